@@ -1,0 +1,63 @@
+# Every target below `setup` makes the environment first, so each works by itself on a machine that
+# has Python 3.11-3.13 and make. Variables given on the command line (PROFILE, CORPUS, TASKS,
+# EMBEDDINGS, SEED, SMOKE) reach the programs as environment variables.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+
+# Without bytecode TensorFlow takes three times as long to import, in every process.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup test reproduce lab clean doctor lint bench lock figures
+.DEFAULT_GOAL := help
+
+help: ## show this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  variables: CORPUS=real|synthetic TASKS=a,b EMBEDDINGS=a,b SEED=0 SMOKE=1 OPENSMILE=1 NSLIB_CACHE=DIR"
+
+setup: $(READY) ## make .venv from the lock (OPENSMILE=1 adds openSMILE, research licence)
+ifdef OPENSMILE
+	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-opensmile.lock
+endif
+
+# uv installs the same hashed lock about three times faster than pip; where uv has no build, pip does it.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is %d.%d. Try: make setup PYTHON=python3.12" % v)'
+	@$(PYTHON) -m venv --clear .venv || { echo "No venv module: install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "installing the locked packages into .venv (about 2 GB; 1-3 minutes) ..."
+	@$(PY) -m pip install --quiet uv==0.13.9 \
+	  && .venv/bin/uv pip install --quiet --python $(PY) --require-hashes --compile-bytecode -r requirements.lock \
+	  || $(PY) -m pip install --quiet --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: $(READY) lint ## run all checks: style, types, unit, property, golden, fault and notebook tests
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+reproduce: setup ## run everything and write reports/index.html
+	$(PY) -m nslib reproduce
+
+lab: setup ## open JupyterLab on the notebooks
+	$(PY) -m jupyterlab notebooks
+
+doctor: $(READY) ## say what this machine can and can't run
+	$(PY) -m nslib doctor
+
+bench: $(READY) ## speed, as ratios measured in one run
+	$(PY) benchmarks/extract.py
+
+clean: ## remove .venv and everything in reports/ (the download cache stays: see 'python -m nslib doctor')
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find reports -mindepth 1 ! -name README.md -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(READY) ## for maintainers: resolve pyproject.toml again into the lock files
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+	  --generate-hashes --extra test pyproject.toml -o requirements.lock
+	echo opensmile | .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
+	  --no-emit-index-url --generate-hashes -c requirements.lock - -o requirements-opensmile.lock

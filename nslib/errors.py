@@ -1,0 +1,84 @@
+"""Errors that teach: what was given, what is allowed, what to do next.
+
+Conventions
+-----------
+Every message is complete by itself. The command line prints it without a traceback and exits
+with the class's `exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class NslibError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = 2
+
+
+class BadParameter(NslibError, ValueError):
+    """A parameter has a value that is not allowed."""
+
+
+class UnknownName(BadParameter):
+    """A task, embedding, parameter, profile or other name that does not exist.
+
+    Parameters
+    ----------
+    kind : str
+        What was looked up, e.g. ``"task"``.
+    given : str
+        The name as given.
+    allowed : iterable of str
+        Every name that exists.
+    """
+
+    def __init__(self, kind: str, given: object, allowed: Iterable[str]):
+        self.kind, self.given, self.allowed = kind, given, sorted(allowed)
+        self.nearest = difflib.get_close_matches(str(given), self.allowed, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(self.nearest)}?" if self.nearest else ""
+        known = ", ".join(self.allowed) or "none"
+        super().__init__(f"unknown {kind} {str(given)!r}.{hint} Known: {known}.")
+
+
+class BadAudio(NslibError):
+    """A clip that cannot be used.
+
+    Parameters
+    ----------
+    path : path-like or str
+        The file, or a name for audio that came from memory.
+    reason : str
+        What is wrong with it.
+    remedy : str
+        What the user can do about it.
+    """
+
+    def __init__(self, path: str | Path, reason: str, remedy: str):
+        self.path, self.reason, self.remedy = str(path), reason, remedy
+        super().__init__(f"{path}: {reason}. {remedy}")
+
+
+class Unavailable(NslibError):
+    """Something that cannot be had on this machine now: a package, weights, a program.
+
+    The run goes on and the report says *not run* with this reason.
+
+    Parameters
+    ----------
+    what : str
+        What is missing.
+    why : str
+        Why it cannot be had.
+    remedy : str
+        What would make it available.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, why: str, remedy: str):
+        self.what, self.why, self.remedy = what, why, remedy
+        super().__init__(f"{what} is not available: {why}. {remedy}")

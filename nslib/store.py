@@ -1,0 +1,239 @@
+"""Vector store: one vector a clip, found by what was heard and by what made it.
+
+A vector's key is the hash of the decoded waveform and the embedding's fingerprint, so renaming a
+data set recomputes nothing and new weights can never be served an old vector.
+
+Conventions
+-----------
+``<cache>/vectors/<fingerprint>/<unit>.arrow`` holds the vectors of one work unit (Arrow IPC,
+uncompressed, so that it is memory-mapped). A shard is written under a temporary name, flushed and
+renamed: a shard that exists is whole. Its schema carries a checksum of its vectors. Shards are
+never changed, only added or removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nslib import params
+from nslib.embeddings.base import Embedding, FloatArray
+from nslib.errors import NslibError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CHECKSUM = b"sha256"
+
+
+class Store:
+    """Vectors of one embedding.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        Whose vectors; its fingerprint names the directory.
+    root : Path, optional
+        Directory of all stores (default: ``vectors`` in the cache).
+
+    Attributes
+    ----------
+    damaged : list of Path
+        Shards that could not be read when the store was opened. They are left where they are and
+        ignored, so their clips are computed again; `prune` removes them.
+    """
+
+    def __init__(self, embedding: Embedding, root: Path | None = None):
+        self.dim = embedding.dim
+        self.path = (root or params.cache_dir("vectors")) / embedding.fingerprint
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.damaged: list[Path] = []
+        self._tables: dict[Path, pa.Table] = {}
+        self._where: dict[str, tuple[Path, int]] = {}
+        self._describe(embedding)
+        self.refresh()
+
+    def _describe(self, embedding: Embedding) -> None:
+        facts = {k: v for k, v in asdict(embedding).items() if k != "embed"}
+        if not (self.path / "embedding.json").exists():
+            write_atomically(self.path / "embedding.json", json.dumps(facts, indent=1).encode())
+
+    def refresh(self) -> None:
+        """Read the index of shards that were added since, by this or another process."""
+        for shard in sorted(self.path.glob("*.arrow")):
+            if shard not in self._tables and shard not in self.damaged:
+                self._open(shard)
+
+    def _open(self, shard: Path) -> None:
+        import pyarrow as pa
+
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+            keys = table["sha256"].to_pylist()
+            if table["vector"].type.list_size != self.dim:
+                raise ValueError(f"vectors of {table['vector'].type.list_size}, expected {self.dim}")
+        except (pa.ArrowInvalid, OSError, KeyError, ValueError):
+            self.damaged.append(shard)
+            return
+        self._tables[shard] = table
+        self._where.update({key: (shard, row) for row, key in enumerate(keys)})
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Keys that have no vector yet, each once, in order of first appearance.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Waveform hashes.
+
+        Returns
+        -------
+        list of str
+        """
+        return [key for key in dict.fromkeys(keys) if key not in self._where]
+
+    def read(self, keys: Sequence[str]) -> FloatArray:
+        """Vectors of the given clips.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Waveform hashes; repeats are allowed.
+
+        Returns
+        -------
+        ndarray of float32, [clips, dim]
+
+        Raises
+        ------
+        KeyError
+            If one of them has no vector; ask `missing` first.
+        """
+        out = np.empty((len(keys), self.dim), np.float32)
+        rows_of: dict[Path, list[tuple[int, int]]] = {}
+        for i, key in enumerate(keys):
+            shard, row = self._where[key]
+            rows_of.setdefault(shard, []).append((i, row))
+        for shard, pairs in rows_of.items():
+            into, rows = np.array(pairs).T
+            out[into] = _matrix(self._tables[shard], self.dim)[rows]
+        return out
+
+    def write(self, unit: str, keys: Sequence[str], vectors: FloatArray) -> Path:
+        """Add one shard, all or nothing.
+
+        Parameters
+        ----------
+        unit : str
+            Name of the work unit: the same unit always holds the same clips.
+        keys : sequence of str
+            Waveform hashes.
+        vectors : ndarray of float32, [clips, dim]
+
+        Returns
+        -------
+        Path
+            The shard.
+
+        Raises
+        ------
+        NslibError
+            If the disk is full; what was stored before stays.
+        """
+        import pyarrow as pa
+
+        flat = np.ascontiguousarray(vectors, np.float32)
+        if flat.shape != (len(keys), self.dim):
+            raise ValueError(f"{len(keys)} keys but vectors of shape {flat.shape}, dim is {self.dim}")
+        column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), self.dim)
+        table = pa.table({"sha256": pa.array(list(keys), pa.string()), "vector": column})
+        table = table.replace_schema_metadata({_CHECKSUM: hashlib.sha256(flat.tobytes()).hexdigest()})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        shard = self.path / f"{unit}.arrow"
+        write_atomically(shard, sink.getvalue())
+        self._open(shard)
+        return shard
+
+    def verify(self) -> list[str]:
+        """Check every shard against its checksum.
+
+        Returns
+        -------
+        list of str
+            One sentence for each damaged shard; empty if all is well.
+        """
+        bad = [f"{shard.name}: cannot be read" for shard in self.damaged]
+        for shard, table in self._tables.items():
+            found = hashlib.sha256(_matrix(table, self.dim).tobytes()).hexdigest()
+            if found != (table.schema.metadata or {}).get(_CHECKSUM, b"").decode():
+                bad.append(f"{shard.name}: vectors do not match their checksum")
+        return bad
+
+    def prune(self) -> int:
+        """Delete damaged shards and temporary files left by killed runs.
+
+        Returns
+        -------
+        int
+            How many files were deleted.
+        """
+        names = {sentence.split(":")[0] for sentence in self.verify()}
+        doomed = [self.path / name for name in sorted(names)] + list(self.path.glob(".tmp-*"))
+        for path in doomed:
+            path.unlink(missing_ok=True)
+        self.damaged, self._tables, self._where = [], {}, {}
+        self.refresh()
+        return len(doomed)
+
+
+def _matrix(table: pa.Table, dim: int) -> FloatArray:
+    chunks = [c.flatten().to_numpy(zero_copy_only=True).reshape(-1, dim) for c in table["vector"].chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, dim), np.float32), *chunks])
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or not there, also after a power cut.
+
+    Parameters
+    ----------
+    path : Path
+        Its directory must exist.
+    content : bytes-like
+
+    Raises
+    ------
+    NslibError
+        If the disk is full or over quota. The temporary file is removed.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NslibError(
+            f"no space left for {path}. Everything stored so far is kept: free some space, or point "
+            "NSLIB_CACHE to a larger disk, and run the same command again."
+        ) from error

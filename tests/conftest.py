@@ -1,0 +1,47 @@
+"""What every test gets: a cache of its own, one for all workers, and no network but loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Move the cache before any test module is imported; workers inherit it from the first process."""
+    if not hasattr(config, "workerinput"):
+        os.environ["NSLIB_CACHE"] = config._nslib_cache = tempfile.mkdtemp(prefix="nslib-tests-")  # type: ignore[attr-defined]
+        for name in ("PROFILE", "CORPUS", "TASKS", "EMBEDDINGS", "SEED", "SMOKE", "NSLIB_REPORTS"):
+            os.environ.pop(name, None)
+        # Child processes (pip, apt, kernels) are not reached by the guard below.
+        os.environ["NSLIB_OFFLINE"] = "1"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the cache."""
+    if hasattr(config, "_nslib_cache"):
+        shutil.rmtree(config._nslib_cache, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            pytest.fail(f"a test tried to reach the network: {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache for one test."""
+    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -1,0 +1,187 @@
+"""Splits: the authors' actor lists as golden values, and an audit that finds what is planted."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib import splits
+from nslib.errors import BadParameter
+
+ACTORS = [str(actor) for actor in range(1001, 1092)]
+VALIDATION = "1015 1020 1021 1030 1050 1070 1079 1089 1090".split()
+TEST = ("1010 1013 1022 1026 1037 1038 1040 1045 1047 1048 1059 1065 1066 1068 1071 1073 1084 1086 "
+        "1088").split()
+
+
+def table(rows, **columns):
+    """Make a clip table from ``(label, speaker, split)`` rows, every clip of its own audio."""
+    clips = pd.DataFrame(rows, columns=["label", "speaker", "split"])
+    clips["clip_id"] = [f"clip{i}" for i in range(len(clips))]
+    clips["sha256"] = [f"{i:064x}" for i in range(len(clips))]
+    return clips.assign(seconds=2.0, **columns)
+
+
+def sound():
+    return table([(label, f"{split}{i}", split) for split in splits.SPLITS for i in range(3)
+                  for label in ("yes", "no")])
+
+
+def test_crema_d_actors_are_those_of_tfds():
+    split = splits.by_group(ACTORS, ACTORS)
+    assert [a for a in ACTORS if split[a] == "validation"] == VALIDATION
+    assert [a for a in ACTORS if split[a] == "test"] == TEST
+    assert sum(s == "train" for s in split.values()) == 63
+
+
+def test_savee_actors_are_those_of_tfds():
+    clips = [(actor, i) for actor in ("JE", "DC", "KL", "JK") for i in range(3)]
+    split = splits.by_group(clips, [actor for actor, _ in clips], (0.6, 0.2, 0.2))
+    assert {actor: split[actor, 0] for actor, _ in clips} == {
+        "DC": "test", "JE": "validation", "JK": "train", "KL": "train"}
+    assert len(split) == 12
+
+
+@given(st.lists(st.integers(0, 40), min_size=3), st.randoms(), st.integers(0, 5))
+def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
+    items = list(enumerate(groups))
+    if len(set(groups)) < 3:
+        with pytest.raises(BadParameter, match="cannot fill 3 splits"):
+            splits.by_group(items, groups)
+        return
+    split = splits.by_group(items, groups, seed=seed)
+    assert len({(group, split[item]) for item, group in zip(items, groups, strict=True)}) == len(set(groups))
+    shuffled = random.sample(items, len(items))
+    assert splits.by_group(shuffled, [group for _, group in shuffled], seed=seed) == split
+
+
+def test_groups_sort_as_text():
+    numbers = list(range(1, 31))
+    assert splits.by_group(numbers, numbers) == {
+        int(n): s for n, s in splits.by_group(map(str, numbers), map(str, numbers)).items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((["a"], []), "1 items but 0 groups"),
+     ((["a", "a"], ["x", "y"]), "two groups"),
+     ((ACTORS, ACTORS, (0.5, 0.1, 0.2)), "sum to 1"),
+     ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"),
+     ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name"),
+     ((ACTORS, ACTORS, (0.5, 0.5), ("a", "a")), "one probability for each name")])
+def test_bad_requests_are_refused(arguments, message):
+    with pytest.raises(BadParameter, match=message):
+        splits.by_group(*arguments)
+
+
+def test_a_sound_split_has_no_problems():
+    found = splits.audit(sound())
+    assert found.problems == () and found.notes == ()
+    assert found.table.loc["train"].to_dict() == {
+        "clips": 6, "minutes": pytest.approx(0.2), "speakers": 3, "classes": 2, "smallest_class": 3,
+        "largest_class": 3}
+    assert found.classes.loc["yes"].to_dict() == {"train": 3, "validation": 3, "test": 3, "speakers": 9}
+
+
+def problem(clips):
+    found = splits.audit(clips).problems
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_shared_speaker_is_found():
+    clips = sound()
+    clips.loc[clips["speaker"] == "test1", "speaker"] = "train0"
+    assert problem(clips) == "1 speaker is in more than one split: train0."
+    assert splits.audit(clips).shared_speakers.loc["train0"].tolist() == [2, 0, 2]
+
+
+def test_audio_in_two_splits_and_twice_in_one_is_found():
+    clips = sound()
+    clips.loc[clips.index[-2], "sha256"] = clips.loc[0, "sha256"]
+    assert problem(clips) == "1 recording is in more than one split: clip0, clip16."
+    assert splits.audit(clips).duplicates["clip_id"].tolist() == ["clip0", "clip16"]
+    clips = sound()
+    clips.loc[2, "sha256"] = clips.loc[0, "sha256"]
+    assert problem(clips) == "1 clip has the same audio as another clip of the same split: clip2."
+    clips.loc[2, "label"] = "no"
+    assert "1 recording has more than one label." in splits.audit(clips).problems
+
+
+@pytest.mark.parametrize(("split", "why"), [("train", "cannot be learnt"), ("test", "is not scored"),
+                                            ("validation", "when the classifier is chosen")])
+def test_absent_class_is_found(split, why):
+    clips = sound()
+    rare = pd.concat([clips, clips.assign(label="maybe", clip_id="m" + clips["clip_id"],
+                                          sha256="m" + clips["sha256"])], ignore_index=True)
+    rare = rare[~((rare["label"] == "maybe") & (rare["split"] == split))]
+    message = problem(rare.drop_duplicates("sha256"))
+    assert message.startswith(f"1 class is absent from {split}") and why in message and "maybe" in message
+
+
+def test_class_of_one_speaker_is_found_unless_the_label_is_the_speaker():
+    clips = sound()
+    clips.loc[(clips["split"] == "train") & (clips["label"] == "no"), "speaker"] = "only"
+    assert splits.audit(clips).problems == ()  # a third of the class is not nearly all of it
+    clips.loc[clips["label"] == "no", "speaker"] = [f"{s}-only" for s in clips.loc[clips["label"] == "no", "split"]]
+    clips.loc[(clips["label"] == "no"), "speaker"] = "only"
+    assert any("may be recognised instead of the class: no." in p for p in splits.audit(clips).problems)
+    found = splits.audit(clips.assign(speaker=clips["label"]))
+    assert found.problems == () and "label is the speaker" in found.notes[0]
+
+
+def test_unknown_values_are_counted():
+    clips = sound().assign(speaker=None)
+    found = splits.audit(clips)
+    assert found.problems == () and found.notes == ("The speaker of 18 clips is not known.",)
+    assert found.table["speakers"].tolist() == [0, 0, 0]
+    clips = sound()
+    clips.loc[0, "split"], clips.loc[1, "seconds"], clips.loc[2, "clip_id"] = "", np.nan, "clip3"
+    clips.loc[4, "split"] = "dev"
+    assert splits.audit(clips).problems == (
+        "1 clip is in no split.", "Splits that nothing reads (the names are train, validation, test): dev.",
+        "1 clip has no positive length.", "1 clip has the clip_id of another clip.")
+
+
+def test_empty_table_and_missing_column():
+    found = splits.audit(sound()[:0])
+    assert found.problems[0] == "The train split has no clips." and "nothing to tell apart" in found.problems[-1]
+    with pytest.raises(BadParameter, match="lacks label"):
+        splits.audit(sound().drop(columns="label"))
+
+
+def test_audit_leaves_the_table_alone():
+    clips = sound()
+    before = clips.copy()
+    splits.audit(clips)
+    pd.testing.assert_frame_equal(clips, before)
+
+
+def test_audit_of_many_clips_takes_seconds():
+    n, rng = 100_000, np.random.default_rng(0)
+    clips = table(list(zip(rng.choice(list("abcdef"), n), rng.integers(0, 1251, n).astype(str),
+                           rng.choice(splits.SPLITS, n), strict=True)))
+    start = time.perf_counter()
+    assert "speakers are in more than one split" in splits.audit(clips).problems[-1]
+    assert time.perf_counter() - start < 10
+
+
+def test_hashes_ignore_order_and_names_only():
+    clips = sound()
+    renamed = clips.sample(frac=1, random_state=0).assign(clip_id="x", seconds=9.0)
+    assert splits.split_hash(renamed) == splits.split_hash(clips)
+    assert splits.data_hash(renamed.assign(label="z", split="train")) == splits.data_hash(clips)
+    for column in ("sha256", "label", "speaker", "split"):
+        changed = clips.copy()
+        changed.loc[3, column] = "other"
+        assert splits.split_hash(changed) != splits.split_hash(clips)
+    twice = pd.concat([clips, clips[:1]])
+    assert splits.split_hash(twice) != splits.split_hash(clips)
+
+
+def test_hash_sees_the_border_between_fields():
+    one, other = table([("ab", "c", "test")]), table([("a", "bc", "test")])
+    assert splits.split_hash(one) != splits.split_hash(other)
