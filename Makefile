@@ -51,6 +51,11 @@ doctor: $(READY) ## say what this machine can and can't run
 bench: $(READY) ## speed, as ratios measured in one run
 	$(PY) benchmarks/extract.py
 
+# The comment ties the drawing to its source; a test compares them.
+figures: ## for maintainers: draw docs/charts/*.dot again (needs graphviz)
+	for f in docs/charts/*.dot; do dot -Tsvg $$f -o $${f%.dot}.svg && \
+	  echo "<!-- source sha256 $$(sha256sum $$f | cut -d' ' -f1) -->" >> $${f%.dot}.svg; done
+
 clean: ## remove .venv and everything in reports/ (the download cache stays: see 'python -m nslib doctor')
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find reports -mindepth 1 ! -name README.md -delete

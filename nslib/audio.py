@@ -9,10 +9,7 @@ can be compared with the authors' (YAMNet and VGGish documentation divide by 327
 0.003 % less; -32768 becomes -1.00003). Every other width is divided by its full scale, floating
 point is taken as it is. Channels are averaged; other rates are resampled by soxr HQ.
 What was done to a clip is said in its notes; what cannot be used raises `BadAudio`.
-
-Formats: whatever libsndfile reads (WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, ...); raw G.722
-(``.g722``, 16 kHz) and raw GSM 06.10 (``.gsm``, 8 kHz), which have no header, and everything
-else (M4A, AAC, WMA, video files) through FFmpeg.
+Formats: see `nslib.decoders`.
 """
 
 from __future__ import annotations
@@ -23,20 +20,18 @@ import tempfile
 import wave as wave_module
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib.containers import COPY_AGAIN, NOT_AUDIO, check_container, check_gsm, cut_short
+from nslib.decoders import Decoded, check_length, decode
 from nslib.errors import BadAudio, Unavailable
 
 SAMPLE_RATE = 16_000
-MAX_SECONDS = 3600.0
 RATES = (4_000, 384_000)
 MAX_CHANNELS = 32
 
-_RAW = {".g722": "g722", ".gsm": "gsm"}
 _TO_DISK = "Free {:.1f} MB there, or choose a folder that exists and can be written."
 
 FloatArray = npt.NDArray[np.float32]
@@ -67,12 +62,6 @@ class Clip:
     notes: tuple[str, ...]
 
 
-class _Decoded(NamedTuple):
-    samples: npt.NDArray[Any]  # [frames, channels], of the file's own type
-    rate: int
-    notes: tuple[str, ...] = ()
-
-
 def read(path: str | os.PathLike[str]) -> Clip:
     """Decode a file to float32, 16 kHz, mono.
 
@@ -87,14 +76,10 @@ def read(path: str | os.PathLike[str]) -> Clip:
     Raises
     ------
     BadAudio
-        The file is missing, empty, cut short, not audio, longer than `MAX_SECONDS`, at a sample
+        The file is missing, empty, cut short, not audio, longer than an hour, at a sample
         rate outside `RATES`, or holds NaN or infinite samples. The error has a remedy.
     """
-    path = Path(path)
-    _check_file(path)
-    raw = path.suffix.lower() in _RAW
-    decoded = _ffmpeg(path) if raw else _sndfile(path)
-    return _clip(decoded, str(path))
+    return _clip(decode(Path(path)), str(path))
 
 
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str = "array") -> Clip:
@@ -128,7 +113,7 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str
     if len(columns) and not 1 <= columns.shape[1] <= MAX_CHANNELS:
         why = f"shape {array.shape} read as [samples, channels] has {columns.shape[1]} channels"
         raise BadAudio(name, why, f"Give at most {MAX_CHANNELS}; transpose it if it is [channels, samples].")
-    return _clip(_Decoded(columns, int(sample_rate)), name)
+    return _clip(Decoded(columns, int(sample_rate)), name)
 
 
 def sha256(wave: npt.ArrayLike) -> str:
@@ -203,84 +188,6 @@ def _replace(path: Path, pcm: bytes) -> None:
         raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
 
 
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise BadAudio(path, "there is no such file", "Check the path; a relative one starts at the current folder.")
-    if not path.is_file():
-        raise BadAudio(path, "this is not a file", "Give an audio file; a folder is read clip by clip.")
-    if not os.access(path, os.R_OK):
-        raise BadAudio(path, "permission to read it is missing", "Change its permissions (chmod +r).")
-    if path.stat().st_size == 0:
-        raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
-
-
-def _sndfile(path: Path) -> _Decoded:
-    import soundfile  # type: ignore[import-untyped]
-
-    notes = check_container(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            _check_length(file.frames, file.samplerate, str(path))
-            # integers keep their width, so that _scale can treat 16 bits apart
-            dtype = "int16" if file.subtype == "PCM_16" else "float32"
-            samples = file.read(dtype=dtype, always_2d=True)
-            promised, rate = file.frames, file.samplerate
-    except soundfile.LibsndfileError as error:
-        if "Format not recognised" in str(error) or "unknown format" in str(error):
-            return _ffmpeg(path)
-        raise BadAudio(path, f"it cannot be decoded ({error.error_string.strip(' .')})", COPY_AGAIN) from error
-    if len(samples) < promised:
-        raise cut_short(path, f"{promised} samples", f"{len(samples)}")
-    return _Decoded(samples, rate, notes)
-
-
-def _ffmpeg(path: Path) -> _Decoded:
-    import av
-
-    form = _RAW.get(path.suffix.lower())
-    if form == "gsm":
-        check_gsm(path)
-    try:
-        with av.open(str(path), format=form) as container:
-            if not container.streams.audio:
-                raise BadAudio(path, "there is no sound in it", NOT_AUDIO)
-            stream = container.streams.audio[0]
-            _check_length(_promised(container, stream) or 0.0, 1, str(path))
-            decoded = _decode(container, stream, path)
-            promised = _promised(container, stream)
-    except av.FFmpegError as error:
-        raise BadAudio(path, f"no decoder can read it as audio ({error.strerror})", NOT_AUDIO) from error
-    there = len(decoded.samples) / decoded.rate
-    if promised and there < 0.98 * promised - 0.1:
-        raise cut_short(path, f"{promised:.2f} s", f"{there:.2f} s")
-    return decoded
-
-
-def _promised(container: Any, stream: Any) -> float | None:
-    # other demuxers only guess the length from the bit rate
-    exact = any(name in container.format.name for name in ("mp4", "matroska"))
-    return float(stream.duration * stream.time_base) if exact and stream.duration else None
-
-
-def _decode(container: Any, stream: Any, path: Path) -> _Decoded:
-    blocks, frames, rate = [], 0, 0
-    for frame in container.decode(stream):
-        rate, channels = frame.sample_rate, frame.layout.nb_channels
-        block = frame.to_ndarray()
-        blocks.append(block.T if frame.format.is_planar else block.reshape(-1, channels))
-        frames += len(blocks[-1])
-        _check_length(frames, rate, str(path))
-    if not blocks:
-        raise BadAudio(path, "it holds 0 samples", "Record or download it again, or leave it out.")
-    return _Decoded(np.concatenate(blocks), rate)
-
-
-def _check_length(frames: float, rate: int, name: str) -> None:
-    if frames / max(rate, 1) > MAX_SECONDS:
-        why = f"it is longer than {MAX_SECONDS / 60:.0f} minutes"
-        raise BadAudio(name, why, "Cut it into clips of a few seconds or minutes.")
-
-
 def _check_rate(rate: int, name: str) -> None:
     if not RATES[0] <= rate <= RATES[1]:
         why = f"a sample rate of {rate} Hz is outside {RATES[0]} to {RATES[1]} Hz"
@@ -294,12 +201,12 @@ def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
         raise BadAudio(name, why, "Export it again; a processing step before this one went wrong.")
 
 
-def _clip(decoded: _Decoded, name: str) -> Clip:
+def _clip(decoded: Decoded, name: str) -> Clip:
     samples, rate, notes = decoded
     if not len(samples):
         raise BadAudio(name, "it holds 0 samples", "Record or download it again, or leave it out.")
     _check_rate(rate, name)
-    _check_length(len(samples), rate, name)
+    check_length(len(samples), rate, name)
     wave, channels = _scale(samples), samples.shape[1]
     _check_finite(wave, name)
     mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
@@ -321,7 +228,7 @@ def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
 def _resample(mono: FloatArray, rate: int, name: str) -> FloatArray:
     if rate == SAMPLE_RATE:
         return mono
-    import soxr  # type: ignore[import-untyped]
+    import soxr
 
     wave = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
     if not len(wave):

@@ -1,9 +1,8 @@
 """Extraction: clips in, one vector a clip out, as fast as the model allows and never twice.
 
 Clips are sorted by length and cut into work units; decode threads run ahead of the model; a unit
-is stored as soon as it is done. The units depend only on which clips were asked for and not yet
-stored when a run began, so a killed run that is started again goes through the very same batches
-and ends in the very same bytes.
+is stored as soon as it is done. The units depend only on which clips are asked for, so a killed
+run that is started again goes through the very same batches and ends in the very same bytes.
 
 Conventions
 -----------
@@ -104,13 +103,18 @@ def vectors(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = 
 
     store = store or Store(embedding)
     began = time.perf_counter()
-    todo = _items(clips, set(store.missing(clips["sha256"])))
+    missing = set(store.missing(clips["sha256"]))
+    planned = plan(_items(clips), same_length=False, seconds=UNIT_SECONDS)
+    todo = [rest for unit in planned if (rest := [item for item in unit if item.key in missing])]
     cost = _Cost(seconds_asked=float(clips["seconds"].sum()))
     problems = _run(todo, embedding, store, cost, progress)
     have = clips["sha256"].map(lambda key: key in store).to_numpy(bool)
+    if problems and not have.any():
+        first = next(iter(problems.values()))
+        raise NslibError(f"{embedding.name} gave no vector for any of {len(clips)} clips. First: {first}")
     kept = clips[have].reset_index(drop=True)
     cost.wall = time.perf_counter() - began
-    ledger = cost.ledger(len(clips), len(todo))
+    ledger = cost.ledger(len(clips), int(clips["sha256"].isin(missing).sum()))
     if cost.computed:
         _remember(store.path, ledger)
     lost = _problems_of(clips[~have], problems)
@@ -139,7 +143,7 @@ def frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatAr
         For the first clip that cannot be read.
     """
     out = {}
-    for item in _items(clips, set(clips["sha256"])):
+    for item in _items(clips):
         wave = _padded(_load(item), embedding)
         found, counts = embedding.embed(wave[None], np.array([len(wave)]))
         count = int(counts[0])
@@ -211,20 +215,19 @@ class _Cost:
         }
 
 
-def _items(clips: pd.DataFrame, wanted: set[str]) -> list[Item]:
-    first = clips[clips["sha256"].isin(wanted)].drop_duplicates("sha256")
+def _items(clips: pd.DataFrame) -> list[Item]:
+    first = clips.drop_duplicates("sha256")
     columns = zip(first["sha256"], first["audio"], first["clip_id"], first["seconds"], strict=True)
     return [Item(k, a, c, round(s * SAMPLE_RATE)) for k, a, c, s in columns]
 
 
-def _run(todo: list[Item], embedding: Embedding, store: Store, cost: _Cost,
+def _run(units: list[list[Item]], embedding: Embedding, store: Store, cost: _Cost,
          progress: bool) -> dict[str, BadAudio]:
     from tqdm.std import tqdm
 
-    units = plan(todo, same_length=False, seconds=UNIT_SECONDS)
     problems: dict[str, BadAudio] = {}
-    total = sum(i.samples for i in todo) / SAMPLE_RATE
-    bar = tqdm(total=round(total), desc=f"embed {embedding.name}", unit="s", disable=not (progress and todo),
+    total = sum(i.samples for unit in units for i in unit) / SAMPLE_RATE
+    bar = tqdm(total=round(total), desc=f"embed {embedding.name}", unit="s", disable=not (progress and units),
                bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]")
     with bar:
         for unit, waves in _decoded(units, problems):
@@ -233,9 +236,6 @@ def _run(todo: list[Item], embedding: Embedding, store: Store, cost: _Cost,
                 keys = [item.key for item, _ in done]
                 store.write(_unit_name(unit), keys, np.stack([vector for _, vector in done]))
             bar.update(sum(i.samples for i in unit) / SAMPLE_RATE)
-    if todo and not cost.computed:
-        worst = next(iter(problems.values()))
-        raise NslibError(f"{embedding.name} gave no vector for any of {len(todo)} clips. First: {worst}")
     return problems
 
 

@@ -57,7 +57,7 @@ class Params:
 
     @property
     def clips_per_class(self) -> int | None:
-        """int or None: cap on clips of one label in one split; None is all of them."""
+        """Int or None: cap on clips of one label in one split; None is all of them."""
         return 8 if self.smoke else None
 
 

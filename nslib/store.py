@@ -19,7 +19,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHECKSUM = b"sha256"
+_FACTS = "embedding.json"
 
 
 class Store:
@@ -53,19 +53,36 @@ class Store:
     """
 
     def __init__(self, embedding: Embedding, root: Path | None = None):
-        self.dim = embedding.dim
-        self.path = (root or params.cache_dir("vectors")) / embedding.fingerprint
-        self.path.mkdir(parents=True, exist_ok=True)
+        path = (root or params.cache_dir("vectors")) / embedding.fingerprint
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / _FACTS).exists():
+            facts = {k: v for k, v in vars(embedding).items() if k != "embed"}
+            write_atomically(path / _FACTS, json.dumps(facts, indent=1).encode())
+        self._read(path, embedding.dim)
+
+    @classmethod
+    def at(cls, path: Path) -> Store:
+        """Open a store that exists, without its embedding.
+
+        Parameters
+        ----------
+        path : Path
+            Directory of the store.
+
+        Returns
+        -------
+        Store
+        """
+        self = cls.__new__(cls)
+        self._read(path, json.loads((path / _FACTS).read_text())["dim"])
+        return self
+
+    def _read(self, path: Path, dim: int) -> None:
+        self.path, self.dim = path, dim
         self.damaged: list[Path] = []
         self._tables: dict[Path, pa.Table] = {}
         self._where: dict[str, tuple[Path, int]] = {}
-        self._describe(embedding)
         self.refresh()
-
-    def _describe(self, embedding: Embedding) -> None:
-        facts = {k: v for k, v in asdict(embedding).items() if k != "embed"}
-        if not (self.path / "embedding.json").exists():
-            write_atomically(self.path / "embedding.json", json.dumps(facts, indent=1).encode())
 
     def refresh(self) -> None:
         """Read the index of shards that were added since, by this or another process."""
@@ -198,9 +215,20 @@ class Store:
         doomed = [self.path / name for name in sorted(names)] + list(self.path.glob(".tmp-*"))
         for path in doomed:
             path.unlink(missing_ok=True)
-        self.damaged, self._tables, self._where = [], {}, {}
-        self.refresh()
+        self._read(self.path, self.dim)
         return len(doomed)
+
+
+def every() -> list[tuple[str, Store]]:
+    """Every store in the cache.
+
+    Returns
+    -------
+    list of (str, Store)
+        The embedding's name and its store.
+    """
+    found = sorted(params.cache_dir("vectors").glob(f"*/{_FACTS}"))
+    return [(json.loads(path.read_text())["name"], Store.at(path.parent)) for path in found]
 
 
 def _matrix(table: pa.Table, dim: int) -> FloatArray:

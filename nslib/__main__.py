@@ -1,0 +1,5 @@
+"""``python -m nslib``."""
+
+from nslib.cli import main
+
+main()

@@ -1,0 +1,294 @@
+"""Uncertainty of a score on a small test set: resampling whole speakers, and its known failures.
+
+References
+----------
+B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, 1993 (resampling of clusters).
+T. Hesterberg, *What teachers should know about the bootstrap*, Am. Stat. 69(4), 2015 (expanded
+percentiles). E. Korn and B. Graubard, *Confidence intervals for proportions with small expected
+number of positive counts estimated from survey data*, Survey Methodology 24, 1998 (effective
+sample size). D. Bonett and R. Price, *Adjusted Wald confidence interval for a difference of
+binomial proportions based on paired data*, J. Educ. Behav. Stat. 37(4), 2012.
+
+Conventions
+-----------
+Clips of one speaker resemble each other, so that n clips tell less than n independent draws. The
+resampled unit is therefore the speaker where the test set has at least `MIN_SPEAKERS` of them.
+Otherwise it is the clip, and the interval says nothing about another set of speakers.
+
+A percentile bootstrap alone is too short here: at a true accuracy of 0.80 and 5 to 10 speakers a
+nominal 95% interval held it in 80 to 90% of simulations, at 0.99 in fewer than half; and where every
+clip is right it has no width at all. `bounds` and `difference` correct for few speakers (Student's
+t) and never fall inside the Wilson (Bonett-Price) interval at the effective number of clips; the
+tests repeat the simulation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.errors import BadParameter
+
+MIN_SPEAKERS = 5
+LEVEL = 0.95
+RESAMPLES = 1000
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Interval(NamedTuple):
+    """A confidence interval and what was resampled for it.
+
+    Attributes
+    ----------
+    low, high : float
+        Bounds, in the unit of the score.
+    by : {"speaker", "clip"}
+        The resampled unit.
+    """
+
+    low: float
+    high: float
+    by: str
+
+
+class Difference(NamedTuple):
+    """A paired difference with its interval.
+
+    Attributes
+    ----------
+    diff : float
+        Accuracy of the first minus accuracy of the second, on the same clips.
+    low, high : float
+        Bounds. If 0 lies between them, the two are not told apart by this test set.
+    by : {"speaker", "clip"}
+        The resampled unit.
+    """
+
+    diff: float
+    low: float
+    high: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is drawn with replacement.
+
+    Attributes
+    ----------
+    by : {"speaker", "clip"}
+        What a unit stands for.
+    index : ndarray [rows] int64
+        Unit of each row.
+    shares : ndarray [units] float64
+        Probability of each unit in one draw.
+    draws : int
+        Draws in a resample: the number of speakers, or of clips.
+    """
+
+    by: str
+    index: Ints
+    shares: Floats
+    draws: int
+
+    def weights(self, resamples: int, rng: np.random.Generator) -> Floats:
+        """How often each unit was drawn.
+
+        Parameters
+        ----------
+        resamples : int
+            Number of resamples.
+        rng : numpy Generator
+            Source of the draws.
+
+        Returns
+        -------
+        ndarray [resamples, units] float64
+            Whole numbers; each row sums to `draws`.
+        """
+        return rng.multinomial(self.draws, self.shares, size=resamples).astype(np.float64)
+
+
+def speakers(groups: npt.ArrayLike | None) -> Units | None:
+    """Resample speakers, if that is possible.
+
+    Parameters
+    ----------
+    groups : array-like of str [clips] or None
+        Speaker of each clip; ``""`` is unknown.
+
+    Returns
+    -------
+    Units or None
+        None if a speaker is unknown or there are fewer than `MIN_SPEAKERS`.
+    """
+    if groups is None:
+        return None
+    names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    if len(names) < MIN_SPEAKERS or "" in names:
+        return None
+    return Units("speaker", index, np.full(len(names), 1 / len(names)), len(names))
+
+
+def clips(rows: npt.ArrayLike) -> tuple[Units, npt.NDArray[np.float64]]:
+    """Resample clips, equal ones together.
+
+    Parameters
+    ----------
+    rows : array-like of float [clips, values]
+        All of a clip that counts for the score. Clips with equal rows are interchangeable, so
+        the draws are made among distinct rows: faster, and the same in any order of clips.
+
+    Returns
+    -------
+    Units
+        One unit for each distinct row.
+    ndarray [units, values]
+        The distinct rows.
+    """
+    distinct, counts = np.unique(np.asarray(rows, dtype=np.float64), axis=0, return_counts=True)
+    total = int(counts.sum())
+    return Units("clip", np.arange(len(distinct)), counts / total, total), distinct
+
+
+def bounds(value: float, resampled: Floats, units: Units, size: float, level: float = LEVEL) -> Interval:
+    """Interval of a score between 0 and 1 from its resamples.
+
+    Parameters
+    ----------
+    value : float
+        The score on the test set, in [0, 1].
+    resampled : ndarray [resamples] float64
+        The score on each resample; NaN where it was not defined.
+    units : Units
+        What was resampled.
+    size : float
+        Number of clips the score rests on.
+    level : float
+        Confidence level, in (0, 1).
+
+    Returns
+    -------
+    Interval
+        NaN bounds if the score is NaN or defined on no resample.
+
+    Notes
+    -----
+    The hull of two intervals. (1) Percentiles of the resamples, their level set so that a normal
+    quantile times the bootstrap's standard error becomes a t quantile times the unbiased one
+    (Hesterberg). (2) Wilson's interval with `size` replaced by the number of independent clips
+    that would vary as much as the bootstrap does, times ``(z / t)**2`` (Korn and Graubard). Where
+    nothing varies, as when every clip is right, that number is `size`: a test set without an
+    error cannot show whether errors come together.
+    """
+    held = resampled[np.isfinite(resampled)]
+    if not math.isfinite(value) or not len(held):
+        return Interval(math.nan, math.nan, units.by)
+    z, t, inflation = _quantiles(units.draws, level)
+    low, high = _percentiles(held, t, inflation)
+    variance = float(np.var(held)) * inflation
+    clips_worth = min(size, value * (1 - value) / variance) if variance > 0 else size
+    wilson_low, wilson_high = _wilson(value, clips_worth * (z / t) ** 2, z)
+    return Interval(min(low, wilson_low, value), max(high, wilson_high, value), units.by)
+
+
+def difference(
+    a_correct: npt.ArrayLike,
+    b_correct: npt.ArrayLike,
+    groups: npt.ArrayLike | None = None,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """Difference in accuracy between two sets of answers to the same clips.
+
+    Parameters
+    ----------
+    a_correct, b_correct : array-like of bool [clips]
+        Whether each clip was right, clips in the same order.
+    groups : array-like of str [clips], optional
+        Speaker of each clip.
+    level, resamples, seed
+        As in `nslib.metrics.interval`.
+
+    Returns
+    -------
+    Difference
+
+    Raises
+    ------
+    BadParameter
+        If the lengths disagree or there are no clips.
+
+    Notes
+    -----
+    Made like `bounds`, with the interval of Bonett and Price in Wilson's place: two sets of answers
+    that agree everywhere are not known to be equal, and the interval says how far apart they may be.
+    """
+    a, b = np.asarray(a_correct, dtype=bool), np.asarray(b_correct, dtype=bool)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise BadParameter(f"answers must be paired clip by clip; got {a.shape} and {b.shape}.")
+    _refuse_bad_level(level, resamples)
+    delta = a.astype(np.float64) - b
+    units, sums, sizes = _delta_units(delta, groups)
+    weights = units.weights(resamples, np.random.default_rng(seed))
+    resampled = (weights @ sums) / (weights @ sizes)
+    z, t, inflation = _quantiles(units.draws, level)
+    low, high = _percentiles(resampled, t, inflation)
+    adjusted = _bonett_price(delta, float(np.var(resampled)) * inflation, z, t)
+    return Difference(float(delta.mean()), min(low, adjusted[0]), max(high, adjusted[1]), units.by)
+
+
+def _delta_units(delta: Floats, groups: npt.ArrayLike | None) -> tuple[Units, Floats, Floats]:
+    units = speakers(groups)
+    if units is None:
+        units, rows = clips(delta[:, None])
+        return units, rows[:, 0], np.ones(len(rows))
+    return units, np.bincount(units.index, delta), np.bincount(units.index).astype(np.float64)
+
+
+def _bonett_price(delta: Floats, variance: float, z: float, t: float) -> tuple[float, float]:
+    n = len(delta)
+    independent = float(np.var(delta)) / n
+    clips_worth = min(1.0, independent / variance) * n if variance > 0 and independent > 0 else n
+    clips_worth *= (z / t) ** 2
+    better, worse = ((np.mean(delta == sign) * clips_worth + 1) / (clips_worth + 2) for sign in (1, -1))
+    centre = float(better - worse)
+    half = z * math.sqrt(max(float(better + worse) - centre**2, 0.0) / (clips_worth + 2))
+    return max(centre - half, -1.0), min(centre + half, 1.0)
+
+
+def _refuse_bad_level(level: float, resamples: int) -> None:
+    if not 0 < level < 1 or resamples < 1:
+        raise BadParameter(f"level {level!r} must lie in (0, 1) and resamples {resamples!r} be at least 1.")
+
+
+def _quantiles(draws: int, level: float) -> tuple[float, float, float]:
+    from scipy import special
+
+    tail, freedom = (1 + level) / 2, max(draws - 1, 1)
+    # n / (n - 1): a bootstrap's variance is that of the sample, not the unbiased one.
+    return float(special.ndtri(tail)), float(special.stdtrit(freedom, tail)), draws / freedom
+
+
+def _percentiles(resampled: Floats, t: float, inflation: float) -> tuple[float, float]:
+    from scipy import special
+
+    tail = float(special.ndtr(-t * math.sqrt(inflation)))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _wilson(value: float, n: float, z: float) -> tuple[float, float]:
+    if n <= 0:
+        return 0.0, 1.0
+    centre = (value + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
+    return max(centre - half, 0.0), min(centre + half, 1.0)

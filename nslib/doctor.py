@@ -1,0 +1,158 @@
+"""What this machine can and can't run, and what would change that.
+
+Nothing heavy is imported and nothing is downloaded: the answer comes in about a second.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nslib import params
+from nslib.params import Params
+
+MARK = {"ok": "✓", "note": "·", "no": "✗"}
+PYTHONS = ((3, 11), (3, 14))
+NEEDED_DISK_GB = 3.0
+NEEDED_MEMORY_GB = 4.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    area, what : str
+        Heading and subject.
+    state : {"ok", "note", "no"}
+        As needed; good to know; missing.
+    detail : str
+        What was found.
+    remedy : str
+        What to do, if anything.
+    """
+
+    area: str
+    what: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def findings() -> list[Finding]:
+    """Look at everything.
+
+    Returns
+    -------
+    list of Finding
+    """
+    return [*_machine(), *_software(), *data_findings(params.load()), *embedding_findings()]
+
+
+def text(found: Iterable[Finding]) -> str:
+    """Findings as a table for a terminal.
+
+    Parameters
+    ----------
+    found : iterable of Finding
+
+    Returns
+    -------
+    str
+    """
+    lines: list[str] = []
+    area = ""
+    for f in found:
+        if f.area != area:
+            area = f.area
+            lines += ["", area] if lines else [area]
+        lines.append(f"  {MARK[f.state]} {f.what:<24} {f.detail}")
+        if f.remedy:
+            lines.append(f"    {'':<24} -> {f.remedy}")
+    return "\n".join(lines)
+
+
+def _machine() -> list[Finding]:
+    import psutil
+
+    cache = params.cache_dir()
+    free, memory = shutil.disk_usage(cache).free / 1e9, psutil.virtual_memory().available / 1e9
+    used = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) / 1e9
+    return [
+        Finding("machine", "processor", "ok", f"{platform.machine()}, {os.cpu_count()} cores"),
+        Finding("machine", "memory", "ok" if memory >= NEEDED_MEMORY_GB else "no",
+                f"{memory:.1f} GB available; the quick profile needs {NEEDED_MEMORY_GB:.0f} GB"),
+        Finding("machine", "disk", "ok" if free + used >= NEEDED_DISK_GB else "no",
+                f"{free:.0f} GB free; the quick profile needs {NEEDED_DISK_GB:.0f} GB",
+                "" if free + used >= NEEDED_DISK_GB else "set NSLIB_CACHE to a directory on a larger disk"),
+        Finding("machine", "cache", "ok", f"{cache}, {used:.2f} GB used (NSLIB_CACHE moves it; safe to delete)"),
+        _gpu(),
+    ]
+
+
+def _gpu() -> Finding:
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
+    detail = listed.stdout.strip().replace("\n", "; ") or "nvidia-smi lists none"
+    return Finding("machine", "GPU", "note", f"{detail}; the locked packages compute on the CPU")
+
+
+def _software() -> list[Finding]:
+    low, high = PYTHONS
+    ok = low <= sys.version_info[:2] < high
+    found = [Finding("software", "Python", "ok" if ok else "no", platform.python_version(),
+                     "" if ok else "make setup PYTHON=python3.12 (3.11, 3.12 or 3.13)")]
+    differ = lock_differences()
+    found.append(Finding("software", "locked packages", "no" if differ else "ok",
+                         "; ".join(differ[:5]) or "installed as locked", "make setup" if differ else ""))
+    apt = shutil.which("apt-get")
+    found.append(Finding("software", "apt-get", "ok" if apt else "no",
+                         "present: recorded speech can be fetched, without root" if apt else
+                         "not on this system: recorded speech can't be fetched, the synthetic corpus is used",
+                         "" if apt else "run on Debian, Ubuntu or Colab for recorded speech"))
+    offline = os.environ.get("NSLIB_OFFLINE") == "1"
+    found.append(Finding("software", "network", "note", "forbidden by NSLIB_OFFLINE=1; only the cache is used"
+                         if offline else "used only to fetch packages that the cache does not hold"))
+    return found
+
+
+def lock_differences() -> list[str]:
+    """Compare what is installed with the lock file.
+
+    Returns
+    -------
+    list of str
+        ``"numpy 2.4.6 is locked, 2.4.5 is installed"``; empty if all is as locked.
+    """
+    from packaging.markers import Marker
+
+    differ = []
+    for line in (params.root() / "requirements.lock").read_text().splitlines():
+        if "==" not in line or line.startswith(" "):
+            continue
+        pin, _, marker = line.rstrip(" \\").partition(" ; ")
+        name, version = pin.split("==")
+        if marker and not Marker(marker).evaluate():
+            continue
+        installed = _version(name)
+        if installed != version:
+            differ.append(f"{name} {version} is locked, {installed or 'none'} is installed")
+    return differ
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

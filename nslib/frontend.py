@@ -1,0 +1,312 @@
+"""Log-mel spectrograms and patches of TRILL, TRILLsson, YAMNet and VGGish, in NumPy.
+
+References: Shor et al., "Towards Learning a Universal Non-Semantic Representation of Speech",
+Interspeech 2020 (arXiv:2002.12764); the models' published constants; S. Young et al., "The HTK
+Book" (mel scale). `nslib.frontend_tf` has the same functions for TensorFlow graphs.
+
+Conventions
+-----------
+Frames of 400 samples every 160, none that reaches beyond the end: ``1 + (n - 400) // 160``.
+Periodic Hann window, zero-padding to 512, real FFT, *magnitude* (not power), mel matrix, log.
+Everything is computed in float64 and returned as float32 unless told otherwise. YAMNet and the
+hub's VGGish compute in float32 themselves; on recordings the difference is below 2e-5.
+
+The mel matrix is our own derivation: with ``m(f) = 1127 ln(1 + f / 700)`` and ``bins + 2`` points
+equally spaced in mel between ``m(low)`` and ``m(high)``, bin ``b`` weighs an FFT line at mel ``x``
+by the triangle ``max(0, 1 - |x - centre_b| / spacing)``. The spacing is the same on both sides, so
+one formula does for both slopes; triangles are linear in mel, not in Hz, and not normalised. The
+line at 0 Hz weighs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.errors import BadParameter
+
+SAMPLE_RATE = 16_000
+WINDOW, HOP, FFT = 400, 160, 512
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """Constants of one model's input.
+
+    Attributes
+    ----------
+    name : str
+    mels : int
+        Bands between `low` and `high` Hz.
+    offset : float
+        Added to the mel magnitudes before the natural log.
+    floor : float
+        The magnitudes are raised to at least this before `offset` is added.
+    patch, patch_hop : int
+        Frames in a patch and between the starts of patches.
+    min_samples : int
+        Shorter clips are padded to this length.
+    pad : {"zeros", "symmetric", "none"}
+        How: zeros at the end, mirrored (edge sample repeated) at the end, or not at all.
+    whole : int
+        If above 0, what goes beyond `min_samples` is padded to a multiple of this too.
+    """
+
+    name: str
+    mels: int = 64
+    low: float = 125.0
+    high: float = 7500.0
+    offset: float = 0.001
+    floor: float = 0.0
+    patch: int = 96
+    patch_hop: int = 96
+    min_samples: int = 0
+    pad: str = "zeros"
+    whole: int = 0
+
+
+TRILL = Frontend("TRILL", floor=1e-12, patch_hop=17, min_samples=16_000)
+TRILLSSON = Frontend("TRILLsson", mels=80, floor=1e-12, patch=195, patch_hop=195,
+                     min_samples=32_000, pad="symmetric")
+YAMNET = Frontend("YAMNet", patch_hop=48, min_samples=15_600, whole=7_680)
+# The TF Hub export of VGGish may pad as YAMNet does; the authors' Python code, followed here, does not.
+VGGISH = Frontend("VGGish", offset=0.01, patch_hop=96, pad="none")
+
+
+def mel(frequency: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Pitch in HTK mel of frequencies in Hz.
+
+    Parameters
+    ----------
+    frequency : array
+
+    Returns
+    -------
+    float64 array of the same shape
+    """
+    return np.asarray(1127.0 * np.log1p(np.asarray(frequency, dtype=np.float64) / 700.0))
+
+
+@lru_cache(maxsize=32)
+def mel_matrix(mels: int = 64, low: float = 125.0, high: float = 7500.0, fft: int = FFT,
+               sample_rate: int = SAMPLE_RATE) -> npt.NDArray[np.float64]:
+    """Weights that sum FFT magnitudes to mel bands; see the module's conventions.
+
+    Parameters
+    ----------
+    mels, low, high, fft, sample_rate
+        Bands, limits in Hz, FFT length, Hz.
+
+    Returns
+    -------
+    float64 [fft // 2 + 1, mels]
+        Read-only.
+    """
+    lines = mel(np.arange(fft // 2 + 1) * (sample_rate / fft))[:, None]
+    points = np.linspace(mel(low), mel(high), mels + 2)
+    spacing = (mel(high) - mel(low)) / (mels + 1)
+    weights = np.maximum(0.0, 1.0 - np.abs(lines - points[1:-1]) / spacing)
+    weights[0] = 0.0
+    weights.flags.writeable = False
+    return weights
+
+
+def frames(wave: npt.ArrayLike, window: int = WINDOW, hop: int = HOP) -> FloatArray:
+    """Overlapping frames of a signal, without copying it.
+
+    Parameters
+    ----------
+    wave : array [..., samples]
+    window, hop : int
+        Samples.
+
+    Returns
+    -------
+    array [..., frames, window]
+        A read-only view; no frames if there are fewer samples than `window`.
+    """
+    signal = np.asarray(wave)
+    if signal.shape[-1] < window:
+        return np.empty((*signal.shape[:-1], 0, window), signal.dtype)
+    return np.lib.stride_tricks.sliding_window_view(signal, window, axis=-1)[..., ::hop, :]
+
+
+@lru_cache(maxsize=8)
+def hann(window: int = WINDOW) -> npt.NDArray[np.float64]:
+    """Periodic Hann window: the symmetric one of ``window + 1`` points without its last.
+
+    Parameters
+    ----------
+    window : int
+
+    Returns
+    -------
+    float64 [window]
+        Read-only.
+    """
+    values = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    values.flags.writeable = False
+    return values
+
+
+def magnitudes(wave: npt.ArrayLike, window: int = WINDOW, hop: int = HOP, fft: int = FFT) -> FloatArray:
+    """Magnitudes of a short-time Fourier transform.
+
+    Parameters
+    ----------
+    wave : array [..., samples]
+    window, hop, fft : int
+        Samples.
+
+    Returns
+    -------
+    float64 [..., frames, fft // 2 + 1]
+    """
+    from scipy import fft as transforms
+
+    windowed = frames(np.asarray(wave, dtype=np.float64), window, hop) * hann(window)
+    if not windowed.size:
+        return np.empty((*windowed.shape[:-1], fft // 2 + 1))
+    return np.abs(transforms.rfft(windowed, fft, axis=-1))
+
+
+def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
+            dtype: npt.DTypeLike = np.float32) -> FloatArray:
+    """Log-mel spectrogram, without padding.
+
+    Parameters
+    ----------
+    wave : array [..., samples]
+        16 kHz, in [-1, 1].
+    frontend : Frontend
+    dtype : dtype
+        Of the result; the computation is in float64.
+
+    Returns
+    -------
+    array [..., frames, mels]
+        Natural log; digital silence is ``ln(offset)``, -6.9078 for TRILL.
+    """
+    bands = magnitudes(wave) @ mel_matrix(frontend.mels, frontend.low, frontend.high)
+    return np.log(np.maximum(bands, frontend.floor) + frontend.offset).astype(dtype, copy=False)
+
+
+def padded_samples(samples: int, frontend: Frontend = TRILL) -> int:
+    """Length of a clip after the model's padding.
+
+    Parameters
+    ----------
+    samples : int
+    frontend : Frontend
+
+    Returns
+    -------
+    int
+    """
+    length = max(samples, frontend.min_samples)
+    if frontend.whole:
+        length += -(length - frontend.min_samples) % frontend.whole
+    return length
+
+
+def pad(wave: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
+    """Pad a clip as the model does.
+
+    Parameters
+    ----------
+    wave : array [samples]
+        At least one sample.
+    frontend : Frontend
+
+    Returns
+    -------
+    array [padded samples]
+        The same array where nothing is to be added.
+
+    Raises
+    ------
+    BadParameter
+        For an empty clip.
+    """
+    signal = np.asarray(wave)
+    if not signal.shape[-1]:
+        raise BadParameter("an empty clip cannot be padded; give at least one sample.")
+    extra = padded_samples(len(signal), frontend) - len(signal)
+    if not extra or frontend.pad == "none":
+        return signal
+    mode: Any = "constant" if frontend.pad == "zeros" else "symmetric"
+    return np.pad(signal, (0, extra), mode=mode)
+
+
+def patch_count(samples: int, frontend: Frontend = TRILL) -> int:
+    """Patches of a clip after padding.
+
+    Parameters
+    ----------
+    samples : int
+    frontend : Frontend
+
+    Returns
+    -------
+    int
+        VGGish gives 0 for clips below 0.975 s.
+    """
+    length = samples if frontend.pad == "none" else padded_samples(samples, frontend)
+    count = 1 + (length - WINDOW) // HOP if length >= WINDOW else 0
+    return max(0, 1 + (count - frontend.patch) // frontend.patch_hop)
+
+
+def patches(spectrogram: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
+    """Cut a spectrogram into the overlapping patches that a network sees.
+
+    Parameters
+    ----------
+    spectrogram : array [frames, mels]
+        From `log_mel` of a padded clip.
+    frontend : Frontend
+
+    Returns
+    -------
+    array [patches, frames, mels]
+        Frames after the last whole patch are dropped, as the models do.
+    """
+    values = np.asarray(spectrogram)
+    if len(values) < frontend.patch:
+        return np.empty((0, frontend.patch, values.shape[1]), values.dtype)
+    view = np.lib.stride_tricks.sliding_window_view(values, frontend.patch, axis=0)
+    return np.ascontiguousarray(view[:: frontend.patch_hop].transpose(0, 2, 1))
+
+
+def patch_starts(count: int, frontend: Frontend = TRILL) -> npt.NDArray[np.float64]:
+    """Seconds at which patches start; each covers `patch_seconds`.
+
+    Parameters
+    ----------
+    count : int
+    frontend : Frontend
+
+    Returns
+    -------
+    float64 [count]
+    """
+    return np.arange(count, dtype=np.float64) * (frontend.patch_hop * HOP / SAMPLE_RATE)
+
+
+def patch_seconds(frontend: Frontend = TRILL) -> float:
+    """Seconds of audio under one patch: 0.975 for 96 frames.
+
+    Parameters
+    ----------
+    frontend : Frontend
+
+    Returns
+    -------
+    float
+    """
+    return ((frontend.patch - 1) * HOP + WINDOW) / SAMPLE_RATE

@@ -1,0 +1,31 @@
+"""Figures: results or arrays in; a picture, a sentence and a table that say the same out.
+
+See `nslib.plots.figure` for what a figure is and how all of them look.
+"""
+
+from nslib.plots.corpus import class_balance, durations, embedding_cost, split_audit
+from nslib.plots.figure import Figure, palette, style
+from nslib.plots.order import chosen, standing
+from nslib.plots.probes import choice, confusion, optimism
+from nslib.plots.results import accuracy_dots, result_heatmap
+from nslib.plots.signal import filterbank, log_mel, patch_times
+
+__all__ = [
+    "Figure",
+    "accuracy_dots",
+    "choice",
+    "chosen",
+    "class_balance",
+    "confusion",
+    "durations",
+    "embedding_cost",
+    "filterbank",
+    "log_mel",
+    "optimism",
+    "palette",
+    "patch_times",
+    "result_heatmap",
+    "split_audit",
+    "standing",
+    "style",
+]

@@ -1,0 +1,150 @@
+"""What the result figures and the report share: which rows, in which order, called what, and ties.
+
+Conventions
+-----------
+One score a task and embedding: the test score of the probe chosen on validation. Two scores are
+called *not separable* when the interval of their paired difference on the same clips contains
+zero; where the predictions are not at hand, when their own intervals overlap, which is stricter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SYNTHETIC = "synthetic"
+
+
+def chosen(rows: pd.DataFrame) -> pd.DataFrame:
+    """Test rows of the probes chosen on validation, one a task and embedding.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Result rows (see `nslib.results`), of one or more runs; of repeated ones the last counts.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tasks on recordings first, then synthetic ones; embeddings from the best mean down.
+
+    Raises
+    ------
+    ValueError
+        If there is no such row.
+    """
+    kept = rows[rows["selected"].astype(bool) & (rows["split"] == "test")]
+    if kept.empty:
+        raise ValueError("there is no selected test score among these rows: nothing was evaluated")
+    kept = kept.drop_duplicates(["task", "embedding", "seed"], keep="last")
+    place = {name: i for i, name in enumerate(embeddings(kept))}
+    keys = kept.assign(_s=kept["corpus_kind"] == SYNTHETIC, _e=kept["embedding"].map(place))
+    return (
+        keys.sort_values(["_s", "task", "_e", "seed"], kind="stable")
+        .drop(columns=["_s", "_e"])
+        .reset_index(drop=True)
+    )
+
+
+def above_chance(scores: pd.DataFrame) -> pd.Series:
+    """Share of the way from chance to perfect, so that tasks can be compared and averaged.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        With the columns ``value`` and ``chance``.
+
+    Returns
+    -------
+    pandas.Series
+        0 at chance, 1 when perfect, negative below chance.
+    """
+    return (scores["value"] - scores["chance"]) / (1 - scores["chance"])
+
+
+def embeddings(scores: pd.DataFrame) -> list[str]:
+    """Embedding names, from the highest mean of `above_chance` down.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row a task and embedding.
+
+    Returns
+    -------
+    list of str
+    """
+    means = scores.assign(_m=above_chance(scores)).groupby("embedding")["_m"].mean()
+    return sorted((str(n) for n in means.index), key=lambda n: (-means[n], n))
+
+
+def tasks(scores: pd.DataFrame) -> list[str]:
+    """Task names in the order of the rows.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As `chosen` returns it.
+
+    Returns
+    -------
+    list of str
+    """
+    return [str(t) for t in scores["task"].unique()]
+
+
+def label(task: str, corpus_kind: str) -> str:
+    """How a task is called wherever its numbers are shown.
+
+    Parameters
+    ----------
+    task : str
+        Its name.
+    corpus_kind : {"real", "synthetic"}
+        What the clips are.
+
+    Returns
+    -------
+    str
+        The name, with ``(synthetic)`` unless the name says so already.
+    """
+    said = SYNTHETIC in task
+    return f"{task} (synthetic)" if corpus_kind == SYNTHETIC and not said else task
+
+
+def labels(scores: pd.DataFrame) -> dict[str, str]:
+    """Map of every task to its `label`.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Result rows.
+
+    Returns
+    -------
+    dict
+        Task name to label.
+    """
+    pairs = scores[["task", "corpus_kind"]].drop_duplicates("task")
+    return {str(t): label(str(t), str(k)) for t, k in zip(pairs["task"], pairs["corpus_kind"], strict=True)}
+
+
+def standing(scores: pd.DataFrame) -> pd.Series:
+    """Say of each score whether it is the best of its task, not separable from it, or below.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As `chosen` returns it.
+
+    Returns
+    -------
+    pandas.Series
+        ``"best"``, ``"tied"`` (the interval reaches the best one's) or ``""``, on the same index.
+    """
+    top = scores.loc[scores.groupby("task")["value"].idxmax()].set_index("task")
+    best = scores["value"] >= scores["task"].map(top["value"])
+    tied = scores["high"] >= scores["task"].map(top["low"])
+    return best.map({True: "best", False: ""}).mask(tied & ~best, "tied")

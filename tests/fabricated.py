@@ -1,0 +1,85 @@
+"""Made-up rows with the columns of real ones, for tests of figures and reports. No score is real."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+TASKS = (("speaker-fillets", "real", 4), ("language-five", "real", 5), ("phrase-hedgewars", "real", 6),
+         ("style-espeak", "synthetic", 4))  # fmt: skip
+EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding", "resemblyzer", "ina-events")
+PROBES = ("logistic", "logistic_balanced", "lda", "forest", "forest_balanced")
+
+
+def rows(seed: int = 0) -> pd.DataFrame:
+    """Every task, embedding, probe, normalisation and split, with one selected test row a cell."""
+    rng = np.random.default_rng(seed)
+    frames = [_cell(rng, t, k, c, e) for t, k, c in TASKS for e in EMBEDDINGS]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embedding: str) -> pd.DataFrame:
+    centre = rng.uniform(1 / classes, 0.97)
+    found = []
+    for probe in PROBES:
+        for l2 in (False, True):
+            for norm in (False, True):
+                for split in ("validation", "test"):
+                    value = float(np.clip(centre + rng.normal(0, 0.03), 0.02, 1))
+                    found.append(_row(task, kind, classes, embedding, probe, l2, norm, split, value))
+    cell = pd.DataFrame(found)
+    test, validation = cell["split"] == "test", cell["split"] == "validation"
+    pick = cell.loc[cell.loc[validation, "value"].idxmax()]
+    same = (cell[["probe", "l2", "speaker_norm"]] == pick[["probe", "l2", "speaker_norm"]]).all(axis=1)
+    cell["selected"] = same
+    cell["best_on_test"] = cell.index == cell.loc[test, "value"].idxmax()
+    return cell
+
+
+def _row(task: str, kind: str, classes: int, embedding: str, probe: str, l2: bool, norm: bool, split: str, value: float) -> dict[str, object]:
+    return {"task": task, "corpus_kind": kind, "embedding": embedding, "dim": 96, "probe": probe, "l2": l2,
+            "speaker_norm": norm, "seed": 0, "split": split, "metric": "accuracy", "value": value, "n": 120,
+            "n_speakers": 6, "classes": classes, "chance": 1 / classes, "low": max(0.0, value - 0.06),
+            "high": min(1.0, value + 0.05), "interval_by": "speaker", "level": 0.95, "selected": False,
+            "best_on_test": False, "converged": True, "fit_seconds": 0.01, "data_hash": "d" * 16, "split_hash": "5" * 16,
+            "weights_hash": "a" * 16, "lock_hash": "1" * 16, "code_revision": "c" * 12, "when": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+
+
+def predictions(seed: int = 0) -> pd.DataFrame:
+    """Answers of the selected probes on 120 test clips of each task."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for task, _, classes in TASKS:
+        truth = rng.integers(classes, size=120)
+        for embedding in EMBEDDINGS:
+            answer = np.where(rng.random(120) < 0.7, truth, rng.integers(classes, size=120))
+            frames.append(pd.DataFrame({
+                "task": task, "embedding": embedding, "probe": "lda", "l2": False, "speaker_norm": True, "seed": 0,
+                "clip_id": [f"{task}/{i:03d}" for i in range(120)], "speaker": [f"s{i % 6}" for i in range(120)],
+                "y_true": [f"c{v}" for v in truth], "y_pred": [f"c{v}" for v in answer]}))  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def clips(seed: int = 0) -> pd.DataFrame:
+    """Clip tables of all tasks, one below the other."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for task, kind, classes in TASKS:
+        n = 40 * classes
+        speaker = rng.integers(12, size=n)
+        frames.append(pd.DataFrame({
+            "task": task, "corpus_kind": kind, "clip_id": [f"{task}/{i}" for i in range(n)], "audio": "", "sha256": "",
+            "seconds": rng.lognormal(0.5, 0.5, n), "sample_rate": 16000, "label": [f"c{i % classes}" for i in range(n)],
+            "speaker": [f"s{s}" for s in speaker], "source": "made-up",
+            "split": np.array(["train", "validation", "test"])[np.digitize(speaker, [7, 9])]}))  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def ledger() -> pd.DataFrame:
+    """Cost of each embedding; one of them was in the store already."""
+    speeds = (900.0, 700.0, 60.0, 310.0, 45.0, 100.0)
+    made = pd.DataFrame({"embedding": EMBEDDINGS, "times_real_time": speeds, "wall_seconds": 2.0, "computed": 300,
+                         "clips": 300, "from_store": 0, "clips_per_second": 150.0, "audio_seconds": 600.0,
+                         "padded": 3, "padding": 0.1, "peak_memory_gb": 1.0})  # fmt: skip
+    made.loc[made["embedding"] == "mfcc", ["computed", "times_real_time", "clips_per_second"]] = [0, np.nan, np.nan]
+    return made

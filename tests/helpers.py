@@ -1,0 +1,46 @@
+"""Small embeddings and clip tables that the tests make themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nslib import audio
+from nslib.embeddings.base import Embedding
+
+
+def tone(seconds: float, hertz: float = 440.0, seed: int = 0) -> np.ndarray:
+    """A tone in noise, float32 at 16 kHz."""
+    t = np.arange(round(seconds * 16000)) / 16000
+    noise = np.random.default_rng(seed).normal(0, 0.01, len(t))
+    return (0.5 * np.sin(2 * np.pi * hertz * t) + noise).astype(np.float32)
+
+
+def clip_table(folder: Path, seconds: list[float], **columns: list[str]) -> pd.DataFrame:
+    """Write one tone a length into `folder` and list them as clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i, s in enumerate(seconds):
+        path = folder / f"clip{i:03d}.wav"
+        audio.write_wav(path, tone(s, 200 + 50 * i, seed=i))
+        wave = audio.read(path).wave
+        rows.append({"clip_id": path.stem, "audio": str(path), "sha256": audio.sha256(wave),
+                     "seconds": len(wave) / 16000, "sample_rate": 16000, "label": "a", "speaker": "s",
+                     "split": "", "source": "test"})
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def frame_energy(waves: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and mean square of every whole 100 ms frame: an embedding simple enough to check by hand."""
+    n = waves.shape[1] // 1600
+    cut = waves[:, : n * 1600].reshape(len(waves), n, 1600)
+    return np.stack([cut.mean(2), (cut**2).mean(2)], 2), lengths // 1600
+
+
+def embedding(**changes: object) -> Embedding:
+    """`frame_energy` as an embedding; `changes` replace its fields."""
+    facts = {"name": "energy", "revision": "test-1", "dim": 2, "embed": frame_energy, "window": 0.1, "hop": 0.1,
+             "min_samples": 1600, "pads_safely": True}
+    return Embedding(**{**facts, **changes})  # type: ignore[arg-type]

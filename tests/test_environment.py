@@ -1,0 +1,83 @@
+"""pyproject, lock files, environment.yml and what is installed must agree."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from nslib import params
+
+ROOT = params.root()
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[.*\])?==([^ ;]+)\s*(?:;\s*(.*?))?\s*\\?$")
+
+
+def pins(name: str) -> list[tuple[str, str, str]]:
+    """(package, version, marker) of every pin in a lock file."""
+    lines = (ROOT / name).read_text().splitlines()
+    return [(canonicalize_name(m[1]), m[2], (m[3] or "").strip()) for line in lines if (m := PIN.match(line))]
+
+
+def here(name: str) -> dict[str, str]:
+    """Pins that apply to this interpreter."""
+    return {p: v for p, v, marker in pins(name) if not marker or Marker(marker).evaluate()}
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = here("requirements.lock")
+DECLARED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+
+
+@pytest.mark.parametrize("text", DECLARED)
+def test_every_declared_dependency_is_locked_within_its_bounds(text):
+    need = Requirement(text)
+    if need.marker is None or need.marker.evaluate():
+        assert Version(LOCK[canonicalize_name(need.name)]) in need.specifier
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-opensmile.lock"])
+def test_lock_is_hashed_and_names_no_host(name):
+    text = (ROOT / name).read_text()
+    assert "://" not in text and "index-url" not in text
+    blocks = re.split(r"\n(?=\S)", text.strip())
+    assert all("--hash=sha256:" in block for block in blocks)
+
+
+def test_optional_lock_agrees_with_the_main_one():
+    extra = here("requirements-opensmile.lock")
+    assert "opensmile" in extra
+    assert {p: v for p, v in extra.items() if p in LOCK} == {p: LOCK[p] for p in extra if p in LOCK}
+
+
+def test_conda_environment_installs_the_lock():
+    spec = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pip = next(d["pip"] for d in spec["dependencies"] if isinstance(d, dict))
+    assert pip == ["--require-hashes", "-r requirements.lock"]
+    python = next(d for d in spec["dependencies"] if str(d).startswith("python="))
+    assert Version(python.split("=")[1] + ".0") in Requirement(f"x{PROJECT['requires-python']}").specifier
+
+
+def test_what_is_installed_is_what_is_locked():
+    differ = {}
+    for package, version in LOCK.items():
+        found = importlib.metadata.version(package)
+        if found != version:
+            differ[package] = (version, found)
+    assert differ == {}
+
+
+def test_drawings_match_their_sources():
+    import hashlib
+
+    charts = sorted((ROOT / "docs" / "charts").glob("*.dot"))
+    assert len(charts) == 3
+    for chart in charts:
+        drawn = chart.with_suffix(".svg").read_text().rstrip().splitlines()[-1]
+        assert hashlib.sha256(chart.read_bytes()).hexdigest() in drawn, f"run `make figures`: {chart.name}"

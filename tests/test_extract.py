@@ -1,0 +1,205 @@
+"""Extraction: right vectors, each computed once, whatever fails or is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import clip_table, embedding, frame_energy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib import audio, extract
+from nslib.errors import BadAudio, NslibError
+from nslib.extract import Item
+from nslib.store import Store
+
+lengths = st.lists(st.integers(1, 40 * 16000), max_size=40)
+
+
+def _items(samples):
+    return [Item(f"k{i}", "", "", n) for i, n in enumerate(samples)]
+
+
+@given(lengths, st.randoms(use_true_random=False), st.booleans())
+def test_plan_is_a_partition_that_ignores_order(samples, random, same_length):
+    items = _items(samples)
+    groups = extract.plan(items, same_length=same_length, seconds=30)
+    shuffled = list(items)
+    random.shuffle(shuffled)
+    assert groups == extract.plan(shuffled, same_length=same_length, seconds=30)
+    assert sorted((i for g in groups for i in g), key=lambda i: int(i.key[1:])) == items
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(i.samples for i in group) <= 30 * 16000
+        assert not same_length or len({i.samples for i in group}) == 1
+
+
+def test_vectors_are_means_over_valid_frames_in_the_order_given(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.35, 2.5, 0.8])
+    out = extract.vectors(clips, embedding(), progress=False)
+    assert out.problems.empty
+    for clip, vector in zip(out.clips.itertuples(), out.vectors, strict=True):
+        wave = audio.read(clip.audio).wave
+        frames = wave[: len(wave) // 1600 * 1600].reshape(-1, 1600).astype(np.float64)
+        np.testing.assert_allclose(vector, [frames.mean(), (frames**2).mean()], rtol=1e-5, atol=1e-8)
+
+
+def test_vector_does_not_depend_on_company(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.35, 2.5, 0.8, 1.0])
+    together = extract.vectors(clips, embedding(), progress=False).vectors
+    for i in range(len(clips)):
+        alone = extract.vectors(clips.iloc[[i]], embedding(revision=f"alone{i}"), progress=False).vectors
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-6)
+
+
+def test_second_call_computes_nothing(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5])
+    first = extract.vectors(clips, embedding(), progress=False)
+
+    def refuse(*_):
+        raise AssertionError("computed again")
+
+    second = extract.vectors(clips, embedding(embed=refuse), progress=False)
+    np.testing.assert_array_equal(first.vectors, second.vectors)
+    assert (first.ledger["computed"], second.ledger["computed"], second.ledger["from_store"]) == (2, 0, 2)
+    assert len(extract.costs(embedding())) == 1
+
+
+def test_short_clips_are_padded_and_counted(tmp_path, cache):
+    clips = clip_table(tmp_path, [0.05, 0.5])
+    seen = []
+
+    def spy(waves, lengths):
+        seen.extend(waves[i, :n] for i, n in enumerate(lengths))
+        return frame_energy(waves, lengths)
+
+    for pad in ("end", "centre"):
+        seen.clear()
+        out = extract.vectors(clips, embedding(embed=spy, pad=pad), progress=False)
+        assert out.ledger["padded"] == 1
+        short = audio.read(clips["audio"][0]).wave
+        before = 400 if pad == "centre" else 0
+        np.testing.assert_array_equal(seen[0], np.pad(short, (before, 800 - before)))
+
+
+def test_unsafe_padding_means_equal_lengths_only(tmp_path, cache):
+    clips = clip_table(tmp_path, [0.5, 0.7, 0.5, 0.9])
+
+    def strict(waves, lengths):
+        assert len(set(lengths)) == 1 and lengths[0] == waves.shape[1]
+        return frame_energy(waves, lengths)
+
+    out = extract.vectors(clips, embedding(embed=strict, pads_safely=False), progress=False)
+    assert out.problems.empty and out.ledger["padding"] == 0
+
+
+@pytest.mark.parametrize("how", ["raises", "nan", "no frame"])
+def test_one_poisoned_clip_costs_one_clip(tmp_path, cache, how):
+    clips = clip_table(tmp_path, [1.0] * 5)
+    poison = audio.read(clips["audio"][3]).wave
+
+    def picky(waves, lengths):
+        frames, counts = frame_energy(waves, lengths)
+        for i, wave in enumerate(waves):
+            if np.array_equal(wave, poison):
+                if how == "raises":
+                    raise RuntimeError("poisoned")
+                frames[i] = np.nan if how == "nan" else frames[i]
+                counts[i] = 0 if how == "no frame" else counts[i]
+        return frames, counts
+
+    out = extract.vectors(clips, embedding(embed=picky), progress=False)
+    assert list(out.clips["clip_id"]) == ["clip000", "clip001", "clip002", "clip004"]
+    assert list(out.problems["clip_id"]) == ["clip003"]
+    said = {"raises": "poisoned", "nan": "not finite", "no frame": "no valid frame"}[how]
+    assert said in out.problems["reason"][0]
+    again = extract.vectors(clips, embedding(embed=picky), progress=False)
+    assert (again.ledger["computed"], len(again.problems)) == (0, 1)
+
+
+def test_a_file_that_changed_or_went_is_a_problem_not_a_wrong_vector(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5, 0.7])
+    audio.write_wav(clips["audio"][0], np.zeros(16000, np.float32))
+    os.unlink(clips["audio"][1])
+    out = extract.vectors(clips, embedding(), progress=False)
+    assert list(out.clips["clip_id"]) == ["clip002"]
+    assert "not what it was" in out.problems["reason"][0]
+
+
+def test_an_embedding_that_always_fails_is_an_error(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5])
+
+    def broken(waves, lengths):
+        raise ValueError("no weights")
+
+    with pytest.raises(NslibError, match=r"no vector for any of 2 clips.*no weights"):
+        extract.vectors(clips, embedding(embed=broken), progress=False)
+
+
+def test_wrong_shape_is_explained(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0])
+    with pytest.raises(NslibError, match=r"expected frames of shape \[1, frames, 3\]"):
+        extract.vectors(clips, embedding(dim=3), progress=False)
+
+
+def test_same_audio_under_two_names_is_computed_once(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5])
+    twice = pd.concat([clips, clips.assign(clip_id=["copy0", "copy1"])], ignore_index=True)
+    out = extract.vectors(twice, embedding(), progress=False)
+    assert out.ledger["computed"] == 2
+    np.testing.assert_array_equal(out.vectors[:2], out.vectors[2:])
+
+
+def test_frames_carry_their_start_times(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0])
+    seconds, vectors = extract.frames(clips, embedding())["clip000"]
+    np.testing.assert_allclose(seconds, np.arange(10) * 0.1, atol=1e-6)
+    assert vectors.shape == (10, 2)
+    with pytest.raises(BadAudio):
+        extract.frames(clips.assign(audio="gone.wav"), embedding())
+
+
+KILLED = """
+import sys, time, pandas as pd
+sys.path.insert(0, {tests!r})
+from helpers import embedding, frame_energy
+from nslib import extract
+extract.UNIT_SECONDS = 4.0
+def slow(waves, lengths):
+    time.sleep({delay})
+    return frame_energy(waves, lengths)
+out = extract.vectors(pd.read_pickle({table!r}), embedding(embed=slow), progress=False)
+print(out.ledger["computed"])
+"""
+
+
+def test_killed_run_resumes_and_ends_in_the_same_bytes(tmp_path, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
+    clips.to_pickle(tmp_path / "clips.pkl")
+
+    def start(cache, delay):
+        code = KILLED.format(tests=os.path.dirname(__file__), delay=delay, table=str(tmp_path / "clips.pkl"))
+        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                                env={**os.environ, "NSLIB_CACHE": str(tmp_path / cache)})
+
+    assert start("whole", 0).communicate(timeout=120)[0].strip() == "20"
+    victim = start("killed", 0.3)
+    store = tmp_path / "killed" / "vectors" / embedding().fingerprint
+    while len(list(store.glob("*.arrow"))) < 2:
+        assert victim.poll() is None, "finished before it could be killed"
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    kept = len(Store(embedding(), store.parent))
+    assert 0 < kept < 20
+    assert start("killed", 0).communicate(timeout=120)[0].strip() == str(20 - kept)
+    whole = tmp_path / "whole" / "vectors" / embedding().fingerprint
+    shards = {p.name: p.read_bytes() for p in whole.glob("*.arrow")}
+    assert shards == {p.name: p.read_bytes() for p in store.glob("*.arrow")}
+    assert len(shards) > 3
