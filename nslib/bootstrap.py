@@ -115,22 +115,31 @@ class Units:
         return rng.multinomial(self.draws, self.shares, size=resamples).astype(np.float64)
 
 
-def speakers(groups: npt.ArrayLike | None) -> Units | None:
+def speakers(groups: npt.ArrayLike | None, clips: int) -> Units | None:
     """Resample speakers, if that is possible.
 
     Parameters
     ----------
     groups : array-like of str [clips] or None
         Speaker of each clip; ``""`` is unknown.
+    clips : int
+        Number of clips.
 
     Returns
     -------
     Units or None
         None if a speaker is unknown or there are fewer than `MIN_SPEAKERS`.
+
+    Raises
+    ------
+    BadParameter
+        If there is not one speaker a clip.
     """
     if groups is None:
         return None
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    if index.shape != (clips,):
+        raise BadParameter(f"give one speaker a clip; got {index.shape} for {clips} clips.")
     if len(names) < MIN_SPEAKERS or "" in names:
         return None
     return Units("speaker", index, np.full(len(names), 1 / len(names)), len(names))
@@ -235,7 +244,7 @@ def difference(
     a, b = np.asarray(a_correct, dtype=bool), np.asarray(b_correct, dtype=bool)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise BadParameter(f"answers must be paired clip by clip; got {a.shape} and {b.shape}.")
-    _refuse_bad_level(level, resamples)
+    refuse_bad_level(level, resamples)
     delta = a.astype(np.float64) - b
     units, sums, sizes = _delta_units(delta, groups)
     weights = units.weights(resamples, np.random.default_rng(seed))
@@ -247,11 +256,12 @@ def difference(
 
 
 def _delta_units(delta: Floats, groups: npt.ArrayLike | None) -> tuple[Units, Floats, Floats]:
-    units = speakers(groups)
+    units = speakers(groups, len(delta))
     if units is None:
         units, rows = clips(delta[:, None])
         return units, rows[:, 0], np.ones(len(rows))
-    return units, np.bincount(units.index, delta), np.bincount(units.index).astype(np.float64)
+    sums = np.asarray(np.bincount(units.index, delta), dtype=np.float64)
+    return units, sums, np.bincount(units.index).astype(np.float64)
 
 
 def _bonett_price(delta: Floats, variance: float, z: float, t: float) -> tuple[float, float]:
@@ -265,7 +275,8 @@ def _bonett_price(delta: Floats, variance: float, z: float, t: float) -> tuple[f
     return max(centre - half, -1.0), min(centre + half, 1.0)
 
 
-def _refuse_bad_level(level: float, resamples: int) -> None:
+def refuse_bad_level(level: float, resamples: int) -> None:
+    """Raise BadParameter unless `level` lies in (0, 1) and `resamples` is positive."""
     if not 0 < level < 1 or resamples < 1:
         raise BadParameter(f"level {level!r} must lie in (0, 1) and resamples {resamples!r} be at least 1.")
 

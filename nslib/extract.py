@@ -19,12 +19,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib import audio
+from nslib import audio, params
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray
 from nslib.errors import BadAudio, NslibError
 from nslib.store import Store
@@ -39,6 +38,7 @@ BATCH_SECONDS = 60.0
 DECODE_THREADS = 2
 UNITS_AHEAD = 3
 
+_COSTS = "costs.jsonl"
 PROBLEM_COLUMNS = ["clip_id", "audio", "reason", "remedy"]
 
 
@@ -65,8 +65,10 @@ class Extraction:
     problems : DataFrame
         Columns clip_id, audio, reason, remedy: clips without a vector.
     ledger : dict
-        Cost: clips, computed, from_store, padded, audio_seconds, wall_seconds, clips_per_second,
-        times_real_time, padding (share of samples fed to the model), peak_memory_gb.
+        clips, from_store, and the cost of what was computed now: computed (clips), padded (clips
+        shorter than the embedding's minimum), audio_seconds, wall_seconds, clips_per_second,
+        times_real_time, padding (share of the samples fed to the model), peak_memory_gb (of the
+        process so far).
     """
 
     vectors: FloatArray
@@ -101,22 +103,24 @@ def vectors(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = 
     """
     import pandas as pd
 
-    store = store or Store(embedding)
+    store = Store(embedding) if store is None else store
     began = time.perf_counter()
+    cost = _Cost()
     missing = set(store.missing(clips["sha256"]))
     planned = plan(_items(clips), same_length=False, seconds=UNIT_SECONDS)
     todo = [rest for unit in planned if (rest := [item for item in unit if item.key in missing])]
-    cost = _Cost(seconds_asked=float(clips["seconds"].sum()))
     problems = _run(todo, embedding, store, cost, progress)
     have = clips["sha256"].map(lambda key: key in store).to_numpy(bool)
     if problems and not have.any():
         first = next(iter(problems.values()))
         raise NslibError(f"{embedding.name} gave no vector for any of {len(clips)} clips. First: {first}")
     kept = clips[have].reset_index(drop=True)
-    cost.wall = time.perf_counter() - began
-    ledger = cost.ledger(len(clips), int(clips["sha256"].isin(missing).sum()))
+    cost.wall_seconds, cost.peak_memory_gb = time.perf_counter() - began, _peak_memory_gb()
     if cost.computed:
-        _remember(store.path, ledger)
+        with open(store.path / _COSTS, "a") as file:
+            file.write(json.dumps(vars(cost)) + "\n")
+    from_store = int((~clips["sha256"].isin(missing)).sum())
+    ledger = {"clips": len(clips), "from_store": from_store, **cost.ledger()}
     lost = _problems_of(clips[~have], problems)
     return Extraction(store.read(list(kept["sha256"])), kept, pd.DataFrame(lost, columns=PROBLEM_COLUMNS), ledger)
 
@@ -151,20 +155,25 @@ def frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatAr
     return out
 
 
-def costs(embedding: Embedding) -> list[dict[str, Any]]:
-    """Ledgers of all runs on this machine that computed vectors of `embedding`, oldest first.
+def cost(fingerprint: str) -> dict[str, Any]:
+    """Cost of all vectors of an embedding that were ever computed on this machine.
 
     Parameters
     ----------
-    embedding : Embedding
+    fingerprint : str
+        Of the embedding.
 
     Returns
     -------
-    list of dict
-        As `Extraction.ledger`.
+    dict
+        As `Extraction.ledger`, summed over runs (memory: the highest).
     """
-    path = Store(embedding).path / "costs.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    path = params.cache_dir("vectors") / fingerprint / _COSTS
+    runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    total = _Cost()
+    for run in runs:
+        total.add(_Cost(**run))
+    return total.ledger()
 
 
 def plan(items: Sequence[Item], *, same_length: bool, seconds: float) -> list[list[Item]]:
@@ -195,23 +204,27 @@ def plan(items: Sequence[Item], *, same_length: bool, seconds: float) -> list[li
 
 @dataclass
 class _Cost:
-    seconds_asked: float
     computed: int = 0
     padded: int = 0
-    seconds_computed: float = 0.0
+    audio_seconds: float = 0.0
     samples_real: int = 0
     samples_fed: int = 0
-    wall: float = 0.0
+    wall_seconds: float = 0.0
+    peak_memory_gb: float = 0.0
 
-    def ledger(self, asked: int, todo: int) -> dict[str, Any]:
-        per_second = 1 / self.wall if self.wall and self.computed else float("nan")
+    def add(self, other: _Cost) -> None:
+        for name, value in vars(other).items():
+            old = getattr(self, name)
+            setattr(self, name, max(old, value) if name == "peak_memory_gb" else old + value)
+
+    def ledger(self) -> dict[str, Any]:
+        per_second = 1 / self.wall_seconds if self.computed else float("nan")
         return {
-            "clips": asked, "computed": self.computed, "from_store": asked - todo, "padded": self.padded,
-            "audio_seconds": round(self.seconds_asked, 3), "wall_seconds": round(self.wall, 3),
-            "clips_per_second": self.computed * per_second,
-            "times_real_time": self.seconds_computed * per_second,
+            "computed": self.computed, "padded": self.padded, "audio_seconds": self.audio_seconds,
+            "wall_seconds": self.wall_seconds, "clips_per_second": self.computed * per_second,
+            "times_real_time": self.audio_seconds * per_second,
             "padding": 1 - self.samples_real / self.samples_fed if self.samples_fed else 0.0,
-            "peak_memory_gb": _peak_memory_gb(),
+            "peak_memory_gb": self.peak_memory_gb,
         }
 
 
@@ -227,7 +240,7 @@ def _run(units: list[list[Item]], embedding: Embedding, store: Store, cost: _Cos
 
     problems: dict[str, BadAudio] = {}
     total = sum(i.samples for unit in units for i in unit) / SAMPLE_RATE
-    bar = tqdm(total=round(total), desc=f"embed {embedding.name}", unit="s", disable=not (progress and units),
+    bar = tqdm(total=total, desc=f"embed {embedding.name}", unit="s", disable=not (progress and units),
                bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]")
     with bar:
         for unit, waves in _decoded(units, problems):
@@ -294,7 +307,7 @@ def _unit(unit: list[Item], waves: dict[str, FloatArray], embedding: Embedding, 
                 done.append((item, vector))
                 cost.computed += 1
                 cost.padded += len(waves[item.key]) < embedding.min_samples
-                cost.seconds_computed += item.samples / SAMPLE_RATE
+                cost.audio_seconds += item.samples / SAMPLE_RATE
         cost.samples_real += sum(item.samples for item in batch)
         cost.samples_fed += len(inputs) * max(map(len, inputs))
     return done
@@ -330,11 +343,6 @@ def _mean_vectors(inputs: list[FloatArray], embedding: Embedding) -> list[FloatA
 def _problems_of(lost: pd.DataFrame, problems: dict[str, BadAudio]) -> list[list[str]]:
     return [[row.clip_id, row.audio, problems[row.sha256].reason, problems[row.sha256].remedy]
             for row in lost.itertuples()]
-
-
-def _remember(directory: Path, ledger: dict[str, Any]) -> None:
-    with open(directory / "costs.jsonl", "a") as file:
-        file.write(json.dumps(ledger) + "\n")
 
 
 def _peak_memory_gb() -> float:

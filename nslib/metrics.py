@@ -191,7 +191,7 @@ def interval(
         classes that are resampled: the interval is for another set of speakers to be told apart,
         equally many.
     """
-    bootstrap._refuse_bad_level(level, resamples)
+    bootstrap.refuse_bad_level(level, resamples)
     rng = np.random.default_rng(seed)
     if get(metric).needs == "labels":
         return _label_interval(metric, *_scores.as_labels(y_true, answer), groups, level, resamples, rng)
@@ -203,7 +203,7 @@ def _label_interval(metric: str, true: Names, pred: Names, groups: npt.ArrayLike
     codes = np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1)
     if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
         codes = np.stack([np.zeros_like(codes[0]), (codes[0] != codes[1]).astype(np.int64)])
-    units = bootstrap.speakers(groups)
+    units = bootstrap.speakers(groups, len(true))
     if units is None:
         units, rows = bootstrap.clips(codes.T)
         codes = rows.T.astype(np.int64)
@@ -231,7 +231,7 @@ def _score_interval(metric: str, y_true: npt.ArrayLike, scores: npt.ArrayLike, c
                     rng: np.random.Generator) -> Interval:
     true, table, names = _scores.as_scores(y_true, scores, classes)
     value, size = score(metric, true, table, names), _clips_worth(metric, true)
-    units = bootstrap.speakers(groups)
+    units = bootstrap.speakers(groups, len(true))
     if units is None:
         units, rows = bootstrap.clips(np.column_stack([np.searchsorted(names, true), table]))
         true, table = names[rows[:, 0].astype(np.int64)], rows[:, 1:]
@@ -247,11 +247,10 @@ def _score_interval(metric: str, y_true: npt.ArrayLike, scores: npt.ArrayLike, c
 
 def _weighted(metric: str, true: Names, table: Floats, names: Names, weights: Floats) -> Floats:
     if metric == "equal_error_rate":
-        miss, alarm = _scores.curve(*_scores.levels(true == names[1], table[:, 1], weights))
-        best = np.argmin(np.abs(miss - alarm), axis=1)[:, None]
-        return np.take_along_axis((miss + alarm) / 2, best, axis=1)[:, 0]
+        return _scores.balance(*_scores.curve(*_scores.levels(true == names[1], table[:, 1], weights)))
     if metric == "dprime_ovo":
-        areas = [_scores.areas(t[k], s[k], weights[:, k]) for t, s, k in _scores.one_vs_one(true, table, names)]
+        pairs = _scores.one_vs_one(true, table, names)
+        areas = [_scores.areas(t[k], s[k], weights[:, k]) for t, s, k in pairs]
     else:
         areas = [_scores.areas(t, s, weights) for t, s in _scores.one_vs_rest(true, table, names)]
     stacked = np.stack(areas)
@@ -265,8 +264,5 @@ def _clips_worth(metric: str, true: Names) -> float:
     counts = np.unique(true, return_counts=True)[1]
     if metric in ("accuracy", "f1_weighted"):
         return float(counts.sum())
-    if get(metric).needs == "labels":  # a mean of recalls varies as this many clips do, class sizes counted
-        return float(len(counts) ** 2 / np.sum(1 / counts))
-    return float(counts.min())  # an area cannot be surer than its smaller class
-
-
+    # A mean over classes varies as this many clips in classes of equal size do.
+    return float(len(counts) ** 2 / np.sum(1 / counts))

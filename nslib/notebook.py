@@ -58,7 +58,7 @@ class Violation:
 
     def __str__(self) -> str:
         where = f", cell {self.cell} ({self.line!r})" if self.cell else ""
-        return f"{self.notebook}{where}: {self.rule}. {self.remedy}"
+        return f"{self.notebook}{where}: {self.rule}. {self.remedy}."
 
 
 class ContractBroken(NslibError):
@@ -100,12 +100,7 @@ def read(path: str | Path) -> Node:
     try:
         node = nbformat.read(str(path), as_version=4)
         nbformat.validate(node)
-    except (
-        nbformat.ValidationError,
-        nbformat.reader.NotJSONError,
-        UnicodeDecodeError,
-        AttributeError,
-    ) as error:
+    except (nbformat.ValidationError, ValueError, AttributeError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NslibError(
             f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or restore it."

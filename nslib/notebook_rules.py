@@ -135,16 +135,15 @@ def _comment(line: str) -> str:
 
 
 def _unused(cells: list[Node], at: int) -> list[str]:
-    names = declared([cells[at - 1]])
-    trees = [_tree(c["source"]) for i, c in _code(cells) if i != at]
-    read = {
-        n.id
-        for t in trees
-        if t
-        for n in ast.walk(t)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    }
-    return [name for name in names if name not in read]
+    others = [_names(c["source"]) for i, c in _code(cells) if i != at]
+    return [name for name in declared([cells[at - 1]]) if not any(name in names for names in others)]
+
+
+def _names(source: str) -> set[str]:
+    tree = _tree(source)
+    if tree is None:
+        return set(re.findall(r"\w+", source))
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _no_outputs(cells: list[Node]) -> Found:

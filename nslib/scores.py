@@ -23,6 +23,7 @@ Ints = npt.NDArray[np.int64]
 Names = npt.NDArray[np.str_]
 Classes = Sequence[str] | Names | None
 Table = tuple[Names, Floats, Names]
+Pair = tuple[Flags, Floats, Flags]
 
 
 def accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -77,7 +78,9 @@ def equal_error_rate_curve(is_target: npt.ArrayLike, scores: npt.ArrayLike) -> t
     the two are identical.
     """
     target, values = np.asarray(is_target, dtype=bool), np.asarray(scores, dtype=np.float64)
-    _refuse_bad_scores(target, values)
+    if target.shape != values.shape or target.all() or not target.any():
+        raise BadParameter("an equal error rate needs clips of both kinds, with one score each.")
+    _refuse_unfinite(values)
     miss, alarm = curve(*levels(target, values, np.ones((1, len(target)))))
     return miss[0], alarm[0]
 
@@ -92,10 +95,12 @@ def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Clas
     >>> equal_error_rate([0, 0, 1, 1], [0.1, 0.8, 0.2, 0.9])
     0.5
     """
-    columns = _one_column(y_true, scores, classes, "equal_error_rate")
-    miss, alarm = equal_error_rate_curve(*columns)
-    best = np.argmin(np.abs(miss - alarm))
-    return float((miss[best] + alarm[best]) / 2)
+    true, table, names = as_scores(y_true, scores, classes)
+    if len(names) != 2:
+        # The authors' code takes the second column whatever the number of classes.
+        raise BadParameter(f"an equal error rate is defined for two classes; these are {len(names)}.")
+    miss, alarm = equal_error_rate_curve(true == names[1], table[:, 1])
+    return float(balance(miss[None], alarm[None])[0])
 
 
 def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
@@ -121,7 +126,22 @@ def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = 
     return dprime_of_area(float(np.mean([roc_auc_score(t[k], s[k]) for t, s, k in pairs])))
 
 
-def levels(target: npt.NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def levels(target: Flags, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weight of target and of other clips at each distinct score, rising.
+
+    Parameters
+    ----------
+    target : ndarray [clips] bool
+        True for the class that the scores speak for.
+    scores : ndarray [clips] float64
+        Larger means more likely.
+    weights : ndarray [resamples, clips] float64
+        How often each clip counts.
+
+    Returns
+    -------
+    targets, others : ndarray [resamples, levels] float64
+    """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
     return (np.add.reduceat((weights * target)[:, order], starts, axis=1),
@@ -129,6 +149,18 @@ def levels(target: npt.NDArray[np.bool_], scores: Floats, weights: Floats) -> tu
 
 
 def curve(targets: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """Miss and false alarm rates below, between and above the `levels`.
+
+    Parameters
+    ----------
+    targets, others : ndarray [resamples, levels] float64
+        From `levels`.
+
+    Returns
+    -------
+    miss, false_alarm : ndarray [resamples, levels + 1] float64
+        NaN where a resample has no clip of the kind.
+    """
     edge = np.zeros((len(targets), 1))
     with np.errstate(invalid="ignore"):
         miss = np.cumsum(targets, axis=1) / targets.sum(1, keepdims=True)
@@ -136,39 +168,80 @@ def curve(targets: Floats, others: Floats) -> tuple[Floats, Floats]:
     return np.hstack([edge, miss]), np.hstack([alarm, edge])
 
 
-def areas(target: npt.NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
+def balance(miss: Floats, false_alarm: Floats) -> Floats:
+    """Equal error rate of each curve: the mean of the two rates where they are first closest.
+
+    Parameters
+    ----------
+    miss, false_alarm : ndarray [resamples, levels + 1] float64
+        From `curve`.
+
+    Returns
+    -------
+    ndarray [resamples] float64
+    """
+    best = np.argmin(np.abs(miss - false_alarm), axis=1)[:, None]
+    return np.take_along_axis((miss + false_alarm) / 2, best, axis=1)[:, 0]
+
+
+def areas(target: Flags, scores: Floats, weights: Floats) -> Floats:
+    """Area under the ROC curve of each resample: chance that a target outscores another clip.
+
+    Parameters
+    ----------
+    target, scores, weights
+        As for `levels`.
+
+    Returns
+    -------
+    ndarray [resamples] float64
+        NaN where a resample has no clip of a kind.
+    """
     targets, others = levels(target, scores, weights)
-    below = np.cumsum(others, axis=1) - others / 2
+    below = np.cumsum(others, axis=1) - others / 2  # a tie is half won
     with np.errstate(invalid="ignore"):
         return (targets * below).sum(1) / (targets.sum(1) * others.sum(1))
 
 
 def one_vs_rest(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> list[tuple[Flags, Floats]]:
+    """Two-class problems whose areas `auc` averages: ``(target, scores)`` of each.
+
+    Classes that `y_true` lacks have none; of two classes the second one is enough.
+    """
     true, table, names = as_scores(y_true, scores, classes)
-    present = [k for k, name in enumerate(names) if 0 < np.sum(true == name) < len(true)]
-    if not present:
-        raise BadParameter("an area under the ROC curve needs clips of at least two classes.")
+    present = _present(true, names)
     return [(true == names[k], table[:, k]) for k in ([1] if len(names) == 2 else present)]
 
 
-def one_vs_one(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> list[tuple[Flags, Floats, Flags]]:
+def one_vs_one(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> list[Pair]:
+    """Two-class problems whose areas `dprime_ovo` averages: ``(target, scores, clips of the pair)``."""
     true, table, names = as_scores(y_true, scores, classes)
+    return [(true == names[k], table[:, k], (true == names[i]) | (true == names[j]))
+            for i, j in combinations(_present(true, names), 2) for k in (i, j)]
+
+
+def _present(true: Names, names: Names) -> list[int]:
     present = [k for k, name in enumerate(names) if (true == name).any()]
     if len(present) < 2:
         raise BadParameter("an area under the ROC curve needs clips of at least two classes.")
-    return [(true == names[k], table[:, k], (true == names[i]) | (true == names[j]))
-            for i, j in combinations(present, 2) for k in (i, j)]
+    return present
 
 
-def _one_column(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes, metric: str) -> tuple[Flags, Floats]:
-    true, table, names = as_scores(y_true, scores, classes)
-    if len(names) != 2:
-        # The authors' code takes the second column whatever the number of classes.
-        raise BadParameter(f"{metric} is defined for two classes; these are {len(names)}.")
-    return true == names[1], table[:, 1]
+def as_scores(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> Table:
+    """Check and shape what a metric of scores is given.
 
+    Returns
+    -------
+    true : ndarray [clips] str
+    table : ndarray [clips, classes] float64
+    names : ndarray [classes] str
+        Sorted.
 
-def as_scores(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> tuple[Names, Floats, Names]:
+    Raises
+    ------
+    BadParameter
+        If shapes disagree, a score is not finite, or a class has no column.
+    """
     true, table = np.asarray(y_true, dtype=str), np.asarray(scores, dtype=np.float64)
     names = np.unique(true if classes is None else np.asarray(classes, dtype=str))
     if table.ndim == 1 and len(names) == 2:
@@ -178,19 +251,24 @@ def as_scores(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) ->
     if classes is not None and names.tolist() != list(classes):
         raise BadParameter("columns of scores must be in the order of the sorted class names, each once.")
     if not set(true) <= set(names):
-        raise BadParameter(f"no column of scores for {sorted(set(true) - set(names))}.")
-    _refuse_bad_scores(None, table)
+        raise BadParameter(f"no column of scores for {', '.join(sorted(set(true) - set(names)))}.")
+    _refuse_unfinite(table)
     return true, table, names
 
 
-def _refuse_bad_scores(target: Flags | None, scores: Floats) -> None:
+def _refuse_unfinite(scores: Floats) -> None:
     if not np.isfinite(scores).all():
         raise BadParameter(f"{int((~np.isfinite(scores)).sum())} scores are not finite.")
-    if target is not None and (target.all() or not target.any() or target.shape != scores.shape):
-        raise BadParameter("an equal error rate needs clips of both kinds, with one score each.")
 
 
 def as_labels(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Names, Names]:
+    """Check what a metric of labels is given: one predicted name for each true one.
+
+    Raises
+    ------
+    BadParameter
+        If the lengths disagree or there are no clips.
+    """
     true, pred = np.asarray(y_true, dtype=str), np.asarray(y_pred, dtype=str)
     if true.shape != pred.shape or true.ndim != 1 or not len(true):
         raise BadParameter(f"give one predicted name a clip; got {true.shape} and {pred.shape}.")
@@ -198,12 +276,14 @@ def as_labels(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Names, Name
 
 
 def area_of_dprime(d: float) -> float:
+    """Area under the ROC curve of two unit normal distributions `d` apart."""
     from scipy import special
 
     return float(special.ndtr(d / math.sqrt(2)))
 
 
 def dprime_of_area(area: float) -> float:
+    """Distance of two unit normal distributions with this area under the ROC curve."""
     from scipy import special
 
     return float(math.sqrt(2) * special.ndtri(area))

@@ -176,21 +176,32 @@ def audit(clips: pd.DataFrame) -> Audit:
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(NEEDED)}.")
     clips = clips.loc[:, list(NEEDED)].fillna({"label": "", "speaker": "", "split": ""})
     known = clips[clips["speaker"] != ""]
-    is_speaker_task = _label_is_speaker(known)
     classes, shared, doubles = _classes(clips, known), _shared_speakers(known), _duplicates(clips)
     problems = _size_problems(clips) + _class_problems(classes) + _duplicate_problems(doubles)
     nameless = len(clips) - len(known)
     notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
-    if is_speaker_task:
+    if label_is_speaker(known["label"], known["speaker"]):
         notes.append("The label is the speaker, so every speaker is meant to be in every split.")
     else:
         problems += _speaker_problems(shared) + _confound_problems(known)
     return Audit(_sizes(clips, known), classes, shared, doubles, tuple(problems), tuple(notes))
 
 
-def _label_is_speaker(known: pd.DataFrame) -> bool:
-    pairs = known[["label", "speaker"]].drop_duplicates()
-    return len(pairs) > 1 and bool(pairs["label"].is_unique and pairs["speaker"].is_unique)
+def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bool:
+    """Whether label and speaker say the same: each label has one speaker and each speaker one label.
+
+    Parameters
+    ----------
+    labels, speakers : iterable [clips]
+        Of each clip.
+
+    Returns
+    -------
+    bool
+        False where there is only one speaker.
+    """
+    pairs = set(zip(labels, speakers, strict=True))
+    return len({label for label, _ in pairs}) == len({speaker for _, speaker in pairs}) == len(pairs) > 1
 
 
 def _split_order(present: Iterable[str]) -> list[str]:

@@ -13,20 +13,16 @@ never changed, only added or removed.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nslib import params
+from nslib import files, params
 from nslib.embeddings.base import Embedding, FloatArray
-from nslib.errors import NslibError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +53,7 @@ class Store:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / _FACTS).exists():
             facts = {k: v for k, v in vars(embedding).items() if k != "embed"}
-            write_atomically(path / _FACTS, json.dumps(facts, indent=1).encode())
+            files.write(path / _FACTS, json.dumps(facts, indent=1).encode())
         self._read(path, embedding.dim)
 
     @classmethod
@@ -184,7 +180,7 @@ class Store:
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         shard = self.path / f"{unit}.arrow"
-        write_atomically(shard, sink.getvalue())
+        files.write(shard, sink.getvalue())
         self._open(shard)
         return shard
 
@@ -234,34 +230,3 @@ def every() -> list[tuple[str, Store]]:
 def _matrix(table: pa.Table, dim: int) -> FloatArray:
     chunks = [c.flatten().to_numpy(zero_copy_only=True).reshape(-1, dim) for c in table["vector"].chunks]
     return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, dim), np.float32), *chunks])
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or not there, also after a power cut.
-
-    Parameters
-    ----------
-    path : Path
-        Its directory must exist.
-    content : bytes-like
-
-    Raises
-    ------
-    NslibError
-        If the disk is full or over quota. The temporary file is removed.
-    """
-    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise NslibError(
-            f"no space left for {path}. Everything stored so far is kept: free some space, or point "
-            "NSLIB_CACHE to a larger disk, and run the same command again."
-        ) from error

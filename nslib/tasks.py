@@ -63,6 +63,128 @@ class Task:
     metric: str = "accuracy"
 
 
-_ESPEAK = {"kind": "synthetic", "corpus": "espeak",
-           "licence": "eSpeak NG is GPL-3.0-or-later; the texts are the kit's own (Apache-2.0)",
-           "credit": "eSpeak NG 1.52, https://github.com/espeak-ng/espeak-ng"}
+_HEDGEWARS = "GFDL-1.3"
+_HEDGEWARS_CREDIT = "Hedgewars Project, https://hedgewars.org (Debian package hedgewars-data)"
+_ESPEAK_LICENCE = "eSpeak NG is GPL-3.0-or-later; the texts are the kit's own (Apache-2.0)"
+_ESPEAK_CREDIT = "eSpeak NG 1.52, https://github.com/espeak-ng/espeak-ng"
+_VOICES = "synthetic voice (eSpeak NG variant)"
+
+_TASKS = (
+    Task(
+        name="speaker-hedgewars", title="Which of 14 voices", kind="real", noss="voxceleb",
+        label="voice pack of a game", speaker="the same", speaker_is_label=True,
+        split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' algorithm)",
+        corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
+        caution="A voice pack stands for a speaker, and for a microphone and a language: five packs are not English.",
+    ),
+    Task(
+        name="phrase-hedgewars", title="Which of 26 spoken phrases", kind="real", noss="speech_commands",
+        label="phrase (by its English name)", speaker="voice actor", speaker_is_label=False,
+        split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
+        corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
+        caution="Few clips a phrase, shouted and acted; some packs vary the words of a phrase.",
+    ),
+    Task(
+        name="language-5", title="Which of five languages", kind="real", noss="voxforge",
+        label="language (ISO 639-1)", speaker="source: package and language folder, a proxy for a speaker",
+        speaker_is_label=False,
+        split="by source: train on ktuberling and volunteers' telephone prompts, validation on klettres, test on "
+              "asterisk's own prompts; no prompt of the test is in training, in any language",
+        corpus="language", licence="GPL-2.0, GPL-2.0+, BSD-style, CC-BY-3.0, CC-BY-SA-3.0 (by package)",
+        credit="Allison Smith; June Wallack; Carlo Flora (carloflora.com, segreterietelefoniche.it); "
+               "Maxim Topal (ivrvoice.ru); Digium, Inc.; July E. Jiménez, Avatar Ltda.; Armelle Desjardins and "
+               "Michel Gutierrez; Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); "
+               "the KTuberling and KLettres authors (KDE)",
+        caution="The test's English and Spanish are the same person; validation is letters and syllables; few "
+                "speakers a language, so expect low scores.",
+    ),
+    Task(
+        name="speaker-fillets", title="Which of four actors", kind="real", noss="voxceleb",
+        label="actor (language of the dialogue, role)", speaker="the same", speaker_is_label=True,
+        split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' algorithm)",
+        corpus="fillets", licence="GPL-2.0",
+        credit="ALTAR interactive and the Fish Fillets NG team, https://fillets.sourceforge.net",
+        caution="Two actors speak Czech and two Dutch, so the language gives half of the answer away.",
+    ),
+    Task(
+        name="speaker-synthetic", title="Which of 12 synthetic voices", kind="synthetic", noss="voxceleb",
+        label=_VOICES, speaker="the same", speaker_is_label=True,
+        split="by sentence: no sentence is in two splits", corpus="espeak",
+        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
+    ),
+    Task(
+        name="word-synthetic", title="Which of ten synthetic words", kind="synthetic", noss="speech_commands",
+        label="word", speaker=_VOICES, speaker_is_label=False,
+        split="by voice: no voice is in two splits", corpus="espeak",
+        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
+    ),
+    Task(
+        name="style-synthetic", title="Which of four synthetic speaking styles", kind="synthetic", noss="crema_d",
+        label="style, made by rate, pitch, pitch range and loudness", speaker=_VOICES, speaker_is_label=False,
+        split="by voice and sentence: neither is in two splits", corpus="espeak",
+        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
+        caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion.",
+    ),
+    Task(
+        name="language-synthetic", title="Which of six synthetic languages", kind="synthetic", noss="voxforge",
+        label="language (ISO 639-1)", speaker=_VOICES, speaker_is_label=False,
+        split="by voice and words: no voice, and no word but articles, is in two splits", corpus="espeak",
+        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
+    ),
+)
+
+REGISTRY: dict[str, Task] = {task.name: task for task in _TASKS}
+"""Every task, by name."""
+
+_STANDS_IN = "style-synthetic"
+
+
+def get(name: str) -> Task:
+    """Look a task up.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    UnknownName
+        With the nearest names.
+
+    Examples
+    --------
+    >>> get("language-5").noss
+    'voxforge'
+    """
+    if name not in REGISTRY:
+        raise UnknownName("task", name, REGISTRY)
+    return REGISTRY[name]
+
+
+def names(params: Params) -> tuple[str, ...]:
+    """List the tasks that parameters ask for.
+
+    Parameters
+    ----------
+    params : Params
+        `tasks` as given, or all of `corpus`: with "real", the recorded tasks and the synthetic
+        style task, because no recordings of emotion are to be had; with "synthetic", those only.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the registry.
+
+    Raises
+    ------
+    UnknownName
+        For a task that does not exist.
+    """
+    asked = {get(name).name for name in params.tasks}
+    if not asked:
+        asked = {t.name for t in _TASKS if t.kind == params.corpus or t.name == _STANDS_IN}
+    return tuple(name for name in REGISTRY if name in asked)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from nslib.probe import PROBES
+from nslib.schema import PREDICTIONS, ROWS, conforming
+
 TASKS = (("speaker-fillets", "real", 4), ("language-five", "real", 5), ("phrase-hedgewars", "real", 6),
-         ("style-espeak", "synthetic", 4))  # fmt: skip
+         ("style-espeak", "synthetic", 4))
 EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding", "resemblyzer", "ina-events")
-PROBES = ("logistic", "logistic_balanced", "lda", "forest", "forest_balanced")
 
 
 def rows(seed: int = 0) -> pd.DataFrame:
     """Every task, embedding, probe, normalisation and split, with one selected test row a cell."""
     rng = np.random.default_rng(seed)
     frames = [_cell(rng, t, k, c, e) for t, k, c in TASKS for e in EMBEDDINGS]
-    return pd.concat(frames, ignore_index=True)
+    return conforming(pd.concat(frames, ignore_index=True), ROWS)
 
 
 def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embedding: str) -> pd.DataFrame:
@@ -37,27 +41,31 @@ def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embeddin
 
 
 def _row(task: str, kind: str, classes: int, embedding: str, probe: str, l2: bool, norm: bool, split: str, value: float) -> dict[str, object]:
-    return {"task": task, "corpus_kind": kind, "embedding": embedding, "dim": 96, "probe": probe, "l2": l2,
+    return {"key": f"{task}{embedding}".replace("-", ""), "task": task, "corpus_kind": kind, "embedding": embedding, "dim": 96, "probe": probe, "l2": l2,
             "speaker_norm": norm, "seed": 0, "split": split, "metric": "accuracy", "value": value, "n": 120,
             "n_speakers": 6, "classes": classes, "chance": 1 / classes, "low": max(0.0, value - 0.06),
             "high": min(1.0, value + 0.05), "interval_by": "speaker", "level": 0.95, "selected": False,
-            "best_on_test": False, "converged": True, "fit_seconds": 0.01, "data_hash": "d" * 16, "split_hash": "5" * 16,
-            "weights_hash": "a" * 16, "lock_hash": "1" * 16, "code_revision": "c" * 12, "when": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+            "best_on_test": False, "converged": True, "fit_seconds": 0.01, "reason": "", "data_hash": "d" * 16, "split_hash": "5" * 16,
+            "weights_hash": "a" * 16, "lock_hash": "1" * 16, "code_revision": "c" * 12, "when": "2026-01-02T03:04:05+00:00"}
 
 
 def predictions(seed: int = 0) -> pd.DataFrame:
-    """Answers of the selected probes on 120 test clips of each task."""
-    rng = np.random.default_rng(seed)
-    frames = []
-    for task, _, classes in TASKS:
-        truth = rng.integers(classes, size=120)
-        for embedding in EMBEDDINGS:
-            answer = np.where(rng.random(120) < 0.7, truth, rng.integers(classes, size=120))
-            frames.append(pd.DataFrame({
-                "task": task, "embedding": embedding, "probe": "lda", "l2": False, "speaker_norm": True, "seed": 0,
-                "clip_id": [f"{task}/{i:03d}" for i in range(120)], "speaker": [f"s{i % 6}" for i in range(120)],
-                "y_true": [f"c{v}" for v in truth], "y_pred": [f"c{v}" for v in answer]}))  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+    """Answers of the selected probes on 120 test clips, as often right as the rows of that seed say."""
+    scores = rows(seed)
+    scores = scores[scores["selected"] & (scores["split"] == "test")]
+    return conforming(pd.concat([_answers(row) for row in scores.to_dict("records")], ignore_index=True), PREDICTIONS)
+
+
+def _answers(row: dict[str, Any]) -> pd.DataFrame:
+    truth = np.arange(120) % row["classes"]
+    # The clips are equally hard for every embedding, so that those of the lower score nest in the higher.
+    hard = np.random.default_rng(1).permutation(120)
+    answer = np.where(hard < round(120 * row["value"]), truth, (truth + 1) % row["classes"])
+    return pd.DataFrame({
+        "key": row["key"], "task": row["task"], "embedding": row["embedding"], "probe": row["probe"], "l2": row["l2"],
+        "speaker_norm": row["speaker_norm"], "seed": 0, "clip_id": [f"{row['task']}/{i:03d}" for i in range(120)],
+        "speaker": [f"s{i % 6}" for i in range(120)], "y_true": [f"c{v}" for v in truth],
+        "y_pred": [f"c{v}" for v in answer]})
 
 
 def clips(seed: int = 0) -> pd.DataFrame:
@@ -71,7 +79,7 @@ def clips(seed: int = 0) -> pd.DataFrame:
             "task": task, "corpus_kind": kind, "clip_id": [f"{task}/{i}" for i in range(n)], "audio": "", "sha256": "",
             "seconds": rng.lognormal(0.5, 0.5, n), "sample_rate": 16000, "label": [f"c{i % classes}" for i in range(n)],
             "speaker": [f"s{s}" for s in speaker], "source": "made-up",
-            "split": np.array(["train", "validation", "test"])[np.digitize(speaker, [7, 9])]}))  # fmt: skip
+            "split": np.array(["train", "validation", "test"])[np.digitize(speaker, [7, 9])]}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -80,6 +88,6 @@ def ledger() -> pd.DataFrame:
     speeds = (900.0, 700.0, 60.0, 310.0, 45.0, 100.0)
     made = pd.DataFrame({"embedding": EMBEDDINGS, "times_real_time": speeds, "wall_seconds": 2.0, "computed": 300,
                          "clips": 300, "from_store": 0, "clips_per_second": 150.0, "audio_seconds": 600.0,
-                         "padded": 3, "padding": 0.1, "peak_memory_gb": 1.0})  # fmt: skip
+                         "padded": 3, "padding": 0.1, "peak_memory_gb": 1.0})
     made.loc[made["embedding"] == "mfcc", ["computed", "times_real_time", "clips_per_second"]] = [0, np.nan, np.nan]
     return made

@@ -58,6 +58,12 @@ def test_vector_does_not_depend_on_company(tmp_path, cache):
         np.testing.assert_allclose(alone[0], together[i], atol=1e-6)
 
 
+def test_an_empty_store_that_was_given_is_used(tmp_path, cache):
+    store = Store(embedding(), tmp_path)
+    extract.vectors(clip_table(tmp_path, [0.5]), embedding(), store=store, progress=False)
+    assert len(store) == 1 and len(Store(embedding())) == 0
+
+
 def test_second_call_computes_nothing(tmp_path, cache):
     clips = clip_table(tmp_path, [1.0, 0.5])
     first = extract.vectors(clips, embedding(), progress=False)
@@ -68,7 +74,8 @@ def test_second_call_computes_nothing(tmp_path, cache):
     second = extract.vectors(clips, embedding(embed=refuse), progress=False)
     np.testing.assert_array_equal(first.vectors, second.vectors)
     assert (first.ledger["computed"], second.ledger["computed"], second.ledger["from_store"]) == (2, 0, 2)
-    assert len(extract.costs(embedding())) == 1
+    cost = extract.cost(embedding().fingerprint)
+    assert cost == {k: v for k, v in first.ledger.items() if k not in ("clips", "from_store")}
 
 
 def test_short_clips_are_padded_and_counted(tmp_path, cache):

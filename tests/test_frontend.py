@@ -167,7 +167,8 @@ def test_empty_clip_is_refused():
 
 
 @pytest.mark.parametrize("frontend", ALL, ids=lambda f: f.name)
-@pytest.mark.parametrize(("precision", "tones", "noise"), [("float64", 1e-10, 1e-10), ("float32", 5e-3, 2e-5)])
+@pytest.mark.parametrize(("precision", "tones", "noise"),
+                         [("float64", 1e-10, 1e-10), ("float32", 5e-3, 2e-5)])
 def test_tensorflow_agrees(frontend, precision, tones, noise):
     import tensorflow as tf
 

@@ -72,7 +72,16 @@ def _synthesise(library: Any, data: str, job: dict[str, Any]) -> tuple[int, byte
 
     rate = library.espeak_Initialize(_RETRIEVAL, 0, data.encode(), _DONT_EXIT)
     _check(rate > 0, f"eSpeak NG cannot start with the data in {data} (code {rate})")
-    library.espeak_SetSynthCallback(collect)
+    try:
+        library.espeak_SetSynthCallback(collect)
+        _say(library, job)
+    finally:
+        library.espeak_Terminate()  # closing the library under its thread would hang
+    _check(bool(pieces), f"it gave no sound for {job['text']!r}")
+    return int(rate), b"".join(pieces)
+
+
+def _say(library: Any, job: dict[str, Any]) -> None:
     voice = f"{job['language']}+{job['variant']}"
     _check(library.espeak_SetVoiceByName(voice.encode()) == 0, f"eSpeak NG has no voice {voice!r}")
     for number, name in ((_RATE, "rate"), (_VOLUME, "volume"), (_PITCH, "pitch"), (_RANGE, "range")):
@@ -81,9 +90,6 @@ def _synthesise(library: Any, data: str, job: dict[str, Any]) -> tuple[int, byte
     code = library.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, 1, 0, _UTF8, None, None)
     _check(code == 0, f"it cannot speak {job['text']!r} (code {code})")
     _check(library.espeak_Synchronize() == 0, "it did not end")
-    library.espeak_Terminate()
-    _check(bool(pieces), f"it gave no sound for {job['text']!r}")
-    return int(rate), b"".join(pieces)
 
 
 def _check(ok: bool, message: str) -> None:

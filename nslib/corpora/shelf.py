@@ -110,8 +110,7 @@ class Shelf:
         ----------
         clip_id, key : str
         wave : float32 [samples]
-            16 kHz, mono. A peak above full scale, which lossy codecs and resampling produce, is
-            cut off there as any player does, and noted.
+            16 kHz, mono. That a peak was above full scale (see `serve`) is noted.
         status : str
 
         Returns
@@ -126,9 +125,8 @@ class Shelf:
         """
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
+        served = serve(path, wave)
         note = LIMITED if float(np.abs(wave).max(initial=0.0)) > 1 else ""
-        audio.write_wav(path, np.clip(wave, -1, 1))
-        served = audio.read(path)
         entry = Entry(clip_id, key, status, audio.sha256(served.wave), served.seconds, _size(path), note)
         return self.record(entry)
 
@@ -201,6 +199,24 @@ class Shelf:
                 continue
             entries[entry.clip_id] = entry
         return entries
+
+
+def serve(path: Path, wave: npt.NDArray[np.float32]) -> audio.Clip:
+    """Write a waveform as the kit serves it, and read it back.
+
+    Parameters
+    ----------
+    path : Path
+    wave : float32 [samples]
+        16 kHz, mono. A peak above full scale, which lossy codecs and resampling produce, is cut
+        off there, as any player does.
+
+    Returns
+    -------
+    Clip
+        Its samples are whole numbers over 32767.
+    """
+    return audio.read(audio.write_wav(path, np.clip(wave, -1, 1)))
 
 
 def _size(path: Path) -> int:

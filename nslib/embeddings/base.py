@@ -56,6 +56,8 @@ class Embedding:
         Number of trained (or randomly drawn) weights; 0 for hand-made features.
     licence, source, trained_on : str
         Licence of the weights, where they come from and what audio they were trained on.
+    citation : str
+        Who to cite.
     wrapper : int
         Raised by hand when the code around the weights changes what comes out.
     """
@@ -73,6 +75,7 @@ class Embedding:
     licence: str = "not stated"
     source: str = "not stated"
     trained_on: str = "not stated"
+    citation: str = ""
     wrapper: int = 1
 
     @property

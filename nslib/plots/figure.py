@@ -17,11 +17,12 @@ from __future__ import annotations
 import functools
 import html
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
+
+from nslib.files import write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +127,9 @@ class Figure:
     def __post_init__(self) -> None:
         if not self.alt.strip():
             raise ValueError(f"figure {self.name!r} has no alternative text")
+        # Laid out once: the engine moves things a little each time it runs, and equal figures must be equal files.
+        self.fig.draw_without_rendering()
+        self.fig.set_layout_engine("none")
 
     def render(self, kind: str) -> bytes:
         """Draw the picture as a file's content.
@@ -186,22 +190,6 @@ class Figure:
             "text/html": f'<figure style="margin:0">{picture}{_details(self.table)}</figure>',
             "text/plain": self.alt,
         }
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing.
-
-    Parameters
-    ----------
-    path : Path
-        The file; an older one is replaced.
-    content : bytes
-        What will be in it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _details(table: pd.DataFrame) -> str:

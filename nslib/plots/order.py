@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nslib import results
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,10 +37,9 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     ValueError
         If there is no such row.
     """
-    kept = rows[rows["selected"].astype(bool) & (rows["split"] == "test")]
+    kept = results.selected(rows)
     if kept.empty:
         raise ValueError("there is no selected test score among these rows: nothing was evaluated")
-    kept = kept.drop_duplicates(["task", "embedding", "seed"], keep="last")
     place = {name: i for i, name in enumerate(embeddings(kept))}
     keys = kept.assign(_s=kept["corpus_kind"] == SYNTHETIC, _e=kept["embedding"].map(place))
     return (
@@ -131,20 +132,48 @@ def labels(scores: pd.DataFrame) -> dict[str, str]:
     return {str(t): label(str(t), str(k)) for t, k in zip(pairs["task"], pairs["corpus_kind"], strict=True)}
 
 
-def standing(scores: pd.DataFrame) -> pd.Series:
+def standing(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Series:
     """Say of each score whether it is the best of its task, not separable from it, or below.
 
     Parameters
     ----------
     scores : pandas.DataFrame
         As `chosen` returns it.
+    predictions : pandas.DataFrame, optional
+        Test answers of the same probes (columns as in `nslib.results`).
 
     Returns
     -------
     pandas.Series
-        ``"best"``, ``"tied"`` (the interval reaches the best one's) or ``""``, on the same index.
+        ``"best"``, ``"tied"`` or ``""``, on the same index.
     """
-    top = scores.loc[scores.groupby("task")["value"].idxmax()].set_index("task")
-    best = scores["value"] >= scores["task"].map(top["value"])
-    tied = scores["high"] >= scores["task"].map(top["low"])
-    return best.map({True: "best", False: ""}).mask(tied & ~best, "tied")
+    import pandas as pd
+
+    right = _right(predictions)
+    said = pd.Series("", index=scores.index)
+    for _, part in scores.groupby(["task", "seed"], sort=False):
+        top = part.loc[part["value"].idxmax()]
+        for at, row in part.iterrows():
+            said[at] = "best" if row["value"] >= top["value"] else "tied" if _tied(top, row, right) else ""
+    return said
+
+
+Right = dict[tuple[str, str, int], "pd.DataFrame"]
+
+
+def _right(predictions: pd.DataFrame | None) -> Right:
+    if predictions is None or predictions.empty:
+        return {}
+    marked = predictions.assign(right=predictions["y_true"] == predictions["y_pred"]).set_index("clip_id")
+    groups = marked.groupby(["task", "embedding", "seed"])[["right", "speaker"]]
+    return {(str(t), str(e), int(s)): part for (t, e, s), part in groups}  # type: ignore[misc]
+
+
+def _tied(top: pd.Series, row: pd.Series, right: Right) -> bool:
+    from nslib.bootstrap import difference
+
+    a, b = (right.get((str(r["task"]), str(r["embedding"]), int(r["seed"]))) for r in (top, row))
+    if row["metric"] != "accuracy" or a is None or b is None or set(a.index) != set(b.index):
+        return bool(row["high"] >= top["low"])
+    paired = difference(a["right"], b["right"].reindex(a.index), a["speaker"], seed=int(row["seed"]))
+    return paired.low <= 0

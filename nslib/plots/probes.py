@@ -109,7 +109,7 @@ def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
     Figure
     """
     scores = order.chosen(rows)
-    top = rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")]
+    top = rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")].sort_values("when", kind="stable")
     top = top.drop_duplicates(["task", "embedding", "seed"], keep="last")[
         ["task", "embedding", "seed", "value"]
     ]

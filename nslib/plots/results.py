@@ -33,13 +33,17 @@ _SHOWN = [
 
 
 @styled
-def result_heatmap(rows: pd.DataFrame, *, name: str = "result_heatmap") -> Figure:
+def result_heatmap(
+    rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *, name: str = "result_heatmap"
+) -> Figure:
     """Tasks by embeddings: score and interval in each cell, darker where further above chance.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Result rows.
+    predictions : pandas.DataFrame, optional
+        Test answers; with them, embeddings are called tied by paired differences on the same clips.
     name : str
         Of the figure.
 
@@ -47,7 +51,7 @@ def result_heatmap(rows: pd.DataFrame, *, name: str = "result_heatmap") -> Figur
     -------
     Figure
     """
-    scores = order.chosen(rows).assign(standing=lambda s: order.standing(s))
+    scores = order.chosen(rows).assign(standing=lambda s: order.standing(s, predictions))
     tasks, columns, called = order.tasks(scores), order.embeddings(scores), order.labels(scores)
     fig, (axes,) = canvas(2.9 + 0.98 * len(columns), 1.6 + 0.56 * len(tasks))
     grid = scores.assign(_v=order.above_chance(scores)).pivot_table(
@@ -88,13 +92,17 @@ def _heatmap_alt(scores: pd.DataFrame, called: dict[str, str]) -> str:
 
 
 @styled
-def accuracy_dots(rows: pd.DataFrame, *, name: str = "accuracy_dots") -> Figure:
+def accuracy_dots(
+    rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *, name: str = "accuracy_dots"
+) -> Figure:
     """One panel a task: score and interval of each embedding, with the line of chance.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Result rows.
+    predictions : pandas.DataFrame, optional
+        Test answers; with them, embeddings are called tied by paired differences on the same clips.
     name : str
         Of the figure.
 
@@ -102,7 +110,7 @@ def accuracy_dots(rows: pd.DataFrame, *, name: str = "accuracy_dots") -> Figure:
     -------
     Figure
     """
-    scores = order.chosen(rows).assign(standing=lambda s: order.standing(s))
+    scores = order.chosen(rows).assign(standing=lambda s: order.standing(s, predictions))
     tasks, names, called = order.tasks(scores), order.embeddings(scores), order.labels(scores)
     columns = min(len(tasks), 2 if len(tasks) in (2, 4) else 3)
     depth = -(-len(tasks) // columns)

@@ -1,0 +1,113 @@
+"""From parameters to tasks that can be run here, and from a task to its clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nslib import packages, tasks
+from nslib.corpora import debian, synthetic, table
+from nslib.errors import Unavailable
+from nslib.params import Params
+from nslib.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run can do on this machine.
+
+    Attributes
+    ----------
+    tasks : tuple of Task
+        In the order of the registry.
+    not_run : tuple of (str, Unavailable)
+        Name of a task that was asked for and cannot be run, and why.
+    notes : tuple of str
+        Sentences for the report.
+    """
+
+    tasks: tuple[Task, ...]
+    not_run: tuple[tuple[str, Unavailable], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def resolve(params: Params, *, progress: bool = True) -> Plan:
+    """Choose the tasks of a run, and fetch the packages they need.
+
+    Where no recorded speech can be had although it was asked for, the synthetic tasks take its
+    place and a note says so. Tasks that were asked for by name are never replaced.
+
+    Parameters
+    ----------
+    params : Params
+    progress : bool
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UnknownName
+        For a task that does not exist.
+    """
+    wanted = [tasks.get(name) for name in tasks.names(params)]
+    failures = _failures([task for task in wanted if task.kind == "real"], params, progress)
+    ready = [task for task in wanted if task.name not in failures]
+    notes = []
+    if failures and not params.tasks and not any(task.kind == "real" for task in ready):
+        why = next(iter(failures.values()))
+        notes.append(f"No recorded speech could be had ({why.why}), so the synthetic tasks were run instead. {why.remedy}")
+        ready = [task for task in tasks.REGISTRY.values() if task.kind == "synthetic"]
+    elif failures:
+        notes.append(f"Not run, because their audio could not be had: {', '.join(failures)}.")
+    return Plan(tuple(ready), tuple(failures.items()), tuple(notes))
+
+
+def _failures(wanted: list[Task], params: Params, progress: bool) -> dict[str, Unavailable]:
+    failures: dict[str, Unavailable] = {}
+    for task in wanted:
+        try:
+            packages.debian(debian.packages_needed(task.corpus, _manifest(task, params)), progress=progress)
+        except Unavailable as error:
+            failures[task.name] = error
+    return failures
+
+
+def _manifest(task: Task, params: Params) -> pd.DataFrame:
+    manifest = debian.read_manifest(debian.manifest_path(task.name))
+    return table.limit(manifest, params.clips_per_class, params.seed)
+
+
+def load_clips(task: Task, params: Params, *, progress: bool = True) -> table.Corpus:
+    """Have the clips of a task on disk, as 16 kHz mono WAV files.
+
+    Parameters
+    ----------
+    task : Task
+    params : Params
+        `Params.clips_per_class` caps the clips of a label in a split; only those are prepared.
+    progress : bool
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    Unavailable
+        If the audio cannot be had, with the reason and what to do.
+
+    Examples
+    --------
+    >>> from nslib import params, tasks
+    >>> corpus = load_clips(tasks.get("word-synthetic"), params.load({"smoke": 1}), progress=False)
+    >>> sorted(corpus.clips["split"].unique())
+    ['test', 'train', 'validation']
+    """
+    if task.kind == "synthetic":
+        return synthetic.load(task.name, params.clips_per_class, params.seed, progress=progress)
+    return debian.load(task.corpus, _manifest(task, params), progress=progress)

@@ -1,0 +1,193 @@
+"""``reports/index.html`` and what lies beside it: one page that says what was found and how.
+
+Conventions
+-----------
+The page is complete in itself: no script, no font, no address is fetched; it works from a file,
+in light and dark, and on paper. What is written: ``index.html``, ``summary.md``, ``results.csv``,
+``results.parquet``, ``problems.csv`` (if there are any), ``figures/``. Everything comes from the
+results that are given; nothing is computed but figures and the words around the numbers.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nslib import params as settings
+from nslib.files import write
+from nslib.params import Params
+from nslib.report import pages, tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.measure import Results
+    from nslib.plots import Figure
+    from nslib.report.runs import Run
+
+TITLE = "Speech embeddings beyond words: NOSS-like tasks, measured"
+SECTIONS = {"results": "Results", "figures": "Figures", "not-run": "Not run", "left-out": "Left out",
+            "recordings": "Recordings", "embeddings": "Embeddings", "cost": "Cost", "notebooks": "Notebooks",
+            "made": "How made"}
+_LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
+           "clips_per_second", "times_real_time", "padding", "peak_memory_gb"]
+_EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
+_PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
+
+
+def build(results: Results, params: Params, *, runs: list[Run] | None = None, clips: pd.DataFrame | None = None,
+          out: Path | None = None) -> Path:
+    """Write the report.
+
+    Parameters
+    ----------
+    results : Results
+        As `nslib.benchmark` returns them.
+    params : Params
+        Of the run.
+    runs : list of Run, optional
+        What happened to the notebooks; default: what their last runs left.
+    clips : pandas.DataFrame, optional
+        Clip tables of all tasks, one below the other, with the columns ``task`` and
+        ``corpus_kind``; with it the report has the figures of the recordings.
+    out : Path, optional
+        Folder; default ``reports/``.
+
+    Returns
+    -------
+    Path
+        Of ``index.html``.
+    """
+    from nslib.report import runs as last_runs
+
+    folder = out or settings.reports_dir()
+    runs = last_runs.last(folder / "notebooks") if runs is None else runs
+    figures = _figures(results, clips)
+    for _, figure in figures:
+        figure.save(folder / "figures")
+    _write_tables(results, folder)
+    context = _context(results, params, figures, runs, folder)
+    write(folder / "summary.md", pages.render("summary.md.j2", **context))
+    write(folder / "index.html", pages.render("index.html.j2", **context))
+    return folder / "index.html"
+
+
+def _write_tables(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "results.csv", results.rows.to_csv(index=False))
+    part = folder / ".results.parquet.part"
+    results.rows.to_parquet(part, index=False)
+    part.replace(folder / "results.parquet")
+    if len(results.problems):
+        write(folder / "problems.csv", results.problems.to_csv(index=False))
+    else:
+        (folder / "problems.csv").unlink(missing_ok=True)
+
+
+def _figures(results: Results, clips: pd.DataFrame | None) -> list[tuple[str, Figure]]:
+    from nslib import plots
+
+    rows, found = results.rows, []
+    if not rows.empty and (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
+        found += [("Every score with its interval, task by task.", plots.accuracy_dots(rows, results.predictions)),
+                  ("The result table as a picture.", plots.result_heatmap(rows, results.predictions)),
+                  ("What tables gain that choose the probe on the test set.", plots.optimism(rows))]
+    if clips is not None and len(clips):
+        found += [("Clips and speakers in each split, and whether a speaker is in two of them.", plots.split_audit(clips)),
+                  ("How long the clips are.", plots.durations(clips))]
+    if len(results.ledger) and (results.ledger["computed"] > 0).any():
+        found.append(("Speed of each embedding, from file to vector.", plots.embedding_cost(results.ledger)))
+    return found
+
+
+def _context(results: Results, params: Params, figures: list[tuple[str, Figure]], runs: list[Run], folder: Path) -> dict[str, Any]:
+    from nslib import __version__
+
+    table = tables.result_table(results.rows, results.predictions)
+    shown = {
+        **table, "title": TITLE, "version": __version__, "lede": _lede(table, params), "banners": _banners(params, table),
+        "tied_how": "by the paired difference on the same clips" if len(results.predictions) else "because the intervals meet",
+        "notes": list(dict.fromkeys(results.notes)),
+        "figures": [{"caption": caption, "name": f.name, "alt": f.alt, "width": round(96 * f.fig.get_figwidth())}
+                    for caption, f in figures],
+        "not_run": tables.plain(results.not_run), **_problems(results), **_about(results),
+        "ledger": tables.plain(results.ledger, _LEDGER),
+        "ledger_columns": [c for c in _LEDGER if c in results.ledger.columns],
+        "ledger_words": sum(c in results.ledger.columns for c in ("task", "embedding")),
+        "runs": [vars(r) | {"page": (folder / "notebooks" / f"{r.notebook}.html").exists()} for r in runs],
+        "provenance": _provenance(results, params),
+    }  # fmt: skip
+    filled = {"figures": shown["figures"], "recordings": shown["tasks"], "embeddings": shown["embeddings"], "cost": shown["ledger"]}
+    shown["sections"] = [(a, text) for a, text in SECTIONS.items() if filled.get(a, True)]
+    return shown
+
+
+def _problems(results: Results) -> dict[str, Any]:
+    columns = [c for c in ("task", "embedding", "clip_id", "reason", "remedy") if c in results.problems.columns]
+    return {"problems": tables.plain(results.problems, columns), "problem_columns": columns}
+
+
+def _lede(table: dict[str, Any], params: Params) -> str:
+    tasks = sum(len(g["tasks"]) for g in table["groups"])
+    recorded = sum(len(g["tasks"]) for g in table["groups"] if not g["synthetic"])
+    return (f"{len(table['columns'])} embeddings on {tasks} tasks that ask how something was said, by whom or in which "
+            f"language: {recorded} on recorded speech, {tasks - recorded} on computer voices. Profile {params.profile}.")
+
+
+def _banners(params: Params, table: dict[str, Any]) -> list[dict[str, str]]:
+    found = []
+    if params.smoke:
+        found.append({"kind": "warn", "head": "Smoke run: the numbers mean nothing.", "text":
+                      f"It uses at most {params.clips_per_class} clips of each label in each split and only shows that every step works."})
+    if params.profile == "quick":
+        found.append({"kind": "", "head": "Quick profile: never the paper's numbers.", "text":
+                      "The tasks are of the same kinds as those of NOSS, but on other recordings, which can be had from package "
+                      "registries in minutes. Compare embeddings within this page, not with a published table."})
+    if params.corpus == "synthetic" or (table["groups"] and all(g["synthetic"] for g in table["groups"])):
+        found.append({"kind": "warn", "head": "Synthetic speech only.", "text":
+                      "All clips are computer voices. What separates them need not separate people."})
+    return found
+
+
+def _about(results: Results) -> dict[str, Any]:
+    from nslib import embeddings, tasks
+
+    known = tasks.REGISTRY
+    names = list(dict.fromkeys([*results.rows["task"], *results.not_run["task"]]))
+    described = embeddings.describe().reset_index()
+    used = described[described["name"].isin([*results.rows["embedding"], *results.not_run["embedding"]])]
+    sources = _sources()
+    return {
+        "tasks": [known[n] for n in names if n in known],
+        "sources": tables.plain(sources), "source_columns": list(sources.columns) if sources is not None else [],
+        "embeddings": tables.plain(used, ["name", *_EMBEDDING]),
+        "embedding_columns": [c for c in _EMBEDDING if c in used.columns],
+    }
+
+
+def _sources() -> pd.DataFrame | None:
+    import pandas as pd
+
+    path = settings.data_dir() / "sources.csv"
+    return pd.read_csv(path, dtype=str).fillna("") if path.exists() else None
+
+
+def _provenance(results: Results, params: Params) -> list[tuple[str, str]]:
+    import importlib.metadata
+    import os
+
+    installed = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    versions = ", ".join(f"{p} {installed[p]}" for p in _PACKAGES if p in installed)
+    codes = " ".join(sorted({str(c) for c in results.rows["code_revision"]})) if len(results.rows) else "–"
+    locks = " ".join(sorted({str(c) for c in results.rows["lock_hash"]})) if len(results.rows) else "–"
+    now = datetime.datetime.now(datetime.UTC)
+    return [
+        ("Written", f"{now:%Y-%m-%d %H:%M} UTC"),
+        ("Parameters", ", ".join(f"{k}={v!r}" for k, v in vars(params).items())),
+        ("Code", codes), ("Lock file", locks),
+        ("Python", f"{platform.python_version()}, {versions}"),
+        ("Machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
+        ("Result rows", str(len(results.rows))),
+    ]  # fmt: skip

@@ -1,0 +1,130 @@
+"""An executed notebook as a page of its own: no script, nothing from the network.
+
+Conventions
+-----------
+Jupyter's converters turn Markdown, source and outputs into HTML; the page around them, and how it
+looks, are the report's. Their own page templates are not used because they load scripts.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nslib.files import write
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from nslib.report.runs import Run
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+_HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
+_PROGRESS = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/[\d.]+\w* \[|it/s|\[\d\d:\d\d<")
+
+
+def page(executed: Path, run: Run) -> Path | None:
+    """Write ``name.html`` beside an executed notebook.
+
+    Parameters
+    ----------
+    executed : Path
+        The notebook; if there is none, nothing is written.
+    run : Run
+        What is said about it.
+
+    Returns
+    -------
+    Path or None
+        Of the page.
+    """
+    if not executed.exists():
+        return None
+    body = _body(executed)
+    contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
+    text = render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
+    target = executed.with_suffix(".html")
+    write(target, text)
+    return target
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of the report.
+
+    Parameters
+    ----------
+    template : str
+        File name in ``templates/``.
+    **values
+        What the template shows. HTML in them is escaped, except in ``body`` and ``css``.
+
+    Returns
+    -------
+    str
+    """
+    import markupsafe
+
+    css = markupsafe.Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    if "body" in values:
+        values["body"] = markupsafe.Markup(values["body"])
+    return _templates().get_template(template).render(css=css, **values)
+
+
+@functools.lru_cache(maxsize=1)
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True,
+                              autoescape=lambda name: bool(name and name.endswith(".html.j2")), undefined=jinja2.StrictUndefined)
+
+
+def _body(executed: Path) -> str:
+    import nbformat
+
+    cells = nbformat.read(str(executed), as_version=4)["cells"]
+    return "\n".join(_prose(c) if c["cell_type"] == "markdown" else _code(c) for c in cells)
+
+
+def _prose(cell: Any) -> str:
+    from nbconvert.filters.markdown import markdown2html
+
+    text = re.sub(r"<a class=\"anchor-link\".*?</a>", "", markdown2html(cell["source"]))
+    return re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
+
+
+def _code(cell: Any) -> str:
+    from nbconvert.filters.highlight import Highlight2HTML
+
+    source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
+    outputs = "".join(_output(o) for o in cell.get("outputs", []))
+    return f'<div class="cell-code">{source}{outputs}</div>'
+
+
+def _output(output: Any) -> str:
+    kind, text = output["output_type"], _text(output)
+    if not text.strip():
+        return ""
+    name = {"stream": output.get("name", ""), "error": "error"}.get(kind, "")
+    return f'<div class="output {name}">{text}</div>'
+
+
+def _text(output: Any) -> str:
+    from nbconvert.filters.ansi import ansi2html
+
+    if output["output_type"] == "stream":
+        lines = [line for line in output["text"].splitlines() if not _PROGRESS.search(line)]
+        return f"<pre>{ansi2html(chr(10).join(lines))}</pre>" if any(line.strip() for line in lines) else ""
+    if output["output_type"] == "error":
+        return f"<pre>{ansi2html(chr(10).join(output['traceback']))}</pre>"
+    data = output["data"]
+    if "text/html" in data:
+        return str(data["text/html"])
+    image = next((k for k in data if k.startswith("image/") and k != "image/svg+xml"), "")
+    if image:
+        alt = html.escape(str(output["metadata"].get(image, {}).get("alt", "")))
+        return f'<img alt="{alt}" src="data:{image};base64,{data[image]}">'
+    return f"<pre>{ansi2html(data.get('text/plain', ''))}</pre>"

@@ -1,0 +1,297 @@
+"""Run notebooks strictly, and only those for which something changed.
+
+Conventions
+-----------
+Notebooks run one after the other, in the order of their names, with the Python of this process
+(never with a kernel of the same name that the user has installed elsewhere). An executed notebook
+and its page go to ``reports/notebooks/``; each is written whole or not at all, so that a run
+that is killed leaves what the last complete one wrote.
+
+A notebook is *unchanged*, and not run, when its last run was good and the stamp is the same. The
+stamp is a hash of all that a notebook's content can depend on:
+
+- the source notebook, and the parameters it is given;
+- every Python file and template of this package, the lock file, and the Python version;
+- everything in ``data/``;
+- the names and versions of the installed distributions (an optional one may have come or gone);
+- `inputs`, by which the caller says what was really available, e.g. the hashes of the clip tables.
+
+Vectors and scores in the cache are not part of it: they are keyed by content, so what a notebook
+reads from there is decided by what is in the stamp already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nslib import notebook
+from nslib import params as settings
+from nslib.errors import NslibError, UnknownName
+from nslib.files import write
+from nslib.params import Params
+
+START_SECONDS = 120
+RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What happened to one notebook.
+
+    Attributes
+    ----------
+    notebook : str
+        File name without ending.
+    title : str
+        Its first heading.
+    status : {"ran", "unchanged", "failed"}
+        What was done now.
+    seconds : float
+        How long the kernel worked, now or when it last ran.
+    why : str
+        For a failed one: what went wrong, with the cell.
+    stamp : str
+        What it depended on.
+    when : str
+        When it last ran, ISO 8601 in UTC.
+    """
+
+    notebook: str
+    title: str
+    status: str
+    seconds: float
+    why: str
+    stamp: str
+    when: str
+
+    @property
+    def ok(self) -> bool:
+        """bool: the executed notebook is good."""
+        return self.status != FAILED
+
+
+def run(params: Params, notebooks: Iterable[str] | None = None, *, inputs: str = "", progress: bool = True,
+        force: bool = False) -> list[Run]:
+    """Execute notebooks with papermill, in strict mode; what did not change is not run.
+
+    Parameters
+    ----------
+    params : Params
+        A notebook gets the fields that it declares in its parameters cell.
+    notebooks : iterable of str, optional
+        Names, with or without ending; default: all in ``notebooks/``.
+    inputs : str
+        What was available outside the checkout; part of the stamp.
+    progress : bool
+        A bar for the notebooks and one for the cells, on stderr.
+    force : bool
+        Run all of them.
+
+    Returns
+    -------
+    list of Run
+        One a notebook. A notebook that failed does not stop the others: look at `Run.ok`.
+
+    Raises
+    ------
+    UnknownName
+        For a name that is not a notebook.
+    """
+    from tqdm.std import tqdm
+
+    paths = _find(notebooks)
+    found = []
+    with tqdm(paths, desc="notebooks", unit="notebook", disable=not progress) as bar:
+        for path in bar:
+            bar.set_postfix_str(path.stem)
+            found.append(_one(path, params, inputs, progress, force))
+    if progress and any(r.status == UNCHANGED for r in found):
+        tqdm.write(f"unchanged, not run: {', '.join(r.notebook for r in found if r.status == UNCHANGED)}", sys.stderr)
+    return found
+
+
+def last(folder: Path | None = None) -> list[Run]:
+    """What the last run of each notebook gave, read from the reports folder.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Default: ``reports/notebooks``.
+
+    Returns
+    -------
+    list of Run
+        In the order of the notebooks' names.
+    """
+    home = folder or settings.reports_dir() / "notebooks"
+    found = (_remembered(home / f"{path.stem}.ipynb") for path in sorted(home.glob("*.json")))
+    return [run for run in found if run]
+
+
+def stamp(path: Path, given: Mapping[str, object], inputs: str = "") -> str:
+    """Hash of everything that a notebook's executed copy depends on.
+
+    Parameters
+    ----------
+    path : Path
+        Source notebook.
+    given : mapping
+        Parameters.
+    inputs : str
+        See `run`.
+
+    Returns
+    -------
+    str
+        64 hex digits.
+    """
+    made_of = [path.read_bytes(), json.dumps(dict(given), sort_keys=True).encode(), inputs.encode(), _surroundings()]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in made_of)).hexdigest()
+
+
+@functools.lru_cache(maxsize=1)
+def _surroundings() -> bytes:
+    package, root = Path(__file__).resolve().parent.parent, settings.root()
+    code = [p for ending in ("*.py", "*.j2", "*.css") for p in package.rglob(ending)]
+    data = [p for p in settings.data_dir().rglob("*") if p.is_file()]
+    digest = hashlib.sha256(f"{platform.python_version()} {_installed()}".encode())
+    for path in sorted([*code, *data, root / "requirements.lock"]):
+        if path.exists():
+            digest.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()
+
+
+def _installed() -> list[str]:
+    return sorted({f"{d.name}=={d.version}" for d in importlib.metadata.distributions()})
+
+
+def _find(names: Iterable[str] | None) -> list[Path]:
+    there = {path.stem: path for path in sorted(settings.notebooks_dir().glob("*.ipynb"))}
+    if names is None:
+        return list(there.values())
+    wanted = [Path(name).stem for name in names]
+    for name in wanted:
+        if name not in there:
+            raise UnknownName("notebook", name, there)
+    return [path for stem, path in there.items() if stem in wanted]
+
+
+def _given(path: Path, params: Params) -> dict[str, object]:
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(params).items()}
+    return {name: values[name] for name in notebook.parameters(path) if name in values}
+
+
+def _one(path: Path, params: Params, inputs: str, progress: bool, force: bool) -> Run:
+    target = settings.reports_dir() / "notebooks" / path.name
+    try:
+        given = _given(path, params)
+        mark = stamp(path, given, inputs)
+        before = _remembered(target)
+        if not force and before and before.ok and before.stamp == mark and target.with_suffix(".html").exists():
+            return dataclasses.replace(before, status=UNCHANGED)
+        return _execute(path, target, given, mark, progress)
+    except NslibError as error:
+        return _record(target, Run(path.stem, path.stem, FAILED, 0.0, str(error), "", _now()))
+
+
+def _execute(path: Path, target: Path, given: dict[str, object], mark: str, progress: bool) -> Run:
+    broken = notebook.check_source(path, given)
+    if broken:
+        raise notebook.ContractBroken(broken)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="nslib-notebook-") as scratch:
+        output = Path(scratch) / path.name
+        why = _papermill(path, output, given, progress)
+        seconds = time.perf_counter() - started
+        if output.exists():
+            why = why or "\n".join(map(str, notebook.check_executed(output, given)))
+            write(target, output.read_bytes())
+    return _record(target, Run(path.stem, title(path), FAILED if why else RAN, seconds, why, mark, _now()))
+
+
+def _papermill(path: Path, output: Path, given: dict[str, object], progress: bool) -> str:
+    """Execute; an empty string, or a sentence that says which cell failed and how."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    bar: Any = {"desc": path.stem, "unit": "cell", "leave": False} if progress else False
+    try:
+        papermill.execute_notebook(
+            path, output, parameters=given, kernel_name="python3", language="python", progress_bar=bar,
+            start_timeout=START_SECONDS, cwd=path.parent, kernel_manager_class=_kernel_manager(output.parent), coalesce_streams=True)
+    except PapermillExecutionError as error:
+        return f"cell [{error.exec_count}] ({_first_line(error.source)!r}) failed: {error.ename}: {error.evalue}"
+    except Exception as error:  # a kernel that dies or does not start must not take the other notebooks with it
+        return f"it could not be run to its end: {type(error).__name__}: {error}"
+    return ""
+
+
+def _kernel_manager(scratch: Path) -> type:
+    """Start kernels with this very Python, whatever a user-wide ``python3`` kernel would start."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    # A user's IPython start-up files could change what a notebook does.
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={scratch}"]
+
+    class ThisPython(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+    return ThisPython
+
+
+def _first_line(source: str) -> str:
+    return next((line for line in source.strip().splitlines() if line.strip()), "")[:80]
+
+
+def title(path: Path) -> str:
+    """First heading of a notebook.
+
+    Parameters
+    ----------
+    path : Path
+        Notebook.
+
+    Returns
+    -------
+    str
+        Without the ``#``; the file name if there is none.
+    """
+    cells = notebook.read(path)["cells"]
+    lines = cells[0]["source"].splitlines() if cells else []
+    return lines[0].lstrip("# ").strip() if lines and lines[0].startswith("#") else path.stem
+
+
+def _record(target: Path, done: Run) -> Run:
+    from nslib.report import pages
+
+    pages.page(target, done)
+    write(target.with_suffix(".json"), json.dumps(dataclasses.asdict(done), indent=1).encode())
+    return done
+
+
+def _remembered(target: Path) -> Run | None:
+    try:
+        return Run(**json.loads(target.with_suffix(".json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _now() -> str:
+    import datetime
+
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,159 @@
+"""What the pages show, as plain values: the result table with its footnotes, and the other tables.
+
+Conventions
+-----------
+Templates compute nothing: every mark, word and number that they show is decided here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nslib.plots import order
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
+_SETTING = ["task", "embedding", "seed"]
+
+
+def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Cells of the result table, grouped into recordings and synthetic tasks.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Result rows; may be empty.
+    predictions : pandas.DataFrame, optional
+        Test answers of the chosen probes, for paired differences.
+
+    Returns
+    -------
+    dict
+        ``groups`` (each with ``title``, ``synthetic`` and ``tasks``), ``columns``, ``cells``,
+        ``metric_words``, ``level``, ``has_synthetic``.
+    """
+    if rows.empty or not (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
+        return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_synthetic": False}
+    scores = order.chosen(rows)
+    scores = scores.assign(standing=order.standing(scores, predictions), way=order.above_chance(scores).clip(0, 1))
+    columns = order.embeddings(scores)
+    cells = {(c["task"], c["embedding"]): c for c in _cells(scores, rows)}
+    return {
+        "groups": _groups(scores, columns, cells),
+        "columns": [{"name": e, "shown": e.replace("-", "-\u200b")} for e in columns],
+        "cells": list(cells.values()),
+        "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
+        "level": f"{100 * float(scores['level'].iloc[0]):.0f}",
+        "has_synthetic": bool((scores["corpus_kind"] == order.SYNTHETIC).any()),
+    }
+
+
+def _groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> list[dict[str, Any]]:
+    called, found = order.labels(scores), []
+    titles = {False: "Recorded speech", True: "Synthetic speech, computer voices"}
+    for synthetic, part in scores.groupby(scores["corpus_kind"] == order.SYNTHETIC):
+        tasks = [_task(str(name), called, of_task, columns, cells) for name, of_task in part.groupby("task", sort=False)]
+        found.append({"title": titles[bool(synthetic)], "synthetic": bool(synthetic), "tasks": tasks})
+    return found
+
+
+def _task(name: str, called: dict[str, str], part: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> dict[str, Any]:
+    first = part.iloc[0]
+    return {
+        "label": called[name], "classes": int(first["classes"]), "chance": float(first["chance"]), "n": int(first["n"]),
+        "n_speakers": int(first["n_speakers"]), "interval_by": str(first["interval_by"]),
+        "cells": [cells.get((name, e)) for e in columns],
+    }
+
+
+def _cells(scores: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    called = order.labels(scores)
+    validation = _scores_of(rows[rows["selected"].astype(bool) & (rows["split"] == "validation")])
+    best = _scores_of(rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")])
+    found = []
+    for number, row in enumerate(scores.to_dict("records"), 1):
+        at = tuple(row[k] for k in _SETTING)
+        mark, said = MARKS[row["standing"]]
+        cell = {**row, "id": f"score-{number}", "mark": mark, "said": said, "task_label": called[row["task"]],
+                "normalised": normalisation(row), "validation_said": _percent(validation.get(at)),
+                "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}"}
+        cell["setting"] = f"{row['probe']}, {cell['normalised']}"
+        found.append(cell | {"facts": _facts(cell)})
+    return found
+
+
+def _scores_of(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    last = rows.drop_duplicates(_SETTING, keep="last")
+    return dict(zip(last[_SETTING].itertuples(index=False, name=None), last["value"], strict=True))
+
+
+def normalisation(row: dict[str, Any]) -> str:
+    """How vectors were normalised before the probe, in words.
+
+    Parameters
+    ----------
+    row : mapping
+        With ``l2`` and ``speaker_norm``.
+
+    Returns
+    -------
+    str
+    """
+    parts = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
+    return " and ".join(parts) or "not normalised"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
+    by = f"bootstrap over {cell['interval_by']}s"
+    standing = [("Standing", cell["said"])] if cell["said"] else []
+    return [
+        ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, chance {_percent(cell['chance'])} %"),
+        ("Interval", f"{_percent(cell['low'])} to {_percent(cell['high'])} %, {by}"),
+        *standing,
+        ("Chosen probe", f"{cell['probe']}, {cell['normalised']}"),
+        ("Validation score", f"{cell['validation_said']} %"),
+        ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
+        ("Converged", "yes" if cell["converged"] else "no"),
+        ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
+        ("Vector", f"{cell['dim']} numbers"),
+        ("Seed", str(cell["seed"])),
+        *((name, str(cell[key])) for name, key in (("Audio", "data_hash"), ("Split", "split_hash"), ("Weights", "weights_hash"),
+                                                    ("Lock file", "lock_hash"), ("Code", "code_revision"), ("When", "when"))),
+    ]
+
+
+def plain(table: pd.DataFrame | None, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """Rows of a table as words: numbers rounded for reading, what is not there a dash.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or None
+        Any table.
+    columns : list of str, optional
+        Which columns; default all.
+
+    Returns
+    -------
+    list of dict
+    """
+    if table is None or table.empty:
+        return []
+    shown = table[[c for c in (columns or table.columns) if c in table.columns]]
+    return [{str(k): _word(v) for k, v in row.items()} for row in shown.to_dict("records")]
+
+
+def _word(value: Any) -> Any:
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, float):
+        if math.isinf(value):
+            return str(value)
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return value

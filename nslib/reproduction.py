@@ -1,0 +1,129 @@
+"""``make reproduce``: from nothing to ``reports/index.html``, saying at each step what it does.
+
+The long work (fetching, embedding, fitting) is done here, where progress is visible; the notebooks
+then find everything in the store and in the results, and take seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nslib import embeddings, measure, params
+from nslib.errors import Unavailable
+from nslib.params import Params
+
+if TYPE_CHECKING:
+    from nslib.measure import Results
+    from nslib.report import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    ok : bool
+        False if something failed that should have worked.
+    text : str
+        What to tell the user.
+    """
+
+    ok: bool
+    text: str
+
+
+def run(settings: Params) -> Outcome:
+    """Fetch, embed, evaluate, run the notebooks and write the report.
+
+    Parameters
+    ----------
+    settings : Params
+
+    Returns
+    -------
+    Outcome
+        Not ok if a notebook failed or nothing at all could be measured; what could not be run here
+        is in the report with its reason and is no failure.
+
+    Raises
+    ------
+    UnknownName
+        For an unknown task or embedding; nothing has been done then.
+    """
+    from nslib import report
+
+    began = time.perf_counter()
+    _say(f"profile {settings.profile}, corpus {settings.corpus}, seed {settings.seed}"
+         + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))
+    _say("1/3 recordings, vectors and probes")
+    found = measure.benchmark(params=settings)
+    _say("2/3 notebooks")
+    runs = report.run(settings, inputs=_inputs(found))
+    _say("3/3 report")
+    page = report.build(found, settings, runs=runs, clips=found.clips)
+    failed = [r for r in runs if not r.ok]
+    return Outcome(not failed and len(found.rows) > 0, _text(found, runs, failed, page, time.perf_counter() - began))
+
+
+def prepare(settings: Params) -> Outcome:
+    """Fetch and check everything that a run needs from outside.
+
+    Parameters
+    ----------
+    settings : Params
+
+    Returns
+    -------
+    Outcome
+        Not ok if something could not be had.
+    """
+    from nslib import corpora
+
+    plan = corpora.resolve(settings)
+    lines, missing = list(plan.notes), [f"{name}: {error}" for name, error in plan.not_run]
+    for task in plan.tasks:
+        corpus = corpora.load_clips(task, settings)
+        lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
+        lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
+    for name in settings.embeddings or measure.defaults(settings):
+        try:
+            embeddings.get(name)
+            lines.append(f"{name}: ready")
+        except Unavailable as error:
+            missing.append(f"{name}: {error}")
+    return Outcome(not missing, "\n".join([*lines, *missing]))
+
+
+def _inputs(found: Results) -> str:
+    """Everything that the notebooks can find: equal text means that they would show the same."""
+    seen = [*found.rows["key"].unique(), *found.not_run["why"], *found.problems["clip_id"], *found.notes]
+    return hashlib.sha256("\n".join(map(str, seen)).encode()).hexdigest()
+
+
+def _text(found: Results, runs: list[Run], failed: list[Run], page: Path, seconds: float) -> str:
+    lines = [f"notebook {r.notebook} failed: {r.why}" for r in failed]
+    for why, rows in found.not_run.groupby("why", sort=False):
+        names = ", ".join(dict.fromkeys(rows["task"] + " x " + rows["embedding"]))
+        lines.append(f"not run: {names}: {why}. {rows['remedy'].iloc[0]}")
+    if not len(found.rows):
+        lines.append("nothing could be measured: see 'python -m nslib doctor'")
+    if len(found.problems):
+        lines.append(f"{len(found.problems)} clips were left out; the report names them")
+    pairs = len(found.rows[["task", "embedding"]].drop_duplicates())
+    ran = sum(r.status == "ran" for r in runs)
+    return "\n".join([*lines, f"{pairs} results, {ran} of {len(runs)} notebooks run now, "
+                              f"{seconds:.0f} s: {_relative(page)}"])
+
+
+def _relative(page: Path) -> Path:
+    return page.relative_to(params.root()) if page.is_relative_to(params.root()) else page
+
+
+def _say(text: str) -> None:
+    print(f"nslib: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,323 @@
+"""Results: one row a score, kept in files that are never changed, each with its origin.
+
+Conventions
+-----------
+The columns of both tables, `ROWS` and `PREDICTIONS`, are explained in `nslib.schema`. A result
+(all rows of one embedding on one task) has a `key` made of everything that decides it. It is kept as
+``<key>.predictions.parquet`` and ``<key>.rows.parquet``, each written whole or not at all, the second
+last: a result without rows does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nslib import files, params, provenance
+from nslib.errors import BadParameter, NslibError
+from nslib.schema import PREDICTIONS, ROWS, Column, conforming, empty, schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.probe import Grid
+
+__all__ = ["PREDICTIONS", "ROWS", "complete", "find", "join", "key", "load", "markdown", "save", "schema",
+           "selected", "table", "to_csv"]
+
+
+def key(
+    *,
+    task: str,
+    embedding: str,
+    data_hash: str,
+    split_hash: str,
+    weights_hash: str,
+    settings: Mapping[str, object],
+) -> str:
+    """Key of a result: equal keys mean that the same thing would be computed again.
+
+    Parameters
+    ----------
+    task, embedding : str
+        Names, as shown in tables.
+    data_hash, split_hash, weights_hash : str
+        As in the schema.
+    settings : mapping
+        Keyword arguments of `nslib.probe.grid` that can change a score (not ``jobs``).
+
+    Returns
+    -------
+    str
+        32 hex digits. The code of the probe and the packages it uses are part of the key.
+    """
+    made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), provenance.probe_hash()]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
+
+
+def complete(
+    found: Grid,
+    *,
+    key: str,
+    task: str,
+    corpus_kind: str,
+    embedding: str,
+    data_hash: str,
+    split_hash: str,
+    weights_hash: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Say of what and from where a grid's scores are.
+
+    Parameters
+    ----------
+    found : Grid
+        From `nslib.probe.grid`.
+    key, task, corpus_kind, embedding, data_hash, split_hash, weights_hash : str
+        As in the schema; the rest of the origin is found out here.
+
+    Returns
+    -------
+    rows, predictions : DataFrame
+        As in `ROWS` and `PREDICTIONS`, ready to `save`.
+    """
+    names = {"key": key, "task": task, "embedding": embedding}
+    origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
+              "weights_hash": weights_hash, **provenance.provenance()}
+    return (conforming(found.rows.assign(**names, **origin), ROWS),
+            conforming(found.predictions.assign(**names), PREDICTIONS))
+
+
+def save(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None) -> list[Path]:
+    """Keep results.
+
+    Parameters
+    ----------
+    rows, predictions : DataFrame
+        As in `ROWS` and `PREDICTIONS`, of one or more keys.
+    folder : Path, optional
+        Default: ``results`` below the reports.
+
+    Returns
+    -------
+    list of Path
+        The files of rows, one a key. A key that was kept before is written anew.
+
+    Raises
+    ------
+    UnknownName
+        For a column that is not in the schema.
+    BadParameter
+        For a missing column, a value of the wrong type, or predictions without rows.
+    NslibError
+        If the disk is full; what was kept before stays.
+    """
+    rows, predictions = conforming(rows, ROWS), conforming(predictions, PREDICTIONS)
+    orphans = set(predictions["key"]) - set(rows["key"])
+    if orphans:
+        raise BadParameter(f"predictions without rows for the keys {', '.join(sorted(orphans))}.")
+    written = []
+    for name, part in rows.groupby("key", sort=False):
+        answers, scores = _paths(str(name), folder)
+        files.write(answers, _parquet(predictions[predictions["key"] == name]))
+        files.write(scores, _parquet(part))
+        written.append(scores)
+    return written
+
+
+def load(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All results that were kept.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Default: ``results`` below the reports.
+
+    Returns
+    -------
+    rows, predictions : DataFrame
+        Oldest first; empty tables with the right columns if there are none.
+
+    Warns
+    -----
+    UserWarning
+        Once, naming every file that cannot be read and was left out.
+    """
+    readable, unreadable = [], []
+    for path in sorted(_folder(folder).glob("*.rows.parquet")):
+        try:
+            readable.append(_read(path.name.removesuffix(".rows.parquet"), folder))
+        except NslibError as error:
+            unreadable.append(str(error))
+    if unreadable:
+        warnings.warn(f"{len(unreadable)} results were left out: {' '.join(unreadable)}", stacklevel=2)
+    readable.sort(key=lambda pair: (str(pair[0]["when"].max()), str(pair[0]["key"].iloc[0])))
+    return join([rows for rows, _ in readable], ROWS), join([found for _, found in readable], PREDICTIONS)
+
+
+def find(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The result with this key, or None; one that cannot be read counts as none, with a warning.
+
+    Parameters
+    ----------
+    key : str
+        From `key`.
+    folder : Path, optional
+        Default: ``results`` below the reports.
+
+    Returns
+    -------
+    (rows, predictions) or None
+    """
+    if not _paths(key, folder)[1].exists():
+        return None
+    try:
+        return _read(key, folder)
+    except NslibError as error:
+        warnings.warn(f"{error} It is computed again.", stacklevel=2)
+        return None
+
+
+def selected(rows: pd.DataFrame) -> pd.DataFrame:
+    """The result of each embedding on each task: the test score of what validation chose.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows, maybe of several runs.
+
+    Returns
+    -------
+    DataFrame
+        One row a task, embedding and metric, in order of first appearance; of several runs the newest.
+    """
+    chosen = rows[rows["selected"] & (rows["split"] == "test")]
+    one = ["task", "embedding", "metric"]
+    newest = chosen.sort_values("when", kind="stable").drop_duplicates(one, keep="last")
+    return newest.sort_index().reset_index(drop=True)
+
+
+def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
+    """Results to be read: tasks by embeddings, each cell ``"0.87 [0.80, 0.93]"``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows; the selected ones are taken.
+    decimals : int
+        Digits after the point.
+
+    Returns
+    -------
+    DataFrame of str
+        Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding.
+        Tasks of synthetic speech are called so. A cell of an embedding that has no result is ``"not run"``.
+    """
+    import pandas as pd
+
+    chosen = selected(rows)
+    label = chosen["task"].where(chosen["corpus_kind"] != "synthetic", chosen["task"] + " (synthetic)")
+    facts = pd.DataFrame({"task": label, "metric": chosen["metric"].str.replace("_", " "),
+                          "chance": [f"{v:.{decimals}f}" for v in chosen["chance"]],
+                          "interval over": chosen["interval_by"] + "s",
+                          "embedding": chosen["embedding"], "cell": _cells(chosen, decimals)})
+    index = ["task", "metric"]
+    first = facts.drop_duplicates(index).set_index(index)[["chance", "interval over"]]
+    cells = facts.set_index([*index, "embedding"])["cell"].unstack("embedding")
+    order = list(dict.fromkeys(facts["embedding"]))
+    wide = first.join(cells.reindex(columns=order)).fillna("not run").reset_index("metric")
+    return wide.rename_axis(index="task", columns=None)
+
+
+def markdown(rows: pd.DataFrame, decimals: int = 2) -> str:
+    """`table` as a Markdown table.
+
+    Parameters
+    ----------
+    rows, decimals
+        As for `table`.
+
+    Returns
+    -------
+    str
+        Lines of a pipe table, with a line break at the end.
+    """
+    shown = table(rows, decimals).reset_index()
+    lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
+    escaped = [[str(cell).replace("|", r"\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def join(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
+    """Put tables of one schema below each other.
+
+    Parameters
+    ----------
+    parts : sequence of DataFrame
+        Maybe none.
+    columns : sequence of Column
+        `ROWS` or `PREDICTIONS`.
+
+    Returns
+    -------
+    DataFrame
+        With the right columns and types, also if `parts` is empty.
+    """
+    import pandas as pd
+
+    return pd.concat([empty(columns), *parts], ignore_index=True)
+
+
+def to_csv(rows: pd.DataFrame, path: Path) -> None:
+    """Write rows as CSV in full precision.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As in `ROWS`.
+    path : Path
+        The file; replaced in one step.
+    """
+    files.write(path, conforming(rows, ROWS).to_csv(index=False, lineterminator="\n"))
+
+
+def _cells(rows: pd.DataFrame, decimals: int) -> list[str]:
+    return [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+            for value, low, high in zip(rows["value"], rows["low"], rows["high"], strict=True)]
+
+
+def _folder(folder: Path | None) -> Path:
+    return Path(folder) if folder is not None else params.reports_dir() / "results"
+
+
+def _paths(key: str, folder: Path | None) -> tuple[Path, Path]:
+    if not key.isalnum():
+        raise BadParameter(f"a key is letters and digits, as made by nslib.results.key; got {key!r}.")
+    return _folder(folder) / f"{key}.predictions.parquet", _folder(folder) / f"{key}.rows.parquet"
+
+
+def _read(key: str, folder: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+    import pyarrow as pa
+
+    answers, scores = _paths(key, folder)
+    tables = []
+    for path, columns in ((scores, ROWS), (answers, PREDICTIONS)):
+        try:
+            frame = conforming(pd.read_parquet(path, page_checksum_verification=True), columns)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+        if set(frame["key"]) - {key} or (columns is ROWS and frame.empty):
+            raise NslibError(f"{path} holds another result than its name says.")
+        tables.append(frame)
+    return tables[0], tables[1]
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, write_page_checksum=True)
+    return buffer.getvalue()

@@ -1,0 +1,287 @@
+"""The report: notebooks run strictly and only when needed; one page that says what was found."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import fabricated
+import nbformat
+import pandas as pd
+import pytest
+from nbformat import v4
+
+from nslib import params, report
+from nslib.errors import UnknownName
+from nslib.report import pages, tables
+from nslib.report import runs as runner
+
+PARAMETERS = 'seed = 0  # whole number\nsmoke = None  # True or False'
+GOOD = 'import nslib\nprint("seed", seed, smoke)\nnslib.check(seed >= 0, "the seed is not negative")'
+PYTHON = "import sys\nprint(sys.executable)"
+BAD = "broken = 1 / 0"
+
+
+def notebook(*sources):
+    cells = [v4.new_markdown_cell("# A title"), v4.new_markdown_cell("Parameters"),
+             v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})]
+    for source in (*sources, "seed, smoke"):
+        cells += [v4.new_markdown_cell("## 1. Prose <b>& more</b>\n\nSee [the other](b.ipynb)."), v4.new_code_cell(source)]
+    return v4.new_notebook(cells=[*cells, v4.new_markdown_cell("## Try it"), v4.new_markdown_cell("## What we saw")])
+
+
+@pytest.fixture
+def kit(tmp_path, monkeypatch):
+    """A folder of notebooks and a folder for reports."""
+    home, reports = tmp_path / "notebooks", tmp_path / "reports"
+    home.mkdir()
+    monkeypatch.setenv("NSLIB_REPORTS", str(reports))
+    monkeypatch.setattr("nslib.params.notebooks_dir", lambda: home)
+
+    def add(name, *sources):
+        nbformat.write(notebook(*sources), home / f"{name}.ipynb")
+
+    return SimpleNamespace(home=home, reports=reports, out=reports / "notebooks", add=add)
+
+
+def results(**changes):
+    made = {"rows": fabricated.rows(), "predictions": fabricated.predictions(), "ledger": fabricated.ledger(),
+            "not_run": pd.DataFrame([("language-five", "opensmile-egemaps", "not installed", "Install it")],
+                                    columns=["task", "embedding", "why", "remedy"]),
+            "problems": pd.DataFrame([("language-five", "logmel", "clip <7>", "clip7.wav", "the file is empty", "Fetch it again")],
+                                     columns=["task", "embedding", "clip_id", "audio", "reason", "remedy"]),
+            "notes": ["z-scores are transductive"]}
+    return SimpleNamespace(**(made | changes))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("reports")
+    path = report.build(results(), params.load({"smoke": True}), clips=fabricated.clips(), out=out, runs=[
+        runner.Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s", "2026-01-02T03:04:05+00:00")])
+    return path
+
+
+# ------------------------------------------------------------------ running notebooks
+
+def test_run_skip_fail_and_go_on(kit):
+    kit.add("a", GOOD)
+    kit.add("b", BAD, GOOD)
+    kit.add("c", PYTHON)
+    given = params.load({"seed": 3})
+    first = report.run(given, progress=False)
+    assert [r.status for r in first] == ["ran", "failed", "ran"]
+    assert "cell [2] ('broken = 1 / 0') failed: ZeroDivisionError" in first[1].why.replace("[3]", "[2]")
+    executed = nbformat.read(kit.out / "a.ipynb", as_version=4)
+    assert "seed 3 False" in json.dumps(executed) and "the seed is not negative" in json.dumps(executed)
+    assert sys.executable in (kit.out / "c.ipynb").read_text()
+    assert "ZeroDivisionError" in (kit.out / "b.html").read_text()
+
+    again = report.run(given, progress=False)
+    assert [r.status for r in again] == ["unchanged", "failed", "unchanged"]
+    assert [r.status for r in report.last()] == ["ran", "failed", "ran"]
+
+
+def test_what_changes_a_stamp_and_what_does_not(kit, monkeypatch):
+    kit.add("a", GOOD)
+    path = kit.home / "a.ipynb"
+    stamp = runner.stamp(path, {"seed": 1}, "clips 1")
+    assert runner.stamp(path, {"seed": 1}, "clips 1") == stamp
+    assert runner.stamp(path, {"seed": 2}, "clips 1") != stamp
+    assert runner.stamp(path, {"seed": 1}, "clips 2") != stamp
+    kit.add("a", GOOD, GOOD)
+    assert runner.stamp(path, {"seed": 1}, "clips 1") != stamp
+    kit.add("a", GOOD)
+
+
+def test_the_stamp_holds_code_data_lock_and_installed_packages(tmp_path, monkeypatch):
+    def surroundings():
+        runner._surroundings.cache_clear()
+        return runner._surroundings()
+
+    before = surroundings()
+    assert surroundings() == before
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setattr("nslib.params.data_dir", lambda: data)
+    monkeypatch.setattr("nslib.params.root", lambda: tmp_path)
+    monkeypatch.setattr(runner, "__file__", str(tmp_path / "nslib" / "report" / "run.py"))
+    seen = {before, surroundings()}
+    for name in ("data/splits.csv", "requirements.lock", "nslib/probe.py", "nslib/report/page.html.j2"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        seen.add(surroundings())
+    monkeypatch.setattr(runner, "_installed", lambda: ["opensmile==1"])
+    seen.add(surroundings())
+    runner._surroundings.cache_clear()
+    assert len(seen) == 7
+
+
+def test_a_notebook_that_breaks_the_contract_is_not_started(kit, monkeypatch):
+    kit.add("a", GOOD + "\n!ls")
+    monkeypatch.setattr(runner, "_papermill", lambda *a: pytest.fail("a kernel was started"))
+    (found,) = report.run(params.load(), progress=False)
+    assert found.status == "failed" and "shell or magic line" in found.why
+    assert not (kit.out / "a.ipynb").exists()
+
+
+def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
+    kit.add("a", GOOD)
+    (kit.out).mkdir(parents=True)
+    (kit.out / "a.ipynb").write_text("the last good one")
+
+    def killed(path, output, given, progress):
+        output.write_text("half a noteb")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "_papermill", killed)
+    with pytest.raises(KeyboardInterrupt):
+        report.run(params.load(), progress=False)
+    assert (kit.out / "a.ipynb").read_text() == "the last good one"
+    assert [p.name for p in kit.out.iterdir()] == ["a.ipynb"]
+
+
+def test_only_declared_parameters_are_given(kit):
+    kit.add("a", GOOD)
+    assert runner._given(kit.home / "a.ipynb", params.load({"tasks": "x", "seed": 7})) == {"seed": 7, "smoke": False}
+
+
+def test_an_unknown_notebook_is_refused_with_the_nearest(kit):
+    kit.add("05_benchmark", GOOD)
+    with pytest.raises(UnknownName, match="Did you mean 05_benchmark"):
+        report.run(params.load(), ["05_benchmrk.ipynb"], progress=False)
+
+
+def test_a_damaged_record_means_run_again(kit):
+    kit.out.mkdir(parents=True)
+    (kit.out / "a.json").write_text("{half")
+    assert report.last() == [] and runner._remembered(kit.out / "a.ipynb") is None
+
+
+def test_a_page_has_no_script_and_links_to_pages(kit, tmp_path):
+    node = notebook(GOOD)
+    node.cells[-3].outputs = [
+        v4.new_output("stream", name="stderr", text="logmel: 100%|####| 3/3 [00:01<00:00, 2.9clip/s]\nUserWarning: <b>\n"),
+        v4.new_output("display_data", data={"text/html": "<table></table>", "text/plain": "x"})]
+    path = tmp_path / "a.ipynb"
+    nbformat.write(node, path)
+    page = pages.page(path, runner.Run("a", "A <title>", "ran", 1.0, "", "s", "2026-01-02T03:04:05+00:00"))
+    text = page.read_text()
+    assert "<script" not in text and "https://" not in text and "A &lt;title&gt;" in text
+    assert 'href="b.html"' in text and "<table></table>" in text
+    assert "UserWarning: &lt;b&gt;" in text and "clip/s" not in text
+
+
+# ------------------------------------------------------------------ the page
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag):
+        return [a for t, a in self.tags if t == tag]
+
+
+def test_the_page_is_complete_in_itself(built):
+    text = built.read_text()
+    page = Page(text)
+    assert not page.all("script") and not page.all("link")
+    assert not re.findall(r"url\(|@import|src=\"https?:", text)
+    for picture in page.all("img"):
+        assert picture["alt"].strip() and (built.parent / picture["src"]).exists()
+    for link in page.all("a"):
+        target = link["href"]
+        if target.startswith("#"):
+            assert any(a.get("id") == target[1:] for _, a in page.tags), target
+        elif not target.startswith("notebooks/"):
+            assert (built.parent / target).exists(), target
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert page.all("html")[0]["lang"] == "en" and len(page.all("h1")) == 1
+
+
+def test_every_score_is_on_the_page_with_interval_and_provenance(built):
+    text, scores = built.read_text(), fabricated.rows()
+    scores = scores[scores["selected"] & (scores["split"] == "test")]
+    for row in scores.to_dict("records"):
+        assert f"{100 * row['value']:.1f}</span>" in text
+        assert f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
+    buttons = [b["popovertarget"] for b in Page(text).all("button")]
+    assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
+    assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
+
+
+def test_the_page_says_what_it_is_not(built):
+    words = " ".join(" ".join(Page(built.read_text()).words).split())
+    for said in ("Smoke run: the numbers mean nothing.", "never the paper's numbers", "style-espeak (synthetic)", "not installed",
+                 "clip <7>", "the file is empty", "z-scores are transductive", "cell [4] ('x') failed", "optimistic"):
+        assert said in words, said
+
+
+def test_files_beside_the_page(built):
+    home = built.parent
+    rows = fabricated.rows()
+    pd.testing.assert_frame_equal(pd.read_parquet(home / "results.parquet"), rows)
+    assert len(pd.read_csv(home / "results.csv")) == len(rows) and len(pd.read_csv(home / "problems.csv")) == 1
+    summary = (home / "summary.md").read_text()
+    table = [line for line in summary.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(fabricated.TASKS) and {line.count("|") for line in table} == {4 + len(fabricated.EMBEDDINGS)}
+    assert "the numbers mean nothing" in summary and "style-espeak (synthetic)" in summary
+
+
+def test_a_cell_that_did_not_run_says_so(tmp_path):
+    rows = fabricated.rows()
+    rows = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
+    path = report.build(results(rows=rows), params.load(), out=tmp_path, runs=[])
+    assert path.read_text().count('<a href="#not-run">not run</a>') == 1
+    assert "not run |" in (tmp_path / "summary.md").read_text()
+    assert "Smoke run" not in path.read_text()
+
+
+def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
+    empty = results(rows=fabricated.rows().iloc[:0], predictions=fabricated.predictions().iloc[:0],
+                    ledger=fabricated.ledger().iloc[:0], problems=pd.DataFrame())
+    text = report.build(empty, params.load(), out=tmp_path, runs=[]).read_text()
+    assert "Nothing was scored" in text and "not installed" in text and "No notebook has been run" in text
+    assert "every clip could be read" in text and not (tmp_path / "problems.csv").exists()
+
+
+def test_only_computer_voices_is_said_aloud(tmp_path):
+    rows = fabricated.rows()
+    text = report.build(results(rows=rows[rows["corpus_kind"] == "synthetic"]), params.load(), out=tmp_path, runs=[]).read_text()
+    assert "Synthetic speech only." in text
+
+
+def test_best_and_tied_of_the_table_are_those_of_the_figures():
+    from nslib.plots import order
+
+    table = tables.result_table(fabricated.rows(), fabricated.predictions())
+    shown = pd.Series({(c["task"], c["embedding"]): c["standing"] for c in table["cells"]})
+    scores = order.chosen(fabricated.rows())
+    said = order.standing(scores, fabricated.predictions())
+    expected = pd.Series(dict(zip(zip(scores["task"], scores["embedding"], strict=True), said, strict=True)))
+    assert shown.sort_index().equals(expected.sort_index())
+
+
+def test_the_report_does_without_tensorflow(tmp_path):
+    code = ("import sys; sys.path.insert(0, sys.argv[1])\nimport fabricated\nfrom test_report import results\n"
+            "from nslib import params, report\nfrom pathlib import Path\n"
+            "report.build(results(), params.load(), out=Path(sys.argv[2]), runs=[])\n"
+            "report.last()\nprint([m for m in ('tensorflow', 'keras', 'torch', 'onnxruntime') if m in sys.modules])")  # fmt: skip
+    here = str(__import__("pathlib").Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

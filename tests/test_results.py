@@ -1,0 +1,314 @@
+"""Results: schema, keys, a store that survives broken files and full disks, tables, provenance."""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nslib import params, probe, provenance, results, schema
+from nslib.errors import BadParameter, NslibError, UnknownName
+
+HASHES = {"data_hash": "d" * 16, "split_hash": "s" * 16, "weights_hash": "w" * 16}
+SETTINGS = {"probes": ("LogisticRegression",), "metric": "accuracy", "seed": 0}
+
+
+def vectors(name, seed):
+    rng = np.random.default_rng(seed)
+    y = np.arange(20) % 2
+    speakers, clips = ([f"{name}{i % m}" for i in range(20)] for m in (5, 20))
+    return probe.Split(rng.normal(size=(20, 3)) + y[:, None], np.array(["no", "yes"])[y], np.array(speakers),
+                       np.array(clips))
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return probe.grid(*(vectors(n, i) for i, n in enumerate("abc")), probes=["LogisticRegression"])
+
+
+@pytest.fixture
+def make(grid):
+    def complete(task="words", embedding="mfcc", kind="real", **changes):
+        named = {**HASHES, **changes}
+        key = results.key(task=task, embedding=embedding, settings=SETTINGS, **named)
+        return results.complete(grid, key=key, task=task, embedding=embedding, corpus_kind=kind, **named)
+
+    return complete
+
+
+def same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
+# --- schema and keys --------------------------------------------------------------------------
+
+
+def test_schema_explains_every_column_once():
+    for columns in (schema.ROWS, schema.PREDICTIONS):
+        names = [c.name for c in columns]
+        assert len(set(names)) == len(names) and all(c.meaning for c in columns)
+    shown = results.schema()
+    assert shown.columns.tolist() == ["name", "dtype", "unit", "meaning"] and len(shown) == len(schema.ROWS)
+
+
+def test_complete_rows_conform(make):
+    rows, predictions = make()
+    assert rows.columns.tolist() == [c.name for c in schema.ROWS]
+    assert predictions.columns.tolist() == [c.name for c in schema.PREDICTIONS]
+    assert set(rows["code_revision"]) == {provenance.code_revision()}
+    assert rows["when"].str.endswith("+00:00").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [(lambda rows: rows.rename(columns={"value": "valeu"}), UnknownName, "Did you mean value"),
+     (lambda rows: rows.drop(columns="chance"), BadParameter, "lack chance"),
+     (lambda rows: rows.assign(value="high"), BadParameter, "'value' must be float"),
+     (lambda rows: rows.assign(n=0.5), BadParameter, "'n' must be int"),
+     (lambda rows: rows.assign(selected=1), BadParameter, "'selected' must be bool"),
+     (lambda rows: rows.assign(task=None), BadParameter, "'task' must be str"),
+     (lambda rows: rows.assign(key="../up"), BadParameter, "letters and digits|predictions without rows")])
+def test_rows_off_the_schema_are_refused_and_nothing_is_written(make, tmp_path, change, error, message):
+    rows, predictions = make()
+    with pytest.raises(error, match=message):
+        results.save(change(rows), predictions, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_cannot_leave_the_folder(make, tmp_path):
+    rows, predictions = make()
+    with pytest.raises(BadParameter, match="letters and digits"):
+        results.save(rows.assign(key="../up"), predictions.assign(key="../up"), tmp_path)
+    assert list(tmp_path.parent.glob("*up*")) == []
+
+
+def test_key_changes_with_all_that_decides_the_result(monkeypatch):
+    base = {"task": "t", "embedding": "e", **HASHES, "settings": SETTINGS}
+    keys = [results.key(**base)]
+    keys += [results.key(**{**base, name: "other"}) for name in base if name != "settings"]
+    keys += [results.key(**{**base, "settings": {**SETTINGS, "seed": 1}}),
+             results.key(**{**base, "settings": {**SETTINGS, "probes": ("LDA_LSQR_AUTO",)}})]
+    monkeypatch.setattr(provenance, "probe_hash", lambda: "other code")
+    keys.append(results.key(**base))
+    assert len(set(keys)) == len(keys)
+    again = {**base, "settings": dict(reversed(SETTINGS.items()))}
+    assert results.key(**again) == keys[-1]
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+def test_save_load_find(make, tmp_path):
+    assert len(results.load(tmp_path / "none")[0]) == 0
+    first, second = make(), make(embedding="logmel")
+    for pair in (first, second):
+        results.save(*pair, tmp_path)
+    same(results.find(first[0]["key"].iloc[0], tmp_path), first)
+    assert results.find("0" * 32, tmp_path) is None
+    rows, predictions = results.load(tmp_path)
+    assert len(rows) == 16 and len(predictions) == 40 and set(rows["embedding"]) == {"mfcc", "logmel"}
+    assert rows.dtypes.equals(first[0].dtypes)
+    results.save(*first, tmp_path)  # the same key again adds nothing
+    assert len(results.load(tmp_path)[0]) == 16
+
+
+def test_one_call_keeps_several_results(make, tmp_path):
+    both = [pd.concat(tables) for tables in zip(make(), make(task="other"), strict=True)]
+    assert len(results.save(*both, tmp_path)) == 2
+    assert set(results.load(tmp_path)[0]["task"]) == {"words", "other"}
+
+
+def test_join_of_nothing_has_the_columns_and_types(make):
+    rows = make()[0]
+    nothing = results.join([], results.ROWS)
+    assert nothing.empty and nothing.dtypes.equals(rows.dtypes)
+    assert len(results.join([rows, rows], results.ROWS)) == 2 * len(rows)
+
+
+def test_results_lie_below_the_reports(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
+    path, = results.save(*make())
+    assert path.parent == tmp_path / "results" == params.reports_dir() / "results"
+
+
+@pytest.mark.parametrize("break_it", ["cut", "empty", "noise", "bit", "schema", "gone", "other key"])
+@pytest.mark.parametrize("kind", ["rows", "predictions"])
+def test_a_broken_file_is_named_left_out_and_replaced(make, tmp_path, break_it, kind):
+    good, bad = make(), make(embedding="logmel")
+    for pair in (good, bad):
+        results.save(*pair, tmp_path)
+    key = bad[0]["key"].iloc[0]
+    path = tmp_path / f"{key}.{kind}.parquet"
+    content = path.read_bytes()
+    if break_it == "gone":
+        path.unlink()
+    elif break_it == "schema":
+        pd.read_parquet(path).drop(columns="seed").to_parquet(path)
+    elif break_it == "other key":
+        pd.read_parquet(path).assign(key="a" * 32).to_parquet(path)
+    else:
+        flipped = content[:60] + bytes([content[60] ^ 1]) + content[61:]  # inside the first page
+        broken = {"cut": content[:-50], "empty": b"", "noise": b"x" * 500, "bit": flipped}
+        path.write_bytes(broken[break_it])
+    if kind == "rows" and break_it == "gone":
+        assert len(results.load(tmp_path)[0]) == 8 and results.find(key, tmp_path) is None
+        return
+    with pytest.warns(UserWarning, match=f"1 results were left out: .*{path.name}"):
+        rows, predictions = results.load(tmp_path)
+    assert set(rows["embedding"]) == set(predictions["embedding"]) == {"mfcc"}
+    with pytest.warns(UserWarning, match="computed again"):
+        assert results.find(key, tmp_path) is None
+    results.save(*bad, tmp_path)
+    same(results.find(key, tmp_path), bad)
+
+
+def full(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("name", ["replace", "fsync"])
+def test_a_full_disk_loses_nothing_that_was_kept(make, tmp_path, monkeypatch, name):
+    good = make()
+    results.save(*good, tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with monkeypatch.context() as patch, pytest.raises(NslibError, match="no space left"):
+        patch.setattr(os, name, full)
+        results.save(*make(embedding="logmel"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    same(results.load(tmp_path), good)
+
+
+def test_a_run_killed_between_the_two_files_leaves_no_result(make, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def killed(source, target):
+        if str(target).endswith(".rows.parquet"):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    pair = make()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        results.save(*pair, tmp_path)
+    assert results.find(pair[0]["key"].iloc[0], tmp_path) is None and results.load(tmp_path)[0].empty
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def test_selected_is_one_test_row_of_the_newest_run(make):
+    old, new, other = make()[0], make(data_hash="n" * 16)[0], make(task="other")[0]
+    old["when"], new["when"] = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    chosen = results.selected(pd.concat([new, old, other], ignore_index=True))
+    assert chosen["task"].tolist() == ["words", "other"] and chosen["split"].eq("test").all()
+    assert chosen["data_hash"].iloc[0] == "n" * 16
+
+
+def test_table_shows_value_interval_chance_and_what_was_not_run(make):
+    rows = pd.concat([make()[0], make(embedding="logmel")[0], make(task="tones", kind="synthetic")[0]],
+                     ignore_index=True)
+    shown = results.table(rows)
+    assert shown.index.tolist() == ["words", "tones (synthetic)"]
+    assert shown.columns.tolist() == ["metric", "chance", "interval over", "mfcc", "logmel"]
+    row = results.selected(rows).iloc[0]
+    assert shown.loc["words", "mfcc"] == f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    assert shown.loc["words"].tolist()[:3] == ["accuracy", "0.50", "speakers"]
+    assert shown.loc["tones (synthetic)", "logmel"] == "not run"
+    assert results.table(rows[:0]).empty
+
+
+def test_markdown_is_a_pipe_table(make):
+    text = results.markdown(make(task="a|b")[0])
+    lines = text.splitlines()
+    assert lines[0] == "| task | metric | chance | interval over | mfcc |"
+    assert lines[1] == "| --- | --- | --- | --- | --- |"
+    assert lines[2].startswith(r"| a\|b | accuracy | 0.50 |")
+    assert text.endswith("|\n") and len(lines) == 3
+
+
+def test_csv_holds_every_row_in_full_precision(make, tmp_path):
+    rows = make()[0]
+    results.to_csv(rows, tmp_path / "all.csv")
+    back = pd.read_csv(tmp_path / "all.csv", keep_default_na=False, float_precision="round_trip")
+    assert back["low"].tolist() == rows["low"].tolist() and back.columns.tolist() == rows.columns.tolist()
+
+
+# --- provenance -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh():
+    cached = (provenance.code_revision, provenance.lock_hash, provenance.probe_hash)
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *arguments], cwd=folder, check=True,
+                   capture_output=True)
+
+
+def test_revision_is_the_checkouts_own(tmp_path, monkeypatch, fresh):
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    monkeypatch.setattr(params, "root", lambda: kit)
+    assert provenance.code_revision() == "unknown"  # the repository around it is somebody else's
+    git(kit, "init")
+    provenance.code_revision.cache_clear()
+    assert provenance.code_revision() == "unknown"  # no commit yet
+    (kit / "file").write_text("1")
+    git(kit, "add", "file")
+    git(kit, "commit", "-m", "two")
+    provenance.code_revision.cache_clear()
+    clean = provenance.code_revision()
+    assert len(clean) >= 7 and "dirty" not in clean
+    (kit / "file").write_text("2")
+    provenance.code_revision.cache_clear()
+    assert provenance.code_revision() == f"{clean}-dirty"
+
+
+def test_revision_without_git(tmp_path, monkeypatch, fresh):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(params, "root", lambda: tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.code_revision() == "unknown"
+
+
+def test_lock_hash_follows_the_file(tmp_path, monkeypatch, fresh):
+    monkeypatch.setattr(params, "root", lambda: tmp_path)
+    assert provenance.lock_hash() == "unknown"
+    seen = set()
+    for text in ("a==1", "a==2"):
+        (tmp_path / "requirements.lock").write_text(text)
+        provenance.lock_hash.cache_clear()
+        seen.add(provenance.lock_hash())
+    assert len(seen) == 2 and all(len(value) == 16 for value in seen)
+
+
+@pytest.mark.parametrize("module", provenance._PROBE)
+def test_probe_hash_follows_source_and_packages(tmp_path, monkeypatch, fresh, module):
+    before, source = provenance.probe_hash(), provenance._source
+    changed = tmp_path / "changed.py"
+    changed.write_bytes(source(module).read_bytes() + b"\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "_source", lambda name: changed if name == module else source(name))
+        provenance.probe_hash.cache_clear()
+        assert provenance.probe_hash() != before
+    monkeypatch.setattr(provenance, "versions", lambda _: {"scikit-learn": "0"})
+    provenance.probe_hash.cache_clear()
+    assert provenance.probe_hash() != before
+
+
+def test_versions_are_those_installed():
+    found = provenance.versions(["numpy", "no-such-package-here"])
+    assert found == {"numpy": np.__version__, "no-such-package-here": "not installed"}
+    assert Path(provenance._source("probe")).name == "probe.py"
