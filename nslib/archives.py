@@ -141,7 +141,8 @@ def _guard(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, error: Exception) -> Unavailable:
-    return Unavailable(f"archive {path}", f"it is cut short or damaged ({error or type(error).__name__})", _AGAIN)
+    why = f"it is cut short or damaged ({str(error) or type(error).__name__})"
+    return Unavailable(f"archive {path}", why, _AGAIN)
 
 
 class _Section(io.RawIOBase):
@@ -168,7 +169,8 @@ def _data_section(path: Path, file: IO[bytes]) -> tuple[str, IO[bytes]]:
     while len(header := file.read(_AR_HEADER)) == _AR_HEADER:
         name, length = header[:16].decode("ascii", "replace").strip(" /"), int(header[48:58])
         if name.startswith("data.tar"):
-            return name.removeprefix("data.tar").lstrip("."), io.BufferedReader(_Section(file, length), 1 << 20)
+            section = cast(io.RawIOBase, _Section(file, length))
+            return name.removeprefix("data.tar").lstrip("."), io.BufferedReader(section, 1 << 20)
         file.seek(length + length % 2, io.SEEK_CUR)
     raise EOFError("its data are missing")
 

@@ -7,6 +7,7 @@ results to stdout.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,7 +88,7 @@ def benchmark(
 
 @app.command()
 def embed(
-    source: Annotated[Path, typer.Argument(help="A folder, an audio file, or a CSV, TSV or Parquet manifest.")],
+    source: Annotated[Path, typer.Argument(help="A folder, or a CSV, TSV or Parquet list with a column audio.")],
     embedding: Annotated[str, typer.Option(help="Name, package.module:function or file.py:function.")] = "logmel",
     out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")] = Path("vectors.parquet"),
 ) -> None:
@@ -216,6 +217,9 @@ def _write(table: Any, out: Path) -> None:
 
 def main() -> None:
     """Run the command line; errors that teach come out as one message and an exit code."""
+    if not sys.stderr.isatty():
+        # In a log every update is a line of its own; a progress bar needs few of them.
+        os.environ.setdefault("TQDM_MININTERVAL", "15")
     try:
         app()
     except NslibError as error:

@@ -5,6 +5,7 @@ Nothing heavy is imported and nothing is downloaded: the answer comes in about a
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import importlib.util
 import os
@@ -14,10 +15,14 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nslib import params
 from nslib.params import Params
+
+if TYPE_CHECKING:
+    from nslib.embeddings.cards import Card
+    from nslib.tasks import Task
 
 MARK = {"ok": "✓", "note": "·", "no": "✗"}
 PYTHONS = ((3, 11), (3, 14))
@@ -156,3 +161,72 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def data_findings(settings: Params) -> list[Finding]:
+    """Say of each task whether its recordings are there, can be fetched, or cannot be had, and why.
+
+    Parameters
+    ----------
+    settings : Params
+
+    Returns
+    -------
+    list of Finding
+    """
+    from nslib import tasks
+
+    return [_task(tasks.get(name), settings) for name in tasks.names(settings)]
+
+
+def _task(task: Task, settings: Params) -> Finding:
+    from nslib import corpora
+
+    if task.kind == "synthetic":
+        there = importlib.util.find_spec("espeakng_loader") is not None
+        return Finding("tasks", task.name, "ok" if there else "no",
+                       "synthetic speech, made here in seconds", "" if there else "make setup")
+    needed = corpora.packages_needed(task, settings)
+    if not needed:
+        return Finding("tasks", task.name, "ok", "recorded speech, ready")
+    size = sum(_megabytes().get(name, 0.0) for name in needed)
+    detail = f"recorded speech, {len(needed)} packages to fetch (about {size:.0f} MB)"
+    if not shutil.which("apt-get"):
+        return Finding("tasks", task.name, "no", f"{detail}, but there is no apt-get",
+                       "make reproduce runs the synthetic tasks instead")
+    return Finding("tasks", task.name, "note", detail, "python -m nslib data prepare, or just make reproduce")
+
+
+def _megabytes() -> dict[str, float]:
+    with open(params.data_dir() / "sources.csv", encoding="utf-8", newline="") as file:
+        return {row["package"]: float(row["megabytes"]) for row in csv.DictReader(file)}
+
+
+def embedding_findings() -> list[Finding]:
+    """Say of each built-in embedding whether it can be used, and under which licence.
+
+    Returns
+    -------
+    list of Finding
+    """
+    from nslib.embeddings.cards import CARDS
+
+    found = []
+    for card in CARDS.values():
+        if card.needs and importlib.util.find_spec(card.needs) is None:
+            found.append(Finding("embeddings", card.name, "note", f"an extra, not installed; {card.licence}",
+                                 f"make setup {card.needs.upper()}=1"))
+        else:
+            detail = f"{card.kind}, {card.dim} values; weights: {card.licence}" if card.weights else \
+                f"{card.kind}, {card.dim} values"
+            found.append(Finding("embeddings", card.name, "ok", detail + _to_fetch(card)))
+    return found
+
+
+def _to_fetch(card: Card) -> str:
+    from nslib import packages
+
+    weights = card.weights
+    if weights is None or packages.cached_wheel(weights.package, weights.version):
+        return ""
+    return f" ({weights.megabytes:.0f} MB to fetch)"

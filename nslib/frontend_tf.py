@@ -4,6 +4,7 @@ Constants, conventions and results are those of `nslib.frontend`; the tests hold
 to 1e-10 in float64. In float32 they differ by less than 2e-5 where there is a noise floor, as in any
 recording, and by up to 0.005 between the lines of pure tones, where only rounding is left. The mel
 matrix is the NumPy one, so that there is one definition of it.
+"""
 
 from __future__ import annotations
 

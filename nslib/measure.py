@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nslib import corpora, embeddings, extract, probe, results, splits
 from nslib import params as parameters
 from nslib import tasks as task_registry
+from nslib.corpora import folder
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.params import Params
@@ -127,8 +128,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     Parameters
     ----------
     source : path
-        An audio file, a folder (searched below), or a CSV, TSV or Parquet manifest with a column
-        ``audio``.
+        A folder (searched below), or a CSV, TSV or Parquet list with a column ``audio``.
     embedding : str, Embedding or callable
         As in `benchmark`.
     progress : bool
@@ -146,7 +146,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     """
     import pandas as pd
 
-    corpus = corpora.read(source, progress=progress)
+    corpus = folder.read(source, progress=progress)
     out = extract.vectors(corpus.clips, _entrant(embedding, None).load(), progress=progress)
     table = out.clips.assign(vector=list(out.vectors))
     table.attrs["problems"] = pd.concat([corpus.problems, out.problems], ignore_index=True)
@@ -201,7 +201,8 @@ class _Entrant:
 def _entrant(given: Embeddable, name: str | None) -> _Entrant:
     if isinstance(given, str):
         return _Entrant(given, embeddings.fingerprint(given), lambda: embeddings.get(given))
-    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=name)
+    called = name or getattr(given, "__name__", type(given).__name__)
+    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=called)
     return _Entrant(ready.name, ready.fingerprint, lambda: ready)
 
 
@@ -234,14 +235,14 @@ def _tasks(given: Any, params: Params, entrants: list[_Entrant], found: _Found,
 
 def _load(item: Any, params: Params, entrants: list[_Entrant], found: _Found,
           ready: list[tuple[Task, Corpus]], progress: bool) -> None:
-    task, corpus = None, None
     try:
         if isinstance(item, Task):
             task, corpus = item, corpora.load_clips(item, params, progress=progress)
         else:
             if not Path(item).exists():
                 raise UnknownName("task (and no such file or folder)", item, task_registry.REGISTRY)
-            task, corpus = corpora.own_task(item, seed=params.seed, progress=progress)
+            corpus = folder.read(item, seed=params.seed, progress=progress)
+            task = task_registry.own(Path(item), corpus.clips)
     except Unavailable as error:
         found.refuse_all(str(getattr(item, "name", item)), entrants, error)
         return
@@ -261,7 +262,6 @@ def _one(task: Task, corpus: Corpus, entrant: _Entrant, params: Params, found: _
         key = results.key(**origin, settings=settings)
         if (known := results.find(key)) is None:
             grid = _grid(task, entrant, out, settings, progress)
-            found.notes += [f"{task.name}: {note}" for note in grid.notes]
             known = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
             results.save(*known)
     found.keep(entrant, *known)
@@ -315,6 +315,7 @@ class _Found:
             self._problems.append(problems.assign(task=task, embedding=embedding))
 
     def keep(self, entrant: _Entrant, rows: pd.DataFrame, predictions: pd.DataFrame) -> None:
+        self.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
         self._rows.append(rows)
         self._predictions.append(predictions)
         self._costs[entrant.name] = {"embedding": entrant.name, **extract.cost(entrant.fingerprint)}

@@ -87,7 +87,7 @@ def complete(
     """
     names = {"key": key, "task": task, "embedding": embedding}
     origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
-              "weights_hash": weights_hash, **provenance.provenance()}
+              "weights_hash": weights_hash, "notes": "\n".join(found.notes), **provenance.provenance()}
     return (conforming(found.rows.assign(**names, **origin), ROWS),
             conforming(found.predictions.assign(**names), PREDICTIONS))
 

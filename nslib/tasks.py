@@ -15,9 +15,14 @@ in its name and its title.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nslib.errors import UnknownName
 from nslib.params import Params
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,16 @@ _TASKS = (
     Task(
         name="speaker-hedgewars", title="Which of 14 voices", kind="real", noss="voxceleb",
         label="voice pack of a game", speaker="the same", speaker_is_label=True,
-        split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' algorithm)",
+        split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' "
+              "algorithm)",
         corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
-        caution="A voice pack stands for a speaker, and for a microphone and a language: five packs are not English.",
+        caution="A voice pack stands for a speaker, but also for a microphone and, in five, a language.",
     ),
     Task(
         name="phrase-hedgewars", title="Which of 26 spoken phrases", kind="real", noss="speech_commands",
         label="phrase (by its English name)", speaker="voice actor", speaker_is_label=False,
-        split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
+        split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' "
+              "algorithm)",
         corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
         caution="Few clips a phrase, shouted and acted; some packs vary the words of a phrase.",
     ),
@@ -88,20 +95,21 @@ _TASKS = (
         name="language-5", title="Which of five languages", kind="real", noss="voxforge",
         label="language (ISO 639-1)", speaker="source: package and language folder, a proxy for a speaker",
         speaker_is_label=False,
-        split="by source: train on ktuberling and volunteers' telephone prompts, validation on klettres, test on "
-              "asterisk's own prompts; no prompt of the test is in training, in any language",
+        split="by source: train on ktuberling and volunteers' telephone prompts, validation on klettres, "
+              "test on asterisk's own prompts; no prompt of the test is in training, in any language",
         corpus="language", licence="GPL-2.0, GPL-2.0+, BSD-style, CC-BY-3.0, CC-BY-SA-3.0 (by package)",
         credit="Allison Smith; June Wallack; Carlo Flora (carloflora.com, segreterietelefoniche.it); "
-               "Maxim Topal (ivrvoice.ru); Digium, Inc.; July E. Jiménez, Avatar Ltda.; Armelle Desjardins and "
-               "Michel Gutierrez; Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); "
+               "Maxim Topal (ivrvoice.ru); Digium, Inc.; July E. Jiménez, Avatar Ltda.; Armelle Desjardins "
+               "and Michel Gutierrez; Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); "
                "the KTuberling and KLettres authors (KDE)",
-        caution="The test's English and Spanish are the same person; validation is letters and syllables; few "
-                "speakers a language, so expect low scores.",
+        caution="The test's English and Spanish are the same person; validation is letters and syllables; "
+                "few speakers a language, so expect low scores.",
     ),
     Task(
         name="speaker-fillets", title="Which of four actors", kind="real", noss="voxceleb",
         label="actor (language of the dialogue, role)", speaker="the same", speaker_is_label=True,
-        split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' algorithm)",
+        split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' "
+              "algorithm)",
         corpus="fillets", licence="GPL-2.0",
         credit="ALTAR interactive and the Fish Fillets NG team, https://fillets.sourceforge.net",
         caution="Two actors speak Czech and two Dutch, so the language gives half of the answer away.",
@@ -119,14 +127,16 @@ _TASKS = (
         licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
     ),
     Task(
-        name="style-synthetic", title="Which of four synthetic speaking styles", kind="synthetic", noss="crema_d",
+        name="style-synthetic", title="Which of four synthetic speaking styles",
+        kind="synthetic", noss="crema_d",
         label="style, made by rate, pitch, pitch range and loudness", speaker=_VOICES, speaker_is_label=False,
         split="by voice and sentence: neither is in two splits", corpus="espeak",
         licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
         caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion.",
     ),
     Task(
-        name="language-synthetic", title="Which of six synthetic languages", kind="synthetic", noss="voxforge",
+        name="language-synthetic", title="Which of six synthetic languages",
+        kind="synthetic", noss="voxforge",
         label="language (ISO 639-1)", speaker=_VOICES, speaker_is_label=False,
         split="by voice and words: no voice, and no word but articles, is in two splits", corpus="espeak",
         licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
@@ -188,3 +198,27 @@ def names(params: Params) -> tuple[str, ...]:
     if not asked:
         asked = {t.name for t in _TASKS if t.kind == params.corpus or t.name == _STANDS_IN}
     return tuple(name for name in REGISTRY if name in asked)
+
+
+def own(path: Path, clips: pd.DataFrame) -> Task:
+    """Make a task of somebody's own recordings.
+
+    Parameters
+    ----------
+    path : Path
+        Folder or list that they came from; its name without ending becomes the task's.
+    clips : DataFrame
+        Clip table.
+
+    Returns
+    -------
+    Task
+    """
+    from nslib.splits import label_is_speaker
+
+    return Task(
+        name=path.stem, title=f"{clips['label'].nunique()} classes of {path.name}", kind="real", noss="",
+        label="as given", speaker="as given",
+        speaker_is_label=label_is_speaker(clips["label"], clips["speaker"]),
+        split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="",
+    )

@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
-from nslib.corpora.resolve import Plan, load_clips, resolve
+from nslib.corpora.folder import read
+from nslib.corpora.resolve import Plan, load_clips, own_task, packages_needed, resolve
 from nslib.corpora.table import COLUMNS, PROBLEM_COLUMNS, Corpus, limit
 
-__all__ = ["COLUMNS", "PROBLEM_COLUMNS", "Corpus", "Plan", "limit", "load_clips", "resolve"]
+__all__ = ["COLUMNS", "PROBLEM_COLUMNS", "Corpus", "Plan", "limit", "load_clips", "own_task",
+           "packages_needed", "read", "resolve"]

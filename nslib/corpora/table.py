@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-One row a clip, columns `COLUMNS` (README of ``data/`` explains them), sorted by ``clip_id``. Clips that cannot be
-used are rows of a second table with a reason and a remedy: nothing is left out silently.
+One row a clip, columns `COLUMNS`, sorted by ``clip_id``. Clips that cannot be used are rows of a
+second table, with a reason and a remedy: nothing is left out silently.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nslib.embeddings import revision as revisions
-from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, Embedding, FloatArray, IntArray
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.errors import BadParameter
 
 Function = Callable[[FloatArray], Any]
@@ -72,8 +72,8 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     if trial.shape[1] > 1 and not hop:
         warnings.warn(f"{name} gives {trial.shape[1]} frames a second; give window= and hop= (in seconds) "
                       "to have times for them.", stacklevel=2)
-    embedding = Embedding(name, revision or _revision(function, name), dim, _alone(function, name, dim), window,
-                          hop, min_samples, pad, False, parameters, licence, source, trained_on, citation)
+    embedding = Embedding(name, revision or _revision(function, name), dim, _alone(function, name, dim),
+                          window, hop, min_samples, pad, False, parameters, licence, source, trained_on, citation)
     together = _together(function, name, dim, window, hop)
     if window and hop and _proved(embedding, together):
         return replace(embedding, embed=together, pads_safely=True)

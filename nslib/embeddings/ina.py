@@ -145,7 +145,7 @@ def read_layers(data: bytes) -> list[Layer]:
         with h5py.File(io.BytesIO(data), "r") as file:
             config = json.loads(file.attrs["model_config"])["config"]
             described = config["layers"] if isinstance(config, dict) else config
-            layers = [_layer(d, file["model_weights"]) for d in described]
+            layers = [_layer(d, file["model_weights"]) for d in described if d["class_name"] != "InputLayer"]
     except (OSError, KeyError, ValueError) as error:
         why = f"it is not a sequential Keras model in HDF5 ({error})"
         raise Unavailable("the file of weights", why, _REMEDY) from error

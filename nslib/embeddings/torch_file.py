@@ -93,10 +93,10 @@ def _tensor(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tup
 
 def _elements(file: io.BytesIO) -> FloatArray:
     count = int.from_bytes(file.read(8), "little")
-    values = np.frombuffer(file.read(4 * count), "<f4")
-    if len(values) != count:
+    data = file.read(4 * count)
+    if len(data) < 4 * count:
         raise pickle.UnpicklingError("it is cut short")
-    return values
+    return np.frombuffer(data, "<f4")
 
 
 def _materialise(tensor: _Tensor, storages: dict[str, FloatArray]) -> FloatArray:

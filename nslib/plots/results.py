@@ -152,4 +152,5 @@ def _dots_alt(scores: pd.DataFrame, called: dict[str, str]) -> str:
         )
         found = f"{low:.0f} to {high:.0f} % (chance {chance:.0f}), highest: {listed(top)}"
         parts.append(f"{called[str(task)]}, {found}")
-    return f"Test scores with intervals, a panel for each of {len(parts)} tasks. {'; '.join(parts)}."
+    panels = f"a panel for each of {len(parts)} tasks" if len(parts) > 1 else "one task"
+    return f"Test scores with intervals, {panels}. {'; '.join(parts)}."

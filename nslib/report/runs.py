@@ -240,16 +240,23 @@ def _papermill(path: Path, output: Path, given: dict[str, object], progress: boo
 
 def _kernel_manager(scratch: Path) -> type:
     """Start kernels with this very Python, whatever a user-wide ``python3`` kernel would start."""
+    import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
 
     # A user's IPython start-up files could change what a notebook does.
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={scratch}"]
 
     class ThisPython(AsyncKernelManager):
+        @default("transport_encryption")
+        def _encryption(self) -> str:
+            return "auto" if zmq.has("curve") else "disabled"
+
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+            return KernelSpec(argv=argv, display_name="Python 3", language="python",
+                              metadata={"supported_encryption": ["curve"]})
 
     return ThisPython
 

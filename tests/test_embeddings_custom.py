@@ -1,0 +1,260 @@
+"""embeddings: your own function, its revision, and the checker, which must find every kind of fault."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nslib import embeddings
+from nslib.embeddings import revision
+from nslib.embeddings.checker import check
+from nslib.errors import BadParameter
+
+
+def bands(waves):
+    """Energies of 8 bands, one vector a clip."""
+    spectrum = np.abs(np.fft.rfft(waves, 4096, axis=1))[:, :2048]
+    return spectrum.reshape(len(waves), 8, 256).mean(2)
+
+
+def framed(waves):
+    """Two numbers for every 100 ms, frames of 200 ms: what follows a frame does not matter."""
+    view = np.lib.stride_tricks.sliding_window_view(waves, 3200, axis=1)[:, ::1600]
+    return np.stack([view.std(2), np.abs(view).max(2)], -1)
+
+
+# ---- from_callable -------------------------------------------------------------------------------
+
+
+def test_one_vector_a_clip():
+    mine = embeddings.from_callable(bands, name="bands")
+    assert (mine.dim, mine.hop, mine.pads_safely) == (8, 0.0, False)
+    frames, counts = mine.embed(np.ones((3, 8000), np.float32), np.full(3, 8000))
+    assert frames.shape == (3, 1, 8)
+    assert frames.dtype == np.float32
+    assert counts.tolist() == [1, 1, 1]
+    assert check(mine).ok, str(check(mine))
+
+
+def test_frames_that_pad_safely_are_found_out():
+    mine = embeddings.from_callable(framed, name="framed", window=0.2, hop=0.1, min_samples=3200)
+    assert mine.pads_safely
+    waves = np.zeros((2, 16000), np.float32)
+    frames, counts = mine.embed(waves, np.array([3200, 16000]))
+    assert frames.shape == (2, 9, 2)
+    assert counts.tolist() == [1, 9]
+    assert check(mine).ok, str(check(mine))
+
+
+def test_frames_that_do_not_pad_safely_are_found_out():
+    mine = embeddings.from_callable(lambda w: framed(w - w.mean(1, keepdims=True)), name="centred",
+                                    window=0.2, hop=0.1, min_samples=3200)
+    assert not mine.pads_safely
+    with pytest.raises(BadParameter, match="clips of one length"):
+        mine.embed(np.zeros((2, 16000), np.float32), np.array([3200, 16000]))
+
+
+def test_frames_without_times_are_warned_about():
+    with pytest.warns(UserWarning, match="window= and hop="):
+        embeddings.from_callable(framed, name="framed", min_samples=3200)
+
+
+@pytest.mark.parametrize(("function", "words"), [
+    (lambda w: w.mean(), "one clip; loop"),
+    (lambda w: w.mean(1), "loop over the clips"),
+    (lambda w: w[:1], "return \\[2, dim\\]"),
+    (lambda w: w[:, None, None, :8], "return \\[2, dim\\]"),
+    (lambda w: np.zeros((2, 0)), "shape \\[2, 0\\]"),
+    (lambda w: np.zeros((2, 4), int), "floating point"),
+    (lambda w: np.full((2, 4), np.nan), "NaN"),
+    (lambda w: [["a"], ["b"]], "floating point"),
+    (lambda w: 1 / 0, "failed: ZeroDivisionError"),
+    (lambda: None, "failed: TypeError"),
+])
+def test_wrong_functions_are_explained(function, words):
+    with pytest.raises(BadParameter, match=words):
+        embeddings.from_callable(function, name="wrong")
+
+
+def test_vectors_whose_size_follows_the_clip_are_refused():
+    mine = embeddings.from_callable(lambda w: w, name="raw")
+    with pytest.raises(BadParameter, match="must not depend on the length"):
+        mine.embed(np.zeros((1, 8000), np.float32), np.array([8000]))
+
+
+@pytest.mark.parametrize("options", [{"pad": "left"}, {"min_samples": 0}, {"hop": -1}])
+def test_wrong_options(options):
+    with pytest.raises(BadParameter):
+        embeddings.from_callable(bands, name="bands", **options)
+
+
+def test_what_cannot_be_hashed_gets_a_new_revision_and_a_warning():
+    lock = threading.Lock()
+
+    def function(waves):
+        with lock:
+            return bands(waves)
+
+    with pytest.warns(UserWarning, match="lock"):
+        first = embeddings.from_callable(function, name="locked")
+    with pytest.warns(UserWarning, match="revision="):
+        assert embeddings.from_callable(function, name="locked").fingerprint != first.fingerprint
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert embeddings.from_callable(function, name="locked", revision="v1").revision == "v1"
+
+
+# ---- revision ------------------------------------------------------------------------------------
+
+FACTOR = 2
+
+
+def uses_global(x):
+    return FACTOR * x
+
+
+def uses_function(x):
+    return uses_global(x) + 1
+
+
+def maker(weights):
+    return lambda x: x @ weights
+
+
+class Model:
+    def __init__(self, weights):
+        self.weights = weights
+
+    def __call__(self, x):
+        return x @ self.weights
+
+    def method(self, x):
+        return x + self.weights
+
+
+class KerasLike:
+    """Has weights that only `get_weights` gives, and a lock, as Keras models do."""
+
+    def __init__(self, weights):
+        self._weights, self.lock = weights, threading.Lock()
+
+    def get_weights(self):
+        return self._weights
+
+    def __call__(self, x):
+        return x
+
+
+def digest(function):
+    found, unseen = revision.of(function)
+    assert unseen == ()
+    return found
+
+
+W, V = np.ones((2, 2)), np.array([[1.0, 1.0], [1.0, 1.0001]])
+
+
+@pytest.mark.parametrize(("one", "same", "other"), [
+    (maker(W), maker(W.copy()), maker(V)),
+    (Model(W), Model(W.copy()), Model(V)),
+    (Model(W).method, Model(W.copy()).method, Model(V).method),
+    (functools.partial(np.dot, W), functools.partial(np.dot, W.copy()), functools.partial(np.dot, V)),
+    (KerasLike([W]), KerasLike([W.copy()]), KerasLike([V])),
+    (lambda x: x + 1, lambda x: x + 1, lambda x: x + 2),
+    (lambda x, k=1: x, lambda x, k=1: x, lambda x, k=2: x),
+    (lambda x: [y + 1 for y in x], lambda x: [y + 1 for y in x], lambda x: [y - 1 for y in x]),
+])
+def test_revision_follows_code_and_weights(one, same, other):
+    assert digest(one) == digest(same)
+    assert digest(one) != digest(other)
+
+
+def test_revision_follows_globals_through_functions(monkeypatch):
+    before = digest(uses_function)
+    assert before == digest(uses_function)
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert digest(uses_function) != before
+
+
+def test_cycles_end():
+    loop: list = []
+    loop.append(loop)
+    assert digest(maker(loop)) == digest(maker(loop))
+
+
+# ---- the checker ---------------------------------------------------------------------------------
+
+GOOD = embeddings.from_callable(bands, name="good")
+CALLS = iter(range(10**9))
+
+
+def broken(embed=None, **changes):
+    """`GOOD` with another way from (waves, lengths) and good frames to what embed returns."""
+    if embed is not None:
+        changes["embed"] = lambda waves, lengths: embed(waves, lengths, GOOD.embed(waves, lengths)[0])
+    return replace(GOOD, **changes)
+
+
+def one_each(frames):
+    return np.ones(len(frames), np.int64)
+
+
+def needs_quarter_second(waves, lengths, frames):
+    if waves.shape[1] < 4000:
+        raise ValueError("too short")
+    return frames, one_each(frames)
+
+
+FAULTS = {
+    "nan on silence": (broken(lambda w, n, f: (f / np.abs(w).max(), one_each(f))), "silence", "NaN"),
+    "nan always": (broken(lambda w, n, f: (f * np.nan, one_each(f))), "ordinary sounds", "log"),
+    "random": (broken(lambda w, n, f: (f + np.float32(next(CALLS)), one_each(f))), "determinism", "seed"),
+    "rank": (broken(lambda w, n, f: (f[:, 0], one_each(f))), "ordinary sounds", "rank 2"),
+    "dim": (broken(dim=9), "ordinary sounds", "dim says 9"),
+    "dtype": (broken(lambda w, n, f: (f.astype(float), one_each(f))), "ordinary sounds", "return float32"),
+    "no counts": (broken(lambda w, n, f: f), "ordinary sounds", "two arrays"),
+    "zero counts": (broken(lambda w, n, f: (f, 0 * one_each(f))), "ordinary sounds", "at least 1"),
+    "merged clips": (broken(lambda w, n, f: (f.reshape(1, -1, 8), one_each(f))), "batches", "first size"),
+    "batch norm": (broken(lambda w, n, f: (f - f.mean(0), one_each(f))), "batches", "normalisation"),
+    "constant": (broken(lambda w, n, f: (0 * f + 3, one_each(f))), "difference", "use its input"),
+    "expects 16 bits": (embeddings.from_callable(lambda w: bands(w / 32767 + 1.0), "b"), "range of the input",
+                        "multiply by 32767"),
+    "crash": (broken(lambda w, n, f: 1 / 0), "ordinary sounds", "ZeroDivisionError"),
+    "looks at padding": (broken(lambda w, n, f: (f, one_each(f)), pads_safely=True), "batches", "one length"),
+    "frames but no hop": (broken(lambda w, n, f: (np.repeat(f, w.shape[1] // 8000, 1),
+                                                  one_each(f) * (w.shape[1] // 8000))), "time", "0.5 s"),
+    "wrong hop": (broken(hop=0.1), "time", "one frame a clip"),
+    "too short": (broken(needs_quarter_second), "shortest clip", "raised ValueError: too short"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_checker_finds(fault):
+    embedding, item, words = FAULTS[fault]
+    report = check(embedding)
+    assert not report.ok
+    failed = {i.name: i.sentence for i in report.items if not i.passed}
+    assert item in failed, str(report)
+    assert words in failed[item]
+    assert "breaks the contract" in str(report)
+    assert "✗" in str(report)
+
+
+def test_checker_passes_what_is_good():
+    report = check(GOOD)
+    assert report.ok, str(report)
+    assert len(report.items) == 9
+    assert "keeps the contract" in str(report)
+
+
+def test_checker_sees_padding_leak_into_a_clip():
+    def leaky(waves, lengths):
+        return bands(waves).astype(np.float32)[:, None] / np.float32(waves.shape[1]), np.ones(len(waves), np.int64)
+
+    report = check(replace(GOOD, embed=leaky, pads_safely=True))
+    assert "pads_safely=False" in next(i.sentence for i in report.items if i.name == "batches")
