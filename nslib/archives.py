@@ -247,11 +247,12 @@ def _read_links(path: Path, target_of: dict[str, str]) -> Iterator[tuple[str, by
 
 def _contents(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     _check_size(path, entry.name, entry.size)
-    file = tar.extractfile(entry)
-    data = file.read() if file else b""
-    if len(data) != entry.size:
-        raise EOFError(f"{entry.name} is cut short")
-    return data
+    with _guard(path):
+        file = tar.extractfile(entry)
+        data = file.read() if file else b""
+        if len(data) != entry.size:
+            raise EOFError(f"{entry.name} is cut short")
+        return data
 
 
 def _check_size(path: Path, name: str, size: int) -> None:

@@ -7,6 +7,7 @@ results to stdout.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -98,8 +99,8 @@ def embed(
     table = measure.embed(source, _embeddable(embedding))
     _write(table, out)
     problems = table.attrs["problems"]
-    for row in problems.itertuples():
-        print(f"left out {row.audio}: {row.reason}. {row.remedy}", file=sys.stderr)
+    for clip in problems:
+        print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
     print(f"{len(table)} clips -> {out}; {len(problems)} left out")
 
 
@@ -212,7 +213,13 @@ def _write(table: Any, out: Path) -> None:
     if out.suffix not in (".csv", ".parquet"):
         raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False) if out.suffix == ".csv" else table.to_parquet(out, index=False)
+    if out.suffix == ".parquet":
+        table.to_parquet(out, index=False)
+        return
+    if "vector" in table:
+        # As text an array would be shortened with dots.
+        table = table.assign(vector=[json.dumps([float(f"{v:.9g}") for v in row]) for row in table["vector"]])
+    table.to_csv(out, index=False)
 
 
 def main() -> None:

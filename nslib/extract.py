@@ -248,7 +248,8 @@ def _run(units: list[list[Item]], embedding: Embedding, store: Store, cost: _Cos
             if done:
                 keys = [item.key for item, _ in done]
                 store.write(_unit_name(unit), keys, np.stack([vector for _, vector in done]))
-            bar.update(sum(i.samples for i in unit) / SAMPLE_RATE)
+            # the sum of parts can pass the total by a rounding error, which the bar warns of
+            bar.update(min(sum(i.samples for i in unit) / SAMPLE_RATE, total - bar.n))
     return problems
 
 

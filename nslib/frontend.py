@@ -198,17 +198,7 @@ def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
 
 
 def padded_samples(samples: int, frontend: Frontend = TRILL) -> int:
-    """Length of a clip after the model's padding.
-
-    Parameters
-    ----------
-    samples : int
-    frontend : Frontend
-
-    Returns
-    -------
-    int
-    """
+    """int: length of a clip after the model's padding."""
     length = max(samples, frontend.min_samples)
     if frontend.whole:
         length += -(length - frontend.min_samples) % frontend.whole
@@ -288,8 +278,8 @@ def patch_starts(count: int, frontend: Frontend = TRILL) -> npt.NDArray[np.float
 
     Parameters
     ----------
-    count : int
-    frontend : Frontend
+    count, frontend
+        How many patches, and of which model.
 
     Returns
     -------
@@ -299,14 +289,5 @@ def patch_starts(count: int, frontend: Frontend = TRILL) -> npt.NDArray[np.float
 
 
 def patch_seconds(frontend: Frontend = TRILL) -> float:
-    """Seconds of audio under one patch: 0.975 for 96 frames.
-
-    Parameters
-    ----------
-    frontend : Frontend
-
-    Returns
-    -------
-    float
-    """
+    """float: seconds of audio under one patch, 0.975 for 96 frames."""
     return ((frontend.patch - 1) * HOP + WINDOW) / SAMPLE_RATE

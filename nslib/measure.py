@@ -137,8 +137,8 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     Returns
     -------
     DataFrame
-        Columns of the clip table and ``vector`` (float32 [dim]). ``attrs["problems"]`` lists the
-        files that were left out, with reason and remedy.
+        Columns of the clip table and ``vector`` (float32 [dim]). ``attrs["problems"]`` is a list of
+        dicts, one for each file that was left out: clip_id, audio, reason, remedy.
 
     Examples
     --------
@@ -149,7 +149,8 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     corpus = folder.read(source, progress=progress)
     out = extract.vectors(corpus.clips, _entrant(embedding, None).load(), progress=progress)
     table = out.clips.assign(vector=list(out.vectors))
-    table.attrs["problems"] = pd.concat([corpus.problems, out.problems], ignore_index=True)
+    problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
+    table.attrs["problems"] = problems.to_dict("records")
     return table
 
 

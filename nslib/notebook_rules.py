@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 MAX_CELL_LINES = 25
+MAX_COLUMNS = 104
 MAX_DEF_LINES = 5
 MIN_PROSE = 0.5
 ENDING = ("Try it", "What we saw")
@@ -176,6 +177,9 @@ def _short_cells(cells: list[Node]) -> Found:
             )
         if not lines:
             yield at, "the cell is empty", "Take it out"
+        longest = max(map(len, cell["source"].splitlines()), default=0)
+        if longest > MAX_COLUMNS:
+            yield at, f"a line has {longest} characters, more than {MAX_COLUMNS}", "Break it: it must fit a projector"
         for item in ast.walk(_tree(cell["source"]) or ast.Module([], [])):
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 length = (item.end_lineno or item.lineno) - item.lineno + 1

@@ -254,7 +254,7 @@ def test_checker_passes_what_is_good():
 
 def test_checker_sees_padding_leak_into_a_clip():
     def leaky(waves, lengths):
-        return bands(waves).astype(np.float32)[:, None] / np.float32(waves.shape[1]), np.ones(len(waves), np.int64)
+        return bands(waves).astype(np.float32)[:, None] / np.float32(waves.shape[1]), one_each(waves)
 
     report = check(replace(GOOD, embed=leaky, pads_safely=True))
     assert "pads_safely=False" in next(i.sentence for i in report.items if i.name == "batches")

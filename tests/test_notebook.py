@@ -90,6 +90,7 @@ BROKEN_SOURCE = {
     "an execution count": (_output(5, count=1), 6, "holds an execution count"),
     "a promise without output": (_tags(5, ["nbval-check-output"]), 6, "has no output to compare"),
     "a long cell": (_source(5, "seed, tasks\n" + "a = 1\n" * 25), 6, "26 lines, more than 25"),
+    "a long line": (_source(5, "seed, tasks, " + "'" + "x" * 100 + "'"), 6, "a line has 115 characters, more than 104"),
     "an empty cell": (_insert(5, v4.new_code_cell("")), 6, "the cell is empty"),
     "a long function": (_source(5, "def f():\n" + "    a = 1\n" * 5 + "seed, tasks"), 6, "'f' has 6 lines, more than 5"),
     "a shell line": (_source(5, "seed, tasks\n!ls"), 6, "shell or magic line"),
@@ -118,8 +119,8 @@ def test_each_broken_rule_is_found_in_its_cell(case, tmp_path):
     hits = [v for v in found if said in v.rule]
     assert hits and hits[0].cell == cell, rules(found)
     assert all(v.remedy and v.notebook == "x.ipynb" for v in found)
-    if cell:
-        assert hits[0].line == node.cells[cell - 1].source.strip().splitlines()[0:1][0] if node.cells[cell - 1].source else True
+    first = node.cells[cell - 1].source.strip().partition("\n")[0] if cell else ""
+    assert hits[0].line == first[:80]
 
 
 @pytest.mark.parametrize("case", ["an output", "a promise without output"])

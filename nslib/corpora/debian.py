@@ -45,9 +45,9 @@ _REMEDIES = {
     "undecodable": "Check that soundfile and av are installed as in requirements.lock.",
 }
 _SENTENCES = {
-    "platform": "{} decode to other samples here than where the manifest was made, from the same file; "
-                "they are used with their own hashes, so vectors are comparable but not identical.",
-    "re-encoded": "{} are stored in other bytes than the manifest says and decode to the same samples.",
+    "platform": "{} decoded to other samples here than where the manifest was made, from the same file: "
+                "used, with a hash of their own, so vectors are comparable but not identical.",
+    "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used.",
 }
 
 
@@ -305,7 +305,7 @@ def _notes(entries: list[Entry]) -> list[str]:
         notes.append(f"{lost} of {_clips(len(entries))} are not used ({words}).")
     limited = sum(entry.note == LIMITED for entry in entries if entry.size)
     if limited:
-        notes.append(f"{_clips(limited)} peak above full scale after decoding and are limited to it.")
+        notes.append(f"{_clips(limited)} had a peak above full scale after decoding, which was cut off there.")
     return notes
 
 

@@ -14,6 +14,7 @@ rate and pitch between takes) depends on the clip's name only.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -140,6 +141,7 @@ def _limited(jobs: list[Job], per_class: int | None, seed: int) -> list[Job]:
     return [job for job in jobs if job.clip_id in kept]
 
 
+@functools.cache
 def _version() -> str:
     from importlib import metadata
 

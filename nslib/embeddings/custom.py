@@ -73,7 +73,8 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
         warnings.warn(f"{name} gives {trial.shape[1]} frames a second; give window= and hop= (in seconds) "
                       "to have times for them.", stacklevel=2)
     embedding = Embedding(name, revision or _revision(function, name), dim, _alone(function, name, dim),
-                          window, hop, min_samples, pad, False, parameters, licence, source, trained_on, citation)
+                          window, hop, min_samples, pad, False, parameters, licence, source, trained_on,
+                          citation)
     together = _together(function, name, dim, window, hop)
     if window and hop and _proved(embedding, together):
         return replace(embedding, embed=together, pads_safely=True)

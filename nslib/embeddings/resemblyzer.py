@@ -18,13 +18,14 @@ the clip is taken as it is.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import patches, torch_file, weights
+from nslib.embeddings import patches, threads, torch_file, weights
 from nslib.embeddings.base import EmbedFunction, FloatArray
 from nslib.embeddings.cards import Card
 from nslib.errors import Unavailable
@@ -33,6 +34,7 @@ from nslib.frontend import magnitudes
 WINDOW, STEP, HOP = 160, 77, 160
 COVERAGE = 0.75
 MELS, FFT = 40, 400
+AT_ONCE = 32
 LEVEL = 10 ** (-30 / 20)
 
 
@@ -83,7 +85,7 @@ def load(card: Card) -> EmbedFunction:
         If the weights cannot be had or read.
     """
     encoder = network(torch_file.read(weights.read(card)))
-    return patches.embedder(windows, lambda mels: encode(mels, encoder))
+    return patches.embedder(windows, lambda mels: encode(mels, encoder), at_once=AT_ONCE * threads.count())
 
 
 def network(tensors: dict[str, FloatArray]) -> Network:
@@ -188,7 +190,7 @@ def slaney_matrix() -> npt.NDArray[np.float64]:
 
 
 def encode(mels: FloatArray, encoder: Network) -> FloatArray:
-    """Run the network.
+    """Run the network, on some windows in each thread.
 
     Parameters
     ----------
@@ -200,6 +202,15 @@ def encode(mels: FloatArray, encoder: Network) -> FloatArray:
     float32 [windows, dim]
         Non-negative, of length 1.
     """
+    from threadpoolctl import threadpool_limits
+
+    parts = [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]
+    # the products are small: BLAS's own threads would mostly wait for each other, 480 times a window
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads.count()) as pool:
+        return np.concatenate(list(pool.map(lambda part: _encode(part, encoder), parts)))
+
+
+def _encode(mels: FloatArray, encoder: Network) -> FloatArray:
     states = np.ascontiguousarray(mels.transpose(1, 0, 2))
     for layer in encoder.layers:
         states = _lstm(states, layer)

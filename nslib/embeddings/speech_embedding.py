@@ -70,6 +70,8 @@ def session(model: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads.count()
     options.log_severity_level = 4  # what goes wrong is raised as well
+    # waiting threads that spin take the CPU from the decoders
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

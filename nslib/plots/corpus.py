@@ -112,7 +112,7 @@ def split_audit(clips: pd.DataFrame, *, name: str = "split_audit") -> Figure:
     for y, task in enumerate(order.tasks(table)):
         part = table[table["task"] == task]
         shared = int(part["shared_speakers"].iloc[0])
-        said = f"  {shared} in two" if shared else "  disjoint"
+        said = f"  {shared} in several" if shared else "  disjoint"
         axes[1].text(part["speakers"].sum(), y, said, va="center", size=8, color=MUTED)
     axes[1].set_xlim(right=1.35 * float(table.groupby("task")["speakers"].sum().max()))
     axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, handlelength=1.6, columnspacing=1.2)
@@ -137,7 +137,7 @@ def _audit_alt(table: pd.DataFrame, called: dict[str, str]) -> str:
     for task, part in table.groupby("task", sort=False):
         shared = int(part["shared_speakers"].iloc[0])
         sizes = " / ".join(str(int(part.loc[part["split"] == s, "clips"].sum())) for s in SPLITS)
-        said = f"{shared} speakers in two splits" if shared else "no speaker in two splits"
+        said = f"{shared} speakers in several splits" if shared else "no speaker in two splits"
         parts.append(f"{called[str(task)]} {sizes} clips, {said}")
     return f"Clips in train / validation / test: {'; '.join(parts)}."
 

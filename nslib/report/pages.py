@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
-_PROGRESS = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/[\d.]+\w* \[|it/s|\[\d\d:\d\d<")
+# Progress bars, and what TensorFlow says on starting whatever its log level is.
+_NOISE = re.compile(r"\d+%\|.*\[|\d+\S* \[\d\d:\d\d[<,]|^[IW]0000 |^WARNING: All log messages before absl")
 
 
 def page(executed: Path, run: Run) -> Path | None:
@@ -116,7 +117,7 @@ def _text(output: Any) -> str:
     from nbconvert.filters.ansi import ansi2html
 
     if output["output_type"] == "stream":
-        lines = [line for line in output["text"].splitlines() if not _PROGRESS.search(line)]
+        lines = [line for line in output["text"].splitlines() if not _NOISE.search(line)]
         return f"<pre>{ansi2html(chr(10).join(lines))}</pre>" if any(line.strip() for line in lines) else ""
     if output["output_type"] == "error":
         return f"<pre>{ansi2html(chr(10).join(output['traceback']))}</pre>"

@@ -1,0 +1,130 @@
+"""Fabricated Debian packages, and an apt-get that serves them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+APT = '''#!{python} -SE
+import hashlib, os, shutil, sys
+from pathlib import Path
+
+repo, words = Path({repo!r}), [w for w in sys.argv[1:] if not w.startswith("-")]
+mode = (repo / "mode").read_text() if (repo / "mode").exists() else ""
+with (repo / "calls").open("a") as log:
+    log.write(" ".join(words) + "\\n")
+
+
+def fail(text, code=100):
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+if words[0] == "update":
+    if mode == "network":
+        fail("W: Failed to fetch http://secret.example/dists/x  Could not resolve 'secret.example'", 0)
+    (repo / "updated").touch()
+    sys.exit(0)
+name = words[1]
+found = sorted(repo.glob(name + "_*.deb"))
+known = (repo / "updated").exists() and found
+if not known or mode == "unknown":
+    fail("E: Unable to locate package " + name)
+deb = found[0]
+if "--print-uris" in sys.argv:
+    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+    size = 10 ** 18 if mode == "huge" else deb.stat().st_size
+    print(f"'http://secret.example/{{deb.name}}' {{deb.name}} {{size}} SHA256:{{digest}}")
+    sys.exit(0)
+if mode == "offline":
+    fail("E: Failed to fetch http://secret.example/x.deb  Connection timed out")
+if mode == "full":
+    fail("E: You don't have enough free space in /x. - write (28: No space left on device)")
+if mode == "lock":
+    fail("E: Could not get lock /x/lock - open (11: Resource temporarily unavailable)")
+if mode == "strange":
+    fail("E: http://secret.example/ says something new")
+shutil.copy(deb, Path.cwd() / deb.name)
+if mode == "corrupt":
+    with open(Path.cwd() / deb.name, "ab") as file:
+        file.write(b"x")
+'''
+
+
+def ar(members: dict[str, bytes]) -> bytes:
+    """An ar archive in Debian's flavour."""
+    out = b"!<arch>\n"
+    for name, data in members.items():
+        header = f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n"
+        out += header.encode() + data + b"\n" * (len(data) % 2)
+    return out
+
+
+def tar(files: dict[str, bytes], links: dict[str, str] | None = None, hard: dict[str, str] | None = None) -> bytes:
+    """A tar file; names are stored as given."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for kind, table in ((tarfile.SYMTYPE, links), (tarfile.LNKTYPE, hard)):
+            for name, target in (table or {}).items() if kind == tarfile.SYMTYPE else ():
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = kind, target
+                archive.addfile(info)
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in (hard or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, target
+            archive.addfile(info)
+    return buffer.getvalue()
+
+
+def deb(path: Path, files: dict[str, bytes], kind: str = "xz", links: dict[str, str] | None = None,
+        hard: dict[str, str] | None = None) -> Path:
+    """A .deb with these data, in the real layout: names start with ./ and controls come first."""
+    data = tar({f"./{name}": value for name, value in files.items()}, links, hard)
+    packed = {"xz": lzma.compress, "gz": gzip.compress, "": bytes}.get(kind, bytes)(data)
+    control = lzma.compress(tar({"./control": b"Package: x\n"}))
+    ending = f".{kind}" if kind else ""
+    path.write_bytes(ar({"debian-binary": b"2.0\n", "control.tar.xz": control, f"data.tar{ending}": packed}))
+    return path
+
+
+class Apt:
+    """An apt-get on PATH that serves the packages of a folder."""
+
+    def __init__(self, folder: Path, monkeypatch) -> None:
+        self.repo = folder / "repo"
+        self.repo.mkdir(parents=True)
+        programs = folder / "bin"
+        programs.mkdir()
+        script = programs / "apt-get"
+        script.write_text(APT.format(python=sys.executable, repo=str(self.repo)))
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("NSLIB_OFFLINE", "")
+
+    def serve(self, name: str, files: dict[str, bytes], version: str = "1.0", **layout) -> Path:
+        """Put a package into the repository."""
+        return deb(self.repo / f"{name}_{version}_all.deb", files, **layout)
+
+    def mode(self, mode: str) -> None:
+        """Make it fail in a way."""
+        (self.repo / "mode").write_text(mode)
+
+    def calls(self, word: str) -> int:
+        """How often it was called with a first word."""
+        log = self.repo / "calls"
+        return sum(line.split()[0] == word for line in log.read_text().splitlines()) if log.exists() else 0
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(data).hexdigest()

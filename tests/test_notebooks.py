@@ -1,0 +1,73 @@
+"""Every notebook keeps the contract, and runs: nbval, lax, on the synthetic corpus, all cells."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from nslib import notebook, params
+
+NOTEBOOKS = sorted(params.notebooks_dir().glob("*.ipynb"))
+EXPECTED = {"00_start_here", "01_noss_tasks", "02_frontend", "05_benchmark", "80_your_dataset", "81_your_embedding"}
+
+
+def test_all_notebooks_are_there():
+    assert {path.stem for path in NOTEBOOKS} >= EXPECTED
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_it_keeps_the_contract(path):
+    assert notebook.check_source(path) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_cell_ids_are_stable_and_links_lead_somewhere(path):
+    cells = nbformat.read(path, as_version=4)["cells"]
+    assert all(re.fullmatch(rf"{path.stem.replace('_', '-')}-\d\d", cell["id"]) for cell in cells)
+    prose = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+    assert all((path.parent / name).exists() for name in re.findall(r"\]\(([\w-]+\.ipynb)\)", prose))
+
+
+def test_some_text_is_promised():
+    cells = [c for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"]]
+    assert any("nbval-check-output" in c["metadata"].get("tags", []) for c in cells)
+
+
+def _nbval(*paths: Path, reports: Path) -> subprocess.CompletedProcess[str]:
+    # Not this process's pytest: nbval needs its own, without the settings of this one.
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q",
+               "--nbval-cell-timeout", "300", "-p", "no:cacheprovider", "-c", os.devnull,
+               "--rootdir", str(paths[0].parent), *map(str, paths)]  # fmt: skip
+    environment = os.environ | {"CORPUS": "synthetic", "SMOKE": "1", "NSLIB_REPORTS": str(reports)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=reports, check=False)
+
+
+@pytest.mark.slow
+def test_every_cell_of_every_notebook_runs(tmp_path):
+    """One after the other in one process, with one cache: what one has embedded the next finds."""
+    done = _nbval(*NOTEBOOKS, reports=tmp_path)
+    cells = sum(c["cell_type"] == "code" for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"])
+    closing = done.stdout.strip().splitlines()[-1]
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert cells > 50 and f"{cells} passed" in closing, closing
+
+
+@pytest.mark.slow
+def test_a_promised_text_that_drifts_fails(tmp_path):
+    """The same harness on a notebook whose marked output is one digit off, and on one where it is right."""
+    for digit, status in (("1", 0), ("2", 1)):
+        promised = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
+                                    outputs=[v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")])
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        path = tmp_path / f"drift{digit}.ipynb"
+        nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1 + 1"), promised], metadata=kernel), path)
+        done = _nbval(path, reports=tmp_path)
+        assert done.returncode == status, done.stdout[-3000:] + done.stderr[-1000:]
+        assert "1 failed, 1 passed" in done.stdout if status else "2 passed" in done.stdout
