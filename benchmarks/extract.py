@@ -26,7 +26,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.extract import Item, plan
 from nslib.store import Store
 
-BATCH_SECONDS = (15.0, 30.0, 60.0, 120.0)
+BATCH_SECONDS = (4.0, 8.0, 15.0, 30.0, 60.0)
 
 
 def make_clips(folder: Path, count: int) -> pd.DataFrame:

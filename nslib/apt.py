@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ def fetch(names: Sequence[str], progress: bool) -> None:
 def _need_apt(names: Sequence[str]) -> None:
     by_hand = f"Copy the .deb files of a Debian 12 mirror to {debian_dir()}. {SYNTHETIC_TOO}"
     if offline():
-        raise Unavailable(_packages(names), "NSLIB_OFFLINE forbids downloads", f"Unset it, or: {by_hand}")
+        raise Unavailable(_packages(names), "NSLIB_OFFLINE forbids downloads", f"Unset it. {SYNTHETIC_TOO}")
     if shutil.which("apt-get") is None:
         why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"
         raise Unavailable(_packages(names), why, by_hand)
@@ -109,60 +109,64 @@ def _update(stamp: Path) -> str:
 
 
 def _addresses(names: Sequence[str]) -> tuple[dict[str, Archive], str]:
-    found, problems = {}, []
-    for name in names:  # one by one: apt prints nothing at all if it does not know one of them
-        done = run(_apt("download", "--print-uris", name))
-        problems.append(done.stderr)
-        line = re.search(r"^'[^']*' (\S+) (\d+) (\w+):(\w+)", done.stdout, re.MULTILINE)
-        if line:
-            file, size, algorithm, digest = line.groups()
-            found[name] = Archive(file, int(size), algorithm.lower(), digest)
-    return found, "\n".join(problems)
+    done = run(_apt("download", "--print-uris", *names))
+    found = {}
+    for line in re.finditer(r"^'[^']*' ((\S+?)_\S+) (\d+) (\w+):(\w+)", done.stdout, re.MULTILINE):
+        file, name, size, algorithm, digest = line.groups()
+        found[name] = Archive(file, int(size), algorithm.lower(), digest)
+    if done.returncode and len(names) > 1:  # apt says nothing about any if it does not know one
+        each = [_addresses([name]) for name in names]
+        return {k: v for one, _ in each for k, v in one.items()}, "\n".join(said for _, said in each)
+    return found, done.stderr
 
 
 def _download(archives: dict[str, Archive], progress: bool) -> None:
+    partial = params.cache_dir("packages", "debian", "partial")
+    code, said = _watch(archives, partial, progress)
+    errors = []
+    for name, archive in archives.items():
+        path = partial / archive.file
+        there = path.stat().st_size if path.exists() else -1
+        if there == archive.size or (there >= 0 and not code):
+            try:
+                os.replace(_verified(name, archive, path), debian_dir() / archive.file)
+            except Unavailable as error:
+                errors.append(error)
+        else:
+            errors.append(_explain(_packages([name]), said))
+    if errors:
+        raise errors[0]
+
+
+def _watch(archives: dict[str, Archive], folder: Path, progress: bool) -> tuple[int, str]:
+    """Let apt download into a folder, showing how it grows; its exit code and messages."""
     from tqdm.std import tqdm
 
-    partial = params.cache_dir("packages", "debian", "partial")
+    paths, null = [folder / a.file for a in archives.values()], subprocess.DEVNULL
     total = sum(a.size for a in archives.values())
-    with tqdm(total=total, desc="Debian packages", unit="B", unit_scale=True, disable=not progress) as bar:
-        for name, archive in archives.items():
-            before = bar.n
-
-            def report(size: int, start: int = before) -> None:
-                bar.update(start + size - bar.n)
-
-            path = _fetch(name, archive, partial, report)
-            report(archive.size)
-            os.replace(path, debian_dir() / archive.file)
-
-
-def _fetch(name: str, archive: Archive, folder: Path, report: Callable[[int], object]) -> Path:
-    null = subprocess.DEVNULL
-    with subprocess.Popen(_apt("download", name), cwd=folder, env=environment(), stdin=null, stdout=null,
-                          stderr=subprocess.PIPE, text=True, errors="replace") as apt:
-        path = folder / archive.file
+    with (tqdm(total=total, desc="Debian packages", unit="B", unit_scale=True, disable=not progress) as bar,
+          subprocess.Popen(_apt("download", *archives), cwd=folder, env=environment(), stdin=null,
+                           stdout=null, stderr=subprocess.PIPE, text=True, errors="replace") as apt):
         try:
             while True:
                 try:
                     _, said = apt.communicate(timeout=0.25)
-                    break
+                    return apt.returncode, said
                 except subprocess.TimeoutExpired:
-                    report(path.stat().st_size if path.exists() else 0)
+                    continue
+                finally:
+                    bar.update(sum(p.stat().st_size for p in paths if p.exists()) - bar.n)
         except BaseException:
             apt.kill()
             raise
-    if apt.returncode or not path.exists():
-        raise _explain(_packages([name]), said)
-    return _verified(name, archive, path)
 
 
 def _verified(name: str, archive: Archive, path: Path) -> Path:
     try:
         digest = file_sha256(path, archive.algorithm)
     except ValueError:
-        raise Unavailable(_packages([name]), f"apt gives a {archive.algorithm} checksum, which Python lacks",
-                          SYNTHETIC_TOO) from None
+        why = f"apt gives a checksum of the kind {archive.algorithm}, which Python lacks"
+        raise Unavailable(_packages([name]), why, SYNTHETIC_TOO) from None
     if digest != archive.digest:
         path.unlink()
         why = f"its {archive.algorithm} is {digest[:12]}..., and {archive.digest[:12]}... in apt's lists"
@@ -181,4 +185,4 @@ def _explain(what: str, said: str) -> Unavailable:
 
 
 def _packages(names: Sequence[str]) -> str:
-    return f"Debian package{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    return f"Debian package {names[0]}" + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")

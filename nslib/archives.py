@@ -1,7 +1,7 @@
 """Read single files out of package archives, in memory: nothing is unpacked to a name an archive chose.
 
 A ``.deb`` is an ``ar`` archive of ``debian-binary``, ``control.tar.*`` and ``data.tar.*`` (deb(5));
-the data are a tar file that is xz, gzip or, in newer releases, zstd compressed. A wheel is a zip
+the data are a tar file that is xz, gzip or, in Ubuntu, zstd compressed. A wheel is a zip
 file (PEP 427). Both are opened in pure Python, so neither root nor the package's own system is
 needed.
 
@@ -17,11 +17,14 @@ from __future__ import annotations
 import io
 import lzma
 import posixpath
+import shutil
+import subprocess
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
@@ -191,19 +194,30 @@ def _decompressed(path: Path, kind: str, data: IO[bytes]) -> IO[bytes]:
 
 
 def _zstd(path: Path, data: IO[bytes]) -> IO[bytes]:
-    try:
+    with suppress(ImportError):
         from compression import zstd  # type: ignore[import-not-found]  # Python 3.14
 
         return cast(IO[bytes], zstd.ZstdFile(data))
-    except ImportError:
-        pass
-    try:
+    with suppress(ImportError):
         import zstandard  # type: ignore[import-not-found,unused-ignore]
 
         return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(data))
-    except ImportError:
-        why = "its data are zstd compressed, and this Python has no zstd"
-        raise Unavailable(f"archive {path}", why, "Run: python -m pip install zstandard") from None
+    if dpkg := shutil.which("dpkg-deb"):
+        return _by_dpkg(path, dpkg)
+    why = "its data are zstd compressed, and this Python has no zstd"
+    raise Unavailable(f"archive {path}", why, "Run: python -m pip install zstandard")
+
+
+def _by_dpkg(path: Path, dpkg: str) -> IO[bytes]:
+    # a file, not a pipe: the reader stops when it has what it wants
+    output = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115  closed by the tar file's reader
+    command = [dpkg, "--fsys-tarfile", str(path)]
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        output.close()
+        raise ValueError(done.stderr.decode(errors="replace").strip())
+    output.seek(0)
+    return cast(IO[bytes], output)
 
 
 def _safe(path: Path, name: str) -> str:

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # A unit is what a killed run can lose, and a batch is what the model sees at once. Both are counted
-# in seconds of audio, padding included, because that is what memory and time grow with.
+# in seconds of audio, padding included, because that is what memory and time grow with. Longer batches
+# are slower on a CPU, whose cache they leave (benchmarks/extract.py tries several).
 UNIT_SECONDS = 240.0
-BATCH_SECONDS = 60.0
+BATCH_SECONDS = 15.0
 DECODE_THREADS = 2
 UNITS_AHEAD = 3
 
@@ -66,7 +67,7 @@ class Extraction:
         Columns clip_id, audio, reason, remedy: clips without a vector.
     ledger : dict
         clips, from_store, and the cost of what was computed now: computed (clips), padded (clips
-        shorter than the embedding's minimum), audio_seconds, wall_seconds, clips_per_second,
+        shorter than the embedding's minimum or window), audio_seconds, wall_seconds, clips_per_second,
         times_real_time, padding (share of the samples fed to the model), peak_memory_gb (of the
         process so far).
     """
@@ -298,6 +299,8 @@ def _unit(unit: list[Item], waves: dict[str, FloatArray], embedding: Embedding, 
           problems: dict[str, BadAudio]) -> list[tuple[Item, FloatArray]]:
     ready = [item for item in unit if item.key in waves]
     done: list[tuple[Item, FloatArray]] = []
+    # Some embeddings pad a clip that does not fill their window by themselves: that counts too.
+    shortest = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE))
     for batch in plan(ready, same_length=not embedding.pads_safely, seconds=BATCH_SECONDS):
         inputs = [_padded(waves[item.key], embedding) for item in batch]
         for item, vector in zip(batch, _batch(inputs, embedding), strict=True):
@@ -307,7 +310,7 @@ def _unit(unit: list[Item], waves: dict[str, FloatArray], embedding: Embedding, 
             else:
                 done.append((item, vector))
                 cost.computed += 1
-                cost.padded += len(waves[item.key]) < embedding.min_samples
+                cost.padded += len(waves[item.key]) < shortest
                 cost.audio_seconds += item.samples / SAMPLE_RATE
         cost.samples_real += sum(item.samples for item in batch)
         cost.samples_fed += len(inputs) * max(map(len, inputs))

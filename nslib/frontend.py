@@ -155,25 +155,22 @@ def hann(window: int = WINDOW) -> npt.NDArray[np.float64]:
     return values
 
 
-def magnitudes(wave: npt.ArrayLike, window: int = WINDOW, hop: int = HOP, fft: int = FFT) -> FloatArray:
-    """Magnitudes of a short-time Fourier transform.
+def spectra(framed: FloatArray, window: FloatArray, fft: int = FFT) -> npt.NDArray[np.complex128]:
+    """Spectra of windowed frames, zero-padded.
 
     Parameters
     ----------
-    wave : array [..., samples]
-    window, hop, fft : int
-        Samples.
+    framed : float64 [..., frames, samples]
+    window : float64 [samples]
+    fft : int
 
     Returns
     -------
-    float64 [..., frames, fft // 2 + 1]
+    complex128 [..., frames, fft // 2 + 1]
     """
-    from scipy import fft as transforms
-
-    windowed = frames(np.asarray(wave, dtype=np.float64), window, hop) * hann(window)
-    if not windowed.size:
-        return np.empty((*windowed.shape[:-1], fft // 2 + 1))
-    return np.abs(transforms.rfft(windowed, fft, axis=-1))
+    padded = np.zeros((*framed.shape[:-1], fft))  # twice as fast as to let rfft pad
+    np.multiply(framed, window, out=padded[..., : len(window)])
+    return np.fft.rfft(padded, axis=-1)
 
 
 def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
@@ -193,7 +190,8 @@ def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
     array [..., frames, mels]
         Natural log; digital silence is ``ln(offset)``, -6.9078 for TRILL.
     """
-    bands = magnitudes(wave) @ mel_matrix(frontend.mels, frontend.low, frontend.high)
+    framed = frames(np.asarray(wave, dtype=np.float64))
+    bands = np.abs(spectra(framed, hann())) @ mel_matrix(frontend.mels, frontend.low, frontend.high)
     return np.log(np.maximum(bands, frontend.floor) + frontend.offset).astype(dtype, copy=False)
 
 

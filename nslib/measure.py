@@ -202,7 +202,7 @@ class _Entrant:
 def _entrant(given: Embeddable, name: str | None) -> _Entrant:
     if isinstance(given, str):
         return _Entrant(given, embeddings.fingerprint(given), lambda: embeddings.get(given))
-    called = name or getattr(given, "__name__", type(given).__name__)
+    called = name or str(getattr(given, "__name__", type(given).__name__))
     ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=called)
     return _Entrant(ready.name, ready.fingerprint, lambda: ready)
 

@@ -15,27 +15,22 @@ import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-MAX_CELL_LINES = 25
-MAX_COLUMNS = 104
-MAX_DEF_LINES = 5
-MIN_PROSE = 0.5
+MAX_CELL_LINES, MAX_COLUMNS, MAX_DEF_LINES, MIN_PROSE = 25, 104, 5, 0.5
 ENDING = ("Try it", "What we saw")
-OUTPUT_TAG, PARAMETERS_TAG, COLAB_TAG, INJECTED_TAG = (
-    "nbval-check-output",
-    "parameters",
-    "colab",
-    "injected-parameters",
-)
+PARAMETERS_TAG, INJECTED_TAG, COLAB_TAG = "parameters", "injected-parameters", "colab"
+OUTPUT_TAG = "nbval-check-output"
+GUARD = 'if "google.colab" in sys.modules:'
 
 _MAGIC = re.compile(r"^\s*[!%]|=\s*[!%]\w")
 _ABSOLUTE = re.compile(r"^(/|[A-Za-z]:[\\/]|~[\\/]|\\\\)[\w.~-]")
 _IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s*=\s*(\"\s*[^\"\s][^\"]*\"|'\s*[^'\s][^']*')", re.IGNORECASE)
+_CLAIM = re.compile(r"^\*\*Claim", re.MULTILINE)
+_NOT_LITERAL = object()
 
 Node = Mapping[str, Any]
 Found = Iterator[tuple[int, str, str]]
 Rule = Callable[[list[Node]], Found]
-_NOT_LITERAL = object()
 
 
 def _code(cells: list[Node]) -> list[tuple[int, Node]]:
@@ -46,8 +41,8 @@ def _prose(cells: list[Node]) -> list[tuple[int, Node]]:
     return [(i, c) for i, c in enumerate(cells, 1) if c["cell_type"] == "markdown"]
 
 
-def _tags(cell: Node) -> list[str]:
-    return list(cell["metadata"].get("tags", []))
+def _tagged(cells: list[Node], tag: str) -> list[tuple[int, Node]]:
+    return [(i, c) for i, c in _code(cells) if tag in c["metadata"].get("tags", [])]
 
 
 def _tree(source: str) -> ast.Module | None:
@@ -57,24 +52,27 @@ def _tree(source: str) -> ast.Module | None:
         return None
 
 
+def _walk(source: str) -> Iterator[ast.AST]:
+    return ast.walk(_tree(source) or ast.Module([], []))
+
+
 def _literals(source: str) -> list[tuple[str, object, int]]:
-    """Name, value and line of every statement; what is not ``name = literal`` has the value _NOT_LITERAL."""
+    """Name, value and line of every statement; the value of what is no ``name = literal`` is _NOT_LITERAL."""
     found: list[tuple[str, object, int]] = []
     for statement in getattr(_tree(source), "body", []):
-        name, value = ast.unparse(statement), _NOT_LITERAL
-        target = (
-            statement.targets[0]
-            if isinstance(statement, ast.Assign) and len(statement.targets) == 1
-            else None
-        )
-        if isinstance(target, ast.Name):
-            name = target.id
-            try:
-                value = ast.literal_eval(statement.value)
-            except ValueError:
-                value = _NOT_LITERAL
-        found.append((name, value, statement.lineno))
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if len(targets) == 1 and isinstance(targets[0], ast.Name):
+            found.append((targets[0].id, _literal(statement.value), statement.lineno))
+        else:
+            found.append((ast.unparse(statement), _NOT_LITERAL, statement.lineno))
     return found
+
+
+def _literal(expression: ast.expr) -> object:
+    try:
+        return ast.literal_eval(expression)
+    except ValueError:
+        return _NOT_LITERAL
 
 
 def declared(cells: list[Node]) -> dict[str, object]:
@@ -90,49 +88,37 @@ def declared(cells: list[Node]) -> dict[str, object]:
     dict
         Name to default; empty if there is no readable cell tagged ``parameters``.
     """
-    tagged = [c for _, c in _code(cells) if PARAMETERS_TAG in _tags(c)]
-    found = _literals(tagged[0]["source"]) if tagged else []
+    found = [pair for _, c in _tagged(cells, PARAMETERS_TAG)[:1] for pair in _literals(c["source"])]
     return {name: value for name, value, _ in found if value is not _NOT_LITERAL}
 
 
 def _one_parameters_cell(cells: list[Node]) -> Found:
-    tagged = [(i, c) for i, c in _code(cells) if PARAMETERS_TAG in _tags(c)]
+    tagged = _tagged(cells, PARAMETERS_TAG)
     if len(tagged) != 1:
         at = tagged[1][0] if tagged else 0
-        yield (
-            at,
-            f"{len(tagged) or 'no'} cells are tagged 'parameters'",
-            "Tag exactly one code cell 'parameters'",
-        )
+        yield at, f"{len(tagged) or 'no'} cells are tagged 'parameters'", "Tag exactly one code cell so"
     for at, cell in tagged:
-        lines = cell["source"].splitlines()
-        for name, value, line in _literals(cell["source"]):
-            if value is _NOT_LITERAL:
-                yield (
-                    at,
-                    f"{name!r} in the parameters cell is not 'name = literal'",
-                    "Derive values in the next cell",
-                )
-            elif "#" not in _comment(lines[line - 1]):
-                yield (
-                    at,
-                    f"parameter {name!r} has no comment",
-                    "Say its unit or its choices behind it: name = value  # …",
-                )
-        yield from (
-            (at, f"parameter {n!r} is never used", "Use it, or take it out") for n in _unused(cells, at)
-        )
+        yield from _parameters(at, cell["source"])
+        for name in _unused(cells, at):
+            yield at, f"parameter {name!r} is never used", "Use it, or take it out"
 
 
-def _comment(line: str) -> str:
+def _parameters(at: int, source: str) -> Found:
+    lines = source.splitlines()
+    for name, value, line in _literals(source):
+        if value is _NOT_LITERAL:
+            said = f"{name!r} in the parameters cell is not 'name = literal'"
+            yield at, said, "Derive values in the next cell"
+        elif not _has_comment(lines[line - 1]):
+            yield at, f"parameter {name!r} has no comment", "Say its unit or its choices: name = value  # …"
+
+
+def _has_comment(line: str) -> bool:
     try:
-        return "".join(
-            t.string
-            for t in tokenize.generate_tokens(io.StringIO(line).readline)
-            if t.type == tokenize.COMMENT
-        )
-    except tokenize.TokenError:
-        return line
+        tokens = list(tokenize.generate_tokens(io.StringIO(line).readline))
+    except tokenize.TokenError:  # the value goes on in the next line
+        return "#" in line
+    return any(token.type == tokenize.COMMENT for token in tokens)
 
 
 def _unused(cells: list[Node], at: int) -> list[str]:
@@ -141,161 +127,130 @@ def _unused(cells: list[Node], at: int) -> list[str]:
 
 
 def _names(source: str) -> set[str]:
-    tree = _tree(source)
-    if tree is None:
+    if _tree(source) is None:
         return set(re.findall(r"\w+", source))
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return {n.id for n in _walk(source) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _no_outputs(cells: list[Node]) -> Found:
+    promised = [at for at, _ in _tagged(cells, OUTPUT_TAG)]
     for at, cell in _code(cells):
-        if OUTPUT_TAG in _tags(cell):
-            if not cell["outputs"]:
-                yield (
-                    at,
-                    f"a cell tagged '{OUTPUT_TAG}' has no output to compare with",
-                    "Run the cell and save it, or untag it",
-                )
-        elif cell["outputs"]:
-            yield (
-                at,
-                "the source notebook holds outputs",
-                f"Clear them, or tag the cell '{OUTPUT_TAG}' if its text is promised",
-            )
-        if cell.get("execution_count") is not None:
+        counted = cell.get("execution_count") is not None
+        if at in promised:
+            # nbval refuses to compare an output without an execution count.
+            if not (cell["outputs"] and counted):
+                said = f"a cell tagged {OUTPUT_TAG!r} has no output to compare with"
+                yield at, said, "Run it and save, or untag it"
+            continue
+        if cell["outputs"]:
+            remedy = f"Clear them; if the text is promised, tag {OUTPUT_TAG!r}"
+            yield at, "the source notebook holds outputs", remedy
+        if counted:
             yield at, "the source notebook holds an execution count", "Clear all outputs before you save"
 
 
 def _short_cells(cells: list[Node]) -> Found:
     for at, cell in _code(cells):
-        lines = len(cell["source"].strip().splitlines())
-        if lines > MAX_CELL_LINES:
-            yield (
-                at,
-                f"the cell has {lines} lines, more than {MAX_CELL_LINES}",
-                "Split it: one thought a cell",
-            )
+        lines = cell["source"].strip().splitlines()
+        longest = max(map(len, lines), default=0)
         if not lines:
             yield at, "the cell is empty", "Take it out"
-        longest = max(map(len, cell["source"].splitlines()), default=0)
+        if len(lines) > MAX_CELL_LINES:
+            said = f"the cell has {len(lines)} lines, more than {MAX_CELL_LINES}"
+            yield at, said, "Split it: one thought a cell"
         if longest > MAX_COLUMNS:
-            yield at, f"a line has {longest} characters, more than {MAX_COLUMNS}", "Break it: it must fit a projector"
-        for item in ast.walk(_tree(cell["source"]) or ast.Module([], [])):
+            said = f"a line has {longest} characters, more than {MAX_COLUMNS}"
+            yield at, said, "Break it: it must fit a projector"
+
+
+def _short_functions(cells: list[Node]) -> Found:
+    for at, cell in _code(cells):
+        for item in _walk(cell["source"]):
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 length = (item.end_lineno or item.lineno) - item.lineno + 1
                 if length > MAX_DEF_LINES:
-                    yield (
-                        at,
-                        f"{item.name!r} has {length} lines, more than {MAX_DEF_LINES}",
-                        "Move it into the package, with a test",
-                    )
+                    said = f"{item.name!r} has {length} lines, more than {MAX_DEF_LINES}"
+                    yield at, said, "Move it into the package, with a test"
+
+
+def _guarded_colab(cells: list[Node]) -> Found:
+    for at, cell in _tagged(cells, COLAB_TAG):
+        if GUARD not in cell["source"]:
+            yield at, "the colab cell is not guarded", f"Put everything below: {GUARD}"
 
 
 def _plain_python(cells: list[Node]) -> Found:
-    for at, cell in _code(cells):
-        if COLAB_TAG in _tags(cell):
-            if 'if "google.colab" in sys.modules:' not in cell["source"]:
-                yield (
-                    at,
-                    "the colab cell is not guarded",
-                    'Put everything below: if "google.colab" in sys.modules:',
-                )
-            continue
-        tree = _tree(cell["source"])
-        if tree is None and any(_MAGIC.search(line) for line in cell["source"].splitlines()):
-            yield (
-                at,
-                "the cell has a shell or magic line",
-                "Call Python instead; only the cell tagged 'colab' may use ! and %",
-            )
-        elif tree is None:
+    colab = [at for at, _ in _tagged(cells, COLAB_TAG)]
+    for at, source in ((i, c["source"]) for i, c in _code(cells) if i not in colab):
+        calls = {ast.unparse(n) for n in _walk(source) if isinstance(n, ast.Name | ast.Attribute)}
+        if _tree(source) is not None:
+            if calls & {"get_ipython", "os.system"}:
+                yield at, "the cell calls the shell", "Call Python instead"
+        elif any(_MAGIC.search(line) for line in source.splitlines()):
+            remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
+            yield at, "the cell has a shell or magic line", remedy
+        else:
             yield at, "the cell is not valid Python", "Correct it"
-        elif {"get_ipython", "os.system"} & {
-            ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Name | ast.Attribute)
-        }:
-            yield at, "the cell calls the shell", "Call Python instead"
 
 
 def _no_absolute_paths(cells: list[Node]) -> Found:
     for at, cell in _code(cells):
-        for item in ast.walk(_tree(cell["source"]) or ast.Module([], [])):
+        for item in _walk(cell["source"]):
             if isinstance(item, ast.Constant) and isinstance(item.value, str) and _ABSOLUTE.match(item.value):
-                yield (
-                    at,
-                    f"{item.value!r} is an absolute path",
-                    "Use a path from nslib.params, or a temporary folder",
-                )
+                remedy = "Use a path from nslib.params, or a temporary folder"
+                yield at, f"{item.value!r} is an absolute path", remedy
 
 
 def _enough_prose(cells: list[Node]) -> Found:
-    prose, code = len(_prose(cells)), len(_code(cells))
-    if prose + code and prose / (prose + code) < MIN_PROSE:
-        yield (
-            0,
-            f"{prose} of {prose + code} cells are prose, less than {MIN_PROSE:.0%}",
-            "Say what the code cells show",
-        )
+    prose, both = len(_prose(cells)), len(_prose(cells)) + len(_code(cells))
+    if both and prose / both < MIN_PROSE:
+        said = f"{prose} of {both} cells are prose, less than {MIN_PROSE:.0%}"
+        yield 0, said, "Say what the code cells show"
 
 
 def _backed_claims(cells: list[Node]) -> Found:
-    claim = 0
+    claim, remedy = 0, "Call nslib.check(condition, sentence) after it, before the next claim"
     for at, cell in enumerate(cells, 1):
         if cell["cell_type"] == "code" and _calls_check(cell["source"]):
             claim = 0
-        elif cell["cell_type"] == "markdown" and cell["source"].lstrip().startswith("**Claim"):
+        elif cell["cell_type"] == "markdown" and _CLAIM.search(cell["source"]):
             if claim:
-                yield (
-                    claim,
-                    "this claim has no check",
-                    "Call nslib.check(condition, sentence) before the next claim",
-                )
+                yield claim, "this claim has no check", remedy
             claim = at
     if claim:
-        yield claim, "this claim has no check", "Call nslib.check(condition, sentence) after it"
+        yield claim, "this claim has no check", remedy
 
 
 def _calls_check(source: str) -> bool:
-    calls = (n for n in ast.walk(_tree(source) or ast.Module([], [])) if isinstance(n, ast.Call))
+    calls = (ast.unparse(n.func) for n in _walk(source) if isinstance(n, ast.Call))
     # Not any .check(...): nslib.embeddings.check is a report, not a promise.
-    return any(ast.unparse(call.func) in ("check", "nslib.check") for call in calls)
+    return any(call in ("check", "nslib.check") for call in calls)
 
 
 def _begins_and_ends(cells: list[Node]) -> Found:
     if not cells or cells[0]["cell_type"] != "markdown" or not cells[0]["source"].startswith("# "):
-        yield (
-            min(1, len(cells)),
-            "the notebook does not begin with a title",
-            "Begin with a prose cell: # Title",
-        )
+        remedy = "Begin with a prose cell: # Title"
+        yield min(1, len(cells)), "the notebook does not begin with a title", remedy
     lines = [line for _, c in _prose(cells) for line in c["source"].splitlines() if line.startswith("#")]
-    sections = [re.sub(r"^#+\s*[\d.]*\s*", "", line).strip() for line in lines]
-    if sections[-2:] != list(ENDING):
-        yield (
-            0,
-            f"the last two sections are {sections[-2:]}",
-            f"End with the sections {' and '.join(map(repr, ENDING))}",
-        )
+    last = [re.sub(r"^#+\s*[\d.]*\s*", "", line).strip() for line in lines][-2:]
+    if last != list(ENDING):
+        remedy = f"End with the sections {' and '.join(map(repr, ENDING))}"
+        yield 0, f"the last two sections are {last}", remedy
 
 
 def _counts_in_order(cells: list[Node]) -> Found:
     for expected, (at, cell) in enumerate(_code(cells), 1):
-        if cell.get("execution_count") != expected:
-            yield (
-                at,
-                f"its execution count is {cell.get('execution_count')}, expected {expected}",
-                "Run all cells once, from the top",
-            )
+        count = cell.get("execution_count")
+        if count != expected:
+            said = f"its execution count is {count}, expected {expected}"
+            yield at, said, "Run all cells once, from the top"
 
 
 def _no_errors(cells: list[Node]) -> Found:
     for at, cell in _code(cells):
-        for output in cell["outputs"]:
-            if output["output_type"] == "error":
-                yield (
-                    at,
-                    f"it failed: {output['ename']}: {output['evalue'].splitlines()[0] if output['evalue'] else ''}",
-                    "See the notebook",
-                )
+        for output in (o for o in cell["outputs"] if o["output_type"] == "error"):
+            first = output["evalue"].partition("\n")[0]
+            yield at, f"it failed: {output['ename']}: {first}", "See the traceback in the executed notebook"
 
 
 def _described_pictures(cells: list[Node]) -> Found:
@@ -303,18 +258,15 @@ def _described_pictures(cells: list[Node]) -> Found:
     for at, cell in _code(cells):
         for output in cell["outputs"]:
             kinds, about = output.get("data", {}), output.get("metadata", {})
-            bare = [
-                k
-                for k in kinds
-                if k.startswith("image/") and not str(about.get(k, {}).get("alt", "")).strip()
-            ]
+            images = [kind for kind in kinds if kind.startswith("image/")]
+            bare = [kind for kind in images if not str(about.get(kind, {}).get("alt", "")).strip()]
             shown = _IMAGE.findall("".join(kinds.get("text/html", "")))
             if bare or any(not _ALT.search(tag) for tag in shown):
                 yield at, f"a picture ({', '.join(bare) or 'in HTML'}) has no alternative text", remedy
 
 
 def injected(given: Mapping[str, object]) -> Rule:
-    """A rule: exactly these parameters were injected.
+    """Make the rule that exactly these parameters were injected.
 
     Parameters
     ----------
@@ -327,30 +279,18 @@ def injected(given: Mapping[str, object]) -> Rule:
     """
 
     def rule(cells: list[Node]) -> Found:
-        got = {
-            n: v for _, c in _code(cells) if INJECTED_TAG in _tags(c) for n, v, _ in _literals(c["source"])
-        }
+        got = {n: v for _, c in _tagged(cells, INJECTED_TAG) for n, v, _ in _literals(c["source"])}
         for name, value in given.items():
             if name not in got:
                 yield 0, f"parameter {name!r} was given but not injected", "Declare it in the parameters cell"
             elif got[name] != value:
-                yield (
-                    0,
-                    f"parameter {name!r} was given as {value!r} but injected as {got[name]!r}",
-                    "Give a literal",
-                )
+                said = f"parameter {name!r} was given as {value!r} but injected as {got[name]!r}"
+                yield 0, said, "Give a literal"
 
     return rule
 
 
 SOURCE: tuple[Rule, ...] = (
-    _one_parameters_cell,
-    _no_outputs,
-    _short_cells,
-    _plain_python,
-    _no_absolute_paths,
-    _enough_prose,
-    _backed_claims,
-    _begins_and_ends,
-)
+    _one_parameters_cell, _no_outputs, _short_cells, _short_functions, _guarded_colab, _plain_python,
+    _no_absolute_paths, _enough_prose, _backed_claims, _begins_and_ends)
 EXECUTED: tuple[Rule, ...] = (_counts_in_order, _no_errors, _described_pictures)

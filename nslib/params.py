@@ -5,6 +5,8 @@ Environment variables
 ``NSLIB_CACHE``    one directory for everything downloaded or computed (default: the platform's
                    cache directory, e.g. ``~/.cache/nslib``)
 ``NSLIB_REPORTS``  where reports go (default: ``reports/`` of the checkout)
+``NSLIB_OFFLINE``  1 forbids every download; only the cache is used
+``NSLIB_THREADS``  processor threads that embeddings use (default: all)
 ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``
                    defaults of the parameters of the same name
 """

@@ -31,17 +31,25 @@ if words[0] == "update":
         fail("W: Failed to fetch http://secret.example/dists/x  Could not resolve 'secret.example'", 0)
     (repo / "updated").touch()
     sys.exit(0)
-name = words[1]
-found = sorted(repo.glob(name + "_*.deb"))
-known = (repo / "updated").exists() and found
-if not known or mode == "unknown":
-    fail("E: Unable to locate package " + name)
-deb = found[0]
+debs = []
+for name in words[1:]:
+    found = sorted(repo.glob(name + "_*.deb"))
+    if not (repo / "updated").exists() or not found or mode == "unknown":
+        fail("E: Unable to locate package " + name)
+    debs.append(found[0])
 if "--print-uris" in sys.argv:
-    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-    size = 10 ** 18 if mode == "huge" else deb.stat().st_size
-    print(f"'http://secret.example/{{deb.name}}' {{deb.name}} {{size}} SHA256:{{digest}}")
+    for deb in debs:
+        digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+        size = 10 ** 18 if mode == "huge" else deb.stat().st_size
+        print(f"'http://secret.example/{{deb.name}}' {{deb.name}} {{size}} SHA256:{{digest}}")
     sys.exit(0)
+shutil.copy(debs[0], Path.cwd() / debs[0].name)
+if mode == "half":
+    if len(debs) > 1:
+        with open(Path.cwd() / debs[1].name, "wb") as file:
+            file.write(debs[1].read_bytes()[:100])
+    fail("E: Failed to fetch http://secret.example/x.deb  Connection failed")
+(Path.cwd() / debs[0].name).unlink()
 if mode == "offline":
     fail("E: Failed to fetch http://secret.example/x.deb  Connection timed out")
 if mode == "full":
@@ -50,10 +58,11 @@ if mode == "lock":
     fail("E: Could not get lock /x/lock - open (11: Resource temporarily unavailable)")
 if mode == "strange":
     fail("E: http://secret.example/ says something new")
-shutil.copy(deb, Path.cwd() / deb.name)
-if mode == "corrupt":
-    with open(Path.cwd() / deb.name, "ab") as file:
-        file.write(b"x")
+for deb in debs:
+    shutil.copy(deb, Path.cwd() / deb.name)
+    if mode == "corrupt":
+        with open(Path.cwd() / deb.name, "ab") as file:
+            file.write(b"x")
 '''
 
 
@@ -66,15 +75,15 @@ def ar(members: dict[str, bytes]) -> bytes:
     return out
 
 
-def tar(files: dict[str, bytes], links: dict[str, str] | None = None, hard: dict[str, str] | None = None) -> bytes:
+def tar(files: dict[str, bytes], links: dict[str, str] | None = None,
+        hard: dict[str, str] | None = None) -> bytes:
     """A tar file; names are stored as given."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for kind, table in ((tarfile.SYMTYPE, links), (tarfile.LNKTYPE, hard)):
-            for name, target in (table or {}).items() if kind == tarfile.SYMTYPE else ():
-                info = tarfile.TarInfo(name)
-                info.type, info.linkname = kind, target
-                archive.addfile(info)
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)

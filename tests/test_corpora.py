@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib import audio, corpora, packages, params, splits, tasks
-from nslib.corpora import debian, shelf, table
+from nslib.corpora import debian, manifests, shelf, table
 from nslib.errors import Unavailable, UnknownName
 
 FOLDER = "usr/share/speech"
@@ -43,7 +43,7 @@ def corpus(tmp_path, cache):
                      "file_sha256": sha256(data), "seconds": clip.seconds, "sample_rate": 22_050,
                      "label": "ab"[i % 2], "speaker": f"s{i % 4}", "split": splits.SPLITS[i % 3],
                      "package": f"pack-{i % 2}", "licence": "CC0-1.0"})
-    manifest = pd.DataFrame(rows)[list(debian.MANIFEST)]
+    manifest = pd.DataFrame(rows)[list(manifests.MANIFEST)]
     for package, part in manifest.groupby("package"):
         deb(packages.debian_dir() / f"{package}_1.0_all.deb", {m: files[m] for m in part["member"]})
     return manifest, files
@@ -56,7 +56,7 @@ def replace(files: dict[str, bytes], package: str, manifest: pd.DataFrame, versi
 
 def statuses(manifest: pd.DataFrame) -> dict[str, str]:
     known = shelf.Shelf("x")
-    return {row.clip_id: debian._known(known, row).status for row in debian._rows(manifest)}
+    return {row.clip_id: debian._known(known, row).status for row in manifests.rows(manifest)}
 
 
 # --- recorded speech -------------------------------------------------------------------------
@@ -71,7 +71,8 @@ def test_clips_are_served_with_the_hash_of_what_the_file_gives(corpus):
     assert got.clips["sha256"].tolist() == manifest["sha256"].tolist()
     for clip in got.clips.itertuples():
         read = audio.read(clip.audio)
-        assert (audio.sha256(read.wave), read.seconds, read.source_rate) == (clip.sha256, clip.seconds, 16_000)
+        assert (audio.sha256(read.wave), read.seconds) == (clip.sha256, clip.seconds)
+        assert read.source_rate == 16_000
     assert set(got.clips["sample_rate"]) == {22_050}
     assert splits.audit(got.clips).duplicates.empty
 
@@ -154,10 +155,11 @@ def test_verify_finds_damage_of_equal_size(corpus):
 
 
 def test_another_manifest_makes_the_clip_again(corpus):
-    manifest, files = corpus
+    manifest, _ = corpus
     debian.load("x", manifest, progress=False)
     manifest = manifest.copy()
-    manifest.loc[0, ["member", "file_sha256", "sha256"]] = manifest.loc[2, ["member", "file_sha256", "sha256"]]
+    what = ["member", "file_sha256", "sha256"]
+    manifest.loc[0, what] = manifest.loc[2, what]
     got = debian.load("x", manifest.drop(2), progress=False)
     assert got.problems.empty
     assert got.clips["sha256"][0] == manifest["sha256"][2]
@@ -180,7 +182,7 @@ def test_killed_in_the_middle_it_takes_up_where_it_was(corpus, tmp_path, monkeyp
     script = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from nslib.corpora import debian, shelf
+        from nslib.corpora import debian, manifests, shelf
         add, done = shelf.Shelf.add, []
         def dying(self, *words):
             if len(done) == 5:
@@ -189,7 +191,7 @@ def test_killed_in_the_middle_it_takes_up_where_it_was(corpus, tmp_path, monkeyp
             return add(self, *words)
         shelf.Shelf.add = dying
         os.cpu_count = lambda: 1
-        debian.load("x", debian.read_manifest(Path({str(path)!r})), progress=False)
+        debian.load("x", manifests.read_manifest(Path({str(path)!r})), progress=False)
     """)
     assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
     ledger = shelf.Shelf("x").folder / "ledger.jsonl"
@@ -197,7 +199,7 @@ def test_killed_in_the_middle_it_takes_up_where_it_was(corpus, tmp_path, monkeyp
         file.write('{"clip_id": "speech/11", "key"')  # and a line was torn
     made = []
     add = shelf.Shelf.add
-    monkeypatch.setattr(shelf.Shelf, "add", lambda self, name, *words: made.append(name) or add(self, name, *words))
+    monkeypatch.setattr(shelf.Shelf, "add", lambda self, *words: made.append(words) or add(self, *words))
     got = debian.load("x", manifest, progress=False)
     assert len(made) == 7
     assert got.clips["sha256"].tolist() == manifest["sha256"].tolist()
@@ -231,7 +233,7 @@ def test_packages_come_through_apt(corpus, tmp_path, monkeypatch, capsys):
 # --- limit -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     rows = [(f"c{i}", "ab"[i % 2], f"s{i % 5}", splits.SPLITS[i % 3]) for i in range(40)]

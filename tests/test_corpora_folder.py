@@ -125,7 +125,8 @@ def test_bad_files_are_problems_and_the_rest_goes_on(tree):
     got = read(tree)
     assert len(got.clips) == 25
     reasons = got.problems.set_index("clip_id")["reason"]
-    assert reasons.index.tolist() == [f"yes/speaker0/{name}" for name in ("cut", "empty", "long", "nan", "text")]
+    names = ("cut", "empty", "long", "nan", "text")
+    assert reasons.index.tolist() == [f"yes/speaker0/{name}" for name in names]
     for name, word in (("cut", "cut short"), ("empty", "empty"), ("long", "60 minutes"), ("nan", "NaN")):
         assert word in reasons[f"yes/speaker0/{name}"]
     assert got.problems["remedy"].str.len().min() > 10
@@ -140,7 +141,8 @@ def test_lists_of_every_kind(tmp_path, cache, ending):
     for i in range(6):
         put(tmp_path / "wav" / f"{i}.wav", i)
     table = pd.DataFrame({"audio": [f"wav/{i}.wav" for i in range(6)], "label": [1, 2] * 3,
-                          "speaker": list("aabbcc"), "split": ["train", "train", "val", "val", "test", "test"],
+                          "speaker": list("aabbcc"),
+                          "split": ["train", "train", "val", "val", "test", "test"],
                           "clip_id": [f"clip {i}" for i in range(6)], "age": range(6)})
     path = tmp_path / f"list{ending}"
     if ending == ".parquet":

@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 
 from nslib import params, splits, tasks
-from nslib.corpora import debian, quick
+from nslib.corpora import candidates, quick
+from nslib.corpora import manifests as manifest_lists
 
 REAL = [name for name, task in tasks.REGISTRY.items() if task.kind == "real"]
 
 
 @pytest.fixture(scope="module")
 def manifests() -> dict[str, pd.DataFrame]:
-    return {name: debian.read_manifest(debian.manifest_path(name)) for name in REAL}
+    return {name: manifest_lists.read_manifest(manifest_lists.manifest_path(name)) for name in REAL}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_every_real_task_has_a_manifest_and_every_manifest_a_task():
 @pytest.mark.parametrize("name", REAL)
 def test_columns_are_sane(manifests, name):
     table = manifests[name]
-    assert tuple(table.columns) == debian.MANIFEST
+    assert tuple(table.columns) == manifest_lists.MANIFEST
     assert table["clip_id"].is_unique
     assert table["sha256"].is_unique
     assert table["clip_id"].tolist() == sorted(table["clip_id"])
@@ -44,7 +45,7 @@ def test_columns_are_sane(manifests, name):
     assert (table != "").all(axis=None)
     assert table["seconds"].between(0.3, 12).all()
     assert table["sample_rate"].isin([8_000, 16_000, 22_050, 44_100, 48_000]).all()
-    assert debian.manifest_path(name).stat().st_size < 600_000
+    assert manifest_lists.manifest_path(name).stat().st_size < 600_000
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -132,22 +133,23 @@ def test_the_facts_of_noss_are_the_reference():
 # --- the rules that made them -----------------------------------------------------------------------
 
 
-def found(name: str, **changes) -> quick.Found:
+def found(name: str, **changes) -> candidates.Found:
     made = {"package": "p", "member": name, "sha256": name, "label": "a", "speaker": "s", "split": "train",
             "clip_id": f"c/{name}"}
-    return quick.Found(**{**made, **changes})
+    return candidates.Found(**{**made, **changes})
 
 
 def test_a_recording_under_two_labels_is_left_out_and_a_repeat_counts_once(capsys):
     rows = [found("1"), found("2", sha256="x"), found("3", sha256="x", label="b"), found("4", sha256="y"),
             found("5", sha256="y"), found("6", sha256="z"), found("7", sha256="z", speaker="t")]
-    assert [row.member for row in quick._distinct(rows)] == ["1", "4"]
+    assert [row.member for row in candidates.distinct(rows)] == ["1", "4"]
     assert "4 left out: one recording under several" in capsys.readouterr().err
 
 
 def test_caps_are_shared_evenly_by_sources():
-    rows = [found(f"{i}", clip_id=f"c/{source}/{i}") for source, n in (("big", 50), ("small", 3)) for i in range(n)]
-    kept = quick._capped(rows, {"train": 10})
+    sources = ["big"] * 50 + ["small"] * 3
+    rows = [found(f"{i}", clip_id=f"c/{source}/{i}") for i, source in enumerate(sources)]
+    kept = candidates.capped(rows, {"train": 10})
     names = [row.clip_id.split("/")[1] for row in kept]
     assert (len(kept), names.count("small")) == (10, 3)
 
@@ -157,7 +159,8 @@ def test_caps_are_shared_evenly_by_sources():
     ("ktuberling-data", "usr/share/ktuberling/sounds/it/naso.wav", "it", "language/ktuberling-it/naso"),
     ("asterisk-core-sounds-ru-g722", "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/digits/7.g722", "ru",
      "language/asterisk-ru_RU_f_IvrvoiceRU/digits/7"),
-    ("asterisk-prompt-es-co", "usr/share/asterisk/sounds/es/vm-goodbye.gsm", "es", "language/asterisk-es/vm-goodbye"),
+    ("asterisk-prompt-es-co", "usr/share/asterisk/sounds/es/vm-goodbye.gsm", "es",
+     "language/asterisk-es/vm-goodbye"),
 ])
 def test_where_a_file_lies_tells_language_and_source(package, member, label, clip_id):
     row = quick._choose_language(package, member)
@@ -165,7 +168,8 @@ def test_where_a_file_lies_tells_language_and_source(package, member, label, cli
 
 
 @pytest.mark.parametrize("member", [
-    "usr/share/klettres/de/alpha/A.ogg", "usr/share/ktuberling/sounds/sr@latin/sat.ogg", "usr/share/doc/x/copyright",
+    "usr/share/klettres/de/alpha/A.ogg", "usr/share/ktuberling/sounds/sr@latin/sat.ogg",
+    "usr/share/doc/x/copyright",
     "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/silence/1.g722",
     "usr/share/asterisk/sounds/en_US_f_Allison/beep.g722",
 ])

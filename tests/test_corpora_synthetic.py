@@ -61,7 +61,7 @@ def test_two_builds_are_the_same_byte_for_byte(tmp_path, monkeypatch):
         monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / str(i)))
         found = [synthetic.load(name, 1, seed=i, progress=False) for name in NAMES[::1 if i else -1]]
         assert all(corpus.problems.empty for corpus in found)
-        builds.append({clip.clip_id: (clip.sha256, open(clip.audio, "rb").read())
+        builds.append({clip.clip_id: (clip.sha256, Path(clip.audio).read_bytes())
                        for corpus in found for clip in corpus.clips.itertuples()})
     common = builds[0].keys() & builds[1].keys()
     assert len(common) >= 5  # and other clips are spoken before each, in another order
@@ -106,7 +106,8 @@ def test_labels_are_audible_parameters_of_the_styles():
 
 
 def job(name: str, **changes) -> espeak.Utterance:
-    made = {"clip_id": name, "key": "k", "text": "Hello.", "language": "en", "voice": "m1", "manner": synthetic.PLAIN}
+    made = {"clip_id": name, "key": "k", "text": "Hello.", "language": "en", "voice": "m1",
+            "manner": synthetic.PLAIN}
     return espeak.Utterance(**{**made, **changes})
 
 

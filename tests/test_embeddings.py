@@ -202,3 +202,18 @@ def test_thread_count(monkeypatch):
     assert threads.count() >= 1
     monkeypatch.setenv("NSLIB_THREADS", "3")
     assert threads.count() == 3
+
+
+def test_threads_keep_order_and_put_the_limit_back():
+    from threadpoolctl import threadpool_info
+
+    def blas():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    before = blas()
+    inner = threads.over(lambda k: (k, max(threads.over(lambda _: max(blas()), range(2)))), range(6))
+    assert inner == [(k, 1) for k in range(6)]
+    with pytest.raises(ZeroDivisionError):
+        threads.over(lambda k: 1 / k, [1, 0])
+    assert blas() == before

@@ -15,7 +15,14 @@ from nbformat import v4
 from nslib import notebook, params
 
 NOTEBOOKS = sorted(params.notebooks_dir().glob("*.ipynb"))
-EXPECTED = {"00_start_here", "01_noss_tasks", "02_frontend", "05_benchmark", "80_your_dataset", "81_your_embedding"}
+EXPECTED = {
+    "00_start_here",
+    "01_noss_tasks",
+    "02_frontend",
+    "05_benchmark",
+    "80_your_dataset",
+    "81_your_embedding",
+}
 
 
 def test_all_notebooks_are_there():
@@ -53,7 +60,9 @@ def _nbval(*paths: Path, reports: Path) -> subprocess.CompletedProcess[str]:
 def test_every_cell_of_every_notebook_runs(tmp_path):
     """One after the other in one process, with one cache: what one has embedded the next finds."""
     done = _nbval(*NOTEBOOKS, reports=tmp_path)
-    cells = sum(c["cell_type"] == "code" for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"])
+    cells = sum(
+        c["cell_type"] == "code" for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"]
+    )
     closing = done.stdout.strip().splitlines()[-1]
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert cells > 50 and f"{cells} passed" in closing, closing
@@ -63,8 +72,12 @@ def test_every_cell_of_every_notebook_runs(tmp_path):
 def test_a_promised_text_that_drifts_fails(tmp_path):
     """The same harness on a notebook whose marked output is one digit off, and on one where it is right."""
     for digit, status in (("1", 0), ("2", 1)):
-        promised = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
-                                    outputs=[v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")])
+        promised = v4.new_code_cell(
+            'print("value 0.100" + "1")',
+            metadata={"tags": ["nbval-check-output"]},
+            execution_count=1,
+            outputs=[v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")],
+        )
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         path = tmp_path / f"drift{digit}.ipynb"
         nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1 + 1"), promised], metadata=kernel), path)

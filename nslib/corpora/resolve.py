@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import packages, tasks
-from nslib.corpora import debian, folder, synthetic, table
+from nslib.corpora import debian, folder, manifests, synthetic, table
 from nslib.errors import Unavailable
 from nslib.params import Params
 from nslib.tasks import Task
@@ -98,7 +98,7 @@ def _failures(wanted: list[Task], params: Params, progress: bool) -> dict[str, U
 
 
 def _manifest(task: Task, params: Params) -> pd.DataFrame:
-    manifest = debian.read_manifest(debian.manifest_path(task.name))
+    manifest = manifests.read_manifest(manifests.manifest_path(task.name))
     return table.limit(manifest, params.clips_per_class, params.seed)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nslib.embeddings import threads
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.cards import Card
 from nslib.frontend import TRILL, log_mel
@@ -99,11 +100,12 @@ def delta(features: Features) -> Features:
 
 
 def _statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
+    def row(wave: FloatArray) -> Features:
+        found = features(wave)
+        return np.concatenate([found.mean(0), found.std(0)])
+
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        rows = []
-        for wave, length in zip(waves, lengths, strict=True):
-            found = features(wave[:length])
-            rows.append(np.concatenate([found.mean(0), found.std(0)]))
+        rows = threads.over(row, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
         return np.stack(rows)[:, None].astype(np.float32), np.ones(len(rows), np.int64)
 
     return embed

@@ -33,7 +33,7 @@ from nslib.embeddings import keras_file, patches, weights
 from nslib.embeddings.base import EmbedFunction, FloatArray
 from nslib.embeddings.cards import Card
 from nslib.embeddings.keras_file import Layer
-from nslib.frontend import FFT, WINDOW, frames, mel
+from nslib.frontend import FFT, WINDOW, frames, mel, spectra
 
 PATCH, STEP = 68, 34
 BANDS, LOW, HIGH = 24, 100.0, 8000.0
@@ -115,12 +115,10 @@ def log_bands(wave: npt.ArrayLike) -> npt.NDArray[np.float64]:
     -------
     float64 [frames, 24]
     """
-    from scipy import fft
-
     framed = frames(np.asarray(wave, dtype=np.float64))
     before = np.concatenate([framed[:, :1], framed[:, :-1]], axis=1)
     window = np.hanning(WINDOW)
-    spectrum = fft.rfft((framed - PREEMPHASIS * before) * window, FFT, axis=-1)
+    spectrum = spectra(framed - PREEMPHASIS * before, window)
     power = (spectrum.real**2 + spectrum.imag**2) @ band_matrix()
     rounding = (window**2).sum() / 12 / 32767**2 / (16_000 / FFT)
     return np.asarray(np.log(np.maximum(power, rounding)))

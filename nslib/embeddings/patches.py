@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nslib.embeddings import threads
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 
 Network = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -40,7 +41,7 @@ def embedder(cut: Callable[[FloatArray], npt.NDArray[Any]], network: Network,
     """
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        cuts = [cut(wave[:length]) for wave, length in zip(waves, lengths, strict=True)]
+        cuts = threads.over(cut, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
         everything = np.concatenate(cuts)
         pieces = [network(everything[i:i + at_once]) for i in range(0, len(everything), at_once)]
         return deal(np.concatenate(pieces), [len(c) for c in cuts])

@@ -18,7 +18,6 @@ the clip is taken as it is.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from nslib.embeddings import patches, threads, torch_file, weights
 from nslib.embeddings.base import EmbedFunction, FloatArray
 from nslib.embeddings.cards import Card
 from nslib.errors import Unavailable
-from nslib.frontend import magnitudes
+from nslib.frontend import frames, hann, spectra
 
 WINDOW, STEP, HOP = 160, 77, 160
 COVERAGE = 0.75
@@ -147,8 +146,8 @@ def window_starts(samples: int) -> list[int]:
     list of int
         At least one.
     """
-    frames = -(-(samples + 1) // HOP)
-    starts = list(range(0, max(1, frames - WINDOW + STEP + 1), STEP))
+    count = -(-(samples + 1) // HOP)
+    starts = list(range(0, max(1, count - WINDOW + STEP + 1), STEP))
     covered = (samples - starts[-1] * HOP) / (WINDOW * HOP)
     return starts[:-1] if covered < COVERAGE and len(starts) > 1 else starts
 
@@ -165,7 +164,7 @@ def mel_spectrogram(wave: npt.ArrayLike) -> FloatArray:
     float32 [1 + samples // 160, 40]
     """
     padded = np.pad(np.asarray(wave, dtype=np.float64), FFT // 2)
-    power = magnitudes(padded, FFT, HOP, FFT) ** 2
+    power = np.abs(spectra(frames(padded, FFT, HOP), hann(FFT), FFT)) ** 2
     return (power @ slaney_matrix()).astype(np.float32)
 
 
@@ -202,12 +201,8 @@ def encode(mels: FloatArray, encoder: Network) -> FloatArray:
     float32 [windows, dim]
         Non-negative, of length 1.
     """
-    from threadpoolctl import threadpool_limits
-
     parts = [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]
-    # the products are small: BLAS's own threads would mostly wait for each other, 480 times a window
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads.count()) as pool:
-        return np.concatenate(list(pool.map(lambda part: _encode(part, encoder), parts)))
+    return np.concatenate(threads.over(lambda part: _encode(part, encoder), parts))
 
 
 def _encode(mels: FloatArray, encoder: Network) -> FloatArray:
@@ -236,10 +231,10 @@ def _layer(weight_ih: FloatArray, weight_hh: FloatArray, bias_ih: FloatArray, bi
 
 def _lstm(inputs: FloatArray, layer: Layer) -> FloatArray:
     """float32 [frames, windows, input] to [frames, windows, units]."""
-    frames, clips, width = inputs.shape
+    steps, clips, width = inputs.shape
     units = layer.recurrent.shape[0]
-    gates = (inputs.reshape(-1, width) @ layer.inputs + layer.bias).reshape(frames, clips, 4 * units)
-    outputs = np.empty((frames, clips, units), np.float32)
+    gates = (inputs.reshape(-1, width) @ layer.inputs + layer.bias).reshape(steps, clips, 4 * units)
+    outputs = np.empty((steps, clips, units), np.float32)
     state, cell = np.zeros((2, clips, units), np.float32)
     for gate, output in zip(gates, outputs, strict=True):
         gate += state @ layer.recurrent

@@ -8,7 +8,7 @@ Splits always come in the order train, validation, test, and have the same hatch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nslib.plots import order
 from nslib.plots.figure import (
@@ -68,7 +68,7 @@ def _stacks(axes: Axes, table: pd.DataFrame, names: list[str], column: str) -> N
     left = [0.0] * len(names)
     for split, colour, hatch in zip(SPLITS, palette(3), HATCHES, strict=False):
         values = wide[split].to_list() if split in wide else [0] * len(names)
-        looks = {"color": colour, "hatch": hatch, "edgecolor": PAPER, "height": 0.72}
+        looks: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": PAPER, "height": 0.72}
         axes.barh(range(len(names)), values, left=left, label=split, **looks)
         left = [a + b for a, b in zip(left, values, strict=True)]
     axes.set_yticks(range(len(names)), names)

@@ -127,9 +127,15 @@ class Figure:
     def __post_init__(self) -> None:
         if not self.alt.strip():
             raise ValueError(f"figure {self.name!r} has no alternative text")
-        # Laid out once: the engine moves things a little each time it runs, and equal figures must be equal files.
+        # Laid out once: the engine moves things a little each time it runs, and equal figures must give
+        # equal files.
         self.fig.draw_without_rendering()
         self.fig.set_layout_engine("none")
+
+    @property
+    def width(self) -> int:
+        """int: how wide it is meant to be seen, in CSS pixels."""
+        return round(96 * self.fig.get_figwidth())
 
     def render(self, kind: str) -> bytes:
         """Draw the picture as a file's content.
@@ -180,10 +186,9 @@ class Figure:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         import base64
 
-        width = round(self.fig.get_size_inches()[0] * 100)
         image = base64.b64encode(self.render("png")).decode()
         picture = (
-            f'<img alt="{html.escape(self.alt)}" style="width:{width}px;max-width:100%;background:#fff" '
+            f'<img alt="{html.escape(self.alt)}" style="width:{self.width}px;max-width:100%;background:#fff" '
             f'src="data:image/png;base64,{image}">'
         )
         return {
@@ -245,7 +250,7 @@ def canvas(
     from matplotlib.figure import Figure as Picture
 
     fig = Picture(figsize=(width, height), layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # type: ignore[union-attr]
+    fig.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # type: ignore[union-attr, call-arg]
     return fig, list(fig.subplots(rows, columns, squeeze=False, **options).flat)
 
 

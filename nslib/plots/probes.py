@@ -50,7 +50,8 @@ def choice(rows: pd.DataFrame, task: str, embedding: str, *, name: str = "choice
     _settings(axes, both)
     best, mine = both.loc[both["test"].idxmax()], both[both["chosen"].astype(bool)].iloc[0]
     alt = (
-        f"{len(both)} settings of the probe for {embedding} on {task}. Chosen on validation: {_setting(mine)}, "
+        f"{len(both)} settings of the probe for {embedding} on {task}. Chosen on validation: "
+        f"{_setting(mine)}, "
         f"test {100 * mine['test']:.1f} %. Best on test: {_setting(best)}, {100 * best['test']:.1f} %, "
         f"so choosing on test would have added {100 * (best['test'] - mine['test']):.1f} points."
     )
@@ -109,7 +110,7 @@ def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
     Figure
     """
     scores = order.chosen(rows)
-    top = rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")].sort_values("when", kind="stable")
+    top = rows[rows["best_on_test"] & (rows["split"] == "test")].sort_values("when", kind="stable")
     top = top.drop_duplicates(["task", "embedding", "seed"], keep="last")[
         ["task", "embedding", "seed", "value"]
     ]
@@ -117,6 +118,7 @@ def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
         top.rename(columns={"value": "best_on_test_value"}), on=["task", "embedding", "seed"]
     )[["task", "corpus_kind", "embedding", "value", "best_on_test_value"]]
     table["added"] = table["best_on_test_value"] - table["value"]
+    added = 100 * table["added"]
     tasks, called = order.tasks(table), order.labels(table)
     fig, (axes,) = canvas(7.2, 1.1 + 0.42 * len(tasks))
     for y, task in enumerate(tasks):
@@ -130,8 +132,8 @@ def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
     )
     axes.grid(axis="x", color=RULE)
     alt = (
-        f"Choosing the probe on test instead of on validation adds {100 * table['added'].mean():.1f} points on average "
-        f"over {len(table)} cells, at most {100 * table['added'].max():.1f}, and changes {int((table['added'] > 0).sum())} of them."
+        f"Choosing the probe on test instead of on validation adds {added.mean():.1f} points on average "
+        f"over {len(table)} cells, at most {added.max():.1f}, and changes {int((added > 0).sum())} of them."
     )
     return Figure(name, fig, alt, table)
 

@@ -75,7 +75,7 @@ def result_heatmap(
 def _cell(axes: Axes, x: int, y: int, row: Any, *, dark: bool) -> None:
     mark = {"best": "★ ", "tied": "≈ "}.get(str(row.standing), "")
     colour, weight = ("white" if dark else INK), ("bold" if mark else "normal")
-    centred = {"ha": "center", "va": "center", "color": colour}
+    centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
     axes.text(x, y - 0.12, f"{mark}{100 * row.value:.0f}", weight=weight, size=10.5, **centred)
     axes.text(x, y + 0.25, f"{100 * row.low:.0f}–{100 * row.high:.0f}", size=7.5, **centred)
 
@@ -131,7 +131,7 @@ def _dots(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
     for row in records(part):
         y, top = names.index(row.embedding), bool(row.standing)
         axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
-        filled = {"markerfacecolor": colour if top else "white", "markersize": 6}
+        filled: dict[str, Any] = {"markerfacecolor": colour if top else "white", "markersize": 6}
         axes.plot([100 * row.value], [y], "o", color=colour, **filled)
         axes.text(103, y, f"{100 * row.value:.0f}", va="center", size=8, weight="bold" if top else "normal")
     axes.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6))

@@ -19,5 +19,6 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name in __all__:
-        return getattr(importlib.import_module("nslib.report.html" if name == "build" else "nslib.report.runs"), name)
+        module = "nslib.report.html" if name == "build" else "nslib.report.runs"
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'nslib.report' has no attribute {name!r}")

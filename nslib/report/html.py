@@ -34,11 +34,13 @@ SECTIONS = {"results": "Results", "figures": "Figures", "not-run": "Not run", "l
 _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
            "clips_per_second", "times_real_time", "padding", "peak_memory_gb"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
+_PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
+_PAIRED = "by the paired difference on the same clips"
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 
 
-def build(results: Results, params: Params, *, runs: list[Run] | None = None, clips: pd.DataFrame | None = None,
-          out: Path | None = None) -> Path:
+def build(results: Results, params: Params, *, runs: list[Run] | None = None,
+          clips: pd.DataFrame | None = None, out: Path | None = None) -> Path:
     """Write the report.
 
     Parameters
@@ -91,27 +93,29 @@ def _figures(results: Results, clips: pd.DataFrame | None) -> list[tuple[str, Fi
 
     rows, found = results.rows, []
     if not rows.empty and (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
-        found += [("Every score with its interval, task by task.", plots.accuracy_dots(rows, results.predictions)),
-                  ("The result table as a picture.", plots.result_heatmap(rows, results.predictions)),
+        answers = results.predictions
+        found += [("Every score with its interval, task by task.", plots.accuracy_dots(rows, answers)),
+                  ("The result table as a picture.", plots.result_heatmap(rows, answers)),
                   ("What tables gain that choose the probe on the test set.", plots.optimism(rows))]
     if clips is not None and len(clips):
-        found += [("Clips and speakers in each split, and whether a speaker is in two of them.", plots.split_audit(clips)),
-                  ("How long the clips are.", plots.durations(clips))]
+        said = "Clips and speakers in each split, and whether a speaker is in two of them."
+        found += [(said, plots.split_audit(clips)), ("How long the clips are.", plots.durations(clips))]
     if len(results.ledger) and (results.ledger["computed"] > 0).any():
         found.append(("Speed of each embedding, from file to vector.", plots.embedding_cost(results.ledger)))
     return found
 
 
-def _context(results: Results, params: Params, figures: list[tuple[str, Figure]], runs: list[Run], folder: Path) -> dict[str, Any]:
+def _context(results: Results, params: Params, figures: list[tuple[str, Figure]], runs: list[Run],
+             folder: Path) -> dict[str, Any]:
     from nslib import __version__
 
     table = tables.result_table(results.rows, results.predictions)
     shown = {
-        **table, "title": TITLE, "version": __version__, "lede": _lede(table, params), "banners": _banners(params, table),
-        "tied_how": "by the paired difference on the same clips" if len(results.predictions) else "because the intervals meet",
+        **table, "title": TITLE, "version": __version__, "lede": _lede(table, params),
+        "banners": _banners(params, table),
+        "tied_how": _PAIRED if len(results.predictions) else "because the intervals meet",
         "notes": list(dict.fromkeys(results.notes)),
-        "figures": [{"caption": caption, "name": f.name, "alt": f.alt, "width": round(96 * f.fig.get_figwidth())}
-                    for caption, f in figures],
+        "figures": [{"caption": c, "name": f.name, "alt": f.alt, "width": f.width} for c, f in figures],
         "not_run": tables.plain(results.not_run), **_problems(results), **_about(results),
         "ledger": tables.plain(results.ledger, _LEDGER),
         "ledger_columns": [c for c in _LEDGER if c in results.ledger.columns],
@@ -119,36 +123,44 @@ def _context(results: Results, params: Params, figures: list[tuple[str, Figure]]
         "runs": [vars(r) | {"page": (folder / "notebooks" / f"{r.notebook}.html").exists()} for r in runs],
         "provenance": _provenance(results, params),
     }  # fmt: skip
-    filled = {"figures": shown["figures"], "recordings": shown["tasks"], "embeddings": shown["embeddings"], "cost": shown["ledger"]}
+    filled = {"figures": shown["figures"], "recordings": shown["tasks"], "embeddings": shown["embeddings"],
+              "cost": shown["ledger"]}
     shown["sections"] = [(a, text) for a, text in SECTIONS.items() if filled.get(a, True)]
     return shown
 
 
 def _problems(results: Results) -> dict[str, Any]:
-    columns = [c for c in ("task", "embedding", "clip_id", "reason", "remedy") if c in results.problems.columns]
+    columns = [c for c in _PROBLEM if c in results.problems.columns]
     return {"problems": tables.plain(results.problems, columns), "problem_columns": columns}
 
 
 def _lede(table: dict[str, Any], params: Params) -> str:
     tasks = sum(len(g["tasks"]) for g in table["groups"])
     recorded = sum(len(g["tasks"]) for g in table["groups"] if not g["synthetic"])
-    return (f"{len(table['columns'])} embeddings on {tasks} tasks that ask how something was said, by whom or in which "
-            f"language: {recorded} on recorded speech, {tasks - recorded} on computer voices. Profile {params.profile}.")
+    return (f"{len(table['columns'])} embeddings on {tasks} tasks that ask how something was said, by whom "
+            f"or in which language: {recorded} on recorded speech, {tasks - recorded} on computer voices. "
+            f"Profile {params.profile}.")
 
 
 def _banners(params: Params, table: dict[str, Any]) -> list[dict[str, str]]:
     found = []
     if params.smoke:
-        found.append({"kind": "warn", "head": "Smoke run: the numbers mean nothing.", "text":
-                      f"It uses at most {params.clips_per_class} clips of each label in each split and only shows that every step works."})
+        found.append(_banner("warn", "Smoke run: the numbers mean nothing.",
+                             f"It uses at most {params.clips_per_class} clips of each label in each split "
+                             "and only shows that every step works."))
     if params.profile == "quick":
-        found.append({"kind": "", "head": "Quick profile: never the paper's numbers.", "text":
-                      "The tasks are of the same kinds as those of NOSS, but on other recordings, which can be had from package "
-                      "registries in minutes. Compare embeddings within this page, not with a published table."})
+        found.append(_banner("", "Quick profile: never the paper's numbers.",
+                             "The tasks are of the same kinds as those of NOSS, but on other recordings, "
+                             "which can be had from package registries in minutes. Compare embeddings "
+                             "within this page, not with a published table."))
     if params.corpus == "synthetic" or (table["groups"] and all(g["synthetic"] for g in table["groups"])):
-        found.append({"kind": "warn", "head": "Synthetic speech only.", "text":
-                      "All clips are computer voices. What separates them need not separate people."})
+        found.append(_banner("warn", "Synthetic speech only.",
+                             "All clips are computer voices. What separates them need not separate people."))
     return found
+
+
+def _banner(kind: str, head: str, text: str) -> dict[str, str]:
+    return {"kind": kind, "head": head, "text": text}
 
 
 def _about(results: Results) -> dict[str, Any]:
@@ -161,7 +173,8 @@ def _about(results: Results) -> dict[str, Any]:
     sources = _sources()
     return {
         "tasks": [known[n] for n in names if n in known],
-        "sources": tables.plain(sources), "source_columns": list(sources.columns) if sources is not None else [],
+        "sources": tables.plain(sources),
+        "source_columns": list(sources.columns) if sources is not None else [],
         "embeddings": tables.plain(used, ["name", *_EMBEDDING]),
         "embedding_columns": [c for c in _EMBEDDING if c in used.columns],
     }

@@ -7,31 +7,18 @@ Notebooks run one after the other, in the order of their names, with the Python 
 and its page go to ``reports/notebooks/``; each is written whole or not at all, so that a run
 that is killed leaves what the last complete one wrote.
 
-A notebook is *unchanged*, and not run, when its last run was good and the stamp is the same. The
-stamp is a hash of all that a notebook's content can depend on:
-
-- the source notebook, and the parameters it is given;
-- every Python file and template of this package, the lock file, and the Python version;
-- everything in ``data/``;
-- the names and versions of the installed distributions (an optional one may have come or gone);
-- `inputs`, by which the caller says what was really available, e.g. the hashes of the clip tables.
-
-Vectors and scores in the cache are not part of it: they are keyed by content, so what a notebook
-reads from there is decided by what is in the stamp already.
+A notebook is *unchanged*, and not run, when its last run was good and everything that its executed
+copy depends on is the same: `nslib.report.stamps` says what that is.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import importlib.metadata
 import json
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +28,7 @@ from nslib import params as settings
 from nslib.errors import NslibError, UnknownName
 from nslib.files import write
 from nslib.params import Params
+from nslib.report.stamps import stamp
 
 START_SECONDS = 120
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
@@ -117,8 +105,9 @@ def run(params: Params, notebooks: Iterable[str] | None = None, *, inputs: str =
         for path in bar:
             bar.set_postfix_str(path.stem)
             found.append(_one(path, params, inputs, progress, force))
-    if progress and any(r.status == UNCHANGED for r in found):
-        tqdm.write(f"unchanged, not run: {', '.join(r.notebook for r in found if r.status == UNCHANGED)}", sys.stderr)
+    kept = [r.notebook for r in found if r.status == UNCHANGED]
+    if progress and kept:
+        tqdm.write(f"unchanged, not run: {', '.join(kept)}", sys.stderr)
     return found
 
 
@@ -138,43 +127,6 @@ def last(folder: Path | None = None) -> list[Run]:
     home = folder or settings.reports_dir() / "notebooks"
     found = (_remembered(home / f"{path.stem}.ipynb") for path in sorted(home.glob("*.json")))
     return [run for run in found if run]
-
-
-def stamp(path: Path, given: Mapping[str, object], inputs: str = "") -> str:
-    """Hash of everything that a notebook's executed copy depends on.
-
-    Parameters
-    ----------
-    path : Path
-        Source notebook.
-    given : mapping
-        Parameters.
-    inputs : str
-        See `run`.
-
-    Returns
-    -------
-    str
-        64 hex digits.
-    """
-    made_of = [path.read_bytes(), json.dumps(dict(given), sort_keys=True).encode(), inputs.encode(), _surroundings()]
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in made_of)).hexdigest()
-
-
-@functools.lru_cache(maxsize=1)
-def _surroundings() -> bytes:
-    package, root = Path(__file__).resolve().parent.parent, settings.root()
-    code = [p for ending in ("*.py", "*.j2", "*.css") for p in package.rglob(ending)]
-    data = [p for p in settings.data_dir().rglob("*") if p.is_file()]
-    digest = hashlib.sha256(f"{platform.python_version()} {_installed()}".encode())
-    for path in sorted([*code, *data, root / "requirements.lock"]):
-        if path.exists():
-            digest.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.digest()
-
-
-def _installed() -> list[str]:
-    return sorted({f"{d.name}=={d.version}" for d in importlib.metadata.distributions()})
 
 
 def _find(names: Iterable[str] | None) -> list[Path]:
@@ -199,7 +151,8 @@ def _one(path: Path, params: Params, inputs: str, progress: bool, force: bool) -
         given = _given(path, params)
         mark = stamp(path, given, inputs)
         before = _remembered(target)
-        if not force and before and before.ok and before.stamp == mark and target.with_suffix(".html").exists():
+        good = before and before.ok and before.stamp == mark and target.with_suffix(".html").exists()
+        if before and good and not force:
             return dataclasses.replace(before, status=UNCHANGED)
         return _execute(path, target, given, mark, progress)
     except NslibError as error:
@@ -230,10 +183,12 @@ def _papermill(path: Path, output: Path, given: dict[str, object], progress: boo
     try:
         papermill.execute_notebook(
             path, output, parameters=given, kernel_name="python3", language="python", progress_bar=bar,
-            start_timeout=START_SECONDS, cwd=path.parent, kernel_manager_class=_kernel_manager(output.parent), coalesce_streams=True)
+            start_timeout=START_SECONDS, cwd=path.parent, coalesce_streams=True,
+            kernel_manager_class=_kernel_manager(output.parent))
     except PapermillExecutionError as error:
-        return f"cell [{error.exec_count}] ({_first_line(error.source)!r}) failed: {error.ename}: {error.evalue}"
-    except Exception as error:  # a kernel that dies or does not start must not take the other notebooks with it
+        cell = f"cell [{error.exec_count}] ({_first_line(error.source)!r})"
+        return f"{cell} failed: {error.ename}: {error.evalue}"
+    except Exception as error:  # a kernel that dies or does not start must not take the others with it
         return f"it could not be run to its end: {type(error).__name__}: {error}"
     return ""
 

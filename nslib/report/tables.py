@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
+_ORIGIN = {"Audio": "data_hash", "Split": "split_hash", "Weights": "weights_hash", "Lock file": "lock_hash",
+           "Code": "code_revision", "When": "when"}
 _SETTING = ["task", "embedding", "seed"]
 
 
@@ -36,9 +38,11 @@ def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         ``metric_words``, ``level``, ``has_synthetic``.
     """
     if rows.empty or not (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
-        return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_synthetic": False}
+        return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
+                "has_synthetic": False}
     scores = order.chosen(rows)
-    scores = scores.assign(standing=order.standing(scores, predictions), way=order.above_chance(scores).clip(0, 1))
+    way = order.above_chance(scores).clip(0, 1)
+    scores = scores.assign(standing=order.standing(scores, predictions), way=way)
     columns = order.embeddings(scores)
     cells = {(c["task"], c["embedding"]): c for c in _cells(scores, rows)}
     return {
@@ -55,16 +59,19 @@ def _groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> 
     called, found = order.labels(scores), []
     titles = {False: "Recorded speech", True: "Synthetic speech, computer voices"}
     for synthetic, part in scores.groupby(scores["corpus_kind"] == order.SYNTHETIC):
-        tasks = [_task(str(name), called, of_task, columns, cells) for name, of_task in part.groupby("task", sort=False)]
+        by_task = part.groupby("task", sort=False)
+        tasks = [_task(str(name), called, of_task, columns, cells) for name, of_task in by_task]
         found.append({"title": titles[bool(synthetic)], "synthetic": bool(synthetic), "tasks": tasks})
     return found
 
 
-def _task(name: str, called: dict[str, str], part: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> dict[str, Any]:
+def _task(name: str, called: dict[str, str], part: pd.DataFrame, columns: list[str],
+          cells: dict[Any, Any]) -> dict[str, Any]:
     first = part.iloc[0]
     return {
-        "label": called[name], "classes": int(first["classes"]), "chance": float(first["chance"]), "n": int(first["n"]),
-        "n_speakers": int(first["n_speakers"]), "interval_by": str(first["interval_by"]),
+        "label": called[name], "classes": int(first["classes"]), "chance": float(first["chance"]),
+        "n": int(first["n"]), "n_speakers": int(first["n_speakers"]),
+        "interval_by": str(first["interval_by"]),
         "cells": [cells.get((name, e)) for e in columns],
     }
 
@@ -112,9 +119,11 @@ def _percent(value: float | None) -> str:
 
 def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
     by = f"bootstrap over {cell['interval_by']}s"
+    metric = str(cell["metric"]).replace("_", " ")
     standing = [("Standing", cell["said"])] if cell["said"] else []
+    noted = [("Notes", str(cell["notes"]))] if cell.get("notes") else []
     return [
-        ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, chance {_percent(cell['chance'])} %"),
+        ("Test score", f"{_percent(cell['value'])} % {metric}, chance {_percent(cell['chance'])} %"),
         ("Interval", f"{_percent(cell['low'])} to {_percent(cell['high'])} %, {by}"),
         *standing,
         ("Chosen probe", f"{cell['probe']}, {cell['normalised']}"),
@@ -124,8 +133,8 @@ def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
         ("Vector", f"{cell['dim']} numbers"),
         ("Seed", str(cell["seed"])),
-        *((name, str(cell[key])) for name, key in (("Audio", "data_hash"), ("Split", "split_hash"), ("Weights", "weights_hash"),
-                                                    ("Lock file", "lock_hash"), ("Code", "code_revision"), ("When", "when"))),
+        *((name, str(cell[key])) for name, key in _ORIGIN.items()),
+        *noted,
     ]
 
 
