@@ -14,7 +14,6 @@ is padded silently: clips shorter than the embedding's minimum are padded with z
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib import audio, params
+from nslib import audio
+from nslib.corpora.table import PROBLEM_COLUMNS
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray
 from nslib.errors import BadAudio, NslibError
+from nslib.ledger import Cost
 from nslib.store import Store
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ BATCH_SECONDS = 15.0
 DECODE_THREADS = 2
 UNITS_AHEAD = 3
 
-_COSTS = "costs.jsonl"
-PROBLEM_COLUMNS = ["clip_id", "audio", "reason", "remedy"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def vectors(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = 
 
     store = Store(embedding) if store is None else store
     began = time.perf_counter()
-    cost = _Cost()
+    cost = Cost()
     missing = set(store.missing(clips["sha256"]))
     planned = plan(_items(clips), same_length=False, seconds=UNIT_SECONDS)
     todo = [rest for unit in planned if (rest := [item for item in unit if item.key in missing])]
@@ -116,14 +115,12 @@ def vectors(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = 
         first = next(iter(problems.values()))
         raise NslibError(f"{embedding.name} gave no vector for any of {len(clips)} clips. First: {first}")
     kept = clips[have].reset_index(drop=True)
-    cost.wall_seconds, cost.peak_memory_gb = time.perf_counter() - began, _peak_memory_gb()
     if cost.computed:
-        with open(store.path / _COSTS, "a") as file:
-            file.write(json.dumps(vars(cost)) + "\n")
+        cost.remember(store.path, time.perf_counter() - began)
     from_store = int((~clips["sha256"].isin(missing)).sum())
-    ledger = {"clips": len(clips), "from_store": from_store, **cost.ledger()}
+    ledger = {"clips": len(clips), "from_store": from_store, **cost.summary()}
     lost = _problems_of(clips[~have], problems)
-    return Extraction(store.read(list(kept["sha256"])), kept, pd.DataFrame(lost, columns=PROBLEM_COLUMNS), ledger)
+    return Extraction(store.read(list(kept["sha256"])), kept, pd.DataFrame(lost, columns=list(PROBLEM_COLUMNS)), ledger)
 
 
 def frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatArray, FloatArray]]:
@@ -156,27 +153,6 @@ def frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatAr
     return out
 
 
-def cost(fingerprint: str) -> dict[str, Any]:
-    """Cost of all vectors of an embedding that were ever computed on this machine.
-
-    Parameters
-    ----------
-    fingerprint : str
-        Of the embedding.
-
-    Returns
-    -------
-    dict
-        As `Extraction.ledger`, summed over runs (memory: the highest).
-    """
-    path = params.cache_dir("vectors") / fingerprint / _COSTS
-    runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    total = _Cost()
-    for run in runs:
-        total.add(_Cost(**run))
-    return total.ledger()
-
-
 def plan(items: Sequence[Item], *, same_length: bool, seconds: float) -> list[list[Item]]:
     """Cut clips, shortest first, into groups of at most `seconds` of audio counted with padding.
 
@@ -203,39 +179,13 @@ def plan(items: Sequence[Item], *, same_length: bool, seconds: float) -> list[li
     return groups
 
 
-@dataclass
-class _Cost:
-    computed: int = 0
-    padded: int = 0
-    audio_seconds: float = 0.0
-    samples_real: int = 0
-    samples_fed: int = 0
-    wall_seconds: float = 0.0
-    peak_memory_gb: float = 0.0
-
-    def add(self, other: _Cost) -> None:
-        for name, value in vars(other).items():
-            old = getattr(self, name)
-            setattr(self, name, max(old, value) if name == "peak_memory_gb" else old + value)
-
-    def ledger(self) -> dict[str, Any]:
-        per_second = 1 / self.wall_seconds if self.computed else float("nan")
-        return {
-            "computed": self.computed, "padded": self.padded, "audio_seconds": self.audio_seconds,
-            "wall_seconds": self.wall_seconds, "clips_per_second": self.computed * per_second,
-            "times_real_time": self.audio_seconds * per_second,
-            "padding": 1 - self.samples_real / self.samples_fed if self.samples_fed else 0.0,
-            "peak_memory_gb": self.peak_memory_gb,
-        }
-
-
 def _items(clips: pd.DataFrame) -> list[Item]:
     first = clips.drop_duplicates("sha256")
     columns = zip(first["sha256"], first["audio"], first["clip_id"], first["seconds"], strict=True)
     return [Item(k, a, c, round(s * SAMPLE_RATE)) for k, a, c, s in columns]
 
 
-def _run(units: list[list[Item]], embedding: Embedding, store: Store, cost: _Cost,
+def _run(units: list[list[Item]], embedding: Embedding, store: Store, cost: Cost,
          progress: bool) -> dict[str, BadAudio]:
     from tqdm.std import tqdm
 
@@ -295,7 +245,7 @@ def _padded(wave: FloatArray, embedding: Embedding) -> FloatArray:
     return np.pad(wave, (before, short - before))
 
 
-def _unit(unit: list[Item], waves: dict[str, FloatArray], embedding: Embedding, cost: _Cost,
+def _unit(unit: list[Item], waves: dict[str, FloatArray], embedding: Embedding, cost: Cost,
           problems: dict[str, BadAudio]) -> list[tuple[Item, FloatArray]]:
     ready = [item for item in unit if item.key in waves]
     done: list[tuple[Item, FloatArray]] = []
@@ -347,17 +297,3 @@ def _mean_vectors(inputs: list[FloatArray], embedding: Embedding) -> list[FloatA
 def _problems_of(lost: pd.DataFrame, problems: dict[str, BadAudio]) -> list[list[str]]:
     return [[row.clip_id, row.audio, problems[row.sha256].reason, problems[row.sha256].remedy]
             for row in lost.itertuples()]
-
-
-def _peak_memory_gb() -> float:
-    import psutil
-
-    info = psutil.Process().memory_info()
-    # Windows names the peak itself; elsewhere getrusage counts it, in kB (bytes on macOS).
-    if hasattr(info, "peak_wset"):
-        return float(info.peak_wset) / 1e9
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib import corpora, embeddings, extract, probe, results, splits
 from nslib import params as parameters
 from nslib import tasks as task_registry
-from nslib.corpora import folder
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.findings import Found, Results
 from nslib.params import Params
 from nslib.tasks import Task
 
@@ -32,42 +32,6 @@ Embeddable = str | Embedding | Callable[..., Any]
 # A smoke run checks the path with what is quick to load; its numbers mean nothing.
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
-
-
-@dataclass
-class Results:
-    """What a benchmark gives.
-
-    Attributes
-    ----------
-    rows : DataFrame
-        One row a score (see `nslib.results` for the columns); `nslib.results.selected(rows)` keeps
-        the one chosen on validation for each task and embedding.
-    predictions : DataFrame
-        Test predictions of the chosen probes, one row a clip.
-    not_run : DataFrame
-        Columns task, embedding, why, remedy.
-    problems : DataFrame
-        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
-    ledger : DataFrame
-        Cost of extraction on this machine, one row an embedding (see `nslib.extract.cost`).
-    notes : list of str
-        Sentences that a reader of the numbers must know.
-    clips : DataFrame
-        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
-    """
-
-    rows: pd.DataFrame
-    predictions: pd.DataFrame
-    not_run: pd.DataFrame
-    problems: pd.DataFrame
-    ledger: pd.DataFrame
-    notes: list[str]
-    clips: pd.DataFrame
-
-    def table(self) -> pd.DataFrame:
-        """Test score with interval, tasks by embeddings, as `nslib.results.table` prints it."""
-        return results.table(self.rows)
 
 
 def benchmark(
@@ -111,7 +75,7 @@ def benchmark(
     """
     params = params or parameters.load()
     entrants = [_entrant(e, name) for e in _several(embeddings, params.embeddings or defaults(params))]
-    found = _Found()
+    found = Found()
     ready = _tasks(tasks, params, entrants, found, progress)
     for entrant in entrants:
         for task, corpus in ready:
@@ -146,7 +110,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     """
     import pandas as pd
 
-    corpus = folder.read(source, progress=progress)
+    corpus = corpora.read(source, progress=progress)
     out = extract.vectors(corpus.clips, _entrant(embedding, None).load(), progress=progress)
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
@@ -218,7 +182,7 @@ def _several(given: Any, otherwise: Sequence[Any]) -> list[Any]:
     return chosen
 
 
-def _tasks(given: Any, params: Params, entrants: list[_Entrant], found: _Found,
+def _tasks(given: Any, params: Params, entrants: list[_Entrant], found: Found,
            progress: bool) -> list[tuple[Task, Corpus]]:
     ready: list[tuple[Task, Corpus]] = []
     named = [t for t in _several(given, ()) if isinstance(t, str) and t in task_registry.REGISTRY]
@@ -227,14 +191,15 @@ def _tasks(given: Any, params: Params, entrants: list[_Entrant], found: _Found,
         plan = corpora.resolve(dataclasses.replace(params, tasks=tuple(named) or params.tasks), progress=progress)
         found.notes += plan.notes
         for name, error in plan.not_run:
-            found.refuse_all(name, entrants, error)
+            for entrant in entrants:
+                found.refuse(name, entrant.name, error)
         own = [*plan.tasks, *own]
     for item in own:
         _load(item, params, entrants, found, ready, progress)
     return ready
 
 
-def _load(item: Any, params: Params, entrants: list[_Entrant], found: _Found,
+def _load(item: Any, params: Params, entrants: list[_Entrant], found: Found,
           ready: list[tuple[Task, Corpus]], progress: bool) -> None:
     try:
         if isinstance(item, Task):
@@ -242,16 +207,16 @@ def _load(item: Any, params: Params, entrants: list[_Entrant], found: _Found,
         else:
             if not Path(item).exists():
                 raise UnknownName("task (and no such file or folder)", item, task_registry.REGISTRY)
-            corpus = folder.read(item, seed=params.seed, progress=progress)
-            task = task_registry.own(Path(item), corpus.clips)
+            task, corpus = corpora.own_task(item, seed=params.seed, progress=progress)
     except Unavailable as error:
-        found.refuse_all(str(getattr(item, "name", item)), entrants, error)
+        for entrant in entrants:
+            found.refuse(str(getattr(item, "name", item)), entrant.name, error)
         return
     found.corpus(task, corpus)
     ready.append((task, corpus))
 
 
-def _one(task: Task, corpus: Corpus, entrant: _Entrant, params: Params, found: _Found, progress: bool) -> None:
+def _one(task: Task, corpus: Corpus, entrant: _Entrant, params: Params, found: Found, progress: bool) -> None:
     settings: dict[str, Any] = {"probes": SMOKE_PROBES if params.smoke else probe.PROBES, "metric": task.metric,
                                 "speaker_norm": not task.speaker_is_label, "seed": params.seed}
     origin = _origin(task, entrant, corpus.clips)
@@ -265,7 +230,7 @@ def _one(task: Task, corpus: Corpus, entrant: _Entrant, params: Params, found: _
             grid = _grid(task, entrant, out, settings, progress)
             known = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
             results.save(*known)
-    found.keep(entrant, *known)
+    found.keep(entrant.name, entrant.fingerprint, *known)
 
 
 def _origin(task: Task, entrant: _Entrant, clips: pd.DataFrame) -> dict[str, str]:
@@ -284,53 +249,3 @@ def _grid(task: Task, entrant: _Entrant, out: extract.Extraction, settings: dict
         parts.append(probe.Split(out.vectors[rows], *(part[c].to_numpy(str) for c in ("label", "speaker", "clip_id"))))
     with tqdm(desc=f"probes {task.name} x {entrant.name}", unit="fit", disable=not progress, leave=False) as bar:
         return probe.grid(*parts, **settings, progress=bar.update)
-
-
-@dataclass
-class _Found:
-    """What has come together so far."""
-
-    notes: list[str] = field(default_factory=list)
-    _rows: list[pd.DataFrame] = field(default_factory=list)
-    _predictions: list[pd.DataFrame] = field(default_factory=list)
-    _not_run: list[dict[str, str]] = field(default_factory=list)
-    _problems: list[pd.DataFrame] = field(default_factory=list)
-    _clips: list[pd.DataFrame] = field(default_factory=list)
-    _costs: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def refuse(self, task: str, embedding: str, error: NslibError) -> None:
-        why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", "")
-        self._not_run.append({"task": task, "embedding": embedding, "why": why, "remedy": remedy})
-
-    def refuse_all(self, task: str, entrants: list[_Entrant], error: NslibError) -> None:
-        for entrant in entrants:
-            self.refuse(task, entrant.name, error)
-
-    def corpus(self, task: Task, corpus: Corpus) -> None:
-        self.notes += [f"{task.name}: {note}" for note in (*corpus.notes, task.caution) if note]
-        self._clips.append(corpus.clips.assign(task=task.name, corpus_kind=task.kind))
-        self.lose(task.name, "", corpus.problems)
-
-    def lose(self, task: str, embedding: str, problems: pd.DataFrame) -> None:
-        if len(problems):
-            self._problems.append(problems.assign(task=task, embedding=embedding))
-
-    def keep(self, entrant: _Entrant, rows: pd.DataFrame, predictions: pd.DataFrame) -> None:
-        self.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
-        self._rows.append(rows)
-        self._predictions.append(predictions)
-        self._costs[entrant.name] = {"embedding": entrant.name, **extract.cost(entrant.fingerprint)}
-
-    def results(self) -> Results:
-        import pandas as pd
-
-        problems = ["task", "embedding", *extract.PROBLEM_COLUMNS]
-        return Results(
-            rows=results.join(self._rows, results.ROWS),
-            predictions=results.join(self._predictions, results.PREDICTIONS),
-            not_run=pd.DataFrame(self._not_run, columns=["task", "embedding", "why", "remedy"]),
-            problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
-            ledger=pd.DataFrame(list(self._costs.values())),
-            notes=list(dict.fromkeys(self.notes)),
-            clips=pd.concat(self._clips, ignore_index=True) if self._clips else pd.DataFrame(),
-        )

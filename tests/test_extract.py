@@ -15,7 +15,7 @@ from helpers import clip_table, embedding, frame_energy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nslib import audio, extract
+from nslib import audio, extract, ledger
 from nslib.errors import BadAudio, NslibError
 from nslib.extract import Item
 from nslib.store import Store
@@ -74,7 +74,7 @@ def test_second_call_computes_nothing(tmp_path, cache):
     second = extract.vectors(clips, embedding(embed=refuse), progress=False)
     np.testing.assert_array_equal(first.vectors, second.vectors)
     assert (first.ledger["computed"], second.ledger["computed"], second.ledger["from_store"]) == (2, 0, 2)
-    cost = extract.cost(embedding().fingerprint)
+    cost = ledger.total(embedding().fingerprint).summary()
     assert cost == {k: v for k, v in first.ledger.items() if k not in ("clips", "from_store")}
 
 

@@ -1,0 +1,101 @@
+"""What a benchmark finds, and how it comes together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nslib import ledger, results
+from nslib.corpora.table import PROBLEM_COLUMNS, Corpus
+from nslib.errors import NslibError
+from nslib.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Results:
+    """What a benchmark gives.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        One row a score (see `nslib.results` for the columns); `nslib.results.selected(rows)` keeps
+        the one chosen on validation for each task and embedding.
+    predictions : DataFrame
+        Test predictions of the chosen probes, one row a clip.
+    not_run : DataFrame
+        Columns task, embedding, why, remedy.
+    problems : DataFrame
+        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
+    ledger : DataFrame
+        Cost of extraction on this machine, one row an embedding (see `nslib.extract.cost`).
+    notes : list of str
+        Sentences that a reader of the numbers must know.
+    clips : DataFrame
+        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
+    """
+
+    rows: pd.DataFrame
+    predictions: pd.DataFrame
+    not_run: pd.DataFrame
+    problems: pd.DataFrame
+    ledger: pd.DataFrame
+    notes: list[str]
+    clips: pd.DataFrame
+
+    def table(self) -> pd.DataFrame:
+        """Test score with interval, tasks by embeddings, as `nslib.results.table` prints it."""
+        return results.table(self.rows)
+
+
+@dataclass
+class Found:
+    """What has come together so far, task by task and embedding by embedding."""
+
+    notes: list[str] = field(default_factory=list)
+    _rows: list[pd.DataFrame] = field(default_factory=list)
+    _predictions: list[pd.DataFrame] = field(default_factory=list)
+    _not_run: list[dict[str, str]] = field(default_factory=list)
+    _problems: list[pd.DataFrame] = field(default_factory=list)
+    _clips: list[pd.DataFrame] = field(default_factory=list)
+    _costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def refuse(self, task: str, embedding: str, error: NslibError) -> None:
+        """Note that an embedding could not be measured on a task, why, and what would help."""
+        why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", "")
+        self._not_run.append({"task": task, "embedding": embedding, "why": why, "remedy": remedy})
+
+    def corpus(self, task: Task, corpus: Corpus) -> None:
+        """Take the clips of a task, its notes, and the clips that could not be used."""
+        self.notes += [f"{task.name}: {note}" for note in (*corpus.notes, task.caution) if note]
+        self._clips.append(corpus.clips.assign(task=task.name, corpus_kind=task.kind))
+        self.lose(task.name, "", corpus.problems)
+
+    def lose(self, task: str, embedding: str, problems: pd.DataFrame) -> None:
+        """Name clips that were left out."""
+        if len(problems):
+            self._problems.append(problems.assign(task=task, embedding=embedding))
+
+    def keep(self, embedding: str, fingerprint: str, rows: pd.DataFrame, predictions: pd.DataFrame) -> None:
+        """Take the scores of an embedding on a task, and what computing its vectors cost."""
+        self.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
+        self._rows.append(rows)
+        self._predictions.append(predictions)
+        self._costs[embedding] = {"embedding": embedding, **ledger.total(fingerprint).summary()}
+
+    def results(self) -> Results:
+        """Put everything together."""
+        import pandas as pd
+
+        problems = ["task", "embedding", *PROBLEM_COLUMNS]
+        return Results(
+            rows=results.join(self._rows, results.ROWS),
+            predictions=results.join(self._predictions, results.PREDICTIONS),
+            not_run=pd.DataFrame(self._not_run, columns=["task", "embedding", "why", "remedy"]),
+            problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
+            ledger=pd.DataFrame(list(self._costs.values())),
+            notes=list(dict.fromkeys(self.notes)),
+            clips=pd.concat(self._clips, ignore_index=True) if self._clips else pd.DataFrame(),
+        )
