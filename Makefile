@@ -9,7 +9,7 @@ READY := .venv/.ready
 # Without bytecode TensorFlow takes three times as long to import, in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test reproduce lab clean doctor lint bench lock figures
+.PHONY: help setup test reproduce lab clean doctor lint bench lock figures readme
 .DEFAULT_GOAL := help
 
 help: ## show this help
@@ -25,7 +25,7 @@ endif
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is %d.%d. Try: make setup PYTHON=python3.12" % v)'
 	@$(PYTHON) -m venv --clear .venv || { echo "No venv module: install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
-	@echo "installing the locked packages into .venv (about 2 GB; 1-3 minutes) ..."
+	@echo "installing the locked packages into .venv (about 3 GB; 1-3 minutes) ..."
 	@$(PY) -m pip install --quiet uv==0.13.9 \
 	  && .venv/bin/uv pip install --quiet --python $(PY) --require-hashes --compile-bytecode -r requirements.lock \
 	  || $(PY) -m pip install --quiet --require-hashes -r requirements.lock
@@ -55,6 +55,9 @@ bench: $(READY) ## speed, as ratios measured in one run
 figures: ## for maintainers: draw docs/charts/*.dot again (needs graphviz)
 	for f in docs/charts/*.dot; do dot -Tsvg $$f -o $${f%.dot}.svg && \
 	  echo "<!-- source sha256 $$(sha256sum $$f | cut -d' ' -f1) -->" >> $${f%.dot}.svg; done
+
+readme: $(READY) ## for maintainers: put the table of the last full run into README.md
+	$(PY) -m nslib.report.readme
 
 clean: ## remove .venv and everything in reports/ (the download cache stays: see 'python -m nslib doctor')
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

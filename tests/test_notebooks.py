@@ -51,7 +51,7 @@ def _nbval(*paths: Path, reports: Path) -> subprocess.CompletedProcess[str]:
     # Not this process's pytest: nbval needs its own, without the settings of this one.
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q",
                "--nbval-cell-timeout", "300", "-p", "no:cacheprovider", "-c", os.devnull,
-               "--rootdir", str(paths[0].parent), *map(str, paths)]  # fmt: skip
+               "--rootdir", str(paths[0].parent), *map(str, paths)]
     environment = os.environ | {"CORPUS": "synthetic", "SMOKE": "1", "NSLIB_REPORTS": str(reports)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=reports, check=False)
 

@@ -30,7 +30,8 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Tasks on recordings first, then synthetic ones; embeddings from the best mean down.
+        Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings from the
+        best mean down.
 
     Raises
     ------
@@ -41,12 +42,9 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     if kept.empty:
         raise ValueError("there is no selected test score among these rows: nothing was evaluated")
     place = {name: i for i, name in enumerate(embeddings(kept))}
-    keys = kept.assign(_s=kept["corpus_kind"] == SYNTHETIC, _e=kept["embedding"].map(place))
-    return (
-        keys.sort_values(["_s", "task", "_e", "seed"], kind="stable")
-        .drop(columns=["_s", "_e"])
-        .reset_index(drop=True)
-    )
+    turn = {name: i for i, name in enumerate(kept["task"].unique())}
+    keys = {"_s": kept["corpus_kind"] == SYNTHETIC, "_t": kept["task"].map(turn), "_e": kept["embedding"].map(place)}
+    return kept.assign(**keys).sort_values(list(keys), kind="stable", ignore_index=True).drop(columns=list(keys))
 
 
 def above_chance(scores: pd.DataFrame) -> pd.Series:

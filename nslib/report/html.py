@@ -34,6 +34,9 @@ SECTIONS = {"results": "Results", "figures": "Figures", "not-run": "Not run", "l
 _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
            "clips_per_second", "times_real_time", "padding", "peak_memory_gb"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
+_NUMBERS = ("dim", "window", "hop", "parameters")
+_NOSS = {"voxceleb": "VoxCeleb", "voxforge": "VoxForge", "speech_commands": "Speech Commands", "crema_d": "CREMA-D",
+         "savee": "SAVEE", "dementiabank": "DementiaBank"}
 _PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
 _PAIRED = "by the paired difference on the same clips"
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
@@ -122,7 +125,7 @@ def _context(results: Results, params: Params, figures: list[tuple[str, Figure]]
         "ledger_words": sum(c in results.ledger.columns for c in ("task", "embedding")),
         "runs": [vars(r) | {"page": (folder / "notebooks" / f"{r.notebook}.html").exists()} for r in runs],
         "provenance": _provenance(results, params),
-    }  # fmt: skip
+    }
     filled = {"figures": shown["figures"], "recordings": shown["tasks"], "embeddings": shown["embeddings"],
               "cost": shown["ledger"]}
     shown["sections"] = [(a, text) for a, text in SECTIONS.items() if filled.get(a, True)]
@@ -172,10 +175,10 @@ def _about(results: Results) -> dict[str, Any]:
     used = described[described["name"].isin([*results.rows["embedding"], *results.not_run["embedding"]])]
     sources = _sources()
     return {
-        "tasks": [known[n] for n in names if n in known],
+        "tasks": [known[n] for n in names if n in known], "noss": _NOSS,
         "sources": tables.plain(sources),
         "source_columns": list(sources.columns) if sources is not None else [],
-        "embeddings": tables.plain(used, ["name", *_EMBEDDING]),
+        "embeddings": tables.plain(used, ["name", *_EMBEDDING]), "numbers": _NUMBERS,
         "embedding_columns": [c for c in _EMBEDDING if c in used.columns],
     }
 
@@ -203,4 +206,4 @@ def _provenance(results: Results, params: Params) -> list[tuple[str, str]]:
         ("Python", f"{platform.python_version()}, {versions}"),
         ("Machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
         ("Result rows", str(len(results.rows))),
-    ]  # fmt: skip
+    ]

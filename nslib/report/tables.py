@@ -165,4 +165,6 @@ def _word(value: Any) -> Any:
         if math.isinf(value):
             return str(value)
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
     return value

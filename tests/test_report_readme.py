@@ -1,0 +1,46 @@
+"""The README shows the table of a real full run, with names that exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nslib import embeddings, params, tasks
+from nslib.errors import NslibError
+from nslib.report import readme
+
+SUMMARY = "# T\n\n| Task | Chance | logmel |\n|---|---|---|\n| a | 20.0 | 30.0 [20.0–40.0] |\n\nMore.\n"
+
+
+def test_table_goes_between_the_markers_and_again(tmp_path):
+    page, summary = tmp_path / "README.md", tmp_path / "summary.md"
+    page.write_text(f"before\n{readme.BEGIN}\nstale\n{readme.END}\nafter\n")
+    summary.write_text(SUMMARY)
+    readme.update(page, summary, "abc123")
+    once = page.read_text()
+    assert once.startswith("before\n") and once.endswith("after\n") and "stale" not in once
+    assert "| a | 20.0 | 30.0 [20.0–40.0] |" in once and "abc123" in once
+    readme.update(page, summary, "abc123")
+    assert page.read_text() == once
+
+
+@pytest.mark.parametrize(("summary", "page"), [
+    ("no table", f"{readme.BEGIN}{readme.END}"), (SUMMARY, "no markers"),
+    (SUMMARY + "Smoke run: the numbers mean nothing.", f"{readme.BEGIN}{readme.END}")])
+def test_what_is_no_full_run_is_refused(tmp_path, summary, page):
+    (tmp_path / "README.md").write_text(page)
+    (tmp_path / "summary.md").write_text(summary)
+    with pytest.raises(NslibError):
+        readme.update(tmp_path / "README.md", tmp_path / "summary.md", "abc123")
+    assert (tmp_path / "README.md").read_text() == page
+
+
+def test_readme_of_the_kit_has_the_default_tasks_and_embeddings():
+    text = (params.root() / "README.md").read_text().split(readme.BEGIN)[1].split(readme.END)[0]
+    head, _, *rows = [line for line in text.strip().splitlines() if line.startswith("|")]
+    shown = {cell.strip() for cell in head.split("|")} - {"", "Task", "Chance", "Clips / speakers"}
+    assert shown == {name for name in embeddings.names() if not embeddings.needs_extra(name)}
+    assert {re.split(r"[ |]+", row)[1] for row in rows} == set(tasks.names(params.Params()))
+    for value, low, high in re.findall(r"([\d.]+)\**\s\[([\d.]+)–([\d.]+)\]", text):
+        assert 0 <= float(low) <= float(value) <= float(high) <= 100
