@@ -3,10 +3,11 @@
 Three ways to get the same vectors from the same wav files, taken in turn, several rounds:
 
 product    `nslib.extract.vectors`, end to end: read files, check hashes, batch, embed, store
-bare       the embedding function alone on batches already in memory, at its best batch size
+bare       the embedding function alone on batches already in memory, at the batch size that is best
+           in the median over rounds
 one by one read one file, embed it, take the next
 
-Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K]``
+Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K] [--seconds S]``
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from nslib.store import Store
 BATCH_SECONDS = (4.0, 8.0, 15.0, 30.0, 60.0)
 
 
-def make_clips(folder: Path, count: int) -> pd.DataFrame:
-    """Clips of speech-like length (lognormal, 0.6 to 12 s) filled with noise; the content costs the same."""
+def make_clips(folder: Path, count: int, length: float | None = None) -> pd.DataFrame:
+    """Clips of one length, or of speech-like lengths (lognormal, 0.6 to 12 s), filled with noise: it costs the same."""
     rng = np.random.default_rng(0)
     rows = []
     for i, seconds in enumerate(np.clip(rng.lognormal(0.7, 0.6, count), 0.6, 12)):
+        seconds = length or seconds
         path = nslib.audio.write_wav(folder / f"{i:05d}.wav", rng.normal(0, 0.05, round(seconds * SAMPLE_RATE)))
         wave = nslib.audio.read(path).wave
         rows.append((path.stem, str(path), nslib.audio.sha256(wave), len(wave) / SAMPLE_RATE))
@@ -75,40 +77,40 @@ def one_by_one(clips: pd.DataFrame, embedding: Embedding) -> None:
         frames[0, : counts[0]].mean(0)
 
 
-def measure(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way, one entry a round, the ways taken in turn so that drift hits all."""
-    by_size = {s: batches(clips, embedding, s) for s in BATCH_SECONDS}
-    for padded, lengths in by_size[BATCH_SECONDS[0]][:3]:
+def measure(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> dict[str, float]:
+    """Median seconds of each way; the ways are taken in turn, so that drift hits all."""
+    by_size = {f"bare, batches of {s:.0f} s": batches(clips, embedding, s) for s in BATCH_SECONDS}
+    for padded, lengths in next(iter(by_size.values()))[:3]:
         embedding.embed(padded, lengths)
-    times: dict[str, list[float]] = {"product": [], "bare": [], "one by one": []}
+    ways: dict[str, Callable[[], object]] = {"product": lambda: product(clips, embedding)}
+    ways |= {way: lambda g=g: [embedding.embed(*b) for b in g] for way, g in by_size.items()}  # type: ignore[misc]
+    ways["one by one"] = lambda: one_by_one(clips, embedding)
+    times = {way: [] for way in ways}  # type: dict[str, list[float]]
     for _ in range(rounds):
-        times["product"].append(seconds_of(lambda: product(clips, embedding)))
-        times["bare"].append(min(seconds_of(lambda g=g: [embedding.embed(*b) for b in g])  # type: ignore[misc]
-                                 for g in by_size.values()))
-        times["one by one"].append(seconds_of(lambda: one_by_one(clips, embedding)))
-    return times
+        for way, work in ways.items():
+            times[way].append(seconds_of(work))
+    return {way: statistics.median(taken) for way, taken in times.items()}
 
 
 def main() -> None:
     """Print a table for each embedding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--embedding", action="append", help="default: untrained and speech-embedding")
-    parser.add_argument("--clips", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, help="length of every clip (default: speech-like lengths)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        clips = make_clips(Path(folder), given.clips)
+        clips = make_clips(Path(folder), given.clips, given.seconds)
         audio = clips["seconds"].sum()
-        print(f"{len(clips)} wav files, {audio:.0f} s of audio, {given.rounds} rounds, median shown")
+        print(f"{len(clips)} wav files, {audio:.0f} s of audio, median of {given.rounds} rounds")
         for name in given.embedding or ["untrained", "speech-embedding"]:
-            times = measure(nslib.embeddings.get(name), clips, given.rounds)
-            middle = {way: statistics.median(t) for way, t in times.items()}
-            for way, s in middle.items():
-                print(f"  {name:18} {way:10} {len(clips) / s:8.1f} clips/s {audio / s:8.0f} x real time")
-            pairs = zip(times["product"], times["bare"], times["one by one"], strict=True)
-            ratios = [(b / p, o / p) for p, b, o in pairs]
-            print(f"  {name:18} product = {statistics.median(r[0] for r in ratios):.2f} of the bare model, "
-                  f"{statistics.median(r[1] for r in ratios):.1f} x one by one")
+            taken = measure(nslib.embeddings.get(name), clips, given.rounds)
+            for way, s in taken.items():
+                print(f"  {name:18} {way:24} {len(clips) / s:8.1f} clips/s {audio / s:8.0f} x real time")
+            bare = min(s for way, s in taken.items() if way.startswith("bare"))
+            print(f"  {name:18} product = {bare / taken['product']:.2f} of the bare model, "
+                  f"{taken['one by one'] / taken['product']:.1f} x one by one")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # in seconds of audio, padding included, because that is what memory and time grow with. Longer batches
 # are slower on a CPU, whose cache they leave (benchmarks/extract.py tries several).
 UNIT_SECONDS = 240.0
-BATCH_SECONDS = 15.0
+BATCH_SECONDS = 30.0
 DECODE_THREADS = 2
 UNITS_AHEAD = 3
 
@@ -194,8 +194,8 @@ def _run(units: list[list[Item]], embedding: Embedding, store: Store, cost: Cost
     bar = tqdm(total=total, desc=f"embed {embedding.name}", unit="s", disable=not (progress and units),
                bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]")
     with bar:
-        for unit, waves in _decoded(units, problems):
-            done = _unit(unit, waves, embedding, cost, problems)
+        for unit, clips in _decoding(units):
+            done = _unit(unit, clips, embedding, cost, problems)
             if done:
                 keys = [item.key for item, _ in done]
                 store.write(_unit_name(unit), keys, np.stack([vector for _, vector in done]))
@@ -208,25 +208,14 @@ def _unit_name(unit: list[Item]) -> str:
     return hashlib.sha256("".join(item.key for item in unit).encode()).hexdigest()[:24]
 
 
-def _decoded(units: list[list[Item]], problems: dict[str, BadAudio]
-             ) -> Iterator[tuple[list[Item], dict[str, FloatArray]]]:
+def _decoding(units: list[list[Item]]) -> Iterator[tuple[list[Item], dict[str, Future[FloatArray]]]]:
+    """Give each unit with its clips, some of them still being decoded; the next units are decoded ahead."""
     with ThreadPoolExecutor(DECODE_THREADS) as pool:
-        queue: list[list[Future[FloatArray]]] = []
+        ahead: list[dict[str, Future[FloatArray]]] = []
         for k, unit in enumerate(units):
-            while len(queue) < min(UNITS_AHEAD, len(units) - k):
-                queue.append([pool.submit(_load, item) for item in units[k + len(queue)]])
-            yield unit, _collect(unit, queue.pop(0), problems)
-
-
-def _collect(unit: list[Item], futures: list[Future[FloatArray]], problems: dict[str, BadAudio]
-             ) -> dict[str, FloatArray]:
-    waves = {}
-    for item, future in zip(unit, futures, strict=True):
-        try:
-            waves[item.key] = future.result()
-        except BadAudio as error:
-            problems[item.key] = error
-    return waves
+            while len(ahead) < min(UNITS_AHEAD, len(units) - k):
+                ahead.append({item.key: pool.submit(_load, item) for item in units[k + len(ahead)]})
+            yield unit, ahead.pop(0)
 
 
 def _load(item: Item) -> FloatArray:
@@ -245,32 +234,42 @@ def _padded(wave: FloatArray, embedding: Embedding) -> FloatArray:
     return np.pad(wave, (before, short - before))
 
 
-def _unit(unit: list[Item], waves: dict[str, FloatArray], embedding: Embedding, cost: Cost,
+def _unit(unit: list[Item], clips: dict[str, Future[FloatArray]], embedding: Embedding, cost: Cost,
           problems: dict[str, BadAudio]) -> list[tuple[Item, FloatArray]]:
-    ready = [item for item in unit if item.key in waves]
     done: list[tuple[Item, FloatArray]] = []
     # Some embeddings pad a clip that does not fill their window by themselves: that counts too.
     shortest = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE))
-    for batch in plan(ready, same_length=not embedding.pads_safely, seconds=BATCH_SECONDS):
-        inputs = [_padded(waves[item.key], embedding) for item in batch]
-        for item, vector in zip(batch, _batch(inputs, embedding), strict=True):
+    for batch in plan(unit, same_length=not embedding.pads_safely, seconds=BATCH_SECONDS):
+        ready = _ready(batch, clips, embedding, problems)
+        for item, vector in zip(ready, _batch(list(ready.values()), embedding), strict=True):
             if isinstance(vector, Exception):
                 problems[item.key] = BadAudio(item.path, f"{embedding.name} failed on it: {vector}",
                                               "Try the clip alone with nslib.embeddings.check.")
             else:
                 done.append((item, vector))
                 cost.computed += 1
-                cost.padded += len(waves[item.key]) < shortest
+                cost.padded += item.samples < shortest
                 cost.audio_seconds += item.samples / SAMPLE_RATE
-        cost.samples_real += sum(item.samples for item in batch)
-        cost.samples_fed += len(inputs) * max(map(len, inputs))
+        cost.samples_real += sum(item.samples for item in ready)
+        cost.samples_fed += len(ready) * max(map(len, ready.values()), default=0)
     return done
+
+
+def _ready(batch: list[Item], clips: dict[str, Future[FloatArray]], embedding: Embedding,
+           problems: dict[str, BadAudio]) -> dict[Item, FloatArray]:
+    waves = {}
+    for item in batch:
+        try:
+            waves[item] = _padded(clips.pop(item.key).result(), embedding)
+        except BadAudio as error:
+            problems[item.key] = error
+    return waves
 
 
 def _batch(inputs: list[FloatArray], embedding: Embedding) -> list[FloatArray | Exception]:
     """Vectors of a batch; if the batch fails, of each clip alone, so that one bad clip costs one clip."""
     try:
-        return list(_mean_vectors(inputs, embedding))
+        return list(_mean_vectors(inputs, embedding)) if inputs else []
     except Exception as error:
         if len(inputs) == 1:
             return [error]
