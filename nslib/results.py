@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from nslib import files, params, provenance
 from nslib.errors import BadParameter, NslibError
 from nslib.schema import PREDICTIONS, ROWS, Column, conforming, empty, schema
+from nslib.tables import markdown, selected, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,76 +183,6 @@ def find(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFra
         return None
 
 
-def selected(rows: pd.DataFrame) -> pd.DataFrame:
-    """The result of each embedding on each task: the test score of what validation chose.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Rows, maybe of several runs.
-
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding and metric, in order of first appearance; of several runs the newest.
-    """
-    chosen = rows[rows["selected"] & (rows["split"] == "test")]
-    one = ["task", "embedding", "metric"]
-    newest = chosen.sort_values("when", kind="stable").drop_duplicates(one, keep="last")
-    return newest.sort_index().reset_index(drop=True)
-
-
-def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
-    """Results to be read: tasks by embeddings, each cell ``"0.87 [0.80, 0.93]"``.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Rows; the selected ones are taken.
-    decimals : int
-        Digits after the point.
-
-    Returns
-    -------
-    DataFrame of str
-        Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding.
-        Tasks of synthetic speech are called so. A cell of an embedding that has no result is ``"not run"``.
-    """
-    import pandas as pd
-
-    chosen = selected(rows)
-    label = chosen["task"].where(chosen["corpus_kind"] != "synthetic", chosen["task"] + " (synthetic)")
-    facts = pd.DataFrame({"task": label, "metric": chosen["metric"].str.replace("_", " "),
-                          "chance": [f"{v:.{decimals}f}" for v in chosen["chance"]],
-                          "interval over": chosen["interval_by"] + "s",
-                          "embedding": chosen["embedding"], "cell": _cells(chosen, decimals)})
-    index = ["task", "metric"]
-    first = facts.drop_duplicates(index).set_index(index)[["chance", "interval over"]]
-    cells = facts.set_index([*index, "embedding"])["cell"].unstack("embedding")
-    order = list(dict.fromkeys(facts["embedding"]))
-    wide = first.join(cells.reindex(columns=order)).fillna("not run").reset_index("metric")
-    return wide.rename_axis(index="task", columns=None)
-
-
-def markdown(rows: pd.DataFrame, decimals: int = 2) -> str:
-    """`table` as a Markdown table.
-
-    Parameters
-    ----------
-    rows, decimals
-        As for `table`.
-
-    Returns
-    -------
-    str
-        Lines of a pipe table, with a line break at the end.
-    """
-    shown = table(rows, decimals).reset_index()
-    lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
-    escaped = [[str(cell).replace("|", r"\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
-
-
 def join(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
     """Put tables of one schema below each other.
 
@@ -283,11 +214,6 @@ def to_csv(rows: pd.DataFrame, path: Path) -> None:
         The file; replaced in one step.
     """
     files.write(path, conforming(rows, ROWS).to_csv(index=False, lineterminator="\n"))
-
-
-def _cells(rows: pd.DataFrame, decimals: int) -> list[str]:
-    return [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
-            for value, low, high in zip(rows["value"], rows["low"], rows["high"], strict=True)]
 
 
 def _folder(folder: Path | None) -> Path:

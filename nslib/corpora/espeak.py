@@ -75,7 +75,7 @@ def speak(shelf: Shelf, utterances: Sequence[Utterance], *, progress: bool = Tru
 
     reasons: dict[str, str] = {}
     left = list(utterances)
-    with tqdm(total=len(left), desc="speaking (synthetic)", unit="clip", disable=not progress) as bar:
+    with tqdm(total=len(left), desc="speaking (synthetic)", unit="clip", disable=not (progress and left)) as bar:
         while left:
             done = 0
             for reason in _answers(shelf, left, started=len(left) < len(utterances)):

@@ -41,7 +41,8 @@ def update(readme: Path, summary: Path, revision: str) -> None:
         raise NslibError(f"{readme} lacks the markers {BEGIN} and {END}.")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    note = f"Percent of test clips, made by `make reproduce` at {revision}. **Bold** ★: best of its row; ≈: not separable from it."
+    note = (f"Percent of test clips, made by `make reproduce` at {revision}. "
+            "**Bold** ★: best of its row; ≈: not separable from it.")
     write(readme, f"{before}{BEGIN}\n{table[0]}\n\n{note}\n{END}{after}")
 
 

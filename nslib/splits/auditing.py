@@ -1,123 +1,28 @@
-"""Speaker-disjoint splits exactly as the authors draw them, and the audit of any split.
-
-References
-----------
-The algorithm of `by_group` is the one by which the CREMA-D, SAVEE, DementiaBank and VoxForge
-builders of TensorFlow Datasets make the splits of NOSS (Shor et al., 2020, section 3).
+"""The audit of any split: what in a clip table can make a score wrong.
 
 Conventions
 -----------
-A clip table has one row a clip with at least the columns ``clip_id``, ``sha256``, ``seconds``,
-``label``, ``speaker`` and ``split``. The audit reads tables only, never audio: equal ``sha256``
-means equal decoded audio. An empty speaker or split means "not known".
+Only tables are read, never audio: equal ``sha256`` means equal decoded audio. An empty speaker or
+split means "not known".
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nslib.errors import BadParameter
+from nslib.splits.draw import SPLITS, label_is_speaker
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "validation", "test")
 NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
 DOMINANT = 0.9
 """Share of a class's clips from which one speaker counts as *being* the class."""
 
 _SHOWN = 5
-
-Item = TypeVar("Item", bound=Hashable)
-
-
-def by_group(
-    items: Iterable[Item],
-    groups: Iterable[object],
-    probabilities: Sequence[float] = (0.7, 0.1, 0.2),
-    names: Sequence[str] = SPLITS,
-    seed: int = 0,
-) -> dict[Item, str]:
-    """Assign items to splits so that all items of one group (speaker) share a split.
-
-    Parameters
-    ----------
-    items : iterable of hashable
-        What is split, e.g. clip names. An item may come twice, with the same group.
-    groups : iterable
-        Group of each item, compared and sorted as ``str(group)``.
-    probabilities : sequence of float
-        Share of the *groups* (not of the items) for each split; they sum to 1.
-    names : sequence of str
-        Name of each split.
-    seed : int
-        Seed of the shuffle. NOSS uses 0.
-
-    Returns
-    -------
-    dict
-        Item to name of its split, in the order of `items`.
-
-    Raises
-    ------
-    BadParameter
-        If the lengths disagree, the probabilities are no distribution, there are fewer groups
-        than splits, or one item is given two groups.
-
-    Notes
-    -----
-    Shares are cut towards zero, so that with few groups a split other than the last can stay
-    empty (3 groups at .7/.1/.2 give 2, 0 and 1); `audit` reports it.
-
-    Examples
-    --------
-    >>> by_group("abcd", ["DC", "JE", "JK", "KL"], (0.6, 0.2, 0.2))
-    {'a': 'test', 'b': 'validation', 'c': 'train', 'd': 'train'}
-    """
-    group_of = _pair(list(items), [str(g) for g in groups])
-    shuffled = sorted(set(group_of.values()))
-    _refuse_bad_shares(probabilities, names, len(shuffled))
-    # The legacy generator: default_rng would draw other speakers than TFDS does.
-    np.random.RandomState(seed).shuffle(shuffled)
-    split_of = {}
-    for name, start, end in zip(names, *_bounds(probabilities, len(shuffled)), strict=True):
-        split_of.update(dict.fromkeys(shuffled[start:end], name))
-    return {item: split_of[group] for item, group in group_of.items()}
-
-
-def _pair(items: list[Item], groups: list[str]) -> dict[Item, str]:
-    if len(items) != len(groups):
-        raise BadParameter(f"{len(items)} items but {len(groups)} groups; give one group an item.")
-    pairs: dict[Item, str] = {}
-    for item, group in zip(items, groups, strict=True):
-        if pairs.setdefault(item, group) != group:
-            raise BadParameter(f"item {item!r} is in two groups, {pairs[item]!r} and {group!r}.")
-    return pairs
-
-
-def _refuse_bad_shares(probabilities: Sequence[float], names: Sequence[str], groups: int) -> None:
-    if len(probabilities) != len(names) or len(set(names)) != len(names):
-        raise BadParameter(f"give one probability for each name: {probabilities!r} for {names!r}.")
-    if min(probabilities, default=-1.0) < 0 or abs(sum(probabilities) - 1) > 1e-8:
-        raise BadParameter(f"probabilities {probabilities!r} must be >= 0 and sum to 1.")
-    if groups < len(names):
-        raise BadParameter(f"{groups} groups cannot fill {len(names)} splits; give at least {len(names)}.")
-
-
-def _bounds(probabilities: Sequence[float], n: int) -> tuple[list[int], list[int]]:
-    # The running float sum is part of the definition: 0.7 + 0.1 is below 0.8.
-    ends, total = [], 0.0
-    for share in probabilities:
-        total += share
-        ends.append(int(total * n))
-    ends[-1] = n
-    return [0, *ends[:-1]], ends
 
 
 @dataclass(frozen=True)
@@ -185,23 +90,6 @@ def audit(clips: pd.DataFrame) -> Audit:
     else:
         problems += _speaker_problems(shared) + _confound_problems(known)
     return Audit(_sizes(clips, known), classes, shared, doubles, tuple(problems), tuple(notes))
-
-
-def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bool:
-    """Whether label and speaker say the same: each label has one speaker and each speaker one label.
-
-    Parameters
-    ----------
-    labels, speakers : iterable [clips]
-        Of each clip.
-
-    Returns
-    -------
-    bool
-        False where there is only one speaker.
-    """
-    pairs = set(zip(labels, speakers, strict=True))
-    return len({label for label, _ in pairs}) == len({speaker for _, speaker in pairs}) == len(pairs) > 1
 
 
 def _split_order(present: Iterable[str]) -> list[str]:
@@ -322,42 +210,3 @@ def _count(n: int, one: str, many: str) -> str:
 def _name(values: Sequence[object]) -> str:
     rest = len(values) - _SHOWN
     return ", ".join(map(str, values[:_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
-
-
-def data_hash(clips: pd.DataFrame) -> str:
-    """Hash of which recordings a table holds, whatever their order, names, labels and splits.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        A clip table with the column ``sha256``.
-
-    Returns
-    -------
-    str
-        16 hex digits.
-    """
-    return _hash_rows(clips, ["sha256"])
-
-
-def split_hash(clips: pd.DataFrame) -> str:
-    """Hash of what is learnt from what: ``(sha256, label, speaker, split)`` of every clip.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        A clip table. The order of its rows and the clips' names and places do not matter.
-
-    Returns
-    -------
-    str
-        16 hex digits.
-    """
-    return _hash_rows(clips, ["sha256", "label", "speaker", "split"])
-
-
-def _hash_rows(clips: pd.DataFrame, columns: list[str]) -> str:
-    values = [clips[name].fillna("").astype(str).tolist() for name in columns]
-    # JSON quotes its strings: no label with an odd character can imitate a border between fields.
-    text = json.dumps(sorted(zip(*values, strict=True)))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
