@@ -52,8 +52,8 @@ bench: $(READY) ## speed, as ratios measured in one run
 	$(PY) benchmarks/extract.py
 
 # The comment ties the drawing to its source; a test compares them.
-figures: ## for maintainers: draw docs/charts/*.dot again (needs graphviz)
-	for f in docs/charts/*.dot; do dot -Tsvg $$f -o $${f%.dot}.svg && \
+figures: ## for maintainers: draw data/charts/*.dot again (needs graphviz)
+	for f in data/charts/*.dot; do dot -Tsvg $$f -o $${f%.dot}.svg && \
 	  echo "<!-- source sha256 $$(sha256sum $$f | cut -d' ' -f1) -->" >> $${f%.dot}.svg; done
 
 readme: $(READY) ## for maintainers: put the table of the last full run into README.md

@@ -76,7 +76,7 @@ def test_what_is_installed_is_what_is_locked():
 def test_drawings_match_their_sources():
     import hashlib
 
-    charts = sorted((ROOT / "docs" / "charts").glob("*.dot"))
+    charts = sorted((ROOT / "data" / "charts").glob("*.dot"))
     assert len(charts) == 3
     for chart in charts:
         drawn = chart.with_suffix(".svg").read_text().rstrip().splitlines()[-1]
