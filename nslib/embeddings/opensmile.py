@@ -100,6 +100,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
         self._lock = threading.Lock()
+        # the last to be registered goes first: the process ends before its log is closed
+        atexit.register(self._log.close)
         atexit.register(self.close)
 
     def ask(self, wave: FloatArray) -> FloatArray:
