@@ -15,8 +15,8 @@ Formats: see `nslib.decoders`.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-import tempfile
 import wave as wave_module
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nslib import files
 from nslib.decoders import Decoded, check_length, decode
-from nslib.errors import BadAudio, Unavailable
+from nslib.errors import BadAudio, NslibError, Unavailable
 
 SAMPLE_RATE = 16_000
 RATES = (4_000, 384_000)
@@ -170,22 +171,16 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
 
 
 def _replace(path: Path, pcm: bytes) -> None:
-    partial = None
+    buffer = io.BytesIO()
+    with wave_module.open(buffer, "wb") as wav:
+        wav.setparams((1, 2, SAMPLE_RATE, len(pcm) // 2, "NONE", ""))
+        wav.writeframesraw(pcm)
     try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            with wave_module.open(file, "wb") as wav:
-                wav.setparams((1, 2, SAMPLE_RATE, len(pcm) // 2, "NONE", ""))
-                wav.writeframesraw(pcm)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp makes it private; a corpus is meant to be shared
-        os.replace(partial, path)
-    except OSError as error:
-        if partial:
-            Path(partial).unlink(missing_ok=True)
-        remedy = _TO_DISK.format(len(pcm) / 1e6)
-        raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
+        path.parent.stat()  # a folder that is not there is a typing error more often than a wish
+        files.write(path, buffer.getvalue())
+    except (OSError, NslibError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Unavailable(f"a place for {path}", why, _TO_DISK.format(len(pcm) / 1e6)) from error
 
 
 def _check_rate(rate: int, name: str) -> None:

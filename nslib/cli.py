@@ -141,11 +141,11 @@ def notebooks_check(
     """Check notebooks against the contract, without running them."""
     from nslib import notebook, params
 
-    given = paths or sorted(params.notebooks_dir().glob("*.ipynb"))
-    violations = [v for path in given for v in notebook.check_source(path)]
+    violations = [v for path in paths for v in notebook.check_source(path)] if paths else \
+        notebook.check_folder(params.notebooks_dir())
     for violation in violations:
         print(violation)
-    print(f"{len(given)} notebooks, {len(violations)} violations")
+    print(f"{len(violations)} violations")
     raise typer.Exit(1 if violations else 0)
 
 

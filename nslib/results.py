@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING
 from nslib import files, params, provenance
 from nslib.errors import BadParameter, NslibError
 from nslib.schema import PREDICTIONS, ROWS, Column, conforming, empty, schema
-from nslib.tables import markdown, selected, table
+from nslib.tables import selected, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nslib.probe import Grid
 
-__all__ = ["PREDICTIONS", "ROWS", "complete", "find", "join", "key", "load", "markdown", "save", "schema",
-           "selected", "table", "to_csv"]
+__all__ = ["PREDICTIONS", "ROWS", "complete", "export", "find", "join", "key", "load", "save", "schema",
+           "selected", "table"]
 
 
 def key(
@@ -203,17 +203,25 @@ def join(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFra
     return pd.concat([empty(columns), *parts], ignore_index=True)
 
 
-def to_csv(rows: pd.DataFrame, path: Path) -> None:
-    """Write rows as CSV in full precision.
+def export(rows: pd.DataFrame, path: Path) -> None:
+    """Write rows for other programs, in full precision.
 
     Parameters
     ----------
     rows : DataFrame
         As in `ROWS`.
     path : Path
-        The file; replaced in one step.
+        A ``.csv`` or ``.parquet`` file; replaced in one step.
+
+    Raises
+    ------
+    BadParameter
+        For another ending.
     """
-    files.write(path, conforming(rows, ROWS).to_csv(index=False, lineterminator="\n"))
+    if path.suffix not in (".csv", ".parquet"):
+        raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in .csv or .parquet.")
+    table = conforming(rows, ROWS)
+    files.write(path, table.to_csv(index=False, lineterminator="\n") if path.suffix == ".csv" else _parquet(table))
 
 
 def _folder(folder: Path | None) -> Path:

@@ -181,6 +181,8 @@ class Store:
             writer.write_table(table)
         shard = self.path / f"{unit}.arrow"
         files.write(shard, sink.getvalue())
+        if shard in self.damaged:
+            self.damaged.remove(shard)
         self._open(shard)
         return shard
 

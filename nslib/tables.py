@@ -60,25 +60,6 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     return wide.rename_axis(index="task", columns=None)
 
 
-def markdown(rows: pd.DataFrame, decimals: int = 2) -> str:
-    """`table` as a Markdown table.
-
-    Parameters
-    ----------
-    rows, decimals
-        As for `table`.
-
-    Returns
-    -------
-    str
-        Lines of a pipe table, with a line break at the end.
-    """
-    shown = table(rows, decimals).reset_index()
-    lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
-    escaped = [[str(cell).replace("|", r"\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
-
-
 def _cells(rows: pd.DataFrame, decimals: int) -> list[str]:
     return [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
             for value, low, high in zip(rows["value"], rows["low"], rows["high"], strict=True)]

@@ -221,20 +221,15 @@ def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     assert results.table(rows[:0]).empty
 
 
-def test_markdown_is_a_pipe_table(make):
-    text = results.markdown(make(task="a|b")[0])
-    lines = text.splitlines()
-    assert lines[0] == "| task | metric | chance | interval over | mfcc |"
-    assert lines[1] == "| --- | --- | --- | --- | --- |"
-    assert lines[2].startswith(r"| a\|b | accuracy | 0.50 |")
-    assert text.endswith("|\n") and len(lines) == 3
-
-
-def test_csv_holds_every_row_in_full_precision(make, tmp_path):
+def test_export_holds_every_row_in_full_precision(make, tmp_path):
     rows = make()[0]
-    results.to_csv(rows, tmp_path / "all.csv")
-    back = pd.read_csv(tmp_path / "all.csv", keep_default_na=False, float_precision="round_trip")
-    assert back["low"].tolist() == rows["low"].tolist() and back.columns.tolist() == rows.columns.tolist()
+    results.export(rows, tmp_path / "all.csv")
+    results.export(rows, tmp_path / "all.parquet")
+    from_csv = pd.read_csv(tmp_path / "all.csv", keep_default_na=False, float_precision="round_trip")
+    for back in (from_csv, pd.read_parquet(tmp_path / "all.parquet")):
+        assert back["low"].tolist() == rows["low"].tolist() and back.columns.tolist() == rows.columns.tolist()
+    with pytest.raises(BadParameter, match="parquet"):
+        results.export(rows, tmp_path / "all.xlsx")
 
 
 # --- provenance -------------------------------------------------------------------------------

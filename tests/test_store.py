@@ -59,6 +59,15 @@ def test_unreadable_shard_is_ignored_reported_and_pruned(tmp_path, damage):
     assert again.verify() == []
 
 
+def test_a_damaged_shard_that_is_written_again_is_sound(tmp_path):
+    store, keys, vectors = _filled(tmp_path)
+    (store.path / "u0.arrow").write_bytes(b"x" * 500)
+    again = Store(embedding(), tmp_path)
+    again.write("u0", keys, vectors)
+    assert (again.verify(), again.prune()) == ([], 0)
+    np.testing.assert_array_equal(again.read(keys), vectors)
+
+
 def test_a_flipped_byte_is_found_by_verify(tmp_path):
     store, _, vectors = _filled(tmp_path)
     assert store.verify() == []

@@ -19,6 +19,7 @@ from nslib import params as settings
 from nslib.files import write
 from nslib.params import Params
 from nslib.report import pages, tables
+from nslib.results import export
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,11 +81,8 @@ def build(results: Results, params: Params, *, runs: list[Run] | None = None,
 
 
 def _write_tables(results: Results, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "results.csv", results.rows.to_csv(index=False))
-    part = folder / ".results.parquet.part"
-    results.rows.to_parquet(part, index=False)
-    part.replace(folder / "results.parquet")
+    export(results.rows, folder / "results.csv")
+    export(results.rows, folder / "results.parquet")
     if len(results.problems):
         write(folder / "problems.csv", results.problems.to_csv(index=False))
     else:
