@@ -20,6 +20,9 @@ setup: $(READY) ## make .venv from the lock (OPENSMILE=1 adds openSMILE, researc
 ifdef OPENSMILE
 	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-opensmile.lock
 endif
+ifdef KAGGLE
+	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-kaggle.lock
+endif
 
 # uv installs the same hashed lock about three times faster than pip; where uv has no build, pip does it.
 $(READY): requirements.lock pyproject.toml
@@ -64,8 +67,12 @@ clean: ## remove .venv and everything in reports/ (the download cache stays: see
 	find reports -mindepth 1 ! -name README.md -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# One resolution of everything decides the versions, so that every extra fits the core.
+UV_COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url
+
 lock: $(READY) ## for maintainers: resolve pyproject.toml again into the lock files
-	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-	  --generate-hashes --extra test pyproject.toml -o requirements.lock
-	echo opensmile | .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
-	  --no-emit-index-url --generate-hashes -c requirements.lock - -o requirements-opensmile.lock
+	$(UV_COMPILE) --all-extras pyproject.toml -o build-constraints.txt
+	$(UV_COMPILE) --generate-hashes --extra test -c build-constraints.txt pyproject.toml -o requirements.lock
+	echo opensmile | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-opensmile.lock
+	echo kagglehub | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-kaggle.lock
+	rm build-constraints.txt

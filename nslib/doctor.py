@@ -126,7 +126,7 @@ def _software() -> list[Finding]:
                          "present: recorded speech can be fetched, without root" if apt else
                          "not on this system: recorded speech can't be fetched, the synthetic corpus is used",
                          "" if apt else "run on Debian, Ubuntu or Colab for recorded speech"))
-    offline = os.environ.get("NSLIB_OFFLINE") == "1"
+    offline = params.offline()
     found.append(Finding("software", "network", "note", "forbidden by NSLIB_OFFLINE=1; only the cache is used"
                          if offline else "used only to fetch packages that the cache does not hold"))
     return found

@@ -4,6 +4,11 @@ Environment variables
 ---------------------
 ``NSLIB_CACHE``    one directory for everything downloaded or computed (default: the platform's
                    cache directory, e.g. ``~/.cache/nslib``)
+``NSLIB_DATA_DIR`` the data sets of NOSS as TensorFlow Datasets keeps them (default:
+                   ``TFDS_DATA_DIR`` if that is set, else ``tfds`` in the cache); what must be fetched by
+                   hand belongs into ``downloads/manual`` below it
+``NSLIB_MODELS``   published models, one folder a model (default: ``models`` in the cache)
+``NSLIB_HUB_URL``  where published models are fetched (default: ``https://tfhub.dev``)
 ``NSLIB_REPORTS``  where reports go (default: ``reports/`` of the checkout)
 ``NSLIB_OFFLINE``  1 forbids every download; only the cache is used
 ``NSLIB_THREADS``  processor threads that embeddings use (default: all)
@@ -21,7 +26,7 @@ from pathlib import Path
 
 from nslib.errors import BadParameter, UnknownName
 
-CHOICES = {"profile": ("quick",), "corpus": ("real", "synthetic")}
+CHOICES = {"profile": ("quick", "paper"), "corpus": ("real", "synthetic")}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -31,11 +36,11 @@ class Params:
 
     Attributes
     ----------
-    profile : {"quick"}
-        Which experiment.
+    profile : {"quick", "paper"}
+        Which experiment: tasks of the same kinds on recordings from package registries, or NOSS itself.
     corpus : {"real", "synthetic"}
-        Recorded speech from packages (falls back to synthetic where they can't be had, and says
-        so), or synthetic speech only.
+        Of the quick profile: recorded speech from packages (falls back to synthetic where they
+        can't be had, and says so), or synthetic speech only. The paper profile has real speech only.
     tasks, embeddings : tuple of str
         Names to run; empty means all of the profile.
     seed : int
@@ -133,6 +138,33 @@ def notebooks_dir() -> Path:
 def reports_dir() -> Path:
     """Path: where results, executed notebooks and ``index.html`` are written."""
     return Path(os.environ.get("NSLIB_REPORTS") or root() / "reports").expanduser().resolve()
+
+
+def tfds_dir() -> Path:
+    """Path: what TensorFlow Datasets calls its data directory; it need not exist."""
+    given = os.environ.get("NSLIB_DATA_DIR") or os.environ.get("TFDS_DATA_DIR")
+    return Path(given).expanduser().resolve() if given else cache_dir("tfds")
+
+
+def manual_dir() -> Path:
+    """Path: where archives that were fetched by hand belong; it need not exist."""
+    return tfds_dir() / "downloads" / "manual"
+
+
+def models_dir() -> Path:
+    """Path: where published models lie, one folder a model; it need not exist."""
+    given = os.environ.get("NSLIB_MODELS")
+    return Path(given).expanduser().resolve() if given else cache_dir("models")
+
+
+def hub_url() -> str:
+    """Str: where published models are fetched, without a slash at the end."""
+    return (os.environ.get("NSLIB_HUB_URL") or "https://tfhub.dev").rstrip("/")
+
+
+def offline() -> bool:
+    """Bool: whether every download is forbidden."""
+    return os.environ.get("NSLIB_OFFLINE", "").lower() not in _FALSE
 
 
 def cache_dir(*parts: str) -> Path:

@@ -1,7 +1,8 @@
 """What is measured: one record a task, and the task of NOSS that it stands beside.
 
-The quick profile has no NOSS data. Each of its tasks asks the same kind of question as a task of
-NOSS, of other recordings, so its numbers are never compared with the paper's.
+The paper profile is NOSS itself. The quick profile has no NOSS data: each of its tasks asks the same
+kind of question as a task of NOSS, of other recordings, so its numbers are never compared with the
+paper's.
 
 Reference: Shor et al., Towards Learning a Universal Non-Semantic Representation of Speech,
 Interspeech 2020, arXiv 2002.12764. The six data sets of NOSS are in ``data/noss_tasks.csv``.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nslib.errors import UnknownName
 from nslib.params import Params
@@ -41,8 +42,6 @@ class Task:
         What the columns of the clip table mean here.
     speaker_is_label : bool
         Then every speaker is in every split and a z-score by speaker would erase the answer.
-    metric : str
-        Name in `nslib.metrics`.
     split : str
         The rule by which clips were assigned to train, validation and test.
     corpus : str
@@ -51,6 +50,14 @@ class Task:
         Of the audio; the full list, with homepages, is ``data/sources.csv``.
     caution : str
         What must be known to read the numbers; empty if nothing.
+    metric : str
+        Name in `nslib.metrics`.
+    profile : {"quick", "paper"}
+        The experiment to which it belongs.
+    optional : bool
+        Run only when asked for by name.
+    within_speaker : bool
+        Whether it is also asked inside each speaker (the paper's personalised tasks).
     """
 
     name: str
@@ -66,6 +73,9 @@ class Task:
     credit: str
     caution: str = ""
     metric: str = "accuracy"
+    profile: str = "quick"
+    optional: bool = False
+    within_speaker: bool = False
 
 
 _HEDGEWARS = "GFDL-1.3"
@@ -130,7 +140,7 @@ _TASKS = (
         name="style-synthetic", title="Which of four synthetic speaking styles",
         kind="synthetic", noss="crema_d",
         label="style, made by rate, pitch, pitch range and loudness", speaker=_VOICES, speaker_is_label=False,
-        split="by voice and sentence: neither is in two splits", corpus="espeak",
+        split="by voice and sentence: neither is in two splits", corpus="espeak", within_speaker=True,
         licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
         caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion.",
     ),
@@ -143,7 +153,48 @@ _TASKS = (
     ),
 )
 
-REGISTRY: dict[str, Task] = {task.name: task for task in _TASKS}
+def _noss(name: str, title: str, label: str, **facts: Any) -> Task:
+    return Task(name=name, title=title, kind="real", noss=name, label=label, corpus="noss", profile="paper",
+                **{"speaker_is_label": False, **facts})
+
+
+_BY_SPEAKER = "by speaker: {} % of the speakers (TensorFlow Datasets draws them by the authors' algorithm)"
+_SEVEN_ONE_TWO, _SIX_TWO_TWO = _BY_SPEAKER.format("70, 10 and 20"), _BY_SPEAKER.format("60, 20 and 20")
+
+_NOSS_TASKS = (
+    _noss("voxceleb", "Which of 1,211 speakers", "speaker", speaker="the same", speaker_is_label=True,
+          split="the official list of recordings (iden_split)",
+          licence="CC-BY-4.0 (the annotations; the recordings stay their owners')",
+          credit="Nagrani, Chung, Zisserman: VoxCeleb, Interspeech 2017",
+          caution="The paper used a filtered subset of VoxCeleb; this is the whole development set, so its "
+                  "numbers are not the paper's."),
+    _noss("voxforge", "Which of six languages", "language", speaker="who uploaded the archive",
+          split=_SEVEN_ONE_TWO, licence="GPL-3.0", credit="VoxForge, http://www.voxforge.org",
+          caution="Everyone who uploaded without a name counts as one speaker, who falls into one split."),
+    _noss("speech_commands", "Which of 12 commands", "command", speaker="not given",
+          split="the official lists; the test is a separate archive", licence="CC-BY-4.0",
+          credit="Warden: Speech Commands, arXiv:1804.03209",
+          caution="Most clips of train and validation are _unknown_; those of the test are not."),
+    _noss("crema_d", "Which of six emotions (91 actors)", "emotion", speaker="actor", split=_SEVEN_ONE_TWO,
+          within_speaker=True, licence="ODbL-1.0", credit="Cao et al.: CREMA-D, IEEE TAFFC 2014"),
+    _noss("savee", "Which of seven emotions (4 actors)", "emotion", speaker="actor", split=_SIX_TWO_TWO,
+          within_speaker=True, licence="free for research, after registration",
+          credit="Haq, Jackson: Surrey Audio-Visual Expressed Emotion (SAVEE), 2009",
+          caution="The test is one man: nothing can be said about other speakers."),
+    _noss("dementiabank", "Dementia or not", "diagnosis", speaker="participant", split=_SEVEN_ONE_TWO,
+          licence="members of DementiaBank only", credit="Becker et al.: Pitt corpus, DementiaBank, 1994",
+          caution="Recordings of long interviews; the interviewer is heard too."),
+    _noss("esc50-human", "Which of ten human sounds", "sound", speaker="not given", optional=True,
+          split="by fold of the original: 1, 2 and 3 train, 4 validates, 5 is the test",
+          licence="CC-BY-NC-3.0", credit="Piczak: ESC-50, ACM MM 2015",
+          caution="Not of NOSS: FRILL's model card added it; its exact selection of classes is not stated there."),
+    _noss("masked-speech", "With or without a mask", "mask", speaker="not given", optional=True,
+          split="the folders train, devel and test", licence="as agreed with the organisers",
+          credit="Schuller et al.: ComParE 2020, Mask sub-challenge (MASC)",
+          caution="Not of NOSS: FRILL's model card added it."),
+)
+
+REGISTRY: dict[str, Task] = {task.name: task for task in (*_TASKS, *_NOSS_TASKS)}
 """Every task, by name."""
 
 _STANDS_IN = "style-synthetic"
@@ -181,8 +232,9 @@ def names(params: Params) -> tuple[str, ...]:
     Parameters
     ----------
     params : Params
-        `tasks` as given, or all of `corpus`: with "real", the recorded tasks and the synthetic
-        style task, because no recordings of emotion are to be had; with "synthetic", those only.
+        `tasks` as given; else, with the paper profile, the six of NOSS; with the quick profile, all of
+        `corpus`: with "real", the recorded tasks and the synthetic style task, because no recordings
+        of emotion are to be had; with "synthetic", those only.
 
     Returns
     -------
@@ -195,7 +247,9 @@ def names(params: Params) -> tuple[str, ...]:
         For a task that does not exist.
     """
     asked = {get(name).name for name in params.tasks}
-    if not asked:
+    if not asked and params.profile == "paper":
+        asked = {t.name for t in _NOSS_TASKS if not t.optional}
+    elif not asked:
         asked = {t.name for t in _TASKS if t.kind == params.corpus or t.name == _STANDS_IN}
     return tuple(name for name in REGISTRY if name in asked)
 
