@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from nslib import params
 from nslib.errors import Unavailable
-from nslib.packages import NETWORK, SYNTHETIC_TOO, debian_dir, environment, failed, file_sha256, offline, run
+from nslib.packages import NETWORK, SYNTHETIC_TOO, debian_dir, environment, failed, file_sha256, run
 
 LISTS_DAYS = 7
 """apt's lists are fetched again when they are older than this."""
@@ -57,7 +57,7 @@ def fetch(names: Sequence[str], progress: bool) -> None:
 
 def _need_apt(names: Sequence[str]) -> None:
     by_hand = f"Copy the .deb files of a Debian 12 mirror to {debian_dir()}. {SYNTHETIC_TOO}"
-    if offline():
+    if params.offline():
         raise Unavailable(_packages(names), "NSLIB_OFFLINE forbids downloads", f"Unset it. {SYNTHETIC_TOO}")
     if shutil.which("apt-get") is None:
         why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"

@@ -8,26 +8,26 @@ freely from notebooks, and a run that was interrupted goes on where it was.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import corpora, embeddings, extract, probe, results, splits
+from nslib import corpora, embeddings, estimates, extract, probe, results, splits
 from nslib import params as parameters
 from nslib import tasks as task_registry
 from nslib.embeddings.base import Embedding
+from nslib.entrants import Embeddable, Entrant, enter
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.findings import Found, Results
 from nslib.params import Params
+from nslib.store import Store
 from nslib.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nslib.corpora import Corpus
-
-Embeddable = str | Embedding | Callable[..., Any]
 
 # A smoke run checks the path with what is quick to load; its numbers mean nothing.
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding")
@@ -46,9 +46,10 @@ def benchmark(
 
     Parameters
     ----------
-    embeddings : str, Embedding, callable, or iterable of these, optional
-        Built-in names, records, or functions ``float32 [clips, samples] -> [clips, dim]`` or
-        ``[clips, frames, dim]``. Default: those of `params`, else all that need no extra licence.
+    embeddings : str, path, Embedding, callable, or iterable of these, optional
+        Built-in names, files of a model (a SavedModel's folder, ``.tflite``, ``.onnx``), records, or
+        functions ``float32 [clips, samples] -> [clips, dim]`` or ``[clips, frames, dim]``. Default:
+        those of `params`, else all of the profile that need no extra licence.
     tasks : str, path, Task, or iterable of these, optional
         Task names, or a folder (label = subfolder) or CSV, TSV or Parquet manifest of your own.
         Default: those of `params`, else all of the profile.
@@ -74,10 +75,13 @@ def benchmark(
     >>> nslib.benchmark("logmel", tasks="speaker-fillets").table()    # doctest: +SKIP
     """
     params = params or parameters.load()
-    entrants = [_entrant(e, name) for e in _several(embeddings, params.embeddings or defaults(params))]
+    entrants = [enter(e, name) for e in _several(embeddings, params.embeddings or defaults(params))]
     found = Found()
     ready = _tasks(tasks, params, entrants, found, progress)
-    for entrant in entrants:
+    usable = _usable(entrants, ready, found)
+    if progress:
+        _announce(ready, usable, params)
+    for entrant in usable:
         for task, corpus in ready:
             try:
                 _one(task, corpus, entrant, params, found, progress)
@@ -111,7 +115,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     import pandas as pd
 
     corpus = corpora.read(source, progress=progress)
-    out = extract.vectors(corpus.clips, _entrant(embedding, None).load(), progress=progress)
+    out = extract.vectors(corpus.clips, enter(embedding, None).load(), progress=progress)
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
     table.attrs["problems"] = problems.to_dict("records")
@@ -119,7 +123,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
 
 
 def defaults(params: Params) -> tuple[str, ...]:
-    """Embeddings of a run that names none: all whose licence allows any use, fewer in a smoke run.
+    """Embeddings of a run that names none: all of its profile whose licence allows any use.
 
     Parameters
     ----------
@@ -128,9 +132,12 @@ def defaults(params: Params) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
+        Fewer in a smoke run of the quick profile.
     """
     free = tuple(name for name in embeddings.names() if not embeddings.needs_extra(name))
-    return tuple(n for n in free if n in SMOKE_EMBEDDINGS) if params.smoke else free
+    if params.smoke and params.profile == "quick":
+        return tuple(n for n in free if n in SMOKE_EMBEDDINGS)
+    return free
 
 
 def as_embedding(given: Embeddable, name: str | None = None) -> Embedding:
@@ -151,24 +158,50 @@ def as_embedding(given: Embeddable, name: str | None = None) -> Embedding:
     UnknownName, Unavailable
         See `nslib.embeddings.get`.
     """
-    return _entrant(given, name).load()
+    return enter(given, name).load()
 
 
-@dataclass(frozen=True)
-class _Entrant:
-    """An embedding that is loaded only when a vector is really needed."""
+def _usable(entrants: list[Entrant], ready: list[tuple[Task, Corpus]], found: Found) -> list[Entrant]:
+    """Leave out, task by task and with its reason, what cannot be had; that is where models are fetched."""
+    usable = []
+    for entrant in entrants if ready else ():
+        try:
+            entrant.identify()
+            usable.append(entrant)
+        except NslibError as error:
+            for task, _ in ready:
+                found.refuse(task.name, entrant.name, error)
+    return usable
 
-    name: str
-    fingerprint: str
-    load: Callable[[], Embedding]
+
+def _announce(ready: list[tuple[Task, Corpus]], entrants: list[Entrant], params: Params) -> None:
+    """Say what a long run will take. What is short is not worth a trial of every embedding."""
+    audio = sum(float(corpus.clips["seconds"].sum()) for _, corpus in ready)
+    if params.smoke or audio < estimates.LONG_SECONDS:
+        return
+    estimate = estimates.Estimate([w for e in entrants for t, c in ready if (w := _work(t, c, e, params))])
+    if estimate.seconds > estimates.LONG_SECONDS:
+        print(f"nslib: {estimate.text()}", file=sys.stderr, flush=True)
 
 
-def _entrant(given: Embeddable, name: str | None) -> _Entrant:
-    if isinstance(given, str):
-        return _Entrant(given, embeddings.fingerprint(given), lambda: embeddings.get(given))
-    called = name or str(getattr(given, "__name__", type(given).__name__))
-    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=called)
-    return _Entrant(ready.name, ready.fingerprint, lambda: ready)
+def _work(task: Task, corpus: Corpus, entrant: Entrant, params: Params) -> estimates.Work | None:
+    """What is left to do; nothing if the result is there, or the embedding cannot be loaded."""
+    clips, settings = corpus.clips, _settings(task, params)
+    if results.find(results.key(**_origin(task, entrant, clips), settings=settings)) is not None:
+        return None
+    try:
+        embedding = entrant.load()
+        speed = estimates.times_real_time(entrant.fingerprint, entrant.load)
+    except NslibError:
+        return None  # it is refused, with its reason, when its turn comes
+    first = clips.drop_duplicates("sha256")
+    new = first[first["sha256"].isin(Store(embedding).missing(first["sha256"]))]
+    train = clips[clips["split"] == "train"]
+    audio, norms = float(new["seconds"].sum()), 2 if task.speaker_is_label else 4
+    classes = train["label"].nunique()
+    probing = estimates.probes_seconds(len(train), embedding.dim, classes, norms)
+    return estimates.Work(task.name, entrant.name, len(clips), len(train), len(new), audio, embedding.dim, classes,
+                          norms, audio / speed, probing)
 
 
 def _several(given: Any, otherwise: Sequence[Any]) -> list[Any]:
@@ -182,7 +215,7 @@ def _several(given: Any, otherwise: Sequence[Any]) -> list[Any]:
     return chosen
 
 
-def _tasks(given: Any, params: Params, entrants: list[_Entrant], found: Found,
+def _tasks(given: Any, params: Params, entrants: list[Entrant], found: Found,
            progress: bool) -> list[tuple[Task, Corpus]]:
     ready: list[tuple[Task, Corpus]] = []
     named = [t for t in _several(given, ()) if isinstance(t, str) and t in task_registry.REGISTRY]
@@ -199,7 +232,7 @@ def _tasks(given: Any, params: Params, entrants: list[_Entrant], found: Found,
     return ready
 
 
-def _load(item: Any, params: Params, entrants: list[_Entrant], found: Found,
+def _load(item: Any, params: Params, entrants: list[Entrant], found: Found,
           ready: list[tuple[Task, Corpus]], progress: bool) -> None:
     try:
         if isinstance(item, Task):
@@ -216,11 +249,9 @@ def _load(item: Any, params: Params, entrants: list[_Entrant], found: Found,
     ready.append((task, corpus))
 
 
-def _one(task: Task, corpus: Corpus, entrant: _Entrant, params: Params, found: Found, progress: bool) -> None:
-    settings: dict[str, Any] = {"probes": SMOKE_PROBES if params.smoke else probe.PROBES, "metric": task.metric,
-                                "speaker_norm": not task.speaker_is_label, "seed": params.seed}
-    origin = _origin(task, entrant, corpus.clips)
-    clips = corpus.clips
+def _one(task: Task, corpus: Corpus, entrant: Entrant, params: Params, found: Found, progress: bool) -> None:
+    settings, clips = _settings(task, params), corpus.clips
+    origin = _origin(task, entrant, clips)
     if (known := results.find(results.key(**origin, settings=settings))) is None:
         out = extract.vectors(clips, entrant.load(), progress=progress)
         found.lose(task.name, entrant.name, out.problems)
@@ -233,15 +264,22 @@ def _one(task: Task, corpus: Corpus, entrant: _Entrant, params: Params, found: F
     found.keep(entrant.name, entrant.fingerprint, *known)
 
 
-def _origin(task: Task, entrant: _Entrant, clips: pd.DataFrame) -> dict[str, str]:
+def _settings(task: Task, params: Params) -> dict[str, Any]:
+    return {"probes": SMOKE_PROBES if params.smoke else probe.PROBES, "metric": task.metric,
+            "speaker_norm": not task.speaker_is_label, "seed": params.seed}
+
+
+def _origin(task: Task, entrant: Entrant, clips: pd.DataFrame) -> dict[str, str]:
     return {"task": task.name, "embedding": entrant.name, "data_hash": splits.data_hash(clips),
             "split_hash": splits.split_hash(clips), "weights_hash": entrant.fingerprint}
 
 
-def _grid(task: Task, entrant: _Entrant, out: extract.Extraction, settings: dict[str, Any],
+def _grid(task: Task, entrant: Entrant, out: extract.Extraction, settings: dict[str, Any],
           progress: bool) -> probe.Grid:
     from tqdm.std import tqdm
 
+    train = int((out.clips["split"] == "train").sum())
+    estimates.refuse_what_does_not_fit(task.name, len(out.clips), train, out.vectors.shape[1])
     parts = []
     for name in splits.SPLITS:
         rows = (out.clips["split"] == name).to_numpy(bool)

@@ -175,16 +175,6 @@ def file_sha256(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def offline() -> bool:
-    """Say whether the environment forbids downloads.
-
-    Returns
-    -------
-    bool
-    """
-    return os.environ.get("NSLIB_OFFLINE", "") not in ("", "0")
-
-
 def environment() -> dict[str, str]:
     """Make the environment of a client: its messages are read, so they must be in English.
 
@@ -240,7 +230,7 @@ def failed(what: str, client: str, said: str, otherwise: str = "") -> Unavailabl
 
 def _pip(pin: str, allowed: set[str]) -> Path:
     what = f"package {pin}"
-    if offline():
+    if params.offline():
         raise Unavailable(what, "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
     with tempfile.TemporaryDirectory(dir=_wheels(), prefix=".pip-") as folder:
         words = ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input",

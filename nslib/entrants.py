@@ -1,0 +1,72 @@
+"""What takes part in a benchmark: a built-in embedding, a file of a model, a record or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nslib import embeddings
+from nslib.embeddings.base import Embedding
+
+Embeddable = str | Path | Embedding | Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An embedding that is loaded only when a vector is really needed.
+
+    Attributes
+    ----------
+    name : str
+        As shown in tables.
+    identify : callable
+        Gives its fingerprint. For a published model that is the first use: it is fetched.
+    load : callable
+        Gives the embedding.
+    """
+
+    name: str
+    identify: Callable[[], str]
+    load: Callable[[], Embedding]
+
+    @property
+    def fingerprint(self) -> str:
+        """str: see `nslib.embeddings.base.Embedding.fingerprint`."""
+        return self.identify()
+
+
+def enter(given: Embeddable, name: str | None = None) -> Entrant:
+    """Take an embedding into a benchmark.
+
+    Parameters
+    ----------
+    given : str, path, Embedding or callable
+        A built-in name; a SavedModel's folder, a ``.tflite`` or ``.onnx`` file; a record; a function.
+    name : str, optional
+        How to call a file or a function in tables.
+
+    Returns
+    -------
+    Entrant
+
+    Raises
+    ------
+    UnknownName
+        For text that is neither a name nor a file.
+    BadParameter
+        For a file or function that is no embedding.
+    """
+    if isinstance(given, str | Path):
+        if str(given) in embeddings.names() or not Path(given).exists():
+            return _built_in(str(given))
+        given = embeddings.from_file(given, name=name)
+    called = name or str(getattr(given, "__name__", type(given).__name__))
+    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=called)
+    return Entrant(ready.name, lambda: ready.fingerprint, lambda: ready)
+
+
+def _built_in(name: str) -> Entrant:
+    embeddings.needs_extra(name)  # an unknown name is told before anything is computed
+    return Entrant(name, lambda: embeddings.fingerprint(name), lambda: embeddings.get(name))
