@@ -71,12 +71,14 @@ def run(settings: Params) -> Outcome:
     return Outcome(not failed and len(found.rows) > 0, _text(found, runs, failed, page, time.perf_counter() - began))
 
 
-def prepare(settings: Params) -> Outcome:
+def prepare(settings: Params, *, weights: bool = True) -> Outcome:
     """Fetch and check everything that a run needs from outside.
 
     Parameters
     ----------
     settings : Params
+    weights : bool
+        Fetch the embeddings too, not only the recordings.
 
     Returns
     -------
@@ -88,10 +90,14 @@ def prepare(settings: Params) -> Outcome:
     plan = corpora.resolve(settings)
     lines, missing = list(plan.notes), [f"{name}: {error}" for name, error in plan.not_run]
     for task in plan.tasks:
-        corpus = corpora.load_clips(task, settings)
+        try:
+            corpus = corpora.load_clips(task, settings)
+        except Unavailable as error:
+            missing.append(f"{task.name}: {error}")
+            continue
         lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
         lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
-    for name in settings.embeddings or measure.defaults(settings):
+    for name in (settings.embeddings or measure.defaults(settings)) if weights else ():
         try:
             embeddings.get(name)
             lines.append(f"{name}: ready")

@@ -1,0 +1,70 @@
+"""Groups of verbs about what lies on disk: recordings, vectors, notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslib.cli.shared import Corpus, Profile, Smoke, Tasks, load
+
+data_app = typer.Typer(no_args_is_help=True, help="The recordings: what is there, and fetching them.")
+notebooks_app = typer.Typer(no_args_is_help=True, help="The notebooks' contract.")
+store_app = typer.Typer(no_args_is_help=True, help="The vectors computed so far.")
+GROUPS = {"data": data_app, "notebooks": notebooks_app, "store": store_app}
+
+
+@data_app.command("status")
+def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
+    """List every task: ready, can be fetched, or not to be had, and why."""
+    from nslib import doctor
+
+    print(doctor.text(doctor.data_findings(load(profile=profile, corpus=corpus))))
+
+
+@data_app.command("prepare")
+def data_prepare(
+    names: Annotated[list[str] | None, typer.Argument(help="Tasks, whose recordings alone are prepared.")] = None,
+    tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
+) -> None:
+    """Fetch and check the recordings, and without names the weights too, so that later runs need no network."""
+    from nslib import reproduction
+
+    settings = load(profile=profile, corpus=corpus, tasks=names or tasks, smoke=smoke)
+    outcome = reproduction.prepare(settings, weights=not names)
+    print(outcome.text)
+    raise typer.Exit(0 if outcome.ok else 3)
+
+
+@notebooks_app.command("check")
+def notebooks_check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Default: every notebook of the kit.")] = None,
+) -> None:
+    """Check notebooks against the contract, without running them."""
+    from nslib import notebook, params
+
+    violations = [v for path in paths for v in notebook.check_source(path)] if paths else \
+        notebook.check_folder(params.notebooks_dir())
+    for violation in violations:
+        print(violation)
+    print(f"{len(violations)} violations")
+    raise typer.Exit(1 if violations else 0)
+
+
+@store_app.command("verify")
+def store_verify() -> None:
+    """Check every stored vector against its checksum."""
+    from nslib import store
+
+    bad = [f"{name}/{sentence}" for name, s in store.every() for sentence in s.verify()]
+    print("\n".join([*bad, f"{len(bad)} damaged shards"]))
+    raise typer.Exit(1 if bad else 0)
+
+
+@store_app.command("prune")
+def store_prune() -> None:
+    """Delete damaged shards and what killed runs left; their clips are computed again when asked for."""
+    from nslib import store
+
+    print(f"{sum(s.prune() for _, s in store.every())} files deleted")

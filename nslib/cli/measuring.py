@@ -1,0 +1,113 @@
+"""Verbs that measure: what the machine can do, the whole run, one benchmark, one protocol, one embedding."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslib.cli.shared import (
+    EMBEDDING,
+    Corpus,
+    Embeddings,
+    Out,
+    Profile,
+    Seed,
+    Smoke,
+    Tasks,
+    embeddable,
+    load,
+    print_rest,
+    print_results,
+    show,
+    write,
+)
+
+
+def doctor() -> None:
+    """Say what this machine can and can't run."""
+    from nslib import doctor
+
+    print(doctor.text(doctor.findings()))
+
+
+def reproduce(
+    profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None,
+    embeddings: Annotated[str | None, typer.Option(help="Embedding names, comma-separated.")] = None,
+    seed: Seed = None, smoke: Smoke = None,
+) -> None:
+    """Fetch, embed, evaluate, run the notebooks and write the report."""
+    from nslib import reproduction
+
+    outcome = reproduction.run(load(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings,
+                                       seed=seed, smoke=smoke))
+    print(outcome.text)
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+def benchmark(
+    embeddings: Embeddings,
+    tasks: Tasks = None,
+    dataset: Annotated[list[Path] | None, typer.Option(
+        help="Your data instead of tasks: a folder (label = subfolder) or a CSV, TSV or Parquet manifest.")] = None,
+    corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None,
+    out: Out = None,
+) -> None:
+    """Measure embeddings on tasks or on your data, and print the table."""
+    from nslib import measure
+
+    params = load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
+    wanted = [embeddable(name) for name in embeddings]
+    found = measure.benchmark(wanted, [str(d) for d in dataset] if dataset else None, params=params)
+    print_results(found)
+    if out:
+        write(found.rows, out)
+
+
+def embed(
+    source: Annotated[Path, typer.Argument(help="A folder, or a CSV, TSV or Parquet list with a column audio.")],
+    embedding: Annotated[str, typer.Option(help=EMBEDDING)] = "logmel",
+    out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")] = Path("vectors.parquet"),
+) -> None:
+    """Embed recordings: one vector a clip."""
+    from nslib import measure
+
+    table = measure.embed(source, embeddable(embedding))
+    write(table, out)
+    problems = table.attrs["problems"]
+    for clip in problems:
+        print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
+    print(f"{len(table)} clips -> {out}; {len(problems)} left out")
+
+
+def check(
+    embedding: Annotated[str, typer.Argument(help=EMBEDDING)],
+) -> None:
+    """Run an embedding through the contract's checker."""
+    from nslib import embeddings, measure
+
+    report = embeddings.check(measure.as_embedding(embeddable(embedding)))
+    print(report)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def protocol(
+    name: Annotated[str, typer.Argument(help="within-speaker, repeated or switch.")],
+    embeddings: Embeddings,
+    tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None,
+    out: Out = None,
+) -> None:
+    """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
+    from nslib import protocols
+
+    params = load(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
+    found = protocols.run(name, [embeddable(e) for e in embeddings], params.tasks or None, params)
+    show(found.summary() if len(found.rows) else None)
+    print_rest(found)
+    if out:
+        write(found.rows, out)
+
+
+VERBS = (doctor, reproduce, benchmark, embed, check, protocol)
