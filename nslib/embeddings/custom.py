@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from nslib.embeddings import patches
 from nslib.embeddings import revision as revisions
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
-from nslib.errors import BadParameter
+from nslib.errors import BadParameter, NslibError
 
 Function = Callable[[FloatArray], Any]
 
@@ -63,6 +64,38 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     >>> loud.dim
     1
     """
+    version = revision or _revision(function, name)
+    return build(function, name, version, min_samples=min_samples, pad=pad, window=window, hop=hop,
+                 parameters=parameters, licence=licence, source=source, trained_on=trained_on, citation=citation)
+
+
+def build(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,
+          min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
+    """Try a function on noise and make an embedding of it: what `from_callable` and `files` share.
+
+    Parameters
+    ----------
+    function : callable
+        As in `from_callable`; it is given clips of one length.
+    name, revision : str
+    together : callable, optional
+        An `Embedding.embed` for clips of different lengths. It is used if it gives what `function` gives
+        of each clip alone. Default, where `window` and `hop` say which frames a clip has: `function`
+        with zeros after the shorter clips.
+    min_samples, pad, window, hop
+        As in `from_callable`.
+    **facts
+        Other attributes of `Embedding`.
+
+    Returns
+    -------
+    Embedding
+
+    Raises
+    ------
+    BadParameter
+        As `from_callable`.
+    """
     if pad not in ("end", "centre"):
         raise BadParameter(f"pad is {pad!r}; allowed: 'end' or 'centre'.")
     if min_samples < 1 or window < 0 or hop < 0:
@@ -71,14 +104,37 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     dim = trial.shape[2]
     if trial.shape[1] > 1 and not hop:
         warnings.warn(f"{name} gives {trial.shape[1]} frames a second; give window= and hop= (in seconds) "
-                      "to have times for them.", stacklevel=2)
-    embedding = Embedding(name, revision or _revision(function, name), dim, _alone(function, name, dim),
-                          window, hop, min_samples, pad, False, parameters, licence, source, trained_on,
-                          citation)
-    together = _together(function, name, dim, window, hop)
-    if window and hop and _proved(embedding, together):
+                      "to have times for them.", stacklevel=3)
+    embedding = Embedding(name, revision, dim, _alone(function, name, dim), window, hop, min_samples, pad, **facts)
+    if together is None and window and hop:
+        together = _together(function, name, dim, window, hop)
+    if together is not None and _proved(embedding, together):
         return replace(embedding, embed=together, pads_safely=True)
     return embedding
+
+
+def one_by_one(function: Function, name: str) -> EmbedFunction:
+    """Call a function for each clip alone, at its true length.
+
+    Parameters
+    ----------
+    function : callable
+        As in `from_callable`; it is given one clip at a time, [1, samples].
+    name : str
+        For messages.
+
+    Returns
+    -------
+    callable
+        An `Embedding.embed` that takes clips of different lengths.
+    """
+
+    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        clips = zip(waves, np.asarray(lengths), strict=True)
+        rows = [_frames(function, wave[None, :length], name, None)[0] for wave, length in clips]
+        return patches.deal(np.concatenate(rows), [len(row) for row in rows])
+
+    return embed
 
 
 def _revision(function: Function, name: str) -> str:
@@ -99,8 +155,11 @@ def _frames(function: Function, waves: FloatArray, name: str, dim: int | None) -
     asked = f"{name} was called with float32 of shape {list(waves.shape)}"
     try:
         found = np.asarray(function(waves))
+    except NslibError:
+        raise
     except Exception as error:  # the function is anybody's
-        raise BadParameter(f"{asked} and failed: {type(error).__name__}: {error}") from error
+        short = " If that is too short for it, raise min_samples." if waves.shape[1] < SAMPLE_RATE else ""
+        raise BadParameter(f"{asked} and failed: {type(error).__name__}: {error}{short}") from error
     if found.dtype.kind != "f":
         raise BadParameter(f"{asked} and returned {found.dtype}; return floating point numbers.")
     if found.ndim not in (2, 3) or found.shape[0] != len(waves) or 0 in found.shape:

@@ -47,12 +47,13 @@ def load(card: Card) -> EmbedFunction:
     return embed_with(session(weights.read(card)))
 
 
-def session(model: bytes) -> Any:
+def session(model: bytes | str) -> Any:
     """Open an ONNX model.
 
     Parameters
     ----------
-    model : bytes
+    model : bytes or str
+        The model, or the path of its file.
 
     Returns
     -------
