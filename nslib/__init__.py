@@ -20,15 +20,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nslib import (
         audio,
+        claims,
         corpora,
         embeddings,
         extract,
         frontend,
+        interchange,
         measure,
         metrics,
         params,
         plots,
         probe,
+        protocols,
+        published,
         report,
         results,
         splits,
@@ -39,11 +43,12 @@ if TYPE_CHECKING:
     from nslib.measure import benchmark, embed
 
 _FUNCTIONS = {"benchmark": "nslib.measure", "embed": "nslib.measure", "check": "nslib.checks"}
-_MODULES = ("audio", "corpora", "embeddings", "extract", "frontend", "measure", "metrics", "params", "plots", "probe",
-            "report", "results", "splits", "store", "tasks")
+_MODULES = ("audio", "claims", "corpora", "embeddings", "extract", "frontend", "interchange", "measure", "metrics",
+            "params", "plots", "probe", "protocols", "published", "report", "results", "splits", "store", "tasks")
 
-__all__ = ["audio", "benchmark", "check", "corpora", "embed", "embeddings", "extract", "frontend", "measure", "metrics",
-           "params", "plots", "probe", "report", "results", "splits", "store", "tasks"]
+__all__ = ["audio", "benchmark", "check", "claims", "corpora", "embed", "embeddings", "extract", "frontend",
+           "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published", "report",
+           "results", "splits", "store", "tasks"]
 
 
 def __getattr__(name: str) -> Any:

@@ -176,7 +176,10 @@ def data_findings(settings: Params) -> list[Finding]:
     """
     from nslib import tasks
 
-    return [_task(tasks.get(name), settings) for name in tasks.names(settings)]
+    names = list(tasks.names(settings))
+    if settings.profile == "paper" and not settings.tasks:
+        names += [task.name for task in tasks.REGISTRY.values() if task.optional]
+    return [_task(tasks.get(name), settings) for name in names]
 
 
 def _task(task: Task, settings: Params) -> Finding:
@@ -186,6 +189,8 @@ def _task(task: Task, settings: Params) -> Finding:
         there = importlib.util.find_spec("espeakng_loader") is not None
         return Finding("tasks", task.name, "ok" if there else "no",
                        "synthetic speech, made here in seconds", "" if there else "make setup")
+    if task.corpus == "noss":
+        return _data_set(task)
     needed = corpora.packages_needed(task, settings)
     if not needed:
         return Finding("tasks", task.name, "ok", "recorded speech, ready")
@@ -195,6 +200,16 @@ def _task(task: Task, settings: Params) -> Finding:
         return Finding("tasks", task.name, "no", f"{detail}, but there is no apt-get",
                        "make reproduce runs the synthetic tasks instead")
     return Finding("tasks", task.name, "note", detail, "python -m nslib data prepare, or just make reproduce")
+
+
+def _data_set(task: Task) -> Finding:
+    from nslib.corpora import noss
+
+    found = noss.status(task.name)
+    mark = {"manual": "no", "download": "note"}.get(found.state, "ok")
+    terms = "" if found.remedy else f"; licence: {found.licence}"  # the remedy names it too
+    detail = f"{'optional; ' if task.optional else ''}{found.detail}{terms}"
+    return Finding("tasks", task.name, mark, detail, found.remedy)
 
 
 def _megabytes() -> dict[str, float]:
@@ -211,16 +226,29 @@ def embedding_findings() -> list[Finding]:
     """
     from nslib.embeddings.cards import CARDS
 
-    found = []
-    for card in CARDS.values():
-        if card.needs and importlib.util.find_spec(card.needs) is None:
-            found.append(Finding("embeddings", card.name, "note", f"an extra, not installed; {card.licence}",
-                                 f"make setup {card.needs.upper()}=1"))
-        else:
-            detail = f"{card.kind}, {card.dim} values; weights: {card.licence}" if card.weights else \
-                f"{card.kind}, {card.dim} values"
-            found.append(Finding("embeddings", card.name, "ok", detail + _to_fetch(card)))
-    return found
+    return [_embedding(card) for card in CARDS.values()]
+
+
+def _embedding(card: Card) -> Finding:
+    if card.needs and importlib.util.find_spec(card.needs) is None:
+        return Finding("embeddings", card.name, "note", f"an extra, not installed; {card.licence}",
+                       f"make setup {card.needs.upper()}=1")
+    detail = f"{card.kind}, {card.dim} values"
+    if card.hub:
+        return _published(card, f"{detail}; licence {card.licence}")
+    return Finding("embeddings", card.name, "ok", (f"{detail}; weights: {card.licence}" if card.weights else detail)
+                   + _to_fetch(card))
+
+
+def _published(card: Card, detail: str) -> Finding:
+    """Say whether a model of the hub, which only the paper profile needs, is here."""
+    from nslib.embeddings import hub
+
+    if folder := hub.present(card.hub):
+        return Finding("embeddings", card.name, "ok", f"{detail}; its model is in {folder}")
+    size = f"{card.megabytes:.0f} MB" if card.megabytes else "size not stated"
+    remedy = hub.sources.get(card.hub).by_hand if params.offline() else ""
+    return Finding("embeddings", card.name, "note", f"{detail}; paper profile, to fetch ({size})", remedy)
 
 
 def _to_fetch(card: Card) -> str:

@@ -40,7 +40,7 @@ def test_readme_of_the_kit_has_the_default_tasks_and_embeddings():
     text = (params.root() / "README.md").read_text().split(readme.BEGIN)[1].split(readme.END)[0]
     head, _, *rows = [line for line in text.strip().splitlines() if line.startswith("|")]
     shown = {cell.strip() for cell in head.split("|")} - {"", "Task", "Chance", "Clips / speakers"}
-    assert shown == {name for name in embeddings.names() if not embeddings.needs_extra(name)}
+    assert shown == {name for name in embeddings.names("quick") if not embeddings.needs_extra(name)}
     assert {re.split(r"[ |]+", row)[1] for row in rows} == set(tasks.names(params.Params()))
     for value, low, high in re.findall(r"([\d.]+)\**\s\[([\d.]+)–([\d.]+)\]", text):
         assert 0 <= float(low) <= float(value) <= float(high) <= 100

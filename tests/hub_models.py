@@ -1,0 +1,243 @@
+"""SavedModels with the call forms, shapes and operation names of the published models, and small weights.
+
+Each is written as the authors' exporters write it: the same arguments, ranks and types, the same padding
+and patches, outputs of the true size that depend on the audio; only the networks are a few thousand
+random weights. The front ends are TensorFlow's own (`tf.signal`), so that nothing here is
+what it is to test. `all_models` builds them once for all test processes of a run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")
+
+NAMES = ("trill", "trill-distilled", "frill", *(f"trillsson{k}" for k in range(1, 6)), "yamnet", "vggish")
+
+WAVES, CLIP = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
+
+
+def all_models() -> Path:
+    """A folder with every model, each in a folder of its name; built by the first process that asks."""
+    ready = Path(os.environ["NSLIB_CACHE"]) / "published-models"
+    if not ready.exists():
+        new = Path(tempfile.mkdtemp(dir=ready.parent))
+        for name in NAMES:
+            save(name, new / name)
+        try:
+            new.rename(ready)
+        except OSError:  # another process was faster
+            shutil.rmtree(new)
+    return ready
+
+
+def save(name: str, folder: Path, **changes: Any) -> Path:
+    """Write one model; `changes` go to its class (see there) to make it unlike the published one."""
+    if name in ("trill", "trill-distilled"):
+        module = Trill(name, **changes)
+    elif name == "frill":
+        module = Frill(**changes)
+    elif name == "yamnet":
+        module = Yamnet(**changes)
+    elif name == "vggish":
+        module = Vggish(**changes)
+    else:
+        module = Trillsson(int(name[-1]), **changes)
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
+def _draw(seed: int, *shape: int) -> tf.Variable:
+    rng = np.random.default_rng(seed)
+    return tf.Variable(rng.normal(0, 1 / np.sqrt(np.prod(shape[:-1])), shape).astype(np.float32))
+
+
+def _log_mel(wave: tf.Tensor, mels: int = 64, offset: float = 0.001, dtype: tf.DType = tf.float64) -> tf.Tensor:
+    spectrum = tf.abs(tf.signal.stft(tf.cast(wave, dtype), 400, 160, 512))
+    matrix = tf.signal.linear_to_mel_weight_matrix(mels, 257, 16000, 125.0, 7500.0, dtype)
+    bands = tf.tensordot(spectrum, matrix, 1)
+    return tf.cast(tf.math.log(tf.maximum(bands, tf.constant(1e-12, dtype)) + tf.constant(offset, dtype)), tf.float32)
+
+
+def _zeros_to(wave: tf.Tensor, least: int, step: int = 0) -> tf.Tensor:
+    """Zeros at the end, up to `least` samples and from there in whole steps."""
+    n = tf.shape(wave)[-1]
+    length = tf.maximum(n, least)
+    if step:
+        length += (least - length) % step
+    return tf.pad(wave, [[0, 0]] * (wave.shape.rank - 1) + [[0, length - n]])
+
+
+def _blocks(patches: tf.Tensor, weights: tf.Variable) -> tf.Tensor:
+    """[n, 96 or more, mels] to [n, 6, 4, 8]: what a network leaves of a patch after 16 x 16 samples of it."""
+    image = tf.image.resize((patches[..., None] + 4) / 2.5, [24, 16], method="area")
+    return tf.nn.tanh(tf.nn.conv2d(image, weights, 4, "VALID"))
+
+
+class Trill(tf.Module):
+    """TRILL and TRILL-distilled: ``(samples, sample_rate)``; int16 and float32; 1-D and 2-D."""
+
+    def __init__(self, name: str, ranks: tuple[int, ...] = (1, 2), dtypes: tuple[str, ...] = ("int16", "float32"),
+                 checks_rate: bool = True, top: int = 512, leaks: bool = False, precision: str = "float32",
+                 hop: int = 17):
+        super().__init__()
+        self.distilled, self.checks_rate, self.leaks = name == "trill-distilled", checks_rate, leaks
+        self.precision, self.hop = tf.as_dtype(precision), hop
+        seed = 20 if self.distilled else 10
+        self.eye, self.wide = _draw(seed, 4, 4, 1, 8), _draw(seed + 1, 8, 512)
+        self.top = _draw(seed + 2, 16, 2048 if self.distilled else top)
+        shapes = {1: [None], 2: [None, None]}
+        for dtype, rank in itertools.product(dtypes, ranks):
+            self.__call__.get_concrete_function(tf.TensorSpec(shapes[rank], tf.as_dtype(dtype), "samples"),
+                                                tf.TensorSpec([], tf.int32, "sample_rate"))
+
+    @tf.function(autograph=False)
+    def __call__(self, samples: tf.Tensor, sample_rate: tf.Tensor) -> dict[str, tf.Tensor]:
+        checks = [tf.debugging.assert_equal(sample_rate, 16000)] if self.checks_rate else []
+        with tf.control_dependencies(checks):
+            wave = tf.cast(samples, tf.float64)
+        wave = wave / 32767 if samples.dtype == tf.int16 else wave
+        one = samples.shape.rank == 1
+        spectrogram = _log_mel(_zeros_to(wave[None] if one else wave, 16000))
+        if self.leaks:
+            spectrogram -= tf.reduce_mean(spectrogram, 1, keepdims=True)
+        patches = tf.signal.frame(spectrogram, 96, self.hop, axis=1)
+        shape = tf.shape(patches)
+        blocks = _blocks(tf.reshape(patches, [-1, 96, 64]), self.eye)
+        outputs = self.outputs(blocks)
+        back = {k: tf.reshape(v, [shape[0], shape[1], v.shape[1]]) for k, v in outputs.items()}
+        return {k: tf.cast(v[0] if one else v, self.precision) for k, v in back.items()}
+
+    def outputs(self, blocks: tf.Tensor) -> dict[str, tf.Tensor]:
+        mean, spread = tf.nn.moments(blocks, [1, 2])
+        top = tf.concat([mean, spread], 1) @ self.top
+        if self.distilled:
+            return {"embedding": tf.nn.relu(top)}
+        layer = tf.reshape(blocks @ self.wide, [-1, 6 * 4 * 512])
+        return {"embedding": tf.math.l2_normalize(top, 1), "layer19": layer}
+
+
+class Frill(tf.Module):
+    """FRILL: batches only, no rate; clips and patches on one axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eye, self.top = _draw(30, 4, 4, 1, 8), _draw(31, 16, 2048)
+
+    @tf.function(input_signature=[WAVES], autograph=False)
+    def __call__(self, samples: tf.Tensor) -> dict[str, tf.Tensor]:
+        patches = tf.signal.frame(_log_mel(_zeros_to(samples, 16000)), 96, 17, axis=1)
+        mean, spread = tf.nn.moments(_blocks(tf.reshape(patches, [-1, 96, 64]), self.eye), [1, 2])
+        return {"embedding": tf.nn.relu(tf.concat([mean, spread], 1) @ self.top)}
+
+
+class Trillsson(tf.Module):
+    """TRILLsson: batches only; mirrors up to 2 s, averages over patches inside."""
+
+    def __init__(self, number: int, mode: str = "SYMMETRIC"):
+        super().__init__()
+        self.eye, self.top, self.mode = _draw(40 + number, 4, 4, 1, 8), _draw(50 + number, 16, 1024), mode
+
+    @tf.function(input_signature=[WAVES], autograph=False)
+    def __call__(self, audio_samples: tf.Tensor) -> dict[str, tf.Tensor]:
+        missing = tf.maximum(32000 - tf.shape(audio_samples)[1], 0)
+        wave = tf.pad(audio_samples, [[0, 0], [0, missing]], self.mode)
+        patches = tf.signal.frame(_log_mel(wave, 80), 195, 195, axis=1)
+        shape = tf.shape(patches)
+        mean, spread = tf.nn.moments(_blocks(tf.reshape(patches, [-1, 195, 80]), self.eye), [1, 2])
+        each = tf.reshape(tf.concat([mean, spread], 1) @ self.top, [shape[0], shape[1], 1024])
+        return {"embedding": tf.reduce_mean(each, 1)}
+
+
+class Yamnet(tf.Module):
+    """YAMNet: one clip, no rate; a tuple of scores, embeddings and spectrogram; a class map as an asset."""
+
+    WIDTHS = (4,) * 9 + (512,) + (8,) * 3 + (1024,)
+    STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+
+    def __init__(self, layer: str = "layer") -> None:
+        super().__init__()
+        self.layer = layer
+        self.stem = _draw(60, 3, 3, 1, self.WIDTHS[0])
+        pairs = list(zip(self.WIDTHS, self.WIDTHS[1:], strict=False))
+        self.depthwise = [tf.Variable(4 * _draw(61 + k, 3, 3, width, 1)) for k, (width, _) in enumerate(pairs)]
+        self.pointwise = [tf.Variable(2 * _draw(81 + k, 1, 1, *pair)) for k, pair in enumerate(pairs)]
+        self.head = [_draw(99, 1024, 4), _draw(100, 4, 521)]
+        classes = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"])) / "yamnet_class_map.csv"
+        classes.write_text("index,mid,display_name\n0,/m/09x0r,Speech\n")
+        self.classes = tf.saved_model.Asset(str(classes))
+
+    @tf.function(input_signature=[], autograph=False)
+    def class_map_path(self) -> tf.Tensor:
+        return self.classes.asset_path
+
+    @tf.function(input_signature=[CLIP], autograph=False)
+    def __call__(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        spectrogram = _log_mel(_zeros_to(waveform, 15600, 7680), dtype=tf.float32)
+        with tf.name_scope("yamnet_frames"):
+            embeddings = tf.reduce_mean(self.layers(spectrogram)[-1], [1, 2])
+        return tf.sigmoid(embeddings @ self.head[0] @ self.head[1]), embeddings, spectrogram
+
+    def layers(self, spectrogram: tf.Tensor) -> list[tf.Tensor]:
+        """What comes out of each layer."""
+        x = (tf.signal.frame(spectrogram, 96, 48, axis=0)[..., None] + 4) / 2.5
+        found = [self.activated(tf.nn.conv2d(x, self.stem, 2, "SAME"), f"{self.layer}1")]
+        for k, (deep, point) in enumerate(zip(self.depthwise, self.pointwise, strict=True), start=2):
+            step = self.STRIDES[k - 1]
+            x = tf.nn.depthwise_conv2d(found[-1], deep, [1, step, step, 1], "SAME")
+            x = self.activated(x, f"{self.layer}{k}/depthwise_conv")
+            found.append(self.activated(tf.nn.conv2d(x, point, 1, "SAME"), f"{self.layer}{k}/pointwise_conv"))
+        return found
+
+    @staticmethod
+    def activated(x: tf.Tensor, name: str) -> tf.Tensor:
+        with tf.name_scope(f"{name}/relu"):
+            return tf.nn.relu(x)
+
+
+class Vggish(tf.Module):
+    """VGGish: one clip, no rate; a bare tensor. A wrapped TF1 graph, as TF-Slim needs it."""
+
+    def __init__(self, pads: bool = False, twice: bool = False) -> None:
+        super().__init__()
+        self.pads, self.twice, self.weights = pads, twice, []
+        self.wrapped = tf.compat.v1.wrap_function(self.define, [CLIP])
+
+    def variable(self, name: str, seed: int, *shape: int) -> tf.Variable:
+        start = np.random.default_rng(seed).normal(0, 1 / np.sqrt(shape[0]), shape).astype(np.float32)
+        self.weights.append(tf.compat.v1.get_variable(name, initializer=start))
+        return self.weights[-1]
+
+    def define(self, waveform: tf.Tensor) -> tf.Tensor:
+        scope = tf.compat.v1.variable_scope
+        with scope("vggish", use_resource=True):
+            net = self.connected(self.pooled(waveform), "fc1/fc1_1", 110, 4096)
+            low = tf.reshape(net, [-1, 64, 64])[:, :, 0]
+            net = self.connected(low, "fc1/fc1_2", 120, 64)
+            with scope("fc2"):
+                net = tf.nn.bias_add(net @ self.variable("weights", 130, 64, 128), self.variable("biases", 131, 128))
+            return tf.identity(net, name="embedding")
+
+    def pooled(self, waveform: tf.Tensor) -> tf.Tensor:
+        """What enters the first connected layer."""
+        wave = _zeros_to(waveform, 15600, 15360) if self.pads else waveform
+        patches = tf.signal.frame(_log_mel(wave, offset=0.01, dtype=tf.float32), 96, 96, axis=0)
+        return tf.reshape((tf.image.resize(patches[..., None], [6, 4], method="area") + 3) / 2, [-1, 24])
+
+    def connected(self, net: tf.Tensor, name: str, seed: int, size: int) -> tf.Tensor:
+        with tf.compat.v1.variable_scope(name):
+            weights = self.variable("weights", seed, int(net.shape[1]), size)
+            out = tf.nn.relu(tf.nn.bias_add(net @ weights, self.variable("biases", seed + 1, size)), name="Relu")
+            return tf.nn.relu(out, name="Relu") if self.twice else out
+
+    @tf.function(input_signature=[CLIP], autograph=False)
+    def __call__(self, waveform: tf.Tensor) -> tf.Tensor:
+        return self.wrapped(waveform)

@@ -1,0 +1,199 @@
+"""A hub on loopback: it redirects a model's handle to a storage address and sends a .tar.gz from there.
+
+``with serving(folder) as url:`` serves every model in `folder` (as `hub_models.all_models` makes it)
+under its handles; set ``NSLIB_HUB_URL`` to `url`. `Hub` is the same with its request log and with faults.
+`FILES` is a model that no one could run, for what does not run any.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import random
+import re
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from nslib.embeddings.hub.sources import SOURCES
+
+Fault = Callable[[BaseHTTPRequestHandler, bytes], None]
+
+FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "assets/map.csv": b"a,b\n",
+         "variables/variables.data-00000-of-00001": random.Random(0).randbytes(200_000)}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve the models of a folder; gives the hub's address."""
+    with Hub({name: packed(folder / name) for name in SOURCES if (folder / name).exists()}) as hub:
+        yield hub.url
+
+
+def packed(folder: Path) -> bytes:
+    """A model's folder as the hub sends it: a .tar.gz of ``./saved_model.pb`` and so on."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
+        tar.add(folder, ".")
+    return buffer.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    """A member of an archive, whatever it may be."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def model_archive(files: dict[str, bytes] = FILES) -> bytes:
+    """A .tar.gz of files."""
+    return archive([(member(f"./{name}"), data) for name, data in files.items()])
+
+
+def write_model(folder: Path, files: dict[str, bytes] = FILES) -> Path:
+    """The same, unpacked."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What lies in a folder, as `FILES`."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def left_over(models: Path) -> list[str]:
+    """What a failed download left, apart from locks."""
+    return sorted(p.name for p in models.iterdir() if not p.name.endswith(".lock"))
+
+
+def archive(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    """A .tar.gz of chosen members, hostile ones too."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for info, data in members:
+            info.size = len(data) if info.isreg() else 0
+            tar.addfile(info, io.BytesIO(data))
+    return gzip.compress(buffer.getvalue(), 1, mtime=0)
+
+
+class Hub:
+    """A server for ``{model name: archive}``; `faults` are used up in order, one a request to storage."""
+
+    def __init__(self, archives: dict[str, bytes]):
+        self.archives = dict(archives)
+        self.faults: list[Fault] = []
+        self.handles = {handle: name for name in archives for handle in SOURCES[name].handles}
+        self.redirects = True
+        self.ranges = True
+        self.versions = True
+        self.requests: list[tuple[str, str | None]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Hub:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def storage(self) -> list[str | None]:
+        """The range asked for by each request to storage."""
+        return [span for path, span in self.requests if path.startswith("/storage")]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                hub.requests.append((self.path, self.headers.get("Range")))
+                hub.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path, _, query = request.path.partition("?")
+        name = self.handles.get(path.strip("/"))
+        stored = re.fullmatch(r"/storage/([\w-]+)\.tar\.gz", path)
+        if name and query == "tf-hub-format=compressed" and self.redirects:
+            send(request, 302, headers={"Location": f"{self.url}/storage/{name}.tar.gz"})
+        elif name or (stored and stored[1] in self.archives):
+            data = self.archives[name or stored[1]]  # type: ignore[index]
+            (self.faults.pop(0) if self.faults else self.send_archive)(request, data)
+        else:
+            send(request, 404)
+
+    def send_archive(self, request: BaseHTTPRequestHandler, data: bytes) -> None:
+        version = f'"{hashlib.md5(data).hexdigest()}"'
+        headers = {"Content-Type": "application/tar+gzip", **({"ETag": version} if self.versions else {})}
+        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        if not (asked and self.ranges) or request.headers.get("If-Range", version) != version:
+            return send(request, 200, data, headers)
+        start = int(asked[1])
+        if start >= len(data):
+            return send(request, 416, headers={"Content-Range": f"bytes */{len(data)}"})
+        headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        return send(request, 206, data[start:], headers)
+
+
+def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", headers: dict[str, str] | None = None,
+         length: int | None = None) -> None:
+    """Answer; `length` other than the body's breaks the connection after the body."""
+    request.send_response(status)
+    for name, value in (headers or {}).items():
+        request.send_header(name, value)
+    request.send_header("Content-Length", str(len(body) if length is None else length))
+    request.end_headers()
+    request.wfile.write(body)
+    if length is not None and length != len(body):
+        request.close_connection = True
+
+
+def status(code: int, **headers: str) -> Fault:
+    """A refusal."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda request, data: send(request, code, headers=named)
+
+
+def interrupted(hub: Hub, at: int) -> Fault:
+    """The connection breaks after `at` bytes of the archive, also where only its end was asked for."""
+
+    def fault(request: BaseHTTPRequestHandler, data: bytes) -> None:
+        headers = {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if hub.versions else {}
+        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        start = int(asked[1]) if asked else 0
+        if asked:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        send(request, 206 if asked else 200, data[start:at], headers, length=len(data) - start)
+
+    return fault
+
+
+def page(request: BaseHTTPRequestHandler, data: bytes) -> None:
+    """A web page where an archive was asked for."""
+    send(request, 200, b"<!doctype html><title>Sign in</title>", {"Content-Type": "text/html; charset=utf-8"})
+
+
+def hangs_up(request: BaseHTTPRequestHandler, data: bytes) -> None:
+    """No answer at all."""
+    request.close_connection = True
+    request.connection.close()
