@@ -82,7 +82,7 @@ def text(found: Iterable[Finding]) -> str:
             lines += ["", area] if lines else [area]
         lines.append(f"  {MARK[f.state]} {f.what:<24} {f.detail}")
         if f.remedy:
-            lines.append(f"    {'':<24} -> {f.remedy}")
+            lines.append(f"    {'':<24} -> " + f.remedy.replace("\n", "\n" + " " * 32))
     return "\n".join(lines)
 
 

@@ -189,7 +189,7 @@ _NOSS_TASKS = (
           licence="CC-BY-NC-3.0", credit="Piczak: ESC-50, ACM MM 2015",
           caution="Not of NOSS: FRILL's model card added it; its exact selection of classes is not stated there."),
     _noss("masked-speech", "With or without a mask", "mask", speaker="not given", optional=True,
-          split="the folders train, devel and test", licence="as agreed with the organisers",
+          split="the organisers' parts train, devel and test", licence="as agreed with the organisers",
           credit="Schuller et al.: ComParE 2020, Mask sub-challenge (MASC)",
           caution="Not of NOSS: FRILL's model card added it."),
 )

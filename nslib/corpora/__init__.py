@@ -3,6 +3,7 @@
 =============  ===============================================================
 `debian`       recorded speech from Debian packages, against committed manifests
 `synthetic`    the kit's own texts, spoken by eSpeak NG
+`noss`         NOSS itself, through TensorFlow Datasets, and FRILL's two additions
 `folder`       your folder, or your CSV, TSV or Parquet list
 `quick`        the rules by which the manifests were made (for maintainers)
 =============  ===============================================================

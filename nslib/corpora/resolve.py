@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import packages, tasks
-from nslib.corpora import debian, folder, manifests, synthetic, table
+from nslib.corpora import debian, folder, manifests, noss, synthetic, table
 from nslib.errors import Unavailable
 from nslib.params import Params
 from nslib.tasks import Task
@@ -39,8 +39,10 @@ class Plan:
 def resolve(params: Params, *, progress: bool = True) -> Plan:
     """Choose the tasks of a run, and fetch the packages they need.
 
-    Where no recorded speech can be had although it was asked for, the synthetic tasks take its
-    place and a note says so. Tasks that were asked for by name are never replaced.
+    In the quick profile, where no recorded speech can be had although it was asked for, the synthetic
+    tasks take its place and a note says so. Tasks that were asked for by name are never replaced, and
+    neither are those of the paper profile: of these, the ones for which something must be done by hand
+    first are not run, and nothing is downloaded or unpacked yet.
 
     Parameters
     ----------
@@ -60,7 +62,8 @@ def resolve(params: Params, *, progress: bool = True) -> Plan:
     failures = _failures([task for task in wanted if task.kind == "real"], params, progress)
     ready = [task for task in wanted if task.name not in failures]
     notes = []
-    if failures and not params.tasks and not any(task.kind == "real" for task in ready):
+    replaceable = params.profile == "quick" and not params.tasks
+    if failures and replaceable and not any(task.kind == "real" for task in ready):
         why = next(iter(failures.values()))
         notes.append(f"No recorded speech could be had ({why.why}), so the synthetic tasks were run instead. "
                      f"{why.remedy}")
@@ -81,8 +84,10 @@ def packages_needed(task: Task, params: Params) -> list[str]:
     Returns
     -------
     list of str
-        Empty if everything is there.
+        Empty if everything is there, and for tasks of the paper profile, which need none.
     """
+    if task.corpus == "noss":
+        return []
     needed = debian.packages_needed(task.corpus, _manifest(task, params))
     return [name for name in needed if packages.cached_deb(name) is None]
 
@@ -90,11 +95,21 @@ def packages_needed(task: Task, params: Params) -> list[str]:
 def _failures(wanted: list[Task], params: Params, progress: bool) -> dict[str, Unavailable]:
     failures: dict[str, Unavailable] = {}
     for task in wanted:
+        if task.corpus == "noss":
+            failures |= _by_hand(task)
+            continue
         try:
             packages.debian(debian.packages_needed(task.corpus, _manifest(task, params)), progress=progress)
         except Unavailable as error:
             failures[task.name] = error
     return failures
+
+
+def _by_hand(task: Task) -> dict[str, Unavailable]:
+    found = noss.status(task.name)
+    if found.state != "manual":
+        return {}
+    return {task.name: Unavailable(f"data set {task.name}", found.detail, found.remedy)}
 
 
 def _manifest(task: Task, params: Params) -> pd.DataFrame:
@@ -130,6 +145,8 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> table.Co
     """
     if task.kind == "synthetic":
         return synthetic.load(task.name, params.clips_per_class, params.seed, progress=progress)
+    if task.corpus == "noss":
+        return noss.load(task, params, progress)
     return debian.load(task.corpus, _manifest(task, params), _siblings(task, params), progress=progress)
 
 

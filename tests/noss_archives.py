@@ -1,0 +1,252 @@
+"""Small archives in the layouts of the real data sets of NOSS, filled with speech-like sound.
+
+`fabricate` writes what a user would fetch by hand into a manual folder; `registered` makes TensorFlow
+Datasets take these files for the registered ones, whose checksums nothing fabricated can have. The
+builders themselves are the real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import soundfile
+
+from nslib.splits import by_group
+
+ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
+EXTRA = ("esc50-human", "masked-speech")
+
+VOXCELEB_SPEAKERS = (10001, 10002, 10003, 11251)
+VOXCELEB_ABSENT = (10270,)
+LANGUAGES = ("de", "en", "es", "fr", "it", "ru")
+WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
+CREMA_ACTORS = tuple(str(n) for n in range(1001, 1092))
+CREMA_EMOTIONS = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
+CREMA_SENTENCES = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI")
+CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
+SAVEE_LETTERS = ("a", "d", "f", "h", "n", "sa", "su")
+ESC_HUMAN = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
+             "brushing_teeth", "snoring", "drinking_sipping")
+
+
+def speech(seconds: float, rate: int, label: int, speaker: int, take: int) -> np.ndarray:
+    """A buzz with two formants and syllables, int16: the speaker sets the pitch, the label the rest."""
+    rng = np.random.default_rng([label, speaker, take])
+    t = np.arange(round(seconds * rate)) / rate
+    pitch = 90 + 17 * (speaker % 9) + rng.normal(0, 2)
+    phase = 2 * np.pi * pitch * (t + (0.004 + 0.002 * (label % 3)) * np.sin(2 * np.pi * 4 * t))
+    harmonics = np.arange(1, 25)
+    formants = ((400 + 70 * (label % 5), 1.0), (1200 + 190 * (label % 7), 0.6))
+    weights = sum(g * np.exp(-(((harmonics * pitch - f) / 180) ** 2)) for f, g in formants) + 0.02
+    turn, voice = np.exp(1j * phase), np.zeros(len(t), complex)
+    for weight in weights[::-1]:  # Horner's rule: the k-th power turns k times as fast
+        voice = (voice + weight) * turn
+    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * (2.5 + 0.7 * (label % 4)) * t + rng.uniform(0, 6))
+    wave = voice.imag * syllables + rng.normal(0, 0.02, len(t))
+    return np.round(wave / np.abs(wave).max() * 32767 * rng.uniform(0.3, 0.7)).astype(np.int16)
+
+
+def sound(seconds: float, rate: int, label: int, speaker: int, take: int, kind: str = "WAV") -> bytes:
+    """The same as a file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, speech(seconds, rate, label, speaker, take), rate, format=kind)
+    return buffer.getvalue()
+
+
+def fabricate(manual: Path, names: tuple[str, ...] = ALL, clips: int = 1) -> None:
+    """Write the archives of data sets into a manual folder.
+
+    `clips` multiplies the takes of every speaker and label; with 1, a clip is 0.5 to 1.5 s long, every
+    label is in every split, and every speaker of savee and crema_d has six clips or more.
+    """
+    manual.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        _WRITERS[name](manual, clips)
+
+
+@contextlib.contextmanager
+def registered(manual: Path) -> Iterator[None]:
+    """Have TensorFlow Datasets, and the kit's look at sizes, accept what lies in a manual folder."""
+    from tensorflow_datasets.core.download import checksums
+    from tensorflow_datasets.core.download.download_manager import DownloadManager
+
+    from nslib.corpora.noss import registry
+
+    made, listed = DownloadManager.__init__, registry.files
+
+    def init(self, *args, **kwargs):
+        made(self, *args, **kwargs)
+        there = {path.name for path in manual.iterdir() if path.is_file()}
+        for url, info in self._url_infos.items():
+            if info.filename in there:
+                self._url_infos[url] = checksums.compute_url_info(manual / info.filename)
+
+    def files(name):
+        return tuple(replace(file, size=file.manual().stat().st_size) if file.manual().is_file() else file
+                     for file in listed(name))
+
+    with mock.patch.object(DownloadManager, "__init__", init), mock.patch.object(registry, "files", files):
+        yield
+
+
+def _voxceleb(manual: Path, clips: int) -> None:
+    lines = []
+    with zipfile.ZipFile(manual / "vox_dev_wav.zip", "w") as archive:
+        for label, speaker in enumerate((*VOXCELEB_SPEAKERS, *VOXCELEB_ABSENT)):
+            for video, group in enumerate((1, 1, 2, 3)):
+                for take in range(2 * clips):
+                    name = f"id{speaker}/video{video}_-x/{take + 1:05d}.wav"
+                    lines.append(f"{group} {name}\n")
+                    if speaker not in VOXCELEB_ABSENT:
+                        archive.writestr(f"wav/{name}", sound(1.1, 16_000, label, label, 10 * video + take))
+    (manual / "iden_split.txt").write_text("".join(lines))
+
+
+def _voxforge(manual: Path, clips: int) -> None:
+    # eleven speakers, the fewest that leave none of the splits empty; each speaks every language
+    speakers = ["anonymous", *(f"user{n}" for n in range(10))]
+    listed = []
+    for number, speaker in enumerate(speakers):
+        for label, language in enumerate(LANGUAGES):
+            name = f"{speaker}-20100101-{language}{number}"
+            path = f"www.repository.voxforge1.org/downloads/{language}/Trunk/Audio/Main/16kHz_16bit/{name}.tgz"
+            listed.append(path + "\n")
+            files = {f"{name}/wav/{language}-{take:04d}.wav": sound(0.6, 16_000, label, number, take)
+                     for take in range(clips)}
+            _tar(manual / path, {**files, f"{name}/etc/README": b"fabricated"})
+    (manual / "voxforge_urls.txt").write_text("".join(listed))
+
+
+def _speech_commands(manual: Path, clips: int) -> None:
+    main: dict[str, bytes] = {}
+    lists: dict[str, list[str]] = {"validation": [], "testing": []}
+    test: dict[str, bytes] = {}
+    for label, word in enumerate((*WORDS, "bed", "cat")):
+        for speaker in range(5):
+            for take in range(clips):
+                name = f"{word}/{speaker:08x}_nohash_{take}.wav"
+                main[f"./{name}"] = sound(1.0, 16_000, label, speaker, take)
+                if speaker > 2:
+                    lists["validation" if speaker == 3 else "testing"].append(name)
+                if speaker == 4:
+                    folder = word if word in WORDS else "_unknown_"
+                    test[f"./{folder}/{word}{speaker:08x}_{take}.wav"] = main[f"./{name}"]
+    for seed, noise in enumerate(("running_tap", "white_noise")):
+        main[f"./_background_noise_/{noise}.wav"] = _noise(2.1 + clips, seed)
+    test["./_silence_/0.wav"] = _noise(1.0, 9)
+    test["./yes/broken.wav"] = b"RIFF but no audio"  # the builder leaves out what cannot be decoded
+    for which, names in lists.items():
+        main[f"./{which}_list.txt"] = "\n".join(names).encode()
+    _tar(manual / "speech_commands_v0.02.tar.gz", main)
+    _tar(manual / "speech_commands_test_set_v0.02.tar.gz", test)
+
+
+def _crema_d(manual: Path, clips: int) -> None:
+    """A clone of the repository, and the list of checksums that TensorFlow Datasets registered."""
+    folder = manual / "CREMA-D" / "AudioWAV"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for number, actor in enumerate(CREMA_ACTORS):
+        for half in range(2):
+            label = (number + 3 * half) % len(CREMA_EMOTIONS)
+            for take in range(3 * clips):
+                level = "XX" if take < 6 else take
+                names.append(f"{actor}_{CREMA_SENTENCES[take % 6]}_{CREMA_EMOTIONS[label]}_{level}")
+                (folder / f"{names[-1]}.wav").write_bytes(sound(0.5, 16_000, label, number, take))
+    names = [name for name in names if name not in CREMA_LOST]
+    summary = manual / "CREMA-D" / "processedResults" / "summaryTable.csv"
+    summary.parent.mkdir(exist_ok=True)
+    rows = [f'"{i}","{name}","N"\n' for i, name in enumerate((*names, *CREMA_LOST), start=1)]
+    summary.write_text('"","FileName","VoiceVote"\n' + "".join(rows))
+    (manual / "crema_d.txt").write_text(_crema_registered(folder, names, summary))
+
+
+def _crema_registered(folder: Path, names: list[str], summary: Path) -> str:
+    from tensorflow_datasets.audio import crema_d
+
+    files = {f"{crema_d.WAV_DATA_URL}{name}.wav": folder / f"{name}.wav" for name in names}
+    files[crema_d.SUMMARY_TABLE_URL] = summary
+    contents = {url: path.read_bytes() for url, path in files.items()}
+    return "".join(f"{url} {len(data)} {hashlib.sha256(data).hexdigest()}\n" for url, data in contents.items())
+
+
+def _savee(manual: Path, clips: int) -> None:
+    with zipfile.ZipFile(manual / "AudioData.zip", "w") as archive:
+        for number, speaker in enumerate(("DC", "JE", "JK", "KL")):
+            for label, letter in enumerate(SAVEE_LETTERS):
+                for take in range(2 * clips):
+                    archive.writestr(f"AudioData/{speaker}/{letter}{take + 1:02d}.wav",
+                                     sound(0.9, 44_100, label, number, take))
+        archive.writestr("AudioData/Info.txt", "fabricated")
+
+
+def _dementiabank(manual: Path, clips: int) -> None:
+    people = [f"{n:03d}" for n in range(1, 22)]
+    split_of = by_group(people, people, (0.7, 0.1, 0.2))
+    ordered = sorted(people, key=lambda person: (split_of[person], person))
+    for number, person in enumerate(ordered):  # alternate inside each split, so that each has both
+        kind = ("Control", "Dementia")[number % 2]
+        folder = manual / "dementia" / "English" / "Pitt" / kind / "cookie"
+        folder.mkdir(parents=True, exist_ok=True)
+        for take in range(2 * clips):
+            data = sound(1.5, 44_100, number % 2, number, take, "MP3")
+            (folder / f"{person}-{take}.mp3").write_bytes(data)
+
+
+def _esc50(manual: Path, clips: int) -> None:
+    root = manual / "ESC-50-master"
+    (root / "audio").mkdir(parents=True, exist_ok=True)
+    (root / "meta").mkdir(exist_ok=True)
+    rows = ["filename,fold,target,category,esc10,src_file,take"]
+    for label, category in enumerate(("dog", *ESC_HUMAN)):
+        target = 0 if category == "dog" else 19 + label
+        for fold in range(1, 6):
+            for take in range(clips):
+                name = f"{fold}-{1000 + 10 * label + take}-A-{target}.wav"
+                rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
+                (root / "audio" / name).write_bytes(sound(1.2, 44_100, label, fold, take))
+    (root / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
+
+
+def _masked(manual: Path, clips: int) -> None:
+    root = manual / "masked-speech"
+    (root / "wav").mkdir(parents=True, exist_ok=True)
+    (root / "lab").mkdir(exist_ok=True)
+    rows = ["file_name,label"]
+    for part in ("train", "devel", "test"):
+        for number in range(4 * clips):
+            name = f"{part}_{number:05d}.wav"
+            rows.append(f"{name},{('clear', 'mask')[number % 2]}")
+            (root / "wav" / name).write_bytes(sound(1.0, 16_000, number % 2, number, 0))
+    (root / "lab" / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
+def _noise(seconds: float, seed: int) -> bytes:
+    samples = np.random.default_rng(seed).normal(0, 900, round(seconds * 16_000)).astype(np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16_000, format="WAV")
+    return buffer.getvalue()
+
+
+def _tar(path: Path, files: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+_WRITERS = {
+    "voxceleb": _voxceleb, "voxforge": _voxforge, "speech_commands": _speech_commands, "crema_d": _crema_d,
+    "savee": _savee, "dementiabank": _dementiabank, "esc50-human": _esc50, "masked-speech": _masked,
+}
