@@ -18,8 +18,14 @@ from nslib.errors import Unavailable
 from nslib.params import Params
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nslib.measure import Results
+    from nslib.protocols import ProtocolResults
     from nslib.report import Run
+
+_NAMED = 2
+"""With more embeddings than this, what did not run is counted, not listed."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +62,58 @@ def run(settings: Params) -> Outcome:
     UnknownName
         For an unknown task or embedding; nothing has been done then.
     """
-    from nslib import report
+    from nslib import protocols, report
 
     began = time.perf_counter()
-    _say(f"profile {settings.profile}, corpus {settings.corpus}, seed {settings.seed}"
+    corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
+    _say(f"profile {settings.profile}, {corpus}seed {settings.seed}"
          + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))
+    if settings.profile == "paper":
+        _say_what_is_there(settings)
     _say("1/3 recordings, vectors and probes")
     found = measure.benchmark(params=settings)
+    personal = protocols.run("within-speaker", params=settings)
+    found.notes += [note for note in personal.notes if note not in found.notes]
     _say("2/3 notebooks")
-    runs = report.run(settings, inputs=_inputs(found))
+    runs = report.run(settings, notebooks(settings), inputs=_inputs(found, personal))
     _say("3/3 report")
-    page = report.build(found, settings, runs=runs, clips=found.clips)
+    page = report.build(found, settings, runs=runs, clips=found.clips, protocol_answers=personal.answers)
     failed = [r for r in runs if not r.ok]
-    return Outcome(not failed and len(found.rows) > 0, _text(found, runs, failed, page, time.perf_counter() - began))
+    # without any data the paper profile is a list of what to fetch, which is no failure
+    enough = len(found.rows) > 0 or settings.profile == "paper"
+    return Outcome(not failed and enough, _text(found, runs, failed, page, time.perf_counter() - began))
+
+
+def notebooks(settings: Params) -> list[str]:
+    """Names of the notebooks of a profile.
+
+    Parameters
+    ----------
+    settings : Params
+
+    Returns
+    -------
+    list of str
+        Those that declare a parameter ``profile`` run in every profile; the others, which teach with the small
+        material, only in the quick one.
+    """
+    from nslib import notebook
+
+    paths = sorted(params.notebooks_dir().glob("*.ipynb"))
+    return [p.stem for p in paths if settings.profile == "quick" or "profile" in notebook.parameters(p)]
+
+
+def _say_what_is_there(settings: Params) -> None:
+    """Tell what will be downloaded, and what it takes on disk, before anything is."""
+    from nslib import tasks
+    from nslib.corpora import noss
+
+    for name in tasks.names(settings):
+        if tasks.get(name).profile == "paper":
+            found = noss.status(name)
+            fetched = found.state == "download"
+            size = f" ({found.download_gb:g} GB to download, {found.disk_gb:g} GB on disk)" if fetched else ""
+            _say(f"  {name}: {found.detail}{size}")
 
 
 def prepare(settings: Params, *, weights: bool = True) -> Outcome:
@@ -106,25 +151,33 @@ def prepare(settings: Params, *, weights: bool = True) -> Outcome:
     return Outcome(not missing, "\n".join([*lines, *missing]))
 
 
-def _inputs(found: Results) -> str:
+def _inputs(found: Results, personal: ProtocolResults) -> str:
     """Everything that the notebooks can find: equal text means that they would show the same."""
-    seen = [*found.rows["key"].unique(), *found.not_run["why"], *found.problems["clip_id"], *found.notes]
+    seen = [*found.rows["key"].unique(), *personal.rows["key"].unique(), *found.not_run["why"],
+            *found.problems["clip_id"], *found.notes]
     return hashlib.sha256("\n".join(map(str, seen)).encode()).hexdigest()
 
 
 def _text(found: Results, runs: list[Run], failed: list[Run], page: Path, seconds: float) -> str:
     lines = [f"notebook {r.notebook} failed: {r.why}" for r in failed]
     for why, rows in found.not_run.groupby("why", sort=False):
-        names = ", ".join(dict.fromkeys(rows["task"] + " x " + rows["embedding"]))
-        lines.append(f"not run: {names}: {why}. {rows['remedy'].iloc[0]}")
+        lines.append(f"not run: {_pairs(rows)}: {why}. {rows['remedy'].iloc[0]}")
     if not len(found.rows):
-        lines.append("nothing could be measured: see 'python -m nslib doctor'")
+        lines.append("nothing could be measured: see 'python -m nslib doctor' and the report")
     if len(found.problems):
         lines.append(f"{len(found.problems)} clips were left out; the report names them")
     pairs = len(found.rows[["task", "embedding"]].drop_duplicates())
     ran = sum(r.status == "ran" for r in runs)
     return "\n".join([*lines, f"{pairs} results, {ran} of {len(runs)} notebooks run now, "
                               f"{seconds:.0f} s: {_relative(page)}"])
+
+
+def _pairs(rows: pd.DataFrame) -> str:
+    """Name what did not run, in a line that stays short with many embeddings."""
+    tasks, embeddings = list(rows["task"].unique()), list(rows["embedding"].unique())
+    if len(embeddings) <= _NAMED:
+        return ", ".join(dict.fromkeys(rows["task"] + " x " + rows["embedding"]))
+    return f"{', '.join(tasks)} with {len(embeddings)} embeddings"
 
 
 def _relative(page: Path) -> Path:

@@ -12,14 +12,17 @@ from types import SimpleNamespace
 
 import fabricated
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from nbformat import v4
 
 from nslib import params, report
+from nslib import results as results_module
 from nslib.errors import UnknownName
-from nslib.report import pages, stamps, tables
+from nslib.report import pages, sections, stamps, tables
 from nslib.report import runs as runner
+from nslib.schema import PREDICTIONS, ROWS
 
 PARAMETERS = "seed = 0  # whole number\nsmoke = None  # True or False"
 GOOD = 'import nslib\nprint("seed", seed, smoke)\nnslib.check(seed >= 0, "the seed is not negative")'
@@ -342,6 +345,93 @@ def test_best_and_tied_of_the_table_are_those_of_the_figures():
     said = order.standing(scores, fabricated.predictions())
     expected = pd.Series(dict(zip(zip(scores["task"], scores["embedding"], strict=True), said, strict=True)))
     assert shown.sort_index().equals(expected.sort_index())
+
+
+# ------------------------------------------------------------------ the paper profile
+
+NOSS = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
+STEPS = "1. Register.\n2. Put AudioData.zip into\n   <manual>/savee\n3. Run the same command again."
+
+
+def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel"), **changes):
+    """Results of the paper profile: some tasks with made-up scores, the rest not run, each for its reason."""
+    cells = [fabricated._cell(np.random.default_rng(i), t, "real", 6, e)
+             for i, (t, e) in enumerate((t, e) for t in ran for e in embeddings)]
+    rows = fabricated._filled(pd.concat(cells), ROWS) if cells else fabricated.rows().iloc[:0]
+    rows.loc[rows["task"] == "crema_d", "n"] = 1556
+    answers = [fabricated._answers(row) for row in results_module.selected(rows).to_dict("records")]
+    predictions = fabricated._filled(pd.concat(answers), PREDICTIONS) if answers else fabricated.predictions().iloc[:0]
+    missing = [(t, e, f"the archive of {t} is not here", STEPS.replace("savee", t))
+               for e in embeddings for t in NOSS if t not in ran]
+    made = {"rows": rows, "predictions": predictions, "ledger": pd.DataFrame(), "problems": pd.DataFrame(), "notes": [],
+            "not_run": pd.DataFrame(missing, columns=["task", "embedding", "why", "remedy"])}
+    return SimpleNamespace(**(made | changes))
+
+
+PAPER = params.load({"profile": "paper"})
+
+
+def words_of(text):
+    return " ".join(" ".join(Page(text).words).split())
+
+
+def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
+    path = report.build(paper_results(), PAPER, out=tmp_path, runs=[])
+    text, said = path.read_text(), words_of(path.read_text())
+    assert "NOSS, measured" in said and "None of 6 tasks of NOSS could be run here" in said
+    assert "Paper profile: 0 of 18 results." in said and "Quick profile" not in said
+    assert text.count("every embedding") == 6 and text.count("<p>the archive of") == 6
+    assert STEPS.replace("<", "&lt;").replace(">", "&gt;") in text and 'class="steps"' in text
+    assert "a data set of NOSS" in said and "of other audio" not in said
+    assert "0 reproduced, 0 differ, 11 not run" in said
+    summary = (tmp_path / "summary.md").read_text()
+    assert "   <manual>/savee" in summary and summary.count("× every embedding") == 6
+    assert not Page(text).all("script") and not (tmp_path / "figures").exists()
+
+
+def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
+    path = report.build(paper_results(ran=("crema_d", "savee")), PAPER, out=tmp_path, runs=[])
+    text, said = path.read_text(), words_of(path.read_text())
+    assert "3 embeddings on 2 of 6 tasks of NOSS" in said and "Paper profile: 6 of 18 results." in said
+    assert "No result at all on VoxCeleb, VoxForge, Speech Commands, DementiaBank." in said
+    assert "Against published numbers" in said and "65.9 %" in said and "FRILL's model card: TRILL" in said
+    assert "best on test (optimistic)" in said and "quoted by COLA" in said
+    assert "Layer 19 of TRILL beats its final embedding on every task" in said
+    for picture in ("against_published", "claim_differences"):
+        assert f'src="figures/{picture}.svg"' in text and (tmp_path / f"figures/{picture}.svg").exists()
+    summary = (tmp_path / "summary.md").read_text()
+    assert re.search(r"\| FRILL's model card: TRILL \| crema_d × trill-layer19 \| 65.9 % \|", summary)
+
+
+def test_no_recalled_number_is_on_the_page_without_the_word(tmp_path, plain):
+    """Cell by cell: what stands in the table of numbers without a verdict is worded as the loader words it."""
+    from nslib import published
+
+    text = report.build(paper_results(ran=("crema_d",)), PAPER, out=tmp_path, runs=[]).read_text()
+    cells = published.load()
+    recalled = cells[(cells["status"] == "recalled-unverified") & (cells["embedding"] != "") & (cells["task"] != "")]
+    shown = re.findall(r">([\d.]+ %) \(recalled-unverified\)<", text)
+    assert len(shown) == len(recalled) > 30
+    bare = {f">{value.split(' (')[0]}<" for value in recalled["shown"]} - {
+        f">{value}<" for value in cells[cells["status"] == "seen"]["shown"]}
+    assert not [value for value in bare if value in text]
+
+
+def test_the_quick_page_tests_claims_and_compares_nothing(built):
+    said = words_of(built.read_text())
+    assert "No published number applies to this profile" in said and "needs trill-layer19" in said
+    assert 'id="published"' not in built.read_text() and "differ," not in said
+    assert "No published number applies" in (built.parent / "summary.md").read_text()
+
+
+def test_what_did_not_run_is_put_together_by_reason():
+    missing = [("savee", "a", "no data", "x"), ("savee", "b", "no data", "x"), ("crema_d", "b", "no weights", "y"),
+               ("voxforge", "b", "no weights", "y")]
+    table = pd.DataFrame(missing, columns=["task", "embedding", "why", "remedy"])
+    ran = pd.DataFrame([("crema_d", "a"), ("voxforge", "a")], columns=["task", "embedding"])
+    found = sections.not_run(SimpleNamespace(rows=ran, not_run=table))
+    assert [(f["tasks"], f["embeddings"]) for f in found] == [("savee", "every embedding"), ("crema_d, voxforge", "b")]
+    assert sections.not_run(SimpleNamespace(rows=ran, not_run=table.iloc[:0])) == []
 
 
 def test_the_report_does_without_tensorflow(tmp_path):

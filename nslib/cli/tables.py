@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nslib.cli.shared import Corpus, Profile, Seed, Smoke, Tasks, load, show
+from nslib.splits import SPLITS
 
 published_app = typer.Typer(no_args_is_help=True, help="Numbers that papers report, each with its status.")
 vectors_app = typer.Typer(no_args_is_help=True, help="Vectors as TFRecord files, as the authors' pipeline has them.")
@@ -74,7 +75,8 @@ def vectors_probe(
     for note in table.notes:
         print(f"note: {note}", file=sys.stderr)
     probes = measure.SMOKE_PROBES if settings.smoke else probe.PROBES
-    grid = probe.grid(**interchange.benchmark_splits(table, name), probes=probes, seed=settings.seed)
+    parts = interchange.benchmark_splits(table, name)
+    grid = probe.grid(*(parts[split] for split in SPLITS), probes=probes, seed=settings.seed)
     for note in grid.notes:
         print(f"note: {note}", file=sys.stderr)
     test = grid.rows[grid.rows["split"] == "test"]

@@ -7,23 +7,30 @@ from nslib.plots.corpus import class_balance, durations, embedding_cost, split_a
 from nslib.plots.figure import Figure, palette, style
 from nslib.plots.order import chosen, standing
 from nslib.plots.probes import choice, confusion, optimism
+from nslib.plots.protocols import learning, personalisation, protocol_switch
+from nslib.plots.published import against_published, claim_differences
 from nslib.plots.results import accuracy_dots, result_heatmap
 from nslib.plots.signal import filterbank, log_mel, patch_times
 
 __all__ = [
     "Figure",
     "accuracy_dots",
+    "against_published",
     "choice",
     "chosen",
+    "claim_differences",
     "class_balance",
     "confusion",
     "durations",
     "embedding_cost",
     "filterbank",
+    "learning",
     "log_mel",
     "optimism",
     "palette",
     "patch_times",
+    "personalisation",
+    "protocol_switch",
     "result_heatmap",
     "split_audit",
     "standing",

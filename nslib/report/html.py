@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib import params as settings
+from nslib import provenance
 from nslib.files import write
 from nslib.params import Params
-from nslib.report import pages, tables
+from nslib.report import pages, sections, tables
 from nslib.results import export
 
 if TYPE_CHECKING:
@@ -28,23 +29,21 @@ if TYPE_CHECKING:
     from nslib.plots import Figure
     from nslib.report.runs import Run
 
-TITLE = "Speech embeddings beyond words: NOSS-like tasks, measured"
-SECTIONS = {"results": "Results", "figures": "Figures", "not-run": "Not run", "left-out": "Left out",
-            "recordings": "Recordings", "embeddings": "Embeddings", "cost": "Cost", "notebooks": "Notebooks",
-            "made": "How made"}
+SECTIONS = {"results": "Results", "claims": "Claims", "published": "Against published numbers", "figures": "Figures",
+            "not-run": "Not run", "left-out": "Left out", "recordings": "Recordings", "embeddings": "Embeddings",
+            "cost": "Cost", "notebooks": "Notebooks", "made": "How made"}
 _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
            "clips_per_second", "times_real_time", "padding", "peak_memory_gb"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
 _NUMBERS = ("dim", "window", "hop", "parameters")
-_NOSS = {"voxceleb": "VoxCeleb", "voxforge": "VoxForge", "speech_commands": "Speech Commands", "crema_d": "CREMA-D",
-         "savee": "SAVEE", "dementiabank": "DementiaBank"}
 _PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
 _PAIRED = "by the paired difference on the same clips"
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 
 
 def build(results: Results, params: Params, *, runs: list[Run] | None = None,
-          clips: pd.DataFrame | None = None, out: Path | None = None) -> Path:
+          clips: pd.DataFrame | None = None, protocol_answers: pd.DataFrame | None = None,
+          out: Path | None = None) -> Path:
     """Write the report.
 
     Parameters
@@ -58,6 +57,8 @@ def build(results: Results, params: Params, *, runs: list[Run] | None = None,
     clips : pandas.DataFrame, optional
         Clip tables of all tasks, one below the other, with the columns ``task`` and
         ``corpus_kind``; with it the report has the figures of the recordings.
+    protocol_answers : pandas.DataFrame, optional
+        Answers of the protocols, for the claim about single speakers.
     out : Path, optional
         Folder; default ``reports/``.
 
@@ -70,11 +71,13 @@ def build(results: Results, params: Params, *, runs: list[Run] | None = None,
 
     folder = out or settings.reports_dir()
     runs = last_runs.last(folder / "notebooks") if runs is None else runs
-    figures = _figures(results, clips)
+    parts, shown = sections.claims(results, protocol_answers)
+    verdicts, compared = sections.published(results, params)
+    figures = [*_figures(results, clips), *_verdict_figures(parts, verdicts)]
     for _, figure in figures:
         figure.save(folder / "figures")
     _write_tables(results, folder)
-    context = _context(results, params, figures, runs, folder)
+    context = _context(results, params, figures, runs, folder) | shown | compared
     write(folder / "summary.md", pages.render("summary.md.j2", **context))
     write(folder / "index.html", pages.render("index.html.j2", **context))
     return folder / "index.html"
@@ -106,26 +109,37 @@ def _figures(results: Results, clips: pd.DataFrame | None) -> list[tuple[str, Fi
     return found
 
 
+def _verdict_figures(parts: pd.DataFrame, verdicts: pd.DataFrame | None) -> list[tuple[str, Figure]]:
+    from nslib import plots, published
+
+    found = []
+    if verdicts is not None and len(published.numeric(verdicts)):
+        found.append(("Our scores beside the published ones.", plots.against_published(verdicts)))
+    if (parts["tasks"] > 0).any():
+        found.append(("The differences that the claims are about.", plots.claim_differences(parts)))
+    return found
+
+
 def _context(results: Results, params: Params, figures: list[tuple[str, Figure]], runs: list[Run],
              folder: Path) -> dict[str, Any]:
     from nslib import __version__
 
     table = tables.result_table(results.rows, results.predictions)
     shown = {
-        **table, "title": TITLE, "version": __version__, "lede": _lede(table, params),
-        "banners": _banners(params, table),
+        **table, "title": sections.TITLES[params.profile], "version": __version__, "paper": params.profile == "paper",
+        "lede": sections.lede(results, table, params), "banners": sections.banners(results, table, params),
         "tied_how": _PAIRED if len(results.predictions) else "because the intervals meet",
         "notes": list(dict.fromkeys(results.notes)),
         "figures": [{"caption": c, "name": f.name, "alt": f.alt, "width": f.width} for c, f in figures],
-        "not_run": tables.plain(results.not_run), **_problems(results), **_about(results),
+        "not_run": sections.not_run(results), **_problems(results), **_about(results),
         "ledger": tables.plain(results.ledger, _LEDGER),
         "ledger_columns": [c for c in _LEDGER if c in results.ledger.columns],
         "ledger_words": sum(c in results.ledger.columns for c in ("task", "embedding")),
         "runs": [vars(r) | {"page": (folder / "notebooks" / f"{r.notebook}.html").exists()} for r in runs],
         "provenance": _provenance(results, params),
     }
-    filled = {"figures": shown["figures"], "recordings": shown["tasks"], "embeddings": shown["embeddings"],
-              "cost": shown["ledger"]}
+    filled = {"published": shown["paper"], "figures": shown["figures"], "recordings": shown["tasks"],
+              "embeddings": shown["embeddings"], "cost": shown["ledger"]}
     shown["sections"] = [(a, text) for a, text in SECTIONS.items() if filled.get(a, True)]
     return shown
 
@@ -135,35 +149,6 @@ def _problems(results: Results) -> dict[str, Any]:
     return {"problems": tables.plain(results.problems, columns), "problem_columns": columns}
 
 
-def _lede(table: dict[str, Any], params: Params) -> str:
-    tasks = sum(len(g["tasks"]) for g in table["groups"])
-    recorded = sum(len(g["tasks"]) for g in table["groups"] if not g["synthetic"])
-    return (f"{len(table['columns'])} embeddings on {tasks} tasks that ask how something was said, by whom "
-            f"or in which language: {recorded} on recorded speech, {tasks - recorded} on computer voices. "
-            f"Profile {params.profile}.")
-
-
-def _banners(params: Params, table: dict[str, Any]) -> list[dict[str, str]]:
-    found = []
-    if params.smoke:
-        found.append(_banner("warn", "Smoke run: the numbers mean nothing.",
-                             f"It uses at most {params.clips_per_class} clips of each label in each split "
-                             "and only shows that every step works."))
-    if params.profile == "quick":
-        found.append(_banner("", "Quick profile: never the paper's numbers.",
-                             "The tasks are of the same kinds as those of NOSS, but on other recordings, "
-                             "which can be had from package registries in minutes. Compare embeddings "
-                             "within this page, not with a published table."))
-    if params.corpus == "synthetic" or (table["groups"] and all(g["synthetic"] for g in table["groups"])):
-        found.append(_banner("warn", "Synthetic speech only.",
-                             "All clips are computer voices. What separates them need not separate people."))
-    return found
-
-
-def _banner(kind: str, head: str, text: str) -> dict[str, str]:
-    return {"kind": kind, "head": head, "text": text}
-
-
 def _about(results: Results) -> dict[str, Any]:
     from nslib import embeddings, tasks
 
@@ -171,9 +156,11 @@ def _about(results: Results) -> dict[str, Any]:
     names = list(dict.fromkeys([*results.rows["task"], *results.not_run["task"]]))
     described = embeddings.describe().reset_index()
     used = described[described["name"].isin([*results.rows["embedding"], *results.not_run["embedding"]])]
-    sources = _sources()
+    asked = [known[n] for n in names if n in known]
+    # The list is that of the quick profile's packages; a task of the paper profile names its own source.
+    sources = _sources() if any(task.profile == "quick" for task in asked) else None
     return {
-        "tasks": [known[n] for n in names if n in known], "noss": _NOSS,
+        "tasks": [vars(task) | {"origin": sections.origin(task)} for task in asked],
         "sources": tables.plain(sources),
         "source_columns": list(sources.columns) if sources is not None else [],
         "embeddings": tables.plain(used, ["name", *_EMBEDDING]), "numbers": _NUMBERS,
@@ -189,11 +176,9 @@ def _sources() -> pd.DataFrame | None:
 
 
 def _provenance(results: Results, params: Params) -> list[tuple[str, str]]:
-    import importlib.metadata
     import os
 
-    installed = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
-    versions = ", ".join(f"{p} {installed[p]}" for p in _PACKAGES if p in installed)
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions(_PACKAGES).items())
     codes = " ".join(sorted({str(c) for c in results.rows["code_revision"]})) if len(results.rows) else "–"
     locks = " ".join(sorted({str(c) for c in results.rows["lock_hash"]})) if len(results.rows) else "–"
     now = datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,240 @@
+"""The paper's claims: the four verdicts, what is missing, and how often a verdict is wrong."""
+
+from __future__ import annotations
+
+import fabricated
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nslib import bootstrap, claims, pairs, plots
+from nslib.bootstrap import Difference
+from nslib.errors import BadParameter
+from nslib.schema import PREDICTIONS, PROTOCOL_ANSWERS, ROWS, conforming
+
+NOSS = ("crema_d", "savee", "voxforge")
+ALL = {"trill-layer19": 0.80, "trill-top": 0.55, "trill-distilled": 0.78, "untrained": 0.40, "logmel": 0.50,
+       "mfcc": 0.50, "opensmile-compare": 0.55}
+
+
+def measured(scores: dict[str, float], tasks=NOSS, *, clips: int = 300, speakers: int = 10, seed: int = 0,
+             kind: str = "real") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows and answers of embeddings that are right on the share of clips that `scores` says."""
+    rows, answers = [], []
+    for t, task in enumerate(tasks):
+        hard = np.random.default_rng([seed, t]).permutation(clips) / clips
+        for name, score in scores.items():
+            key = f"{task}{name}".replace("-", "").replace("_", "")
+            rows.append({"key": key, "task": task, "embedding": name, "corpus_kind": kind, "metric": "accuracy",
+                         "selected": True, "split": "test", "value": score, "n": clips})
+            right = hard < score
+            answers.append(pd.DataFrame({
+                "key": key, "task": task, "embedding": name, "clip_id": [f"{task}/{i}" for i in range(clips)],
+                "speaker": [f"s{i % speakers}" for i in range(clips)], "y_true": "a",
+                "y_pred": np.where(right, "a", "b")}))
+    return fabricated._filled(pd.DataFrame(rows), ROWS), fabricated._filled(pd.concat(answers), PREDICTIONS)
+
+
+def verdicts(parts: pd.DataFrame) -> dict[tuple[int, str], str]:
+    found = claims.overall(parts)
+    return dict(zip(zip(found["claim"], found["subject"], strict=True), found["verdict"], strict=True))
+
+
+def test_what_is_true_by_a_wide_margin_holds():
+    parts = claims.evaluate(*measured(ALL))
+    found = verdicts(parts)
+    assert found[1, "trill-layer19"] == found[2, "trill-layer19"] == found[3, "trill-distilled"] == "holds"
+    assert found[1, "trill-distilled"] == "holds" and found[1, "trill-top"] == "undecided"
+    first = parts[(parts["claim"] == 1) & (parts["subject"] == "trill-layer19")].set_index("against")
+    assert first.loc["logmel", "diff"] == pytest.approx(0.30) and (first["tasks"] == 3).all()
+    assert (first["clips"] == 900).all() and (first["by"] == "speaker").all() and (first["speech"] == "recorded").all()
+    second = parts[parts["claim"] == 2]
+    assert second["task"].tolist() == list(NOSS) and (second["tasks"] == 1).all()
+
+
+def test_what_is_false_does_not_hold_and_what_cannot_be_told_is_undecided():
+    scores = ALL | {"trill-layer19": 0.45, "trill-top": 0.46, "trill-distilled": 0.30}
+    found = verdicts(claims.evaluate(*measured(scores)))
+    assert found[1, "trill-layer19"] == "does not hold"
+    assert found[2, "trill-layer19"] == "undecided"
+    assert found[3, "trill-distilled"] == "does not hold"
+
+
+def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
+    rows, answers = measured(ALL)
+    other_rows, other_answers = measured(ALL | {"trill-layer19": 0.3}, tasks=("dementiabank",))
+    parts = claims.evaluate(pd.concat([rows, other_rows]), pd.concat([answers, other_answers]))
+    found = claims.overall(parts).set_index(["claim", "subject"])
+    assert found.loc[(2, "trill-layer19"), "verdict"] == "does not hold"
+    assert found.loc[(2, "trill-layer19"), "why"] == "does not hold in 1, holds in 3 of 4 comparisons"
+    assert found.loc[(1, "trill-layer19"), "verdict"] == "holds"
+
+
+def test_the_margin_of_the_distilled_network_counts():
+    lost = {"trill-layer19": 0.80, "trill-distilled": 0.78}
+    (part,) = claims.evaluate(*measured(lost)).query("claim == 3").to_dict("records")
+    assert part["high"] < 0 < part["low"] + claims.MARGIN and part["verdict"] == "holds"
+    assert "5 points" in part["sentence"] and part["why"] == "the whole interval lies above -5"
+    assert claims.said(part).startswith("-2.0 points [")
+
+
+def test_without_trill_its_claims_are_not_run_and_nothing_takes_its_place():
+    present = {k: v for k, v in ALL.items() if not k.startswith("trill")} | {"trillsson1": 0.9, "frill": 0.9}
+    parts = claims.evaluate(*measured(present))
+    assert (parts["verdict"] == "not run").all() and (parts["tasks"] == 0).all() and parts["diff"].isna().all()
+    assert not set(parts["subject"]) & set(present)
+    found = claims.overall(parts).set_index("claim")["why"]
+    assert found[1] == "needs trill-layer19" and found[2] == "needs trill-layer19 and trill-top"
+    assert "not part of this version" in found[4] and "not part of this version" in found[6]
+
+
+def test_what_is_missing_is_named_with_its_reason():
+    scores = {k: v for k, v in ALL.items() if k not in ("opensmile-compare", "trill-top")}
+    gone = pd.DataFrame(
+        [("savee", "trill-top", "no weights", "get them"), ("dementiabank", "trill-layer19", "no data", "x"),
+         ("dementiabank", "trill-top", "no data", "x")], columns=["task", "embedding", "why", "remedy"])
+    rows, answers = measured(scores)
+    found = claims.overall(claims.evaluate(rows, answers, not_run=gone)).set_index(["claim", "subject"])
+    first = found.loc[(1, "trill-layer19")]
+    assert first["verdict"] == "not run"
+    assert first["why"] == "not run in 1, holds in 3 of 4 comparisons; needs opensmile-compare"
+    assert "on crema_d, savee, voxforge, dementiabank" in found.loc[(2, "trill-layer19"), "why"]
+    parts = claims.evaluate(rows, answers, not_run=gone)
+    assert parts.query("claim == 2 and task == 'savee'")["why"].item() == "needs trill-top (no weights)"
+    assert parts.query("claim == 1 and against == 'logmel'")["why"].str.endswith("not run on dementiabank").any()
+
+
+def test_nothing_at_all_still_gives_every_claim():
+    empty = claims.evaluate(*(frame.iloc[:0] for frame in measured(ALL)))
+    assert claims.overall(empty)["claim"].tolist() == [1, 2, 3, 4, 5, 6] and (empty["verdict"] == "not run").all()
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.claim_differences(empty)
+
+
+def test_recordings_count_and_synthetic_speech_only_where_there_is_nothing_else():
+    real, voices = measured(ALL), measured(ALL | {"trill-layer19": 0.1}, tasks=("style-synthetic",), kind="synthetic")
+    both = claims.evaluate(*(pd.concat(frames) for frames in zip(real, voices, strict=True)))
+    assert both.query("claim == 2")["task"].tolist() == list(NOSS)
+    alone = claims.evaluate(*voices)
+    assert set(alone.query("tasks > 0")["speech"]) == {"synthetic"}
+    assert verdicts(alone)[1, "trill-layer19"] == "does not hold"
+
+
+def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
+    rows, answers = measured({"trill-layer19": 0.8, "logmel": 0.5})
+    lost = answers["embedding"].eq("logmel") & answers["clip_id"].str.endswith("7")
+    kept = claims.evaluate(rows, answers[~lost]).query("against == 'logmel' and claim == 1")
+    assert kept["verdict"].item() == "holds" and kept["tasks"].item() == 3
+    older = answers[answers["embedding"] == "logmel"].assign(key="older", y_pred="a")
+    again = claims.evaluate(rows, pd.concat([older, answers])).query("against == 'logmel' and claim == 1")
+    assert again["diff"].item() == pytest.approx(0.3)
+
+
+def within(scores: dict[str, float], task: str = "crema_d", speakers: int = 8, clips: int = 12) -> pd.DataFrame:
+    parts = []
+    for name, score in scores.items():
+        for number in ("666", "1"):
+            hard = np.random.default_rng(int(number)).permutation(speakers * clips) / (speakers * clips)
+            parts.append(pd.DataFrame({
+                "key": name.replace("-", ""), "task": task, "embedding": name, "protocol": "within-speaker", "shots": 0,
+                "split_number": number, "clip_id": [f"c{i}" for i in range(len(hard))],
+                "speaker": [f"s{i % speakers}" for i in range(len(hard))], "y_true": "a",
+                "y_pred": np.where(hard < score, "a", "b")}))
+    return conforming(pd.concat(parts, ignore_index=True), PROTOCOL_ANSWERS)
+
+
+def test_the_claim_about_single_speakers_needs_the_answers_of_its_protocol():
+    rows, answers = measured(ALL)
+    personal = within({"trill-layer19": 0.9, "logmel": 0.4, "mfcc": 0.88})
+    parts = claims.evaluate(rows, answers, personal).query("claim == 5").set_index("against")
+    assert parts.loc["logmel", "verdict"] == "holds" and parts.loc["mfcc", "verdict"] == "undecided"
+    assert parts.loc["logmel", "diff"] == pytest.approx(0.5, abs=0.01) and parts.loc["logmel", "clips"] == 96
+    assert parts.loc["opensmile-compare", "why"] == "needs within-speaker results of opensmile-compare"
+    without = claims.evaluate(rows, answers).query("claim == 5")
+    assert set(without["why"]) == {"needs within-speaker results of trill-layer19"}
+    other = personal.assign(protocol="repeated")
+    assert (claims.evaluate(rows, answers, other).query("claim == 5")["verdict"] == "not run").all()
+
+
+def test_the_figure_says_what_the_table_says():
+    parts = claims.evaluate(*measured(ALL))
+    figure = plots.claim_differences(parts)
+    assert len(figure.table) == (parts["tasks"] > 0).sum()
+    assert "claim 1, trill-layer19 minus logmel (3 tasks): +30.0 points" in figure.alt
+
+
+# ------------------------------------------------------------------ the statistics
+
+halves = st.floats(0.001, 0.3)
+differences = st.lists(st.tuples(st.floats(-0.5, 0.5), halves, halves), min_size=1, max_size=7)
+
+
+@settings(max_examples=50, deadline=None)
+@given(differences)
+def test_an_average_lies_among_its_parts_and_narrows_with_them(parts):
+    many = [Difference(d, d - down, d + up, "clip") for d, down, up in parts]
+    mean = pairs.average(many)
+    assert mean.low <= mean.diff <= mean.high
+    assert mean.diff == pytest.approx(np.mean([d.diff for d in many]))
+    assert mean.high - mean.low <= max(d.high - d.low for d in many) + 1e-12
+    assert pairs.average(many[:1])[:3] == pytest.approx(many[0][:3])
+
+
+def test_equal_parts_narrow_by_the_root_of_their_number():
+    four = pairs.average([Difference(0.1, 0.0, 0.3, "speaker")] * 4)
+    assert four[:3] == pytest.approx((0.1, 0.05, 0.2)) and four.by == "speaker"
+    assert pairs.average([four, Difference(0, 0, 0, "clip")]).by == "clip and speaker"
+    with pytest.raises(BadParameter, match="at least one task"):
+        pairs.average([])
+
+
+def answers_of(rng: np.random.Generator, gain: float, speakers: int, clips: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two embeddings on one task: speakers differ in how well each embedding suits them, clips in difficulty."""
+    group = np.repeat(np.arange(speakers), clips)
+    ease = rng.normal(0, 1, speakers * clips)
+    suits = rng.normal(0, 0.25, (2, speakers))
+    right = [ease + rng.normal(0, 1, len(ease)) + shift + suit[group] > 0
+             for shift, suit in zip((gain, 0.0), suits, strict=True)]
+    frames = [pd.DataFrame({"right": r, "speaker": group.astype(str)}) for r in right]
+    return frames[0], frames[1]
+
+
+def judged(rng: np.random.Generator, gain: float, sets=((8, 25), (12, 15), (4, 40))) -> str:
+    parts = [pairs.difference(*answers_of(rng, gain, *size)) for size in sets]
+    found = pairs.average([p for p in parts if p])
+    return claims._judged(found, found, 0.0)[0]
+
+
+def test_without_a_difference_a_claim_hardly_ever_holds_and_with_a_large_one_it_nearly_always_does():
+    """Three tasks, one with four speakers (where clips are resampled, and speakers are not seen to differ)."""
+    rng = np.random.default_rng(7)
+    null = [judged(rng, 0.0) for _ in range(150)]
+    large = [judged(rng, 0.6) for _ in range(20)]
+    assert null.count("holds") <= 9 and null.count("does not hold") <= 9  # 2.5 % expected of each
+    assert large.count("holds") >= 19 and large.count("does not hold") == 0
+
+
+def test_the_interval_of_an_average_holds_the_truth_as_often_as_it_says():
+    """Two tasks of ten speakers; the truth from a very large simulation of the same population."""
+    rng, gain = np.random.default_rng(3), 0.3
+    big = answers_of(rng, gain, 4000, 40)
+    truth = float(big[0]["right"].mean() - big[1]["right"].mean())
+    inside = 0
+    for _ in range(150):
+        parts = [pairs.difference(*answers_of(rng, gain, 10, 20)) for _ in range(2)]
+        found = pairs.average([p for p in parts if p])
+        inside += found.low <= truth <= found.high
+    assert inside >= 138  # 92 %
+
+
+def test_a_claim_of_many_parts_is_not_refuted_by_chance():
+    """Layer 19 against the top on six tasks, all the same: refuted in about 5 % of runs, not in 14 %."""
+    rng, refuted = np.random.default_rng(11), 0
+    strict = 1 - (1 - bootstrap.LEVEL) / 6
+    for _ in range(40):
+        pairs_of = [answers_of(rng, 0.0, 10, 12) for _ in range(6)]
+        refuted += any(claims._judged(pairs.difference(a, b), pairs.difference(a, b, strict), 0.0)[0] == claims.REFUTED
+                       for a, b in pairs_of)
+    assert refuted <= 5
