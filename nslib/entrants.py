@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nslib import embeddings
 from nslib.embeddings.base import Embedding
+from nslib.errors import BadParameter
+from nslib.tasks import Task
 
 Embeddable = str | Path | Embedding | Callable[..., Any]
 
@@ -70,3 +72,31 @@ def enter(given: Embeddable, name: str | None = None) -> Entrant:
 def _built_in(name: str) -> Entrant:
     embeddings.needs_extra(name)  # an unknown name is told before anything is computed
     return Entrant(name, lambda: embeddings.fingerprint(name), lambda: embeddings.get(name))
+
+
+def several(given: Any, otherwise: Sequence[Any]) -> list[Any]:
+    """Take one thing or many.
+
+    Parameters
+    ----------
+    given : str, path, Task, Embedding, callable, iterable of these, or None
+    otherwise : sequence
+        What None means.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    BadParameter
+        For an empty iterable.
+    """
+    if given is None:
+        return list(otherwise)
+    if isinstance(given, str | Path | Task | Embedding) or callable(given):
+        return [given]
+    chosen = list(given)
+    if not chosen:
+        raise BadParameter("an empty list was given; leave it out to run all, or name at least one.")
+    return chosen

@@ -47,7 +47,7 @@ from sklearn.preprocessing import StandardScaler
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-SMALL = 512
+SMALL = 128
 """Dimensions up to which scikit-learn's own solver is used: a fit takes it a fraction of a second."""
 
 _BLOCK = 1 << 23  # numbers that a temporary array holds: 64 MB

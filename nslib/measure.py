@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ from nslib import corpora, embeddings, estimates, extract, probe, results, split
 from nslib import params as parameters
 from nslib import tasks as task_registry
 from nslib.embeddings.base import Embedding
-from nslib.entrants import Embeddable, Entrant, enter
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.entrants import Embeddable, Entrant, enter, several
+from nslib.errors import NslibError, Unavailable, UnknownName
 from nslib.findings import Found, Results
 from nslib.params import Params
 from nslib.store import Store
@@ -75,13 +75,13 @@ def benchmark(
     >>> nslib.benchmark("logmel", tasks="speaker-fillets").table()    # doctest: +SKIP
     """
     params = params or parameters.load()
-    entrants = [enter(e, name) for e in _several(embeddings, params.embeddings or defaults(params))]
+    entrants = [enter(e, name) for e in several(embeddings, params.embeddings or defaults(params))]
     found = Found()
-    ready = _tasks(tasks, params, entrants, found, progress)
-    usable = _usable(entrants, ready, found)
+    ready = load_tasks(tasks, params, entrants, found, progress)
+    there = usable(entrants, ready, found)
     if progress:
-        _announce(ready, usable, params)
-    for entrant in usable:
+        _announce(ready, there, params)
+    for entrant in there:
         for task, corpus in ready:
             try:
                 _one(task, corpus, entrant, params, found, progress)
@@ -134,7 +134,7 @@ def defaults(params: Params) -> tuple[str, ...]:
     tuple of str
         Fewer in a smoke run of the quick profile.
     """
-    free = tuple(name for name in embeddings.names() if not embeddings.needs_extra(name))
+    free = tuple(name for name in embeddings.names(params.profile) if not embeddings.needs_extra(name))
     if params.smoke and params.profile == "quick":
         return tuple(n for n in free if n in SMOKE_EMBEDDINGS)
     return free
@@ -161,17 +161,30 @@ def as_embedding(given: Embeddable, name: str | None = None) -> Embedding:
     return enter(given, name).load()
 
 
-def _usable(entrants: list[Entrant], ready: list[tuple[Task, Corpus]], found: Found) -> list[Entrant]:
-    """Leave out, task by task and with its reason, what cannot be had; that is where models are fetched."""
-    usable = []
+def usable(entrants: list[Entrant], ready: list[tuple[Task, Corpus]], found: Found) -> list[Entrant]:
+    """Find the embeddings that can be had; this is where published models are fetched.
+
+    Parameters
+    ----------
+    entrants : list of Entrant
+    ready : list of (Task, Corpus)
+        If there is none, nothing is fetched.
+    found : Found
+        Is told of the others, task by task, with the reason.
+
+    Returns
+    -------
+    list of Entrant
+    """
+    there = []
     for entrant in entrants if ready else ():
         try:
             entrant.identify()
-            usable.append(entrant)
+            there.append(entrant)
         except NslibError as error:
             for task, _ in ready:
                 found.refuse(task.name, entrant.name, error)
-    return usable
+    return there
 
 
 def _announce(ready: list[tuple[Task, Corpus]], entrants: list[Entrant], params: Params) -> None:
@@ -204,22 +217,33 @@ def _work(task: Task, corpus: Corpus, entrant: Entrant, params: Params) -> estim
                           norms, audio / speed, probing)
 
 
-def _several(given: Any, otherwise: Sequence[Any]) -> list[Any]:
-    if given is None:
-        return list(otherwise)
-    if isinstance(given, str | Path | Task | Embedding) or callable(given):
-        return [given]
-    chosen = list(given)
-    if not chosen:
-        raise BadParameter("an empty list was given; leave it out to run all, or name at least one.")
-    return chosen
+def load_tasks(given: Any, params: Params, entrants: list[Entrant], found: Found,
+               progress: bool) -> list[tuple[Task, Corpus]]:
+    """Have the clips of tasks, and make tasks of somebody's own recordings.
 
+    Parameters
+    ----------
+    given : str, path, Task, iterable of these, or None
+        As for `benchmark`.
+    params : Params
+    entrants : list of Entrant
+        For the reasons of what cannot be run.
+    found : Found
+        Is told of clips, notes, and of tasks that cannot be had.
+    progress : bool
 
-def _tasks(given: Any, params: Params, entrants: list[Entrant], found: Found,
-           progress: bool) -> list[tuple[Task, Corpus]]:
+    Returns
+    -------
+    list of (Task, Corpus)
+
+    Raises
+    ------
+    UnknownName
+        For text that is neither a task nor a file or folder.
+    """
     ready: list[tuple[Task, Corpus]] = []
-    named = [t for t in _several(given, ()) if isinstance(t, str) and t in task_registry.REGISTRY]
-    own = [t for t in _several(given, ()) if not (isinstance(t, str) and t in task_registry.REGISTRY)]
+    named = [t for t in several(given, ()) if isinstance(t, str) and t in task_registry.REGISTRY]
+    own = [t for t in several(given, ()) if not (isinstance(t, str) and t in task_registry.REGISTRY)]
     if named or not own:
         plan = corpora.resolve(dataclasses.replace(params, tasks=tuple(named) or params.tasks), progress=progress)
         found.notes += plan.notes

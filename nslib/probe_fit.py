@@ -104,6 +104,7 @@ def fit_all(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str
         All variants of the first probe, then of the next.
     """
     import joblib
+    import sklearn.linear_model  # noqa: F401  brings SciPy's BLAS, which can only be limited once it is loaded
     from threadpoolctl import threadpool_limits
 
     at_once = max(1, -(-joblib.effective_n_jobs(jobs) // len(probes)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,9 @@ def run(settings: Params) -> Outcome:
         _say_what_is_there(settings)
     _say("1/3 recordings, vectors and probes")
     found = measure.benchmark(params=settings)
-    personal = protocols.run("within-speaker", params=settings)
-    found.notes += [note for note in personal.notes if note not in found.notes]
+    personal = protocols.run(protocols.WITHIN, params=settings)
+    if len(personal.rows):
+        found.notes += [note for note in personal.notes if note not in found.notes]
     _say("2/3 notebooks")
     runs = report.run(settings, notebooks(settings), inputs=_inputs(found, personal))
     _say("3/3 report")
@@ -161,7 +163,7 @@ def _inputs(found: Results, personal: ProtocolResults) -> str:
 def _text(found: Results, runs: list[Run], failed: list[Run], page: Path, seconds: float) -> str:
     lines = [f"notebook {r.notebook} failed: {r.why}" for r in failed]
     for why, rows in found.not_run.groupby("why", sort=False):
-        lines.append(f"not run: {_pairs(rows)}: {why}. {rows['remedy'].iloc[0]}")
+        lines.append(f"not run: {_pairs(rows)}: {why}.{_below(rows['remedy'].iloc[0])}")
     if not len(found.rows):
         lines.append("nothing could be measured: see 'python -m nslib doctor' and the report")
     if len(found.problems):
@@ -178,6 +180,11 @@ def _pairs(rows: pd.DataFrame) -> str:
     if len(embeddings) <= _NAMED:
         return ", ".join(dict.fromkeys(rows["task"] + " x " + rows["embedding"]))
     return f"{', '.join(tasks)} with {len(embeddings)} embeddings"
+
+
+def _below(remedy: str) -> str:
+    """Put steps below the sentence that they belong to; what is one line stays in it."""
+    return "\n" + textwrap.indent(remedy, "    ") if "\n" in remedy else f" {remedy}"
 
 
 def _relative(page: Path) -> Path:

@@ -72,6 +72,48 @@ PREDICTIONS: tuple[Column, ...] = (
     Column("y_pred", "str", "", "the answer of the selected probe"),
 )
 
+PROTOCOL_ROWS: tuple[Column, ...] = (
+    *_FIRST,
+    Column("corpus_kind", "str", "", "real (recorded speech) or synthetic"),
+    Column("embedding", "str", "", "name of the embedding"),
+    Column("dim", "int", "", "length of a clip's vector"),
+    Column("protocol", "str", "", "within-speaker, repeated, by-speaker, by-clip, or the last two at 8 shots"),
+    Column("shots", "int", "clips", "cap on the training clips of a class (of a speaker); 0: all"),
+    Column("split_number", "str", "", "seed of the split; empty: over all of them"),
+    Column("speaker", "str", "", "whose clips; empty: over all speakers"),
+    Column("probe", "str", "", "classifier, a name in nslib.probe.PROBES; over all splits the one chosen most often"),
+    *_COMBINATION[1:],
+    Column("metric", "str", "", "name of the score, one of nslib.metrics.METRICS"),
+    Column("validation", "float", "of the metric", "score on validation, on which the choice is made"),
+    Column("value", "float", "of the metric", "test score; NaN if the probe could not be fitted"),
+    Column("spread", "float", "of the metric", "standard deviation over splits; NaN for a single one"),
+    Column("splits", "int", "splits", "how many the row stands for"),
+    Column("n", "int", "clips", "different clips tested"),
+    Column("n_train", "int", "clips", "clips that a probe learnt from; a mean where there are several"),
+    Column("n_speakers", "int", "speakers", "known speakers tested"),
+    Column("shared_speakers", "int", "speakers", "of these, those who are also in train; a mean over splits"),
+    Column("classes", "int", "classes", "classes in train"),
+    Column("chance", "float", "of the metric", "score of the best answer that does not listen"),
+    Column("low", "float", "of the metric", "lower end of the confidence interval; NaN where none is given"),
+    Column("high", "float", "of the metric", "upper end of the confidence interval"),
+    Column("interval_by", "str", "", "what was resampled: speaker, or clip where there are under 5 speakers"),
+    Column("level", "float", "", "confidence level of the interval"),
+    Column("selected", "bool", "", "best on validation"),
+    Column("best_on_test", "bool", "", "best on test: optimistic"),
+    Column("reason", "str", "", "why there is no value"),
+    Column("notes", "str", "", "a sentence a line on what was left out, counted or cannot be right"),
+    *ROWS[-6:],
+)
+
+PROTOCOL_ANSWERS: tuple[Column, ...] = (
+    *_FIRST,
+    Column("embedding", "str", "", "name of the embedding"),
+    Column("protocol", "str", "", "as in the rows"),
+    Column("shots", "int", "clips", "as in the rows"),
+    Column("split_number", "str", "", "seed of the split"),
+    *PREDICTIONS[-4:],
+)
+
 _DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 _KINDS = {"int": "iu", "float": "fiu", "bool": "b"}
 

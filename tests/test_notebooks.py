@@ -20,6 +20,7 @@ EXPECTED = {
     "01_noss_tasks",
     "02_frontend",
     "05_benchmark",
+    "06_personalisation",
     "80_your_dataset",
     "81_your_embedding",
 }

@@ -77,6 +77,80 @@ def test_bad_requests_are_refused(arguments, message):
         splits.by_group(*arguments)
 
 
+class Twister:
+    """The Mersenne Twister and the shuffle of numpy's legacy generator, from their definitions."""
+
+    def __init__(self, seed):
+        self.state, self.at = [seed], 624
+        for i in range(1, 624):
+            self.state.append((1812433253 * (self.state[-1] ^ (self.state[-1] >> 30)) + i) & 0xFFFFFFFF)
+
+    def word(self):
+        if self.at == 624:
+            for i in range(624):
+                y = (self.state[i] & 0x80000000) | (self.state[(i + 1) % 624] & 0x7FFFFFFF)
+                self.state[i] = self.state[(i + 397) % 624] ^ (y >> 1) ^ (0x9908B0DF if y & 1 else 0)
+            self.at = 0
+        y = self.state[self.at]
+        self.at += 1
+        y ^= y >> 11
+        y ^= (y << 7) & 0x9D2C5680
+        y ^= (y << 15) & 0xEFC60000
+        return y ^ (y >> 18)
+
+    def shuffle(self, items):
+        for i in range(len(items) - 1, 0, -1):
+            while (j := self.word() & ((1 << i.bit_length()) - 1)) > i:
+                pass
+            items[i], items[j] = items[j], items[i]
+
+
+@pytest.mark.parametrize("number", [666, 0, 1])
+def test_within_group_is_the_authors_algorithm_re_derived(number):
+    """One generator for all groups in first-seen order; a group of fewer than three is passed over undrawn."""
+    sizes = {"KL": 15, "DC": 7, "two": 2, "JE": 30, "three": 3}
+    clips = [f"{who}{i:02d}" for who, n in sizes.items() for i in range(n)]
+    groups = [clip[:-2] for clip in clips]
+    twister, expected = Twister(number), {}
+    for who in (w for w, n in sizes.items() if n >= 3):
+        own = [clip for clip, group in zip(clips, groups, strict=True) if group == who]
+        twister.shuffle(own)
+        cuts = {15: (9, 12), 7: (4, 5), 30: (18, 24), 3: (1, 2)}[len(own)]  # by hand: int(.6 n), int(.8 n)
+        for i, clip in enumerate(own):
+            expected[clip] = "train" if i < cuts[0] else "validation" if i < cuts[1] else "test"
+    found = splits.within_group(clips, groups, split_number=number)
+    assert list(found.items()) == list(expected.items())
+    assert splits.too_few(clips, groups) == {"two": 2}
+
+
+def test_within_group_golden_values():
+    clips = [f"{who}{i}" for who in "ab" for i in range(5)]
+    found = splits.within_group(clips, [clip[0] for clip in clips])
+    assert {part: [c for c, p in found.items() if p == part] for part in splits.SPLITS} == {
+        "train": ["a3", "a0", "a1", "b3", "b4", "b0"], "validation": ["a2", "b2"], "test": ["a4", "b1"]}
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
+def test_within_group_splits_every_group_alike(groups, number):
+    found = splits.within_group(range(len(groups)), groups, split_number=number)
+    few = splits.too_few(range(len(groups)), groups)
+    for group in set(groups):
+        parts = [found.get(i) for i, g in enumerate(groups) if g == group]
+        assert (None in parts) == (str(group) in few) == (len(parts) < 3)
+        if None not in parts:
+            assert abs(parts.count("train") - 0.6 * len(parts)) <= 1
+            assert parts.count("validation") >= 1 and parts.count("test") >= 1
+
+
+def test_within_group_depends_on_the_order_of_items_and_says_no_to_bad_requests():
+    one, other = splits.within_group("abcdefgh", "xxxxyyyy"), splits.within_group("efghabcd", "yyyyxxxx")
+    assert one != other and set(one) == set(other)
+    with pytest.raises(BadParameter, match="sum to 1"):
+        splits.within_group("abc", "xxx", (0.5, 0.1, 0.1))
+    with pytest.raises(BadParameter, match="two groups"):
+        splits.within_group("aab", "xyx")
+
+
 def test_a_sound_split_has_no_problems():
     found = splits.audit(sound())
     assert found.problems == () and found.notes == ()

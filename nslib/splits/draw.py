@@ -1,9 +1,10 @@
-"""Speaker-disjoint splits exactly as the authors draw them, and the hashes that name a split.
+"""Splits between and within speakers exactly as the authors draw them, and the hashes that name a split.
 
 References
 ----------
 The algorithm of `by_group` is the one by which the CREMA-D, SAVEE, DementiaBank and VoxForge
 builders of TensorFlow Datasets make the splits of NOSS (Shor et al., 2020, section 3).
+`within_group` is the other method of the authors' splitter, which they call "intra".
 
 Conventions
 -----------
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "validation", "test")
+CANONICAL_SPLIT_NUMBER = 666
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -75,13 +77,97 @@ def by_group(
     """
     group_of = _pair(list(items), [str(g) for g in groups])
     shuffled = sorted(set(group_of.values()))
-    _refuse_bad_shares(probabilities, names, len(shuffled))
+    _refuse_bad_shares(probabilities, names)
+    if len(shuffled) < len(names):
+        raise BadParameter(f"{len(shuffled)} groups cannot fill {len(names)} splits; give at least {len(names)}.")
     # The legacy generator: default_rng would draw other speakers than TFDS does.
     np.random.RandomState(seed).shuffle(shuffled)
     split_of = {}
     for name, start, end in zip(names, *_bounds(probabilities, len(shuffled)), strict=True):
         split_of.update(dict.fromkeys(shuffled[start:end], name))
     return {item: split_of[group] for item, group in group_of.items()}
+
+
+def within_group(
+    items: Iterable[Item],
+    groups: Iterable[object],
+    probabilities: Sequence[float] = (0.6, 0.2, 0.2),
+    names: Sequence[str] = SPLITS,
+    split_number: int = CANONICAL_SPLIT_NUMBER,
+) -> dict[Item, str]:
+    """Split the items of each group (speaker) on their own: everybody is in every split.
+
+    Parameters
+    ----------
+    items : iterable of hashable
+        What is split, e.g. clip names. An item may come twice, with the same group.
+    groups : iterable
+        Group of each item, compared as ``str(group)``.
+    probabilities : sequence of float
+        Share of a group's items for each split; they sum to 1.
+    names : sequence of str
+        Name of each split.
+    split_number : int
+        Seed of the shuffles. The authors call 666 canonical.
+
+    Returns
+    -------
+    dict
+        Item to name of its split, group by group, the items of a group as they were drawn. Items of a
+        group with fewer items than splits are left out, as the authors' code does; `too_few` names
+        these groups.
+
+    Raises
+    ------
+    BadParameter
+        If the lengths disagree, the probabilities are no distribution, or one item is given two groups.
+
+    Notes
+    -----
+    One generator serves all groups, in the order in which they are first seen among `items`, and
+    shuffles the items of each in the order given. Another order of items is therefore another split,
+    and a group that is added or taken out changes the draws of all that come after it. The
+    authors take whatever order their files have; `nslib.protocols` sorts clips by name first.
+
+    Examples
+    --------
+    >>> within_group("abcdef", "xxxyyz")
+    {'b': 'train', 'c': 'validation', 'a': 'test'}
+    """
+    group_of = _pair(list(items), [str(g) for g in groups])
+    _refuse_bad_shares(probabilities, names)
+    rng, split_of = np.random.RandomState(split_number), {}
+    for members in _members(group_of).values():
+        if len(members) < len(names):
+            continue
+        rng.shuffle(members)  # type: ignore[arg-type]
+        for name, start, end in zip(names, *_bounds(probabilities, len(members)), strict=True):
+            split_of.update(dict.fromkeys(members[start:end], name))
+    return split_of
+
+
+def too_few(items: Iterable[Item], groups: Iterable[object], names: Sequence[str] = SPLITS) -> dict[str, int]:
+    """Groups that `within_group` leaves out, because they have fewer items than there are splits.
+
+    Parameters
+    ----------
+    items, groups, names
+        As for `within_group`.
+
+    Returns
+    -------
+    dict
+        Group to number of its items, in first-seen order.
+    """
+    members = _members(_pair(list(items), [str(g) for g in groups]))
+    return {group: len(found) for group, found in members.items() if len(found) < len(names)}
+
+
+def _members(group_of: dict[Item, str]) -> dict[str, list[Item]]:
+    members: dict[str, list[Item]] = {}
+    for item, group in group_of.items():
+        members.setdefault(group, []).append(item)
+    return members
 
 
 def _pair(items: list[Item], groups: list[str]) -> dict[Item, str]:
@@ -94,13 +180,11 @@ def _pair(items: list[Item], groups: list[str]) -> dict[Item, str]:
     return pairs
 
 
-def _refuse_bad_shares(probabilities: Sequence[float], names: Sequence[str], groups: int) -> None:
+def _refuse_bad_shares(probabilities: Sequence[float], names: Sequence[str]) -> None:
     if len(probabilities) != len(names) or len(set(names)) != len(names):
         raise BadParameter(f"give one probability for each name: {probabilities!r} for {names!r}.")
     if min(probabilities, default=-1.0) < 0 or abs(sum(probabilities) - 1) > 1e-8:
         raise BadParameter(f"probabilities {probabilities!r} must be >= 0 and sum to 1.")
-    if groups < len(names):
-        raise BadParameter(f"{groups} groups cannot fill {len(names)} splits; give at least {len(names)}.")
 
 
 def _bounds(probabilities: Sequence[float], n: int) -> tuple[list[int], list[int]]:
