@@ -3,7 +3,7 @@
 Each row fits the same clips both ways, on one BLAS thread as the probe does, and compares decisions on new clips.
 Seconds are the processor's, so that other programs do not count. scikit-learn is run up to ``--dims`` dimensions: 2,048
 take it some 5 s, 4,096 some 30 s, and time goes on to grow with the cube.
-The probe itself leaves vectors of up to 512 numbers to scikit-learn.
+The probe itself leaves vectors of up to 128 numbers to scikit-learn.
 
 Usage: ``python benchmarks/lda.py [--dims N] [--only CLIPSxDIM ...]``
 """

@@ -30,13 +30,14 @@ _SHOWN = [
     "n_speakers",
     "interval_by",
 ]
+_ACROSS = 9  # more embeddings than this would shrink a figure of the page's width beyond reading
 
 
 @styled
 def result_heatmap(
     rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *, name: str = "result_heatmap"
 ) -> Figure:
-    """Tasks by embeddings: score and interval in each cell, darker where further above chance.
+    """Tasks by embeddings (the other way round if they are many): score and interval, darker if further above chance.
 
     Parameters
     ----------
@@ -53,21 +54,23 @@ def result_heatmap(
     """
     scores = order.chosen(rows).assign(standing=lambda s: order.standing(s, predictions))
     tasks, columns, called = order.tasks(scores), order.embeddings(scores), order.labels(scores)
-    fig, (axes,) = canvas(2.9 + 0.98 * len(columns), 1.6 + 0.56 * len(tasks))
-    grid = scores.assign(_v=order.above_chance(scores)).pivot_table(
-        index="task", columns="embedding", values="_v"
-    )
-    axes.imshow(grid.reindex(index=tasks, columns=columns), cmap="BuPu", vmin=0, vmax=1.15, aspect="auto")
-    for row in records(scores):
-        x, y = columns.index(row.embedding), tasks.index(row.task)
-        _cell(axes, x, y, row, dark=bool(grid.at[row.task, row.embedding] > 0.6))
+    upright = len(columns) > _ACROSS
     chances = scores.drop_duplicates("task").set_index("task")["chance"]
-    axes.set_yticks(range(len(tasks)), [f"{called[t]}\nchance {100 * chances[t]:.0f} %" for t in tasks])
-    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="left", rotation_mode="anchor")
+    lines = [f"{called[t]}\nchance {100 * chances[t]:.0f} %" for t in tasks]
+    across, down = (lines, columns) if upright else (columns, lines)
+    fig, (axes,) = canvas(2.9 + 0.98 * len(across), 1.6 + (0.42 if upright else 0.56) * len(down))
+    grid = scores.assign(_v=order.above_chance(scores)).pivot_table(index="task", columns="embedding", values="_v")
+    grid = grid.reindex(index=tasks, columns=columns)
+    axes.imshow(grid.T if upright else grid, cmap="BuPu", vmin=0, vmax=1.15, aspect="auto")
+    for row in records(scores):
+        place = columns.index(row.embedding), tasks.index(row.task)
+        _cell(axes, *(place[::-1] if upright else place), row, dark=bool(grid.at[row.task, row.embedding] > 0.6))
+    axes.set_yticks(range(len(down)), down)
+    axes.set_xticks(range(len(across)), across, rotation=30, ha="left", rotation_mode="anchor")
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        "% correct on test [95 % interval]   ★ best of its row   ≈ not separable from it", color=MUTED
+        "% correct on test [95 % interval]   ★ best of its task   ≈ not separable from it", color=MUTED
     )
     return Figure(name, fig, _heatmap_alt(scores, called), scores[[*_SHOWN, "standing"]])
 
