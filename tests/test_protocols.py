@@ -509,7 +509,7 @@ def test_calls_that_cannot_be_meant(call, error, words):
     ({"profile": "paper", "tasks": "savee,voxceleb"}, ["savee"]), ({"tasks": "word-synthetic"}, None)])
 def test_without_names_the_personalised_tasks_of_the_profile_are_run(given, asked, monkeypatch):
     seen = []
-    monkeypatch.setattr(running.measure, "_tasks", lambda wanted, *_: seen.extend(wanted) or [])
+    monkeypatch.setattr(running.measure, "load_tasks", lambda wanted, *_: seen.extend(wanted) or [])
     found = protocols.run("within-speaker", "logmel", params=params.load(given), probes=LDA, progress=False)
     assert seen == (asked or []) and found.rows.empty and found.summary().empty
     assert found.notes == ([] if asked else ["None of the tasks of this run is asked within speakers."])
