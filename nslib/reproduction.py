@@ -75,7 +75,7 @@ def run(settings: Params) -> Outcome:
     found = measure.benchmark(params=settings)
     personal = protocols.run(protocols.WITHIN, params=settings)
     if len(personal.rows):
-        found.notes += [note for note in personal.notes if note not in found.notes]
+        found.notes += [f"within speakers: {note}" for note in personal.notes if note not in found.notes]
     _say("2/3 notebooks")
     runs = report.run(settings, notebooks(settings), inputs=_inputs(found, personal))
     _say("3/3 report")
