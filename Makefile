@@ -61,6 +61,7 @@ doctor: $(READY) ## say what this machine can and can't run
 bench: $(READY) ## speed, as ratios measured in one run
 	$(PY) benchmarks/extract.py
 	$(PY) benchmarks/lda.py
+	$(PY) benchmarks/estimates.py
 
 # The comment ties the drawing to its source; a test compares them.
 figures: ## for maintainers: draw data/charts/*.dot again (needs graphviz)

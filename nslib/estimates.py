@@ -25,8 +25,8 @@ LONG_SECONDS = 600.0
 
 _TRIAL_SECONDS, _TRIAL_CLIPS = 5, 4
 _ITERATIONS, _TREES = 100, 100
-# one comparison of a forest's search for a split, measured with scikit-learn on one core
-_SECONDS_PER_SPLIT = 1e-8
+# of a tree, by clip, level and candidate dimension, on one core: 5.2 to 5.7e-8 at three sizes (benchmarks/estimates.py)
+_SECONDS_PER_SPLIT = 5.4e-8
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ last: a result without rows does not exist.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nslib import files, params, provenance
+from nslib import files, kept, provenance
 from nslib.errors import BadParameter, NslibError
 from nslib.schema import PREDICTIONS, ROWS, Column, conforming, empty, schema
 from nslib.tables import selected, table
@@ -124,8 +123,8 @@ def save(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = No
     written = []
     for name, part in rows.groupby("key", sort=False):
         answers, scores = _paths(str(name), folder)
-        files.write(answers, _parquet(predictions[predictions["key"] == name]))
-        files.write(scores, _parquet(part))
+        kept.write(answers, predictions[predictions["key"] == name])
+        kept.write(scores, part)
         written.append(scores)
     return written
 
@@ -149,7 +148,7 @@ def load(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
         Once, naming every file that cannot be read and was left out.
     """
     readable, unreadable = [], []
-    for path in sorted(_folder(folder).glob("*.rows.parquet")):
+    for path in sorted(kept.place("0", "rows", folder).parent.glob("*.rows.parquet")):
         try:
             readable.append(_read(path.name.removesuffix(".rows.parquet"), folder))
         except NslibError as error:
@@ -221,37 +220,16 @@ def export(rows: pd.DataFrame, path: Path) -> None:
     if path.suffix not in (".csv", ".parquet"):
         raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in .csv or .parquet.")
     table = conforming(rows, ROWS)
-    files.write(path, table.to_csv(index=False, lineterminator="\n") if path.suffix == ".csv" else _parquet(table))
-
-
-def _folder(folder: Path | None) -> Path:
-    return Path(folder) if folder is not None else params.reports_dir() / "results"
+    if path.suffix == ".parquet":
+        kept.write(path, table)
+    else:
+        files.write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _paths(key: str, folder: Path | None) -> tuple[Path, Path]:
-    if not key.isalnum():
-        raise BadParameter(f"a key is letters and digits, as made by nslib.results.key; got {key!r}.")
-    return _folder(folder) / f"{key}.predictions.parquet", _folder(folder) / f"{key}.rows.parquet"
+    return kept.place(key, "predictions", folder), kept.place(key, "rows", folder)
 
 
 def _read(key: str, folder: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    import pandas as pd
-    import pyarrow as pa
-
     answers, scores = _paths(key, folder)
-    tables = []
-    for path, columns in ((scores, ROWS), (answers, PREDICTIONS)):
-        try:
-            frame = conforming(pd.read_parquet(path, page_checksum_verification=True), columns)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
-        if set(frame["key"]) - {key} or (columns is ROWS and frame.empty):
-            raise NslibError(f"{path} holds another result than its name says.")
-        tables.append(frame)
-    return tables[0], tables[1]
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False, write_page_checksum=True)
-    return buffer.getvalue()
+    return (kept.read(scores, key, ROWS, may_be_empty=False), kept.read(answers, key, PREDICTIONS, may_be_empty=True))

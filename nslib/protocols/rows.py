@@ -14,14 +14,13 @@ and ``speaker``), once for what was chosen on validation and once for the best o
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nslib import files, params, provenance, splits, tables
+from nslib import kept, provenance, splits, tables
 from nslib.errors import BadParameter, NslibError
 from nslib.protocols.material import names
 from nslib.schema import PROTOCOL_ANSWERS, PROTOCOL_ROWS, conforming, empty
@@ -101,10 +100,8 @@ def save(rows: pd.DataFrame, answers: pd.DataFrame, folder: Path | None = None) 
         raise BadParameter(f"save one result at a time; got the keys {', '.join(keys) or 'none'}.")
     path = Path()
     for kind, frame in (("answers", answers), ("protocol", rows)):
-        path = _path(keys[0], kind, folder)
-        buffer = io.BytesIO()
-        conforming(frame, _KINDS[kind]).to_parquet(buffer, index=False, write_page_checksum=True)
-        files.write(path, buffer.getvalue())
+        path = kept.place(keys[0], kind, folder)
+        kept.write(path, conforming(frame, _KINDS[kind]))
     return path
 
 
@@ -122,7 +119,7 @@ def find(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFra
     -------
     (rows, answers) or None
     """
-    if not _path(key, "protocol", folder).exists():
+    if not kept.place(key, "protocol", folder).exists():
         return None
     try:
         return _read(key, "protocol", folder), _read(key, "answers", folder)
@@ -145,7 +142,7 @@ def load(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
         Oldest first; empty tables with the right columns if there are none. What cannot be read is left
         out with a warning that names it.
     """
-    home = _path("0", "protocol", folder).parent
+    home = kept.place("0", "protocol", folder).parent
     found = [pair for path in sorted(home.glob("*.protocol.parquet"))
              if (pair := find(path.name.removesuffix(".protocol.parquet"), folder))]
     found.sort(key=lambda pair: (str(pair[0]["when"].max()), str(pair[0]["key"].iloc[0])))
@@ -247,21 +244,5 @@ def table(rows: pd.DataFrame, protocol: str = "within-speaker", decimals: int = 
     return tables.table(chosen.assign(split="test"), decimals) if len(chosen) else chosen[["metric", "chance"]]
 
 
-def _path(key: str, kind: str, folder: Path | None) -> Path:
-    if not key.isalnum():
-        raise BadParameter(f"a key is letters and digits, as made by nslib.protocols; got {key!r}.")
-    return (Path(folder) if folder is not None else params.reports_dir() / "results") / f"{key}.{kind}.parquet"
-
-
 def _read(key: str, kind: str, folder: Path | None) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-
-    path = _path(key, kind, folder)
-    try:
-        frame = conforming(pd.read_parquet(path, page_checksum_verification=True), _KINDS[kind])
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
-    if set(frame["key"]) - {key} or (kind == "protocol" and frame.empty):
-        raise NslibError(f"{path} holds another result than its name says.")
-    return frame
+    return kept.read(kept.place(key, kind, folder), key, _KINDS[kind], may_be_empty=kind == "answers")
