@@ -21,14 +21,23 @@ actor of a game or one of its scenes, a language's volunteers. ``label`` is the 
 
 from __future__ import annotations
 
+import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nslib.corpora import containers, debian, manifests, table
+import numpy as np
+import numpy.typing as npt
+
+from nslib import audio, packages
+from nslib.corpora import containers, debian, manifests
 from nslib.corpora.candidates import Found, decode, distinct, say, write
+from nslib.errors import BadAudio
 from nslib.splits import by_group
+from nslib.train import data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,29 +47,60 @@ PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "
 SECONDS = (0.5, 30.0)
 HELD_OUT = 0.05
 
+_OTHER = "Use the package of Debian 12 (bookworm), for which the list was made."
+
 _TUXPAINT = re.compile(r"share/tuxpaint/stamps/(.+?)_desc(?:_([a-z]{2}(?:_[A-Z]{2})?))?\.(?:ogg|wav)$")
 _FESTVOX = re.compile(r"share/festival/voices/russian/.+/wav/(\w+)\.wav$")
 _SCENE_OF_LINES = 20
 
 
-def load(*, progress: bool = True) -> table.Corpus:
-    """Have the training audio on disk, as 16 kHz mono WAV files (about 1.2 GB, once).
+def recordings(part: str, join: float = 0.0, *, progress: bool = True) -> data.Recordings:
+    """Have one part of the training audio, decoded into one file (1.2 GB for both, once).
 
     Parameters
     ----------
+    part : {"train", "validation"}
+    join : float
+        See `nslib.train.settings.PairSettings`.
     progress : bool
 
     Returns
     -------
-    Corpus
-        ``split`` is train or validation.
+    Recordings
+        Clips that are missing or changed are its problems, one line each.
 
     Raises
     ------
     Unavailable
-        If a package cannot be had; what was prepared before stays.
+        If a package cannot be had.
     """
-    return debian.load("train", manifest(), progress=progress)
+    clips = manifest()
+    clips = clips[clips["split"] == part].sort_values(["package", "clip_id"], ignore_index=True)
+    read = partial(_waves, progress)
+    return data.recordings(clips.assign(audio=clips["member"]), join, waves=read, progress=progress)
+
+
+def _waves(progress: bool, clips: pd.DataFrame) -> data.Waves:
+    found = packages.debian(sorted(set(clips["package"])), progress=progress)
+    for package, some in clips.groupby("package", sort=False):
+        rows = {row.member: row for row in manifests.rows(some)}
+        with ThreadPoolExecutor() as pool:
+            jobs = {member: pool.submit(_decoded, rows[member], content)
+                    for member, content in containers.read_deb(found[package], rows.keys())}
+        missing = f"{found[package].name} has no such file"
+        for member in rows:  # in the order of the table
+            yield jobs[member].result() if member in jobs else BadAudio(member, missing, _OTHER)
+
+
+def _decoded(row: manifests.Row, content: bytes) -> npt.NDArray[np.float32] | BadAudio:
+    try:
+        wave = debian.decode(content, PurePosixPath(row.member).suffix).wave
+    except BadAudio as error:
+        return BadAudio(row.member, error.reason, error.remedy)
+    served = data.pcm(wave).astype(np.float32) / np.float32(32767)
+    if audio.sha256(served) != row.sha256 and hashlib.sha256(content).hexdigest() != row.file_sha256:
+        return BadAudio(row.member, f"the recording in {row.package} is another one", _OTHER)
+    return served
 
 
 def manifest() -> pd.DataFrame:
@@ -84,8 +124,8 @@ def build() -> list[Found]:
     """
     found = distinct(decode(PACKAGES, choose, SECONDS))
     scenes = sorted({_scene(row) for row in found})
-    part = by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), ("train", "validation"))
-    return [replace(row, split=part[_scene(row)]) for row in found]
+    side = by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), ("train", "validation"))
+    return [replace(row, split=side[_scene(row)]) for row in found]
 
 
 def choose(package: str, member: str) -> Found | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import audio, files, params
-from nslib.errors import BadAudio, BadParameter
+from nslib.errors import BadAudio, BadParameter, Unavailable
 from nslib.frontend import HOP, TRILL, WINDOW
 from nslib.train.settings import PairSettings
 
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 
 WINDOW_SAMPLES = (TRILL.patch - 1) * HOP + WINDOW
 _TRIES = 3
-_DECODERS = 2
+_DECODERS, _AT_ONCE = 2, 256
 _AHEAD = 2
 _NOISE_FLOOR = -90.0
 
 Ints = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
+Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
+Reader = Callable[["pd.DataFrame"], Waves]
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,18 @@ class Recordings:
         return float(self.lengths.sum()) / audio.SAMPLE_RATE / 3600
 
 
-def recordings(clips: pd.DataFrame, join: float = 0.0, *, progress: bool = True) -> Recordings:
+def recordings(clips: pd.DataFrame, join: float = 0.0, *, waves: Reader | None = None,
+               progress: bool = True) -> Recordings:
     """Decode clips into one file, or find that file in the cache.
 
     Parameters
     ----------
     clips : DataFrame
-        Clip table: ``clip_id, audio, sha256, seconds, speaker``.
+        Clip table: ``clip_id, audio, sha256, speaker``; only neighbours in it can be joined.
     join : float
         See `PairSettings.join`.
+    waves : callable, optional
+        Gives the waveform of each row of `clips`, or what is wrong with it. Default: reads ``audio``.
     progress : bool
 
     Returns
@@ -90,58 +95,91 @@ def recordings(clips: pd.DataFrame, join: float = 0.0, *, progress: bool = True)
     ------
     BadParameter
         If no clip can be read.
-    Unavailable
+    NslibError
         If the disk is full.
     """
-    clips = clips.sort_values("clip_id", ignore_index=True)
-    made_of = json.dumps([list(clips["clip_id"]), list(clips["sha256"]), list(clips["speaker"]), join])
+    made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256", "speaker")])
     folder = params.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     index = folder / "index.json"
     if not index.exists():  # the index is written last, so what has one is complete
         folder.mkdir(parents=True, exist_ok=True)
-        files.write(index, json.dumps(_decode(clips, join, folder / "samples.i16", progress)).encode())
+        known = _decode(clips, (waves or _waves)(clips), folder / "samples.i16", progress)
+        files.write(index, json.dumps(known))
     known = json.loads(index.read_text(encoding="utf-8"))
     samples: Samples = np.memmap(folder / "samples.i16", np.int16, "r")
-    return Recordings(samples, np.array(known["starts"], np.int64), np.array(known["lengths"], np.int64),
-                      tuple(known["names"]), tuple(known["problems"]))
+    starts, lengths, names = _joined(known, join)
+    return Recordings(samples, np.array(starts, np.int64), np.array(lengths, np.int64), tuple(names),
+                      tuple(known["problems"]))
 
 
-def _decode(clips: pd.DataFrame, join: float, path: Path, progress: bool) -> dict[str, list[Any]]:
+def _decode(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool) -> dict[str, list[Any]]:
     from tqdm.std import tqdm
 
-    index: dict[str, list[Any]] = {"starts": [], "lengths": [], "names": [], "problems": []}
-    speaker, place, partial = None, 0, path.with_suffix(f".{os.getpid()}")
-    bar = tqdm(_waves(list(clips["audio"])), "decoding", len(clips), unit="clip", disable=not progress)
-    with partial.open("wb") as file:
-        for row, wave in zip(clips.itertuples(), bar, strict=True):
-            if isinstance(wave, BadAudio):
-                index["problems"].append(str(wave))
-                continue
-            open_piece = bool(index["names"]) and row.speaker and row.speaker == speaker
-            if open_piece and index["lengths"][-1] < join * audio.SAMPLE_RATE:
-                index["lengths"][-1] += len(wave)
-            else:
-                for key, value in (("starts", place), ("lengths", len(wave)), ("names", row.clip_id)):
+    index: dict[str, list[Any]] = {"names": [], "speakers": [], "lengths": [], "problems": []}
+    partial = path.with_suffix(f".{os.getpid()}")
+    bar = tqdm(waves, "decoding", len(clips), unit="clip", disable=not progress)
+    try:
+        with partial.open("wb") as file:
+            for row, wave in zip(clips.itertuples(), bar, strict=True):
+                if isinstance(wave, BadAudio):
+                    index["problems"].append(str(wave))
+                    continue
+                file.write(pcm(wave).tobytes())
+                for key, value in (("names", row.clip_id), ("speakers", row.speaker), ("lengths", len(wave))):
                     index[key].append(value)
-            file.write(np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes())
-            speaker, place = row.speaker, place + len(wave)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        remedy = "Free some space, or set NSLIB_CACHE to another disk."
+        raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
     if not index["names"]:
         first = (index["problems"] or ["there is none"])[0]
         raise BadParameter(f"none of {len(clips)} clips can be read. {first}")
-    os.replace(partial, path)
     return index
 
 
-def _waves(paths: list[str]) -> Iterator[npt.NDArray[np.float32] | BadAudio]:
+def pcm(wave: npt.NDArray[np.float32]) -> Samples:
+    """Round a waveform to 16 bits, as the kit's WAV files do; what is above full scale is cut off there.
+
+    Parameters
+    ----------
+    wave : float32 [samples]
+
+    Returns
+    -------
+    int16 [samples]
+    """
+    return np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+
+
+def _joined(index: dict[str, list[Any]], join: float) -> tuple[list[int], list[int], list[str]]:
+    """Starts, lengths and names of pieces: neighbours of one speaker lie next to each other in the file."""
+    starts: list[int] = []
+    lengths: list[int] = []
+    names: list[str] = []
+    place, before = 0, ""
+    for name, speaker, length in zip(index["names"], index["speakers"], index["lengths"], strict=True):
+        if speaker and speaker == before and lengths[-1] < join * audio.SAMPLE_RATE:
+            lengths[-1] += length
+        else:
+            starts.append(place)
+            lengths.append(length)
+            names.append(name)
+        place, before = place + length, speaker
+    return starts, lengths, names
+
+
+def _waves(clips: pd.DataFrame) -> Waves:
     def read(path: str) -> npt.NDArray[np.float32] | BadAudio:
         try:
             return audio.read(path).wave
         except BadAudio as error:
             return error
 
+    paths = list(clips["audio"])
     with ThreadPoolExecutor(_DECODERS) as pool:
-        for start in range(0, len(paths), 256):  # few in memory
-            yield from pool.map(read, paths[start:start + 256])
+        for start in range(0, len(paths), _AT_ONCE):  # few in memory
+            yield from pool.map(read, paths[start:start + _AT_ONCE])
 
 
 class Pairs:

@@ -69,7 +69,7 @@ class Shape:
 
 
 RESNET50 = Shape(1.0, (3, 4, 6, 3))
-MINI = Shape(0.375, (1, 2, 2, 1), stem=5)
+MINI = Shape(0.25, (1, 2, 2, 1), stem=8, pooled=False)
 SHAPES = {"resnet50-trill": RESNET50, "trill-mini": MINI}
 
 
@@ -100,7 +100,7 @@ def trill_mini(seed: int = 0) -> Any:
     Returns
     -------
     keras.Model
-        As `build`; ``layer19`` has 6 x 4 x 192 = 4,608 dimensions.
+        As `build`; ``layer19`` has 6 x 4 x 128 = 3,072 dimensions.
     """
     return build(MINI, seed, "trill-mini")
 
