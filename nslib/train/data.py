@@ -149,7 +149,7 @@ def pcm(wave: npt.NDArray[np.float32]) -> Samples:
     -------
     int16 [samples]
     """
-    return np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+    return np.rint(np.clip(wave.astype(np.float64), -1, 1) * 32767).astype(np.int16)
 
 
 def _joined(index: dict[str, list[Any]], join: float) -> tuple[list[int], list[int], list[str]]:
