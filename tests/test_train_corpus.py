@@ -76,7 +76,8 @@ def test_clips_come_from_packages_in_order_and_are_checked(cache, tmp_path, monk
     path = debs.deb(tmp_path / "festvox-ru_1_all.deb", files)
     monkeypatch.setattr(packages, "debian", lambda names, progress: dict.fromkeys(names, path))
     rows = [{"clip_id": f"train/{name}", "member": f"x/{name}.wav", "seconds": 1.0, "sample_rate": 16_000,
-             "label": "ru", "sha256": audio.sha256(audio.read(tmp_path / f"{name}.wav").wave) if name in "ab" else "other",
+             "label": "ru", "sha256": audio.sha256(audio.read(tmp_path / f"{name}.wav").wave) if name in "ab"
+             else "other",
              "file_sha256": "", "speaker": "s", "split": "train", "package": "festvox-ru", "licence": "x"}
             for name in ("a", "b", "c")]
     lost = {**rows[0], "clip_id": "train/d", "member": "x/d.wav"}
