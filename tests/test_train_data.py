@@ -149,6 +149,9 @@ def test_augmentation_is_declared_repeats_and_stays_in_its_bounds():
     assert np.abs(tilted).max() <= 3 * np.log(10) / 20 + 1e-4
     noisy = data.features(np.zeros_like(windows), dataclasses.replace(FEW, noise=60.0), (0, 0)).numpy()
     assert (noisy.reshape(6, -1).std(1) > 0).all()
+    short = data.features(windows, dataclasses.replace(FEW, short=1.0), (0, 3)).numpy()
+    silence = np.isclose(short, np.log(0.001), atol=1e-5).all(-1)
+    assert silence[..., -1].mean() > 0.5 and not silence[..., :25].any(), "0.3 s are 30 frames"
 
 
 def audio_int16(hertz: float) -> np.ndarray:

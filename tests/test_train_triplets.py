@@ -99,7 +99,8 @@ def test_settings_are_refused_by_name_and_by_value():
         choices.make({"margn": 0.1})
     with pytest.raises(UnknownName, match="semi-hard"):
         choices.make({"mining": "semihard"})
-    for bad in ({"margin": 0}, {"batch": 1}, {"gap": 11.0}, {"noise": -1.0}, {"steps": 0}, {"learning_rate": 2.0}):
+    for bad in ({"margin": 0}, {"short": 2.0},
+                {"batch": 1}, {"gap": 11.0}, {"noise": -1.0}, {"steps": 0}, {"learning_rate": 2.0}):
         with pytest.raises(BadParameter):
             choices.make(bad)
 

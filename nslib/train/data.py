@@ -38,6 +38,7 @@ _TRIES = 3
 _DECODERS, _AT_ONCE = 2, 256
 _AHEAD = 2
 _NOISE_FLOOR = -90.0
+_SHORTEST = 0.3 / (WINDOW_SAMPLES / audio.SAMPLE_RATE)
 
 Ints = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
@@ -342,6 +343,9 @@ def features(windows: Any, settings: PairSettings | None = None, seed: tuple[Any
     if settings and settings.noise:
         level = 10 ** ((_NOISE_FLOOR + draw(0.0, 1.0) * settings.noise) / 20)
         wave += level[..., None] * tf.random.stateless_normal(tf.shape(wave), draw.next_seed())
+    if settings and settings.short:
+        ends = tf.where(draw(0.0, 1.0) < settings.short, draw(_SHORTEST, 1.0), 1.0) * WINDOW_SAMPLES
+        wave *= tf.cast(tf.range(WINDOW_SAMPLES, dtype=tf.float32) < ends[..., None], tf.float32)
     patches = frontend_tf.log_mel(wave, TRILL, tf.float32)
     if settings and settings.tilt:
         slope = draw(-1.0, 1.0)[..., None, None] * tf.linspace(-0.5, 0.5, TRILL.mels)

@@ -86,6 +86,9 @@ class PairSettings:
         scale; 0 adds none.
     tilt : float
         Each window's spectrum is tilted by up to this many dB between lowest and highest band.
+    short : float
+        Share of windows that end early, after 0.3 s or more, and are silent from there: so that clips which
+        are shorter than a window, and padded by the front end, are nothing new to the network.
     quiet : float
         Windows below this level (dB of full scale, root mean square) are drawn again, up to three times.
     """
@@ -98,6 +101,7 @@ class PairSettings:
     gain: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
     noise: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
     tilt: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
+    short: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
     quiet: float = _say(-60.0, "unknown", "")
 
     def __post_init__(self) -> None:
@@ -108,6 +112,8 @@ class PairSettings:
             raise BadParameter(f"a batch of {self.batch} pairs has no negatives; give at least 2.")
         if min(self.join, self.gain, self.noise, self.tilt) < 0:
             raise BadParameter("join, gain, noise and tilt must not be negative.")
+        if not 0 <= self.short <= 1:
+            raise BadParameter(f"short is a share, from 0 to 1; got {self.short}.")
 
 
 @dataclass(frozen=True)
