@@ -312,3 +312,16 @@ def test_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path):
 def test_no_folder_to_write_to(tmp_path):
     with pytest.raises(Unavailable, match="No such file"):
         audio.write_wav(tmp_path / "no" / "a.wav", sine(16000))
+
+
+@pytest.mark.parametrize("seconds", [1.3, 2.1, 4.7])
+def test_an_mp3_whose_length_is_nowhere_written_is_read(tmp_path, seconds):
+    samples = np.round(sine(11025, seconds) * 32767).astype(np.int16)
+    with av.open(str(tmp_path / "a.mp3"), "w", format="mp3", options={"write_xing": "0", "id3v2_version": "0"}) as file:
+        stream = file.add_stream("libmp3lame", rate=11025, layout="mono", bit_rate=16000)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16p", layout="mono")
+        frame.sample_rate = 11025
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    assert not {b"Xing", b"Info"} & {(tmp_path / "a.mp3").read_bytes()[i:i + 4] for i in range(100)}
+    assert audio.read(tmp_path / "a.mp3").seconds == pytest.approx(seconds, abs=0.2)

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from nslib import archives, audio, packages
-from nslib.corpora import debian, shelf
+from nslib import audio, packages
+from nslib.corpora import containers, debian, manifests, shelf
 from nslib.errors import BadAudio
 from nslib.splits import by_group
 
@@ -55,9 +55,9 @@ def decode(names: Iterable[str], choose: Chooser, seconds: tuple[float, float]) 
     """
     found: list[Found] = []
     for name, path in packages.debian(names).items():
-        chosen = {member: row for member in archives.list_deb(path) if (row := choose(name, member))}
+        chosen = {member: row for member in containers.list_deb(path) if (row := choose(name, member))}
         with ThreadPoolExecutor() as pool:
-            jobs = [pool.submit(_measure, chosen[m], data) for m, data in archives.read_deb(path, chosen)]
+            jobs = [pool.submit(_measure, chosen[m], data) for m, data in containers.read_deb(path, chosen)]
         found += [row for job in jobs if (row := job.result())]
     kept = [row for row in found if seconds[0] <= row.seconds <= seconds[1]]
     say(f"  {len(found) - len(kept)} of {len(found)} left out: not {seconds[0]} to {seconds[1]} s")
@@ -161,6 +161,25 @@ def capped(rows: list[Found], caps: dict[str, int]) -> list[Found]:
             kept.append(row)
     say(f"  {len(rows) - len(kept)} left out: over the cap")
     return sorted(kept, key=lambda row: row.clip_id)
+
+
+def write(path: Path, rows: list[Found]) -> None:
+    """Write a manifest, with the licence of each clip's package.
+
+    Parameters
+    ----------
+    path : Path
+    rows : list of Found
+    """
+    import pandas as pd
+
+    from nslib import params
+
+    sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
+    licences = dict(zip(sources["package"], sources["licence"], strict=True))
+    table = pd.DataFrame([{**vars(row), "licence": licences[row.package]} for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table[list(manifests.MANIFEST)].to_csv(path, index=False, lineterminator="\n")
 
 
 def say(text: str) -> None:

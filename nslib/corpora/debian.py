@@ -28,8 +28,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nslib import archives, audio, packages
-from nslib.corpora import table
+from nslib import audio, packages
+from nslib.corpora import containers, table
 from nslib.corpora.manifests import Row
 from nslib.corpora.manifests import rows as rows_of
 from nslib.corpora.shelf import LIMITED, Entry, Shelf
@@ -154,7 +154,7 @@ def _unpack(shelf: Shelf, archive: Path, rows: list[Row], done: Callable[[int], 
     row_of = {row.member: row for row in rows}
 
     def jobs() -> Iterator[Callable[[], Entry]]:
-        for member, data in archives.read_deb(archive, row_of.keys()):
+        for member, data in containers.read_deb(archive, row_of.keys()):
             row = row_of.pop(member)
             yield lambda row=row, data=data: _one(shelf, row, data, archive)  # type: ignore[misc]
 

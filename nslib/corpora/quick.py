@@ -19,10 +19,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from nslib.corpora import manifests
-from nslib.corpora.candidates import Found, capped, decode, distinct, group, say, shares
+from nslib.corpora.candidates import Found, capped, decode, distinct, group, say, shares, write
 from nslib.splits import by_group
 
 HEDGEWARS, FILLETS = "hedgewars-data", ("fillets-ng-data-cs", "fillets-ng-data-nl")
@@ -61,7 +61,7 @@ def main() -> None:
     """Write every manifest."""
     for name, build in BUILDERS.items():
         rows = build()
-        _write(manifests.manifest_path(name), rows)
+        write(manifests.manifest_path(name), rows)
         minutes = sum(row.seconds for row in rows) / 60
         say(f"{name}: {len(rows)} clips, {minutes:.1f} min, {dict(Counter(r.split for r in rows))}")
 
@@ -194,24 +194,6 @@ def _prompt(member: str) -> str:
 
 def _found(package: str, member: str, clip_id: str, label: str, speaker: str) -> Found:
     return Found(package, member, label=label, speaker=speaker, clip_id=clip_id)
-
-
-def _write(path: Path, rows: list[Found]) -> None:
-    import pandas as pd
-
-    licences = _licences()
-    table = pd.DataFrame([{**vars(row), "licence": licences[row.package]} for row in rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table[list(manifests.MANIFEST)].to_csv(path, index=False, lineterminator="\n")
-
-
-def _licences() -> dict[str, str]:
-    import pandas as pd
-
-    from nslib import params
-
-    sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
-    return dict(zip(sources["package"], sources["licence"], strict=True))
 
 
 if __name__ == "__main__":

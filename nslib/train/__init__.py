@@ -1,0 +1,1 @@
+"""Training: the paper's triplet objective, from raw audio to an embedding with the taps of TRILL."""
