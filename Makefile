@@ -15,7 +15,7 @@ READY := .venv/.ready
 # Without bytecode TensorFlow takes three times as long to import, in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test reproduce lab clean doctor lint bench lock figures readme
+.PHONY: help setup test reproduce train lab clean doctor lint bench lock figures readme
 .DEFAULT_GOAL := help
 
 help: ## show this help
@@ -52,6 +52,9 @@ lint: $(READY)
 reproduce: setup ## run everything and write reports/index.html
 	$(PY) -m nslib reproduce
 
+train: setup ## train trill-mini again, as data/models has it (an hour; it goes on where it was stopped)
+	$(PY) -m nslib train triplets
+
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m jupyterlab notebooks
 
@@ -62,6 +65,7 @@ bench: $(READY) ## speed, as ratios measured in one run
 	$(PY) benchmarks/extract.py
 	$(PY) benchmarks/lda.py
 	$(PY) benchmarks/estimates.py
+	$(PY) benchmarks/train.py
 
 # The comment ties the drawing to its source; a test compares them.
 figures: ## for maintainers: draw data/charts/*.dot again (needs graphviz)

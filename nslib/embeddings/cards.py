@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from nslib.embeddings.base import Embedding, EmbedFunction
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, patch_seconds
+from nslib.train.models import FILES
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,25 @@ _HUB = (
          licence=_CODE),
 )
 
+KIT = {f"{network}-{short}": (network, tap) for network in ("trill-mini", "trill-mini-untrained")
+       for short, tap in (("layer19", "layer19"), ("top", "embedding"))}
+"""Embeddings of the kit's own networks: the network (see `nslib.train.models`) and its tap."""
+
+_HEARD = "10 h of speech in four Debian packages, apart from every task (data/models/trill-mini/card.md)"
+
+
+def _kit(name: str) -> Card:
+    network, tap = KIT[name]
+    trained = network == "trill-mini"
+    source = ("small network of TRILL's kind" if trained else "the same network before its training") + f", {tap}"
+    return Card(name, "trained" if trained else "untrained", "kit", dim=3072 if tap == "layer19" else 512,
+                revision=f"{FILES[network].sha256} {tap}", window=patch_seconds(TRILL), hop=0.17,
+                min_samples=TRILL.min_samples, parameters=864_864, profiles=("quick",),
+                source=f"trained by this kit: {source}" if trained else source,
+                trained_on=_HEARD if trained else "nothing",
+                citation="after Shor et al., Interspeech 2020, arXiv:2002.12764")
+
+
 _ALL = (
     Card("logmel", "hand-made", "handmade", dim=128, min_samples=_SHORTEST,
          revision=_constants("logmel", TRILL, "mean", "std"),
@@ -210,6 +230,10 @@ _ALL = (
          window=patch_seconds(TRILL), hop=0.17, min_samples=TRILL.min_samples, parameters=807_360,
          source="MobileNet with random weights on TRILL's patches: the paper's control without training",
          citation="Howard et al., arXiv:1704.04861"),
+    _kit("trill-mini-untrained-top"),
+    _kit("trill-mini-untrained-layer19"),
+    _kit("trill-mini-top"),
+    _kit("trill-mini-layer19"),
     Card("speech-embedding", "trained", "speech_embedding", dim=96, revision=_SPEECH_EMBEDDING.sha256[:16],
          window=0.775, hop=0.08, min_samples=20_800, pad="centre", parameters=328_104,
          weights=_SPEECH_EMBEDDING, profiles=("quick",),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings import graphs, patches
-from nslib.embeddings.base import Embedding, FloatArray
+from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds
 from nslib.frontend import patches as cut_patches
 from nslib.train import checkpoint, networks
@@ -59,15 +59,30 @@ def as_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
     Embedding
     """
     size = cost(model)
+    return Embedding(name=name, revision=f"{revision(model)} {tap}", dim=size.outputs[tap],
+                     embed=embed_function(model, tap), window=patch_seconds(TRILL),
+                     hop=TRILL.patch_hop * HOP / SAMPLE_RATE, min_samples=TRILL.min_samples, pads_safely=True,
+                     parameters=size.parameters, **facts)
 
+
+def embed_function(model: Any, tap: str) -> EmbedFunction:
+    """Freeze one tap of a network behind TRILL's front end.
+
+    Parameters
+    ----------
+    model : keras.Model
+    tap : str
+        A key of its outputs.
+
+    Returns
+    -------
+    callable
+        As `Embedding.embed`.
+    """
     def tapped(patch: Any) -> Any:
         return model(patch, training=False)[tap]
 
-    network = graphs.frozen(tapped, (TRILL.patch, TRILL.mels))
-    return Embedding(name=name, revision=f"{revision(model)} {tap}", dim=size.outputs[tap],
-                     embed=patches.embedder(_cut, network), window=patch_seconds(TRILL),
-                     hop=TRILL.patch_hop * HOP / SAMPLE_RATE, min_samples=TRILL.min_samples, pads_safely=True,
-                     parameters=size.parameters, **facts)
+    return patches.embedder(_cut, graphs.frozen(tapped, (TRILL.patch, TRILL.mels)))
 
 
 def _cut(wave: FloatArray) -> npt.NDArray[Any]:

@@ -1,0 +1,30 @@
+"""Taps of the networks that the kit has trained itself, their untrained twin among them.
+
+See `nslib.train.models` for the networks and `nslib.train.embedding` for how clips become patches.
+"""
+
+from __future__ import annotations
+
+from nslib.embeddings.base import EmbedFunction
+from nslib.embeddings.cards import KIT, Card
+from nslib.train import embedding, models
+
+
+def load(card: Card) -> EmbedFunction:
+    """Give the embed function.
+
+    Parameters
+    ----------
+    card : Card
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    Unavailable
+        If the weights are missing or not those of the card.
+    """
+    network, tap = KIT[card.name]
+    return embedding.embed_function(models.load(network), tap)
