@@ -50,7 +50,7 @@ class File(NamedTuple):
 
 
 FILES = {
-    "trill-mini": File("trill-mini", "weights.npz", "trill-mini", "7947d6a5255ec4bb"),
+    "trill-mini": File("trill-mini", "weights.npz", "trill-mini", "5c924f09c6cc08ba"),
     "trill-mini-untrained": File("trill-mini", "untrained.npz", "trill-mini", "18839216bf8d1263"),
 }
 
