@@ -1,21 +1,24 @@
 """The paper's claims, tested on whatever tasks a run has: holds, does not hold, undecided, or not run.
 
-Reference: Shor et al., Interspeech 2020. The differences are those of `nslib.pairs`.
+Reference: Shor et al., Interspeech 2020. What is compared with what says `nslib.claimed`; the differences are those of
+`nslib.pairs`, the regression of claim 6 is that of `nslib.effects`.
 
 Conventions
 -----------
-A claim has one or more *parts*, each a difference in accuracy between two embeddings on the same test clips:
+A verdict has one or more *parts*, each a difference in accuracy between two embeddings on the same test clips:
 of one task, or averaged over the tasks on which both ran, tasks counting equally. The interval of a task is
 that of `nslib.bootstrap.difference`: over speakers where there are five or more, else over clips. That of an
 average combines those of its tasks as of independent test sets; it speaks of these tasks, not of tasks in general.
 
 A part *holds* if its whole 95 % interval lies above its bound (0, or minus the margin that its sentence states).
-It *does not hold* if the whole interval lies below, at a level that leaves 5 % for all parts of the claim
+It *does not hold* if the whole interval lies below, at a level that leaves 5 % for all parts of the verdict
 together. Otherwise it is *undecided*. A claim holds if all of its parts do and does not hold if one does not. So
 a claim without any truth in it is said to hold in at most 2.5 % of runs, and a true one is refuted as rarely; the
-tests simulate both.
+tests simulate both. Claims are not corrected for there being several of them.
 
-The kit's ``untrained`` embedding is a random network on TRILL's patches, but not TRILL's own network.
+Claim 6 is about a share: that of the variance of accuracy which the embedding explains, of what the task leaves.
+It holds if the whole 95 % interval of the share lies above 0 (which is the partial F test of the embedding, at
+2.5 %), and does not hold if the whole interval lies below `SHARE`.
 
 Tasks of recorded speech are tested where there are any; else synthetic ones, and ``speech`` says so. No embedding
 stands in for another: without the one that a claim is about, the claim is *not run*.
@@ -28,8 +31,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nslib import pairs, tables
+from nslib import claimed, effects, pairs, tables
 from nslib.bootstrap import LEVEL, Difference
+from nslib.claimed import FINE_TUNED, SENTENCES, Part
+from nslib.errors import Unavailable
 from nslib.pairs import Answers
 
 if TYPE_CHECKING:
@@ -39,26 +44,17 @@ HOLDS, REFUTED, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not
 VERDICTS = (REFUTED, UNDECIDED, NOT_RUN, HOLDS)
 """From what decides about a claim first to what decides last."""
 
-MARGIN = 0.05
-COLUMNS = ["claim", "sentence", "subject", "against", "task", "verdict", "diff", "low", "high", "by", "tasks", "clips",
-           "speech", "needs", "why"]
-LAYER, TOP, DISTILLED = "trill-layer19", "trill-top", "trill-distilled"
-HAND_MADE = ("logmel", "mfcc", "opensmile-compare")
+MARGIN = claimed.MARGIN
+"""What a distilled network may lose, as a share of clips."""
 
-SENTENCES = {
-    1: "TRILL beats an untrained network, log-mel, MFCC and openSMILE, averaged over the tasks",
-    2: "Layer 19 of TRILL beats its final embedding on every task",
-    3: f"The distilled network loses at most {100 * MARGIN:.0f} points of accuracy against layer 19, averaged over "
-       "the tasks",
-    4: "Fine-tuning the whole network beats the frozen embedding",
-    5: "Trained and tested within each speaker, TRILL beats hand-made features, averaged over the tasks",
-    6: "The embedding explains accuracy beside the task (effects regression)",
-}
+SHARE = 0.05
+"""An embedding that explains less of the variance than this explains nothing worth a claim."""
+
+COLUMNS = ["claim", "sentence", "subject", "against", "task", "verdict", "diff", "low", "high", "unit", "by", "tasks",
+           "clips", "speech", "needs", "why"]
 _NOTHING: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"diff": math.nan, "low": math.nan, "high": math.nan,
-                                                         "tasks": 0, "clips": 0}
-_LATER = {4: "not part of this version: no network is trained here yet",
-          6: "not part of this version: the regression is not made here yet"}
-
+                                                         "tasks": 0, "clips": 0, "unit": "points"}
+_MADE_BY = {FINE_TUNED: "notebook 7 makes it"}
 
 Reasons = dict[tuple[str, str], str]
 """(task, embedding) to why it was not run."""
@@ -73,20 +69,6 @@ class _Material:
     compare: Callable[[pd.DataFrame, pd.DataFrame, float], Difference | None]
     reasons: Reasons
     what: str = ""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A comparison: of one task, or averaged over tasks."""
-
-    claim: int
-    subject: str
-    against: str
-    task: str = ""
-    bound: float = 0.0
-
-    def asks(self, task: str) -> bool:
-        return self.task in ("", task)
 
 
 def evaluate(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers: pd.DataFrame | None = None, *,
@@ -106,8 +88,9 @@ def evaluate(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers: pd
     -------
     DataFrame
         One row a part: claim (its number), sentence, subject and against (embeddings), task (empty for an
-        average), verdict, diff with low and high (shares of clips; NaN if not run), by (what was resampled),
-        tasks and clips (how many), speech (recorded or synthetic), why.
+        average), verdict, diff with low and high (NaN if not run), unit (``points``: a difference, as a share of
+        clips; ``share``: of variance, for claim 6), by (what was resampled), tasks and clips (how many), speech
+        (recorded or synthetic), needs (what is missing), why.
     """
     import pandas as pd
 
@@ -117,11 +100,12 @@ def evaluate(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers: pd
     plain = _Material(*pairs.one_kind(pairs.answered(chosen, predictions), kinds), pairs.difference, reasons)
     within = _Material(*pairs.one_kind(pairs.answered_within(protocol_answers), {}), pairs.difference_within, reasons,
                        "within-speaker results of ")
-    return pd.DataFrame([_NOTHING | part for part in _all(plain, within)], columns=COLUMNS)
+    found = [*_all(plain, within), _regression(rows)]
+    return pd.DataFrame([_NOTHING | part for part in found], columns=COLUMNS)
 
 
 def overall(parts: pd.DataFrame) -> pd.DataFrame:
-    """One verdict a claim and subject, from its parts.
+    """One verdict a sentence and subject, from its parts.
 
     Parameters
     ----------
@@ -136,15 +120,15 @@ def overall(parts: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     found = []
-    for (claim, subject), part in parts.groupby(["claim", "subject"], sort=False):
+    for (claim, sentence, subject), part in parts.groupby(["claim", "sentence", "subject"], sort=False):
         verdict = next(v for v in VERDICTS if (part["verdict"] == v).any())
-        found.append({"claim": claim, "sentence": part["sentence"].iloc[0], "subject": subject, "verdict": verdict,
+        found.append({"claim": claim, "sentence": sentence, "subject": subject, "verdict": verdict,
                       "why": _summary(part)})
     return pd.DataFrame(found, columns=["claim", "sentence", "subject", "verdict", "why"])
 
 
 def said(part: Mapping[str, Any] | pd.Series) -> str:
-    """A part's difference in words: ``+3.2 points [1.0, 5.4]``, or why there is none.
+    """A part in words: ``+3.2 points [1.0, 5.4]``, ``54 % [6, 77] of the variance``, or why there is nothing.
 
     Parameters
     ----------
@@ -157,41 +141,52 @@ def said(part: Mapping[str, Any] | pd.Series) -> str:
     """
     if part["verdict"] == NOT_RUN:
         return str(part["why"])
+    if part["unit"] == "share":
+        return f"{100 * part['diff']:.0f} % [{100 * part['low']:.0f}, {100 * part['high']:.0f}] of the variance"
     return f"{100 * part['diff']:+.1f} points [{100 * part['low']:.1f}, {100 * part['high']:.1f}]"
 
 
 def _all(plain: _Material, within: _Material) -> Iterator[dict[str, Any]]:
-    for subject in _subjects(plain):
-        yield from _parts(plain, [_Part(1, subject, other) for other in ("untrained", *HAND_MADE)])
-    yield from _parts(plain, [_Part(2, LAYER, TOP, task) for task in _tasks(plain, LAYER, TOP)])
-    yield from _parts(plain, [_Part(3, DISTILLED, LAYER, bound=-MARGIN)])
-    yield {"claim": 4, "sentence": SENTENCES[4], "verdict": NOT_RUN, "why": _LATER[4]}
-    for subject in _subjects(within):
-        yield from _parts(within, [_Part(5, subject, other) for other in HAND_MADE])
-    yield {"claim": 6, "sentence": SENTENCES[6], "verdict": NOT_RUN, "why": _LATER[6]}
+    for parts in claimed.between(plain.answers, plain.reasons):
+        yield from _parts(plain, parts)
+    for parts in claimed.within(within.answers):
+        yield from _parts(within, parts)
 
 
-def _subjects(material: _Material) -> list[str]:
-    named = dict.fromkeys(e for there in material.answers.values() for e in there if e.startswith("trill-"))
-    return list(named) or [LAYER]
+def _regression(rows: pd.DataFrame) -> dict[str, Any]:
+    claim = {"claim": 6, "sentence": SENTENCES[6], "unit": "share"}
+    try:
+        found = effects.regress(rows)
+    except Unavailable as missing:
+        return claim | {"verdict": NOT_RUN, "why": missing.why, "needs": "more scores"}
+    tested = tables.selected(rows).drop_duplicates("task").set_index("task")["n"]
+    clips = tested[tested.index.isin(found.effects["term"])]
+    return claim | _shared(found) | {"by": "score", "tasks": len(clips), "clips": int(clips.sum()),
+                                     "speech": found.speech}
 
 
-def _tasks(material: _Material, *pair: str) -> list[str]:
-    """Tasks on which one of the pair was run or asked for; one without a name if there are none."""
-    there = [task for task, of_task in material.answers.items() if set(pair) & set(of_task)]
-    asked = [task for task, embedding in material.reasons if embedding in pair]
-    return list(dict.fromkeys([*there, *asked])) if there else [""]
+def _shared(found: effects.Regression) -> dict[str, Any]:
+    term = found.terms.set_index("kind").loc["embedding"]
+    if term["low"] > 0:
+        verdict, why = HOLDS, "the whole interval lies above 0"
+    elif term["high"] < SHARE:
+        verdict, why = REFUTED, f"the whole interval lies below {100 * SHARE:.0f} %"
+    else:
+        verdict, why = UNDECIDED, f"the interval reaches from 0 to more than {100 * SHARE:.0f} %"
+    tested = f"F({term['df']:.0f}, {term['df_residual']:.0f}) = {term['f']:.1f}, p = {term['p']:.2g}"
+    return {"verdict": verdict, "diff": float(term["share"]), "low": float(term["low"]), "high": float(term["high"]),
+            "why": f"{why} ({tested})"}
 
 
-def _parts(material: _Material, parts: list[_Part]) -> Iterator[dict[str, Any]]:
+def _parts(material: _Material, parts: list[Part]) -> Iterator[dict[str, Any]]:
     strict = 1 - (1 - LEVEL) / len(parts)
     for part in parts:
-        named = {"claim": part.claim, "sentence": SENTENCES[part.claim], "subject": part.subject,
+        named = {"claim": part.claim, "sentence": part.sentence, "subject": part.subject,
                  "against": part.against, "task": part.task}
         yield named | _tested(material, part, strict)
 
 
-def _tested(material: _Material, part: _Part, strict: float) -> dict[str, Any]:
+def _tested(material: _Material, part: Part, strict: float) -> dict[str, Any]:
     both = {task: (there[part.subject], there[part.against]) for task, there in material.answers.items()
             if part.asks(task) and part.subject in there and part.against in there}
     found = {task: d for task, pair in both.items() if (d := material.compare(*pair, LEVEL))}
@@ -217,15 +212,19 @@ def _judged(found: Difference, wide: Difference, bound: float) -> tuple[str, str
     return UNDECIDED, f"{edge} lies in the interval"
 
 
-def _missing(material: _Material, part: _Part) -> dict[str, str]:
+def _missing(material: _Material, part: Part) -> dict[str, str]:
     if not material.answers:
         because = " (see what did not run)" if any(e == part.subject for _, e in material.reasons) else ""
-        return {"needs": part.subject, "why": f"needs {material.what}{part.subject}{because}"}
+        return {"needs": part.subject, "why": f"needs {material.what}{_named(part.subject)}{because}"}
     have = {e for task, there in material.answers.items() if part.asks(task) for e in there}
     needed = [e for e in (part.subject, part.against) if e not in have] or [part.subject, part.against]
     reasons = list(dict.fromkeys(why for (t, e), why in material.reasons.items() if e in needed and part.asks(t)))
     because = f" ({reasons[0] if len(reasons) == 1 else 'see what did not run'})" if reasons else ""
-    return {"needs": ", ".join(needed), "why": f"needs {material.what}{' and '.join(needed)}{because}"}
+    return {"needs": ", ".join(needed), "why": f"needs {material.what}{' and '.join(map(_named, needed))}{because}"}
+
+
+def _named(embedding: str) -> str:
+    return f"{embedding} ({_MADE_BY[embedding]})" if embedding in _MADE_BY else embedding
 
 
 def _summary(part: pd.DataFrame) -> str:
@@ -234,7 +233,8 @@ def _summary(part: pd.DataFrame) -> str:
         return str(row["why"]) if row["verdict"] == NOT_RUN else f"{said(row)}: {row['why']}"
     counts, gone = part["verdict"].value_counts(), part[part["verdict"] == NOT_RUN]
     needs = dict.fromkeys(", ".join(gone["needs"]).split(", "))
-    missing = f"needs {', '.join(needs)}" + (f" on {', '.join(gone['task'])}" if gone["task"].all() else "")
+    missing = f"needs {', '.join(map(_named, needs))}"
+    missing += f" on {', '.join(gone['task'])}" if gone["task"].all() else ""
     if len(gone) == len(part):
         return missing
     words = ", ".join(f"{v} in {counts[v]}" for v in VERDICTS if v in counts)

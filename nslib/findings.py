@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib import ledger, results
@@ -48,6 +51,52 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Test score with interval, tasks by embeddings, as `nslib.results.table` prints it."""
         return results.table(self.rows)
+
+    def with_fine_tuned(self, folder: Path | None = None) -> Results:
+        """Add what is kept of the fine-tuned trill-mini, of its present weights, on the clips of this run.
+
+        Parameters
+        ----------
+        folder : Path, optional
+            As for `nslib.results.load`.
+
+        Returns
+        -------
+        Results
+            The same as before where nothing is kept: claim 4 then says what makes it.
+        """
+        from nslib.claimed import FINE_TUNED
+        from nslib.train import models
+
+        return self.with_kept([FINE_TUNED], models.FILES["trill-mini"].sha256, folder)
+
+    def with_kept(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:
+        """Add kept results that this run did not make.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Embeddings; those that have rows here already are passed over.
+        weights : str
+            Only results with this ``weights_hash``; empty: of any weights.
+        folder : Path, optional
+            As for `nslib.results.load`.
+
+        Returns
+        -------
+        Results
+            With the newest result of each on the very same clips and splits (task and ``split_hash``); what was
+            made of others, by a smoke run for instance, is not taken.
+        """
+        wanted = set(names) - set(self.rows["embedding"])
+        rows, answers = results.load(folder)
+        same = self.rows[["task", "split_hash"]].drop_duplicates()
+        there = rows["embedding"].isin(wanted) & ((rows["weights_hash"] == weights) | (not weights))
+        mine = rows[there].merge(same)
+        last = mine.sort_values("when", kind="stable").drop_duplicates(["task", "embedding"], keep="last")["key"]
+        mine, answers = (part[part["key"].isin(last)] for part in (mine, answers))
+        return dataclasses.replace(self, rows=results.join([self.rows, mine], results.ROWS),
+                                   predictions=results.join([self.predictions, answers], results.PREDICTIONS))
 
 
 @dataclass

@@ -8,13 +8,18 @@ matrix is the NumPy one, so that there is one definition of it.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from nslib import frontend as numpy_frontend
 from nslib.frontend import FFT, HOP, TRILL, WINDOW, Frontend
 
+_NARROW = 8  # bands
 
-def log_mel(wave: tf.Tensor, frontend: Frontend = TRILL, dtype: tf.DType = tf.float64) -> tf.Tensor:
+
+def log_mel(wave: tf.Tensor, frontend: Frontend = TRILL, dtype: tf.DType = tf.float64, *,
+            narrow: bool = False) -> tf.Tensor:
     """Log-mel spectrogram, without padding.
 
     Parameters
@@ -25,6 +30,9 @@ def log_mel(wave: tf.Tensor, frontend: Frontend = TRILL, dtype: tf.DType = tf.fl
     dtype : tf.DType
         Of the computation and the result. TRILL and its students compute in float64 and cast at
         the end, YAMNet in float32.
+    narrow : bool
+        Multiply by a few bands of the mel matrix at a time, over the lines that these hear. The result is
+        the same; a converter that quantises large matrices then leaves this one alone.
 
     Returns
     -------
@@ -33,7 +41,8 @@ def log_mel(wave: tf.Tensor, frontend: Frontend = TRILL, dtype: tf.DType = tf.fl
     frames = tf.signal.frame(tf.cast(wave, dtype), WINDOW, HOP, axis=-1)
     spectrum = tf.signal.rfft(frames * tf.constant(numpy_frontend.hann(), dtype), [FFT])
     weights = numpy_frontend.mel_matrix(frontend.mels, frontend.low, frontend.high)
-    bands = tf.tensordot(tf.abs(spectrum), tf.constant(weights, dtype), 1)
+    magnitude = tf.abs(spectrum)
+    bands = _narrow(magnitude, weights) if narrow else tf.tensordot(magnitude, tf.constant(weights, dtype), 1)
     # tf.cast of a Python number would pass through float32
     floor, offset = tf.constant(frontend.floor, dtype), tf.constant(frontend.offset, dtype)
     return tf.math.log(tf.maximum(bands, floor) + offset)
@@ -77,6 +86,16 @@ def patches(spectrogram: tf.Tensor, frontend: Frontend = TRILL) -> tf.Tensor:
     tensor [..., patches, frames, mels]
     """
     return tf.signal.frame(spectrogram, frontend.patch, frontend.patch_hop, axis=-2)
+
+
+def _narrow(magnitude: tf.Tensor, weights: npt.NDArray[np.float64]) -> tf.Tensor:
+    parts = []
+    for start in range(0, weights.shape[1], _NARROW):
+        heard = weights[:, start:start + _NARROW]
+        lines = np.flatnonzero(heard.any(axis=1))
+        some = slice(int(lines[0]), int(lines[-1]) + 1)
+        parts.append(tf.tensordot(magnitude[..., some], tf.constant(heard[some], magnitude.dtype), 1))
+    return tf.concat(parts, -1)
 
 
 def _mirror(length: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:

@@ -40,7 +40,7 @@ Names = npt.NDArray[np.str_]
 PREDICTED = ["probe", "l2", "speaker_norm", "seed", "clip_id", "speaker", "y_true", "y_pred"]
 """Columns of `Grid.predictions`."""
 
-__all__ = ["PREDICTED", "PROBES", "Grid", "Split", "grid", "l2_normalise", "notes", "speaker_normalise"]
+__all__ = ["PREDICTED", "PROBES", "Grid", "Split", "grid", "l2_normalise", "notes", "scored", "speaker_normalise"]
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,28 @@ def grid(
         metrics.score(metric, truth, np.zeros((len(truth), len(classes))), classes)
     variants = [(l2, norm) for l2 in (False, True) for norm in norms]
     fits = fit_all(names, variants, splits, Wanted(classes, metric, seed), jobs=jobs, progress=progress)
-    rows = _rows(fits, splits, classes, metric, seed)
-    return Grid(rows, _predictions(fits, rows, splits["test"], seed), tuple(said + label_notes(splits)))
+    return scored(fits, splits, Wanted(classes, metric, seed), said)
+
+
+def scored(fits: list[Fit], splits: dict[str, Split], wanted: Wanted, said: Sequence[str] = ()) -> Grid:
+    """Score answers, from whatever they come: of classifiers, or of a fine-tuned network.
+
+    Parameters
+    ----------
+    fits : list of Fit
+        Answers for the clips of validation and test, in the order of `splits`.
+    splits : dict of str to Split
+        As `nslib.probe_data.checked` gives them.
+    wanted : Wanted
+    said : sequence of str
+        Notes.
+
+    Returns
+    -------
+    Grid
+    """
+    rows = _rows(fits, splits, wanted.classes, wanted.metric, wanted.seed)
+    return Grid(rows, _predictions(fits, rows, splits["test"], wanted.seed), (*said, *label_notes(splits)))
 
 
 def notes(train: Split, validation: Split, test: Split, *, speaker_norm: bool = True) -> tuple[str, ...]:

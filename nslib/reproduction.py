@@ -79,6 +79,8 @@ def run(settings: Params) -> Outcome:
     _say("2/3 notebooks")
     runs = report.run(settings, notebooks(settings), inputs=_inputs(found, personal))
     _say("3/3 report")
+    # notebook 7 has made them in the meantime
+    found = found.with_fine_tuned()
     page = report.build(found, settings, runs=runs, clips=found.clips, protocol_answers=personal.answers)
     failed = [r for r in runs if not r.ok]
     # without any data the paper profile is a list of what to fetch, which is no failure

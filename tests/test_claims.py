@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nslib import bootstrap, claims, pairs, plots
+from nslib import bootstrap, claimed, claims, effects, pairs, plots
 from nslib.bootstrap import Difference
 from nslib.errors import BadParameter
 from nslib.schema import PREDICTIONS, PROTOCOL_ANSWERS, ROWS, conforming
 
 NOSS = ("crema_d", "savee", "voxforge")
+MINI = {"trill-mini-layer19": 0.75, "trill-mini-top": 0.60, "trill-mini-untrained-layer19": 0.55,
+        "trill-mini-untrained-top": 0.40, "trill-mini-distilled": 0.72, "trill-mini-finetuned": 0.90,
+        "logmel": 0.50, "mfcc": 0.50, "opensmile-compare": 0.55}
 ALL = {"trill-layer19": 0.80, "trill-top": 0.55, "trill-distilled": 0.78, "untrained": 0.40, "logmel": 0.50,
        "mfcc": 0.50, "opensmile-compare": 0.55}
 
@@ -37,26 +40,144 @@ def measured(scores: dict[str, float], tasks=NOSS, *, clips: int = 300, speakers
     return fabricated._filled(pd.DataFrame(rows), ROWS), fabricated._filled(pd.concat(answers), PREDICTIONS)
 
 
-def verdicts(parts: pd.DataFrame) -> dict[tuple[int, str], str]:
+def overall(parts: pd.DataFrame, sentence: str = "") -> dict[tuple[int, str], str]:
+    """Verdicts by claim and subject; of claim 1 that about hand-made features, or the one with this sentence."""
     found = claims.overall(parts)
+    found = found[(found["claim"] != 1) | (found["sentence"] == (sentence or claimed.BY_HAND))]
     return dict(zip(zip(found["claim"], found["subject"], strict=True), found["verdict"], strict=True))
+
+
+def of(parts: pd.DataFrame, claim: int, subject: str) -> pd.DataFrame:
+    """Comparisons of a claim, by what the subject was held against."""
+    return parts[(parts["claim"] == claim) & (parts["subject"] == subject)].set_index("against")
 
 
 def test_what_is_true_by_a_wide_margin_holds():
     parts = claims.evaluate(*measured(ALL))
-    found = verdicts(parts)
+    found = overall(parts)
     assert found[1, "trill-layer19"] == found[2, "trill-layer19"] == found[3, "trill-distilled"] == "holds"
-    assert found[1, "trill-distilled"] == "holds" and found[1, "trill-top"] == "undecided"
-    first = parts[(parts["claim"] == 1) & (parts["subject"] == "trill-layer19")].set_index("against")
+    assert found[1, "trill-top"] == "undecided"
+    first = of(parts, 1, "trill-layer19")
     assert first.loc["logmel", "diff"] == pytest.approx(0.30) and (first["tasks"] == 3).all()
     assert (first["clips"] == 900).all() and (first["by"] == "speaker").all() and (first["speech"] == "recorded").all()
     second = parts[parts["claim"] == 2]
     assert second["task"].tolist() == list(NOSS) and (second["tasks"] == 1).all()
 
 
+# ------------------------------------------------------------------ what is compared with what
+
+def test_each_tap_is_held_against_its_own_untrained_twin():
+    parts = claims.evaluate(*measured(MINI))
+    assert set(parts.query("claim == 1")["subject"]) == {"trill-mini-layer19", "trill-mini-top"}
+    for tap, gain in (("layer19", 0.20), ("top", 0.20)):
+        twin = of(parts, 1, f"trill-mini-{tap}")
+        assert list(twin.index) == [f"trill-mini-untrained-{tap}", *claimed.HAND_MADE]
+        assert twin["diff"].iloc[0] == pytest.approx(gain) and twin["sentence"].iloc[0] == claimed.UNTRAINED
+        assert "untrained" not in twin.index
+    assert overall(parts, claimed.UNTRAINED)[1, "trill-mini-top"] == "holds"
+
+
+def test_the_two_verdicts_of_claim_1_are_apart():
+    """Training counts although log-mel is better: a reader must see both."""
+    parts = claims.evaluate(*measured(MINI | {"logmel": 0.95, "mfcc": 0.95}))
+    assert overall(parts, claimed.UNTRAINED)[1, "trill-mini-layer19"] == "holds"
+    assert overall(parts)[1, "trill-mini-layer19"] == "does not hold"
+
+
+def test_the_control_of_the_published_network_is_called_another_network():
+    parts = claims.evaluate(*measured(ALL))
+    assert of(parts, 1, "trill-layer19").loc["untrained", "sentence"] == claimed.ANOTHER
+    assert "not TRILL's own" in claimed.ANOTHER
+
+
+@pytest.mark.parametrize("name", ["trill-mini-untrained-layer19", "trill-mini-untrained-top", "trill-mini-finetuned"])
+def test_controls_and_fine_tuned_networks_are_never_the_subject_of_claims_1_and_5(name):
+    parts = claims.evaluate(*measured(MINI), within({name: 0.9, "trill-mini-top": 0.8, "logmel": 0.4}))
+    assert name not in set(parts.query("claim in (1, 5)")["subject"])
+    assert set(parts.query("claim == 5")["subject"]) == {"trill-mini-top"}
+
+
+def test_families_do_not_mix():
+    """The published network and the kit's own, in one table: every claim is asked of both, within each."""
+    parts = claims.evaluate(*measured(ALL | MINI))
+    pairs_of = set(zip(parts["subject"], parts["against"], strict=True))
+    assert {("trill-layer19", "trill-top"), ("trill-mini-layer19", "trill-mini-top"),
+            ("trill-distilled", "trill-layer19"), ("trill-mini-distilled", "trill-mini-layer19")} <= pairs_of
+    own = {p for p in pairs_of if p[0].startswith("trill-mini")}
+    assert {b for _, b in own} <= {*claimed.MINI.members, *claimed.MINI.untrained, *claimed.HAND_MADE}
+    assert parts.query("claim == 2")["subject"].value_counts().to_dict() == {
+        "trill-layer19": 3, "trill-mini-layer19": 3}
+
+
+def test_controls_alone_make_no_family():
+    parts = claims.evaluate(*measured({"trill-mini-untrained-top": 0.4, "logmel": 0.5}))
+    assert set(parts.query("claim < 4")["subject"]) == {"trill-layer19", "trill-distilled"}
+
+
+def test_what_was_asked_for_and_is_missing_decides_whose_claims_they_are():
+    gone = pd.DataFrame([("savee", "trill-mini-top", "no weights", "")],
+                        columns=["task", "embedding", "why", "remedy"])
+    parts = claims.evaluate(*measured({"logmel": 0.5, "mfcc": 0.5}), not_run=gone)
+    assert set(parts.query("claim == 2")["subject"]) == {"trill-mini-layer19"}
+
+
+def test_fine_tuning_is_held_against_both_frozen_taps_where_all_ran():
+    rows, answers = measured(MINI)
+    few = ~((rows["embedding"] == claimed.FINE_TUNED) & (rows["task"] == "savee"))
+    rows, answers = rows[few], answers[answers["key"].isin(rows[few]["key"])]
+    fourth = of(claims.evaluate(rows, answers), 4, claimed.FINE_TUNED)
+    assert list(fourth.index) == ["trill-mini-layer19", "trill-mini-top"] and (fourth["tasks"] == 2).all()
+    assert fourth["diff"].tolist() == pytest.approx([0.15, 0.30]) and (fourth["verdict"] == "holds").all()
+    worse = claims.evaluate(*measured(MINI | {"trill-mini-finetuned": 0.65}))
+    assert overall(worse)[4, claimed.FINE_TUNED] == "does not hold"  # above the top, below layer 19
+
+
+def test_without_fine_tuning_claim_4_says_who_makes_it():
+    rest = {k: v for k, v in MINI.items() if k != claimed.FINE_TUNED}
+    fourth = claims.overall(claims.evaluate(*measured(rest))).set_index("claim").loc[4]
+    assert fourth["verdict"] == "not run" and fourth["why"] == "needs trill-mini-finetuned (notebook 7 makes it)"
+    part = of(claims.evaluate(*measured(rest)), 4, claimed.FINE_TUNED)["why"]
+    assert set(part) == {"needs trill-mini-finetuned (notebook 7 makes it)"}
+
+
+# ------------------------------------------------------------------ claim 6
+
+def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
+    rows, answers = measured(ALL)
+    rng = np.random.default_rng(0)
+    rows = rows.assign(value=rows["value"] + rng.normal(0, 0.01, len(rows)))
+    (part,) = claims.evaluate(rows, answers).query("claim == 6").to_dict("records")
+    term = effects.regress(rows).terms.set_index("kind").loc["embedding"]
+    assert (part["diff"], part["low"], part["high"]) == (term["share"], term["low"], term["high"])
+    assert part["verdict"] == "holds" and part["unit"] == "share" and part["tasks"] == 3 and part["clips"] == 900
+    assert f"F({term['df']:.0f}, {term['df_residual']:.0f})" in part["why"]
+    assert claims.said(part).endswith("of the variance")
+
+
+def test_claim_6_is_undecided_where_embeddings_are_alike_and_refuted_where_many_scores_say_so():
+    names = [f"e{i}" for i in range(8)]
+    rows, answers = measured(dict.fromkeys(names, 0.5), tasks=[f"t{i}" for i in range(6)])
+    noise = np.random.default_rng(1).normal(0, 0.05, len(rows))
+    found = claims.evaluate(rows.assign(value=0.5 + noise), answers).query("claim == 6")
+    assert found["verdict"].item() == "undecided" and found["low"].item() == 0
+    # every embedding with the same sum over tasks: no embedding explains anything
+    grid = noise.reshape(6, 8)
+    flat = (grid - grid.mean(axis=0)).ravel()
+    found = claims.evaluate(rows.assign(value=0.5 + flat), answers).query("claim == 6")
+    assert found["verdict"].item() == "does not hold" and found["high"].item() < claims.SHARE
+
+
+def test_claim_6_without_enough_scores_is_not_run_and_says_why():
+    rows, answers = measured({"logmel": 0.5, "mfcc": 0.6}, tasks=("savee",))
+    part = claims.evaluate(rows, answers).query("claim == 6")
+    assert part["verdict"].item() == "not run" and "1 task and 2 embeddings are too few" in part["why"].item()
+
+
+# ------------------------------------------------------------------ verdicts and what is missing
+
 def test_what_is_false_does_not_hold_and_what_cannot_be_told_is_undecided():
     scores = ALL | {"trill-layer19": 0.45, "trill-top": 0.46, "trill-distilled": 0.30}
-    found = verdicts(claims.evaluate(*measured(scores)))
+    found = overall(claims.evaluate(*measured(scores)))
     assert found[1, "trill-layer19"] == "does not hold"
     assert found[2, "trill-layer19"] == "undecided"
     assert found[3, "trill-distilled"] == "does not hold"
@@ -66,10 +187,10 @@ def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
     rows, answers = measured(ALL)
     other_rows, other_answers = measured(ALL | {"trill-layer19": 0.3}, tasks=("dementiabank",))
     parts = claims.evaluate(pd.concat([rows, other_rows]), pd.concat([answers, other_answers]))
-    found = claims.overall(parts).set_index(["claim", "subject"])
-    assert found.loc[(2, "trill-layer19"), "verdict"] == "does not hold"
-    assert found.loc[(2, "trill-layer19"), "why"] == "does not hold in 1, holds in 3 of 4 comparisons"
-    assert found.loc[(1, "trill-layer19"), "verdict"] == "holds"
+    found = claims.overall(parts).set_index("claim")
+    assert found.loc[2, "verdict"] == "does not hold"
+    assert found.loc[2, "why"] == "does not hold in 1, holds in 3 of 4 comparisons"
+    assert overall(parts)[1, "trill-layer19"] == "holds"
 
 
 def test_the_margin_of_the_distilled_network_counts():
@@ -83,11 +204,11 @@ def test_the_margin_of_the_distilled_network_counts():
 def test_without_trill_its_claims_are_not_run_and_nothing_takes_its_place():
     present = {k: v for k, v in ALL.items() if not k.startswith("trill")} | {"trillsson1": 0.9, "frill": 0.9}
     parts = claims.evaluate(*measured(present))
+    parts = parts[parts["claim"] < 6]
     assert (parts["verdict"] == "not run").all() and (parts["tasks"] == 0).all() and parts["diff"].isna().all()
     assert not set(parts["subject"]) & set(present)
-    found = claims.overall(parts).set_index("claim")["why"]
+    found = claims.overall(parts).drop_duplicates("claim").set_index("claim")["why"]
     assert found[1] == "needs trill-layer19" and found[2] == "needs trill-layer19 and trill-top"
-    assert "not part of this version" in found[4] and "not part of this version" in found[6]
 
 
 def test_what_is_missing_is_named_with_its_reason():
@@ -96,11 +217,11 @@ def test_what_is_missing_is_named_with_its_reason():
         [("savee", "trill-top", "no weights", "get them"), ("dementiabank", "trill-layer19", "no data", "x"),
          ("dementiabank", "trill-top", "no data", "x")], columns=["task", "embedding", "why", "remedy"])
     rows, answers = measured(scores)
-    found = claims.overall(claims.evaluate(rows, answers, not_run=gone)).set_index(["claim", "subject"])
-    first = found.loc[(1, "trill-layer19")]
+    found = claims.overall(claims.evaluate(rows, answers, not_run=gone)).set_index(["claim", "sentence"])
+    first = found.loc[(1, claimed.BY_HAND)]
     assert first["verdict"] == "not run"
-    assert first["why"] == "not run in 1, holds in 3 of 4 comparisons; needs opensmile-compare"
-    assert "on crema_d, savee, voxforge, dementiabank" in found.loc[(2, "trill-layer19"), "why"]
+    assert first["why"] == "not run in 1, holds in 2 of 3 comparisons; needs opensmile-compare"
+    assert "on crema_d, savee, voxforge, dementiabank" in found.loc[(2, claimed.SENTENCES[2]), "why"]
     parts = claims.evaluate(rows, answers, not_run=gone)
     assert parts.query("claim == 2 and task == 'savee'")["why"].item() == "needs trill-top (no weights)"
     assert parts.query("claim == 1 and against == 'logmel'")["why"].str.endswith("not run on dementiabank").any()
@@ -108,7 +229,7 @@ def test_what_is_missing_is_named_with_its_reason():
 
 def test_nothing_at_all_still_gives_every_claim():
     empty = claims.evaluate(*(frame.iloc[:0] for frame in measured(ALL)))
-    assert claims.overall(empty)["claim"].tolist() == [1, 2, 3, 4, 5, 6] and (empty["verdict"] == "not run").all()
+    assert claims.overall(empty)["claim"].tolist() == [1, 1, 2, 3, 4, 5, 6] and (empty["verdict"] == "not run").all()
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.claim_differences(empty)
 
@@ -119,7 +240,7 @@ def test_recordings_count_and_synthetic_speech_only_where_there_is_nothing_else(
     assert both.query("claim == 2")["task"].tolist() == list(NOSS)
     alone = claims.evaluate(*voices)
     assert set(alone.query("tasks > 0")["speech"]) == {"synthetic"}
-    assert verdicts(alone)[1, "trill-layer19"] == "does not hold"
+    assert overall(alone)[1, "trill-layer19"] == "does not hold"
 
 
 def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
@@ -163,6 +284,16 @@ def test_the_figure_says_what_the_table_says():
     figure = plots.claim_differences(parts)
     assert len(figure.table) == (parts["tasks"] > 0).sum()
     assert "claim 1, trill-layer19 minus logmel (3 tasks): +30.0 points" in figure.alt
+    assert "claim 6" not in figure.alt  # these scores are exactly additive: no regression
+
+
+def test_the_figure_shows_the_share_of_claim_6_apart_from_the_differences():
+    rows, answers = measured(ALL)
+    rows = rows.assign(value=rows["value"] + np.random.default_rng(0).normal(0, 0.01, len(rows)))
+    figure = plots.claim_differences(claims.evaluate(rows, answers))
+    assert len(figure.fig.axes) == 2 and "claim 6, share of variance explained by the embedding (3 tasks)" in figure.alt
+    alone = plots.claim_differences(claims.evaluate(rows, answers.iloc[:0]))
+    assert len(alone.fig.axes) == 1 and alone.table["claim"].tolist() == [6]
 
 
 # ------------------------------------------------------------------ the statistics

@@ -19,8 +19,12 @@ EXPECTED = {
     "00_start_here",
     "01_noss_tasks",
     "02_frontend",
+    "03_train_trill",
+    "04_distill",
     "05_benchmark",
     "06_personalisation",
+    "07_finetune",
+    "08_what_matters",
     "80_your_dataset",
     "81_your_embedding",
 }

@@ -10,7 +10,8 @@ from helpers import tone
 
 from nslib import audio, packages
 from nslib.corpora import containers, manifests
-from nslib.train import corpus, data
+from nslib.errors import BadParameter, UnknownName
+from nslib.train import corpus, recorded
 
 TASKS = ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets")
 
@@ -84,6 +85,33 @@ def test_clips_come_from_packages_in_order_and_are_checked(cache, tmp_path, monk
     monkeypatch.setattr(corpus, "manifest", lambda: pd.DataFrame([*rows, lost]))
     made = corpus.recordings("train", progress=False)
     assert made.names == ("train/a", "train/b")
-    assert np.array_equal(made.samples[:len(waves["a"])], data.pcm(waves["a"]))
+    assert np.array_equal(made.samples[:len(waves["a"])], recorded.pcm(waves["a"]))
     assert "another one" in made.problems[0] and "no such file" in made.problems[1]
     assert corpus.recordings("train", 5.0, progress=False).names == ("train/a",)
+    assert corpus.recordings("train", packages=["festvox-ru"], progress=False).names == made.names
+    with pytest.raises(BadParameter, match="none of 0 clips"):
+        corpus.recordings("train", packages=["beneath-a-steel-sky"], progress=False)
+
+
+def test_unknown_parts_and_packages_are_refused():
+    with pytest.raises(UnknownName, match="beneath-a-steel-sky"):
+        corpus.recordings("train", packages=["beneath-a-steal-sky"])
+    with pytest.raises(UnknownName, match="validation"):
+        corpus.recordings("test")
+
+
+def test_only_clips_of_one_voice_are_joined(manifest, cache, monkeypatch):
+    """Scenes of the games hold several people; what is joined is an actor, a reader, a language's volunteer."""
+    def beeps(progress, clips):
+        yield from (tone(0.1) for _ in range(len(clips)))
+
+    monkeypatch.setattr(corpus, "_waves", beeps)
+    made = corpus.recordings("validation", 10.0, progress=False)
+    held_out = manifest[manifest["split"] == "validation"].set_index("clip_id")
+    alone = held_out["speaker"].str.match("sky-|queen-") & (held_out["speaker"] != "queen-joe")
+    first = held_out.loc[list(made.names)].assign(samples=made.lengths)
+    scene = first["speaker"].str.match("sky-|queen-") & (first["speaker"] != "queen-joe")
+    assert scene.sum() == alone.sum() > 300 and (first[scene]["samples"] == 1600).all()
+    joined = first[~scene].groupby("speaker")["samples"].agg(["size", "max"])
+    assert {"queen-joe", "festvox-ru", "tuxpaint-en"} <= set(joined.index) and joined["max"].max() > 1600
+    assert made.lengths.sum() == 1600 * len(held_out)

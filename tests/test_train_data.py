@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from nslib import audio, frontend
 from nslib.errors import BadParameter
-from nslib.train import data
+from nslib.train import augment, data, recorded
 from nslib.train.settings import PairSettings
 
 FEW = PairSettings(batch=4, gap=0.1)
 
 
-def fabricated(lengths: list[int], seed: int = 0) -> data.Recordings:
+def fabricated(lengths: list[int], seed: int = 0) -> recorded.Recordings:
     """Noise in pieces of the given lengths."""
     rng = np.random.default_rng(seed)
     samples = rng.integers(-3000, 3000, sum(lengths)).astype(np.int16)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-    return data.Recordings(samples, starts, np.array(lengths, np.int64), tuple(map(str, range(len(lengths)))))
+    return recorded.Recordings(samples, starts, np.array(lengths, np.int64), tuple(map(str, range(len(lengths)))))
 
 
 @pytest.fixture
@@ -38,30 +38,31 @@ def test_a_window_is_one_patch():
 
 
 def test_decoded_once_and_found_again(clips, cache, monkeypatch):
-    made = data.recordings(clips, progress=False)
+    made = recorded.recordings(clips, progress=False)
     for row, start, length in zip(clips.itertuples(), made.starts, made.lengths, strict=True):
         wave = audio.read(row.audio).wave
         assert np.array_equal(made.samples[start:start + length] / np.float32(32767), wave)
     monkeypatch.setattr("nslib.audio.read", lambda path: pytest.fail("it decoded again"))
-    again = data.recordings(clips, progress=False)
+    again = recorded.recordings(clips, progress=False)
     assert np.array_equal(again.samples, made.samples) and again.names == made.names
     assert made.hours == pytest.approx(5.2 / 3600)
 
 
 def test_a_clip_that_cannot_be_read_is_said(clips, cache):
     clips.loc[1, "audio"] = "/nowhere.wav"
-    made = data.recordings(clips, progress=False)
+    made = recorded.recordings(clips, progress=False)
     assert len(made.names) == 3 and "nowhere" in made.problems[0]
     with pytest.raises(BadParameter, match="none of 1 clips"):
-        data.recordings(clips[1:2], progress=False)
+        recorded.recordings(clips[1:2], progress=False)
 
 
 def test_short_clips_of_a_speaker_can_be_joined(clips, cache):
-    made = data.recordings(clips, 1.6, progress=False)
+    made = recorded.recordings(clips, 1.6, progress=False)
     assert list(made.lengths / 16000) == [pytest.approx(1.7), pytest.approx(3.5)]
-    assert list(made.lengths / 16000) != list(data.recordings(clips, 0.0, progress=False).lengths / 16000)
-    unknown = data.recordings(clips.assign(speaker=""), 1.6, progress=False)
+    assert list(made.lengths / 16000) != list(recorded.recordings(clips, 0.0, progress=False).lengths / 16000)
+    unknown = recorded.recordings(clips.assign(speaker=""), 1.6, progress=False)
     assert len(unknown.lengths) == 4
+    assert len(list((cache / "train").iterdir())) == 1, "decoded once, whoever speaks and whatever is joined"
 
 
 @settings(max_examples=60, deadline=None)
@@ -138,21 +139,21 @@ def test_the_batches_are_the_drawn_windows_as_log_mel():
 
 def test_augmentation_is_declared_repeats_and_stays_in_its_bounds():
     windows = np.stack([np.stack([audio_int16(300), audio_int16(500)])] * 3)
-    plain = data.features(windows).numpy()
+    plain = augment.features(windows).numpy()
     louder = dataclasses.replace(FEW, gain=12.0)
-    one, two, other = (data.features(windows, louder, seed).numpy() for seed in ((1, 5), (1, 5), (1, 6)))
+    one, two, other = (augment.features(windows, louder, seed).numpy() for seed in ((1, 5), (1, 5), (1, 6)))
     assert np.array_equal(one, two) and not np.array_equal(one, other)
     moved = (one - plain)[plain > -2]  # far above the offset, where a gain only shifts the logarithm
     assert 0.1 < np.abs(moved).max() <= 12 * np.log(10) / 20 + 1e-3
-    tilted = data.features(windows, dataclasses.replace(FEW, tilt=6.0), (0, 0)).numpy() - plain
+    tilted = augment.features(windows, dataclasses.replace(FEW, tilt=6.0), (0, 0)).numpy() - plain
     np.testing.assert_allclose(tilted[..., 0], -tilted[..., -1], atol=1e-4)
     assert np.abs(tilted).max() <= 3 * np.log(10) / 20 + 1e-4
-    noisy = data.features(np.zeros_like(windows), dataclasses.replace(FEW, noise=60.0), (0, 0)).numpy()
+    noisy = augment.features(np.zeros_like(windows), dataclasses.replace(FEW, noise=60.0), (0, 0)).numpy()
     assert (noisy.reshape(6, -1).std(1) > 0).all()
-    short = data.features(windows, dataclasses.replace(FEW, short=1.0), (0, 3)).numpy()
+    short = augment.features(windows, dataclasses.replace(FEW, short=1.0), (0, 3)).numpy()
     silence = np.isclose(short, np.log(0.001), atol=1e-5).all(-1)
     assert silence[..., -1].mean() > 0.5 and not silence[..., :25].any(), "0.3 s are 30 frames"
 
 
 def audio_int16(hertz: float) -> np.ndarray:
-    return data.pcm(tone(1.0, hertz)[: data.WINDOW_SAMPLES])
+    return recorded.pcm(tone(1.0, hertz)[: data.WINDOW_SAMPLES])

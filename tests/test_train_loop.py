@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from nslib.errors import BadParameter, Unavailable
-from nslib.train import checkpoint, data, loop, networks
+from nslib.train import checkpoint, learner, loop, networks, recorded
+from nslib.train.data import Pairs, dataset
 from nslib.train.settings import make
 
 ROOT = Path(__file__).parents[1]
@@ -41,14 +42,14 @@ CHOICES = {"network": "tiny", "batch": 8, "steps": 24, "evaluate_every": 6, "hel
            "learning_rate": 1e-2}
 
 
-def tones(pieces: int, seed: int) -> data.Recordings:
+def tones(pieces: int, seed: int) -> recorded.Recordings:
     """Pieces of one pitch each, in noise: windows of a piece are alike, pieces are not."""
     rng, length = np.random.default_rng(seed), 24_000
     t = np.arange(length) / 16_000
     waves = [0.02 * np.sin(2 * np.pi * f * t) + rng.normal(0, 0.1, length) for f in rng.uniform(150, 4000, pieces)]
     starts = np.arange(pieces, dtype=np.int64) * length
     lengths, names = np.full(pieces, length), tuple(map(str, range(pieces)))
-    return data.Recordings(data.pcm(np.concatenate(waves)), starts, lengths, names)
+    return recorded.Recordings(recorded.pcm(np.concatenate(waves)), starts, lengths, names)
 
 
 def run(folder: Path, **changes: object) -> loop.Training:
@@ -122,9 +123,42 @@ def test_a_killed_run_goes_on_to_the_same_curve(whole, tmp_path):
     assert (tmp_path / "killed" / "state.npz").read_bytes() == (whole[0] / "state.npz").read_bytes()
 
 
+def on_two_devices(folder: Path) -> None:
+    """Called in a process of its own: devices cannot be divided once they are in use."""
+    import tensorflow as tf
+
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert both.num_replicas_in_sync == 2
+    choices = make(CHOICES)
+    alone, shared = learner.Learner(choices), learner.Learner(choices, both)
+    half = next(iter(dataset(Pairs(tones(24, 1), choices.pairs), 0, 1)))
+    twice = {name: tf.concat([value, value], 0) for name, value in half.items()}
+    alone.learn(half)
+    shared.learn(next(iter(shared.shared(tf.data.Dataset.from_tensors(twice)))))
+    for one, two in zip(alone.values()["weights"], shared.values()["weights"], strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    done = loop.train(tones(24, 1), tones(16, 2), folder, make({**CHOICES, "steps": 12}), strategy=both, progress=False)
+    losses = done.curve.query("part == 'train' and figure == 'loss'")["value"].tolist()
+    assert done.ended == "steps" and losses[1] < losses[0]
+
+
+def test_several_devices_share_a_batch_and_average_their_gradients(tmp_path):
+    script = "import sys; sys.path[:0] = ['tests']; import test_train_loop as t; t.on_two_devices(t.Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "two")], cwd=ROOT, check=False,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_other_settings_in_the_same_folder_are_refused(whole):
     with pytest.raises(BadParameter, match="other settings"):
         run(whole[0], margin=0.3)
+
+
+def test_other_recordings_in_the_same_folder_are_refused(whole):
+    with pytest.raises(BadParameter, match="other recordings"):
+        loop.train(tones(25, 1), tones(16, 2), whole[0], make(CHOICES), progress=False)
 
 
 def test_a_damaged_state_is_said(tmp_path):
@@ -147,7 +181,7 @@ def test_collapse_is_noticed_and_ends_the_run(tmp_path, monkeypatch):
 
 def test_the_learning_rate_rises_and_falls():
     cosine = make({"steps": 100, "warmup": 10, "learning_rate": 0.01}).loop
-    rates = [loop.learning_rate(step, cosine) for step in range(100)]
+    rates = [learner.learning_rate(step, cosine) for step in range(100)]
     assert rates[0] == pytest.approx(0.001) and max(rates) == pytest.approx(0.01) == rates[10]
     assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True) and rates[-1] < 1e-5
-    assert loop.learning_rate(99, make({"schedule": "constant", "learning_rate": 0.01}).loop) == 0.01 * 1.0
+    assert learner.learning_rate(99, make({"schedule": "constant", "learning_rate": 0.01}).loop) == 0.01 * 1.0

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _COMPARED = ["task", "embedding", "verdict", "published", "ours", "compared", "paper", "status", "published_value",
              "value", "low", "high"]
-_TESTED = ["claim", "subject", "against", "task", "verdict", "diff", "low", "high", "by", "tasks", "clips"]
+_TESTED = ["claim", "subject", "against", "task", "verdict", "diff", "low", "high", "unit", "by", "tasks", "clips"]
+_UNITS = {"points": "points of accuracy; filled: holds", "share": "% of the variance that tasks leave"}
 
 
 @styled
@@ -69,7 +70,7 @@ def _compared_alt(compared: pd.DataFrame) -> str:
 
 @styled
 def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -> Figure:
-    """The paired differences that the claims are about, each with its interval.
+    """The paired differences that the claims are about, each with its interval, and below them the share of claim 6.
 
     Parameters
     ----------
@@ -90,13 +91,21 @@ def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -
     tested = parts[parts["tasks"] > 0].reset_index(drop=True)
     if tested.empty:
         raise ValueError("no claim could be tested: there is nothing to draw")
-    fig, (axes,) = canvas(7.4, 1.2 + 0.34 * len(tested))
-    axes.axvline(0, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
-    for y, row in enumerate(records(tested)):
-        _bar(axes, y, 100 * row.low, 100 * row.diff, 100 * row.high, palette(1)[0], filled=row.verdict == "holds")
-    labels = [f"claim {r.claim}: {r.subject} − {r.against}, {_where(r)}" for r in records(tested)]
-    _rows(axes, labels, "points of accuracy, with the interval; filled: holds")
+    panels = [tested[tested["unit"] == unit] for unit in _UNITS if (tested["unit"] == unit).any()]
+    fig, axes = canvas(8.6, 0.5 + 0.7 * len(panels) + 0.34 * len(tested), len(panels),
+                       height_ratios=[len(part) + 0.6 for part in panels])
+    for axis, part in zip(axes, panels, strict=True):
+        axis.axvline(0, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
+        for y, row in enumerate(records(part)):
+            _bar(axis, y, 100 * row.low, 100 * row.diff, 100 * row.high, palette(1)[0], filled=row.verdict == "holds")
+        _rows(axis, [_compared(r) for r in records(part)], _UNITS[part["unit"].iloc[0]])
     return Figure(name, fig, _tested_alt(tested), tested[_TESTED])
+
+
+def _compared(row: Any) -> str:
+    if row.unit == "share":
+        return f"claim {row.claim}: embedding, {_where(row)}"
+    return f"claim {row.claim}: {row.subject} − {row.against}, {_where(row)}"
 
 
 def _where(row: Any) -> str:
@@ -104,9 +113,15 @@ def _where(row: Any) -> str:
 
 
 def _tested_alt(tested: pd.DataFrame) -> str:
-    said = [f"claim {r.claim}, {r.subject} minus {r.against} ({_where(r)}): {100 * r.diff:+.1f} points, "
-            f"interval {100 * r.low:.1f} to {100 * r.high:.1f}, {r.verdict}" for r in records(tested)]
+    said = [f"claim {r.claim}, {_difference(r)}, interval {100 * r.low:.1f} to {100 * r.high:.1f}, {r.verdict}"
+            for r in records(tested)]
     return f"Differences behind the claims. {'; '.join(said)}."
+
+
+def _difference(row: Any) -> str:
+    if row.unit == "share":
+        return f"share of variance explained by the embedding ({_where(row)}): {100 * row.diff:.1f} %"
+    return f"{row.subject} minus {row.against} ({_where(row)}): {100 * row.diff:+.1f} points"
 
 
 def _bar(axes: Axes, y: int, low: float, value: float, high: float, colour: str, label: str = "", *,

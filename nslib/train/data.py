@@ -1,10 +1,8 @@
-"""Pairs of windows from a clip table: decoded once, drawn at random, log-mel on the fly.
+"""Pairs of windows from recordings (`nslib.train.recorded`): drawn at random, log-mel on the fly.
 
 Conventions
 -----------
-A *piece* is a clip, or several short ones of the same speaker name after each other
-(`PairSettings.join`). All pieces lie in one file of 16-bit samples that is mapped into memory. A
-window is `WINDOW_SAMPLES` long: exactly one patch of TRILL. What step ``n`` sees depends on the seed and
+A window is `WINDOW_SAMPLES` long: exactly one patch of TRILL. What step ``n`` sees depends on the seed and
 ``n`` only, so that training can be taken up at any step; nothing has to be replayed or saved.
 
 Pieces with a single possible window, or without two that are `PairSettings.gap` apart, cannot be a
@@ -13,174 +11,19 @@ pair: they are left out and counted, never paired with themselves.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, files, params
-from nslib.errors import BadAudio, BadParameter, Unavailable
-from nslib.frontend import HOP, TRILL, WINDOW
+from nslib import audio
+from nslib.errors import BadParameter
+from nslib.train.augment import WINDOW_SAMPLES, features
+from nslib.train.recorded import Ints, Recordings, Samples
 from nslib.train.settings import PairSettings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-WINDOW_SAMPLES = (TRILL.patch - 1) * HOP + WINDOW
 _TRIES = 3
-_DECODERS, _AT_ONCE = 2, 256
 _AHEAD = 2
-_NOISE_FLOOR = -90.0
-_SHORTEST = 0.3 / (WINDOW_SAMPLES / audio.SAMPLE_RATE)
-
-Ints = npt.NDArray[np.int64]
-Samples = npt.NDArray[np.int16]
-Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
-Reader = Callable[["pd.DataFrame"], Waves]
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """Pieces of audio in one file.
-
-    Attributes
-    ----------
-    samples : int16 [all samples]
-        Memory-mapped, read-only; 16 kHz, full scale 32767.
-    starts, lengths : int64 [pieces]
-        Of the pieces, in samples.
-    names : tuple of str
-        clip_id of the first clip of each piece.
-    problems : tuple of str
-        One line a clip that could not be read.
-    """
-
-    samples: Samples = field(repr=False)
-    starts: Ints = field(repr=False)
-    lengths: Ints = field(repr=False)
-    names: tuple[str, ...] = field(repr=False)
-    problems: tuple[str, ...] = ()
-
-    @property
-    def hours(self) -> float:
-        """float: length of everything."""
-        return float(self.lengths.sum()) / audio.SAMPLE_RATE / 3600
-
-
-def recordings(clips: pd.DataFrame, join: float = 0.0, *, waves: Reader | None = None,
-               progress: bool = True) -> Recordings:
-    """Decode clips into one file, or find that file in the cache.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip table: ``clip_id, audio, sha256, speaker``; only neighbours in it can be joined.
-    join : float
-        See `PairSettings.join`.
-    waves : callable, optional
-        Gives the waveform of each row of `clips`, or what is wrong with it. Default: reads ``audio``.
-    progress : bool
-
-    Returns
-    -------
-    Recordings
-
-    Raises
-    ------
-    BadParameter
-        If no clip can be read.
-    NslibError
-        If the disk is full.
-    """
-    made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256", "speaker")])
-    folder = params.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    index = folder / "index.json"
-    if not index.exists():  # the index is written last, so what has one is complete
-        folder.mkdir(parents=True, exist_ok=True)
-        known = _decode(clips, (waves or _waves)(clips), folder / "samples.i16", progress)
-        files.write(index, json.dumps(known))
-    known = json.loads(index.read_text(encoding="utf-8"))
-    samples: Samples = np.memmap(folder / "samples.i16", np.int16, "r")
-    starts, lengths, names = _joined(known, join)
-    return Recordings(samples, np.array(starts, np.int64), np.array(lengths, np.int64), tuple(names),
-                      tuple(known["problems"]))
-
-
-def _decode(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool) -> dict[str, list[Any]]:
-    from tqdm.std import tqdm
-
-    index: dict[str, list[Any]] = {"names": [], "speakers": [], "lengths": [], "problems": []}
-    partial = path.with_suffix(f".{os.getpid()}")
-    bar = tqdm(waves, "decoding", len(clips), unit="clip", disable=not progress)
-    try:
-        with partial.open("wb") as file:
-            for row, wave in zip(clips.itertuples(), bar, strict=True):
-                if isinstance(wave, BadAudio):
-                    index["problems"].append(str(wave))
-                    continue
-                file.write(pcm(wave).tobytes())
-                for key, value in (("names", row.clip_id), ("speakers", row.speaker), ("lengths", len(wave))):
-                    index[key].append(value)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        remedy = "Free some space, or set NSLIB_CACHE to another disk."
-        raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
-    if not index["names"]:
-        first = (index["problems"] or ["there is none"])[0]
-        raise BadParameter(f"none of {len(clips)} clips can be read. {first}")
-    return index
-
-
-def pcm(wave: npt.NDArray[np.float32]) -> Samples:
-    """Round a waveform to 16 bits, as the kit's WAV files do; what is above full scale is cut off there.
-
-    Parameters
-    ----------
-    wave : float32 [samples]
-
-    Returns
-    -------
-    int16 [samples]
-    """
-    return np.rint(np.clip(wave.astype(np.float64), -1, 1) * 32767).astype(np.int16)
-
-
-def _joined(index: dict[str, list[Any]], join: float) -> tuple[list[int], list[int], list[str]]:
-    """Starts, lengths and names of pieces: neighbours of one speaker lie next to each other in the file."""
-    starts: list[int] = []
-    lengths: list[int] = []
-    names: list[str] = []
-    place, before = 0, ""
-    for name, speaker, length in zip(index["names"], index["speakers"], index["lengths"], strict=True):
-        if speaker and speaker == before and lengths[-1] < join * audio.SAMPLE_RATE:
-            lengths[-1] += length
-        else:
-            starts.append(place)
-            lengths.append(length)
-            names.append(name)
-        place, before = place + length, speaker
-    return starts, lengths, names
-
-
-def _waves(clips: pd.DataFrame) -> Waves:
-    def read(path: str) -> npt.NDArray[np.float32] | BadAudio:
-        try:
-            return audio.read(path).wave
-        except BadAudio as error:
-            return error
-
-    paths = list(clips["audio"])
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        for start in range(0, len(paths), _AT_ONCE):  # few in memory
-            yield from pool.map(read, paths[start:start + _AT_ONCE])
 
 
 class Pairs:
@@ -315,60 +158,3 @@ def dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True) -> Any
                 "silent": tf.ensure_shape(quiet, (settings.batch, 2))}
 
     return tf.data.Dataset.range(first, last).map(batch, _AHEAD, deterministic=True).prefetch(_AHEAD)
-
-
-def features(windows: Any, settings: PairSettings | None = None, seed: tuple[Any, Any] = (0, 0)) -> Any:
-    """Log-mel patches of windows, changed as the settings say.
-
-    Parameters
-    ----------
-    windows : int16 tensor [pairs, 2, samples]
-    settings : PairSettings, optional
-        None changes nothing.
-    seed : (int, int)
-        The same seed changes them in the same way.
-
-    Returns
-    -------
-    float32 tensor [pairs, 2, 96, 64]
-    """
-    import tensorflow as tf
-
-    from nslib import frontend_tf
-
-    wave = tf.cast(windows, tf.float32) / 32767.0
-    draw = _Draws(tf.shape(wave)[:2], seed)
-    if settings and settings.gain:
-        wave *= 10 ** (draw(-1.0, 1.0)[..., None] * settings.gain / 20)
-    if settings and settings.noise:
-        level = 10 ** ((_NOISE_FLOOR + draw(0.0, 1.0) * settings.noise) / 20)
-        wave += level[..., None] * tf.random.stateless_normal(tf.shape(wave), draw.next_seed())
-    if settings and settings.short:
-        ends = tf.where(draw(0.0, 1.0) < settings.short, draw(_SHORTEST, 1.0), 1.0) * WINDOW_SAMPLES
-        wave *= tf.cast(tf.range(WINDOW_SAMPLES, dtype=tf.float32) < ends[..., None], tf.float32)
-    patches = frontend_tf.log_mel(wave, TRILL, tf.float32)
-    if settings and settings.tilt:
-        slope = draw(-1.0, 1.0)[..., None, None] * tf.linspace(-0.5, 0.5, TRILL.mels)
-        patches += slope * (settings.tilt * np.log(10) / 20)
-    return patches
-
-
-class _Draws:
-    """Uniform numbers, one a window, each call from a stream of its own."""
-
-    def __init__(self, shape: Any, seed: tuple[Any, Any]):
-        import tensorflow as tf
-
-        self.shape, self.calls = shape, 0
-        self.seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
-
-    def next_seed(self) -> Any:
-        import tensorflow as tf
-
-        self.calls += 1
-        return self.seed + tf.constant([1_000_003 * self.calls, 0], tf.int64)
-
-    def __call__(self, low: float, high: float) -> Any:
-        import tensorflow as tf
-
-        return tf.random.stateless_uniform(self.shape, self.next_seed(), low, high)

@@ -82,8 +82,19 @@ def embed_function(model: Any, tap: str) -> EmbedFunction:
     def tapped(patch: Any) -> Any:
         return model(patch, training=False)[tap]
 
-    return patches.embedder(_cut, graphs.frozen(tapped, (TRILL.patch, TRILL.mels)))
+    return patches.embedder(cut, graphs.frozen(tapped, (TRILL.patch, TRILL.mels)))
 
 
-def _cut(wave: FloatArray) -> npt.NDArray[Any]:
+def cut(wave: FloatArray) -> npt.NDArray[Any]:
+    """Cut a clip into the patches that a network sees.
+
+    Parameters
+    ----------
+    wave : float32 [samples]
+        Padded with zeros to a second if it is shorter.
+
+    Returns
+    -------
+    float32 [patches, 96, 64]
+    """
     return cut_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)

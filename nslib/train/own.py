@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from nslib.corpora import folder
 from nslib.errors import BadParameter
 from nslib.splits import by_group
-from nslib.train import data
+from nslib.train import recorded
+from nslib.train.recorded import Recordings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ HELD_OUT = 0.05
 PARTS = ("train", "validation")
 
 
-def recordings(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple[data.Recordings, data.Recordings]:
+def recordings(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple[Recordings, Recordings]:
     """Read a folder or a list of recordings in two parts, to learn from and to stop by.
 
     Labels and splits, if there are any, are not looked at.
@@ -52,9 +53,9 @@ def recordings(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple
     parts = clips.assign(part=[side[group] for group in groups])
     lost = tuple(f"{row.clip_id}: {row.reason}. {row.remedy}" for row in found.problems.itertuples())
     learn, held_out = (_part(parts, part, join, progress) for part in PARTS)
-    return data.Recordings(learn.samples, learn.starts, learn.lengths, learn.names, (*lost, *learn.problems)), held_out
+    return Recordings(learn.samples, learn.starts, learn.lengths, learn.names, (*lost, *learn.problems)), held_out
 
 
-def _part(clips: pd.DataFrame, part: str, join: float, progress: bool) -> data.Recordings:
+def _part(clips: pd.DataFrame, part: str, join: float, progress: bool) -> Recordings:
     mine = clips[clips["part"] == part].sort_values(["speaker", "clip_id"], ignore_index=True)
-    return data.recordings(mine, join, progress=progress)
+    return recorded.recordings(mine, join, progress=progress)

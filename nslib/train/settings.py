@@ -27,7 +27,21 @@ SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 
 
-def _say(default: Any, paper: str, remark: str) -> Any:
+def say(default: Any, paper: str, remark: str) -> Any:
+    """Declare a field of settings.
+
+    Parameters
+    ----------
+    default : object
+    paper : {"known", "believed", "unknown"}
+        How well the paper's own value is known.
+    remark : str
+        That value, or where it was looked for.
+
+    Returns
+    -------
+    dataclasses.Field
+    """
     return field(default=default, metadata={"paper": paper, "remark": remark})
 
 
@@ -52,9 +66,9 @@ class TripletSettings:
         Whether each window of a pair is the anchor once.
     """
 
-    margin: float = _say(0.1, "unknown", "not found; 0.1 in the related arXiv:1711.02209, from memory")
-    mining: str = _say("semi-hard", "believed", "within the batch, semi-hard")
-    both_ways: bool = _say(True, "unknown", "")
+    margin: float = say(0.1, "unknown", "not found; 0.1 in the related arXiv:1711.02209, from memory")
+    mining: str = say("semi-hard", "believed", "within the batch, semi-hard")
+    both_ways: bool = say(True, "unknown", "")
 
     def __post_init__(self) -> None:
         _one_of("mining", self.mining, MINING)
@@ -93,16 +107,16 @@ class PairSettings:
         Windows below this level (dB of full scale, root mean square) are drawn again, up to three times.
     """
 
-    tau: float = _say(10.0, "believed", "10 s, the length of AudioSet's clips; negatives from other clips")
-    gap: float = _say(0.2, "unknown", "")
-    batch: int = _say(64, "unknown", "batch size not found")
-    join: float = _say(0.0, "unknown", "not done, as far as known: AudioSet's clips are 10 s long")
-    weight: str = _say("clip", "unknown", "")
-    gain: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
-    noise: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
-    tilt: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
-    short: float = _say(0.0, "unknown", "no augmentation is mentioned anywhere")
-    quiet: float = _say(-60.0, "unknown", "")
+    tau: float = say(10.0, "believed", "10 s, the length of AudioSet's clips; negatives from other clips")
+    gap: float = say(0.2, "unknown", "")
+    batch: int = say(64, "unknown", "batch size not found")
+    join: float = say(0.0, "unknown", "not done, as far as known: AudioSet's clips are 10 s long")
+    weight: str = say("clip", "unknown", "")
+    gain: float = say(0.0, "unknown", "no augmentation is mentioned anywhere")
+    noise: float = say(0.0, "unknown", "no augmentation is mentioned anywhere")
+    tilt: float = say(0.0, "unknown", "no augmentation is mentioned anywhere")
+    short: float = say(0.0, "unknown", "no augmentation is mentioned anywhere")
+    quiet: float = say(-60.0, "unknown", "")
 
     def __post_init__(self) -> None:
         _one_of("weight", self.weight, WEIGHTS)
@@ -144,16 +158,16 @@ class LoopSettings:
         Of weights, draws and augmentation.
     """
 
-    network: str = _say("trill-mini", "known", "a variant of ResNet-50; trill-mini is a small one")
-    steps: int = _say(4000, "unknown", "not found")
-    learning_rate: float = _say(1e-3, "unknown", "optimiser and rate not found")
-    schedule: str = _say("cosine", "unknown", "not found")
-    warmup: int = _say(100, "unknown", "not found")
-    evaluate_every: int = _say(100, "unknown", "not found")
-    held_out: int = _say(8, "unknown", "not found")
-    patience: int = _say(0, "unknown", "not found")
-    precision: str = _say("auto", "unknown", "not found")
-    seed: int = _say(0, "unknown", "not found")
+    network: str = say("trill-mini", "known", "a variant of ResNet-50; trill-mini is a small one")
+    steps: int = say(4000, "unknown", "not found")
+    learning_rate: float = say(1e-3, "unknown", "optimiser and rate not found")
+    schedule: str = say("cosine", "unknown", "not found")
+    warmup: int = say(100, "unknown", "not found")
+    evaluate_every: int = say(100, "unknown", "not found")
+    held_out: int = say(8, "unknown", "not found")
+    patience: int = say(0, "unknown", "not found")
+    precision: str = say("auto", "unknown", "not found")
+    seed: int = say(0, "unknown", "not found")
 
     def __post_init__(self) -> None:
         from nslib.train.networks import SHAPES
