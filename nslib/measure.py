@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nslib.corpora import Corpus
 
 # A smoke run checks the path with what is quick to load; its numbers mean nothing.
-SMOKE_EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding")
+SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
 
 

@@ -29,13 +29,15 @@ def noise(*shape):
 
 
 def test_names():
-    both, extra = ["logmel", "mfcc", "untrained"], ["opensmile-egemaps", "opensmile-compare"]
+    both, extra = ["logmel", "mfcc"], ["opensmile-egemaps", "opensmile-compare"]
+    kit = ["trill-mini-untrained-top", "trill-mini-untrained-layer19", "trill-mini-top", "trill-mini-layer19",
+           "trill-mini-distilled"]
     packaged = ["speech-embedding", "resemblyzer", "ina-events", "ina-gender"]
     hub = ["trill-layer19", "trill-top", "trill-distilled", "frill", *(f"trillsson{k}" for k in range(1, 6)),
            "yamnet-top", "yamnet-scores", "yamnet-layer10", "vggish-top", "vggish-fc1"]
-    assert embeddings.names() == both + packaged + extra + hub
-    assert embeddings.names("quick") == both + packaged + extra
-    assert embeddings.names(profile="paper") == both + extra + hub
+    assert embeddings.names() == [*both, "untrained", *kit, *packaged, *extra, *hub]
+    assert embeddings.names("quick") == both + kit + packaged + extra
+    assert embeddings.names(profile="paper") == [*both, "untrained", *extra, *hub]
     with pytest.raises(UnknownName, match="profile"):
         embeddings.names("papers")
 

@@ -52,6 +52,14 @@ def test_built_in_gives_the_vectors_of_the_network():
     np.testing.assert_array_equal(built_in[0], by_hand[0])
 
 
+def test_the_student_came_from_the_committed_teacher():
+    _, meta = checkpoint.read(models.folder("trill-mini-distilled") / "weights.npz")
+    curve = models.curve("trill-mini-distilled")
+    explained = curve[(curve["part"] == "held-out") & (curve["figure"] == "explained")].set_index("step")["value"]
+    assert meta["teacher"] == "trill-mini-layer19"
+    assert meta["explained"] == pytest.approx(explained.max()) and meta["step"] == explained.idxmax()
+
+
 def test_other_weights_are_refused(tmp_path, monkeypatch):
     shutil.copytree(params.data_dir() / "models", tmp_path / "models")
     shutil.copy(tmp_path / "models/trill-mini/untrained.npz", tmp_path / "models/trill-mini/weights.npz")

@@ -199,22 +199,23 @@ _HUB = (
          licence=_CODE),
 )
 
-KIT = {f"{network}-{short}": (network, tap) for network in ("trill-mini", "trill-mini-untrained")
-       for short, tap in (("layer19", "layer19"), ("top", "embedding"))}
+KIT = {
+    **{f"{network}-{short}": (network, tap) for network in ("trill-mini", "trill-mini-untrained")
+       for short, tap in (("layer19", "layer19"), ("top", "embedding"))},
+    "trill-mini-distilled": ("trill-mini-distilled", "embedding"),
+}
 """Embeddings of the kit's own networks: the network (see `nslib.train.models`) and its tap."""
 
 _HEARD = "10 h of speech in four Debian packages, apart from every task (data/models/trill-mini/card.md)"
+_TRAINED = "trained by this kit: small network of TRILL's kind"
 
 
-def _kit(name: str) -> Card:
+def _kit(name: str, dim: int, parameters: int, source: str, trained_on: str = _HEARD) -> Card:
     network, tap = KIT[name]
-    trained = network == "trill-mini"
-    source = ("small network of TRILL's kind" if trained else "the same network before its training") + f", {tap}"
-    return Card(name, "trained" if trained else "untrained", "kit", dim=3072 if tap == "layer19" else 512,
+    return Card(name, "trained" if trained_on == _HEARD else "untrained", "kit", dim=dim,
                 revision=f"{FILES[network].sha256} {tap}", window=patch_seconds(TRILL), hop=0.17,
-                min_samples=TRILL.min_samples, parameters=864_864, profiles=("quick",),
-                source=f"trained by this kit: {source}" if trained else source,
-                trained_on=_HEARD if trained else "nothing",
+                min_samples=TRILL.min_samples, parameters=parameters, profiles=("quick",),
+                source=f"{source}, {tap}", trained_on=trained_on,
                 citation="after Shor et al., Interspeech 2020, arXiv:2002.12764")
 
 
@@ -229,11 +230,13 @@ _ALL = (
     Card("untrained", "untrained", "untrained", dim=512, revision="6d1ab7f0369116f8",
          window=patch_seconds(TRILL), hop=0.17, min_samples=TRILL.min_samples, parameters=807_360,
          source="MobileNet with random weights on TRILL's patches: the paper's control without training",
-         citation="Howard et al., arXiv:1704.04861"),
-    _kit("trill-mini-untrained-top"),
-    _kit("trill-mini-untrained-layer19"),
-    _kit("trill-mini-top"),
-    _kit("trill-mini-layer19"),
+         citation="Howard et al., arXiv:1704.04861", profiles=("paper",)),
+    _kit("trill-mini-untrained-top", 512, 864_864, "trill-mini before its training", "nothing"),
+    _kit("trill-mini-untrained-layer19", 3072, 864_864, "trill-mini before its training", "nothing"),
+    _kit("trill-mini-top", 512, 864_864, _TRAINED),
+    _kit("trill-mini-layer19", 3072, 864_864, _TRAINED),
+    _kit("trill-mini-distilled", 512, 174_400, "trained by this kit: MobileNetV3-small of a quarter of the width, "
+         "taught by trill-mini-layer19"),
     Card("speech-embedding", "trained", "speech_embedding", dim=96, revision=_SPEECH_EMBEDDING.sha256[:16],
          window=0.775, hop=0.08, min_samples=20_800, pad="centre", parameters=328_104,
          weights=_SPEECH_EMBEDDING, profiles=("quick",),

@@ -51,6 +51,8 @@ class File(NamedTuple):
 
 FILES = {
     "trill-mini": File("trill-mini", "weights.npz", "trill-mini", "5c924f09c6cc08ba"),
+    "trill-mini-distilled": File("trill-mini-distilled", "weights.npz", "mobilenetv3-small-0.25-512",
+                                 "b3e67385e4effec6"),
     "trill-mini-untrained": File("trill-mini", "untrained.npz", "trill-mini", "18839216bf8d1263"),
 }
 
@@ -153,7 +155,7 @@ def settings(name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Groups of settings; `nslib.train.settings.make` takes those of trill-mini.
+        Groups of settings, as `nslib.train.settings.make` takes them, or `nslib.train.distill_settings.make`.
 
     Raises
     ------
@@ -171,6 +173,6 @@ def _file(name: str) -> File:
 
 
 def _network(network: str) -> Any:
-    from nslib.train import networks
+    from nslib.train import networks, students
 
-    return networks.named(network)
+    return networks.named(network) if network in networks.SHAPES else students.named(network)

@@ -9,8 +9,7 @@ What is known and what we chose
 - known: the input; the kind of network; 2,048 dimensions; width, pooling and weights of FRILL.
 - unknown: the width of trill-distilled, and what makes 2,048 dimensions of its last map. Here the map is
   flattened and a dense layer follows: 3 x 2 places of a patch differ in when and how high, as does the
-  target, a flattened map too. Averaged, MobileNet of width 0.25 explained 0.35 of the variance of
-  trill-mini's layer19 after 200 steps, flattened 0.48.
+  target, a flattened map too.
 - MobileNetV3 is built as FRILL was: the map is averaged, then comes the last pointwise layer of the paper,
   with hard-swish. keras.applications has left it out of networks without a top since, so it is added here.
 - chosen: the input is centred and scaled as in `networks`; batch normalisation remembers with 0.9 instead
