@@ -7,10 +7,11 @@ public code has; the paper's own run is not public.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nslib.errors import BadParameter
+from nslib.errors import BadParameter, UnknownName
 from nslib.train.settings import say
 
 if TYPE_CHECKING:
@@ -71,6 +72,31 @@ class FinetuneSettings:
             raise BadParameter(f"epochs, batch, patches, clusters and patience must be at least 1; got {self}.")
         if self.l2 < 0 or min(self.head_rate, self.network_rate) <= 0:
             raise BadParameter(f"l2 must not be negative, and learning rates must be above 0; got {self}.")
+
+
+def make(values: Mapping[str, Any]) -> FinetuneSettings:
+    """Make settings of names and values.
+
+    Parameters
+    ----------
+    values : mapping
+
+    Returns
+    -------
+    FinetuneSettings
+
+    Raises
+    ------
+    UnknownName
+        For a name that is no setting.
+    BadParameter
+        For a value that cannot be.
+    """
+    known = [f.name for f in dataclasses.fields(FinetuneSettings)]
+    for name in values:
+        if name not in known:
+            raise UnknownName("setting of fine-tuning", name, known)
+    return FinetuneSettings(**values)
 
 
 def table(settings: FinetuneSettings | None = None) -> pd.DataFrame:

@@ -121,6 +121,34 @@ def load(name: str) -> Any:
     return model
 
 
+def of_file(path: Path) -> Any:
+    """Build the network of a file of weights of your own.
+
+    Parameters
+    ----------
+    path : Path
+        ``best.npz`` of a run, or what `nslib.train.checkpoint.save_weights` wrote; it names its network.
+
+    Returns
+    -------
+    keras.Model
+        As `load`.
+
+    Raises
+    ------
+    Unavailable
+        If the file cannot be read.
+    UnknownName
+        If it is of a network that the kit does not know.
+    """
+    from nslib.train import checkpoint
+
+    _, meta = checkpoint.read(path)
+    model = _network(str(meta.get("network", "not named")))
+    checkpoint.load_weights(path, model)
+    return model
+
+
 def curve(name: str) -> pd.DataFrame:
     """Read the curve of the run that made a network.
 
