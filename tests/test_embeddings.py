@@ -48,7 +48,7 @@ def test_unknown_name_teaches():
 
 
 def test_describe_and_import_are_light():
-    code = ("import sys; from nslib import embeddings; t = embeddings.describe(); assert len(t) == 23;"
+    code = ("import sys; from nslib import embeddings; t = embeddings.describe(); assert len(t) == 28;"
             "assert t.loc['trill-top', 'profiles'] == 'paper';"
             "assert t.loc['resemblyzer', 'download_mb'] > 10;"
             "print(sorted({'tensorflow', 'onnxruntime', 'h5py', 'torch', 'sklearn', 'requests'} & sys.modules.keys()))")
