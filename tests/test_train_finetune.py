@@ -136,3 +136,11 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
 def test_names():
     assert finetune_results.name(FinetuneSettings()) == "trill-mini-finetuned"
     assert finetune_results.name(FinetuneSettings(frozen=True, pool="netvlad")) == "trill-mini-frozen-netvlad"
+
+
+def test_gaps_are_of_the_clips_that_both_have_answered():
+    names = ["task", "embedding", "clip_id", "speaker", "y_true", "y_pred"]
+    ours = [("t", "a", f"c{k}", f"s{k % 6}", "x", "xy"[k >= 5]) for k in range(10)]
+    theirs = [("t", "b", f"c{k}", f"s{k % 6}", "x", "y") for k in range(8)]
+    found = finetune_results.gaps(pd.DataFrame(ours + theirs, columns=names), "a").loc[("t", "b")]
+    assert found["clips"] == 8 and found["points"] == pytest.approx(62.5)

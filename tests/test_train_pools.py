@@ -32,6 +32,10 @@ def test_autopool_of_negative_frames_does_not_see_padding():
     assert pooled(pools.named("autopool", alpha=100.0), frames, [2])[0, 0] == pytest.approx(-4.0)
 
 
+def test_autopool_of_very_negative_scores_does_not_see_padding():
+    assert pooled(pools.named("autopool", alpha=1000.0), [[[-3e6], [-2e6], [0.0]]], [2])[0, 0] == pytest.approx(-2e6)
+
+
 def test_netvlad_against_numpy():
     rng = np.random.default_rng(0)
     frames, counts = rng.normal(size=(3, 5, 4)), [5, 2, 1]

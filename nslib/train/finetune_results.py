@@ -180,12 +180,14 @@ def gaps(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
     found = []
     for task, rows in right.groupby("task", sort=False):
         wide = rows.pivot(index=["clip_id", "speaker"], columns="embedding", values="right")
-        speakers = wide.index.get_level_values("speaker").to_numpy(str)
         for other in wide.columns.drop(subject):
-            a, b = (wide[name].to_numpy(bool) for name in (subject, other))
-            d = metrics.difference(a, b, speakers)
-            found.append({"task": task, "against": other, "points": 100 * (a.mean() - b.mean()), "low": 100 * d.low,
-                          "high": 100 * d.high, "by": d.by, "clips": len(wide)})
+            both = wide[[subject, other]].dropna()  # a clip that one of them has no answer to is not compared
+            if both.empty:
+                continue
+            a, b = (both[name].to_numpy(bool) for name in (subject, other))
+            d = metrics.difference(a, b, both.index.get_level_values("speaker").to_numpy(str))
+            found.append({"task": task, "against": other, "points": 100 * d.diff, "low": 100 * d.low,
+                          "high": 100 * d.high, "by": d.by, "clips": len(both)})
     return pd.DataFrame(found).set_index(["task", "against"])
 
 

@@ -19,7 +19,7 @@ import keras
 from nslib.errors import UnknownName
 
 POOLS = ("mean", "netvlad", "autopool")
-_NOWHERE = -1e9
+_NOWHERE = -3.4e38  # the least float32: no score of a frame is below it
 
 
 def named(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
