@@ -121,7 +121,7 @@ def task(tmp_path, monkeypatch):
 
 def test_results_are_kept_and_clips_counted(task, monkeypatch):
     rows, answers = finetune_results.benchmark(task, params.Params(), QUICK, progress=False)
-    assert set(rows["embedding"]) == {"trill-mini-finetuned"} and set(rows["probe"]) == {"finetuned-mean"}
+    assert set(rows["embedding"]) == {finetune_results.name(QUICK)} and set(rows["probe"]) == {"finetuned-mean"}
     assert rows.set_index("split")["n"].to_dict() == {"validation": 6, "test": 6}, "no clip of a second was dropped"
     assert "8 of 24 clips are shorter than a second" in rows["notes"].iloc[0]
     monkeypatch.setattr(finetune_results, "finetune", None)
@@ -135,7 +135,10 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
 
 def test_names():
     assert finetune_results.name(FinetuneSettings()) == "trill-mini-finetuned"
+    assert finetune_results.name(FinetuneSettings(seed=7)) == "trill-mini-finetuned"
     assert finetune_results.name(FinetuneSettings(frozen=True, pool="netvlad")) == "trill-mini-frozen-netvlad"
+    slow, fast = (finetune_results.name(FinetuneSettings(network_rate=rate)) for rate in (1e-6, 1e-4))
+    assert slow != fast and slow.startswith("trill-mini-finetuned-"), "an experiment is not the usual run"
 
 
 def test_gaps_are_of_the_clips_that_both_have_answered():

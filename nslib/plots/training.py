@@ -37,7 +37,8 @@ TITLES = {
 
 @styled
 def curve(curve: pd.DataFrame, reference: pd.DataFrame | None = None,
-          figures: Sequence[str] = ("loss", "accuracy", "active", "spread"), *, name: str = "curve") -> Figure:
+          figures: Sequence[str] = ("loss", "accuracy", "active", "spread"), *, name: str = "curve",
+          of: str = "pairs") -> Figure:
     """Learning curve of a run, and behind it that of a longer one.
 
     Parameters
@@ -50,6 +51,8 @@ def curve(curve: pd.DataFrame, reference: pd.DataFrame | None = None,
         Which, a panel each.
     name : str
         Of the figure.
+    of : str
+        What it learns from: pairs, clips.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def curve(curve: pd.DataFrame, reference: pd.DataFrame | None = None,
     rows = -(-len(figures) // columns)
     fig, axes = canvas(4.4 * columns, 0.6 + 2.3 * rows, rows, columns, sharex=True)
     for axis, figure in zip(axes, figures, strict=False):
-        _panel(axis, table[table["figure"] == figure])
+        _panel(axis, table[table["figure"] == figure], of)
         axis.set_title(TITLES.get(figure, figure))
     for axis in axes[len(figures):]:
         axis.set_axis_off()
@@ -95,7 +98,7 @@ def _table(curve: pd.DataFrame, reference: pd.DataFrame | None, figures: Sequenc
     return every[["run", "part", "figure", "step", "value"]].reset_index(drop=True)
 
 
-def _panel(axes: Axes, part: pd.DataFrame) -> None:
+def _panel(axes: Axes, part: pd.DataFrame, of: str) -> None:
     colours = dict(zip(PARTS, palette(len(PARTS)), strict=True))
     for run in (FULL, THIS):
         for place, (name, marker) in enumerate(PARTS.items()):
@@ -104,7 +107,7 @@ def _panel(axes: Axes, part: pd.DataFrame) -> None:
                 continue
             back = {"color": MUTED, "linestyle": ("-", (0, (4, 2)))[place], "linewidth": 1.2}
             front = {"color": colours[name], "marker": marker, "markersize": 5, "linewidth": 1.6}
-            label = f"{run}, {'held-out pairs' if name == 'held-out' else 'pairs that it learns from'}"
+            label = f"{run}, {f'held-out {of}' if name == 'held-out' else f'{of} that it learns from'}"
             axes.plot(own["step"], own["value"], label=label, **(front if run == THIS else back))
     axes.grid(color=RULE)
     axes.set_axisbelow(True)

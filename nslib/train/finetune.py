@@ -63,7 +63,7 @@ class Finetuned:
         With the weights of the best epoch.
     classes : str array [classes]
     curve : DataFrame
-        Columns step, part (train, held-out: the validation split), figure, value; a row an epoch.
+        Columns step, part (train, held-out: the validation split), figure (loss, ``task <metric>``), value.
     best_epoch, best_step : int
     probabilities : dict of str to float64 [clips, classes]
         Of validation and test.
@@ -118,7 +118,7 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
                       disable=not progress):
         curve.append((steps * epoch, "train", "loss", _epoch(model, material["train"], classes, settings, epoch)))
         score = _score(model, material["validation"], classes, metric)
-        curve.append((steps * epoch, "held-out", metric, score))
+        curve.append((steps * epoch, "held-out", f"task {metric}", score))
         worth = score if metrics.get(metric).higher_is_better else -score
         if worth > best:
             best, best_epoch, kept = worth, epoch, checkpoint.values(model.weights)

@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
     from nslib.params import Params
 
+_SAID = ("tap", "pool")
 _SOURCES = ("finetune", "finetune_model", "finetune_results", "pools")
 
 
 def name(settings: FinetuneSettings) -> str:
-    """Name in tables: ``trill-mini-finetuned``; other taps, pools and the control say what they are.
+    """Name in tables: ``trill-mini-finetuned``; another tap, another pool and the control say what they are.
 
     Parameters
     ----------
@@ -46,10 +47,15 @@ def name(settings: FinetuneSettings) -> str:
     Returns
     -------
     str
+        Any other change but that of the seed, which has a column of its own, adds four digits, so that an
+        experiment never takes the place of the usual run.
     """
     usual = FinetuneSettings()
     parts = [settings.network, "frozen" if settings.frozen else "finetuned"]
-    parts += [getattr(settings, f) for f in ("tap", "pool") if getattr(settings, f) != getattr(usual, f)]
+    parts += [getattr(settings, f) for f in _SAID if getattr(settings, f) != getattr(usual, f)]
+    said = {f: getattr(settings, f) for f in ("network", "frozen", "seed", *_SAID)}
+    if settings != dataclasses.replace(usual, **said):
+        parts.append(hashlib.sha256(repr(dataclasses.replace(settings, seed=0)).encode()).hexdigest()[:4])
     return "-".join(parts)
 
 
