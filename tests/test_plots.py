@@ -117,6 +117,9 @@ def test_recordings_come_before_synthetic_tasks_and_the_best_embedding_first():
     assert scores["corpus_kind"].tolist() == sorted(scores["corpus_kind"])
     means = scores.assign(m=order.above_chance(scores)).groupby("embedding")["m"].mean()
     assert [means[e] for e in order.embeddings(scores)] == sorted(means, reverse=True)
+    best = order.embeddings(scores)[0]
+    fewer = scores[(scores["embedding"] != best) | (scores["task"] == scores["task"].iloc[0])]
+    assert order.embeddings(fewer)[-1] == best, "the mean over one task is no rank among means over all"
 
 
 def test_one_row_a_cell_is_chosen_and_the_last_run_counts():

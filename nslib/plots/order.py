@@ -30,8 +30,8 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings from the
-        best mean down.
+        Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as
+        `embeddings` has them.
 
     Raises
     ------
@@ -64,7 +64,9 @@ def above_chance(scores: pd.DataFrame) -> pd.Series:
 
 
 def embeddings(scores: pd.DataFrame) -> list[str]:
-    """Embedding names, from the highest mean of `above_chance` down.
+    """Embedding names: those on most tasks first, and from the highest mean of `above_chance` down.
+
+    A mean over other tasks is no rank, so what ran on some only comes last.
 
     Parameters
     ----------
@@ -76,7 +78,8 @@ def embeddings(scores: pd.DataFrame) -> list[str]:
     list of str
     """
     means = scores.assign(_m=above_chance(scores)).groupby("embedding")["_m"].mean()
-    return sorted((str(n) for n in means.index), key=lambda n: (-means[n], n))
+    tasks = scores.groupby("embedding")["task"].nunique()
+    return sorted((str(n) for n in means.index), key=lambda n: (-tasks[n], -means[n], n))
 
 
 def tasks(scores: pd.DataFrame) -> list[str]:

@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from nslib.errors import BadParameter, UnknownName
 from nslib.train.learner import learning_rate
-from nslib.train.settings import LoopSettings, PairSettings
+from nslib.train.settings import LoopSettings, PairSettings, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCALES = ("all", "dimension", "none")
 _CHANGES = ("gain", "noise", "tilt", "short")
-
-
-def _say(default: Any, paper: str, remark: str) -> Any:
-    return field(default=default, metadata={"paper": paper, "remark": remark})
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,17 @@ class DistillSettings:
         Of weights, draws and changes of the windows.
     """
 
-    student: str = _say("mobilenetv3-small-0.25-512", "known", "MobileNet with 2,048 dimensions; its width is unknown")
-    scale: str = _say("all", "unknown", "FRILL: plain mean squared error")
-    sample: int = _say(8, "unknown", "FRILL: none")
-    steps: int = _say(1000, "unknown", "FRILL: 380,000")
-    learning_rate: float = _say(3e-3, "unknown", "FRILL: Adam, 0.001")
-    schedule: str = _say("cosine", "unknown", "FRILL: constant")
-    warmup: int = _say(50, "unknown", "FRILL: none")
-    evaluate_every: int = _say(100, "unknown", "not found")
-    held_out: int = _say(6, "unknown", "not found")
-    patience: int = _say(0, "unknown", "not found")
-    seed: int = _say(0, "unknown", "not found")
+    student: str = say("mobilenetv3-small-0.25-512", "known", "MobileNet with 2,048 dimensions; its width is unknown")
+    scale: str = say("all", "unknown", "FRILL: plain mean squared error")
+    sample: int = say(8, "unknown", "FRILL: none")
+    steps: int = say(1000, "unknown", "FRILL: 380,000")
+    learning_rate: float = say(3e-3, "unknown", "FRILL: Adam, 0.001")
+    schedule: str = say("cosine", "unknown", "FRILL: constant")
+    warmup: int = say(50, "unknown", "FRILL: none")
+    evaluate_every: int = say(100, "unknown", "not found")
+    held_out: int = say(6, "unknown", "not found")
+    patience: int = say(0, "unknown", "not found")
+    seed: int = say(0, "unknown", "not found")
 
     def __post_init__(self) -> None:
         from nslib.train.students import parse
