@@ -102,7 +102,8 @@ def test_a_clip_in_two_manifests_is_the_same_clip(manifests):
 def test_every_source_has_licence_and_credit(manifests, sources):
     assert (sources[["package", "licence", "credit", "homepage"]] != "").all(axis=None)
     assert sources["homepage"].str.match("https?://").all()
-    used = pd.concat(list(manifests.values()))[["package", "licence"]].drop_duplicates()
+    heard = train.manifest()
+    used = pd.concat([*manifests.values(), heard])[["package", "licence"]].drop_duplicates()
     assert used["package"].is_unique
     licence = sources.set_index("package")["licence"]
     assert dict(used.itertuples(index=False)) == licence.loc[used["package"]].to_dict()
