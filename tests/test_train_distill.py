@@ -160,6 +160,11 @@ def test_another_teacher_in_the_same_folder_is_refused(whole):
         run(whole[0], teachers.of_network(network(1)))
 
 
+def test_other_recordings_in_the_same_folder_are_refused(whole, teacher):
+    with pytest.raises(BadParameter, match="other recordings"):
+        distill.train(tones(25, 1), tones(16, 2), whole[0], teacher, distill_settings.make(CHOICES), progress=False)
+
+
 def test_a_loss_that_is_no_number_is_said(tmp_path, teacher):
     loud = dataclasses.replace(teacher, name="loud", targets=lambda seen: teacher.targets(seen) * np.float32(1e25))
     with pytest.raises(BadParameter, match="lower learning_rate"):

@@ -7,6 +7,7 @@ A run is a folder, as in `loop`:
 
 ====================  =========================================================
 ``settings.json``     every choice, and the teacher; another run is refused
+``recordings.txt``    fingerprints of what is heard; the same
 ``state.npz``         where the run is (see `checkpoint`)
 ``best.npz``          the student that explained most of held-out targets, without head
 ``curve.csv``         tidy: step, part (train, held-out), figure, value
@@ -108,7 +109,7 @@ def train(learn: Recordings, held_out: Recordings, folder: Path, teacher: Teache
     Raises
     ------
     BadParameter
-        If the folder holds a run with other settings or another teacher; if there are too few clips for a
+        If the folder holds a run with other settings, recordings or another teacher; if there are too few clips for a
         batch; if windows are to be changed and the teacher would not hear it; if the teacher says the
         same of every window; if the loss is no number any more.
     NslibError
@@ -118,20 +119,13 @@ def train(learn: Recordings, held_out: Recordings, folder: Path, teacher: Teache
     if teacher.sees != "patches" and (changed := settings.changes):
         raise BadParameter(f"{teacher.name} hears windows before they are changed, and the student after; set "
                            f"{', '.join(changed)} to 0, or take a network of the kit as teacher.")
-    _claim(folder, settings.json(name=teacher.name, revision=teacher.revision))
+    chosen = settings.json(name=teacher.name, revision=teacher.revision)
+    loop.claim(folder, learn, held_out, chosen, "settings or another teacher")
     with deterministic():
         run = _Run(learn, held_out, folder, teacher, settings)
         run.resume()
         ended = run.go(progress)
         return run.result(ended)
-
-
-def _claim(folder: Path, text: str) -> None:
-    path = folder / "settings.json"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise BadParameter(f"{folder} holds a run with other settings or another teacher; choose another folder, or "
-                           "delete it.")
-    files.write(path, text)
 
 
 class _Run:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nslib.errors import BadParameter, UnknownName
 from nslib.train.learner import learning_rate
-from nslib.train.settings import LoopSettings, PairSettings, say
+from nslib.train.settings import LoopSettings, PairSettings, grouped, say, tabulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,16 +152,8 @@ def make(values: Mapping[str, Any]) -> Settings:
     >>> make({"student": "mobilenet-0.1", "batch": 32}).pairs.batch
     32
     """
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if name != "teacher":
-            flat |= dict(value) if name in _GROUPS else {name: value}
-    of = {f.name: group for group, kind in _GROUPS.items() for f in dataclasses.fields(kind)}
-    for name in flat:
-        if name not in of:
-            raise UnknownName("distillation setting", name, of)
-    return Settings(**{group: kind(**{n: v for n, v in flat.items() if of[n] == group})
-                       for group, kind in _GROUPS.items()})
+    chosen = {name: value for name, value in values.items() if name != "teacher"}
+    return Settings(**grouped(chosen, _GROUPS, "distillation setting"))
 
 
 def table(settings: Settings | None = None) -> pd.DataFrame:
@@ -177,8 +169,4 @@ def table(settings: Settings | None = None) -> pd.DataFrame:
         Columns setting, value, paper (known, believed, unknown), remark; the windows' settings are left out,
         which `nslib.train.settings.table` has.
     """
-    import pandas as pd
-
-    chosen = (settings or Settings()).distill
-    rows = [{"setting": f.name, "value": getattr(chosen, f.name), **f.metadata} for f in dataclasses.fields(chosen)]
-    return pd.DataFrame(rows, columns=["setting", "value", "paper", "remark"])
+    return tabulated((settings or Settings()).distill)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings.patches import deal
-from nslib.errors import BadParameter
-from nslib.train import models, pools
+from nslib.train import models, pools, sizes
 from nslib.train.finetune_settings import FinetuneSettings
 
 Patches = npt.NDArray[np.float32]
@@ -28,11 +27,8 @@ class Model:
     def __init__(self, settings: FinetuneSettings, classes: int):
         import keras
 
-        whole = models.load(settings.network)
-        if settings.tap not in whole.output:
-            raise BadParameter(f"{settings.network} has no tap {settings.tap!r}; it has {', '.join(whole.output)}.")
         self.settings = settings
-        self.network = keras.Model(whole.input, whole.output[settings.tap])
+        self.network = sizes.up_to(models.load(settings.network), settings.tap)
         self.pool = pools.named(settings.pool, settings.clusters, settings.alpha, settings.seed)
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nslib.errors import BadParameter, UnknownName
-from nslib.train.settings import say
+from nslib.train.settings import say, tabulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,8 +111,4 @@ def table(settings: FinetuneSettings | None = None) -> pd.DataFrame:
     DataFrame
         Columns setting, value, paper (known, believed, unknown), remark.
     """
-    import pandas as pd
-
-    settings = settings or FinetuneSettings()
-    rows = [{"setting": f.name, "value": getattr(settings, f.name), **f.metadata} for f in dataclasses.fields(settings)]
-    return pd.DataFrame(rows, columns=["setting", "value", "paper", "remark"])
+    return tabulated(settings or FinetuneSettings())

@@ -114,8 +114,7 @@ def train(learn: Recordings, held_out: Recordings, folder: Path, settings: Setti
         If the disk is full; the last checkpoint stays.
     """
     settings = settings or Settings()
-    _claim(folder, "settings", settings.json(), "settings.json")
-    _claim(folder, "recordings", f"{learn.fingerprint} {held_out.fingerprint}\n", "recordings.txt")
+    claim(folder, learn, held_out, settings.json())
     with deterministic():
         run = _Run(learn, held_out, folder, settings, strategy)
         run.resume()
@@ -123,11 +122,31 @@ def train(learn: Recordings, held_out: Recordings, folder: Path, settings: Setti
         return run.result(ended)
 
 
-def _claim(folder: Path, what: str, text: str, name: str) -> None:
-    path = folder / name
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise BadParameter(f"{folder} holds a run with other {what}; choose another folder, or delete it.")
-    files.write(path, text)
+def claim(folder: Path, learn: Recordings, held_out: Recordings, settings: str, what: str = "settings") -> None:
+    """Take a folder for a run, or refuse one that holds another run.
+
+    Parameters
+    ----------
+    folder : Path
+    learn, held_out : Recordings
+    settings : str
+        Every choice, as text.
+    what : str
+        What that text says, for the message.
+
+    Raises
+    ------
+    BadParameter
+        If there is a run with other settings or recordings.
+    """
+    heard = f"{learn.fingerprint} {held_out.fingerprint}\n"
+    texts = {"settings.json": (what, settings), "recordings.txt": ("recordings", heard)}
+    for name, (said, text) in texts.items():
+        path = folder / name
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise BadParameter(f"{folder} holds a run with other {said}; choose another folder, or delete it.")
+    for name, (_, text) in texts.items():
+        files.write(folder / name, text)
 
 
 def _log(name: str, value: float, step: int) -> None:

@@ -229,15 +229,39 @@ def make(values: Mapping[str, Any]) -> Settings:
     >>> make({"tau": 5.0, "margin": 0.2}).pairs.tau
     5.0
     """
+    return Settings(**grouped(values, _GROUPS, "training setting"))
+
+
+def grouped(values: Mapping[str, Any], groups: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Deal named values out to the records of settings that have fields of these names.
+
+    Parameters
+    ----------
+    values : mapping
+        Fields of any group, or whole groups.
+    groups : mapping
+        Name of a group to its dataclass.
+    what : str
+        What a name is called, for the message.
+
+    Returns
+    -------
+    dict
+        Name of a group to its record.
+
+    Raises
+    ------
+    UnknownName
+        For a name that no group has.
+    """
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= dict(value) if name in _GROUPS else {name: value}
-    of = {f.name: group for group, kind in _GROUPS.items() for f in dataclasses.fields(kind)}
+        flat |= dict(value) if name in groups else {name: value}
+    of = {f.name: group for group, kind in groups.items() for f in dataclasses.fields(kind)}
     for name in flat:
         if name not in of:
-            raise UnknownName("training setting", name, of)
-    parts = {group: kind(**{n: v for n, v in flat.items() if of[n] == group}) for group, kind in _GROUPS.items()}
-    return Settings(**parts)
+            raise UnknownName(what, name, of)
+    return {group: kind(**{n: v for n, v in flat.items() if of[n] == group}) for group, kind in groups.items()}
 
 
 def table(settings: Settings | None = None) -> pd.DataFrame:
@@ -252,9 +276,24 @@ def table(settings: Settings | None = None) -> pd.DataFrame:
     DataFrame
         Columns setting, value, paper (known, believed, unknown), remark.
     """
+    settings = settings or Settings()
+    return tabulated(*(getattr(settings, group) for group in _GROUPS))
+
+
+def tabulated(*records: Any) -> pd.DataFrame:
+    """Tabulate records whose fields `say` declared.
+
+    Parameters
+    ----------
+    *records : dataclass
+
+    Returns
+    -------
+    DataFrame
+        As `table`.
+    """
     import pandas as pd
 
-    settings = settings or Settings()
-    rows = [{"setting": f.name, "value": getattr(getattr(settings, group), f.name), **f.metadata}
-            for group in _GROUPS for f in dataclasses.fields(getattr(settings, group))]
+    rows = [{"setting": f.name, "value": getattr(record, f.name), **f.metadata}
+            for record in records for f in dataclasses.fields(record)]
     return pd.DataFrame(rows, columns=["setting", "value", "paper", "remark"])
