@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import corpora, embeddings, estimates, extract, probe, results, splits
+from nslib import corpora, embeddings, estimates, extract, probe, probing, results, splits
 from nslib import params as parameters
 from nslib import tasks as task_registry
 from nslib.embeddings.base import Embedding
@@ -282,7 +282,7 @@ def _one(task: Task, corpus: Corpus, entrant: Entrant, params: Params, found: Fo
         clips, origin = out.clips, _origin(task, entrant, out.clips)
         key = results.key(**origin, settings=settings)
         if (known := results.find(key)) is None:
-            grid = _grid(task, entrant, out, settings, progress)
+            grid = probing.grid(task.name, entrant.name, out, settings, progress)
             known = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
             results.save(*known)
     found.keep(entrant.name, entrant.fingerprint, *known)
@@ -296,18 +296,3 @@ def _settings(task: Task, params: Params) -> dict[str, Any]:
 def _origin(task: Task, entrant: Entrant, clips: pd.DataFrame) -> dict[str, str]:
     return {"task": task.name, "embedding": entrant.name, "data_hash": splits.data_hash(clips),
             "split_hash": splits.split_hash(clips), "weights_hash": entrant.fingerprint}
-
-
-def _grid(task: Task, entrant: Entrant, out: extract.Extraction, settings: dict[str, Any],
-          progress: bool) -> probe.Grid:
-    from tqdm.std import tqdm
-
-    train = int((out.clips["split"] == "train").sum())
-    estimates.refuse_what_does_not_fit(task.name, len(out.clips), train, out.vectors.shape[1])
-    parts = []
-    for name in splits.SPLITS:
-        rows = (out.clips["split"] == name).to_numpy(bool)
-        part = out.clips[rows]
-        parts.append(probe.Split(out.vectors[rows], *(part[c].to_numpy(str) for c in ("label", "speaker", "clip_id"))))
-    with tqdm(desc=f"probes {task.name} x {entrant.name}", unit="fit", disable=not progress, leave=False) as bar:
-        return probe.grid(*parts, **settings, progress=bar.update)
