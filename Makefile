@@ -21,14 +21,18 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=quick|paper CORPUS=real|synthetic TASKS=a,b EMBEDDINGS=a,b SEED=0 SMOKE=1"
-	@echo "             DATA_DIR=DIR MODELS_DIR=DIR (paper) OPENSMILE=1 KAGGLE=1 (extras) NSLIB_CACHE=DIR"
+	@echo "             DATA_DIR=DIR MODELS_DIR=DIR (paper) OPENSMILE=1 KAGGLE=1 GPU=1 (extras) NSLIB_CACHE=DIR"
 
-setup: $(READY) ## make .venv from the lock (OPENSMILE=1, research licence, and KAGGLE=1 add an extra)
+setup: $(READY) ## make .venv from the lock (extras: OPENSMILE=1, research licence; KAGGLE=1; GPU=1, CUDA)
 ifdef OPENSMILE
 	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-opensmile.lock
 endif
 ifdef KAGGLE
 	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-kaggle.lock
+endif
+ifdef GPU
+	@echo "installing NVIDIA's libraries into .venv (several GB) ..."
+	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-gpu.lock
 endif
 
 # uv installs the same hashed lock about three times faster than pip; where uv has no build, pip does it.
@@ -61,11 +65,8 @@ lab: setup ## open JupyterLab on the notebooks
 doctor: $(READY) ## say what this machine can and can't run
 	$(PY) -m nslib doctor
 
-bench: $(READY) ## speed, as ratios measured in one run
-	$(PY) benchmarks/extract.py
-	$(PY) benchmarks/lda.py
-	$(PY) benchmarks/estimates.py
-	$(PY) benchmarks/train.py
+bench: $(READY) ## speed, as ratios measured in one run, in one table (ONLY=grid,store: some of it; QUICK=1: rough)
+	$(PY) benchmarks/run.py --only "$(ONLY)"
 
 # The comment ties the drawing to its source; a test compares them.
 figures: ## for maintainers: draw data/charts/*.dot again (needs graphviz)
@@ -88,4 +89,7 @@ lock: $(READY) ## for maintainers: resolve pyproject.toml again into the lock fi
 	$(UV_COMPILE) --generate-hashes --extra test -c build-constraints.txt pyproject.toml -o requirements.lock
 	echo opensmile | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-opensmile.lock
 	echo kagglehub | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-kaggle.lock
+	# what CUDA needs beyond the core: the wheel of TensorFlow is the same
+	$(UV_COMPILE) --generate-hashes --extra gpu -c build-constraints.txt pyproject.toml \
+	  | awk '/^[a-z]/ {keep = /^nvidia-/} keep' > requirements-gpu.lock
 	rm build-constraints.txt

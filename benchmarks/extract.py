@@ -1,11 +1,18 @@
-"""How close extraction comes to the bare model: ratios measured in one run.
+"""How close extraction comes to the bare model, and how far ahead it is of other ways: ratios measured in one run.
 
-Three ways to get the same vectors from the same wav files, taken in turn, several rounds:
+Ways to get vectors from the same wav files, taken in turn, several rounds:
 
-product    `nslib.extract.vectors`, end to end: read files, check hashes, batch, embed, store
-bare       the embedding function alone on batches already in memory, at the batch size that is best
-           in the median over rounds
-one by one read one file, embed it, take the next
+product          `nslib.extract.vectors`, end to end: read files, check hashes, batch, embed, store
+bare, S s        the embedding's function alone on batches of S seconds already in memory
+clip by clip     read a file, call the embedding's own function on it, take the next
+model per clip   the same loop with the whole model as one `tf.function` that takes a clip of any length, called
+                 as hub models are
+retraced         the same with a `tf.function` that declares no lengths and so is traced anew for each
+padded batches   a peer's recipe: 32 files in random order padded to the longest, every patch computed
+fixed 5 s        a peer's recipe: every file cut or padded to 5 s, 32 at a time, every patch computed
+
+The slow ways work on some of the clips, so that a round stays short; all are given as seconds of audio a second.
+Only networks on patches have the last four ways.
 
 Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K] [--seconds S]``
 """
@@ -13,21 +20,30 @@ Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import Figure, report
 
 import nslib
+import nslib.extract.tuning
+from nslib import params
+from nslib.embeddings import patches
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.extract import Item, plan
+from nslib.extract import Extraction, Item, decoding, plan, step
 from nslib.store import Store
 
-BATCH_SECONDS = (4.0, 8.0, 15.0, 30.0, 60.0)
+BATCH_SECONDS = (15.0, 60.0, 240.0)
+TAPS = {"trill-mini-top": ("trill-mini", "embedding"), "trill-mini-layer19": ("trill-mini", "layer19")}
+PEER_BATCH, FIXED = 32, 5 * SAMPLE_RATE
+TARGET_BARE, TARGET_CLIPS, TARGET_PADDING, TARGET_ALONE = 0.9, 5.0, 3.0, 1e-5
 
 
 def make_clips(folder: Path, count: int, length: float | None = None) -> pd.DataFrame:
@@ -42,75 +58,224 @@ def make_clips(folder: Path, count: int, length: float | None = None) -> pd.Data
     return pd.DataFrame(rows, columns=["clip_id", "audio", "sha256", "seconds"])
 
 
+def items(clips: pd.DataFrame) -> list[Item]:
+    """Clips as extraction plans them."""
+    return [Item(c.sha256, c.audio, c.clip_id, round(c.seconds * SAMPLE_RATE)) for c in clips.itertuples()]
+
+
+def stacked(waves: list[np.ndarray], shortest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Waves padded to the longest, with their lengths."""
+    lengths = np.array([max(len(w), shortest) for w in waves])
+    padded = np.zeros((len(waves), lengths.max()), np.float32)
+    for row, wave in zip(padded, waves, strict=True):
+        row[: len(wave)] = wave
+    return padded, lengths
+
+
 def batches(clips: pd.DataFrame, embedding: Embedding, seconds: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Padded batches in memory, as the model wants them."""
-    items = [Item(c.sha256, c.audio, c.clip_id, round(c.seconds * SAMPLE_RATE)) for c in clips.itertuples()]
-    out = []
-    for group in plan(items, same_length=not embedding.pads_safely, seconds=seconds):
-        lengths = np.array([max(i.samples, embedding.min_samples) for i in group])
-        padded = np.zeros((len(group), lengths.max()), np.float32)
-        for row, item in zip(padded, group, strict=True):
-            row[: item.samples] = nslib.audio.read(item.path).wave
-        out.append((padded, lengths))
-    return out
+    groups = plan(items(clips), same_length=not embedding.pads_safely, seconds=seconds)
+    return [stacked([nslib.audio.read(i.path).wave for i in group], embedding.min_samples) for group in groups]
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def product(clips: pd.DataFrame, embedding: Embedding) -> None:
+def product(clips: pd.DataFrame, embedding: Embedding) -> Extraction:
     """Extraction into an empty store."""
     with tempfile.TemporaryDirectory() as folder:
-        nslib.extract.vectors(clips, embedding, store=Store(embedding, Path(folder)), progress=False)
+        return nslib.extract.vectors(clips, embedding, store=Store(embedding, Path(folder)), progress=False)
 
 
-def one_by_one(clips: pd.DataFrame, embedding: Embedding) -> None:
-    """What a plain loop does."""
+def one_by_one(clips: pd.DataFrame, embedding: Embedding) -> np.ndarray:
+    """Vectors by a plain loop over files."""
+    out = []
     for path in clips["audio"]:
-        wave = nslib.audio.read(path).wave
-        wave = np.pad(wave, (0, max(0, embedding.min_samples - len(wave))))
-        frames, counts = embedding.embed(wave[None], np.array([len(wave)]))
-        frames[0, : counts[0]].mean(0)
+        frames, counts = embedding.embed(*stacked([nslib.audio.read(path).wave], embedding.min_samples))
+        out.append(frames[0, : counts[0]].mean(0, dtype=np.float64))
+    return np.array(out, np.float32)
+
+
+def model_of(name: str, *, traced_once: bool) -> Callable[[np.ndarray], Any]:
+    """Model of a tap as one TensorFlow function of a waveform, with its variables, as it would be published."""
+    import tensorflow as tf
+
+    from nslib import frontend_tf
+    from nslib.train import models
+
+    network, tap = TAPS[name]
+    model = models.load(network)
+
+    def call(wave: Any) -> Any:
+        spectrogram = frontend_tf.log_mel(frontend_tf.pad(wave))
+        return model(tf.cast(frontend_tf.patches(spectrogram), tf.float32), training=False)[tap]
+
+    return tf.function(call, input_signature=[tf.TensorSpec([None], tf.float32)] if traced_once else None)
+
+
+def per_clip(clips: pd.DataFrame, model: Callable[[np.ndarray], Any]) -> None:
+    """Read a file, call the model, average, take the next."""
+    import tensorflow as tf
+
+    for path in clips["audio"]:
+        np.asarray(model(tf.constant(nslib.audio.read(path).wave))).mean(0)
+
+
+def peer(clips: pd.DataFrame, embedding: Embedding, fixed: int | None) -> None:
+    """Batches in the order of the table, here a random one; the padding is embedded and averaged too."""
+    paths = list(clips["audio"])
+    for start in range(0, len(paths), PEER_BATCH):
+        waves = [nslib.audio.read(path).wave[:fixed] for path in paths[start:start + PEER_BATCH]]
+        padded, _ = stacked(waves, fixed or embedding.min_samples)
+        embedding.embed(padded, np.full(len(padded), padded.shape[1]))[0].mean(1)
+
+
+def ways_of(embedding: Embedding, clips: pd.DataFrame) -> dict[str, tuple[Callable[[], object], float]]:
+    """Each way with the seconds of audio that it goes through."""
+    some, few = clips.iloc[::3], clips.iloc[::60]
+    whole, part = clips["seconds"].sum(), some["seconds"].sum()
+    ways: dict[str, tuple[Callable[[], object], float]] = {"product": (lambda: product(clips, embedding), whole)}
+    for size in BATCH_SECONDS:
+        ready = batches(clips, embedding, size)
+        ways[f"bare, {size:.0f} s"] = (lambda ready=ready: [embedding.embed(*b) for b in ready], whole)  # type: ignore[misc]
+    ways["clip by clip"] = (lambda: one_by_one(some, embedding), part)
+    if embedding.name in TAPS:
+        hub = model_of(embedding.name, traced_once=True)
+        ways["model per clip"] = (lambda: per_clip(some, hub), part)
+        # a new function each time: a corpus is gone through once, and most lengths are new
+        ways["retraced"] = (lambda: per_clip(few, model_of(embedding.name, traced_once=False)), few["seconds"].sum())
+        ways["padded batches"] = (lambda: peer(some, embedding, None), part)
+        ways["fixed 5 s"] = (lambda: peer(some, embedding, FIXED), part)
+    return ways
 
 
 def measure(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> dict[str, float]:
-    """Median seconds of each way; the ways are taken in turn, so that drift hits all."""
-    by_size = {f"bare, batches of {s:.0f} s": batches(clips, embedding, s) for s in BATCH_SECONDS}
-    for padded, lengths in next(iter(by_size.values()))[:3]:
-        embedding.embed(padded, lengths)
-    ways: dict[str, Callable[[], object]] = {"product": lambda: product(clips, embedding)}
-    ways |= {way: lambda g=g: [embedding.embed(*b) for b in g] for way, g in by_size.items()}  # type: ignore[misc]
-    ways["one by one"] = lambda: one_by_one(clips, embedding)
-    times = {way: [] for way in ways}  # type: dict[str, list[float]]
-    for _ in range(rounds):
-        for way, work in ways.items():
-            times[way].append(seconds_of(work))
-    return {way: statistics.median(taken) for way, taken in times.items()}
+    """Seconds of audio a second of each way, median over rounds; the ways are taken in turn, so that drift hits all."""
+    ways = ways_of(embedding, clips)
+    for way, (work, _) in ways.items():
+        if way != "retraced":
+            work()
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for k in range(rounds):
+        for way, (work, seconds) in ways.items():
+            if k and way == "retraced":
+                continue  # a trace takes half a second
+            began = time.perf_counter()
+            work()
+            taken[way].append(seconds / (time.perf_counter() - began))
+    return {way: statistics.median(rates) for way, rates in taken.items()}
+
+
+def bound(name: str, clips: pd.DataFrame) -> float:
+    """How much faster the network alone is in its best calls than on the patches of one clip a call."""
+    from nslib.embeddings import graphs
+    from nslib.frontend import TRILL
+    from nslib.train import embedding, models
+
+    network, tap = TAPS[name]
+    model = models.load(network)
+    graph = graphs.frozen(lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+    cuts = [embedding.cut(nslib.audio.read(path).wave) for path in clips["audio"][::6]]
+    row = np.concatenate(cuts)
+
+    def seconds(pieces: list[np.ndarray]) -> float:
+        began = time.perf_counter()
+        for piece in pieces:
+            graph(piece)
+        return time.perf_counter() - began
+
+    alone, best = [], []
+    for _ in range(4):
+        alone.append(seconds(cuts))
+        best.append(min(seconds([row[i:i + size] for i in range(0, len(row), size)]) for size in (64, 128, 256)))
+    return statistics.median(alone[1:]) / statistics.median(best[1:])
+
+
+def padding() -> tuple[float, int]:
+    """Share of padding in the batches of the quick corpora that have recordings, and how many clips these have.
+
+    For an embedding that looks at padding, at the default size of a batch.
+    """
+    real = fed = clips = 0
+    for path in sorted((params.data_dir() / "manifests").glob("*.csv")):
+        table = pd.read_csv(path, usecols=["sha256", "seconds"]).drop_duplicates("sha256")
+        listed = [Item(k, "", "", round(s * SAMPLE_RATE)) for k, s in table.itertuples(index=False)]
+        for unit in plan(listed, same_length=False, seconds=nslib.extract.UNIT_SECONDS):
+            for batch in plan(unit, same_length=False, seconds=nslib.extract.tuning.DEFAULT, padding=step.MOST_PADDING):
+                real += sum(i.samples for i in batch)
+                fed += len(batch) * max(i.samples for i in batch)
+        clips += len(listed)
+    return 1 - real / fed, clips
+
+
+def decoders(clips: pd.DataFrame) -> list[Figure]:
+    """How fast the files are decoded, with nothing else to do; processes include their start."""
+    out = []
+    for how in ("threads", "processes"):
+        os.environ[decoding.VARIABLE] = how
+        began = time.perf_counter()
+        for unit, wave in decoding.ahead([items(clips)]):
+            for item in unit:
+                wave(item)
+        rate = clips["seconds"].sum() / (time.perf_counter() - began)
+        out.append(Figure(f"decoding ahead by {how}", rate, "x real time", note="16 kHz WAV, hash checked"))
+    del os.environ[decoding.VARIABLE]
+    return out
+
+
+def figures(embedding: Embedding, clips: pd.DataFrame, rates: dict[str, float]) -> list[Figure]:
+    """What the targets are about."""
+    best = max(rate for way, rate in rates.items() if way.startswith("bare"))
+    name = embedding.name
+    out = [Figure(f"{name}: product over the bare model at its best", rates["product"] / best, at_least=TARGET_BARE)]
+    for way in ("clip by clip", "model per clip", "retraced"):
+        if way in rates:
+            out.append(Figure(f"{name}: product over {way}", rates["product"] / rates[way], at_least=TARGET_CLIPS))
+    if name in TAPS:
+        out.append(Figure(f"{name}: network alone, best calls over one call a clip", bound(name, clips),
+                          note="what batching can gain at most, front end and files aside"))
+        out += [Figure(f"{name}: product over {way}", rates["product"] / rates[way], note="a peer's recipe")
+                for way in ("padded batches", "fixed 5 s")]
+    return out
+
+
+def compared(embedding: Embedding, clips: pd.DataFrame) -> Figure:
+    """Vectors of an extraction against those of clips alone; its ledger is printed."""
+    whole = product(clips, embedding)
+    apart = np.abs(one_by_one(clips.iloc[::3], embedding) - whole.vectors[::3]).max(1)
+    ledger, looked_at = whole.ledger, "not looked at" if patches.is_ragged(embedding.embed) else "computed"
+    print(f"  ledger: device busy {ledger['device_busy']:.0%}, waiting for decoders {ledger['decode_wait']:.0%}, "
+          f"padding {ledger['padding']:.1%} ({looked_at} within batches), batches of {ledger['batch_seconds']:g} s, "
+          f"on {ledger['devices']}")
+    return Figure(f"{embedding.name}: largest difference of a vector alone and in company", float(apart.max()),
+                  at_most=TARGET_ALONE, note=f"the same bytes: {int((apart == 0).sum())} of {len(apart)}")
+
+
+def show(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> None:
+    """Print everything about an embedding."""
+    rates = measure(embedding, clips, rounds)
+    mean = clips["seconds"].mean()
+    print(f"\n{embedding.name}")
+    for way, rate in rates.items():
+        times = rates["product"] / rate
+        print(f"  {way:16} {rate / mean:8.1f} clips/s {rate:8.0f} x real time   product is {times:6.2f} x")
+    report([*figures(embedding, clips, rates), compared(embedding, clips)])
 
 
 def main() -> None:
     """Print a table for each embedding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--embedding", action="append", help="default: untrained and speech-embedding")
-    parser.add_argument("--clips", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--embedding", action="append", help="default: trill-mini-top and trill-mini-layer19")
+    parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="length of every clip (default: speech-like lengths)")
     given = parser.parse_args()
+    share, count = padding()
+    report([Figure("padding in batches of the quick corpora", 100 * share, "%", at_most=TARGET_PADDING,
+                   note=f"{count} recordings")])
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), given.clips, given.seconds)
-        audio = clips["seconds"].sum()
-        print(f"{len(clips)} wav files, {audio:.0f} s of audio, median of {given.rounds} rounds")
-        for name in given.embedding or ["untrained", "speech-embedding"]:
-            taken = measure(nslib.embeddings.get(name), clips, given.rounds)
-            for way, s in taken.items():
-                print(f"  {name:18} {way:24} {len(clips) / s:8.1f} clips/s {audio / s:8.0f} x real time")
-            bare = min(s for way, s in taken.items() if way.startswith("bare"))
-            print(f"  {name:18} product = {bare / taken['product']:.2f} of the bare model, "
-                  f"{taken['one by one'] / taken['product']:.1f} x one by one")
+        print(f"{len(clips)} wav files, {clips['seconds'].sum():.0f} s of audio, median of {given.rounds} rounds")
+        report(decoders(clips))
+        for name in given.embedding or list(TAPS):
+            show(nslib.embeddings.get(name), clips, given.rounds)
 
 
 if __name__ == "__main__":

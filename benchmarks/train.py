@@ -18,18 +18,17 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import scipy.signal
+from common import Figure, report, seconds_of
 
 from nslib.embeddings.base import SAMPLE_RATE
 from nslib.train import data, embedding, learner, networks, recorded, settings
 
-TARGETS = {"loop / bare": 0.85, "log-mel": 200.0, **{f"inference, {tap}": 60.0 for tap in embedding.TAPS}}
 SETTLE = 5
 """Batches before each round that are not timed: as many as may have been made ready while nobody took them."""
 
@@ -51,13 +50,6 @@ def recordings(pieces: int) -> recorded.Recordings:
     sizes = np.array([len(wave) for wave in waves], np.int64)
     names = tuple(map(str, range(pieces)))
     return recorded.Recordings(np.concatenate(waves), np.cumsum(sizes) - sizes, sizes, names)
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def exhaust(things: Iterable[Any]) -> None:
@@ -108,19 +100,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    busy = f", load {os.getloadavg()[0]:.1f} before it began" if hasattr(os, "getloadavg") else ""
-    print(f"{os.cpu_count()} cores{busy}; {given.batch} pairs a batch, median of {given.rounds} rounds")
+    print(f"{os.cpu_count()} cores; {given.batch} pairs a batch, median of {given.rounds} rounds")
     chosen = settings.make({**CHOICES, "batch": given.batch})
     pairs = data.Pairs(recordings(8 * given.batch), chosen.pairs)
     speeds = learning(pairs, chosen, given.steps, given.rounds)
-    for way, speed in speeds.items():
-        print(f"  {way:24} {speed:8.2f} steps/s")
-    found = {"loop / bare": speeds["loop"] / speeds["bare"], "log-mel": hearing(pairs, given.steps, given.rounds)}
-    found |= {f"inference, {tap}": inference(tap, given.rounds) for tap in embedding.TAPS}
-    for what, value in found.items():
-        target = TARGETS[what]
-        unit = "" if target < 1 else " x real time"
-        print(f"  {what:24} {value:8.2f}{unit}; wanted: at least {target:g}, {'met' if value >= target else 'NOT met'}")
+    report([Figure("loop / bare step", speeds["loop"] / speeds["bare"], at_least=0.85,
+                   note=f"{speeds['loop']:.2f} and {speeds['bare']:.2f} steps/s"),
+            Figure("log-mel of training windows", hearing(pairs, given.steps, given.rounds), "x real time",
+                   at_least=200)])
+    report([Figure(f"inference, {tap}", inference(tap, given.rounds), "x real time", at_least=60)
+            for tap in embedding.TAPS])
 
 
 if __name__ == "__main__":

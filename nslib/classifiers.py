@@ -70,6 +70,12 @@ CLASSIFIERS: dict[str, Callable[[int, int, int], Any]] = {
 PROBES = tuple(CLASSIFIERS)
 """The order of choice: of equal validation scores the first wins, then no L2, then no z-score."""
 
+SAME_IF_BALANCED = {"LogisticRegression_balanced": "LogisticRegression"}
+"""Of what probe a weighted one is the very fit, where all classes have as many clips: all weights are then 1."""
+
+IN_FLOAT32 = ("Forest_balanced_100", "Forest_unbalanced_100")
+"""Probes that scikit-learn computes in float32, whatever they are given."""
+
 
 def l2_normalise(x: npt.ArrayLike) -> Floats:
     """Scale each vector to unit length.

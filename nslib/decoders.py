@@ -113,7 +113,8 @@ def _sndfile(path: Path) -> Decoded:
             check_length(file.frames, file.samplerate, str(path))
             # integers keep their width, so that _scale can treat 16 bits apart
             dtype = "int16" if file.subtype == "PCM_16" else "float32"
-            samples = file.read(dtype=dtype, always_2d=True)
+            # codecs that cannot be sought in, as GSM 06.10 in WAV, are read only when told how far
+            samples = file.read(file.frames, dtype=dtype, always_2d=True)
             promised, rate = _sure(file), file.samplerate
     except soundfile.LibsndfileError as error:
         if "Format not recognised" in str(error) or "unknown format" in str(error):

@@ -11,13 +11,13 @@ import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nslib import params
+from nslib import gpus, params
+from nslib.errors import Unavailable
 from nslib.params import Params
 
 if TYPE_CHECKING:
@@ -100,17 +100,50 @@ def _machine() -> list[Finding]:
                 f"{free:.0f} GB free; the quick profile needs {NEEDED_DISK_GB:.0f} GB",
                 "" if free + used >= NEEDED_DISK_GB else "set NSLIB_CACHE to a directory on a larger disk"),
         Finding("machine", "cache", "ok", f"{cache}, {used:.2f} GB used (NSLIB_CACHE moves it; safe to delete)"),
-        _gpu(),
+        *_gpus(),
     ]
 
 
-def _gpu() -> Finding:
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
-    detail = listed.stdout.strip().replace("\n", "; ") or "nvidia-smi lists none"
-    return Finding("machine", "GPU", "note", f"{detail}; the locked packages compute on the CPU")
+def _gpus() -> list[Finding]:
+    try:
+        found = gpus.listed()
+    except Unavailable as error:
+        return [Finding("machine", "GPU", "no", error.why, error.remedy)]
+    if not found:
+        return [Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")]
+    return [_gpu(gpu, lock_differences(gpus.LOCK)) for gpu in found]
+
+
+def _gpu(gpu: gpus.Gpu, missing: list[str]) -> Finding:
+    memory = "" if gpu.memory_gb is None else f", {gpu.memory_gb:.0f} GB"
+    memory += "" if gpu.free_gb is None else f" ({gpu.free_gb:.0f} GB free)"
+    detail = f"{gpu.name}{memory}, driver {gpu.driver}"
+    if not gpus.supported():
+        return Finding("machine", f"GPU {gpu.index}", "note", f"{detail}; TensorFlow has no CUDA on this system")
+    if missing:
+        return Finding("machine", f"GPU {gpu.index}", "note", f"{detail}; not used: CUDA is not installed as locked "
+                       f"({missing[0]})", "make setup GPU=1")
+    return Finding("machine", f"GPU {gpu.index}", "ok", f"{detail}; CUDA is installed, extraction uses it")
+
+
+def device_findings() -> list[Finding]:
+    """Say which devices TensorFlow itself sees, and which of them extraction would use. Imports TensorFlow.
+
+    Returns
+    -------
+    list of Finding
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        If ``NSLIB_DEVICES`` asks for devices that are not there.
+    """
+    from nslib.extract import devices
+
+    there = devices.present()
+    used = devices.chosen(None, there)
+    return [Finding("devices", name, "ok" if name in used else "note",
+                    "extraction uses it" if name in used else "not used by extraction", "") for name in there]
 
 
 def _software() -> list[Finding]:
@@ -132,8 +165,13 @@ def _software() -> list[Finding]:
     return found
 
 
-def lock_differences() -> list[str]:
-    """Compare what is installed with the lock file.
+def lock_differences(lock: str = "requirements.lock") -> list[str]:
+    """Compare what is installed with a lock file.
+
+    Parameters
+    ----------
+    lock : str
+        Name of the file.
 
     Returns
     -------
@@ -143,7 +181,7 @@ def lock_differences() -> list[str]:
     from packaging.markers import Marker
 
     differ = []
-    for line in (params.root() / "requirements.lock").read_text().splitlines():
+    for line in (params.root() / lock).read_text().splitlines():
         if "==" not in line or line.startswith(" "):
             continue
         pin, _, marker = line.rstrip(" \\").partition(" ; ")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nslib import embeddings
+from nslib.cluster import recipes
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadParameter
 from nslib.tasks import Task
@@ -27,11 +28,14 @@ class Entrant:
         Gives its fingerprint. For a published model that is the first use: it is fetched.
     load : callable
         Gives the embedding.
+    recipe : callable
+        Gives how a worker of a cluster loads it.
     """
 
     name: str
     identify: Callable[[], str]
     load: Callable[[], Embedding]
+    recipe: Callable[[], recipes.Recipe]
 
     @property
     def fingerprint(self) -> str:
@@ -63,15 +67,18 @@ def enter(given: Embeddable, name: str | None = None) -> Entrant:
     if isinstance(given, str | Path):
         if str(given) in embeddings.names() or not Path(given).exists():
             return _built_in(str(given))
-        given = embeddings.from_file(given, name=name)
+        file = recipes.File(str(Path(given).resolve()), name)
+        loaded = embeddings.from_file(given, name=name)
+        return Entrant(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
     called = name or str(getattr(given, "__name__", type(given).__name__))
     ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=called)
-    return Entrant(ready.name, lambda: ready.fingerprint, lambda: ready)
+    return Entrant(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: recipes.of(ready))
 
 
 def _built_in(name: str) -> Entrant:
     embeddings.needs_extra(name)  # an unknown name is told before anything is computed
-    return Entrant(name, lambda: embeddings.fingerprint(name), lambda: embeddings.get(name))
+    return Entrant(name, lambda: embeddings.fingerprint(name), lambda: embeddings.get(name),
+                   lambda: recipes.BuiltIn(name))
 
 
 def several(given: Any, otherwise: Sequence[Any]) -> list[Any]:

@@ -3,7 +3,7 @@
 Conventions
 -----------
 Every message is complete by itself. The command line prints it without a traceback and exits
-with the class's `exit_code`.
+with the class's `exit_code`. Errors can be pickled: they come from other processes too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class UnknownName(BadParameter):
         known = ", ".join(self.allowed) or "none"
         super().__init__(f"unknown {kind} {str(given)!r}.{hint} Known: {known}.")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.kind, self.given, self.allowed)
+
 
 class BadAudio(NslibError):
     """A clip that cannot be used.
@@ -60,6 +63,9 @@ class BadAudio(NslibError):
     def __init__(self, path: str | Path, reason: str, remedy: str):
         self.path, self.reason, self.remedy = str(path), reason, remedy
         super().__init__(f"{path}: {reason}. {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.path, self.reason, self.remedy)
 
 
 class Unavailable(NslibError):
@@ -82,3 +88,6 @@ class Unavailable(NslibError):
     def __init__(self, what: str, why: str, remedy: str):
         self.what, self.why, self.remedy = what, why, remedy
         super().__init__(f"{what} is not available: {why}. {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.why, self.remedy)

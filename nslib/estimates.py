@@ -10,6 +10,7 @@ figure to be right within a factor of three, which is enough to tell minutes fro
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from functools import cache
 
 import numpy as np
 
+from nslib import params
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.errors import Unavailable
+from nslib.large import needs
 
 LONG_SECONDS = 600.0
 """A run that will take longer says so before it starts."""
@@ -86,7 +89,7 @@ class Estimate:
     @property
     def memory_gb(self) -> float:
         """float: of the largest grid of probes."""
-        return max((memory_gb(w.clips, w.train_clips, w.dim) for w in self.work), default=0.0)
+        return max((needs.grid_gb(w.clips, w.train_clips, w.dim, w.classes) for w in self.work), default=0.0)
 
     def text(self) -> str:
         """Say it.
@@ -108,47 +111,55 @@ class Estimate:
         return "\n".join(lines)
 
 
-def memory_gb(clips: int, train_clips: int, dim: int) -> float:
-    """Memory that a grid of probes needs.
-
-    Parameters
-    ----------
-    clips, train_clips : int
-        Of all splits, and of train.
-    dim : int
-        Length of a vector.
-
-    Returns
-    -------
-    float
-        GB: float32 vectors as read, their float64 copy, and two copies of train in normalised form.
-    """
-    return dim * (clips * (4 + 8) + 2 * train_clips * 8) / 1e9
-
-
-def refuse_what_does_not_fit(task: str, clips: int, train_clips: int, dim: int) -> None:
-    """Say that probes need more memory than there is, before they start.
+def refuse_what_does_not_fit(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
+    """Say that probes need more memory or disk than there is, before they start.
 
     Parameters
     ----------
     task : str
     clips, train_clips, dim : int
-        As for `memory_gb`.
+        As for `nslib.large.needs.memory_gb`.
+    classes : int
+        Of train.
 
     Raises
     ------
     Unavailable
-        With both numbers.
+        If vectors fit neither into memory nor, to be streamed, onto the disk, with the numbers.
     """
-    import psutil
+    if needs.fits_in_memory(clips, train_clips, dim, classes):
+        return
+    here = shutil.disk_usage(params.cache_dir()).free / 1e9
+    for name, needed, free in (("memory", needs.streamed_gb(clips, train_clips, dim, classes), needs.free_gb()),
+                               ("disk", needs.streamed_disk_gb(clips, train_clips, dim), here)):
+        if needed > free:
+            raise Unavailable(
+                f"{name} for the probes of {task}",
+                f"{clips} vectors of {dim} numbers need "
+                f"about {needs.memory_gb(clips, train_clips, dim, classes):.0f} GB "
+                f"of memory, or {needed:.0f} GB of {name} if they are streamed, and {free:.0f} GB are free",
+                "Run on a larger machine, point NSLIB_CACHE to a larger disk, or choose an embedding with shorter "
+                "vectors; the vectors computed so far are kept.")
 
-    needed, free = memory_gb(clips, train_clips, dim), psutil.virtual_memory().available / 1e9
-    if needed > free:
-        raise Unavailable(
-            f"memory for the probes of {task}",
-            f"{clips} vectors of {dim} numbers need about {needed:.0f} GB, and {free:.0f} GB are free",
-            "Run on a machine with more memory, or choose an embedding with shorter vectors; the vectors "
-            "computed so far are kept.")
+
+def streaming(task: str, clips: int, train_clips: int, dim: int, classes: int, seconds: float) -> str:
+    """Say what a grid will take whose vectors are streamed.
+
+    Parameters
+    ----------
+    task : str
+    clips, train_clips, dim, classes : int
+        As for `nslib.large.needs.streamed_gb`.
+    seconds : float
+        From `probes_seconds`.
+
+    Returns
+    -------
+    str
+    """
+    return (f"probes of {task}: {clips} vectors of {dim} numbers do not fit into memory and are streamed from disk: "
+            f"about {duration(seconds)}, {needs.streamed_gb(clips, train_clips, dim, classes):.1f} GB of memory "
+            f"and {needs.streamed_disk_gb(clips, train_clips, dim):.1f} GB of disk while it runs.")
 
 
 def probes_seconds(train_clips: int, dim: int, classes: int, combinations: int, jobs: int = 2) -> float:

@@ -84,12 +84,12 @@ class ShrinkageLDA(LinearDiscriminantAnalysis):
         self.intercept_ = -0.5 * np.einsum("kd,kd->k", self.means_, self.coef_) + np.log(self.priors_)
 
 
-def coefficients(x: npt.NDArray[Any], groups: Sequence[Rows], priors: npt.NDArray[Any]) -> tuple[Floats, Floats]:
+def coefficients(x: Any, groups: Sequence[Rows], priors: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     """Solve for the weights of every class.
 
     Parameters
     ----------
-    x : ndarray of float [clips, dim]
+    x : ndarray of float [clips, dim], or `nslib.large.matrix.Normalised`
         Finite vectors, of two dimensions or more.
     groups : sequence of ndarray of int
         Rows of each class.
@@ -128,6 +128,8 @@ def _columns(matrix: Floats) -> Iterator[slice]:
 
 def _scaling(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Floats, Floats, Floats]:
     """Mean, centre and scale of a class; the centre is the mean after a second look, which the covariance takes too."""
+    if not isinstance(x, np.ndarray):
+        return _scaling_of_rows(x, rows)
     mean, centre, scale = np.empty((3, x.shape[1]))
     for cols in _blocks(x.shape[1], clips):
         scaler = StandardScaler()
@@ -135,6 +137,16 @@ def _scaling(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Float
         mean[cols], scale[cols] = scaler.mean_, scaler.scale_
         centre[cols] = mean[cols] + scale[cols] * rest
     return mean, centre, scale
+
+
+def _scaling_of_rows(x: Any, rows: Any) -> tuple[Floats, Floats, Floats]:
+    # Some columns of a file of rows are a pass over all of it. This way it is two.
+    scaler, total = StandardScaler(), np.zeros(x.shape[1])
+    for block in _blocks(len(rows), x.shape[1]):
+        scaler.partial_fit(np.asarray(x[rows[block]], dtype=np.float64))
+    for block in _blocks(len(rows), x.shape[1]):
+        total += scaler.transform(np.asarray(x[rows[block]], dtype=np.float64)).sum(axis=0)
+    return scaler.mean_, scaler.mean_ + scaler.scale_ * total / len(rows), scaler.scale_
 
 
 def _shrinkage(norms: Floats, squares: float, dim: int) -> tuple[float, float]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nslib import params
 
 FILE = "costs.jsonl"
+_HIGHEST = ("peak_memory_gb", "batch_seconds")
 
 
 @dataclass
@@ -33,6 +34,16 @@ class Cost:
         From the first file to the last stored vector.
     peak_memory_gb : float
         Highest memory of the process so far.
+    busy_seconds : float
+        In which the embedding's function ran, summed over devices.
+    waiting_seconds : float
+        In which a device had nothing to do because clips were still being decoded, summed over devices.
+    watched_seconds : float
+        Wall seconds of the extractions in which the two above were measured, times devices.
+    batch_seconds : float
+        Most seconds of audio in a batch.
+    devices : list of str
+        What the embedding's function ran on; empty where it is not known.
     """
 
     computed: int = 0
@@ -42,9 +53,14 @@ class Cost:
     samples_fed: int = 0
     wall_seconds: float = 0.0
     peak_memory_gb: float = 0.0
+    busy_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    watched_seconds: float = 0.0
+    batch_seconds: float = 0.0
+    devices: list[str] = field(default_factory=list)
 
     def add(self, other: Cost) -> None:
-        """Add another cost; of the memory the higher one counts.
+        """Add another cost; of memory and batches the higher one counts.
 
         Parameters
         ----------
@@ -52,7 +68,10 @@ class Cost:
         """
         for name, value in vars(other).items():
             old = getattr(self, name)
-            setattr(self, name, max(old, value) if name == "peak_memory_gb" else old + value)
+            if name == "devices":
+                self.devices = list(dict.fromkeys([*old, *value]))
+            else:
+                setattr(self, name, max(old, value) if name in _HIGHEST else old + value)
 
     def remember(self, folder: Path, wall_seconds: float) -> None:
         """Complete the cost and write it down.
@@ -64,6 +83,7 @@ class Cost:
         wall_seconds : float
         """
         self.wall_seconds, self.peak_memory_gb = wall_seconds, _peak_memory_gb()
+        self.watched_seconds = wall_seconds * max(1, len(self.devices))
         with open(folder / FILE, "a") as file:
             file.write(json.dumps(vars(self)) + "\n")
 
@@ -74,15 +94,20 @@ class Cost:
         -------
         dict
             computed, padded, audio_seconds, wall_seconds, clips_per_second, times_real_time, padding
-            (share of the samples fed to the model), peak_memory_gb. Rates are NaN if nothing was computed.
+            (share of the samples fed to the model), device_busy and decode_wait (shares of the devices' time),
+            peak_memory_gb, batch_seconds, devices (one str). Rates are NaN if nothing was computed, shares if
+            nothing was watched: the first versions of the kit did not.
         """
         per_second = 1 / self.wall_seconds if self.computed else float("nan")
+        per_watched = 1 / self.watched_seconds if self.watched_seconds else float("nan")
         return {
             "computed": self.computed, "padded": self.padded, "audio_seconds": self.audio_seconds,
             "wall_seconds": self.wall_seconds, "clips_per_second": self.computed * per_second,
             "times_real_time": self.audio_seconds * per_second,
             "padding": 1 - self.samples_real / self.samples_fed if self.samples_fed else 0.0,
-            "peak_memory_gb": self.peak_memory_gb,
+            "device_busy": self.busy_seconds * per_watched, "decode_wait": self.waiting_seconds * per_watched,
+            "peak_memory_gb": self.peak_memory_gb, "batch_seconds": self.batch_seconds,
+            "devices": ", ".join(self.devices),
         }
 
 

@@ -8,12 +8,12 @@ freely from notebooks, and a run that was interrupted goes on where it was.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import corpora, embeddings, estimates, extract, probe, probing, results, splits
+from nslib import cluster as machines
+from nslib import corpora, embeddings, extract, forecast, probing, results
 from nslib import params as parameters
 from nslib import tasks as task_registry
 from nslib.embeddings.base import Embedding
@@ -21,7 +21,6 @@ from nslib.entrants import Embeddable, Entrant, enter, several
 from nslib.errors import NslibError, Unavailable, UnknownName
 from nslib.findings import Found, Results
 from nslib.params import Params
-from nslib.store import Store
 from nslib.tasks import Task
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 # A smoke run checks the path with what is quick to load; its numbers mean nothing.
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
-SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
+SMOKE_PROBES = forecast.SMOKE_PROBES
 
 
 def benchmark(
@@ -41,6 +40,7 @@ def benchmark(
     params: Params | None = None,
     name: str | None = None,
     progress: bool = True,
+    cluster: Any = None,
 ) -> Results:
     """Measure embeddings on tasks: the same probes, splits and intervals for all of them.
 
@@ -59,6 +59,9 @@ def benchmark(
         How to call a callable in tables.
     progress : bool
         Progress bars on stderr.
+    cluster : str, distributed.Client or cluster object of dask, optional
+        Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this
+        machine; see `nslib.cluster.connect`. Default: in this process.
 
     Returns
     -------
@@ -68,6 +71,8 @@ def benchmark(
     ------
     UnknownName
         For an unknown task or embedding; nothing has been computed then.
+    Unavailable
+        If no scheduler answers at `cluster`, or it has no workers.
 
     Examples
     --------
@@ -80,17 +85,19 @@ def benchmark(
     ready = load_tasks(tasks, params, entrants, found, progress)
     there = usable(entrants, ready, found)
     if progress:
-        _announce(ready, there, params)
-    for entrant in there:
-        for task, corpus in ready:
-            try:
-                _one(task, corpus, entrant, params, found, progress)
-            except NslibError as error:
-                found.refuse(task.name, entrant.name, error)
+        forecast.announce(ready, there, params)
+    with machines.connect(cluster) as engine:
+        for entrant in there:
+            for task, corpus in ready:
+                try:
+                    _one(task, corpus, entrant, params, found, engine, progress)
+                except NslibError as error:
+                    found.refuse(task.name, entrant.name, error)
     return found.results()
 
 
-def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True) -> pd.DataFrame:
+def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
+          cluster: Any = None) -> pd.DataFrame:
     """Embed recordings: one vector a clip.
 
     Parameters
@@ -101,6 +108,8 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
         As in `benchmark`.
     progress : bool
         Progress bars on stderr.
+    cluster : str, distributed.Client or cluster object of dask, optional
+        As in `benchmark`.
 
     Returns
     -------
@@ -115,7 +124,9 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     import pandas as pd
 
     corpus = corpora.read(source, progress=progress)
-    out = extract.vectors(corpus.clips, enter(embedding, None).load(), progress=progress)
+    entrant = enter(embedding, None)
+    with machines.connect(cluster) as engine:
+        out = extract.vectors(corpus.clips, entrant.load(), progress=progress, run=engine.run(entrant.recipe))
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
     table.attrs["problems"] = problems.to_dict("records")
@@ -187,36 +198,6 @@ def usable(entrants: list[Entrant], ready: list[tuple[Task, Corpus]], found: Fou
     return there
 
 
-def _announce(ready: list[tuple[Task, Corpus]], entrants: list[Entrant], params: Params) -> None:
-    """Say what a long run will take. What is short is not worth a trial of every embedding."""
-    audio = sum(float(corpus.clips["seconds"].sum()) for _, corpus in ready)
-    if params.smoke or audio < estimates.LONG_SECONDS:
-        return
-    estimate = estimates.Estimate([w for e in entrants for t, c in ready if (w := _work(t, c, e, params))])
-    if estimate.seconds > estimates.LONG_SECONDS:
-        print(f"nslib: {estimate.text()}", file=sys.stderr, flush=True)
-
-
-def _work(task: Task, corpus: Corpus, entrant: Entrant, params: Params) -> estimates.Work | None:
-    """What is left to do; nothing if the result is there, or the embedding cannot be loaded."""
-    clips, settings = corpus.clips, _settings(task, params)
-    if results.find(results.key(**_origin(task, entrant, clips), settings=settings)) is not None:
-        return None
-    try:
-        embedding = entrant.load()
-        speed = estimates.times_real_time(entrant.fingerprint, entrant.load)
-    except NslibError:
-        return None  # it is refused, with its reason, when its turn comes
-    first = clips.drop_duplicates("sha256")
-    new = first[first["sha256"].isin(Store(embedding).missing(first["sha256"]))]
-    train = clips[clips["split"] == "train"]
-    audio, norms = float(new["seconds"].sum()), 2 if task.speaker_is_label else 4
-    classes = train["label"].nunique()
-    probing = estimates.probes_seconds(len(train), embedding.dim, classes, norms)
-    return estimates.Work(task.name, entrant.name, len(clips), len(train), len(new), audio, embedding.dim, classes,
-                          norms, audio / speed, probing)
-
-
 def load_tasks(given: Any, params: Params, entrants: list[Entrant], found: Found,
                progress: bool) -> list[tuple[Task, Corpus]]:
     """Have the clips of tasks, and make tasks of somebody's own recordings.
@@ -273,26 +254,17 @@ def _load(item: Any, params: Params, entrants: list[Entrant], found: Found,
     ready.append((task, corpus))
 
 
-def _one(task: Task, corpus: Corpus, entrant: Entrant, params: Params, found: Found, progress: bool) -> None:
-    settings, clips = _settings(task, params), corpus.clips
-    origin = _origin(task, entrant, clips)
+def _one(task: Task, corpus: Corpus, entrant: Entrant, params: Params, found: Found, engine: machines.Engine,
+         progress: bool) -> None:
+    settings, clips = forecast.settings(task, params), corpus.clips
+    origin = forecast.origin(task, entrant, clips)
     if (known := results.find(results.key(**origin, settings=settings))) is None:
-        out = extract.vectors(clips, entrant.load(), progress=progress)
+        out = extract.vectors(clips, entrant.load(), progress=progress, run=engine.run(entrant.recipe))
         found.lose(task.name, entrant.name, out.problems)
-        clips, origin = out.clips, _origin(task, entrant, out.clips)
+        clips, origin = out.clips, forecast.origin(task, entrant, out.clips)
         key = results.key(**origin, settings=settings)
         if (known := results.find(key)) is None:
-            grid = probing.grid(task.name, entrant.name, out, settings, progress)
+            grid = probing.grid(task.name, entrant.name, out, settings, progress, engine.mapper)
             known = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
             results.save(*known)
     found.keep(entrant.name, entrant.fingerprint, *known)
-
-
-def _settings(task: Task, params: Params) -> dict[str, Any]:
-    return {"probes": SMOKE_PROBES if params.smoke else probe.PROBES, "metric": task.metric,
-            "speaker_norm": not task.speaker_is_label, "seed": params.seed}
-
-
-def _origin(task: Task, entrant: Entrant, clips: pd.DataFrame) -> dict[str, str]:
-    return {"task": task.name, "embedding": entrant.name, "data_hash": splits.data_hash(clips),
-            "split_hash": splits.split_hash(clips), "weights_hash": entrant.fingerprint}

@@ -27,8 +27,10 @@ import numpy.typing as npt
 from nslib import metrics
 from nslib.classifiers import CLASSIFIERS, PROBES, l2_normalise, speaker_normalise
 from nslib.errors import BadParameter, UnknownName
+from nslib.large import grid as large
+from nslib.large import needs
 from nslib.probe_data import Split, checked, label_notes, speaker_norms
-from nslib.probe_fit import Fit, Wanted, fit_all
+from nslib.probe_fit import Fit, Mapper, Wanted, fit_all
 from nslib.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def grid(
     seed: int = 0,
     jobs: int = 2,
     progress: Callable[[], object] | None = None,
+    mapper: Mapper | None = None,
+    streamed: bool | None = None,
 ) -> Grid:
     """Fit, choose and score every combination of classifier and normalisation.
 
@@ -93,6 +97,11 @@ def grid(
         Combinations fitted at a time, in threads.
     progress : callable, optional
         Called after each of the ``len(probes) * 4`` (or ``* 2``) fits.
+    mapper : callable, optional
+        Does the fits elsewhere: see `nslib.probe_fit.fit_all`. Vectors are then sent, not streamed.
+    streamed : bool, optional
+        Whether vectors go through memory in blocks, from files in the cache: slower, for more vectors than memory
+        holds (see `nslib.large`). Default: where they do not fit otherwise, which a note then says.
 
     Returns
     -------
@@ -107,16 +116,25 @@ def grid(
     UnknownName
         For an unknown probe or metric.
     """
-    splits = checked(train, validation, test)
     names = _known_probes(probes)
+    clips = len(train.y) + len(validation.y) + len(test.y)
+    if streamed is None:
+        size = (clips, len(train.y), np.shape(train.x)[-1], len(set(train.y)))
+        streamed = mapper is None and not needs.fits_in_memory(*size)
+    splits = checked(train, validation, test, streamed=streamed)
     norms, said = speaker_norms(splits, speaker_norm)
     classes = np.unique(np.concatenate([split.y for split in splits.values()]))
     if metrics.get(metric).needs == "scores":  # a metric that does not fit the task fails before any fit
         truth = splits["test"].y
         metrics.score(metric, truth, np.zeros((len(truth), len(classes))), classes)
     variants = [(l2, norm) for l2 in (False, True) for norm in norms]
-    fits = fit_all(names, variants, splits, Wanted(classes, metric, seed), jobs=jobs, progress=progress)
-    return scored(fits, splits, Wanted(classes, metric, seed), said)
+    wanted = Wanted(classes, metric, seed)
+    if streamed:
+        fits = large.fit_all(names, variants, splits, wanted, jobs=jobs, progress=progress)
+        said = [*said, f"{clips} vectors went through memory in blocks."]
+    else:
+        fits = fit_all(names, variants, splits, wanted, jobs=jobs, progress=progress, mapper=mapper)
+    return scored(fits, splits, wanted, said)
 
 
 def scored(fits: list[Fit], splits: dict[str, Split], wanted: Wanted, said: Sequence[str] = ()) -> Grid:

@@ -3,7 +3,7 @@
 Conventions
 -----------
 Rows are brought into the order of ``clip_id`` and into float64, so that the order of clips does not change an
-answer.
+answer. Vectors that do not fit so into memory stay in files, in float32.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.errors import BadParameter, NslibError
+from nslib.large.matrix import blocks, gathered
 from nslib.splits import SPLITS, label_is_speaker
 
 
@@ -36,17 +37,19 @@ class Split:
     clip_id: npt.NDArray[Any]
 
 
-def checked(train: Split, validation: Split, test: Split) -> dict[str, Split]:
+def checked(train: Split, validation: Split, test: Split, *, streamed: bool = False) -> dict[str, Split]:
     """Check three splits and bring them into order.
 
     Parameters
     ----------
     train, validation, test : Split
+    streamed : bool
+        Whether vectors stay, or are put, into files in float32 (`nslib.large.matrix`), not into float64 in memory.
 
     Returns
     -------
     dict
-        Name of each split to its rows in the order of ``clip_id``, vectors in float64.
+        Name of each split to its rows in the order of ``clip_id``.
 
     Raises
     ------
@@ -56,22 +59,22 @@ def checked(train: Split, validation: Split, test: Split) -> dict[str, Split]:
         If clips or dimensions do not match, or a clip comes twice in a split.
     """
     given = zip(SPLITS, (train, validation, test), strict=True)
-    splits = {name: _ordered(name, split) for name, split in given}
+    splits = {name: _ordered(name, split, streamed) for name, split in given}
     dims = {name: split.x.shape[1] for name, split in splits.items()}
     if len(set(dims.values())) > 1 or not dims["train"]:
         raise BadParameter(f"vectors of all splits must be equally long, and not empty; got {dims}.")
     return splits
 
 
-def _ordered(name: str, split: Split) -> Split:
-    x = np.asarray(split.x)
+def _ordered(name: str, split: Split, streamed: bool) -> Split:
+    x = np.asanyarray(split.x)
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float64)
     y, speaker, clip_id = (np.asarray(a, dtype=str) for a in (split.y, split.speaker, split.clip_id))
     if x.ndim != 2 or not len(x) == len(y) == len(speaker) == len(clip_id):
         raise BadParameter(f"{name} needs one vector, label, speaker and clip_id a clip; got vectors "
                            f"{x.shape}, {len(y)} labels, {len(speaker)} speakers, {len(clip_id)} names.")
-    broken = clip_id[~np.isfinite(x).all(axis=1)]
+    broken = clip_id[~_finite(x)]
     if len(broken):
         raise NslibError(f"{len(broken)} of {len(x)} {name} vectors hold NaN or infinity, the first that of "
                          f"{broken[0]}. Check the embedding with nslib.check_embedding.")
@@ -80,7 +83,17 @@ def _ordered(name: str, split: Split) -> Split:
     if len(set(y)) < 2:
         raise NslibError(f"{name} holds {len(x)} clips of {len(set(y))} classes; a task needs two or more.")
     order = np.argsort(clip_id)
-    return Split(np.ascontiguousarray(x[order], dtype=np.float64), y[order], speaker[order], clip_id[order])
+    ready = _filed(x, order) if streamed else np.ascontiguousarray(x[order], dtype=np.float64)
+    return Split(ready, y[order], speaker[order], clip_id[order])
+
+
+def _finite(x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return np.concatenate([np.isfinite(x[rows]).all(axis=1) for rows in blocks(*x.shape)])
+
+
+def _filed(x: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    there = isinstance(x, np.memmap) and x.dtype == np.float32 and (order[1:] > order[:-1]).all()
+    return x if there else gathered(x, order)
 
 
 def speaker_norms(splits: dict[str, Split], wanted: bool) -> tuple[tuple[bool, ...], list[str]]:
@@ -129,7 +142,7 @@ def label_notes(splits: dict[str, Split]) -> list[str]:
             absent = ", ".join(sorted(set(split.y[unlearnt])))
             said.append(f"{unlearnt.sum()} {name} clips have a label that train lacks, so no answer to them "
                         f"can be right: {absent}.")
-        silent = int((~split.x.any(axis=1)).sum())
+        silent = sum(int((~split.x[rows].any(axis=1)).sum()) for rows in blocks(*split.x.shape))
         if silent:
             said.append(f"{silent} {name} vectors are all zero; L2 normalisation leaves them so.")
     return said

@@ -1,87 +1,57 @@
-"""The probe's fits: every classifier on every normalisation, in threads.
+"""The probe's fits: every classifier on every normalisation, in threads or wherever a mapper takes them.
 
 Conventions
 -----------
 One BLAS thread a job, so that the number of jobs does not change an answer. A normalised copy of the vectors is made
 once and shared by all classifiers, and as few such copies are in memory at a time as keep all jobs busy: one with two
-jobs and five classifiers.
+jobs and five classifiers, more where they are small.
+Forests turn vectors into float32; they are given them so, once a normalisation, and column by column, as trees read
+them. What is the same fit under two names is fitted once: see `nslib.probe_work`.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib import metrics
-from nslib.classifiers import CLASSIFIERS, normalised
+from nslib.classifiers import CLASSIFIERS, IN_FLOAT32, normalised
+from nslib.fit_guard import AT_WORK
 from nslib.probe_data import Split
+from nslib.probe_work import Answer, Fit, Variant, Wanted, collected, long_first, same_fits, told
 from nslib.splits import SPLITS
 
-Names = npt.NDArray[np.str_]
-Variant = tuple[bool, bool]
-Warned = dict[int, list[tuple[type[Warning], str]]]
+_ROOM = 1 << 28  # bytes of normalised copies that are not worth waiting for: with more at a time, jobs end together
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What one combination answered.
+class Task(NamedTuple):
+    """One fit, for a mapper: it can be pickled, and `fit_one` does it.
 
     Attributes
     ----------
-    probe, l2, speaker_norm
-        The combination.
-    answers : dict
-        Split to what its metric takes: labels [clips], or scores [clips, classes]; empty if the fit failed.
-    labels : dict
-        Split to the answered label of each clip.
-    converged : bool
-        Whether the fit ended by itself.
-    seconds : float
-        Time of the fit.
-    reason : str
-        Why there is no answer, or what the classifier warned of.
+    probe : str
+    variant : (bool, bool)
+        Whether to apply L2 normalisation, and the z-score by speaker.
+    splits : dict of Split
+        Vectors before normalisation, the same object in all tasks of a grid.
+    wanted : Wanted
     """
 
     probe: str
-    l2: bool
-    speaker_norm: bool
-    answers: dict[str, npt.NDArray[Any]]
-    labels: dict[str, Names]
-    converged: bool
-    seconds: float
-    reason: str
+    variant: Variant
+    splits: dict[str, Split]
+    wanted: Wanted
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is the same for all fits of a grid.
-
-    Attributes
-    ----------
-    classes : ndarray [classes] str
-        Labels of all splits, sorted.
-    metric : str
-        A name in `nslib.metrics.METRICS`.
-    seed : int
-        Of the forests.
-    """
-
-    classes: Names
-    metric: str
-    seed: int
+Mapper = Callable[[Callable[[Task], Fit], Iterable[Task]], Iterable[Fit]]
 
 
 def fit_all(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, Split], wanted: Wanted, *,
-            jobs: int, progress: Callable[[], object] | None) -> list[Fit]:
+            jobs: int, progress: Callable[[], object] | None, mapper: Mapper | None = None) -> list[Fit]:
     """Fit every probe on every variant of the vectors.
 
     Parameters
@@ -94,38 +64,65 @@ def fit_all(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str
         From `nslib.probe_data.checked`.
     wanted : Wanted
     jobs : int
-        Fits at a time.
+        Fits at a time, in threads.
     progress : callable, optional
-        Called after each fit.
+        Called after each fit, and for each combination that needs none of its own.
+    mapper : callable, optional
+        ``mapper(function, tasks)`` gives ``function(task)`` for every `Task`, in any order: fits elsewhere, instead
+        of in threads here.
 
     Returns
     -------
     list of Fit
         All variants of the first probe, then of the next.
     """
-    import joblib
-    import sklearn.linear_model  # noqa: F401  brings SciPy's BLAS, which can only be limited once it is loaded
-    from threadpoolctl import threadpool_limits
+    copies = same_fits(probes, splits["train"].y)
+    own = long_first(p for p in probes if p not in copies)
+    if mapper is None:
+        found = _in_threads(own, variants, splits, wanted, jobs)
+    else:
+        found = iter(mapper(fit_one, [Task(probe, v, splits, wanted) for probe in own for v in variants]))
+    return collected(found, copies, progress, probes, variants)
 
-    at_once = max(1, -(-joblib.effective_n_jobs(jobs) // len(probes)))
-    fits: list[Fit] = []
-    parallel = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
-    with _heard() as warned, threadpool_limits(1), parallel as pool:
+
+def fit_one(task: Task) -> Fit:
+    """Normalise the vectors, fit a probe and ask it for its answers.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    Fit
+        The same wherever it is computed, but for the seconds.
+    """
+    probe, variant, splits, wanted = task
+    ready = _ready({name: _normalised(split, variant) for name, split in splits.items()}, [probe])
+    with AT_WORK:
+        return _fit(probe, variant, ready, wanted)
+
+
+def _in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, Split], wanted: Wanted,
+                jobs: int) -> Iterator[Fit]:
+    import joblib
+
+    needed = -(-joblib.effective_n_jobs(jobs) // len(probes))
+    at_once = max(1, needed, _ROOM // sum(split.x.nbytes for split in splits.values()))
+    parallel = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")
+    with AT_WORK, parallel as pool:
         for start in range(0, len(variants), at_once):
-            for fit in _fit_some(pool, probes, variants[start : start + at_once], splits, wanted, warned):
-                fits.append(fit)
-                if progress:
-                    progress()
-    return sorted(fits, key=lambda fit: (probes.index(fit.probe), variants.index((fit.l2, fit.speaker_norm))))
+            yield from _fit_some(pool, probes, variants[start : start + at_once], splits, wanted)
 
 
-def _fit_some(pool: Any, probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, Split], wanted: Wanted,
-              warned: Warned) -> Iterator[Fit]:
+def _fit_some(pool: Any, probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, Split],
+              wanted: Wanted) -> Iterator[Fit]:
     import joblib
 
-    ready = {variant: {name: _normalised(split, variant) for name, split in splits.items()} for variant in variants}
+    ready = {variant: _ready({name: _normalised(split, variant) for name, split in splits.items()}, probes)
+             for variant in variants}
     task = joblib.delayed(_fit)
-    yield from pool(task(probe, variant, ready[variant], wanted, warned) for variant in variants for probe in probes)
+    yield from pool(task(probe, variant, ready[variant], wanted) for probe in probes for variant in variants)
 
 
 def _normalised(split: Split, variant: Variant) -> Split:
@@ -133,43 +130,26 @@ def _normalised(split: Split, variant: Variant) -> Split:
     return replace(split, x=normalised(split.x, split.speaker, l2=l2, speaker_norm=norm))
 
 
-@contextmanager
-def _heard() -> Iterator[Warned]:
-    # warnings.catch_warnings(record=True) is not for threads: this one listens for all of them.
-    warned: Warned = defaultdict(list)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, category, *_, **__: warned[threading.get_ident()].append(
-            (category, str(message)))
-        yield warned
+class _Ready(NamedTuple):
+    splits: dict[str, Split]
+    by_columns: npt.NDArray[np.float32] | None
 
 
-def _fit(probe: str, variant: Variant, ready: dict[str, Split], wanted: Wanted, warned: Warned) -> Fit:
-    from sklearn.exceptions import ConvergenceWarning
+def _ready(splits: dict[str, Split], probes: Sequence[str]) -> _Ready:
+    wanted = any(probe in IN_FLOAT32 for probe in probes)
+    return _Ready(splits, np.asarray(splits["train"].x, dtype=np.float32, order="F") if wanted else None)
 
-    learnt, codes = np.unique(ready["train"].y, return_inverse=True)
-    model, why, start = CLASSIFIERS[probe](len(codes), len(learnt), wanted.seed), "", time.perf_counter()
-    answers, labels = {}, {}
-    warned.pop(threading.get_ident(), None)
-    try:
-        model.fit(ready["train"].x, codes)
+
+def _fit(probe: str, variant: Variant, ready: _Ready, wanted: Wanted) -> Fit:
+    splits = ready.splits
+    learnt, codes = np.unique(splits["train"].y, return_inverse=True)
+    train = ready.by_columns if probe in IN_FLOAT32 else splits["train"].x
+
+    def work() -> tuple[float, dict[str, Answer]]:
+        model, start = CLASSIFIERS[probe](len(codes), len(learnt), wanted.seed), time.perf_counter()
+        model.fit(train, codes)
         seconds = time.perf_counter() - start
-        for name in SPLITS[1:]:
-            labels[name] = learnt[model.predict(ready[name].x)]
-            answers[name] = _answer(model, ready[name].x, labels[name], learnt, wanted)
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        seconds, why = time.perf_counter() - start, f"{type(error).__name__}: {error}"
-        answers, labels = {}, {}
-    heard = warned.pop(threading.get_ident(), [])
-    converged = not why and not any(issubclass(kind, ConvergenceWarning) for kind, _ in heard)
-    said = {text.strip().split("\n")[0] for kind, text in heard if not issubclass(kind, ConvergenceWarning)}
-    reason = "; ".join([why] * bool(why) + sorted(said))
-    return Fit(probe, *variant, answers, labels, converged, seconds, reason)
+        return seconds, {name: (model.predict(splits[name].x), model.predict_proba(splits[name].x) if wanted.scores
+                                else None) for name in SPLITS[1:]}
 
-
-def _answer(model: Any, x: npt.NDArray[Any], labels: Names, learnt: Names, wanted: Wanted) -> npt.NDArray[Any]:
-    if metrics.get(wanted.metric).needs == "labels":
-        return labels
-    table = np.zeros((len(x), len(wanted.classes)))  # a class that train lacks gets one score everywhere
-    table[:, np.searchsorted(wanted.classes, learnt)] = model.predict_proba(x)
-    return table
+    return told(probe, variant, wanted, learnt, work)

@@ -8,21 +8,25 @@ Conventions
 ``<cache>/vectors/<fingerprint>/<unit>.arrow`` holds the vectors of one work unit (Arrow IPC,
 uncompressed, so that it is memory-mapped). A shard is written under a temporary name, flushed and
 renamed: a shard that exists is whole. Its schema carries a checksum of its vectors. Shards are
-never changed, only added or removed.
+never changed, only added or removed. In memory is an index only (`nslib.index`); a shard is mapped
+while it is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from nslib import files, params
 from nslib.embeddings.base import Embedding, FloatArray
+from nslib.index import Index, split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +56,7 @@ class Store:
         path = (root or params.cache_dir("vectors")) / embedding.fingerprint
         path.mkdir(parents=True, exist_ok=True)
         if not (path / _FACTS).exists():
-            facts = {k: v for k, v in vars(embedding).items() if k != "embed"}
+            facts = {k: v for k, v in vars(embedding).items() if k not in ("embed", "replica")}
             files.write(path / _FACTS, json.dumps(facts, indent=1).encode())
         self._read(path, embedding.dim)
 
@@ -76,35 +80,54 @@ class Store:
     def _read(self, path: Path, dim: int) -> None:
         self.path, self.dim = path, dim
         self.damaged: list[Path] = []
-        self._tables: dict[Path, pa.Table] = {}
-        self._where: dict[str, tuple[Path, int]] = {}
+        self._shards: dict[str, int] = {}
+        self._index = Index()
         self.refresh()
 
     def refresh(self) -> None:
         """Read the index of shards that were added since, by this or another process."""
-        for shard in sorted(self.path.glob("*.arrow")):
-            if shard not in self._tables and shard not in self.damaged:
-                self._open(shard)
+        skip = {*self._shards, *(shard.name for shard in self.damaged)}
+        names = (entry.name for entry in os.scandir(self.path))
+        for name in sorted(name for name in names if name.endswith(".arrow") and name not in skip):
+            self._note(self.path / name)
 
-    def _open(self, shard: Path) -> None:
+    def _note(self, shard: Path) -> None:
         import pyarrow as pa
 
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
-            keys = table["sha256"].to_pylist()
-            if table["vector"].type.list_size != self.dim:
-                raise ValueError(f"vectors of {table['vector'].type.list_size}, expected {self.dim}")
+            keys = self._table(shard)["sha256"].to_pylist()
         except (pa.ArrowInvalid, OSError, KeyError, ValueError):
             self.damaged.append(shard)
             return
-        self._tables[shard] = table
-        self._where.update({key: (shard, row) for row, key in enumerate(keys)})
+        self._index.add(keys, self._shards.setdefault(shard.name, len(self._shards)))
+
+    def _table(self, shard: Path) -> pa.Table:
+        import pyarrow as pa
+
+        table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+        if table["vector"].type.list_size != self.dim:
+            raise ValueError(f"vectors of {table['vector'].type.list_size}, expected {self.dim}")
+        return table
 
     def __contains__(self, key: str) -> bool:
-        return key in self._where
+        return self._index.has(key)
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._index)
+
+    def holds(self, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Whether there is a vector, clip by clip.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Waveform hashes.
+
+        Returns
+        -------
+        bool [clips]
+        """
+        return self._index.find(keys) >= 0
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Keys that have no vector yet, each once, in order of first appearance.
@@ -118,14 +141,15 @@ class Store:
         -------
         list of str
         """
-        return [key for key in dict.fromkeys(keys) if key not in self._where]
+        unique = list(dict.fromkeys(keys))
+        return [unique[i] for i in np.flatnonzero(~self.holds(unique))]
 
-    def read(self, keys: Sequence[str]) -> FloatArray:
+    def read(self, keys: Iterable[str]) -> FloatArray:
         """Vectors of the given clips.
 
         Parameters
         ----------
-        keys : sequence of str
+        keys : iterable of str
             Waveform hashes; repeats are allowed.
 
         Returns
@@ -137,14 +161,20 @@ class Store:
         KeyError
             If one of them has no vector; ask `missing` first.
         """
+        keys = list(keys)
+        places = self._index.find(keys)
+        if (places < 0).any():
+            raise KeyError(keys[int(np.argmin(places))])
         out = np.empty((len(keys), self.dim), np.float32)
-        rows_of: dict[Path, list[tuple[int, int]]] = {}
-        for i, key in enumerate(keys):
-            shard, row = self._where[key]
-            rows_of.setdefault(shard, []).append((i, row))
-        for shard, pairs in rows_of.items():
-            into, rows = np.array(pairs).T
-            out[into] = _matrix(self._tables[shard], self.dim)[rows]
+        shards, rows = split(places)
+        order = np.argsort(shards, kind="stable")
+        names = list(self._shards)
+        for some in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1) if len(keys) else []:
+            table = self._table(self.path / names[shards[some[0]]])
+            found = table["sha256"].take(rows[some]).to_pylist()
+            if any(key != keys[i] for key, i in zip(found, some, strict=True)):
+                raise KeyError(f"two keys of the store {self.path} have the same hash; run it again")
+            out[some] = _matrix(table, self.dim)[rows[some]]
         return out
 
     def write(self, unit: str, keys: Sequence[str], vectors: FloatArray) -> Path:
@@ -183,7 +213,7 @@ class Store:
         files.write(shard, sink.getvalue())
         if shard in self.damaged:
             self.damaged.remove(shard)
-        self._open(shard)
+        self._index.add(keys, self._shards.setdefault(shard.name, len(self._shards)))
         return shard
 
     def verify(self) -> list[str]:
@@ -195,7 +225,12 @@ class Store:
             One sentence for each damaged shard; empty if all is well.
         """
         bad = [f"{shard.name}: cannot be read" for shard in self.damaged]
-        for shard, table in self._tables.items():
+        for shard in map(self.path.joinpath, sorted(self._shards)):
+            try:
+                table = self._table(shard)
+            except (OSError, ValueError) as error:  # of Arrow too: its errors are both
+                bad.append(f"{shard.name}: cannot be read any more ({error})")
+                continue
             found = hashlib.sha256(_matrix(table, self.dim).tobytes()).hexdigest()
             if found != (table.schema.metadata or {}).get(_CHECKSUM, b"").decode():
                 bad.append(f"{shard.name}: vectors do not match their checksum")

@@ -141,6 +141,7 @@ def test_hand_made_features_keep_the_contract(name):
 # ---- patches -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # of a busy machine
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))
 def test_patches_come_back_to_their_clips(counts, at_once):
     calls = []

@@ -42,7 +42,7 @@ def test_every_declared_dependency_is_locked_within_its_bounds(text):
         assert Version(LOCK[canonicalize_name(need.name)]) in need.specifier
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-opensmile.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-opensmile.lock", "requirements-gpu.lock"])
 def test_lock_is_hashed_and_names_no_host(name):
     text = (ROOT / name).read_text()
     assert "://" not in text and "index-url" not in text
@@ -54,6 +54,22 @@ def test_optional_lock_agrees_with_the_main_one():
     extra = here("requirements-opensmile.lock")
     assert "opensmile" in extra
     assert {p: v for p, v in extra.items() if p in LOCK} == {p: LOCK[p] for p in extra if p in LOCK}
+
+
+def test_gpu_lock_has_what_tensorflow_needs_for_cuda_and_nothing_of_the_core():
+    (extra,) = map(Requirement, PROJECT["optional-dependencies"]["gpu"])
+    assert extra.name == "tensorflow" and LOCK["tensorflow"] in extra.specifier
+    system = {"sys_platform": "linux", "platform_machine": "x86_64"}
+    assert extra.marker.evaluate(system) and not extra.marker.evaluate({**system, "platform_machine": "aarch64"})
+    found = {package: (version, marker) for package, version, marker in pins("requirements-gpu.lock")}
+    assert not found.keys() & {package for package, _, _ in pins("requirements.lock")}
+    needed = [r for r in map(Requirement, importlib.metadata.requires("tensorflow"))
+              if r.marker and r.marker.evaluate({"extra": "and-cuda"}) and not r.marker.evaluate({"extra": ""})]
+    assert len(needed) >= 10
+    for need in needed:
+        assert Version(found[canonicalize_name(need.name)][0]) in need.specifier
+    for _, marker in found.values():
+        assert Marker(marker).evaluate(system) and not Marker(marker).evaluate({**system, "sys_platform": "darwin"})
 
 
 def test_conda_environment_installs_the_lock():

@@ -11,6 +11,7 @@ from test_measure import folder  # noqa: F401  the fixture
 
 from nslib import estimates, extract, measure, params
 from nslib.errors import Unavailable
+from nslib.large import needs
 from nslib.store import Store
 
 
@@ -32,7 +33,8 @@ def test_sums_are_of_what_is_left_to_do():
     both = estimates.Estimate([work(), second])
     assert both.seconds == 3600 + 2 * 1800
     assert both.disk_gb == pytest.approx(400 * 12_288 * 4 / 1e9)
-    assert both.memory_gb == pytest.approx(12_288 * (1000 * 12 + 700 * 16) / 1e9)
+    forests = 100 * 2 * 2 * 0.64 * 700 * (8 * 6 + 64)
+    assert both.memory_gb == pytest.approx((12_288 * (1000 * 12 + 700 * 16) + forests) / 1e9)
     said = both.text()
     assert "2.0 h on this machine" in said and "2.0 h of audio" in said
     assert "f: 0 min of embedding, 30 min of probes" in said
@@ -53,11 +55,20 @@ def test_speed_comes_from_earlier_runs_else_from_a_trial(tmp_path, cache):
     assert estimates.times_real_time(mine.fingerprint, lambda: pytest.fail("a trial although the speed is known")) > 0
 
 
-def test_what_does_not_fit_into_memory_is_refused_with_both_numbers(monkeypatch):
+def test_what_fits_into_neither_memory_nor_disk_is_refused_with_both_numbers(monkeypatch):
     estimates.refuse_what_does_not_fit("t", 1000, 700, 128)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=16e9))
-    with pytest.raises(Unavailable, match="about 48 GB, and 16 GB are free"):
+    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
+    with pytest.raises(Unavailable, match="about 51 GB of memory, or 14 GB of disk if they are streamed, and 1 GB"):
         estimates.refuse_what_does_not_fit("voxceleb", 148_642, 134_000, 12_288)
+
+
+def test_a_grid_that_does_not_fit_is_counted_as_streamed(monkeypatch):
+    large = estimates.Estimate([work(clips=148_642, train_clips=134_000, classes=1211)])
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=16e9))
+    assert large.memory_gb == pytest.approx(needs.streamed_gb(148_642, 134_000, 12_288, 1211)) and large.memory_gb < 6.5
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e12))
+    assert large.memory_gb == pytest.approx(needs.memory_gb(148_642, 134_000, 12_288, 1211)) and large.memory_gb > 300
 
 
 def test_a_long_run_says_first_what_it_will_take(folder, monkeypatch, capsys):  # noqa: F811

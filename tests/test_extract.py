@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -17,7 +19,8 @@ from hypothesis import strategies as st
 
 from nslib import audio, extract, ledger
 from nslib.errors import BadAudio, NslibError
-from nslib.extract import Item
+from nslib.extract import Item, devices
+from nslib.extract.units import Units
 from nslib.store import Store
 
 lengths = st.lists(st.integers(1, 40 * 16000), max_size=40)
@@ -210,3 +213,100 @@ def test_killed_run_resumes_and_ends_in_the_same_bytes(tmp_path, monkeypatch):
     shards = {p.name: p.read_bytes() for p in whole.glob("*.arrow")}
     assert shards == {p.name: p.read_bytes() for p in store.glob("*.arrow")}
     assert len(shards) > 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 60)), max_size=40), st.data())
+def test_units_are_the_plan_of_the_clips_whatever_the_order_of_the_table(rows, data):
+    first = dict(reversed(rows))  # of a waveform that is there twice
+    table = pd.DataFrame({"sha256": pd.array([f"k{k}" for k, _ in rows], "str"),
+                          "seconds": [first[k] / 10 for k, _ in rows]})
+    table = table.assign(audio="a" + table["sha256"], clip_id="c" + table["sha256"])
+    items = [Item(f"k{k}", f"ak{k}", f"ck{k}", tenths * 1600) for k, tenths in first.items()]
+    expected = extract.plan(items, same_length=False, seconds=8)
+    units = Units(table, 8.0)
+    assert list(units) == expected == units[:] and len(units) == len(expected)
+    assert units.seconds == pytest.approx(sum(first.values()) / 10)
+    assert list(Units(table.iloc[::-1].reset_index(drop=True), 8.0)) == expected
+    wanted = np.array(data.draw(st.lists(st.booleans(), min_size=len(table), max_size=len(table))), bool)
+    known = {key for key, want in zip(table["sha256"], wanted, strict=True) if want}
+    left = [rest for unit in expected if (rest := [item for item in unit if item.key in known])]
+    by_key = table["sha256"].isin(known).to_numpy(bool)
+    assert list(Units(table, 8.0, by_key)) == left
+
+
+@given(lengths, st.floats(0, 0.5), st.integers(0, 30000))
+def test_padding_of_a_group_is_bounded(samples, padding, shortest):
+    for group in extract.plan(_items(samples), same_length=False, seconds=60, padding=padding, shortest=shortest):
+        fed = [max(item.samples, shortest) for item in group]
+        assert 1 - sum(fed) / (len(fed) * max(fed)) <= padding + 1e-12
+
+
+def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(30)])
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 2.0)
+    one = extract.vectors(clips, embedding(), store=Store(embedding(), tmp_path / "one"), progress=False)
+    used, meeting = [], threading.Barrier(3, timeout=20)
+
+    def on(device):
+        def embed(waves, lengths):
+            if device not in used:
+                meeting.wait()  # passes only if all three are at work at the same time
+            used.append(device)
+            return frame_energy(waves, lengths)
+
+        return devices.Replica(device, embed)
+
+    monkeypatch.setattr(devices, "replicas", lambda embedding: [on(f"CPU:{k}") for k in range(3)])
+    store = Store(embedding(), tmp_path / "three")
+    three = extract.vectors(clips, embedding(), store=store, progress=False)
+    np.testing.assert_array_equal(three.vectors, one.vectors)
+    shards = [{p.name: p.read_bytes() for p in (tmp_path / name / embedding().fingerprint).glob("*.arrow")}
+              for name in ("one", "three")]
+    assert shards[0] == shards[1] and len(shards[0]) > 5
+    assert set(used) == {"CPU:0", "CPU:1", "CPU:2"}
+    assert three.ledger["devices"] == "CPU:0, CPU:1, CPU:2"
+
+
+def test_a_device_that_fails_ends_the_run_and_its_threads(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(10)])
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 1.0)
+    monkeypatch.setattr(Store, "write", lambda *_: (_ for _ in ()).throw(NslibError("no space left")))
+    before = threading.active_count()
+    with pytest.raises(NslibError, match="no space left"):
+        extract.vectors(clips, embedding(), progress=False)
+    assert threading.active_count() == before
+
+
+def test_the_ledger_tells_where_time_went(tmp_path, cache):
+    clips = clip_table(tmp_path / "audio", [0.5, 0.6, 0.7])
+
+    def slow(waves, lengths):
+        time.sleep(0.2)
+        return frame_energy(waves, lengths)
+
+    mine = embedding(embed=slow)
+    found = extract.vectors(clips, mine, progress=False).ledger
+    assert 0.3 < found["device_busy"] <= 1 and 0 <= found["decode_wait"] < 0.6
+    assert found["device_busy"] + found["decode_wait"] <= 1
+    assert found["batch_seconds"] > 0 and found["devices"]
+
+
+def test_old_lines_of_the_ledger_are_still_read(tmp_path, cache):
+    clips = clip_table(tmp_path / "audio", [0.5, 0.6])
+    store = Store(embedding())
+    old = {"computed": 3, "padded": 1, "audio_seconds": 6.0, "samples_real": 9, "samples_fed": 10, "wall_seconds": 2.0,
+           "peak_memory_gb": 0.5}
+    (store.path / ledger.FILE).write_text(json.dumps(old) + "\n")
+    before = ledger.total(embedding().fingerprint).summary()
+    assert before["clips_per_second"] == 1.5 and np.isnan(before["device_busy"]) and before["devices"] == ""
+    new = extract.vectors(clips, embedding(), store=store, progress=False).ledger
+    after = ledger.total(embedding().fingerprint).summary()
+    assert after["computed"] == 5 and after["device_busy"] == new["device_busy"]
+
+
+def test_fill_leaves_the_vectors_in_the_store(tmp_path, cache):
+    clips = clip_table(tmp_path / "audio", [0.5, 0.6])
+    filled = extract.fill(clips, embedding(), progress=False)
+    again = extract.vectors(clips, embedding(), progress=False)
+    assert again.ledger["computed"] == 0
+    np.testing.assert_array_equal(filled.store.read(filled.clips["sha256"]), again.vectors)

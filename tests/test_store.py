@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 import numpy as np
 import pytest
 from helpers import embedding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nslib.errors import NslibError
+from nslib.index import Index, split
 from nslib.store import Store, every
 
 
@@ -117,3 +121,44 @@ def test_every_store_of_the_cache_is_listed(cache):
     Store(embedding())
     Store(embedding(name="other", revision="test-2", dim=3))
     assert sorted((name, store.dim) for name, store in every()) == [("energy", 2), ("other", 3)]
+
+
+def test_a_store_of_a_thousand_shards_opens_fast_and_maps_none(tmp_path):
+    import psutil
+
+    store = Store(embedding(), tmp_path)
+    source = _filled(tmp_path / "one", n=1)[0].path / "u0.arrow"
+    for k in range(1000):
+        os.link(source, store.path / f"{k:024x}.arrow")
+    began = time.process_time()
+    again = Store(embedding(), tmp_path)
+    assert time.process_time() - began < 3, "usually 0.4 s"
+    assert len(again._shards) == 1000 and len(again) == 1
+    assert not any(".arrow" in m.path for m in psutil.Process().memory_maps())
+    began = time.process_time()
+    again.refresh()
+    assert time.process_time() - began < 0.5, "nothing new to read"
+
+
+@given(st.lists(st.lists(st.integers(0, 60), max_size=12), max_size=12), st.integers(1, 40))
+def test_index_is_a_dictionary_in_which_the_last_counts(shards, loose):
+    index, expected = Index(), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nslib.index._LOOSE", loose)
+        for number, keys in enumerate(shards):
+            index.add([f"k{k}" for k in keys], number)
+            expected |= {f"k{k}": (number, row) for row, k in enumerate(keys)}
+    names = [f"k{k}" for k in range(62)]
+    assert [index.has(name) for name in names] == [name in expected for name in names]
+    places = index.find(names)
+    assert len(index) == len(expected)
+    for name, place, shard, row in zip(names, places, *split(places), strict=True):
+        assert (shard, row) == expected[name] if name in expected else place == -1
+
+
+def test_a_key_that_only_hashes_alike_is_not_given_a_wrong_vector(tmp_path, monkeypatch):
+    store, _, _ = _filled(tmp_path)
+    monkeypatch.setattr("nslib.index.hash", lambda key: 7, raising=False)
+    store.write("u1", ["x", "y"], np.ones((2, 2), np.float32))
+    with pytest.raises(KeyError, match="same hash"):
+        store.read(["x"])

@@ -66,6 +66,30 @@ def test_frozen_leaves_the_network_alone(material):
     assert not np.array_equal(moved.model.network.weights[0], before[0])
 
 
+def test_frames_of_a_frozen_network_are_computed_once_and_change_nothing(material):
+    frozen = dataclasses.replace(QUICK, frozen=True, epochs=2, pool="autopool")
+    done = finetune(material, frozen, progress=False)
+    model = done.model
+    frames = [np.asarray(model.network(clip, training=False)) for clip in material["test"].patches]
+    for clip, row in zip(frames, done.vectors["test"], strict=True):
+        expected = np.asarray(model.pool(clip[None], np.array([len(clip)])))[0]
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+    assert {seen.shape[1:] for seen in model.seen(material["test"].patches)} == {frames[0].shape[1:]}
+
+
+def test_learning_never_looks_behind_the_patches_of_a_clip(material):
+    rng, counts = np.random.default_rng(0), np.array([3, 1, 2])
+    clean = rng.normal(size=(3, 3, 96, 64)).astype(np.float32)
+    clean[np.arange(3) >= counts[:, None]] = 0
+    behind = np.where((np.arange(3) >= counts[:, None])[..., None, None], np.float32(np.nan), clean)
+    losses = []
+    for patches in (clean, behind):
+        model = Model(QUICK, 2)
+        losses.append([model.learn(patches, counts, np.array([0, 1, 0]), np.ones(3, np.float32)) for _ in range(2)])
+    assert np.isfinite(losses).all() and losses[0] == losses[1]
+    assert losses[0][1] != losses[0][0]
+
+
 def test_the_penalty_is_in_the_loss():
     logits, labels, weight = np.zeros((2, 2), np.float32), np.array([0, 1]), np.ones(2, np.float32)
     plain, heavy = (Model(dataclasses.replace(QUICK, l2=l2), 2) for l2 in (0.0, 0.5))
@@ -131,6 +155,18 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
     assert len(kept) == 2 and len(answers) == 6
     with pytest.raises(TypeError):  # other settings are another result
         finetune_results.benchmark(task, params.Params(), dataclasses.replace(QUICK, seed=1), progress=False)
+
+
+def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
+    found, _ = finetune_results.material(finetune_results.corpora.load_clips(task).clips, progress=False)
+    done = finetune(found, QUICK, metric=task.metric, progress=False)
+    with pytest.raises(BadParameter, match="other settings"):
+        finetune_results.benchmark(task, params.Params(), dataclasses.replace(QUICK, seed=1), done=done, progress=False)
+    monkeypatch.setattr(finetune_results, "finetune", None)
+    rows, _ = finetune_results.benchmark(task, params.Params(), QUICK, done=done, progress=False)
+    right = (done.classes[done.probabilities["test"].argmax(1)] == found["test"].y).mean()
+    assert rows.set_index("split").loc["test", "value"] == pytest.approx(right)
+    assert (rows["fit_seconds"] == done.seconds).all()
 
 
 def test_names():

@@ -25,6 +25,9 @@ from nslib.cli.shared import (
     write,
 )
 
+Cluster = Annotated[str | None, typer.Option(
+    help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.")]
+
 
 def doctor() -> None:
     """Say what this machine can and can't run."""
@@ -53,14 +56,15 @@ def benchmark(
     dataset: Annotated[list[Path] | None, typer.Option(
         help="Your data instead of tasks: a folder (label = subfolder) or a CSV, TSV or Parquet manifest.")] = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None,
-    out: Out = None,
+    out: Out = None, cluster: Cluster = None,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
     from nslib import measure
 
     params = load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
     wanted = [embeddable(name) for name in embeddings]
-    found = measure.benchmark(wanted, [str(d) for d in dataset] if dataset else None, params=params)
+    found = measure.benchmark(wanted, [str(d) for d in dataset] if dataset else None, params=params,
+                              cluster=cluster)
     print_results(found)
     if out:
         write(found.rows, out)
@@ -70,11 +74,12 @@ def embed(
     source: Annotated[Path, typer.Argument(help="A folder, or a CSV, TSV or Parquet list with a column audio.")],
     embedding: Annotated[str, typer.Option(help=EMBEDDING)] = "logmel",
     out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")] = Path("vectors.parquet"),
+    cluster: Cluster = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
     from nslib import measure
 
-    table = measure.embed(source, embeddable(embedding))
+    table = measure.embed(source, embeddable(embedding), cluster=cluster)
     write(table, out)
     problems = table.attrs["problems"]
     for clip in problems:

@@ -7,33 +7,42 @@
 >>> print(embeddings.check(mine))                                  # doctest: +SKIP
 
 `nslib.embeddings.base` has the contract. Nothing heavy is imported and nothing is downloaded
-before `get`.
+before `get`. ``name@backend`` is the same network computed another way (`nslib.embeddings.backend`), an embedding of
+its own; `names` and `describe` do not list those, `backends` measures them.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nslib import params
-from nslib.embeddings.base import Embedding, FloatArray, IntArray
+from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.cards import CARDS, Card
 from nslib.errors import Unavailable, UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nslib.embeddings.backend_error import backends
     from nslib.embeddings.checker import CheckReport, check
     from nslib.embeddings.custom import from_callable
     from nslib.embeddings.files import from_file, from_onnx, from_saved_model, from_tflite
 
-__all__ = ["CheckReport", "Embedding", "check", "describe", "fingerprint", "from_callable", "from_file", "from_onnx",
-           "from_saved_model", "from_tflite", "get", "names", "needs_extra"]
+# without it TensorFlow takes all memory of every GPU at once; it is read when a GPU is first used
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
-_LAZY = {"CheckReport": "checker", "check": "checker", "from_callable": "custom",
+__all__ = ["CheckReport", "Embedding", "backends", "check", "describe", "fingerprint", "from_callable", "from_file",
+           "from_onnx", "from_saved_model", "from_tflite", "get", "names", "needs_extra"]
+
+_PLACED = ("kit", "untrained", "ina", "hub")
+"""Modules whose functions TensorFlow computes, on the device that is asked for."""
+
+_LAZY = {"backends": "backend_error", "CheckReport": "checker", "check": "checker", "from_callable": "custom",
          **dict.fromkeys(("from_file", "from_onnx", "from_saved_model", "from_tflite"), "files")}
 
 
@@ -65,7 +74,7 @@ def get(name: str) -> Embedding:
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names`, or with a backend, such as ``"trill-mini-top@litert-int8"``.
 
     Returns
     -------
@@ -75,9 +84,9 @@ def get(name: str) -> Embedding:
     Raises
     ------
     UnknownName
-        For another name.
+        For another name, or a backend that the embedding does not have.
     Unavailable
-        If its weights or its library cannot be had; the error says what would help.
+        If its weights, its backend or its library cannot be had; the error says what would help.
     """
     return _load(_pinned(_card(name)))
 
@@ -90,7 +99,7 @@ def fingerprint(name: str) -> str:
     Parameters
     ----------
     name : str
-        One of `names`.
+        As of `get`.
 
     Returns
     -------
@@ -117,7 +126,7 @@ def needs_extra(name: str) -> bool:
     Parameters
     ----------
     name : str
-        One of `names`.
+        As of `get`.
 
     Returns
     -------
@@ -127,9 +136,9 @@ def needs_extra(name: str) -> bool:
 
 
 def _card(name: str) -> Card:
-    if name not in CARDS:
-        raise UnknownName("embedding", name, CARDS)
-    return CARDS[name]
+    from nslib.embeddings import backend
+
+    return backend.card(name)
 
 
 def _pinned(card: Card) -> Card:
@@ -146,8 +155,16 @@ def _load(card: Card) -> Embedding:
     if card.needs and importlib.util.find_spec(card.needs) is None:
         remedy = f"It is an extra, because of its licence ({card.licence}): make setup {card.needs.upper()}=1"
         raise Unavailable(card.name, f"the package {card.needs} is not installed", remedy)
-    module = importlib.import_module(f"nslib.embeddings.{card.module}")
-    return card.embedding(module.load(card))
+    load = importlib.import_module(f"nslib.embeddings.{card.module}").load
+
+    def replica(device: str) -> EmbedFunction:
+        from nslib.embeddings import graphs
+
+        with graphs.on(device):
+            function: EmbedFunction = load(card)
+        return function
+
+    return card.embedding(load(card), replica if card.module in _PLACED else None)
 
 
 def describe() -> pd.DataFrame:

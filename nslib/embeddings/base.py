@@ -60,6 +60,10 @@ class Embedding:
         Who to cite.
     wrapper : int
         Raised by hand when the code around the weights changes what comes out.
+    replica : callable, optional
+        Loads the function once more, on the TensorFlow device of the name given (``"GPU:1"``), so that
+        several devices can share the work (`nslib.extract.devices`). It computes the same, so it is part
+        neither of the fingerprint nor of what a store writes down.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Embedding:
     trained_on: str = "not stated"
     citation: str = ""
     wrapper: int = 1
+    replica: Callable[[str], EmbedFunction] | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -8,6 +8,7 @@ not check says so.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nslib.embeddings.base import Embedding, EmbedFunction
@@ -93,12 +94,12 @@ class Card:
             return SOURCES[self.hub].megabytes
         return self.weights.megabytes if self.weights else 0.0
 
-    def embedding(self, embed: EmbedFunction) -> Embedding:
+    def embedding(self, embed: EmbedFunction, replica: Callable[[str], EmbedFunction] | None = None) -> Embedding:
         """Make the embedding of this card.
 
         Parameters
         ----------
-        embed : callable
+        embed, replica : callable
             As in `Embedding`.
 
         Returns
@@ -107,7 +108,7 @@ class Card:
         """
         names = ("name", "revision", "dim", "window", "hop", "min_samples", "pad", "pads_safely",
                  "parameters", "licence", "source", "trained_on", "citation", "wrapper")
-        return Embedding(embed=embed, **{name: getattr(self, name) for name in names})
+        return Embedding(embed=embed, replica=replica, **{name: getattr(self, name) for name in names})
 
 
 def _constants(*values: object) -> str:

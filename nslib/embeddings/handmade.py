@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import threads
+from nslib.embeddings import patches, threads
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.cards import Card
 from nslib.frontend import TRILL, log_mel
@@ -108,4 +108,4 @@ def _statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
         rows = threads.over(row, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
         return np.stack(rows)[:, None].astype(np.float32), np.ones(len(rows), np.int64)
 
-    return embed
+    return patches.mark_ragged(embed)

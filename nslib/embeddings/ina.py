@@ -29,7 +29,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import keras_file, patches, weights
+from nslib.embeddings import graphs, keras_file, weights
 from nslib.embeddings.base import EmbedFunction, FloatArray
 from nslib.embeddings.cards import Card
 from nslib.embeddings.keras_file import Layer
@@ -56,7 +56,26 @@ def load(card: Card) -> EmbedFunction:
     Unavailable
         If the weights cannot be had or read.
     """
-    return embed_with(keras_file.read(weights.read(card)))
+    return graphs.embedder(parts(card))
+
+
+def parts(card: Card) -> graphs.Patched:
+    """Give the network behind its front end.
+
+    Parameters
+    ----------
+    card : Card
+
+    Returns
+    -------
+    Patched
+
+    Raises
+    ------
+    Unavailable
+        As `load`.
+    """
+    return parts_of(keras_file.read(weights.read(card)))
 
 
 def embed_with(layers: list[Layer]) -> EmbedFunction:
@@ -71,10 +90,25 @@ def embed_with(layers: list[Layer]) -> EmbedFunction:
     -------
     callable
     """
+    return graphs.embedder(parts_of(layers))
+
+
+def parts_of(layers: list[Layer]) -> graphs.Patched:
+    """Put a network, up to its ``Flatten`` layer, behind its front end.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        As in `embed_with`.
+
+    Returns
+    -------
+    Patched
+    """
     kinds = [layer.kind for layer in layers]
     shape = layers[0].options["target_shape"]
-    network = keras_file.network(layers[: kinds.index("Flatten") + 1], shape[:2])
-    return patches.embedder(lambda wave: cut(wave, int(shape[1])), network)
+    operations = keras_file.operations(layers[: kinds.index("Flatten") + 1])
+    return graphs.Patched(lambda wave: cut(wave, int(shape[1])), operations, shape[:2])
 
 
 def cut(wave: FloatArray, bands: int = BANDS) -> npt.NDArray[np.float32]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nslib.embeddings import graphs
 from nslib.embeddings.patches import Network
 from nslib.errors import Unavailable
 
@@ -90,10 +91,24 @@ def network(layers: list[Layer], shape: Sequence[int]) -> Network:
     callable
         float32 [inputs, *shape] to [inputs, dim].
     """
-    from nslib.embeddings import graphs
+    return graphs.frozen(operations(layers), shape)
 
+
+def operations(layers: list[Layer]) -> Callable[[Any], Any]:
+    """Give a network as a function of TensorFlow operations.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        See `network`.
+
+    Returns
+    -------
+    callable
+        float32 tensor [inputs, ...] to tensor [inputs, dim].
+    """
     folded = fold(layers)
-    return graphs.frozen(lambda x: _run(folded, x), shape)
+    return lambda x: _run(folded, x)
 
 
 def fold(layers: list[Layer]) -> list[Layer]:

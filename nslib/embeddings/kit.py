@@ -5,9 +5,30 @@ See `nslib.train.models` for the networks and `nslib.train.embedding` for how cl
 
 from __future__ import annotations
 
+from nslib.embeddings import graphs
 from nslib.embeddings.base import EmbedFunction
 from nslib.embeddings.cards import KIT, Card
 from nslib.train import embedding, models
+
+
+def parts(card: Card) -> graphs.Patched:
+    """Give the network behind its front end.
+
+    Parameters
+    ----------
+    card : Card
+
+    Returns
+    -------
+    Patched
+
+    Raises
+    ------
+    Unavailable
+        If the weights are missing or not those of the card.
+    """
+    network, tap = KIT[card.name]
+    return embedding.parts(models.load(network), tap)
 
 
 def load(card: Card) -> EmbedFunction:
@@ -24,7 +45,6 @@ def load(card: Card) -> EmbedFunction:
     Raises
     ------
     Unavailable
-        If the weights are missing or not those of the card.
+        As `parts`.
     """
-    network, tap = KIT[card.name]
-    return embedding.embed_function(models.load(network), tap)
+    return graphs.embedder(parts(card))

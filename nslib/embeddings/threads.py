@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,26 +50,58 @@ def over(function: Callable[[_Given], _Found], things: Sequence[_Given]) -> list
     list
         In the order of `things`.
     """
+    with each(function, things) as found:
+        return list(found)
+
+
+@contextlib.contextmanager
+def each(function: Callable[[_Given], _Found], things: Sequence[_Given]) -> Iterator[Iterator[_Found]]:
+    """Apply a function as `over` does, and have the first results while the last are still computed.
+
+    Parameters
+    ----------
+    function : callable
+    things : sequence
+
+    Yields
+    ------
+    iterator
+        Results in the order of `things`; valid inside the context.
+    """
     # the matrix products here are small: with threads of its own, BLAS would mostly make them wait for
     # each other, and on a busy machine by a factor of ten
-    with _single_blas(), ThreadPoolExecutor(count()) as pool:
-        return list(pool.map(function, things))
+    with _single_blas():
+        if len(things) == 1:
+            yield map(function, things)
+            return
+        with ThreadPoolExecutor(count()) as pool:
+            yield pool.map(function, things)
 
 
 class _Limit:
     lock = threading.Lock()
     users = 0
     held: Any = None
+    modules = 0
+    controller: Any = None
+
+
+def _controller() -> Any:
+    """Give the controller of the BLAS libraries; to find them takes longer than a short clip's front end."""
+    import threadpoolctl
+
+    # a library can have come only with a new module
+    if _Limit.modules != len(sys.modules):
+        _Limit.controller, _Limit.modules = threadpoolctl.ThreadpoolController(), len(sys.modules)
+    return _Limit.controller
 
 
 @contextlib.contextmanager
 def _single_blas() -> Iterator[None]:
-    from threadpoolctl import threadpool_limits
-
     # the limit is of the process, so the first to come sets it and the last to go takes it away
     with _Limit.lock:
         if _Limit.users == 0:
-            _Limit.held = threadpool_limits(1, "blas")
+            _Limit.held = _controller().limit(limits=1, user_api="blas")
         _Limit.users += 1
     try:
         yield

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import patches
+from nslib.embeddings import graphs
 from nslib.embeddings.base import EmbedFunction, FloatArray
 from nslib.embeddings.cards import Card
 from nslib.errors import NslibError
@@ -42,6 +42,28 @@ _STEM = 32
 Layer = tuple[str, int, npt.NDArray[np.float32]]
 
 
+def parts(card: Card) -> graphs.Patched:
+    """Give the network behind its front end.
+
+    Parameters
+    ----------
+    card : Card
+
+    Returns
+    -------
+    Patched
+
+    Raises
+    ------
+    NslibError
+        If the weights drawn here are not those of the card.
+    """
+    if weights_hash() != card.revision:
+        raise NslibError(f"{card.name}: this machine draws weights {weights_hash()}, not {card.revision}. "
+                         "Please report it with your version of NumPy.")
+    return graphs.Patched(_cut, _network, (TRILL.patch, TRILL.mels))
+
+
 def load(card: Card) -> EmbedFunction:
     """Give the embed function.
 
@@ -56,14 +78,9 @@ def load(card: Card) -> EmbedFunction:
     Raises
     ------
     NslibError
-        If the weights drawn here are not those of the card.
+        As `parts`.
     """
-    from nslib.embeddings import graphs
-
-    if weights_hash() != card.revision:
-        raise NslibError(f"{card.name}: this machine draws weights {weights_hash()}, not {card.revision}. "
-                         "Please report it with your version of NumPy.")
-    return patches.embedder(_cut, graphs.frozen(_network, (TRILL.patch, TRILL.mels)))
+    return graphs.embedder(parts(card))
 
 
 @lru_cache(maxsize=1)

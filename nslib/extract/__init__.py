@@ -2,7 +2,7 @@
 
 Clips are sorted by length and cut into work units; decode threads run ahead of the model; a unit
 is stored as soon as it is done. The units depend only on which clips are asked for, so a killed
-run that is started again goes through the very same batches and ends in the very same bytes.
+run that is started again goes through the very same units and ends in the very same bytes.
 
 Conventions
 -----------
@@ -14,7 +14,7 @@ is padded silently: clips shorter than the embedding's minimum are padded with z
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +25,18 @@ from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, NslibError
 from nslib.extract import local
 from nslib.extract import units as planning
+from nslib.extract.sizes import unit_seconds
 from nslib.extract.step import load, padded
-from nslib.extract.units import UNIT_SECONDS, Item, plan
+from nslib.extract.units import UNIT_SECONDS, Item, Units, plan
 from nslib.ledger import Cost
 from nslib.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Run = Callable[[list[list[Item]], Embedding, Store, Cost, bool], dict[str, BadAudio]]
+Run = Callable[[Sequence[list[Item]], Embedding, Store, Cost, bool], dict[str, BadAudio]]
 
-__all__ = ["Extraction", "Item", "Run", "frames", "plan", "vectors"]
+__all__ = ["Extraction", "Filled", "Item", "Run", "fill", "frames", "plan", "vectors"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,27 @@ class Extraction:
         Columns clip_id, audio, reason, remedy: clips without a vector.
     ledger : dict
         clips, from_store, and the cost of what was computed now: computed (clips), padded (clips
-        shorter than the embedding's minimum or window), audio_seconds, wall_seconds, clips_per_second,
-        times_real_time, padding (share of the samples fed to the model), peak_memory_gb (of the
-        process so far).
+        shorter than the embedding's minimum or window), and the rest of `nslib.ledger.Cost.summary`.
     """
 
     vectors: FloatArray
+    clips: pd.DataFrame
+    problems: pd.DataFrame
+    ledger: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What an extraction left in the store.
+
+    Attributes
+    ----------
+    store : Store
+    clips, problems, ledger
+        As in `Extraction`.
+    """
+
+    store: Store
     clips: pd.DataFrame
     problems: pd.DataFrame
     ledger: dict[str, Any]
@@ -89,26 +105,46 @@ def vectors(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = 
     NslibError
         If the embedding fails on every clip, or the disk is full.
     """
+    filled = fill(clips, embedding, store=store, progress=progress, run=run)
+    found = filled.store.read(filled.clips["sha256"])
+    return Extraction(found, filled.clips, filled.problems, filled.ledger)
+
+
+def fill(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = None, progress: bool = True,
+         run: Run = local.run) -> Filled:
+    """Compute vectors as `vectors` does and leave them in the store: the memory it takes does not grow with them.
+
+    Parameters
+    ----------
+    clips, embedding, store, progress, run
+        As in `vectors`.
+
+    Returns
+    -------
+    Filled
+
+    Raises
+    ------
+    NslibError
+        As `vectors`.
+    """
     import pandas as pd
 
     store = Store(embedding) if store is None else store
     began = time.perf_counter()
     cost = Cost()
-    missing = set(store.missing(clips["sha256"]))
-    planned = plan(planning.items(clips), same_length=False, seconds=UNIT_SECONDS)
-    todo = [rest for unit in planned if (rest := [item for item in unit if item.key in missing])]
-    problems = run(todo, embedding, store, cost, progress)
-    have = clips["sha256"].map(lambda key: key in store).to_numpy(bool)
+    known = store.holds(clips["sha256"])
+    budget = unit_seconds(float(clips["seconds"].sum()), UNIT_SECONDS)
+    problems = run(Units(clips, budget, ~known), embedding, store, cost, progress)
+    have = store.holds(clips["sha256"])
     if problems and not have.any():
         first = next(iter(problems.values()))
         raise NslibError(f"{embedding.name} gave no vector for any of {len(clips)} clips. First: {first}")
-    kept = clips[have].reset_index(drop=True)
     if cost.computed:
         cost.remember(store.path, time.perf_counter() - began)
-    from_store = int((~clips["sha256"].isin(missing)).sum())
-    ledger = {"clips": len(clips), "from_store": from_store, **cost.summary()}
-    lost = _problems_of(clips[~have], problems)
-    return Extraction(store.read(list(kept["sha256"])), kept, pd.DataFrame(lost, columns=list(PROBLEM_COLUMNS)), ledger)
+    kept = clips.reset_index(drop=True) if have.all() else clips[have].reset_index(drop=True)
+    lost = pd.DataFrame(_problems_of(clips[~have], problems), columns=list(PROBLEM_COLUMNS))
+    return Filled(store, kept, lost, {"clips": len(clips), "from_store": int(known.sum()), **cost.summary()})
 
 
 def frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatArray, FloatArray]]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.classifiers import CLASSIFIERS, l2_normalise
+from nslib.classifiers import CLASSIFIERS, IN_FLOAT32, l2_normalise
 from nslib.errors import NslibError
+from nslib.probe_work import same_fits
 from nslib.protocols.material import Material
 from nslib.protocols.plans import Ints, Plan
 
@@ -76,21 +77,26 @@ def fit(mine: Material, plans: Sequence[Plan], combinations: Sequence[Combinatio
 
     found: list[tuple[int, int, Ints, Ints, Names]] = []
     failed: dict[tuple[int, int], str] = {}
+    fitted = 0
     todo = [(plan.number, part) for plan in plans for part in plan.parts.values()]
     with _heard() as heard, threadpool_limits(1):
         one = joblib.delayed(_speaker)
         work = (one(mine.vectors, mine.label, part, combinations, seed) for _, part in todo)
         done = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(work)
-        for (number, part), (answers, reasons) in zip(todo, done, strict=True):
-            found += [(number, k, part["validation"], part["test"], said) for k, said in answers.items()]
-            failed |= {(number, k): why for k, why in reasons.items() if (number, k) not in failed}
+        for (number, part), (answers, fits) in zip(todo, done, strict=True):
+            fitted += fits
+            for k, said in answers.items():
+                if isinstance(said, str):
+                    failed.setdefault((number, k), said)
+                else:
+                    found.append((number, k, part["validation"], part["test"], said))
             if progress:
                 progress()
     if not found:
         why = next(iter(failed.values()))
         raise NslibError(f"no probe could be fitted inside any speaker of {mine.task.name}: {why}")
-    said = [*_failures(failed, combinations), *_counted(heard, len(todo) * len(combinations))]
-    return Fits(_long(mine, found), failed, tuple(f"{mine.embedding}: {note}" for note in said))
+    notes = [*_failures(failed, combinations), *_counted(heard, fitted)]
+    return Fits(_long(mine, found), failed, tuple(f"{mine.embedding}: {note}" for note in notes))
 
 
 @contextmanager
@@ -102,18 +108,28 @@ def _heard() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _speaker(vectors: npt.NDArray[Any], label: Names, part: dict[str, Ints], combinations: Sequence[Combination],
-             seed: int) -> tuple[dict[int, Names], dict[int, str]]:
-    answers, reasons = {}, {}
+             seed: int) -> tuple[dict[int, Names | str], int]:
+    """Answers of every combination, or why it has none, and how many were fitted: the others are the same fits."""
     learnt, codes = np.unique(label[part["train"]], return_inverse=True)
     plain = np.asarray(vectors[np.concatenate(list(part.values()))], dtype=np.float64)
-    for k, (probe, l2) in enumerate(combinations):
+    same = same_fits([probe for probe, _ in combinations], codes)
+    found: dict[int, Names | str] = {}
+    for l2 in sorted({l2 for _, l2 in combinations}):
         x = l2_normalise(plain) if l2 else plain
-        try:
-            model = CLASSIFIERS[probe](len(codes), len(learnt), seed).fit(x[:len(codes)], codes)
-            answers[k] = learnt[model.predict(x[len(codes):])]
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            reasons[k] = f"{type(error).__name__}: {error}"
-    return answers, reasons
+        by_columns = np.asarray(x[:len(codes)], dtype=np.float32, order="F")  # as trees read it: see nslib.probe_fit
+        for k, probe in ((k, probe) for k, (probe, own) in enumerate(combinations) if own == l2 and probe not in same):
+            train = by_columns if probe in IN_FLOAT32 else x[:len(codes)]
+            model = CLASSIFIERS[probe](len(codes), len(learnt), seed)
+            found[k] = _answered(model, train, codes, x[len(codes):], learnt)
+    copies = {k: combinations.index((same[p], l2)) for k, (p, l2) in enumerate(combinations) if p in same}
+    return found | {k: found[source] for k, source in copies.items()}, len(found)
+
+
+def _answered(model: Any, train: npt.NDArray[Any], codes: Ints, asked: npt.NDArray[Any], learnt: Names) -> Names | str:
+    try:
+        return learnt[model.fit(train, codes).predict(asked)]
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _long(mine: Material, found: Sequence[tuple[int, int, Ints, Ints, Names]]) -> pd.DataFrame:

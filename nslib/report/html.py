@@ -34,7 +34,8 @@ SECTIONS = {"results": "Results", "claims": "Claims", "published": "Against publ
             "not-run": "Not run", "left-out": "Left out", "recordings": "Recordings", "embeddings": "Embeddings",
             "cost": "Cost", "notebooks": "Notebooks", "made": "How made"}
 _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
-           "clips_per_second", "times_real_time", "padding", "peak_memory_gb"]
+           "clips_per_second", "times_real_time", "device_busy", "decode_wait", "padding", "peak_memory_gb",
+           "batch_seconds", "devices"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
 _NUMBERS = ("dim", "window", "hop", "parameters")
 _PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")

@@ -47,7 +47,8 @@ Patches = npt.NDArray[Any]
 Network = Callable[[Patches], Patches]
 
 
-def convert(model: Any, form: str = "float32", patches: Patches | None = None) -> bytes:
+def convert(model: Any, form: str = "float32", patches: Patches | None = None, *,
+            shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
     """Convert a network.
 
     Parameters
@@ -57,11 +58,13 @@ def convert(model: Any, form: str = "float32", patches: Patches | None = None) -
     form : {"float32", "dynamic", "int8"}
     patches : float32 [patches, 96, 64], optional
         Log-mel of real audio; "int8" needs them, some hundred are enough.
+    shape : sequence of int
+        Of a patch, if the network takes others.
 
     Returns
     -------
     bytes
-        Content of a ``.tflite`` file: float32 [1, 96, 64] to float32 [1, dim].
+        Content of a ``.tflite`` file: float32 [1, *shape] to float32 [1, dim].
 
     Raises
     ------
@@ -77,7 +80,7 @@ def convert(model: Any, form: str = "float32", patches: Patches | None = None) -
         raise UnknownName("form of a LiteRT file", form, FORMS)
     examples = _examples(patches) if form == "int8" else None
     function = tf.function(lambda patch: _output(model(patch, training=False)),
-                           input_signature=[tf.TensorSpec([1, TRILL.patch, TRILL.mels], tf.float32, "log_mel")])
+                           input_signature=[tf.TensorSpec([1, *shape], tf.float32, "log_mel")])
     # frozen by us: ranges cannot be found in a graph that still reads variables
     graph = convert_variables_to_constants_v2(function.get_concrete_function())
     with _quiet(), warnings.catch_warnings():
@@ -132,7 +135,7 @@ def runner(content: bytes, threads: int = 1) -> Network:
     Returns
     -------
     callable
-        float32 [patches, 96, 64] to float32 [patches, dim]; patch by patch.
+        float32 [patches, *shape] to float32 [patches, dim]; patch by patch.
 
     Raises
     ------

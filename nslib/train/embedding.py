@@ -59,8 +59,16 @@ def as_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
     Embedding
     """
     size = cost(model)
+    patched = parts(model, tap)
+    network = graphs.frozen(patched.function, patched.shape)
+
+    def replica(device: str) -> EmbedFunction:
+        # of the weights as they are now
+        return patches.embedder(patched.cut, graphs.bound(network, device), steady=True)
+
     return Embedding(name=name, revision=f"{revision(model)} {tap}", dim=size.outputs[tap],
-                     embed=embed_function(model, tap), window=patch_seconds(TRILL),
+                     embed=patches.embedder(patched.cut, network, steady=True), replica=replica,
+                     window=patch_seconds(TRILL),
                      hop=TRILL.patch_hop * HOP / SAMPLE_RATE, min_samples=TRILL.min_samples, pads_safely=True,
                      parameters=size.parameters, **facts)
 
@@ -79,10 +87,27 @@ def embed_function(model: Any, tap: str) -> EmbedFunction:
     callable
         As `Embedding.embed`.
     """
+    return graphs.embedder(parts(model, tap))
+
+
+def parts(model: Any, tap: str) -> graphs.Patched:
+    """Put one tap of a network behind TRILL's front end.
+
+    Parameters
+    ----------
+    model : keras.Model
+    tap : str
+        A key of its outputs.
+
+    Returns
+    -------
+    Patched
+        Of the model's own weights, not of a copy.
+    """
     def tapped(patch: Any) -> Any:
         return model(patch, training=False)[tap]
 
-    return patches.embedder(cut, graphs.frozen(tapped, (TRILL.patch, TRILL.mels)))
+    return graphs.Patched(cut, tapped, (TRILL.patch, TRILL.mels))
 
 
 def cut(wave: FloatArray) -> npt.NDArray[Any]:

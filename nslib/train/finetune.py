@@ -17,7 +17,8 @@ the loss.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Material:
     Attributes
     ----------
     patches : list of float32 [patches, 96, 64]
+        While a frozen network is at work its frames stand here instead.
     y, speaker, clip_id : str array [clips]
     """
 
@@ -69,6 +71,8 @@ class Finetuned:
         Of validation and test.
     vectors : dict of str to float32 [clips, dim]
         Pooled, of all splits.
+    seconds : float
+        That it took.
     """
 
     model: Model
@@ -78,6 +82,7 @@ class Finetuned:
     best_step: int
     probabilities: dict[str, npt.NDArray[np.float64]]
     vectors: dict[str, npt.NDArray[np.float32]]
+    seconds: float
 
     def split(self, name: str, material: Material) -> Split:
         """Pooled vectors of a split beside labels and speakers, as probes take them."""
@@ -108,10 +113,11 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     """
     from tqdm.std import tqdm
 
-    settings = settings or FinetuneSettings()
+    settings, began = settings or FinetuneSettings(), perf_counter()
     _check(material)
     classes = np.unique(np.concatenate([part.y for part in material.values()]))
     model, curve = Model(settings, len(classes)), []
+    material = {name: replace(part, patches=model.seen(part.patches)) for name, part in material.items()}
     best, best_epoch, kept = -np.inf, 0, checkpoint.values(model.weights)
     steps = -(-len(material["train"].patches) // settings.batch)
     for epoch in tqdm(range(1, settings.epochs + 1), f"fine-tune {settings.network}", unit="epoch",
@@ -125,7 +131,7 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
         elif epoch - best_epoch >= settings.patience:
             break
     checkpoint.assign(model.weights, kept)
-    return _done(model, material, classes, curve, (best_epoch, steps * best_epoch))
+    return _done(model, material, classes, curve, (best_epoch, steps * best_epoch), perf_counter() - began)
 
 
 def _check(material: dict[str, Material]) -> None:
@@ -171,9 +177,9 @@ def _answer(probabilities: Any, classes: Any, metric: str) -> tuple[Any, Any]:
 
 
 def _done(model: Model, material: dict[str, Material], classes: Any, curve: list[Any],
-          best: tuple[int, int]) -> Finetuned:
+          best: tuple[int, int], seconds: float) -> Finetuned:
     import pandas as pd
 
     vectors = {name: model.pooled(part.patches) for name, part in material.items()}
     found = {name: model.probabilities(vectors[name]) for name in SPLITS[1:]}
-    return Finetuned(model, classes, pd.DataFrame(curve, columns=list(COLUMNS)), *best, found, vectors)
+    return Finetuned(model, classes, pd.DataFrame(curve, columns=list(COLUMNS)), *best, found, vectors, seconds)

@@ -47,12 +47,27 @@ class Model:
         """list: all variables."""
         return [*self.network.weights, *self.pool.weights, *self.dense.weights]
 
-    def learn(self, patches: Patches, counts: Any, labels: Any, weight: Any) -> float:
+    def seen(self, clips: list[Patches]) -> list[Patches]:
+        """What learning and pooling look at: patches, or the frames of a frozen network, which need computing but once.
+
+        Parameters
+        ----------
+        clips : list of float32 [patches, 96, 64]
+
+        Returns
+        -------
+        list of float32 [patches, ...]
+            One array a clip.
+        """
+        return self._of_network(clips) if self.settings.frozen else clips
+
+    def learn(self, seen: Patches, counts: Any, labels: Any, weight: Any) -> float:
         """Make one step.
 
         Parameters
         ----------
-        patches : float32 [clips, patches, 96, 64]
+        seen : float32 [clips, patches, ...]
+            As `seen` gives it of each clip.
         counts, labels : int64 [clips]
         weight : float32 [clips]
             0 for a clip that only fills the batch.
@@ -62,7 +77,7 @@ class Model:
         float
             The loss before it, penalty included.
         """
-        return float(self._step(patches, counts, labels, weight))
+        return float(self._step(seen, counts, labels, weight))
 
     def loss(self, logits: Any, labels: Any, weight: Any) -> Any:
         """Cross-entropy of a batch plus the penalty: a scalar tensor."""
@@ -72,14 +87,18 @@ class Model:
         mean = tf.reduce_sum(entropy * weight) / tf.reduce_sum(weight)
         return mean + self.settings.l2 * tf.reduce_sum(tf.square(self.dense.kernel))
 
-    def pooled(self, clips: list[Patches]) -> npt.NDArray[np.float32]:
-        """Pool all patches of clips: float32 [clips, dim]."""
+    def pooled(self, seen: list[Patches]) -> npt.NDArray[np.float32]:
+        """Pool all patches of clips, given as by `seen`: float32 [clips, dim]."""
+        frames, counts = deal(np.concatenate(seen if self.settings.frozen else self._of_network(seen)),
+                              [len(clip) for clip in seen])
+        parts = [np.asarray(self.pool(frames[i:i + _AT_ONCE], counts[i:i + _AT_ONCE]))
+                 for i in range(0, len(seen), _AT_ONCE)]
+        return np.concatenate(parts)
+
+    def _of_network(self, clips: list[Patches]) -> list[Patches]:
         everything = np.concatenate(clips)
         rows = [np.asarray(self._frames(everything[i:i + _AT_ONCE])) for i in range(0, len(everything), _AT_ONCE)]
-        frames, counts = deal(np.concatenate(rows), [len(clip) for clip in clips])
-        parts = [np.asarray(self.pool(frames[i:i + _AT_ONCE], counts[i:i + _AT_ONCE]))
-                 for i in range(0, len(clips), _AT_ONCE)]
-        return np.concatenate(parts)
+        return np.split(np.concatenate(rows), np.cumsum([len(clip) for clip in clips])[:-1])
 
     def probabilities(self, pooled: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Probabilities of pooled clips: float64 [clips, classes]."""
@@ -92,11 +111,16 @@ class Model:
 
         moving = [] if self.settings.frozen else list(self.network.trainable_variables)
 
-        def step(patches: Any, counts: Any, labels: Any, weight: Any) -> Any:
+        def framed(patches: Any, counts: Any) -> Any:
+            # of short clips most of a batch is filling, which no pool looks at
+            own = tf.sequence_mask(counts, tf.shape(patches)[1])
+            rows = self.network(tf.boolean_mask(patches, own), training=False)
+            shape = (*tf.unstack(tf.shape(own, tf.int64)), rows.shape[-1])
+            return tf.ensure_shape(tf.scatter_nd(tf.where(own), rows, shape), [None, None, rows.shape[-1]])
+
+        def step(seen: Any, counts: Any, labels: Any, weight: Any) -> Any:
             with tf.GradientTape() as tape:
-                shape = tf.shape(patches)
-                rows = self.network(tf.reshape(patches, tf.concat([[-1], shape[2:]], 0)), training=False)
-                frames = tf.reshape(rows, (shape[0], shape[1], rows.shape[-1]))
+                frames = seen if self.settings.frozen else framed(seen, counts)
                 loss = self.loss(self.dense(self.pool(frames, counts)), labels, weight)
             gradients = tape.gradient(loss, [*self.head, *moving])
             head = len(self.head)

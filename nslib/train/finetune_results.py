@@ -12,13 +12,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nslib import audio, corpora, metrics, probe, results, splits
-from nslib.errors import BadAudio
+from nslib.errors import BadAudio, BadParameter
 from nslib.frontend import TRILL
 from nslib.probe_data import checked
 from nslib.probe_fit import Fit, Wanted
@@ -59,7 +58,7 @@ def name(settings: FinetuneSettings) -> str:
     return "-".join(parts)
 
 
-def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = None, *,
+def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = None, *, done: Finetuned | None = None,
               progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fine-tune on a task, or find the result of having done so.
 
@@ -68,6 +67,8 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
     task : Task
     params : Params
     settings : FinetuneSettings, optional
+    done : Finetuned, optional
+        A run of these settings on this task's clips that was made a moment ago: it is scored, and not made again.
     progress : bool
 
     Returns
@@ -80,7 +81,7 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
     Unavailable
         If the task's data cannot be had.
     BadParameter
-        If a split is empty.
+        If a split is empty, or `done` is a run of other settings.
     """
     settings = settings or FinetuneSettings()
     clips = corpora.load_clips(task, params, progress=progress).clips
@@ -89,10 +90,11 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
     key = results.key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "code": _code()})
     if (known := results.find(key)) is not None:
         return known
+    if done is not None and done.model.settings != settings:
+        raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
     found, notes = material(clips, progress=progress)
-    started = perf_counter()
-    done = finetune(found, settings, metric=task.metric, progress=progress)
-    grid = scored(done, found, settings, task.metric, perf_counter() - started, notes)
+    done = done or finetune(found, settings, metric=task.metric, progress=progress)
+    grid = scored(done, found, settings, task.metric, done.seconds, notes)
     made = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
     results.save(*made)
     return made

@@ -1,8 +1,8 @@
 """The published models: TRILL, TRILL-distilled, FRILL, TRILLsson, YAMNet and VGGish from TF Hub.
 
 `sources` says where they lie, `resolver` finds or fetches them (`download`, `unpack`), `checksums` holds
-their files together, `adapters` says how each is called, `inside` reads layers that are not given
-out, and `proof` tries a model when it is loaded.
+their files together, `adapters` says how each is called, `frozen` makes that fast, `inside` reads layers that are not
+given out, and `proof` tries a model when it is loaded.
 
 A SavedModel is a program. What will be run is said on stderr before it is loaded: handle, checksum
 and folder.
@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nslib.embeddings import graphs
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.cards import Card
 from nslib.embeddings.hub import adapters, checksums, sources
@@ -65,13 +66,16 @@ def load(card: Card) -> EmbedFunction:
     Returns
     -------
     callable
-        It opens the model again if others were opened since.
+        It opens the model again if others were opened since. Loaded on a device (`nslib.embeddings.graphs.on`), it
+        keeps the model as long as it lives.
 
     Raises
     ------
     Unavailable
         If the model cannot be had, its files were changed, or it is not what the card says.
     """
+    if graphs.device():
+        return _fresh(card, str(resolve(card.hub)))
     _open(card, str(resolve(card.hub)))
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
@@ -87,6 +91,10 @@ def _revision(card: Card, sha256: str) -> str:
 
 @lru_cache(maxsize=OPEN)
 def _open(card: Card, folder: str) -> EmbedFunction:
+    return _fresh(card, folder)
+
+
+def _fresh(card: Card, folder: str) -> EmbedFunction:
     from nslib.embeddings.hub import proof
 
     sha256 = checksums.verified(card.hub, Path(folder), fully=True)
@@ -103,7 +111,7 @@ def _module(card: Card, folder: str) -> Any:
         warnings.simplefilter("ignore")  # tensorflow_hub imports what setuptools will drop
         import tensorflow_hub
     try:
-        return tensorflow_hub.load(folder)
+        return graphs.bound(tensorflow_hub.load)(folder)
     except Exception as error:  # TensorFlow raises all sorts for files that are no model
         why = f"TensorFlow cannot load {folder}: {type(error).__name__}: {str(error).strip()[:200]}"
         raise Unavailable(f"embedding {card.name}", why, sources.get(card.hub).by_hand) from error

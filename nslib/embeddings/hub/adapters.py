@@ -144,14 +144,14 @@ def _samples(concrete: Any) -> list[Any]:
     return [first] if isinstance(first, tf.TensorSpec) and first.dtype == tf.float32 else []
 
 
-def invoke(module: Any, adapter: Adapter, samples: npt.NDArray[Any], rate: int = SAMPLE_RATE) -> Any:
+def invoke(module: Any, adapter: Adapter, samples: Any, rate: int = SAMPLE_RATE) -> Any:
     """Call a model in the one form that its page documents.
 
     Parameters
     ----------
     module : object
     adapter : Adapter
-    samples : array
+    samples : array or tensor
         Of a rank that the model takes.
     rate : int
         Hz; only for models that are told.
@@ -163,8 +163,8 @@ def invoke(module: Any, adapter: Adapter, samples: npt.NDArray[Any], rate: int =
     import tensorflow as tf
 
     if adapter.rate:
-        return module(samples=tf.constant(samples), sample_rate=tf.constant(rate, tf.int32))
-    return module(tf.constant(samples))
+        return module(samples=tf.convert_to_tensor(samples), sample_rate=tf.constant(rate, tf.int32))
+    return module(tf.convert_to_tensor(samples))
 
 
 def caller(module: Any, adapter: Adapter, at_a_time: int) -> Call:
@@ -192,9 +192,12 @@ def caller(module: Any, adapter: Adapter, at_a_time: int) -> Call:
 
         one = inside.function(module, adapter.model, adapter.output)
         return lambda waves: np.stack([one(wave) for wave in waves])
+    from nslib.embeddings.hub import frozen
+
+    found = frozen.call(lambda samples: _output(invoke(module, adapter, samples), adapter), at_a_time, adapter.model)
     if at_a_time == 1:
-        return lambda waves: np.stack([np.asarray(_output(invoke(module, adapter, w), adapter)) for w in waves])
-    return lambda waves: _by_clip(np.asarray(_output(invoke(module, adapter, waves), adapter)), len(waves), adapter)
+        return lambda waves: np.stack([found(wave) for wave in waves])
+    return lambda waves: _by_clip(found(waves), len(waves), adapter)
 
 
 def _output(found: Any, adapter: Adapter) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nslib.embeddings import graphs
 from nslib.embeddings.base import FloatArray
 from nslib.embeddings.hub.adapters import Inside
 from nslib.errors import Unavailable
@@ -59,9 +60,9 @@ def function(module: Any, model: str, wanted: Inside) -> Function:
     graph = convert_variables_to_constants_v2(concrete)
     tensor = _tensor(graph.graph, model, wanted)
     _same(graph, concrete, model)
-    cut = graph.prune(graph.inputs, tensor)
+    cut = graphs.bound(graphs.runner(graph.prune(graph.inputs, tensor)))
     size = int(np.prod(wanted.shape))
-    return lambda wave: np.asarray(cut(tf.constant(wave))).reshape(-1, size)
+    return lambda wave: cut(wave).reshape(-1, size)
 
 
 def _tensor(graph: Any, model: str, wanted: Inside) -> Any:

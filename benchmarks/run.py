@@ -1,0 +1,178 @@
+"""``make bench``: every benchmark, one process each, and one table of what they found.
+
+The table goes to ``reports/benchmarks/bench.md`` and, with all that is known of the machine, to ``bench.json``. A
+benchmark that fails is shown as failed and the others go on; the exit code is then 1. A target that is not met is shown
+as such and is no failure: other programs on the machine are enough to miss one. ``QUICK=1`` takes small sizes and few
+rounds, to see that everything works: then figures are rough, and targets of large sizes may be missed.
+
+Usage: ``python benchmarks/run.py [--only NAME,NAME] [--quick]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+from common import KEPT, Figure
+
+from nslib import params, provenance
+
+HERE = Path(__file__).parent
+NAMES = ("grid", "lda", "large", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
+         "train")
+"""Benchmarks in the order in which they are run."""
+
+QUICK: dict[str, tuple[str, ...]] = {
+    "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
+    "backends": ("--embeddings", "trill-mini-top", "--rounds", "1"),
+    "memory": ("--largest", "2000"),
+    "audio": ("--files", "3", "--rounds", "3"),
+    "store": ("--vectors", "1000", "--rounds", "2", "--shards", "200"),
+    "cluster": ("--clips", "2e4", "--files", "200", "--rounds", "1"),
+    "growth": ("--rounds", "1"),
+    "train": ("--batch", "16", "--steps", "5", "--rounds", "2")}
+"""What a quick run passes on; the others have nothing to leave out, or take seconds anyway."""
+
+LIMIT = 1800
+"""Seconds after which a benchmark is stopped."""
+
+
+@dataclass
+class Outcome:
+    """What became of one benchmark.
+
+    Attributes
+    ----------
+    name : str
+    seconds : float
+    load : float
+        Of the machine before it began: what is near 0 was measured undisturbed. -1: the system does not say.
+    failed : str
+        Why, if it failed.
+    figures : list of Figure
+    """
+
+    name: str
+    seconds: float = 0.0
+    load: float = -1.0
+    failed: str = ""
+    figures: list[Figure] = field(default_factory=list)
+
+
+def run(script: Path, options: Sequence[str] = ()) -> Outcome:
+    """Run one benchmark and read its figures; what it prints goes on.
+
+    Parameters
+    ----------
+    script : Path
+    options : sequence of str
+
+    Returns
+    -------
+    Outcome
+    """
+    found = Outcome(script.stem, load=os.getloadavg()[0] if hasattr(os, "getloadavg") else -1.0)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "figures.json"
+        try:
+            code = subprocess.run([sys.executable, str(script), *options], env={**os.environ, KEPT: str(kept)},
+                                  timeout=LIMIT, check=False).returncode
+            found.failed = f"exit code {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            found.failed = f"stopped after {LIMIT} s"
+        if kept.exists():
+            found.figures = [Figure(**one) for one in json.loads(kept.read_text())]
+    found.failed = found.failed or ("" if found.figures else "it reported no figure")
+    found.seconds = time.perf_counter() - began
+    return found
+
+
+def machine() -> dict[str, str]:
+    """Describe where it ran.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return {"processor": models[0].partition(":")[2].strip() if models else cpu, "cores": str(os.cpu_count()),
+            "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB", "Python": platform.python_version(),
+            **provenance.versions(), **provenance.provenance()}
+
+
+def table(outcomes: list[Outcome], facts: dict[str, str], *, quick: bool = False) -> str:
+    """Write the table.
+
+    Parameters
+    ----------
+    outcomes : list of Outcome
+    facts : dict
+        From `machine`.
+    quick : bool
+        Say that sizes were small.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    lines = ["# Benchmarks", "", "; ".join(f"{k} {v}" for k, v in facts.items()), "",
+             *(["A quick run: sizes are small and rounds few, so figures are rough.", ""] if quick else []),
+             "| benchmark | what | figure | wanted | | seconds |", "|---|---|---|---|---|---|"]
+    for one in outcomes:
+        rows = [f"| {one.name} | {f.what}{f' ({f.note})' if f.note else ''} | {f.value:.4g} {f.unit} | {f.wanted} | "
+                f"{'' if f.met is None else 'met' if f.met else 'NOT met'} |" for f in one.figures]
+        rows += [f"| {one.name} | FAILED: {one.failed} | | | |"] if one.failed else []
+        lines += [f"{row} {f'{one.seconds:.0f}' if row is rows[0] else ''} |" for row in rows]
+    load = "; ".join(f"{o.name} {o.load:.1f}" for o in outcomes)
+    judged = [f.met for o in outcomes for f in o.figures if f.met is not None]
+    return "\n".join([*lines, "", f"{sum(judged)} of {len(judged)} targets met, "
+                      f"{sum(bool(o.failed) for o in outcomes)} benchmarks failed; "
+                      f"{sum(o.seconds for o in outcomes):.0f} s. Load of the machine before each: {load}.", ""])
+
+
+def main() -> int:
+    """Run them and write the table.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="names, comma-separated: " + ", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", default=os.environ.get("QUICK", "") not in ("", "0"),
+                        help="small sizes and few rounds (the same as QUICK=1)")
+    given = parser.parse_args()
+    chosen = [name for name in given.only.split(",") if name] or list(NAMES)
+    if unknown := set(chosen) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    outcomes, folder = [], params.reports_dir() / "benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        outcomes.append(run(HERE / f"{name}.py", QUICK.get(name, ()) if given.quick else ()))
+        facts = machine()
+        said = table(outcomes, facts, quick=given.quick)
+        (folder / "bench.md").write_text(said)
+        kept = {"machine": facts, "quick": given.quick, "outcomes": [asdict(outcome) for outcome in outcomes]}
+        (folder / "bench.json").write_text(json.dumps(kept, indent=1))
+    print(f"\n{said}-> {folder / 'bench.md'}")
+    return int(any(outcome.failed for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
