@@ -62,11 +62,11 @@ def compare(count: int, dim: int, largest: int) -> tuple[str, list[Figure]]:
     new = clips(1000, dim, 1)[0]
     found, expected = ours.decision_function(new), theirs.decision_function(new)
     apart = np.abs(found - expected).max() / np.abs(expected).max()
+    same = float(np.mean(ours.predict(new) == theirs.predict(new)))
     name = f"LDA at {count:,} x {dim:,}"
     figures = [Figure(f"{name}: scikit-learn / here", slow / taken, "x", at_least=100 if dim >= WANTED else None),
                Figure(f"{name}: largest difference of decisions, relative", apart, at_most=1e-6),
-               Figure(f"{name}: predictions that are the same", float(np.mean(ours.predict(new) == theirs.predict(new))),
-                      at_least=1.0)]
+               Figure(f"{name}: predictions that are the same", same, at_least=1.0)]
     return (f"{line}  {slow:8.2f} s  {more:6.2f} GB  {slow / taken:6.1f} x  "
             f"{apart:9.1e}"), figures
 
