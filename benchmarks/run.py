@@ -33,6 +33,9 @@ NAMES = ("grid", "lda", "large", "extract", "backends", "memory", "audio", "stor
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
+    "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
+    "lda": ("--dims", "1024"),
+    "large": ("--clips", "3000", "--classes", "50", "--iterations", "1"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "backends": ("--embeddings", "trill-mini-top", "--rounds", "1"),
     "memory": ("--largest", "2000"),
@@ -41,7 +44,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "cluster": ("--clips", "2e4", "--files", "200", "--rounds", "1"),
     "growth": ("--rounds", "1"),
     "train": ("--batch", "16", "--steps", "5", "--rounds", "2")}
-"""What a quick run passes on; the others have nothing to leave out, or take seconds anyway."""
+"""What a quick run passes on; those that are not named have nothing to leave out."""
 
 LIMIT = 1800
 """Seconds after which a benchmark is stopped."""

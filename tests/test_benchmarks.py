@@ -58,6 +58,37 @@ def test_every_script_reports_figures_and_is_one_command(run):
         assert f"benchmarks/{name}.py" in (ast.get_docstring(tree) or ""), name
 
 
+def test_a_quick_run_passes_on_options_that_scripts_know(run):
+    assert set(run.QUICK) <= set(run.NAMES)
+    for name, options in run.QUICK.items():
+        source = (FOLDER / f"{name}.py").read_text()
+        assert all(f'add_argument("{option}"' in source for option in options if option.startswith("--")), name
+
+
+@pytest.mark.parametrize(("switch", "option", "size", "said"), [
+    ("1", (), "small", True), ("", ("--quick",), "small", True), ("0", (), "usual", False)])
+def test_quick_is_a_variable_or_an_option(run, tmp_path, monkeypatch, switch, option, size, said):
+    (tmp_path / "one.py").write_text("import sys\nfrom common import Figure, report\n"
+                                     "report([Figure('small' if 'few' in sys.argv else 'usual', 1.0)])")
+    for name, value in (("PYTHONPATH", FOLDER), ("NSLIB_REPORTS", tmp_path / "reports"), ("QUICK", switch)):
+        monkeypatch.setenv(name, str(value))
+    for name, value in (("HERE", tmp_path), ("NAMES", ("one",)), ("QUICK", {"one": ("--size", "few")})):
+        monkeypatch.setattr(run, name, value)
+    monkeypatch.setattr(sys, "argv", ["run.py", *option])
+    assert run.main() == 0
+    table = (params.reports_dir() / "benchmarks" / "bench.md").read_text()
+    assert f"| one | {size} | 1 " in table and ("A quick run" in table) is said
+
+
+def test_a_benchmark_that_is_silent_has_failed_and_a_name_that_is_none_is_refused(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "silent.py").write_text("")
+    assert run.run(tmp_path / "silent.py").failed == "it reported no figure"
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "stroe"])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "no benchmark stroe; there are grid" in capsys.readouterr().err
+
+
 def test_a_failed_benchmark_is_shown_and_the_others_go_on(run, tmp_path, monkeypatch, capsys):
     use = "from common import Figure, report\n"
     (tmp_path / "good.py").write_text(f"{use}report([Figure('speed', 4.0, at_least=5.0, note='noisy')])")

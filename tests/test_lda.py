@@ -149,6 +149,17 @@ def test_float32_is_computed_in_float64():
     assert both < 1e-4 * np.abs(found.decision_function(x)).max()
 
 
+@pytest.mark.parametrize("counts", [[12, 9, 1, 15], [30, 20, 27], [150, 70, 1, 130], [2, 3] * 50])
+def test_float32_decides_as_scikit_learn_does_in_float64(every_size, counts):
+    x, y = clips(counts, 80)
+    x[:, 5], x[3], x[7] = 0.7, x[2], x[6]  # a constant dimension, and twins
+    short = x.astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, expected = ours().fit(short, y), theirs().fit(short.astype(float), y)
+    same(found, expected, short.astype(float))
+
+
 def test_priors_are_used(every_size):
     x, y = clips([30, 20, 25], 100)
     found, expected = (m.set_params(priors=[0.2, 0.5, 0.3]).fit(x, y) for m in (ours(), theirs()))

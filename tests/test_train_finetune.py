@@ -158,12 +158,17 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
 
 
 def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
-    found, _ = finetune_results.material(finetune_results.corpora.load_clips(task).clips, progress=False)
+    cut = finetune_results.material(finetune_results.corpora.load_clips(task).clips, progress=False)
+    found, _ = cut
     done = finetune(found, QUICK, metric=task.metric, progress=False)
+    other = {split: dataclasses.replace(part, clip_id=np.char.add(part.clip_id, "?")) for split, part in found.items()}
+    with pytest.raises(BadParameter, match="are not of task"):
+        finetune_results.benchmark(task, params.Params(), QUICK, cut=(other, ()), progress=False)
     with pytest.raises(BadParameter, match="other settings"):
         finetune_results.benchmark(task, params.Params(), dataclasses.replace(QUICK, seed=1), done=done, progress=False)
     monkeypatch.setattr(finetune_results, "finetune", None)
-    rows, _ = finetune_results.benchmark(task, params.Params(), QUICK, done=done, progress=False)
+    monkeypatch.setattr(finetune_results, "material", None)
+    rows, _ = finetune_results.benchmark(task, params.Params(), QUICK, cut=cut, done=done, progress=False)
     right = (done.classes[done.probabilities["test"].argmax(1)] == found["test"].y).mean()
     assert rows.set_index("split").loc["test", "value"] == pytest.approx(right)
     assert (rows["fit_seconds"] == done.seconds).all()

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from nslib.params import Params
 
+Cut = tuple[dict[str, Material], tuple[str, ...]]
+"""Clips of each split, cut into patches, and notes on them."""
+
 _SAID = ("tap", "pool")
 _SOURCES = ("finetune", "finetune_model", "finetune_results", "pools")
 
@@ -58,8 +61,8 @@ def name(settings: FinetuneSettings) -> str:
     return "-".join(parts)
 
 
-def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = None, *, done: Finetuned | None = None,
-              progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = None, *, cut: Cut | None = None,
+              done: Finetuned | None = None, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fine-tune on a task, or find the result of having done so.
 
     Parameters
@@ -67,6 +70,8 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
     task : Task
     params : Params
     settings : FinetuneSettings, optional
+    cut : dict and notes, optional
+        What `material` gave for the task's clips, if they have been read before.
     done : Finetuned, optional
         A run of these settings on this task's clips that was made a moment ago: it is scored, and not made again.
     progress : bool
@@ -81,7 +86,7 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
     Unavailable
         If the task's data cannot be had.
     BadParameter
-        If a split is empty, or `done` is a run of other settings.
+        If a split is empty, `cut` has other clips, or `done` is a run of other settings.
     """
     settings = settings or FinetuneSettings()
     clips = corpora.load_clips(task, params, progress=progress).clips
@@ -92,7 +97,10 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
         return known
     if done is not None and done.model.settings != settings:
         raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
-    found, notes = material(clips, progress=progress)
+    found, notes = cut or material(clips, progress=progress)
+    strange = {clip for part in found.values() for clip in part.clip_id} - set(clips["clip_id"])
+    if strange:
+        raise BadParameter(f"{len(strange)} clips that were given are not of task {task.name}, as {min(strange)!r}.")
     done = done or finetune(found, settings, metric=task.metric, progress=progress)
     grid = scored(done, found, settings, task.metric, done.seconds, notes)
     made = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
@@ -100,7 +108,7 @@ def benchmark(task: Task, params: Params, settings: FinetuneSettings | None = No
     return made
 
 
-def material(clips: pd.DataFrame, *, progress: bool = True) -> tuple[dict[str, Material], tuple[str, ...]]:
+def material(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
     """Read the clips of a task and cut them into patches.
 
     Parameters
