@@ -150,10 +150,12 @@ def _forest(forest: Any, train: Any, codes: Codes, asked: dict[str, Normalised],
     drawn = np.random.RandomState(forest.random_state)  # goes on from tree to tree, as within one forest
     for first in range(0, needs.TREES, at_once):
         forest.set_params(n_estimators=min(at_once, needs.TREES - first), random_state=drawn, n_jobs=jobs)
-        for tree in forest.fit(train, codes).estimators_:
-            for name, x in asked.items():
-                for rows in blocks(*x.shape):
-                    tables[name][rows] += tree.predict_proba(x[rows].astype(np.float32), check_input=False)
+        forest.fit(train, codes)
+        for name, x in asked.items():
+            for rows in blocks(*x.shape):
+                block = x[rows].astype(np.float32)
+                for tree in forest.estimators_:
+                    tables[name][rows] += tree.predict_proba(block, check_input=False)
         del forest.estimators_
     for table in tables.values():
         table /= needs.TREES
