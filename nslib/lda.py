@@ -44,6 +44,8 @@ from scipy import linalg
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
+from nslib.large.matrix import blocks
+
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
@@ -117,11 +119,6 @@ def coefficients(x: Any, groups: Sequence[Rows], priors: npt.NDArray[Any]) -> tu
     return means, _solve_matrix(matrix, means)
 
 
-def _blocks(count: int, width: int) -> Iterator[slice]:
-    step = max(1, _BLOCK // width)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
 def _columns(matrix: Floats) -> Iterator[slice]:
     return (slice(start, min(start + _COLUMNS, len(matrix))) for start in range(0, len(matrix), _COLUMNS))
 
@@ -131,7 +128,7 @@ def _scaling(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Float
     if not isinstance(x, np.ndarray):
         return _scaling_of_rows(x, rows)
     mean, centre, scale = np.empty((3, x.shape[1]))
-    for cols in _blocks(x.shape[1], clips):
+    for cols in blocks(x.shape[1], clips, numbers=_BLOCK):
         scaler = StandardScaler()
         rest = scaler.fit_transform(np.asarray(x[rows, cols], dtype=np.float64)).mean(axis=0)
         mean[cols], scale[cols] = scaler.mean_, scaler.scale_
@@ -142,9 +139,9 @@ def _scaling(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Float
 def _scaling_of_rows(x: Any, rows: Any) -> tuple[Floats, Floats, Floats]:
     # Some columns of a file of rows are a pass over all of it. This way it is two.
     scaler, total = StandardScaler(), np.zeros(x.shape[1])
-    for block in _blocks(len(rows), x.shape[1]):
+    for block in blocks(len(rows), x.shape[1], numbers=_BLOCK):
         scaler.partial_fit(np.asarray(x[rows[block]], dtype=np.float64))
-    for block in _blocks(len(rows), x.shape[1]):
+    for block in blocks(len(rows), x.shape[1], numbers=_BLOCK):
         total += scaler.transform(np.asarray(x[rows[block]], dtype=np.float64)).sum(axis=0)
     return scaler.mean_, scaler.mean_ + scaler.scale_ * total / len(rows), scaler.scale_
 
@@ -210,7 +207,7 @@ def _matrix(x: npt.NDArray[Any], groups: Sequence[Rows], priors: npt.NDArray[Any
 def _add_large(matrix: Floats, diagonal: Floats, x: npt.NDArray[Any], rows: Rows, prior: float) -> Floats:
     mean, centre, scale = _scaling(x, rows, len(rows))
     own, norms = np.zeros_like(matrix), np.empty(len(rows))
-    for block in _blocks(len(rows), x.shape[1]):
+    for block in blocks(len(rows), x.shape[1], numbers=_BLOCK):
         z = (x[rows[block]] - centre) / scale
         norms[block] = np.einsum("nd,nd->n", z, z)
         _add_products(own, z)
@@ -218,7 +215,7 @@ def _add_large(matrix: Floats, diagonal: Floats, x: npt.NDArray[Any], rows: Rows
     shrinkage, variance = _shrinkage(norms, float(np.vdot(own, own)), x.shape[1])
     diagonal += prior * shrinkage * variance * scale**2
     weight = scale * (prior * (1 - shrinkage) / len(rows))
-    for block in _blocks(len(own), len(own)):
+    for block in blocks(len(own), len(own), numbers=_BLOCK):
         matrix[block] += own[block] * weight[block, None] * scale
     return mean
 

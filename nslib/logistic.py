@@ -21,7 +21,7 @@ have grown to where some clips between two classes are decided otherwise; ``benc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -32,6 +32,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
+
+from nslib.large.matrix import blocks
 
 Floats = npt.NDArray[np.float64]
 Step = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any, Any]]
@@ -132,7 +134,7 @@ class StreamedLogisticRegression(ClassifierMixin, BaseEstimator):
         if X.ndim != 2 or X.shape[1] != self.n_features_in_:
             raise ValueError(f"X has {X.shape[-1]} features, but the fit saw {self.n_features_in_} features.")
         scores = np.empty((len(X), len(self.coef_)))
-        for rows in _blocks(*X.shape):
+        for rows in blocks(len(X), X.shape[1], numbers=_BLOCK):
             scores[rows] = np.asarray(X[rows], dtype=np.float64) @ self.coef_.T + self.intercept_
         return scores if len(self.coef_) > 1 else scores[:, 0]
 
@@ -186,7 +188,7 @@ class _Objective:
         table = flat.reshape(-1, self.units)  # [dim + 1, units]: the transpose of Fortran's [units, dim + 1]
         coef, intercept = tf.constant(table[:-1]), tf.constant(table[-1])
         gradient, loss = np.zeros_like(table), 0.0
-        for rows in _blocks(*self.x.shape):
+        for rows in blocks(len(self.x), self.x.shape[1], numbers=_BLOCK):
             block = tf.constant(np.ascontiguousarray(self.x[rows]))
             found = self.step(block, tf.constant(self.codes[rows]), tf.constant(self.weights[rows]), coef, intercept)
             loss += float(found[0])
@@ -196,11 +198,6 @@ class _Objective:
             raise ValueError("the loss is not finite: X holds NaN, infinity or numbers too large to be summed.")
         gradient[:-1] += self.penalty * table[:-1]
         return loss + 0.5 * self.penalty * float(np.vdot(table[:-1], table[:-1])), gradient.ravel()
-
-
-def _blocks(count: int, width: int) -> Iterator[slice]:
-    step = max(1, _BLOCK // width)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 @cache

@@ -52,7 +52,7 @@ ROWS: tuple[Column, ...] = (
     Column("best_on_test", "bool", "", "best on test: optimistic, as in some published tables"),
     Column("converged", "bool", "", "whether the fit ended before its cap of iterations"),
     Column("fit_seconds", "float", "s", "time of the fit"),
-    Column("reason", "str", "", "why there is no value, or what the classifier warned of"),
+    Column("reason", "str", "", "why there is no value, what the classifier warned of, or whose fit it shares"),
     Column("notes", "str", "", "a sentence a line on what was left out of the grid or cannot be right"),
     Column("data_hash", "str", "", "hash of the recordings"),
     Column("split_hash", "str", "", "hash of recordings, labels, speakers and splits"),

@@ -44,7 +44,7 @@ def local(clips, root):
 def on(client, clips, mine, root, shared=None, progress=False):
     store = Store(mine, root)
     with cluster.connect(client, shared=shared) as engine:
-        out = extract.vectors(clips, mine, store=store, progress=progress, run=engine.run(recipes.later(mine)))
+        out = extract.vectors(clips, mine, store=store, progress=progress, run=engine.run(lambda: recipes.of(mine)))
     return out, store
 
 

@@ -35,7 +35,7 @@ def test_weights_are_the_same_on_every_machine():
 def test_other_weights_are_not_used(monkeypatch):
     monkeypatch.setattr(untrained, "weights_hash", lambda: "0" * 16)
     with pytest.raises(NslibError, match="draws weights 0000"):
-        untrained.load(CARDS["untrained"])
+        untrained.parts(CARDS["untrained"])
 
 
 def test_network_agrees_with_keras_layers():

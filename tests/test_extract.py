@@ -21,6 +21,7 @@ from nslib import audio, extract, ledger
 from nslib.errors import BadAudio, NslibError
 from nslib.extract import Item, devices
 from nslib.extract.units import Units
+from nslib.large import needs
 from nslib.store import Store
 
 lengths = st.lists(st.integers(1, 40 * 16000), max_size=40)
@@ -310,3 +311,12 @@ def test_fill_leaves_the_vectors_in_the_store(tmp_path, cache):
     again = extract.vectors(clips, embedding(), progress=False)
     assert again.ledger["computed"] == 0
     np.testing.assert_array_equal(filled.store.read(filled.clips["sha256"]), again.vectors)
+
+
+def test_vectors_that_would_fill_the_memory_are_mapped_from_a_file(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path, [1.0, 0.5, 0.8])
+    held = extract.vectors(clips, embedding(), progress=False).vectors
+    monkeypatch.setattr(needs, "free_gb", lambda: 1e-9)
+    mapped = extract.vectors(clips, embedding(), progress=False).vectors
+    assert isinstance(mapped, np.memmap) and not isinstance(held, np.memmap)
+    np.testing.assert_array_equal(mapped, held)

@@ -81,11 +81,10 @@ def _collect(path: Path, done: Done) -> int:
             if record is None:
                 begun += 1
                 continue
-            items, vectors, problems, cost = record
-            done.items += items
-            done.vectors += vectors
-            done.problems |= {key: BadAudio(*parts) for key, parts in problems.items()}
-            done.cost.add(cost)
+            done.items += record.items
+            done.vectors += record.vectors
+            done.problems |= record.problems
+            done.cost.add(record.cost)
     return begun
 
 
@@ -115,14 +114,9 @@ def main(folder: Path) -> None:
     embedding = recipe.load()
     with open(folder / _FOUND, "wb") as file:
         for item in items:
-            for record in (lambda: None, lambda item=item: _plain(step([item], load, embedding))):
+            for record in (lambda: None, lambda item=item: step([item], load, embedding)):
                 pickle.dump(record(), file)
                 file.flush()
-
-
-def _plain(done: Done) -> tuple[Any, ...]:
-    problems = {key: (error.path, error.reason, error.remedy) for key, error in done.problems.items()}
-    return done.items, done.vectors, problems, done.cost
 
 
 if __name__ == "__main__":

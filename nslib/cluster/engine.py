@@ -124,7 +124,7 @@ class _Job:
         elif outcome.keys:
             self.written.append(outcome.shard)
         self.cost.add(outcome.cost)
-        self.problems |= messages.problems(outcome)
+        self.problems |= outcome.problems
         # the sum of parts can pass the total by a rounding error, which the bar warns of
         bar.update(min(decoding.seconds([unit]), bar.total - bar.n))
         if self.problems:

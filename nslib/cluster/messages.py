@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-Plain values only. Units travel as bytes: a scheduler looks through every list that it is given, and keeps what it
+Units travel as bytes: a scheduler looks through every list that it is given, and keeps what it
 made of it. Sent as lists, a million clips cost it half a gigabyte and half of its speed.
 """
 
@@ -50,7 +50,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a unit came to, in plain values that can travel.
+    """What a unit came to.
 
     Attributes
     ----------
@@ -60,15 +60,15 @@ class Outcome:
         Clips that have a vector.
     vectors : ndarray of float32 [clips, dim] or None
         None if they are in the store.
-    problems : dict
-        Hash of a clip to the three arguments of its `BadAudio`.
+    problems : dict of str to BadAudio
+        Hash of a clip to why it has none.
     cost : Cost
     """
 
     shard: str
     keys: tuple[str, ...]
     vectors: FloatArray | None
-    problems: dict[str, tuple[str, str, str]]
+    problems: dict[str, BadAudio]
     cost: Cost = field(default_factory=Cost)
 
 
@@ -98,17 +98,3 @@ def unpacked(unit: bytes) -> list[Item]:
     list of Item
     """
     return [Item(*fields) for fields in pickle.loads(zlib.decompress(unit))]
-
-
-def problems(outcome: Outcome) -> dict[str, BadAudio]:
-    """Turn what travelled into errors again.
-
-    Parameters
-    ----------
-    outcome : Outcome
-
-    Returns
-    -------
-    dict of str to BadAudio
-    """
-    return {key: BadAudio(*parts) for key, parts in outcome.problems.items()}

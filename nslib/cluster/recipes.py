@@ -8,7 +8,6 @@ what a function closes over, and is sent to each worker once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,20 +119,6 @@ def of(embedding: Embedding) -> Recipe:
         raise BadParameter(
             f"{embedding.name} cannot be sent to workers: {type(error).__name__}: {error}. Give the model's file "
             "itself, or a function that opens its model when it is first called instead of holding it.") from error
-
-
-def later(embedding: Embedding) -> Callable[[], Recipe]:
-    """Put off `of` until a cluster asks.
-
-    Parameters
-    ----------
-    embedding : Embedding
-
-    Returns
-    -------
-    callable
-    """
-    return lambda: of(embedding)
 
 
 def _is_built_in(embedding: Embedding) -> bool:

@@ -59,8 +59,8 @@ class _Step(beam.DoFn):
 
     def process(self, unit: list[Item]) -> Iterator[Any]:
         outcome = work.embedded(self.order.id, messages.packed(unit))
-        for key, parts in outcome.problems.items():
-            yield beam.pvalue.TaggedOutput(PROBLEMS, json.dumps([key, *parts]))
+        for key, error in outcome.problems.items():
+            yield beam.pvalue.TaggedOutput(PROBLEMS, json.dumps([key, error.path, error.reason, error.remedy]))
         yield beam.pvalue.TaggedOutput(COSTS, json.dumps(vars(outcome.cost)))
         if outcome.keys:
             yield planning.name(unit)

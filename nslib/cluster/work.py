@@ -164,8 +164,7 @@ def _loaded(order: Order) -> Embedding:
             loaded = order.recipe.load()
             _LOADED[order.recipe] = replace(loaded, embed=devices.within_memory(loaded.embed))
         except NslibError as error:
-            # some of our errors are made of several parts and do not survive the journey; their words do
-            raise NslibError(f"worker {_here()}: {error}") from None
+            raise NslibError(f"worker {_here()}: {error}") from error
     embedding = _LOADED[order.recipe]
     if embedding.fingerprint != order.fingerprint:
         raise NslibError(f"worker {_here()} has another {embedding.name} (fingerprint {embedding.fingerprint}, "
@@ -202,9 +201,8 @@ def _outcome(order: Order, unit: list[Item], done: Done) -> Outcome:
         if store is not None:
             store.write(shard, keys, vectors)
             vectors = None
-    problems = {key: (error.path, error.reason, error.remedy) for key, error in done.problems.items()}
     done.cost.devices = [_here(stable=True)]
-    return Outcome(shard, keys, vectors, problems, done.cost)
+    return Outcome(shard, keys, vectors, done.problems, done.cost)
 
 
 def _here(stable: bool = False) -> str:

@@ -155,16 +155,22 @@ def _load(card: Card) -> Embedding:
     if card.needs and importlib.util.find_spec(card.needs) is None:
         remedy = f"It is an extra, because of its licence ({card.licence}): make setup {card.needs.upper()}=1"
         raise Unavailable(card.name, f"the package {card.needs} is not installed", remedy)
-    load = importlib.import_module(f"nslib.embeddings.{card.module}").load
+    module = importlib.import_module(f"nslib.embeddings.{card.module}")
+
+    def load() -> EmbedFunction:
+        if not hasattr(module, "parts"):
+            return module.load(card)
+        from nslib.embeddings import graphs
+
+        return graphs.embedder(module.parts(card))
 
     def replica(device: str) -> EmbedFunction:
         from nslib.embeddings import graphs
 
         with graphs.on(device):
-            function: EmbedFunction = load(card)
-        return function
+            return load()
 
-    return card.embedding(load(card), replica if card.module in _PLACED else None)
+    return card.embedding(load(), replica if card.module in _PLACED else None)
 
 
 def describe() -> pd.DataFrame:

@@ -51,7 +51,8 @@ class Card:
     kind : str
         ``"hand-made"``, ``"untrained"`` or ``"trained"``.
     module : str
-        Module of `nslib.embeddings` whose ``load(card)`` gives the embed function.
+        Module of `nslib.embeddings` whose ``load(card)`` gives the embed function, or whose ``parts(card)`` gives a
+        network on patches.
     parameters : int
         0 of a trained one: not stated.
     weights : Weights or None

@@ -40,25 +40,6 @@ BANDS, LOW, HIGH = 24, 100.0, 8000.0
 PREEMPHASIS = 0.97
 
 
-def load(card: Card) -> EmbedFunction:
-    """Give the embed function.
-
-    Parameters
-    ----------
-    card : Card
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    Unavailable
-        If the weights cannot be had or read.
-    """
-    return graphs.embedder(parts(card))
-
-
 def parts(card: Card) -> graphs.Patched:
     """Give the network behind its front end.
 
@@ -73,7 +54,7 @@ def parts(card: Card) -> graphs.Patched:
     Raises
     ------
     Unavailable
-        As `load`.
+        If the weights cannot be had or read.
     """
     return parts_of(keras_file.read(weights.read(card)))
 

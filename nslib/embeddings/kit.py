@@ -6,7 +6,6 @@ See `nslib.train.models` for the networks and `nslib.train.embedding` for how cl
 from __future__ import annotations
 
 from nslib.embeddings import graphs
-from nslib.embeddings.base import EmbedFunction
 from nslib.embeddings.cards import KIT, Card
 from nslib.train import embedding, models
 
@@ -29,22 +28,3 @@ def parts(card: Card) -> graphs.Patched:
     """
     network, tap = KIT[card.name]
     return embedding.parts(models.load(network), tap)
-
-
-def load(card: Card) -> EmbedFunction:
-    """Give the embed function.
-
-    Parameters
-    ----------
-    card : Card
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    Unavailable
-        As `parts`.
-    """
-    return graphs.embedder(parts(card))

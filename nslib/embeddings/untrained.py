@@ -17,14 +17,13 @@ of speech, because a constant offset would swamp what differs between clips.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings import graphs
-from nslib.embeddings.base import EmbedFunction, FloatArray
+from nslib.embeddings.base import FloatArray
 from nslib.embeddings.cards import Card
 from nslib.errors import NslibError
 from nslib.frontend import TRILL, log_mel, pad
@@ -64,26 +63,6 @@ def parts(card: Card) -> graphs.Patched:
     return graphs.Patched(_cut, _network, (TRILL.patch, TRILL.mels))
 
 
-def load(card: Card) -> EmbedFunction:
-    """Give the embed function.
-
-    Parameters
-    ----------
-    card : Card
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    NslibError
-        As `parts`.
-    """
-    return graphs.embedder(parts(card))
-
-
-@lru_cache(maxsize=1)
 def layers() -> tuple[Layer, ...]:
     """Draw the network.
 

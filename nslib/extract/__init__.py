@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Run = Callable[[Sequence[list[Item]], Embedding, Store, Cost, bool], dict[str, BadAudio]]
 
+# Vectors that would fill more of the free memory than this are left to the probes that read them.
+_SHARE = 0.25
+
 __all__ = ["Extraction", "Filled", "Item", "Run", "fill", "frames", "plan", "vectors"]
 
 
@@ -46,7 +49,7 @@ class Extraction:
     Attributes
     ----------
     vectors : ndarray of float32, [clips, dim]
-        Row ``i`` belongs to row ``i`` of `clips`.
+        Row ``i`` belongs to row ``i`` of `clips`. Memory-mapped if it would fill a quarter of the free memory.
     clips : DataFrame
         The clips that have a vector, in the order given.
     problems : DataFrame
@@ -106,8 +109,14 @@ def vectors(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = 
         If the embedding fails on every clip, or the disk is full.
     """
     filled = fill(clips, embedding, store=store, progress=progress, run=run)
-    found = filled.store.read(filled.clips["sha256"])
-    return Extraction(found, filled.clips, filled.problems, filled.ledger)
+    return Extraction(_read(filled.store, list(filled.clips["sha256"])), filled.clips, filled.problems, filled.ledger)
+
+
+def _read(store: Store, keys: list[str]) -> FloatArray:
+    from nslib.large import matrix, needs
+
+    held = 4 * len(keys) * store.dim / 1e9 <= _SHARE * needs.free_gb()
+    return store.read(keys) if held else matrix.read(store, keys)
 
 
 def fill(clips: pd.DataFrame, embedding: Embedding, *, store: Store | None = None, progress: bool = True,

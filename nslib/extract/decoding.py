@@ -96,9 +96,7 @@ def seconds(units: Sequence[list[Item]]) -> float:
 
 
 class _Read(NamedTuple):
-    # an error goes by its parts: an exception of several arguments breaks the pool on its way out of a process
-
-    wave: FloatArray | tuple[str, str, str]
+    wave: FloatArray | BadAudio
     seconds: float
 
 
@@ -107,7 +105,7 @@ def _read(item: Item) -> _Read:
     try:
         return _Read(load(item), time.thread_time() - began)
     except BadAudio as error:
-        return _Read((error.path, error.reason, error.remedy), time.thread_time() - began)
+        return _Read(error, time.thread_time() - began)
 
 
 class _Decoders:
@@ -147,8 +145,8 @@ class _Decoders:
             with self._lock:
                 self._cost, self._sampled = self._cost + read.seconds, self._sampled + length
                 self._left -= length
-            if isinstance(read.wave, tuple):
-                raise BadAudio(*read.wave)
+            if isinstance(read.wave, BadAudio):
+                raise read.wave
             return read.wave
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ def _reserve(file: int, size: int) -> None:
         os.truncate(file, size)  # macOS has no such call; there a full disk shows late
 
 
-def blocks(count: int, width: int) -> Iterator[slice]:
+def blocks(count: int, width: int, numbers: int | None = None) -> Iterator[slice]:
     """Rows that go through memory together.
 
     Parameters
@@ -80,13 +80,15 @@ def blocks(count: int, width: int) -> Iterator[slice]:
         Rows.
     width : int
         Numbers of each.
+    numbers : int, optional
+        Of a block, at most. Default: 64 MB in float64.
 
     Returns
     -------
     iterator of slice
         Of all rows in order.
     """
-    step = max(1, _BLOCK // max(width, 1))
+    step = max(1, (numbers or _BLOCK) // max(width, 1))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
