@@ -29,7 +29,7 @@ from nslib import params, provenance
 
 HERE = Path(__file__).parent
 NAMES = ("grid", "lda", "large", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
-         "train")
+         "train", "coverage")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
@@ -43,7 +43,8 @@ QUICK: dict[str, tuple[str, ...]] = {
     "store": ("--vectors", "1000", "--rounds", "2", "--shards", "200"),
     "cluster": ("--clips", "2e4", "--files", "200", "--rounds", "1"),
     "growth": ("--rounds", "1"),
-    "train": ("--batch", "16", "--steps", "5", "--rounds", "2")}
+    "train": ("--batch", "16", "--steps", "5", "--rounds", "2"),
+    "coverage": ("--trials", "40", "--families", "10")}
 """What a quick run passes on; those that are not named have nothing to leave out."""
 
 LIMIT = 1800

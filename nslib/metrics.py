@@ -39,8 +39,9 @@ import numpy.typing as npt
 
 from nslib import bootstrap
 from nslib import scores as _scores
-from nslib.bootstrap import LEVEL, RESAMPLES, Difference, Interval, difference
+from nslib.bootstrap import LEVEL, RESAMPLES, Difference, Interval
 from nslib.errors import UnknownName
+from nslib.paired import difference
 from nslib.scores import (
     Classes,
     Floats,

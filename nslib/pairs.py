@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nslib import bootstrap
+from nslib import paired
 from nslib.bootstrap import LEVEL, Difference
 from nslib.errors import BadParameter
 from nslib.tasks import REGISTRY
@@ -133,6 +133,27 @@ def one_kind(answers: Answers, kinds: Mapping[str, str]) -> tuple[Answers, str]:
     return (kept, "recorded") if kept or not answers else (answers, "synthetic")
 
 
+def compared(first: pd.DataFrame, second: pd.DataFrame) -> paired.Paired | None:
+    """Pair the answers of two embeddings to a task.
+
+    Parameters
+    ----------
+    first, second : DataFrame
+        From `answered`.
+
+    Returns
+    -------
+    Paired or None
+        Its differences are first minus second; None if there is no clip that both have answered.
+    """
+    if not first.index.equals(second.index):
+        common = first.index.intersection(second.index, sort=False)
+        first, second = first.loc[common], second.loc[common]
+    if first.empty:
+        return None
+    return paired.Paired.of(first["right"], second["right"], first["speaker"])
+
+
 def difference(first: pd.DataFrame, second: pd.DataFrame, level: float = LEVEL) -> Difference | None:
     """Difference in accuracy on a task.
 
@@ -148,10 +169,8 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, level: float = LEVEL) 
     Difference or None
         None if there is no clip that both have answered.
     """
-    both = first.join(second[["right"]], rsuffix="_second", how="inner")
-    if both.empty:
-        return None
-    return bootstrap.difference(both["right"], both["right_second"], both["speaker"], level=level)
+    both = compared(first, second)
+    return None if both is None else both.at(level)
 
 
 def difference_within(first: pd.DataFrame, second: pd.DataFrame, level: float = LEVEL) -> Difference | None:

@@ -114,6 +114,22 @@ PROTOCOL_ANSWERS: tuple[Column, ...] = (
     *PREDICTIONS[-4:],
 )
 
+LEDGER: tuple[Column, ...] = (
+    Column("embedding", "str", "", "name of the embedding"),
+    Column("computed", "int", "clips", "clips that were embedded"),
+    Column("padded", "int", "clips", "of these, how many did not fill the embedding's window"),
+    Column("audio_seconds", "float", "s", "audio of the computed clips"),
+    Column("wall_seconds", "float", "s", "from the first file to the last stored vector"),
+    Column("clips_per_second", "float", "1/s", "computed clips a second; NaN if nothing was computed"),
+    Column("times_real_time", "float", "", "seconds of audio a second; NaN if nothing was computed"),
+    Column("padding", "float", "", "share of the samples fed to the model that were padding"),
+    Column("device_busy", "float", "", "share of the devices' time in which the embedding ran; NaN if not watched"),
+    Column("decode_wait", "float", "", "share of the devices' time spent waiting for decoding; NaN if not watched"),
+    Column("peak_memory_gb", "float", "GB", "highest memory of the process"),
+    Column("batch_seconds", "float", "s", "most audio in a batch"),
+    Column("devices", "str", "", "what the embedding ran on; empty where it is not known"),
+)
+
 _DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 _KINDS = {"int": "iu", "float": "fiu", "bool": "b"}
 

@@ -25,6 +25,7 @@ EXPECTED = {
     "06_personalisation",
     "07_finetune",
     "08_what_matters",
+    "09_how_sure",
     "80_your_dataset",
     "81_your_embedding",
 }

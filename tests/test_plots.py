@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import plots
+from nslib import plots, ties
 from nslib.plots import order
 from nslib.plots.figure import Figure, canvas, listed
 
@@ -141,9 +141,10 @@ def test_ties_are_told_by_paired_answers_where_these_are_known():
     assert (alone == "best").equals(paired == "best") and (paired == "best").groupby(scores["task"]).sum().eq(
         1
     ).all()
-    # The same clips are hard for all of them: pairing separates more than the intervals do.
-    assert (paired == "tied").sum() < (alone == "tied").sum()
-    assert set(scores.index[paired == "tied"]) <= set(scores.index[alone == "tied"])
+    told = ties.groups(scores, ANSWERS).set_index(["task", "embedding"])["tied_with_best"]
+    expected = [told[place] for place in zip(scores["task"], scores["embedding"], strict=True)]
+    assert (paired != "").tolist() == expected and 0 < sum(expected) < len(expected)
+    assert not alone.equals(paired)
 
 
 def test_answers_of_other_clips_are_not_paired():
@@ -161,6 +162,13 @@ def test_the_optimism_figure_subtracts_what_was_chosen_from_the_best(figures):
 def test_the_confusion_counts_every_answer(figures):
     table = figures["confusion"].table
     assert table.drop(columns="y_true").to_numpy().sum() == 120
+
+
+def test_the_confusion_is_of_the_newest_run_only():
+    old = ANSWERS.assign(key=ANSWERS["key"] + "old", y_pred=ANSWERS["y_true"])
+    both = pd.concat([old, ANSWERS], ignore_index=True)
+    found, alone = (plots.confusion(table, "language-five", "mfcc") for table in (both, ANSWERS))
+    assert found.alt == alone.alt and found.table.equals(alone.table)
 
 
 def test_the_audit_figure_counts_speakers_in_two_splits():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from nslib.cli.checking import compare, report
 from nslib.cli.shared import (
     EMBEDDING,
     Corpus,
@@ -24,6 +25,10 @@ from nslib.cli.shared import (
     show,
     write,
 )
+from nslib.errors import BadParameter
+
+if TYPE_CHECKING:
+    from nslib.params import Params
 
 Cluster = Annotated[str | None, typer.Option(
     help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.")]
@@ -37,17 +42,39 @@ def doctor() -> None:
 
 
 def reproduce(
+    cell: Annotated[str | None, typer.Argument(
+        help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None,
     embeddings: Annotated[str | None, typer.Option(help="Embedding names, comma-separated.")] = None,
     seed: Seed = None, smoke: Smoke = None,
+    protocol: Annotated[str | None, typer.Option(help="Of a cell: within-speaker, repeated or switch.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
-    """Fetch, embed, evaluate, run the notebooks and write the report."""
+    """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
+    if cell is not None:
+        if tasks or embeddings:
+            raise BadParameter("a cell names its task and its embedding: leave --tasks and --embeddings out.")
+        _cell(cell, load(profile=profile, corpus=corpus, seed=seed, smoke=smoke), seed, protocol, fresh)
+    if fresh or protocol:
+        raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
     from nslib import reproduction
 
     outcome = reproduction.run(load(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings,
                                        seed=seed, smoke=smoke))
     print(outcome.text)
     raise typer.Exit(0 if outcome.ok else 1)
+
+
+def _cell(cell: str, params: Params, seed: int | None, protocol: str | None, fresh: bool) -> NoReturn:
+    from nslib import cells_again, cells_protocol
+
+    again: cells_again.Again | cells_protocol.ProtocolAgain
+    if protocol is None:
+        again = cells_again.reproduce(cell, params, seed=seed, fresh=fresh)
+    else:
+        again = cells_protocol.reproduce(cell, protocol, params, seed=seed, fresh=fresh)
+    print(again.text())
+    raise typer.Exit(0 if again.equal else 1)
 
 
 def benchmark(
@@ -115,4 +142,4 @@ def protocol(
         write(found.rows, out)
 
 
-VERBS = (doctor, reproduce, benchmark, embed, check, protocol)
+VERBS = (doctor, reproduce, report, compare, benchmark, embed, check, protocol)

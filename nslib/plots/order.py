@@ -3,8 +3,9 @@
 Conventions
 -----------
 One score a task and embedding: the test score of the probe chosen on validation. Two scores are
-called *not separable* when the interval of their paired difference on the same clips contains
-zero; where the predictions are not at hand, when their own intervals overlap, which is stricter.
+called *not separable* when `nslib.ties` does not tell them apart: by their paired difference on the
+same clips, with the error shared by all pairs of the task. Where the predictions are not at hand,
+when their own intervals overlap.
 """
 
 from __future__ import annotations
@@ -150,31 +151,28 @@ def standing(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> p
     """
     import pandas as pd
 
-    right = _right(predictions)
+    apart = {} if predictions is None else _apart(scores, predictions)
     said = pd.Series("", index=scores.index)
     for _, part in scores.groupby(["task", "seed"], sort=False):
         top = part.loc[part["value"].idxmax()]
         for at, row in part.iterrows():
-            said[at] = "best" if row["value"] >= top["value"] else "tied" if _tied(top, row, right) else ""
+            said[at] = "best" if row["value"] >= top["value"] else "tied" if _tied(top, row, apart) else ""
     return said
 
 
-Right = dict[tuple[str, str, int], "pd.DataFrame"]
+Apart = dict[tuple[str, frozenset[str]], bool]
 
 
-def _right(predictions: pd.DataFrame | None) -> Right:
-    if predictions is None or predictions.empty:
-        return {}
-    marked = predictions.assign(right=predictions["y_true"] == predictions["y_pred"]).set_index("clip_id")
-    groups = marked.groupby(["task", "embedding", "seed"])[["right", "speaker"]]
-    return {(str(t), str(e), int(s)): part for (t, e, s), part in groups}  # type: ignore[misc]
+def _apart(scores: pd.DataFrame, predictions: pd.DataFrame) -> Apart:
+    from nslib import ties
+
+    found = ties.comparisons(scores, predictions)
+    named = zip(found["task"], found["first"], found["second"], found["apart"], strict=True)
+    return {(str(task), frozenset((first, second))): bool(apart) for task, first, second, apart in named}
 
 
-def _tied(top: pd.Series, row: pd.Series, right: Right) -> bool:
-    from nslib.bootstrap import difference
-
-    a, b = (right.get((str(r["task"]), str(r["embedding"]), int(r["seed"]))) for r in (top, row))
-    if row["metric"] != "accuracy" or a is None or b is None or set(a.index) != set(b.index):
+def _tied(top: pd.Series, row: pd.Series, apart: Apart) -> bool:
+    pair = str(row["task"]), frozenset((str(top["embedding"]), str(row["embedding"])))
+    if row["metric"] != "accuracy" or pair not in apart:
         return bool(row["high"] >= top["low"])
-    paired = difference(a["right"], b["right"].reindex(a.index), a["speaker"], seed=int(row["seed"]))
-    return paired.low <= 0
+    return not apart[pair]

@@ -145,7 +145,7 @@ def confusion(predictions: pd.DataFrame, task: str, embedding: str, *, name: str
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Columns task, embedding, y_true, y_pred.
+        Columns task, embedding, y_true, y_pred and, where there are several runs, key: the newest comes last.
     task, embedding : str
         Which of them.
     name : str
@@ -160,6 +160,8 @@ def confusion(predictions: pd.DataFrame, task: str, embedding: str, *, name: str
     part = predictions[(predictions["task"] == task) & (predictions["embedding"] == embedding)]
     if part.empty:
         raise ValueError(f"there are no predictions of {embedding!r} on {task!r}")
+    if "key" in part:  # of several runs the newest, which comes last
+        part = part[part["key"] == part["key"].iloc[-1]]
     names = sorted(set(part["y_true"]) | set(part["y_pred"]))
     counts = pd.crosstab(part["y_true"], part["y_pred"]).reindex(index=names, columns=names, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
