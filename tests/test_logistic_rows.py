@@ -33,7 +33,7 @@ def as_probe(count, **options):
     return {"C": 1e5, "tol": 1e-4 / count, "max_iter": 100} | options
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(count=st.integers(4, 60), classes=st.integers(2, 8), seed=st.integers(0, 99), unit=st.booleans(),
        weight=st.sampled_from([None, "balanced"]), twins=st.booleans(), constant=st.booleans())
 def test_steps_and_answers_are_scikit_learns(count, classes, seed, unit, weight, twins, constant):
@@ -54,7 +54,7 @@ def test_steps_and_answers_are_scikit_learns(count, classes, seed, unit, weight,
     # scikit-learn with its dimensions in another order: a twin with another label moves it, where it is stopped early
     moves = max(np.abs(one.decision_function(new[:, order]) - expected).max()
                 for one, order in zip(again, orders, strict=True))
-    allowed = max(1e-5 * np.abs(expected).max(), 2 * moves)
+    allowed = max(1e-5 * np.abs(expected).max(), 10 * moves)
     assert np.abs(ours.decision_function(new) - expected).max() <= allowed
     if moves < 1e-5 * np.abs(expected).max():
         assert ours.n_iter_ == theirs.n_iter_ and (ours.predict(new) == theirs.predict(new)).all()
