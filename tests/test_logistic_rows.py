@@ -33,7 +33,7 @@ def as_probe(count, **options):
     return {"C": 1e5, "tol": 1e-4 / count, "max_iter": 100} | options
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(count=st.integers(4, 60), classes=st.integers(2, 8), seed=st.integers(0, 99), unit=st.booleans(),
        weight=st.sampled_from([None, "balanced"]), twins=st.booleans(), constant=st.booleans())
 def test_steps_and_answers_are_scikit_learns(count, classes, seed, unit, weight, twins, constant):
@@ -48,16 +48,11 @@ def test_steps_and_answers_are_scikit_learns(count, classes, seed, unit, weight,
     ours, theirs = both(x, y, **as_probe(count, class_weight=weight))
     new = clips(200, x.shape[1], classes, seed)[0]
     new = new / np.linalg.norm(new, axis=1, keepdims=True) if unit else new
-    orders = [np.random.default_rng(k).permutation(x.shape[1]) for k in range(3)]
-    again = [both(x[:, order], y, **as_probe(count, class_weight=weight))[1] for order in orders]
+    if theirs.n_iter_ == 100 or twins:  # left to it
+        assert (ours.coef_ == theirs.coef_).all()
     expected = theirs.decision_function(new)
-    # scikit-learn with its dimensions in another order: a twin with another label moves it, where it is stopped early
-    moves = max(np.abs(one.decision_function(new[:, order]) - expected).max()
-                for one, order in zip(again, orders, strict=True))
-    allowed = max(1e-5 * np.abs(expected).max(), 10 * moves)
-    assert np.abs(ours.decision_function(new) - expected).max() <= allowed
-    if moves < 1e-5 * np.abs(expected).max():
-        assert ours.n_iter_ == theirs.n_iter_ and (ours.predict(new) == theirs.predict(new)).all()
+    assert ours.n_iter_ == theirs.n_iter_ and (ours.predict(new) == theirs.predict(new)).all()
+    np.testing.assert_allclose(ours.decision_function(new), expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
 
 
 @pytest.mark.parametrize("classes", [2, 6])
