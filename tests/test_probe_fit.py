@@ -1,9 +1,9 @@
 """How the probe prepares and shares vectors: copies that exist at a time, and answers that do not depend on it."""
 
 import gc
-import time
 import pickle
 import threading
+import time
 import warnings
 import weakref
 
