@@ -130,7 +130,7 @@ def sha256(wave: npt.ArrayLike) -> str:
     str
         64 hex digits, of the samples as little-endian float32.
     """
-    return hashlib.sha256(np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(wave, dtype="<f4").data).hexdigest()
 
 
 def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
@@ -203,7 +203,8 @@ def _clip(decoded: Decoded, name: str) -> Clip:
     _check_rate(rate, name)
     check_length(len(samples), rate, name)
     wave, channels = _scale(samples), samples.shape[1]
-    _check_finite(wave, name)
+    if samples.dtype.kind == "f":
+        _check_finite(wave, name)
     mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
     mono = _resample(np.ascontiguousarray(mono, dtype=np.float32), rate, name)
     notes += _notes(mono, rate, channels)
@@ -213,7 +214,9 @@ def _clip(decoded: Decoded, name: str) -> Clip:
 def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
     kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
     if samples.dtype == np.int16:
-        return samples.astype(np.float32) / np.float32(32767)
+        wave = samples.astype(np.float32)
+        wave /= np.float32(32767)
+        return wave
     if kind == "f":
         return samples.astype(np.float32, copy=False)
     centre = 2.0 ** (bits - 1) if kind == "u" else 0.0
@@ -237,7 +240,7 @@ def _notes(mono: FloatArray, rate: int, channels: int) -> tuple[str, ...]:
         notes.append(f"{'stereo' if channels == 2 else f'{channels} channels'} mixed to mono")
     if rate != SAMPLE_RATE:
         notes.append(f"resampled {rate} -> {SAMPLE_RATE} Hz")
-    peak = float(np.abs(mono).max())
+    peak = max(float(mono.max()), -float(mono.min()))
     if peak == 0:
         notes.append("digital silence: every sample is 0")
     if peak > 32768.5 / 32767:

@@ -24,8 +24,8 @@ SHOWN = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "tensorflow", "o
          "soxr")
 """Packages whose versions `versions` reports by default."""
 
-_PROBE = ("bootstrap", "classifiers", "fit_guard", "forest", "large.grid", "large.matrix", "lda", "logistic", "metrics",
-          "probe", "probe_data", "probe_fit", "probe_work", "scores", "splits.draw")
+_PROBE = ("bootstrap", "classifiers", "fit_guard", "forest", "large.grid", "large.matrix", "lda", "logistic",
+          "logistic_rows", "metrics", "probe", "probe_data", "probe_fit", "probe_work", "scores", "splits.draw")
 _PROBE_PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 

@@ -8,6 +8,11 @@ import socket
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# the same examples everywhere, and no clock: a busy machine is not a failure
+settings.register_profile("nslib", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nslib")
 
 
 def pytest_configure(config: pytest.Config) -> None:

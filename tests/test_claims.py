@@ -302,7 +302,7 @@ halves = st.floats(0.001, 0.3)
 differences = st.lists(st.tuples(st.floats(-0.5, 0.5), halves, halves), min_size=1, max_size=7)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(differences)
 def test_an_average_lies_among_its_parts_and_narrows_with_them(parts):
     many = [Difference(d, d - down, d + up, "clip") for d, down, up in parts]

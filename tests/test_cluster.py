@@ -14,7 +14,7 @@ import pytest
 from helpers import clip_table, embedding, frame_energy
 
 from nslib import audio, cluster, extract
-from nslib.cluster import machines, recipes
+from nslib.cluster import machines, recipes, stream
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.store import Store
 
@@ -136,6 +136,23 @@ def test_a_poisoned_clip_ends_in_the_problems(client, clips, tmp_path, how):
     kept = clips.drop(13)
     expected = extract.vectors(kept, embedding(), store=Store(embedding(), tmp_path / "here"), progress=False)
     np.testing.assert_array_equal(out.vectors, expected.vectors)
+
+
+def test_answers_that_got_lost_with_a_worker_are_asked_for_again_and_not_for_ever(client, clips, tmp_path, monkeypatch):
+    through, seen = stream.through, []
+
+    def lossy(client, name, function, tasks):
+        for number, (task, outcome) in enumerate(through(client, name, function, tasks)):
+            seen.append(name)
+            yield task, stream.Lost("gone") if len(set(seen)) == 1 and number % 2 else outcome
+
+    monkeypatch.setattr(stream, "through", lossy)
+    out, store = on(client, clips, embedding(), tmp_path / "far")
+    assert len(set(seen)) == 2 and out.problems.empty and out.ledger["computed"] == 20
+    assert shards(store) == local(clips, tmp_path / "here")
+    monkeypatch.setattr(stream, "through", lambda c, n, f, tasks: ((task, stream.Lost("gone")) for task in tasks))
+    with pytest.raises(NslibError, match=r"workers died 10 times over \d+ units of clips"):
+        on(client, clips, embedding(revision="other"), tmp_path / "far")
 
 
 def test_what_a_worker_cannot_decode_is_a_problem_with_its_words(client, clips, tmp_path):

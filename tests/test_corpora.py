@@ -233,7 +233,7 @@ def test_packages_come_through_apt(corpus, tmp_path, monkeypatch, capsys):
 # --- limit -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     rows = [(f"c{i}", "ab"[i % 2], f"s{i % 5}", splits.SPLITS[i % 3]) for i in range(40)]

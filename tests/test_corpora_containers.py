@@ -82,7 +82,7 @@ def unrolled(parts) -> bytes:
     return bytes(out)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(recipes())
 def test_what_is_packed_is_unpacked(parts):
     assert rnc.unpack(packed(parts) + b"what follows") == unrolled(parts)

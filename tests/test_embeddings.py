@@ -122,7 +122,7 @@ def test_delta_is_the_slope():
 
 @pytest.mark.parametrize("name", ["logmel", "mfcc"])
 @given(lengths=st.lists(st.integers(1840, 9000), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_company_and_padding_change_nothing(name, lengths):
     embedding = embeddings.get(name)
     batch = noise(len(lengths), max(lengths) + 100)
@@ -141,7 +141,6 @@ def test_hand_made_features_keep_the_contract(name):
 # ---- patches -------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)  # of a busy machine
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))
 def test_patches_come_back_to_their_clips(counts, at_once):
     calls = []

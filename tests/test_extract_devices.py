@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 from helpers import embedding, frame_energy, tone
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nslib.errors import BadParameter, NslibError, UnknownName
@@ -153,7 +153,6 @@ def clips(count, seconds=0.5):
     return waves, np.full(count, waves.shape[1])
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 33), fits=st.integers(1, 40))
 def test_halves_until_it_fits_and_changes_nothing(count, fits):
     waves, lengths = clips(count)

@@ -27,6 +27,8 @@ def same(found, expected, x):
         assert (one.classes_ == other.classes_).all() and one.classes_.dtype == other.classes_.dtype
         for name in ("n_classes_", "n_outputs_", "n_features_in_", "max_features_"):
             assert getattr(one, name) == getattr(other, name)
+    assert vars(found).keys() == vars(expected).keys() and found.n_classes_ == expected.n_classes_
+    assert (found.feature_importances_ == expected.feature_importances_).all()
     assert (found.predict_proba(x) == expected.predict_proba(x)).all()
     assert (found.predict(x) == expected.predict(x)).all()
 
@@ -48,6 +50,28 @@ def test_float32_by_columns_and_any_number_of_jobs_change_nothing(order, jobs):
     same(found.set_params(n_jobs=None), expected, x)
 
 
+@pytest.mark.parametrize("seed", [None, np.random.RandomState(3)])
+def test_a_generator_as_seed_is_used_and_advanced_as_scikit_learn_does(seed):
+    x, y = clips()
+    one, other = (np.random.RandomState(3) if seed else None for _ in range(2))
+    np.random.seed(0)
+    found = QuickForest(10, random_state=one).fit(x, y)
+    np.random.seed(0)
+    same(found, RandomForestClassifier(10, random_state=other).fit(x, y), x)
+
+
+def test_labels_of_one_class_weights_of_clips_and_wrong_input_are_scikit_learns():
+    x, y = clips()
+    same(*(kind(5, random_state=0).fit(x, y, np.arange(60) + 1.0) for kind in (QuickForest, RandomForestClassifier)), x)
+    same(*(kind(5, random_state=0).fit(x, [1] * 60) for kind in (QuickForest, RandomForestClassifier)), x)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        QuickForest(5).fit(x, y[1:])
+    with pytest.raises(ValueError, match="expecting 30 features"):
+        QuickForest(5).fit(x, y).predict(x[:, 1:])
+    with pytest.raises(ValueError, match="n_estimators"):
+        QuickForest(0).fit(x, y)
+
+
 def test_twins_constants_and_missing_values_are_scikit_learns():
     x, y = clips(50, 20)
     x[:, 3], x[10:20], x[25:, 7] = 0.5, x[9], np.nan
@@ -67,14 +91,14 @@ def test_what_a_release_changes_is_left_to_scikit_learn(monkeypatch):
         raise TypeError("takes 7 positional arguments")
 
     x, y = clips()
-    monkeypatch.setattr(forest, "_grown", changed)
+    monkeypatch.setattr(forest._Given, "grown", changed)
     same(QuickForest(10, random_state=0).fit(x, y), RandomForestClassifier(10, random_state=0).fit(x, y), x)
 
 
 def test_the_steps_that_are_replaced_are_still_scikit_learns(monkeypatch):
     x, y = clips()
-    grown, seen = forest._grown, []
-    monkeypatch.setattr(forest, "_grown", lambda *given: seen.append(1) or grown(*given))
+    grown, seen = forest._Given.grown, []
+    monkeypatch.setattr(forest._Given, "grown", lambda *given: seen.append(1) or grown(*given))
     QuickForest(10, random_state=0).fit(x, y)
     assert len(seen) == 10  # else forests become slow, silently
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nslib import frontend as fe
@@ -134,7 +134,6 @@ def test_frame_count(samples):
 
 
 @given(st.integers(1, 80_000), st.sampled_from(ALL))
-@settings(deadline=None)
 def test_padding_only_adds_at_the_end(samples, frontend):
     wave = np.arange(1, samples + 1, dtype=np.float64)
     padded = fe.pad(wave, frontend)

@@ -66,7 +66,7 @@ def theirs(k, label, speaker, vector, **more):
 # ---- writing -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data(), n=st.integers(1, 9), shards=st.integers(1, 3),
        dims=st.lists(st.integers(1, 5), min_size=1, max_size=2))
 def test_round_trip(data, n, shards, dims, tmp_path_factory):

@@ -75,8 +75,8 @@ def problems(draw):
     return x, y, rng
 
 
-@settings(max_examples=120, deadline=None, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture,
+                                                   HealthCheck.filter_too_much])
 @given(problem=problems())
 def test_any_shape_decides_as_scikit_learn(every_size, problem):
     x, y, rng = problem

@@ -44,7 +44,7 @@ def test_reads_only_what_is_wanted_and_does_not_invent(tmp_path):
     assert dict(archives.read_deb(path, wanted)) == {"usr/share/b/three": b""}
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text("abc/", min_size=1).map(lambda t: f"x{t.replace('//', '')}y"),
                        st.binary(max_size=200), max_size=5))
 def test_gives_back_any_tree(tmp_path, files):

@@ -280,7 +280,7 @@ def test_of_several_runs_the_newest_counts():
     assert one(found, "crema_d", "trill-layer19", "frill-card")["value"] == 0.1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(rules.STATUSES), st.sampled_from(["yes", "no"]), st.sampled_from(rules.SELECTIONS),
        st.integers(0, 1000))
 def test_only_what_is_verified_and_comparable_is_compared(status, comparable, selection, tenths):

@@ -96,7 +96,7 @@ def test_a_table_of_facts_has_words_thousands_and_yes_or_no():
     assert [found["Speech Commands", c] for c in columns] == ["12", "100,503", "1.0", "yes"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations(DATASETS), st.permutations(["OpenSmile", "YAMNet layer 10", "YAMNet top", "VGGish FC1"]),
        st.lists(st.integers(0, 999), min_size=24, max_size=24), st.randoms(use_true_random=False))
 def test_a_cell_is_read_right_or_not_at_all(columns, rows, values, random):

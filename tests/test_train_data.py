@@ -65,7 +65,7 @@ def test_short_clips_of_a_speaker_can_be_joined(clips, cache):
     assert len(list((cache / "train").iterdir())) == 1, "decoded once, whoever speaks and whatever is joined"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 4000), min_size=4, max_size=9), st.integers(1, 3000), st.integers(0, 3000),
        st.sampled_from(["clip", "seconds"]), st.integers(0, 10**6))
 def test_every_pair_is_what_the_settings_allow(room, gap, more, weight, step):

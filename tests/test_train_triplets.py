@@ -43,7 +43,7 @@ def batches(draw):
     return vectors.reshape(pairs, 2, dim).astype(np.float32), clips
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(batches(), st.sampled_from(choices.MINING), st.booleans(), st.sampled_from([0.125, 0.5, 2.0]))
 def test_loss_and_mining_are_those_of_a_loop_over_all_triplets(batch, mining, both_ways, margin):
     vectors, clips = batch

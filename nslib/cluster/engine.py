@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 # A network file system may show a file that another machine wrote only after its cache of the folder has run out.
 VISIBLE_SECONDS = 90.0
 
+# A worker that dies takes what it had done and not yet handed over. Where workers die for other reasons than a clip,
+# a unit may meet several of them.
+SENT_AT_MOST = 10
+
 
 def on(client: Client, recipe: Callable[[], Recipe], shared: bool | None) -> Run:
     """Make an engine of a cluster.
@@ -105,7 +109,23 @@ class _Job:
                     self._one_by_one([item], bar)
 
     def _sent(self, function: Callable[..., Any], units: Iterable[list[Item]]) -> Iterator[tuple[list[Item], Any]]:
-        name = f"nslib-{function.__name__}-{self.order.id}"
+        """Units and what came of them; what got lost with a worker, its answer for instance, is sent again."""
+        for attempt in range(SENT_AT_MOST):
+            lost = []
+            for unit, outcome in self._sent_once(function, units, attempt):
+                if isinstance(outcome, stream.Lost):
+                    lost.append(unit)
+                else:
+                    yield unit, outcome
+            if not lost:
+                return
+            units = lost
+        raise NslibError(f"workers died {SENT_AT_MOST} times over {len(lost)} units of clips. What was stored is kept. "
+                         "Give workers more memory, and run the same command again.")
+
+    def _sent_once(self, function: Callable[..., Any], units: Iterable[list[Item]],
+                   attempt: int) -> Iterator[tuple[list[Item], Any]]:
+        name = f"nslib-{function.__name__}-{self.order.id}-{attempt}"
         waiting: dict[str, list[Item]] = {}
 
         def tasks() -> Iterator[stream.Task]:
@@ -114,7 +134,7 @@ class _Job:
                 yield stream.Task(planning.name(unit), (self.order.id, messages.packed(unit)))
 
         for task, outcome in stream.through(self.client, name, function, tasks()):
-            if isinstance(outcome, BaseException) and not _killed(outcome):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, stream.Lost) and not _killed(outcome):
                 raise _failure(outcome) from outcome
             yield waiting.pop(task.key), outcome
 

@@ -186,7 +186,8 @@ class _Decoders:
 
 
 def _threads() -> Executor:
-    return ThreadPoolExecutor(max(2, min(threads.count(), MOST_PROCESSES)), "decode")
+    # on two processors a second decoder only takes turns with the model: one is ten times as fast as that
+    return ThreadPoolExecutor(max(1, min(threads.count() - 1, MOST_PROCESSES)), "decode")
 
 
 def _processes() -> Any:
