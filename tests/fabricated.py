@@ -59,7 +59,7 @@ def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embeddin
 
 def _row(value: float, **facts: Any) -> dict[str, Any]:
     return facts | {
-        "key": f"{facts['task']}{facts['embedding']}".replace("-", ""),
+        "key": f"{facts['task']}{facts['embedding']}".replace("-", "").replace("_", ""),
         "dim": 96,
         "seed": 0,
         "metric": "accuracy",

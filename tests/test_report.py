@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from nbformat import v4
 
-from nslib import params, report
+from nslib import cells, params, report
 from nslib import results as results_module
 from nslib.errors import UnknownName
 from nslib.report import pages, sections, stamps, tables
@@ -81,7 +81,7 @@ def results(**changes):
 @pytest.fixture
 def plain(monkeypatch):
     """Without figures, which take most of the time and are tested elsewhere."""
-    monkeypatch.setattr("nslib.report.html._figures", lambda results, clips: [])
+    monkeypatch.setattr("nslib.report.html._figures", lambda results, clips, folder: [])
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,8 @@ class Page(HTMLParser):
 def test_the_page_is_complete_in_itself(built):
     text = built.read_text()
     page = Page(text)
-    assert not page.all("script") and not page.all("link")
+    assert page.all("script") == [{}] and not page.all("link")  # the one that copies, in the page itself
+    assert not re.findall(r"fetch\(|XMLHttp|import\b", text[text.index("<script>"):])
     assert not re.findall(r"url\(|@import|src=\"https?:", text)
     for picture in page.all("img"):
         assert picture["alt"].strip() and (built.parent / picture["src"]).exists()
@@ -269,11 +270,14 @@ def test_every_score_is_on_the_page_with_interval_and_provenance(built):
     text, scores = built.read_text(), fabricated.rows()
     scores = scores[scores["selected"] & (scores["split"] == "test")]
     for row in scores.to_dict("records"):
-        assert f"{100 * row['value']:.1f}</span>" in text
+        assert re.search(rf"[ >]{100 * row['value']:.1f} ?(<span class=\"letters\">[a-z]+</span>)?</span>", text)
         assert f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
-    buttons = [b["popovertarget"] for b in Page(text).all("button")]
+    buttons = [b["popovertarget"] for b in Page(text).all("button") if b["class"] == "cell"]
     assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
     assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
+    smoke = params.load({"smoke": True})
+    for row in scores.to_dict("records"):
+        assert f"<code>{cells.command(row, smoke)}</code>" in text
 
 
 def test_the_page_says_what_it_is_not(built):
@@ -387,7 +391,7 @@ def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
     assert "0 reproduced, 0 differ, 11 not run" in said
     summary = (tmp_path / "summary.md").read_text()
     assert "   <manual>/savee" in summary and summary.count("× every embedding") == 6
-    assert not Page(text).all("script") and not (tmp_path / "figures").exists()
+    assert not (tmp_path / "figures").exists()
 
 
 def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
@@ -441,7 +445,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_report import results
-from nslib import params, report
+from nslib import cells, params, report
 report.build(results(), params.load(), out=Path(sys.argv[2]), runs=[])
 report.last()
 print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])

@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-The page is complete in itself: no script, no font, no address is fetched; it works from a file,
-in light and dark, and on paper. What is written: ``index.html``, ``summary.md``, ``results.csv``,
-``results.parquet``, ``problems.csv`` (if there are any), ``figures/``. Everything comes from the
+The page is complete in itself: nothing is fetched, and the one small script in it only copies a command; it works from
+a file, in light and dark, and on paper. What is written: ``index.html``, ``summary.md``, ``results.csv``,
+``results.parquet``, ``problems.csv`` (if there are any), ``tables/*.tex``, ``figures/``. Everything comes from the
 results that are given; nothing is computed but figures and the words around the numbers.
 """
 
@@ -19,7 +19,7 @@ from nslib import params as settings
 from nslib import provenance
 from nslib.files import write
 from nslib.params import Params
-from nslib.report import pages, sections, tables
+from nslib.report import latex, notes, pages, sections, tables
 from nslib.results import export
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "au
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
 _NUMBERS = ("dim", "window", "hop", "parameters")
 _PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
-_PAIRED = "by the paired difference on the same clips"
+_PAIRED = "by paired differences on the same clips, with the error of all pairs of a task held to 5 %"
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 
 
@@ -75,11 +75,12 @@ def build(results: Results, params: Params, *, runs: list[Run] | None = None,
     runs = last_runs.last(folder / "notebooks") if runs is None else runs
     parts, shown = sections.claims(results, protocol_answers)
     verdicts, compared = sections.published(results, params)
-    figures = [*_figures(results, clips), *_verdict_figures(parts, verdicts, sections.regression(results))]
+    figures = [*_figures(results, clips, folder), *_verdict_figures(parts, verdicts, sections.regression(results))]
     for _, figure in figures:
         figure.save(folder / "figures")
     _write_tables(results, folder)
     context = _context(results, params, figures, runs, folder) | shown | compared
+    _write_latex(context, folder / "tables")
     write(folder / "summary.md", pages.render("summary.md.j2", **context))
     write(folder / "index.html", pages.render("index.html.j2", **context))
     return folder / "index.html"
@@ -94,7 +95,26 @@ def _write_tables(results: Results, folder: Path) -> None:
         (folder / "problems.csv").unlink(missing_ok=True)
 
 
-def _figures(results: Results, clips: pd.DataFrame | None) -> list[tuple[str, Figure]]:
+def _write_latex(context: dict[str, Any], folder: Path) -> None:
+    claims = [[c["claim"], c["sentence"], c["subject"], c["verdict"], c["why"]] for c in context["claims"]]
+    cost = [[row.get(c, "") for c in context["ledger_columns"]] for row in context["ledger"]]
+    said = {
+        "results": latex.results(context),
+        "claims": latex.words("The paper's claims, tested by paired differences on the same clips.",
+                              ["No.", "Claim", "Tested with", "Verdict", "Why"], claims, "lXllX"),
+        "cost": latex.words("Cost of extraction on this machine, from file to vector.",
+                            [c.replace("_", " ") for c in context["ledger_columns"]], cost,
+                            "l" * context["ledger_words"] + "r" * (len(context["ledger_columns"])
+                                                                   - context["ledger_words"])) if cost else "",
+    }
+    for name, text in said.items():
+        if text:
+            write(folder / f"{name}.tex", text)
+        else:
+            (folder / f"{name}.tex").unlink(missing_ok=True)
+
+
+def _figures(results: Results, clips: pd.DataFrame | None, folder: Path) -> list[tuple[str, Figure]]:
     from nslib import plots
 
     rows, found = results.rows, []
@@ -102,12 +122,31 @@ def _figures(results: Results, clips: pd.DataFrame | None) -> list[tuple[str, Fi
         answers = results.predictions
         found += [("Every score with its interval, task by task.", plots.accuracy_dots(rows, answers)),
                   ("The result table as a picture.", plots.result_heatmap(rows, answers)),
+                  *_trust(results, folder / "results"),
                   ("What tables gain that choose the probe on the test set.", plots.optimism(rows))]
     if clips is not None and len(clips):
         said = "Clips and speakers in each split, and whether a speaker is in two of them."
         found += [(said, plots.split_audit(clips)), ("How long the clips are.", plots.durations(clips))]
     if len(results.ledger) and (results.ledger["computed"] > 0).any():
         found.append(("Speed of each embedding, from file to vector.", plots.embedding_cost(results.ledger)))
+    return found
+
+
+def _trust(results: Results, kept: Path) -> list[tuple[str, Figure]]:
+    """Figures on how far the numbers can be trusted; those that notebook 09 computes, where it has run."""
+    from nslib import confidence, plots, robustness
+
+    rows, answers = results.rows, results.predictions
+    found = []
+    if len(answers):
+        said = "Which embeddings each task tells apart: those that share a letter it does not."
+        found.append((said, plots.ties(rows, answers)))
+    sure = confidence.load(rows, kept)
+    if len(sure):
+        found.append(("How much too sure of itself each chosen probe is.", plots.calibration_gaps(sure)))
+    for task, curves in robustness.load(kept, rows).groupby("task", sort=True):
+        said = f"What noise, the telephone and loudness do to scores on {task}."
+        found.append((said, plots.robustness(curves, name=f"robustness-{task}")))
     return found
 
 
@@ -129,17 +168,18 @@ def _context(results: Results, params: Params, figures: list[tuple[str, Figure]]
              folder: Path) -> dict[str, Any]:
     from nslib import __version__
 
-    table = tables.result_table(results.rows, results.predictions)
+    table = tables.result_table(results.rows, results.predictions, params)
     shown = {
         **table, "title": sections.TITLES[params.profile], "version": __version__, "paper": params.profile == "paper",
         "lede": sections.lede(results, table, params), "banners": sections.banners(results, table, params),
         "tied_how": _PAIRED if len(results.predictions) else "because the intervals meet",
-        "notes": list(dict.fromkeys(results.notes)),
+        "notes": notes.grouped(results.notes, {*results.rows["embedding"], *results.not_run["embedding"]}),
         "figures": [{"caption": c, "name": f.name, "alt": f.alt, "width": f.width} for c, f in figures],
         "not_run": sections.not_run(results), **_problems(results), **_about(results),
         "ledger": tables.plain(results.ledger, _LEDGER),
         "ledger_columns": [c for c in _LEDGER if c in results.ledger.columns],
         "ledger_words": sum(c in results.ledger.columns for c in ("task", "embedding")),
+        "pages": {path.stem for path in (folder / "notebooks").glob("*.html")},
         "runs": [vars(r) | {"page": (folder / "notebooks" / f"{r.notebook}.html").exists()} for r in runs],
         "provenance": _provenance(results, params),
     }

@@ -61,7 +61,7 @@ def render(template: str, **values: Any) -> str:
     template : str
         File name in ``templates/``.
     **values
-        What the template shows. HTML in them is escaped, except in ``body`` and ``css``.
+        What the template shows. HTML in them is escaped, except in ``body``.
 
     Returns
     -------
@@ -70,9 +70,10 @@ def render(template: str, **values: Any) -> str:
     import markupsafe
 
     css = markupsafe.Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    script = markupsafe.Markup((TEMPLATES / "page.js").read_text(encoding="utf-8"))
     if "body" in values:
         values["body"] = markupsafe.Markup(values["body"])
-    return _templates().get_template(template).render(css=css, **values)
+    return _templates().get_template(template).render(css=css, script=script, **values)
 
 
 @functools.lru_cache(maxsize=1)
@@ -102,6 +103,8 @@ def _code(cell: Any) -> str:
     from nbconvert.filters.highlight import Highlight2HTML
 
     source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
+    # long lines scroll, which a keyboard can only do where it can go
+    source = source.replace("<div class", '<div tabindex="0" role="region" aria-label="code" class', 1)
     outputs = "".join(_output(o) for o in cell.get("outputs", []))
     return f'<div class="cell-code">{source}{outputs}</div>'
 

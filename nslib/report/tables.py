@@ -10,18 +10,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from nslib import cells as origins
 from nslib.plots import order
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nslib.params import Params
+
 MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
-_ORIGIN = {"Audio": "data_hash", "Split": "split_hash", "Weights": "weights_hash", "Lock file": "lock_hash",
-           "Code": "code_revision", "When": "when"}
+# what the table's own facts say already, of the choice among all probes
+_SAID = ("Cell", "Probe", "Normalisation", "Metric", "Test set", "Interval")
 _SETTING = ["task", "embedding", "seed"]
 
 
-def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None) -> dict[str, Any]:
+def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
+                 params: Params | None = None) -> dict[str, Any]:
     """Cells of the result table, grouped into recordings and synthetic tasks.
 
     Parameters
@@ -29,22 +33,25 @@ def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
     rows : pandas.DataFrame
         Result rows; may be empty.
     predictions : pandas.DataFrame, optional
-        Test answers of the chosen probes, for paired differences.
+        Test answers of the chosen probes, for paired differences and the letters of ties.
+    params : Params, optional
+        Of the run, for the commands that make a cell again.
 
     Returns
     -------
     dict
-        ``groups`` (each with ``title``, ``synthetic`` and ``tasks``), ``columns``, ``cells``,
-        ``metric_words``, ``level``, ``has_synthetic``.
+        ``groups`` (each with ``title``, ``synthetic`` and ``tasks``), ``columns`` (the embeddings), ``cells``,
+        ``metric_words``, ``level``, ``has_synthetic``, ``has_letters``.
     """
     if rows.empty or not (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
         return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
-                "has_synthetic": False}
+                "has_synthetic": False, "has_letters": False}
     scores = order.chosen(rows)
     way = order.above_chance(scores).clip(0, 1)
     scores = scores.assign(standing=order.standing(scores, predictions), way=way)
     columns = order.embeddings(scores)
-    cells = {(c["task"], c["embedding"]): c for c in _cells(scores, rows)}
+    letters = _letters(rows, predictions)
+    cells = {(c["task"], c["embedding"]): c for c in _cells(scores, rows, letters, params)}
     return {
         "groups": _groups(scores, columns, cells),
         "columns": [{"name": e, "shown": e.replace("-", "-\u200b")} for e in columns],
@@ -52,7 +59,17 @@ def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
         "level": f"{100 * float(scores['level'].iloc[0]):.0f}",
         "has_synthetic": bool((scores["corpus_kind"] == order.SYNTHETIC).any()),
+        "has_letters": bool(letters),
     }
+
+
+def _letters(rows: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[tuple[str, str], str]:
+    from nslib import ties
+
+    if predictions is None or predictions.empty:
+        return {}
+    found = ties.groups(rows, predictions)
+    return {(row.task, row.embedding): row.letters for row in found.itertuples()}
 
 
 def _groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> list[dict[str, Any]]:
@@ -69,14 +86,16 @@ def _task(name: str, called: dict[str, str], part: pd.DataFrame, columns: list[s
           cells: dict[Any, Any]) -> dict[str, Any]:
     first = part.iloc[0]
     return {
-        "label": called[name], "classes": int(first["classes"]), "chance": float(first["chance"]),
+        "label": called[name], "synthetic": str(first["corpus_kind"]) == order.SYNTHETIC,
+        "classes": int(first["classes"]), "chance": float(first["chance"]),
         "n": int(first["n"]), "n_speakers": int(first["n_speakers"]),
         "interval_by": str(first["interval_by"]),
         "cells": [cells.get((name, e)) for e in columns],
     }
 
 
-def _cells(scores: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[str, str], str],
+           params: Params | None) -> list[dict[str, Any]]:
     called = order.labels(scores)
     validation = _scores_of(rows[rows["selected"].astype(bool) & (rows["split"] == "validation")])
     best = _scores_of(rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")])
@@ -86,7 +105,8 @@ def _cells(scores: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
         mark, said = MARKS[row["standing"]]
         cell = {**row, "id": f"score-{number}", "mark": mark, "said": said, "task_label": called[row["task"]],
                 "normalised": normalisation(row), "validation_said": _percent(validation.get(at)),
-                "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}"}
+                "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
+                "letters": letters.get((row["task"], row["embedding"]), ""), "command": origins.command(row, params)}
         cell["setting"] = f"{row['probe']}, {cell['normalised']}"
         found.append(cell | {"facts": _facts(cell)})
     return found
@@ -121,6 +141,8 @@ def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
     by = f"bootstrap over {cell['interval_by']}s"
     metric = str(cell["metric"]).replace("_", " ")
     standing = [("Standing", cell["said"])] if cell["said"] else []
+    standing += [("Group", f"{cell['letters']}: embeddings that share a letter are not told apart")] * bool(
+        cell["letters"])
     noted = [("Notes", str(cell["notes"]))] if cell.get("notes") else []
     return [
         ("Test score", f"{_percent(cell['value'])} % {metric}, chance {_percent(cell['chance'])} %"),
@@ -132,8 +154,7 @@ def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
         ("Vector", f"{cell['dim']} numbers"),
-        ("Seed", str(cell["seed"])),
-        *((name, str(cell[key])) for name, key in _ORIGIN.items()),
+        *((name, text) for name, text in origins.facts(cell) if name not in _SAID),
         *noted,
     ]
 

@@ -1,0 +1,98 @@
+r"""Tables of a report for a paper: LaTeX with booktabs, to be pasted or ``\input``.
+
+Conventions
+-----------
+Each file is one ``tabular`` with its caption in a comment. Needed are the packages booktabs and, for the tables of
+words, tabularx. Numbers are those of the page: percent with one decimal. Best of a column bold; what is not told apart
+from it, underlined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+_SPECIAL = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "–": "--", "—": "---", "×": r"$\times$", "±": r"$\pm$", "★": r"$\star$", "≈": r"$\approx$", "≥": r"$\ge$",
+    "≤": r"$\le$", "…": r"\ldots{}", "−": "$-$", "·": r"$\cdot$", "\u200b": "", "“": "``", "”": "''", "’": "'",
+})
+
+
+def escaped(text: Any) -> str:
+    """Write a text so that LaTeX prints it.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    str
+    """
+    return str(text).translate(_SPECIAL)
+
+
+def results(table: dict[str, Any]) -> str:
+    """The result table: embeddings by tasks, with intervals.
+
+    Parameters
+    ----------
+    table : dict
+        From `nslib.report.tables.result_table`.
+
+    Returns
+    -------
+    str
+        Empty if there is no result.
+    """
+    tasks = [task for group in table["groups"] for task in group["tasks"]]
+    if not tasks:
+        return ""
+    head = ["", *(escaped(task["label"]) for task in tasks)]
+    lines = [["chance", *(f"{100 * task['chance']:.1f}" for task in tasks)],
+             ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in tasks)]]
+    body = [[escaped(column["name"]), *(_score(task["cells"][k]) for task in tasks)]
+            for k, column in enumerate(table["columns"])]
+    caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "
+               f"{table['level']} % interval. Bold: best of its column. Underlined: not separable from the best.")
+    return _tabular(caption, "l" + "c" * len(tasks), head, [lines, body])
+
+
+def words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
+    """A table of words and numbers.
+
+    Parameters
+    ----------
+    caption : str
+    head : sequence of str
+    rows : sequence of sequence
+        One cell for each of `head`.
+    columns : str
+        LaTeX's letters; an ``X`` is as wide as the line leaves.
+
+    Returns
+    -------
+    str
+    """
+    return _tabular(caption, columns, [escaped(h) for h in head], [[[escaped(cell) for cell in row] for row in rows]])
+
+
+def _score(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "--"
+    value = f"{100 * cell['value']:.1f}"
+    value = {"best": rf"\textbf{{{value}}}", "tied": rf"\underline{{{value}}}"}.get(cell["standing"], value)
+    return f"{value} {{\\scriptsize [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]}}"
+
+
+def _tabular(caption: str, columns: str, head: Sequence[str], parts: Sequence[Sequence[Sequence[str]]]) -> str:
+    wide = "X" in columns
+    kind = "tabularx" if wide else "tabular"
+    begin = rf"\begin{{{kind}}}" + (r"{\textwidth}" if wide else "") + f"{{{columns}}}"
+    body = "\n\\midrule\n".join("\n".join(" & ".join(row) + r" \\" for row in part) for part in parts if part)
+    # a line break would end the comment
+    said = " ".join(caption.split())
+    top = " & ".join(head)
+    return f"% {said}\n{begin}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{{kind}}}\n"
