@@ -86,7 +86,7 @@ UV_COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --no
 
 lock: $(READY) ## for maintainers: resolve pyproject.toml again into the lock files
 	$(UV_COMPILE) --all-extras pyproject.toml -o build-constraints.txt
-	$(UV_COMPILE) --generate-hashes --extra test -c build-constraints.txt pyproject.toml -o requirements.lock
+	$(UV_COMPILE) --generate-hashes --extra test --extra docs -c build-constraints.txt pyproject.toml -o requirements.lock
 	echo opensmile | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-opensmile.lock
 	echo kagglehub | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-kaggle.lock
 	# what CUDA needs beyond the core: the wheel of TensorFlow is the same
