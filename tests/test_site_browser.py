@@ -30,7 +30,8 @@ def site(tmp_path_factory):
 
     home = tmp_path_factory.mktemp("site")
     (home / "notebooks").mkdir()
-    output = v4.new_output("execute_result", {"text/html": pd.DataFrame({"score": [0.5]}).to_html()}, execution_count=1)
+    wide = pd.DataFrame(0.5, ["score"], range(60)).to_html()
+    output = v4.new_output("execute_result", {"text/html": wide}, execution_count=1)
     cells = [v4.new_markdown_cell("# Benchmark\n\n## 1. Scores\n\nText."),
              v4.new_code_cell("x = 1  # " + "long " * 60, outputs=[output])]
     path = home / "notebooks" / "05_benchmark.ipynb"
