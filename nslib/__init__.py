@@ -20,7 +20,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nslib import (
         audio,
+        calibration,
+        cells,
         claims,
+        compare,
         corpora,
         embeddings,
         extract,
@@ -35,20 +38,24 @@ if TYPE_CHECKING:
         published,
         report,
         results,
+        robustness,
         splits,
         store,
         tasks,
+        ties,
+        verify,
     )
     from nslib.checks import check
     from nslib.measure import benchmark, embed
 
 _FUNCTIONS = {"benchmark": "nslib.measure", "embed": "nslib.measure", "check": "nslib.checks"}
-_MODULES = ("audio", "claims", "corpora", "embeddings", "extract", "frontend", "interchange", "measure", "metrics",
-            "params", "plots", "probe", "protocols", "published", "report", "results", "splits", "store", "tasks")
+_MODULES = ("audio", "calibration", "cells", "claims", "compare", "corpora", "embeddings", "extract", "frontend",
+            "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published", "report",
+            "results", "robustness", "splits", "store", "tasks", "ties", "verify")
 
-__all__ = ["audio", "benchmark", "check", "claims", "corpora", "embed", "embeddings", "extract", "frontend",
-           "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published", "report",
-           "results", "splits", "store", "tasks"]
+__all__ = ["audio", "benchmark", "calibration", "cells", "check", "claims", "compare", "corpora", "embed",
+           "embeddings", "extract", "frontend", "interchange", "measure", "metrics", "params", "plots", "probe",
+           "protocols", "published", "report", "results", "robustness", "splits", "store", "tasks", "ties", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,6 @@ What is found is kept beside the results, as ``<key>.confidence.parquet``.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +115,7 @@ def find(rows: pd.DataFrame, predictions: pd.DataFrame, parameters: Params | Non
     found, left_out, corpora = [], [], _Corpora(parameters, progress)
     for row in tqdm(tables.selected(rows).to_dict("records"), "confidence", unit="probe", disable=not progress):
         try:
-            known = _kept(str(row["key"]), folder)
+            known = kept.find(str(row["key"]), _KIND, COLUMNS, folder)
             if known is None:
                 known = _computed(row, predictions[predictions["key"] == row["key"]], corpora)
                 kept.write(kept.place(str(row["key"]), _KIND, folder), known)
@@ -144,8 +143,8 @@ def load(rows: pd.DataFrame, folder: Path | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = [known for key in tables.selected(rows)["key"] if (known := _kept(str(key), folder)) is not None]
-    return pd.concat([empty(COLUMNS), *found], ignore_index=True)
+    found = (kept.find(str(key), _KIND, COLUMNS, folder) for key in tables.selected(rows)["key"])
+    return pd.concat([empty(COLUMNS), *(known for known in found if known is not None)], ignore_index=True)
 
 
 class _Corpora:
@@ -187,17 +186,6 @@ def _computed(row: dict[str, Any], predictions: pd.DataFrame, corpora: _Corpora)
         raise NslibError(f"{other} of {len(found)} answers are not those that were kept: code, clips or vectors have "
                          f"changed since. {_AGAIN}")
     return found
-
-
-def _kept(key: str, folder: Path | None) -> pd.DataFrame | None:
-    path = kept.place(key, _KIND, folder)
-    if not path.exists():
-        return None
-    try:
-        return kept.read(path, key, COLUMNS, may_be_empty=False)
-    except NslibError as error:
-        warnings.warn(f"{error} It is computed again.", stacklevel=3)
-        return None
 
 
 def _why(error: NslibError) -> str:

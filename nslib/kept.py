@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,3 +91,28 @@ def read(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool)
     if set(frame["key"]) - {key} or (frame.empty and not may_be_empty):
         raise NslibError(f"{path} holds another result than its name says.")
     return frame
+
+
+def find(key: str, kind: str, columns: Sequence[Column], folder: Path | None = None) -> pd.DataFrame | None:
+    """Read a table if it is there and whole.
+
+    Parameters
+    ----------
+    key, kind, folder
+        As for `place`.
+    columns : sequence of Column
+        Its schema.
+
+    Returns
+    -------
+    DataFrame or None
+        None if it is not there, and, with a warning, if it cannot be read.
+    """
+    path = place(key, kind, folder)
+    if not path.exists():
+        return None
+    try:
+        return read(path, key, columns, may_be_empty=False)
+    except NslibError as error:
+        warnings.warn(f"{error} It is not used.", stacklevel=3)
+        return None

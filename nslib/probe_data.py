@@ -77,7 +77,7 @@ def _ordered(name: str, split: Split, streamed: bool) -> Split:
     broken = clip_id[~_finite(x)]
     if len(broken):
         raise NslibError(f"{len(broken)} of {len(x)} {name} vectors hold NaN or infinity, the first that of "
-                         f"{broken[0]}. Check the embedding with nslib.check_embedding.")
+                         f"{broken[0]}. Check the embedding with nslib.check.")
     if len(set(clip_id)) < len(clip_id):
         raise BadParameter(f"{len(clip_id) - len(set(clip_id))} names of clips come twice in {name}.")
     if len(set(y)) < 2:
@@ -88,7 +88,10 @@ def _ordered(name: str, split: Split, streamed: bool) -> Split:
 
 
 def _finite(x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return np.concatenate([np.isfinite(x[rows]).all(axis=1) for rows in blocks(*x.shape)])
+    finite = np.empty(len(x), dtype=bool)
+    for rows in blocks(*x.shape):
+        finite[rows] = np.isfinite(x[rows]).all(axis=1)
+    return finite
 
 
 def _filed(x: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt.NDArray[Any]:

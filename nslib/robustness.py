@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -130,7 +129,7 @@ def curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Embeddable
     known: list[pd.DataFrame] = []
     for row in selected(found.rows).to_dict("records"):
         keys = {c: _key(row["key"], c, levels, found.clips) for c, levels in wanted.items()}
-        there = {c: frame for c, key in keys.items() if (frame := _find(key, folder)) is not None}
+        there = {c: frame for c, key in keys.items() if (frame := kept.find(key, _KIND, COLUMNS, folder)) is not None}
         answers = found.predictions[found.predictions["key"] == row["key"]]
         known += there.values()
         jobs.append(_Job(entrants[row["embedding"]], row, answers, {c: k for c, k in keys.items() if c not in there}))
@@ -173,8 +172,8 @@ def load(folder: Path | None = None, rows: pd.DataFrame | None = None) -> pd.Dat
     import pandas as pd
 
     paths = sorted(kept.place("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
-    found = [frame for path in paths if (frame := _find(path.name.split(".")[0], folder)) is not None]
-    table = pd.concat([empty(COLUMNS), *found], ignore_index=True)
+    found = (kept.find(path.name.split(".")[0], _KIND, COLUMNS, folder) for path in paths)
+    table = pd.concat([empty(COLUMNS), *(frame for frame in found if frame is not None)], ignore_index=True)
     if rows is not None:
         same = ["task", "embedding", "data_hash", "split_hash", "weights_hash", "probe", "l2", "speaker_norm", "seed"]
         table = table.merge(selected(rows)[same].drop_duplicates())
@@ -226,17 +225,6 @@ def _key(result: str, condition: str, levels: Sequence[float], clips: pd.DataFra
     named = sorted(zip(clips["clip_id"].astype(str), clips["sha256"].astype(str), strict=True))
     made_of = [result, condition, list(levels), named, code, provenance.versions(("scipy", "soxr"))]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _find(key: str, folder: Path | None) -> pd.DataFrame | None:
-    path = kept.place(key, _KIND, folder)
-    if not path.exists():
-        return None
-    try:
-        return kept.read(path, key, COLUMNS, may_be_empty=False)
-    except NslibError as error:
-        warnings.warn(f"{error} It is left out.", stacklevel=3)
-        return None
 
 
 def _computed(jobs: list[_Job], wanted: Conditions, clips: pd.DataFrame, not_run: list[dict[str, str]],

@@ -183,7 +183,7 @@ def test_what_was_found_is_kept_and_not_computed_again(stored, tmp_path):
     pd.testing.assert_frame_equal(first, confidence.load(rows, tmp_path))
     path = kept.place(rows["key"].iloc[0], "confidence", tmp_path)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.warns(UserWarning, match="computed again"):
+    with pytest.warns(UserWarning, match="not used"):
         third, _ = confidence.find(rows, predictions, progress=False, folder=tmp_path)
     pd.testing.assert_frame_equal(first, third)
 

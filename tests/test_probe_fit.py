@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nslib import classifiers, fit_guard, probe, probe_data, probe_fit
+from nslib.errors import NslibError
 
 
 def split(name, clips=40, dim=6, classes=2):
@@ -187,3 +188,11 @@ def test_one_blas_thread_until_the_last_fit_has_left():
     assert threads() == {1}
     second.__exit__()
     assert threads() == before
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_split_without_vectors_is_refused_in_words(which):
+    parts = task()
+    parts[which] = probe.Split(np.empty((0, 6)), *(np.empty(0, str) for _ in range(3)))
+    with pytest.raises(NslibError, match="holds 0 clips of 0 classes; a task needs two or more"):
+        probe_data.checked(*parts)

@@ -30,7 +30,8 @@ def site(tmp_path_factory):
 
     home = tmp_path_factory.mktemp("site")
     (home / "notebooks").mkdir()
-    output = v4.new_output("execute_result", {"text/html": pd.DataFrame({"score": [0.5]}).to_html()}, execution_count=1)
+    wide = pd.DataFrame(0.5, ["score"], range(60)).to_html()
+    output = v4.new_output("execute_result", {"text/html": wide}, execution_count=1)
     cells = [v4.new_markdown_cell("# Benchmark\n\n## 1. Scores\n\nText."),
              v4.new_code_cell("x = 1  # " + "long " * 60, outputs=[output])]
     path = home / "notebooks" / "05_benchmark.ipynb"
@@ -145,6 +146,8 @@ def test_printed_the_table_is_whole_and_no_drawer_shows(site, page):
 
 def test_the_page_of_a_notebook(site, page):
     page.goto(site.as_uri())
+    named = page.locator("#figures > p a").all()  # of the notebooks with more figures, those that have been run
+    assert [link.get_attribute("href") for link in named] == ["notebooks/05_benchmark.html"]
     page.locator("a[href='notebooks/05_benchmark.html']").last.click()
     assert page.locator("h1").inner_text() == "Benchmark"
     assert violations(page) == []

@@ -40,6 +40,10 @@ _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licen
 _NUMBERS = ("dim", "window", "hop", "parameters")
 _PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
 _PAIRED = "by paired differences on the same clips, with the error of all pairs of a task held to 5 %"
+_ELSEWHERE = (("confusions, and how the probe is chosen", "05_benchmark"),
+              ("learning curve, and how much the protocol decides", "06_personalisation"),
+              ("quality against size and time", "08_what_matters"),
+              ("map of an embedding by label and by speaker; recall of each class, calibration", "09_how_sure"))
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 
 
@@ -179,6 +183,7 @@ def _context(results: Results, params: Params, figures: list[tuple[str, Figure]]
         "ledger": tables.plain(results.ledger, _LEDGER),
         "ledger_columns": [c for c in _LEDGER if c in results.ledger.columns],
         "ledger_words": sum(c in results.ledger.columns for c in ("task", "embedding")),
+        "elsewhere": [(said, name) for said, name in _ELSEWHERE if (folder / "notebooks" / f"{name}.html").exists()],
         "pages": {path.stem for path in (folder / "notebooks").glob("*.html")},
         "runs": [vars(r) | {"page": (folder / "notebooks" / f"{r.notebook}.html").exists()} for r in runs],
         "provenance": _provenance(results, params),

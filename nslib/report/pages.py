@@ -26,6 +26,8 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 # Progress bars, and what TensorFlow says on starting whatever its log level is.
 _NOISE = re.compile(r"\d+%\|.*\[|\d+\S* \[\d\d:\d\d[<,]|^[IW]0000 |^WARNING: All log messages before absl")
+# Long lines and wide tables scroll, which a keyboard can only do where it can go.
+_REACHED = 'tabindex="0" role="group" aria-label="{}" '
 
 
 def page(executed: Path, run: Run) -> Path | None:
@@ -103,8 +105,7 @@ def _code(cell: Any) -> str:
     from nbconvert.filters.highlight import Highlight2HTML
 
     source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
-    # long lines scroll, which a keyboard can only do where it can go
-    source = source.replace("<div class", '<div tabindex="0" role="region" aria-label="code" class', 1)
+    source = source.replace("<div class", f'<div {_REACHED.format("Code")}class', 1)
     outputs = "".join(_output(o) for o in cell.get("outputs", []))
     return f'<div class="cell-code">{source}{outputs}</div>'
 
@@ -114,7 +115,8 @@ def _output(output: Any) -> str:
     if not text.strip():
         return ""
     name = {"stream": output.get("name", ""), "error": "error"}.get(kind, "")
-    return f'<div class="output {name}">{text}</div>'
+    reached = _REACHED.format("Output") if "<table" in text or "<pre" in text else ""
+    return f'<div {reached}class="output {name}">{text}</div>'
 
 
 def _text(output: Any) -> str:

@@ -104,10 +104,10 @@ def _cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[str, st
         at = tuple(row[k] for k in _SETTING)
         mark, said = MARKS[row["standing"]]
         cell = {**row, "id": f"score-{number}", "mark": mark, "said": said, "task_label": called[row["task"]],
-                "normalised": normalisation(row), "validation_said": _percent(validation.get(at)),
+                "normalised": origins.normalisation(row), "validation_said": _percent(validation.get(at)),
                 "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
                 "letters": letters.get((row["task"], row["embedding"]), ""), "command": origins.command(row, params)}
-        cell["setting"] = f"{row['probe']}, {cell['normalised']}"
+        cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
         found.append(cell | {"facts": _facts(cell)})
     return found
 
@@ -115,22 +115,6 @@ def _cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[str, st
 def _scores_of(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     last = rows.drop_duplicates(_SETTING, keep="last")
     return dict(zip(last[_SETTING].itertuples(index=False, name=None), last["value"], strict=True))
-
-
-def normalisation(row: dict[str, Any]) -> str:
-    """How vectors were normalised before the probe, in words.
-
-    Parameters
-    ----------
-    row : mapping
-        With ``l2`` and ``speaker_norm``.
-
-    Returns
-    -------
-    str
-    """
-    parts = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
-    return " and ".join(parts) or "not normalised"
 
 
 def _percent(value: float | None) -> str:
