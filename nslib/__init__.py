@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         claims,
         compare,
         corpora,
+        data_card,
         embeddings,
         extract,
         frontend,
@@ -47,20 +48,24 @@ if TYPE_CHECKING:
     )
     from nslib.checks import check
     from nslib.measure import benchmark, embed
+    from nslib.train.export_probe import load as load_classifier
 
-_FUNCTIONS = {"benchmark": "nslib.measure", "embed": "nslib.measure", "check": "nslib.checks"}
-_MODULES = ("audio", "calibration", "cells", "claims", "compare", "corpora", "embeddings", "extract", "frontend",
-            "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published", "report",
-            "results", "robustness", "splits", "store", "tasks", "ties", "verify")
+_FUNCTIONS = {"benchmark": ("nslib.measure", "benchmark"), "embed": ("nslib.measure", "embed"),
+              "check": ("nslib.checks", "check"), "load_classifier": ("nslib.train.export_probe", "load")}
+_MODULES = ("audio", "calibration", "cells", "claims", "compare", "corpora", "data_card", "embeddings", "extract",
+            "frontend", "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published",
+            "report", "results", "robustness", "splits", "store", "tasks", "ties", "verify")
 
-__all__ = ["audio", "benchmark", "calibration", "cells", "check", "claims", "compare", "corpora", "embed",
-           "embeddings", "extract", "frontend", "interchange", "measure", "metrics", "params", "plots", "probe",
-           "protocols", "published", "report", "results", "robustness", "splits", "store", "tasks", "ties", "verify"]
+__all__ = ["audio", "benchmark", "calibration", "cells", "check", "claims", "compare", "corpora", "data_card",
+           "embed", "embeddings", "extract", "frontend", "interchange", "load_classifier", "measure", "metrics",
+           "params", "plots", "probe", "protocols", "published", "report", "results", "robustness", "splits", "store",
+           "tasks", "ties", "verify"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        module, function = _FUNCTIONS[name]
+        return getattr(importlib.import_module(module), function)
     if name in _MODULES:
         return importlib.import_module(f"nslib.{name}")
     raise AttributeError(f"module 'nslib' has no attribute {name!r}; it has {', '.join(__all__)}")

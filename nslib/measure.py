@@ -16,9 +16,10 @@ from nslib import cluster as machines
 from nslib import corpora, embeddings, extract, forecast, probing, results
 from nslib import params as parameters
 from nslib import tasks as task_registry
+from nslib.corpora import layouts
 from nslib.embeddings.base import Embedding
 from nslib.entrants import Embeddable, Entrant, enter, several
-from nslib.errors import NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.findings import Found, Results
 from nslib.params import Params
 from nslib.tasks import Task
@@ -39,6 +40,7 @@ def benchmark(
     *,
     params: Params | None = None,
     name: str | None = None,
+    splits: str | Path | None = None,
     progress: bool = True,
     cluster: Any = None,
 ) -> Results:
@@ -51,12 +53,15 @@ def benchmark(
         functions ``float32 [clips, samples] -> [clips, dim]`` or ``[clips, frames, dim]``. Default:
         those of `params`, else all of the profile that need no extra licence.
     tasks : str, path, Task, or iterable of these, optional
-        Task names, or a folder (label = subfolder) or CSV, TSV or Parquet manifest of your own.
-        Default: those of `params`, else all of the profile.
+        Task names, or recordings of your own: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data
+        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else all of the
+        profile.
     params : Params, optional
         Default: from the environment.
     name : str, optional
         How to call a callable in tables.
+    splits : path, optional
+        A file of splits for recordings of your own; see `nslib.corpora.split_file`.
     progress : bool
         Progress bars on stderr.
     cluster : str, distributed.Client or cluster object of dask, optional
@@ -82,7 +87,7 @@ def benchmark(
     params = params or parameters.load()
     entrants = [enter(e, name) for e in several(embeddings, params.embeddings or defaults(params))]
     found = Found()
-    ready = load_tasks(tasks, params, entrants, found, progress)
+    ready = load_tasks(tasks, params, entrants, found, progress, splits)
     there = usable(entrants, ready, found)
     if progress:
         forecast.announce(ready, there, params)
@@ -103,7 +108,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     Parameters
     ----------
     source : path
-        A folder (searched below), or a CSV, TSV or Parquet list with a column ``audio``.
+        Recordings in any layout that `benchmark` takes.
     embedding : str, Embedding or callable
         As in `benchmark`.
     progress : bool
@@ -199,7 +204,7 @@ def usable(entrants: list[Entrant], ready: list[tuple[Task, Corpus]], found: Fou
 
 
 def load_tasks(given: Any, params: Params, entrants: list[Entrant], found: Found,
-               progress: bool) -> list[tuple[Task, Corpus]]:
+               progress: bool, splits: str | Path | None = None) -> list[tuple[Task, Corpus]]:
     """Have the clips of tasks, and make tasks of somebody's own recordings.
 
     Parameters
@@ -212,6 +217,8 @@ def load_tasks(given: Any, params: Params, entrants: list[Entrant], found: Found
     found : Found
         Is told of clips, notes, and of tasks that cannot be had.
     progress : bool
+    splits : path, optional
+        A file of splits, of the one set of recordings that is given.
 
     Returns
     -------
@@ -221,10 +228,15 @@ def load_tasks(given: Any, params: Params, entrants: list[Entrant], found: Found
     ------
     UnknownName
         For text that is neither a task nor a file or folder.
+    BadParameter
+        If there are splits for anything but one set of own recordings.
     """
     ready: list[tuple[Task, Corpus]] = []
     named = [t for t in several(given, ()) if isinstance(t, str) and t in task_registry.REGISTRY]
     own = [t for t in several(given, ()) if not (isinstance(t, str) and t in task_registry.REGISTRY)]
+    if splits is not None and (named or len(own) != 1 or isinstance(own[0], Task)):
+        raise BadParameter(f"a file of splits belongs to one set of recordings of your own; got {given!r}. The tasks "
+                           "of the kit have their own splits.")
     if named or not own:
         plan = corpora.resolve(dataclasses.replace(params, tasks=tuple(named) or params.tasks), progress=progress)
         found.notes += plan.notes
@@ -233,19 +245,19 @@ def load_tasks(given: Any, params: Params, entrants: list[Entrant], found: Found
                 found.refuse(name, entrant.name, error)
         own = [*plan.tasks, *own]
     for item in own:
-        _load(item, params, entrants, found, ready, progress)
+        _load(item, params, entrants, found, ready, progress, splits)
     return ready
 
 
 def _load(item: Any, params: Params, entrants: list[Entrant], found: Found,
-          ready: list[tuple[Task, Corpus]], progress: bool) -> None:
+          ready: list[tuple[Task, Corpus]], progress: bool, splits: str | Path | None) -> None:
     try:
         if isinstance(item, Task):
             task, corpus = item, corpora.load_clips(item, params, progress=progress)
         else:
-            if not Path(item).exists():
+            if not layouts.exists(item):
                 raise UnknownName("task (and no such file or folder)", item, task_registry.REGISTRY)
-            task, corpus = corpora.own_task(item, seed=params.seed, progress=progress)
+            task, corpus = corpora.own_task(item, seed=params.seed, splits=splits, progress=progress)
     except Unavailable as error:
         for entrant in entrants:
             found.refuse(str(getattr(item, "name", item)), entrant.name, error)

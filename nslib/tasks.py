@@ -16,7 +16,6 @@ in its name and its title.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib.errors import UnknownName
@@ -254,13 +253,13 @@ def names(params: Params) -> tuple[str, ...]:
     return tuple(name for name in REGISTRY if name in asked)
 
 
-def own(path: Path, clips: pd.DataFrame) -> Task:
+def own(name: str, clips: pd.DataFrame) -> Task:
     """Make a task of somebody's own recordings.
 
     Parameters
     ----------
-    path : Path
-        Folder or list that they came from; its name without ending becomes the task's.
+    name : str
+        Of the task (`nslib.corpora.layouts.name`).
     clips : DataFrame
         Clip table.
 
@@ -271,7 +270,7 @@ def own(path: Path, clips: pd.DataFrame) -> Task:
     from nslib.splits import label_is_speaker
 
     return Task(
-        name=path.stem, title=f"{clips['label'].nunique()} classes of {path.name}", kind="real", noss="",
+        name=name, title=f"{clips['label'].nunique()} classes of {name}", kind="real", noss="",
         label="as given", speaker="as given",
         speaker_is_label=label_is_speaker(clips["label"], clips["speaker"]),
         split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="",

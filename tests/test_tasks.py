@@ -45,8 +45,8 @@ def test_records_cannot_be_changed():
         tasks.get("language-5").title = "x"
 
 
-def test_own_recordings_know_whether_the_label_is_the_speaker(tmp_path):
+def test_own_recordings_know_whether_the_label_is_the_speaker():
     clips = pd.DataFrame({"label": ["a", "b", "a"], "speaker": ["x", "y", "x"]})
-    assert tasks.own(tmp_path / "voices.csv", clips).speaker_is_label
-    assert tasks.own(tmp_path / "voices.csv", clips).name == "voices"
-    assert not tasks.own(tmp_path / "voices.csv", clips.assign(speaker="")).speaker_is_label
+    assert tasks.own("voices", clips).speaker_is_label
+    assert tasks.own("voices", clips).name == "voices"
+    assert not tasks.own("voices", clips.assign(speaker="")).speaker_is_label

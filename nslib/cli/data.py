@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nslib.cli.shared import Corpus, Profile, Smoke, Tasks, load
+from nslib.cli.shared import Corpus, Profile, Seed, Smoke, SplitFile, Tasks, load
 
 data_app = typer.Typer(no_args_is_help=True, help="The recordings: what is there, and fetching them.")
 notebooks_app = typer.Typer(no_args_is_help=True, help="The notebooks' contract.")
@@ -35,6 +36,27 @@ def data_prepare(
     outcome = reproduction.prepare(settings, weights=not names)
     print(outcome.text)
     raise typer.Exit(0 if outcome.ok else 3)
+
+
+@data_app.command("card")
+def data_card(
+    source: Annotated[str, typer.Argument(help="Your recordings, as benchmark --dataset takes them.")],
+    out: Annotated[Path | None, typer.Option(help="Write the card here (.md) instead of printing it.")] = None,
+    save_splits: Annotated[Path | None, typer.Option(help="Write the split here (.csv), to be given again.")] = None,
+    splits: SplitFile = None, seed: Seed = None,
+) -> None:
+    """Say what your recordings are, how they are split, and what can make a score on them wrong."""
+    from nslib import data_card as cards
+    from nslib import files
+
+    card = cards.make(source, seed=load(seed=seed).seed, splits=splits)
+    if save_splits:
+        print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
+    if out is None:
+        print(card.markdown())
+    else:
+        files.write(out, card.markdown())
+        print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}")
 
 
 @notebooks_app.command("check")

@@ -17,6 +17,7 @@ from nslib.cli.shared import (
     Profile,
     Seed,
     Smoke,
+    SplitFile,
     Tasks,
     embeddable,
     load,
@@ -81,7 +82,9 @@ def benchmark(
     embeddings: Embeddings,
     tasks: Tasks = None,
     dataset: Annotated[list[Path] | None, typer.Option(
-        help="Your data instead of tasks: a folder (label = subfolder) or a CSV, TSV or Parquet manifest.")] = None,
+        help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
+             "directory, a folder with metadata.csv, or tfds:NAME.")] = None,
+    splits: SplitFile = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None,
     out: Out = None, cluster: Cluster = None,
 ) -> None:
@@ -91,7 +94,7 @@ def benchmark(
     params = load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
     wanted = [embeddable(name) for name in embeddings]
     found = measure.benchmark(wanted, [str(d) for d in dataset] if dataset else None, params=params,
-                              cluster=cluster)
+                              splits=splits, cluster=cluster)
     print_results(found)
     if out:
         write(found.rows, out)

@@ -28,6 +28,7 @@ Smoke = Annotated[bool | None, typer.Option("--smoke/--no-smoke", help="A tiny r
 Embeddings = Annotated[list[str], typer.Argument(
     help="Names, files of models, or your own as package.module:function or file.py:function.")]
 EMBEDDING = "Name, file of a model, package.module:function or file.py:function."
+SplitFile = Annotated[Path | None, typer.Option("--splits", help="A file of splits for your data.")]
 Out = Annotated[Path | None, typer.Option(help="Write all rows here (.csv or .parquet).")]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nslib.cli.shared import Corpus, Smoke, load, show
+from nslib.cli.shared import Corpus, Smoke, SplitFile, load, show
 from nslib.errors import BadParameter
 
 train_app = typer.Typer(no_args_is_help=True, help="Train TRILL's network on raw audio, and use what was trained.")
@@ -101,16 +101,17 @@ def export(
 
 @train_app.command("classifier")
 def classifier(
-    task: Annotated[str, typer.Argument(help="Name of a task.")],
+    task: Annotated[str, typer.Argument(help="Name of a task, or recordings of your own, as benchmark --dataset.")],
     embedding: Annotated[str, typer.Argument(help="Name of an embedding that is a TensorFlow network.")],
     out: Annotated[Path, typer.Argument(help="Folder of the SavedModel.")],
     probe: Annotated[str | None, typer.Option(help="Default: the best on validation.")] = None,
-    corpus: Corpus = None, smoke: Smoke = None,
+    splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
 ) -> None:
     """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
     from nslib.train import export_fit
 
-    print(export_fit.fit_and_export(task, embedding, out, probe=probe, params=load(corpus=corpus, smoke=smoke)))
+    print(export_fit.fit_and_export(task, embedding, out, probe=probe, splits=splits,
+                                    params=load(corpus=corpus, smoke=smoke)))
 
 
 @train_app.command("classify")

@@ -1,8 +1,7 @@
-"""Your own recordings: a folder with a subfolder a label, or a list with a row a clip.
+"""Your own recordings, in any of the layouts of `nslib.corpora.layouts`.
 
-The layouts are described in `nslib.corpora.listing`. Splits are taken as given; without any,
-speakers are drawn into train, validation and test (60, 20 and 20 %), or clips where speakers are not
-known or are the label, and a note says which.
+Splits are taken as given, by the layout or by a file of splits; without any, speakers are drawn into train, validation
+and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which.
 """
 
 from __future__ import annotations
@@ -12,29 +11,34 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from nslib.corpora import decoded, table
+from nslib.corpora import decoded, layouts, segments, split_file, table
 from nslib.corpora.decoded import Facts
-from nslib.corpora.listing import Listed, scan
-from nslib.splits import SPLITS, by_group
+from nslib.corpora.listing import OUTSIDE, Listed
+from nslib.splits import SPLITS, by_group, label_is_speaker
 
 SHARES = (0.6, 0.2, 0.2)
 """NOSS's shares for a corpus of few speakers (SAVEE): with .7/.1/.2, nine speakers leave validation empty."""
 
+_LEARN = {"train": 0.8, "validation": 0.2}
 _DRAWS = 100
-_LISTED = "Fill the cell, or remove the row."
+_LISTED = "Mend the row, or remove it."
 _OUTSIDE = "Move it into the folder of its label."
 
 
-def read(path: str | os.PathLike[str], *, seed: int = 0, progress: bool = True) -> table.Corpus:
-    """Read a folder or a list of recordings.
+def read(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
+         progress: bool = True) -> table.Corpus:
+    """Read somebody's own recordings.
 
     Parameters
     ----------
-    path : path-like
-        A folder, or a ``.csv``, ``.tsv`` or ``.parquet`` list with the column ``audio`` (paths relative to
-        the list) and, if there are, ``label, speaker, split, clip_id``.
+    path : str or path-like
+        A folder, a ``.csv``, ``.tsv`` or ``.parquet`` list with the column ``audio`` (paths relative to the list) and,
+        if there are, ``label, speaker, split, clip_id``, a Kaldi data directory, a folder with ``metadata.csv``, or
+        ``tfds:NAME``; see `nslib.corpora.layouts`.
     seed : int
         Of the split, if none is given.
+    splits : path-like, optional
+        A file of splits (`nslib.corpora.split_file`), which then counts, whatever the layout says.
     progress : bool
 
     Returns
@@ -46,22 +50,36 @@ def read(path: str | os.PathLike[str], *, seed: int = 0, progress: bool = True) 
     Raises
     ------
     BadParameter
-        If there is nothing to read, or the list contradicts itself.
+        If there is nothing to read, or the list or the file of splits contradicts itself.
     UnknownName
-        For a column or split that does not exist, with the nearest name.
+        For a column, clip or split that does not exist, with the nearest name.
+    Unavailable
+        If a data set of TensorFlow Datasets cannot be had.
     """
-    root = Path(path).expanduser()
-    listed, notes = scan(root)
+    listed, notes, root = _listed(path, progress)
     sound = [clip for clip in listed if not clip.fault]
+    if splits is not None:
+        sound, said = split_file.apply(sound, Path(splits).expanduser())
+        notes = [*notes, *said]
     known = decoded.facts([clip.audio for clip in sound], progress=progress)
     usable = [(clip, found) for clip, found in zip(sound, known, strict=True) if not found.reason]
     placed, split_notes = assign([clip for clip, _ in usable], seed)
     clips = [_row(clip, found, root) for clip, (_, found) in zip(placed, usable, strict=True)]
-    problems = [_problem(clip, clip.fault, _LISTED if clip.fault.startswith("row") else _OUTSIDE)
+    problems = [_problem(clip, clip.fault, _OUTSIDE if clip.fault == OUTSIDE else _LISTED)
                 for clip in listed if clip.fault]
     problems += [_problem(clip, found.reason, found.remedy)
                  for clip, found in zip(sound, known, strict=True) if found.reason]
     return table.make(clips, problems, [*notes, *_done([found for _, found in usable]), *split_notes])
+
+
+def _listed(path: str | os.PathLike[str], progress: bool) -> tuple[list[Listed], list[str], Path]:
+    if layouts.is_tfds(path):
+        from nslib.corpora import own_tfds
+
+        return *own_tfds.clips(os.fspath(path), progress=progress), Path(path)
+    root = Path(path).expanduser()
+    listed, notes = layouts.scan(root)
+    return *segments.cut(listed, notes, progress=progress), root
 
 
 def _row(clip: Listed, found: Facts, root: Path) -> dict[str, object]:
@@ -90,14 +108,15 @@ def assign(clips: list[Listed], seed: int) -> tuple[list[Listed], list[str]]:
     Returns
     -------
     clips : list of Listed
-        Unchanged if any has a split, or none has a label.
+        Unchanged if there is a split for training, for validation and for the test, or no label.
     notes : list of str
         How it was done, and what is missing.
     """
     if any(clip.split for clip in clips):
         without = sum(not clip.split for clip in clips)
-        note = f"{without} clips have no split and are not used for training or testing."
-        return clips, [note] if without else []
+        notes = [f"{without} clips have no split and are not used for training or testing."] if without else []
+        clips, said = _with_validation(clips, seed)
+        return clips, [*notes, *said]
     labels = {clip.label for clip in clips if clip.label}
     if not labels:
         return clips, ["There are no labels, so the clips can be embedded but not benchmarked."]
@@ -106,6 +125,21 @@ def assign(clips: list[Listed], seed: int) -> tuple[list[Listed], list[str]]:
     else:
         split_of, note = _by_clip(clips, labels, seed)
     return [replace(clip, split=split_of.get(clip.clip_id, "")) for clip in clips], [note]
+
+
+def _with_validation(clips: list[Listed], seed: int) -> tuple[list[Listed], list[str]]:
+    """Draw a validation part out of the training part where the layout has none, as many data sets have it."""
+    learn = [clip for clip in clips if clip.split == "train"]
+    if not learn or {clip.split for clip in clips} - {""} != {"train", "test"}:
+        return clips, []
+    names, known = [clip.clip_id for clip in learn], all(clip.speaker for clip in learn)
+    by, groups = ("speakers", [clip.speaker for clip in learn]) if known else ("clips", names)
+    same = label_is_speaker([clip.label for clip in learn], [clip.speaker for clip in learn])
+    if len(set(groups)) < len(_LEARN) or (known and same):
+        by, groups = "clips", names
+    split_of = by_group(names, groups, tuple(_LEARN.values()), tuple(_LEARN), seed=seed)
+    note = f"There is no validation part: a fifth of the {by} of train was drawn for it (seed {seed})."
+    return [replace(clip, split=split_of.get(clip.clip_id, clip.split)) for clip in clips], [note]
 
 
 def _by_speaker(clips: list[Listed], labels: set[str], seed: int) -> dict[str, str]:

@@ -46,7 +46,7 @@ ENDINGS = frozenset((
 
 @dataclass(frozen=True)
 class Listed:
-    """One clip, before it is read."""
+    """One clip, before it is read: a file, or the part of it from `start` to `end` (seconds; None: its end)."""
 
     audio: Path
     clip_id: str
@@ -54,6 +54,8 @@ class Listed:
     speaker: str = ""
     split: str = ""
     fault: str = ""
+    start: float = 0.0
+    end: float | None = None
 
 
 def scan(path: Path) -> tuple[list[Listed], list[str]]:
@@ -134,25 +136,64 @@ def _unique(clips: list[Listed]) -> list[Listed]:
 
 
 def _list(path: Path) -> tuple[list[Listed], list[str]]:
-    table = _read(path)
+    return rows(path, read_table(path))
+
+
+def rows(path: Path, table: pd.DataFrame) -> tuple[list[Listed], list[str]]:
+    """Clips of a list that has been read.
+
+    Parameters
+    ----------
+    path : Path
+        Of the list: paths in it start at its folder.
+    table : DataFrame
+        One row a clip, columns as the module describes.
+
+    Returns
+    -------
+    clips : list of Listed
+    notes : list of str
+
+    Raises
+    ------
+    BadParameter, UnknownName
+        As `scan`.
+    """
     _check_columns(path, list(table.columns))
-    for name in COLUMNS:
-        if name not in table:
-            table[name] = ""
-    text = table[list(COLUMNS)].fillna("").astype(str).apply(lambda column: column.str.strip())
-    # row 1 of a CSV is its header
-    clips = [_row(path, number, row) for number, row in enumerate(text.itertuples(index=False), start=2)]
-    _check_ids(path, clips)
+    text = table.reindex(columns=list(COLUMNS), fill_value="").fillna("").astype(str)
+    text = text.apply(lambda column: column.str.strip())
+    first = 2 if path.suffix.lower() in (".csv", ".tsv") else 1  # row 1 of these is their header
+    clips = [_row(path, number, row) for number, row in enumerate(text.itertuples(index=False), start=first)]
+    _check_ids(path, clips, first)
     unused = [str(name) for name in table.columns if name not in COLUMNS]
     return clips, [f"Columns that were not read: {', '.join(unused)}."] if unused else []
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a list, whatever its columns.
+
+    Parameters
+    ----------
+    path : Path
+        With an ending of `LISTS`, or ``.jsonl``.
+
+    Returns
+    -------
+    DataFrame
+        Text, but of Parquet.
+
+    Raises
+    ------
+    BadParameter
+        If it cannot be read.
+    """
     import pandas as pd
 
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
+        if path.suffix.lower() == ".jsonl":
+            return pd.read_json(path, lines=True, dtype=False).fillna("").astype(str)
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
@@ -178,9 +219,9 @@ def _row(path: Path, number: int, values: tuple[str, ...]) -> Listed:
     return Listed(audio, identity, label, speaker, SPLIT_NAMES.get(split.lower(), ""), fault)
 
 
-def _check_ids(path: Path, clips: list[Listed]) -> None:
+def _check_ids(path: Path, clips: list[Listed], start: int) -> None:
     row_of: dict[str, int] = {}
-    for number, clip in enumerate(clips, start=2):
+    for number, clip in enumerate(clips, start=start):
         first = row_of.setdefault(clip.clip_id, number)
         if first != number:
             raise BadParameter(f"rows {first} and {number} of {path.name} are both {clip.clip_id!r}; give "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import packages, tasks
-from nslib.corpora import debian, folder, manifests, noss, synthetic, table
+from nslib.corpora import debian, folder, layouts, manifests, noss, synthetic, table
 from nslib.errors import Unavailable
 from nslib.params import Params
 from nslib.tasks import Task
@@ -157,16 +156,18 @@ def _siblings(task: Task, params: Params) -> pd.DataFrame:
     return pd.concat([_manifest(other, params) for other in family])
 
 
-def own_task(path: str | os.PathLike[str], *, seed: int = 0,
+def own_task(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
              progress: bool = True) -> tuple[Task, table.Corpus]:
     """Make a task of your own recordings.
 
     Parameters
     ----------
-    path : path-like
-        A folder or a list; see `nslib.corpora.folder.read`.
+    path : str or path-like
+        A folder, a list or ``tfds:NAME``; see `nslib.corpora.folder.read`.
     seed : int
         Of the split, if none is given.
+    splits : path-like, optional
+        A file of splits.
     progress : bool
 
     Returns
@@ -178,5 +179,5 @@ def own_task(path: str | os.PathLike[str], *, seed: int = 0,
     BadParameter, UnknownName
         See `nslib.corpora.folder.read`.
     """
-    corpus = folder.read(path, seed=seed, progress=progress)
-    return tasks.own(Path(path), corpus.clips), corpus
+    corpus = folder.read(path, seed=seed, splits=splits, progress=progress)
+    return tasks.own(layouts.name(path), corpus.clips), corpus

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
-                   l2: bool | None = None, params: Params | None = None, progress: bool = True, **stated: str) -> Path:
+                   l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,
+                   progress: bool = True, **stated: str) -> Path:
     """Fit the best probe of a task and write it with its embedding as one SavedModel.
 
     Parameters
@@ -48,6 +49,8 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         Whether vectors are brought to length one. Default: what is better on validation.
     params : Params, optional
         Default: from the environment.
+    splits : path-like, optional
+        A file of splits for recordings of your own.
     progress : bool
         Bars on stderr.
     **stated
@@ -78,9 +81,9 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     if probe is not None and probe not in CLASSIFIERS:
         raise UnknownName("probe", probe, CLASSIFIERS)
     backbone = export_backbones.built_in(embedding) if isinstance(embedding, str) else embedding
-    rows = _rows(task, backbone, params, progress)
+    rows = _rows(task, backbone, params, splits, progress)
     row = choose(rows, probe, l2)
-    train, labels, licence = _train(task, backbone, params, progress)
+    train, labels, licence = _train(task, backbone, params, splits, progress)
     classifier, x = _fitted(train, labels, row["probe"], bool(row["l2"]), params.seed)
     facts = {"task": str(row["task"]), "task_licence": licence, "probe": row["probe"], "seed": params.seed,
              "clips": len(train.y), "metric": row["metric"], "scores": _scores(rows, row)}
@@ -120,21 +123,23 @@ def choose(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None)
     return own.iloc[int(np.argmax(own["value"].to_numpy() * (1 if better else -1)))]
 
 
-def _rows(task: str | Path, backbone: Backbone, params: Params, progress: bool) -> pd.DataFrame:
-    found = measure.benchmark(backbone.embedding, task, params=params, progress=progress)
+def _rows(task: str | Path, backbone: Backbone, params: Params, splits: str | Path | None,
+          progress: bool) -> pd.DataFrame:
+    found = measure.benchmark(backbone.embedding, task, params=params, splits=splits, progress=progress)
     if not len(found.rows):
         first = found.not_run.iloc[0]
         raise NslibError(f"{first.task} was not run with {first.embedding}: {first.why}. {first.remedy}")
     return found.rows
 
 
-def _train(task: str | Path, backbone: Backbone, params: Params, progress: bool) -> tuple[Split, Any, str]:
+def _train(task: str | Path, backbone: Backbone, params: Params, splits: str | Path | None,
+           progress: bool) -> tuple[Split, Any, str]:
     """Vectors of train as the benchmark's probes saw them, the labels, and the licence of the audio."""
     if isinstance(task, str) and task in task_registry.REGISTRY:
         record = corpora.resolve(replace(params, tasks=(task,)), progress=progress).tasks[0]
         corpus = corpora.load_clips(record, params, progress=progress)
     else:
-        record, corpus = corpora.own_task(task, seed=params.seed, progress=progress)
+        record, corpus = corpora.own_task(task, seed=params.seed, splits=splits, progress=progress)
     out = extract.vectors(corpus.clips, backbone.embedding, progress=progress)
     parts = []
     for name in SPLITS:
