@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib import corpora, extract, measure, metrics
+from nslib import corpora, extract, fit_guard, measure, metrics
 from nslib import params as parameters
 from nslib import tasks as task_registry
 from nslib.classifiers import CLASSIFIERS, normalised
@@ -84,9 +84,10 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     rows = _rows(task, backbone, params, splits, progress)
     row = choose(rows, probe, l2)
     train, labels, licence = _train(task, backbone, params, splits, progress)
-    classifier, x = _fitted(train, labels, row["probe"], bool(row["l2"]), params.seed)
+    classifier, x, warned = _fitted(train, labels, row["probe"], bool(row["l2"]), params.seed)
     facts = {"task": str(row["task"]), "task_licence": licence, "probe": row["probe"], "seed": params.seed,
-             "clips": len(train.y), "metric": row["metric"], "scores": _scores(rows, row)}
+             "clips": len(train.y), "metric": row["metric"], "scores": _scores(rows, row),
+             "warnings": warned}
     return export_probe.saved_model(backbone, classifier, folder, labels=list(labels), l2=bool(row["l2"]),
                                     speaker_norm=False, examples=x, facts=facts, **stated)
 
@@ -150,10 +151,13 @@ def _train(task: str | Path, backbone: Backbone, params: Params, splits: str | P
     return train, np.unique(train.y), record.licence
 
 
-def _fitted(train: Split, labels: Any, probe: str, l2: bool, seed: int) -> tuple[Any, Any]:
+def _fitted(train: Split, labels: Any, probe: str, l2: bool, seed: int) -> tuple[Any, Any, list[str]]:
     x = normalised(train.x, train.speaker, l2=l2, speaker_norm=False)
     codes = np.searchsorted(labels, train.y)
-    return CLASSIFIERS[probe](len(codes), len(labels), seed).fit(x, codes), x
+    with fit_guard.AT_WORK:
+        made = CLASSIFIERS[probe](len(codes), len(labels), seed).fit(x, codes)
+        warned = [text.splitlines()[0] for _, text in fit_guard.AT_WORK.heard()]
+    return made, x, warned
 
 
 def _scores(rows: pd.DataFrame, row: pd.Series) -> dict[str, dict[str, float]]:
