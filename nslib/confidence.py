@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib import embeddings, extract, kept, measure, params, tables
+from nslib import embeddings, kept, measure, params, tables
 from nslib.classifiers import CLASSIFIERS
 from nslib.entrants import enter
 from nslib.errors import NslibError, Unavailable
@@ -173,7 +173,7 @@ def _computed(row: dict[str, Any], predictions: pd.DataFrame, corpora: _Corpora)
         raise Unavailable(str(row["embedding"]), "it was trained for the task, and is no probe on stored vectors", "")
     if row["embedding"] not in embeddings.names():
         raise Unavailable(str(row["embedding"]), "no embedding of this name is built in", "")
-    out = extract.vectors(corpora.get(row["task"]).clips, enter(row["embedding"]).load(), progress=False)
+    out = enter(row["embedding"]).vectors(corpora.get(row["task"]).clips, progress=False)
     parts = []
     for name in SPLITS:
         chosen = (out.clips["split"] == name).to_numpy()

@@ -1,17 +1,26 @@
-"""What takes part in a benchmark: a built-in embedding, a file of a model, a record or a function."""
+"""What takes part in a benchmark: a built-in embedding, a file of a model or of vectors, a record or a function.
+
+Options of a model's file are written behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell can give
+them; they are those of `nslib.embeddings.from_file`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl
 
-from nslib import embeddings
+from nslib import embeddings, extract, precomputed
 from nslib.cluster import recipes
 from nslib.embeddings.base import Embedding
-from nslib.errors import BadParameter
+from nslib.errors import BadParameter, NslibError
+from nslib.precomputed import Precomputed
 from nslib.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Embeddable = str | Path | Embedding | Callable[..., Any]
 
@@ -30,12 +39,35 @@ class Entrant:
         Gives the embedding.
     recipe : callable
         Gives how a worker of a cluster loads it.
+    given : Precomputed, optional
+        Its vectors, if they come from a file.
     """
 
     name: str
     identify: Callable[[], str]
     load: Callable[[], Embedding]
     recipe: Callable[[], recipes.Recipe]
+    given: Precomputed | None = None
+
+    def vectors(self, clips: pd.DataFrame, **options: Any) -> extract.Extraction:
+        """One vector a clip, computed or, where they come from a file, read.
+
+        Parameters
+        ----------
+        clips : DataFrame
+        **options
+            As for `nslib.extract.vectors`.
+
+        Returns
+        -------
+        Extraction
+
+        Raises
+        ------
+        NslibError
+            See `nslib.extract.vectors` and `nslib.precomputed.Precomputed.extraction`.
+        """
+        return self.given.extraction(clips) if self.given else extract.vectors(clips, self.load(), **options)
 
     @property
     def fingerprint(self) -> str:
@@ -49,7 +81,8 @@ def enter(given: Embeddable, name: str | None = None) -> Entrant:
     Parameters
     ----------
     given : str, path, Embedding or callable
-        A built-in name; a SavedModel's folder, a ``.tflite`` or ``.onnx`` file; a record; a function.
+        A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
+        ``?option=value``; a file of vectors (`nslib.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
 
@@ -65,14 +98,42 @@ def enter(given: Embeddable, name: str | None = None) -> Entrant:
         For a file or function that is no embedding.
     """
     if isinstance(given, str | Path):
-        if str(given) in embeddings.names() or not Path(given).exists():
-            return _built_in(str(given))
-        file = recipes.File(str(Path(given).resolve()), name)
-        loaded = embeddings.from_file(given, name=name)
-        return Entrant(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
+        return _named(given, name)
     called = name or str(getattr(given, "__name__", type(given).__name__))
     ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=called)
     return Entrant(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: recipes.of(ready))
+
+
+def _named(given: str | Path, name: str | None) -> Entrant:
+    path, _, asked = str(given).partition("?")
+    if path.startswith(("https://", "http://")):
+        from nslib.embeddings.hub import resolver
+
+        name, path = name or "/".join(path.split("/")[-2:]), str(resolver.address(path))
+    if path in embeddings.names() or not Path(path).exists():
+        return _built_in(str(given))
+    if precomputed.is_file(path):
+        read = precomputed.read(path, name)
+        return Entrant(read.name, lambda: read.embedding.fingerprint, lambda: read.embedding, lambda: _no_recipe(read),
+                       read)
+    file = recipes.File(str(Path(path).resolve()), name, tuple((key, _value(text)) for key, text in parse_qsl(asked)))
+    loaded = file.load()
+    return Entrant(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
+
+
+def _value(text: str) -> int | float | str | bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _no_recipe(read: Precomputed) -> NoReturn:
+    raise NslibError(f"the vectors of {read.name} are there already: no worker computes them.")
 
 
 def _built_in(name: str) -> Entrant:

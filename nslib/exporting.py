@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from nslib import corpora, extract, interchange
+from nslib import corpora, interchange
 from nslib.entrants import Embeddable, Entrant, enter
 from nslib.extract import Extraction
 from nslib.params import Params
@@ -53,7 +53,7 @@ def export(embeddings: Iterable[Embeddable], folder: Path, params: Params, *, nu
 def _one(task: Task, entrants: list[Entrant], folder: Path, params: Params, numbers: bool, shards: int,
          progress: bool, say: Callable[[str], object]) -> list[Path]:
     corpus = corpora.load_clips(task, params, progress=progress)
-    found = {e.name: extract.vectors(corpus.clips, e.load(), progress=progress) for e in entrants}
+    found = {e.name: e.vectors(corpus.clips, progress=progress) for e in entrants}
     # every row of a file holds all embeddings
     common = set.intersection(*(set(out.clips["clip_id"]) for out in found.values()))
     kept = corpus.clips[corpus.clips["clip_id"].isin(common)].reset_index(drop=True)

@@ -79,6 +79,8 @@ def _work(task: Task, corpus: Corpus, entrant: Entrant, params: Params) -> estim
     clips, chosen = corpus.clips, settings(task, params)
     if results.find(results.key(**origin(task, entrant, clips), settings=chosen)) is not None:
         return None
+    if entrant.given:
+        return None  # its vectors are there
     try:
         embedding = entrant.load()
         speed = estimates.times_real_time(entrant.fingerprint, entrant.load)

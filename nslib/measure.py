@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib import cluster as machines
-from nslib import corpora, embeddings, extract, forecast, probing, results
+from nslib import corpora, embeddings, forecast, probing, results
 from nslib import params as parameters
 from nslib import tasks as task_registry
 from nslib.corpora import layouts
@@ -131,7 +131,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     corpus = corpora.read(source, progress=progress)
     entrant = enter(embedding, None)
     with machines.connect(cluster) as engine:
-        out = extract.vectors(corpus.clips, entrant.load(), progress=progress, run=engine.run(entrant.recipe))
+        out = entrant.vectors(corpus.clips, progress=progress, run=engine.run(entrant.recipe))
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
     table.attrs["problems"] = problems.to_dict("records")
@@ -271,7 +271,7 @@ def _one(task: Task, corpus: Corpus, entrant: Entrant, params: Params, found: Fo
     settings, clips = forecast.settings(task, params), corpus.clips
     origin = forecast.origin(task, entrant, clips)
     if (known := results.find(results.key(**origin, settings=settings))) is None:
-        out = extract.vectors(clips, entrant.load(), progress=progress, run=engine.run(entrant.recipe))
+        out = entrant.vectors(clips, progress=progress, run=engine.run(entrant.recipe))
         found.lose(task.name, entrant.name, out.problems)
         clips, origin = out.clips, forecast.origin(task, entrant, out.clips)
         key = results.key(**origin, settings=settings)

@@ -38,6 +38,29 @@ def data_prepare(
     raise typer.Exit(0 if outcome.ok else 3)
 
 
+@data_app.command("clips")
+def data_clips(
+    names: Annotated[list[str], typer.Argument(help="Tasks, or recordings of your own.")],
+    out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")] = Path("clips.parquet"),
+    corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
+) -> None:
+    """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
+    import pandas as pd
+
+    from nslib.cli.shared import write
+    from nslib.errors import NslibError
+    from nslib.findings import Found
+    from nslib.measure import load_tasks
+
+    ready = load_tasks(names, load(corpus=corpus, profile=profile, smoke=smoke), [], Found(), True)
+    if not ready:
+        raise NslibError("none of these tasks can be had here: see python -m nslib data status")
+    parts = [material.clips.assign(task=task.name) for task, material in ready]
+    table = pd.concat(parts, ignore_index=True)[["task", "clip_id", "sha256", "seconds", "audio"]]
+    write(table, out)
+    print(f"{len(table)} clips of {len(parts)} tasks -> {out}")
+
+
 @data_app.command("card")
 def data_card(
     source: Annotated[str, typer.Argument(help="Your recordings, as benchmark --dataset takes them.")],

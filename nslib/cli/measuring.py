@@ -119,12 +119,17 @@ def embed(
 
 def check(
     embedding: Annotated[str, typer.Argument(help=EMBEDDING)],
+    card: Annotated[Path | None, typer.Option(help="Write a model card here (.md): facts, contract, results.")] = None,
 ) -> None:
     """Run an embedding through the contract's checker."""
-    from nslib import embeddings, measure
+    from nslib import embeddings, files, measure, model_card, results
 
-    report = embeddings.check(measure.as_embedding(embeddable(embedding)))
+    ready = measure.as_embedding(embeddable(embedding))
+    report = embeddings.check(ready)
     print(report)
+    if card:
+        files.write(card, model_card.make(ready, report, results.load()[0]))
+        print(f"card -> {card}", file=sys.stderr)
     raise typer.Exit(0 if report.ok else 1)
 
 

@@ -26,8 +26,9 @@ Profile = Annotated[str | None, typer.Option(help="quick, or paper: NOSS itself.
 Seed = Annotated[int | None, typer.Option(help="Seed of every draw.")]
 Smoke = Annotated[bool | None, typer.Option("--smoke/--no-smoke", help="A tiny run that checks the path.")]
 Embeddings = Annotated[list[str], typer.Argument(
-    help="Names, files of models, or your own as package.module:function or file.py:function.")]
-EMBEDDING = "Name, file of a model, package.module:function or file.py:function."
+    help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
+EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
+             "package.module:function or file.py:function.")
 SplitFile = Annotated[Path | None, typer.Option("--splits", help="A file of splits for your data.")]
 Out = Annotated[Path | None, typer.Option(help="Write all rows here (.csv or .parquet).")]
 
@@ -40,8 +41,8 @@ def load(**given: Any) -> Params:
 
 
 def embeddable(name: str) -> Any:
-    """Resolve a built-in's name, a file, or the user's function at ``module:function`` or ``file.py:function``."""
-    if ":" not in name or Path(name).exists():
+    """Resolve a built-in's name, a file, an address, or the user's function at ``file.py:function``."""
+    if ":" not in name or "://" in name or Path(name.partition("?")[0]).exists():
         return name
     where, _, attribute = name.rpartition(":")
     if where.endswith(".py"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nslib import embeddings
 from nslib.embeddings.base import Embedding
@@ -39,10 +40,14 @@ class BuiltIn:
 
 @dataclass(frozen=True)
 class File:
-    """A model's file or folder, at the same path on every worker; `name` is how it is called in tables."""
+    """A model's file or folder, at the same path on every worker; `name` is how it is called in tables.
+
+    `options` are those of `nslib.embeddings.from_file`.
+    """
 
     path: str
     name: str | None = None
+    options: tuple[tuple[str, Any], ...] = ()
 
     def load(self) -> Embedding:
         """Load it.
@@ -59,7 +64,7 @@ class File:
         if not Path(self.path).exists():
             raise NslibError(f"the model {self.path} is not there. Put it on a disk that every worker has at this "
                              "path, or copy it to each of them.")
-        return embeddings.from_file(self.path, name=self.name)
+        return embeddings.from_file(self.path, name=self.name, **dict(self.options))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nslib import extract, measure, provenance, splits
+from nslib import measure, provenance, splits
 from nslib import params as parameters
 from nslib import tasks as registry
 from nslib.entrants import Embeddable, Entrant, enter, several
@@ -223,7 +223,7 @@ def _one(protocol: str, task: Task, clips: pd.DataFrame, entrant: Entrant, setti
          progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     known = rows.find(_key(protocol, task, entrant.name, clips, entrant.fingerprint, settings))
     if known is None:
-        out = extract.vectors(clips, entrant.load(), progress=progress)
+        out = entrant.vectors(clips, progress=progress)
         found.lose(task.name, entrant.name, out.problems)
         mine = material(task, out.clips, out.vectors, embedding=entrant.name, fingerprint=entrant.fingerprint,
                         listed=clips)

@@ -28,7 +28,7 @@ from pathlib import Path
 from nslib import params
 from nslib.embeddings.hub import checksums, download, sources, unpack
 from nslib.embeddings.hub.sources import KAGGLE, TFHUB, Source
-from nslib.errors import Unavailable
+from nslib.errors import BadParameter, Unavailable
 
 REMEMBER_SECONDS = 600.0
 MIRROR = "NSLIB_HUB_URL names a hub of your own"
@@ -83,6 +83,41 @@ def resolve(model: str) -> Path:
                           f"Unset it, or: {source.by_hand}")
     with _disk(source), _alone(source):
         return present(model) or _fetched(source)
+
+
+def address(url: str) -> Path:
+    """Have any model of the hub by its address, as one reads it in a browser.
+
+    Parameters
+    ----------
+    url : str
+        ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, or the same at ``NSLIB_HUB_URL``.
+
+    Returns
+    -------
+    Path
+        A folder with ``saved_model.pb``.
+
+    Raises
+    ------
+    BadParameter
+        For an address elsewhere.
+    Unavailable
+        If it cannot be had.
+    """
+    places = (f"{TFHUB}/", f"{params.hub_url()}/")
+    handle = next((url.removeprefix(place).strip("/") for place in places if url.startswith(place)), "")
+    if not handle:
+        raise BadParameter(f"{url} is no address of the hub; they begin with {' or '.join(dict.fromkeys(places))}. "
+                           "Download the model, and give its folder or file.")
+    source = Source("hub-" + handle.replace("/", "-"), (handle,), "")
+    if (source.folder / unpack.MODEL).is_file():
+        return source.folder
+    _need_room(source)
+    if params.offline():
+        raise Unavailable(f"model {url}", "NSLIB_OFFLINE forbids downloads, and it is not on this machine",
+                          source.by_hand)
+    return _from_hub(source, handle, source.by_hand)
 
 
 def forget_failures() -> None:

@@ -54,8 +54,9 @@ class Source:
     @property
     def by_hand(self) -> str:
         """str: which files to put where, for a machine that cannot fetch them."""
+        kaggle = f" (Kaggle: {self.kaggle})" if self.kaggle else ""
         return (f"Put saved_model.pb and the folders variables and assets (what it has of them) of "
-                f"{TFHUB}/{self.handles[0]} (Kaggle: {self.kaggle}) into {self.folder}.")
+                f"{TFHUB}/{self.handles[0]}{kaggle} into {self.folder}.")
 
 
 _NOSS = "google/nonsemantic-speech-benchmark"

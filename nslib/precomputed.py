@@ -1,0 +1,215 @@
+"""Vectors that were computed elsewhere, as an embedding: one row a clip in a Parquet or NPZ file.
+
+=========  ==========================================================================================
+Parquet    column ``vector`` (a list of numbers) and ``sha256`` or ``clip_id``; others are not read
+NPZ        arrays ``vectors`` [clips, dim] and ``sha256`` or ``clip_id`` [clips]
+=========  ==========================================================================================
+
+Conventions
+-----------
+``sha256`` is that of the decoded sound (`nslib.audio.sha256`), so that a vector can only go to the sound that it was
+made of; ``clip_id`` is a name, which is trusted. Where both are there, the hash counts. The clip tables of
+`nslib.corpora.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file: another file,
+other results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.embeddings.base import Embedding, FloatArray, IntArray
+from nslib.errors import BadParameter, NslibError, Unavailable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.extract import Extraction
+
+ENDINGS = (".parquet", ".npz")
+KEYS = ("sha256", "clip_id")
+_REMEDY = "Compute it, and add it to the file; or leave the clip out knowingly, with fewer test clips than others have."
+
+
+@dataclass(frozen=True)
+class Precomputed:
+    """Vectors of a file.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        As shown in tables.
+    by : {"sha256", "clip_id"}
+        What the rows are found by.
+    keys : tuple of str
+        Of each row.
+    vectors : ndarray [rows, dim] float32
+    digest : str
+        Of the file.
+    """
+
+    path: Path
+    name: str
+    by: str
+    keys: tuple[str, ...]
+    vectors: FloatArray
+    digest: str
+
+    @property
+    def embedding(self) -> Embedding:
+        """Embedding: what is known of it. It cannot embed anything."""
+        how = "elsewhere; only its vectors are known"
+        return Embedding(self.name, self.digest, self.vectors.shape[1], self._refuse, licence="not stated",
+                         source=f"{self.path.name}, precomputed {how}")
+
+    def extraction(self, clips: pd.DataFrame) -> Extraction:
+        """Give clips their vectors.
+
+        Parameters
+        ----------
+        clips : DataFrame
+            Clip table.
+
+        Returns
+        -------
+        Extraction
+            Clips without a vector are among its problems.
+
+        Raises
+        ------
+        NslibError
+            If the file has none of them.
+        """
+        import pandas as pd
+
+        from nslib.corpora.table import PROBLEM_COLUMNS
+        from nslib.extract import Extraction
+
+        places = clips[self.by].map(self._place)
+        there = places.notna().to_numpy(bool)
+        if not there.any():
+            raise NslibError(f"{self.path.name} has none of the {len(clips)} clips: its first {self.by} is "
+                             f"{self.keys[0]!r}, theirs {clips[self.by].iloc[0]!r}. The clips of a task are listed by: "
+                             "python -m nslib data clips TASK --out clips.parquet")
+        lost = clips[~there]
+        problems = pd.DataFrame({"clip_id": lost["clip_id"], "audio": lost["audio"],
+                                 "reason": f"{self.path.name} has no vector of it", "remedy": _REMEDY},
+                                columns=list(PROBLEM_COLUMNS))
+        found = self.vectors[places[there].to_numpy(np.int64)]
+        ledger = {"clips": int(there.sum()), "from_store": int(there.sum()), "computed": 0, "padded": 0}
+        return Extraction(found, clips[there].reset_index(drop=True), problems.reset_index(drop=True), ledger)
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self.keys)}
+
+    def _refuse(self, waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        raise Unavailable(f"a new vector of {self.name}", f"it is known by the vectors in {self.path.name} only",
+                          "Give the model itself: a function, a SavedModel, TFLite or ONNX file.")
+
+
+def is_file(given: object) -> bool:
+    """Whether something is a file of vectors, by its ending.
+
+    Parameters
+    ----------
+    given : object
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(given, str | Path) and Path(given).suffix.lower() in ENDINGS and Path(given).is_file()
+
+
+def read(path: str | Path, name: str | None = None) -> Precomputed:
+    """Read vectors.
+
+    Parameters
+    ----------
+    path : path-like
+        Ending in ``.parquet`` or ``.npz``.
+    name : str, optional
+        As shown in tables; default: the file's, without its ending.
+
+    Returns
+    -------
+    Precomputed
+
+    Raises
+    ------
+    BadParameter
+        If it cannot be read, a column is missing, a clip has two different vectors, vectors differ in length or hold
+        NaN or infinite numbers; with the row.
+    """
+    path = Path(path)
+    columns = _parquet(path) if path.suffix.lower() == ".parquet" else _npz(path)
+    by = next((key for key in KEYS if key in columns), None)
+    if by is None or "vectors" not in columns:
+        wanted = "vector" if path.suffix.lower() == ".parquet" else "vectors"
+        raise BadParameter(f"{path.name} has {', '.join(sorted(columns)) or 'nothing'}; it needs {wanted}, and "
+                           f"{' or '.join(KEYS)}.")
+    keys, vectors = [str(key) for key in columns[by]], _matrix(path, columns["vectors"])
+    if len(keys) != len(vectors) or not keys:
+        raise BadParameter(f"{path.name} has {len(keys)} {by}s and {len(vectors)} vectors; one each is needed.")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise BadParameter(f"{len(bad)} vectors of {path.name} hold NaN or infinite numbers, the first that of "
+                           f"{keys[bad[0]]} (row {bad[0] + 1}).")
+    kept = _once(path, by, keys, vectors)
+    if by == "clip_id":
+        warnings.warn(f"{path.name} has names of clips (clip_id), no hashes (sha256): that a vector was made of the "
+                      "clip it is given to cannot be checked.", stacklevel=2)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Precomputed(path, name or path.stem, by, tuple(keys[i] for i in kept), vectors[kept], digest)
+
+
+def _parquet(path: Path) -> dict[str, Any]:
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise BadParameter(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    columns = {name: table[name].to_numpy() for name in KEYS if name in table}
+    return columns | ({"vectors": list(table["vector"])} if "vector" in table else {})
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in (*KEYS, "vectors") if name in arrays.files}
+    except (ValueError, OSError, KeyError) as error:
+        raise BadParameter(f"{path} cannot be read as NPZ without pickles: {error}") from error
+
+
+def _matrix(path: Path, rows: Any) -> FloatArray:
+    lengths = [np.size(row) if row is not None else 0 for row in rows]
+    other = next((i for i, length in enumerate(lengths) if length != lengths[0] or not length), None)
+    if other is not None:
+        raise BadParameter(f"the vector in row {other + 1} of {path.name} has {lengths[other]} numbers, the first has "
+                           f"{lengths[0]}; all need as many, and at least one.")
+    try:
+        made: npt.NDArray[Any] = np.stack([np.asarray(row, np.float32).reshape(-1) for row in rows])
+    except (TypeError, ValueError) as error:
+        raise BadParameter(f"the vectors of {path.name} are no numbers: {error}") from error
+    return made
+
+
+def _once(path: Path, by: str, keys: list[str], vectors: FloatArray) -> list[int]:
+    """Rows to keep: clips may come twice with the same vector, as two names of one sound do."""
+    first: dict[str, int] = {}
+    for place, key in enumerate(keys):
+        before = first.setdefault(key, place)
+        if before != place and not np.array_equal(vectors[before], vectors[place]):
+            raise BadParameter(f"rows {before + 1} and {place + 1} of {path.name} have different vectors for the same "
+                               f"{by}, {key}.")
+    return list(first.values())

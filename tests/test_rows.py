@@ -1,0 +1,200 @@
+"""Vectors from files, rows as files, the page over rows, and the model card."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nslib
+from nslib import corpora, embeddings, leaderboard, model_card, params, precomputed, results, rows, splits, tasks
+from nslib.corpora import manifests
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+
+TASK = "style-synthetic"
+SETTINGS = params.load({"smoke": True, "corpus": "synthetic"})
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return corpora.load_clips(tasks.get(TASK), SETTINGS, progress=False).clips
+
+
+@pytest.fixture
+def vectors(clips):
+    rng = np.random.default_rng(0)
+    centre = {label: rng.normal(size=8) for label in sorted(clips["label"].unique())}
+    return np.stack([centre[label] + 0.3 * rng.normal(size=8) for label in clips["label"]]).astype(np.float32)
+
+
+def parquet(path, clips, vectors, by="sha256"):
+    pd.DataFrame({by: clips[by], "vector": list(vectors)}).to_parquet(path)
+    return path
+
+
+# ------------------------------------------------------------------ precomputed vectors
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npz"])
+@pytest.mark.parametrize("by", ["sha256", "clip_id"])
+def test_vectors_of_a_file_score_as_the_same_vectors_from_a_function(tmp_path, clips, vectors, kind, by):
+    path = tmp_path / f"mine.{kind}"
+    if kind == "parquet":
+        parquet(path, clips, vectors, by)
+    else:
+        np.savez(path, vectors=vectors, **{by: clips[by].to_numpy(str)})
+    of = {sha: vector for sha, vector in zip(clips["sha256"], vectors, strict=True)}
+
+    def looked_up(waves):
+        return np.stack([of.get(nslib.audio.sha256(wave), np.ones(8, np.float32)) for wave in waves])
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        mine = nslib.benchmark(path, TASK, params=SETTINGS, progress=False)
+    assert any("names of clips" in str(w.message) for w in told) == (by == "clip_id")
+    known = embeddings.from_callable(looked_up, name="looked-up", revision="1", min_samples=1)
+    other = nslib.benchmark(known, TASK, params=SETTINGS, progress=False)
+    one, two = (r.rows.drop(columns=["embedding", "key", "weights_hash", "when", "fit_seconds"]) for r in (mine, other))
+    assert one.equals(two) and set(mine.rows["embedding"]) == {"mine"} and mine.rows["value"].max() > 0.5
+
+
+def test_clips_without_a_vector_are_named_and_left_out(tmp_path, clips, vectors):
+    found = precomputed.read(parquet(tmp_path / "v.parquet", clips[3:], vectors[3:])).extraction(clips)
+    assert found.problems["clip_id"].tolist() == clips["clip_id"][:3].tolist() and len(found.clips) == len(clips) - 3
+    assert (found.vectors == vectors[3:]).all() and found.clips["clip_id"].tolist() == clips["clip_id"][3:].tolist()
+
+
+def test_vectors_of_other_clips_are_refused_by_name(tmp_path, clips, vectors):
+    path = parquet(tmp_path / "v.parquet", clips.assign(sha256="0" * 64)[:1], vectors[:1])
+    with pytest.raises(NslibError, match=r"none of the .* nslib data clips"):
+        precomputed.read(path).extraction(clips)
+    with pytest.raises(Unavailable, match="model itself"):
+        precomputed.read(path).embedding.embed(np.zeros((1, 16000), np.float32), np.array([16000]))
+
+
+def test_a_bad_file_is_told_with_its_row(tmp_path, clips, vectors):
+    def read(table, **arrays):
+        path = tmp_path / ("v.npz" if arrays else "v.parquet")
+        np.savez(path, **arrays) if arrays else table.to_parquet(path)
+        return precomputed.read(path)
+
+    rows_of = [list(v) for v in vectors[:3]]
+    table = pd.DataFrame({"sha256": list("abc"), "vector": rows_of})
+    assert read(table).keys == ("a", "b", "c")
+    with pytest.raises(BadParameter, match=r"vector.*sha256 or clip_id"):
+        read(table.rename(columns={"sha256": "name"}))
+    with pytest.raises(BadParameter, match="row 2 .* has 7 numbers, the first has 8"):
+        read(table.assign(vector=[rows_of[0], rows_of[1][:7], rows_of[2]]))
+    with pytest.raises(BadParameter, match="that of b .row 2"):
+        read(table.assign(vector=[rows_of[0], [np.nan] * 8, rows_of[2]]))
+    with pytest.raises(BadParameter, match="rows 1 and 3 .* different vectors for the same sha256, a"):
+        read(table.assign(sha256=["a", "b", "a"]))
+    assert read(table.assign(sha256=["a", "b", "a"], vector=[rows_of[0], rows_of[1], rows_of[0]])).keys == ("a", "b")
+    with pytest.raises(BadParameter, match="3 sha256s and 2 vectors"):
+        read(None, sha256=np.array(list("abc")), vectors=vectors[:2])
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(BadParameter, match="cannot be read as Parquet"):
+        precomputed.read(tmp_path / "broken.parquet")
+    np.savez(tmp_path / "pickled.npz", sha256=np.array(["a"], object), vectors=vectors[:1])
+    with pytest.raises(BadParameter, match="without pickles"):
+        precomputed.read(tmp_path / "pickled.npz")
+
+
+# ------------------------------------------------------------------ rows as files
+
+
+@pytest.fixture
+def measured():
+    """A result on a task with a manifest, with its hashes."""
+    import fabricated
+
+    made = fabricated.rows()
+    task = "speaker-fillets"
+    manifest = manifests.read_manifest(manifests.manifest_path(task))
+    one = made["task"] == made["task"].iloc[0]
+    return made[one].assign(task=task, data_hash=splits.data_hash(manifest), split_hash=splits.split_hash(manifest),
+                            weights_hash=made.loc[one, "embedding"])
+
+
+def test_a_row_comes_back_as_it_went(measured, tmp_path):
+    name = measured["embedding"].iloc[0]
+    path = rows.export(measured, name, tmp_path / "a.json", by="Ada", about="a net")
+    content = rows.read(path)
+    best = measured[(measured["embedding"] == name) & measured["selected"] & (measured["split"] == "test")].iloc[0]
+    assert content["measured_by"] == "Ada" and content["scores"][0]["value"] == best["value"]
+    kept, notes = rows.adopt(path, measured[:0], tmp_path / "rows")
+    assert rows.adopted(tmp_path / "rows") == [content] and kept.exists() and "nothing was recomputed" in notes[-1]
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda c: c["scores"][0].update(value=c["scores"][0]["high"]), "changed since"),
+    (lambda c: c.update(measured_by="Bob"), "changed since"),
+    (lambda c: c.update(version=9), "version 9"),
+    (lambda c: c.update(format="x"), "no row"),
+])
+def test_a_changed_file_is_refused(measured, tmp_path, change, said):
+    path = rows.export(measured, measured["embedding"].iloc[0], tmp_path / "a.json")
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadParameter, match=said):
+        rows.read(path)
+
+
+def resealed(path, change):
+    content = json.loads(path.read_text())
+    content.pop("sha256")
+    change(content)
+    path.write_text(json.dumps(content | {"sha256": rows._digest(content)}))
+    return path
+
+
+def test_numbers_that_cannot_be_and_other_recordings_are_refused_whatever_the_checksum(measured, tmp_path):
+    name = measured["embedding"].iloc[0]
+    path = rows.export(measured, name, tmp_path / "a.json")
+    with pytest.raises(BadParameter, match="cannot be: value 0.99"):
+        rows.read(resealed(path, lambda c: c["scores"][0].update(value=0.99, low=0.1, high=0.2)))
+    path = rows.export(measured, name, tmp_path / "a.json")
+    with pytest.raises(BadParameter, match="data 0000 and split"):
+        rows.adopt(resealed(path, lambda c: c["scores"][0].update(data_hash="0000")), measured, tmp_path / "rows")
+    assert not (tmp_path / "rows").exists()
+
+
+def test_what_is_not_of_the_whole_task_is_not_shared(measured, tmp_path):
+    with pytest.raises(BadParameter, match="not of all its clips"):
+        rows.export(measured.assign(data_hash="part"), measured["embedding"].iloc[0], tmp_path / "a.json")
+    with pytest.raises(UnknownName, match="mfc"):
+        rows.export(measured, "mfc", tmp_path / "a.json")
+    with pytest.raises(BadParameter, match=r"\.json"):
+        rows.export(measured, measured["embedding"].iloc[0], tmp_path / "a.txt")
+
+
+def test_a_task_that_is_not_known_here_is_taken_in_with_a_word(measured, tmp_path):
+    other = measured.assign(task="their-task")
+    path = rows.export(other, other["embedding"].iloc[0], tmp_path / "a.json")
+    assert "could not be compared" in rows.adopt(path, other[:0], tmp_path / "rows")[1][0]
+    assert len(rows.adopt(path, other, tmp_path / "rows")[1]) == 1
+
+
+def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
+    name = measured["embedding"].iloc[0]
+    path = rows.export(measured, name, tmp_path / "a.json", by="Ada <a@b>")
+    rows.adopt(path, measured, tmp_path / "rows")
+    page = leaderboard.build(measured, rows.adopted(tmp_path / "rows"), tmp_path).read_text()
+    assert "reported by Ada &lt;a@b&gt;, not verified here" in page and page.count(leaderboard.HERE) >= 1
+    assert "<script" not in page and "http" not in page.split("</style>")[1]
+    table = pd.read_csv(tmp_path / "leaderboard.csv")
+    assert set(table["by"].str[:8]) == {"measured", "reported"}
+    with pytest.raises(NslibError, match="no row yet"):
+        leaderboard.build(measured[:0], [], tmp_path)
+
+
+def test_the_card_has_facts_contract_and_what_was_measured(measured):
+    mine = embeddings.get("logmel")
+    text = model_card.make(mine, embeddings.check(mine), measured.assign(weights_hash=mine.fingerprint))
+    for said in ("# logmel", mine.fingerprint, "keeps the contract", "speaker-fillets", "To be filled in"):
+        assert said in text, said
+    assert "Nothing yet" in model_card.make(mine, embeddings.check(mine), results.load()[0][:0])
