@@ -27,19 +27,24 @@ if TYPE_CHECKING:
         corpora,
         data_card,
         embeddings,
+        errors,
         extract,
         frontend,
         interchange,
+        leaderboard,
         measure,
         metrics,
+        model_card,
         params,
         plots,
+        precomputed,
         probe,
         protocols,
         published,
         report,
         results,
         robustness,
+        rows,
         splits,
         store,
         tasks,
@@ -52,14 +57,15 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = {"benchmark": ("nslib.measure", "benchmark"), "embed": ("nslib.measure", "embed"),
               "check": ("nslib.checks", "check"), "load_classifier": ("nslib.train.export_probe", "load")}
-_MODULES = ("audio", "calibration", "cells", "claims", "compare", "corpora", "data_card", "embeddings", "extract",
-            "frontend", "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published",
-            "report", "results", "robustness", "splits", "store", "tasks", "ties", "verify")
+_MODULES = ("audio", "calibration", "cells", "claims", "compare", "corpora", "data_card", "embeddings", "errors",
+            "extract", "frontend", "interchange", "leaderboard", "measure", "metrics", "model_card", "params",
+            "plots", "precomputed", "probe", "protocols", "published", "report", "results", "robustness", "rows",
+            "splits", "store", "tasks", "ties", "verify")
 
 __all__ = ["audio", "benchmark", "calibration", "cells", "check", "claims", "compare", "corpora", "data_card",
-           "embed", "embeddings", "extract", "frontend", "interchange", "load_classifier", "measure", "metrics",
-           "params", "plots", "probe", "protocols", "published", "report", "results", "robustness", "splits", "store",
-           "tasks", "ties", "verify"]
+           "embed", "embeddings", "errors", "extract", "frontend", "interchange", "leaderboard", "load_classifier",
+           "measure", "metrics", "model_card", "params", "plots", "precomputed", "probe", "protocols", "published",
+           "report", "results", "robustness", "rows", "splits", "store", "tasks", "ties", "verify"]
 
 
 def __getattr__(name: str) -> Any:

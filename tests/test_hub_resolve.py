@@ -188,3 +188,11 @@ def test_sources_have_the_documented_handles():
     assert sources.get("trillsson1").handles == ("google/nonsemantic-speech-benchmark/trillsson1/1",
                                                  "google/trillsson1/1")
     assert sources.get("vggish").kaggle == "google/vggish/tensorFlow2/vggish/1"
+
+
+def test_any_address_of_the_hub_is_fetched_once(hub, models):
+    url = f"{hub.url}/google/nonsemantic-speech-benchmark/trill/3"
+    folder = resolver.address(url)
+    assert contents(folder) == FILES and folder.name == "hub-google-nonsemantic-speech-benchmark-trill-3"
+    asked = len(hub.requests)
+    assert resolver.address(url) == folder and len(hub.requests) == asked

@@ -86,11 +86,11 @@ def test_a_bad_file_is_told_with_its_row(tmp_path, clips, vectors):
     assert read(table).keys == ("a", "b", "c")
     with pytest.raises(BadParameter, match=r"vector.*sha256 or clip_id"):
         read(table.rename(columns={"sha256": "name"}))
-    with pytest.raises(BadParameter, match="row 2 .* has 7 numbers, the first has 8"):
+    with pytest.raises(BadParameter, match=r"row 2 .* has 7 numbers, the first has 8"):
         read(table.assign(vector=[rows_of[0], rows_of[1][:7], rows_of[2]]))
-    with pytest.raises(BadParameter, match="that of b .row 2"):
+    with pytest.raises(BadParameter, match=r"that of b .row 2"):
         read(table.assign(vector=[rows_of[0], [np.nan] * 8, rows_of[2]]))
-    with pytest.raises(BadParameter, match="rows 1 and 3 .* different vectors for the same sha256, a"):
+    with pytest.raises(BadParameter, match=r"rows 1 and 3 .* different vectors for the same sha256, a"):
         read(table.assign(sha256=["a", "b", "a"]))
     assert read(table.assign(sha256=["a", "b", "a"], vector=[rows_of[0], rows_of[1], rows_of[0]])).keys == ("a", "b")
     with pytest.raises(BadParameter, match="3 sha256s and 2 vectors"):
@@ -155,7 +155,7 @@ def resealed(path, change):
 def test_numbers_that_cannot_be_and_other_recordings_are_refused_whatever_the_checksum(measured, tmp_path):
     name = measured["embedding"].iloc[0]
     path = rows.export(measured, name, tmp_path / "a.json")
-    with pytest.raises(BadParameter, match="cannot be: value 0.99"):
+    with pytest.raises(BadParameter, match=r"cannot be: value 0\.99"):
         rows.read(resealed(path, lambda c: c["scores"][0].update(value=0.99, low=0.1, high=0.2)))
     path = rows.export(measured, name, tmp_path / "a.json")
     with pytest.raises(BadParameter, match="data 0000 and split"):
@@ -198,3 +198,28 @@ def test_the_card_has_facts_contract_and_what_was_measured(measured):
     for said in ("# logmel", mine.fingerprint, "keeps the contract", "speaker-fillets", "To be filled in"):
         assert said in text, said
     assert "Nothing yet" in model_card.make(mine, embeddings.check(mine), results.load()[0][:0])
+
+
+# ------------------------------------------------------------------ models given with options, or by address
+
+
+def test_options_of_a_file_are_written_behind_its_name(monkeypatch, tmp_path):
+    from nslib.cluster import recipes
+    from nslib.entrants import enter
+
+    asked = {}
+    (tmp_path / "m.onnx").write_bytes(b"")
+    monkeypatch.setattr(recipes.embeddings, "from_file",
+                        lambda path, name=None, **options: asked.update(options) or embeddings.get("logmel"))
+    enter(f"{tmp_path}/m.onnx?window=0.96&key=layer19&one_by_one=true&min_samples=1600")
+    assert asked == {"window": 0.96, "key": "layer19", "one_by_one": True, "min_samples": 1600}
+
+
+def test_an_address_elsewhere_and_one_without_a_network_are_told(monkeypatch, tmp_path):
+    from nslib.entrants import enter
+
+    monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
+    with pytest.raises(BadParameter, match="no address of the hub"):
+        enter("https://example.org/model.tar.gz")
+    with pytest.raises(Unavailable, match="NSLIB_OFFLINE"):
+        enter("https://tfhub.dev/someone/something/1?key=embedding")
