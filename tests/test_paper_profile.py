@@ -66,7 +66,7 @@ def test_the_report_has_the_table_the_verdicts_and_the_notebooks(outcome, home):
     for word in (*SHOWN, "SAVEE", "DementiaBank", "numbers mean nothing", "without a verified published value"):
         assert word in page, word
     ran = {p.stem for p in (home / "reports" / "notebooks").glob("*.html")}
-    assert ran == {"01_noss_tasks", "05_benchmark", "06_personalisation", "08_what_matters"}
+    assert ran == {"01_noss_tasks", "05_benchmark", "06_personalisation", "08_what_matters", "09_how_sure"}
 
 
 def test_a_whole_set_once_prepared_needs_tfds_no_more(found, home):
