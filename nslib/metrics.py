@@ -15,18 +15,18 @@ tests hold the two together.
 
 Metrics
 -------
-========================  ======  ======  =============================================
-name                      needs   better  meaning
-========================  ======  ======  =============================================
-accuracy                  labels  high    share of clips named right
-balanced_accuracy         labels  high    recall averaged over the classes present (UAR)
-unweighted_average_recall labels  high    the same under the authors' other name
-f1_weighted               labels  high    F1 averaged over classes, weighted by clips
-equal_error_rate          scores  low     where misses and false alarms balance; 2 classes
-auc                       scores  high    area under ROC; macro one-vs-rest beyond 2 classes
-dprime                    scores  high    sqrt(2) times the normal quantile of `auc`
-dprime_ovo                scores  high    the same from the macro one-vs-one area
-========================  ======  ======  =============================================
+=========================  ======  ======  =============================================
+name                       needs   better  meaning
+=========================  ======  ======  =============================================
+accuracy                   labels  high    share of clips named right
+balanced_accuracy          labels  high    recall averaged over the classes present (UAR)
+unweighted_average_recall  labels  high    the same under the authors' other name
+f1_weighted                labels  high    F1 averaged over classes, weighted by clips
+equal_error_rate           scores  low     where misses and false alarms balance; 2 classes
+auc                        scores  high    area under ROC; macro one-vs-rest beyond 2 classes
+dprime                     scores  high    sqrt(2) times the normal quantile of `auc`
+dprime_ovo                 scores  high    the same from the macro one-vs-one area
+=========================  ======  ======  =============================================
 """
 
 from __future__ import annotations

@@ -2,18 +2,24 @@
 
 Environment variables
 ---------------------
-``NSLIB_CACHE``    one directory for everything downloaded or computed (default: the platform's
-                   cache directory, e.g. ``~/.cache/nslib``)
-``NSLIB_DATA_DIR`` the data sets of NOSS as TensorFlow Datasets keeps them (default:
-                   ``TFDS_DATA_DIR`` if that is set, else ``tfds`` in the cache); what must be fetched by
-                   hand belongs into ``downloads/manual`` below it
-``NSLIB_MODELS``   published models, one folder a model (default: ``models`` in the cache)
-``NSLIB_HUB_URL``  where published models are fetched (default: ``https://tfhub.dev``)
-``NSLIB_REPORTS``  where reports go (default: ``reports/`` of the checkout)
-``NSLIB_OFFLINE``  1 forbids every download; only the cache is used
-``NSLIB_THREADS``  processor threads that embeddings use (default: all)
+``NSLIB_CACHE``
+    one directory for everything downloaded or computed (default: the platform's cache directory, e.g.
+    ``~/.cache/nslib``)
+``NSLIB_DATA_DIR``
+    the data sets of NOSS as TensorFlow Datasets keeps them (default: ``TFDS_DATA_DIR`` if that is set, else
+    ``tfds`` in the cache); what must be fetched by hand belongs into ``downloads/manual`` below it
+``NSLIB_MODELS``
+    published models, one folder a model (default: ``models`` in the cache)
+``NSLIB_HUB_URL``
+    where published models are fetched (default: ``https://tfhub.dev``)
+``NSLIB_REPORTS``
+    where reports go (default: ``reports/`` of the checkout)
+``NSLIB_OFFLINE``
+    1 forbids every download; only the cache is used
+``NSLIB_THREADS``
+    processor threads that embeddings use (default: all)
 ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``
-                   defaults of the parameters of the same name
+    defaults of the parameters of the same name
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ This page is made from `nslib.schema` by `python -m nslib.schema_doc`; a test ho
 A report folder (`reports/`) has every score in one table, twice: `results.parquet`, with types, and `results.csv`, in
 full precision. Beside them, `results/` keeps each result by itself, never changed, with the answers that it is made of.
 
+<!-- not run here: needs a whole report -->
 ```python
 from pathlib import Path
 

@@ -1,0 +1,136 @@
+"""README and docs: every block of code runs, every command exists, every link leads somewhere, and pages are made.
+
+A block that cannot run here says why in a comment before it, which readers of the page do not see; its commands must
+then be ones that the command line takes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nslib import corpora, params, tasks
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"(?:<!-- not run here: (?P<why>[^>]*?) -->\n)?```(?P<kind>python|bash)\n(?P<code>.*?)```",
+                    re.DOTALL)
+_LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+class Block(NamedTuple):
+    kind: str
+    code: str
+    why: str
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(m["kind"], m["code"], m["why"] or "") for m in _FENCE.finditer(page.read_text())]
+
+
+def commands(code: str) -> list[list[str]]:
+    """Words of each command of a block; comments and continued lines are understood."""
+    found = []
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+            words = words[1:]
+        for part in " ".join(shlex.quote(w) if w != "&&" else w for w in words).split(" && "):
+            if part:
+                found.append(shlex.split(part))
+    return found
+
+
+ALL = [(page, block) for page in PAGES for block in blocks(page)]
+
+
+@pytest.mark.parametrize(("page", "block"), [(p, b) for p, b in ALL if b.kind == "bash"],
+                         ids=lambda x: x.name if isinstance(x, Path) else x.code[:30])
+def test_every_command_is_one_that_there_is(page, block):
+    import typer
+
+    from nslib.cli import app
+
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in commands(block.code):
+        if words[:3] == ["python", "-m", "nslib"]:
+            command, rest = typer.main.get_command(app), words[3:]
+            while hasattr(command, "commands"):
+                assert rest and rest[0] in command.commands, words
+                command, rest = command.commands[rest[0]], rest[1:]
+            command.make_context("nslib", list(rest))  # raises for an option or a number of arguments it has not
+        elif words[0] == "make":
+            asked = [word for word in words[1:] if "=" not in word]
+            assert asked and set(asked) <= targets, words
+        else:
+            assert words[0] in ("conda", "python", "git", "cd", "pip", "ssh", "srun", "dask", "export"), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_python_that_is_not_run_is_python(page):
+    for block in blocks(page):
+        if block.kind == "python":
+            compile(block.code, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in _LINK.findall(text):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page if not path else page.parent / path
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """A folder with the recordings that pages speak of, and the setting of a smoke run."""
+    for name, value in {"SMOKE": "1", "CORPUS": "synthetic", "NSLIB_REPORTS": str(tmp_path / "reports"),
+                        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}.items():
+        monkeypatch.setenv(name, value)
+    clips = corpora.load_clips(tasks.get("style-synthetic"), params.load(), progress=False).clips
+    for row in clips.itertuples():
+        to = tmp_path / "my_recordings" / row.label / row.speaker.replace("/", "_") / Path(row.audio).name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(row.audio, to)
+    shutil.copy(clips["audio"].iloc[0], tmp_path / "new.wav")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("page", [p for p in PAGES if any(not b.why for b in blocks(p))], ids=lambda p: p.name)
+def test_every_block_runs_in_its_order(page, scratch, capsys):
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.why:
+            continue
+        if block.kind == "python":
+            exec(compile(block.code, page.name, "exec"), names)
+            continue
+        done = subprocess.run(["bash", "-e", "-c", block.code], capture_output=True, text=True)
+        assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.heavy
+def test_pages_are_made_without_a_warning_and_without_a_network(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(ROOT / "docs"),
+                           str(tmp_path)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    for name in ("index", "faq", "glossary", "api", "your_dataset", "your_embedding", "generated/nslib.measure"):
+        text = (tmp_path / f"{name}.html").read_text()
+        assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", text), name
+    assert "benchmark" in (tmp_path / "searchindex.js").read_text()
