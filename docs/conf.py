@@ -16,6 +16,7 @@ myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 html_theme = "sphinx_book_theme"
 html_title = "nslib"
-html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
+html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False,
+                      "navbar_persistent": []}
 html_show_sourcelink = False
 html_copy_source = False

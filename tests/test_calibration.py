@@ -162,14 +162,13 @@ def stored(found, monkeypatch):
     vectors = np.concatenate([s.x for s in parts])
     corpus = type("Corpus", (), {"clips": clips})
     monkeypatch.setattr(confidence.measure, "load_tasks", lambda *a, **k: [(tasks.REGISTRY["style-synthetic"], corpus)])
-    monkeypatch.setattr(confidence, "enter", lambda name: type("Entrant", (), {"load": staticmethod(lambda: None)}))
     calls = []
 
     def vectors_of(*_, **__):
         calls.append(1)
         return extract.Extraction(vectors, clips, clips[:0], {})
 
-    monkeypatch.setattr(confidence.extract, "vectors", vectors_of)
+    monkeypatch.setattr(confidence, "enter", lambda name: type("Entrant", (), {"vectors": staticmethod(vectors_of)}))
     return rows, predictions, calls
 
 
