@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         claims,
         corpora,
         embeddings,
+        explore,
         extract,
         frontend,
         interchange,
@@ -41,14 +42,17 @@ if TYPE_CHECKING:
     )
     from nslib.checks import check
     from nslib.measure import benchmark, embed
+    from nslib.workshop.exercises import exercise
 
-_FUNCTIONS = {"benchmark": "nslib.measure", "embed": "nslib.measure", "check": "nslib.checks"}
-_MODULES = ("audio", "claims", "corpora", "embeddings", "extract", "frontend", "interchange", "measure", "metrics",
-            "params", "plots", "probe", "protocols", "published", "report", "results", "splits", "store", "tasks")
+_FUNCTIONS = {"benchmark": "nslib.measure", "embed": "nslib.measure", "check": "nslib.checks",
+              "exercise": "nslib.workshop.exercises"}
+_MODULES = ("audio", "claims", "corpora", "embeddings", "explore", "extract", "frontend", "interchange", "measure",
+            "metrics", "params", "plots", "probe", "protocols", "published", "report", "results", "splits", "store",
+            "tasks")
 
-__all__ = ["audio", "benchmark", "check", "claims", "corpora", "embed", "embeddings", "extract", "frontend",
-           "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published", "report",
-           "results", "splits", "store", "tasks"]
+__all__ = ["audio", "benchmark", "check", "claims", "corpora", "embed", "embeddings", "exercise", "explore", "extract",
+           "frontend", "interchange", "measure", "metrics", "params", "plots", "probe", "protocols", "published",
+           "report", "results", "splits", "store", "tasks"]
 
 
 def __getattr__(name: str) -> Any:
