@@ -15,11 +15,11 @@ READY := .venv/.ready
 # Without bytecode TensorFlow takes three times as long to import, in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test reproduce train lab clean doctor lint bench lock figures readme
+.PHONY: workshop docs help setup test test-all reproduce train lab clean doctor lint bench lock figures readme
 .DEFAULT_GOAL := help
 
 help: ## show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=quick|paper CORPUS=real|synthetic TASKS=a,b EMBEDDINGS=a,b SEED=0 SMOKE=1"
 	@echo "             DATA_DIR=DIR MODELS_DIR=DIR (paper) OPENSMILE=1 KAGGLE=1 GPU=1 (extras) NSLIB_CACHE=DIR"
 
@@ -46,7 +46,10 @@ $(READY): requirements.lock pyproject.toml
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: $(READY) lint ## run all checks: style, types, unit, property, golden, fault and notebook tests
+test: $(READY) lint ## run the checks: style, types, unit, property, golden, fault and notebook tests
+	$(PY) -m pytest -m "not heavy"
+
+test-all: $(READY) lint ## the same and the heavy ones: a session like Colab's, JupyterLab in a browser, long runs
 	$(PY) -m pytest
 
 lint: $(READY)
@@ -61,6 +64,12 @@ train: setup ## train trill-mini again, as data/models has it (an hour; it goes 
 
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m jupyterlab notebooks
+
+workshop: setup ## zip files with exercises for a class; they need no network (OFFLINE=1: the packages too)
+	$(PY) -m nslib workshop build $(if $(filter-out 0,$(OFFLINE)),--offline)
+
+docs: $(READY) ## the pages of docs/ as a site: reports/docs/index.html, which needs no network
+	$(PY) -m sphinx -q -W --keep-going -b html docs reports/docs
 
 doctor: $(READY) ## say what this machine can and can't run
 	$(PY) -m nslib doctor

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         data_card,
         embeddings,
         errors,
+        explore,
         extract,
         frontend,
         interchange,
@@ -54,18 +55,21 @@ if TYPE_CHECKING:
     from nslib.checks import check
     from nslib.measure import benchmark, embed
     from nslib.train.export_probe import load as load_classifier
+    from nslib.workshop.exercises import exercise
 
 _FUNCTIONS = {"benchmark": ("nslib.measure", "benchmark"), "embed": ("nslib.measure", "embed"),
-              "check": ("nslib.checks", "check"), "load_classifier": ("nslib.train.export_probe", "load")}
+              "check": ("nslib.checks", "check"), "load_classifier": ("nslib.train.export_probe", "load"),
+              "exercise": ("nslib.workshop.exercises", "exercise")}
 _MODULES = ("audio", "calibration", "cells", "claims", "compare", "corpora", "data_card", "embeddings", "errors",
-            "extract", "frontend", "interchange", "leaderboard", "measure", "metrics", "model_card", "params",
-            "plots", "precomputed", "probe", "protocols", "published", "report", "results", "robustness", "rows",
-            "splits", "store", "tasks", "ties", "verify")
+            "explore", "extract", "frontend", "interchange", "leaderboard", "measure", "metrics", "model_card",
+            "params", "plots", "precomputed", "probe", "protocols", "published", "report", "results", "robustness",
+            "rows", "splits", "store", "tasks", "ties", "verify")
 
 __all__ = ["audio", "benchmark", "calibration", "cells", "check", "claims", "compare", "corpora", "data_card",
-           "embed", "embeddings", "errors", "extract", "frontend", "interchange", "leaderboard", "load_classifier",
-           "measure", "metrics", "model_card", "params", "plots", "precomputed", "probe", "protocols", "published",
-           "report", "results", "robustness", "rows", "splits", "store", "tasks", "ties", "verify"]
+           "embed", "embeddings", "errors", "exercise", "explore", "extract", "frontend", "interchange",
+           "leaderboard", "load_classifier", "measure", "metrics", "model_card", "params", "plots", "precomputed",
+           "probe", "protocols", "published", "report", "results", "robustness", "rows", "splits", "store", "tasks",
+           "ties", "verify"]
 
 
 def __getattr__(name: str) -> Any:

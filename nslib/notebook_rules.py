@@ -12,8 +12,10 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+
+from nslib.notebook_cells import Found, Node, Rule, code, prose, read_names, tagged, tree, walk
+from nslib.workshop.rules import EXERCISES
 
 MAX_CELL_LINES, MAX_COLUMNS, MAX_DEF_LINES, MIN_PROSE = 25, 104, 5, 0.5
 ENDING = ("Try it", "What we saw")
@@ -28,38 +30,11 @@ _ALT = re.compile(r"\balt\s*=\s*(\"\s*[^\"\s][^\"]*\"|'\s*[^'\s][^']*')", re.IGN
 _CLAIM = re.compile(r"^\*\*Claim", re.MULTILINE)
 _NOT_LITERAL = object()
 
-Node = Mapping[str, Any]
-Found = Iterator[tuple[int, str, str]]
-Rule = Callable[[list[Node]], Found]
-
-
-def _code(cells: list[Node]) -> list[tuple[int, Node]]:
-    return [(i, c) for i, c in enumerate(cells, 1) if c["cell_type"] == "code"]
-
-
-def _prose(cells: list[Node]) -> list[tuple[int, Node]]:
-    return [(i, c) for i, c in enumerate(cells, 1) if c["cell_type"] == "markdown"]
-
-
-def _tagged(cells: list[Node], tag: str) -> list[tuple[int, Node]]:
-    return [(i, c) for i, c in _code(cells) if tag in c["metadata"].get("tags", [])]
-
-
-def _tree(source: str) -> ast.Module | None:
-    try:
-        return ast.parse(source)
-    except SyntaxError:
-        return None
-
-
-def _walk(source: str) -> Iterator[ast.AST]:
-    return ast.walk(_tree(source) or ast.Module([], []))
-
 
 def _literals(source: str) -> list[tuple[str, object, int]]:
     """Name, value and line of every statement; the value of what is no ``name = literal`` is _NOT_LITERAL."""
     found: list[tuple[str, object, int]] = []
-    for statement in getattr(_tree(source), "body", []):
+    for statement in getattr(tree(source), "body", []):
         targets = statement.targets if isinstance(statement, ast.Assign) else []
         if len(targets) == 1 and isinstance(targets[0], ast.Name):
             found.append((targets[0].id, _literal(statement.value), statement.lineno))
@@ -88,16 +63,16 @@ def declared(cells: list[Node]) -> dict[str, object]:
     dict
         Name to default; empty if there is no readable cell tagged ``parameters``.
     """
-    found = [pair for _, c in _tagged(cells, PARAMETERS_TAG)[:1] for pair in _literals(c["source"])]
+    found = [pair for _, c in tagged(cells, PARAMETERS_TAG)[:1] for pair in _literals(c["source"])]
     return {name: value for name, value, _ in found if value is not _NOT_LITERAL}
 
 
 def _one_parameters_cell(cells: list[Node]) -> Found:
-    tagged = _tagged(cells, PARAMETERS_TAG)
-    if len(tagged) != 1:
-        at = tagged[1][0] if tagged else 0
-        yield at, f"{len(tagged) or 'no'} cells are tagged 'parameters'", "Tag exactly one code cell so"
-    for at, cell in tagged:
+    here = tagged(cells, PARAMETERS_TAG)
+    if len(here) != 1:
+        at = here[1][0] if here else 0
+        yield at, f"{len(here) or 'no'} cells are tagged 'parameters'", "Tag exactly one code cell so"
+    for at, cell in here:
         yield from _parameters(at, cell["source"])
         for name in _unused(cells, at):
             yield at, f"parameter {name!r} is never used", "Use it, or take it out"
@@ -122,19 +97,19 @@ def _has_comment(line: str) -> bool:
 
 
 def _unused(cells: list[Node], at: int) -> list[str]:
-    others = [_names(c["source"]) for i, c in _code(cells) if i != at]
+    others = [_names(c["source"]) for i, c in code(cells) if i != at]
     return [name for name in declared([cells[at - 1]]) if not any(name in names for names in others)]
 
 
 def _names(source: str) -> set[str]:
-    if _tree(source) is None:
+    if tree(source) is None:
         return set(re.findall(r"\w+", source))
-    return {n.id for n in _walk(source) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return read_names(source)
 
 
 def _no_outputs(cells: list[Node]) -> Found:
-    promised = [at for at, _ in _tagged(cells, OUTPUT_TAG)]
-    for at, cell in _code(cells):
+    promised = [at for at, _ in tagged(cells, OUTPUT_TAG)]
+    for at, cell in code(cells):
         counted = cell.get("execution_count") is not None
         if at in promised:
             # nbval refuses to compare an output without an execution count.
@@ -150,7 +125,7 @@ def _no_outputs(cells: list[Node]) -> Found:
 
 
 def _short_cells(cells: list[Node]) -> Found:
-    for at, cell in _code(cells):
+    for at, cell in code(cells):
         lines = cell["source"].strip().splitlines()
         longest = max(map(len, lines), default=0)
         if not lines:
@@ -164,8 +139,8 @@ def _short_cells(cells: list[Node]) -> Found:
 
 
 def _short_functions(cells: list[Node]) -> Found:
-    for at, cell in _code(cells):
-        for item in _walk(cell["source"]):
+    for at, cell in code(cells):
+        for item in walk(cell["source"]):
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 length = (item.end_lineno or item.lineno) - item.lineno + 1
                 if length > MAX_DEF_LINES:
@@ -174,16 +149,16 @@ def _short_functions(cells: list[Node]) -> Found:
 
 
 def _guarded_colab(cells: list[Node]) -> Found:
-    for at, cell in _tagged(cells, COLAB_TAG):
+    for at, cell in tagged(cells, COLAB_TAG):
         if GUARD not in cell["source"]:
             yield at, "the colab cell is not guarded", f"Put everything below: {GUARD}"
 
 
 def _plain_python(cells: list[Node]) -> Found:
-    colab = [at for at, _ in _tagged(cells, COLAB_TAG)]
-    for at, source in ((i, c["source"]) for i, c in _code(cells) if i not in colab):
-        calls = {ast.unparse(n) for n in _walk(source) if isinstance(n, ast.Name | ast.Attribute)}
-        if _tree(source) is not None:
+    colab = [at for at, _ in tagged(cells, COLAB_TAG)]
+    for at, source in ((i, c["source"]) for i, c in code(cells) if i not in colab):
+        calls = {ast.unparse(n) for n in walk(source) if isinstance(n, ast.Name | ast.Attribute)}
+        if tree(source) is not None:
             if calls & {"get_ipython", "os.system"}:
                 yield at, "the cell calls the shell", "Call Python instead"
         elif any(_MAGIC.search(line) for line in source.splitlines()):
@@ -194,17 +169,17 @@ def _plain_python(cells: list[Node]) -> Found:
 
 
 def _no_absolute_paths(cells: list[Node]) -> Found:
-    for at, cell in _code(cells):
-        for item in _walk(cell["source"]):
+    for at, cell in code(cells):
+        for item in walk(cell["source"]):
             if isinstance(item, ast.Constant) and isinstance(item.value, str) and _ABSOLUTE.match(item.value):
                 remedy = "Use a path from nslib.params, or a temporary folder"
                 yield at, f"{item.value!r} is an absolute path", remedy
 
 
 def _enough_prose(cells: list[Node]) -> Found:
-    prose, both = len(_prose(cells)), len(_prose(cells)) + len(_code(cells))
-    if both and prose / both < MIN_PROSE:
-        said = f"{prose} of {both} cells are prose, less than {MIN_PROSE:.0%}"
+    words, both = len(prose(cells)), len(prose(cells)) + len(code(cells))
+    if both and words / both < MIN_PROSE:
+        said = f"{words} of {both} cells are prose, less than {MIN_PROSE:.0%}"
         yield 0, said, "Say what the code cells show"
 
 
@@ -222,7 +197,7 @@ def _backed_claims(cells: list[Node]) -> Found:
 
 
 def _calls_check(source: str) -> bool:
-    calls = (ast.unparse(n.func) for n in _walk(source) if isinstance(n, ast.Call))
+    calls = (ast.unparse(n.func) for n in walk(source) if isinstance(n, ast.Call))
     # Not any .check(...): nslib.embeddings.check is a report, not a promise.
     return any(call in ("check", "nslib.check") for call in calls)
 
@@ -231,7 +206,7 @@ def _begins_and_ends(cells: list[Node]) -> Found:
     if not cells or cells[0]["cell_type"] != "markdown" or not cells[0]["source"].startswith("# "):
         remedy = "Begin with a prose cell: # Title"
         yield min(1, len(cells)), "the notebook does not begin with a title", remedy
-    lines = [line for _, c in _prose(cells) for line in c["source"].splitlines() if line.startswith("#")]
+    lines = [line for _, c in prose(cells) for line in c["source"].splitlines() if line.startswith("#")]
     last = [re.sub(r"^#+\s*[\d.]*\s*", "", line).strip() for line in lines][-2:]
     if last != list(ENDING):
         remedy = f"End with the sections {' and '.join(map(repr, ENDING))}"
@@ -239,7 +214,7 @@ def _begins_and_ends(cells: list[Node]) -> Found:
 
 
 def _counts_in_order(cells: list[Node]) -> Found:
-    for expected, (at, cell) in enumerate(_code(cells), 1):
+    for expected, (at, cell) in enumerate(code(cells), 1):
         count = cell.get("execution_count")
         if count != expected:
             said = f"its execution count is {count}, expected {expected}"
@@ -247,7 +222,7 @@ def _counts_in_order(cells: list[Node]) -> Found:
 
 
 def _no_errors(cells: list[Node]) -> Found:
-    for at, cell in _code(cells):
+    for at, cell in code(cells):
         for output in (o for o in cell["outputs"] if o["output_type"] == "error"):
             first = output["evalue"].partition("\n")[0]
             yield at, f"it failed: {output['ename']}: {first}", "See the traceback in the executed notebook"
@@ -255,7 +230,7 @@ def _no_errors(cells: list[Node]) -> Found:
 
 def _described_pictures(cells: list[Node]) -> Found:
     remedy = "Show a Figure of nslib.plots, which brings its text"
-    for at, cell in _code(cells):
+    for at, cell in code(cells):
         for output in cell["outputs"]:
             kinds, about = output.get("data", {}), output.get("metadata", {})
             images = [kind for kind in kinds if kind.startswith("image/")]
@@ -279,7 +254,7 @@ def injected(given: Mapping[str, object]) -> Rule:
     """
 
     def rule(cells: list[Node]) -> Found:
-        got = {n: v for _, c in _tagged(cells, INJECTED_TAG) for n, v, _ in _literals(c["source"])}
+        got = {n: v for _, c in tagged(cells, INJECTED_TAG) for n, v, _ in _literals(c["source"])}
         for name, value in given.items():
             if name not in got:
                 yield 0, f"parameter {name!r} was given but not injected", "Declare it in the parameters cell"
@@ -292,5 +267,5 @@ def injected(given: Mapping[str, object]) -> Rule:
 
 SOURCE: tuple[Rule, ...] = (
     _one_parameters_cell, _no_outputs, _short_cells, _short_functions, _guarded_colab, _plain_python,
-    _no_absolute_paths, _enough_prose, _backed_claims, _begins_and_ends)
+    _no_absolute_paths, _enough_prose, _backed_claims, _begins_and_ends, *EXERCISES)
 EXECUTED: tuple[Rule, ...] = (_counts_in_order, _no_errors, _described_pictures)

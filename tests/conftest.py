@@ -26,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first: a worker that got one last would keep the others waiting."""
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("heavy")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the cache."""
     if hasattr(config, "_nslib_cache"):

@@ -26,6 +26,7 @@ EXPECTED = {
     "07_finetune",
     "08_what_matters",
     "09_how_sure",
+    "10_listen",
     "80_your_dataset",
     "81_your_embedding",
 }

@@ -19,6 +19,8 @@ import pytest
 from nslib import measure, params, reproduction, results, tasks
 from nslib.corpora import noss
 
+# everything at once, on stand-ins; the builders, the hub and every step have tests of their own
+pytestmark = pytest.mark.heavy
 SIX = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 HUB = ("trill-layer19", "trill-top", "trill-distilled", "frill", *(f"trillsson{n}" for n in range(1, 6)),
        "yamnet-top", "yamnet-scores", "yamnet-layer10", "vggish-top", "vggish-fc1")

@@ -44,6 +44,7 @@ def material():
     return {"train": part("train", 18, 0), "validation": part("validation", 8, 100), "test": part("test", 8, 200)}
 
 
+@pytest.mark.heavy
 def test_it_learns_and_can_be_repeated(material):
     one, two = (finetune(material, QUICK, progress=False) for _ in range(2))
     losses = one.curve[one.curve["part"] == "train"]["value"].to_list()
@@ -56,6 +57,7 @@ def test_it_learns_and_can_be_repeated(material):
     assert grid.rows["selected"].all() and len(grid.predictions) == 8
 
 
+@pytest.mark.heavy
 def test_frozen_leaves_the_network_alone(material):
     before = [np.asarray(w) for w in models.load("trill-mini").weights]
     done = finetune(material, dataclasses.replace(QUICK, frozen=True, epochs=2), progress=False)
@@ -143,6 +145,7 @@ def task(tmp_path, monkeypatch):
     return tasks.get("style-synthetic")
 
 
+@pytest.mark.heavy
 def test_results_are_kept_and_clips_counted(task, monkeypatch):
     rows, answers = finetune_results.benchmark(task, params.Params(), QUICK, progress=False)
     assert set(rows["embedding"]) == {finetune_results.name(QUICK)} and set(rows["probe"]) == {"finetuned-mean"}

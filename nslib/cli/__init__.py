@@ -12,15 +12,16 @@ import sys
 
 import typer
 
-from nslib.cli import data, machines, measuring, models, sharing, tables, training
+from nslib.cli import colab, data, machines, measuring, models, sharing, tables, teaching, training
 from nslib.errors import NslibError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Measure non-semantic speech embeddings: NOSS and TRILL in notebooks.")
 for _verb in (*measuring.VERBS, *sharing.VERBS):
     app.command(_verb.__name__.replace("_", "-"))(_verb)
-for _name, _group in {**data.GROUPS, **tables.GROUPS, **training.GROUPS, **models.GROUPS, **machines.GROUPS}.items():
-    app.add_typer(_group, name=_name)
+for _room in (data, tables, training, models, machines, colab, teaching):
+    for _name, _group in _room.GROUPS.items():
+        app.add_typer(_group, name=_name)
 
 
 def main() -> None:

@@ -1,0 +1,198 @@
+"""JupyterLab as a reader meets it: the first notebook, all its cells run through the interface, in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from nslib import notebook, params
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.heavy,
+              pytest.mark.skipif(not BROWSER, reason="no Chromium here: install one (Debian: apt install chromium)")]
+FIRST, LISTEN = "00_start_here.ipynb", "10_listen.ipynb"
+ERROR = "[data-mime-type='application/vnd.jupyter.error']"
+DIALOGS = ".jp-Dialog, .jp-toast-message, .Toastify__toast"
+MINUTE = 60_000  # milliseconds
+# what a machine without a network must not be asked for: news, newer versions, a browser of the system
+SETTINGS = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+            "docmanager-extension/plugin": {"autosave": False}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with copies of the notebooks, Jupyter's settings, and nothing of this machine's user."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(params.notebooks_dir(), home / "notebooks")
+    for name, values in SETTINGS.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    return home
+
+
+@pytest.fixture(scope="module")
+def lab(home):
+    """Address of a running JupyterLab; it and its kernels are gone afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
+              "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+              "NSLIB_REPORTS": "reports"}
+    environment = os.environ | {name: str(home / part) for name, part in places.items()}
+    environment |= {"CORPUS": "synthetic", "SMOKE": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}",
+               "--LabApp.extension_manager=readonly"]
+    with open(home / "server.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait(f"http://127.0.0.1:{port}/api/status?token={token}", server, home / "server.log")
+        yield f"http://127.0.0.1:{port}/lab/tree/notebooks/%s?token={token}&reset"  # no tabs of before
+    finally:
+        server.send_signal(signal.SIGTERM)  # it shuts its kernels down before it goes
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait(address, server, log):
+    for _ in range(240):
+        assert server.poll() is None, log.read_text()[-3000:]
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except urllib.error.URLError:
+            time.sleep(0.5)
+    pytest.fail(f"JupyterLab did not answer:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]  # it beeps
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", *microphone])
+        yield found
+        found.close()
+
+
+def _run_all(page, lab, home, name):
+    """Open a notebook, choose Run > Run All Cells, and wait; the notebook as it is on disk then."""
+    page.goto(lab % name)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTE)
+    _wait_for_kernel(page)
+    page.click(".lm-MenuBar-itemLabel >> text=/^Run$/")
+    page.click("li[data-command='runmenu:run-all']")
+    return _run_to_the_end(page, home / "notebooks" / name)
+
+
+@pytest.fixture(scope="module")
+def seen(browser, lab, home):
+    """What a reader has after Run All Cells: the page, and the notebook as it was saved."""
+    asked = []
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    saved = _run_all(page, lab, home, FIRST)
+    figure = page.locator(".jp-OutputArea-output img").last
+    figure.scroll_into_view_if_needed()
+    _keep(page, home / "lab.png")
+    found = {"saved": saved, "asked": asked, "alt": figure.get_attribute("alt"), "box": figure.bounding_box(),
+             "errors": page.locator(ERROR).count(), "dialogs": page.locator(DIALOGS).all_inner_texts()}
+    page.close()
+    return found
+
+
+def _wait_for_kernel(page):
+    # the ring in the toolbar says idle before there is a kernel; the status bar doesn't
+    page.wait_for_selector(".jp-StatusBar-TextItem >> text=/\\| Idle$/", timeout=2 * MINUTE)
+
+
+def _run_to_the_end(page, path):
+    """Save until every code cell on disk has been run, one has failed, or the time is over."""
+    page.wait_for_selector(".jp-InputPrompt >> text=/\\[\\*\\]|\\[1\\]/", timeout=MINUTE)
+    for _ in range(160):
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(300)
+        code = [cell for cell in nbformat.read(path, as_version=4)["cells"] if cell["cell_type"] == "code"]
+        failed = any(out["output_type"] == "error" for cell in code for out in cell["outputs"])
+        if failed or all(cell["execution_count"] for cell in code):
+            break
+    return nbformat.read(path, as_version=4)
+
+
+def _keep(page, picture):
+    """Take a screenshot, and copy it to where the caller wants to look at it."""
+    page.wait_for_timeout(500)
+    page.screenshot(path=picture)
+    if os.environ.get("NSLIB_SCREENSHOTS"):
+        shutil.copy(picture, Path(os.environ["NSLIB_SCREENSHOTS"]) / picture.name)
+
+
+def test_every_cell_was_run_once_in_order_and_without_an_error(seen, home):
+    assert notebook.check_executed(home / "notebooks" / FIRST) == []
+    assert seen["errors"] == 0
+    ticks = [out["text"] for cell in seen["saved"]["cells"] for out in cell.get("outputs", [])
+             if out["output_type"] == "stream" and out["text"].startswith("✓")]
+    assert len(ticks) >= 2
+
+
+def test_the_last_figure_is_there_and_says_what_it_shows(seen):
+    last = [out["data"]["text/plain"] for cell in seen["saved"]["cells"] for out in cell.get("outputs", [])
+            if "<figure" in out.get("data", {}).get("text/html", "")][-1]
+    assert seen["alt"] == last and re.search(r"\d", last)
+    assert seen["box"]["width"] > 200 and seen["box"]["height"] > 100
+
+
+def test_nothing_of_another_host_was_asked_for_and_no_dialog_is_in_the_way(seen, lab):
+    here = lab.split("/lab/")[0]
+    others = [url for url in seen["asked"] if not url.startswith((here, here.replace("http", "ws"), "data:", "blob:"))]
+    assert others == [] and seen["dialogs"] == []
+    assert len(seen["asked"]) > 10
+
+
+def test_clips_are_chosen_with_widgets_and_a_voice_comes_from_the_microphone(browser, lab, home):
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}, permissions=["microphone"]).new_page()
+    _run_all(page, lab, home, LISTEN)
+    assert page.locator(ERROR).count() == 0
+    menus = page.locator(".jupyter-widgets select")
+    shown = page.locator(".widget-html-content figure").first
+    before = shown.inner_html()
+    menus.nth(1).select_option(index=menus.nth(1).locator("option").count() - 1)
+    page.wait_for_function("before => document.querySelector('.widget-html-content figure').innerHTML != before",
+                           arg=before, timeout=MINUTE)
+    shown.scroll_into_view_if_needed()
+    _keep(page, home / "browse.png")
+
+    button = page.locator(".nslib-recorder-box button", has_text="Record")
+    button.scroll_into_view_if_needed()
+    button.click()
+    page.wait_for_selector(".nslib-recorder-box >> text=Recording")
+    page.wait_for_timeout(3000)
+    page.click(".nslib-recorder-box >> text=Stop")
+    page.wait_for_selector(".nslib-recorder-box >> text=run the next cell")
+    _keep(page, home / "listen.png")
+    page.locator(".jp-CodeCell", has_text="voice = recorder.clip()").locator(".jp-InputPrompt").click()
+    page.keyboard.press("Shift+Enter")
+    said = page.wait_for_selector(".jp-OutputArea-output >> text=/compared: your recording, [2-5][.]/", timeout=MINUTE)
+    assert "no identification" in said.inner_text()
+    page.close()
