@@ -234,7 +234,6 @@ def test_the_student_gets_an_empty_cell_a_hint_and_a_check(chapter, proofs):
     assert "4.0" in hint["source"] and "![a root, drawn](attachment:expected.png)" in hint["source"]
     assert base64.b64decode(hint["attachments"]["expected.png"]["image/png"]) == PNG and "log" not in hint["source"]
     assert cells["one-09"]["metadata"]["tags"] == ["check", "raises-exception"]
-    assert editions.unfinished(node["cells"]) == ["root"]
     for secret in (NOTE, "math.sqrt(number)", "number / 2", '"workshop":'):
         assert secret not in whole(node)
 
@@ -242,7 +241,7 @@ def test_the_student_gets_an_empty_cell_a_hint_and_a_check(chapter, proofs):
 def test_the_reader_gets_solutions_and_no_notes(chapter):
     text = whole(editions.reader(chapter))
     assert "math.sqrt(number)" in text and NOTE not in text and "number / 2" not in text
-    assert editions.unfinished(editions.reader(chapter)["cells"]) == []
+    assert "your code" not in text
 
 
 def test_the_instructor_gets_time_notes_and_the_answers_to_mistakes(chapter, proofs):
@@ -467,3 +466,18 @@ def test_a_zip_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(NslibError, match="no space left"):
         bundle._zip(tmp_path / "in", tmp_path / "y.zip", False)
     assert {p.name for p in tmp_path.iterdir()} == {"in", "x.zip"}
+
+
+# the verbs
+
+
+def test_the_verbs_print_a_plan_and_refuse_what_does_not_exist():
+    from typer.testing import CliRunner
+
+    from nslib.cli import app
+
+    shown = CliRunner().invoke(app, ["workshop", "agenda", "180"])
+    assert shown.exit_code == 0 and "| 2:" in shown.stdout and "Break" in shown.stdout
+    for words, near in ((["agenda", "60"], "180"), (["check", "02_frontent"], "02_frontend")):
+        refused = CliRunner().invoke(app, ["workshop", *words])
+        assert isinstance(refused.exception, UnknownName) and near in str(refused.exception)

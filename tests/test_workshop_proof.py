@@ -16,7 +16,8 @@ from nslib.errors import NslibError
 from nslib.notebook_cells import tagged
 from nslib.workshop import bundle, material, proof, source
 
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "workshop": {path: {"minutes": 5, "read": "all"} for path in ("90", "180")}}
 CHECK = 'with nslib.exercise("{0}", "s", hint="think of {0}") as it:\n    it.made({1}={1})\n    it.expect({2}, "wrong")'
 
 
@@ -31,7 +32,7 @@ def chapter(folder: Path, exercises: list[tuple[str, str, str, str]], first: str
                   v4.new_code_cell(CHECK.format(letter, name, condition), metadata={"tags": ["check"]}),
                   v4.new_markdown_cell("Ask yourself.")]
     cells += [v4.new_markdown_cell("## Try it"), v4.new_markdown_cell("## What we saw\n\n- it")]
-    nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), folder / "one.ipynb")
+    nbformat.write(v4.new_notebook(cells=cells, metadata=METADATA), folder / "one.ipynb")
     return source.chapter(folder / "one.ipynb")
 
 
@@ -158,8 +159,6 @@ def test_with_solutions_pasted_in_every_check_passes_in_the_one_file_too(built):
 @pytest.mark.heavy
 def test_a_chapter_with_a_bad_exercise_is_not_packed(tmp_path, monkeypatch):
     bad = chapter(tmp_path, [("a", "a = 1", "a == 2", "a = 3")])
-    walks = {path: source.Walk(5, "all") for path in ("90", "180")}
-    bad = source.Chapter(bad.path, bad.title, bad.node, bad.exercises, walks)
     monkeypatch.setattr(bundle.source, "chapters", lambda names: [bad])
     monkeypatch.setattr(bundle.material, "collect", lambda *a, **k: None)
     with pytest.raises(proof.Unproven, match="does not pass its own check"):

@@ -97,7 +97,7 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
     chapters, chosen = source.chapters(names), material.settings(given)
     plan = readme.write(chapters, chosen, offline)  # a plan that is too long fails before anything is run
     home = out / ROOT
-    wheels.clear(home, keep=("wheels",))
+    _clear(home, keep=("wheels",))
     _say(progress, f"recordings and weights for {', '.join(chosen.tasks)}")
     _copy_kit(home)
     material.collect(chosen, home / "cache", progress=progress)
@@ -129,6 +129,13 @@ def kernel_environment(chosen: Params, home: Path) -> dict[str, str]:
             "NSLIB_OFFLINE": "1"}
 
 
+def _clear(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Remove what an earlier build left, but for some names."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in keep:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
 def _copy_kit(home: Path) -> None:
     for name in _KIT:
         path = params.root() / name
@@ -158,7 +165,7 @@ def _packages(home: Path, offline: bool, progress: bool) -> int:
 
 def _write_editions(home: Path, out: Path, chapters: Sequence[Chapter], proofs: Sequence[dict[str, Proof]]) -> None:
     names, notes = [chapter.name for chapter in chapters], out / "instructor"
-    wheels.clear(notes)
+    _clear(notes)
     students = [editions.student(c, p, names) for c, p in zip(chapters, proofs, strict=True)]
     for chapter, shown, node in zip(chapters, proofs, students, strict=True):
         _write(home / "notebooks" / chapter.name, node)

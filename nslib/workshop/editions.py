@@ -19,10 +19,10 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from nslib.notebook_cells import made_names, tagged, tree
+from nslib.notebook_cells import tree
 from nslib.notebook_rules import COLAB_TAG
 from nslib.workshop.outcome import Proof, alternative, picture, text
-from nslib.workshop.rules import CHECK_TAG, EXERCISE_TAG, METADATA
+from nslib.workshop.rules import CHECK_TAG, METADATA
 from nslib.workshop.source import Chapter, Exercise
 
 SETUP = '''\
@@ -190,20 +190,3 @@ def _markdown(name: str, source: str, tag: str) -> Any:
 
 def _first(said: str) -> str:
     return said.partition("\n")[0]
-
-
-def unfinished(cells: list[Any]) -> list[str]:
-    """Names that emptied exercise cells leave open.
-
-    Parameters
-    ----------
-    cells : list of cells
-        Of an edition.
-
-    Returns
-    -------
-    list of str
-        Empty for the editions with solutions.
-    """
-    return [n for _, c in tagged(cells, EXERCISE_TAG) if "= ...  # your code" in c["source"]
-            for n in sorted(made_names(c["source"]))]

@@ -12,11 +12,10 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import re
-import shutil
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from nslib import files, packages, params
@@ -170,18 +169,3 @@ def _wanted(text: str, extra: str) -> Iterator[tuple[str, str]]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def clear(folder: Path, keep: Sequence[str] = ()) -> None:
-    """Remove a folder but for some of what is in it.
-
-    Parameters
-    ----------
-    folder : Path
-        It need not exist.
-    keep : sequence of str
-        Names directly below it.
-    """
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name not in keep:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
