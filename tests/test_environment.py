@@ -42,6 +42,18 @@ def test_every_declared_dependency_is_locked_within_its_bounds(text):
         assert Version(LOCK[canonicalize_name(need.name)]) in need.specifier
 
 
+def test_every_locked_package_says_that_it_is_for_this_python():
+    """uv installs one that does not; pip, which conda uses, refuses it."""
+    import platform
+    from importlib import metadata
+
+    from packaging.specifiers import SpecifierSet
+
+    this = platform.python_version()
+    said = {name: metadata.metadata(name).get("Requires-Python") or "" for name in LOCK}
+    assert {name: wanted for name, wanted in said.items() if this not in SpecifierSet(wanted)} == {}
+
+
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-opensmile.lock", "requirements-gpu.lock"])
 def test_lock_is_hashed_and_names_no_host(name):
     text = (ROOT / name).read_text()
