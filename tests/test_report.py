@@ -278,6 +278,7 @@ def test_every_score_is_on_the_page_with_interval_and_provenance(built):
     smoke = params.load({"smoke": True})
     for row in scores.to_dict("records"):
         assert f"<code>{cells.command(row, smoke)}</code>" in text
+        assert f"<dd>{row['probe']}, normalised: {cells.normalisation(row)}</dd>" in text
 
 
 def test_the_page_says_what_it_is_not(built):
@@ -445,7 +446,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_report import results
-from nslib import cells, params, report
+from nslib import params, report
 report.build(results(), params.load(), out=Path(sys.argv[2]), runs=[])
 report.last()
 print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])

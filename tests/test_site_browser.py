@@ -106,6 +106,15 @@ def test_the_command_is_copied(site, page):
     assert drawer.locator("code").inner_text().startswith("python -m nslib ")
 
 
+def test_a_command_that_cannot_be_copied_is_selected_and_that_is_said(site, page):
+    page.goto(site.as_uri())
+    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false")
+    page.locator("button.cell").first.click()
+    page.locator(":popover-open button.copy").click()
+    page.wait_for_function("document.querySelector(':popover-open button.copy').textContent.startsWith('selected')")
+    assert page.evaluate("getSelection().toString()").startswith("python -m nslib ")
+
+
 def test_every_figure_is_there_and_its_words_have_a_number_of_its_table(site, page):
     page.goto(site.as_uri())
     pictures = page.locator("img").all()

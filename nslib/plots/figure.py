@@ -228,9 +228,8 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return inside
 
 
-def canvas(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> tuple[MplFigure, list[Axes]]:
+def canvas(width: float, height: float, rows: int = 1, columns: int = 1,
+           **options: Any) -> tuple[MplFigure, list[Axes]]:
     """Empty axes on a new picture, in reading order.
 
     Parameters

@@ -132,7 +132,7 @@ def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Test score", f"{_percent(cell['value'])} % {metric}, chance {_percent(cell['chance'])} %"),
         ("Interval", f"{_percent(cell['low'])} to {_percent(cell['high'])} %, {by}"),
         *standing,
-        ("Chosen probe", f"{cell['probe']}, {cell['normalised']}"),
+        ("Chosen probe", cell["setting"]),
         ("Validation score", f"{cell['validation_said']} %"),
         ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),

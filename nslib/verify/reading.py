@@ -23,9 +23,9 @@ _TOLD = {
     "Test score": (_ANY, ("value", "chance")), "Interval": (_ANY, ("low", "high")),
     "Validation score": (_ANY, ("validation",)), "Best on test": (_ANY, ("best",)),
     "Test set": (_WHOLE, ("n", "n_speakers", "classes")), "Vector": (_WHOLE, ("dim",)), "Seed": (_WHOLE, ("seed",)),
-    "Audio": (_WORD, ("data_hash",)), "Data": (_WORD, ("data_hash",)), "Split": (_WORD, ("split_hash",)),
+    "Data": (_WORD, ("data_hash",)), "Split": (_WORD, ("split_hash",)),
     "Weights": (_WORD, ("weights_hash",)), "Lock file": (_WORD, ("lock_hash",)), "Code": (_WORD, ("code_revision",)),
-    "Probe": (_WORD, ("probe",)), "Chosen probe": (_WORD, ("probe",)), "When": (re.compile(r".+"), ("when",)),
+    "Chosen probe": (_WORD, ("probe",)), "When": (re.compile(r".+"), ("when",)),
 }
 _SHARES = ("value", "chance", "low", "high", "validation", "best")
 _ROWS = {"chance": ("chance",), "clips / speakers": ("n", "n_speakers")}

@@ -2,14 +2,15 @@
 for (const button of document.querySelectorAll("button.copy")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
-    const text = button.previousElementSibling.textContent;
+    const command = button.previousElementSibling;
+    let copied = true;
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(command.textContent);
     } catch {
       /* pages opened from a file may not write to the clipboard: the text is selected instead */
-      getSelection().selectAllChildren(button.previousElementSibling);
-      document.execCommand("copy");
+      getSelection().selectAllChildren(command);
+      copied = document.execCommand("copy");
     }
-    button.textContent = "copied";
+    button.textContent = copied ? "copied" : "selected: copy it by hand";
   });
 }
