@@ -3,8 +3,8 @@
 Conventions
 -----------
 Columns are tasks, rows embeddings; those with a score on every task come first, by their mean, the others by their
-names. The order is no rank: intervals overlap, and rows of others come without their answers, so that no paired
-difference can be had. The page is complete in itself, as the report is.
+names. The order is no rank: intervals overlap. A score of others is marked as reported unless it followed, here, from
+the answers that came with it. The page is complete in itself, as the report is.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import files, params, rows, tables
+from nslib import files, params, rows, rows_answers, tables
 from nslib.errors import NslibError
 from nslib.report import pages
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HERE = "measured here"
+HERE, RECOMPUTED, REPORTED = "measured here", "recomputed from its answers", "as reported"
+"""How far a score is to be trusted."""
 NAME = "leaderboard"
 
 
@@ -36,7 +37,8 @@ def table(own: pd.DataFrame, others: list[dict[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `nslib.rows.SCORE`, embedding, dim, weights_hash, by, about.
+        The columns of `nslib.rows.SCORE`, embedding, dim, weights_hash, by, about, and trust: `HERE`, `RECOMPUTED` or
+        `REPORTED`.
 
     Raises
     ------
@@ -46,11 +48,12 @@ def table(own: pd.DataFrame, others: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     mine = tables.selected(own)
-    mine = mine[mine["value"].notna()].assign(by=HERE, about="")
-    columns = ["embedding", "dim", "weights_hash", "by", "about", *rows.SCORE]
+    mine = mine[mine["value"].notna()].assign(by=HERE, about="", trust=HERE)
+    columns = ["embedding", "dim", "weights_hash", "by", "about", "trust", *rows.SCORE]
     theirs = [
         {**score, "embedding": row["embedding"], "dim": row["dim"], "weights_hash": row["weights_hash"],
-         "by": f"reported by {row['measured_by'] or 'somebody'}, not verified here", "about": row["about"]}
+         "by": f"reported by {row['measured_by'] or 'somebody'}", "about": row["about"],
+         "trust": RECOMPUTED if rows_answers.recomputable(score) else REPORTED}
         for row in others for score in row["scores"]]
     found = pd.concat([mine[columns], pd.DataFrame(theirs, columns=columns)], ignore_index=True)
     if found.empty:
@@ -95,7 +98,7 @@ def _context(found: pd.DataFrame) -> dict[str, Any]:
     lines.sort(key=lambda line: -line["mean"])
     heads = [{"name": name, "synthetic": about.loc[name, "corpus_kind"] == "synthetic", "n": int(about.loc[name, "n"]),
               "chance": float(about.loc[name, "chance"]), "metric": str(about.loc[name, "metric"])} for name in names]
-    return {"heads": heads, "lines": lines, "here": HERE}
+    return {"heads": heads, "lines": lines, "recomputed": RECOMPUTED, "reported": REPORTED}
 
 
 def _line(name: str, by: str, part: pd.DataFrame, names: list[str]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 ENDINGS = (".parquet", ".npz")
 KEYS = ("sha256", "clip_id")
-_REMEDY = "Compute it, and add it to the file; or leave the clip out knowingly, with fewer test clips than others have."
+_REMEDY = ("Add them to the file, so that its row is of the same clips as the others. The clips of a task are listed "
+           "by: python -m nslib data clips TASK --out clips.parquet")
 
 
 @dataclass(frozen=True)
@@ -81,31 +82,26 @@ class Precomputed:
         Returns
         -------
         Extraction
-            Clips without a vector are among its problems.
+            Of all clips.
 
         Raises
         ------
         NslibError
-            If the file has none of them.
+            If a clip has no vector. A score over the others would be of another test set than its neighbours in the
+            table.
         """
-        import pandas as pd
-
-        from nslib.corpora.table import PROBLEM_COLUMNS
+        from nslib.corpora import table
         from nslib.extract import Extraction
 
         places = clips[self.by].map(self._place)
-        there = places.notna().to_numpy(bool)
-        if not there.any():
-            raise NslibError(f"{self.path.name} has none of the {len(clips)} clips: its first {self.by} is "
-                             f"{self.keys[0]!r}, theirs {clips[self.by].iloc[0]!r}. The clips of a task are listed by: "
-                             "python -m nslib data clips TASK --out clips.parquet")
-        lost = clips[~there]
-        problems = pd.DataFrame({"clip_id": lost["clip_id"], "audio": lost["audio"],
-                                 "reason": f"{self.path.name} has no vector of it", "remedy": _REMEDY},
-                                columns=list(PROBLEM_COLUMNS))
-        found = self.vectors[places[there].to_numpy(np.int64)]
-        ledger = {"clips": int(there.sum()), "from_store": int(there.sum()), "computed": 0, "padded": 0}
-        return Extraction(found, clips[there].reset_index(drop=True), problems.reset_index(drop=True), ledger)
+        lost = clips[places.isna()]
+        if len(lost):
+            raise NslibError(f"{self.path.name} has no vector of {len(lost)} of the {len(clips)} clips, the first "
+                             f"{lost['clip_id'].iloc[0]} ({self.by} {lost[self.by].iloc[0]}; its own first is "
+                             f"{self.keys[0]}). {_REMEDY}")
+        ledger = {"clips": len(clips), "from_store": len(clips), "computed": 0, "padded": 0}
+        vectors = self.vectors[places.to_numpy(np.int64)]
+        return Extraction(vectors, clips.reset_index(drop=True), table.make(()).problems, ledger)
 
     @cached_property
     def _place(self) -> dict[str, int]:

@@ -3,9 +3,9 @@
 Conventions
 -----------
 A file is JSON: the embedding, who measured it and with which code, and one entry a task with the score, its interval,
-the test size, and the hashes of recordings and splits. ``sha256`` is of everything else in it, so that a file that was
-changed by accident, or by hand, is refused. It proves nothing about who measured: a row of others is *reported*, never
-*verified*.
+the test size, the hashes of recordings and splits, and the answers (`nslib.rows_answers`). ``sha256`` is of everything
+else in it, so that a file that was damaged is refused; whoever edits with care can make a new one, so a score that does
+not follow from its answers is refused as well. Neither proves whose vectors they were: a row of others is *reported*.
 
 A row can be set beside others only if recordings and splits are the same. For the quick profile's tasks of recorded
 speech they are compared with the committed manifests; for other tasks with results of one's own.
@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import files, params, provenance, tables
+from nslib import files, params, provenance, rows_answers, tables
 from nslib.errors import BadParameter, NslibError, UnknownName
 
 if TYPE_CHECKING:
@@ -32,13 +32,16 @@ VERSION = 1
 SCORE = ("task", "corpus_kind", "metric", "value", "low", "high", "level", "interval_by", "n", "n_speakers", "classes",
          "chance", "probe", "l2", "speaker_norm", "seed", "data_hash", "split_hash", "when")
 """What is said of each score; columns of `nslib.schema.ROWS`."""
+LONGEST = 500
+"""Characters of a text in a file, so that no page is spoilt by one."""
 
 _TOP = ("format", "version", "embedding", "dim", "weights_hash", "about", "measured_by", "kit", "scores")
 _SHARES = ("value", "low", "high", "level", "chance")
 _ENDING = ".nslib-row.json"
 
 
-def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, by: str = "", about: str = "") -> Path:
+def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, predictions: pd.DataFrame | None = None,
+           by: str = "", about: str = "") -> Path:
     """Write the row of an embedding.
 
     Parameters
@@ -49,6 +52,8 @@ def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, by: str = ""
         Its name in them.
     path : path-like
         Ending in ``.json``.
+    predictions : DataFrame, optional
+        Answers of the same results. With them others can compute each score again, on tasks with a manifest.
     by : str
         Who measured it, as others shall read it.
     about : str
@@ -63,7 +68,8 @@ def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, by: str = ""
     UnknownName
         For an embedding that has no result, with the nearest.
     BadParameter
-        For another ending, or if scores are of several weights, or of a part of a task's clips, as in a smoke run.
+        For another ending, too long a text, or if scores are of several weights, or of a part of a task's clips, as in
+        a smoke run.
     """
     path, chosen = Path(path), tables.selected(rows)
     if path.suffix != ".json":
@@ -82,7 +88,8 @@ def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, by: str = ""
                "weights_hash": str(mine["weights_hash"].iloc[0]), "about": about, "measured_by": by,
                "kit": {"version": __version__, "code_revision": provenance.code_revision(),
                        "lock_hash": str(mine["lock_hash"].iloc[-1])},
-               "scores": [{name: _plain(row[name]) for name in SCORE} for row in mine.to_dict("records")]}
+               "scores": [_score(row, predictions) for row in mine.to_dict("records")]}
+    _refuse_long(content, path)
     files.write(path, json.dumps(content | {"sha256": _digest(content)}, indent=1, ensure_ascii=False) + "\n")
     return path
 
@@ -101,7 +108,8 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     BadParameter
-        If it is no row, of a newer version, changed since it was written, or says what cannot be.
+        If it is no row, of a newer version, changed since it was written, says what cannot be, or a score on the
+        recordings of the kit does not follow from its answers.
     """
     path = Path(path)
     try:
@@ -117,8 +125,13 @@ def read(path: str | Path) -> dict[str, Any]:
     if said != _digest(content):
         raise BadParameter(f"{path} has been changed since it was written: its checksum is not that of what it says. "
                            "Ask its author for it again.")
+    if missing := [name for name in _TOP if name not in content]:
+        raise BadParameter(f"{path} lacks {', '.join(missing)}; ask its author for it again.")
+    _refuse_long(content, path)
     for score in content["scores"]:
         _check(score, path)
+        if rows_answers.recomputable(score):
+            _recompute(score, path)
     return content
 
 
@@ -156,7 +169,12 @@ def adopt(path: str | Path, rows: pd.DataFrame, folder: Path | None = None) -> t
             raise BadParameter(f"{path}: its score on {task} is of data {score['data_hash']} and split "
                                f"{score['split_hash']}; here they are {data} and {split}. Numbers of different clips "
                                "do not belong into one table.")
-    notes.append("The scores are as reported: the vectors are not here, so nothing was recomputed.")
+    again = [score["task"] for score in content["scores"] if rows_answers.recomputable(score)]
+    if again:
+        notes.append(f"computed again from the answers, and right: {', '.join(again)}. Whose vectors they were, no "
+                     "file can show.")
+    if rest := [score["task"] for score in content["scores"] if score["task"] not in again]:
+        notes.append(f"as reported, since the answers are not in the file or the truth is not here: {', '.join(rest)}.")
     name = re.sub(r"[^A-Za-z0-9.@_-]+", "-", content["embedding"])
     target = _folder(folder) / f"{name}-{_digest(content)[:8]}{_ENDING}"
     files.write(target, Path(path).read_text(encoding="utf-8"))
@@ -190,30 +208,39 @@ def _folder(folder: Path | None) -> Path:
     return folder if folder is not None else params.reports_dir() / "rows"
 
 
+def _score(row: Mapping[str, Any], predictions: pd.DataFrame | None) -> dict[str, Any]:
+    said = {name: _plain(row[name]) for name in SCORE}
+    if predictions is None or rows_answers.manifest(said["task"]) is None:
+        return said | {"answers": None}
+    return said | {"answers": rows_answers.pack(predictions, str(row["key"]))}
+
+
 def _need_whole(score: Mapping[str, Any]) -> None:
-    known = _of_manifest(score["task"])
-    if known and (score["data_hash"], score["split_hash"]) != known:
+    clips = rows_answers.manifest(score["task"])
+    if clips is not None and (score["data_hash"], score["split_hash"]) != (known := rows_answers.hashes(clips)):
         raise BadParameter(f"the score on {score['task']} is not of all its clips (data {score['data_hash']}, the "
                            f"task's is {known[0]}): of a smoke run, or some could not be embedded. Measure it again.")
 
 
-def _of_manifest(task: str) -> tuple[str, str] | None:
-    from nslib import splits
-    from nslib.corpora import manifests
-
-    path = manifests.manifest_path(task)
-    if not path.is_file():
-        return None
-    manifest = manifests.read_manifest(path)
-    return splits.data_hash(manifest), splits.split_hash(manifest)
-
-
 def _hashes(task: str, rows: pd.DataFrame) -> list[tuple[str, str]]:
     """Hashes of recordings and split that a task has here."""
-    if known := _of_manifest(task):
-        return [known]
+    clips = rows_answers.manifest(task)
+    if clips is not None:
+        return [rows_answers.hashes(clips)]
     own = rows[rows["task"] == task]
     return list(dict.fromkeys(zip(own["data_hash"], own["split_hash"], strict=True)))
+
+
+def _recompute(score: Mapping[str, Any], path: Path) -> None:
+    clips = rows_answers.manifest(score["task"])
+    if clips is not None and rows_answers.hashes(clips) == (score["data_hash"], score["split_hash"]):
+        rows_answers.refuse_contradictions(score, clips, str(path))
+
+
+def _refuse_long(content: Mapping[str, Any], path: Path) -> None:
+    for name in ("embedding", "about", "measured_by"):
+        if (length := len(str(content[name]))) > LONGEST:
+            raise BadParameter(f"{path}: {name!r} has {length} characters; at most {LONGEST} are taken.")
 
 
 def _check(score: Mapping[str, Any], path: Path) -> None:
@@ -227,6 +254,8 @@ def _check(score: Mapping[str, Any], path: Path) -> None:
                            f"{score['low']} to {score['high']}, {score['n']} clips.")
     if score["metric"] == "accuracy" and not 0 <= score["low"] <= score["high"] <= 1:
         raise BadParameter(f"{path}: its accuracy on {score['task']} is not between 0 and 1.")
+    if score.get("answers") is not None and not rows_answers.well_formed(score["answers"]):
+        raise BadParameter(f"{path}: the answers of its score on {score['task']} are not one text a clip, each once.")
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -8,11 +8,24 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from test_cli import call
 
 import nslib
-from nslib import corpora, embeddings, leaderboard, model_card, params, precomputed, results, rows, splits, tasks
+from nslib import (
+    corpora,
+    embeddings,
+    leaderboard,
+    metrics,
+    model_card,
+    params,
+    precomputed,
+    results,
+    rows,
+    splits,
+    tasks,
+)
 from nslib.corpora import manifests
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName
 
 TASK = "style-synthetic"
 SETTINGS = params.load({"smoke": True, "corpus": "synthetic"})
@@ -61,18 +74,38 @@ def test_vectors_of_a_file_score_as_the_same_vectors_from_a_function(tmp_path, c
     assert one.equals(two) and set(mine.rows["embedding"]) == {"mine"} and mine.rows["value"].max() > 0.5
 
 
-def test_clips_without_a_vector_are_named_and_left_out(tmp_path, clips, vectors):
-    found = precomputed.read(parquet(tmp_path / "v.parquet", clips[3:], vectors[3:])).extraction(clips)
-    assert found.problems["clip_id"].tolist() == clips["clip_id"][:3].tolist() and len(found.clips) == len(clips) - 3
-    assert (found.vectors == vectors[3:]).all() and found.clips["clip_id"].tolist() == clips["clip_id"][3:].tolist()
-
-
-def test_vectors_of_other_clips_are_refused_by_name(tmp_path, clips, vectors):
-    path = parquet(tmp_path / "v.parquet", clips.assign(sha256="0" * 64)[:1], vectors[:1])
-    with pytest.raises(NslibError, match=r"none of the .* nslib data clips"):
+def test_a_file_that_lacks_clips_gets_no_score(tmp_path, clips, vectors):
+    path = parquet(tmp_path / "v.parquet", clips[3:], vectors[3:])
+    first = clips["clip_id"][0]
+    with pytest.raises(NslibError, match=rf"no vector of 3 of the {len(clips)} clips, the first {first} .*data clips"):
         precomputed.read(path).extraction(clips)
+    ran = nslib.benchmark([path, "logmel"], TASK, params=SETTINGS, progress=False)
+    assert ran.not_run["embedding"].tolist() == ["v"] and "no vector of 3" in ran.not_run["why"].iloc[0]
+    assert set(ran.rows["embedding"]) == {"logmel"}
     with pytest.raises(Unavailable, match="model itself"):
         precomputed.read(path).embedding.embed(np.zeros((1, 16000), np.float32), np.array([16000]))
+
+
+def test_vectors_go_by_key_whatever_their_order(tmp_path, clips, vectors):
+    turned = slice(None, None, -1)
+    found = precomputed.read(parquet(tmp_path / "v.parquet", clips[turned], vectors[turned])).extraction(clips)
+    assert (found.vectors == vectors).all() and found.clips["clip_id"].tolist() == clips["clip_id"].tolist()
+
+
+def test_clips_are_listed_without_labels_and_their_audio_gives_the_very_hash_back(tmp_path, monkeypatch, capsys):
+    from nslib import audio, clip_list
+
+    to = ("--out", tmp_path / "c.parquet", "--wav", tmp_path / "wav")
+    code, out, _ = call(monkeypatch, capsys, "data", "clips", TASK, "--corpus", "synthetic", "--smoke", *to)
+    listed = pd.read_parquet(tmp_path / "c.parquet")
+    assert list(listed) == [*clip_list.COLUMNS, "wav"] and len(listed) > 8
+    assert [audio.sha256(audio.read(path).wave) for path in listed["wav"]] == listed["sha256"].tolist()
+    assert code == 0 and f"{len(listed)} clips of 1 tasks" in out
+    changed = listed.assign(sha256="0" * 64)
+    with pytest.raises(BadAudio, match="when the clips were listed"):
+        clip_list.write_audio(changed, tmp_path / "other")
+    with pytest.raises(NslibError, match=r"savee cannot be had here.*data status"):
+        clip_list.make(["savee"], params.load({"profile": "paper"}))
 
 
 def test_a_bad_file_is_told_with_its_row(tmp_path, clips, vectors):
@@ -119,6 +152,61 @@ def measured():
                             weights_hash=made.loc[one, "embedding"])
 
 
+@pytest.fixture
+def answered(measured):
+    """The same with answers, and with the scores that follow from them: name, rows, answers."""
+    rng = np.random.default_rng(3)
+    test = manifests.read_manifest(manifests.manifest_path("speaker-fillets")).query("split == 'test'")
+    true, speaker = (test[name].to_numpy(str) for name in ("label", "speaker"))
+    said = np.where(rng.random(len(true)) < 0.7, true, rng.permutation(true))
+    name = measured["embedding"].iloc[0]
+    mine = measured[measured["embedding"] == name].copy()
+    shown = mine["selected"] & (mine["split"] == "test")
+    found = metrics.interval(true, said, speaker, "accuracy", level=0.95, seed=0)
+    facts = {"value": float((said == true).mean()), "low": found.low, "high": found.high, "interval_by": found.by,
+             "n": len(true), "n_speakers": len(set(speaker) - {""}), "chance": metrics.chance("accuracy", true)}
+    for column, value in facts.items():
+        mine.loc[shown, column] = value
+    given = pd.DataFrame({"clip_id": test["clip_id"], "speaker": speaker, "y_true": true, "y_pred": said})
+    return name, mine, given.assign(key=mine["key"].iloc[0])
+
+
+def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path):
+    name, mine, answers = answered
+    path = rows.export(mine, name, tmp_path / "a.json", predictions=answers, by="Ada")
+    assert rows.read(path)["scores"][0]["answers"]["clip_id"] == answers["clip_id"].tolist()
+    kept, notes = rows.adopt(path, mine[:0], tmp_path / "rows")
+    assert notes == ["computed again from the answers, and right: speaker-fillets. Whose vectors they were, no file "
+                     "can show."]
+    table = leaderboard.table(mine[:0], rows.adopted(tmp_path / "rows"))
+    assert table["trust"].tolist() == [leaderboard.RECOMPUTED] and kept.exists()
+    without = rows.export(mine, name, tmp_path / "b.json")
+    assert rows.read(without)["scores"][0]["answers"] is None
+    assert leaderboard.table(mine[:0], [rows.read(without)])["trust"].tolist() == [leaderboard.REPORTED]
+    own = rows.export(mine.assign(task="mine"), name, tmp_path / "c.json", predictions=answers)
+    assert rows.read(own)["scores"][0]["answers"] is None  # names of one's own recordings stay at home
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda s: s.update(value=s["value"] + 0.01), "value is 0.*, from the answers 0"),
+    (lambda s: s.update(low=s["low"] - 0.01), "low is"),
+    (lambda s: s.update(n=s["n"] + 1), "n is .*, from the answers"),
+    (lambda s: s.update(interval_by="clip" if s["interval_by"] == "speaker" else "speaker"), "interval_by is"),
+    (lambda s: s["answers"]["y_pred"].reverse(), "value is"),
+    (lambda s: [s["answers"][name].pop() for name in ("clip_id", "y_pred")], "1 lack one, 0 are of other"),
+    (lambda s: s["answers"]["clip_id"].__setitem__(0, "nobody"), "1 lack one, 1 are of other"),
+    (lambda s: s["answers"].pop("y_pred"), "not one text a clip"),
+    (lambda s: s["answers"]["clip_id"].__setitem__(0, s["answers"]["clip_id"][1]), "not one text a clip"),
+])
+def test_whoever_edits_with_care_and_seals_again_is_found_by_the_answers(answered, tmp_path, change, said):
+    name, mine, answers = answered
+    path = rows.export(mine, name, tmp_path / "a.json", predictions=answers)
+    resealed(path, lambda content: change(content["scores"][0]))
+    with pytest.raises(BadParameter, match=said):
+        rows.adopt(path, mine, tmp_path / "rows")
+    assert not (tmp_path / "rows").exists()
+
+
 def test_a_row_comes_back_as_it_went(measured, tmp_path):
     name = measured["embedding"].iloc[0]
     path = rows.export(measured, name, tmp_path / "a.json", by="Ada", about="a net")
@@ -126,7 +214,10 @@ def test_a_row_comes_back_as_it_went(measured, tmp_path):
     best = measured[(measured["embedding"] == name) & measured["selected"] & (measured["split"] == "test")].iloc[0]
     assert content["measured_by"] == "Ada" and content["scores"][0]["value"] == best["value"]
     kept, notes = rows.adopt(path, measured[:0], tmp_path / "rows")
-    assert rows.adopted(tmp_path / "rows") == [content] and kept.exists() and "nothing was recomputed" in notes[-1]
+    assert rows.adopted(tmp_path / "rows") == [content] and kept.exists()
+    assert len(notes) == 1 and notes[0].startswith("as reported") and notes[0].endswith(": speaker-fillets.")
+    with pytest.raises(BadParameter, match="'about' has 501 characters"):
+        rows.export(measured, name, tmp_path / "a.json", about="x" * 501)
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -184,7 +275,8 @@ def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
     path = rows.export(measured, name, tmp_path / "a.json", by="Ada <a@b>")
     rows.adopt(path, measured, tmp_path / "rows")
     page = leaderboard.build(measured, rows.adopted(tmp_path / "rows"), tmp_path).read_text()
-    assert "reported by Ada &lt;a@b&gt;, not verified here" in page and page.count(leaderboard.HERE) >= 1
+    assert "reported by Ada &lt;a@b&gt;" in page and page.count(f">{leaderboard.REPORTED}<") == 1
+    assert page.count(leaderboard.HERE) >= 1
     assert "<script" not in page and "http" not in page.split("</style>")[1]
     table = pd.read_csv(tmp_path / "leaderboard.csv")
     assert set(table["by"].str[:8]) == {"measured", "reported"}

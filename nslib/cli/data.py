@@ -42,23 +42,21 @@ def data_prepare(
 def data_clips(
     names: Annotated[list[str], typer.Argument(help="Tasks, or recordings of your own.")],
     out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")] = Path("clips.parquet"),
+    wav: Annotated[Path | None, typer.Option(
+        help="Folder to write the audio to as the kit hears it: mono, 16 kHz, float, named after its hash.")] = None,
     corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
-    import pandas as pd
-
+    from nslib import clip_list
     from nslib.cli.shared import write
-    from nslib.errors import NslibError
-    from nslib.findings import Found
-    from nslib.measure import load_tasks
 
-    ready = load_tasks(names, load(corpus=corpus, profile=profile, smoke=smoke), [], Found(), True)
-    if not ready:
-        raise NslibError("none of these tasks can be had here: see python -m nslib data status")
-    parts = [material.clips.assign(task=task.name) for task, material in ready]
-    table = pd.concat(parts, ignore_index=True)[["task", "clip_id", "sha256", "seconds", "audio"]]
+    table, problems = clip_list.make(names, load(corpus=corpus, profile=profile, smoke=smoke))
+    for clip in problems.itertuples():
+        print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
+    if wav:
+        table = clip_list.write_audio(table, wav)
     write(table, out)
-    print(f"{len(table)} clips of {len(parts)} tasks -> {out}")
+    print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}")
 
 
 @data_app.command("card")

@@ -18,7 +18,8 @@ def export_row(
     """Write the scores of an embedding as a file that others can take in."""
     from nslib import results, rows
 
-    print(rows.export(results.load()[0], embedding, out, by=by, about=about))
+    kept, predictions = results.load()
+    print(rows.export(kept, embedding, out, predictions=predictions, by=by, about=about))
 
 
 def import_row(

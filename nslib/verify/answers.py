@@ -9,6 +9,7 @@ the best on test, from the scores of all combinations.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,14 +110,14 @@ def check(result: Result, findings: Findings) -> None:
         return
     row = chosen.iloc[0]
     _answers(result, row, findings)
-    counted = _counted(result.predictions, metric)
+    counts = counted(result.predictions, metric)
     for name in _COUNTED:
         said = test[name].unique()
-        findings.add(result.about, f"test {name}", result.file(), _one(said), counted[name], why=_FROM)
+        findings.add(result.about, f"test {name}", result.file(), _one(said), counts[name], why=_FROM)
     if metrics.get(metric).needs == "scores":
         findings.skip(result.about, "test score", result.file(), f"{metric} needs scores, and only answers are kept")
         return
-    for name, value in _scored(result.predictions, row).items():
+    for name, value in scored(result.predictions, row).items():
         findings.add(result.about, f"test {name}", result.file(), row[name], value, why=_FROM)
 
 
@@ -141,6 +142,47 @@ def best(rows: pd.DataFrame, split: str, metric: str) -> int | None:
     return int(np.nanargmax(values) if metrics.get(metric).higher_is_better else np.nanargmin(values))
 
 
+def counted(answers: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """Counts that follow from answers.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        ``speaker`` (empty if unknown) and ``y_true`` of each test clip.
+    metric : str
+
+    Returns
+    -------
+    dict
+        ``n``, ``n_speakers`` and ``chance``.
+    """
+    return {"n": len(answers), "n_speakers": len(set(answers["speaker"]) - {""}),
+            "chance": metrics.chance(metric, answers["y_true"].to_numpy(str)) if len(answers) else float("nan")}
+
+
+def scored(answers: pd.DataFrame, row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
+    """Score and interval that follow from answers.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        ``speaker``, ``y_true`` and ``y_pred`` of each test clip, in the order of the result.
+    row : mapping or Series
+        ``metric``, ``level`` and ``seed``.
+
+    Returns
+    -------
+    dict
+        ``value``, ``low``, ``high`` and ``interval_by``.
+    """
+    if answers.empty:
+        return dict.fromkeys(_SCORED, float("nan"))
+    true, said, speaker = (answers[name].to_numpy(str) for name in ("y_true", "y_pred", "speaker"))
+    metric = str(row["metric"])
+    found = metrics.interval(true, said, speaker, metric, level=float(row["level"]), seed=int(row["seed"]))
+    return dict(zip(_SCORED, (metrics.score(metric, true, said), found.low, found.high, found.by), strict=True))
+
+
 def _choice(result: Result, flag: str, split: str, metric: str, findings: Findings) -> None:
     part = result.rows[result.rows["split"] == split]
     number = best(result.rows, split, metric)
@@ -161,20 +203,6 @@ def _answers(result: Result, row: Any, findings: Findings) -> None:
     said = "; ".join(_called(one) for _, one in who.iterrows())
     findings.add(result.about, "whose answers", file, said, _called(row), why="the chosen combination")
     findings.add(result.about, "clips that come twice", file, int(answers["clip_id"].duplicated().sum()), 0)
-
-
-def _counted(answers: pd.DataFrame, metric: str) -> dict[str, Any]:
-    return {"n": len(answers), "n_speakers": len(set(answers["speaker"]) - {""}),
-            "chance": metrics.chance(metric, answers["y_true"].to_numpy(str)) if len(answers) else float("nan")}
-
-
-def _scored(answers: pd.DataFrame, row: Any) -> dict[str, Any]:
-    if answers.empty:
-        return dict.fromkeys(_SCORED, float("nan"))
-    true, said, speaker = (answers[name].to_numpy(str) for name in ("y_true", "y_pred", "speaker"))
-    metric = str(row["metric"])
-    found = metrics.interval(true, said, speaker, metric, level=float(row["level"]), seed=int(row["seed"]))
-    return dict(zip(_SCORED, (metrics.score(metric, true, said), found.low, found.high, found.by), strict=True))
 
 
 def _one(values: Any) -> Any:
