@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nslib import params
+from nslib.doctor import pins
 from nslib.errors import NslibError
 
 NOT_THERE = {"jupyterlab": "Colab is the interface"}
@@ -109,30 +110,6 @@ def needs() -> list[Need]:
     locked = pins()
     names = [_plain(need.name) for need in declared if need.marker is None or need.marker.evaluate()]
     return [Need(name, locked[name], _version(name)) for name in names if name not in NOT_THERE]
-
-
-def pins(lock: str = "requirements.lock") -> dict[str, str]:
-    """Read the versions of a lock file that apply to this Python and system.
-
-    Parameters
-    ----------
-    lock : str
-        Name of a file in the kit's folder.
-
-    Returns
-    -------
-    dict of str to str
-        Package to version.
-    """
-    from packaging.markers import Marker
-
-    found = {}
-    for line in (params.root() / lock).read_text(encoding="utf-8").splitlines():
-        pin, _, marker = line.rstrip(" \\").partition(" ; ")
-        if "==" in pin and not pin.startswith(" ") and (not marker or Marker(marker).evaluate()):
-            name, version = pin.split("==")
-            found[_plain(name)] = version
-    return found
 
 
 def report(found: Sequence[Need]) -> str:

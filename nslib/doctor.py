@@ -178,20 +178,36 @@ def lock_differences(lock: str = "requirements.lock") -> list[str]:
     list of str
         ``"numpy 2.4.6 is locked, 2.4.5 is installed"``; empty if all is as locked.
     """
-    from packaging.markers import Marker
-
     differ = []
-    for line in (params.root() / lock).read_text().splitlines():
-        if "==" not in line or line.startswith(" "):
-            continue
-        pin, _, marker = line.rstrip(" \\").partition(" ; ")
-        name, version = pin.split("==")
-        if marker and not Marker(marker).evaluate():
-            continue
+    for name, version in pins(lock).items():
         installed = _version(name)
         if installed != version:
             differ.append(f"{name} {version} is locked, {installed or 'none'} is installed")
     return differ
+
+
+def pins(lock: str = "requirements.lock") -> dict[str, str]:
+    """Read the versions of a lock file that apply to this Python and system.
+
+    Parameters
+    ----------
+    lock : str
+        Name of a file in the kit's folder.
+
+    Returns
+    -------
+    dict of str to str
+        Package to version.
+    """
+    from packaging.markers import Marker
+
+    found = {}
+    for line in (params.root() / lock).read_text(encoding="utf-8").splitlines():
+        pin, _, marker = line.rstrip(" \\").partition(" ; ")
+        if "==" in pin and not pin.startswith(" ") and (not marker or Marker(marker).evaluate()):
+            name, version = pin.split("==")
+            found[name] = version
+    return found
 
 
 def _version(name: str) -> str | None:

@@ -284,6 +284,21 @@ def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
         leaderboard.build(measured[:0], [], tmp_path)
 
 
+def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_path):
+    from test_report import results as of_a_run
+
+    from nslib import report
+
+    name, mine, answers = answered
+    page = report.build(of_a_run(rows=mine), params.load(), out=tmp_path, runs=[]).read_text()
+    assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()
+    path = rows.export(mine, name, tmp_path / "a.json", predictions=answers, by="Ada")
+    rows.adopt(path, mine, tmp_path / "rows")
+    page = report.build(of_a_run(rows=mine), params.load(), out=tmp_path, runs=[]).read_text()
+    assert 'Beside 1 that others have measured: <a href="leaderboard.html">' in page
+    assert leaderboard.RECOMPUTED in (tmp_path / "leaderboard.html").read_text()
+
+
 def test_the_card_has_facts_contract_and_what_was_measured(measured):
     mine = embeddings.get("logmel")
     text = model_card.make(mine, embeddings.check(mine), measured.assign(weights_hash=mine.fingerprint))

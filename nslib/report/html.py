@@ -4,8 +4,9 @@ Conventions
 -----------
 The page is complete in itself: nothing is fetched, and the one small script in it only copies a command; it works from
 a file, in light and dark, and on paper. What is written: ``index.html``, ``summary.md``, ``results.csv``,
-``results.parquet``, ``problems.csv`` (if there are any), ``tables/*.tex``, ``figures/``. Everything comes from the
-results that are given; nothing is computed but figures and the words around the numbers.
+``results.parquet``, ``problems.csv`` (if there are any), ``tables/*.tex``, ``figures/``, and ``leaderboard.html`` if
+rows of others were taken in. Everything comes from the results that are given; nothing is computed but figures and the
+words around the numbers.
 """
 
 from __future__ import annotations
@@ -84,10 +85,21 @@ def build(results: Results, params: Params, *, runs: list[Run] | None = None,
         figure.save(folder / "figures")
     _write_tables(results, folder)
     context = _context(results, params, figures, runs, folder) | shown | compared
+    context["leaderboard"] = _leaderboard(results, folder)
     _write_latex(context, folder / "tables")
     write(folder / "summary.md", pages.render("summary.md.j2", **context))
     write(folder / "index.html", pages.render("index.html.j2", **context))
     return folder / "index.html"
+
+
+def _leaderboard(results: Results, folder: Path) -> int:
+    """Bring the page of rows of others up to date, and count these rows."""
+    from nslib import leaderboard, rows
+
+    others = rows.adopted(folder / "rows")
+    if others:
+        leaderboard.build(results.rows, others, folder)
+    return len(others)
 
 
 def _write_tables(results: Results, folder: Path) -> None:

@@ -85,8 +85,7 @@ def install(home: Path = HOME) -> Path:
 
 def _packages(home: Path) -> list[str]:
     """Arguments of Python that install the packages."""
-    # a package of the lock states a narrower range of Pythons than it runs on
-    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--ignore-requires-python"]
+    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
     local = ["--no-index", "--find-links", str(home / "wheels")] if (home / "wheels").is_dir() else []
     return [*pip, *local, "--require-hashes", "-r", str(home / "requirements-workshop.lock")]
 

@@ -24,8 +24,6 @@ from nslib.errors import Unavailable
 LOCK, MADE_FOR = "requirements-workshop.lock", "made-for.txt"
 
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
-# The lock was resolved for the Pythons of the kit; some packages in it state a narrower range than they run on.
-_ANY_PYTHON = "--ignore-requires-python"
 
 
 def needed() -> set[str]:
@@ -117,8 +115,7 @@ def fetch(folder: Path, lock_file: Path, *, progress: bool = True) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if progress:
         print("nslib: fetching the packages of the lock, about 1 GB ...", file=sys.stderr, flush=True)
-    _pip("download", "--no-deps", "--no-build-isolation", _ANY_PYTHON, "--require-hashes", "-r", str(lock_file),
-         "-d", str(folder))
+    _pip("download", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(lock_file), "-d", str(folder))
     for source in sorted(p for p in folder.iterdir() if p.suffix in (".gz", ".zip")):
         _pip("wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source))
         source.unlink()
@@ -142,7 +139,7 @@ def machine() -> str:
 
 def _rehearse(folder: Path, lock_file: Path) -> None:
     """Let pip resolve an installation from these files alone."""
-    _pip("install", "--dry-run", "--ignore-installed", _ANY_PYTHON, "--no-index", "--find-links", str(folder),
+    _pip("install", "--dry-run", "--ignore-installed", "--no-index", "--find-links", str(folder),
          "--require-hashes", "-r", str(lock_file))
 
 
