@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCE = re.compile(r"(?:<!-- not run here: (?P<why>[^>]*?) -->\n)?```(?P<kind>python|bash)\n(?P<code>.*?)```",
                     re.DOTALL)
+OTHERS = {"conda", "python", "python3", "git", "cd", "pip", "ssh", "srun", "dask", "export", "unzip"}
+"""What people type that is neither make nor the kit."""
 _LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -71,7 +73,14 @@ def test_every_command_is_one_that_there_is(page, block):
             asked = [word for word in words[1:] if "=" not in word]
             assert asked and set(asked) <= targets, words
         else:
-            assert words[0] in ("conda", "python", "git", "cd", "pip", "ssh", "srun", "dask", "export"), words
+            assert words[0] in OTHERS, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_no_command_hides_in_a_block_that_nobody_runs(page):
+    other = re.findall(r"^```(?!bash|python)(\w+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert {kind for kind, _ in other} <= {"text", "json", "toml", "bibtex"}
+    assert not [text for _, text in other if re.search(r"^(make|python3?|nslib|pip|cd) ", text, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
