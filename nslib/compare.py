@@ -154,12 +154,11 @@ def _interval(row: pd.Series, answers: pd.DataFrame, level: float) -> Interval:
 
 def _family(found: list[dict[str, Any]], level: float) -> pd.DataFrame:
     import pandas as pd
-    from statsmodels.stats.multitest import multipletests
 
     cells = pd.DataFrame(found, columns=CELLS).assign(p_adjusted=math.nan, moved=False)
     tested = cells["p"].notna()
     if tested.any():
-        moved, adjusted, *_ = multipletests(cells.loc[tested, "p"].to_numpy(float), alpha=1 - level, method="holm")
+        moved, adjusted = paired.holm(cells.loc[tested, "p"].to_numpy(float), level)
         cells.loc[tested, "p_adjusted"], cells.loc[tested, "moved"] = adjusted, moved
     return cells
 

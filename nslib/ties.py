@@ -2,14 +2,14 @@
 
 References
 ----------
-S. Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Stat. 6, 1979. H.-P. Piepho, *An
-algorithm for a letter-based representation of all-pairwise comparisons*, J. Comput. Graph. Stat. 13(2), 2004.
+H.-P. Piepho, *An algorithm for a letter-based representation of all-pairwise comparisons*, J. Comput. Graph. Stat.
+13(2), 2004.
 
 Conventions
 -----------
 Embeddings are compared on the same test clips, by the accuracy of the probe that validation chose, with the interval
-and the p-value of `nslib.paired`. Over the pairs of a task Holm's procedure (statsmodels) holds the chance of *any*
-wrong "apart" to what the level leaves, however the pairs depend on each other. Tasks are families of their own.
+and the p-value of `nslib.paired`. Over the pairs of a task Holm's procedure holds the chance of *any* wrong
+"apart" to what the level leaves, however the pairs depend on each other. Tasks are families of their own.
 
 Embeddings that share a letter are not told apart. That is no proof that they are alike, and it is not transitive:
 ``a``, ``ab``, ``b`` says that the first and the last differ and that the one between them differs from neither.
@@ -223,12 +223,10 @@ def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:
 
 
 def _compared(family: _Family, level: float) -> list[dict[str, Any]]:
-    from statsmodels.stats.multitest import multipletests
-
     if not family.pairs:
         return []
     p = [paired.p_value(pair.at) for pair in family.pairs]
-    apart, adjusted, *_ = multipletests(p, alpha=1 - level, method="holm")
+    apart, adjusted = paired.holm(p, level)
     return [{"task": family.task, "first": pair.first, "second": pair.second, "difference": found.diff,
              "low": found.low, "high": found.high, "p": p[i], "p_adjusted": float(adjusted[i]), "apart": bool(apart[i])}
             for i, pair in enumerate(family.pairs) for found in (pair.at(level),)]

@@ -39,6 +39,7 @@ def test_settings_say_what_is_known_of_the_paper(monkeypatch, capsys):
     assert "unknown" in out and "margin" in out and "2400" in out
 
 
+@pytest.mark.heavy
 def test_train_on_a_folder_and_export_the_weights(recordings, tmp_path, monkeypatch, capsys):
     run, small = tmp_path / "run", ["steps=2", "batch=2", "evaluate_every=1", "held_out=1", "warmup=0", "gap=0.2"]
     words = ["train", "triplets", *small, "--clips", recordings, "--folder", run]

@@ -97,6 +97,7 @@ def test_answers_can_change_where_the_score_does_not(first, tmp_path):
     assert row["difference"] == pytest.approx(0) and row["answered_differently"] == 10 and not found.moved
 
 
+@pytest.mark.heavy
 def test_over_many_cells_nothing_is_said_to_move_where_nothing_differs(first, tmp_path):
     """Every cell answers afresh with the same skill; nslib.paired is held to its rate by its own simulations."""
     rng, answers = np.random.default_rng(0), true_rows()[1]

@@ -55,6 +55,7 @@ def test_unknown_tasks_are_refused_with_the_nearest():
         synthetic.plan("word-sintetic")
 
 
+@pytest.mark.heavy
 def test_two_builds_are_the_same_byte_for_byte(tmp_path, monkeypatch):
     builds = []
     for i in range(2):

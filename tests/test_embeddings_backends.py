@@ -153,6 +153,7 @@ def test_network_that_cannot_be_converted():
 # ---- bf16 ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform != "linux", reason="TensorFlow has oneDNN on Linux and Windows only")
 def test_bf16_changes_its_own_function_only():
     code = """

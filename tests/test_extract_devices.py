@@ -81,6 +81,7 @@ def test_gpu_memory_grows_as_needed():
         assert done.stdout.strip() == said
 
 
+@pytest.mark.heavy
 def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
     done = two_processors("""
         from concurrent.futures import ThreadPoolExecutor

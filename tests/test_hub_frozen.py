@@ -96,6 +96,7 @@ def test_published_models_are_frozen(name, models, capsys, monkeypatch):
     assert len(made) == 1 and "called as it is" not in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_published_model_on_two_devices(models):
     code = """
         import numpy as np, tensorflow as tf

@@ -267,6 +267,7 @@ def test_damaged_prepared_files_are_named(here, monkeypatch, tmp_path):
 # --- VoxForge without Beam -------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_voxforge_is_the_same_as_beam_makes_it(here, world, tmp_path, monkeypatch):
     import tensorflow as tf
     import tensorflow_datasets as tfds

@@ -61,7 +61,9 @@ def test_vectors_are_normalised_first_in_length_then_by_speaker(l2, norm):
 
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 1), (3, 1), (5, 2), (30, 4)])
-def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, jobs, most):
+def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, request, jobs, most):
+    gc.freeze()  # collections then look at what this test makes, and not at TensorFlow's million objects
+    request.addfinalizer(gc.unfreeze)
     monkeypatch.setattr(probe_fit, "_ROOM", 0)
     made, counts, normalise = [], [], probe_fit._normalised
 

@@ -167,6 +167,7 @@ def test_a_student_has_one_output(tmp_path):
     close(found.embed(wave[None], np.array([len(wave)]))[0], true)
 
 
+@pytest.mark.heavy
 def test_served_by_a_hub_it_passes_for_the_published_trill(tmp_path, monkeypatch):
     model = networks.build(networks.Shape(1.0, (1, 1, 1, 1)), 4, "wide")  # the published sizes, with fewer layers
     export.saved_model(model, tmp_path / "served" / "trill")

@@ -212,6 +212,7 @@ def test_published_models_of_every_form(name, model, tmp_path, monkeypatch):
         np.testing.assert_allclose(np.asarray(frames[0]).mean(0), row, rtol=0, atol=1e-5 * np.abs(true).max())
 
 
+@pytest.mark.heavy
 def test_a_saved_model_of_anybodys_gets_a_classifier(clips, tmp_path):
     found = export_backbones.saved_model(hub_models.save("trill", tmp_path / "trill"), "embedding")
     x, y = vectors_of(found.embedding, clips), np.arange(len(clips)) % 2

@@ -79,6 +79,7 @@ def test_frames_of_a_frozen_network_are_computed_once_and_change_nothing(materia
     assert {seen.shape[1:] for seen in model.seen(material["test"].patches)} == {frames[0].shape[1:]}
 
 
+@pytest.mark.heavy
 def test_learning_never_looks_behind_the_patches_of_a_clip(material):
     rng, counts = np.random.default_rng(0), np.array([3, 1, 2])
     clean = rng.normal(size=(3, 3, 96, 64)).astype(np.float32)

@@ -144,6 +144,7 @@ def on_two_devices(folder: Path) -> None:
     assert done.ended == "steps" and losses[1] < losses[0]
 
 
+@pytest.mark.heavy
 def test_several_devices_share_a_batch_and_average_their_gradients(tmp_path):
     script = "import sys; sys.path[:0] = ['tests']; import test_train_loop as t; t.on_two_devices(t.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "two")], cwd=ROOT, check=False,
