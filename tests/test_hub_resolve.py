@@ -15,7 +15,7 @@ from nslib import doctor, embeddings
 from nslib.embeddings.cards import CARDS
 from nslib.embeddings.hub import checksums, resolver, sources
 from nslib.embeddings.hub.sources import SOURCES
-from nslib.errors import Unavailable, UnknownName
+from nslib.errors import BadParameter, Unavailable, UnknownName
 
 pytest_plugins = ["hub_fixtures"]
 
@@ -191,8 +191,37 @@ def test_sources_have_the_documented_handles():
 
 
 def test_any_address_of_the_hub_is_fetched_once(hub, models):
-    url = f"{hub.url}/google/nonsemantic-speech-benchmark/trill/3"
-    folder = resolver.address(url)
-    assert contents(folder) == FILES and folder.name == "hub-google-nonsemantic-speech-benchmark-trill-3"
+    hub.archives["other"], hub.handles["somebody/model/2"] = hub.archives["trill"], "other"
+    folder = resolver.address(f"{hub.url}/somebody/model/2")
+    assert contents(folder) == FILES and folder.name == "hub-somebody-model-2"
     asked = len(hub.requests)
-    assert resolver.address(url) == folder and len(hub.requests) == asked
+    assert resolver.address(f"{hub.url}/somebody/model/2") == folder and len(hub.requests) == asked
+    assert checksums.read(folder.name).origin == f"from {hub.url}/somebody/model/2"
+
+
+@pytest.mark.parametrize("url", [
+    "https://tfhub.dev/google/yamnet/1", "https://tfhub.dev/google/yamnet/1/",
+    "https://www.kaggle.com/models/google/yamnet/TensorFlow2/yamnet/1",
+    "https://www.kaggle.com/models/google/yamnet/tensorFlow2/yamnet/1"])
+def test_the_address_of_a_model_that_the_kit_knows_leads_to_its_folder(url, models):
+    write_model(models / "yamnet")
+    assert resolver.address(url) == models / "yamnet"
+
+
+def test_a_page_of_kaggle_is_asked_of_its_client_only(kaggle, hub, models, tmp_path, monkeypatch):
+    url = "https://www.kaggle.com/models/somebody/model/TensorFlow2/small/3"
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(Unavailable, match=r"on Kaggle only: its client is not installed .*KAGGLE=1") as caught:
+        resolver.address(url)
+    assert f"{sources.KAGGLE}/somebody/model/tensorFlow2/small/3 into" in str(caught.value)
+    monkeypatch.setitem(sys.modules, "kagglehub", kaggle)
+    kaggle.answer = write_model(tmp_path / "kaggle" / "3")
+    assert contents(resolver.address(url)) == FILES and hub.requests == []
+    assert kaggle.asked == ["somebody/model/tensorFlow2/small/3"]
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a/b/1", "https://tfhub.dev", "https://tfhub.dev/",
+                                 "https://tfhub.dev.example.org/a/1"])
+def test_an_address_elsewhere_is_refused(url):
+    with pytest.raises(BadParameter, match=r"no address of a model; they begin with https://tfhub\.dev"):
+        sources.at(url)

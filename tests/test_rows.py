@@ -326,7 +326,7 @@ def test_an_address_elsewhere_and_one_without_a_network_are_told(monkeypatch, tm
     from nslib.entrants import enter
 
     monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
-    with pytest.raises(BadParameter, match="no address of the hub"):
+    with pytest.raises(BadParameter, match="no address of a model"):
         enter("https://example.org/model.tar.gz")
     with pytest.raises(Unavailable, match="NSLIB_OFFLINE"):
         enter("https://tfhub.dev/someone/something/1?key=embedding")

@@ -28,10 +28,11 @@ from pathlib import Path
 from nslib import params
 from nslib.embeddings.hub import checksums, download, sources, unpack
 from nslib.embeddings.hub.sources import KAGGLE, TFHUB, Source
-from nslib.errors import BadParameter, Unavailable
+from nslib.errors import Unavailable
 
 REMEMBER_SECONDS = 600.0
 MIRROR = "NSLIB_HUB_URL names a hub of your own"
+NOT_ON_KAGGLE = "no page of it is known there"
 
 _unreachable: dict[str, tuple[float, str]] = {}
 
@@ -49,9 +50,7 @@ def present(model: str) -> Path | None:
     Path or None
         A folder with ``saved_model.pb``.
     """
-    source = sources.get(model)
-    places = (source.folder, *_tfhub_cache(source))
-    return next((folder for folder in places if (folder / unpack.MODEL).is_file()), None)
+    return _present(sources.get(model))
 
 
 def resolve(model: str) -> Path:
@@ -74,24 +73,16 @@ def resolve(model: str) -> Path:
     Unavailable
         If it cannot be had; the error says why, and which files belong where.
     """
-    source = sources.get(model)
-    if found := present(model):
-        return found
-    _need_room(source)
-    if params.offline():
-        raise Unavailable(f"model {model}", "NSLIB_OFFLINE forbids downloads, and it is not on this machine",
-                          f"Unset it, or: {source.by_hand}")
-    with _disk(source), _alone(source):
-        return present(model) or _fetched(source)
+    return _had(sources.get(model))
 
 
 def address(url: str) -> Path:
-    """Have any model of the hub by its address, as one reads it in a browser.
+    """Have any model by its address.
 
     Parameters
     ----------
     url : str
-        ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, or the same at ``NSLIB_HUB_URL``.
+        See `nslib.embeddings.hub.sources.at`.
 
     Returns
     -------
@@ -105,24 +96,28 @@ def address(url: str) -> Path:
     Unavailable
         If it cannot be had.
     """
-    places = (f"{TFHUB}/", f"{params.hub_url()}/")
-    handle = next((url.removeprefix(place).strip("/") for place in places if url.startswith(place)), "")
-    if not handle:
-        raise BadParameter(f"{url} is no address of the hub; they begin with {' or '.join(dict.fromkeys(places))}. "
-                           "Download the model, and give its folder or file.")
-    source = Source("hub-" + handle.replace("/", "-"), (handle,), "")
-    if (source.folder / unpack.MODEL).is_file():
-        return source.folder
-    _need_room(source)
-    if params.offline():
-        raise Unavailable(f"model {url}", "NSLIB_OFFLINE forbids downloads, and it is not on this machine",
-                          source.by_hand)
-    return _from_hub(source, handle, source.by_hand)
+    return _had(sources.at(url))
 
 
 def forget_failures() -> None:
     """Ask again the hubs that could not be reached a moment ago."""
     _unreachable.clear()
+
+
+def _present(source: Source) -> Path | None:
+    places = (source.folder, *_tfhub_cache(source))
+    return next((folder for folder in places if (folder / unpack.MODEL).is_file()), None)
+
+
+def _had(source: Source) -> Path:
+    if found := _present(source):
+        return found
+    _need_room(source)
+    if params.offline():
+        raise Unavailable(f"model {source.name}", "NSLIB_OFFLINE forbids downloads, and it is not on this machine",
+                          f"Unset it, or: {source.by_hand}")
+    with _disk(source), _alone(source):
+        return _present(source) or _fetched(source)
 
 
 def _remember(place: str, why: str) -> None:
@@ -139,7 +134,7 @@ def _tfhub_cache(source: Source) -> list[Path]:
     cache = os.environ.get("TFHUB_CACHE_DIR")
     if not cache:
         return []
-    pages = (source.kaggle, source.kaggle.replace("/tensorFlow2/", "/TensorFlow2/"))
+    pages = (source.kaggle, source.kaggle.replace("/tensorFlow2/", "/TensorFlow2/")) if source.kaggle else ()
     addresses = [*(f"{TFHUB}/{h}" for h in source.handles), *(f"{params.hub_url()}/{h}" for h in source.handles),
                  *(f"{KAGGLE}/{page}" for page in pages)]
     return [Path(cache) / hashlib.sha1(a.encode(), usedforsecurity=False).hexdigest() for a in addresses]
@@ -161,7 +156,9 @@ def _fetched(source: Source) -> Path:
     kaggle = _from_kaggle(source)
     if isinstance(kaggle, Path):
         return kaggle
-    tried = "" if kaggle == MIRROR else f"Kaggle was asked first: {kaggle}. "
+    if not source.handles:
+        raise Unavailable(f"model {source.name}", f"it is on Kaggle only: {kaggle}", source.by_hand)
+    tried = "" if kaggle in (MIRROR, NOT_ON_KAGGLE) else f"Kaggle was asked first: {kaggle}. "
     remedy = f"{tried}{source.by_hand} Or name another hub by NSLIB_HUB_URL."
     if why := _recall(params.hub_url()):
         raise Unavailable(f"model {source.name}", why, remedy)
@@ -193,7 +190,9 @@ def _from_hub(source: Source, handle: str, remedy: str) -> Path:
 
 def _from_kaggle(source: Source) -> Path | str:
     """Let Kaggle's client fetch a model; its folder, or why there is none."""
-    if params.hub_url() != TFHUB:
+    if not source.kaggle:
+        return NOT_ON_KAGGLE
+    if params.hub_url() != TFHUB and source.handles:
         return MIRROR
     if importlib.util.find_spec("kagglehub") is None:
         return "its client is not installed (make setup KAGGLE=1)"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nslib import params
-from nslib.errors import UnknownName
+from nslib.errors import BadParameter, UnknownName
 
 TFHUB = "https://tfhub.dev"
 KAGGLE = "https://www.kaggle.com/models"
@@ -34,9 +34,9 @@ class Source:
     name : str
         Of its folder in `nslib.params.models_dir`.
     handles : tuple of str
-        On TF Hub, in the order in which they are tried.
+        On TF Hub, in the order in which they are tried; none for a model that is on Kaggle only.
     kaggle : str
-        Handle for kagglehub.
+        Handle for kagglehub; empty if none is known.
     megabytes : float
         Size of the download; 0 if it is not known.
     """
@@ -54,9 +54,10 @@ class Source:
     @property
     def by_hand(self) -> str:
         """str: which files to put where, for a machine that cannot fetch them."""
-        kaggle = f" (Kaggle: {self.kaggle})" if self.kaggle else ""
+        pages = [f"{TFHUB}/{self.handles[0]}"] if self.handles else []
+        pages += [f"{KAGGLE}/{self.kaggle}"] if self.kaggle else []
         return (f"Put saved_model.pb and the folders variables and assets (what it has of them) of "
-                f"{TFHUB}/{self.handles[0]}{kaggle} into {self.folder}.")
+                f"{' (Kaggle: '.join(pages)}{')' * (len(pages) - 1)} into {self.folder}.")
 
 
 _NOSS = "google/nonsemantic-speech-benchmark"
@@ -100,3 +101,34 @@ def get(name: str) -> Source:
     if name not in SOURCES:
         raise UnknownName("published model", name, SOURCES)
     return SOURCES[name]
+
+
+def at(url: str) -> Source:
+    """Find a model by its address, as one reads it in a browser.
+
+    Parameters
+    ----------
+    url : str
+        ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, the same at ``NSLIB_HUB_URL``, or
+        ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``.
+
+    Returns
+    -------
+    Source
+        That of the kit for a model of `SOURCES`, so that nothing is fetched twice.
+
+    Raises
+    ------
+    BadParameter
+        For an address elsewhere.
+    """
+    places = dict.fromkeys((TFHUB, params.hub_url(), KAGGLE))
+    place = next((one for one in places if url.startswith(f"{one}/")), "")
+    # Kaggle's pages write TensorFlow2, its client tensorFlow2
+    handle = url.removeprefix(place).strip("/").replace("/TensorFlow2/", "/tensorFlow2/")
+    if not place or not handle:
+        raise BadParameter(f"{url} is no address of a model; they begin with {', '.join(places)}. Download the model, "
+                           "and give its folder or file.")
+    name = "hub-" + handle.replace("/", "-")
+    other = Source(name, (), handle) if place == KAGGLE else Source(name, (handle,), "")
+    return next((one for one in SOURCES.values() if handle in (*one.handles, one.kaggle)), other)
