@@ -18,5 +18,7 @@ html_theme = "sphinx_book_theme"
 html_title = "nslib"
 html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False,
                       "navbar_persistent": []}
+html_static_path = ["_static"]
+html_css_files = ["code.css"]
 html_show_sourcelink = False
 html_copy_source = False

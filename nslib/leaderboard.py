@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-Columns are tasks, rows embeddings; those with a score on every task come first, by their mean, the others by their
-names. The order is no rank: intervals overlap. A score of others is marked as reported unless it followed, here, from
-the answers that came with it. The page is complete in itself, as the report is.
+Columns are tasks (the kit's, and those of rows of others), rows embeddings; those with a score on every task come first,
+by their mean, the others by their names. The order is no rank: intervals overlap. A score of others is marked as reported
+unless it followed, here, from the answers that came with it. The page is complete in itself, as the report is.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from nslib import files, params, rows, rows_answers, tables
 from nslib.errors import NslibError
 from nslib.report import pages
+from nslib.tasks import REGISTRY
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HERE, RECOMPUTED, REPORTED = "measured here", "recomputed from its answers", "as reported"
+HERE, RECOMPUTED, REPORTED = "measured here", "recomputed", "as reported"
 """How far a score is to be trusted."""
 NAME = "leaderboard"
 
@@ -49,6 +50,8 @@ def table(own: pd.DataFrame, others: list[dict[str, Any]]) -> pd.DataFrame:
 
     mine = tables.selected(own)
     mine = mine[mine["value"].notna()].assign(by=HERE, about="", trust=HERE)
+    comparable = mine["task"].isin({*REGISTRY, *(score["task"] for row in others for score in row["scores"])})
+    mine = mine[comparable] if comparable.any() else mine  # nobody else has recordings of one's own
     columns = ["embedding", "dim", "weights_hash", "by", "about", "trust", *rows.SCORE]
     theirs = [
         {**score, "embedding": row["embedding"], "dim": row["dim"], "weights_hash": row["weights_hash"],

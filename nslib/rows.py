@@ -17,12 +17,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib import files, params, provenance, rows_answers, tables
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.tasks import REGISTRY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +41,8 @@ _SHARES = ("value", "low", "high", "level", "chance")
 _ENDING = ".nslib-row.json"
 
 
-def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, predictions: pd.DataFrame | None = None,
-           by: str = "", about: str = "") -> Path:
+def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks: Sequence[str] = (),
+           predictions: pd.DataFrame | None = None, by: str = "", about: str = "") -> Path:
     """Write the row of an embedding.
 
     Parameters
@@ -52,6 +53,8 @@ def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, predictions:
         Its name in them.
     path : path-like
         Ending in ``.json``.
+    tasks : sequence of str
+        Default: the kit's own. Scores on recordings of one's own go along only if they are named.
     predictions : DataFrame, optional
         Answers of the same results. With them others can compute each score again, on tasks with a manifest.
     by : str
@@ -66,7 +69,7 @@ def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, predictions:
     Raises
     ------
     UnknownName
-        For an embedding that has no result, with the nearest.
+        For an embedding or a task that has no result, with the nearest.
     BadParameter
         For another ending, too long a text, or if scores are of several weights, or of a part of a task's clips, as in
         a smoke run.
@@ -77,6 +80,7 @@ def export(rows: pd.DataFrame, embedding: str, path: str | Path, *, predictions:
     mine = chosen[(chosen["embedding"] == embedding) & chosen["value"].notna()]
     if mine.empty:
         raise UnknownName("embedding with a result", embedding, map(str, chosen["embedding"].unique()))
+    mine = _of_tasks(mine, tasks)
     if mine["weights_hash"].nunique() > 1:
         raise BadParameter(f"the scores of {embedding} are of {mine['weights_hash'].nunique()} versions of it; measure "
                            "all tasks with one.")
@@ -206,6 +210,19 @@ def adopted(folder: Path | None = None) -> list[dict[str, Any]]:
 
 def _folder(folder: Path | None) -> Path:
     return folder if folder is not None else params.reports_dir() / "rows"
+
+
+def _of_tasks(mine: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    there = list(mine["task"].unique())
+    for task in tasks:
+        if task not in there:
+            raise UnknownName(f"task with a result of {mine['embedding'].iloc[0]}", task, there)
+    chosen = tasks or [task for task in there if task in REGISTRY]
+    if not chosen:
+        raise BadParameter(f"{mine['embedding'].iloc[0]} was measured on recordings of your own only "
+                           f"({', '.join(there)}). Name those that others may see (--tasks), or measure it on a task "
+                           "of the kit.")
+    return mine[mine["task"].isin(chosen)]
 
 
 def _score(row: Mapping[str, Any], predictions: pd.DataFrame | None) -> dict[str, Any]:

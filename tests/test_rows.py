@@ -183,7 +183,7 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path):
     without = rows.export(mine, name, tmp_path / "b.json")
     assert rows.read(without)["scores"][0]["answers"] is None
     assert leaderboard.table(mine[:0], [rows.read(without)])["trust"].tolist() == [leaderboard.REPORTED]
-    own = rows.export(mine.assign(task="mine"), name, tmp_path / "c.json", predictions=answers)
+    own = rows.export(mine.assign(task="mine"), name, tmp_path / "c.json", predictions=answers, tasks=["mine"])
     assert rows.read(own)["scores"][0]["answers"] is None  # names of one's own recordings stay at home
 
 
@@ -263,9 +263,25 @@ def test_what_is_not_of_the_whole_task_is_not_shared(measured, tmp_path):
         rows.export(measured, measured["embedding"].iloc[0], tmp_path / "a.txt")
 
 
+def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, capsys):
+    name, own = measured["embedding"].iloc[0], measured.assign(task="my-patients")
+    with pytest.raises(BadParameter, match=r"your own only .my-patients.*--tasks"):
+        rows.export(own, name, tmp_path / "a.json")
+    both = pd.concat([measured, own])
+    for tasks_, there in (((), ["speaker-fillets"]), (("my-patients",), ["my-patients"])):
+        content = rows.read(rows.export(both, name, tmp_path / "a.json", tasks=tasks_))
+        assert [score["task"] for score in content["scores"]] == there
+    with pytest.raises(UnknownName, match="my-patient"):
+        rows.export(both, name, tmp_path / "a.json", tasks=["my-patient"])
+    monkeypatch.setattr(results, "load", lambda: (both, pd.DataFrame({"key": []})))
+    to = tmp_path / "b.json"
+    assert call(monkeypatch, capsys, "export-row", name, to, "--tasks", "my-patients, speaker-fillets")[0] == 0
+    assert {score["task"] for score in rows.read(to)["scores"]} == {"my-patients", "speaker-fillets"}
+
+
 def test_a_task_that_is_not_known_here_is_taken_in_with_a_word(measured, tmp_path):
     other = measured.assign(task="their-task")
-    path = rows.export(other, other["embedding"].iloc[0], tmp_path / "a.json")
+    path = rows.export(other, other["embedding"].iloc[0], tmp_path / "a.json", tasks=["their-task"])
     assert "could not be compared" in rows.adopt(path, other[:0], tmp_path / "rows")[1][0]
     assert len(rows.adopt(path, other, tmp_path / "rows")[1]) == 1
 
@@ -282,6 +298,12 @@ def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
     assert set(table["by"].str[:8]) == {"measured", "reported"}
     with pytest.raises(NslibError, match="no row yet"):
         leaderboard.build(measured[:0], [], tmp_path)
+
+
+def test_recordings_of_ones_own_have_no_column_beside_rows_of_others(measured):
+    own = measured.assign(task="my-patients")
+    assert set(leaderboard.table(pd.concat([measured, own]), [])["task"]) == {"speaker-fillets"}
+    assert set(leaderboard.table(own, [])["task"]) == {"my-patients"}
 
 
 def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_path):

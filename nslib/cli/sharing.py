@@ -12,6 +12,7 @@ import typer
 def export_row(
     embedding: Annotated[str, typer.Argument(help="Name of an embedding that has results.")],
     out: Annotated[Path, typer.Argument(help="File to write, ending in .json.")],
+    tasks: Annotated[str, typer.Option(help="Names, separated by commas (default: the kit's own tasks).")] = "",
     by: Annotated[str, typer.Option(help="Who measured it, as others shall read it.")] = "",
     about: Annotated[str, typer.Option(help="What it is, and where it can be had.")] = "",
 ) -> None:
@@ -19,7 +20,8 @@ def export_row(
     from nslib import results, rows
 
     kept, predictions = results.load()
-    print(rows.export(kept, embedding, out, predictions=predictions, by=by, about=about))
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    print(rows.export(kept, embedding, out, tasks=names, predictions=predictions, by=by, about=about))
 
 
 def import_row(
@@ -33,7 +35,7 @@ def import_row(
         kept, notes = rows.adopt(path, own)
         print(kept)
         for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+            print(f"{path.name}: {note}", file=sys.stderr)
 
 
 def leaderboard() -> None:
