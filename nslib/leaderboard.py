@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-Columns are tasks (the kit's, and those of rows of others), rows embeddings; those with a score on every task come first,
-by their mean, the others by their names. The order is no rank: intervals overlap. A score of others is marked as reported
-unless it followed, here, from the answers that came with it. The page is complete in itself, as the report is.
+Columns are tasks (the kit's, and those of rows of others), rows embeddings; those with a score on every task come
+first, by their mean, the others by their names. The order is no rank: intervals overlap. A score of others is marked as
+reported unless it followed, here, from the answers that came with it. The page is complete in itself, as the report is.
 """
 
 from __future__ import annotations
