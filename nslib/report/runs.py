@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nslib import notebook
+from nslib import kernels, notebook
 from nslib import params as settings
 from nslib.errors import NslibError, UnknownName
 from nslib.files import write
@@ -184,36 +184,13 @@ def _papermill(path: Path, output: Path, given: dict[str, object], progress: boo
         papermill.execute_notebook(
             path, output, parameters=given, kernel_name="python3", language="python", progress_bar=bar,
             start_timeout=START_SECONDS, cwd=path.parent, coalesce_streams=True,
-            kernel_manager_class=_kernel_manager(output.parent))
+            kernel_manager_class=kernels.manager(output.parent))
     except PapermillExecutionError as error:
         cell = f"cell [{error.exec_count}] ({_first_line(error.source)!r})"
         return f"{cell} failed: {error.ename}: {error.evalue}"
     except Exception as error:  # a kernel that dies or does not start must not take the others with it
         return f"it could not be run to its end: {type(error).__name__}: {error}"
     return ""
-
-
-def _kernel_manager(scratch: Path) -> type:
-    """Start kernels with this very Python, whatever a user-wide ``python3`` kernel would start."""
-    import zmq
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from traitlets import default
-
-    # A user's IPython start-up files could change what a notebook does.
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={scratch}"]
-
-    class ThisPython(AsyncKernelManager):
-        @default("transport_encryption")
-        def _encryption(self) -> str:
-            return "auto" if zmq.has("curve") else "disabled"
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=argv, display_name="Python 3", language="python",
-                              metadata={"supported_encryption": ["curve"]})
-
-    return ThisPython
 
 
 def _first_line(source: str) -> str:

@@ -15,12 +15,12 @@ collected, so that one run tells all.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nslib import kernels
 from nslib.errors import NslibError
 from nslib.workshop.editions import PASSES_TAG, empty
 from nslib.workshop.exercises import Unsolved
@@ -111,7 +111,7 @@ def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> 
 
     with tempfile.TemporaryDirectory(prefix="nslib-workshop-") as scratch:
         client = NotebookClient(node, timeout=CELL_SECONDS, startup_timeout=START_SECONDS, coalesce_streams=True,
-                                kernel_manager_class=_kernel_manager(scratch),
+                                kernel_manager_class=kernels.manager(scratch),
                                 resources={"metadata": {"path": str(cwd)}})
         try:
             client.execute(env=dict(environment))
@@ -119,28 +119,6 @@ def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> 
             raise NslibError(f"{name}: a cell failed: {error.ename}: {error.evalue}\n{error.traceback}") from None
         except (CellTimeoutError, DeadKernelError) as error:
             raise NslibError(f"{name} could not be run to its end: {error}") from None
-
-
-def _kernel_manager(scratch: str) -> type:
-    """Start kernels with this very Python, and without start-up files of the user."""
-    import zmq
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from traitlets import default
-
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={scratch}"]
-
-    class ThisPython(AsyncKernelManager):
-        @default("transport_encryption")
-        def _encryption(self) -> str:
-            return "auto" if zmq.has("curve") else "disabled"
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=argv, display_name="Python 3", language="python",
-                              metadata={"supported_encryption": ["curve"]})
-
-    return ThisPython
 
 
 def _cells(chapter: Chapter, node: Any) -> tuple[list[Any], list[str]]:
