@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -133,10 +134,19 @@ def _run_to_the_end(page, path):
         page.wait_for_timeout(1500)
         page.keyboard.press("Control+s")
         page.wait_for_timeout(300)
-        code = [cell for cell in nbformat.read(path, as_version=4)["cells"] if cell["cell_type"] == "code"]
+        code = [cell for cell in _on_disk(path)["cells"] if cell["cell_type"] == "code"]
         failed = any(out["output_type"] == "error" for cell in code for out in cell["outputs"])
         if failed or all(cell["execution_count"] for cell in code):
             break
+    return _on_disk(path)
+
+
+def _on_disk(path):
+    """Read the notebook; JupyterLab empties the file before it writes it, so that one may come at a bad moment."""
+    for _ in range(100):
+        with contextlib.suppress(nbformat.reader.NotJSONError):
+            return nbformat.read(path, as_version=4)
+        time.sleep(0.05)
     return nbformat.read(path, as_version=4)
 
 
