@@ -56,7 +56,7 @@ def table(own: pd.DataFrame, others: list[dict[str, Any]]) -> pd.DataFrame:
     theirs = [
         {**score, "embedding": row["embedding"], "dim": row["dim"], "weights_hash": row["weights_hash"],
          "by": f"reported by {row['measured_by'] or 'somebody'}", "about": row["about"],
-         "trust": RECOMPUTED if rows_answers.recomputable(score) else REPORTED}
+         "trust": REPORTED if rows_answers.truth(score) is None else RECOMPUTED}
         for row in others for score in row["scores"]]
     found = pd.concat([mine[columns], pd.DataFrame(theirs, columns=columns)], ignore_index=True)
     if found.empty:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from nslib import files, params, provenance, rows_answers, tables
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.schema import ROWS
 from nslib.tasks import REGISTRY
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ LONGEST = 500
 """Characters of a text in a file, so that no page is spoilt by one."""
 
 _TOP = ("format", "version", "embedding", "dim", "weights_hash", "about", "measured_by", "kit", "scores")
+_TEXTS = ("embedding", "weights_hash", "about", "measured_by")
+_JSON = {"str": str, "int": int, "float": int | float, "bool": bool}
+_TYPES = {column.name: _JSON[column.dtype] for column in ROWS if column.name in SCORE}
 _SHARES = ("value", "low", "high", "level", "chance")
 _ENDING = ".nslib-row.json"
 
@@ -129,13 +133,13 @@ def read(path: str | Path) -> dict[str, Any]:
     if said != _digest(content):
         raise BadParameter(f"{path} has been changed since it was written: its checksum is not that of what it says. "
                            "Ask its author for it again.")
-    if missing := [name for name in _TOP if name not in content]:
-        raise BadParameter(f"{path} lacks {', '.join(missing)}; ask its author for it again.")
-    _refuse_long(content, path)
+    _check_form(content, path)
     for score in content["scores"]:
         _check(score, path)
-        if rows_answers.recomputable(score):
-            _recompute(score, path)
+        clips = rows_answers.truth(score)
+        if clips is not None and (wrong := rows_answers.contradictions(score, clips)):
+            raise BadParameter(f"{path}: its score on {score['task']} does not follow from its answers: "
+                               f"{'; '.join(wrong)}. Ask its author to export it again.")
     return content
 
 
@@ -173,7 +177,7 @@ def adopt(path: str | Path, rows: pd.DataFrame, folder: Path | None = None) -> t
             raise BadParameter(f"{path}: its score on {task} is of data {score['data_hash']} and split "
                                f"{score['split_hash']}; here they are {data} and {split}. Numbers of different clips "
                                "do not belong into one table.")
-    again = [score["task"] for score in content["scores"] if rows_answers.recomputable(score)]
+    again = [score["task"] for score in content["scores"] if rows_answers.truth(score) is not None]
     if again:
         notes.append(f"computed again from the answers, and right: {', '.join(again)}. Whose vectors they were, no "
                      "file can show.")
@@ -248,24 +252,28 @@ def _hashes(task: str, rows: pd.DataFrame) -> list[tuple[str, str]]:
     return list(dict.fromkeys(zip(own["data_hash"], own["split_hash"], strict=True)))
 
 
-def _recompute(score: Mapping[str, Any], path: Path) -> None:
-    clips = rows_answers.manifest(score["task"])
-    if clips is not None and rows_answers.hashes(clips) == (score["data_hash"], score["split_hash"]):
-        rows_answers.refuse_contradictions(score, clips, str(path))
-
-
 def _refuse_long(content: Mapping[str, Any], path: Path) -> None:
-    for name in ("embedding", "about", "measured_by"):
+    for name in _TEXTS:
         if (length := len(str(content[name]))) > LONGEST:
             raise BadParameter(f"{path}: {name!r} has {length} characters; at most {LONGEST} are taken.")
 
 
+def _check_form(content: Mapping[str, Any], path: Path) -> None:
+    wrong = [name for name in _TOP if name not in content]
+    wrong += [name for name in _TEXTS if not isinstance(content.get(name), str)]
+    wrong += [] if isinstance(content.get("dim"), int) else ["dim"]
+    scores = content.get("scores")
+    if wrong or not isinstance(scores, list) or not scores or not all(isinstance(score, dict) for score in scores):
+        called = ", ".join(dict.fromkeys(wrong)) or "scores"
+        raise BadParameter(f"{path} is not formed as a row ({called}). Ask its author for it again.")
+    _refuse_long(content, path)
+
+
 def _check(score: Mapping[str, Any], path: Path) -> None:
-    missing = [name for name in SCORE if name not in score]
-    if missing:
-        raise BadParameter(f"{path}: a score lacks {', '.join(missing)}.")
-    shares = [score[name] for name in _SHARES]
-    numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in shares)
+    wrong = [name for name in SCORE if not isinstance(score.get(name), _TYPES[name])]
+    if wrong:
+        raise BadParameter(f"{path}: a score has no {', '.join(wrong)} that could be read.")
+    numbers = all(math.isfinite(score[name]) for name in _SHARES)
     if not numbers or not score["low"] <= score["value"] <= score["high"] or score["n"] < 1:
         raise BadParameter(f"{path}: its score on {score['task']} cannot be: value {score['value']}, interval "
                            f"{score['low']} to {score['high']}, {score['n']} clips.")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from nslib import metrics, splits
 from nslib.corpora import manifests
-from nslib.errors import BadParameter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +92,8 @@ def well_formed(answers: Any) -> bool:
     return texts and len(lists[0]) == len(lists[1]) == len(set(lists[0]))
 
 
-def recomputable(score: Mapping[str, Any]) -> bool:
-    """Whether a score follows from what came with it.
+def truth(score: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Find the clips by which a score follows from what came with it.
 
     Parameters
     ----------
@@ -103,10 +102,14 @@ def recomputable(score: Mapping[str, Any]) -> bool:
 
     Returns
     -------
-    bool
+    DataFrame or None
+        The manifest of its task. None if the answers did not come along, the task has no manifest or another one by
+        now, or its metric needs more than answers.
     """
-    there = score.get("answers") is not None and manifests.manifest_path(score["task"]).is_file()
-    return there and metrics.get(score["metric"]).needs != "scores"
+    if score.get("answers") is None or metrics.get(score["metric"]).needs == "scores":
+        return None
+    clips = manifest(score["task"])
+    return clips if clips is not None and hashes(clips) == (score["data_hash"], score["split_hash"]) else None
 
 
 def contradictions(score: Mapping[str, Any], clips: pd.DataFrame) -> list[str]:
@@ -115,9 +118,9 @@ def contradictions(score: Mapping[str, Any], clips: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     score : mapping
-        Of a row; `recomputable`.
+        Of a row.
     clips : DataFrame
-        The manifest of its task.
+        Its `truth`.
 
     Returns
     -------
@@ -139,27 +142,6 @@ def contradictions(score: Mapping[str, Any], clips: pd.DataFrame) -> list[str]:
     again = kept.counted(table, score["metric"]) | kept.scored(table, score)
     return [f"{name} is {score[name]}, from the answers {value}" for name, value in again.items()
             if not _equal(score[name], value)]
-
-
-def refuse_contradictions(score: Mapping[str, Any], clips: pd.DataFrame, called: str) -> None:
-    """Refuse a score that its own answers contradict.
-
-    Parameters
-    ----------
-    score, clips
-        As for `contradictions`.
-    called : str
-        The file, for the message.
-
-    Raises
-    ------
-    BadParameter
-        With all that differs.
-    """
-    wrong = contradictions(score, clips)
-    if wrong:
-        raise BadParameter(f"{called}: its score on {score['task']} does not follow from its answers: "
-                           f"{'; '.join(wrong)}. Ask its author to export it again.")
 
 
 def _equal(said: Any, found: Any) -> bool:

@@ -21,6 +21,7 @@ from nslib import (
     precomputed,
     results,
     rows,
+    rows_answers,
     splits,
     tasks,
 )
@@ -196,6 +197,9 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path):
     (lambda s: [s["answers"][name].pop() for name in ("clip_id", "y_pred")], "1 lack one, 0 are of other"),
     (lambda s: s["answers"]["clip_id"].__setitem__(0, "nobody"), "1 lack one, 1 are of other"),
     (lambda s: s["answers"].pop("y_pred"), "not one text a clip"),
+    (lambda s: s.update(n="many"), "no n that could be read"),
+    (lambda s: s.pop("level"), "no level that could be read"),
+    (lambda s: s.update(metric="applause"), "applause"),
     (lambda s: s["answers"]["clip_id"].__setitem__(0, s["answers"]["clip_id"][1]), "not one text a clip"),
 ])
 def test_whoever_edits_with_care_and_seals_again_is_found_by_the_answers(answered, tmp_path, change, said):
@@ -205,6 +209,22 @@ def test_whoever_edits_with_care_and_seals_again_is_found_by_the_answers(answere
     with pytest.raises(BadParameter, match=said):
         rows.adopt(path, mine, tmp_path / "rows")
     assert not (tmp_path / "rows").exists()
+
+
+@pytest.mark.parametrize("change", [
+    lambda c: c.update(scores=[]), lambda c: c.update(scores=["good"]), lambda c: c.update(scores=None),
+    lambda c: c.update(about=7), lambda c: c.update(dim="8"), lambda c: c.pop("kit")])
+def test_what_is_not_formed_as_a_row_is_refused_in_words(answered, tmp_path, change):
+    path = rows.export(answered[1], answered[0], tmp_path / "a.json")
+    with pytest.raises(BadParameter, match="not formed as a row"):
+        rows.read(resealed(path, change))
+
+
+def test_a_score_on_a_list_of_clips_that_has_changed_since_is_as_reported(answered, tmp_path, monkeypatch):
+    name, mine, answers = answered
+    path = rows.export(mine, name, tmp_path / "a.json", predictions=answers)
+    monkeypatch.setattr(rows_answers, "hashes", lambda clips: ("newer", "newer"))
+    assert leaderboard.table(mine[:0], [rows.read(path)])["trust"].tolist() == [leaderboard.REPORTED]
 
 
 def test_a_row_comes_back_as_it_went(measured, tmp_path):
