@@ -1,4 +1,4 @@
-"""What every test gets: a cache of its own, one for all workers, and no network but loopback."""
+"""What every test gets: a cache and a folder of reports, one for all workers, and no network but loopback."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ settings.load_profile("nslib")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Move the cache before any test module is imported; workers inherit it from the first process."""
+    """Move cache and reports before any test module is imported; workers inherit them from the first process."""
     if not hasattr(config, "workerinput"):
         os.environ["NSLIB_CACHE"] = config._nslib_cache = tempfile.mkdtemp(prefix="nslib-tests-")  # type: ignore[attr-defined]
-        for name in ("PROFILE", "CORPUS", "TASKS", "EMBEDDINGS", "SEED", "SMOKE", "NSLIB_REPORTS"):
+        for name in ("PROFILE", "CORPUS", "TASKS", "EMBEDDINGS", "SEED", "SMOKE"):
             os.environ.pop(name, None)
+        # the reader's own reports stay as they are
+        os.environ["NSLIB_REPORTS"] = os.path.join(os.environ["NSLIB_CACHE"], "reports")
         # Child processes (pip, apt, kernels) are not reached by the guard below.
         os.environ["NSLIB_OFFLINE"] = "1"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

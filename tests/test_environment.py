@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import tomllib
 
@@ -109,3 +110,8 @@ def test_drawings_match_their_sources():
     for chart in charts:
         drawn = chart.with_suffix(".svg").read_text().rstrip().splitlines()[-1]
         assert hashlib.sha256(chart.read_bytes()).hexdigest() in drawn, f"run `make figures`: {chart.name}"
+
+
+def test_tests_leave_the_readers_cache_and_reports_alone():
+    for folder in (params.reports_dir(), params.cache_dir("vectors")):
+        assert not folder.is_relative_to(params.root()) and folder.is_relative_to(os.environ["NSLIB_CACHE"])
