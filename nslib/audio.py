@@ -234,12 +234,26 @@ def _resample(mono: FloatArray, rate: int, name: str) -> FloatArray:
     return np.asarray(wave, dtype=np.float32)
 
 
+def converted(rate: int, channels: int) -> tuple[str, ...]:
+    """Say what is done to every clip of a kind.
+
+    Parameters
+    ----------
+    rate : int
+        Of the recording, Hz.
+    channels : int
+
+    Returns
+    -------
+    tuple of str
+        As in `Clip.notes`; empty for 16 kHz, mono.
+    """
+    mixed = (f"{'stereo' if channels == 2 else f'{channels} channels'} mixed to mono",) if channels > 1 else ()
+    return mixed + ((f"resampled {rate} -> {SAMPLE_RATE} Hz",) if rate != SAMPLE_RATE else ())
+
+
 def _notes(mono: FloatArray, rate: int, channels: int) -> tuple[str, ...]:
-    notes = []
-    if channels > 1:
-        notes.append(f"{'stereo' if channels == 2 else f'{channels} channels'} mixed to mono")
-    if rate != SAMPLE_RATE:
-        notes.append(f"resampled {rate} -> {SAMPLE_RATE} Hz")
+    notes = [*converted(rate, channels)]
     peak = max(float(mono.max()), -float(mono.min()))
     if peak == 0:
         notes.append("digital silence: every sample is 0")

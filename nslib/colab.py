@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nslib import params
-from nslib.doctor import pins
 from nslib.errors import NslibError
+from nslib.locks import installed, pins
 
 NOT_THERE = {"jupyterlab": "Colab is the interface"}
 """What the kit declares and Colab does without, and why."""
@@ -104,12 +104,13 @@ def needs() -> list[Need]:
         Without those of `NOT_THERE` and those that this system does not need.
     """
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     project = tomllib.loads((params.root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = [Requirement(text) for text in project["dependencies"]]
     locked = pins()
-    names = [_plain(need.name) for need in declared if need.marker is None or need.marker.evaluate()]
-    return [Need(name, locked[name], _version(name)) for name in names if name not in NOT_THERE]
+    names = [str(canonicalize_name(need.name)) for need in declared if need.marker is None or need.marker.evaluate()]
+    return [Need(name, locked[name], installed(name)) for name in names if name not in NOT_THERE]
 
 
 def report(found: Sequence[Need]) -> str:
@@ -157,7 +158,9 @@ def try_tensorflow() -> None:
 
 def _pip(run: Run, wanted: Sequence[str], *, keep: bool) -> None:
     """Install; with `keep` nothing that is here may change."""
-    here = {_plain(found.name): found.version for found in importlib.metadata.distributions() if found.name}
+    from packaging.utils import canonicalize_name
+
+    here = {canonicalize_name(found.name): found.version for found in importlib.metadata.distributions() if found.name}
     with tempfile.TemporaryDirectory() as folder:
         bounds = Path(folder) / "constraints.txt"
         bounds.write_text("".join(f"{name}=={version}\n" for name, version in sorted(here.items())) if keep else "")
@@ -171,14 +174,3 @@ def _pip(run: Run, wanted: Sequence[str], *, keep: bool) -> None:
 
 def _command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(arguments), capture_output=True, text=True, check=False)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

@@ -133,6 +133,22 @@ def invitation(where: str | None, notebook: str) -> str:
             "`python -m nslib colab zip` makes. Anywhere else that cell does nothing.*")
 
 
+def without_invitation(title: str) -> str:
+    """Take the paragraph on Colab off a title cell.
+
+    Parameters
+    ----------
+    title : str
+        Source of the cell.
+
+    Returns
+    -------
+    str
+        As it was if it has none.
+    """
+    return _OWN_PARAGRAPH.sub("", title)
+
+
 def refreshed(cells: list[Node], where: str | None, notebook: str) -> bool:
     """Put the paragraph and the code into a notebook's cells.
 
@@ -156,7 +172,7 @@ def refreshed(cells: list[Node], where: str | None, notebook: str) -> bool:
     tagged = [c for c in cells if c["cell_type"] == "code" and COLAB_TAG in c["metadata"].get("tags", [])]
     if len(tagged) != 1 or cells[0]["cell_type"] != "markdown":
         raise NslibError(f"{notebook}: {len(tagged)} code cells are tagged {COLAB_TAG!r}, wanted one, below a title.")
-    title = _OWN_PARAGRAPH.sub("", cells[0]["source"]).rstrip() + "\n\n" + invitation(where, notebook)
+    title = without_invitation(cells[0]["source"]).rstrip() + "\n\n" + invitation(where, notebook)
     wanted = [(cells[0], title), (tagged[0], source(where))]
     changed = [(cell, text) for cell, text in wanted if cell["source"] != text]
     for cell, text in changed:

@@ -6,7 +6,6 @@ Nothing heavy is imported and nothing is downloaded: the answer comes in about a
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from nslib import gpus, params
 from nslib.errors import Unavailable
+from nslib.locks import lock_differences
 from nslib.params import Params
 
 if TYPE_CHECKING:
@@ -163,58 +163,6 @@ def _software() -> list[Finding]:
     found.append(Finding("software", "network", "note", "forbidden by NSLIB_OFFLINE=1; only the cache is used"
                          if offline else "used only to fetch packages that the cache does not hold"))
     return found
-
-
-def lock_differences(lock: str = "requirements.lock") -> list[str]:
-    """Compare what is installed with a lock file.
-
-    Parameters
-    ----------
-    lock : str
-        Name of the file.
-
-    Returns
-    -------
-    list of str
-        ``"numpy 2.4.6 is locked, 2.4.5 is installed"``; empty if all is as locked.
-    """
-    differ = []
-    for name, version in pins(lock).items():
-        installed = _version(name)
-        if installed != version:
-            differ.append(f"{name} {version} is locked, {installed or 'none'} is installed")
-    return differ
-
-
-def pins(lock: str = "requirements.lock") -> dict[str, str]:
-    """Read the versions of a lock file that apply to this Python and system.
-
-    Parameters
-    ----------
-    lock : str
-        Name of a file in the kit's folder.
-
-    Returns
-    -------
-    dict of str to str
-        Package to version.
-    """
-    from packaging.markers import Marker
-
-    found = {}
-    for line in (params.root() / lock).read_text(encoding="utf-8").splitlines():
-        pin, _, marker = line.rstrip(" \\").partition(" ; ")
-        if "==" in pin and not pin.startswith(" ") and (not marker or Marker(marker).evaluate()):
-            name, version = pin.split("==")
-            found[name] = version
-    return found
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def data_findings(settings: Params) -> list[Finding]:

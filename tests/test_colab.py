@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from nslib import colab, colab_cells, doctor, notebook, params
+from nslib import colab, colab_cells, locks, notebook, params
 from nslib.cli import app
 from nslib.errors import BadParameter, NslibError
 
@@ -157,8 +157,8 @@ def fake(there: dict[str, str], codes: dict[str, int]):
 @pytest.fixture
 def there(monkeypatch):
     """A session that has everything as locked; what a test changes in it is what this session has."""
-    found = dict(colab.pins())
-    monkeypatch.setattr(colab, "_version", lambda name: found.get(name, ""))
+    found = dict(locks.pins())
+    monkeypatch.setattr(colab, "installed", lambda name: found.get(name, ""))
     monkeypatch.setenv("PYTHONPATH", "")
     return found
 
@@ -178,10 +178,10 @@ def test_what_is_missing_is_installed_at_most_at_its_lock_and_nothing_there_may_
     run = fake(there, {})
     colab.install(run)
     wanted = sorted(run.ran[0][7:-1])
-    assert wanted == [f"av<={colab.pins()['av']}", f"pypdf<={colab.pins()['pypdf']}"]
+    assert wanted == [f"av<={locks.pins()['av']}", f"pypdf<={locks.pins()['pypdf']}"]
     assert "\nnumpy==" in run.ran[0][-1] and "jupyterlab" not in " ".join(wanted)
     said = capsys.readouterr().out
-    assert f"numpy 2.1.3 (locked: {colab.pins()['numpy']})" in said
+    assert f"numpy 2.1.3 (locked: {locks.pins()['numpy']})" in said
 
 
 def test_a_tensorflow_that_works_is_kept_whatever_its_version(there, capsys):
@@ -195,7 +195,7 @@ def test_a_tensorflow_that_fails_its_trial_is_replaced_by_the_locked_one(there, 
     there["tensorflow"] = "2.20.0"
     run = fake(there, {"trial": 1})
     colab.install(run)
-    assert run.ran[1][7:9] == [f"tensorflow=={colab.pins()['tensorflow']}", f"tf-keras=={colab.pins()['tf-keras']}"]
+    assert run.ran[1][7:9] == [f"tensorflow=={locks.pins()['tensorflow']}", f"tf-keras=={locks.pins()['tf-keras']}"]
     assert run.ran[1][-1] == "" and "restart the session" in capsys.readouterr().out
 
 
@@ -207,12 +207,6 @@ def test_when_pip_fails_its_last_words_and_the_next_step_are_told(there):
 
 def test_what_is_still_missing_is_said():
     assert "STILL MISSING: av" in colab.report([colab.Need("av", "1", ""), colab.Need("numpy", "1", "1")])
-
-
-def test_the_lock_is_read_as_the_doctor_reads_it():
-    assert doctor.lock_differences() == [
-        f"{name} {version} is locked, {colab._version(name) or 'none'} is installed"
-        for name, version in colab.pins().items() if colab._version(name) != version]
 
 
 def test_every_declared_package_is_needed_or_left_out_for_a_reason():

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from nslib import colab, colab_cells, params
+from nslib import colab, colab_cells, locks, params
 
 pytestmark = pytest.mark.heavy
 HERE = Path(__file__).parent
@@ -113,7 +113,7 @@ def test_the_first_cell_installs_what_is_missing_and_says_what_differs(content):
     (first,) = [cell for cell in content[FIRST]["cells"] if "colab" in cell["metadata"].get("tags", [])]
     said = "".join(out["text"] for out in first["outputs"] if out.get("name") == "stdout")
     assert "packages that are not here: " in said and "av" in said and "MISSING" not in said
-    locked = colab.pins()
+    locked = locks.pins()
     for name, version in re.findall(r"([\w-]+) (\S+) \(locked: ", said):
         assert locked[name] != version
     assert f"tensorflow 2.20.0 (locked: {locked['tensorflow']})" in said

@@ -99,6 +99,28 @@ def test_pairs_and_own_first_by_hand(space):
     assert space.own_first() == (1.0, pytest.approx(1 / 3))
 
 
+def test_clips_of_unknown_speakers_are_no_speaker_of_their_own(space):
+    """Two clips that nobody has signed are not of one person, and such a clip is not asked whose it is."""
+    unsigned = space.clips.assign(speaker=space.clips["speaker"].mask(space.clips["speaker"] == "high", ""))
+    found = dataclasses.replace(space, clips=unsigned)
+    same, other = found.pairs()
+    assert len(same) == 6 + 9 and len(other) == 4 * 5  # of four and five clips; the copy and its original are no pair
+    assert found.own_first() == (1.0, 1 / 2)
+    lonely = dataclasses.replace(space, clips=space.clips.assign(speaker=["low", "low", *["middle"] * 2, *[""] * 9]))
+    assert lonely.own_first()[1] == 1 / 2 and len(lonely.pairs()[0]) == 2
+    nobody = dataclasses.replace(space, clips=space.clips.assign(speaker=""))
+    with pytest.raises(BadParameter, match="no known speakers"):
+        nobody.own_first()
+
+
+def test_clips_that_cannot_be_embedded_are_counted(clips, tmp_path):
+    first = clips["clip_id"] == "low/0"
+    gone = clips.assign(audio=clips["audio"].mask(first, str(tmp_path / "gone.wav")),
+                        sha256=clips["sha256"].mask(first, "0" * 64))
+    with pytest.warns(UserWarning, match="1 of 13 clips cannot be embedded .* the first is low/0"):
+        assert len(explore.space(gone, "logmel", progress=False).clips) == 12
+
+
 def test_own_first_is_chance_where_vectors_know_nothing(clips):
     table = pd.concat([clips] * 20, ignore_index=True)
     table["sha256"] = [f"{i:064x}" for i in range(len(table))]
@@ -308,7 +330,8 @@ def test_a_recording_that_fails_leaves_the_one_before(tmp_path):
     recorder = explore.Recorder()
     recorder.take(sent(audio.write_wav(tmp_path / "a.wav", voice(200, 0)), "audio/wav"))
     recorder.take("nonsense")
-    assert recorder.clip().seconds == pytest.approx(1.2)
+    with pytest.warns(UserWarning, match=r"the browser sent no sound.*the one before it"):
+        assert recorder.clip().seconds == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize("value", [

@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import nbformat
@@ -427,7 +428,7 @@ def test_in_a_checkout_the_first_cell_changes_nothing(monkeypatch, capsys):
 
 
 def test_wheels_for_another_machine_are_refused(tmp_path):
-    assert start.machine() == wheels.machine() and start.refusal(tmp_path) == ""
+    assert start.machine() == f"3.{sys.version_info[1]} {sysconfig.get_platform()}" and start.refusal(tmp_path) == ""
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / wheels.MADE_FOR).write_text("3.9 plan9-vax\n")
     assert "3.9 plan9-vax" in start.refusal(tmp_path)

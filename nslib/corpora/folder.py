@@ -84,7 +84,7 @@ def _listed(path: str | os.PathLike[str], progress: bool) -> tuple[list[Listed],
 
 def _row(clip: Listed, found: Facts, root: Path) -> dict[str, object]:
     return {"clip_id": clip.clip_id, "audio": str(clip.audio.absolute()), "sha256": found.sha256,
-            "seconds": found.seconds, "sample_rate": found.sample_rate, "label": clip.label,
+            "seconds": found.seconds, "sample_rate": clip.sample_rate or found.sample_rate, "label": clip.label,
             "speaker": clip.speaker, "split": clip.split, "source": str(root)}
 
 

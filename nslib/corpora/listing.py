@@ -46,7 +46,10 @@ ENDINGS = frozenset((
 
 @dataclass(frozen=True)
 class Listed:
-    """One clip, before it is read: a file, or the part of it from `start` to `end` (seconds; None: its end)."""
+    """One clip, before it is read: a file, or the part of it from `start` to `end` (seconds; None: its end).
+
+    `sample_rate` is that of the recording, Hz, where `audio` is a file that the kit made of it; else 0.
+    """
 
     audio: Path
     clip_id: str
@@ -56,6 +59,7 @@ class Listed:
     fault: str = ""
     start: float = 0.0
     end: float | None = None
+    sample_rate: int = 0
 
 
 def scan(path: Path) -> tuple[list[Listed], list[str]]:

@@ -21,6 +21,7 @@ import html
 import re
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,19 @@ class Recorder:
         ------
         NslibError
             If nothing was, with how it can be done.
+
+        Warns
+        -----
+        UserWarning
+            If the last recording could not be used, and this is the one before it.
         """
         if self.heard is None:
             why = f" ({self.trouble})" if self.trouble else ""
             raise NslibError(f"nothing has been recorded yet{why}: show the recorder in a cell, press Record and "
                              f"speak. Where there is no microphone: {_HOW}")
+        if self.trouble:
+            warnings.warn(f"the last recording cannot be used ({self.trouble}); this is the one before it.",
+                          stacklevel=2)
         return self.heard
 
     def take(self, data: str) -> None:
@@ -122,7 +131,8 @@ class Recorder:
         Parameters
         ----------
         data : str
-            As a data URL: ``data:audio/webm;codecs=opus;base64,...``. What cannot be used is kept as `trouble`.
+            As a data URL: ``data:audio/webm;codecs=opus;base64,...``. What cannot be used is kept as `trouble`;
+            an older recording then stays, and `clip` says that it is older.
         """
         found = _DATA_URL.fullmatch(data.strip())
         if not found:

@@ -10,6 +10,7 @@ clips are told apart by their audio (`nslib.audio.sha256`), not by their names.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,11 +144,11 @@ class Space:
         Returns
         -------
         same, other : float32 [pairs]
-            A pair of clips with the same audio counts for neither.
+            A pair of clips with the same audio, or with one whose speaker is not known, counts for neither.
         """
         speaker, key = (self.clips[c].to_numpy(str) for c in ("speaker", "sha256"))
         first, second = np.triu_indices(len(self.unit), 1)
-        apart = key[first] != key[second]
+        apart = (key[first] != key[second]) & (speaker[first] != "") & (speaker[second] != "")
         first, second = first[apart], second[apart]
         values = (self.unit @ self.unit.T)[first, second]
         same = speaker[first] == speaker[second]
@@ -159,17 +160,25 @@ class Space:
         Returns
         -------
         share, chance : float
-            In [0, 1], over clips whose speaker has another clip; chance is one in the number of speakers.
+            In [0, 1], over clips whose speaker is known and has another clip; chance is one in the number of known
+            speakers.
+
+        Raises
+        ------
+        BadParameter
+            If no speaker is known.
         """
         speaker, key = (self.clips[c].to_numpy(str) for c in ("speaker", "sha256"))
-        names, who = np.unique(speaker, return_inverse=True)
+        names = np.unique(speaker[speaker != ""])
+        if not len(names):
+            raise BadParameter("these clips have no known speakers: choose a task that has speakers.")
         others = key[:, None] != key
-        member = np.eye(len(names), dtype=np.float32)[who]
+        member = (speaker[:, None] == names).astype(np.float32)  # nobody's where the speaker is not known
         counts = others.astype(np.float32) @ member
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(counts > 0, (np.where(others, self.unit @ self.unit.T, 0.0) @ member) / counts, -np.inf)
-        asked = counts[np.arange(len(who)), who] > 0
-        return float((mean.argmax(1) == who)[asked].mean()), 1 / len(names)
+        asked = (counts * member).sum(1) > 0
+        return float((names[mean.argmax(1)] == speaker)[asked].mean()), 1 / len(names)
 
     def _near(self, vector: Floats, own: str, count: int) -> pd.DataFrame:
         if count < 1:
@@ -194,6 +203,11 @@ def space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bool = T
     -------
     Space
 
+    Warns
+    -----
+    UserWarning
+        If clips cannot be embedded: how many are not in the space, and why the first is not.
+
     Raises
     ------
     BadParameter
@@ -205,6 +219,10 @@ def space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bool = T
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
     model = embeddings.get(embedding) if isinstance(embedding, str) else embedding
     done = extract.vectors(clips, model, progress=progress)
+    if len(lost := done.problems):
+        first = lost.iloc[0]
+        warnings.warn(f"{len(lost)} of {len(clips)} clips cannot be embedded and are not in the space, the first is "
+                      f"{first['clip_id']}: {first['reason']}. {first['remedy']}", stacklevel=2)
     vectors = np.asarray(done.vectors, dtype=np.float64)
     mean, scale = vectors.mean(0), vectors.std(0)
     scale = np.where(scale > 0, scale, 1.0)

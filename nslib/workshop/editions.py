@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from nslib.colab_cells import without_invitation
 from nslib.notebook_cells import tree
 from nslib.notebook_rules import COLAB_TAG
 from nslib.workshop.outcome import Proof, alternative, picture, text
@@ -37,7 +38,6 @@ workshop.begin()'''
 SETUP_TAG, HINT_TAG, INSTRUCTOR_TAG, PASSES_TAG = "setup", "hint", "instructor", "raises-exception"
 
 _LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+\.ipynb)\)")
-_OWN_COLAB = re.compile(r"\n\n(\*On Colab|\[!\[Open in Colab)[^\n]*(\n[^\n]+)*\s*\Z")
 
 
 def reader(chapter: Chapter, others: Collection[str] = ()) -> Any:
@@ -159,7 +159,7 @@ def _edition(chapter: Chapter, others: Collection[str], of: Callable[[Sequence[A
 
 def _open(cells: list[Any]) -> None:
     """Put the cell that finds the workshop's folder in place of the one for Colab."""
-    cells[0]["source"] = _OWN_COLAB.sub("", cells[0]["source"])
+    cells[0]["source"] = without_invitation(cells[0]["source"])
     for cell in cells:
         if COLAB_TAG in cell["metadata"].get("tags", []):
             cell["source"], cell["metadata"]["tags"] = SETUP, [SETUP_TAG]

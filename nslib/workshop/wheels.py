@@ -10,16 +10,17 @@ built here. The lock of the workshop then names the very files in the folder, by
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 import re
 import sys
-import sysconfig
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from nslib import files, packages, params
 from nslib.errors import Unavailable
+from nslib.workshop.start import machine
 
 LOCK, MADE_FOR = "requirements-workshop.lock", "made-for.txt"
 
@@ -71,7 +72,7 @@ def pinned(text: str, names: set[str]) -> str:
         A lock of these only.
     """
     entries = re.split(r"\n(?=\S)", text.strip())
-    return "\n".join(e for e in entries if _plain(re.split(r"[=\s\[]", e, maxsplit=1)[0]) in names) + "\n"
+    return "\n".join(e for e in entries if canonicalize_name(re.split(r"[=\s\[]", e, maxsplit=1)[0]) in names) + "\n"
 
 
 def lock() -> str:
@@ -126,17 +127,6 @@ def fetch(folder: Path, lock_file: Path, *, progress: bool = True) -> int:
     return len(wheels)
 
 
-def machine() -> str:
-    """Name the kind of machine that wheels are for.
-
-    Returns
-    -------
-    str
-        Python version and platform, as ``start.py`` of the workshop says it of the laptop.
-    """
-    return f"{platform.python_version().rpartition('.')[0]} {sysconfig.get_platform()}"
-
-
 def _rehearse(folder: Path, lock_file: Path) -> None:
     """Let pip resolve an installation from these files alone."""
     _pip("install", "--dry-run", "--ignore-installed", "--no-index", "--find-links", str(folder),
@@ -145,7 +135,7 @@ def _rehearse(folder: Path, lock_file: Path) -> None:
 
 def _entry(wheel: Path) -> str:
     name, version = wheel.name.split("-")[:2]
-    return f"{_plain(name)}=={version} --hash=sha256:{packages.file_sha256(wheel)}\n"
+    return f"{canonicalize_name(name)}=={version} --hash=sha256:{packages.file_sha256(wheel)}\n"
 
 
 def _pip(*words: str) -> None:
@@ -161,8 +151,4 @@ def _wanted(text: str, extra: str) -> Iterator[tuple[str, str]]:
 
     need = Requirement(text)
     if need.marker is None or need.marker.evaluate({"extra": extra}):
-        yield from ((_plain(need.name), wanted) for wanted in ("", *sorted(need.extras)))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+        yield from ((str(canonicalize_name(need.name)), wanted) for wanted in ("", *sorted(need.extras)))
