@@ -20,8 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nslib import params
-from nslib.errors import Unavailable
-from nslib.packages import NETWORK, SYNTHETIC_TOO, debian_dir, environment, failed, file_sha256, run
+from nslib.errors import NETWORK, Unavailable
+from nslib.errors import failed_download as failed
+from nslib.files import client_environment as environment
+from nslib.files import file_sha256
+from nslib.files import run_client as run
+from nslib.packages import SYNTHETIC_TOO, debian_dir
 
 LISTS_DAYS = 7
 """apt's lists are fetched again when they are older than this."""

@@ -9,6 +9,7 @@ with the class's `exit_code`. Errors can be pickled: they come from other proces
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -91,3 +92,43 @@ class Unavailable(NslibError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.what, self.why, self.remedy)
+
+
+NETWORK = re.compile(
+    r"Could not (resolve|connect)|Unable to connect|Temporary failure|Failed to fetch|Connection failed"
+    r"|timed out|NewConnectionError|ConnectionError|NameResolution|ProxyError|getaddrinfo|unreachable"
+    r"|Max retries exceeded",
+    re.IGNORECASE,
+)
+"""What apt and pip say when there is no network."""
+
+_FULL = re.compile(r"No space left|enough free space|Disk quota", re.IGNORECASE)
+_ADDRESS = re.compile(r"\S+://\S+")
+
+
+def failed_download(what: str, client: str, said: str, otherwise: str = "") -> Unavailable:
+    """Say in words why a client failed.
+
+    Parameters
+    ----------
+    what : str
+        What is missing now.
+    client : str
+        Its name.
+    said : str
+        Its messages. Addresses in them are left out: they belong to the machine's configuration.
+    otherwise : str
+        What else the user can do.
+
+    Returns
+    -------
+    Unavailable
+    """
+    last = _ADDRESS.sub("<address>", (said.strip().splitlines() or ["it gave no message"])[-1])
+    if _FULL.search(said):
+        remedy = f"Free some space, or set NSLIB_CACHE. {otherwise}"
+        return Unavailable(what, "the disk is full", remedy.strip())
+    if NETWORK.search(said):
+        why = f"the network, or the server that {client} is set up for, cannot be reached"
+        return Unavailable(what, why, f"Connect and run again; what has arrived is kept. {otherwise}".strip())
+    return Unavailable(what, f"{client} failed: {last}", f"Try it by hand. {otherwise}".strip())

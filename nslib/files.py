@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from nslib.errors import NslibError
@@ -42,3 +45,46 @@ def write(path: Path, content: bytes | str) -> None:
             f"no space left for {path}. Everything stored so far is kept: free some space, or point "
             "NSLIB_CACHE to a larger disk, and run the same command again."
         ) from error
+
+
+def file_sha256(path: Path, algorithm: str = "sha256") -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path : Path
+    algorithm : str
+        A name that `hashlib` knows.
+
+    Returns
+    -------
+    str
+        Hex digest.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def client_environment() -> dict[str, str]:
+    """Make the environment of a client: its messages are read, so they must be in English.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return {**os.environ, "LC_ALL": "C"}
+
+
+def run_client(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a client and keep what it says.
+
+    Parameters
+    ----------
+    command : sequence of str
+
+    Returns
+    -------
+    CompletedProcess
+    """
+    return subprocess.run(command, env=client_environment(), capture_output=True, text=True, errors="replace",
+                          stdin=subprocess.DEVNULL)

@@ -14,32 +14,21 @@ cache are used without asking anybody; a file that you put there by hand (`debia
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from nslib import params
 from nslib.archives import read_wheel
+from nslib.errors import NETWORK as NETWORK
 from nslib.errors import Unavailable
+from nslib.errors import failed_download as failed
+from nslib.files import file_sha256 as file_sha256
+from nslib.files import run_client as run
 
 SYNTHETIC_TOO = "Or choose the synthetic corpus (CORPUS=synthetic), which needs pip packages only."
-
-NETWORK = re.compile(
-    r"Could not (resolve|connect)|Unable to connect|Temporary failure|Failed to fetch|Connection failed"
-    r"|timed out|NewConnectionError|ConnectionError|NameResolution|ProxyError|getaddrinfo|unreachable"
-    r"|Max retries exceeded",
-    re.IGNORECASE,
-)
-"""What apt and pip say when there is no network."""
-
-_FULL = re.compile(r"No space left|enough free space|Disk quota", re.IGNORECASE)
-_ADDRESS = re.compile(r"\S+://\S+")
-
 
 def debian_dir() -> Path:
     """Path: the folder of ``.deb`` files; one that you put there is used instead of a download."""
@@ -155,77 +144,6 @@ def member(wheel: Path, name: str) -> bytes:
         If it has no such member or is damaged.
     """
     return read_wheel(wheel, name)
-
-
-def file_sha256(path: Path, algorithm: str = "sha256") -> str:
-    """Hash a file.
-
-    Parameters
-    ----------
-    path : Path
-    algorithm : str
-        A name that `hashlib` knows.
-
-    Returns
-    -------
-    str
-        Hex digest.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def environment() -> dict[str, str]:
-    """Make the environment of a client: its messages are read, so they must be in English.
-
-    Returns
-    -------
-    dict of str to str
-    """
-    return {**os.environ, "LC_ALL": "C"}
-
-
-def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a client and keep what it says.
-
-    Parameters
-    ----------
-    command : sequence of str
-
-    Returns
-    -------
-    CompletedProcess
-    """
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, errors="replace",
-                          stdin=subprocess.DEVNULL)
-
-
-def failed(what: str, client: str, said: str, otherwise: str = "") -> Unavailable:
-    """Say in words why a client failed.
-
-    Parameters
-    ----------
-    what : str
-        What is missing now.
-    client : str
-        Its name.
-    said : str
-        Its messages. Addresses in them are left out: they belong to the machine's configuration.
-    otherwise : str
-        What else the user can do.
-
-    Returns
-    -------
-    Unavailable
-    """
-    last = _ADDRESS.sub("<address>", (said.strip().splitlines() or ["it gave no message"])[-1])
-    if _FULL.search(said):
-        remedy = f"Free some space, or set NSLIB_CACHE. {otherwise}"
-        return Unavailable(what, "the disk is full", remedy.strip())
-    if NETWORK.search(said):
-        why = f"the network, or the server that {client} is set up for, cannot be reached"
-        return Unavailable(what, why, f"Connect and run again; what has arrived is kept. {otherwise}".strip())
-    return Unavailable(what, f"{client} failed: {last}", f"Try it by hand. {otherwise}".strip())
 
 
 def _pip(pin: str, allowed: set[str]) -> Path:
