@@ -91,7 +91,10 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
     if label_is_speaker(known["label"], known["speaker"]):
         notes.append("The label is the speaker, so every speaker is meant to be in every split.")
     else:
-        problems += _speaker_problems(shared) + _confound_problems(known)
+        if len(shared):
+            count = _count(len(shared), "speaker is", "speakers are")
+            problems.append(f"{count} in more than one split: {_list_names(shared.index.tolist())}.")
+        problems += _confound_problems(known)
     return Audit(_measure_splits(clips, known), classes, shared, doubles, tuple(problems), tuple(notes))
 
 
@@ -192,14 +195,6 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     if torn:
         problems.append(f"{_count(torn, 'recording has', 'recordings have')} more than one label.")
     return problems
-
-
-def _speaker_problems(shared: pd.DataFrame) -> list[str]:
-    """A sentence on speakers of several splits."""
-    if shared.empty:
-        return []
-    count = _count(len(shared), "speaker is", "speakers are")
-    return [f"{count} in more than one split: {_list_names(shared.index.tolist())}."]
 
 
 def _confound_problems(known: pd.DataFrame) -> list[str]:

@@ -131,7 +131,10 @@ def fetch_packages(names: str | Iterable[str], *, progress: bool = True) -> dict
     if missing:
         _need_apt(missing)
         archives = _look_up(missing)
-        _need_space(sum(archive.size for archive in archives.values()))
+        size, free = sum(archive.size for archive in archives.values()), shutil.disk_usage(archives_dir()).free
+        if size * 1.1 > free:
+            why = f"the disk is full: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free"
+            raise Unavailable("space for Debian packages", why, f"Free some, or set NSLIB_CACHE. {_SYNTHETIC_TOO}")
         _download(archives, progress)
     return {name: path for name in wanted if (path := find_archive(name))}
 
@@ -150,14 +153,6 @@ def _need_apt(names: Sequence[str]) -> None:
         why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"
         by_hand = f"Copy the .deb files of a Debian 12 mirror to {archives_dir()}. {_SYNTHETIC_TOO}"
         raise Unavailable(_name_packages(names), why, by_hand)
-
-
-def _need_space(size: int) -> None:
-    """Refuse to fill the disk."""
-    free = shutil.disk_usage(archives_dir()).free
-    if size * 1.1 > free:
-        why = f"the disk is full: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free"
-        raise Unavailable("space for Debian packages", why, f"Free some, or set NSLIB_CACHE. {_SYNTHETIC_TOO}")
 
 
 def _apt_command(*words: str) -> list[str]:
@@ -288,20 +283,7 @@ def _name_packages(names: Sequence[str]) -> str:
 def list_files(path: Path) -> list[str]:
     """List the regular files of a package, in the order in which they are stored.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.deb``.
-
-    Returns
-    -------
-    list of str
-        Resource files of games that are known are replaced by the recordings in them.
-
-    Raises
-    ------
-    Unavailable
-        As `read_files`.
+    Resource files of games that are known are replaced by the recordings in them. Errors are those of `read_files`.
     """
     names = [name for name, entry, _ in _iterate_entries(path) if entry.isfile()]
     inside = [f"{outer}{INNER_MARK}{inner}" for outer in RESOURCES if outer in names
@@ -510,14 +492,7 @@ def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
 
 
 def decode_audio(data: bytes, suffix: str) -> audio.Clip:
-    """Decode the bytes of an audio file, as `nslib.audio.read` does.
-
-    Parameters
-    ----------
-    data : bytes
-    suffix : str
-        Of the file's name, with the dot: raw G.722 and GSM cannot be told from their bytes.
-    """
+    """Decode the bytes of an audio file; its suffix (".gsm") is needed, as raw G.722 and GSM look like anything."""
     with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
         path = Path(folder) / f"clip{suffix}"
         path.write_bytes(data)

@@ -93,12 +93,7 @@ def list_missing_packages(task: Task, params: Params) -> list[str]:
 def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
     """Have the clips of a task on disk, as 16 kHz mono WAV files.
 
-    Parameters
-    ----------
-    task : Task
-    params : Params
-        `Params.clips_per_class` caps the clips of a label in a split; only those are prepared.
-    progress : bool
+    `Params.clips_per_class` caps the clips of a label in a split; only those are prepared.
 
     Raises
     ------
@@ -134,11 +129,6 @@ def load_own_task(path: str | os.PathLike[str], *, seed: int = 0, splits: str | 
         Of the split, if none is given.
     splits : path-like, optional
         A split file.
-    progress : bool
-
-    Returns
-    -------
-    Task, Dataset
 
     Raises
     ------

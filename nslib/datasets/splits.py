@@ -117,14 +117,10 @@ def split_within_group(
 
     Parameters
     ----------
-    items : iterable of hashable
-        What is split, e.g. clip names. An item may come twice, with the same group.
-    groups : iterable
-        Group of each item, compared as ``str(group)``.
+    items, groups, names
+        As for `split_by_group`.
     probabilities : sequence of float
         Share of a group's items for each split; they sum to 1.
-    names : sequence of str
-        Name of each split.
     split_number : int
         Seed of the shuffles. The authors call 666 canonical.
 
@@ -166,18 +162,7 @@ def split_within_group(
 
 def count_small_groups(items: Iterable[Item], groups: Iterable[object],
                        names: Sequence[str] = SPLITS) -> dict[str, int]:
-    """Groups that `split_within_group` leaves out, because they have fewer items than there are splits.
-
-    Parameters
-    ----------
-    items, groups, names
-        As for `split_within_group`.
-
-    Returns
-    -------
-    dict
-        Group to number of its items, in first-seen order.
-    """
+    """Groups that `split_within_group` leaves out, as they have fewer items than there are splits, and their sizes."""
     members = _collect_members(_pair(list(items), [str(g) for g in groups]))
     return {group: len(those) for group, those in members.items() if len(those) < len(names)}
 
@@ -221,51 +206,18 @@ def _bounds(probabilities: Sequence[float], n: int) -> tuple[list[int], list[int
 
 
 def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bool:
-    """Whether label and speaker say the same: each label has one speaker and each speaker one label.
-
-    Parameters
-    ----------
-    labels, speakers : iterable [clips]
-        Of each clip.
-
-    Returns
-    -------
-    bool
-        False where there is only one speaker.
-    """
+    """Whether each label has one speaker and each speaker one label, and there are several."""
     pairs = set(zip(labels, speakers, strict=True))
     return len({label for label, _ in pairs}) == len({speaker for _, speaker in pairs}) == len(pairs) > 1
 
 
 def hash_data(clips: pd.DataFrame) -> str:
-    """Hash which recordings a table holds, whatever their order, names, labels and splits.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        A clip table with the column ``sha256``.
-
-    Returns
-    -------
-    str
-        16 hex digits.
-    """
+    """Hash which recordings a clip table holds, whatever their order, names, labels and splits: 16 hex digits."""
     return _hash_rows(clips, ["sha256"])
 
 
 def hash_split(clips: pd.DataFrame) -> str:
-    """Hash what is learnt from what: ``(sha256, label, speaker, split)`` of every clip.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        A clip table. The order of its rows and the clips' names and places do not matter.
-
-    Returns
-    -------
-    str
-        16 hex digits.
-    """
+    """Hash ``(sha256, label, speaker, split)`` of every clip of a table, in any order: 16 hex digits."""
     return _hash_rows(clips, ["sha256", "label", "speaker", "split"])
 
 

@@ -1,7 +1,5 @@
 """The audit finds what is planted, and nothing else."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +23,10 @@ def sound():
 
 
 def test_a_sound_split_has_no_problems():
-    found = audit_clips(sound())
+    clips = sound()
+    before = clips.copy()
+    found = audit_clips(clips)
+    assert clips.equals(before)
     assert found.problems == () and found.notes == ()
     assert found.table.loc["train"].to_dict() == {
         "clips": 6, "minutes": pytest.approx(0.2), "speakers": 3, "classes": 2, "smallest_class": 3,
@@ -98,19 +99,3 @@ def test_empty_table_and_missing_column():
     assert "nothing to tell apart" in found.problems[-1]
     with pytest.raises(BadParameter, match="lacks label"):
         audit_clips(sound().drop(columns="label"))
-
-
-def test_audit_leaves_the_table_alone():
-    clips = sound()
-    before = clips.copy()
-    audit_clips(clips)
-    pd.testing.assert_frame_equal(clips, before)
-
-
-def test_audit_of_many_clips_takes_seconds():
-    n, rng = 100_000, np.random.default_rng(0)
-    clips = table(list(zip(rng.choice(list("abcdef"), n), rng.integers(0, 1251, n).astype(str),
-                           rng.choice(SPLITS, n), strict=True)))
-    start = time.perf_counter()
-    assert "speakers are in more than one split" in audit_clips(clips).problems[-1]
-    assert time.perf_counter() - start < 10

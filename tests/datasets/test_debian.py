@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
@@ -129,12 +128,6 @@ def test_fetches_once_and_verifies(apt, monkeypatch, capsys):
     assert debian.fetch_packages(["speech"], progress=False) == {"speech": path}
 
 
-def test_a_file_put_there_by_hand_counts(cache, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    path = deb(debian.archives_dir() / "speech_2.0_all.deb", FILES)
-    assert debian.fetch_packages("speech") == {"speech": path}
-
-
 def test_lists_are_fetched_again_when_old_or_lacking_a_name(apt):
     apt.serve("one", FILES)
     debian.fetch_packages("one", progress=False)
@@ -190,7 +183,7 @@ def test_what_arrived_before_the_network_broke_is_kept(apt):
     assert dict(debian.read_files(archives["two"], FILES)) == FILES
 
 
-def test_no_apt_and_offline_are_told_apart(cache, monkeypatch):
+def test_no_apt_and_offline_are_told_apart_and_a_file_put_there_by_hand_counts(cache, monkeypatch):
     with pytest.raises(Unavailable, match="NSLIB_OFFLINE"):
         debian.fetch_packages("speech")
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
@@ -198,6 +191,8 @@ def test_no_apt_and_offline_are_told_apart(cache, monkeypatch):
     with pytest.raises(Unavailable, match="no apt-get") as error:
         debian.fetch_packages("speech")
     assert str(debian.archives_dir()) in error.value.remedy
+    path = deb(debian.archives_dir() / "speech_2.0_all.deb", FILES)
+    assert debian.fetch_packages("speech") == {"speech": path}
 
 
 # --- clips of a manifest -----------------------------------------------------------------------
@@ -294,16 +289,6 @@ def test_a_wav_that_vanished_or_shrank_is_made_again(corpus):
     assert all(audio.sha256(audio.read(p).wave) == h for p, h in zip(paths, first["sha256"], strict=True))
 
 
-def test_another_manifest_makes_the_clip_again(corpus):
-    manifest, _ = corpus
-    load(manifest)
-    what = ["member", "file_sha256", "sha256"]
-    manifest.loc[0, what] = manifest.loc[2, what]
-    got = load(manifest.drop(2))
-    assert got.problems.empty
-    assert got.clips["sha256"][0] == manifest["sha256"][2]
-
-
 def test_peaks_above_full_scale_are_limited_and_counted(cache):
     square = np.sign(np.sin(np.arange(22_050) / 9.0))  # resampling overshoots its edges
     buffer = io.BytesIO()
@@ -356,25 +341,3 @@ def test_a_damaged_archive_keeps_what_was_read(corpus):
     assert debian.list_unread_packages("x", manifest) == ["pack-1"]
     path.write_bytes(whole)
     assert len(load(manifest).clips) == 12
-
-
-def test_packages_of_clips_come_through_apt(speech, apt, capsys):
-    manifest, files = speech
-    for package, part in manifest.groupby("package"):
-        apt.serve(package, {m: files[m] for m in part["member"]})
-    assert len(debian.load_packaged_clips("x", manifest).clips) == 12
-    assert "preparing x" in capsys.readouterr().err
-
-
-def test_facts_of_files_are_remembered_but_not_failures(cache, tmp_path, monkeypatch):
-    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
-    good.write_bytes(sound(0))
-    bad.write_bytes(b"RIFF")
-    first = clip_cache.read_audio_facts([good, bad], progress=False)
-    assert (first[0].sample_rate, first[0].reason) == (22_050, "") and first[1].reason and first[1].remedy
-    bad.write_bytes(sound(1))
-    decoded = []
-    read = audio.read
-    monkeypatch.setattr(audio, "read", lambda path: decoded.append(path) or read(path))
-    again = clip_cache.read_audio_facts([good, bad], progress=False)
-    assert astuple(again[0]) == astuple(first[0]) and again[1].reason == "" and decoded == [bad]

@@ -8,7 +8,6 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from nslib import audio
@@ -49,9 +48,6 @@ def test_what_is_spoken_is_what_was_always_spoken():
     jobs = [dataclasses.astuple(job) for name in NAMES for job in synthetic.plan_task(name)]
     assert len(jobs) == 1008
     assert hashlib.sha256(json.dumps(jobs).encode()).hexdigest()[:16] == "3b238bf665306701"
-
-
-def test_unknown_tasks_are_refused_with_the_nearest():
     with pytest.raises(UnknownName, match="word-synthetic"):
         synthetic.plan_task("word-sintetic")
 
@@ -63,14 +59,6 @@ def test_no_voice_is_one_of_those_with_unseeded_noise():
     for voice in synthetic.VOICES:
         lines = (folder / voice).read_text(errors="replace").splitlines()
         assert not any(line.startswith("breath") for line in lines), voice
-
-
-def test_labels_are_audible_parameters_of_the_styles():
-    jobs = synthetic.plan_task("style-synthetic")
-    rates = {style: [dict(j.manner)["rate"] for j in jobs if j.label == style] for style in synthetic.STYLES}
-    means = [np.mean(rates[style]) for style in ("weary", "calm", "lively", "urgent")]
-    assert np.diff(means).min() > 15
-    assert all(len(set(values)) > 5 for values in rates.values())  # takes differ
 
 
 def test_clips_are_a_clip_table_and_are_spoken_once(cache, monkeypatch):
