@@ -1,15 +1,13 @@
-"""Registry packages as a source of files: Debian archives through apt, wheels through pip.
+"""Wheels as a source of files, through pip.
 
-Both use the client's own configuration (mirror, index, proxy, certificates), so that this works
-wherever the client works; no address is written here. Nothing needs root: apt gets lists and
-archives directories inside the cache. Nothing of a package is run, imported or unpickled.
+pip's own configuration is used (index, proxy, certificates), so that this works wherever pip works; no address is
+written here. Nothing of a package is run, imported or unpickled.
 
 Conventions
 -----------
-Every failure is an `Unavailable` that says which of these it was: the client is not there, no
-network, no such package, disk full, wrong checksum, another process at work. Files already in the
-cache are used without asking anybody; a file that you put there by hand (`debian_dir`) counts.
-``NSLIB_OFFLINE=1`` in the environment forbids every request.
+Every failure is an `Unavailable` that says which of these it was: no pip, no network, no such package, disk full,
+wrong checksum. Files already in the cache are used without asking anybody. ``NSLIB_OFFLINE=1`` in the environment
+forbids every request.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from nslib import params
@@ -27,57 +25,6 @@ from nslib.errors import Unavailable
 from nslib.errors import failed_download as failed
 from nslib.files import file_sha256 as file_sha256
 from nslib.files import run_client as run
-
-SYNTHETIC_TOO = "Or choose the synthetic corpus (CORPUS=synthetic), which needs pip packages only."
-
-def debian_dir() -> Path:
-    """Path: the folder of ``.deb`` files; one that you put there is used instead of a download."""
-    return params.cache_dir("packages", "debian", "archives")
-
-
-def debian(names: str | Iterable[str], *, progress: bool = True) -> dict[str, Path]:
-    """Have the archives of Debian packages, downloading those that are not in the cache.
-
-    Parameters
-    ----------
-    names : str or iterable of str
-        Package names, without version: the release that apt is configured for decides.
-    progress : bool
-        Show how many bytes have arrived.
-
-    Returns
-    -------
-    dict of str to Path
-        Package name to its ``.deb``, whose checksum agreed with apt's when it was downloaded.
-
-    Raises
-    ------
-    Unavailable
-        Saying which package, why, and what to do. What was downloaded before stays.
-    """
-    wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    missing = [name for name in wanted if cached_deb(name) is None]
-    if missing:
-        from nslib import apt
-
-        apt.fetch(missing, progress)
-    return {name: path for name in wanted if (path := cached_deb(name))}
-
-
-def cached_deb(name: str) -> Path | None:
-    """Find a package's archive in the cache, without asking apt.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    Path or None
-        The newest complete archive, or None.
-    """
-    found = [p for p in debian_dir().glob(f"{name}_*.deb") if p.stat().st_size]
-    return max(found, key=lambda p: p.stat().st_mtime, default=None)
 
 
 def pypi(name: str, version: str, sha256: str | Collection[str]) -> Path:
@@ -173,3 +120,11 @@ def _explain(what: str, said: str) -> Unavailable:
         why = "the package index has no wheel of that version for this Python and machine"
         return Unavailable(what, why, "Use another machine, or leave out what needs it.")
     return failed(what, "pip", said)
+
+
+# Debian packages: for callers that use the old names
+from nslib.datasets.debian import archives_dir as debian_dir  # noqa: E402
+from nslib.datasets.debian import fetch_packages as debian  # noqa: E402
+from nslib.datasets.debian import find_archive as cached_deb  # noqa: E402
+
+__all__ = ["cached_deb", "cached_wheel", "debian", "debian_dir", "member", "pypi"]

@@ -1,4 +1,4 @@
-"""Fabricated Debian packages, and an apt-get that serves them."""
+"""Fabricated Debian packages, an apt-get that serves them, and a manifest of fabricated speech."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import lzma
 import os
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import zstandard
+
+from nslib import audio
+from nslib.datasets import debian
+from nslib.datasets.clip_cache import write_clip
 
 APT = '''#!{python} -SE
 import hashlib, os, shutil, sys
@@ -99,7 +109,8 @@ def deb(path: Path, files: dict[str, bytes], kind: str = "xz", links: dict[str, 
         hard: dict[str, str] | None = None) -> Path:
     """A .deb with these data, in the real layout: names start with ./ and controls come first."""
     data = tar({f"./{name}": value for name, value in files.items()}, links, hard)
-    packed = {"xz": lzma.compress, "gz": gzip.compress, "": bytes}.get(kind, bytes)(data)
+    compress = {"xz": lzma.compress, "gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}
+    packed = compress.get(kind, bytes)(data)
     control = lzma.compress(tar({"./control": b"Package: x\n"}))
     ending = f".{kind}" if kind else ""
     path.write_bytes(ar({"debian-binary": b"2.0\n", "control.tar.xz": control, f"data.tar{ending}": packed}))
@@ -132,6 +143,27 @@ class Apt:
         """How often it was called with a first word."""
         log = self.repo / "calls"
         return sum(line.split()[0] == word for line in log.read_text().splitlines()) if log.exists() else 0
+
+
+def sound(seed: int, seconds: float = 0.3, rate: int = 22_050, kind: str = "WAV") -> bytes:
+    """An audio file of noise."""
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(seed).uniform(-0.3, 0.3, int(seconds * rate))
+    soundfile.write(buffer, noise, rate, format=kind)
+    return buffer.getvalue()
+
+
+def speech_manifest() -> tuple[pd.DataFrame, dict[str, bytes]]:
+    """A manifest of twelve clips in the packages pack-0 and pack-1, and the files of both."""
+    files = {f"usr/share/speech/{i}.wav": sound(i) for i in range(12)}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (member, data) in enumerate(files.items()):
+            clip = write_clip(Path(folder) / "clip.wav", debian.decode_audio(data, ".wav").wave)
+            rows.append(debian.ManifestRow(
+                f"speech/{i:02}", member, audio.sha256(clip.wave), sha256(data), clip.seconds, 22_050, "ab"[i % 2],
+                f"s{i % 4}", ("train", "validation", "test")[i % 3], f"pack-{i % 2}", "CC0-1.0"))
+    return pd.DataFrame(rows, columns=list(debian.MANIFEST_COLUMNS)), files
 
 
 def sha256(data: bytes) -> str:

@@ -1,19 +1,12 @@
-"""Sources of speech, each turned into the same clip table.
-
-=============  ===============================================================
-`debian`       recorded speech from Debian packages, against committed manifests
-`synthetic`    the kit's own texts, spoken by eSpeak NG
-`noss`         NOSS itself, through TensorFlow Datasets, and FRILL's two additions
-`folder`       your folder, or your CSV, TSV or Parquet list
-`quick`        the rules by which the manifests were made (for maintainers)
-=============  ===============================================================
-"""
-
-from __future__ import annotations
-
-from nslib.corpora.folder import read
-from nslib.corpora.resolve import Plan, load_clips, own_task, packages_needed, resolve
-from nslib.corpora.table import COLUMNS, PROBLEM_COLUMNS, Corpus, limit
-
-__all__ = ["COLUMNS", "PROBLEM_COLUMNS", "Corpus", "Plan", "limit", "load_clips", "own_task",
-           "packages_needed", "read", "resolve"]
+# shim
+from nslib.corpora import manifests as manifests
+from nslib.corpora.folder import read as read
+from nslib.datasets.loading import Plan as Plan
+from nslib.datasets.loading import list_missing_packages as packages_needed
+from nslib.datasets.loading import load_clips as load_clips
+from nslib.datasets.loading import load_own_task as own_task
+from nslib.datasets.loading import resolve_tasks as resolve
+from nslib.datasets.table import COLUMNS as COLUMNS
+from nslib.datasets.table import PROBLEM_COLUMNS as PROBLEM_COLUMNS
+from nslib.datasets.table import Dataset as Corpus
+from nslib.datasets.table import limit_clips as limit

@@ -1,16 +1,11 @@
-"""Splits: drawn as the authors draw them (`draw`), and audited whoever drew them (`auditing`)."""
-
-from nslib.splits.auditing import DOMINANT, Audit, audit
-from nslib.splits.draw import (
-    CANONICAL_SPLIT_NUMBER,
-    SPLITS,
-    by_group,
-    data_hash,
-    label_is_speaker,
-    split_hash,
-    too_few,
-    within_group,
-)
-
-__all__ = ["CANONICAL_SPLIT_NUMBER", "DOMINANT", "SPLITS", "Audit", "audit", "by_group", "data_hash",
-           "label_is_speaker", "split_hash", "too_few", "within_group"]
+# shim
+from nslib.datasets.audit import Audit as Audit
+from nslib.datasets.audit import audit_clips as audit
+from nslib.datasets.splits import CANONICAL_SPLIT_NUMBER as CANONICAL_SPLIT_NUMBER
+from nslib.datasets.splits import SPLITS as SPLITS
+from nslib.datasets.splits import count_small_groups as too_few
+from nslib.datasets.splits import hash_data as data_hash
+from nslib.datasets.splits import hash_split as split_hash
+from nslib.datasets.splits import label_is_speaker as label_is_speaker
+from nslib.datasets.splits import split_by_group as by_group
+from nslib.datasets.splits import split_within_group as within_group

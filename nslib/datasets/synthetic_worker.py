@@ -1,8 +1,8 @@
-"""Speak jobs with eSpeak NG, in a process of its own: ``python -m nslib.corpora.espeak_worker FOLDER``.
+"""Speak jobs with eSpeak NG, in a process of its own: ``python -m nslib.datasets.synthetic_worker FOLDER``.
 
 The library is a GPL shared object, called through its C interface (speak_lib.h) and never imported
 by the kit itself; a crash in it ends this process only. One JSON job comes in a line of standard input,
-``{"name", "text", "language", "variant", "rate", "pitch", "range", "volume"}``; 16-bit PCM goes to
+``{"name", "text", "language", "voice", "rate", "pitch", "range", "volume"}``; 16-bit PCM goes to
 ``FOLDER/<name>.pcm`` and one JSON answer, ``{"name", "rate", "error"}``, to standard output.
 
 The library is opened and closed for every clip: it keeps state (noise of breathy voices, pitch)
@@ -12,56 +12,45 @@ Every return code is checked, because a voice that does not exist leaves the one
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+__all__: list[str] = []
+
 _RETRIEVAL, _UTF8, _DONT_EXIT = 1, 1, 0x8000
-_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
+_MANNER = {"rate": 1, "pitch": 3, "range": 4, "volume": 2}
+"""Numbers of the library's parameters."""
+
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
 def main(folder: Path) -> None:
-    """Answer jobs until standard input ends.
-
-    Parameters
-    ----------
-    folder : Path
-        Where samples are written.
-    """
+    """Answer jobs until standard input ends."""
     import espeakng_loader  # type: ignore[import-untyped]
 
-    library, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+    path, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+    close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # type: ignore[attr-defined]
     for line in sys.stdin:
         job = json.loads(line)
+        answer = {"name": job["name"], "rate": 0, "error": ""}
         try:
-            rate, pcm = _speak(library, str(Path(data).parent), job)
+            library = ctypes.CDLL(path)
+            try:
+                answer["rate"], pcm = _synthesise(library, str(Path(data).parent), job)
+            finally:
+                close(library._handle)
             (folder / f"{job['name']}.pcm").write_bytes(pcm)
-            answer = {"name": job["name"], "rate": rate, "error": ""}
         except (RuntimeError, OSError) as error:
-            answer = {"name": job["name"], "rate": 0, "error": str(error)}
+            answer["error"] = str(error)
         print(json.dumps(answer), flush=True)
 
 
-def _speak(path: str, data: str, job: dict[str, Any]) -> tuple[int, bytes]:
-    library = ctypes.CDLL(path)
-    try:
-        return _synthesise(library, data, job)
-    finally:
-        _close(library)
-
-
-def _close(library: ctypes.CDLL) -> None:
-    import _ctypes
-
-    handle = library._handle
-    close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # type: ignore[attr-defined]
-    close(handle)
-
-
 def _synthesise(library: Any, data: str, job: dict[str, Any]) -> tuple[int, bytes]:
+    """Sample rate and samples of one job."""
     pieces: list[bytes] = []
 
     @_CALLBACK
@@ -82,9 +71,10 @@ def _synthesise(library: Any, data: str, job: dict[str, Any]) -> tuple[int, byte
 
 
 def _say(library: Any, job: dict[str, Any]) -> None:
-    voice = f"{job['language']}+{job['variant']}"
+    """Set voice and manner, and speak."""
+    voice = f"{job['language']}+{job['voice']}"
     _check(library.espeak_SetVoiceByName(voice.encode()) == 0, f"eSpeak NG has no voice {voice!r}")
-    for number, name in ((_RATE, "rate"), (_VOLUME, "volume"), (_PITCH, "pitch"), (_RANGE, "range")):
+    for name, number in _MANNER.items():
         _check(library.espeak_SetParameter(number, int(job[name]), 0) == 0, f"it refuses {name} {job[name]}")
     text = job["text"].encode() + b"\0"
     code = library.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, 1, 0, _UTF8, None, None)
@@ -93,6 +83,7 @@ def _say(library: Any, job: dict[str, Any]) -> None:
 
 
 def _check(ok: bool, message: str) -> None:
+    """Report a return code that is not success."""
     if not ok:
         raise RuntimeError(message)
 

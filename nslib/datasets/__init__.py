@@ -1,0 +1,14 @@
+"""Datasets: tasks, the clips that they are asked about, how these are split, and where the recordings come from.
+
+=====================  ====================================================================
+`tasks`                what is measured: one record a task
+`table`                the clip table that every source returns
+`splits`               splits as the authors draw them, split files, and the hashes of a split
+`audit`                what in a clip table can make a score wrong
+`card`                 data cards of your own recordings
+`loading`              from parameters to tasks that can be run, and from a task to its clips
+`clip_cache`           prepared 16 kHz clips on disk, and facts on audio files
+`debian`               recorded speech from Debian packages, checked against committed manifests
+`synthetic`            the kit's own texts, spoken by eSpeak NG (`synthetic_worker`, a process of its own)
+=====================  ====================================================================
+"""

@@ -1,0 +1,200 @@
+"""Prepared clips on disk, and what is known of audio files: decoded once, remembered.
+
+A clip is written whole or not at all, and the ledger gets its line afterwards, so a run that was
+killed loses only the clip it was at. A second load reads the ledger and compares sizes.
+
+Conventions
+-----------
+A clip cache is a folder: ``wav/<clip_id>.wav`` (16 kHz; ``/`` in the id is a subfolder) and ``ledger.jsonl``,
+one JSON object a line; the last line of a clip counts, a line torn by a crash is ignored. ``key``
+names everything the clip was made from: another key means that it is made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib import audio, params
+from nslib.errors import BadAudio, Unavailable
+
+__all__: list[str] = []
+
+LIMITED = "limited to full scale"
+"""Note of a clip whose peak was above full scale."""
+
+
+@dataclass(frozen=True)
+class CachedClip:
+    """What a clip was made from, and what became of it."""
+
+    clip_id: str
+    key: str
+    status: str = ""  # empty for a clip that is as it should be, else a word of the module that made it
+    sha256: str = ""  # of the waveform that the file holds; empty if there is no file
+    seconds: float = 0.0  # at 16 kHz
+    size: int = 0  # of the file, bytes; 0 if there is none
+    note: str = ""  # in words: what was done to it, or why there is none
+
+
+class ClipCache:
+    """A folder of prepared clips, below ``corpora`` in the cache."""
+
+    def __init__(self, name: str):
+        self.folder = params.cache_dir("corpora", name)
+        self._ledger = _Ledger(self.folder / "ledger.jsonl")
+        self._clips: dict[str, CachedClip] = {}
+        for fields in self._ledger.read():
+            try:
+                clip = CachedClip(**fields)
+            except TypeError:
+                continue
+            self._clips[clip.clip_id] = clip
+
+    def path(self, clip_id: str) -> Path:
+        """Where a clip's file is or would be."""
+        return self.folder / "wav" / f"{clip_id}.wav"
+
+    def get(self, clip_id: str, key: str) -> CachedClip | None:
+        """Find a clip that was made from `key` and whose file has its size."""
+        clip = self._clips.get(clip_id)
+        if clip is None or clip.key != key:
+            return None
+        if clip.size and _file_size(self.path(clip_id)) != clip.size:
+            return None
+        return clip
+
+    def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32], status: str = "") -> CachedClip:
+        """Write a clip (16 kHz, mono) and what it was made from; its hash is of what the file gives when it is read."""
+        path = self.path(clip_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        served = write_clip(path, wave)
+        note = LIMITED if float(np.abs(wave).max(initial=0.0)) > 1 else ""
+        return self.record(CachedClip(clip_id, key, status, audio.sha256(served.wave), served.seconds,
+                                      _file_size(path), note))
+
+    def record(self, clip: CachedClip) -> CachedClip:
+        """Write a line of the ledger."""
+        self._ledger.append(dataclasses.asdict(clip))
+        self._clips[clip.clip_id] = clip
+        return clip
+
+    def forget(self, clip_id: str) -> None:
+        """Remove a clip, so that the next load makes it again."""
+        self.path(clip_id).unlink(missing_ok=True)
+        self._clips.pop(clip_id, None)
+
+
+def write_clip(path: Path, wave: npt.NDArray[np.float32]) -> audio.Clip:
+    """Write a waveform (16 kHz, mono) as the kit serves it, and read it back: whole numbers over 32767.
+
+    A peak above full scale, which lossy codecs and resampling produce, is cut off there, as any player does.
+    """
+    return audio.read(audio.write_wav(path, np.clip(wave, -1, 1)))
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What decoding a file tells."""
+
+    sha256: str = ""  # of the 16 kHz waveform; empty if the file cannot be used
+    seconds: float = 0.0  # at 16 kHz
+    sample_rate: int = 0  # of the file, Hz
+    notes: tuple[str, ...] = ()  # what was done to the samples
+    reason: str = ""  # why it cannot be used, and what to do; empty if it can
+    remedy: str = ""
+
+
+def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[AudioFacts]:
+    """Decode files in parallel, or remember them by path, size and time.
+
+    Files that cannot be used are not remembered, so that one is tried again after it was repaired or a decoder was
+    installed.
+    """
+    from tqdm.std import tqdm
+
+    ledger = _Ledger(params.cache_dir("corpora") / "decoded.jsonl")
+    stored: dict[str, AudioFacts] = {}
+    for line in ledger.read():
+        try:
+            key, fields = line
+            stored[key] = AudioFacts(**{**fields, "notes": tuple(fields["notes"])})
+        except (ValueError, TypeError, KeyError):
+            continue
+    facts = [stored.get(_file_key(path)) for path in paths]
+    todo = [i for i, known in enumerate(facts) if known is None]
+    with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+          tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
+        for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
+            if not made.reason:
+                ledger.append([_file_key(paths[i]), dataclasses.asdict(made)])
+            facts[i] = made
+            bar.update()
+    return [known for known in facts if known is not None]
+
+
+def _decode_facts(path: Path) -> AudioFacts:
+    """Decode one file."""
+    try:
+        clip = audio.read(path)
+    except BadAudio as error:
+        return AudioFacts(reason=error.reason, remedy=error.remedy)
+    return AudioFacts(audio.sha256(clip.wave), clip.seconds, clip.source_rate, clip.notes)
+
+
+def _file_key(path: Path) -> str:
+    """Hash of a file's path, size and time; empty if it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ""
+    made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _file_size(path: Path) -> int:
+    """Bytes of a file, 0 if it is not there."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+class _Ledger:
+    """A JSON Lines file that is only appended to; threads may share it."""
+
+    def __init__(self, path: Path):
+        self._path, self._lock = path, threading.Lock()
+
+    def read(self) -> Iterator[Any]:
+        """Values of all whole lines."""
+        lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
+        if lines and lines[-1]:  # a crash tore it; the next line must not become part of it
+            with self._path.open("ab") as file:
+                file.write(b"\n")
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
+
+    def append(self, value: object) -> None:
+        """Write a line, or say that the disk is full."""
+        line = json.dumps(value, ensure_ascii=False) + "\n"
+        try:
+            with self._lock, self._path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            remedy = "Free some space, or set NSLIB_CACHE to another disk."
+            raise Unavailable(f"a place for {self._path}", error.strerror or str(error), remedy) from error

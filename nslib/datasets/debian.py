@@ -1,0 +1,615 @@
+"""Recorded speech from Debian packages, checked clip by clip against a committed manifest.
+
+Packages come through apt-get with the machine's own configuration (mirror, releases, proxy, keys), but
+without root and without touching the system's lists: apt gets lists and archives directories inside the
+cache. No address is written here, and nothing of a package is run or unpacked to a name that the archive
+chose: files are read from it in memory. ``NSLIB_OFFLINE=1`` in the environment forbids every request;
+archives in the cache are used without asking anybody, also those that you put there by hand (`archives_dir`).
+
+A manifest (``data/manifests/<task>.csv``, columns explained in ``data/README.md``) names for every clip its
+package, the file inside it, the sha256 of that file's bytes and the sha256 of the waveform that the kit made
+of them. Packages differ between releases, so archives are never compared, only clips:
+
+=================  ==========  ============  =====================================================
+file's bytes       waveform    status        what happens
+=================  ==========  ============  =====================================================
+same               same        (empty)       used
+other              same        re-encoded    used, counted
+same               other       platform      used with its own hash, counted: another decoder build
+other              other       changed       not used: not the recording that the manifest means
+not there          -           missing       not used
+not decodable      -           undecodable   not used
+=================  ==========  ============  =====================================================
+
+Reference: apt-get(8), ``Dir::State::lists`` and ``Dir::Cache``; deb(5): a ``.deb`` is an ``ar`` archive whose
+``data.tar`` is xz, gzip or, in Ubuntu, zstd compressed.
+
+Conventions
+-----------
+Names of files are relative, with ``/`` and without a leading ``./``; ``outer#inner`` is a recording inside a
+resource file (`nslib.datasets.game_archives`). An archive with an absolute name or one with ``..`` is refused whole:
+no honest package has one. Links are followed inside the archive only. Damage raises `Unavailable` with the remedy;
+files read before it have been given out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import lzma
+import os
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import zstandard
+
+from nslib import audio, params
+from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
+from nslib.datasets.game_archives import INNER_MARK, RESOURCES, open_resource
+from nslib.datasets.table import Dataset, make_dataset
+from nslib.errors import NETWORK, BadAudio, Unavailable, failed_download
+from nslib.files import client_environment, file_sha256, run_client
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MANIFEST_COLUMNS", "ManifestRow", "archives_dir", "decode_audio", "fetch_packages", "find_archive",
+           "list_files", "list_rows", "manifest_path", "read_files", "read_manifest"]
+
+LISTS_DAYS = 7
+"""apt's lists are fetched again when they are older than this."""
+
+MAX_MEMBER = 1 << 29
+"""Largest file that is read from an archive, bytes: no clip is near it."""
+
+_SYNTHETIC_TOO = "Or choose the synthetic corpus (CORPUS=synthetic), which needs pip packages only."
+_BOOKWORM = "Use the package of Debian 12 (bookworm), for which the manifest was made."
+_REMEDIES = {"changed": _BOOKWORM, "missing": _BOOKWORM,
+             "undecodable": "Check that soundfile and av are installed as in requirements.lock."}
+_SENTENCES = {
+    "platform": "{} decoded to other samples here than where the manifest was made, from the same file: "
+                "used, with a hash of their own, so vectors are comparable but not identical.",
+    "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used.",
+}
+_DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, OSError, ValueError)
+
+
+# --- packages from apt ---------------------------------------------------------------------------
+
+
+class _Archive(NamedTuple):
+    """A ``.deb`` as apt describes it."""
+
+    file: str
+    size: int
+    algorithm: str
+    digest: str
+
+
+def archives_dir() -> Path:
+    """Path: the folder of ``.deb`` files; one that you put there is used instead of a download."""
+    return params.cache_dir("packages", "debian", "archives")
+
+
+def fetch_packages(names: str | Iterable[str], *, progress: bool = True) -> dict[str, Path]:
+    """Have the archives of Debian packages, downloading those that are not in the cache.
+
+    Parameters
+    ----------
+    names : str or iterable of str
+        Package names, without version: the release that apt is configured for decides.
+    progress : bool
+        Show how many bytes have arrived.
+
+    Returns
+    -------
+    dict of str to Path
+        Package name to its ``.deb``, whose checksum agreed with apt's when it was downloaded.
+
+    Raises
+    ------
+    Unavailable
+        Saying which package, why (no apt, no network, no such package, disk full, wrong checksum, another
+        process at work), and what to do. What was downloaded before stays.
+    """
+    wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    missing = [name for name in wanted if find_archive(name) is None]
+    if missing:
+        _need_apt(missing)
+        archives = _look_up(missing)
+        size, free = sum(archive.size for archive in archives.values()), shutil.disk_usage(archives_dir()).free
+        if size * 1.1 > free:
+            why = f"the disk is full: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free"
+            raise Unavailable("space for Debian packages", why, f"Free some, or set NSLIB_CACHE. {_SYNTHETIC_TOO}")
+        _download(archives, progress)
+    return {name: path for name in wanted if (path := find_archive(name))}
+
+
+def find_archive(name: str) -> Path | None:
+    """Find the newest complete archive of a package in the cache, without asking apt."""
+    archives = [p for p in archives_dir().glob(f"{name}_*.deb") if p.stat().st_size]
+    return max(archives, key=lambda p: p.stat().st_mtime, default=None)
+
+
+def _need_apt(names: Sequence[str]) -> None:
+    """Refuse where apt cannot or must not be asked."""
+    if params.offline():
+        raise Unavailable(_name_packages(names), "NSLIB_OFFLINE forbids downloads", f"Unset it. {_SYNTHETIC_TOO}")
+    if shutil.which("apt-get") is None:
+        why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"
+        by_hand = f"Copy the .deb files of a Debian 12 mirror to {archives_dir()}. {_SYNTHETIC_TOO}"
+        raise Unavailable(_name_packages(names), why, by_hand)
+
+
+def _apt_command(*words: str) -> list[str]:
+    """The command line of apt-get, with its state in the cache."""
+    state = params.cache_dir("packages", "debian")
+    lists, cache = state / "lists", state / "apt"
+    for folder in (lists / "partial", cache / "archives" / "partial"):
+        folder.mkdir(parents=True, exist_ok=True)
+    # the sandbox user could not enter a private home folder; it changes nothing for other users
+    options = {"Dir::State::lists": lists, "Dir::Cache": cache, "APT::Sandbox::User": "root",
+               "Acquire::Retries": 2, "Acquire::http::Timeout": 30, "Acquire::https::Timeout": 30}
+    return ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items()), *words]
+
+
+def _look_up(names: Sequence[str]) -> dict[str, _Archive]:
+    """Ask apt for file, size and checksum; with fresh lists if they are old or lack a name."""
+    stamp = params.cache_dir("packages", "debian") / "lists-fetched"
+    fresh = stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_DAYS * 86400
+    messages = "" if fresh else _update_lists(stamp)
+    archives, problem = _ask_addresses(names)
+    if fresh and len(archives) < len(names):
+        messages = _update_lists(stamp)
+        archives, problem = _ask_addresses(names)
+    absent = [name for name in names if name not in archives]
+    if absent:
+        raise _explain_apt(_name_packages(absent), f"{messages}\n{problem}")
+    return archives
+
+
+def _update_lists(stamp: Path) -> str:
+    """Fetch apt's lists; what it says."""
+    print("Fetching apt's package lists ...", file=sys.stderr)
+    done = run_client(_apt_command("update"))
+    # apt ends with 0 where only some lists failed, so its words decide, and only if a name is missing
+    if done.returncode == 0 and not NETWORK.search(done.stderr):
+        stamp.touch()
+    return done.stderr
+
+
+def _ask_addresses(names: Sequence[str]) -> tuple[dict[str, _Archive], str]:
+    """Archives that apt knows, by package, and what it says of the others."""
+    done = run_client(_apt_command("download", "--print-uris", *names))
+    archives = {}
+    for line in re.finditer(r"^'[^']*' ((\S+?)_\S+) (\d+) (\w+):(\w+)", done.stdout, re.MULTILINE):
+        file, name, size, algorithm, digest = line.groups()
+        archives[name] = _Archive(file, int(size), algorithm.lower(), digest)
+    if done.returncode and len(names) > 1:  # apt says nothing about any if it does not know one
+        each = [_ask_addresses([name]) for name in names]
+        return {k: v for one, _ in each for k, v in one.items()}, "\n".join(problem for _, problem in each)
+    return archives, done.stderr
+
+
+def _download(archives: dict[str, _Archive], progress: bool) -> None:
+    """Download archives and put those that are whole into their folder."""
+    partial_dir = params.cache_dir("packages", "debian", "partial")
+    code, messages = _run_download(archives, partial_dir, progress)
+    errors = []
+    for name, archive in archives.items():
+        path = partial_dir / archive.file
+        size = path.stat().st_size if path.exists() else -1
+        if size == archive.size or (size >= 0 and not code):
+            try:
+                _check_archive(name, archive, path)
+                os.replace(path, archives_dir() / archive.file)
+            except Unavailable as error:
+                errors.append(error)
+        else:
+            errors.append(_explain_apt(_name_packages([name]), messages))
+    if errors:
+        raise errors[0]
+
+
+def _run_download(archives: dict[str, _Archive], folder: Path, progress: bool) -> tuple[int, str]:
+    """Let apt download into a folder, showing how it grows; its exit code and messages."""
+    from tqdm.std import tqdm
+
+    paths, null = [folder / a.file for a in archives.values()], subprocess.DEVNULL
+    total = sum(a.size for a in archives.values())
+    with (tqdm(total=total, desc="Debian packages", unit="B", unit_scale=True, disable=not progress) as bar,
+          subprocess.Popen(_apt_command("download", *archives), cwd=folder, env=client_environment(), stdin=null,
+                           stdout=null, stderr=subprocess.PIPE, text=True, errors="replace") as apt):
+        try:
+            while True:
+                try:
+                    _, messages = apt.communicate(timeout=0.25)
+                    return apt.returncode, messages
+                except subprocess.TimeoutExpired:
+                    continue
+                finally:
+                    bar.update(sum(p.stat().st_size for p in paths if p.exists()) - bar.n)
+        except BaseException:
+            apt.kill()
+            raise
+
+
+def _check_archive(name: str, archive: _Archive, path: Path) -> None:
+    """Compare an archive's checksum with apt's; a damaged one is deleted."""
+    try:
+        digest = file_sha256(path, archive.algorithm)
+    except ValueError:
+        why = f"apt gives a checksum of the kind {archive.algorithm}, which Python lacks"
+        raise Unavailable(_name_packages([name]), why, _SYNTHETIC_TOO) from None
+    if digest != archive.digest:
+        path.unlink()
+        why = f"its {archive.algorithm} is {digest[:12]}..., and {archive.digest[:12]}... in apt's lists"
+        raise Unavailable(_name_packages([name]), why, "Run again; the damaged file was deleted.")
+
+
+def _explain_apt(what: str, messages: str) -> Unavailable:
+    """Turn apt's messages into a reason and a remedy."""
+    if re.search(r"Could not get lock|Unable to lock", messages):
+        why = "another run is fetching packages now"
+        return Unavailable(what, why, "Wait until it has ended and run again.")
+    if "Unable to locate package" in messages and not NETWORK.search(messages):
+        why = "apt knows no package of that name in the releases this machine is set up for"
+        return Unavailable(what, why, f"It is in Debian 12's main section. {_SYNTHETIC_TOO}")
+    return failed_download(what, "apt-get", messages, _SYNTHETIC_TOO)
+
+
+def _name_packages(names: Sequence[str]) -> str:
+    """The first of some packages, and how many more."""
+    return f"Debian package {names[0]}" + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
+
+
+# --- files in a package --------------------------------------------------------------------------
+
+
+def list_files(path: Path) -> list[str]:
+    """List the regular files of a package, in the order in which they are stored.
+
+    Resource files of games that are known are replaced by the recordings in them. Errors are those of `read_files`.
+    """
+    names = [name for name, entry, _ in _iterate_entries(path) if entry.isfile()]
+    inside = [f"{outer}{INNER_MARK}{inner}" for outer in RESOURCES if outer in names
+              for inner in open_resource(path.name, outer, dict(_read_members(path, RESOURCES[outer])))]
+    return [name for name in names if name not in RESOURCES] + inside
+
+
+def read_files(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Read files of a package, in the order in which they are stored, and then those of its resource files.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.deb``.
+    wanted : collection of str
+        Names of files or links, e.g. ``usr/share/klettres/en/alpha/a-0.ogg``. One that is not
+        there is not yielded.
+
+    Yields
+    ------
+    name : str
+        The wanted name (for a link: of the link, not of what it points to).
+    data : bytes
+        Contents.
+
+    Raises
+    ------
+    Unavailable
+        If the archive or a resource file is damaged, has a compression that is not read, or holds an
+        unsafe name or a file larger than `MAX_MEMBER`.
+    """
+    plain = [name for name in wanted if INNER_MARK not in name]
+    if plain:
+        yield from _read_members(path, plain)
+    inside = [name.partition(INNER_MARK) for name in wanted if INNER_MARK in name]
+    for outer in {outer for outer, _, _ in inside} & set(RESOURCES):
+        readers = open_resource(path.name, outer, dict(_read_members(path, RESOURCES[outer])))
+        yield from ((outer + mark + inner, readers[inner]()) for where, mark, inner in inside
+                    if where == outer and inner in readers)
+
+
+def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Contents of files and of what links point to."""
+    left, links = set(wanted), {}
+    for name, entry, tar in _iterate_entries(path):
+        if entry.issym() or entry.islnk():
+            links[name] = _link_target(name, entry)
+        elif entry.isfile() and name in left:
+            left.discard(name)
+            yield name, _read_entry(path, tar, entry)
+        if not left:
+            return
+    # links come before or after what they point to, so they need a second pass
+    aliases: dict[str, list[str]] = {}
+    for name in left:
+        target = _follow_links(name, links)
+        if target and target != name:
+            aliases.setdefault(target, []).append(name)
+    if aliases:
+        for name, entry, tar in _iterate_entries(path):
+            if entry.isfile() and name in aliases:
+                data = _read_entry(path, tar, entry)
+                yield from ((alias, data) for alias in aliases.pop(name))
+
+
+def _iterate_entries(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
+    """Name of each entry of a package, what tar says of it, and the open tar file."""
+    with _explain_damage(path), path.open("rb") as file:
+        kind, data = _find_data_section(file)
+        if kind not in ("xz", "gz", "zst", ""):
+            raise Unavailable(f"archive {path}", f"its data are {kind} compressed, which the kit does not read",
+                              "Use the package of another release.")
+        stream: Any = data
+        if kind == "zst":  # tarfile reads the others by itself
+            stream, kind = zstandard.ZstdDecompressor().stream_reader(stream), ""
+        with tarfile.open(fileobj=stream, mode=f"r|{kind}") as tar:  # type: ignore[call-overload]
+            for entry in tar:
+                yield _check_name(path, entry.name), entry, tar
+
+
+class _Section:
+    """`length` bytes of a file from where it stands: one member of an ar archive."""
+
+    def __init__(self, file: IO[bytes], length: int):
+        self._file, self._left = file, length
+
+    def read(self, size: int) -> bytes:
+        """Read the next bytes; an end before the announced one is an error."""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        if not data and self._left:
+            raise EOFError(f"{self._left} bytes are missing at its end")
+        return data
+
+
+def _find_data_section(file: IO[bytes]) -> tuple[str, _Section]:
+    """Compression and bytes of the ``data.tar`` of a package."""
+    if file.read(8) != b"!<arch>\n":
+        raise ValueError("it does not start like a .deb")
+    while len(header := file.read(60)) == 60:
+        name, length = header[:16].decode("ascii", "replace").strip(" /"), int(header[48:58])
+        if name.startswith("data.tar"):
+            return name.removeprefix("data.tar").lstrip("."), _Section(file, length)
+        file.seek(length + length % 2, io.SEEK_CUR)
+    raise EOFError("its data are missing")
+
+
+@contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
+    """Turn what readers raise on damage into a remedy."""
+    try:
+        yield
+    except _DAMAGE as error:
+        why = f"it is cut short or damaged ({str(error) or type(error).__name__})"
+        remedy = "Delete that file and run again; it will be fetched again."
+        raise Unavailable(f"archive {path}", why, remedy) from error
+
+
+def _check_name(path: Path, name: str) -> str:
+    """The plain form of an entry's name; an unsafe one condemns the archive."""
+    if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
+        raise Unavailable(f"archive {path}", f"it holds the unsafe name {name!r}",
+                          "Do not use it: it was not made by the package's authors.")
+    return posixpath.normpath(name)
+
+
+def _link_target(name: str, entry: tarfile.TarInfo) -> str:
+    """Name in the archive to which a link points."""
+    if entry.islnk():
+        return posixpath.normpath(entry.linkname)
+    # an absolute link is absolute in the installed tree, which is the archive
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), entry.linkname)).lstrip("/")
+
+
+def _follow_links(name: str, links: dict[str, str]) -> str:
+    """Resolve links to files and to folders on the way; a loop ends at a name that is not there."""
+    for _ in range(16):
+        parents = (name, *map(str, Path(name).parents))
+        linked = next((part for part in parents if part in links), None)
+        if linked is None:
+            return name
+        name = posixpath.normpath(links[linked] + name[len(linked):])
+    return ""
+
+
+def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    """Contents of a regular file, if it is not too large and whole."""
+    if entry.size > MAX_MEMBER:
+        raise Unavailable(f"archive {path}", f"its member {entry.name} has {entry.size} bytes, more than {MAX_MEMBER}",
+                          "Do not use it: the real package has no such file.")
+    with _explain_damage(path):
+        file = tar.extractfile(entry)
+        data = file.read() if file else b""
+        if len(data) != entry.size:
+            raise EOFError(f"{entry.name} is cut short")
+        return data
+
+
+# --- manifests -----------------------------------------------------------------------------------
+
+
+class ManifestRow(NamedTuple):
+    """One line of a manifest; see ``data/README.md``."""
+
+    clip_id: str
+    member: str
+    sha256: str
+    file_sha256: str
+    seconds: float
+    sample_rate: int
+    label: str
+    speaker: str
+    split: str
+    package: str
+    licence: str
+
+    @property
+    def key(self) -> str:
+        """str: names everything that the prepared clip depends on."""
+        return f"{self.file_sha256}:{self.sha256}"
+
+
+MANIFEST_COLUMNS = ManifestRow._fields
+
+
+def manifest_path(name: str) -> Path:
+    """Path: the manifest of a task, or "train-speech"."""
+    return params.data_dir() / "manifests" / f"{name}.csv"
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest: a table with the columns `MANIFEST_COLUMNS`."""
+    import pandas as pd
+
+    columns = list(MANIFEST_COLUMNS)
+    types = {name: {"seconds": float, "sample_rate": int}.get(name, str) for name in columns}
+    return pd.read_csv(path, dtype=types, keep_default_na=False, usecols=columns)[columns]
+
+
+def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
+    """Turn a table with the columns `MANIFEST_COLUMNS` into records."""
+    return [ManifestRow(*values) for values in manifest[list(MANIFEST_COLUMNS)].itertuples(index=False, name=None)]
+
+
+# --- clips of a manifest -------------------------------------------------------------------------
+
+
+def decode_audio(data: bytes, suffix: str) -> audio.Clip:
+    """Decode the bytes of an audio file; its suffix (".gsm") is needed, as raw G.722 and GSM look like anything."""
+    with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
+        path = Path(folder) / f"clip{suffix}"
+        path.write_bytes(data)
+        return audio.read(path)
+
+
+def load_packaged_clips(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame | None = None, *,
+                        progress: bool = True) -> Dataset:
+    """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`.
+
+    Clips of `also`, a manifest of tasks of the same audio, are prepared on the occasion, because reading an archive
+    takes longer than decoding. `Unavailable` if a package cannot be had, or an archive or the disk fails; what was
+    prepared before stays.
+    """
+    cache, rows = ClipCache(corpus), list_rows(manifest)
+    if any(_find_clip(cache, row) is None for row in rows):
+        every = {row.clip_id: row for row in (*(list_rows(also) if also is not None else ()), *rows)}
+        _prepare_clips(cache, [row for row in every.values() if _find_clip(cache, row) is None], progress)
+    clips, problems, entries = [], [], []
+    for row in rows:
+        entry = _find_clip(cache, row)
+        if entry is None:
+            raise Unavailable(f"clip {row.clip_id}", "its file vanished during the run", "Run again.")
+        entries.append(entry)
+        if entry.size:
+            clips.append({"clip_id": row.clip_id, "audio": str(cache.path(row.clip_id)), "sha256": entry.sha256,
+                          "seconds": entry.seconds, "sample_rate": row.sample_rate, "label": row.label,
+                          "speaker": row.speaker, "split": row.split, "source": row.package})
+        else:
+            problems.append({"clip_id": row.clip_id, "audio": f"{row.package}: {row.member}",
+                             "reason": f"{entry.status}: {entry.note}", "remedy": _REMEDIES[entry.status]})
+    return make_dataset(clips, problems, _notes(entries))
+
+
+def list_unread_packages(corpus: str, manifest: pd.DataFrame) -> list[str]:
+    """List the packages that must be read because clips of a manifest are not prepared yet."""
+    cache = ClipCache(corpus)
+    return sorted({row.package for row in list_rows(manifest) if _find_clip(cache, row) is None})
+
+
+def _find_clip(cache: ClipCache, row: ManifestRow) -> CachedClip | None:
+    """The prepared clip of a row, or the failure that is known of it in the archive that is there."""
+    entry = cache.get(row.clip_id, row.key)
+    if entry is None and (archive := find_archive(row.package)):
+        return cache.get(row.clip_id, _failure_key(row, archive))
+    return entry
+
+
+def _failure_key(row: ManifestRow, archive: Path) -> str:
+    """Key of a failure: what one version of a package lacks, another may have."""
+    return f"{row.key}@{archive.name}"
+
+
+def _prepare_clips(cache: ClipCache, rows: list[ManifestRow], progress: bool) -> None:
+    """Fetch the packages of rows and make their clips."""
+    from tqdm.std import tqdm
+
+    archives = fetch_packages(sorted({row.package for row in rows}), progress=progress)
+    title = f"preparing {cache.folder.name}"
+    with tqdm(total=len(rows), desc=title, unit="clip", disable=not progress) as bar:
+        for name, archive in archives.items():
+            _unpack_clips(cache, archive, [row for row in rows if row.package == name], bar.update)
+
+
+def _unpack_clips(cache: ClipCache, archive: Path, rows: list[ManifestRow], done: Callable[[int], object]) -> None:
+    """Make the clips of one package, in threads: decoders release the interpreter's lock."""
+    row_of, workers = {row.member: row for row in rows}, min(8, os.cpu_count() or 1)
+    waiting: list[Future[CachedClip]] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for member, data in read_files(archive, row_of.keys()):
+            waiting.append(pool.submit(_make_clip, cache, row_of.pop(member), data, archive))
+            if len(waiting) > 4 * workers:  # few in memory
+                waiting.pop(0).result()
+                done(1)
+        for future in waiting:
+            future.result()
+            done(1)
+    for row in row_of.values():
+        _record_failure(cache, row, archive, "missing", f"{archive.name} has no file {row.member}")
+        done(1)
+
+
+def _make_clip(cache: ClipCache, row: ManifestRow, data: bytes, archive: Path) -> CachedClip:
+    """Decode a clip, compare it with the manifest and put it into the cache."""
+    same_file = hashlib.sha256(data).hexdigest() == row.file_sha256
+    try:
+        clip = decode_audio(data, PurePosixPath(row.member).suffix)
+    except BadAudio as error:
+        return _record_failure(cache, row, archive, "undecodable", error.reason)
+    entry = cache.add(row.clip_id, row.key, clip.wave)
+    same_wave = entry.sha256 == row.sha256
+    if not same_wave and not same_file:
+        cache.forget(row.clip_id)
+        return _record_failure(cache, row, archive, "changed", f"the recording in {archive.name} is another one")
+    status = "" if same_file and same_wave else "platform" if same_file else "re-encoded"
+    return cache.record(dataclasses.replace(entry, status=status)) if status else entry
+
+
+def _record_failure(cache: ClipCache, row: ManifestRow, archive: Path, status: str, why: str) -> CachedClip:
+    """Remember that an archive does not give a clip."""
+    return cache.record(CachedClip(row.clip_id, _failure_key(row, archive), status, note=why))
+
+
+def _notes(entries: list[CachedClip]) -> list[str]:
+    """Sentences on what was not as the manifest says."""
+    counts = Counter(entry.status for entry in entries)
+    notes = [text.format(_count_clips(counts[status])) for status, text in _SENTENCES.items() if counts[status]]
+    lost = sum(counts[status] for status in _REMEDIES)
+    if lost:
+        words = ", ".join(f"{counts[status]} {status}" for status in _REMEDIES if counts[status])
+        notes.append(f"{lost} of {_count_clips(len(entries))} are not used ({words}).")
+    limited = sum(entry.note == LIMITED for entry in entries if entry.size)
+    if limited:
+        notes.append(f"{_count_clips(limited)} had a peak above full scale after decoding, cut off there.")
+    return notes
+
+
+def _count_clips(count: int) -> str:
+    """A number of clips in words."""
+    return f"{count} clip{'' if count == 1 else 's'}"

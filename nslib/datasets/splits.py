@@ -1,0 +1,283 @@
+"""Splits between and within speakers exactly as the authors draw them, split files, and the hashes of a split.
+
+References
+----------
+The algorithm of `split_by_group` is the one by which the CREMA-D, SAVEE, DementiaBank and VoxForge
+builders of TensorFlow Datasets make the splits of NOSS (Shor et al., 2020, section 3).
+`split_within_group` is the other method of the authors' splitter, which they call "intra".
+
+Conventions
+-----------
+A clip table has one row a clip with at least the columns ``clip_id``, ``sha256``, ``seconds``,
+``label``, ``speaker`` and ``split``. An empty speaker or split means "not known".
+
+A split file is a CSV with the columns ``clip_id`` and ``split`` (train, validation or test; empty: not used)
+and, to be read by people, ``label`` and ``speaker``, which are compared with the recordings when it is given again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from nslib import files
+from nslib.datasets.table import read_list
+from nslib.errors import BadParameter, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.corpora.listing import Listed
+
+__all__ = ["CANONICAL_SPLIT_NUMBER", "SPLITS", "count_small_groups", "hash_data", "hash_split", "label_is_speaker",
+           "split_by_group", "split_within_group"]
+
+SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
+"""Names that lists and folders may give a split, in lower case, and the kit's name of it."""
+
+CANONICAL_SPLIT_NUMBER = 666
+"""Seed of the split within speakers that the authors call canonical."""
+
+Item = TypeVar("Item", bound=Hashable)
+
+_FILE_COLUMNS = ["clip_id", "split", "label", "speaker"]
+
+
+def split_by_group(
+    items: Iterable[Item],
+    groups: Iterable[object],
+    probabilities: Sequence[float] = (0.7, 0.1, 0.2),
+    names: Sequence[str] = SPLITS,
+    seed: int = 0,
+) -> dict[Item, str]:
+    """Assign items to splits so that all items of one group (speaker) share a split.
+
+    Parameters
+    ----------
+    items : iterable of hashable
+        What is split, e.g. clip names. An item may come twice, with the same group.
+    groups : iterable
+        Group of each item, compared and sorted as ``str(group)``.
+    probabilities : sequence of float
+        Share of the *groups* (not of the items) for each split; they sum to 1.
+    names : sequence of str
+        Name of each split.
+    seed : int
+        Seed of the shuffle. NOSS uses 0.
+
+    Returns
+    -------
+    dict
+        Item to name of its split, in the order of `items`.
+
+    Raises
+    ------
+    BadParameter
+        If the lengths disagree, the probabilities are no distribution, there are fewer groups
+        than splits, or one item is given two groups.
+
+    Notes
+    -----
+    Shares are cut towards zero, so that with few groups a split other than the last can stay
+    empty (3 groups at .7/.1/.2 give 2, 0 and 1); the audit reports it.
+
+    Examples
+    --------
+    >>> split_by_group("abcd", ["DC", "JE", "JK", "KL"], (0.6, 0.2, 0.2))
+    {'a': 'test', 'b': 'validation', 'c': 'train', 'd': 'train'}
+    """
+    group_of = _pair(list(items), [str(g) for g in groups])
+    shuffled = sorted(set(group_of.values()))
+    _refuse_bad_shares(probabilities, names)
+    if len(shuffled) < len(names):
+        raise BadParameter(f"{len(shuffled)} groups cannot fill {len(names)} splits; give at least {len(names)}.")
+    # The legacy generator: default_rng would draw other speakers than TFDS does.
+    np.random.RandomState(seed).shuffle(shuffled)
+    split_of = {}
+    for name, start, end in zip(names, *_bounds(probabilities, len(shuffled)), strict=True):
+        split_of.update(dict.fromkeys(shuffled[start:end], name))
+    return {item: split_of[group] for item, group in group_of.items()}
+
+
+def split_within_group(
+    items: Iterable[Item],
+    groups: Iterable[object],
+    probabilities: Sequence[float] = (0.6, 0.2, 0.2),
+    names: Sequence[str] = SPLITS,
+    split_number: int = CANONICAL_SPLIT_NUMBER,
+) -> dict[Item, str]:
+    """Split the items of each group (speaker) on their own: everybody is in every split.
+
+    Parameters
+    ----------
+    items, groups, names
+        As for `split_by_group`.
+    probabilities : sequence of float
+        Share of a group's items for each split; they sum to 1.
+    split_number : int
+        Seed of the shuffles. The authors call 666 canonical.
+
+    Returns
+    -------
+    dict
+        Item to name of its split, group by group, the items of a group in the order of the shuffle. Items of a
+        group with fewer items than splits are left out, as the authors' code does; `count_small_groups` names
+        these groups.
+
+    Raises
+    ------
+    BadParameter
+        If the lengths disagree, the probabilities are no distribution, or one item is given two groups.
+
+    Notes
+    -----
+    One generator serves all groups, in the order in which they are first seen among `items`, and
+    shuffles the items of each in the order given. Another order of items is therefore another split,
+    and a group that is added or taken out changes the draws of all that come after it. The
+    authors take whatever order their files have; the kit's protocols sort clips by name first.
+
+    Examples
+    --------
+    >>> split_within_group("abcdef", "xxxyyz")
+    {'b': 'train', 'c': 'validation', 'a': 'test'}
+    """
+    group_of = _pair(list(items), [str(g) for g in groups])
+    _refuse_bad_shares(probabilities, names)
+    rng, split_of = np.random.RandomState(split_number), {}
+    for members in _collect_members(group_of).values():
+        if len(members) < len(names):
+            continue
+        rng.shuffle(members)  # type: ignore[arg-type]
+        for name, start, end in zip(names, *_bounds(probabilities, len(members)), strict=True):
+            split_of.update(dict.fromkeys(members[start:end], name))
+    return split_of
+
+
+def count_small_groups(items: Iterable[Item], groups: Iterable[object],
+                       names: Sequence[str] = SPLITS) -> dict[str, int]:
+    """Groups that `split_within_group` leaves out, as they have fewer items than there are splits, and their sizes."""
+    members = _collect_members(_pair(list(items), [str(g) for g in groups]))
+    return {group: len(those) for group, those in members.items() if len(those) < len(names)}
+
+
+def _collect_members(group_of: dict[Item, str]) -> dict[str, list[Item]]:
+    """Items of each group, in first-seen order."""
+    members: dict[str, list[Item]] = {}
+    for item, group in group_of.items():
+        members.setdefault(group, []).append(item)
+    return members
+
+
+def _pair(items: list[Item], groups: list[str]) -> dict[Item, str]:
+    """Item to its group; an item in two groups is refused."""
+    if len(items) != len(groups):
+        raise BadParameter(f"{len(items)} items but {len(groups)} groups; give one group an item.")
+    pairs: dict[Item, str] = {}
+    for item, group in zip(items, groups, strict=True):
+        if pairs.setdefault(item, group) != group:
+            raise BadParameter(f"item {item!r} is in two groups, {pairs[item]!r} and {group!r}.")
+    return pairs
+
+
+def _refuse_bad_shares(probabilities: Sequence[float], names: Sequence[str]) -> None:
+    """Refuse what is no distribution over the names."""
+    if len(probabilities) != len(names) or len(set(names)) != len(names):
+        raise BadParameter(f"give one probability for each name: {probabilities!r} for {names!r}.")
+    if min(probabilities, default=-1.0) < 0 or abs(sum(probabilities) - 1) > 1e-8:
+        raise BadParameter(f"probabilities {probabilities!r} must be >= 0 and sum to 1.")
+
+
+def _bounds(probabilities: Sequence[float], n: int) -> tuple[list[int], list[int]]:
+    """Where each split starts and ends among `n`."""
+    # The running float sum is part of the definition: 0.7 + 0.1 is below 0.8.
+    ends, total = [], 0.0
+    for share in probabilities:
+        total += share
+        ends.append(int(total * n))
+    ends[-1] = n
+    return [0, *ends[:-1]], ends
+
+
+def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bool:
+    """Whether each label has one speaker and each speaker one label, and there are several."""
+    pairs = set(zip(labels, speakers, strict=True))
+    return len({label for label, _ in pairs}) == len({speaker for _, speaker in pairs}) == len(pairs) > 1
+
+
+def hash_data(clips: pd.DataFrame) -> str:
+    """Hash which recordings a clip table holds, whatever their order, names, labels and splits: 16 hex digits."""
+    return _hash_rows(clips, ["sha256"])
+
+
+def hash_split(clips: pd.DataFrame) -> str:
+    """Hash ``(sha256, label, speaker, split)`` of every clip of a table, in any order: 16 hex digits."""
+    return _hash_rows(clips, ["sha256", "label", "speaker", "split"])
+
+
+def _hash_rows(clips: pd.DataFrame, columns: list[str]) -> str:
+    """Hash columns of a table as a sorted list of rows."""
+    values = [clips[name].fillna("").astype(str).tolist() for name in columns]
+    # JSON quotes its strings: no label with an odd character can imitate a border between fields.
+    text = json.dumps(sorted(zip(*values, strict=True)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_split_file(clips: pd.DataFrame, path: Path) -> Path:
+    """Write the split of a clip table as a ``.csv``."""
+    if path.suffix.lower() != ".csv":
+        raise BadParameter(f"a split is written as .csv; got {path.name}.")
+    files.write(path, clips[_FILE_COLUMNS].sort_values("clip_id").to_csv(index=False))
+    return path
+
+
+def apply_split_file(clips: list[Listed], path: Path) -> tuple[list[Listed], list[str]]:
+    """Give clips the splits of a file, and notes; clips that the file has not are in no split."""
+    if not path.is_file():
+        raise BadParameter(f"there is no file of splits {path}; one is written by: python -m nslib data card FOLDER "
+                           "--save-splits FILE.csv")
+    rows = _read_split_file(path)
+    known = {clip.clip_id: clip for clip in clips}
+    if not set(rows) & set(known):
+        raise BadParameter(f"{path} is of other recordings: it has none of these {len(known)} clips, its first is "
+                           f"{next(iter(rows), 'missing')!r}, theirs {next(iter(known), 'missing')!r}.")
+    for name, (number, row) in rows.items():
+        if name in known:
+            _refuse_contradiction(known[name], row, f"row {number} of {path.name}")
+    placed = [replace(clip, split=rows[clip.clip_id][1]["split"] if clip.clip_id in rows else "") for clip in clips]
+    gone, new = len(set(rows) - set(known)), len(set(known) - set(rows))
+    notes = [f"Splits are those of {path.name}."]
+    notes += [f"{gone} clips of {path.name} are not among the recordings that can be read."] if gone else []
+    notes += [f"{new} clips are not in {path.name}, and so in no split."] if new else []
+    return placed, notes
+
+
+def _read_split_file(path: Path) -> dict[str, tuple[int, dict[str, str]]]:
+    """Number and fields of each clip's row, with the kit's name of its split."""
+    table = read_list(path)
+    for column in ("clip_id", "split"):
+        if column not in table:
+            raise UnknownName(f"column in {path.name}: it needs", column, map(str, table.columns))
+    rows: dict[str, tuple[int, dict[str, str]]] = {}
+    for number, row in enumerate(table.astype(str).to_dict("records"), start=2):
+        name, split = row["clip_id"], row["split"].strip().lower()
+        if split and split not in SPLIT_NAMES:
+            raise UnknownName(f"split in row {number} of {path.name}", row["split"], SPLIT_NAMES)
+        if name in rows:
+            raise BadParameter(f"rows {rows[name][0]} and {number} of {path.name} are both of {name!r}; remove one.")
+        rows[name] = number, {**row, "split": SPLIT_NAMES.get(split, "")}
+    return rows
+
+
+def _refuse_contradiction(clip: Listed, row: dict[str, str], where: str) -> None:
+    """Refuse a row with another label or speaker than the recording's."""
+    for column, listed in (("label", clip.label), ("speaker", clip.speaker)):
+        if column in row and row[column] != listed:
+            raise BadParameter(f"{where} says that the {column} of {clip.clip_id!r} is {row[column]!r}; the recordings "
+                               f"say {listed!r}. Correct one of them, or remove the column from the file.")

@@ -1,0 +1,102 @@
+"""The clip table: what every source of recordings returns.
+
+Conventions
+-----------
+One row a clip, columns `COLUMNS`, sorted by ``clip_id``. Clips that cannot be used are rows of a
+second table, with a reason and a remedy: nothing is left out silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nslib.errors import BadParameter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "PROBLEM_COLUMNS", "Dataset", "limit_clips", "make_dataset"]
+
+COLUMNS = ("clip_id", "audio", "sha256", "seconds", "sample_rate", "label", "speaker", "split", "source")
+PROBLEM_COLUMNS = ("clip_id", "audio", "reason", "remedy")
+_TYPES = {"seconds": float, "sample_rate": int}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clips that can be used, and clips that cannot.
+
+    Attributes
+    ----------
+    clips : DataFrame
+        One row a usable clip: ``clip_id, audio`` (absolute path), ``sha256`` (of the decoded
+        16 kHz waveform), ``seconds, sample_rate`` (of the original), ``label, speaker, split,
+        source``. Empty text means unknown.
+    problems : DataFrame
+        One row a clip that is not used: ``clip_id, audio, reason, remedy``.
+    notes : tuple of str
+        Sentences for the report.
+    """
+
+    clips: pd.DataFrame
+    problems: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def make_dataset(clips: Iterable[Mapping[str, object]], problems: Iterable[Mapping[str, object]] = (),
+                 notes: Iterable[str] = ()) -> Dataset:
+    """Make a dataset of rows with the columns `COLUMNS` and `PROBLEM_COLUMNS`, sorted by clip_id."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(clips), columns=list(COLUMNS))
+    table = table.astype({name: _TYPES.get(name, str) for name in COLUMNS})
+    excluded = pd.DataFrame(list(problems), columns=list(PROBLEM_COLUMNS)).astype(str)
+    by_id = {"by": "clip_id", "ignore_index": True}
+    return Dataset(table.sort_values(**by_id), excluded.sort_values(**by_id), tuple(notes))
+
+
+def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0) -> pd.DataFrame:
+    """Keep at most `per_class` clips of each label in each split, spread over its speakers.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        With ``clip_id, label, speaker, split``.
+    per_class : int or None
+        None keeps all.
+    seed : int
+        Which clips are kept. The order of rows does not matter.
+
+    Returns
+    -------
+    DataFrame
+        A subset of the rows, in their order.
+    """
+    if per_class is None:
+        return clips
+    draw = clips["clip_id"].map(lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
+    order = clips.assign(_draw=draw).sort_values("_draw")
+    # first one clip of every speaker, then a second of every speaker, ...
+    turn = order.groupby(["split", "label", "speaker"]).cumcount()
+    order = order.assign(_turn=turn).sort_values(["_turn", "_draw"])
+    place = order.groupby(["split", "label"]).cumcount()
+    return clips[place.reindex(clips.index) < per_class]
+
+
+def read_list(path: Path) -> pd.DataFrame:
+    """Read a CSV, TSV, Parquet or JSON Lines list, whatever its columns; all text, but for Parquet."""
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix.lower() == ".jsonl":
+            return pd.read_json(path, lines=True, dtype=False).fillna("").astype(str)
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
+        raise BadParameter(f"{path} cannot be read as a {path.suffix[1:].upper()} list: {error}") from error

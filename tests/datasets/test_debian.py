@@ -1,0 +1,343 @@
+"""Debian packages: read, fetched through a fabricated apt-get, and their clips checked against a manifest."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from debs import Apt, ar, deb, sound, speech_manifest, tar
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nslib import audio, params
+from nslib.datasets import clip_cache, debian, table
+from nslib.datasets.audit import audit_clips
+from nslib.datasets.clip_cache import ClipCache
+from nslib.errors import Unavailable
+
+FILES = {
+    "usr/share/a/one.ogg": b"1" * 1000,
+    "usr/share/a/two.ogg": random.Random(0).randbytes(70_000),
+    "usr/share/b/three": b"",
+}
+
+
+# --- files in a package ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["xz", "gz", "zst", ""])
+def test_reads_every_compression(tmp_path, kind):
+    path = deb(tmp_path / "p.deb", FILES, kind)
+    assert dict(debian.read_files(path, FILES)) == FILES
+    assert debian.list_files(path) == list(FILES)
+    wanted = ["usr/share/b/three", "usr/share/b/four"]  # one is not there, and is not invented
+    assert dict(debian.read_files(path, wanted)) == {"usr/share/b/three": b""}
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text("abc/", min_size=1).map(lambda t: f"x{t.replace('//', '')}y"),
+                       st.binary(max_size=200), max_size=5))
+def test_gives_back_any_tree(tmp_path, files):
+    path = deb(tmp_path / "p.deb", files)
+    assert dict(debian.read_files(path, files)) == files
+
+
+def test_follows_links_to_files_and_folders_inside_the_archive(tmp_path):
+    links = {"./usr/share/alias": "a", "./usr/share/b/up.ogg": "../a/one.ogg",
+             "./usr/abs.ogg": "/usr/share/a/one.ogg", "./usr/twice.ogg": "share/b/up.ogg"}
+    path = deb(tmp_path / "p.deb", FILES, links=links, hard={"./usr/hard.ogg": "./usr/share/a/two.ogg"})
+    wanted = ["usr/share/alias/one.ogg", "usr/share/b/up.ogg", "usr/abs.ogg", "usr/twice.ogg", "usr/hard.ogg"]
+    assert dict(debian.read_files(path, wanted)) == dict.fromkeys(wanted[:4], FILES["usr/share/a/one.ogg"]) | {
+        "usr/hard.ogg": FILES["usr/share/a/two.ogg"]}
+
+
+def test_a_link_out_of_the_archive_or_in_a_circle_is_a_missing_file(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    links = {"./out": "../" * 12 + str(secret)[1:], "./abs": str(secret), "./a": "b", "./b": "a"}
+    path = deb(tmp_path / "p.deb", FILES, links=links)
+    assert dict(debian.read_files(path, ["out", "abs", "a", "b"])) == {}
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", "a\\b"])
+def test_an_unsafe_name_condemns_the_archive(tmp_path, name):
+    path = tmp_path / "p.deb"
+    path.write_bytes(ar({"debian-binary": b"2.0\n", "data.tar": tar({name: b"x", "./fine": b"y"})}))
+    with pytest.raises(Unavailable, match="unsafe name"):
+        list(debian.read_files(path, ["fine"]))
+
+
+@pytest.mark.parametrize("kind", ["xz", "gz", "zst", ""])
+def test_a_cut_archive_gives_what_is_whole_and_then_says_so(tmp_path, kind):
+    path = deb(tmp_path / "p.deb", FILES, kind)
+    path.write_bytes(path.read_bytes()[:-30_000])
+    found = {}
+    with pytest.raises(Unavailable, match="cut short or damaged") as error:
+        for name, data in debian.read_files(path, FILES):
+            found[name] = data
+    assert set(found) <= {"usr/share/a/one.ogg"}
+    assert "Delete" in error.value.remedy
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", ar({"debian-binary": b"2.0\n"}),
+                                     ar({"data.tar.xz": b"no xz"}), ar({"data.tar.zst": b"no zst"})])
+def test_what_is_no_deb_is_refused(tmp_path, content):
+    path = tmp_path / "p.deb"
+    path.write_bytes(content)
+    with pytest.raises(Unavailable, match="damaged"):
+        debian.list_files(path)
+
+
+def test_other_compressions_are_named(tmp_path):
+    with pytest.raises(Unavailable, match="lz4 compressed"):
+        debian.list_files(deb(tmp_path / "q.deb", FILES, "lz4"))
+
+
+def test_a_member_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(debian, "MAX_MEMBER", 60_000)
+    with pytest.raises(Unavailable, match="70000 bytes"):
+        list(debian.read_files(deb(tmp_path / "p.deb", FILES), FILES))
+
+
+# --- packages from apt -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apt(tmp_path, cache, monkeypatch):
+    return Apt(tmp_path / "apt", monkeypatch)
+
+
+def test_fetches_once_and_verifies(apt, monkeypatch, capsys):
+    apt.serve("speech", FILES)
+    path = debian.fetch_packages("speech")["speech"]
+    assert dict(debian.read_files(path, FILES)) == FILES
+    messages = capsys.readouterr()
+    assert "Debian packages" in messages.err and messages.out == ""
+    assert (apt.calls("download"), apt.calls("update")) == (2, 1)  # address, then the file
+    monkeypatch.setenv("PATH", "")
+    assert debian.fetch_packages(["speech"], progress=False) == {"speech": path}
+
+
+def test_lists_are_fetched_again_when_old_or_lacking_a_name(apt):
+    apt.serve("one", FILES)
+    debian.fetch_packages("one", progress=False)
+    with pytest.raises(Unavailable):
+        debian.fetch_packages("three", progress=False)
+    assert apt.calls("update") == 2
+    stamp = params.cache_dir("packages", "debian") / "lists-fetched"
+    old = time.time() - (debian.LISTS_DAYS + 1) * 86400
+    os.utime(stamp, (old, old))
+    apt.serve("three", FILES)
+    debian.fetch_packages("three", progress=False)
+    assert apt.calls("update") == 3
+
+
+@pytest.mark.parametrize(("mode", "why"), [
+    ("network", "cannot be reached"),
+    ("offline", "cannot be reached"),
+    ("unknown", "knows no package"),
+    ("huge", "disk is full"),
+    ("full", "disk is full"),
+    ("lock", "another run"),
+    ("corrupt", "its sha256 is"),
+    ("strange", "apt-get failed"),
+])
+def test_every_failure_has_its_own_words(apt, mode, why):
+    apt.serve("speech", FILES)
+    apt.mode(mode)
+    with pytest.raises(Unavailable, match=why) as error:
+        debian.fetch_packages("speech", progress=False)
+    assert "secret.example" not in str(error.value)
+    assert error.value.remedy.endswith(".")
+    assert not list(debian.archives_dir().iterdir())
+
+
+def test_one_unknown_package_is_named_among_others_and_it_recovers(apt):
+    apt.serve("one", FILES)
+    with pytest.raises(Unavailable, match="Debian package two is not available: apt knows no package"):
+        debian.fetch_packages(["one", "two"], progress=False)
+    apt.serve("two", FILES)
+    assert set(debian.fetch_packages(["one", "two"], progress=False)) == {"one", "two"}
+
+
+def test_what_arrived_before_the_network_broke_is_kept(apt):
+    apt.serve("one", FILES)
+    apt.serve("two", FILES)
+    apt.mode("half")
+    with pytest.raises(Unavailable, match="package two is not available: the network"):
+        debian.fetch_packages(["one", "two"], progress=False)
+    assert debian.find_archive("one")
+    assert debian.find_archive("two") is None  # its first 100 bytes do not count
+    apt.mode("")
+    archives = debian.fetch_packages(["one", "two"], progress=False)
+    assert dict(debian.read_files(archives["two"], FILES)) == FILES
+
+
+def test_no_apt_and_offline_are_told_apart_and_a_file_put_there_by_hand_counts(cache, monkeypatch):
+    with pytest.raises(Unavailable, match="NSLIB_OFFLINE"):
+        debian.fetch_packages("speech")
+    monkeypatch.setenv("NSLIB_OFFLINE", "0")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unavailable, match="no apt-get") as error:
+        debian.fetch_packages("speech")
+    assert str(debian.archives_dir()) in error.value.remedy
+    path = deb(debian.archives_dir() / "speech_2.0_all.deb", FILES)
+    assert debian.fetch_packages("speech") == {"speech": path}
+
+
+# --- clips of a manifest -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return speech_manifest()
+
+
+@pytest.fixture
+def corpus(speech, cache):
+    """Twelve clips in two packages that were put into the cache by hand, and their manifest."""
+    manifest, files = speech
+    for package in ("pack-0", "pack-1"):
+        serve(files, package, manifest)
+    return manifest.copy(), dict(files)
+
+
+def serve(files: dict[str, bytes], package: str, manifest: pd.DataFrame, version: str = "1.0") -> None:
+    members = manifest.loc[manifest["package"] == package, "member"]
+    deb(debian.archives_dir() / f"{package}_{version}_all.deb", {m: files[m] for m in members if m in files})
+
+
+def load(manifest: pd.DataFrame) -> table.Dataset:
+    return debian.load_packaged_clips("x", manifest, progress=False)
+
+
+def test_clips_are_served_with_the_hash_of_what_the_file_gives_and_only_once(corpus, monkeypatch):
+    manifest, _ = corpus
+    got = load(manifest)
+    assert got.problems.empty and got.notes == ()
+    assert tuple(got.clips.columns) == table.COLUMNS
+    assert got.clips["sha256"].tolist() == manifest["sha256"].tolist()
+    for clip in got.clips.itertuples():
+        read = audio.read(clip.audio)
+        assert (audio.sha256(read.wave), read.seconds) == (clip.sha256, clip.seconds)
+        assert read.source_rate == 16_000
+    assert set(got.clips["sample_rate"]) == {22_050}
+    assert audit_clips(got.clips).duplicates.empty
+    for path in debian.archives_dir().iterdir():
+        path.unlink()
+    monkeypatch.setattr(audio, "read", lambda path: pytest.fail("it decoded again"))
+    pd.testing.assert_frame_equal(load(manifest).clips, got.clips)
+    assert debian.list_unread_packages("x", manifest) == []
+
+
+def test_each_way_in_which_a_clip_can_differ_is_told_apart(corpus):
+    manifest, files = corpus
+    member = manifest["member"].tolist()
+    changed = dict(files)
+    changed[member[0]] = sound(99)                                       # another recording
+    del changed[member[2]]                                               # missing
+    samples, rate = soundfile.read(io.BytesIO(files[member[4]]), dtype="int16")
+    again = io.BytesIO()
+    soundfile.write(again, samples, rate, format="AIFF")                 # other bytes, same samples
+    changed[member[4]] = again.getvalue()
+    changed[member[6]] = b"RIFF but no audio"                            # not decodable
+    manifest.loc[8, "sha256"] = "0" * 64                                 # same bytes, other decoder
+    serve(changed, "pack-0", manifest)
+    got = load(manifest)
+    reasons = got.problems.set_index("clip_id")["reason"].str.partition(":")[0]
+    assert reasons.to_dict() == {"speech/00": "changed", "speech/02": "missing", "speech/06": "undecodable"}
+    assert got.problems["remedy"].str.len().min() > 20
+    assert len(got.clips) == 9
+    other = got.clips.set_index("clip_id").loc["speech/08"]
+    assert other["sha256"] == audio.sha256(audio.read(other["audio"]).wave) != "0" * 64
+    notes = " ".join(got.notes)
+    assert "3 of 12 clips are not used (1 changed, 1 missing, 1 undecodable)" in notes
+    assert "1 clip decoded to other samples here" in notes
+    assert "1 clip came in other bytes" in notes
+
+
+def test_failures_are_remembered_until_the_package_is_another(corpus, monkeypatch):
+    manifest, files = corpus
+    serve({m: data for m, data in files.items() if m != manifest["member"][0]}, "pack-0", manifest)
+    assert len(load(manifest).problems) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(debian, "read_files", lambda *a: pytest.fail("it read the archive again"))
+        assert len(load(manifest).problems) == 1
+    serve(files, "pack-0", manifest, version="1.1")
+    (debian.archives_dir() / "pack-0_1.0_all.deb").unlink()
+    assert load(manifest).problems.empty
+
+
+def test_a_wav_that_vanished_or_shrank_is_made_again(corpus):
+    manifest, _ = corpus
+    first = load(manifest).clips
+    paths = [ClipCache("x").path(name) for name in first["clip_id"]]
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:-10])
+    assert debian.list_unread_packages("x", manifest) == ["pack-0", "pack-1"]
+    pd.testing.assert_frame_equal(load(manifest).clips, first)
+    assert all(audio.sha256(audio.read(p).wave) == h for p, h in zip(paths, first["sha256"], strict=True))
+
+
+def test_peaks_above_full_scale_are_limited_and_counted(cache):
+    square = np.sign(np.sin(np.arange(22_050) / 9.0))  # resampling overshoots its edges
+    buffer = io.BytesIO()
+    soundfile.write(buffer, square, 22_050, format="WAV")
+    wave = debian.decode_audio(buffer.getvalue(), ".wav").wave
+    assert np.abs(wave).max() > 1
+    clips = ClipCache("x")
+    assert clips.add("loud", "k", wave).note == clip_cache.LIMITED
+    assert np.abs(audio.read(clips.path("loud")).wave).max() == 1
+
+
+def test_killed_in_the_middle_it_takes_up_where_it_was(corpus, tmp_path, monkeypatch):
+    manifest, _ = corpus
+    path = tmp_path / "manifest.csv"
+    manifest.to_csv(path, index=False)
+    script = textwrap.dedent(f"""
+        import os, signal
+        from pathlib import Path
+        from nslib.datasets import debian
+        from nslib.datasets.clip_cache import ClipCache
+        add, done = ClipCache.add, []
+        def dying(self, *words):
+            if len(done) == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done.append(words)
+            return add(self, *words)
+        ClipCache.add = dying
+        os.cpu_count = lambda: 1
+        debian.load_packaged_clips("x", debian.read_manifest(Path({str(path)!r})), progress=False)
+    """)
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    with (ClipCache("x").folder / "ledger.jsonl").open("a") as file:
+        file.write('{"clip_id": "speech/11", "key"')  # and a line was torn
+    made = []
+    add = ClipCache.add
+    monkeypatch.setattr(ClipCache, "add", lambda self, *words: made.append(words) or add(self, *words))
+    assert load(manifest).clips["sha256"].tolist() == manifest["sha256"].tolist()
+    assert len(made) == 7
+    monkeypatch.setattr(audio, "read", lambda path: pytest.fail("it decoded again"))
+    assert len(load(manifest).clips) == 12
+
+
+def test_a_damaged_archive_keeps_what_was_read(corpus):
+    manifest, _ = corpus
+    path = debian.archives_dir() / "pack-1_1.0_all.deb"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-12_000])
+    with pytest.raises(Unavailable, match="damaged"):
+        load(manifest)
+    assert debian.list_unread_packages("x", manifest) == ["pack-1"]
+    path.write_bytes(whole)
+    assert len(load(manifest).clips) == 12

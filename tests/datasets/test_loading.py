@@ -1,0 +1,89 @@
+"""Which tasks can be run here, from a fabricated corpus of one recorded task."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from debs import deb, speech_manifest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nslib import params
+from nslib.datasets import debian, loading, table, tasks
+from nslib.datasets.splits import SPLITS
+from nslib.errors import UnknownName
+
+
+@pytest.fixture
+def registry(tmp_path, cache, monkeypatch):
+    """One recorded task whose packages were put into the cache by hand, beside the synthetic ones."""
+    manifest, files = speech_manifest()
+    for package, part in manifest.groupby("package"):
+        deb(debian.archives_dir() / f"{package}_1.0_all.deb", {m: files[m] for m in part["member"]})
+    folder = tmp_path / "data" / "manifests"
+    folder.mkdir(parents=True)
+    manifest.to_csv(folder / "speaker-fillets.csv", index=False)
+    monkeypatch.setattr(params, "data_dir", lambda: tmp_path / "data")
+    few = {n: t for n, t in tasks.REGISTRY.items() if t.kind == "synthetic" or n == "speaker-fillets"}
+    monkeypatch.setattr(tasks, "REGISTRY", few)
+
+
+def remove_packages() -> None:
+    for path in debian.archives_dir().iterdir():
+        path.unlink()
+
+
+def test_recorded_tasks_and_the_style_stand_in_are_run(registry):
+    plan = loading.resolve_tasks(params.load({}), progress=False)
+    assert [t.name for t in plan.tasks] == ["speaker-fillets", "style-synthetic"]
+    assert (plan.not_run, plan.notes) == ((), ())
+    assert len(loading.load_clips(plan.tasks[0], params.load({}), progress=False).clips) == 12
+    remove_packages()  # prepared clips need none
+    assert loading.resolve_tasks(params.load({}), progress=False) == plan
+    assert loading.list_missing_packages(plan.tasks[0], params.load({})) == []
+
+
+def test_without_packages_the_synthetic_tasks_take_over_and_say_so(registry, monkeypatch):
+    remove_packages()
+    monkeypatch.setenv("NSLIB_OFFLINE", "")
+    monkeypatch.setenv("PATH", "")
+    plan = loading.resolve_tasks(params.load({}), progress=False)
+    assert [t.kind for t in plan.tasks] == ["synthetic"] * 4
+    assert [name for name, _ in plan.not_run] == ["speaker-fillets"]
+    assert "no apt-get" in plan.notes[0]
+    task = tasks.get_task("speaker-fillets")
+    assert loading.list_missing_packages(task, params.load({})) == ["pack-0", "pack-1"]
+
+
+def test_a_task_asked_for_by_name_is_not_replaced(registry):
+    remove_packages()
+    plan = loading.resolve_tasks(params.load({"tasks": "speaker-fillets,word-synthetic"}), progress=False)
+    assert [t.name for t in plan.tasks] == ["word-synthetic"]
+    assert "speaker-fillets" in plan.notes[0]
+    with pytest.raises(UnknownName, match="word-synthetic"):
+        loading.resolve_tasks(params.load({"tasks": "word-syntetic"}))
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
+    rows = [(f"c{i}", "ab"[i % 2], f"s{i % 5}", SPLITS[i % 3]) for i in range(40)]
+    clips = pd.DataFrame(rows, columns=["clip_id", "label", "speaker", "split"])
+    few = table.limit_clips(clips, cap, seed)
+    assert few.groupby(["split", "label"]).size().eq(cap).all()
+    again = table.limit_clips(clips.iloc[random.sample(range(40), 40)], cap, seed)
+    assert set(again["clip_id"]) == set(few["clip_id"])
+    assert set(few["clip_id"]) <= set(table.limit_clips(clips, cap + 1, seed)["clip_id"])
+    assert few.groupby(["split", "label"])["speaker"].nunique().eq(min(cap, 5)).all()
+
+
+def test_limit_none_keeps_all_and_seeds_differ():
+    clips = pd.DataFrame({"clip_id": [f"c{i}" for i in range(40)], "label": "a", "speaker": "s", "split": "train"})
+    assert table.limit_clips(clips, None) is clips
+    assert set(table.limit_clips(clips, 5, 0)["clip_id"]) != set(table.limit_clips(clips, 5, 1)["clip_id"])
+
+
+def test_an_empty_dataset_has_the_columns():
+    empty = table.make_dataset([])
+    assert tuple(empty.clips.columns) == table.COLUMNS
+    assert tuple(empty.problems.columns) == table.PROBLEM_COLUMNS

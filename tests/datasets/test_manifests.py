@@ -1,0 +1,160 @@
+"""The committed manifests keep what tasks and sources promise, and the rules that made them."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+import sys
+from pathlib import PurePosixPath
+
+import pandas as pd
+import pytest
+
+from nslib import params
+from nslib.corpora import noss
+from nslib.datasets import debian, tasks
+from nslib.datasets.audit import audit_clips
+from nslib.datasets.splits import SPLITS, hash_split, label_is_speaker
+
+REAL = [name for name, task in tasks.REGISTRY.items() if task.kind == "real" and task.profile == "quick"]
+TRAIN = "train-speech"
+
+
+@pytest.fixture(scope="module")
+def make():
+    spec = importlib.util.spec_from_file_location("make_manifests", params.data_dir() / "make_manifests.py")
+    module = sys.modules["make_manifests"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def manifests() -> dict[str, pd.DataFrame]:
+    return {name: debian.read_manifest(debian.manifest_path(name)) for name in [*REAL, TRAIN]}
+
+
+def test_every_real_task_has_a_manifest_and_every_manifest_a_maker(make):
+    stems = {path.stem for path in (params.data_dir() / "manifests").glob("*.csv")}
+    assert stems == {*REAL, TRAIN} == set(make.BUILDERS)
+
+
+@pytest.mark.parametrize(("name", "split"), [
+    ("language-5", "96f8b79628568ab3"), ("phrase-hedgewars", "70b28255f366844c"), (TRAIN, "f39b39385bf51796"),
+    ("speaker-fillets", "00f70622883a38a9"), ("speaker-hedgewars", "7d0400346ce468e0")])
+def test_manifests_are_frozen_and_sane(manifests, name, split):
+    table = manifests[name]
+    assert hash_split(table) == split
+    assert tuple(table.columns) == debian.MANIFEST_COLUMNS
+    assert table["clip_id"].is_unique and table["sha256"].is_unique and table["clip_id"].is_monotonic_increasing
+    for column in ("sha256", "file_sha256"):
+        assert table[column].str.fullmatch("[0-9a-f]{64}").all()
+    if name != TRAIN:
+        assert table["clip_id"].str.fullmatch(r"[\w@.+/-]+").all()
+    assert not table["member"].str.contains(r"(?:^/|\.\.|\\)").any()
+    assert (table != "").all(axis=None)
+    assert table["seconds"].between(0.3, 12 if name != TRAIN else 30).all()
+    assert table["seconds"].sum() < (2.3 if name != TRAIN else 11) * 3600  # small enough for two cores
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_splits_keep_the_promise_of_the_task(manifests, name):
+    task, table = tasks.get_task(name), manifests[name]
+    assert audit_clips(table).problems == ()
+    assert label_is_speaker(table["label"], table["speaker"]) == task.speaker_is_label
+    number = re.search(r"\d+|four|five", task.title)[0]
+    assert int({"four": "4", "five": "5"}.get(number, number)) == table["label"].nunique()
+
+
+@pytest.mark.parametrize(("name", "what"), [
+    ("speaker-hedgewars", lambda row, _: re.sub(r"\d+$", "", PurePosixPath(row.member).stem)),  # the phrase
+    ("speaker-fillets", lambda row, _: row.clip_id.split("/")[2]),  # the level
+    ("phrase-hedgewars", lambda row, _: row.speaker),
+    ("language-5", lambda row, _: row.package),
+    ("language-5", lambda row, make: make.name_prompt(row.member) or row.clip_id),
+    (TRAIN, lambda row, _: row.clip_id.rsplit("/", 1)[1] if row.package.startswith("tuxpaint") else row.clip_id)])
+def test_nothing_that_gives_the_answer_away_is_in_two_splits(manifests, make, name, what):
+    splits: dict[str, set[str]] = {}
+    for row in manifests[name].itertuples():
+        splits.setdefault(what(row, make), set()).add(row.split)
+    assert len(splits) > 8 and all(len(those) == 1 for those in splits.values())
+
+
+def test_the_language_test_is_balanced_and_of_other_people(manifests):
+    table = manifests["language-5"]
+    assert table.groupby(["label", "split"])["speaker"].nunique().unstack().notna().all(axis=None)
+    assert table.groupby("label")["speaker"].nunique().ge(3).all()
+    allison = table[table["speaker"] == "asterisk-Allison"]
+    assert set(allison["label"]) == {"en", "es"} and set(allison["split"]) == {"test"}
+    assert table[table["split"] == "test"].groupby("label").size().nunique() == 1
+
+
+def test_every_source_has_licence_and_credit(manifests):
+    sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
+    assert (sources[["package", "licence", "credit", "homepage"]] != "").all(axis=None)
+    assert sources["homepage"].str.match("https?://").all()
+    used = pd.concat(manifests.values())[["package", "licence"]].drop_duplicates()
+    assert used["package"].is_unique
+    licence = sources.set_index("package")["licence"]
+    assert dict(used.itertuples(index=False)) == licence.loc[used["package"]].to_dict()
+    assert set(sources.loc[sources["kind"] == "deb", "package"]) == set(used["package"])
+    menardi = sources.set_index("package").loc["asterisk-prompt-it-menardi-wav", "credit"]
+    assert "Marco Menardi" in menardi  # its licence asks for both, and the address, where users see it
+    assert "www.voip.ammdomus.it" in menardi
+    assert "www.voip.ammdomus.it" in tasks.get_task("language-5").credit
+
+
+def test_the_facts_of_noss_are_the_reference():
+    with open(params.data_dir() / "noss_tasks.csv", encoding="utf-8", newline="") as file:
+        rows = {row["dataset"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank"]
+    sizes = {name: tuple(row[s] for s in SPLITS) for name, row in rows.items()}
+    assert sizes["crema_d"] == ("5144", "738", "1556")
+    assert sizes["savee"] == ("240", "120", "120")
+    assert sizes["voxforge"] == ("", "", "")  # not published
+    assert all(row["source"] for row in rows.values())
+    assert {task.noss for task in tasks.REGISTRY.values() if not task.optional} == set(rows)
+    for name, row in rows.items():
+        status = noss.status(name)
+        assert (row["licence"], row["homepage"]) == (status.licence, status.homepage)
+        assert (float(row["download_gb"]), float(row["disk_gb"])) == (status.download_gb, status.disk_gb)
+        assert row["tfds_version"] == noss.source_of(name).version
+        assert row["download"] == ("by hand" if noss.source_of(name).by_hand else "automatic")
+
+
+# --- the rules that made them ------------------------------------------------------------------
+
+
+def test_a_recording_under_two_labels_is_left_out_and_a_repeat_counts_once(make, capsys):
+    facts = [("1", "1", "a", "s"), ("2", "x", "a", "s"), ("3", "x", "b", "s"), ("4", "y", "a", "s"),
+             ("5", "y", "a", "s"), ("6", "z", "a", "s"), ("7", "z", "a", "t")]
+    rows = [make.Candidate("p", member, f"c/{member}", label, speaker, "train", sha256=sha256)
+            for member, sha256, label, speaker in facts]
+    assert [row.member for row in make.drop_repeats(rows)] == ["1", "4"]
+    assert "4 left out: one recording under several" in capsys.readouterr().err
+
+
+def test_caps_are_shared_evenly_by_sources(make):
+    rows = [make.Candidate("p", f"{i}", f"c/{source}/{i}", "a", "s", "train")
+            for i, source in enumerate(["big"] * 50 + ["small"] * 3)]
+    names = [row.clip_id.split("/")[1] for row in make.cap(rows, {"train": 10})]
+    assert (len(names), names.count("small")) == (10, 3)
+
+
+@pytest.mark.parametrize("name", ["language-5", TRAIN])
+def test_where_a_file_lies_tells_label_and_speaker(manifests, make, name):
+    choose = make.choose_language if name == "language-5" else make.choose_training
+    for row in manifests[name].sample(200, random_state=0).itertuples():
+        chosen = choose(row.package, row.member)
+        assert (chosen.clip_id, chosen.speaker, chosen.label) == (row.clip_id, row.speaker, row.label)
+
+
+@pytest.mark.parametrize(("package", "member"), [
+    ("klettres-data", "usr/share/klettres/de/alpha/A.ogg"),
+    ("ktuberling-data", "usr/share/ktuberling/sounds/sr@latin/sat.ogg"),
+    ("asterisk-core-sounds-ru-g722", "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/silence/1.g722"),
+    ("asterisk-core-sounds-en-g722", "usr/share/asterisk/sounds/en_US_f_Allison/beep.g722"),
+    ("asterisk-core-sounds-en-g722", "usr/share/doc/x/copyright"),
+])
+def test_what_is_no_speech_in_one_of_the_five_is_not_chosen(make, package, member):
+    assert make.choose_language(package, member) is None

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from nslib import audio
+from nslib.datasets import synthetic, table, tasks
+from nslib.datasets.clip_cache import ClipCache
+from nslib.datasets.splits import SPLITS
+from nslib.errors import Unavailable, UnknownName
+
+NAMES = ("language-synthetic", "speaker-synthetic", "style-synthetic", "word-synthetic")
+
+
+@pytest.mark.parametrize("language", synthetic.LANGUAGES)
+def test_every_language_has_many_sentences_and_no_word_of_the_test_is_in_training(language):
+    per_split = {split: synthetic.list_sentences(language, split) for split in SPLITS}
+    every = [text for part in per_split.values() for text in part]
+    assert len(every) == len(set(every)) == 90
+    words = {split: {word.strip(".").lower() for text in part for word in text.split()}
+             for split, part in per_split.items()}
+    for a, b in (("train", "test"), ("train", "validation"), ("validation", "test")):
+        assert all(len(word) < 8 for word in words[a] & words[b]), words[a] & words[b]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plans_keep_the_promise_of_the_task(name):
+    jobs = synthetic.plan_task(name)
+    assert len({job.clip_id for job in jobs}) == len(jobs)
+    labels = {split: Counter(j.label for j in jobs if j.split == split) for split in SPLITS}
+    assert labels["train"].keys() == labels["validation"].keys() == labels["test"].keys()
+    assert all(len(set(count.values())) == 1 for count in labels.values())  # balanced
+    task = tasks.get_task(name)
+    for what, disjoint in (("voice", not task.speaker_is_label), ("text", name != "word-synthetic")):
+        parts = [{(j.language, getattr(j, what)) if what == "text" else getattr(j, what)
+                  for j in jobs if j.split == split} for split in SPLITS]
+        assert (sum(map(len, parts)) == len(set.union(*parts))) == disjoint
+
+
+def test_what_is_spoken_is_what_was_always_spoken():
+    jobs = [dataclasses.astuple(job) for name in NAMES for job in synthetic.plan_task(name)]
+    assert len(jobs) == 1008
+    assert hashlib.sha256(json.dumps(jobs).encode()).hexdigest()[:16] == "3b238bf665306701"
+    with pytest.raises(UnknownName, match="word-synthetic"):
+        synthetic.plan_task("word-sintetic")
+
+
+def test_no_voice_is_one_of_those_with_unseeded_noise():
+    import espeakng_loader
+
+    folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    for voice in synthetic.VOICES:
+        lines = (folder / voice).read_text(errors="replace").splitlines()
+        assert not any(line.startswith("breath") for line in lines), voice
+
+
+def test_clips_are_a_clip_table_and_are_spoken_once(cache, monkeypatch):
+    got = synthetic.speak_task("style-synthetic", 2, progress=False)
+    assert tuple(got.clips.columns) == table.COLUMNS and got.problems.empty
+    assert got.clips.groupby(["split", "label"]).size().tolist() == [2] * 12
+    assert len(list((cache / "corpora" / "espeak" / "wav").rglob("*.wav"))) == 24
+    clip = got.clips.iloc[0]
+    read = audio.read(clip["audio"])
+    assert (audio.sha256(read.wave), read.seconds) == (clip["sha256"], clip["seconds"])
+    assert got.clips["seconds"].between(0.5, 6).all()
+    assert "synthetic" in got.notes[0].lower()
+    monkeypatch.setattr(synthetic, "WORKER", ("false",))  # nothing is spoken again
+    assert synthetic.speak_task("style-synthetic", 2, progress=False).clips.equals(got.clips)
+
+
+@pytest.mark.heavy
+def test_two_builds_are_the_same_byte_for_byte(tmp_path, monkeypatch):
+    builds = []
+    for i in range(2):
+        monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / str(i)))
+        made = [synthetic.speak_task(name, 1, seed=i, progress=False) for name in NAMES[::1 if i else -1]]
+        assert all(dataset.problems.empty for dataset in made)
+        builds.append({clip.clip_id: (clip.sha256, Path(clip.audio).read_bytes())
+                       for dataset in made for clip in dataset.clips.itertuples()})
+    common = builds[0].keys() & builds[1].keys()
+    assert len(common) >= 5  # and other clips are spoken before each, in another order
+    assert all(builds[0][name] == builds[1][name] for name in common)
+
+
+# --- the worker --------------------------------------------------------------------------------
+
+
+def job(name: str, text: str = "Hello.", language: str = "en") -> synthetic.Job:
+    return synthetic.Job(name, text, language, "m1", "label", "train", tuple(synthetic.PLAIN.items()))
+
+
+def test_a_voice_that_does_not_exist_is_a_reason_not_another_voice(cache):
+    clips, jobs = ClipCache("x"), [job("a"), job("b", language="fr-fr"), job("c")]
+    reasons = synthetic.speak_jobs(clips, jobs, progress=False)
+    assert list(reasons) == ["b"]
+    assert "no voice 'fr-fr+m1'" in reasons["b"]
+    assert clips.get("a", jobs[0].key).sha256 == clips.get("c", jobs[2].key).sha256
+
+
+@pytest.mark.parametrize("dies", ["os.kill(os.getpid(), 11)", "time.sleep(60)", "sys.exit(3)"])
+def test_a_worker_that_dies_costs_one_clip(cache, tmp_path, monkeypatch, dies):
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(f"""
+        import json, os, sys, time
+        for line in sys.stdin:
+            job = json.loads(line)
+            if job["text"] == "bad":
+                {dies}
+            with open(f"{{sys.argv[1]}}/{{job['name']}}.pcm", "wb") as file:
+                file.write(b"ab" * 8000)
+            print(json.dumps({{"name": job["name"], "rate": 22050, "error": ""}}), flush=True)
+    """))
+    monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", str(script)))
+    monkeypatch.setattr(synthetic, "PATIENCE", 1.5)
+    clips, jobs = ClipCache("x"), [job("a"), job("b", text="bad"), job("c")]
+    reasons = synthetic.speak_jobs(clips, jobs, progress=False)
+    assert list(reasons) == ["b"]
+    assert "crashed or hung" in reasons["b"]
+    assert clips.get("a", jobs[0].key) and clips.get("c", jobs[2].key)
+
+
+def test_a_worker_that_cannot_start_is_unavailable(cache, monkeypatch):
+    monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", "-c", "raise SystemExit('no library')"))
+    with pytest.raises(Unavailable, match="no library"):
+        synthetic.speak_jobs(ClipCache("x"), [job("a")], progress=False)
