@@ -17,42 +17,29 @@ from nslib.teaching import notebook_rules
 
 def good() -> nbformat.NotebookNode:
     """A notebook that keeps the contract."""
-    parameters = v4.new_code_cell(
-        "seed = 0  # whole number: seeds every draw\ntasks = None  # names; None: all",
-        metadata={"tags": ["parameters"]},
-    )
-    colab = v4.new_code_cell(
-        'import sys\nif "google.colab" in sys.modules:\n    !pip install nslib', metadata={"tags": ["colab"]}
-    )
-    return v4.new_notebook(
-        cells=[
-            v4.new_markdown_cell("# A title\n\nWhat this is about."),
-            colab,
-            v4.new_markdown_cell("Parameters."),
-            parameters,
-            v4.new_markdown_cell("## 1. A thing\n\nProse."),
-            v4.new_code_cell("value = 2 + seed if tasks is None else 0"),
-            v4.new_markdown_cell("**Claim 1.** One and one make two."),
-            v4.new_code_cell('import nslib\nnslib.check(value == 2, "one and one make two")'),
-            v4.new_markdown_cell("## Try it\n\nChange the seed."),
-            v4.new_markdown_cell("## 9. What we saw\n\n- two"),
-        ]
-    )
+    parameters = "seed = 0  # whole number: seeds every draw\ntasks = None  # names; None: all"
+    colab = 'import sys\nif "google.colab" in sys.modules:\n    !pip install nslib'
+    return v4.new_notebook(cells=[
+        v4.new_markdown_cell("# A title\n\nWhat this is about."),
+        v4.new_code_cell(colab, metadata={"tags": ["colab"]}),
+        v4.new_markdown_cell("Parameters."),
+        v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        v4.new_markdown_cell("## 1. A thing\n\nProse."),
+        v4.new_code_cell("value = 2 + seed if tasks is None else 0"),
+        v4.new_markdown_cell("**Claim 1.** One and one make two."),
+        v4.new_code_cell('import nslib\nnslib.check(value == 2, "one and one make two")'),
+        v4.new_markdown_cell("## Try it\n\nChange the seed."),
+        v4.new_markdown_cell("## 9. What we saw\n\n- two")])
 
 
 def executed() -> nbformat.NotebookNode:
     """The same after a good run with ``seed=3``."""
     node = good()
-    node.cells.insert(
-        4, v4.new_code_cell("# Parameters\nseed = 3", metadata={"tags": ["injected-parameters"]})
-    )
+    node.cells.insert(4, v4.new_code_cell("# Parameters\nseed = 3", metadata={"tags": ["injected-parameters"]}))
     for count, cell in enumerate((c for c in node.cells if c.cell_type == "code"), 1):
         cell.execution_count = count
-    picture = {
-        "text/html": '<figure><img alt="two dots" src="data:image/png;base64,AA=="></figure>',
-        "text/plain": "two dots",
-    }
-    node.cells[6].outputs = [v4.new_output("display_data", data=picture)]
+    picture = '<figure><img alt="two dots" src="data:image/png;base64,AA=="></figure>'
+    node.cells[6].outputs = [v4.new_output("display_data", data={"text/html": picture, "text/plain": "two dots"})]
     return node
 
 
@@ -104,30 +91,15 @@ TEXT = v4.new_output("stream", name="stdout", text="2\n")
 BROKEN_SOURCE = {
     "no parameters cell": (_tags(3, []), 0, "no cells are tagged 'parameters'"),
     "two parameters cells": (_tags(5, ["parameters"]), 6, "2 cells are tagged"),
-    "a computed parameter": (
-        _source(3, "seed = int('0')  # whole\ntasks = None  # names"),
-        4,
-        "is not 'name = literal'",
-    ),
-    "a statement among parameters": (
-        _source(3, "seed = 0  # whole\ntasks = None  # n\nprint(seed)"),
-        4,
-        "is not 'name = literal'",
-    ),
-    "a parameter without comment": (
-        _source(3, 'seed = "a#b"\ntasks = None  # names'),
-        4,
-        "'seed' has no comment",
-    ),
+    "a computed parameter": (_source(3, "seed = int('0')  # n\ntasks = None  # n"), 4, "is not 'name = literal'"),
+    "a statement": (_source(3, "seed = 0  # n\ntasks = None  # n\nprint(seed)"), 4, "is not 'name = literal'"),
+    "no comment": (_source(3, 'seed = "a#b"\ntasks = None  # names'), 4, "'seed' has no comment"),
     "an unused parameter": (_source(5, "value = 2 + seed"), 4, "'tasks' is never used"),
     "an output": (_output(5, TEXT), 6, "holds outputs"),
     "an execution count": (_output(5, count=1), 6, "holds an execution count"),
     "a promise without output": (_tags(5, ["nbval-check-output"]), 6, "has no output to compare"),
-    "a promise never run": (
-        lambda n: (_tags(5, ["nbval-check-output"])(n), _output(5, TEXT)(n)),
-        6,
-        "has no output to compare",
-    ),
+    "a promise never run": (lambda n: (_tags(5, ["nbval-check-output"])(n), _output(5, TEXT)(n)), 6,
+                            "has no output to compare"),
     "a shell line": (_source(5, "seed, tasks\n!ls"), 6, "shell or magic line"),
     "a magic line": (_source(5, "x = %timeit 1"), 6, "shell or magic line"),
     "a syntax error": (_source(5, "seed tasks"), 6, "not valid Python"),
@@ -135,11 +107,7 @@ BROKEN_SOURCE = {
     "too little prose": (_insert(6, *[v4.new_code_cell("value") for _ in range(4)]), 0, "less than 50%"),
     "a claim without check": (_source(7, "value"), 7, "claim has no check"),
     "a claim below other prose": (_source(8, "Prose.\n\n**Claim 2.** More."), 9, "claim has no check"),
-    "two claims, one check": (
-        _insert(6, v4.new_markdown_cell("**Claim 0.** Before.")),
-        7,
-        "claim has no check",
-    ),
+    "two claims, one check": (_insert(6, v4.new_markdown_cell("**Claim 0.** Before.")), 7, "claim has no check"),
     "another check": (_source(7, "nslib.embeddings.check(value)"), 7, "claim has no check"),
 }
 
@@ -164,25 +132,18 @@ def test_a_promised_output_may_be_committed(tmp_path):
     assert notebook_rules.check_source(saved(tmp_path, node)) == []
 
 
+def _shows(html: str = "", **data: str):
+    return _output(6, v4.new_output("display_data", data={"text/html": html} if html else data), count=4)
+
+
 BROKEN_RUN = {
     "out of order": (lambda n: n.cells[6].update(execution_count=9), "execution count is 9, expected 4"),
     "not run": (lambda n: n.cells[6].update(execution_count=None), "execution count is None"),
-    "an error": (
-        _output(6, v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), count=4),
-        "it failed: ValueError: no",
-    ),
-    "a bare picture": (
-        _output(6, v4.new_output("display_data", data={"image/png": "AA=="}), count=4),
-        "image/png",
-    ),
-    "a picture in HTML": (
-        _output(6, v4.new_output("display_data", data={"text/html": "<img src='x'>"}), count=4),
-        "in HTML",
-    ),
-    "an empty text": (
-        _output(6, v4.new_output("display_data", data={"text/html": '<img alt=" " src="x">'}), count=4),
-        "in HTML",
-    ),
+    "an error": (_output(6, v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), count=4),
+                 "it failed: ValueError: no"),
+    "a bare picture": (_shows(**{"image/png": "AA=="}), "image/png"),
+    "a picture in HTML": (_shows("<img src='x'>"), "in HTML"),
+    "an empty text": (_shows('<img alt=" " src="x">'), "in HTML"),
     "not injected": (lambda n: n.cells.pop(4), "'seed' was given but not injected"),
     "injected otherwise": (_source(4, "seed = 4"), "given as 3 but injected as 4"),
 }
