@@ -555,7 +555,8 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
     for chapter in chapters:
         say(f"{chapter.name}: running its {len(chapter.exercises)} exercises empty and solved")
         run = dataclasses.replace(chapter, node=ReaderEdition().preprocess(chapter.node, resources)[0])
-        outputs = prove(run, notebook_environment(settings, home), cwd=home / "notebooks")
+        room = notebook_environment(settings, home) | {"PYTHONDONTWRITEBYTECODE": "1"}  # it would be packed
+        outputs = prove(run, room, cwd=home / "notebooks")
         resources["outputs"].update({chapter.exercises[name][1]["id"]: shown for name, shown in outputs.items()})
     _write_editions(chapters, resources, home, notes)
     wheels = 0
