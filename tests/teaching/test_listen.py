@@ -1,4 +1,4 @@
-"""Exploring: neighbours, frames over time, pages without scripts, widgets with a fallback, a recorder."""
+"""Listening: neighbours, vectors over time, pages without scripts, widgets with a fallback, an uploaded voice."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import base64
 import dataclasses
 import io
 import re
-import sys
 import wave as wave_module
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import audio, embeddings, explore, extract
+from nslib import audio, embeddings, extract
 from nslib.embeddings.base import Embedding
-from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
-from nslib.explore import microphone
-from nslib.explore.page import player
+from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.teaching import listen
 
 RATE = 16_000
 PITCHES = {"low": 120.0, "middle": 230.0, "high": 410.0}
@@ -49,7 +47,7 @@ def clips(tmp_path_factory) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def space(clips):
-    return explore.space(clips, "logmel", progress=False)
+    return listen.build_space(clips, "logmel", progress=False)
 
 
 def windows(hop: float = 0.5, window: float = 1.0) -> Embedding:
@@ -88,7 +86,7 @@ def test_a_clip_is_not_its_own_neighbour_not_even_under_another_name(space):
 def test_a_recording_is_placed_where_its_clip_is(space, clips):
     row = space.row("high/1")
     assert space.place(audio.read(clips["audio"][row]).wave) @ space.unit[row] == pytest.approx(1, abs=1e-5)
-    by_file, by_name = space.like(clips["audio"][row]), space.nearest("high/1")
+    by_file, by_name = space.nearest(audio.read(clips["audio"][row])), space.nearest("high/1")
     assert by_file["clip_id"].tolist() == by_name["clip_id"].tolist()
 
 
@@ -118,7 +116,7 @@ def test_clips_that_cannot_be_embedded_are_counted(clips, tmp_path):
     gone = clips.assign(audio=clips["audio"].mask(first, str(tmp_path / "gone.wav")),
                         sha256=clips["sha256"].mask(first, "0" * 64))
     with pytest.warns(UserWarning, match="1 of 13 clips cannot be embedded .* the first is low/0"):
-        assert len(explore.space(gone, "logmel", progress=False).clips) == 12
+        assert len(listen.build_space(gone, "logmel", progress=False).clips) == 12
 
 
 def test_own_first_is_chance_where_vectors_know_nothing(clips):
@@ -126,7 +124,7 @@ def test_own_first_is_chance_where_vectors_know_nothing(clips):
     table["sha256"] = [f"{i:064x}" for i in range(len(table))]
     unit = np.random.default_rng(0).normal(size=(len(table), 30))
     unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
-    nothing = explore.Space(embeddings.get("logmel"), table, unit, np.zeros(30, np.float32), np.ones(30, np.float32))
+    nothing = listen.Space(embeddings.get("logmel"), table, unit, np.zeros(30, np.float32), np.ones(30, np.float32))
     assert nothing.own_first()[0] == pytest.approx(1 / 3, abs=0.12)
 
 
@@ -137,14 +135,14 @@ def test_requests_that_make_no_sense(space, clips, count):
     with pytest.raises(BadParameter, match="ask for 1 or more"):
         space.nearest("low/0", count)
     with pytest.raises(BadParameter, match="3 clips: give 4 to 5000"):
-        explore.space(clips.head(3), "logmel")
+        listen.build_space(clips.head(3), "logmel")
 
 
 # --- whom a voice resembles --------------------------------------------------------------------------------------
 
 
 def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space):
-    found = explore.resembles(space, voice(PITCHES["middle"], 999))
+    found = listen.compare_voice(space, voice(PITCHES["middle"], 999))
     assert found.speakers["speaker"][0] == "middle"
     assert found.speakers.set_index("speaker")["clips"].to_dict() == {"low": 5, "middle": 4, "high": 4}
     assert (found.speakers["low"] <= found.speakers["high"]).all() and found.same > found.other
@@ -152,19 +150,19 @@ def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space):
 
 
 def test_a_clip_of_the_space_is_left_out_of_its_own_comparison(space, clips):
-    found = explore.resembles(space, clips["audio"][0]).speakers.set_index("speaker")
+    found = listen.compare_voice(space, clips["audio"][0]).speakers.set_index("speaker")
     assert found["clips"].to_dict() == {"low": 3, "middle": 4, "high": 4}
 
 
 def test_without_speakers_there_is_nothing_to_resemble(clips):
-    nobody = explore.space(clips.assign(speaker=None), "logmel", progress=False)
+    nobody = listen.build_space(clips.assign(speaker=None), "logmel", progress=False)
     with pytest.raises(BadParameter, match="fewer than two known speakers"):
-        explore.resembles(nobody, voice(200, 0))
+        listen.compare_voice(nobody, voice(200, 0))
 
 
 def test_the_figure_of_resemblance_says_its_numbers(space):
-    found = explore.resembles(space, voice(PITCHES["low"], 5))
-    figure = explore.resemblance(found)
+    found = listen.compare_voice(space, voice(PITCHES["low"], 5))
+    figure = listen.plot_resemblance(found)
     assert figure.alt.count("low") >= 1 and f"{found.same:.2f}" in figure.alt and len(figure.table) == 3
 
 
@@ -173,9 +171,9 @@ def test_the_figure_of_resemblance_says_its_numbers(space):
 
 def test_windows_and_padding_by_hand():
     wave = np.concatenate([voice(120, 0, 1.0), voice(2000, 1, 1.3)])
-    found = explore.over_time(wave, windows())
+    found = listen.embed_over_time(wave, windows())
     assert found.table["start"].tolist() == [0.0, 0.5, 1.0] and found.table["end"].tolist() == [1.0, 1.5, 2.0]
-    assert found.spans[1] == (0.5, 1.5) and (found.table["padding"] == 0).all()
+    assert (found.table["padding"] == 0).all()
     assert found.table["change"].isna().tolist() == [True, False, False] and found.seconds == pytest.approx(2.3)
     first, second = found.vectors[0], found.vectors[1]
     cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
@@ -183,26 +181,26 @@ def test_windows_and_padding_by_hand():
 
 
 def test_a_clip_shorter_than_the_window_says_how_much_is_padding():
-    found = explore.over_time(voice(120, 0, 0.4), windows())
+    found = listen.embed_over_time(voice(120, 0, 0.4), windows())
     assert len(found.table) == 1 and found.table["padding"][0] == pytest.approx(0.6)
-    assert "The largest change" not in explore.frames_over_time(found).alt
+    assert "The largest change" not in listen.plot_timeline(found).alt
 
 
 def test_an_embedding_without_hop_has_one_frame_that_sees_all():
-    found = explore.over_time(voice(120, 0, 0.8), "logmel")
-    assert found.spans == [(0.0, pytest.approx(0.8))]
+    found = listen.embed_over_time(voice(120, 0, 0.8), "logmel")
+    assert found.table[["start", "end"]].values.tolist() == [[0.0, pytest.approx(0.8)]]
 
 
 def test_the_mean_of_the_frames_is_the_vector_of_the_clip(clips):
     model = windows(hop=0.1, window=0.3)
     stored = extract.vectors(clips.head(1), model, progress=False).vectors[0]
-    assert explore.over_time(clips["audio"][0], model).vectors.mean(0) == pytest.approx(stored, rel=1e-5)
+    assert listen.embed_over_time(clips["audio"][0], model).vectors.mean(0) == pytest.approx(stored, rel=1e-5)
 
 
 def test_the_figure_of_frames_says_where_the_windows_are():
-    figure = explore.frames_over_time(explore.over_time(voice(120, 0, 2.0), windows()))
+    figure = listen.plot_timeline(listen.embed_over_time(voice(120, 0, 2.0), windows()))
     assert "3 vectors" in figure.alt and "one every 0.5 s" in figure.alt and "from 1.00 to 2.00 s" in figure.alt
-    tiny = explore.frames_over_time(explore.over_time(voice(120, 0, 0.01), windows()))
+    tiny = listen.plot_timeline(listen.embed_over_time(voice(120, 0, 0.01), windows()))
     assert "of 1 vector of windows" in tiny.alt
 
 
@@ -219,7 +217,7 @@ def sounds(html: str) -> list[np.ndarray]:
 
 
 def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(space, clips):
-    page = explore.listen(space, "low/0", 3)
+    page = listen.show_neighbours(space, "low/0", 3)
     heard = sounds(page.html)
     near = space.nearest("low/0", 3)
     wanted = [clips["audio"][0], *near["audio"]]
@@ -233,138 +231,57 @@ def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(
 
 
 def test_a_page_is_saved_whole(space, tmp_path):
-    text = explore.listen(space, "low/1", 1).save(tmp_path / "page.html").read_text()
+    text = listen.show_neighbours(space, "low/1", 1).save(tmp_path / "page.html").read_text()
     assert text.startswith("<!doctype html>") and text.count("<audio") == 2 and "http" not in text.replace("data:", "")
 
 
 def test_a_long_recording_is_cut_and_the_page_says_so(space):
-    page = explore.listen(space, audio.from_array(voice(120, 3, 11.0)), 1)
+    page = listen.show_neighbours(space, audio.from_array(voice(120, 3, 11.0)), 1)
     assert len(sounds(page.html)[0]) == 10 * RATE and "the first 10 s are shown" in page.html
 
 
 def test_a_neighbour_whose_file_is_gone_is_named_with_what_is_wrong(space, tmp_path):
     paths = [space.clips["audio"][0], *[str(tmp_path / "gone.wav")] * (len(space.clips) - 1)]
-    page = explore.listen(dataclasses.replace(space, clips=space.clips.assign(audio=paths)), "low/0", 2)
+    page = listen.show_neighbours(dataclasses.replace(space, clips=space.clips.assign(audio=paths)), "low/0", 2)
     assert page.html.count("<audio") == 1 and page.html.count("gone.wav") >= 2
 
 
-def test_what_is_too_loud_for_a_file_is_scaled_for_the_ear():
-    (heard,) = sounds(player(np.array([0.0, 2.0, -1.0], np.float32)))
-    assert heard == pytest.approx([0, 1, -0.5], abs=1e-4)
+def test_what_is_too_loud_for_a_file_is_scaled_for_the_ear(space):
+    wave = voice(120, 0) * np.float32(4)
+    heard = sounds(listen.show_neighbours(space, wave, 1).html)[0]
+    assert heard == pytest.approx(wave / np.abs(wave).max(), abs=1e-4)
 
 
 # --- widgets -----------------------------------------------------------------------------------------------------
 
 
 def test_menus_change_what_is_shown(space):
-    browser = explore.browse(space, "low/1", 2)
-    assert browser.shown.value == explore.listen(space, "low/1", 2).html
-    browser.label.value = "calm"
-    assert set(browser.clip.options) == {c for c, text in zip(space.clips["clip_id"], space.clips["label"], strict=True)
-                                         if text == "calm"}
+    browser = listen.browse_clips(space, "low/1", 2)
+    assert browser.shown.value == listen.show_neighbours(space, "low/1", 2).html
+    assert len(browser.clip.options) == len(space.clips) and browser.clip.options[0][0].startswith("calm: ")
     browser.clip.value, browser.count.value = "high/3", 4
-    assert browser.shown.value == explore.listen(space, "high/3", 4).html and browser.page.text.startswith("high/3")
+    assert browser.shown.value == listen.show_neighbours(space, "high/3", 4).html
+    assert browser.page.text.startswith("high/3")
 
 
 def test_a_front_end_gets_the_widget_and_the_page(space):
-    browser = explore.browse(space)
+    browser = listen.browse_clips(space)
     bundle = browser._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == browser.box.model_id
     assert bundle["text/html"] == browser.page.html and bundle["text/plain"] == browser.page.text
-
-
-def test_without_ipywidgets_there_is_the_page(space, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    bundle = explore.browse(space)._repr_mimebundle_()
-    assert set(bundle) == {"text/html", "text/plain"} and "<audio" in bundle["text/html"]
-    said = explore.Recorder()._repr_mimebundle_()
-    assert set(said) == {"text/html", "text/plain"} and "no microphone" in said["text/plain"]
-
-
-# --- the recorder ------------------------------------------------------------------------------------------------
-
-
-def sent(path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-@pytest.mark.parametrize(("ending", "codec", "kind"), [
-    ("webm", "libopus", "audio/webm;codecs=opus"), ("ogg", "libopus", "audio/ogg; codecs=opus"),
-    ("mp4", "aac", "audio/mp4"), ("wav", "pcm_s16le", "audio/wav")])
-def test_what_browsers_send_is_heard(tmp_path, ending, codec, kind):
-    """Chromium sends webm, Firefox ogg, Safari mp4."""
-    import av
-
-    path = tmp_path / f"sent.{ending}"
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=48_000)
-        stream.layout = "mono"
-        sound = np.interp(np.arange(72_000) / 48_000, np.arange(24_000) / RATE, voice(200, 1, 1.5))
-        frame = av.AudioFrame.from_ndarray((sound * 32767).astype("<i2")[None], format="s16", layout="mono")
-        frame.sample_rate = 48_000
-        resampler = av.AudioResampler(format=stream.format.name, layout="mono", rate=48_000,
-                                      frame_size=stream.codec_context.frame_size or 960)
-        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
-            file.mux(stream.encode(piece))
-    recorder = explore.Recorder()
-    recorder.area.value = sent(path, kind)
-    assert recorder.ready and recorder.clip().seconds == pytest.approx(1.5, abs=0.1)
-    assert recorder.area.value == ""  # or a saved notebook could hold the voice
-    heard, original = recorder.clip().wave[4000:20000], voice(200, 1, 1.5)[4000:20000]
-    spectra = [np.abs(np.fft.rfft(wave)) for wave in (heard, original)]
-    assert np.corrcoef(*spectra)[0, 1] > 0.95
-
-
-@pytest.mark.parametrize(("data", "why"), [
-    ("hello", "no sound but 'hello'"), ("data:audio/webm;base64,!!", "cut short"),
-    ("data:audio/webm;base64,AAAA", "no decoder can read it")])
-def test_what_cannot_be_heard_is_said_when_it_is_asked_for(data, why):
-    recorder = explore.Recorder()
-    recorder.take(data)
-    with pytest.raises(NslibError, match=re.escape(why)) as told:
-        recorder.clip()
-    assert "press Record" in str(told.value) and 'Recorder(file="me.wav")' in str(told.value)
-
-
-def test_a_recording_that_fails_leaves_the_one_before(tmp_path):
-    recorder = explore.Recorder()
-    recorder.take(sent(audio.write_wav(tmp_path / "a.wav", voice(200, 0)), "audio/wav"))
-    recorder.take("nonsense")
-    with pytest.warns(UserWarning, match=r"the browser sent no sound.*the one before it"):
-        assert recorder.clip().seconds == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize("value", [
     lambda content: ({"name": "me.wav", "content": memoryview(content)},),
     lambda content: {"me.wav": {"metadata": {}, "content": content}}], ids=["ipywidgets 8", "ipywidgets 7"])
 def test_an_uploaded_file_is_heard(tmp_path, value):
-    recorder = explore.Recorder()
-    recorder._uploaded(value(audio.write_wav(tmp_path / "a.wav", voice(200, 0)).read_bytes()))
-    assert recorder.ready
+    content = audio.write_wav(tmp_path / "a.wav", voice(200, 0)).read_bytes()
+    heard = listen.read_upload(SimpleNamespace(value=value(content)))
+    assert heard.wave == pytest.approx(voice(200, 0), abs=1e-4)
+    with pytest.raises(BadAudio, match=r"me\.wav"):
+        listen.read_upload(SimpleNamespace(value=value(b"no sound")))
 
 
-def test_a_file_needs_no_microphone(tmp_path):
-    path = audio.write_wav(tmp_path / "me.wav", voice(200, 0))
-    recorder = explore.Recorder(file=path)
-    bundle = recorder._repr_mimebundle_()
-    assert recorder.box is None and set(bundle) == {"text/html", "text/plain"} and "<audio" in bundle["text/html"]
-    with pytest.raises(BadAudio):
-        explore.Recorder(file=tmp_path / "none.wav")
-
-
-@pytest.mark.parametrize("seconds", [0, -1, 61, float("nan")])
-def test_lengths_outside_the_range(seconds):
-    with pytest.raises(NslibError, match="at most 60"):
-        explore.Recorder(seconds)
-
-
-def test_on_colab_the_sound_comes_through_its_callback(monkeypatch, tmp_path):
-    calls = {}
-    colab = ModuleType("google.colab")
-    colab.output = SimpleNamespace(register_callback=lambda name, function: calls.update({name: function}))
-    monkeypatch.setitem(sys.modules, "google.colab", colab)
-    recorder = explore.Recorder(seconds=3)
-    html = recorder._repr_mimebundle_()["text/html"]
-    assert "google.colab.kernel.invokeFunction" in html and "3000" in html
-    calls[microphone.CALLBACK](sent(audio.write_wav(tmp_path / "a.wav", voice(200, 0)), "audio/wav"))
-    assert recorder.ready and "<audio" in recorder._repr_mimebundle_()["text/html"]
+@pytest.mark.parametrize("nothing", [(), {}], ids=["ipywidgets 8", "ipywidgets 7"])
+def test_without_an_upload_there_is_no_clip(nothing):
+    assert listen.read_upload(SimpleNamespace(value=nothing)) is None

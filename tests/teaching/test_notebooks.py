@@ -12,25 +12,13 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from nslib import notebook, params
+from nslib import params
+from nslib.teaching import colab, notebook_rules
 
 NOTEBOOKS = sorted(params.notebooks_dir().glob("*.ipynb"))
-EXPECTED = {
-    "00_start_here",
-    "01_noss_tasks",
-    "02_frontend",
-    "03_train_trill",
-    "04_distill",
-    "05_benchmark",
-    "06_personalisation",
-    "07_finetune",
-    "08_what_matters",
-    "09_how_sure",
-    "10_listen",
-    "80_your_dataset",
-    "81_your_embedding",
-}
-
+EXPECTED = {"00_start_here", "01_noss_tasks", "02_frontend", "03_train_trill", "04_distill", "05_benchmark",
+            "06_personalisation", "07_finetune", "08_what_matters", "09_how_sure", "10_listen", "80_your_dataset",
+            "81_your_embedding"}
 FIRST = {"00_start_here", "01_noss_tasks", "02_frontend", "05_benchmark", "10_listen", "80_your_dataset",
          "81_your_embedding"}
 
@@ -41,15 +29,22 @@ def test_all_notebooks_are_there():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_it_keeps_the_contract(path):
-    assert notebook.check_source(path) == []
+    assert notebook_rules.check_source(path) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_cell_ids_are_stable_and_links_lead_somewhere(path):
+def test_ids_are_stable_links_lead_somewhere_and_it_begins_and_ends_as_all_do(path):
     cells = nbformat.read(path, as_version=4)["cells"]
-    assert all(re.fullmatch(rf"{path.stem.replace('_', '-')}-\d\d", cell["id"]) for cell in cells)
+    ids = [cell["id"] for cell in cells]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(rf"{path.stem.replace('_', '-')}-\d\d", i) for i in ids)
     prose = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     assert all((path.parent / name).exists() for name in re.findall(r"\]\(([\w-]+\.ipynb)\)", prose))
+    headings = [re.sub(r"^#+\s*[\d.]*\s*", "", line) for line in prose.splitlines() if line.startswith("#")]
+    assert cells[0]["source"].startswith("# ") and headings[-2:] == ["Try it", "What we saw"]
+
+
+def test_the_first_cells_are_as_the_tool_writes_them():
+    assert colab.refresh_notebooks(write=False) == [], "run: python -m nslib colab cells"
 
 
 def test_some_text_is_promised():
@@ -90,16 +85,13 @@ def test_every_cell_runs_of_the_other_notebooks(tmp_path):
 @pytest.mark.slow
 def test_a_promised_text_that_drifts_fails(tmp_path):
     """The same harness on a notebook whose marked output is one digit off, and on one where it is right."""
-    for digit, status in (("1", 0), ("2", 1)):
-        promised = v4.new_code_cell(
-            'print("value 0.100" + "1")',
-            metadata={"tags": ["nbval-check-output"]},
-            execution_count=1,
-            outputs=[v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")],
-        )
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        path = tmp_path / f"drift{digit}.ipynb"
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    paths = [tmp_path / f"drift{digit}.ipynb" for digit in "12"]
+    for path in paths:
+        text = f"value 0.100{path.stem[-1]}\n"
+        promised = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
+                                    execution_count=1, outputs=[v4.new_output("stream", name="stdout", text=text)])
         nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1 + 1"), promised], metadata=kernel), path)
-        done = _nbval(path, reports=tmp_path)
-        assert done.returncode == status, done.stdout[-3000:] + done.stderr[-1000:]
-        assert "1 failed, 1 passed" in done.stdout if status else "2 passed" in done.stdout
+    done = _nbval(*paths, reports=tmp_path)
+    assert done.returncode == 1 and "1 failed, 3 passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "FAILED" in done.stdout and "drift1" not in done.stdout.split("FAILED")[-1]

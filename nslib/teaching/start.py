@@ -19,95 +19,53 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
-OLDEST, NEWEST = (3, 11), (3, 13)
-READY = "ready.txt"
+MADE_FOR = "made-for.txt"
 
 
 def machine() -> str:
-    """Name this machine as the wheels name theirs.
-
-    Returns
-    -------
-    str
-    """
+    """Name Python and machine as wheels name theirs."""
     return f"{platform.python_version().rpartition('.')[0]} {sysconfig.get_platform()}"
 
 
 def refusal(home: Path = HOME) -> str:
-    """Say why this Python cannot be used.
-
-    Parameters
-    ----------
-    home : Path
-        The workshop's folder.
-
-    Returns
-    -------
-    str
-        Empty if it can.
-    """
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+    """Say why this Python cannot be used; empty if it can."""
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         return f"Python 3.11, 3.12 or 3.13 is needed; this is {platform.python_version()}: {sys.executable}"
-    made_for = home / "wheels" / "made-for.txt"
+    made_for = home / "wheels" / MADE_FOR
     if made_for.exists() and made_for.read_text().strip() != machine():
         return (f"the packages in wheels/ are for Python and machine {made_for.read_text().strip()}; this is "
                 f"{machine()}. Start with that Python, or rename the folder wheels: the packages are then fetched.")
     return ""
 
 
-def install(home: Path = HOME) -> Path:
-    """Make the environment, once.
+def pip_arguments(home: Path = HOME) -> list[str]:
+    """Return what Python is given to install the packages: from the folder of wheels if there is one."""
+    wheels = home / "wheels"
+    if wheels.is_dir():
+        source = ["--no-index", "--find-links", str(wheels), "-r", str(wheels / "requirements.txt")]
+    else:
+        source = ["-r", str(home / "requirements.lock")]
+    return ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--require-hashes", *source]
 
-    Parameters
-    ----------
-    home : Path
 
-    Returns
-    -------
-    Path
-        Its Python.
-
-    Raises
-    ------
-    subprocess.CalledProcessError
-        If pip fails; it has said why.
-    """
+def make_environment(home: Path = HOME) -> Path:
+    """Make the environment, once, and return its Python."""
     place = home / ".venv"
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if (place / READY).exists():
-        return python
-    print("making the environment of the workshop (a few minutes, about 3 GB) ...", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-    subprocess.run([str(python), *_packages(home)], check=True)
-    (place / READY).write_text("all packages are installed\n")
+    if not (place / "ready.txt").exists():
+        print("making the environment of the workshop (a few minutes, about 3 GB) ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        subprocess.run([str(python), *pip_arguments(home)], check=True)
+        (place / "ready.txt").write_text("all packages are installed\n")
     return python
 
 
-def _packages(home: Path) -> list[str]:
-    """Arguments of Python that install the packages."""
-    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-    local = ["--no-index", "--find-links", str(home / "wheels")] if (home / "wheels").is_dir() else []
-    return [*pip, *local, "--require-hashes", "-r", str(home / "requirements-workshop.lock")]
-
-
 def main(given: Sequence[str]) -> int:
-    """Make what is missing, and open the notebooks.
-
-    Parameters
-    ----------
-    given : sequence of str
-        Of the command line.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
-    why = refusal()
-    if why:
+    """Make what is missing, and open the notebooks; return the exit status."""
+    if why := refusal():
         print(f"start.py: {why}", file=sys.stderr)
         return 2
-    python = install()
+    python = make_environment()
     if "--prepare" in given:
         print(f"ready: {python}")
         return 0

@@ -1,0 +1,158 @@
+"""One sentence, one condition: how notebooks back what they say, and how exercises tell what is wrong.
+
+Conventions
+-----------
+`check` stops a notebook whose sentence is false. An `exercise` is about an answer that a reader gave: its conditions
+are asked in order, so that a later one may rely on an earlier one, and whatever goes wrong inside the block, also an
+error of Python's that an answer of the wrong kind causes, ends as one `Unsolved` with a sentence and the hint, not as a
+traceback through the check's own code.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from nslib.errors import NslibError
+
+__all__ = ["CheckFailed", "check", "exercise"]
+
+
+class CheckFailed(NslibError, AssertionError):
+    """A sentence that a notebook relies on turned out to be false.
+
+    Parameters
+    ----------
+    sentence : str
+        What was expected to hold.
+    """
+
+    exit_code = 1
+
+    def __init__(self, sentence: str):
+        self.sentence = sentence
+        super().__init__(f"this does not hold: {sentence}")
+
+
+def check(condition: object, sentence: str) -> None:
+    """Print ``✓ sentence`` if the condition holds, else stop.
+
+    Parameters
+    ----------
+    condition : bool or NumPy bool
+        A single truth value. An array is refused: say ``.all()`` or ``.any()`` yourself, so that
+        the reader sees which of the two is meant.
+    sentence : str
+        What holds, in words and with its numbers, so that it reads well as a tick and as the message of a failure.
+
+    Raises
+    ------
+    CheckFailed
+        If the condition is false.
+    TypeError
+        If the condition is not a single truth value, or the sentence is empty.
+
+    Examples
+    --------
+    >>> check(1 + 1 == 2, "one and one make two")
+    ✓ one and one make two
+    """
+    if not _is_truth_value(condition):
+        raise TypeError(
+            f"check needs True or False, not {type(condition).__name__}; for arrays use .all() or .any()"
+        )
+    if not sentence.strip():
+        raise TypeError("check needs a sentence that says what holds")
+    if not condition:
+        raise CheckFailed(sentence)
+    print(f"✓ {sentence}")
+
+
+def _is_truth_value(value: object) -> bool:
+    """Return whether a value is a single True or False."""
+    import numpy as np
+
+    return isinstance(value, bool | np.bool_)
+
+
+class Unsolved(NslibError, AssertionError):
+    """An answer to an exercise that is not there, or not right."""
+
+    exit_code = 1
+
+    def __init__(self, name: str, wrong: str, hint: str):
+        self.name, self.wrong, self.hint = name, wrong, hint
+        super().__init__(f"✗ Exercise {name}: {wrong}\nHint: {hint}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.name, self.wrong, self.hint)
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows this in place of a traceback, which would be about the check and not about the answer.
+        return str(self).splitlines()
+
+
+class ExerciseCheck:
+    """The ``with`` block below an exercise; `exercise` makes it."""
+
+    def __init__(self, name: str, shows: str, hint: str):
+        self.name, self.shows, self.hint = name, shows, hint
+
+    def made(self, **answers: object) -> None:
+        """Expect that every answer is there: ``...`` and None are what an empty exercise holds."""
+        empty = [f"`{name}`" for name, value in answers.items() if value is None or value is ...]
+        if empty:
+            verb = "is" if len(empty) == 1 else "are"
+            self._fail(f"{', '.join(empty)} {verb} still empty: put your code into the cell above, and run it.")
+
+    def expect(self, condition: object, wrong: str) -> None:
+        """Expect something of an answer; `wrong` is said where it is false."""
+        if not _is_truth_value(condition):
+            self._fail(f"a single True or False was expected here, not {type(condition).__name__}. {wrong}")
+        if not condition:
+            self._fail(wrong)
+
+    def _fail(self, wrong: str) -> None:
+        raise Unsolved(self.name, wrong, self.hint)
+
+    def __enter__(self) -> ExerciseCheck:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if error is None:
+            print(f"✓ Exercise {self.name}: {self.shows}")
+        elif isinstance(error, NameError):
+            missing = f"there is no `{error.name}` yet; run your cell above first."
+            raise Unsolved(self.name, missing, self.hint) from error
+        elif isinstance(error, Exception) and not isinstance(error, Unsolved):
+            wrong = f"your answer is of a kind that cannot be checked ({type(error).__name__}: {error})."
+            raise Unsolved(self.name, wrong, self.hint) from error
+
+
+def exercise(name: str, shows: str, *, hint: str) -> ExerciseCheck:
+    """Check the answer to an exercise.
+
+    Parameters
+    ----------
+    name : str
+        Letter of the exercise.
+    shows : str
+        What is true of a right answer; printed when it is.
+    hint : str
+        Printed with every failure.
+
+    Returns
+    -------
+    ExerciseCheck
+        For a ``with`` statement. Its ``made(name=name)`` wants answers to be there, its ``expect(condition, wrong)``
+        a condition to be true; the first that fails raises `Unsolved`.
+
+    Examples
+    --------
+    >>> step = 160
+    >>> with exercise("A", "10 ms are 160 samples", hint="16,000 samples are a second") as it:
+    ...     it.made(step=step)
+    ...     it.expect(step == 160, f"`step` is {step}: is that in samples?")
+    ✓ Exercise A: 10 ms are 160 samples
+    """
+    return ExerciseCheck(name, shows, hint)

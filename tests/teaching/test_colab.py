@@ -1,0 +1,228 @@
+"""Colab: badge and install cell, the kit as one file, and a session that imitates Colab from an upload to the end.
+
+The session has Colab's Python (where this machine has one), the packages that its runtime comes with at their
+versions, a kernel that has ``google.colab`` loaded, a folder like ``/content``, empty caches. The packages come from
+the registry: without one there is nothing to try. What cannot be imitated is Colab's own image, Ubuntu's archive and
+the browser side of an upload.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+
+from nslib import locks, params
+from nslib.errors import BadParameter, NslibError
+from nslib.teaching import colab
+
+GITHUB = "https://github.com/somebody/some-kit"
+COMES_WITH = Path(__file__).with_name("colab_packages.txt")
+PYTHON = "3.13"
+FIRST, SECOND = "00_start_here.ipynb", "02_frontend.ipynb"
+
+
+def cells(title: str = "# T\n\nText.") -> list:
+    code = nbformat.v4.new_code_cell("old", metadata={"tags": ["colab"]})
+    return [nbformat.v4.new_markdown_cell(title), code, nbformat.v4.new_code_cell("1 + 1")]
+
+
+def project(folder: Path, address: str) -> Path:
+    path = folder / "pyproject.toml"
+    path.write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = {json.dumps(address)}\n')
+    return path
+
+
+def pins(path: Path) -> dict[str, Requirement]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return {need.name.replace("_", "-"): need for need in map(Requirement, lines)}
+
+
+@pytest.mark.parametrize("text", [GITHUB, GITHUB + "/", GITHUB + ".git"])
+def test_a_declared_address_makes_badge_and_install_cell(tmp_path, text):
+    address = colab.read_address(project(tmp_path, text))
+    assert address == GITHUB
+    badge, cell = colab.write_invitation(address, "a.ipynb"), colab.write_cell(address)
+    assert "/github/somebody/some-kit/blob/main/notebooks/a.ipynb)" in badge and "upload" not in badge
+    assert f"{GITHUB}/archive/HEAD.tar.gz" in cell and colab.ARCHIVE not in cell
+
+
+@pytest.mark.parametrize("text", ["github.com/a/b", "https://github.com/a", 'https://github.com/a/b"; rm',
+                                  "https://git.example.org/a/b"])
+def test_an_address_that_colab_could_not_open_is_refused(tmp_path, text):
+    with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
+        colab.read_address(project(tmp_path, text))
+
+
+def test_no_address_means_an_upload(tmp_path):
+    path = tmp_path / "pyproject.toml"
+    path.write_text('[project]\nname = "x"\n')
+    assert colab.read_address(path) is None
+    assert colab.ARCHIVE in colab.write_invitation(None, "a.ipynb") and colab.ARCHIVE in colab.write_cell(None)
+
+
+@pytest.mark.parametrize("address", [None, GITHUB])
+def test_the_cell_does_nothing_elsewhere(address):
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    scope: dict = {}
+    exec(TransformerManager().transform_cell(colab.write_cell(address)), scope)  # get_ipython is not there
+    assert set(scope) - {"__builtins__"} == {"sys"}
+
+
+def test_refreshing_changes_two_places_only_and_once():
+    made = cells()
+    ids = [cell["id"] for cell in made]
+    assert colab.refresh_cells(made, None, "a.ipynb") and not colab.refresh_cells(made, None, "a.ipynb")
+    assert made[0]["source"].startswith("# T\n\nText.\n\n*On Colab") and made[2]["source"] == "1 + 1"
+    assert colab.refresh_cells(made, GITHUB, "a.ipynb")
+    assert made[0]["source"].count("Colab]") == 1 and "*On Colab" not in made[0]["source"]
+    assert colab.refresh_cells(made, None, "a.ipynb") and "badge" not in made[0]["source"]
+    assert [cell["id"] for cell in made] == ids
+
+
+@pytest.mark.parametrize("spoil", [lambda c: c.pop(1), lambda c: c.append(c[1]), lambda c: c.pop(0)])
+def test_a_notebook_without_the_two_places_is_named(spoil):
+    made = cells()
+    spoil(made)
+    with pytest.raises(NslibError, match=r"odd\.ipynb"):
+        colab.refresh_cells(made, None, "odd.ipynb")
+
+
+def test_a_notebook_that_is_behind_is_written_as_it_should_be(tmp_path):
+    node = nbformat.read(params.notebooks_dir() / FIRST, as_version=4)
+    node["cells"][1]["source"] = "import sys"
+    nbformat.write(node, tmp_path / FIRST)
+    assert colab.refresh_notebooks(tmp_path) == [FIRST] and colab.refresh_notebooks(tmp_path) == []
+    assert (tmp_path / FIRST).read_bytes() == (params.notebooks_dir() / FIRST).read_bytes()
+
+
+def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
+    first, second = (colab.pack_kit(tmp_path / name).read_bytes() for name in ("a.zip", "b.zip"))
+    assert first == second
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        names = file.namelist()
+        assert file.read("pyproject.toml") == (params.root() / "pyproject.toml").read_bytes()
+    assert {"requirements.lock", "requirements-colab.txt", "nslib/__init__.py", f"notebooks/{FIRST}"} <= set(names)
+    assert any(name.startswith("data/models/trill-mini") for name in names)
+    assert not [name for name in names if name.startswith((".venv", "reports")) or "__pycache__" in name]
+
+
+def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
+    ours, comes = pins(params.root() / "requirements-colab.txt"), pins(COMES_WITH)
+    declared = tomllib.loads((params.root() / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {Requirement(text).name.replace("_", "-") for text in declared}
+    assert set(ours) == names - {"jupyterlab", "dask", "distributed"}
+    for name, need in ours.items():
+        there = comes.get(name)
+        assert bool(need.specifier) == (there is None), f"{name}: bounded where Colab lacks it, and only there"
+        if need.specifier:
+            assert any(f"{name}{str(need.specifier).replace('<=', '==')}" in line
+                       for line in (params.root() / "requirements.lock").read_text().splitlines()), name
+
+
+# --- a session like Colab's ------------------------------------------------------------------------------------------
+
+
+def _python() -> str:
+    """Colab's Python if this machine has it, else the one that runs the tests."""
+    ways = [shutil.which(f"python{PYTHON}"),
+            *map(str, sorted(Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/python"))), sys.executable]
+    asked = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    versions = {way: subprocess.run([way, *asked], capture_output=True, text=True, check=False).stdout.strip()
+                for way in filter(None, ways)}
+    return next((way for way, version in versions.items() if version == PYTHON), sys.executable)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory) -> Path:
+    """A Python with what Colab comes with; the kit is not in it."""
+    home = tmp_path_factory.mktemp("runtime")
+    python = home / "bin" / "python"
+    subprocess.run([_python(), "-m", "venv", str(home)], check=True)
+    uv = Path(sys.executable).with_name("uv")
+    pip = [str(uv), "pip", "install", "--python", str(python)] if uv.exists() else [str(python), "-m", "pip", "install"]
+    command = [*pip, "--quiet", "--no-deps", "-r", str(COMES_WITH)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and re.search(r"error sending request|dns|Connection|unreachable", done.stderr):
+        pytest.skip(f"no package registry here: {done.stderr.strip().splitlines()[-1]}")
+    assert not done.returncode, done.stderr[-2000:]
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "google" / "colab").mkdir(parents=True)
+    (site / "google" / "colab" / "__init__.py").write_text("")
+    (site / "colab_is_loaded.pth").write_text("import google.colab\n")
+    return home
+
+
+DRIVE = """
+import sys, nbformat, nbclient
+node = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(node, timeout=900, kernel_name="python3", allow_errors=True).execute(cwd=".")
+nbformat.write(node, sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def content(runtime, tmp_path_factory) -> dict[str, nbformat.NotebookNode]:
+    """Two notebooks run one after the other in one folder like /content, to which the kit was uploaded."""
+    home = tmp_path_factory.mktemp("colab")
+    folder = home / "content"
+    (folder / "sample_data").mkdir(parents=True)
+    colab.pack_kit(folder / colab.ARCHIVE)
+    left_out = {"NSLIB_OFFLINE", "PYTHONPATH", "VIRTUAL_ENV", "CORPUS"}
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    environment |= {"SMOKE": "1", "NSLIB_CACHE": str(home / "cache"),
+                    "PATH": f"{runtime / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    for name in (FIRST, SECOND):
+        shutil.copy(params.notebooks_dir() / name, folder)
+        done = subprocess.run([runtime / "bin" / "python", "-c", DRIVE, name], cwd=folder, env=environment,
+                              capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr[-3000:]
+    return {name: nbformat.read(folder / name, as_version=4) for name in (FIRST, SECOND)}
+
+
+def printed(node: nbformat.NotebookNode) -> str:
+    return "".join(out.get("text", "") for cell in node["cells"] for out in cell.get("outputs", [])
+                   if out.get("name") == "stdout")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", [FIRST, SECOND])
+def test_every_cell_runs(content, name):
+    failed = [(cell["source"], out["ename"], out["evalue"][-500:]) for cell in content[name]["cells"]
+              for out in cell.get("outputs", []) if out["output_type"] == "error"]
+    assert failed == []
+    assert printed(content[name]).count("✓") >= 2
+
+
+@pytest.mark.heavy
+def test_the_first_notebook_says_that_packages_differ_from_the_lock(content):
+    pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed(content[FIRST]))
+    assert pairs and all(locks.pins()[name] == version != here for name, version, here in pairs)
+
+
+@pytest.mark.heavy
+def test_nothing_that_came_with_the_session_was_changed_and_what_lacked_is_there(content, runtime):
+    asked = ("import importlib.metadata as m\nfor d in m.distributions():"
+             "print(d.name.lower().replace('_', '-').replace('.', '-'), d.version)")
+    told = subprocess.run([runtime / "bin" / "python", "-c", asked], capture_output=True, text=True, check=True).stdout
+    now = dict(line.split() for line in told.splitlines())
+    came = {name: str(need.specifier)[2:] for name, need in pins(COMES_WITH).items() if name in now}
+    assert {name: now[name] for name in came} == came and len(came) > 150
+    assert {"av", "papermill", "espeakng-loader"} <= set(now) and "jupyterlab" not in now
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="recorded speech comes by apt")
+def test_recorded_speech_is_had_without_a_cache_of_apt(content):
+    assert "(real)\n" in printed(content[FIRST]) and "(synthetic)\n" not in printed(content[FIRST])

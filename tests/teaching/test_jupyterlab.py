@@ -1,0 +1,157 @@
+"""JupyterLab as a reader meets it: notebooks run through the interface in a browser, clips chosen, a voice uploaded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import nbformat
+import pytest
+from helpers import tone
+
+from nslib import audio, params
+from nslib.teaching import notebook_rules
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.heavy,
+              pytest.mark.skipif(not BROWSER, reason="no Chromium here: install one (Debian: apt install chromium)")]
+FIRST, LISTEN = "00_start_here.ipynb", "10_listen.ipynb"
+ERROR = "[data-mime-type='application/vnd.jupyter.error']"
+MINUTE = 60_000  # milliseconds
+# what a machine without a network must not be asked for: news, newer versions, a browser of the system
+SETTINGS = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+            "docmanager-extension/plugin": {"autosave": False}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with copies of the notebooks, Jupyter's settings, and nothing of this machine's user."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(params.notebooks_dir(), home / "notebooks")
+    for name, values in SETTINGS.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    return home
+
+
+@pytest.fixture(scope="module")
+def lab(home):
+    """Address of a running JupyterLab; it and its kernels are gone afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
+              "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+              "NSLIB_REPORTS": "reports"}
+    environment = os.environ | {name: str(home / part) for name, part in places.items()}
+    environment |= {"CORPUS": "synthetic", "SMOKE": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}",
+               "--LabApp.extension_manager=readonly"]
+    with open(home / "server.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait(f"http://127.0.0.1:{port}/api/status?token={token}", server, home / "server.log")
+        yield f"http://127.0.0.1:{port}/lab/tree/notebooks/%s?token={token}&reset"  # no tabs of before
+    finally:
+        server.send_signal(signal.SIGTERM)  # it shuts its kernels down before it goes
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait(address, server, log):
+    for _ in range(240):
+        assert server.poll() is None, log.read_text()[-3000:]
+        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(address, timeout=5):
+            return
+        time.sleep(0.5)
+    pytest.fail(f"JupyterLab did not answer:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
+def run_all(page, lab, home, name):
+    """Open a notebook, choose Run > Run All Cells, save until all is run, and read the notebook from disk."""
+    page.goto(lab % name)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTE)
+    # the ring in the toolbar says idle before there is a kernel; the status bar doesn't
+    page.wait_for_selector(".jp-StatusBar-TextItem >> text=/\\| Idle$/", timeout=2 * MINUTE)
+    page.click(".lm-MenuBar-itemLabel >> text=/^Run$/")
+    page.click("li[data-command='runmenu:run-all']")
+    page.wait_for_selector(".jp-InputPrompt >> text=/\\[\\*\\]|\\[1\\]/", timeout=MINUTE)
+    node = None
+    for _ in range(160):
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(300)
+        with contextlib.suppress(nbformat.reader.NotJSONError):  # JupyterLab empties the file before it writes it
+            node = nbformat.read(home / "notebooks" / name, as_version=4)
+        code = [cell for cell in (node or {"cells": []})["cells"] if cell["cell_type"] == "code"]
+        failed = any(out["output_type"] == "error" for cell in code for out in cell["outputs"])
+        if failed or (code and all(cell["execution_count"] for cell in code)):
+            break
+    return node
+
+
+def test_the_first_notebook_runs_and_asks_no_other_host(browser, lab, home):
+    requests = []
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.on("request", lambda request: requests.append(request.url))
+    node = run_all(page, lab, home, FIRST)
+    assert notebook_rules.check_executed(home / "notebooks" / FIRST) == []
+    assert page.locator(ERROR).count() == 0
+    assert page.locator(".jp-Dialog, .jp-toast-message, .Toastify__toast").all_inner_texts() == []
+    outputs = [out for cell in node["cells"] for out in cell.get("outputs", [])]
+    assert sum(out.get("text", "").startswith("✓") for out in outputs) >= 2
+    figure = page.locator(".jp-OutputArea-output img").last
+    figure.scroll_into_view_if_needed()
+    last = [o["data"]["text/plain"] for o in outputs if "<figure" in o.get("data", {}).get("text/html", "")][-1]
+    assert figure.get_attribute("alt") == last and re.search(r"\d", last)
+    assert figure.bounding_box()["width"] > 200 and figure.bounding_box()["height"] > 100
+    here = lab.split("/lab/")[0]
+    assert [url for url in requests if not url.startswith((here, here.replace("http", "ws"), "data:", "blob:"))] == []
+    page.close()
+
+
+def test_clips_are_chosen_with_widgets_and_a_voice_from_a_file_is_compared(browser, lab, home):
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    run_all(page, lab, home, LISTEN)
+    assert page.locator(ERROR).count() == 0
+    menu = page.locator(".jupyter-widgets select").first
+    before = page.locator(".widget-html-content figure").first.inner_html()
+    menu.select_option(index=menu.locator("option").count() - 1)
+    page.wait_for_function("before => document.querySelector('.widget-html-content figure').innerHTML != before",
+                           arg=before, timeout=MINUTE)
+    voice = audio.write_wav(home / "me.wav", tone(2.0))
+    with page.expect_file_chooser() as chooser:
+        page.click("button.widget-upload")
+    chooser.value.set_files(voice)
+    page.wait_for_selector("button.widget-upload >> text=/\\(1\\)/", timeout=MINUTE)
+    page.locator(".jp-CodeCell", has_text="explore.read_upload(upload)").locator(".jp-InputPrompt").click()
+    page.keyboard.press("Shift+Enter")
+    text = page.wait_for_selector(".jp-OutputArea-output >> text=/compared: your recording, 2.00/", timeout=MINUTE)
+    assert "no identification" in text.inner_text()
+    page.close()
