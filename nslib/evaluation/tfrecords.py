@@ -62,6 +62,7 @@ CLIP_LIST_COLUMNS = ("task", "clip_id", "sha256", "seconds", "audio")
 Paths = str | Path | Iterable[str | Path]
 
 _PREFIX, _SHAPE, _LABEL_LIST = "embedding/", "/shape", ".label_list.txt"
+_TEXTS = {"clip_id": "clip_id", "sha256": "sha256", "label": "label", "speaker": "speaker_id"}
 _NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
 _SHARD = re.compile(r"(?P<table>.+?)(@(\*|\d+))?-(?P<shard>\d{5})-of-(?P<count>\d{5})")
 _SPLIT = re.compile(rf"(?:^|\.)({'|'.join(SPLITS)})(?=[.@-]|$)")
@@ -316,9 +317,8 @@ def _serialise(clip: Mapping[str, Any], label: str, vectors: Mapping[str, FloatA
     features = example.features.feature
     # 32 hex digits, as many bits as the authors' random keys have
     key = hashlib.sha256(f"{clip['clip_id']}\0{clip['sha256']}".encode()).hexdigest()[:32]
-    texts = {"clip_id": clip["clip_id"], "sha256": clip["sha256"], "label": label, "speaker_id": clip["speaker"],
-             "key": key}
-    for name, text in texts.items():
+    texts = {name: label if column == "label" else clip[column] for column, name in _TEXTS.items()}
+    for name, text in {**texts, "key": key}.items():
         if text or name == "label":
             features[name].bytes_list.value.append(text.encode())
     if np.isfinite(clip["seconds"]):
@@ -446,35 +446,31 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
         raise BadParameter(f"label_list is {str(label_list)!r}, which is no file; give one with one name a line.")
     classes = None if label_list is None else Path(label_list).read_text(encoding="utf-8").splitlines()
     found = _find_files(paths)
-    chosen, rows, vectors = list(names or ()), [], defaultdict(list)
+    chosen, rows = list(names or ()), []
+    vectors: dict[str, list[FloatArray]] = defaultdict(list)
     first: dict[str, str] = {}
-    traits: Counter[str] = Counter()
-    unread: set[str] = set()
+    notes: Counter[str] = Counter()
     for path, split in tqdm(found, "read vectors", unit="file", disable=not progress):
         for number, record in enumerate(_read_records(path)):
             try:
-                row, vectors_of = _parse(record, chosen, classes, traits, unread)
+                row, vectors_of = _parse(record, chosen, classes, notes)
                 for name, vector in vectors_of.items():
                     if vectors[name] and len(vector) != len(vectors[name][0]):
                         raise _UnusableError(f"{_PREFIX}{name} has {len(vector)} numbers, those before it have "
                                              f"{len(vectors[name][0])}",
                                              "Vectors must be averaged over time, or have their shape.")
-                row["clip_id"] = _give_id(row, vectors_of, first, f"record {number} of {path}", traits)
+                    vectors[name].append(vector)
+                row["clip_id"] = _give_id(row, vectors_of, first, f"record {number} of {path}", notes)
             except _UnusableError as error:
                 raise BadRecord(path, number, *error.args) from error
             chosen = list(vectors_of)
-            for name, vector in vectors_of.items():
-                vectors[name].append(vector)
-            traits["in files whose names do not tell the split"] += not split
             rows.append({**row, "audio": "", "sample_rate": 0, "split": split, "source": path.name})
     if not rows:
         raise NslibError(f"{len(found)} files hold no record.")
     order = sorted(range(len(rows)), key=lambda i: str(rows[i]["clip_id"]))
     matrices = {name: np.stack([vectors[name][i] for i in order]) for name in chosen}
-    notes = [f"Records {trait}: {count} of {len(rows)}." for trait, count in traits.items() if count]
-    if unread:
-        notes.append(f"Fields that were not used: {', '.join(sorted(unread))}.")
-    return VectorTable(clip_table.make(rows).clips, matrices, tuple(notes))
+    texts = tuple(f"Records {what}: {count} of {len(rows)}." for what, count in notes.items() if count)
+    return VectorTable(clip_table.make(rows).clips, matrices, texts)
 
 
 def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, Split]:
@@ -523,8 +519,8 @@ def _read_records(path: Path) -> Iterator[bytes]:
                         "Copy or make the file again.") from error
 
 
-def _parse(record: bytes, names: Sequence[str], classes: list[str] | None, traits: Counter[str],
-           unread: set[str]) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+def _parse(record: bytes, names: Sequence[str], classes: list[str] | None,
+           notes: Counter[str]) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Give the row of a record in the clip table, and its vectors: of the names, or all if there are none."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -538,19 +534,14 @@ def _parse(record: bytes, names: Sequence[str], classes: list[str] | None, trait
         raise _UnusableError(f"it has no field {'label' if present else _PREFIX + 'NAME'}; it has "
                              f"{', '.join(sorted(features)) or 'none'}", "Give the output of the embedding pipeline.")
     seconds = features["seconds"].float_list.value if "seconds" in features else []
-    row = {"clip_id": _get_text(features, "clip_id"), "sha256": _get_text(features, "sha256"),
-           "label": _get_text(features, "label"), "speaker": _get_text(features, "speaker_id"),
-           "seconds": float(seconds[0]) if len(seconds) == 1 else float("nan")}
-    traits["without a speaker"] += not row["speaker"]
-    vectors = {name: _get_vector(features, name, present, traits) for name in names or present}
+    texts = {column: _get_text(features, name) for column, name in _TEXTS.items()}
+    vectors = {name: _get_vector(features, name, present, notes) for name in names or present}
     if classes is not None:
-        if not row["label"].isdecimal() or int(row["label"]) >= len(classes):
-            raise _UnusableError(f"its label is {row['label']!r}, which is no place in a list of {len(classes)} names",
-                                 "Give the label_list that belongs to the table, or none.")
-        row["label"] = classes[int(row["label"])]
-    used = {_PREFIX + name + end for name in vectors for end in ("", _SHAPE)}
-    unread |= set(features) - used - {"clip_id", "sha256", "seconds", "key", "label", "speaker_id"}
-    return row, vectors
+        if not texts["label"].isdecimal() or int(texts["label"]) >= len(classes):
+            raise _UnusableError(f"its label is {texts['label']!r}, which is no place in a list of {len(classes)} "
+                                 "names", "Give the label_list that belongs to the table, or none.")
+        texts["label"] = classes[int(texts["label"])]
+    return {**texts, "seconds": float(seconds[0]) if len(seconds) == 1 else float("nan")}, vectors
 
 
 def _get_text(features: Any, name: str) -> str:
@@ -568,7 +559,7 @@ def _get_text(features: Any, name: str) -> str:
         raise _UnusableError(f"its {name} is no UTF-8 text", "Give the output of the embedding pipeline.") from error
 
 
-def _get_vector(features: Any, name: str, present: list[str], traits: Counter[str]) -> FloatArray:
+def _get_vector(features: Any, name: str, present: list[str], notes: Counter[str]) -> FloatArray:
     """Give the vector of an embedding, averaged over time if its shape says that there are frames."""
     if name not in present:
         raise _UnusableError(f"it has no {_PREFIX}{name}; it has {', '.join(present)}", "Read with names= of these.")
@@ -576,26 +567,26 @@ def _get_vector(features: Any, name: str, present: list[str], traits: Counter[st
     if not len(flat):
         raise _UnusableError(f"{_PREFIX}{name} is empty", "Leave the clip out, or compute it again.")
     if _PREFIX + name + _SHAPE not in features:
-        traits["that do not tell the shape of their vectors, taken as averaged over time"] += 1
+        notes["that do not tell the shape of their vectors, taken as averaged over time"] += 1
         return flat
     shape = tuple(features[_PREFIX + name + _SHAPE].int64_list.value)
     if not shape or min(shape) < 1 or int(np.prod(shape)) != len(flat) or any(size > 1 for size in shape[:-2]):
         raise _UnusableError(f"{_PREFIX}{name} has {len(flat)} numbers and the shape {list(shape)}, which is not "
                              "[frames, dim] of them", "Write the table again, averaged over time.")
     frames = flat.reshape(-1, shape[-1])
-    traits["with several frames, averaged over time"] += len(frames) > 1
+    notes["with several frames, averaged over time"] += len(frames) > 1
     return frames[0] if len(frames) == 1 else np.asarray(frames.mean(0, dtype=np.float64), np.float32)
 
 
 def _give_id(row: dict[str, Any], vectors: dict[str, FloatArray], first: dict[str, str], place: str,
-             traits: Counter[str]) -> str:
+             notes: Counter[str]) -> str:
     """Give the clip_id of a record: its own, or one of its content, numbered where others are the same."""
     name = str(row["clip_id"])
     if name:
         if first.setdefault(name, place) != place:
             raise _UnusableError(f"clip_id {name!r} is also that of {first[name]}", "Leave one of them out.")
         return name
-    traits["without clip_id, named by the hash of their content"] += 1
+    notes["without clip_id, named by the hash of their content and numbered if it is the same"] += 1
     head = "\0".join([row["label"], row["speaker"], *sorted(vectors)]).encode()
     content = hashlib.sha256(head + b"".join(vectors[key].astype("<f4").tobytes() for key in sorted(vectors)))
     name = content.hexdigest()[:32]
@@ -603,6 +594,5 @@ def _give_id(row: dict[str, Any], vectors: dict[str, FloatArray], first: dict[st
     while chosen in first:
         copy += 1
         chosen = f"{name}-{copy}"
-    traits["that are the same as another one in all that was read, numbered"] += chosen != name
     first[chosen] = place
     return chosen

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from helpers import clip_table, embedding, frame_energy
+from helpers import clip_table, embedding, frame_energy, tone
 
 import nslib
-from nslib import audio
+from nslib import audio, params
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.extraction import batches, cluster
 from nslib.extraction.cache import VectorCache
@@ -204,12 +204,23 @@ def test_a_worker_that_sees_no_recordings_or_has_another_model_says_so(client, c
         extract_there(client, clips, embedding(), tmp_path / "far")
 
 
-def test_embed_on_a_cluster(client, clips, tmp_path, monkeypatch):
-    tables = {}
+def test_embed_and_benchmark_on_a_cluster(client, tmp_path, monkeypatch):
+    for label, hertz in (("low", 200), ("high", 2000)):
+        for speaker in range(6):
+            (tmp_path / "pitches" / label / f"s{speaker}").mkdir(parents=True)
+            for take in range(2):
+                wave = tone(0.6 + 0.1 * take, hertz * (1 + 0.02 * speaker), seed=10 * speaker + take)
+                audio.write_wav(tmp_path / "pitches" / label / f"s{speaker}" / f"{take}.wav", wave)
+    tables, rows = [], []
     for where in (None, client):
-        monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / str(where is None)))
-        tables[where is None] = nslib.embed(tmp_path / "audio", "logmel", cluster=where, progress=False)
-    pd.testing.assert_frame_equal(tables[True], tables[False])
+        monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / f"cache{where is None}"))
+        monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / f"reports{where is None}"))
+        tables.append(nslib.embed(tmp_path / "pitches", "logmel", cluster=where, progress=False))
+        results = nslib.benchmark("logmel", tmp_path / "pitches", params=params.load({"smoke": True}), progress=False,
+                                  cluster=where)
+        rows.append(results.rows.drop(columns=["fit_seconds", "when"]))
+    pd.testing.assert_frame_equal(*tables)
+    pd.testing.assert_frame_equal(*rows)
 
 
 # ---- schedulers and recipes ----------------------------------------------------------------------
