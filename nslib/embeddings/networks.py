@@ -77,9 +77,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 __all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "STUDENT_KINDS", "TAPS", "TRAINED_TAPS",
            "WEIGHT_FILES", "MobileNetShape", "NetworkCost", "ResNetShape", "assign_values", "build_network",
            "build_resnet", "build_student", "copy_values", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
-           "hash_weights", "list_trained", "load_builtin", "load_network", "load_network_file", "load_weights",
-           "make_embedding", "network_folder", "parse_student", "read_arrays", "read_curve", "read_settings",
-           "resnet50_trill", "tap_network", "trill_mini"]
+           "embed_tap", "hash_weights", "list_trained", "load_builtin", "load_network", "load_network_file",
+           "load_weights", "make_embedding", "network_folder", "parse_student", "read_arrays", "read_curve",
+           "read_settings", "resnet50_trill", "tap_network", "trill_mini"]
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -614,6 +614,11 @@ def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
 def tap_network(model: Any, tap: str) -> graphs.Patched:
     """Put one tap of a network, a key of its outputs, behind TRILL's front end; of its own weights, not of a copy."""
     return graphs.Patched(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+
+
+def embed_tap(model: Any, tap: str) -> EmbedFunction:
+    """Freeze one tap of a network behind TRILL's front end: an embed function."""
+    return graphs.embedder(tap_network(model, tap))
 
 
 def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:

@@ -276,7 +276,7 @@ def slaney_matrix() -> npt.NDArray[np.float64]:
     return _triangles(corners, np.linspace(0, 8000, FRAME // 2 + 1))
 
 
-def _triangles(corners: npt.NDArray[np.float64], lines: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _triangles(corners: npt.NDArray[Any], lines: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Compute triangles of area 1, [lines, bands], between corners in Hz."""
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
     hertz = lines[:, None]
