@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from nslib.cli import machines
+from nslib import cli as machines
 from nslib.cluster import costs
 from nslib.errors import BadParameter
 from nslib.extract.sizes import MOST_UNITS, unit_seconds

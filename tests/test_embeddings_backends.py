@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nslib import embeddings
-from nslib.cli import models
+from nslib import cli as models
 from nslib.embeddings import backend, backend_error, bfloat16, graphs, litert, sounds, untrained
 from nslib.embeddings.cards import CARDS
 from nslib.errors import BadParameter, Unavailable, UnknownName

@@ -1,9 +1,9 @@
-"""An executed notebook as a page of its own: no script, nothing from the network.
+"""Pages made of templates; an executed notebook as a page of its own, without script or network.
 
 Conventions
 -----------
-Jupyter's converters turn Markdown, source and outputs into HTML; the page around them, and how it
-looks, are the report's. Their own page templates are not used because they load scripts.
+Jupyter's converters turn Markdown, source and outputs into HTML; the page around them, and how it looks, are the
+report's. Their own page templates are not used because they load scripts.
 """
 
 from __future__ import annotations
@@ -14,65 +14,25 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib.files import write
-
 if TYPE_CHECKING:
     import jinja2
 
-    from nslib.report.runs import Run
+__all__: list[str] = []
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 # Progress bars, and what TensorFlow says on starting whatever its log level is.
 _NOISE = re.compile(r"\d+%\|.*\[|\d+\S* \[\d\d:\d\d[<,]|^[IW]0000 |^WARNING: All log messages before absl")
 # Long lines and wide tables scroll, which a keyboard can only do where it can go.
-_REACHED = 'tabindex="0" role="group" aria-label="{}" '
-
-
-def page(executed: Path, run: Run) -> Path | None:
-    """Write ``name.html`` beside an executed notebook.
-
-    Parameters
-    ----------
-    executed : Path
-        The notebook; if there is none, nothing is written.
-    run : Run
-        What is said about it.
-
-    Returns
-    -------
-    Path or None
-        Of the page.
-    """
-    if not executed.exists():
-        return None
-    body = _body(executed)
-    contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
-    text = render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
-    target = executed.with_suffix(".html")
-    write(target, text)
-    return target
+_REACHABLE = 'tabindex="0" role="group" aria-label="{}" '
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of the report.
-
-    Parameters
-    ----------
-    template : str
-        File name in ``templates/``.
-    **values
-        What the template shows. HTML in them is escaped, except in ``body``.
-
-    Returns
-    -------
-    str
-    """
+    """Fill a template of the report; HTML in the values is escaped, except in ``body``."""
     import markupsafe
 
-    css = markupsafe.Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    script = markupsafe.Markup((TEMPLATES / "page.js").read_text(encoding="utf-8"))
+    css, script = (markupsafe.Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css",
+                                                                                                  "page.js"))
     if "body" in values:
         values["body"] = markupsafe.Markup(values["body"])
     return _templates().get_template(template).render(css=css, script=script, **values)
@@ -80,6 +40,7 @@ def render(template: str, **values: Any) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _templates() -> jinja2.Environment:
+    """Return the templates, which refuse names that they are not given."""
     import jinja2
 
     return jinja2.Environment(
@@ -87,14 +48,18 @@ def _templates() -> jinja2.Environment:
         autoescape=lambda name: bool(name and name.endswith(".html.j2")), undefined=jinja2.StrictUndefined)
 
 
-def _body(executed: Path) -> str:
+def render_notebook(path: Path, run: Any) -> str:
+    """Turn an executed notebook into a page; `run` is the `nslib.report.notebooks.Run` that made it."""
     import nbformat
 
-    cells = nbformat.read(str(executed), as_version=4)["cells"]
-    return "\n".join(_prose(c) if c["cell_type"] == "markdown" else _code(c) for c in cells)
+    cells = nbformat.read(str(path), as_version=4)["cells"]
+    body = "\n".join(_prose(cell) if cell["cell_type"] == "markdown" else _code(cell) for cell in cells)
+    contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
+    return render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
 
 
 def _prose(cell: Any) -> str:
+    """Turn Markdown into HTML, with links to the pages of other notebooks."""
     from nbconvert.filters.markdown import markdown2html
 
     text = re.sub(r"<a class=\"anchor-link\".*?</a>", "", markdown2html(cell["source"]))
@@ -102,24 +67,27 @@ def _prose(cell: Any) -> str:
 
 
 def _code(cell: Any) -> str:
+    """Turn a code cell and its outputs into HTML."""
     from nbconvert.filters.highlight import Highlight2HTML
 
     source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
-    source = source.replace("<div class", f'<div {_REACHED.format("Code")}class', 1)
-    outputs = "".join(_output(o) for o in cell.get("outputs", []))
+    source = source.replace("<div class", f'<div {_REACHABLE.format("Code")}class', 1)
+    outputs = "".join(_output(output) for output in cell.get("outputs", []))
     return f'<div class="cell-code">{source}{outputs}</div>'
 
 
 def _output(output: Any) -> str:
-    kind, text = output["output_type"], _text(output)
+    """Put an output, if anything is left of it, into a box that a keyboard reaches."""
+    kind, text = output["output_type"], _output_text(output)
     if not text.strip():
         return ""
     name = {"stream": output.get("name", ""), "error": "error"}.get(kind, "")
-    reached = _REACHED.format("Output") if "<table" in text or "<pre" in text else ""
-    return f'<div {reached}class="output {name}">{text}</div>'
+    reachable = _REACHABLE.format("Output") if "<table" in text or "<pre" in text else ""
+    return f'<div {reachable}class="output {name}">{text}</div>'
 
 
-def _text(output: Any) -> str:
+def _output_text(output: Any) -> str:
+    """Turn an output into HTML: of several forms the richest that needs no script."""
     from nbconvert.filters.ansi import ansi2html
 
     if output["output_type"] == "stream":
