@@ -44,8 +44,8 @@ Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
 Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
-    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data directory, "
-         "a folder with metadata.csv, or tfds:NAME.")]
+    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
+         "directory, a folder with metadata.csv, or tfds:NAME.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
 Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).")]
 Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.")]
@@ -138,7 +138,7 @@ def report(
     folder: Annotated[Path | None, Argument(help="Folder of a report (default: reports/, or NSLIB_REPORTS).")] = None,
     verify: Annotated[bool, Option("--verify", help="Recompute every number, and name what is wrong.")] = False,
     level: Annotated[str, Option(
-        help="What is recomputed: scores, from the kept answers (seconds), or all: every pair is run again.")] = "scores",
+        help="What is recomputed: scores, from kept answers (seconds), or all: every pair is run again.")] = "scores",
     out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).")] = None,
 ) -> None:
     """Say whether the numbers of a report are true: from kept answers, and from stored vectors."""

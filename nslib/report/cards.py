@@ -42,10 +42,6 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
         Of `nslib.embeddings.check`.
     rows : DataFrame, optional
         Results, in which those of the embedding with these weights are looked for.
-
-    Returns
-    -------
-    str
     """
     parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author",
              "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items()),
@@ -87,13 +83,7 @@ def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
 
 
 def update_readme() -> None:
-    """Put the result table of the last full run into the README and the card of trill-mini, for maintainers.
-
-    Raises
-    ------
-    NslibError
-        As `copy_result_table`.
-    """
+    """Put the result table of the last full run into the README and the card of trill-mini, for maintainers."""
     summary, revision = params.reports_dir() / "summary.md", code_revision().removesuffix("-dirty")
     copy_result_table(summary, params.root() / "README.md", revision)
     copy_result_table(summary, params.data_dir() / "models" / "trill-mini" / "card.md", revision,

@@ -97,10 +97,6 @@ def compare_reports(first: Path, second: Path, level: float = LEVEL) -> Comparis
     level : float
         Confidence level of each interval; 1 minus it is the error that all scores share.
 
-    Returns
-    -------
-    Comparison
-
     Raises
     ------
     NslibError, BadParameter
@@ -176,8 +172,8 @@ def _compare_cell(x: pd.Series, y: pd.Series, mine: pd.DataFrame | None, other: 
     same = all(x[name] == y[name] for name in ("data_hash", "split_hash")) and set(mine.index) == set(other.index)
     if same and x["metric"] == "accuracy":
         other = other.loc[mine.index]
-        right = [answers["y_true"] == answers["y_pred"] for answers in (other, mine)]
-        at: Callable[[float], Difference] = paired.Paired.of(*right, mine["speaker"]).at
+        before, after = (answers["y_true"] == answers["y_pred"] for answers in (mine, other))
+        at: Callable[[float], Difference] = paired.Paired.of(after, before, mine["speaker"]).at
         cell |= {"how": PAIRED, "answered_differently": int((mine["y_pred"] != other["y_pred"]).sum())}
     else:
         at = _compare_independent(x, y, mine, other)
@@ -191,9 +187,8 @@ def _compare_independent(x: pd.Series, y: pd.Series, mine: pd.DataFrame,
     """Return the difference of two scores that have no clips in common as a function of the level."""
     def at(level: float) -> Difference:
         first, second = (
-            metrics.interval(*(answers[name].to_numpy(str) for name in ("y_true", "y_pred", "speaker")),
-                             str(row["metric"]), level=level, seed=int(row["seed"]))
-            for row, answers in ((x, mine), (y, other)))
+            metrics.interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
+                             seed=int(row["seed"])) for row, answers in ((x, mine), (y, other)))
         difference = y["value"] - x["value"]
         down = math.hypot(y["value"] - second.low, first.high - x["value"])
         up = math.hypot(second.high - y["value"], x["value"] - first.low)

@@ -55,27 +55,13 @@ class Finding(NamedTuple):
 
 
 def examine_machine() -> list[Finding]:
-    """Look at everything: machine, software, tasks and embeddings.
-
-    Returns
-    -------
-    list of Finding
-    """
+    """Look at everything: machine, software, tasks and embeddings."""
     return [*_examine_hardware(), *examine_gpus(), *_examine_software(), *examine_data(params.load()),
             *examine_embeddings()]
 
 
 def format_findings(findings: Iterable[Finding]) -> str:
-    """Write findings as a table for a terminal.
-
-    Parameters
-    ----------
-    findings : iterable of Finding
-
-    Returns
-    -------
-    str
-    """
+    """Write findings as a table for a terminal."""
     lines: list[str] = []
     area = ""
     for finding in findings:
@@ -134,10 +120,6 @@ def _examine_gpu(gpu: gpus.Gpu, missing: list[str]) -> Finding:
 def examine_devices() -> list[Finding]:
     """Say which devices TensorFlow itself sees, and which of them extraction would use. Imports TensorFlow.
 
-    Returns
-    -------
-    list of Finding
-
     Raises
     ------
     UnknownName, BadParameter
@@ -167,16 +149,7 @@ def _examine_software() -> list[Finding]:
 
 
 def examine_data(settings: Params) -> list[Finding]:
-    """Say of each task whether its recordings are there, can be fetched, or cannot be had, and why.
-
-    Parameters
-    ----------
-    settings : Params
-
-    Returns
-    -------
-    list of Finding
-    """
+    """Say of each task whether its recordings are there, can be fetched, or cannot be had, and why."""
     names = list(tasks.names(settings))
     if settings.profile == "paper" and not settings.tasks:
         names += [task.name for task in tasks.REGISTRY.values() if task.optional]
@@ -208,12 +181,7 @@ def _examine_task(task: tasks.Task, settings: Params) -> Finding:
 
 
 def examine_embeddings() -> list[Finding]:
-    """Say of each built-in embedding whether it can be used, and under which licence.
-
-    Returns
-    -------
-    list of Finding
-    """
+    """Say of each built-in embedding whether it can be used, and under which licence."""
     return [_examine_embedding(card) for card in CARDS.values()]
 
 

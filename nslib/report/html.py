@@ -352,8 +352,8 @@ def _write_paper_banner(results: Results, table: dict[str, Any]) -> tuple[str, s
         return "", head, "Every task and embedding that was asked for was run."
     lost = [t for t in dict.fromkeys(results.not_run["task"]) if t not in set(results.rows["task"])]
     none = f"No result at all on {', '.join(NOSS.get(t, t) for t in lost)}. " if lost else ""
-    return "warn", head, (f"{none}What did not run is listed below with the reason and what to do; run the same command "
-                          "again afterwards, and only what is missing is computed.")
+    return "warn", head, (f"{none}What did not run is listed below with the reason and what to do; run the same "
+                          "command again afterwards, and only what is missing is computed.")
 
 
 def group_not_run(rows: pd.DataFrame, not_run: pd.DataFrame) -> list[dict[str, Any]]:

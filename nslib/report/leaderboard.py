@@ -109,10 +109,6 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
 def read_scores(path: str | Path) -> pd.DataFrame:
     """Read scores of somebody's, and hold them to their checksums, their form and their answers.
 
-    Parameters
-    ----------
-    path : path-like
-
     Returns
     -------
     DataFrame
@@ -167,18 +163,16 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
 
     Returns
     -------
-    path : Path
-        Of the copy.
-    notes : list of str
-        What could be verified, and what not.
+    path, notes
+        The copy; sentences on what could be verified, and what not.
 
     Raises
     ------
     BadParameter
         As `read_scores`; and if a score is of other recordings or another split, with both hashes.
     """
-    scores, notes = read_scores(path), []
-    again, rest = [], []
+    scores, again, rest = read_scores(path), list[str](), list[str]()
+    notes = []
     for score in scores.to_dict("records"):
         task, hashes = score["task"], _find_hashes(score["task"], rows)
         if not hashes:
@@ -202,23 +196,7 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
 
 
 def read_folder(folder: Path | None = None) -> pd.DataFrame:
-    """Read the scores of others that were taken in.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Default: ``rows`` below the reports.
-
-    Returns
-    -------
-    DataFrame
-        As `read_scores`, and ``file``; by the names of the files.
-
-    Warns
-    -----
-    UserWarning
-        For each file that is damaged, which is left out.
-    """
+    """Read the scores of others that were taken in, with ``file``; each damaged one is left out with a warning."""
     import pandas as pd
 
     frames = [pd.DataFrame(columns=[*(column.name for column in _COLUMNS), "file"])]
@@ -257,17 +235,10 @@ def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = No
 
     Parameters
     ----------
-    own : DataFrame
-        Results of one's own.
-    others : DataFrame
-        From `read_folder`.
+    own, others : DataFrame
+        Results of one's own, and those of `read_folder`.
     folder : Path, optional
         Default: the reports.
-
-    Returns
-    -------
-    Path
-        Of the page.
 
     Raises
     ------

@@ -37,10 +37,6 @@ class Outcome(NamedTuple):
 def reproduce_all(settings: Params) -> Outcome:
     """Fetch, embed, evaluate, run the notebooks and write the report.
 
-    Parameters
-    ----------
-    settings : Params
-
     Returns
     -------
     Outcome
@@ -78,19 +74,7 @@ def reproduce_all(settings: Params) -> Outcome:
 
 
 def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
-    """Fetch and check everything that a run needs from outside.
-
-    Parameters
-    ----------
-    settings : Params
-    weights : bool
-        Fetch the embeddings too, not only the recordings.
-
-    Returns
-    -------
-    Outcome
-        Not ok if something could not be had.
-    """
+    """Fetch and check all that a run needs from outside, if `weights` embeddings too; not ok if something is missing."""
     plan = corpora.resolve(settings)
     lines, missing = list(plan.notes), [f"{name}: {error}" for name, error in plan.not_run]
     for task in plan.tasks:

@@ -122,17 +122,7 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
 
 
 def format_checks(checks: pd.DataFrame) -> str:
-    """Say what `verify_report` found.
-
-    Parameters
-    ----------
-    checks : DataFrame
-
-    Returns
-    -------
-    str
-        What is wrong, a line each with key and file; what was not checked, by reason; and the counts.
-    """
+    """Say what `verify_report` found: what is wrong, with key and file; what was not checked, by reason; the counts."""
     wrong, unknown, lines = checks[checks["ok"].eq(False).fillna(False)], checks[checks["ok"].isna()], []
     for row in wrong.to_dict("records"):
         cell = f"{row['task']}/{row['embedding']} " if row["task"] else ""
@@ -353,10 +343,6 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         Of the results; default ``results`` below the reports.
     progress : bool
         Progress bars on stderr.
-
-    Returns
-    -------
-    Rerun
 
     Raises
     ------

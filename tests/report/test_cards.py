@@ -44,7 +44,7 @@ def test_table_goes_between_the_markers_and_again(tmp_path):
 def test_what_is_no_full_run_is_refused(tmp_path, summary, page):
     (tmp_path / "README.md").write_text(page)
     (tmp_path / "summary.md").write_text(summary)
-    with pytest.raises(NslibError, match="no table of a full run|lacks the markers"):
+    with pytest.raises(NslibError, match=r"no table of a full run|lacks the markers"):
         copy_result_table(tmp_path / "summary.md", tmp_path / "README.md", "abc123")
     assert (tmp_path / "README.md").read_text() == page
 

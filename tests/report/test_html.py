@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -145,14 +146,14 @@ from types import SimpleNamespace
 from nslib import params
 from nslib.report.html import write_report
 from nslib.report import compare, doctor, reproduce, verify
-rows, answers, ledger = (table.iloc[:0] for table in (fabricated.rows(), fabricated.predictions(), fabricated.ledger()))
-missing = pd.DataFrame([("language-five", "mfcc", "not installed", "x")], columns=["task", "embedding", "why", "remedy"])
+rows, answers, ledger = (make().iloc[:0] for make in (fabricated.rows, fabricated.predictions, fabricated.ledger))
+missing = pd.DataFrame([dict(task="language-five", embedding="mfcc", why="not installed", remedy="x")])
 write_report(SimpleNamespace(rows=rows, predictions=answers, ledger=ledger, not_run=missing, problems=pd.DataFrame(),
                              notes=[]), params.load(), out=Path(sys.argv[1]))
 print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True,
-                          env={**__import__("os").environ, "PYTHONPATH": ":".join(sys.path)})
+                          env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
     assert done.stdout.strip() == "[]", done.stderr
     text = (tmp_path / "index.html").read_text()
     assert "Nothing was scored" in text and "not installed" in text and "No notebook has been run" in text
@@ -243,6 +244,7 @@ def test_notes_that_differ_in_name_and_numbers_become_one():
 @given(st.lists(st.tuples(st.sampled_from(["a", "within speakers: b"]), st.sampled_from(NAMES), st.integers(0, 99),
                           st.integers(0, 9)), max_size=12))
 def test_nothing_that_notes_say_is_lost(given):
-    together = " ".join(group_notes([f"{w}: {name}: {one} of {other}.5 clips." for w, name, one, other in given], NAMES))
+    said = [f"{where}: {name}: {one} of {other}.5 clips." for where, name, one, other in given]
+    together = " ".join(group_notes(said, NAMES))
     for where, name, one, _ in given:
         assert where in together and name in together and re.search(rf"\b{one}\b", together)
