@@ -74,7 +74,7 @@ def reproduce_all(settings: Params) -> Outcome:
 
 
 def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
-    """Fetch and check all that a run needs from outside, if `weights` embeddings too; not ok if something is missing."""
+    """Fetch and check all that a run needs from outside, with `weights` embeddings too; not ok if any is missing."""
     plan = corpora.resolve(settings)
     lines, missing = list(plan.notes), [f"{name}: {error}" for name, error in plan.not_run]
     for task in plan.tasks:
