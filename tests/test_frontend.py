@@ -1,4 +1,4 @@
-"""frontend (NumPy) and frontend_tf: golden values, an independent derivation, equality of the two."""
+"""The front end in NumPy and TensorFlow: golden values, an independent derivation, equality of the two."""
 
 from __future__ import annotations
 
@@ -171,14 +171,12 @@ def test_empty_clip_is_refused():
 def test_tensorflow_agrees(frontend, precision, tones, noise):
     import tensorflow as tf
 
-    from nslib import frontend_tf
-
     wave = np.stack([golden_wave(2.3), 0.1 * RNG.normal(size=36800)]).astype(np.float32)
     spectrograms = [fe.log_mel(fe.pad(w, frontend), frontend, dtype=np.float64) for w in wave]
     ours = np.stack([fe.patches(s, frontend) for s in spectrograms])
     dtype = tf.as_dtype(precision)
-    graph = tf.function(lambda w: frontend_tf.patches(
-        frontend_tf.log_mel(frontend_tf.pad(w, frontend), frontend, dtype), frontend))
+    graph = tf.function(lambda w: fe.patches_tf(
+        fe.log_mel_tf(fe.pad_tf(w, frontend), frontend, dtype), frontend))
     theirs = graph(tf.constant(wave)).numpy()
     assert theirs.dtype == precision
     assert theirs.shape == ours.shape
@@ -189,10 +187,14 @@ def test_tensorflow_agrees(frontend, precision, tones, noise):
 @pytest.mark.parametrize("frontend", ALL, ids=lambda f: f.name)
 @pytest.mark.parametrize("samples", [1, 399, 9000, 15600, 15601, 40000])
 def test_tensorflow_pads_alike(frontend, samples):
-    from nslib import frontend_tf
-
     wave = np.arange(1.0, samples + 1)
-    assert np.array_equal(np.asarray(frontend_tf.pad(wave, frontend)), fe.pad(wave, frontend))
+    assert np.array_equal(np.asarray(fe.pad_tf(wave, frontend)), fe.pad(wave, frontend))
+
+
+def test_narrow_bands_are_the_same_bands():
+    wave = (0.1 * RNG.normal(size=8000)).astype(np.float32)
+    narrow, whole = (np.asarray(fe.log_mel_tf(wave, narrow=narrow)) for narrow in (True, False))
+    assert np.abs(narrow - whole).max() < 1e-12
 
 
 def test_our_mel_matrix_is_tensorflows():

@@ -58,7 +58,7 @@ from nslib.statistics.intervals import (
     percentiles,
     quantiles,
 )
-from nslib.statistics.scores import Floats, select_scores
+from nslib.statistics.scores import Floats, Names, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -476,12 +476,27 @@ def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:
     """Pairs of embeddings on one or more test sets that all of them have."""
     means = {name: sum(float(answers[name]["right"].mean()) for answers in sets) / len(sets) for name in sets[0]}
     values = dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
-    pairs = []
+    tables, pairs = [_align(answers) for answers in sets], []
     for first, second in itertools.combinations(values, 2):
-        matched = [match_answers(answers[first], answers[second]) for answers in sets]
-        if not any(part.empty for part in matched):
-            pairs.append(_Pair(first, second, [pair_matched(part) for part in matched]))
+        parts = []
+        for right, speakers in tables:
+            both = ~np.isnan(right[first]) & ~np.isnan(right[second])
+            if both.any():
+                parts.append(Paired.of(right[first][both], right[second][both], speakers[both]))
+        if len(parts) == len(sets):
+            pairs.append(_Pair(first, second, parts))
     return _Family(task, values, pairs)
+
+
+def _align(answers: dict[str, pd.DataFrame]) -> tuple[dict[str, Floats], Names]:
+    """Whether each embedding was right on each clip that any has answered, NaN if it has not; and the speakers."""
+    import pandas as pd
+
+    by_clip = {name: part.set_index("clip_id") for name, part in answers.items()}
+    right = pd.DataFrame({name: part["right"].astype(float) for name, part in by_clip.items()})
+    speakers = pd.concat([part["speaker"] for part in by_clip.values()])
+    speakers = speakers[~speakers.index.duplicated()].reindex(right.index)
+    return {name: right[name].to_numpy() for name in right}, speakers.to_numpy(str)
 
 
 def _compare_family(family: _Family, level: float) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nslib import effects
 from nslib.errors import Unavailable
 from nslib.schema import ROWS
+from nslib.statistics import effects
 
 
 def rows_of(grid: np.ndarray, kinds: dict[str, str] | None = None) -> pd.DataFrame:
@@ -177,7 +177,7 @@ def test_the_newest_result_counts_and_the_sentence_says_what_the_table_says():
     found = effects.regress(pd.concat([older, rows.assign(when="2026")]))
     pd.testing.assert_frame_equal(found.effects, effects.regress(rows).effects)
     term = found.terms.iloc[0]
-    assert f"the embedding {100 * term['share']:.0f} % [" in found.said() and "of 35 scores" in found.said()
+    assert f"the embedding {100 * term['share']:.0f} % [" in found.describe() and "of 35 scores" in found.describe()
     assert list(found.effects["kind"].unique()) == ["embedding", "task"]
 
 
