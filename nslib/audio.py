@@ -387,7 +387,7 @@ def _decode_by_ffmpeg(path: Path) -> Decoded:
         with av.open(str(path), format=form) as container:
             if not container.streams.audio:
                 raise BadAudio(path, "there is no sound in it", _NOT_AUDIO)
-            stream = container.streams.audio[0]
+            stream: Any = container.streams.audio[0]
             # other demuxers than these only guess the length from the bit rate
             exact = any(name in container.format.name for name in ("mp4", "matroska"))
             promised = float(stream.duration * stream.time_base) if exact and stream.duration else 0.0

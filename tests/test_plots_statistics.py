@@ -65,7 +65,8 @@ def test_the_figure_of_recall_has_a_dot_a_class_and_its_numbers():
 
 
 def test_the_confusion_is_recall_and_says_so_in_numbers():
-    own, table = intervals.recall_by_class(ROWS, ANSWERS, "language-five", "mfcc"), plots.confusion(ANSWERS, "language-five", "mfcc")
+    own = intervals.recall_by_class(ROWS, ANSWERS, "language-five", "mfcc")
+    table = plots.confusion(ANSWERS, "language-five", "mfcc")
     counts = table.table.set_index("y_true")
     for row in own.itertuples():
         assert counts.at[row.label, row.label] == round(row.recall * row.n) and counts.loc[row.label].sum() == row.n
@@ -213,7 +214,8 @@ def _scores(task: str, name: str) -> pd.DataFrame:
 def test_the_figure_has_only_what_was_compared():
     found = published.judge_results(paper_rows())
     figure = plots.against_published(found)
-    assert len(figure.table) == len(published.keep_compared(found)) and set(figure.table["status"]) <= set(published.VERIFIED)
+    assert len(figure.table) == len(published.keep_compared(found))
+    assert set(figure.table["status"]) <= set(published.VERIFIED)
     assert WORD not in figure.alt and "trill-layer19 on crema_d: reproduced, published 65.9 %" in figure.alt
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.against_published(published.judge_results(fabricated.rows()))

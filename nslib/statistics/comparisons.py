@@ -165,8 +165,8 @@ class Paired:
             resampled = np.sort(sums.resample(resamples, seed)[:, 0])
             mean = float(np.mean(delta > 0)) - float(np.mean(delta < 0))
             return cls(mean, resampled, sums.units, len(delta), mean, float(np.mean(delta != 0)))
-        names = (np.asarray(column, dtype=str) for column in (clips, speakers, splits))
-        test = RepeatedTest(delta, *names, over)
+        names = [np.asarray(column, dtype=str) for column in (clips, speakers, splits)]
+        test = RepeatedTest(delta, names[0], names[1], names[2], over)
         resampled, units = test.resample(resamples, seed)
         means, weights = test.clip_means()
         mean, square = float(weights @ means), float(weights @ means**2)

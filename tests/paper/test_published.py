@@ -135,10 +135,13 @@ def test_unknown_works_and_tables_are_refused_with_the_nearest():
 # ------------------------------------------------------------------ the words
 
 
-@given(st.sampled_from(published.STATUSES), st.decimals(0, 100, places=1), st.sampled_from(["%", "s", "MB", "yes/no", ""]))
+@settings(max_examples=40)
+@given(st.sampled_from(published.STATUSES), st.decimals(0, 100, places=1),
+       st.sampled_from(["%", "s", "MB", "yes/no", ""]))
 def test_no_number_is_said_without_its_status(status, number, unit):
     value = {"yes/no": "1", "": "12052"}.get(unit, str(number))
-    said = published.format_number({"value": "" if status == "unknown" else value, "unit": unit, "status": status}, "COLA")
+    value = "" if status == "unknown" else value
+    said = published.format_number({"value": value, "unit": unit, "status": status}, "COLA")
     assert (WORD in said) == (status == WORD)
     assert (said == "unknown") == (status == "unknown")
     assert ("quoted by COLA" in said) == (status == "quoted-by")
@@ -165,13 +168,6 @@ def test_what_is_recalled_reaches_nobody_without_the_word(tmp_path):
     said = found[found["status"] == WORD]
     assert len(said) > 30 and said["published"].str.contains(WORD).all() and said["published_value"].isna().all()
     assert said["verdict"].eq("no verified published value").all()
-
-
-def test_the_list_says_how_well_each_work_is_known():
-    lines = published.list_numbers().splitlines()
-    assert any(line.startswith("noss") and "81 recalled-unverified" in line for line in lines)
-    whole = published.list_numbers("noss")
-    assert "TRILL layer 19, VoxCeleb accuracy: 17.7 % (quoted by COLA)" in whole and "not read" in whole
 
 
 # ------------------------------------------------------------------ Table 1 from the data

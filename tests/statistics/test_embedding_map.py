@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.decomposition import PCA as SklearnPCA
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -80,27 +78,6 @@ def test_neighbours_of_the_same_speaker_can_be_left_out():
     assert np.isnan(alone[0]).all() and np.isnan(alone[1]).all()
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(5, 40), st.integers(1, 60))
-def test_chance_is_the_mean_over_random_neighbours(seed, clips, neighbours):
-    rng = np.random.default_rng(seed)
-    names = rng.integers(0, 3, clips).astype(str)
-    shares, chance = neighbour_agreement(rng.normal(size=(clips, 3)), names, neighbours=neighbours)
-    assert ((shares >= 0) & (shares <= 1)).all()
-    if neighbours >= clips - 1:  # all others are asked: nothing is left to chance
-        np.testing.assert_allclose(shares, chance)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_a_turned_moved_or_stretched_space_has_the_same_neighbours(seed):
-    rng = np.random.default_rng(seed)
-    x, names = rng.normal(size=(30, 4)), rng.integers(0, 3, 30).astype(str)
-    turn, _ = np.linalg.qr(rng.normal(size=(4, 4)))
-    before, after = (neighbour_agreement(v, names)[0] for v in (x, 1e6 + 7 * x @ turn))
-    np.testing.assert_allclose(before, after)
-
-
 def test_principal_components_are_those_of_scikit_learn():
     x, clips = planted(label=0.5, speaker=0.3)
     found = drawn(x, clips)
@@ -150,12 +127,6 @@ def test_unit_length_takes_loudness_out():
     loud = x * np.random.default_rng(0).uniform(0.01, 1, len(x))[:, None]
     assert row(drawn(loud, clips), LABEL)["agreement"] < 0.96
     assert row(drawn(loud, clips, l2=True), LABEL)["agreement"] > 0.99
-
-
-def test_constant_vectors_are_drawn_at_one_point():
-    _, clips = planted()
-    found = drawn(np.ones((len(clips), 6)), clips)
-    assert found.variance == (0.0, 0.0) and np.abs(found.points[["x", "y"]].to_numpy()).max() < 1e-9
 
 
 @pytest.mark.parametrize(("change", "error", "said"), [
