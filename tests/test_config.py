@@ -105,12 +105,51 @@ def test_the_hash_of_an_algorithm_is_of_its_version_and_its_packages_and_of_no_f
     assert len(others | {first}) == 4
 
 
-def test_an_origin_names_revision_lock_and_time(tmp_path, monkeypatch):
+@pytest.fixture
+def fresh():
+    for function in (config.code_revision, config.lock_hash):
+        function.cache_clear()
+    yield
+    for function in (config.code_revision, config.lock_hash):
+        function.cache_clear()
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *arguments], cwd=folder, check=True,
+                   capture_output=True)
+
+
+def test_the_revision_is_that_of_a_checkout_of_our_own(tmp_path, monkeypatch, fresh):
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    monkeypatch.setattr(config, "root", lambda: kit)
+    assert config.code_revision() == "unknown"  # the repository around it is somebody else's
+    git(kit, "init")
+    config.code_revision.cache_clear()
+    assert config.code_revision() == "unknown"  # no commit yet
+    (kit / "file").write_text("1")
+    git(kit, "add", "file")
+    git(kit, "commit", "-m", "two")
+    config.code_revision.cache_clear()
+    clean = config.code_revision()
+    assert len(clean) >= 7 and "dirty" not in clean
+    (kit / "file").write_text("2")
+    config.code_revision.cache_clear()
+    assert config.code_revision() == f"{clean}-dirty"
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    config.code_revision.cache_clear()
+    assert config.code_revision() == "unknown"
+
+
+def test_an_origin_names_revision_lock_and_time(tmp_path, monkeypatch, fresh):
     origin = config.describe_origin()
     assert list(origin) == ["code_revision", "lock_hash", "when"] and all(origin.values())
     assert origin["lock_hash"] == config.hash_file(config.root() / "requirements.lock")[:16]
+    config.lock_hash.cache_clear()
     monkeypatch.setattr(config, "root", lambda: tmp_path)
-    assert config.code_revision.__wrapped__() == config.lock_hash.__wrapped__() == "unknown"
+    assert config.lock_hash() == "unknown"
 
 
 # ------------------------------------------------------------------ the face
