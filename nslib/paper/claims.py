@@ -64,20 +64,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "FAMILIES",
-    "FINE_TUNED",
-    "HAND_MADE",
-    "HOLDS",
-    "MARGIN",
-    "MINI",
-    "NOT_RUN",
-    "REFUTED",
-    "UNDECIDED",
-    "VERDICTS",
-    "Family",
-    "format_part",
-    "judge_claims",
-    "summarise_claims",
+    "FAMILIES", "FINE_TUNED", "HAND_MADE", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED",
+    "VERDICTS", "Family", "format_part", "judge_claims", "summarise_claims",
 ]
 
 NOT_RUN = "not run"
