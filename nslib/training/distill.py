@@ -42,11 +42,12 @@ from nslib.embeddings.checkpoint import Arrays
 from nslib.embeddings.tflite import FORMS, convert_network, open_network, take_embedding
 from nslib.errors import BadParameter
 from nslib.frontend import TRILL
-from nslib.train import models, students
+from nslib.train import models
 from nslib.train.costs import cost
 from nslib.train.embedding import revision
 from nslib.train.networks import TAP_NAME
 from nslib.train.sizes import up_to
+from nslib.train.students import named as build_student
 from nslib.training.data import WINDOW_SAMPLES, AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillationSettings, DistillSettings
 from nslib.training.trainer import (
@@ -326,7 +327,7 @@ class _DistillObjective(Objective):
     def _build(self) -> Any:
         import keras
 
-        self.network = students.named(self.loop.student, self.loop.seed)
+        self.network = build_student(self.loop.student, self.loop.seed)
         kernel = keras.initializers.GlorotUniform(self.loop.seed)
         head = keras.layers.Dense(self.teacher.dim, kernel_initializer=kernel, name="head")
         return keras.Model(self.network.input, head(take_embedding(self.network.output)))

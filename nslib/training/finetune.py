@@ -40,7 +40,10 @@ from nslib.probe_data import Split, checked
 from nslib.probe_fit import Fit, Wanted
 from nslib.splits import SPLITS
 from nslib.tasks import Task
-from nslib.train import embedding, models, sizes
+from nslib.train.embedding import cut as cut_wave
+from nslib.train.models import FILES
+from nslib.train.models import load as load_network
+from nslib.train.sizes import up_to
 from nslib.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
@@ -198,7 +201,7 @@ class FinetuneModel:
         import tensorflow as tf
 
         self.settings = settings
-        self.network = sizes.up_to(models.load(settings.network), settings.tap)
+        self.network = up_to(load_network(settings.network), settings.tap)
         self.pool = make_pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]
@@ -476,7 +479,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     settings = settings or FinetuneSettings()
     clips = corpora.load_clips(task, params, progress=progress).clips
     origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.data_hash(clips),
-              "split_hash": splits.split_hash(clips), "weights_hash": models.FILES[settings.network].sha256}
+              "split_hash": splits.split_hash(clips), "weights_hash": FILES[settings.network].sha256}
     key = results.key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "version": VERSION})
     if (known := results.find(key)) is not None:
         return known
@@ -519,7 +522,7 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
             unread.append(f"Left out: {error}")
             continue
         padded += len(wave) < TRILL.min_samples
-        patches[row.clip_id] = embedding.cut(wave)
+        patches[row.clip_id] = cut_wave(wave)
     material = {}
     for split in SPLITS:
         rows = clips[clips["clip_id"].isin(patches) & (clips["split"] == split)].sort_values("clip_id")

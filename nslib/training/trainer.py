@@ -37,7 +37,8 @@ import tensorflow as tf
 from nslib import files
 from nslib.embeddings.checkpoint import Arrays, assign_values, copy_values, read_arrays, save_weights, write_arrays
 from nslib.errors import BadParameter
-from nslib.train import networks
+from nslib.train.networks import TOP_NAME
+from nslib.train.networks import named as build_network
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillSettings, LoopSettings, TrainingSettings
@@ -411,11 +412,11 @@ def make_triplet_learner(settings: TrainingSettings, strategy: Any = None) -> Le
     def measure(model: Any, batch: Any, training: bool) -> tuple[Any, Figures]:
         patches = batch["log_mel"]
         both = tf.concat([patches[:, 0], patches[:, 1]], axis=0)
-        top = model(both, training=training)[networks.TOP_NAME]
+        top = model(both, training=training)[TOP_NAME]
         vectors = tf.stack(tf.split(top, 2), axis=1)
         loss, figures = triplets.compute_loss(vectors, batch["clips"], settings.triplets)
         return loss, {"loss": loss, "silent": tf.reduce_mean(tf.cast(batch["silent"], tf.float32)), **figures}
 
     loop = settings.loop
-    return Learner(lambda: networks.named(loop.network, loop.seed), measure, loop.rate, loop.precision,
+    return Learner(lambda: build_network(loop.network, loop.seed), measure, loop.rate, loop.precision,
                    strategy=strategy)
