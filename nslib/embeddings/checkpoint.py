@@ -42,13 +42,7 @@ def assign_values(variables: Sequence[Any], arrays: Sequence[npt.NDArray[Any]]) 
 
 
 def write_arrays(path: Path, groups: Mapping[str, Sequence[npt.NDArray[Any]]], meta: Mapping[str, Any]) -> None:
-    """Write groups of arrays, and facts that JSON can hold.
-
-    Raises
-    ------
-    NslibError
-        If the disk is full; the file that was there stays.
-    """
+    """Write groups of arrays, and facts that JSON can hold; if the disk is full, the file that was there stays."""
     named = {f"{group}/{i:03d}": array for group, arrays in groups.items() for i, array in enumerate(arrays)}
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
@@ -57,13 +51,7 @@ def write_arrays(path: Path, groups: Mapping[str, Sequence[npt.NDArray[Any]]], m
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:
-    """Read what `write_arrays` wrote: groups of arrays, and facts.
-
-    Raises
-    ------
-    Unavailable
-        If the file is damaged or not one of these.
-    """
+    """Read what `write_arrays` wrote: groups of arrays, and facts; Unavailable if the file is damaged or another."""
     groups: dict[str, Arrays] = {}
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -76,29 +64,16 @@ def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:
 
 
 def save_weights(path: Path, model: Any, meta: Mapping[str, Any] | None = None, dtype: str = "float32") -> None:
-    """Write a network's weights alone, for use rather than for going on.
+    """Write a network's weights alone, with facts, for use rather than for going on.
 
-    Parameters
-    ----------
-    path : Path
-    model : keras.Model
-    meta : mapping, optional
-        Facts to write beside its name.
-    dtype : {"float32", "float16"}
-        float16 halves the file; what is lost is below 0.1 % of a weight.
+    ``dtype`` float16 halves the file; what is lost is below 0.1 % of a weight.
     """
     write_arrays(path, {"weights": [array.astype(dtype) for array in copy_values(model.weights)]},
                  {"network": model.name, **(meta or {})})
 
 
 def load_weights(path: Path, model: Any) -> dict[str, Any]:
-    """Put saved weights into a network of the same shape, and return the facts beside them.
-
-    Raises
-    ------
-    Unavailable, BadParameter
-        If the file is damaged, or of another network.
-    """
+    """Put saved weights into a network of the same shape, and return the facts beside them; errors as above."""
     groups, meta = read_arrays(path)
     assign_values(model.weights, [array.astype(np.float32) for array in groups.get("weights", [])])
     return meta

@@ -66,7 +66,8 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
 
     if form not in FORMS:
         raise UnknownName("form of a LiteRT file", form, FORMS)
-    if form == "int8" and (patches is None or len(patches) == 0):
+    known = np.empty((0, *shape)) if patches is None else patches
+    if form == "int8" and not len(known):
         raise BadParameter("int8 is set by the ranges of real patches; give patches=, some hundred of them.")
     # frozen before: ranges cannot be found in a graph that still reads variables
     graph = graphs.freeze(lambda log_mel: take_embedding(model(log_mel, training=False)), [1, *shape])
@@ -76,7 +77,7 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
         if form != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if form == "int8":
-            converter.representative_dataset = lambda: ([patch[None].astype(np.float32)] for patch in patches)
+            converter.representative_dataset = lambda: ([patch[None].astype(np.float32)] for patch in known)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         return bytes(converter.convert())
 
@@ -112,7 +113,6 @@ def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patche
     ----------
     content : bytes
         As of `convert_network`.
-    threads : int
 
     Returns
     -------

@@ -87,16 +87,10 @@ _TRIALS = 64
 
 @dataclass(frozen=True)
 class Backbone:
-    """An embedding as a part of a graph.
+    """An embedding, and the same as a part of a graph.
 
-    Attributes
-    ----------
-    embedding : Embedding
-        The same in the kit.
-    frames : callable
-        float64 tensor [clips, samples] to float32 tensor [clips, frames, dim].
-    parts : tuple
-        Variables and loaded models that `frames` uses.
+    ``frames`` takes a float64 tensor [clips, samples] to a float32 tensor [clips, frames, dim]; ``parts`` are the
+    variables and loaded models that it uses.
     """
 
     embedding: Embedding
@@ -110,54 +104,14 @@ def list_backbones() -> list[str]:
 
 
 def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) -> Backbone:
-    """Take a tap of a Keras network on log-mel patches.
-
-    Parameters
-    ----------
-    model : keras.Model
-        float32 [patches, 96, 64] to a dict of vectors.
-    tap : str
-        A key of its outputs.
-    name : str, optional
-        Default: the network's and the tap's.
-    **facts
-        Licence, source, trained_on and so on (see `Embedding`).
-
-    Returns
-    -------
-    Backbone
-
-    Raises
-    ------
-    UnknownName
-        For a tap that it does not have.
-    """
+    """Take a tap, a key of the outputs, of a Keras network on patches; facts are those of `Embedding`."""
     if tap not in model.output:
         raise UnknownName("tap", tap, model.output)
     return _put_in_graph(as_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
 
 
 def take_built_in(name: str) -> Backbone:
-    """Take a built-in embedding.
-
-    Parameters
-    ----------
-    name : str
-        One of `list_backbones`.
-
-    Returns
-    -------
-    Backbone
-
-    Raises
-    ------
-    UnknownName
-        For a name that does not exist.
-    BadParameter
-        For an embedding that no graph can hold.
-    Unavailable
-        If its weights cannot be had.
-    """
+    """Take one of `list_backbones`; BadParameter for an embedding that no graph can hold."""
     if name not in CARDS:
         raise UnknownName("embedding", name, CARDS)
     if name in KIT:
@@ -170,19 +124,7 @@ def take_built_in(name: str) -> Backbone:
 
 
 def take_saved_model(folder: str | Path, key: str, name: str | None = None) -> Backbone:
-    """Take an output of a SavedModel with TRILL's signature, as `nslib.training.export.export_saved_model` writes.
-
-    Parameters
-    ----------
-    folder : path-like
-    key : str
-        Of the output.
-    name : str, optional
-        Default: the folder's.
-
-    Returns
-    -------
-    Backbone
+    """Take an output, by its key, of a SavedModel with TRILL's signature, as `nslib.training.export` writes them.
 
     Raises
     ------
@@ -235,17 +177,14 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
 
     Parameters
     ----------
-    backbone : Backbone
     classifier : object
         Logistic regression or linear discriminant analysis, fitted on averages over time of the embedding.
     folder : path-like
         Must not exist, or be empty.
     labels : sequence of str, optional
         Names of the classes in the order of ``classifier.classes_``. Default: these.
-    l2 : bool
-        Whether it was fitted on vectors of length one.
-    speaker_norm : bool
-        Whether it was fitted on a z-score by speaker: this is refused.
+    l2, speaker_norm : bool
+        Whether it was fitted on vectors of length one; on a z-score by speaker, which is refused.
     examples : array-like [clips, dim], optional
         Vectors as they reach the classifier, on which it is compared with scikit-learn before anything is written.
         Default: drawn about the borders between classes.
@@ -341,22 +280,14 @@ def _compare_with_scikit_learn(classifier: Any, weights: Any, offset: Any, examp
 
 @dataclass(frozen=True)
 class Answer:
-    """What a classifier says of one clip.
-
-    Attributes
-    ----------
-    label : str
-        The likeliest class.
-    probabilities : dict of str to float
-        Of every class.
-    """
+    """What a classifier says of one clip: the likeliest class, and the probability of every class."""
 
     label: str
     probabilities: dict[str, float]
 
 
 class Classifier:
-    """An exported classifier.
+    """An exported classifier; called with a recording.
 
     Attributes
     ----------
@@ -377,13 +308,9 @@ class Classifier:
         Parameters
         ----------
         source : path-like or array [samples] or [samples, channels]
-            As `nslib.audio.read` and `nslib.audio.from_array` take it: channels are averaged, other rates resampled.
+            Channels are averaged, other rates resampled, as `nslib.audio` reads everything.
         sample_rate : int
             Hz, of an array.
-
-        Returns
-        -------
-        Answer
 
         Raises
         ------
@@ -399,16 +326,7 @@ class Classifier:
 
 
 def load_classifier(folder: str | Path) -> Classifier:
-    """Load an exported classifier.
-
-    Parameters
-    ----------
-    folder : path-like
-        That `export_classifier` or `fit_and_export` wrote.
-
-    Returns
-    -------
-    Classifier
+    """Load a folder that `fit_and_export` or `export_classifier` wrote.
 
     Raises
     ------
@@ -471,10 +389,8 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         For an unknown task, embedding or probe.
     BadParameter
         If the probe is a forest, the embedding cannot be part of a graph, or there is something in the folder.
-    Unavailable
-        If the task or the embedding cannot be had.
-    NslibError
-        If no probe can be fitted.
+    Unavailable, NslibError
+        If the task or the embedding cannot be had; if no probe can be fitted.
 
     Examples
     --------
@@ -506,33 +422,15 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
     facts = {"task": str(row["task"]), "task_licence": licence, "probe": row["probe"], "seed": params.seed,
              "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note}
-    return export_classifier(backbone, classifier, folder, labels=list(labels), l2=bool(row["l2"]), examples=x,
-                             facts=facts, **stated)
+    return export_classifier(backbone, classifier, folder, labels=list(labels), l2=bool(row["l2"]),
+                             speaker_norm=False, examples=x, facts=facts, **stated)
 
 
 def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None) -> tuple[pd.Series, str]:
-    """Choose a combination by validation, of a linear probe without a z-score by speaker.
+    """Choose a linear probe without a z-score by speaker by its score on validation.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one task and embedding, as `nslib.benchmark` gives them.
-    probe : str, optional
-        Only this one.
-    l2 : bool, optional
-        Only with, or without, L2 normalisation.
-
-    Returns
-    -------
-    row : Series
-        Of the validation split; of equal scores the first.
-    note : str
-        That a forest is better there, if one is and no probe was asked for.
-
-    Raises
-    ------
-    NslibError
-        If there is none.
+    ``rows`` are of one task and embedding, as `nslib.benchmark` gives them. Returned are the row (of equal scores the
+    first), and a note if a forest is better there and no probe was asked for.
     """
     rows = rows[(rows["split"] == "validation") & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
     rows = rows if l2 is None else rows[rows["l2"].astype(bool) == l2]

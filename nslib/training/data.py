@@ -107,7 +107,7 @@ class AudioBank:
     samples : int16 [all samples]
         Memory-mapped, read-only; 16 kHz, full scale 32767.
     starts, lengths : int64 [pieces]
-        Of the pieces, in samples.
+        In samples.
     names : tuple of str
         clip_id of the first clip of each piece.
     problems : tuple of str
@@ -133,16 +133,7 @@ class AudioBank:
 
 @dataclass(frozen=True)
 class TrainingAudio:
-    """Audio for a short run.
-
-    Attributes
-    ----------
-    learn, held_out : AudioBank
-        Of different scenes, sentences or computer voices.
-    kind : {"real", "synthetic"}
-    note : str
-        What is heard, and why.
-    """
+    """Audio of different scenes, sentences or computer voices; kind (real, synthetic); what is heard, and why."""
 
     learn: AudioBank
     held_out: AudioBank
@@ -151,30 +142,19 @@ class TrainingAudio:
 
 
 def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
-    """Load recorded speech, or computer voices if those are asked for or nothing else can be had.
-
-    A network that has heard computer voices only has learnt about those, so what is heard is said.
+    """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had.
 
     Parameters
     ----------
-    params : Params
-        ``corpus`` says which.
     packages : sequence of str
         Of `PACKAGES`.
     join : float
         See `PairSettings.join`.
-    progress : bool
-
-    Returns
-    -------
-    TrainingAudio
 
     Raises
     ------
-    UnknownName
-        For another package.
-    Unavailable
-        If there are not even computer voices.
+    UnknownName, Unavailable
+        For another package; if there are not even computer voices.
     """
     if params.corpus == "synthetic":
         return _load_voices(params, join, "as was asked for", progress)
@@ -200,7 +180,6 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
         A folder or a table, as `nslib.corpora.folder.read` takes it.
     join : float
         See `PairSettings.join`.
-    progress : bool
 
     Returns
     -------
@@ -237,7 +216,6 @@ def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] | Non
         See `PairSettings.join`; scenes of games are not joined.
     packages : sequence of str, optional
         Only clips of these; default: all of `PACKAGES`. Nothing else is downloaded.
-    progress : bool
 
     Returns
     -------
@@ -246,10 +224,8 @@ def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] | Non
 
     Raises
     ------
-    UnknownName
-        For another part or package.
-    Unavailable
-        If a package cannot be had.
+    UnknownName, Unavailable
+        For another part or package; if a package cannot be had.
     """
     wanted = PACKAGES if packages is None else packages
     for kind, names, allowed in (("part", (part,), PARTS), ("package of the training audio", wanted, PACKAGES)):
@@ -296,27 +272,9 @@ def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, waves: Callable[[pd.
                  progress: bool = True) -> AudioBank:
     """Decode clips into one file, or find that file in the cache.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip table: ``clip_id, audio, sha256, speaker``. Only neighbours of the same speaker can be joined; an empty
-        name is of nobody, and stays alone.
-    join : float
-        See `PairSettings.join`.
-    waves : callable, optional
-        Gives the waveform of each row of `clips`, or what is wrong with it. Default: reads ``audio``.
-    progress : bool
-
-    Returns
-    -------
-    AudioBank
-
-    Raises
-    ------
-    BadParameter
-        If no clip can be read.
-    NslibError
-        If the disk is full.
+    Of a clip table ``clip_id, audio, sha256, speaker`` neighbours of the same speaker can be joined; an empty name is
+    of nobody. ``waves`` gives the waveform of each row, or what is wrong with it; by default ``audio`` is read.
+    BadParameter if no clip can be read.
     """
     made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256")])
     place = params.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
@@ -402,12 +360,6 @@ def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str],
 class Pairs:
     """Draws the pairs of a step.
 
-    Parameters
-    ----------
-    bank : AudioBank
-    settings : PairSettings
-    seed : int
-
     Attributes
     ----------
     pieces : int64 array
@@ -444,10 +396,6 @@ class Pairs:
 
     def draw(self, step: int) -> tuple[Samples, Ints, Ints]:
         """Draw the windows of a step.
-
-        Parameters
-        ----------
-        step : int
 
         Returns
         -------
@@ -496,15 +444,7 @@ def find_silent(windows: npt.NDArray[Any], level: float) -> npt.NDArray[np.bool_
 
 
 def make_dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True) -> Any:
-    """Make the batches of steps.
-
-    Parameters
-    ----------
-    pairs : Pairs
-    first, last : int
-        Steps ``first`` to ``last - 1``.
-    augment : bool
-        Whether the windows are changed as the settings say.
+    """Make the batches of steps ``first`` to ``last - 1``, the windows changed as the settings say or as they are.
 
     Returns
     -------
@@ -531,19 +471,9 @@ def make_dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True) -
 
 
 def compute_features(windows: Any, settings: PairSettings | None = None, seed: tuple[Any, Any] = (0, 0)) -> Any:
-    """Turn windows into log-mel patches inside a graph, changed at random on the way.
+    """Turn windows, int16 [pairs, 2, samples], into log-mel patches, float32 [pairs, 2, 96, 64], inside a graph.
 
-    Parameters
-    ----------
-    windows : int16 tensor [pairs, 2, samples]
-    settings : PairSettings, optional
-        None changes nothing.
-    seed : (int, int)
-        The same seed changes them in the same way.
-
-    Returns
-    -------
-    float32 tensor [pairs, 2, 96, 64]
+    They are changed on the way as the settings say, by the same seed in the same way; without settings not at all.
     """
     import tensorflow as tf
 

@@ -115,24 +115,12 @@ class Teacher:
 
 
 def make_teacher(name: str) -> Teacher:
-    """Make a teacher of a built-in embedding.
-
-    Parameters
-    ----------
-    name : str
-        One of `nslib.embeddings.names`.
-
-    Returns
-    -------
-    Teacher
-        Of a network of the kit, one that sees patches.
+    """Make a teacher of a built-in embedding; of a network of the kit, one that sees patches.
 
     Raises
     ------
-    UnknownName
-        For another name.
-    Unavailable
-        If its weights or its library cannot be had.
+    UnknownName, Unavailable
+        For another name; if its weights or its library cannot be had.
     """
     if name not in KIT:
         return make_teacher_of_embedding(embeddings.get(name))
@@ -141,26 +129,7 @@ def make_teacher(name: str) -> Teacher:
 
 
 def make_teacher_of_network(model: Any, tap: str = TAP_NAME, name: str = "") -> Teacher:
-    """Make a teacher of one tap of a network on log-mel patches.
-
-    Parameters
-    ----------
-    model : keras.Model
-        float32 [patches, 96, 64] to a dict of vectors. Its weights are copied.
-    tap : str
-        A key of its outputs.
-    name : str
-        Default: those of network and tap.
-
-    Returns
-    -------
-    Teacher
-
-    Raises
-    ------
-    UnknownName
-        If the network has no such tap.
-    """
+    """Make a teacher of a tap, a key of the outputs, of a network on patches; its weights are copied."""
     part = up_to(model, tap)
     network = graphs.frozen(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
     dim = int(model.output[tap].shape[-1])
@@ -169,14 +138,6 @@ def make_teacher_of_network(model: Any, tap: str = TAP_NAME, name: str = "") -> 
 
 def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
     """Make a teacher of any embedding.
-
-    Parameters
-    ----------
-    embedding : Embedding
-
-    Returns
-    -------
-    Teacher
 
     Raises
     ------
@@ -202,20 +163,12 @@ def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
 
 
 def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Iterator[Any]:
-    """Draw windows and what the teacher says of them.
-
-    Parameters
-    ----------
-    pairs : Pairs
-    teacher : Teacher
-    first, last : int
-        Steps ``first`` to ``last - 1``.
-    augment : bool
-        Whether the windows are changed as the settings say.
+    """Draw the windows of steps ``first`` to ``last - 1`` and what the teacher says of them.
 
     Yields
     ------
     log_mel : float32 tensor [windows, 96, 64]
+        Changed as the settings say, or not.
     targets : float32 tensor [windows, dim]
     pieces : int64 tensor [windows]
         Where each window is from.
@@ -241,21 +194,14 @@ def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, 
 
 @dataclass(frozen=True)
 class Distillation:
-    """A run that has ended.
+    """A run that has ended; as `Training`, but for the following.
 
     Attributes
     ----------
     model : keras.Model
         The student, without head, with the weights of `best_step`.
-    curve : DataFrame
-        Columns step, part, figure, value.
-    best_step : int
     explained, low, high : float
         Share of variance of held-out targets, then, and its 95 % interval over held-out clips.
-    ended : {"steps", "patience"}
-        Why.
-    notes : tuple of str
-        What was degenerate, and what was left out.
     """
 
     model: Any
@@ -276,15 +222,6 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
     ----------
     learn, held_out : AudioBank
         To learn from, and to stop by.
-    folder : Path
-        Of the run.
-    teacher : Teacher
-    settings : DistillationSettings, optional
-    progress : bool
-
-    Returns
-    -------
-    Distillation
 
     Raises
     ------
@@ -369,24 +306,9 @@ class _DistillObjective(Objective):
 
 
 def standardise_targets(targets: Array, scale: str) -> tuple[Array, Array, str]:
-    """Find centre and scale of targets.
+    """Find centre and scale [dim] of targets [windows, dim], and a note on dimensions that never vary.
 
-    Parameters
-    ----------
-    targets : float32 [windows, dim]
-    scale : {"all", "dimension", "none"}
-        As `DistillSettings.scale`.
-
-    Returns
-    -------
-    centre, scale : float32 [dim]
-    note : str
-        How many dimensions never vary, if any.
-
-    Raises
-    ------
-    BadParameter
-        If no dimension varies, or numbers are not finite.
+    ``scale`` is `DistillSettings.scale`. BadParameter if no dimension varies, or numbers are not finite.
     """
     if not np.isfinite(targets).all():
         raise BadParameter("the teacher gives numbers that are not finite (NaN or infinity).")
@@ -403,21 +325,10 @@ def standardise_targets(targets: Array, scale: str) -> tuple[Array, Array, str]:
 
 
 def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int = 0) -> tuple[float, float, float]:
-    """Compute the share of variance explained, with an interval over clips.
+    """Compute the share of variance explained, and the percentiles of 1,000 resamples of clips (NaN of a single clip).
 
-    Parameters
-    ----------
-    errors, deviations : float [windows]
-        Squared distance of the target from what was predicted, and from the mean target.
-    pieces : int [windows]
-        Clip of each; windows of a clip are resampled together.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    share, low, high : float
-        Percentiles of 1,000 resamples; NaN of a single clip.
+    ``errors`` and ``deviations`` [windows] are squared distances of the target from what was predicted, and from the
+    mean target; ``pieces`` is the clip of each window, whose windows are resampled together.
     """
     names, index = np.unique(pieces, return_inverse=True)
     wrong, total = (np.bincount(index, values) for values in (errors, deviations))
@@ -441,14 +352,9 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
     Parameters
     ----------
     names : sequence of str
-        As `DistillSettings.student`; all different.
-    learn, held_out : AudioBank
+        As `DistillSettings.student`, which they replace; all different.
     folder : Path
         Each student's run is a folder in it.
-    teacher : Teacher
-    settings : DistillationSettings, optional
-        Its student is replaced by each of `names`.
-    progress : bool
 
     Returns
     -------
@@ -503,8 +409,6 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
         float32 [patches, 96, 64] to a tensor or to a dict with ``embedding``.
     patches : float32 [patches, 96, 64]
         The first half sets the ranges of "int8", the second half is what all are compared on.
-    forms : sequence of str
-        As of `nslib.embeddings.tflite.convert_network`.
     calls : int
         Calls that are timed, after some more.
 

@@ -221,14 +221,8 @@ def _describe_network(model: Any, name: str | None, stated: Mapping[str, str]) -
 class LiteRT:
     """A LiteRT file and how far it is from the network it was made of.
 
-    Attributes
-    ----------
-    path : Path
-    quantise : str
-    bytes : int
-    error : dict of str to float
-        For each tap the length of the difference relative to the length of the vector, the largest of all frames of
-        the trial clips.
+    ``error`` is for each tap the length of the difference relative to that of the vector, the largest of all frames of
+    the trial clips.
     """
 
     path: Path
@@ -243,7 +237,7 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", trial
 
     Parameters
     ----------
-    model : keras.Model
+    model, name, **stated
         As for `export_saved_model`.
     path : path-like
         Must not exist.
@@ -253,20 +247,11 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", trial
         recordings that were up to a quarter away.)
     trial : sequence of float32 [samples], optional
         16 kHz clips on which the error is measured. Default: three made ones, harmonics with pauses over faint noise.
-    name : str, optional
-    **stated
-        As for `export_saved_model`.
-
-    Returns
-    -------
-    LiteRT
 
     Raises
     ------
-    BadParameter
-        If the file exists, or the model is no such network.
-    UnknownName
-        For another way to quantise, or if something else is stated.
+    BadParameter, UnknownName
+        If the file exists, or the model is no such network; for another way to quantise, or another fact.
     """
     if quantise not in QUANTISE:
         raise UnknownName("way to quantise", quantise, QUANTISE)

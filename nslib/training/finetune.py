@@ -86,23 +86,16 @@ def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -
     Parameters
     ----------
     name : {"mean", "netvlad", "autopool"}
-    clusters : int
-        Of NetVLAD.
+    clusters, seed : int
+        Of NetVLAD and its weights.
     alpha : float
         Where AutoPool starts: 0 is the mean, large is the maximum.
-    seed : int
-        Of NetVLAD's weights.
 
     Returns
     -------
     callable
-        Called with frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those
-        are; gives float32 [clips, dim], of NetVLAD [clips, clusters * dim]. Its ``weights`` are made by the first call.
-
-    Raises
-    ------
-    UnknownName
-        For another name.
+        Frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are, to
+        float32 [clips, dim], of NetVLAD [clips, clusters * dim]. Its ``weights`` are made by the first call.
     """
     if name not in POOLS:
         raise UnknownName("pool", name, POOLS)
@@ -226,14 +219,9 @@ class FinetuneModel:
         return self._compute_frames(clips) if self.settings.frozen else clips
 
     def learn(self, clips: Patches, counts: Any, labels: Any, weight: Any) -> float:
-        """Make one step and return the loss before it, penalty included.
+        """Make one step with clips [clips, patches, ...] and return the loss before it, penalty included.
 
-        Parameters
-        ----------
-        clips : float32 [clips, patches, ...]
-        counts, labels : int64 [clips]
-        weight : float32 [clips]
-            0 for a clip that only fills the batch.
+        ``weight`` is 0 for a clip that only fills the batch.
         """
         return float(self._step(clips, counts, labels, weight))
 
@@ -287,13 +275,9 @@ class FinetuneModel:
 
 @dataclass(frozen=True)
 class Material:
-    """Clips of one split, cut.
+    """Clips of one split, cut: patches, float32 [patches, 96, 64] a clip; labels, speakers and names of the clips.
 
-    Attributes
-    ----------
-    patches : list of float32 [patches, 96, 64]
-        While a frozen network is at work its frames stand here instead.
-    y, speaker, clip_id : str array [clips]
+    While a frozen network is at work its frames stand in the place of patches.
     """
 
     patches: list[Patches]
@@ -314,16 +298,12 @@ class Finetuned:
     ----------
     model : FinetuneModel
         With the weights of the best epoch.
-    classes : str array [classes]
     curve : DataFrame
         Columns step, part (train, held-out: the validation split), figure (loss, ``task <metric>``), value.
-    best_epoch, best_step : int
     probabilities : dict of str to float64 [clips, classes]
         Of validation and test.
     vectors : dict of str to float32 [clips, dim]
         Pooled, of all splits.
-    seconds : float
-        That it took.
     """
 
     model: FinetuneModel
@@ -344,14 +324,8 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     ----------
     material : dict of str to Material
         Of train, validation and test, as `cut_clips` gives them.
-    settings : FinetuneSettings, optional
     metric : str
         A name in `nslib.metrics.METRICS`, by which training is stopped.
-    progress : bool
-
-    Returns
-    -------
-    Finetuned
 
     Raises
     ------
@@ -430,15 +404,8 @@ def _score_clips(model: FinetuneModel, part: Material, classes: Any, metric: str
 def name_finetuned(settings: FinetuneSettings) -> str:
     """Name a fine-tuned network in tables: ``trill-mini-finetuned``.
 
-    Parameters
-    ----------
-    settings : FinetuneSettings
-
-    Returns
-    -------
-    str
-        Another tap, another pool and the control say what they are. Any other change but that of the seed, which has a
-        column of its own, adds four digits, so that an experiment never takes the place of the usual run.
+    Another tap, another pool and the control say what they are. Any other change but that of the seed, which has a
+    column of its own, adds four digits, so that an experiment never takes the place of the usual run.
     """
     usual = FinetuneSettings()
     parts = [settings.network, "frozen" if settings.frozen else "finetuned"]
@@ -455,14 +422,10 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
 
     Parameters
     ----------
-    task : Task
-    params : Params
-    settings : FinetuneSettings, optional
     cut : dict and notes, optional
         What `cut_clips` gave for the task's clips, if they have been read before.
     done : Finetuned, optional
-        A run of these settings on this task's clips that was made a moment ago: it is scored, and not made again.
-    progress : bool
+        A run of these settings on these clips that was made a moment ago: it is scored, and not made again.
 
     Returns
     -------
@@ -471,10 +434,8 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
 
     Raises
     ------
-    Unavailable
-        If the task's data cannot be had.
-    BadParameter
-        If a split is empty, `cut` has other clips, or `done` is a run of other settings.
+    Unavailable, BadParameter
+        If the task's data cannot be had; if a split is empty, `cut` has other clips, or `done` has other settings.
     """
     settings = settings or FinetuneSettings()
     clips = corpora.load_clips(task, params, progress=progress).clips
@@ -497,13 +458,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
 
 
 def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
-    """Read the clips of a task and cut them into patches.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip table with ``clip_id, audio, label, speaker, split``.
-    progress : bool
+    """Read the clips of a task, ``clip_id, audio, label, speaker, split``, and cut them into patches.
 
     Returns
     -------
@@ -534,24 +489,7 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
 
 def score_finetuned(done: Finetuned, material: dict[str, Material], settings: FinetuneSettings, metric: str,
                     seconds: float = 0.0, notes: tuple[str, ...] = ()) -> probe.Grid:
-    """Score a fine-tuned network as probes are scored.
-
-    Parameters
-    ----------
-    done : Finetuned
-    material : dict of str to Material
-    settings : FinetuneSettings
-    metric : str
-        A name in `nslib.metrics.METRICS`.
-    seconds : float
-        That it took.
-    notes : tuple of str
-
-    Returns
-    -------
-    Grid
-        One combination.
-    """
+    """Score a fine-tuned network as probes are scored: a grid of one combination; seconds are those it took."""
     labels = {split: done.classes[p.argmax(1)] for split, p in done.probabilities.items()}
     answers = done.probabilities if metrics.get(metric).needs == "scores" else labels
     name = f"{'frozen' if settings.frozen else 'finetuned'}-{settings.pool}"
@@ -562,14 +500,7 @@ def score_finetuned(done: Finetuned, material: dict[str, Material], settings: Fi
 
 
 def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """Compare one embedding with all others, clip by clip.
-
-    Parameters
-    ----------
-    answers : DataFrame
-        As `nslib.results.PREDICTIONS`.
-    subject : str
-        Name of an embedding.
+    """Compare one embedding, the subject, with all others of a table of predictions, clip by clip.
 
     Returns
     -------

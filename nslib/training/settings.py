@@ -342,16 +342,10 @@ def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
         Fields of any group, or the groups themselves, as `TrainingSettings.json` and the committed ``settings.json``
         have them.
 
-    Returns
-    -------
-    TrainingSettings
-
     Raises
     ------
-    UnknownName
-        For a name that no group has.
-    BadParameter
-        For a value that cannot be.
+    UnknownName, BadParameter
+        For a name that no group has; for a value that cannot be.
 
     Examples
     --------
@@ -363,13 +357,7 @@ def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
 
 
 def make_distillation_settings(values: Mapping[str, Any]) -> DistillationSettings:
-    """Make settings of a distillation, as `make_training_settings`; a group ``teacher`` is no setting and passed over.
-
-    Examples
-    --------
-    >>> make_distillation_settings({"student": "mobilenet-0.1", "batch": 32}).pairs.batch
-    32
-    """
+    """Make settings of a distillation, as `make_training_settings`; a group ``teacher`` is passed over."""
     chosen = {name: value for name, value in values.items() if name != "teacher"}
     groups = {"pairs": PairSettings, "distill": DistillSettings}
     return DistillationSettings(**_make_groups(chosen, groups, "distillation setting"))
@@ -399,17 +387,9 @@ def _text_of_groups(groups: Mapping[str, Any]) -> str:
 
 
 def tabulate_settings(settings: TrainingSettings | DistillationSettings | FinetuneSettings) -> pd.DataFrame:
-    """Tabulate every choice beside what the paper says.
+    """Tabulate every choice beside what the paper says: columns setting, value, paper (one of `STATUSES`), remark.
 
-    Parameters
-    ----------
-    settings : TrainingSettings, DistillationSettings or FinetuneSettings
-        Of a distillation the settings of windows are left out, which the table of triplet training has.
-
-    Returns
-    -------
-    DataFrame
-        Columns setting, value, paper (known, believed, unknown), remark.
+    Of a distillation the settings of windows are left out, which the table of triplet training has.
     """
     import pandas as pd
 

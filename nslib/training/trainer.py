@@ -356,16 +356,8 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
     ----------
     learn, held_out : AudioBank
         To learn from, and to stop by.
-    folder : Path
-        Of the run.
-    settings : TrainingSettings, optional
     strategy : tf.distribute.Strategy, optional
         Which devices learn. Default: all GPUs, or the one device there is.
-    progress : bool
-
-    Returns
-    -------
-    Training
 
     Raises
     ------

@@ -37,7 +37,6 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
     vectors : float tensor [pairs, 2, dim]
     clips : int tensor [pairs]
         Number of the clip of each pair; windows of the same number are never negatives of each other.
-    settings : TripletSettings
 
     Returns
     -------

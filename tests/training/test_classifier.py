@@ -143,7 +143,7 @@ def test_embeddings_of_other_programs_are_refused():
     assert "yamnet-layer10" not in room.list_backbones(), "it is read inside the graph"
 
 
-@pytest.mark.parametrize(("name", "model"), [("frill", "frill"), ("trillsson1", "trillsson1"), ("yamnet-top", "yamnet")])
+@pytest.mark.parametrize(("name", "model"), [("frill", "frill"), ("trillsson1",) * 2, ("yamnet-top", "yamnet")])
 def test_published_models_of_every_form(name, model, tmp_path, monkeypatch):
     import tensorflow as tf
 

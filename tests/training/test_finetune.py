@@ -197,11 +197,12 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
 def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
     cut = room.cut_clips(corpora.load_clips(task).clips, progress=False)
     done = finetune(cut[0], QUICK, metric=task.metric, progress=False)
-    strange = {split: dataclasses.replace(part, clip_id=np.char.add(part.clip_id, "?")) for split, part in cut[0].items()}
+    test = cut[0]["test"]
+    strange = {"test": dataclasses.replace(test, clip_id=np.char.add(test.clip_id, "?"))}
     other = dataclasses.replace(done, model=FinetuneModel(dataclasses.replace(QUICK, seed=1), 2))
-    for given, said in (({"cut": (strange, ())}, "are not of task"), ({"done": other}, "other settings")):
+    for wrong, said in (({"cut": (strange, ())}, "are not of task"), ({"done": other}, "other settings")):
         with pytest.raises(BadParameter, match=said):
-            room.benchmark_finetuned(task, params.Params(), QUICK, progress=False, **given)
+            room.benchmark_finetuned(task, params.Params(), QUICK, progress=False, **wrong)
     monkeypatch.setattr(room, "finetune", None)
     monkeypatch.setattr(room, "cut_clips", None)
     rows, _ = room.benchmark_finetuned(task, params.Params(), QUICK, cut=cut, done=done, progress=False)
