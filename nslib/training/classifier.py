@@ -61,17 +61,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "LINEAR_PROBES",
     "Answer",
-    "Backbone",
     "Classifier",
     "export_classifier",
     "fit_and_export",
-    "list_backbones",
     "load_classifier",
-    "take_built_in",
-    "take_network",
-    "take_saved_model",
 ]
 
 LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))

@@ -64,7 +64,6 @@ __all__ = [
     "WINDOW_SAMPLES",
     "AudioBank",
     "Pairs",
-    "TrainingAudio",
     "load_audio",
     "load_folder",
     "load_packages",

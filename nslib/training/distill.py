@@ -64,15 +64,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "Distillation",
-    "Teacher",
     "compare_forms",
     "compare_students",
     "distill",
     "draw_targets",
     "make_teacher",
-    "make_teacher_of_embedding",
-    "make_teacher_of_network",
     "name_machine",
 ]
 

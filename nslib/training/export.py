@@ -41,7 +41,7 @@ from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds,
 from nslib.train.costs import cost
 from nslib.train.embedding import revision
 
-__all__ = ["FACTS", "QUANTISE", "LiteRT", "export_litert", "export_saved_model"]
+__all__ = ["export_litert", "export_saved_model"]
 
 FACTS = "nslib.json"
 QUANTISE = ("none", "dynamic")

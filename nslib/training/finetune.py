@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POOLS",
-    "Finetuned",
-    "Material",
     "benchmark_finetuned",
     "compare_with_others",
     "cut_clips",
@@ -198,7 +196,7 @@ class FinetuneModel:
         self.pool = make_pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]
-        self.dense(self.pool(np.zeros((1, 1, dim), np.float32), np.ones(1, np.int64)))
+        self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))
         self._head = [*self.pool.weights, *self.dense.trainable_variables]
         self._moving = [] if settings.frozen else list(self.network.trainable_variables)
         self._network_optimiser = keras.optimizers.Adam(settings.network_rate)

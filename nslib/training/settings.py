@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MINING",
     "STATUSES",
-    "DistillationSettings",
     "FinetuneSettings",
-    "PairSettings",
     "TrainingSettings",
     "TripletSettings",
     "make_distillation_settings",

@@ -46,7 +46,7 @@ from nslib.training.settings import DistillSettings, LoopSettings, TrainingSetti
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "HELD_OUT_SEED", "PATIENCE_WITH_COLLAPSE", "Training", "train_triplets"]
+__all__ = ["HELD_OUT_SEED", "make_triplet_learner", "train_triplets", "use_deterministic_operations"]
 
 COLUMNS = ("step", "part", "figure", "value")
 HELD_OUT_SEED = 1_000_000
