@@ -13,9 +13,9 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from nslib.corpora import containers, manifests
 from nslib.corpora.candidates import Found, decode, distinct, say, write
-from nslib.splits import by_group
+from nslib.datasets import debian, game_archives
+from nslib.datasets.splits import split_by_group
 from nslib.training.data import MANIFEST, PACKAGES, PARTS
 
 SECONDS = (0.5, 30.0)
@@ -37,7 +37,7 @@ def choose(package: str, member: str) -> Found | None:
 
 
 def _name_queen(member: str) -> tuple[str, str, str] | None:
-    stem = _inner_name(member, containers.QUEEN, ".SB.mp3")
+    stem = _inner_name(member, game_archives.QUEEN, ".SB.mp3")
     if not stem or "SS" in stem:  # sounds of a scene
         return None
     scene = stem[:3] if stem[0] == "C" else stem[:2]
@@ -46,12 +46,12 @@ def _name_queen(member: str) -> tuple[str, str, str] | None:
 
 
 def _name_sky(member: str) -> tuple[str, str, str] | None:
-    stem = _inner_name(member, containers.SKY, ".wav")
+    stem = _inner_name(member, game_archives.SKY, ".wav")
     return (f"sky-{int(stem) // _SCENE_OF_LINES}", "sky", stem) if stem else None
 
 
 def _inner_name(member: str, outer: str, suffix: str) -> str:
-    inside = member.removeprefix(outer + containers.MARK)
+    inside = member.removeprefix(outer + game_archives.INNER_MARK)
     return inside.removesuffix(suffix) if inside != member and inside.endswith(suffix) else ""
 
 
@@ -83,9 +83,9 @@ def main() -> None:
     """Choose the clips and write the manifest."""
     clips = distinct(decode(PACKAGES, choose, SECONDS))
     scenes = sorted({_scene(row) for row in clips})
-    part_of = by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), PARTS)
+    part_of = split_by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), PARTS)
     rows = [replace(row, split=part_of[_scene(row)]) for row in clips]
-    write(manifests.manifest_path(MANIFEST), rows)
+    write(debian.manifest_path(MANIFEST), rows)
     for package in PACKAGES:
         mine = [row for row in rows if row.package == package]
         say(f"{package}: {len(mine)} clips, {sum(r.seconds for r in mine) / 3600:.2f} h, "

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import files
+from nslib import config
 from nslib.errors import BadParameter, Unavailable
 
 __all__ = ["Arrays", "assign_values", "copy_values", "load_weights", "read_arrays", "save_weights", "write_arrays"]
@@ -47,7 +47,7 @@ def write_arrays(path: Path, groups: Mapping[str, Sequence[npt.NDArray[Any]]], m
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     np.savez(buffer, allow_pickle=False, **{_META: text}, **named)
-    files.write(path, buffer.getvalue())
+    config.write_file(path, buffer.getvalue())
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:

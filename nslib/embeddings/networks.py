@@ -60,7 +60,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nslib import params
+from nslib import config
 from nslib.embeddings import graphs, patches
 from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.checkpoint import copy_values, load_weights, read_arrays
@@ -481,7 +481,7 @@ def list_trained() -> list[str]:
 
 def network_folder(name: str) -> Path:
     """Return the folder of a trained network; raises UnknownName for a name that is not in `list_trained`."""
-    return params.data_dir() / "models" / _weight_file(name).folder
+    return config.data_dir() / "models" / _weight_file(name).folder
 
 
 def load_network(name: str) -> Any:

@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings import graphs
+from nslib.embeddings.networks import EMBEDDING_TAP
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.frontend import TRILL
-from nslib.train.networks import TOP_NAME
 
 __all__ = ["FORMS", "convert_network", "open_network", "take_embedding"]
 
@@ -84,7 +84,7 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
 
 def take_embedding(outputs: Any) -> Any:
     """Return the embedding of a network's outputs, a dict or the one tensor."""
-    return outputs[TOP_NAME] if isinstance(outputs, dict) else outputs
+    return outputs[EMBEDDING_TAP] if isinstance(outputs, dict) else outputs
 
 
 @contextmanager

@@ -32,21 +32,22 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nslib import audio, corpora, embeddings, extract, fit_guard, frontend_tf, measure, metrics
-from nslib import params as parameters
-from nslib import tasks as task_registry
+from nslib import audio, config, embeddings, fit_guard, frontend, measure
 from nslib.classifiers import CLASSIFIERS, normalised
+from nslib.config import Params
+from nslib.datasets import loading, tasks
+from nslib.datasets.splits import SPLITS
+from nslib.embeddings import networks
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.cards import CARDS, KIT
 from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
+from nslib.embeddings.networks import make_embedding
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.extraction import extract
 from nslib.frontend import TRILL
-from nslib.params import Params
 from nslib.probe_data import Split, checked
-from nslib.splits import SPLITS
-from nslib.train import models
-from nslib.train.embedding import as_embedding
+from nslib.statistics import scores as statistics_scores
 from nslib.training.export import (
     INPUT,
     ClipModel,
@@ -101,7 +102,7 @@ def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) ->
     """Take a tap, a key of the outputs, of a Keras network on patches; facts are those of `Embedding`."""
     if tap not in model.output:
         raise UnknownName("tap", tap, model.output)
-    return _put_in_graph(as_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
+    return _put_in_graph(make_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
 
 
 def take_built_in(name: str) -> Backbone:
@@ -110,7 +111,7 @@ def take_built_in(name: str) -> Backbone:
         raise UnknownName("embedding", name, CARDS)
     if name in KIT:
         network, tap = KIT[name]
-        return _put_in_graph(embeddings.get(name), models.load(network), tap)
+        return _put_in_graph(embeddings.get(name), networks.load_network(network), tap)
     if not _is_readable_hub_model(name):
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(list_backbones())}, networks of yours, and SavedModels with TRILL's signature.")
@@ -153,7 +154,7 @@ def _load_in_graph(embedding: Embedding, folder: Path, adapter: Adapter) -> Back
         return outputs if adapter.output is None else outputs[adapter.output]
 
     def frames(wave: Any) -> Any:
-        wave = frontend_tf.pad(tf.cast(wave, tf.float32), front_end)
+        wave = frontend.pad_tf(tf.cast(wave, tf.float32), front_end)
         if rank == 2:  # some models have clips and frames, or all clips, on one axis
             return tf.reshape(call(wave), [tf.shape(wave)[0], -1, embedding.dim])
         return tf.map_fn(call, wave, fn_output_signature=tf.TensorSpec([None, embedding.dim], tf.float32))
@@ -390,7 +391,7 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     --------
     >>> fit_and_export("speaker-fillets", "trill-mini-layer19", "who/")     # doctest: +SKIP
     """
-    folder, params = Path(folder), params or parameters.load()
+    folder, params = Path(folder), params or config.load_params()
     refuse_to_overwrite(folder)
     if probe is not None and probe not in CLASSIFIERS:
         raise UnknownName("probe", probe, LINEAR_PROBES)
@@ -432,7 +433,7 @@ def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | 
     if not len(linear):
         raise NslibError(f"there is no score of a linear probe with probe={probe}, l2={l2} without a z-score by "
                          "speaker; the rows of the benchmark say why.")
-    sign = 1 if metrics.get(linear["metric"].iloc[0]).higher_is_better else -1
+    sign = 1 if statistics_scores.get_metric(linear["metric"].iloc[0]).higher_is_better else -1
     row, best = (table.iloc[int(np.argmax(sign * table["value"].to_numpy()))] for table in (linear, rows))
     if probe is not None or sign * best["value"] <= sign * row["value"]:
         return row, ""
@@ -443,12 +444,12 @@ def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | 
 def _load_train(task: str | Path, backbone: Backbone, params: Params, splits: str | Path | None,
                 progress: bool) -> tuple[Split, str]:
     """Return vectors of train as the benchmark's probes saw them, and the licence of the audio."""
-    if isinstance(task, str) and task in task_registry.REGISTRY:
-        record = corpora.resolve(replace(params, tasks=(task,)), progress=progress).tasks[0]
-        corpus = corpora.load_clips(record, params, progress=progress)
+    if isinstance(task, str) and task in tasks.REGISTRY:
+        record = loading.resolve_tasks(replace(params, tasks=(task,)), progress=progress).tasks[0]
+        corpus = loading.load_clips(record, params, progress=progress)
     else:
-        record, corpus = corpora.own_task(task, seed=params.seed, splits=splits, progress=progress)
-    out = extract.vectors(corpus.clips, backbone.embedding, progress=progress)
+        record, corpus = loading.load_own_task(task, seed=params.seed, splits=splits, progress=progress)
+    out = extract.extract_vectors(corpus.clips, backbone.embedding, progress=progress)
     parts = []
     for name in SPLITS:
         mine = (out.clips["split"] == name).to_numpy(bool)

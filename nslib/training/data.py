@@ -47,12 +47,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, corpora, files, packages, params, tasks
-from nslib.corpora import containers, debian, folder, manifests
+from nslib import audio, config, packages
+from nslib.config import Params
+from nslib.corpora import folder
+from nslib.datasets import debian, loading, tasks
+from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, WINDOW
-from nslib.params import Params
-from nslib.splits import by_group
 from nslib.training.settings import PairSettings
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, pr
 
 
 def _load_voices(params: Params, join: float, why: str, progress: bool) -> TrainingAudio:
-    clips = corpora.load_clips(tasks.get(_VOICES), params, progress=progress).clips.sort_values(["speaker", "clip_id"])
+    clips = loading.load_clips(tasks.get_task(_VOICES), params, progress=progress).clips.sort_values(["speaker", "clip_id"])
     learn, held_out = (decode_clips(clips[clips["split"] == part], join, progress=progress) for part in PARTS)
     return TrainingAudio(learn, held_out, "synthetic", f"computer voices, {why}")
 
@@ -197,7 +198,7 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     if len(names) < 2:
         raise BadParameter(f"{path} has {len(names)} speakers (or clips, where none is named); two are needed, one to "
                            "learn from and one to stop by.")
-    part_of = by_group(names, names, (1 - _HELD_OUT, _HELD_OUT), PARTS)
+    part_of = split_by_group(names, names, (1 - _HELD_OUT, _HELD_OUT), PARTS)
     clips = material.clips.assign(part=[part_of[group] for group in groups]).sort_values(["speaker", "clip_id"])
     learn, held_out = (decode_clips(clips[clips["part"] == part], join, progress=progress) for part in PARTS)
     unread = (f"{row.clip_id}: {row.reason}. {row.remedy}" for row in material.problems.itertuples())
@@ -241,24 +242,24 @@ def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] | Non
 
 def read_manifest() -> pd.DataFrame:
     """Read the committed list of clips in packages, with the columns of `nslib.corpora.manifests.MANIFEST`."""
-    return manifests.read_manifest(manifests.manifest_path(MANIFEST))
+    return debian.read_manifest(debian.manifest_path(MANIFEST))
 
 
 def _read_packages(progress: bool, clips: pd.DataFrame) -> Waves:
     paths = packages.debian(sorted(set(clips["package"])), progress=progress)
     for package, members in clips.groupby("package", sort=False):
-        rows = {row.member: row for row in manifests.rows(members)}
+        rows = {row.member: row for row in debian.list_rows(members)}
         with ThreadPoolExecutor() as pool:
             jobs = {member: pool.submit(_decode_member, rows[member], content)
-                    for member, content in containers.read_deb(paths[package], rows.keys())}
+                    for member, content in debian.read_files(paths[package], rows.keys())}
         missing = f"{paths[package].name} has no such file"
         for member in rows:  # in the order of the table
             yield jobs[member].result() if member in jobs else BadAudio(member, missing, _OTHER_PACKAGE)
 
 
-def _decode_member(row: manifests.Row, content: bytes) -> npt.NDArray[np.float32] | BadAudio:
+def _decode_member(row: debian.ManifestRow, content: bytes) -> npt.NDArray[np.float32] | BadAudio:
     try:
-        wave = debian.decode(content, PurePosixPath(row.member).suffix).wave
+        wave = debian.decode_audio(content, PurePosixPath(row.member).suffix).wave
     except BadAudio as error:
         return BadAudio(row.member, error.reason, error.remedy)
     rounded = round_to_int16(wave).astype(np.float32) / np.float32(32767)
@@ -276,12 +277,12 @@ def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, waves: Callable[[pd.
     BadParameter if no clip can be read.
     """
     made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256")])
-    place = params.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    place = config.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     index = place / "index.json"
     if not index.exists():  # the index is written last, so what has one is complete
         place.mkdir(parents=True, exist_ok=True)
         decoded = _write_samples(clips, (waves or _read_files)(clips), place / "samples.i16", progress)
-        files.write(index, json.dumps(decoded))
+        config.write_file(index, json.dumps(decoded))
     known = json.loads(index.read_text(encoding="utf-8"))
     samples: Samples = np.memmap(place / "samples.i16", np.int16, "r")
     starts, lengths, names = _join_pieces(known, dict(zip(clips["clip_id"], clips["speaker"], strict=True)), join)
@@ -476,7 +477,7 @@ def compute_features(windows: Any, settings: PairSettings | None = None, seed: t
     """
     import tensorflow as tf
 
-    from nslib import frontend_tf
+    from nslib import frontend
 
     wave = tf.cast(windows, tf.float32) / 32767.0
     shape, calls = tf.shape(wave)[:2], itertools.count(1)
@@ -496,7 +497,7 @@ def compute_features(windows: Any, settings: PairSettings | None = None, seed: t
     if settings and settings.short:
         ends = tf.where(draw(0.0, 1.0) < settings.short, draw(_SHORTEST, 1.0), 1.0) * WINDOW_SAMPLES
         wave *= tf.cast(tf.range(WINDOW_SAMPLES, dtype=tf.float32) < ends[..., None], tf.float32)
-    patches = frontend_tf.log_mel(wave, TRILL, tf.float32)
+    patches = frontend.log_mel_tf(wave, TRILL, tf.float32)
     if settings and settings.tilt:
         slope = draw(-1.0, 1.0)[..., None, None] * tf.linspace(-0.5, 0.5, TRILL.mels)
         patches += slope * (settings.tilt * np.log(10) / 20)

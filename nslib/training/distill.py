@@ -34,20 +34,18 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nslib import bootstrap, embeddings
-from nslib.embeddings import graphs, threads
+from nslib import embeddings
+from nslib.embeddings import graphs, networks, threads
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.embeddings.cards import KIT
 from nslib.embeddings.checkpoint import Arrays
+from nslib.embeddings.networks import LAYER19_TAP, count_cost, cut_at_tap
+from nslib.embeddings.networks import build_network as build_student
+from nslib.embeddings.networks import hash_weights as revision
 from nslib.embeddings.tflite import FORMS, convert_network, open_network, take_embedding
 from nslib.errors import BadParameter
 from nslib.frontend import TRILL
-from nslib.train import models
-from nslib.train.costs import cost
-from nslib.train.embedding import revision
-from nslib.train.networks import TAP_NAME
-from nslib.train.sizes import up_to
-from nslib.train.students import named as build_student
+from nslib.statistics import intervals
 from nslib.training.data import WINDOW_SAMPLES, AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillationSettings, DistillSettings
 from nslib.training.trainer import (
@@ -121,12 +119,12 @@ def make_teacher(name: str) -> Teacher:
     if name not in KIT:
         return make_teacher_of_embedding(embeddings.get(name))
     network, tap = KIT[name]
-    return make_teacher_of_network(models.load(network), tap, name)
+    return make_teacher_of_network(networks.load_network(network), tap, name)
 
 
-def make_teacher_of_network(model: Any, tap: str = TAP_NAME, name: str = "") -> Teacher:
+def make_teacher_of_network(model: Any, tap: str = LAYER19_TAP, name: str = "") -> Teacher:
     """Make a teacher of a tap, a key of the outputs, of a network on patches; its weights are copied."""
-    part = up_to(model, tap)
+    part = cut_at_tap(model, tap)
     network = graphs.frozen(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
     dim = int(model.output[tap].shape[-1])
     return Teacher(name or part.name, f"{revision(model)} {tap}", dim, "patches", network, part)
@@ -331,9 +329,9 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
     share = 1 - wrong.sum() / total.sum()
     if len(names) < 2:
         return float(share), math.nan, math.nan
-    clips = bootstrap.Units("clip", index, np.full(len(names), 1 / len(names)), len(names))
-    weights = clips.weights(bootstrap.RESAMPLES, np.random.default_rng(seed))
-    tail = (1 - bootstrap.LEVEL) / 2
+    clips = intervals.Units("clip", index, np.full(len(names), 1 / len(names)), len(names))
+    weights = clips.weights(intervals.RESAMPLES, np.random.default_rng(seed))
+    tail = (1 - intervals.LEVEL) / 2
     low, high = np.quantile(1 - (weights @ wrong) / (weights @ total), (tail, 1 - tail))
     return float(share), float(low), float(high)
 
@@ -387,7 +385,7 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
 
 
 def _measure_costs(model: Any, patches: Array) -> dict[str, Any]:
-    size = cost(model)
+    size = count_cost(model)
     forms = compare_forms(model, patches, forms=("float32", "int8")).set_index("form")
     return {"parameters": size.parameters, "multiply_adds": size.multiply_adds,
             "dim": next(iter(size.outputs.values())), "latency_ms": forms.at["float32", "latency_ms"],

@@ -35,11 +35,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nslib import files, frontend_tf, provenance
+from nslib import config, frontend
+from nslib.embeddings.networks import count_cost, hash_weights
 from nslib.errors import BadParameter, UnknownName
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds, patches
-from nslib.train.costs import cost
-from nslib.train.embedding import revision
 
 __all__ = ["export_litert", "export_saved_model"]
 
@@ -138,7 +137,7 @@ class ClipModel(tf.Module):
 def put_behind_front_end(model: Any, taps: Sequence[str] | None = None) -> Callable[[tf.Tensor], Outputs]:
     """Return a function of float64 [clips, samples] of any length to the network's taps [clips, frames, dim]."""
     sizes = {name: model.output[name].shape[-1] for name in taps or sorted(model.output)}
-    return lambda wave: _run_in_pieces(model, sizes, frontend_tf.pad(wave, TRILL))
+    return lambda wave: _run_in_pieces(model, sizes, frontend.pad_tf(wave, TRILL))
 
 
 def _run_in_pieces(model: Any, sizes: dict[str, int], wave: tf.Tensor) -> Outputs:
@@ -150,8 +149,8 @@ def _run_in_pieces(model: Any, sizes: dict[str, int], wave: tf.Tensor) -> Output
 
     def run_piece(number: tf.Tensor, *arrays: tf.TensorArray) -> Any:
         first, last = number * step, tf.minimum((number + 1) * step, total)
-        spectrogram = frontend_tf.log_mel(wave[:, first * _STEP:(last - 1) * _STEP + _WINDOW], TRILL)
-        cut = frontend_tf.patches(tf.cast(spectrogram, tf.float32), TRILL)
+        spectrogram = frontend.log_mel_tf(wave[:, first * _STEP:(last - 1) * _STEP + _WINDOW], TRILL)
+        cut = frontend.patches_tf(tf.cast(spectrogram, tf.float32), TRILL)
         outputs = model(tf.reshape(cut, [-1, TRILL.patch, TRILL.mels]), training=False)
         parts = [tf.reshape(outputs[name], [clips, last - first, size]) for name, size in sizes.items()]
         # time first, because pieces of unequal length can only be joined there
@@ -175,7 +174,7 @@ def write_saved_model(folder: Path, graph: ClipModel, facts: Mapping[str, Any]) 
     try:
         unfinished.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
         graph.save(unfinished)
-        files.write(unfinished / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
+        config.write_file(unfinished / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
         os.replace(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -199,7 +198,7 @@ def describe_export(kind: str, stated: Mapping[str, str]) -> dict[str, Any]:
         if name not in _STATED:
             raise UnknownName("fact", name, _STATED)
     return {"kind": kind, "sample_rate": SAMPLE_RATE, **{name: stated.get(name, "not stated") for name in _STATED},
-            "made_with": provenance.versions(_MADE_WITH), "code_revision": provenance.code_revision()}
+            "made_with": config.package_versions(_MADE_WITH), "code_revision": config.code_revision()}
 
 
 def _describe_network(model: Any, name: str | None, stated: Mapping[str, str]) -> dict[str, Any]:
@@ -208,8 +207,8 @@ def _describe_network(model: Any, name: str | None, stated: Mapping[str, str]) -
         raise BadParameter(f"{getattr(model, 'name', model)} is no network of patches: it must take "
                            f"[patches, {TRILL.patch}, {TRILL.mels}] and give a dict of vectors, as those of "
                            "nslib.train.networks and nslib.train.students do.")
-    size = cost(model)
-    return {"name": name or model.name, "network": model.name, "weights": revision(model),
+    size = count_cost(model)
+    return {"name": name or model.name, "network": model.name, "weights": hash_weights(model),
             "parameters": size.parameters, "outputs": size.outputs, "front_end": asdict(TRILL), "input": INPUT,
             **describe_export("embedding", stated)}
 
@@ -262,15 +261,15 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", trial
     clips = _make_trial() if trial is None else [np.asarray(clip, np.float32) for clip in trial]
     error = _measure_error(content, model, clips)
     facts |= {"input": "samples: float32 [samples]", "quantise": quantise, "error": error}
-    files.write(path.with_name(f"{path.name}.json"), json.dumps(facts, indent=1, ensure_ascii=False))
-    files.write(path, content)
+    config.write_file(path.with_name(f"{path.name}.json"), json.dumps(facts, indent=1, ensure_ascii=False))
+    config.write_file(path, content)
     return LiteRT(path, quantise, len(content), error)
 
 
 def _convert(model: Any, quantise: str) -> bytes:
     def hear(samples: tf.Tensor) -> Outputs:
-        spectrogram = frontend_tf.log_mel(frontend_tf.pad(samples, TRILL), TRILL, tf.float32, narrow=True)
-        return dict(model(frontend_tf.patches(spectrogram, TRILL), training=False))
+        spectrogram = frontend.log_mel_tf(frontend.pad_tf(samples, TRILL), TRILL, tf.float32, narrow=True)
+        return dict(model(frontend.patches_tf(spectrogram, TRILL), training=False))
 
     module = tf.Module()
     module.parts = [weight.value for weight in model.weights]

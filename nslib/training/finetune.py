@@ -31,25 +31,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, corpora, metrics, probe, results, splits
+from nslib import audio, probe, results
+from nslib.datasets import loading, splits
+from nslib.datasets.splits import SPLITS
+from nslib.datasets.tasks import Task
 from nslib.embeddings.checkpoint import assign_values, copy_values
+from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, load_network
+from nslib.embeddings.networks import cut_patches as cut_wave
 from nslib.embeddings.patches import deal
 from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.frontend import TRILL
 from nslib.probe_data import Split, checked
 from nslib.probe_fit import Fit, Wanted
-from nslib.splits import SPLITS
-from nslib.tasks import Task
-from nslib.train.embedding import cut as cut_wave
-from nslib.train.models import FILES
-from nslib.train.models import load as load_network
-from nslib.train.sizes import up_to
+from nslib.statistics import comparisons
+from nslib.statistics import scores as statistics_scores
 from nslib.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.params import Params
+    from nslib.config import Params
 
 __all__ = [
     "POOLS",
@@ -192,7 +193,7 @@ class FinetuneModel:
         import tensorflow as tf
 
         self.settings = settings
-        self.network = up_to(load_network(settings.network), settings.tap)
+        self.network = cut_at_tap(load_network(settings.network), settings.tap)
         self.pool = make_pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]
@@ -350,7 +351,7 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
         curve.append((steps * epoch, "train", "loss", _train_epoch(model, train, classes, epoch)))
         score = _score_clips(model, validation, classes, metric)
         curve.append((steps * epoch, "held-out", f"task {metric}", score))
-        worth = score if metrics.get(metric).higher_is_better else -score
+        worth = score if statistics_scores.get_metric(metric).higher_is_better else -score
         if worth > best:
             best, best_epoch, best_weights = worth, epoch, copy_values(model.weights)
         elif epoch - best_epoch >= settings.patience:
@@ -391,9 +392,9 @@ def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tu
 
 def _score_clips(model: FinetuneModel, part: Material, classes: Any, metric: str) -> float:
     probabilities = model.probabilities(model.pool_clips(part.patches))
-    if metrics.get(metric).needs == "scores":
-        return metrics.score(metric, part.y, probabilities, classes)
-    return metrics.score(metric, part.y, classes[probabilities.argmax(1)], None)
+    if statistics_scores.get_metric(metric).needs == "scores":
+        return statistics_scores.score(metric, part.y, probabilities, classes)
+    return statistics_scores.score(metric, part.y, classes[probabilities.argmax(1)], None)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
@@ -436,9 +437,9 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
         If the task's data cannot be had; if a split is empty, `cut` has other clips, or `done` has other settings.
     """
     settings = settings or FinetuneSettings()
-    clips = corpora.load_clips(task, params, progress=progress).clips
-    origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.data_hash(clips),
-              "split_hash": splits.split_hash(clips), "weights_hash": FILES[settings.network].sha256}
+    clips = loading.load_clips(task, params, progress=progress).clips
+    origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.hash_data(clips),
+              "split_hash": splits.hash_split(clips), "weights_hash": WEIGHT_FILES[settings.network].sha256}
     key = results.key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "version": VERSION})
     if (known := results.find(key)) is not None:
         return known
@@ -489,7 +490,7 @@ def score_finetuned(done: Finetuned, material: dict[str, Material], settings: Fi
                     seconds: float = 0.0, notes: tuple[str, ...] = ()) -> probe.Grid:
     """Score a fine-tuned network as probes are scored: a grid of one combination; seconds are those it took."""
     labels = {split: done.classes[p.argmax(1)] for split, p in done.probabilities.items()}
-    answers = done.probabilities if metrics.get(metric).needs == "scores" else labels
+    answers = done.probabilities if statistics_scores.get_metric(metric).needs == "scores" else labels
     name = f"{'frozen' if settings.frozen else 'finetuned'}-{settings.pool}"
     fit = Fit(name, False, False, dict(answers), labels, done.best_epoch < settings.epochs, seconds, "")
     parts = [Split(done.vectors[split], part.y, part.speaker, part.clip_id)
@@ -517,7 +518,7 @@ def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
             if both.empty:
                 continue
             a, b = (both[name].to_numpy(bool) for name in (subject, other))
-            d = metrics.difference(a, b, both.index.get_level_values("speaker").to_numpy(str))
+            d = comparisons.difference(a, b, both.index.get_level_values("speaker").to_numpy(str))
             gaps.append({"task": task, "against": other, "points": 100 * d.diff, "low": 100 * d.low,
                          "high": 100 * d.high, "by": d.by, "clips": len(both)})
     return pd.DataFrame(gaps).set_index(["task", "against"])

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nslib.embeddings import networks
 from nslib.errors import BadParameter, UnknownName
-from nslib.train import networks, students
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +205,7 @@ class LoopSettings(_Schedule):
     seed: int = _setting(0, "unknown", "not found")
 
     def __post_init__(self) -> None:
-        _check_name("network", self.network, networks.SHAPES)
+        _check_name("network", self.network, networks.RESNET_SHAPES)
         _check_name("precision", self.precision, _PRECISIONS)
         self._check_schedule()
 
@@ -242,7 +242,7 @@ class DistillSettings(_Schedule):
     seed: int = _setting(0, "unknown", "not found")
 
     def __post_init__(self) -> None:
-        students.parse(self.student)
+        networks.parse_student(self.student)
         _check_name("scale", self.scale, _SCALES)
         if self.sample < 1:
             raise BadParameter(f"sample must be at least 1 batch; got {self.sample}.")

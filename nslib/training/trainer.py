@@ -34,11 +34,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from nslib import files
+from nslib import config as nslib_config
 from nslib.embeddings.checkpoint import Arrays, assign_values, copy_values, read_arrays, save_weights, write_arrays
+from nslib.embeddings.networks import EMBEDDING_TAP, build_network
 from nslib.errors import BadParameter
-from nslib.train.networks import TOP_NAME
-from nslib.train.networks import named as build_network
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillSettings, LoopSettings, TrainingSettings
@@ -129,7 +128,7 @@ def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: 
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise BadParameter(f"{folder} holds a run with other {kind}; choose another folder, or delete it.")
     for name, (_, text) in texts.items():
-        files.write(folder / name, text)
+        nslib_config.write_file(folder / name, text)
 
 
 def run(objective: Objective, folder: Path, progress: bool) -> tuple[State, str]:
@@ -206,7 +205,7 @@ class _Loop:
             state.stale += 1
         groups = {**objective.learner.copy(), "best": self.best, "targets": objective.constants}
         write_arrays(self.folder / "state.npz", groups, vars(state))
-        files.write(self.folder / "curve.csv", state.table().to_csv(index=False, lineterminator="\n"))
+        nslib_config.write_file(self.folder / "curve.csv", state.table().to_csv(index=False, lineterminator="\n"))
         return held_out
 
     def _record(self, part: str, figures: Mapping[str, float]) -> None:
@@ -404,7 +403,7 @@ def make_triplet_learner(settings: TrainingSettings, strategy: Any = None) -> Le
     def measure(model: Any, batch: Any, training: bool) -> tuple[Any, Figures]:
         patches = batch["log_mel"]
         both = tf.concat([patches[:, 0], patches[:, 1]], axis=0)
-        top = model(both, training=training)[TOP_NAME]
+        top = model(both, training=training)[EMBEDDING_TAP]
         vectors = tf.stack(tf.split(top, 2), axis=1)
         loss, figures = triplets.compute_loss(vectors, batch["clips"], settings.triplets)
         return loss, {"loss": loss, "silent": tf.reduce_mean(tf.cast(batch["silent"], tf.float32)), **figures}

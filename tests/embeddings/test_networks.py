@@ -9,12 +9,12 @@ import shutil
 import numpy as np
 import pytest
 
-from nslib import embeddings, params
+from nslib import config, embeddings
 from nslib.embeddings import checkpoint, networks
 from nslib.embeddings.cards import CARDS
 from nslib.embeddings.networks import MobileNetShape, build_network, count_cost
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.train import settings
+from nslib.training import settings
 
 RNG = np.random.default_rng(6)
 PATCHES = RNG.normal(-4, 2, (3, 96, 64)).astype(np.float32)
@@ -166,7 +166,7 @@ def test_committed_runs_can_be_read_and_made_the_committed_weights():
         curve = networks.read_curve(name)
         return curve[(curve["part"] == "held-out") & (curve["figure"] == figure)].set_index("step")["value"]
 
-    accuracy, chosen = best("trill-mini", "accuracy"), settings.make(networks.read_settings("trill-mini"))
+    accuracy, chosen = best("trill-mini", "accuracy"), settings.make_training_settings(networks.read_settings("trill-mini"))
     assert accuracy.index[0] == 0 and accuracy.index[-1] <= chosen.loop.steps
     _, meta = checkpoint.read_arrays(networks.network_folder("trill-mini") / "weights.npz")
     assert (meta["step"], meta["accuracy"]) == (accuracy.idxmax(), pytest.approx(accuracy.max()))
@@ -187,7 +187,7 @@ def test_other_weights_and_names_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "models" / "trill-mini"
     folder.mkdir(parents=True)
     shutil.copy(networks.network_folder("trill-mini") / "untrained.npz", folder / "weights.npz")
-    monkeypatch.setattr(params, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(config, "data_dir", lambda: tmp_path)
     with pytest.raises(Unavailable, match="does not have the hash"):
         networks.load_network("trill-mini")
     (folder / "weights.npz").unlink()

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from tiny_training import teacher_network
 
-from nslib import audio, embeddings, params
+from nslib import audio, config, embeddings
 from nslib.classifiers import CLASSIFIERS, l2_normalise
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.training import classifier as room
@@ -177,7 +177,7 @@ def test_from_recordings_to_a_classifier_that_answers_as_the_benchmark(backbone,
         rows.append(f"{k}.wav,{'low' if k % 2 else 'high'},s{k // 4},{('train', 'validation', 'test')[k // 8]}")
     (tmp_path / "mine.csv").write_text("\n".join(rows))
     folder = room.fit_and_export(tmp_path / "mine.csv", backbone, tmp_path / "out", progress=False,
-                                 params=params.load({"smoke": True}))
+                                 params=config.load_params({"smoke": True}))
     loaded = room.load_classifier(folder)
     assert loaded.labels == ("high", "low") and loaded.facts["clips"] == 8
     assert loaded.facts["probe"] in room.LINEAR_PROBES

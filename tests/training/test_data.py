@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import make_bank
 
-from nslib import audio, corpora, frontend, packages, params
-from nslib.corpora import containers, manifests
-from nslib.corpora.table import Corpus
+from nslib import audio, config, frontend, packages
+from nslib.datasets import debian, game_archives, loading
+from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.training import data
 from nslib.training.settings import PairSettings
@@ -82,7 +82,7 @@ def maker():
 
 def test_no_package_and_no_recording_is_in_a_task(manifest):
     for task in TASKS:
-        other = manifests.read_manifest(manifests.manifest_path(task))
+        other = debian.read_manifest(debian.manifest_path(task))
         for column in ("package", "sha256", "file_sha256", "speaker", "clip_id"):
             assert not set(manifest[column]) & set(other[column]), (task, column)
 
@@ -106,10 +106,10 @@ def test_the_manifest_keeps_its_rules(manifest, maker):
 @pytest.mark.parametrize(("package", "member", "speaker"), [
     ("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps/animals/birds/crow.ogg", None),
     ("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps/animals/birds/crow_desc_pt_BR.ogg", "tuxpaint-pt_BR"),
-    ("flight-of-the-amazon-queen", f"{containers.QUEEN}#116SSSSS.SB.mp3", None),
-    ("flight-of-the-amazon-queen", f"{containers.QUEEN}#020006J1.SB.mp3", "queen-joe"),
-    ("flight-of-the-amazon-queen", f"{containers.QUEEN}#020006P1.SB.mp3", "queen-02"),
-    ("beneath-a-steel-sky", f"{containers.SKY}#50123.wav", "sky-2506"),
+    ("flight-of-the-amazon-queen", f"{game_archives.QUEEN}#116SSSSS.SB.mp3", None),
+    ("flight-of-the-amazon-queen", f"{game_archives.QUEEN}#020006J1.SB.mp3", "queen-joe"),
+    ("flight-of-the-amazon-queen", f"{game_archives.QUEEN}#020006P1.SB.mp3", "queen-02"),
+    ("beneath-a-steel-sky", f"{game_archives.SKY}#50123.wav", "sky-2506"),
     ("beneath-a-steel-sky", "usr/games/sky", None),
 ])
 def test_what_is_speech_is_chosen_and_its_speaker_named(maker, package, member, speaker):
@@ -205,11 +205,11 @@ def test_a_single_clip_is_too_little(tmp_path):
 def voices(tmp_path, cache, monkeypatch):
     """Four computer voices, of which one is for testing."""
     table = clip_table(tmp_path, [1.5] * 4, speaker=list("abcd"), split=["train", "train", "validation", "test"])
-    monkeypatch.setattr(corpora, "load_clips", lambda task, params, progress: Corpus(table, table[:0]))
+    monkeypatch.setattr(loading, "load_clips", lambda task, params, progress: Dataset(table, table[:0]))
 
 
 def test_computer_voices_if_asked_for(voices):
-    heard = data.load_audio(params.load({"corpus": "synthetic"}), ["festvox-ru"], progress=False)
+    heard = data.load_audio(config.load_params({"corpus": "synthetic"}), ["festvox-ru"], progress=False)
     assert heard.kind == "synthetic" and "asked for" in heard.note
     assert heard.learn.names == ("clip000", "clip001") and heard.held_out.names == ("clip002",)
 
@@ -219,7 +219,7 @@ def test_computer_voices_if_there_is_nothing_else(voices, monkeypatch):
         raise Unavailable("festvox-ru", "there is no apt-get", "Use Debian.")
 
     monkeypatch.setattr(data, "load_packages", fail)
-    heard = data.load_audio(params.load({}), ["festvox-ru"], progress=False)
+    heard = data.load_audio(config.load_params({}), ["festvox-ru"], progress=False)
     assert heard.kind == "synthetic" and "no apt-get" in heard.note and len(heard.learn.names) == 2
 
 
@@ -227,7 +227,7 @@ def test_recorded_speech_of_the_packages_that_are_named(monkeypatch):
     asked = []
     monkeypatch.setattr(data, "load_packages", lambda part, join, packages, progress:
                         asked.append((part, join, tuple(packages))) or part)
-    heard = data.load_audio(params.load({}), ["festvox-ru"], 10.0, progress=False)
+    heard = data.load_audio(config.load_params({}), ["festvox-ru"], 10.0, progress=False)
     assert (heard.learn, heard.held_out, heard.kind) == ("train", "validation", "real")
     assert asked == [("train", 10.0, ("festvox-ru",)), ("validation", 10.0, ("festvox-ru",))]
     assert "festvox-ru" in heard.note
@@ -235,7 +235,7 @@ def test_recorded_speech_of_the_packages_that_are_named(monkeypatch):
 
 def test_a_mistake_is_not_covered_by_computer_voices(voices):
     with pytest.raises(UnknownName, match="festvox-ru"):
-        data.load_audio(params.load({}), ["festvox-rus"])
+        data.load_audio(config.load_params({}), ["festvox-rus"])
 
 
 # ---- windows ------------------------------------------------------------------------------------------------------

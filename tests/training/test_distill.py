@@ -11,8 +11,8 @@ from tiny_training import student, teacher_network, tones
 
 from nslib.embeddings.base import Embedding
 from nslib.embeddings.checkpoint import assign_values, load_weights, read_arrays
+from nslib.embeddings.networks import make_embedding
 from nslib.errors import BadParameter, UnknownName
-from nslib.train.embedding import as_embedding
 from nslib.training import data, distill, trainer
 from nslib.training.settings import make_distillation_settings
 
@@ -116,7 +116,7 @@ def test_a_loss_that_is_no_number_is_said(tmp_path, teacher):
 
 
 def test_any_embedding_can_teach_and_a_network_of_the_kit_teaches_the_same_either_way(teacher, tmp_path):
-    heard = distill.make_teacher_of_embedding(as_embedding(teacher_network(), "layer19", "little"))
+    heard = distill.make_teacher_of_embedding(make_embedding(teacher_network(), "layer19", "little"))
     assert (heard.sees, heard.dim, heard.network) == ("windows", teacher.dim, None)
     pairs = data.Pairs(LEARN, make_distillation_settings(CHOICES).pairs, 0)
     one, other = (next(distill.draw_targets(pairs, which, 0, 1)) for which in (teacher, heard))

@@ -9,10 +9,9 @@ import pytest
 from helpers import tone
 from tiny_training import triplet_network
 
-from nslib import embeddings, frontend, frontend_tf
+from nslib import embeddings, frontend
+from nslib.embeddings.networks import ResNetShape, build_resnet, embed_tap, hash_weights, make_embedding
 from nslib.errors import BadParameter, UnknownName
-from nslib.train.embedding import as_embedding, embed_function, revision
-from nslib.train.networks import Shape, build
 from nslib.training import export
 
 SECONDS = (0.3, 1.0, 1.37, 3.3, 7.0)
@@ -26,7 +25,7 @@ def tiny():
 
 def frames_of(model):
     """The in-memory frames of one clip."""
-    functions = {tap: embed_function(model, tap) for tap in TAPS}
+    functions = {tap: embed_tap(model, tap) for tap in TAPS}
     return lambda wave, tap: functions[tap](wave[None], np.array([len(wave)]))[0][0]
 
 
@@ -56,7 +55,7 @@ def close(vectors, true):
 
 
 def test_the_kits_adapter_gives_the_vectors_of_the_network_in_memory(tiny, folder):
-    inside = as_embedding(tiny, "layer19", "inside")
+    inside = make_embedding(tiny, "layer19", "inside")
     outside = embeddings.from_saved_model(folder, key="layer19", window=inside.window, hop=inside.hop,
                                           min_samples=inside.min_samples)
     assert outside.dim == inside.dim and outside.pads_safely
@@ -119,7 +118,7 @@ def test_plain_hub_load_and_the_signature_for_servers(folder, loaded, memory):
 
 def test_the_facts_lie_beside_it(tiny, folder):
     facts = export.read_facts(folder)
-    assert facts["weights"] == revision(tiny) and facts["kind"] == "embedding"
+    assert facts["weights"] == hash_weights(tiny) and facts["kind"] == "embedding"
     assert facts["outputs"] == {"embedding": 8, "layer19": 11 * 16}
     assert (facts["licence"], facts["trained_on"], facts["source"]) == ("CC0-1.0", "tones", "not stated")
     assert facts["made_with"]["tensorflow"]
@@ -168,7 +167,7 @@ def test_what_cannot_be_exported_is_named(tiny, tmp_path):
 @pytest.fixture(scope="module")
 def residual():
     """A network of TRILL's own layers: what LiteRT must be able to do."""
-    return build(Shape(0.1, (1, 1, 1, 1), stem=8, pooled=False), 3, "residual")
+    return build_resnet(ResNetShape(0.1, (1, 1, 1, 1), stem=8, pooled=False), 3, "residual")
 
 
 @pytest.fixture(scope="module")
@@ -216,5 +215,5 @@ def test_a_few_bands_at_a_time_are_the_same_bands():
 
     wave = tf.constant(np.random.default_rng(1).normal(0, 0.1, 9000))
     for settings in (frontend.TRILL, frontend.TRILLSSON):
-        whole, parts = (frontend_tf.log_mel(wave, settings, narrow=narrow) for narrow in (False, True))
+        whole, parts = (frontend.log_mel_tf(wave, settings, narrow=narrow) for narrow in (False, True))
         np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-12)

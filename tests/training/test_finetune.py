@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import teacher_network
 
-from nslib import corpora, params, results, tasks
-from nslib.corpora.table import make
+from nslib import config, results
+from nslib.datasets import loading, tasks
+from nslib.datasets.table import make_dataset
+from nslib.embeddings.networks import cut_patches as cut
 from nslib.errors import BadParameter, UnknownName
-from nslib.train.embedding import cut
 from nslib.training import finetune as room
 from nslib.training.finetune import POOLS, FinetuneModel, Material, finetune, make_pool, name_finetuned
 from nslib.training.settings import FinetuneSettings
@@ -173,39 +174,39 @@ def task(tmp_path, monkeypatch):
             rows.append({"clip_id": f"{split}{k}", "audio": str(path), "sha256": f"{len(rows):064d}", "label": label,
                          "speaker": f"s{k}", "split": split, "seconds": len(wave) / 16_000,
                          "sample_rate": 16_000, "source": "made here"})
-    monkeypatch.setattr(corpora, "load_clips", lambda *_, **__: make(rows))
+    monkeypatch.setattr(loading, "load_clips", lambda *_, **__: make_dataset(rows))
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
-    return tasks.get("style-synthetic")
+    return tasks.get_task("style-synthetic")
 
 
 def test_results_are_kept_and_clips_counted(task, monkeypatch):
-    rows, answers = room.benchmark_finetuned(task, params.Params(), QUICK, progress=False)
+    rows, answers = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
     assert set(rows["embedding"]) == {name_finetuned(QUICK)} and set(rows["probe"]) == {"finetuned-mean"}
     assert rows.set_index("split")["n"].to_dict() == {"validation": 6, "test": 6}, "no clip of a second was dropped"
     assert "8 of 24 clips are shorter than a second" in rows["notes"].iloc[0]
     monkeypatch.setattr(room, "finetune", None)
-    again = room.benchmark_finetuned(task, params.Params(), QUICK, progress=False)
+    again = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
     pd.testing.assert_frame_equal(again[0], rows)
     assert len(results.load()[0]) == 2 and len(answers) == 6
     for change in ({"seed": 1}, None):
         other = dataclasses.replace(QUICK, **change) if change else QUICK
         monkeypatch.setattr(room, "VERSION", room.VERSION + (change is None))
         with pytest.raises(TypeError):  # other settings, or another version, are another result
-            room.benchmark_finetuned(task, params.Params(), other, progress=False)
+            room.benchmark_finetuned(task, config.Params(), other, progress=False)
 
 
 def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
-    cut = room.cut_clips(corpora.load_clips(task).clips, progress=False)
+    cut = room.cut_clips(loading.load_clips(task).clips, progress=False)
     done = finetune(cut[0], QUICK, metric=task.metric, progress=False)
     test = cut[0]["test"]
     strange = {"test": dataclasses.replace(test, clip_id=np.char.add(test.clip_id, "?"))}
     other = dataclasses.replace(done, model=FinetuneModel(dataclasses.replace(QUICK, seed=1), 2))
     for wrong, said in (({"cut": (strange, ())}, "are not of task"), ({"done": other}, "other settings")):
         with pytest.raises(BadParameter, match=said):
-            room.benchmark_finetuned(task, params.Params(), QUICK, progress=False, **wrong)
+            room.benchmark_finetuned(task, config.Params(), QUICK, progress=False, **wrong)
     monkeypatch.setattr(room, "finetune", None)
     monkeypatch.setattr(room, "cut_clips", None)
-    rows, _ = room.benchmark_finetuned(task, params.Params(), QUICK, cut=cut, done=done, progress=False)
+    rows, _ = room.benchmark_finetuned(task, config.Params(), QUICK, cut=cut, done=done, progress=False)
     right = (done.classes[done.probabilities["test"].argmax(1)] == cut[0]["test"].y).mean()
     assert rows.set_index("split").loc["test", "value"] == pytest.approx(right)
     assert (rows["fit_seconds"] == done.seconds).all()
