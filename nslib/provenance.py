@@ -24,7 +24,8 @@ SHOWN = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "tensorflow", "o
          "soxr")
 """Packages whose versions `versions` reports by default."""
 
-_PROBE = ("bootstrap", "evaluation.classifiers", "evaluation.lda", "evaluation.probe", "metrics", "scores", "splits.draw")
+_PROBE = ("bootstrap", "evaluation.classifiers", "evaluation.lda", "evaluation.probe", "metrics", "scores",
+          "splits.draw")
 _PROBE_PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 

@@ -131,18 +131,7 @@ class Fit:
 
 
 class ProbeTask(NamedTuple):
-    """One fit, for a mapper: it can be pickled, and `fit_probe` does it.
-
-    Attributes
-    ----------
-    probe : str
-        A name in `PROBES`.
-    variant : (bool, bool)
-        Whether to apply L2 normalisation, and the z-score by speaker.
-    splits : dict of LabelledVectors
-        Vectors before normalisation, the same object in all tasks of a grid.
-    settings : FitSettings
-    """
+    """One fit, for a mapper: it can be pickled, and `fit_probe` does it. `splits` are not normalised yet."""
 
     probe: str
     variant: Variant
@@ -249,16 +238,7 @@ def grid(
 
 def check_splits(train: LabelledVectors, validation: LabelledVectors,
                  test: LabelledVectors) -> dict[str, LabelledVectors]:
-    """Check three splits and bring them into order.
-
-    Parameters
-    ----------
-    train, validation, test : LabelledVectors
-
-    Returns
-    -------
-    dict
-        Name of each split to its rows in the order of ``clip_id``; vectors in float32 or float64.
+    """Check three splits and bring them into the order of ``clip_id``, by name of the split.
 
     Raises
     ------
@@ -528,10 +508,6 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     settings : FitSettings
     notes : sequence of str
         Sentences that go before those on labels that train lacks and on vectors of zeros.
-
-    Returns
-    -------
-    Grid
     """
     import pandas as pd
 
@@ -553,19 +529,14 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
-    """Mark the best of some scores.
+    """Mark the first of the best of some scores; none if all are NaN.
 
     Parameters
     ----------
     values : array-like of float
-        Scores of one metric; NaN where there is none.
+        NaN where there is no score.
     metric : str
         A name in `nslib.metrics.METRICS`; says whether high or low is good.
-
-    Returns
-    -------
-    ndarray of bool
-        True once, for the first of the best; nowhere if all are NaN.
     """
     given = np.asarray(values, dtype=np.float64)
     worth = np.where(np.isnan(given), -np.inf, given if metrics.get(metric).higher_is_better else -given)
