@@ -277,7 +277,7 @@ def _order_split(name: str, split: LabelledVectors) -> LabelledVectors:
     return LabelledVectors(x if in_order else x[order], y[order], speaker[order], clip_id[order])
 
 
-def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
+def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], Any]) -> npt.NDArray[np.bool_]:
     """Ask something of every row, some rows at a time."""
     answers, step = np.empty(len(x), dtype=bool), max(1, _BLOCK // max(x.shape[1], 1))
     for start in range(0, len(x), step):
@@ -311,7 +311,7 @@ def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
             absent = ", ".join(sorted(set(split.y[unlearnt])))
             notes.append(f"{unlearnt.sum()} {name} clips have a label that train lacks, so no answer to them "
                          f"can be right: {absent}.")
-        zeros = int((~_test_rows(split.x, lambda rows: rows.any(axis=1))).sum())
+        zeros = int(_test_rows(split.x, lambda rows: (rows == 0).all(axis=1)).sum())
         if zeros:
             notes.append(f"{zeros} {name} vectors are all zero; L2 normalisation leaves them so.")
     return notes

@@ -65,16 +65,6 @@ def test_grid_has_every_combination_and_chooses_on_validation():
     assert row["chance"] == pytest.approx(1 / 3) and row["interval_by"] == "speaker"
 
 
-def test_a_row_is_what_fitting_by_hand_gives():
-    parts = task()
-    rows = probe.grid(*parts, probes=["LDA_LSQR_AUTO"]).rows
-    ready = [classifiers.speaker_normalise(classifiers.l2_normalise(p.x), p.speaker) for p in parts]
-    model = classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](60, 3, 0).fit(ready[0], parts[0].y)
-    row = rows[rows["l2"] & rows["speaker_norm"]].set_index("split")["value"]
-    assert row["test"] == model.score(ready[2], parts[2].y)
-    assert row["validation"] == model.score(ready[1], parts[1].y)
-
-
 def test_order_of_clips_number_of_jobs_and_choice_of_probes_do_not_matter():
     parts = task()
     found, again = probe.grid(*parts, seed=4), probe.grid(*(mixed(p) for p in parts), seed=4, jobs=1)
@@ -238,12 +228,6 @@ def test_warnings_become_columns_and_the_filters_are_put_back(recwarn, monkeypat
     assert not rows.loc[early, "converged"].any() and (rows.loc[early, "reason"] == "thread True").all()
     assert rows.loc[~early, "converged"].all() and (rows.loc[~early, "reason"] == "").all()
     assert len(recwarn) == 0 and warnings.showwarning is before
-
-
-def test_progress_is_called_once_a_fit():
-    called = []
-    probe.grid(*task(), probes=LINEAR, progress=lambda: called.append(1))
-    assert len(called) == 12
 
 
 @pytest.mark.parametrize(
