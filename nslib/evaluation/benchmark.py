@@ -37,6 +37,7 @@ from nslib import tasks as task_registry
 from nslib.cluster import recipes
 from nslib.corpora import layouts
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
+from nslib.embeddings.hub import resolver
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.probe import Grid, LabelledVectors, Mapper
@@ -248,8 +249,6 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     """Specify a built-in name, an address, a model's file or a file of vectors."""
     path, _, options = str(given).partition("?")
     if path.startswith(("https://", "http://")):
-        from nslib.embeddings.hub import resolver  # most runs have no address
-
         name, path = name or "/".join(path.split("/")[-2:]), str(resolver.address(path))
     if path in embeddings.names() or not Path(path).exists():
         built_in = str(given)
