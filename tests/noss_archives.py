@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-from nslib.splits import by_group
+from nslib.datasets.splits import split_by_group
 
 ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 EXTRA = ("esc50-human", "masked-speech")
@@ -79,9 +79,9 @@ def registered(manual: Path) -> Iterator[None]:
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.core.download.download_manager import DownloadManager
 
-    from nslib.corpora.noss import registry
+    from nslib.datasets import noss_sources
 
-    made, listed = DownloadManager.__init__, registry.files
+    made, listed = DownloadManager.__init__, noss_sources.list_registered_files
 
     def init(self, *args, **kwargs):
         made(self, *args, **kwargs)
@@ -91,10 +91,11 @@ def registered(manual: Path) -> Iterator[None]:
                 self._url_infos[url] = checksums.compute_url_info(manual / info.filename)
 
     def files(name):
-        return tuple(replace(file, size=file.manual().stat().st_size) if file.manual().is_file() else file
-                     for file in listed(name))
+        return [replace(file, size=file.manual_path.stat().st_size) if file.manual_path.is_file() else file
+                for file in listed(name)]
 
-    with mock.patch.object(DownloadManager, "__init__", init), mock.patch.object(registry, "files", files):
+    with mock.patch.object(DownloadManager, "__init__", init), \
+            mock.patch.object(noss_sources, "list_registered_files", files):
         yield
 
 
@@ -191,7 +192,7 @@ def _savee(manual: Path, clips: int) -> None:
 
 def _dementiabank(manual: Path, clips: int) -> None:
     people = [f"{n:03d}" for n in range(1, 22)]
-    split_of = by_group(people, people, (0.7, 0.1, 0.2))
+    split_of = split_by_group(people, people, (0.7, 0.1, 0.2))
     ordered = sorted(people, key=lambda person: (split_of[person], person))
     for number, person in enumerate(ordered):  # alternate inside each split, so that each has both
         kind = ("Control", "Dementia")[number % 2]
