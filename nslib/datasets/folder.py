@@ -71,7 +71,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     listed, notes = list_clips(path, progress=progress)
     listed, cut_notes = _cut_parts(listed, progress)
     problems = [_describe_problem(clip, clip.fault, clip.remedy) for clip in listed if clip.fault]
-    sound, split_notes = [clip for clip in listed if not clip.fault], []
+    sound = [clip for clip in listed if not clip.fault]
+    split_notes: list[str] = []
     if splits is not None:
         sound, split_notes = apply_split_file(sound, Path(splits).expanduser())
     facts = read_audio_facts([clip.audio for clip in sound], progress=progress)

@@ -170,7 +170,8 @@ def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
             raise UnknownName(f"column in {path.name}", name, _COLUMNS)
     text = table.reindex(columns=list(_COLUMNS), fill_value="").fillna("").astype(str)
     text = text.apply(lambda column: column.str.strip())
-    clips, row_of = [], {}
+    clips: list[ClipFile] = []
+    row_of: dict[str, int] = {}
     first = 2 if path.suffix.lower() in (".csv", ".tsv") else 1  # row 1 of these is their header
     for number, (name, label, speaker, split, clip_id) in enumerate(text.itertuples(index=False), start=first):
         if split and split.lower() not in SPLIT_NAMES:

@@ -229,8 +229,8 @@ class _Prepared:
         """Clips in order, each with its decoder, which raises `BadAudio` if it cannot be used."""
         first: dict[str, int] = {}
         for name in sorted(wanted):
-            split, place = name.removeprefix(self.prefix).rsplit("/", 1)
-            first.setdefault(split, int(place))
+            split, digits = name.removeprefix(self.prefix).rsplit("/", 1)
+            first.setdefault(split, int(digits))
         left = len(wanted)
         for split, place, example in self._read(first, self.roles["audio"]):
             if (name := self._name(split, place)) in wanted:
