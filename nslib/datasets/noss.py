@@ -67,9 +67,6 @@ HUMAN_SOUNDS = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", 
                 "brushing_teeth", "snoring", "drinking_sipping")
 """ESC-50's targets 20 to 29."""
 
-CONNECT_SECONDS = 5.0
-"""For a host to connect, and again to answer."""
-
 _NOTES = "nslib.json"  # beside the prepared files: how the kit prepared them
 _COLUMNS = ["clip_id", "label", "speaker", "split", "sample_rate", "source"]
 _DAMAGE = (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError)
@@ -592,7 +589,7 @@ def _refuse_download(url: str) -> str:
         return "would have to be downloaded, and downloads are forbidden (NSLIB_OFFLINE=1)"
     host = urlsplit(url).netloc
     try:
-        with requests.get(url, stream=True, timeout=CONNECT_SECONDS) as answer:
+        with requests.get(url, stream=True, timeout=5.0) as answer:
             code = answer.status_code
     except requests.RequestException as error:
         return f"cannot be downloaded: {host} does not answer ({type(error).__name__})"

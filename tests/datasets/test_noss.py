@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import noss_archives
@@ -21,7 +22,7 @@ import soundfile
 from noss_archives import fabricate, registered, sound, speech
 
 from nslib import audio, params
-from nslib.datasets import clip_cache, loading, noss, noss_sources, table, tasks
+from nslib.datasets import clip_cache, loading, noss_sources, table, tasks
 from nslib.datasets.audit import audit_clips
 from nslib.datasets.noss_sources import get_source, get_status
 from nslib.datasets.splits import SPLITS, split_by_group
@@ -325,16 +326,6 @@ def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(ba
     pd.testing.assert_frame_equal(dataset.problems, load("savee").problems)
 
 
-def test_a_recording_that_cannot_be_decoded_is_named(bare):
-    for number, kind in enumerate(3 * ("Control", "Dementia")):
-        folder = bare / "dementia" / "English" / "Pitt" / kind / "cookie"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number:03d}-0.mp3").write_bytes(b"no MP3 at all" * 100)
-    with pytest.raises(Unavailable, match=r"/cookie/00\d-0.mp3 cannot be decoded") as error:
-        load("dementiabank")
-    assert "Pitt/Dementia/cookie" in error.value.remedy
-
-
 def test_a_disk_that_is_too_small_is_found_out_before_anything_starts(here, bare, monkeypatch):
     import tensorflow_datasets as tfds
 
@@ -376,60 +367,55 @@ def test_other_failures_are_explained(bare, monkeypatch, error, said, remedy):
 
 @pytest.fixture
 def server(monkeypatch, bare):
-    """A host on this machine that has iden_split.txt, an archive without it, and the address in the builder."""
+    """A host on this machine that serves iden_split.txt of a folder, an archive without it, and its address."""
     from tensorflow_datasets.audio import voxceleb
 
-    fabricate(bare, ("voxceleb",))
-    lists = (bare / "iden_split.txt").read_bytes()
-    (bare / "iden_split.txt").unlink()
-    answers = {"code": 200, "asked": 0}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self):
-            answers["asked"] += 1
-            if answers["code"] == 0:
-                time.sleep(3)
-                return
-            self.send_response(answers["code"])
-            self.send_header("Content-Disposition", 'attachment; filename="iden_split.txt"')
-            self.end_headers()
-            self.wfile.write(lists)
+            asked.append(self.path)
+            super().do_GET()
 
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    fabricate(bare, ("voxceleb",))
+    folder, asked = bare.parent / "served", []
+    folder.mkdir()
+    size = (bare / "iden_split.txt").rename(folder / "iden_split.txt").stat().st_size
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{running.server_port}/iden_split.txt"
-        file = noss_sources.RegisteredFile(url, len(lists), "0" * 64, "iden_split.txt")
+        file = noss_sources.RegisteredFile(url, size, "0" * 64, "iden_split.txt")
         monkeypatch.setattr(voxceleb, "IDEN_SPLITS_URL", url)
         monkeypatch.setattr(noss_sources, "list_registered_files", lambda name: [file] if name == "voxceleb" else [])
-        monkeypatch.setattr(noss, "CONNECT_SECONDS", 0.5)
         monkeypatch.setenv("NSLIB_OFFLINE", "")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield answers
+        yield running, asked
         running.shutdown()
 
 
-def test_what_is_missing_is_downloaded_once(server, bare):
+def test_what_is_missing_is_downloaded_once(server):
     assert get_status("voxceleb").state == "archives"
     assert "iden_split.txt will be downloaded" in get_status("voxceleb").detail
     assert len(load("voxceleb", SMOKE).clips) == 32
-    assert server["asked"] == 2  # whether it answers, and the file
+    assert len(server[1]) == 2  # whether it answers, and the file
     assert noss_sources.list_missing_files("voxceleb") == []
 
 
-@pytest.mark.parametrize(("code", "said"), [
-    (0, r"127.0.0.1:\d+ does not answer"), (403, "answers with error 403"),
-    (None, "iden_split.txt would have to be downloaded, and downloads are forbidden")])
-def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(server, bare, monkeypatch, code, said):
-    server["code"] = code
-    monkeypatch.setenv("NSLIB_OFFLINE", "1" if code is None else "")
+@pytest.mark.parametrize(("how", "said"), [
+    ("no answer", r"127.0.0.1:\d+ does not answer"), ("no file", "answers with error 404"),
+    ("offline", "iden_split.txt would have to be downloaded, and downloads are forbidden")])
+def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(server, bare, monkeypatch, how, said):
+    (bare.parent / "served" / "iden_split.txt").unlink()
+    if how == "no answer":
+        server[0].shutdown()
+        server[0].server_close()
+    monkeypatch.setenv("NSLIB_OFFLINE", "1" if how == "offline" else "")
     began = time.perf_counter()
     with pytest.raises(Unavailable, match=said) as error:
         load("voxceleb")
     assert time.perf_counter() - began < 15
-    assert f"as {bare}/iden_split.txt" in error.value.remedy and server["asked"] == (code is not None)
+    assert f"as {bare}/iden_split.txt" in error.value.remedy and len(server[1]) == (how == "no file")
     assert not (params.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
