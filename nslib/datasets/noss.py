@@ -87,6 +87,8 @@ def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
     if rows is None:
         with _quieten(progress) if source.version else contextlib.nullcontext():
             rows = _make_clips(cache, data or _fetch_data(source, progress), limit, progress)
+    if params.clips_per_class is None and (listed := cache.folder / "index.parquet").is_file():
+        listed.replace(source.clip_table)
     usable = rows["sha256"] != ""
     problems = [{"clip_id": row.clip_id, "audio": row.source, "reason": row.note, "remedy": _UNUSABLE}
                 for row in rows[~usable].itertuples()]
@@ -112,14 +114,14 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     """List the clips of a data set, and make those that are asked for and not there."""
     from tqdm.std import tqdm
 
-    whole, part = cache.folder / "clips.parquet", cache.folder / "index.parquet"
-    if whole.is_file():  # not all of its clips are there any more
-        whole.replace(part)
+    listed = cache.folder / "index.parquet"
+    if (whole := cache.folder / "clips.parquet").is_file():  # not all of its clips are there any more
+        whole.replace(listed)
     index = _read_index(cache, data.key)
     if index is None:
         index = data.list_clips(progress)
         index.attrs = {"key": data.key, "notes": list(data.notes)}
-        files.write(part, index.to_parquet(index=False))
+        files.write(listed, index.to_parquet(index=False))
     wanted = limit_clips(index, *limit)["clip_id"]
     if missing := {name for name in wanted if cache.get(name, data.key) is None}:
         _check_room(data.name, cache_dir(), data.clips_gb * len(missing) / len(index))
@@ -134,8 +136,6 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     if rows is None:
         raise Unavailable(f"a clip of {data.name}", "some were listed but could not be read again, or their files "
                           "vanished during the run", "Run again.")
-    if limit[0] is None:
-        part.replace(whole)
     return rows
 
 

@@ -161,6 +161,7 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
     assert get_status("esc50-human").state == "archives"
     assert again["sha256"].isin(clips["sha256"]).all() and len(again) == 50
     load("esc50-human")
+    assert get_status("esc50-human").state == "ready"
     (bare / "ESC-50-master.zip").unlink()
     pd.testing.assert_frame_equal(load("esc50-human").clips, again)
     Path(again["audio"][0]).unlink()
