@@ -1,6 +1,6 @@
 # shim
 from nslib.corpora import manifests as manifests
-from nslib.corpora.folder import read as read
+from nslib.datasets.folder import read_recordings as read
 from nslib.datasets.loading import Plan as Plan
 from nslib.datasets.loading import list_missing_packages as packages_needed
 from nslib.datasets.loading import load_clips as load_clips

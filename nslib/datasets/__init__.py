@@ -8,6 +8,10 @@
 `card`                 data cards of your own recordings
 `loading`              from parameters to tasks that can be run, and from a task to its clips
 `clip_cache`           prepared 16 kHz clips on disk, and facts on audio files
+`folder`               your own recordings: cut, decoded once, split
+`layouts`              which clips your own recordings hold, one reader a layout
+`noss`                 clips of the NOSS data sets, and of any other, through TensorFlow Datasets
+`noss_sources`         where the NOSS data sets come from, what to do by hand, where each stands here
 `debian`               recorded speech from Debian packages, checked against committed manifests
 `synthetic`            the kit's own texts, spoken by eSpeak NG (`synthetic_worker`, a process of its own)
 =====================  ====================================================================

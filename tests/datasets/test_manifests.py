@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.corpora import noss
-from nslib.datasets import debian, tasks
+from nslib.datasets import debian, noss_sources, tasks
 from nslib.datasets.audit import audit_clips
 from nslib.datasets.splits import SPLITS, hash_split, label_is_speaker
 
@@ -115,11 +114,11 @@ def test_the_facts_of_noss_are_the_reference():
     assert all(row["source"] for row in rows.values())
     assert {task.noss for task in tasks.REGISTRY.values() if not task.optional} == set(rows)
     for name, row in rows.items():
-        status = noss.status(name)
+        status = noss_sources.get_status(name)
         assert (row["licence"], row["homepage"]) == (status.licence, status.homepage)
         assert (float(row["download_gb"]), float(row["disk_gb"])) == (status.download_gb, status.disk_gb)
-        assert row["tfds_version"] == noss.source_of(name).version
-        assert row["download"] == ("by hand" if noss.source_of(name).by_hand else "automatic")
+        assert row["tfds_version"] == noss_sources.get_source(name).version
+        assert row["download"] == ("by hand" if noss_sources.get_source(name).by_hand else "automatic")
 
 
 # --- the rules that made them ------------------------------------------------------------------

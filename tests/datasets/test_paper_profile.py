@@ -1,6 +1,6 @@
 """The paper profile, from archives to report: the real builders of TFDS on small archives in the real layouts, and
-models with the published signatures from a hub on the loopback interface. Nothing in the
-kit knows that they are small."""
+models with the published signatures from a hub on the loopback interface. Nothing in the kit knows that they are small.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import noss_archives
 import pandas as pd
 import pytest
 
-from nslib import measure, params, reproduction, results, tasks
-from nslib.corpora import noss
+from nslib import measure, params, reproduction, results
+from nslib.datasets.loading import load_clips
+from nslib.datasets.noss_sources import get_status
+from nslib.datasets.tasks import get_task
 
 # everything at once, on stand-ins; the builders, the hub and every step have tests of their own
 pytestmark = pytest.mark.heavy
@@ -72,9 +74,9 @@ def test_the_report_has_the_table_the_verdicts_and_the_notebooks(outcome, home):
 
 
 def test_a_whole_set_once_prepared_needs_tfds_no_more(found, home):
-    assert {noss.status(name).state for name in SIX} == {"prepared"}  # a tiny run takes a few clips of each
-    whole = noss.load(tasks.get("savee"), params.load({"profile": "paper"}), progress=False)
-    assert whole.problems.empty and noss.status("savee").state == "ready"
+    assert {get_status(name).state for name in SIX} == {"prepared"}  # a tiny run takes a few clips of each
+    whole = load_clips(get_task("savee"), params.load({"profile": "paper"}), progress=False)
+    assert whole.problems.empty and get_status("savee").state == "ready"
     speakers = whole.clips.groupby("split")["speaker"].unique().map(set).to_dict()
     assert speakers == {"train": {"JK", "KL"}, "validation": {"JE"}, "test": {"DC"}}
 
@@ -118,6 +120,6 @@ def test_without_data_every_task_says_what_to_do(tmp_path, monkeypatch):
     assert time.perf_counter() - began < 240  # two minutes on a quiet machine
     page = (tmp_path / "NSLIB_REPORTS" / "index.html").read_text()
     for name in SIX:
-        assert f"{name} with" in done.stdout and tasks.get(name).title in page
+        assert f"{name} with" in done.stdout and get_task(name).title in page
     for steps in ("AudioData.zip", "vox_dev_wav.zip", "voxforge_urls.txt", "dementia/English/Pitt"):
         assert steps in page, steps
