@@ -24,9 +24,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from threadpoolctl import threadpool_limits
 
 import nslib
-from nslib import probe
-from nslib.classifiers import CLASSIFIERS, PROBES, normalised
-from nslib.probe_data import Split
+from nslib.evaluation import probe
+from nslib.evaluation.classifiers import CLASSIFIERS, PROBES, normalise
+from nslib.evaluation.probe import LabelledVectors
 from nslib.protocols import fits
 from nslib.protocols.material import Material
 from nslib.protocols.plans import Plan
@@ -36,7 +36,7 @@ SPEAKER_CLASSES, CLIPS_EACH = 6, 80
 PARTS = {"train": 64, "validation": 8, "test": 8}
 
 
-def made(clips: int, dim: int, seed: int) -> Split:
+def made(clips: int, dim: int, seed: int) -> LabelledVectors:
     """Vectors of a few strong directions, classes and noise, as embeddings have them."""
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(dim)
     y = rng.integers(0, CLASSES, clips)
@@ -44,7 +44,7 @@ def made(clips: int, dim: int, seed: int) -> Split:
     x = rng.normal(size=(clips, dim)) + 0.2 * fixed.normal(size=(CLASSES, dim))[y]
     x += rng.normal(size=(clips, 20)) @ fixed.normal(size=(20, dim))
     names = np.array([f"{seed}-{i:05d}" for i in range(clips)])
-    return Split(x.astype(np.float32), y.astype(str), (np.arange(clips) % 10).astype(str), names)
+    return LabelledVectors(x.astype(np.float32), y.astype(str), (np.arange(clips) % 10).astype(str), names)
 
 
 def grid(dim: int) -> float:
@@ -53,14 +53,14 @@ def grid(dim: int) -> float:
     return seconds_of(lambda: probe.grid(*splits, jobs=2))
 
 
-def plain(splits: list[Split], lda: Any) -> list[np.ndarray]:
+def plain(splits: list[LabelledVectors], lda: Any) -> list[np.ndarray]:
     """Answers of every fit, one after the other, each on a copy of its own."""
     train, _, test = splits
     out = []
     for name in PROBES:
         for l2 in (False, True):
             for norm in (False, True):
-                x, new = (normalised(np.asarray(s.x, np.float64), s.speaker, l2=l2, speaker_norm=norm)
+                x, new = (normalise(np.asarray(s.x, np.float64), s.speaker, l2=l2, speaker_norm=norm)
                           for s in (train, test))
                 model = lda() if name == "LDA_LSQR_AUTO" else CLASSIFIERS[name](len(x), CLASSES, 0)
                 out.append(model.fit(x, train.y.astype(int)).predict(new))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from nslib import audio, embeddings, errors, frontend, measure, plots, probe, protocols, report, results, robustness
-    from nslib.measure import benchmark, embed
+    from nslib import audio, embeddings, errors, frontend, plots, protocols, report, robustness
+    from nslib.evaluation.benchmark import benchmark, embed
     from nslib.teaching.check import check, exercise
     from nslib.training.classifier import load_classifier
 

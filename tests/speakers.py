@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from nslib.schema import PREDICTIONS, ROWS
+from nslib.evaluation.results import PREDICTIONS, ROWS
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
 

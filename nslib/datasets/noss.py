@@ -47,7 +47,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from nslib import audio, decoders, files
+from nslib import audio
+from nslib import config as nslib_config
+from nslib.config import Params, cache_dir, manual_dir, offline, tfds_dir
 from nslib.datasets import noss_sources
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
 from nslib.datasets.debian import decode_audio
@@ -56,7 +58,6 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.table import Dataset, limit_clips, make_dataset
 from nslib.datasets.tasks import Task
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName
-from nslib.params import Params, cache_dir, manual_dir, offline, tfds_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     if index is None:
         index = data.list_clips(progress)
         index.attrs = {"key": data.key, "notes": list(data.notes)}
-        files.write(listed, index.to_parquet(index=False))
+        nslib_config.write_file(listed, index.to_parquet(index=False))
     wanted = limit_clips(index, *limit)["clip_id"]
     if missing := {name for name in wanted if cache.get(name, data.key) is None}:
         _check_room(data.name, cache_dir(), data.clips_gb * len(missing) / len(index))
@@ -404,7 +405,7 @@ def _fetch_data(source: Source, progress: bool) -> _Prepared | _Folder:
         raise
     except Exception as error:  # builders, archives, networks and disks fail in a hundred ways
         raise _explain_failure(error, source) from error
-    files.write(source.prepared_dir / _NOTES, json.dumps(notes))
+    nslib_config.write_file(source.prepared_dir / _NOTES, json.dumps(notes))
     data = _open_data(source)
     assert data is not None  # it has just been prepared
     return data
@@ -478,7 +479,7 @@ def _adopt_mirror(source: Source, checksums: Path, progress: bool) -> list[str]:
         path, target = clone / parent / name, folder / resource.get_dl_fname(file.url, file.sha256)
         if target.exists():
             continue
-        if not path.is_file() or files.file_sha256(path) != file.sha256:
+        if not path.is_file() or nslib_config.hash_file(path) != file.sha256:
             missing.append(file.url)
             continue
         try:
@@ -560,7 +561,7 @@ def _decode_segment(data: bytes, suffix: str | None) -> Any:
         with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
             path = Path(folder) / f"clip.{suffix or 'audio'}"
             path.write_bytes(data)
-            samples, rate = decoders.decode(path)[:2]
+            samples, rate = audio.decode(path)[:2]
     except BadAudio as error:
         raise CouldntDecodeError(error.reason) from error
     if samples.dtype != np.int16:

@@ -37,7 +37,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nslib import params
+from nslib import config
 from nslib.datasets.tasks import get_task
 from nslib.errors import UnknownName
 
@@ -67,7 +67,7 @@ class Source:
     @property
     def prepared_dir(self) -> Path:
         """Where TensorFlow Datasets keeps the version that the kit uses, if it is prepared."""
-        return params.tfds_dir() / self.name / self.version
+        return config.tfds_dir() / self.name / self.version
 
     @property
     def is_prepared(self) -> bool:
@@ -77,11 +77,11 @@ class Source:
     @property
     def clip_table(self) -> Path:
         """Where the list of its clips is once all of them are made."""
-        return params.cache_dir("corpora") / f"noss-{self.name}" / "clips.parquet"
+        return config.cache_dir("corpora") / f"noss-{self.name}" / "clips.parquet"
 
     def instructions(self) -> str:
         """Numbered steps by hand, one a line, with the folders of this machine."""
-        folder = params.manual_dir()
+        folder = config.manual_dir()
         return self.steps.format(manual=folder, quoted=shlex.quote(str(folder)))
 
     def remedy(self) -> str:
@@ -229,7 +229,7 @@ def _find_state(source: Source) -> tuple[str, str, str]:
     disk = f"{source.disk_gb:.2g} GB of disk" if source.disk_gb < 10 else f"{source.disk_gb:.0f} GB of disk"
     if manual.advice:
         return "manual", f"found {there}, which cannot be used as it is", f"{manual.advice}\n{source.remedy()}"
-    if params.offline() and (missing or not (source.by_hand or manual.complete)):
+    if config.offline() and (missing or not (source.by_hand or manual.complete)):
         what = f"{f'found {there}; ' if there else ''}{names or 'the clips'}"
         return ("manual", f"{what} would have to be downloaded, and downloads are forbidden (NSLIB_OFFLINE=1)",
                 source.remedy())
@@ -256,7 +256,7 @@ class RegisteredFile:
     @property
     def manual_path(self) -> Path:
         """Where a copy that was fetched by hand belongs."""
-        return params.manual_dir() / self.name
+        return config.manual_dir() / self.name
 
 
 def list_registered_files(dataset: str) -> list[RegisteredFile]:
@@ -286,7 +286,7 @@ def list_missing_files(dataset: str) -> list[RegisteredFile]:
 
 def downloads_dir(dataset: str) -> Path:
     """Where TensorFlow Datasets keeps what it downloaded for a data set; it need not exist."""
-    return params.tfds_dir() / "downloads" / dataset
+    return config.tfds_dir() / "downloads" / dataset
 
 
 def _tfds_folders() -> list[Path]:
@@ -325,7 +325,7 @@ def inspect_manual_files(name: str) -> ManualFiles:
                           for file in wrong)
         return ManualFiles(", ".join(file.name for file in wrong),
                            f"Cut short, or another file: {sizes}. Download it again, or remove it.")
-    return _INSPECTORS[name](params.manual_dir())
+    return _INSPECTORS[name](config.manual_dir())
 
 
 def _inspect_voxceleb(manual: Path) -> ManualFiles:

@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from nslib import config
 from nslib.config import Params, lock_differences
-from nslib.corpora import noss
-from nslib.datasets import loading, tasks
+from nslib.datasets import loading, noss_sources, tasks
 from nslib.embeddings import downloads
 from nslib.embeddings.cards import CARDS, Card
 from nslib.errors import Unavailable
@@ -163,7 +162,7 @@ def _examine_task(task: tasks.Task, settings: Params) -> Finding:
         return Finding("tasks", task.name, "ok" if there else "no",
                        "synthetic speech, made here in seconds", "" if there else "make setup")
     if task.corpus == "noss":
-        status = noss.status(task.name)
+        status = noss_sources.get_status(task.name)
         mark = {"manual": "no", "download": "note"}.get(status.state, "ok")
         terms = "" if status.remedy else f"; licence: {status.licence}"  # the remedy names it too
         return Finding("tasks", task.name, mark, f"{'optional; ' if task.optional else ''}{status.detail}{terms}",

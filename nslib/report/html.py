@@ -24,18 +24,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nslib
-from nslib import confidence, config, embeddings, plots, robustness
+from nslib import config, embeddings, plots, robustness
 from nslib.config import Params, write_file
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
-from nslib.measure import Results
+from nslib.evaluation import confidence
+from nslib.evaluation.results import Results, export_rows
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
 from nslib.plots import Figure
 from nslib.report import latex, leaderboard, tables
 from nslib.report.notebooks import Run, read_last_runs
 from nslib.report.page import render
-from nslib.results import export
 from nslib.statistics.effects import Regression, regress
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _write_or_remove(path: Path, text: str) -> None:
 
 def _write_tables(results: Results, folder: Path) -> None:
     """Write every row, and the clips that were left out."""
-    export(results.rows, folder / "results.csv")
-    export(results.rows, folder / "results.parquet")
+    export_rows(results.rows, folder / "results.csv")
+    export_rows(results.rows, folder / "results.parquet")
     _write_or_remove(folder / "problems.csv", results.problems.to_csv(index=False) if len(results.problems) else "")
 
 
@@ -169,7 +169,7 @@ def _draw_results(results: Results, clips: pd.DataFrame | None, folder: Path) ->
             figures.append(("Which embeddings each task tells apart: those that share a letter it does not.",
                             plots.ties(rows, answers)))
         # what notebook 09 has computed, where it has run
-        gaps = confidence.load(rows, folder / "results")
+        gaps = confidence.load_confidence(rows, folder / "results")
         if len(gaps):
             figures.append(("How much too sure of itself each chosen probe is.", plots.calibration_gaps(gaps)))
         figures += [(f"What noise, the telephone and loudness do to scores on {task}.",

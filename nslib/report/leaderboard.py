@@ -25,13 +25,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import config, results
+from nslib import config
 from nslib.datasets import debian, splits
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import results
+from nslib.evaluation.results import ROWS, Column, check_table
 from nslib.report.page import render
 from nslib.report.verify import recompute_score
-from nslib.schema import ROWS, Column, conforming
 from nslib.statistics import scores as statistics_scores
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
         _refuse_long(row, path)
     shared["sha256"] = [_hash_row(row) for row in shared.to_dict("records")]
     buffer = io.BytesIO()
-    conforming(shared, _COLUMNS).to_parquet(buffer, index=False, write_page_checksum=True)
+    check_table(shared, _COLUMNS).to_parquet(buffer, index=False, write_page_checksum=True)
     config.write_file(path, buffer.getvalue())
     return path
 
@@ -136,7 +137,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         raise BadParameter(f"{path} is of version {frame['version'].iloc[0]}; this kit reads {VERSION}. Use a newer "
                            "kit.")
     try:
-        frame = conforming(frame, _COLUMNS)
+        frame = check_table(frame, _COLUMNS)
     except BadParameter as error:
         raise BadParameter(f"{path} is not formed as a row ({error}). Ask its author for it again.") from error
     for row in frame.to_dict("records"):

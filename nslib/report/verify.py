@@ -27,14 +27,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nslib import config, measure, protocols, results
+from nslib import config, protocols
 from nslib.config import Params
 from nslib.datasets import loading, tasks
-from nslib.entrants import enter
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.evaluation import benchmark, results
+from nslib.evaluation.benchmark import specify_embedding
+from nslib.evaluation.results import ROWS, check_table
 from nslib.protocols import intervals
 from nslib.report.tables import is_built_in, is_fine_tuned, write_command
-from nslib.schema import ROWS, conforming
 from nslib.statistics import intervals as statistics_intervals
 from nslib.statistics import scores
 
@@ -112,7 +113,7 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
     if not any(home.glob("*.rows.parquet")):
         raise NslibError(f"{folder} holds no results: give the folder of a report, with results/ in it, or make one "
                          "with: python -m nslib reproduce")
-    rows, answers, checks = _load(results.load, home, "rows")
+    rows, answers, checks = _load(results.load_results, home, "rows")
     kept = {str(key): part for key, part in rows.groupby("key", sort=False)}
     for key, part in tqdm(kept.items(), "verify", unit="result", disable=not progress, leave=False):
         checks += _check_result(part, answers[answers["key"] == key])
@@ -218,7 +219,7 @@ def _check_again(rows: pd.DataFrame, home: Path) -> Iterator[Check]:
                                                          "reproduce TASK/EMBEDDING trains it")
         return
     try:
-        again = run_again(row["key"], Params(smoke=set(rows["probe"]) == set(measure.SMOKE_PROBES)), folder=home,
+        again = run_again(row["key"], Params(smoke=set(rows["probe"]) == set(benchmark.SMOKE_PROBES)), folder=home,
                           progress=False)
     except NslibError as error:
         yield _skip(row, "fits", _name_file(row["key"]), str(error))
@@ -279,7 +280,7 @@ def _check_tables(folder: Path, kept: Mapping[str, pd.DataFrame]) -> Iterator[Ch
         try:
             table = read_text(folder / name) if name.endswith("csv") else as_text(
                 pd.read_parquet(folder / name, page_checksum_verification=True))
-            conforming(table[:0], ROWS)
+            check_table(table[:0], ROWS)
         except (OSError, ValueError, pa.ArrowException) as error:
             yield _check({}, "the file", name, "rows", "unreadable", str(error).splitlines()[0])
             continue
@@ -363,7 +364,7 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         rows, params = protocols.load(folder)[0], params if seed is None else dataclasses.replace(params, seed=seed)
         made, _ = _run_pair(task, embedding, params, protocol, fresh, progress)
         return _compare_protocol(made, rows[(rows["task"] == task) & (rows["embedding"] == embedding)])
-    rows, answers = results.load(folder)
+    rows, answers = results.load_results(folder)
     chosen = rows[rows["selected"] & (rows["split"] == "test")]
     task, embedding, chosen = _resolve_cell(cell, chosen)
     if seed is None and len(chosen):
@@ -396,7 +397,7 @@ def _resolve_cell(cell: str, chosen: pd.DataFrame) -> tuple[str, str, pd.DataFra
         if len(mine):
             raise BadParameter(f"{embedding!r} is an embedding of your own, of which only the name is kept. Measure it "
                                f"again with: {write_command(mine.iloc[-1])}")
-        enter(embedding)  # which tells the nearest names
+        specify_embedding(embedding)  # which tells the nearest names
     return task, embedding, mine
 
 
@@ -426,12 +427,12 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
     """Measure one embedding on one task, plainly or by a protocol, whatever is kept of it."""
     if fresh:  # recordings and weights go to the cache that stays
         loading.load_clips(tasks.get_task(task), params, progress=progress)
-        enter(embedding).load()
+        specify_embedding(embedding).load()
     with _use_empty_folders(fresh):
         if protocol is None and not is_built_in(embedding):
             return _train_again(task, embedding, params, progress)
         if protocol is None:
-            plain = measure.benchmark(embedding, task, params=params, progress=progress)
+            plain = benchmark.benchmark(embedding, task, params=params, progress=progress)
             not_run, pair = plain.not_run, (plain.rows, plain.predictions)
         else:
             other = protocols.run(protocol, embedding, task, params, progress=progress)

@@ -32,8 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nslib import audio, config, embeddings, fit_guard, frontend, measure
-from nslib.classifiers import CLASSIFIERS, normalised
+from nslib import audio, config, embeddings, frontend
 from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.datasets.splits import SPLITS
@@ -44,9 +43,12 @@ from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
 from nslib.embeddings.networks import make_embedding
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import benchmark
+from nslib.evaluation import probe as evaluation_probe
+from nslib.evaluation.classifiers import CLASSIFIERS, normalise
+from nslib.evaluation.probe import LabelledVectors, check_splits
 from nslib.extraction import extract
 from nslib.frontend import TRILL
-from nslib.probe_data import Split, checked
 from nslib.statistics import scores as statistics_scores
 from nslib.training.export import (
     INPUT,
@@ -399,7 +401,7 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         raise BadParameter(f"{probe} is a forest, and only linear probes are exported: {', '.join(LINEAR_PROBES)}. "
                            "Give one of these, or none to take the best of them.")
     backbone = take_built_in(embedding) if isinstance(embedding, str) else embedding
-    results = measure.benchmark(backbone.embedding, task, params=params, splits=splits, progress=progress)
+    results = benchmark.benchmark(backbone.embedding, task, params=params, splits=splits, progress=progress)
     if not len(results.rows):
         first = results.not_run.iloc[0]
         raise NslibError(f"{first.task} was not run with {first.embedding}: {first.why}. {first.remedy}")
@@ -408,11 +410,11 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         print(f"note: {note}", file=sys.stderr)
     train, licence = _load_train(task, backbone, params, splits, progress)
     labels = np.unique(train.y)
-    x = normalised(train.x, train.speaker, l2=bool(row["l2"]), speaker_norm=False)
+    x = normalise(train.x, train.speaker, l2=bool(row["l2"]), speaker_norm=False)
     codes = np.searchsorted(labels, train.y)
-    with fit_guard.AT_WORK:
+    with evaluation_probe.FIT_CONTEXT:
         classifier = CLASSIFIERS[row["probe"]](len(codes), len(labels), params.seed).fit(x, codes)
-        warnings = [text.splitlines()[0] for _, text in fit_guard.AT_WORK.heard()]
+        warnings = [text.splitlines()[0] for _, text in evaluation_probe.FIT_CONTEXT.heard()]
     same = results.rows.query("probe == @row.probe and l2 == @row.l2 and not speaker_norm")
     scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
     facts = {"task": str(row["task"]), "task_licence": licence, "probe": row["probe"], "seed": params.seed,
@@ -442,7 +444,7 @@ def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | 
 
 
 def _load_train(task: str | Path, backbone: Backbone, params: Params, splits: str | Path | None,
-                progress: bool) -> tuple[Split, str]:
+                progress: bool) -> tuple[LabelledVectors, str]:
     """Return vectors of train as the benchmark's probes saw them, and the licence of the audio."""
     if isinstance(task, str) and task in tasks.REGISTRY:
         record = loading.resolve_tasks(replace(params, tasks=(task,)), progress=progress).tasks[0]
@@ -454,5 +456,5 @@ def _load_train(task: str | Path, backbone: Backbone, params: Params, splits: st
     for name in SPLITS:
         mine = (out.clips["split"] == name).to_numpy(bool)
         columns = (out.clips[mine][column].to_numpy(str) for column in ("label", "speaker", "clip_id"))
-        parts.append(Split(out.vectors[mine], *columns))
-    return checked(*parts)["train"], record.licence
+        parts.append(LabelledVectors(out.vectors[mine], *columns))
+    return check_splits(*parts)["train"], record.licence

@@ -49,8 +49,7 @@ import numpy.typing as npt
 
 from nslib import audio, config, packages
 from nslib.config import Params
-from nslib.corpora import folder
-from nslib.datasets import debian, loading, tasks
+from nslib.datasets import debian, folder, loading, tasks
 from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, WINDOW
@@ -192,7 +191,7 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     BadParameter
         If there is too little for two parts.
     """
-    material = folder.read(path, progress=progress)
+    material = folder.read_recordings(path, progress=progress)
     groups = [row.speaker or row.clip_id for row in material.clips.itertuples()]
     names = sorted(set(groups))
     if len(names) < 2:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, probe, results
+from nslib import audio
 from nslib.datasets import loading, splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
@@ -40,9 +40,9 @@ from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, load_network
 from nslib.embeddings.networks import cut_patches as cut_wave
 from nslib.embeddings.patches import deal
 from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.evaluation import probe, results
+from nslib.evaluation.probe import Fit, FitSettings, LabelledVectors, check_splits
 from nslib.frontend import TRILL
-from nslib.probe_data import Split, checked
-from nslib.probe_fit import Fit, Wanted
 from nslib.statistics import comparisons
 from nslib.statistics import scores as statistics_scores
 from nslib.training.settings import FinetuneSettings
@@ -440,8 +440,8 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     clips = loading.load_clips(task, params, progress=progress).clips
     origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.hash_data(clips),
               "split_hash": splits.hash_split(clips), "weights_hash": WEIGHT_FILES[settings.network].sha256}
-    key = results.key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "version": VERSION})
-    if (known := results.find(key)) is not None:
+    key = results.make_key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "version": VERSION})
+    if (known := results.find_result(key)) is not None:
         return known
     if done is not None and done.model.settings != settings:
         raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
@@ -451,8 +451,8 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
         raise BadParameter(f"{len(strange)} clips that were given are not of task {task.name}, as {min(strange)!r}.")
     done = done or finetune(material, settings, metric=task.metric, progress=progress)
     grid = score_finetuned(done, material, settings, task.metric, done.seconds, notes)
-    made = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
-    results.save(*made)
+    made = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
+    results.save_result(*made)
     return made
 
 
@@ -493,9 +493,9 @@ def score_finetuned(done: Finetuned, material: dict[str, Material], settings: Fi
     answers = done.probabilities if statistics_scores.get_metric(metric).needs == "scores" else labels
     name = f"{'frozen' if settings.frozen else 'finetuned'}-{settings.pool}"
     fit = Fit(name, False, False, dict(answers), labels, done.best_epoch < settings.epochs, seconds, "")
-    parts = [Split(done.vectors[split], part.y, part.speaker, part.clip_id)
+    parts = [LabelledVectors(done.vectors[split], part.y, part.speaker, part.clip_id)
              for split, part in ((split, material[split]) for split in SPLITS)]
-    return probe.scored([fit], checked(*parts), Wanted(done.classes, metric, settings.seed), notes)
+    return probe.score_fits([fit], check_splits(*parts), FitSettings(done.classes, metric, settings.seed), notes)
 
 
 def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import soundfile
 from helpers import noise
 
 import nslib
-from nslib import audio, params
+from nslib import audio, config
 from nslib.datasets.audit import audit_clips
 from nslib.datasets.card import make_data_card
 from nslib.datasets.folder import read_recordings
@@ -139,7 +139,7 @@ def test_a_split_is_saved_and_given_again_whatever_the_seed(tree, tmp_path):
     assert "Splits are those of split.csv." in again.notes
     with pytest.raises(BadParameter, match="own"):
         nslib.benchmark("logmel", "speaker-fillets", splits=path, progress=False)
-    made = nslib.benchmark("logmel", tree, splits=path, params=params.load({"smoke": True}), progress=False)
+    made = nslib.benchmark("logmel", tree, splits=path, params=config.load_params({"smoke": True}), progress=False)
     assert set(made.rows["task"]) == {"set"} and made.rows["value"].notna().any()
 
 

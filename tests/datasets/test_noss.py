@@ -21,15 +21,15 @@ import pytest
 import soundfile
 from noss_archives import fabricate, registered, sound, speech
 
-from nslib import audio, params
+from nslib import audio, config
 from nslib.datasets import clip_cache, loading, noss_sources, table, tasks
 from nslib.datasets.audit import audit_clips
 from nslib.datasets.noss_sources import get_source, get_status
 from nslib.datasets.splits import SPLITS, split_by_group
 from nslib.errors import Unavailable
 
-PAPER = params.load({"profile": "paper"})
-SMOKE = params.load({"profile": "paper", "smoke": True})
+PAPER = config.load_params({"profile": "paper"})
+SMOKE = config.load_params({"profile": "paper", "smoke": True})
 VALIDATION = "1015 1020 1021 1030 1050 1070 1079 1089 1090"
 TEST = "1010 1013 1022 1026 1037 1038 1040 1045 1047 1048 1059 1065 1066 1068 1071 1073 1084 1086 1088"
 ORDER = {"voxceleb": "76942a171c5d3167", "voxforge": "d5b78f56965e5ac0", "speech_commands": "d2e48e4462743d2b",
@@ -39,7 +39,7 @@ ORDER = {"voxceleb": "76942a171c5d3167", "voxforge": "d5b78f56965e5ac0", "speech
 archives; VoxForge's through Apache Beam 2.77, whose records were compared with the kit's byte by byte."""
 
 
-def load(name: str, settings: params.Params = PAPER) -> table.Dataset:
+def load(name: str, settings: config.Params = PAPER) -> table.Dataset:
     return loading.load_clips(tasks.get_task(name), settings, progress=False)
 
 
@@ -54,8 +54,8 @@ def world(tmp_path_factory):
         for name in [name for name in sys.modules if name.split(".")[0] == "apache_beam"]:
             patch.delitem(sys.modules, name)
         patch.setitem(sys.modules, "apache_beam", None)
-        fabricate(params.manual_dir(), (*noss_archives.ALL, *noss_archives.EXTRA))
-        with registered(params.manual_dir()):
+        fabricate(config.manual_dir(), (*noss_archives.ALL, *noss_archives.EXTRA))
+        with registered(config.manual_dir()):
             states = {name: get_status(name) for name in noss_sources.SOURCES}
             loaded = {name: load(name) for name in noss_sources.SOURCES}
     return root, loaded, states
@@ -74,7 +74,7 @@ def bare(tmp_path, monkeypatch):
     """A machine with nothing on it."""
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
-    return params.manual_dir()
+    return config.manual_dir()
 
 
 # --- each data set ------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_an_archive_that_is_not_the_registered_one_is_refused(bare):
     with pytest.raises(Unavailable, match=r"iden_split.txt is not the file that TensorFlow") as error:
         load("voxceleb")
     assert f"{bare}/iden_split.txt" in error.value.remedy
-    assert not (params.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
+    assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
 def _wav(samples: np.ndarray, rate: int = 44_100, subtype: str = "PCM_16") -> bytes:
@@ -334,7 +334,7 @@ def test_a_disk_that_is_too_small_is_found_out_before_anything_starts(here, bare
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: pytest.fail("it started"))
-    (params.tfds_dir() / "savee" / "1.0.0.incompleteABC").mkdir(parents=True)
+    (config.tfds_dir() / "savee" / "1.0.0.incompleteABC").mkdir(parents=True)
     with pytest.raises(Unavailable, match=r"about \d+\.\d GB are needed.*0\.0 GB are free") as error:
         load("savee")
     assert "1.0.0.incompleteABC" in error.value.remedy
@@ -417,7 +417,7 @@ def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(
         load("voxceleb")
     assert time.perf_counter() - began < 15
     assert f"as {bare}/iden_split.txt" in error.value.remedy and len(server[1]) == (how == "no file")
-    assert not (params.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
+    assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
 def test_a_clip_of_the_mirror_that_differs_is_not_taken(bare, world):

@@ -12,12 +12,13 @@ import noss_archives
 import pytest
 from noss_archives import fabricate
 
-from nslib import doctor, params
+from nslib import config
 from nslib.datasets import loading, noss_sources, tasks
 from nslib.datasets.noss_sources import SOURCES, get_status
 from nslib.errors import Unavailable, UnknownName
+from nslib.report import doctor
 
-PAPER = params.load({"profile": "paper"})
+PAPER = config.load_params({"profile": "paper"})
 ACTORS = ("DC", "JE", "JK", "KL")
 
 
@@ -26,7 +27,7 @@ def manual(tmp_path, monkeypatch):
     """The manual folder of a machine with nothing on it."""
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
-    folder = params.manual_dir()
+    folder = config.manual_dir()
     folder.mkdir(parents=True)
     return folder
 
@@ -70,7 +71,7 @@ def test_what_the_kit_can_download_it_says_and_plans(manual, online):
     plan = loading.resolve_tasks(PAPER, progress=False)
     assert [task.name for task in plan.tasks] == ["speech_commands", "crema_d"]
     fabricate(manual, ("savee",))
-    plan = loading.resolve_tasks(params.load({"tasks": "savee,masked-speech"}), progress=False)
+    plan = loading.resolve_tasks(config.load_params({"tasks": "savee,masked-speech"}), progress=False)
     assert [task.name for task in plan.tasks] == ["savee"]
     assert [name for name, _ in plan.not_run] == ["masked-speech"]
 
@@ -200,7 +201,7 @@ def test_status_imports_nothing_heavy(manual):
     code = ("import sys; from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(n) for n in SOURCES];"
             "print(sorted({'tensorflow', 'tensorflow_datasets', 'pandas'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          cwd=params.root())
+                          cwd=config.root())
     assert done.stdout.strip() == "[]"
 
 
@@ -218,9 +219,9 @@ def test_a_run_without_data_says_for_each_task_what_to_do(manual):
 
 def test_the_doctor_shows_every_set(manual):
     fabricate(manual, ("masked-speech",))
-    found = {finding.what: finding for finding in doctor.data_findings(PAPER)}
+    found = {finding.what: finding for finding in doctor.examine_data(PAPER)}
     assert list(found) == list(SOURCES)
     assert (found["masked-speech"].state, found["savee"].state) == ("ok", "no")
     assert found["esc50-human"].detail.startswith("optional; ")
-    assert str(manual / "AudioData.zip") in doctor.text([found["savee"]])
-    assert [f.what for f in doctor.data_findings(params.load({"profile": "paper", "tasks": "savee"}))] == ["savee"]
+    assert str(manual / "AudioData.zip") in doctor.format_findings([found["savee"]])
+    assert [f.what for f in doctor.examine_data(config.load_params({"profile": "paper", "tasks": "savee"}))] == ["savee"]

@@ -16,10 +16,12 @@ import noss_archives
 import pandas as pd
 import pytest
 
-from nslib import measure, params, reproduction, results
+from nslib import config
 from nslib.datasets.loading import load_clips
 from nslib.datasets.noss_sources import get_status
 from nslib.datasets.tasks import get_task
+from nslib.evaluation import benchmark, results
+from nslib.report import reproduce
 
 # everything at once, on stand-ins; the builders, the hub and every step have tests of their own
 pytestmark = pytest.mark.heavy
@@ -40,21 +42,21 @@ def home(tmp_path_factory):
             patch.setenv(name, str(folder))
         patch.setenv("NSLIB_HUB_URL", url)
         patch.setenv("NSLIB_OFFLINE", "0")
-        noss_archives.fabricate(params.manual_dir())
+        noss_archives.fabricate(config.manual_dir())
         yield home
 
 
 @pytest.fixture(scope="module")
 def found(home):
     """All six tasks and all embeddings, as `make reproduce PROFILE=paper SMOKE=1` measures them."""
-    with noss_archives.registered(params.manual_dir()):
-        return measure.benchmark(params=params.load({"profile": "paper", "smoke": True}), progress=False)
+    with noss_archives.registered(config.manual_dir()):
+        return benchmark.benchmark(params=config.load_params({"profile": "paper", "smoke": True}), progress=False)
 
 
 @pytest.fixture(scope="module")
 def outcome(found):
     """`make reproduce PROFILE=paper SMOKE=1 EMBEDDINGS=...`: everything is there already but notebooks and report."""
-    return reproduction.run(params.load({"profile": "paper", "smoke": True, "embeddings": SHOWN}))
+    return reproduce.reproduce_all(config.load_params({"profile": "paper", "smoke": True, "embeddings": SHOWN}))
 
 
 def test_every_embedding_is_measured_on_every_task(found):
@@ -75,7 +77,7 @@ def test_the_report_has_the_table_the_verdicts_and_the_notebooks(outcome, home):
 
 def test_a_whole_set_once_prepared_needs_tfds_no_more(found, home):
     assert {get_status(name).state for name in SIX} == {"prepared"}  # a tiny run takes a few clips of each
-    whole = load_clips(get_task("savee"), params.load({"profile": "paper"}), progress=False)
+    whole = load_clips(get_task("savee"), config.load_params({"profile": "paper"}), progress=False)
     assert whole.problems.empty and get_status("savee").state == "ready"
     speakers = whole.clips.groupby("split")["speaker"].unique().map(set).to_dict()
     assert speakers == {"train": {"JK", "KL"}, "validation": {"JE"}, "test": {"DC"}}
@@ -104,7 +106,7 @@ def test_a_killed_run_goes_on_where_it_was(found, home, tmp_path):
     after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "reports").rglob("*.rows.parquet")}
     assert kept.items() <= after.items() and len(after) == 4  # what was there has not been touched
     found = pd.read_csv(tmp_path / "rows.csv")
-    before = results.load(home / "reports" / "results")[0]
+    before = results.load_results(home / "reports" / "results")[0]
     same = ["task", "embedding", "probe", "l2", "speaker_norm", "split"]
     both = found.merge(before, on=same, suffixes=("", "_before"))
     assert len(both) == len(found) and (both["value"] == both["value_before"]).all()

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nslib.evaluation.results import PREDICTIONS, PROTOCOL_ANSWERS, ROWS, check_table
 from nslib.paper import claims
-from nslib.schema import PREDICTIONS, PROTOCOL_ANSWERS, ROWS, conforming
 from nslib.statistics import comparisons, effects
 from nslib.statistics.intervals import LEVEL
 
@@ -242,7 +242,7 @@ def within(scores: dict[str, float], task: str = "crema_d", speakers: int = 8, c
                 "split_number": number, "clip_id": [f"c{i}" for i in range(len(hard))],
                 "speaker": [f"s{i % speakers}" for i in range(len(hard))], "y_true": "a",
                 "y_pred": np.where(hard < score, "a", "b")}))
-    return conforming(pd.concat(parts, ignore_index=True), PROTOCOL_ANSWERS)
+    return check_table(pd.concat(parts, ignore_index=True), PROTOCOL_ANSWERS)
 
 
 def test_the_claim_about_single_speakers_needs_the_answers_of_its_protocol():

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from nslib.errors import Unavailable
-from nslib.schema import ROWS
+from nslib.evaluation.results import ROWS
 from nslib.statistics import effects
 
 

@@ -12,7 +12,7 @@ import speakers
 from scipy import stats
 
 from nslib.errors import BadParameter
-from nslib.schema import PROTOCOL_ROWS
+from nslib.evaluation.results import PROTOCOL_ROWS
 from nslib.statistics import intervals, scores
 
 

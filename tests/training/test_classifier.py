@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from tiny_training import teacher_network
 
 from nslib import audio, config, embeddings
-from nslib.classifiers import CLASSIFIERS, l2_normalise
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.evaluation.classifiers import CLASSIFIERS, l2_normalise
 from nslib.training import classifier as room
 from nslib.training import export
 

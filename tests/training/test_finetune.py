@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import teacher_network
 
-from nslib import config, results
+from nslib import config
 from nslib.datasets import loading, tasks
 from nslib.datasets.table import make_dataset
 from nslib.embeddings.networks import cut_patches as cut
 from nslib.errors import BadParameter, UnknownName
+from nslib.evaluation import results
 from nslib.training import finetune as room
 from nslib.training.finetune import POOLS, FinetuneModel, Material, finetune, make_pool, name_finetuned
 from nslib.training.settings import FinetuneSettings
@@ -187,7 +188,7 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
     monkeypatch.setattr(room, "finetune", None)
     again = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
     pd.testing.assert_frame_equal(again[0], rows)
-    assert len(results.load()[0]) == 2 and len(answers) == 6
+    assert len(results.load_results()[0]) == 2 and len(answers) == 6
     for change in ({"seed": 1}, None):
         other = dataclasses.replace(QUICK, **change) if change else QUICK
         monkeypatch.setattr(room, "VERSION", room.VERSION + (change is None))
