@@ -24,8 +24,7 @@ SHOWN = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "tensorflow", "o
          "soxr")
 """Packages whose versions `versions` reports by default."""
 
-_PROBE = ("bootstrap", "classifiers", "fit_guard", "forest", "large.grid", "large.matrix", "lda", "logistic",
-          "logistic_rows", "metrics", "probe", "probe_data", "probe_fit", "probe_work", "scores", "splits.draw")
+_PROBE = ("bootstrap", "evaluation.classifiers", "evaluation.lda", "evaluation.probe", "metrics", "scores", "splits.draw")
 _PROBE_PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 
