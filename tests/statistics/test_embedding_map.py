@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.decomposition import PCA as SklearnPCA
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from nslib import embedding_map, plots
-from nslib.embedding_map import ACROSS, LABEL, PLANE, SPEAKER, VECTORS
 from nslib.errors import BadParameter, UnknownName
+from nslib.statistics import embedding_map
+from nslib.statistics.embedding_map import ACROSS, LABEL, PLANE, SPEAKER, VECTORS, map_vectors, neighbour_agreement
 
 
 def planted(*, label=0.0, speaker=0.0, speakers=8, labels=3, takes=4, dim=20, seed=0):
@@ -28,7 +26,7 @@ def planted(*, label=0.0, speaker=0.0, speakers=8, labels=3, takes=4, dim=20, se
 
 
 def drawn(x, clips, **given):
-    return embedding_map.draw(x, clips, embedding="made", task="planted", **given)
+    return map_vectors(x, clips, embedding="made", task="planted", **given)
 
 
 def row(found, of, space=VECTORS):
@@ -61,44 +59,23 @@ def test_a_label_that_is_only_a_voice_does_not_pass_for_more():
 def test_agreement_is_what_scikit_learn_counts():
     x, clips = planted(label=0.3, speaker=0.2)
     names = clips["label"].to_numpy(str)
-    shares, chance = embedding_map.agreement(x, names, neighbours=4)
+    shares, chance = neighbour_agreement(x, names, neighbours=4)
     near = NearestNeighbors(n_neighbors=4).fit(x).kneighbors(return_distance=False)  # without the clip itself
     np.testing.assert_allclose(shares, (names[near] == names[:, None]).mean(axis=1))
     assert chance == pytest.approx((np.sum(names[0] == names) - 1) / (len(names) - 1))
     one = [KNeighborsClassifier(1).fit(np.delete(x, i, 0), np.delete(names, i)).predict(x[[i]])[0] == names[i]
            for i in range(len(x))]
-    np.testing.assert_array_equal(embedding_map.agreement(x, names, neighbours=1)[0], one)
+    np.testing.assert_array_equal(neighbour_agreement(x, names, neighbours=1)[0], one)
 
 
 def test_neighbours_of_the_same_speaker_can_be_left_out():
     x = np.array([[0.0], [0.1], [1.0], [5.0], [6.0]])
     names, who = ["a", "a", "b", "a", "b"], ["p", "p", "q", "q", "r"]
-    shares, chance = embedding_map.agreement(x, names, neighbours=1, apart=who)
+    shares, chance = neighbour_agreement(x, names, neighbours=1, apart=who)
     assert shares.tolist() == [0, 0, 0, 0, 0]  # the near one of the same label is the same voice, or is none
     np.testing.assert_allclose(chance, [1 / 3, 1 / 3, 1 / 3, 2 / 3, 1 / 4])
-    alone = embedding_map.agreement(x[:2], names[:2], apart=who[:2])
+    alone = neighbour_agreement(x[:2], names[:2], apart=who[:2])
     assert np.isnan(alone[0]).all() and np.isnan(alone[1]).all()
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(5, 40), st.integers(1, 60))
-def test_chance_is_the_mean_over_random_neighbours(seed, clips, neighbours):
-    rng = np.random.default_rng(seed)
-    names = rng.integers(0, 3, clips).astype(str)
-    shares, chance = embedding_map.agreement(rng.normal(size=(clips, 3)), names, neighbours=neighbours)
-    assert ((shares >= 0) & (shares <= 1)).all()
-    if neighbours >= clips - 1:  # all others are asked: nothing is left to chance
-        np.testing.assert_allclose(shares, chance)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_a_turned_moved_or_stretched_space_has_the_same_neighbours(seed):
-    rng = np.random.default_rng(seed)
-    x, names = rng.normal(size=(30, 4)), rng.integers(0, 3, 30).astype(str)
-    turn, _ = np.linalg.qr(rng.normal(size=(4, 4)))
-    before, after = (embedding_map.agreement(v, names)[0] for v in (x, 1e6 + 7 * x @ turn))
-    np.testing.assert_allclose(before, after)
 
 
 def test_principal_components_are_those_of_scikit_learn():
@@ -109,7 +86,7 @@ def test_principal_components_are_those_of_scikit_learn():
     plane = found.points[["x", "y"]].to_numpy()
     np.testing.assert_allclose(np.abs(plane), np.abs(known.transform(x)), atol=1e-8)
     assert (plane.max(axis=0) >= -plane.min(axis=0)).all()
-    assert f"{100 * sum(found.variance):.1f} %" in found.said()
+    assert f"{100 * sum(found.variance):.1f} %" in found.describe()
 
 
 def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one():
@@ -140,7 +117,7 @@ def test_tsne_is_the_same_twice_and_says_that_its_axes_mean_nothing():
     x, clips = planted(label=1, speakers=4)
     first, second = (drawn(x, clips, method="tsne", seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(first.points, second.points)
-    assert np.isnan(first.variance).all() and "mean nothing" in first.said()
+    assert np.isnan(first.variance).all() and "mean nothing" in first.describe()
     assert first.trust > 0.8 and row(first, LABEL, PLANE)["agreement"] > 0.9
     assert row(first, LABEL)["agreement"] == row(drawn(x, clips), LABEL)["agreement"]
 
@@ -150,12 +127,6 @@ def test_unit_length_takes_loudness_out():
     loud = x * np.random.default_rng(0).uniform(0.01, 1, len(x))[:, None]
     assert row(drawn(loud, clips), LABEL)["agreement"] < 0.96
     assert row(drawn(loud, clips, l2=True), LABEL)["agreement"] > 0.99
-
-
-def test_constant_vectors_are_drawn_at_one_point():
-    _, clips = planted()
-    found = drawn(np.ones((len(clips), 6)), clips)
-    assert found.variance == (0.0, 0.0) and np.abs(found.points[["x", "y"]].to_numpy()).max() < 1e-9
 
 
 @pytest.mark.parametrize(("change", "error", "said"), [
@@ -172,40 +143,3 @@ def test_more_clips_than_can_be_compared_are_refused(monkeypatch):
     monkeypatch.setattr(embedding_map, "MOST_CLIPS", 50)
     with pytest.raises(BadParameter, match="96 clips are more than the 50"):
         drawn(*planted())
-
-
-def test_the_figure_has_a_panel_by_label_and_one_by_speaker():
-    found = drawn(*planted(label=0.5, speaker=0.5))
-    made = plots.embedding_map(found)
-    titles = [axis.get_title("left") for axis in made.fig.axes]
-    seen = row(found, LABEL)
-    assert titles[0] == (f"by label: {100 * seen['agreement']:.0f} % of neighbours agree "
-                         f"(chance {100 * seen['chance']:.0f} %)")
-    assert titles[1].startswith("by speaker: ") and len(titles) == 2
-    lines = made.fig.axes[1].get_lines()
-    assert len({line.get_marker() for line in lines}) == len(lines) == 8
-    assert sum(len(line.get_xdata()) for line in lines) == len(found.points)
-    assert plots.embedding_map(found).render("svg") == made.render("svg")
-
-
-def test_the_sentence_has_the_numbers_of_the_table():
-    found = drawn(*planted(label=0.5, speaker=0.5))
-    made = plots.embedding_map(found)
-    assert len(made.table) == 6 and set(made.table["trustworthiness"]) == {found.trust}
-    for seen in made.table.itertuples():
-        assert f"{100 * seen.agreement:.0f} %" in made.alt and f"chance {100 * seen.chance:.0f} %" in made.alt
-    assert found.said() in made.alt and "of other speakers only" in made.alt
-
-
-def test_many_names_are_the_nine_with_most_clips_and_the_others():
-    x, clips = planted(speakers=14, takes=2)
-    clips = clips[(clips["speaker"] != "s13") | (clips["label"] == "l0")]
-    made = plots.embedding_map(drawn(x[clips.index], clips.reset_index(drop=True)))
-    labels = [text.get_text() for text in made.fig.axes[1].get_legend().get_texts()]
-    assert len(labels) == 10 and "5 others" in labels and "s13" not in labels
-
-
-def test_one_panel_where_the_label_is_the_speaker():
-    x, clips = planted(speaker=1)
-    made = plots.embedding_map(drawn(x, clips.assign(label=clips["speaker"])))
-    assert [axis.get_title("left")[:30] for axis in made.fig.axes] == ["by label, which is the speaker"]
