@@ -28,14 +28,13 @@ from common import KEPT, Figure
 from nslib import params, provenance
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "large", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
+NAMES = ("grid", "lda", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
          "train", "coverage")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
     "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
     "lda": ("--dims", "1024"),
-    "large": ("--clips", "3000", "--classes", "50", "--iterations", "1"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "backends": ("--embeddings", "trill-mini-top", "--rounds", "1"),
     "memory": ("--largest", "2000"),

