@@ -25,7 +25,7 @@ from nslib.errors import BadParameter, NslibError, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.params import Params
+    from nslib.config import Params
 
 __all__ = ["app", "main"]
 
@@ -160,12 +160,12 @@ def compare(
     out: Markdown = None,
 ) -> None:
     """Say what moved beyond noise between two runs. Exit code 0: nothing; 1: something; 2: not comparable."""
-    from nslib.files import write
+    from nslib.config import write_file
     from nslib.report.compare import compare_reports
 
     comparison = compare_reports(first, second)
     if out:
-        write(out, comparison.markdown())
+        write_file(out, comparison.markdown())
         print(f"written: {out}", file=sys.stderr)
     print(comparison.text())
     raise typer.Exit(1 if comparison.moved else 0)
@@ -213,14 +213,14 @@ def check(
     card: Annotated[Path | None, Option(help="Write a model card here (.md): facts, contract, results.")] = None,
 ) -> None:
     """Run an embedding through the contract's checker."""
-    from nslib import embeddings, files, measure, results
+    from nslib import config, embeddings, measure, results
     from nslib.report.cards import make_model_card
 
     ready = measure.as_embedding(_find_embedding(embedding))
     found = embeddings.check(ready)
     print(found)
     if card:
-        files.write(card, make_model_card(ready, found, results.load()[0]))
+        config.write_file(card, make_model_card(ready, found, results.load()[0]))
         print(f"card -> {card}", file=sys.stderr)
     raise typer.Exit(0 if found.ok else 1)
 
@@ -329,13 +329,13 @@ def data_clips(
     corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
-    from nslib import clip_list
+    from nslib.evaluation import tfrecords
 
-    table, problems = clip_list.make(names, _load(corpus=corpus, profile=profile, smoke=smoke))
+    table, problems = tfrecords.list_clips(names, _load(corpus=corpus, profile=profile, smoke=smoke))
     for clip in problems.itertuples():
         print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
     if wav:
-        table = clip_list.write_audio(table, wav)
+        table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)
     print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}")
 
@@ -348,16 +348,16 @@ def data_card(
     splits: SplitFile = None, seed: Seed = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    from nslib import data_card as cards
-    from nslib import files
+    from nslib import config
+    from nslib.datasets import card as datasets_card
 
-    card = cards.make(source, seed=_load(seed=seed).seed, splits=splits)
+    card = datasets_card.make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
     if out is None:
         print(card.markdown())
     else:
-        files.write(out, card.markdown())
+        config.write_file(out, card.markdown())
         print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}")
 
 
@@ -366,10 +366,11 @@ def notebooks_check(
     paths: Annotated[list[Path] | None, Argument(help="Default: every notebook of the kit.")] = None,
 ) -> None:
     """Check notebooks against the contract, without running them."""
-    from nslib import notebook, params
+    from nslib import config
+    from nslib.teaching import notebook_rules
 
-    violations = [v for path in paths for v in notebook.check_source(path)] if paths else \
-        notebook.check_folder(params.notebooks_dir())
+    violations = [v for path in paths for v in notebook_rules.check_source(path)] if paths else \
+        notebook_rules.check_folder(config.notebooks_dir())
     for violation in violations:
         print(violation)
     print(f"{len(violations)} violations")
@@ -379,9 +380,9 @@ def notebooks_check(
 @store_app.command("verify")
 def store_verify() -> None:
     """Check every stored vector against its checksum."""
-    from nslib import store
+    from nslib.extraction import cache
 
-    bad = [f"{name}/{sentence}" for name, s in store.every() for sentence in s.verify()]
+    bad = [f"{name}/{sentence}" for name, s in cache.list_caches() for sentence in s.verify()]
     print("\n".join([*bad, f"{len(bad)} damaged shards"]))
     raise typer.Exit(1 if bad else 0)
 
@@ -389,9 +390,9 @@ def store_verify() -> None:
 @store_app.command("prune")
 def store_prune() -> None:
     """Delete damaged shards and what killed runs left; their clips are computed again when asked for."""
-    from nslib import store
+    from nslib.extraction import cache
 
-    print(f"{sum(s.prune() for _, s in store.every())} files deleted")
+    print(f"{sum(s.prune() for _, s in cache.list_caches())} files deleted")
 
 
 # ------------------------------------------------------------------------------------------------ tables of others
@@ -402,9 +403,9 @@ def published_list(
     paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None,
 ) -> None:
     """List the works and how well their numbers are known, or all numbers of one work."""
-    from nslib import published
+    from nslib.paper import published
 
-    print(published.listing(paper))
+    print(published.list_numbers(paper))
 
 
 @vectors_app.command("export")
@@ -416,10 +417,10 @@ def vectors_export(
     shards: Annotated[int, Option(help="Files of a split.")] = 1,
 ) -> None:
     """Write the vectors of tasks for the authors' scikit-learn step, or for any reader of TFRecord files."""
-    from nslib import exporting
+    from nslib.evaluation import tfrecords
 
     params = _load(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
-    for path in exporting.export(embeddings, out, params, numbers=numbers, shards=shards,
+    for path in tfrecords.export_vectors(embeddings, out, params, numbers=numbers, shards=shards,
                                  say=lambda text: print(text, file=sys.stderr)):
         print(path)
 
@@ -432,13 +433,14 @@ def vectors_probe(
     seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Run the probes on vectors that the authors' pipeline, or 'vectors export', has written."""
-    from nslib import interchange, measure, probe
-    from nslib.splits import SPLITS
+    from nslib import measure, probe
+    from nslib.datasets.splits import SPLITS
+    from nslib.evaluation import tfrecords
 
     params = _load(seed=seed, smoke=smoke)
-    table = interchange.read(files, [name] if name else None, label_list=labels)
+    table = tfrecords.read_tfrecords(files, [name] if name else None, label_list=labels)
     _print_notes(table.notes)
-    parts = interchange.benchmark_splits(table, name)
+    parts = tfrecords.split_for_probes(table, name)
     grid = probe.grid(*(parts[split] for split in SPLITS), seed=params.seed,
                       probes=measure.SMOKE_PROBES if params.smoke else probe.PROBES)
     _print_notes(grid.notes)
@@ -485,20 +487,22 @@ def embeddings_devices() -> None:
 @train_app.command("settings")
 def train_settings() -> None:
     """List every choice of a training run, its value for trill-mini, and what the paper is known to say."""
-    from nslib.train import models, settings
+    from nslib.embeddings import networks
+    from nslib.training import settings
 
-    _print_table(settings.table(settings.make(models.settings("trill-mini"))))
+    _print_table(settings.tabulate_settings(settings.make_training_settings(networks.read_settings("trill-mini"))))
 
 
 @train_app.command("triplets")
 def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips = None) -> None:
     """Train by triplets of windows. Without arguments: the run that made the kit's trill-mini, again."""
-    from nslib import params
-    from nslib.train import loop, models, settings
+    from nslib import config
+    from nslib.embeddings import networks
+    from nslib.training import settings, trainer
 
-    chosen = settings.make(models.settings("trill-mini") | _read_settings(changed))
-    folder = folder or params.cache_dir("runs", chosen.loop.network)
-    done = loop.train(*_load_audio(clips, chosen.pairs.join, folder), folder, chosen)
+    chosen = settings.make_training_settings(networks.read_settings("trill-mini") | _read_settings(changed))
+    folder = folder or config.cache_dir("runs", chosen.loop.network)
+    done = trainer.train_triplets(*_load_audio(clips, chosen.pairs.join, folder), folder, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
@@ -511,14 +515,15 @@ def train_distill(
     folder: Folder = None, clips: Clips = None,
 ) -> None:
     """Teach a student. Without arguments: the run that made the kit's trill-mini-distilled, again."""
-    from nslib import params
-    from nslib.train import distill, distill_settings, models, teachers
+    from nslib import config
+    from nslib.embeddings import networks
+    from nslib.training import distill, settings
 
-    usual = models.settings("trill-mini-distilled")
-    chosen = distill_settings.make({part: usual[part] for part in ("pairs", "distill")} | _read_settings(changed))
-    folder = folder or params.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
+    usual = networks.read_settings("trill-mini-distilled")
+    chosen = settings.make_distillation_settings({part: usual[part] for part in ("pairs", "distill")} | _read_settings(changed))
+    folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
     learn, held_out = _load_audio(clips, chosen.pairs.join, folder)
-    done = distill.train(learn, held_out, folder, teachers.named(teacher), chosen)
+    done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
@@ -530,11 +535,12 @@ def train_finetune(
     smoke: Smoke = None,
 ) -> None:
     """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
-    from nslib import results, tasks
-    from nslib.train import finetune_results, finetune_settings
+    from nslib import results
+    from nslib.datasets import tasks as datasets_tasks
+    from nslib.training import finetune, settings
 
-    chosen = finetune_settings.make(_read_settings(changed))
-    rows, _ = finetune_results.benchmark(tasks.get(task), _load(corpus=corpus, smoke=smoke), chosen)
+    chosen = settings.make_finetune_settings(_read_settings(changed))
+    rows, _ = finetune.benchmark_finetuned(datasets_tasks.get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
     _print_notes(rows["notes"].iloc[0].splitlines())
     _print_table(results.table(rows))
 
@@ -547,13 +553,14 @@ def train_export(
     licence: Annotated[str, Option(help="Written beside the model.")] = "",
 ) -> None:
     """Write a network with its front end as a SavedModel with TRILL's signature, or for LiteRT."""
-    from nslib.train import export, models
+    from nslib.embeddings import networks
+    from nslib.training import export
 
-    model = models.of_file(Path(network)) if network.endswith(".npz") else models.load(network)
+    model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     if out.suffix == ".tflite":
-        print(export.litert(model, out, quantise=quantise, licence=licence))
+        print(export.export_litert(model, out, quantise=quantise, licence=licence))
     else:
-        print(export.saved_model(model, out, licence=licence))
+        print(export.export_saved_model(model, out, licence=licence))
 
 
 @train_app.command("classifier")
@@ -565,9 +572,9 @@ def train_classifier(
     splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
 ) -> None:
     """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
-    from nslib.train import export_fit
+    from nslib.training import classifier
 
-    print(export_fit.fit_and_export(task, embedding, out, probe=probe, splits=splits,
+    print(classifier.fit_and_export(task, embedding, out, probe=probe, splits=splits,
                                     params=_load(corpus=corpus, smoke=smoke)))
 
 
@@ -577,9 +584,9 @@ def train_classify(
     recordings: Annotated[list[Path], Argument(help="Audio files.")],
 ) -> None:
     """Ask an exported classifier about recordings."""
-    from nslib.train import export_probe
+    from nslib.training import classifier
 
-    ask = export_probe.load(folder)
+    ask = classifier.load_classifier(folder)
     for path in recordings:
         answer = ask(path)
         print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}")
@@ -602,9 +609,9 @@ def cluster_cost(
     sent_per_second: Annotated[float, Option(help="Clips that the scheduler can pass on.")] = 20_000.0,
 ) -> None:
     """Work out hours, money and disk of a large extraction. Every default is an assumption: give your own figures."""
-    from nslib.cluster import costs
+    from nslib.extraction import cluster as extraction_cluster
 
-    print(costs.text(costs.Job(clips, seconds, clips_per_second, workers, price, dim, start_seconds, redone,
+    print(extraction_cluster.describe_cluster_cost(extraction_cluster.ClusterJob(clips, seconds, clips_per_second, workers, price, dim, start_seconds, redone,
                                tasks_per_second, sent_per_second)))
 
 
@@ -613,9 +620,9 @@ def colab_zip(
     out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None,
 ) -> None:
     """Pack the kit into one file, which the first cell of a notebook asks for on Colab."""
-    from nslib import colab_cells
+    from nslib.teaching import colab
 
-    path = colab_cells.archive(out or Path(colab_cells.ARCHIVE))
+    path = colab.pack_kit(out or Path(colab.ARCHIVE))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -624,10 +631,10 @@ def colab_refresh(
     check: Annotated[bool, Option("--check", help="Change nothing; exit code 1 if one is behind.")] = False,
 ) -> None:
     """Write badge and first cell of every notebook for the address declared in pyproject.toml."""
-    from nslib import colab_cells
+    from nslib.teaching import colab
 
-    behind = colab_cells.refresh(write=not check)
-    where = colab_cells.address()
+    behind = colab.refresh_notebooks(write=not check)
+    where = colab.read_address()
     print(f"address: {where or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
     print(f"{'behind' if check else 'written'}: {', '.join(behind) or 'none'}")
     raise typer.Exit(1 if check and behind else 0)
@@ -641,12 +648,12 @@ def workshop_build(
     tasks: Tasks = None, corpus: Corpus = None, embeddings: Names = None, seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Prove every exercise and pack the workshop: one zip file for participants, one for the instructor."""
-    from nslib import params
-    from nslib.workshop import bundle
+    from nslib import config
+    from nslib.teaching import workshop
 
     given = _load(tasks=tasks, corpus=corpus, embeddings=embeddings, seed=seed, smoke=smoke)
-    folder = (out or params.root() / "build" / "workshop").resolve()
-    done = bundle.build(given, folder, names=notebooks, offline=offline)
+    folder = (out or config.root() / "build" / "workshop").resolve()
+    done = workshop.build(given, folder, names=notebooks, offline=offline)
     packages = f", {done.wheels} packages" if done.wheels else ""
     print(f"{done.archive}: {done.megabytes:.0f} MB, {done.exercises} exercises proven{packages}")
     print(f"{done.for_instructor}: solutions, times and notes; unpack it over the other")
@@ -657,21 +664,13 @@ def workshop_check(
     notebooks: Notebooks = None, corpus: Corpus = None, seed: Seed = None,
     smoke: Annotated[bool, Option("--smoke/--no-smoke", help="With a handful of clips.")] = True,
 ) -> None:
-    """Prove the exercises only: solutions pass their checks, empty cells and typical mistakes do not."""
-    from nslib.workshop import material, proof, source
+    """Prove the exercises only: solutions pass their checks, empty cells do not."""
+    from nslib.teaching import workshop
 
-    chosen = material.settings(_load(corpus=corpus or "synthetic", seed=seed, smoke=smoke))
-    for chapter in source.chapters(notebooks):
-        for name, shown in proof.prove(chapter, material.environment(chosen)).items():
-            print(f"{chapter.name} {name}: passes; refused: the empty cell and {len(shown.mistakes)} mistakes")
-
-
-@workshop_app.command("agenda")
-def workshop_agenda(minutes: Annotated[str, Argument(help="90 or 180.")] = "90") -> None:
-    """Print the plan of a path."""
-    from nslib.workshop import agenda, source
-
-    print(agenda.text(source.chapters(), minutes))
+    chosen = workshop.choose_settings(_load(corpus=corpus or "synthetic", seed=seed, smoke=smoke))
+    for chapter in workshop.read_chapters(notebooks):
+        for name in workshop.prove(chapter, workshop.notebook_environment(chosen)):
+            print(f"{chapter.name} {name}: passes; the empty cell is refused")
 
 
 # ------------------------------------------------------------------------------------------------ helpers
@@ -679,9 +678,9 @@ def workshop_agenda(minutes: Annotated[str, Argument(help="90 or 180.")] = "90")
 
 def _load(**given: Any) -> Params:
     """Return the parameters of a run: what was given on the command line, else the environment's."""
-    from nslib import params
+    from nslib import config
 
-    return params.load(given)
+    return config.load_params(given)
 
 
 def _find_embedding(name: str) -> Any:
@@ -710,10 +709,10 @@ def _find_embedding(name: str) -> Any:
 
 def _load_audio(clips: Path | None, join: float, folder: Path) -> tuple[Any, Any]:
     """Return audio to learn from and audio that is held out, and say how much there is of each."""
-    from nslib.train import corpus, own
+    from nslib.training import data
 
-    learn, held_out = own.recordings(clips, join) if clips is not None else (
-        corpus.recordings(split, join) for split in ("train", "validation"))
+    learn, held_out = data.load_folder(clips, join) if clips is not None else (
+        data.load_packages(split, join) for split in ("train", "validation"))
     print(f"{learn.hours:.2f} h to learn from, {held_out.hours:.2f} h held out; the run is in {folder}",
           file=sys.stderr)
     return learn, held_out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nslib import kept, measure, params, protocols, results
+from nslib import config, kept, measure, protocols, results
 from nslib.report.html import write_report
 
 TASK = "style-synthetic"
@@ -25,7 +25,7 @@ def _made() -> Path:
     """Cache and reports, in the cache of the session, which is removed at its end."""
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
     with _places(home / "cache", home / "reports"):
-        settings = params.load({"smoke": True, "tasks": TASK})
+        settings = config.load_params({"smoke": True, "tasks": TASK})
         found = measure.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
         protocols.run("within-speaker", "logmel", TASK, settings, progress=False)
         write_report(found, settings, runs=[])

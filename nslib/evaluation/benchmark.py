@@ -43,7 +43,6 @@ from nslib.evaluation import probe, results
 from nslib.evaluation.probe import Grid, LabelledVectors, Mapper
 from nslib.evaluation.results import Results, ResultsBuilder
 from nslib.extract import Extraction
-from nslib.large.matrix import free_gb
 from nslib.params import Params
 from nslib.precomputed import Precomputed
 from nslib.store import Store
@@ -507,7 +506,7 @@ def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float
 
 def fits_in_memory(clips: int, train_clips: int, dim: int, classes: int = 2) -> bool:
     """Return whether a grid of probes fits into the memory that is free now."""
-    return memory_gb(clips, train_clips, dim, classes) <= free_gb()
+    return memory_gb(clips, train_clips, dim, classes) <= _free_gb()
 
 
 def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
@@ -526,7 +525,7 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int
     Unavailable
         With what they need and what is free.
     """
-    needed, free = memory_gb(clips, train_clips, dim, classes), free_gb()
+    needed, free = memory_gb(clips, train_clips, dim, classes), _free_gb()
     if needed > free:
         raise Unavailable(
             f"memory for the probes of {task}",
@@ -640,3 +639,10 @@ def format_duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{math.ceil(seconds / 60)} min"
+
+
+def _free_gb() -> float:
+    """Return the memory in GB that programs may have now."""
+    import psutil
+
+    return float(psutil.virtual_memory().available / 1e9)

@@ -43,7 +43,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nslib import tasks
+from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.statistics import effects
 from nslib.statistics.comparisons import (

@@ -65,7 +65,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import config, tasks
+from nslib import config
+from nslib.datasets import tasks
 from nslib.errors import BadParameter, UnknownName
 from nslib.statistics.scores import select_scores
 

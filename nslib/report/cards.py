@@ -10,12 +10,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nslib import params, results
+from nslib import config, results
+from nslib.config import code_revision, write_file
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.checker import CheckReport
 from nslib.errors import NslibError
-from nslib.files import write
-from nslib.provenance import code_revision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +83,9 @@ def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
 
 def update_readme() -> None:
     """Put the result table of the last full run into the README and the card of trill-mini, for maintainers."""
-    summary, revision = params.reports_dir() / "summary.md", code_revision().removesuffix("-dirty")
-    copy_result_table(summary, params.root() / "README.md", revision)
-    copy_result_table(summary, params.data_dir() / "models" / "trill-mini" / "card.md", revision,
+    summary, revision = config.reports_dir() / "summary.md", code_revision().removesuffix("-dirty")
+    copy_result_table(summary, config.root() / "README.md", revision)
+    copy_result_table(summary, config.data_dir() / "models" / "trill-mini" / "card.md", revision,
                       ("trill-mini", "logmel", "mfcc"))
 
 
@@ -108,4 +107,4 @@ def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str,
             "**Bold** ★: best of its column; ≈: not separable from it.")
     head, rows = table[0].splitlines()[:4], table[0].splitlines()[4:]
     rows = [row for row in rows if not only or row.removeprefix("| ").startswith(only)]
-    write(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, f"{END}{after}"]))
+    write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, f"{END}{after}"]))

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import metrics, paired, results
-from nslib.bootstrap import LEVEL, Difference
+from nslib import results
 from nslib.errors import BadParameter, NslibError
 from nslib.schema import ROWS, conforming
+from nslib.statistics import comparisons, intervals
+from nslib.statistics import scores as statistics_scores
+from nslib.statistics.intervals import LEVEL, Difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +116,7 @@ def compare_reports(first: Path, second: Path, level: float = LEVEL) -> Comparis
                          columns=_CELLS).assign(p_adjusted=math.nan, moved=False)
     tested = cells["p"].notna()
     if tested.any():
-        moved, adjusted = paired.holm(cells.loc[tested, "p"].to_numpy(float), level)
+        moved, adjusted = comparisons.holm(cells.loc[tested, "p"].to_numpy(float), level)
         cells.loc[tested, "p_adjusted"], cells.loc[tested, "moved"] = adjusted, moved
     differ = [(what, str(x[what]), str(y[what]), f"{x['task']}/{x['embedding']}")
               for what in _ORIGIN for x, y in pairs if x[what] != y[what]]
@@ -167,19 +169,19 @@ def _compare_cell(x: pd.Series, y: pd.Series, mine: pd.DataFrame | None, other: 
     cell = {"task": x["task"], "embedding": x["embedding"], "metric": x["metric"], "first": x["value"],
             "second": y["value"], "difference": y["value"] - x["value"], "low": math.nan, "high": math.nan,
             "p": math.nan, "clips": min(x["n"], y["n"]), "answered_differently": -1, "how": NOT_COMPARED}
-    if mine is None or other is None or metrics.get(x["metric"]).needs != "labels":
+    if mine is None or other is None or statistics_scores.get_metric(x["metric"]).needs != "labels":
         return cell
     same = all(x[name] == y[name] for name in ("data_hash", "split_hash")) and set(mine.index) == set(other.index)
     if same and x["metric"] == "accuracy":
         other = other.loc[mine.index]
         before, after = (answers["y_true"] == answers["y_pred"] for answers in (mine, other))
-        at: Callable[[float], Difference] = paired.Paired.of(after, before, mine["speaker"]).at
+        at: Callable[[float], Difference] = comparisons.Paired.of(after, before, mine["speaker"]).at
         cell |= {"how": PAIRED, "answered_differently": int((mine["y_pred"] != other["y_pred"]).sum())}
     else:
         at = _compare_independent(x, y, mine, other)
         cell |= {"how": UNPAIRED}
     difference = at(level)
-    return cell | {"low": difference.low, "high": difference.high, "p": paired.p_value(at)}
+    return cell | {"low": difference.low, "high": difference.high, "p": comparisons.p_value(at)}
 
 
 def _compare_independent(x: pd.Series, y: pd.Series, mine: pd.DataFrame,
@@ -187,7 +189,7 @@ def _compare_independent(x: pd.Series, y: pd.Series, mine: pd.DataFrame,
     """Return the difference of two scores that have no clips in common as a function of the level."""
     def at(level: float) -> Difference:
         first, second = (
-            metrics.interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
+            intervals.interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
                              seed=int(row["seed"])) for row, answers in ((x, mine), (y, other)))
         difference = y["value"] - x["value"]
         down = math.hypot(y["value"] - second.low, first.high - x["value"])

@@ -14,14 +14,14 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nslib import corpora, gpus, params, tasks
+from nslib import config
+from nslib.config import Params, lock_differences
 from nslib.corpora import noss
+from nslib.datasets import loading, tasks
 from nslib.embeddings import downloads
 from nslib.embeddings.cards import CARDS, Card
 from nslib.errors import Unavailable
-from nslib.extract import devices
-from nslib.locks import lock_differences
-from nslib.params import Params
+from nslib.extraction import devices
 
 __all__ = ["examine_data", "examine_devices", "examine_embeddings", "examine_gpus", "examine_machine",
            "format_findings"]
@@ -56,7 +56,7 @@ class Finding(NamedTuple):
 
 def examine_machine() -> list[Finding]:
     """Look at everything: machine, software, tasks and embeddings."""
-    return [*_examine_hardware(), *examine_gpus(), *_examine_software(), *examine_data(params.load()),
+    return [*_examine_hardware(), *examine_gpus(), *_examine_software(), *examine_data(config.load_params()),
             *examine_embeddings()]
 
 
@@ -78,7 +78,7 @@ def _examine_hardware() -> list[Finding]:
     """Look at processor, memory, disk and cache."""
     import psutil
 
-    cache = params.cache_dir()
+    cache = config.cache_dir()
     free, memory = shutil.disk_usage(cache).free / 1e9, psutil.virtual_memory().available / 1e9
     used = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e9
     room = free + used >= NEEDED_DISK_GB
@@ -96,20 +96,20 @@ def _examine_hardware() -> list[Finding]:
 def examine_gpus() -> list[Finding]:
     """Say of each NVIDIA GPU whether extraction can use it."""
     try:
-        present = gpus.listed()
+        present = devices.list_gpus()
     except Unavailable as error:
         return [Finding("machine", "GPU", "no", error.why, error.remedy)]
     if not present:
         return [Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")]
-    return [_examine_gpu(gpu, lock_differences(gpus.LOCK)) for gpu in present]
+    return [_examine_gpu(gpu, lock_differences(devices.GPU_LOCK)) for gpu in present]
 
 
-def _examine_gpu(gpu: gpus.Gpu, missing: list[str]) -> Finding:
+def _examine_gpu(gpu: devices.Gpu, missing: list[str]) -> Finding:
     """Say whether a GPU can be used."""
     memory = "" if gpu.memory_gb is None else f", {gpu.memory_gb:.0f} GB"
     memory += "" if gpu.free_gb is None else f" ({gpu.free_gb:.0f} GB free)"
     name, detail = f"GPU {gpu.index}", f"{gpu.name}{memory}, driver {gpu.driver}"
-    if not gpus.supported():
+    if not devices.is_cuda_supported():
         return Finding("machine", name, "note", f"{detail}; TensorFlow has no CUDA on this system")
     if missing:
         return Finding("machine", name, "note", f"{detail}; not used: CUDA is not installed as locked ({missing[0]})",
@@ -125,8 +125,8 @@ def examine_devices() -> list[Finding]:
     UnknownName, BadParameter
         If ``NSLIB_DEVICES`` asks for devices that are not there.
     """
-    present = devices.present()
-    used = devices.chosen(None, present)
+    present = devices.list_devices()
+    used = devices.choose_devices(None, present)
     return [Finding("devices", name, "ok" if name in used else "note",
                     "extraction uses it" if name in used else "not used by extraction") for name in present]
 
@@ -144,16 +144,16 @@ def _examine_software() -> list[Finding]:
         Finding("software", "apt-get", "no", "not on this system: recorded speech can't be fetched, the synthetic "
                 "corpus is used", "run on Debian, Ubuntu or Colab for recorded speech"),
         Finding("software", "network", "note", "forbidden by NSLIB_OFFLINE=1; only the cache is used"
-                if params.offline() else "used only to fetch packages that the cache does not hold"),
+                if config.offline() else "used only to fetch packages that the cache does not hold"),
     ]
 
 
 def examine_data(settings: Params) -> list[Finding]:
     """Say of each task whether its recordings are there, can be fetched, or cannot be had, and why."""
-    names = list(tasks.names(settings))
+    names = list(tasks.choose_task_names(settings))
     if settings.profile == "paper" and not settings.tasks:
         names += [task.name for task in tasks.REGISTRY.values() if task.optional]
-    return [_examine_task(tasks.get(name), settings) for name in names]
+    return [_examine_task(tasks.get_task(name), settings) for name in names]
 
 
 def _examine_task(task: tasks.Task, settings: Params) -> Finding:
@@ -168,10 +168,10 @@ def _examine_task(task: tasks.Task, settings: Params) -> Finding:
         terms = "" if status.remedy else f"; licence: {status.licence}"  # the remedy names it too
         return Finding("tasks", task.name, mark, f"{'optional; ' if task.optional else ''}{status.detail}{terms}",
                        status.remedy)
-    needed = corpora.packages_needed(task, settings)
+    needed = loading.list_missing_packages(task, settings)
     if not needed:
         return Finding("tasks", task.name, "ok", "recorded speech, ready")
-    with open(params.data_dir() / "sources.csv", encoding="utf-8", newline="") as file:
+    with open(config.data_dir() / "sources.csv", encoding="utf-8", newline="") as file:
         size = sum(float(row["megabytes"]) for row in csv.DictReader(file) if row["package"] in needed)
     detail = f"recorded speech, {len(needed)} packages to fetch (about {size:.0f} MB)"
     if not shutil.which("apt-get"):
@@ -197,7 +197,7 @@ def _examine_embedding(card: Card) -> Finding:
         size = f"{card.megabytes:.0f} MB" if card.megabytes else "size not stated"
         return Finding("embeddings", card.name, "note",
                        f"{detail}; licence {card.licence}; paper profile, to fetch ({size})",
-                       downloads.find_source(card.hub).by_hand if params.offline() else "")
+                       downloads.find_source(card.hub).by_hand if config.offline() else "")
     weights = card.weights
     if weights is None:
         return Finding("embeddings", card.name, "ok", detail)

@@ -24,19 +24,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nslib
-from nslib import claims, confidence, embeddings, plots, provenance, published, robustness, tasks
-from nslib import params as config
-from nslib.effects import Regression, regress
+from nslib import confidence, config, embeddings, plots, robustness
+from nslib.config import Params, write_file
+from nslib.datasets import tasks
 from nslib.errors import Unavailable
-from nslib.files import write
 from nslib.measure import Results
-from nslib.params import Params
+from nslib.paper import claims, published
+from nslib.paper.published import VERDICTS
 from nslib.plots import Figure
-from nslib.published.verdict import VERDICTS
 from nslib.report import latex, leaderboard, tables
 from nslib.report.notebooks import Run, read_last_runs
 from nslib.report.page import render
 from nslib.results import export
+from nslib.statistics.effects import Regression, regress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +96,8 @@ def write_report(results: Results, params: Params, *, runs: list[Run] | None = N
     """
     folder = out or config.reports_dir()
     runs = read_last_runs(folder / "notebooks") if runs is None else runs
-    parts = claims.evaluate(results.rows, results.predictions, protocol_answers, not_run=results.not_run)
-    verdicts = None if params.profile != "paper" else published.verdicts(results.rows, results.not_run,
+    parts = claims.judge_claims(results.rows, results.predictions, protocol_answers, not_run=results.not_run)
+    verdicts = None if params.profile != "paper" else published.judge_results(results.rows, results.not_run,
                                                                          smoke=params.smoke)
     regression = _regress(results)
     figures = [*_draw_results(results, clips, folder), *_draw_verdicts(parts, verdicts, regression)]
@@ -114,8 +114,8 @@ def write_report(results: Results, params: Params, *, runs: list[Run] | None = N
               "embeddings": context["embeddings"], "cost": context["ledger"]}
     context["sections"] = [(anchor, text) for anchor, text in SECTIONS.items() if filled.get(anchor, True)]
     _write_latex(context, folder / "tables")
-    write(folder / "summary.md", render("summary.md.j2", **context))
-    write(folder / "index.html", render("index.html.j2", **context))
+    write_file(folder / "summary.md", render("summary.md.j2", **context))
+    write_file(folder / "index.html", render("index.html.j2", **context))
     return folder / "index.html"
 
 
@@ -133,7 +133,7 @@ def _regress(results: Results) -> Regression | None:
 def _write_or_remove(path: Path, text: str) -> None:
     """Write a file, or remove that of an earlier run if there is nothing to write."""
     if text:
-        write(path, text)
+        write_file(path, text)
     else:
         path.unlink(missing_ok=True)
 
@@ -188,7 +188,7 @@ def _draw_verdicts(parts: pd.DataFrame, verdicts: pd.DataFrame | None,
                    regression: Regression | None) -> list[tuple[str, Figure]]:
     """Draw what the paper claims and reports beside what was measured."""
     figures = []
-    if verdicts is not None and len(published.numeric(verdicts)):
+    if verdicts is not None and len(published.keep_compared(verdicts)):
         figures.append(("Our scores beside the published ones.", plots.against_published(verdicts)))
     if (parts["tasks"] > 0).any():
         figures.append(("The differences that the claims are about.", plots.claim_differences(parts)))
@@ -252,7 +252,7 @@ def _describe_embeddings(names: Collection[str]) -> dict[str, Any]:
 
 def _describe_provenance(results: Results, params: Params) -> list[tuple[str, str]]:
     """Say when, where and with which code the report was made."""
-    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions(_PACKAGES).items())
+    versions = ", ".join(f"{name} {version}" for name, version in config.package_versions(_PACKAGES).items())
     codes, locks = (" ".join(sorted({str(c) for c in results.rows[name]})) if len(results.rows) else "–"
                     for name in ("code_revision", "lock_hash"))
     now = datetime.datetime.now(datetime.UTC)
@@ -268,13 +268,13 @@ def _describe_provenance(results: Results, params: Params) -> list[tuple[str, st
 
 def _describe_claims(parts: pd.DataFrame, regression: Regression | None) -> dict[str, Any]:
     """Say how the claims stand, comparison by comparison."""
-    heads = [row | {"tag": _TAGS.get(row["verdict"], "")} for row in claims.overall(parts).to_dict("records")]
+    heads = [row | {"tag": _TAGS.get(row["verdict"], "")} for row in claims.summarise_claims(parts).to_dict("records")]
     rows = []
     for part in parts[parts["tasks"] > 0].to_dict("records"):
         where = part["task"] or f"{part['tasks']} {'task' if part['tasks'] == 1 else 'tasks'}"
         synthetic = ", synthetic speech" if part["speech"] == "synthetic" else ""
         rows.append({
-            "claim": part["claim"], "difference": claims.said(part), "verdict": part["verdict"], "why": part["why"],
+            "claim": part["claim"], "difference": claims.format_part(part), "verdict": part["verdict"], "why": part["why"],
             "comparison": "embeddings, beside the task" if part["unit"] == "share"
                           else f"{part['subject']} − {part['against']}",
             "on": f"{where}, {part['clips']:,} clips{synthetic}", "by": part["by"].replace(" and ", "s and ") + "s"})
@@ -286,9 +286,9 @@ def _describe_verdicts(verdicts: pd.DataFrame | None) -> dict[str, Any]:
     """Set scores beside published numbers; with the quick profile there is nothing to hold them against."""
     if verdicts is None:
         return {"verdicts": [], "no_verdicts": [], "references": [], "published_said": _NOT_OURS}
-    compared = published.numeric(verdicts)
+    compared = published.keep_compared(verdicts)
     rest = verdicts.drop(index=verdicts.index[verdicts["verdict"].isin(compared["verdict"])])
-    works = published.sources().loc[lambda table: table.index.isin(verdicts["paper"])]
+    works = published.load_sources().loc[lambda table: table.index.isin(verdicts["paper"])]
     shown, others = ([_describe_verdict(row, works) for row in part.to_dict("records")] for part in (compared, rest))
     counts = verdicts["verdict"].value_counts()
     reproduced, differ, missing, without = (counts.get(verdict, 0) for verdict in VERDICTS)

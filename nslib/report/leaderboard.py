@@ -25,13 +25,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import files, metrics, params, results, splits
-from nslib.corpora import manifests
+from nslib import config, results
+from nslib.datasets import debian, splits
+from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.report.page import render
 from nslib.report.verify import recompute_score
 from nslib.schema import ROWS, Column, conforming
-from nslib.tasks import REGISTRY
+from nslib.statistics import scores as statistics_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     shared["sha256"] = [_hash_row(row) for row in shared.to_dict("records")]
     buffer = io.BytesIO()
     conforming(shared, _COLUMNS).to_parquet(buffer, index=False, write_page_checksum=True)
-    files.write(path, buffer.getvalue())
+    config.write_file(path, buffer.getvalue())
     return path
 
 
@@ -191,7 +192,7 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
         notes.append(f"as reported, since the answers are not in the file or the truth is not here: {', '.join(rest)}.")
     name = re.sub(r"[^A-Za-z0-9.@_-]+", "-", scores["embedding"].iloc[0])
     target = _find_folder(folder) / f"{name}-{scores['sha256'].iloc[0][:8]}{_ENDING}"
-    files.write(target, Path(path).read_bytes())
+    config.write_file(target, Path(path).read_bytes())
     return target, notes
 
 
@@ -245,7 +246,7 @@ def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = No
     NslibError
         If there is nothing to show.
     """
-    folder, table = folder or params.reports_dir(), build_table(own, others)
+    folder, table = folder or config.reports_dir(), build_table(own, others)
     about = table.drop_duplicates("task").set_index("task", drop=False)
     heads = [{"name": row["task"], "synthetic": row["corpus_kind"] == "synthetic", "n": row["n"],
               "chance": row["chance"], "metric": row["metric"]} for row in about.to_dict("records")]
@@ -257,15 +258,15 @@ def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = No
                       "dim": part["dim"].iloc[0], "cells": cells,
                       "mean": -1.0 if None in cells else float(scores["value"].mean())})
     lines.sort(key=lambda line: -line["mean"])
-    files.write(folder / "leaderboard.csv", table.to_csv(index=False))
-    files.write(folder / "leaderboard.html", render("leaderboard.html.j2", heads=heads, lines=lines,
+    config.write_file(folder / "leaderboard.csv", table.to_csv(index=False))
+    config.write_file(folder / "leaderboard.html", render("leaderboard.html.j2", heads=heads, lines=lines,
                                                     recomputed=RECOMPUTED, reported=REPORTED))
     return folder / "leaderboard.html"
 
 
 def _find_folder(folder: Path | None) -> Path:
     """Return where rows of others are kept."""
-    return folder if folder is not None else params.reports_dir() / "rows"
+    return folder if folder is not None else config.reports_dir() / "rows"
 
 
 def _choose_tasks(mine: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
@@ -284,13 +285,13 @@ def _choose_tasks(mine: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 
 def _read_manifest(task: str) -> pd.DataFrame | None:
     """Read the clips of a task as the kit commits them; None for a task without a manifest."""
-    path = manifests.manifest_path(task)
-    return manifests.read_manifest(path) if path.is_file() else None
+    path = debian.manifest_path(task)
+    return debian.read_manifest(path) if path.is_file() else None
 
 
 def _hash_clips(clips: pd.DataFrame) -> tuple[str, str]:
     """Return the hashes by which a result says what it was measured on."""
-    return splits.data_hash(clips), splits.split_hash(clips)
+    return splits.hash_data(clips), splits.hash_split(clips)
 
 
 def _find_hashes(task: str, rows: pd.DataFrame) -> list[tuple[str, str]]:
@@ -311,7 +312,7 @@ def _pack_answers(row: Mapping[str, Any], predictions: pd.DataFrame | None) -> s
 
 def _find_truth(row: Mapping[str, Any]) -> pd.DataFrame | None:
     """Return the clips by which a score follows from its answers; None if it cannot be computed again here."""
-    if not row["answers"] or metrics.get(row["metric"]).needs == "scores":
+    if not row["answers"] or statistics_scores.get_metric(row["metric"]).needs == "scores":
         return None
     clips = _read_manifest(row["task"])
     return clips if clips is not None and _hash_clips(clips) == (row["data_hash"], row["split_hash"]) else None

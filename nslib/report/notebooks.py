@@ -36,11 +36,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nslib import files, notebook
-from nslib import params as config
+from nslib import config
+from nslib.config import Params
 from nslib.errors import NslibError, UnknownName
-from nslib.params import Params
 from nslib.report.page import render_notebook
+from nslib.teaching import notebook_rules
 from nslib.teaching.kernels import make_kernel_manager
 
 __all__: list[str] = []
@@ -135,7 +135,7 @@ def read_last_runs(folder: Path | None = None) -> list[Run]:
 def list_notebooks(params: Params) -> list[str]:
     """List the notebooks of a profile: those without a parameter ``profile`` teach with the quick one only."""
     paths = sorted(config.notebooks_dir().glob("*.ipynb"))
-    return [path.stem for path in paths if params.profile == "quick" or "profile" in notebook.parameters(path)]
+    return [path.stem for path in paths if params.profile == "quick" or "profile" in notebook_rules.read_parameters(path)]
 
 
 def make_stamp(path: Path, given: Mapping[str, object], inputs: str = "") -> str:
@@ -180,12 +180,12 @@ def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool, for
     target = config.reports_dir() / "notebooks" / path.name
     try:
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(params).items()}
-        given = {name: values[name] for name in notebook.parameters(path) if name in values}
+        given = {name: values[name] for name in notebook_rules.read_parameters(path) if name in values}
         stamp, last = make_stamp(path, given, inputs), _read_last_run(target.with_suffix(".json"))
         if last and last.ok and last.stamp == stamp and target.with_suffix(".html").exists() and not force:
             return dataclasses.replace(last, status=UNCHANGED)
-        if broken := notebook.check_source(path, given):
-            raise notebook.ContractBroken(broken)
+        if broken := notebook_rules.check_source(path, given):
+            raise notebook_rules.ContractBroken(broken)
     except NslibError as error:
         return _record(target, Run(path.stem, path.stem, FAILED, 0.0, str(error), "", _now()))
     return _record(target, _execute(path, target, given, stamp, progress))
@@ -199,8 +199,8 @@ def _execute(path: Path, target: Path, given: dict[str, object], stamp: str, pro
         why = _run_papermill(path, output, given, progress)
         seconds = time.perf_counter() - started
         if output.exists():
-            why = why or "\n".join(map(str, notebook.check_executed(output, given)))
-            files.write(target, output.read_bytes())
+            why = why or "\n".join(map(str, notebook_rules.check_executed(output, given)))
+            config.write_file(target, output.read_bytes())
     return Run(path.stem, _read_title(path), FAILED if why else RAN, seconds, why, stamp, _now())
 
 
@@ -225,7 +225,7 @@ def _run_papermill(path: Path, output: Path, given: dict[str, object], progress:
 
 def _read_title(path: Path) -> str:
     """Read the first heading of a notebook; the file name if there is none."""
-    cells = notebook.read(path)["cells"]
+    cells = notebook_rules.read_notebook(path)["cells"]
     lines = cells[0]["source"].splitlines() if cells else []
     return lines[0].lstrip("# ").strip() if lines and lines[0].startswith("#") else path.stem
 
@@ -233,8 +233,8 @@ def _read_title(path: Path) -> str:
 def _record(target: Path, run: Run) -> Run:
     """Write what happened beside an executed notebook, and its page if there is one."""
     if target.exists():
-        files.write(target.with_suffix(".html"), render_notebook(target, run))
-    files.write(target.with_suffix(".json"), json.dumps(dataclasses.asdict(run), indent=1).encode())
+        config.write_file(target.with_suffix(".html"), render_notebook(target, run))
+    config.write_file(target.with_suffix(".json"), json.dumps(dataclasses.asdict(run), indent=1).encode())
     return run
 
 

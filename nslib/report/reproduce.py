@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nslib import corpora, embeddings, measure, params, protocols, tasks
+from nslib import config, embeddings, measure, protocols
+from nslib.config import Params
 from nslib.corpora import noss
+from nslib.datasets import loading, tasks
 from nslib.errors import Unavailable
 from nslib.measure import Results
-from nslib.params import Params
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
 
@@ -75,11 +76,11 @@ def reproduce_all(settings: Params) -> Outcome:
 
 def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
     """Fetch and check all that a run needs from outside, with `weights` embeddings too; not ok if any is missing."""
-    plan = corpora.resolve(settings)
+    plan = loading.resolve_tasks(settings)
     lines, missing = list(plan.notes), [f"{name}: {error}" for name, error in plan.not_run]
     for task in plan.tasks:
         try:
-            corpus = corpora.load_clips(task, settings)
+            corpus = loading.load_clips(task, settings)
         except Unavailable as error:
             missing.append(f"{task.name}: {error}")
             continue
@@ -96,8 +97,8 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
 
 def _print_downloads(settings: Params) -> None:
     """Tell what will be downloaded, and what it takes on disk, before anything is."""
-    for name in tasks.names(settings):
-        if tasks.get(name).profile == "paper":
+    for name in tasks.choose_task_names(settings):
+        if tasks.get_task(name).profile == "paper":
             status = noss.status(name)
             size = (f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
                     if status.state == "download" else "")
@@ -117,7 +118,7 @@ def _summarise(results: Results, runs: list[Run], page: Path, seconds: float) ->
     if len(results.problems):
         lines.append(f"{len(results.problems)} clips were left out; the report names them")
     pairs, ran = len(results.rows[["task", "embedding"]].drop_duplicates()), sum(run.status == "ran" for run in runs)
-    where = page.relative_to(params.root()) if page.is_relative_to(params.root()) else page
+    where = page.relative_to(config.root()) if page.is_relative_to(config.root()) else page
     return "\n".join([*lines, f"{pairs} results, {ran} of {len(runs)} notebooks run now, {seconds:.0f} s: {where}"])
 
 

@@ -13,17 +13,18 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nslib import embeddings, ties
-from nslib.bootstrap import RESAMPLES
-from nslib.claimed import FINE_TUNED
+from nslib import embeddings
+from nslib.datasets.tasks import REGISTRY
 from nslib.errors import NslibError
+from nslib.paper.claims import FINE_TUNED
 from nslib.plots import order
-from nslib.tasks import REGISTRY
+from nslib.statistics import comparisons
+from nslib.statistics.intervals import RESAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.params import Params
+    from nslib.config import Params
 
 __all__ = ["write_command"]
 
@@ -47,7 +48,7 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
     scores = scores.assign(standing=order.standing(scores, predictions), way=order.above_chance(scores).clip(0, 1))
     columns, letters = order.embeddings(scores), {}
     if predictions is not None and not predictions.empty:
-        letters = {(r.task, r.embedding): r.letters for r in ties.groups(rows, predictions).itertuples()}
+        letters = {(r.task, r.embedding): r.letters for r in comparisons.group_embeddings(rows, predictions).itertuples()}
     cells = {(cell["task"], cell["embedding"]): cell for cell in _build_cells(scores, rows, letters, params)}
     return {
         "groups": _build_groups(scores, columns, cells),

@@ -27,14 +27,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nslib import corpora, measure, metrics, protocols, results, tasks
-from nslib import params as config
+from nslib import config, measure, protocols, results
+from nslib.config import Params
+from nslib.datasets import loading, tasks
 from nslib.entrants import enter
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.params import Params
 from nslib.protocols import intervals
 from nslib.report.tables import is_built_in, is_fine_tuned, write_command
 from nslib.schema import ROWS, conforming
+from nslib.statistics import intervals as statistics_intervals
+from nslib.statistics import scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,13 +65,13 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
     """
     true, said, speaker = (answers[name].to_numpy(str) for name in ("y_true", "y_pred", "speaker"))
     made = {"n": len(answers), "n_speakers": len(set(speaker) - {""}),
-            "chance": metrics.chance(metric, true) if len(true) else math.nan}
-    if metrics.get(metric).needs == "scores":
+            "chance": scores.chance(metric, true) if len(true) else math.nan}
+    if scores.get_metric(metric).needs == "scores":
         return made
     if not len(true):
         return made | dict.fromkeys((*_SCORES, "interval_by"), math.nan)
-    interval = metrics.interval(true, said, speaker, metric, level=level, seed=seed)
-    return made | {"value": metrics.score(metric, true, said), "low": interval.low, "high": interval.high,
+    interval = statistics_intervals.interval(true, said, speaker, metric, level=level, seed=seed)
+    return made | {"value": scores.score(metric, true, said), "low": interval.low, "high": interval.high,
                    "interval_by": interval.by}
 
 
@@ -177,7 +179,7 @@ def _check_result(rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Check]:
     file, file_of_answers = (_name_file(about["key"], kind) for kind in ("rows", "predictions"))
     for flag, split in (("selected", "validation"), ("best_on_test", "test")):
         part = rows[rows["split"] == split]
-        values = part["value"].to_numpy(float) * (1 if metrics.get(metric).higher_is_better else -1)
+        values = part["value"].to_numpy(float) * (1 if scores.get_metric(metric).higher_is_better else -1)
         best = "" if np.isnan(values).all() else _name_combinations(part.iloc[[np.nanargmax(values)]])
         for where, group in rows.groupby("split", sort=False):
             yield _check(about, f"{flag} ({where})", file, _name_combinations(group[group[flag]]), best,
@@ -357,7 +359,7 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         task, slash, embedding = cell.partition("/")
         if not slash:
             raise BadParameter(f"with a protocol, name the cell as TASK/EMBEDDING; got {cell!r}.")
-        tasks.get(task)  # which tells the nearest names
+        tasks.get_task(task)  # which tells the nearest names
         rows, params = protocols.load(folder)[0], params if seed is None else dataclasses.replace(params, seed=seed)
         made, _ = _run_pair(task, embedding, params, protocol, fresh, progress)
         return _compare_protocol(made, rows[(rows["task"] == task) & (rows["embedding"] == embedding)])
@@ -388,7 +390,7 @@ def _resolve_cell(cell: str, chosen: pd.DataFrame) -> tuple[str, str, pd.DataFra
     if task not in tasks.REGISTRY and len(mine):
         raise BadParameter(f"{task!r} is a task of recordings of your own, of which the kit keeps no address. Measure "
                            f"it again with: {write_command(mine.iloc[-1])}")
-    tasks.get(task)  # which tells the nearest names
+    tasks.get_task(task)  # which tells the nearest names
     trained = any(is_fine_tuned(row) for row in [{"probe": "", "embedding": embedding}, *mine.to_dict("records")])
     if not is_built_in(embedding) and not trained:
         if len(mine):
@@ -423,7 +425,7 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
               progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure one embedding on one task, plainly or by a protocol, whatever is kept of it."""
     if fresh:  # recordings and weights go to the cache that stays
-        corpora.load_clips(tasks.get(task), params, progress=progress)
+        loading.load_clips(tasks.get_task(task), params, progress=progress)
         enter(embedding).load()
     with _use_empty_folders(fresh):
         if protocol is None and not is_built_in(embedding):
@@ -442,14 +444,14 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
 
 def _train_again(task: str, embedding: str, params: Params, progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fine-tune a network again: it has no vectors."""
-    from nslib.train import finetune_results  # imports TensorFlow
-    from nslib.train.finetune_settings import FinetuneSettings
+    from nslib.training import finetune  # imports TensorFlow
+    from nslib.training.settings import FinetuneSettings
 
     settings = FinetuneSettings(seed=params.seed)
-    if finetune_results.name(settings) != embedding:
+    if finetune.name_finetuned(settings) != embedding:
         raise BadParameter(f"{embedding} was trained with settings that only its name tells. Train it again with: "
                            f"python -m nslib train finetune {task} NAME=VALUE")
-    return finetune_results.benchmark(tasks.get(task), params, settings, progress=progress)
+    return finetune.benchmark_finetuned(tasks.get_task(task), params, settings, progress=progress)
 
 
 def _compare_score(made: dict[str, Any], predictions: pd.DataFrame, chosen: pd.DataFrame,

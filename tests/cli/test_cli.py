@@ -13,7 +13,7 @@ from helpers import tone
 from shell import call
 
 from nslib import audio, embeddings, kept
-from nslib.train import checkpoint, embedding, models
+from nslib.embeddings import checkpoint, networks
 
 SMALL = ("--corpus", "synthetic", "--tasks", "word-synthetic", "--smoke")
 
@@ -175,11 +175,11 @@ def test_train_on_a_folder_and_export_the_weights(tmp_path, monkeypatch, capsys)
     assert call(monkeypatch, capsys, "train", "export", run / "best.npz", tmp_path / "model")[0] == 0
     exported = embeddings.from_saved_model(tmp_path / "model", key="embedding")
     waves, lengths = tone(1.5, 400)[None], np.array([24_000])
-    mine = embedding.as_embedding(models.of_file(run / "best.npz"), "embedding", "mine")
+    mine = networks.make_embedding(networks.load_network_file(run / "best.npz"), "embedding", "mine")
     np.testing.assert_allclose(exported.embed(waves, lengths)[0], mine.embed(waves, lengths)[0], atol=1e-5)
 
 
 def test_weights_of_a_network_that_is_not_known(tmp_path, monkeypatch, capsys):
-    checkpoint.write(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
+    checkpoint.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
     code, _, err = call(monkeypatch, capsys, "train", "export", tmp_path / "other.npz", tmp_path / "out")
     assert code == 2 and "unknown kind of student 'resnet'" in err

@@ -17,11 +17,12 @@ import pytest
 import tensorflow as tf
 from helpers import clip_table, tone
 
-from nslib import embeddings, extract
+from nslib import embeddings
 from nslib.embeddings import downloads, hub
 from nslib.embeddings.cards import CARDS
 from nslib.embeddings.hub import ADAPTERS
 from nslib.errors import BadParameter, NslibError, Unavailable
+from nslib.extraction import extract
 
 SECONDS = (1.0, 1.49, 2.0, 3.36, 6.6, 30.0)
 # TRILL's are the counts that its users report; YAMNet and VGGish: patches of 0.975 s, padded to whole
@@ -90,7 +91,7 @@ def test_frames_and_their_times(name, tmp_path):
     counts, hop = COUNTS[name]
     embedding = embeddings.get(name)
     clips = clip_table(tmp_path, list(SECONDS))
-    found = extract.frames(clips, embedding)
+    found = extract.extract_frames(clips, embedding)
     for clip, count in zip(clips["clip_id"], counts, strict=True):
         times, frames = found[clip]
         assert frames.shape == (count, CARDS[name].dim)

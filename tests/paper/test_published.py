@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nslib import config, embeddings, tasks
+from nslib import config, embeddings
+from nslib.datasets import tasks
 from nslib.errors import BadParameter, UnknownName
 from nslib.paper import published
 
@@ -31,7 +32,7 @@ def test_the_committed_numbers_keep_every_rule():
     assert set(cells["paper"]) | set(cells["source"]) - {""} <= set(published.load_sources().index)
     assert set(cells["embedding"]) - {""} <= set(embeddings.names())
     asked = cells[(cells["task"] != "") & (cells["embedding"] != "")]
-    assert all(tasks.get(name).profile == "paper" for name in asked["task"])
+    assert all(tasks.get_task(name).profile == "paper" for name in asked["task"])
 
 
 def test_what_two_works_quote_differently_is_kept_twice():

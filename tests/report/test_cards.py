@@ -7,7 +7,8 @@ import re
 import fabricated
 import pytest
 
-from nslib import embeddings, params, tasks
+from nslib import config, embeddings
+from nslib.datasets import tasks
 from nslib.errors import NslibError
 from nslib.report.cards import BEGIN, END, copy_result_table, make_model_card
 
@@ -50,11 +51,11 @@ def test_what_is_no_full_run_is_refused(tmp_path, summary, page):
 
 
 def test_readme_of_the_kit_has_the_default_tasks_and_embeddings():
-    text = (params.root() / "README.md").read_text().split(BEGIN)[1].split(END)[0]
+    text = (config.root() / "README.md").read_text().split(BEGIN)[1].split(END)[0]
     head, _, *rows = [line for line in text.strip().splitlines() if line.startswith("|")]
     shown = [row.split("|")[1].strip() for row in rows]
     usual = [name for name in embeddings.names("quick") if not embeddings.needs_extra(name)]
     assert shown[:2] == ["chance", "clips / speakers"] and set(shown[2:]) >= set(usual)
-    assert {cell.strip() for cell in head.split("|")} - {"", "Embedding"} == set(tasks.names(params.Params()))
+    assert {cell.strip() for cell in head.split("|")} - {"", "Embedding"} == set(tasks.choose_task_names(config.Params()))
     for value, low, high in re.findall(r"([\d.]+)\**\s\[([\d.]+)–([\d.]+)\]", text):
         assert 0 <= float(low) <= float(value) <= float(high) <= 100

@@ -8,9 +8,9 @@ import pytest
 
 from nslib import results, schema
 from nslib.errors import BadParameter, NslibError
-from nslib.paired import Paired
 from nslib.report import compare
 from nslib.report.compare import compare_reports
+from nslib.statistics.comparisons import Paired
 
 CELL, EMBEDDINGS = ("language-five", "logmel"), ("logmel", "mfcc", "untrained")
 

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nslib import params, published
+from nslib import config
 from nslib import results as results_module
+from nslib.paper import published
 from nslib.report import tables
 from nslib.report.html import group_not_run, group_notes, write_report
 from nslib.report.notebooks import Run
@@ -26,7 +27,7 @@ from nslib.schema import PREDICTIONS, ROWS
 NOT_RUN = ["task", "embedding", "why", "remedy"]
 NOSS = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 STEPS = "1. Register.\n2. Put AudioData.zip into\n   <manual>/savee\n3. Run the same command again."
-PAPER = params.load({"profile": "paper"})
+PAPER = config.load_params({"profile": "paper"})
 
 
 def results(**changes):
@@ -51,7 +52,7 @@ def plain(monkeypatch):
 def built(tmp_path_factory):
     run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s",
               "2026-01-02T03:04:05+00:00")
-    return write_report(results(), params.load({"smoke": True}), clips=fabricated.clips(), runs=[run],
+    return write_report(results(), config.load_params({"smoke": True}), clips=fabricated.clips(), runs=[run],
                         out=tmp_path_factory.mktemp("reports"))
 
 
@@ -96,7 +97,7 @@ def test_every_score_is_a_button_with_its_facts_and_command(built):
     text, scores = built.read_text(), results_module.selected(fabricated.rows())
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
-        assert f"<code>{tables.write_command(row, params.load({'smoke': True}))}</code>" in text
+        assert f"<code>{tables.write_command(row, config.load_params({'smoke': True}))}</code>" in text
     buttons = [b["popovertarget"] for b in Page(built).all("button") if b["class"] == "cell"]
     assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
     assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
@@ -126,14 +127,14 @@ def test_files_beside_the_page(built):
 def test_a_cell_that_did_not_run_says_so(tmp_path, plain):
     rows = fabricated.rows()
     rows = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
-    path = write_report(results(rows=rows), params.load(), out=tmp_path, runs=[])
+    path = write_report(results(rows=rows), config.load_params(), out=tmp_path, runs=[])
     assert path.read_text().count('<a href="#not-run">not run</a>') == 1
     assert "not run |" in (tmp_path / "summary.md").read_text() and "Smoke run" not in path.read_text()
 
 
 def test_only_computer_voices_is_said_aloud(tmp_path, plain):
     rows = fabricated.rows().query("corpus_kind == 'synthetic'")
-    assert "Synthetic speech only." in write_report(results(rows=rows), params.load(), out=tmp_path,
+    assert "Synthetic speech only." in write_report(results(rows=rows), config.load_params(), out=tmp_path,
                                                     runs=[]).read_text()
 
 
@@ -207,7 +208,7 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
 def test_no_recalled_number_is_on_the_page_without_the_word(tmp_path, plain):
     """Cell by cell: what stands in the table of numbers without a verdict is worded as the loader words it."""
     text = write_report(paper_results(ran=("crema_d",)), PAPER, out=tmp_path, runs=[]).read_text()
-    cells = published.load()
+    cells = published.load_numbers()
     recalled = cells[(cells["status"] == "recalled-unverified") & (cells["embedding"] != "") & (cells["task"] != "")]
     assert len(re.findall(r">([\d.]+ %) \(recalled-unverified\)<", text)) == len(recalled) > 30
     bare = {f">{value.split(' (')[0]}<" for value in recalled["shown"]} - {

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 from shell import call
 
-from nslib import metrics, params, results, splits
-from nslib.corpora import manifests
+from nslib import config, results
+from nslib.datasets import debian, splits
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.report import leaderboard
 from nslib.report.html import write_report
 from nslib.report.leaderboard import adopt_scores, build_table, export_scores, read_folder, read_scores, write_page
+from nslib.statistics import intervals, scores
 
 TASK = "speaker-fillets"
-MANIFEST = manifests.read_manifest(manifests.manifest_path(TASK))
+MANIFEST = debian.read_manifest(debian.manifest_path(TASK))
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def measured():
     """Results on a task with a manifest, with its hashes."""
     made = fabricated.rows()
     made = made[made["task"] == TASK]
-    return made.assign(data_hash=splits.data_hash(MANIFEST), split_hash=splits.split_hash(MANIFEST),
+    return made.assign(data_hash=splits.hash_data(MANIFEST), split_hash=splits.hash_split(MANIFEST),
                        weights_hash=made["embedding"])
 
 
@@ -37,9 +38,9 @@ def answered(measured):
     true, speaker = (test[name].to_numpy(str) for name in ("label", "speaker"))
     said = np.where(rng.random(len(true)) < 0.7, true, rng.permutation(true))
     mine = measured[measured["embedding"] == "logmel"].copy()
-    found = metrics.interval(true, said, speaker, "accuracy", level=0.95, seed=0)
+    found = intervals.interval(true, said, speaker, "accuracy", level=0.95, seed=0)
     facts = {"value": float((said == true).mean()), "low": found.low, "high": found.high, "interval_by": found.by,
-             "n": len(true), "n_speakers": len(set(speaker) - {""}), "chance": metrics.chance("accuracy", true)}
+             "n": len(true), "n_speakers": len(set(speaker) - {""}), "chance": scores.chance("accuracy", true)}
     for column, value in facts.items():
         mine.loc[mine["selected"] & (mine["split"] == "test"), column] = value
     answers = pd.DataFrame({"clip_id": test["clip_id"], "speaker": speaker, "y_true": true, "y_pred": said})
@@ -132,7 +133,7 @@ def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path, spoil):
 def test_a_score_on_a_list_of_clips_that_has_changed_since_is_as_reported(answered, tmp_path, monkeypatch):
     mine, answers = answered
     path = export_scores(mine, "logmel", tmp_path / "a.parquet", predictions=answers)
-    monkeypatch.setattr(manifests, "read_manifest", lambda path: MANIFEST[1:])
+    monkeypatch.setattr(debian, "read_manifest", lambda path: MANIFEST[1:])
     assert build_table(mine[:0], read_scores(path))["trust"].tolist() == [leaderboard.REPORTED]
 
 
@@ -202,9 +203,9 @@ def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_pat
     mine, answers = answered
     found = Found().results()
     found.rows, found.predictions = mine, fabricated.predictions()[:0]
-    page = write_report(found, params.load(), out=tmp_path, runs=[]).read_text()
+    page = write_report(found, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()
     adopt_scores(export_scores(mine, "logmel", tmp_path / "a.parquet", predictions=answers), mine, tmp_path / "rows")
-    page = write_report(found, params.load(), out=tmp_path, runs=[]).read_text()
+    page = write_report(found, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert 'Beside 1 that others have measured: <a href="leaderboard.html">' in page
     assert leaderboard.RECOMPUTED in (tmp_path / "leaderboard.html").read_text()

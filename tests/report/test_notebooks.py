@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from nslib import params
+from nslib import config
 from nslib.errors import UnknownName
 from nslib.report import notebooks, page
 
@@ -46,7 +46,7 @@ def test_run_skip_fail_and_go_on(kit):
     kit.add("a", GOOD)
     kit.add("b", "broken = 1 / 0", GOOD)
     kit.add("c", "import sys\nprint(sys.executable)")
-    given = params.load({"seed": 3, "tasks": "x"})  # only declared parameters are given
+    given = config.load_params({"seed": 3, "tasks": "x"})  # only declared parameters are given
     first = notebooks.run_notebooks(given, progress=False)
     assert [run.status for run in first] == ["ran", "failed", "ran"]
     assert "cell [3] ('broken = 1 / 0') failed: ZeroDivisionError" in first[1].why
@@ -86,7 +86,7 @@ def test_what_changes_a_stamp_and_what_does_not(kit, tmp_path, monkeypatch):
 def test_a_notebook_that_breaks_the_contract_is_not_started(kit, monkeypatch):
     kit.add("a", GOOD + "\n!ls")
     monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
-    (run,) = notebooks.run_notebooks(params.load(), progress=False)
+    (run,) = notebooks.run_notebooks(config.load_params(), progress=False)
     assert run.status == "failed" and "shell or magic line" in run.why and not (kit.out / "a.ipynb").exists()
 
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
 
     monkeypatch.setattr("papermill.execute_notebook", killed)
     with pytest.raises(KeyboardInterrupt):
-        notebooks.run_notebooks(params.load(), progress=False)
+        notebooks.run_notebooks(config.load_params(), progress=False)
     assert (kit.out / "a.ipynb").read_text() == "the last good one"
     assert [path.name for path in kit.out.iterdir()] == ["a.ipynb"]
 
@@ -109,7 +109,7 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
 def test_faults(kit):
     kit.add("05_benchmark", GOOD)
     with pytest.raises(UnknownName, match="Did you mean 05_benchmark"):
-        notebooks.run_notebooks(params.load(), ["05_benchmrk.ipynb"], progress=False)
+        notebooks.run_notebooks(config.load_params(), ["05_benchmrk.ipynb"], progress=False)
     kit.out.mkdir(parents=True)
     (kit.out / "a.json").write_text("{half")
     assert notebooks.read_last_runs() == []  # a damaged record means: run again

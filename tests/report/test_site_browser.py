@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from nbformat import v4
 
-from nslib import params
+from nslib import config
 from nslib.findings import Found
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run
@@ -38,7 +38,7 @@ def site(tmp_path_factory):
     path.with_suffix(".html").write_text(render_notebook(path, run))
     found = Found([f"t: {e}: 1 fit failed." for e in fabricated.EMBEDDINGS]).results()
     found.rows, found.predictions, found.ledger = fabricated.rows(), fabricated.predictions(), fabricated.ledger()
-    return write_report(found, params.load(), out=home, runs=[run])
+    return write_report(found, config.load_params(), out=home, runs=[run])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import fabricated
 import pandas as pd
 import pytest
 
-from nslib import params
+from nslib import config
 from nslib.plots import order
 from nslib.report import latex, tables
 
@@ -54,7 +54,7 @@ def test_facts_name_everything_that_decides_a_number():
 ])
 def test_the_command_is_one_that_the_shell_takes(changes, smoke, said):
     row = fabricated.rows().iloc[0].to_dict() | changes
-    command = tables.write_command(row, params.load({"smoke": smoke}))
+    command = tables.write_command(row, config.load_params({"smoke": smoke}))
     assert command == f"python -m nslib {said}" and shlex.split(command)[2] == "nslib"
 
 

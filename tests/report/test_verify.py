@@ -11,15 +11,15 @@ import reported
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nslib import kept, params, results
+from nslib import config, kept, results
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.extraction.cache import VectorCache
 from nslib.report.verify import format_checks, run_again, verify_report
 from nslib.schema import ROWS
-from nslib.store import Store
 
 SOME = settings(max_examples=8, deadline=None, derandomize=True, database=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture])
-SMOKE = params.Params(smoke=True)
+SMOKE = config.Params(smoke=True)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_vectors_that_were_changed_do_not_give_the_score_but_afresh_they_do(fold
     shutil.copytree(reported.cache(), tmp_path / "cache")
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
     rows, _ = results.load(folder / "results")
-    store = Store.at(tmp_path / "cache/vectors" / rows.loc[rows["embedding"] == "logmel", "weights_hash"].iloc[0])
+    store = VectorCache.at(tmp_path / "cache/vectors" / rows.loc[rows["embedding"] == "logmel", "weights_hash"].iloc[0])
     shard = next(store.path.glob("*.arrow"))
     keys = store._table(shard)["sha256"].to_pylist()
     store.write(shard.stem, keys, store.read(keys)[::-1])

@@ -1,1 +1,0 @@
-"""Vectors that are larger than memory should hold."""
