@@ -49,7 +49,6 @@ have one row a tested clip and split. A result is kept as ``<key>.answers.parque
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +66,7 @@ from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.probe import FIT_CONTEXT, PROBES, Fit, FitSettings, LabelledVectors, fit_probes, select_best
-from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, ResultsBuilder, check_table, table_path
+from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, PROTOCOL_TABLES, ResultsBuilder, check_table
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
 from nslib.statistics.intervals import LEVEL, Difference, Interval, RepeatedTest
@@ -76,7 +75,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["BY_CLIP", "FAST_PROBES", "REPEATED", "SWITCH", "WITHIN_SPEAKER", "ProtocolResults", "TaskVectors",
-           "average_accuracy", "average_by_speaker", "load_protocols", "measure_interval", "run_protocol", "run_repeated", "run_switch", "run_within_speaker", "summarise"]
+           "average_accuracy", "average_by_speaker", "load_protocols", "measure_interval", "run_protocol",
+           "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 
 # Raise it whenever a score, an interval or an answer of a protocol can move: it is part of the key of every result.
 # Golden values in tests/evaluation/test_protocols.py hold it. What the grid decides has a version of its own.
@@ -676,7 +676,8 @@ def _run_one(protocol: str, embedding: Embeddable | TaskVectors, task: AnyTask |
 def _run_pair(protocol: str, task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, settings: dict[str, Any],
               builder: ResultsBuilder, progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and answers of one embedding on one task: stored ones, else computed from its vectors."""
-    stored = _find_stored(_make_key(protocol, task, spec.name, clips, spec.fingerprint, settings))
+    key = _make_key(protocol, task, spec.name, clips, spec.fingerprint, settings)
+    stored = results.find_result(key, tables=PROTOCOL_TABLES)
     if stored is not None:
         return stored
     out = spec.vectors(clips, progress=progress)
@@ -693,7 +694,7 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
 
     task, clips = data.task, data.clips
     key = _make_key(protocol, task, data.embedding, clips, data.fingerprint, settings, data.listed)
-    stored = _find_stored(key)
+    stored = results.find_result(key, tables=PROTOCOL_TABLES)
     if stored is not None:
         return stored
     title = f"{protocol} {task.name} x {data.embedding}"
@@ -704,8 +705,7 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
               "weights_hash": data.fingerprint, "notes": "\n".join(computed.notes), **config.describe_origin()}
     answers = check_table(computed.answers.assign(**names), PROTOCOL_ANSWERS)
     rows = check_table(computed.rows.assign(**names, **origin), PROTOCOL_ROWS)
-    results.write_table(table_path(key, "answers"), answers)
-    results.write_table(table_path(key, "protocol"), rows)
+    results.save_result(rows, answers, tables=PROTOCOL_TABLES)
     return rows, answers
 
 
@@ -719,30 +719,14 @@ def _make_key(protocol: str, task: Task, embedding: str, clips: pd.DataFrame, fi
                             split_hash=splits.hash_split(clips), weights_hash=fingerprint, settings=decides)
 
 
-def _find_stored(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Rows and answers with this key, or None; what cannot be read counts as none, with a warning."""
-    if not table_path(key, "protocol", folder).exists():
-        return None
-    try:
-        return (results.read_table(table_path(key, "protocol", folder), key, PROTOCOL_ROWS, may_be_empty=False),
-                results.read_table(table_path(key, "answers", folder), key, PROTOCOL_ANSWERS, may_be_empty=True))
-    except NslibError as error:
-        warnings.warn(f"{error} It is computed again.", stacklevel=2)
-        return None
-
-
 def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: ResultsBuilder) -> ProtocolResults:
     """Put everything together, with the notes of the rows."""
     for rows, _ in pairs:
         builder.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
+    rows, answers = ([pair[i] for pair in pairs] for i in range(2))
     rest = builder.results()
-    return ProtocolResults(*_join_pairs(pairs), rest.not_run, rest.problems, rest.notes)
-
-
-def _join_pairs(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Put results below each other."""
-    return (results.join_tables([rows for rows, _ in pairs], PROTOCOL_ROWS),
-            results.join_tables([answers for _, answers in pairs], PROTOCOL_ANSWERS))
+    return ProtocolResults(results.join_tables(rows, PROTOCOL_ROWS), results.join_tables(answers, PROTOCOL_ANSWERS),
+                           rest.not_run, rest.problems, rest.notes)
 
 
 # ------------------------------------------------------------------ results
@@ -810,11 +794,8 @@ class ProtocolResults:
 
 
 def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read all stored results of protocols: rows and answers, oldest first; a file that cannot be read is warned of."""
-    paths = sorted(table_path("0", "protocol", folder).parent.glob("*.protocol.parquet"))
-    pairs = [pair for path in paths if (pair := _find_stored(path.name.removesuffix(".protocol.parquet"), folder))]
-    pairs.sort(key=lambda pair: (str(pair[0]["when"].max()), str(pair[0]["key"].iloc[0])))
-    return _join_pairs(pairs)
+    """Read all stored results of protocols, rows and answers, as `nslib.evaluation.results.load_results` does."""
+    return results.load_results(folder, PROTOCOL_TABLES)
 
 
 def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None = None) -> pd.DataFrame:
@@ -841,9 +822,10 @@ def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None
 
 
 def average_by_speaker(rows: pd.DataFrame, shots: int = 0) -> pd.DataFrame:
-    """Average the within-speaker score of each speaker over split numbers: task, embedding, speaker, value, chance, splits.
+    """Average the within-speaker score of each speaker over split numbers.
 
-    Of several runs the newest counts; `shots` is the cap on training clips, 0: none.
+    Of several runs the newest counts; `shots` is the cap on training clips, 0: none. The columns are task, embedding,
+    speaker, value, chance, splits.
     """
     keys = summarise(rows, WITHIN_SPEAKER, shots)["key"]
     each = rows[rows["key"].isin(keys) & (rows["speaker"] != "")].groupby(["task", "embedding", "speaker"], sort=False)
@@ -854,7 +836,7 @@ def difference(answers: pd.DataFrame, task: str, first: str, second: str, *, pro
                shots: int = 0, seed: int = 0) -> Difference:
     """Compute the paired difference of two embeddings, first minus second, on what both have answered.
 
-    Of several runs of an embedding the last counts. BadParameter if one has no answers, or none in common with the other.
+    Of several runs of an embedding the last counts. BadParameter if one has no answers, or none that the other has too.
     """
     mine = answers[(answers["task"] == task) & (answers["protocol"] == protocol) & (answers["shots"] == shots)]
     parts = []

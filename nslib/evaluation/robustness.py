@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -50,23 +51,22 @@ from nslib import audio, config
 from nslib.audio import FloatArray
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.datasets.tasks import Task
-from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName
-from nslib.evaluation import benchmark
+from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.classifiers import CLASSIFIERS
-from nslib.evaluation.probe import FitSettings, LabelledVectors, ProbeTask, check_splits, fit_probe
-from nslib.evaluation.results import ROWS, Column, check_table, find_table, join_tables, selected, table_path, write_table
+from nslib.evaluation.probe import FitSettings, LabelledVectors
+from nslib.evaluation.results import ROWS, Column
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import fill_cache
-from nslib.statistics import comparisons, intervals, scores
-from nslib.statistics.intervals import LEVEL, MIN_SPEAKERS
+from nslib.statistics.comparisons import match_answers, pair_matched
+from nslib.statistics.intervals import LEVEL, MIN_SPEAKERS, Difference
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLEAN", "CONDITIONS", "CURVES", "GAIN", "SHAPED", "SMOKE_CONDITIONS", "TELEPHONE", "TELEPHONE_RATE", "UNITS",
-           "WHITE", "choose_cheapest_task", "load_curves", "measure_curves"]
+__all__ = ["CLEAN", "GAIN", "SHAPED", "SMOKE_CONDITIONS", "TELEPHONE", "TELEPHONE_RATE", "WHITE",
+           "choose_cheapest_task", "load_curves", "measure_curves"]
 
 # Raise it whenever a changed clip, a score or an interval can move: it is part of the key of every curve. Golden values
 # in tests/evaluation/test_robustness.py hold it.
@@ -106,7 +106,8 @@ CURVES: tuple[Column, ...] = (
     Column("left_out", "int", "clips", "test clips without a score in this condition; notes say why"),
     Column("clipped", "int", "samples", "samples beyond full scale, which were clipped"),
     Column("samples", "int", "samples", "of how many"),
-    *(_ROW[name] for name in ("notes", "data_hash", "split_hash", "weights_hash", "lock_hash", "code_revision", "when")),
+    *(_ROW[name] for name in ("notes", "data_hash", "split_hash", "weights_hash")),
+    *(_ROW[name] for name in ("lock_hash", "code_revision", "when")),
 )
 """Columns of `measure_curves`."""
 
@@ -189,7 +190,7 @@ def add_noise(wave: npt.ArrayLike, noise: npt.ArrayLike, snr: float) -> Floats:
 
 
 def pass_telephone(wave: npt.ArrayLike) -> Floats:
-    """Limit a clip [samples] to the telephone band, no longer and not delayed. (There is no companding.)"""
+    """Limit a clip [samples] to the telephone band, no longer and not delayed; there is no companding."""
     import soxr
     from scipy import signal
 
@@ -297,18 +298,12 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 
     Parameters
     ----------
-    task : str, path or Task
-        As in `nslib.benchmark`, which is run first.
-    embeddings : str, path, Embedding, callable, or iterable of these
-        As in `nslib.benchmark`.
-    params : Params, optional
-        Default: from the environment.
+    task, embeddings, params, progress
+        As of `nslib.benchmark`, which is run first.
     conditions : mapping of str to sequence of float, optional
         Levels of each condition. Default: `CONDITIONS`, in a smoke run `SMOKE_CONDITIONS`. ``clean`` is always there.
     folder : Path, optional
         Where curves are kept. Default: ``results`` below the reports.
-    progress : bool
-        Progress bars on stderr.
 
     Returns
     -------
@@ -318,10 +313,8 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 
     Raises
     ------
-    UnknownName
-        For an unknown task, embedding or condition; nothing has been computed then.
-    BadParameter
-        For a level that a condition does not have.
+    UnknownName, BadParameter
+        For an unknown task, embedding or condition, or a level that it does not have; nothing has been computed then.
 
     Examples
     --------
@@ -340,14 +333,14 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
         missing = {}
         for condition, those in levels.items():
             key = _make_key(row["key"], condition, those, plain.clips)
-            if (curve := find_table(key, _KIND, CURVES, folder)) is not None:
+            if (curve := results.find_table(key, _KIND, CURVES, folder)) is not None:
                 stored.append(curve)
             else:
                 missing[condition] = key
         answers = plain.predictions[plain.predictions["key"] == row["key"]]
         jobs.append(_Job(specs[row["embedding"]], row, answers, missing))
     stored += _compute([job for job in jobs if job.keys], levels, plain.clips, not_run, folder, progress)
-    curves = join_tables(stored, CURVES)
+    curves = results.join_tables(stored, CURVES)
     places = {"embedding": [job.spec.name for job in jobs], "condition": list(levels)}
     table = curves.sort_values(["embedding", "condition"], key=lambda names: names.map(places[str(names.name)].index),
                                kind="stable", ignore_index=True)
@@ -363,19 +356,18 @@ def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) ->
     folder : Path, optional
         Default: ``results`` below the reports.
     rows : DataFrame, optional
-        Of a benchmark: only curves of its very results are taken, and those of a smoke run, or of other recordings, are
-        not.
+        Of a benchmark: only curves of its very results are taken; none of a smoke run, or of other recordings.
 
     Returns
     -------
     DataFrame
-        Columns `CURVES`, the newest of each task, embedding, condition and level; without rows if there are none.
+        Columns `CURVES`, the newest of each task, embedding, condition and level; maybe without rows.
     """
-    paths = sorted(table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
-    stored = (find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
-    curves = join_tables([curve for curve in stored if curve is not None], CURVES)
+    paths = sorted(results.table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
+    stored = (results.find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
+    curves = results.join_tables([curve for curve in stored if curve is not None], CURVES)
     if rows is not None:
-        curves = curves.merge(selected(rows)[_OF_RESULT].drop_duplicates())
+        curves = curves.merge(results.selected(rows)[_OF_RESULT].drop_duplicates())
     one = ["task", "embedding", "condition", "level"]
     newest = curves.sort_values(["when", "key"], kind="stable").drop_duplicates(one, keep="last")
     return newest.sort_values(one, kind="stable", ignore_index=True)
@@ -387,18 +379,14 @@ def choose_cheapest_task(clips: pd.DataFrame) -> str:
     Parameters
     ----------
     clips : DataFrame
-        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`.
+        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`;
+        BadParameter without a test clip.
 
     Returns
     -------
     str
         Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if
         no test has as many.
-
-    Raises
-    ------
-    BadParameter
-        If there are no test clips.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):
@@ -444,8 +432,8 @@ def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_
             continue
         for condition, key in job.keys.items():
             part = rows[rows["condition"] == condition].assign(key=key, **config.describe_origin())
-            stored.append(check_table(part, CURVES))
-            write_table(table_path(key, _KIND, folder), stored[-1])
+            stored.append(results.check_table(part, CURVES))
+            results.write_table(results.table_path(key, _KIND, folder), stored[-1])
     return stored
 
 
@@ -473,36 +461,36 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
 # ------------------------------------------------------------------ scores
 
 
-class _Answers(NamedTuple):
-    """What a probe answered to one copy: the clips, the labels, and what the metric takes."""
-
-    clips: LabelledVectors
-    labels: npt.NDArray[Any]
-    given: npt.NDArray[Any]
-
-
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
     """Fit the chosen probe of a result once more and score it on copies of its test clips, the first the clean ones.
 
     Gives a row a copy, but for the key and the origin. A clip without a vector is left out and counted.
     """
+    import pandas as pd
+
     row, cache = job.row, VectorCache(job.spec.load())
     if row["probe"] not in CLASSIFIERS:
         raise Unavailable(str(row["embedding"]), f"{row['probe']} is no probe on stored vectors", "Choose another.")
     train, validation = (_read_split(clips[clips["split"] == name], cache) for name in ("train", "validation"))
     tests = [_read_split(copy.clips, cache) for copy in copies]
-    splits = check_splits(train, validation, tests[0])
-    splits |= {str(i): test for i, test in enumerate(tests) if len(test.y)}
-    classes = np.unique(np.concatenate([split.y for split in splits.values()]))
-    settings = FitSettings(classes, str(row["metric"]), int(row["seed"]))
-    fit = fit_probe(ProbeTask(str(row["probe"]), (bool(row["l2"]), bool(row["speaker_norm"])), splits, settings))
+    splits = probe.check_splits(train, validation, tests[0]) | {str(i): t for i, t in enumerate(tests) if len(t.y)}
+    settings = FitSettings(probe.list_classes(splits), str(row["metric"]), int(row["seed"]))
+    variant = bool(row["l2"]), bool(row["speaker_norm"])
+    fit = probe.fit_probe(probe.ProbeTask(str(row["probe"]), variant, splits, settings))
     if not fit.labels:
         raise Unavailable(str(row["embedding"]), fit.reason, _AGAIN)
-    nothing = np.zeros(0)
-    answered = [_Answers(test, fit.labels.get(str(i), nothing), fit.answers.get(str(i), nothing))
-                for i, test in enumerate(tests)]
-    _refuse_other_answers(answered[0], job.answers)
-    return [_make_row(row, settings, copy, mine, answered[0]) for copy, mine in zip(copies, answered, strict=True)]
+    rows, answers = [], [pd.DataFrame({"clip_id": test.clip_id, "speaker": test.speaker, "y_true": test.y,
+                                       "y_pred": fit.labels.get(str(i), test.y)}) for i, test in enumerate(tests)]
+    _refuse_other_answers(answers[0], job.answers)
+    for i, (copy, test) in enumerate(zip(copies, tests, strict=True)):
+        lost = len(tests[0].y) - len(test.y)
+        reasons = dict.fromkeys(copy.problems["reason"]) if len(copy.problems) else {"no vector": None}
+        rows.append({name: row[name] for name in (*_OF_RESULT, "corpus_kind", "metric")} | {
+            "condition": copy.condition, "level": float(copy.level), "unit": UNITS[copy.condition], "confidence": LEVEL,
+            "left_out": lost, "notes": f"{lost} test clips were left out: {'; '.join(reasons)}." if lost else "",
+            "clipped": copy.clipped, "samples": copy.samples, **probe.describe_split(test, settings.metric),
+            **probe.score_split(fit, str(i), test, settings), **_measure_change(answers[i], answers[0], settings.seed)})
+    return rows
 
 
 def _read_split(clips: pd.DataFrame, cache: VectorCache) -> LabelledVectors:
@@ -513,44 +501,17 @@ def _read_split(clips: pd.DataFrame, cache: VectorCache) -> LabelledVectors:
     return LabelledVectors(cache.read(there["sha256"]), *names)
 
 
-def _refuse_other_answers(clean: _Answers, stored: pd.DataFrame) -> None:
+def _refuse_other_answers(clean: pd.DataFrame, stored: pd.DataFrame) -> None:
     """Refuse a fit that does not answer the clean clips as the stored one did."""
-    before = dict(zip(stored["clip_id"], stored["y_pred"], strict=True))
-    now = dict(zip(clean.clips.clip_id.tolist(), clean.labels.tolist(), strict=True))
-    other = sum(before.get(name) != label for name, label in now.items()) + len(set(before) - set(now))
+    both = clean.merge(stored, on="clip_id", how="outer")
+    other = int((both["y_pred_x"] != both["y_pred_y"]).sum())
     if other:
-        raise NslibError(f"{other} of {len(before)} answers to the clean clips are not those that were kept: code, "
+        raise NslibError(f"{other} of {len(stored)} answers to the clean clips are not those that were kept: code, "
                          f"clips or vectors have changed since. {_AGAIN}")
 
 
-def _make_row(row: Mapping[str, Any], settings: FitSettings, copy: PerturbedClips, mine: _Answers,
-              clean: _Answers) -> dict[str, object]:
-    """Score and interval of one copy, and its change from the clean clips."""
-    lost, nan = len(clean.labels) - len(mine.labels), float("nan")
-    reasons = dict.fromkeys(copy.problems["reason"]) if len(copy.problems) else {"no vector": None}
-    made = {name: row[name] for name in (*_OF_RESULT, "corpus_kind", "metric")} | {
-        "condition": copy.condition, "level": float(copy.level), "unit": UNITS[copy.condition], "confidence": LEVEL,
-        "n": len(mine.labels), "n_speakers": len(set(mine.clips.speaker) - {""}), "left_out": lost,
-        "notes": f"{lost} test clips were left out: {'; '.join(reasons)}." if lost else "", "clipped": copy.clipped,
-        "samples": copy.samples, "interval_by": "", **dict.fromkeys(
-            ("value", "low", "high", "chance", "change", "change_low", "change_high"), nan)}
-    if not len(mine.labels):
-        return made
-    columns = settings.classes if settings.needs_scores else None
-    found = intervals.interval(mine.clips.y, mine.given, mine.clips.speaker, settings.metric, classes=columns,
-                               seed=settings.seed)
-    made |= {"value": scores.score(settings.metric, mine.clips.y, mine.given, columns), "low": found.low,
-             "high": found.high, "interval_by": found.by, "chance": scores.chance(settings.metric, mine.clips.y)}
-    matched = comparisons.match_answers(_tabulate(mine), _tabulate(clean))
-    if len(matched):
-        change = comparisons.pair_matched(matched, seed=settings.seed).at()
-        made |= {"change": change.diff, "change_low": change.low, "change_high": change.high}
-    return made
-
-
-def _tabulate(answers: _Answers) -> pd.DataFrame:
-    """Which clips were answered right."""
-    import pandas as pd
-
-    clips = answers.clips
-    return pd.DataFrame({"clip_id": clips.clip_id, "speaker": clips.speaker, "right": answers.labels == clips.y})
+def _measure_change(answers: pd.DataFrame, clean: pd.DataFrame, seed: int) -> dict[str, float]:
+    """Paired difference from the clean clips; NaN without a clip that both have."""
+    matched = match_answers(answers, clean)
+    change = pair_matched(matched, seed=seed).at() if len(matched) else Difference(math.nan, math.nan, math.nan, "")
+    return {"change": change.diff, "change_low": change.low, "change_high": change.high}
