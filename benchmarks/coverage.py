@@ -71,7 +71,8 @@ def one(setting: tuple[int, int, float, float], trials: int, seed: int) -> dict[
         wide = comparisons.difference(right[0], right[2], of, seed=trial)
         equal = comparisons.Paired.of(right[0], right[1], of, seed=trial)
         delta = right[0].astype(float) - right[1]
-        p = {"paired": comparisons.p_value(equal.at), "flips": by_flips(delta, of, rng), "student": by_student(delta, of)}
+        p = {"paired": comparisons.p_value(equal.at), "flips": by_flips(delta, of, rng),
+             "student": by_student(delta, of)}
         now = {"accuracy": low <= accuracy <= high, "difference": wide.low <= accuracy - second <= wide.high}
         now |= {f"{name} {bound:g}": value < bound for name, value in p.items() for bound in (0.05, 0.01)}
         for name, value in now.items():

@@ -2,7 +2,7 @@
 
 Ways to get vectors from the same wav files, taken in turn, several rounds:
 
-product          `nslib.extract.vectors`, end to end: read files, check hashes, batch, embed, store
+product          `nslib.extraction.extract.extract_vectors`, end to end: read files, check hashes, batch, embed, store
 bare, S s        the embedding's function alone on batches of S seconds already in memory
 clip by clip     read a file, call the embedding's own function on it, take the next
 model per clip   the same loop with the whole model as one `tf.function` that takes a clip of any length, called
@@ -20,7 +20,6 @@ Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -33,15 +32,13 @@ import pandas as pd
 from common import Figure, report
 
 import nslib
-import nslib.extract.tuning
 from nslib import config
 from nslib.embeddings import patches
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.extract import decoding
-from nslib.extraction import batches as extraction_batches
-from nslib.extraction.batches import Clip, group_clips
+from nslib.extraction.batches import MOST_PADDING, UNIT_SECONDS, Clip, group_clips
 from nslib.extraction.cache import VectorCache
-from nslib.extraction.extract import Extraction
+from nslib.extraction.devices import DEFAULT_BATCH_SECONDS
+from nslib.extraction.extract import Extraction, extract_vectors
 
 BATCH_SECONDS = (15.0, 60.0, 240.0)
 TAPS = {"trill-mini-top": ("trill-mini", "embedding"), "trill-mini-layer19": ("trill-mini", "layer19")}
@@ -84,7 +81,7 @@ def batches(clips: pd.DataFrame, embedding: Embedding, seconds: float) -> list[t
 def product(clips: pd.DataFrame, embedding: Embedding) -> Extraction:
     """Extraction into an empty store."""
     with tempfile.TemporaryDirectory() as folder:
-        return nslib.extraction.extract.extract_vectors(clips, embedding, store=VectorCache(embedding, Path(folder)), progress=False)
+        return extract_vectors(clips, embedding, store=VectorCache(embedding, Path(folder)), progress=False)
 
 
 def one_by_one(clips: pd.DataFrame, embedding: Embedding) -> np.ndarray:
@@ -199,27 +196,13 @@ def padding() -> tuple[float, int]:
     for path in sorted((config.data_dir() / "manifests").glob("*.csv")):
         table = pd.read_csv(path, usecols=["sha256", "seconds"]).drop_duplicates("sha256")
         listed = [Clip(k, "", "", round(s * SAMPLE_RATE)) for k, s in table.itertuples(index=False)]
-        for unit in group_clips(listed, same_length=False, seconds=nslib.extraction.batches.UNIT_SECONDS):
-            for batch in group_clips(unit, same_length=False, seconds=nslib.extraction.devices.DEFAULT_BATCH_SECONDS, padding=extraction_batches.MOST_PADDING):
+        for unit in group_clips(listed, same_length=False, seconds=UNIT_SECONDS):
+            for batch in group_clips(unit, same_length=False, seconds=DEFAULT_BATCH_SECONDS,
+                                     padding=MOST_PADDING):
                 real += sum(i.samples for i in batch)
                 fed += len(batch) * max(i.samples for i in batch)
         clips += len(listed)
     return 1 - real / fed, clips
-
-
-def decoders(clips: pd.DataFrame) -> list[Figure]:
-    """How fast the files are decoded, with nothing else to do; processes include their start."""
-    out = []
-    for how in ("threads", "processes"):
-        os.environ[decoding.VARIABLE] = how
-        began = time.perf_counter()
-        for unit, wave in extraction_batches.decode_ahead([items(clips)]):
-            for item in unit:
-                wave(item)
-        rate = clips["seconds"].sum() / (time.perf_counter() - began)
-        out.append(Figure(f"decoding ahead by {how}", rate, "x real time", note="16 kHz WAV, hash checked"))
-    del os.environ[decoding.VARIABLE]
-    return out
 
 
 def figures(embedding: Embedding, clips: pd.DataFrame, rates: dict[str, float]) -> list[Figure]:
@@ -242,7 +225,7 @@ def compared(embedding: Embedding, clips: pd.DataFrame) -> Figure:
     """Vectors of an extraction against those of clips alone; its ledger is printed."""
     whole = product(clips, embedding)
     apart = np.abs(one_by_one(clips.iloc[::3], embedding) - whole.vectors[::3]).max(1)
-    ledger, looked_at = whole.ledger, "not looked at" if patches.is_ragged(embedding.embed) else "computed"
+    ledger, looked_at = whole.cost, "not looked at" if patches.is_ragged(embedding.embed) else "computed"
     print(f"  ledger: device busy {ledger['device_busy']:.0%}, waiting for decoders {ledger['decode_wait']:.0%}, "
           f"padding {ledger['padding']:.1%} ({looked_at} within batches), batches of {ledger['batch_seconds']:g} s, "
           f"on {ledger['devices']}")
@@ -275,7 +258,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), given.clips, given.seconds)
         print(f"{len(clips)} wav files, {clips['seconds'].sum():.0f} s of audio, median of {given.rounds} rounds")
-        report(decoders(clips))
         for name in given.embedding or list(TAPS):
             show(nslib.embeddings.get(name), clips, given.rounds)
 

@@ -28,23 +28,16 @@ from common import KEPT, Figure
 from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
-         "train", "coverage")
+NAMES = ("grid", "lda", "extract", "coverage", "end_to_end")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
     "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
     "lda": ("--dims", "1024"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
-    "backends": ("--embeddings", "trill-mini-top", "--rounds", "1"),
-    "memory": ("--largest", "2000"),
-    "audio": ("--files", "3", "--rounds", "3"),
-    "store": ("--vectors", "1000", "--rounds", "2", "--shards", "200"),
-    "cluster": ("--clips", "2e4", "--files", "200", "--rounds", "1"),
-    "growth": ("--rounds", "1"),
-    "train": ("--batch", "16", "--steps", "5", "--rounds", "2"),
-    "coverage": ("--trials", "40", "--families", "10")}
-"""What a quick run passes on; those that are not named have nothing to leave out."""
+    "coverage": ("--trials", "40", "--families", "10"),
+    "end_to_end": ("--rounds", "1")}
+"""What a quick run passes on."""
 
 LIMIT = 1800
 """Seconds after which a benchmark is stopped."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import optimize
+from sklearn.ensemble import RandomForestClassifier
 
 from nslib.evaluation import classifiers
 
@@ -53,7 +54,7 @@ def test_settings_are_the_papers():
     assert (lda.solver, lda.shrinkage) == ("lsqr", "auto")
     for name, weight in (("Forest_balanced_100", "balanced"), ("Forest_unbalanced_100", None)):
         forest = classifiers.CLASSIFIERS[name](5, 6, 3)
-        assert (forest.n_estimators, forest.class_weight, forest.random_state) == (100, weight, 3)
+        assert (forest.trees, forest.class_weight, forest.seed) == (100, weight, 3)
 
 
 def test_l2_normalisation_keeps_zero_vectors():
@@ -94,3 +95,17 @@ def test_forests_of_classes_of_one_size_are_not_one_forest():
     one, other = (classifiers.CLASSIFIERS[name](40, 2, 0).fit(x, y).predict_proba(-x)
                   for name in classifiers.IN_FLOAT32)
     assert (one != other).any()
+
+
+@pytest.mark.parametrize(("clips", "dim", "classes"), [(30, 5, 2), (97, 300, 7)])
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight):
+    rng = np.random.default_rng(1)
+    y = np.r_[np.arange(classes), rng.integers(0, classes, clips - classes)]
+    x, new = rng.normal(size=(clips, dim)) + 0.3 * y[:, None], rng.normal(size=(50, dim))
+    theirs = RandomForestClassifier(100, class_weight=weight, random_state=3).fit(x, y)
+    ours = classifiers.RandomForest(100, weight, 3).fit(x, y)
+    assert (ours.predict_proba(new) == theirs.predict_proba(new)).all()
+    assert (ours.predict(new) == theirs.predict(new)).all()
+    with pytest.raises(ValueError, match="infinity"):
+        ours.fit(np.full((2, 2), 1e300), [0, 1])
