@@ -13,6 +13,8 @@ Usage: ``python benchmarks/grid.py [--dim N] [--peer-dim N] [--speakers N]``
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 import warnings
 from typing import Any
@@ -23,17 +25,14 @@ from common import Figure, report, seconds_of
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from threadpoolctl import threadpool_limits
 
-import nslib
-from nslib.evaluation import probe
+from nslib.datasets.tasks import get_task
+from nslib.evaluation import probe, protocols
 from nslib.evaluation.classifiers import CLASSIFIERS, PROBES, normalise
 from nslib.evaluation.probe import LabelledVectors
-from nslib.protocols import fits
-from nslib.protocols.material import Material
-from nslib.protocols.plans import Plan
 
 CLASSES = 7
 SPEAKER_CLASSES, CLIPS_EACH = 6, 80
-PARTS = {"train": 64, "validation": 8, "test": 8}
+SHARES = (0.8, 0.1, 0.1)
 
 
 def made(clips: int, dim: int, seed: int) -> LabelledVectors:
@@ -82,29 +81,26 @@ def against_peer(dim: int) -> list[Figure]:
             Figure("fits that answer the same", same, at_least=1.0)]
 
 
-def speakers(count: int, dim: int) -> tuple[Material, Plan]:
-    """Clips of many speakers, each split inside itself."""
+def speakers(count: int, dim: int) -> protocols.TaskVectors:
+    """Vectors of many speakers, each with as many clips of every class."""
     clips, rng = count * CLIPS_EACH, np.random.default_rng(0)
     label = np.arange(clips) % SPEAKER_CLASSES
     x = rng.normal(size=(clips, dim)).astype(np.float32)
     x += 0.2 * rng.normal(size=(SPEAKER_CLASSES, dim)).astype(np.float32)[label]
-    table = pd.DataFrame({"clip_id": [f"c{i:05d}" for i in range(clips)], "label": label.astype(str),
+    table = pd.DataFrame({"clip_id": [f"c{i:05d}" for i in range(clips)], "label": label.astype(str), "split": "",
+                          "sha256": [f"{i:064x}" for i in range(clips)],
                           "speaker": (np.arange(clips) // CLIPS_EACH).astype(str)})
-    listed = tuple(zip(table["clip_id"], table["speaker"], strict=True))
-    parts = {}
-    for k in range(count):
-        order = k * CLIPS_EACH + np.arange(CLIPS_EACH)
-        cuts = np.cumsum(list(PARTS.values()))[:-1]
-        parts[str(k)] = dict(zip(PARTS, np.split(order, cuts), strict=True))
-    task = nslib.datasets.tasks.get_task("style-synthetic")
-    return Material(task, "benchmark", "0", table, x, listed), Plan(0, parts, {})
+    return protocols.make_task_vectors(get_task("style-synthetic"), table, x, embedding="benchmark",
+                                       fingerprint="0")
 
 
 def within(count: int, dim: int) -> float:
-    """Seconds of all probes inside every speaker."""
-    mine, plan = speakers(count, dim)
-    combinations = [(name, l2) for name in PROBES for l2 in (False, True)]
-    return seconds_of(lambda: fits.fit(mine, [plan], combinations, seed=0, jobs=2, progress=None))
+    """Seconds of all probes inside every speaker, on one split."""
+    data = speakers(count, dim)
+    with tempfile.TemporaryDirectory() as reports:
+        os.environ["NSLIB_REPORTS"] = reports  # where the result would be found again
+        return seconds_of(lambda: protocols.run_within_speaker(
+            data, split_numbers=(666,), probes=PROBES, probabilities=SHARES, progress=False))
 
 
 def main() -> None:

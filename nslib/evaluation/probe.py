@@ -379,7 +379,7 @@ def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[
     variants : sequence of (bool, bool)
         Whether to apply L2 normalisation, and the z-score by speaker.
     splits : dict of LabelledVectors
-        From `check_splits`.
+        From `check_splits`; or ``train`` and whatever else is to be answered, under any names.
     settings : FitSettings
     jobs : int
         Fits at a time, in threads.
@@ -473,7 +473,7 @@ def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> 
         model = CLASSIFIERS[probe](len(codes), len(learnt), settings.seed)
         model.fit(ready.by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
         seconds = time.perf_counter() - start
-        for name in SPLITS[1:]:
+        for name in (name for name in splits if name != "train"):
             labels[name] = learnt[model.predict(splits[name].x)]
             answers[name] = labels[name]
             if settings.needs_scores:  # a class that train lacks gets one score everywhere
@@ -513,10 +513,10 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     """
     import pandas as pd
 
-    facts = {name: _describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
+    facts = {name: describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
     common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "metric": settings.metric,
               "classes": len(set(splits["train"].y)), "level": intervals.LEVEL}
-    scores = {(id(fit.answers), name): _score(fit, name, splits[name], settings)
+    scores = {(id(fit.answers), name): score_split(fit, name, splits[name], settings)
               for fit in {id(fit.answers): fit for fit in fits}.values() for name in SPLITS[1:]}
     rows = pd.DataFrame([
         {"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "split": name,
@@ -547,14 +547,14 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
     return best
 
 
-def _describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
-    """Facts of a split that do not depend on an answer."""
+def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
+    """Return what a row says of a split that does not depend on an answer."""
     return {"n": len(split.y), "n_speakers": len(set(split.speaker) - {""}),
-            "chance": statistics_scores.chance(metric, split.y)}
+            "chance": statistics_scores.chance(metric, split.y) if len(split.y) else np.nan}
 
 
-def _score(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> dict[str, object]:
-    """Score and interval of a fit on a split."""
+def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> dict[str, object]:
+    """Return score and interval of a fit on a split; NaN if it has not answered it."""
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
     columns = settings.classes if settings.needs_scores else None

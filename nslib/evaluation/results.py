@@ -165,6 +165,14 @@ LEDGER: tuple[Column, ...] = (
 )
 """Cost of extraction: a row an embedding."""
 
+Tables = Mapping[str, Sequence[Column]]
+
+BENCHMARK_TABLES: Tables = {"rows": ROWS, "predictions": PREDICTIONS}
+"""Kind of table to its columns: what a result is kept as. The first is written last; the second may be empty."""
+
+PROTOCOL_TABLES: Tables = {"protocol": PROTOCOL_ROWS, "answers": PROTOCOL_ANSWERS}
+"""The same of a result of a protocol."""
+
 _DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 _KINDS = {"int": "iu", "float": "fiu", "bool": "b"}
 _NOT_RUN = ("task", "embedding", "why", "remedy")
@@ -343,14 +351,17 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
             check_table(grid.predictions.assign(**names), PREDICTIONS))
 
 
-def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None) -> list[Path]:
+def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None,
+                tables: Tables = BENCHMARK_TABLES) -> list[Path]:
     """Store results of one or more keys; a key that was stored before is written anew.
 
     Parameters
     ----------
     rows, predictions : DataFrame
-        As in `ROWS` and `PREDICTIONS`; predictions without rows are refused.
+        As in `ROWS` and `PREDICTIONS`, or what `tables` says; predictions without rows are refused.
     folder : Path, optional
+    tables : mapping, optional
+        `BENCHMARK_TABLES` or `PROTOCOL_TABLES`, here and below.
 
     Returns
     -------
@@ -364,20 +375,21 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
     NslibError
         If the disk is full; what was stored before stays.
     """
-    rows, predictions = check_table(rows, ROWS), check_table(predictions, PREDICTIONS)
+    kind, kind_of_predictions = tables
+    rows, predictions = check_table(rows, tables[kind]), check_table(predictions, tables[kind_of_predictions])
     orphans = set(predictions["key"]) - set(rows["key"])
     if orphans:
         raise BadParameter(f"predictions without rows for the keys {', '.join(sorted(orphans))}.")
     written = []
     for key, part in rows.groupby("key", sort=False):
-        path = table_path(str(key), "rows", folder)
-        write_table(table_path(str(key), "predictions", folder), predictions[predictions["key"] == key])
+        path = table_path(str(key), kind, folder)
+        write_table(table_path(str(key), kind_of_predictions, folder), predictions[predictions["key"] == key])
         write_table(path, part)
         written.append(path)
     return written
 
 
-def load_results(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def load_results(folder: Path | None = None, tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read all stored results: rows and predictions, oldest first.
 
     Warns
@@ -385,34 +397,38 @@ def load_results(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame
     UserWarning
         Once, naming every file that cannot be read and was left out.
     """
+    (kind, columns), (_, columns_of_predictions) = tables.items()
     readable, unreadable = [], []
-    for path in sorted(table_path("0", "rows", folder).parent.glob("*.rows.parquet")):
+    for path in sorted(table_path("0", kind, folder).parent.glob(f"*.{kind}.parquet")):
         try:
-            readable.append(_read_result(path.name.removesuffix(".rows.parquet"), folder))
+            readable.append(_read_result(path.name.removesuffix(f".{kind}.parquet"), folder, tables))
         except NslibError as error:
             unreadable.append(str(error))
     if unreadable:
         warnings.warn(f"{len(unreadable)} results were left out: {' '.join(unreadable)}", stacklevel=2)
     readable.sort(key=lambda pair: (str(pair[0]["when"].max()), str(pair[0]["key"].iloc[0])))
-    return (join_tables([rows for rows, _ in readable], ROWS),
-            join_tables([predictions for _, predictions in readable], PREDICTIONS))
+    return (join_tables([rows for rows, _ in readable], columns),
+            join_tables([predictions for _, predictions in readable], columns_of_predictions))
 
 
-def find_result(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def find_result(key: str, folder: Path | None = None,
+                tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Read rows and predictions of a key; None if there are none, and, with a warning, if they cannot be read."""
-    if not table_path(key, "rows", folder).exists():
+    if not table_path(key, next(iter(tables)), folder).exists():
         return None
     try:
-        return _read_result(key, folder)
+        return _read_result(key, folder, tables)
     except NslibError as error:
         warnings.warn(f"{error} It is computed again.", stacklevel=2)
         return None
 
 
-def _read_result(key: str, folder: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read_result(key: str, folder: Path | None, tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read rows and predictions of a key, or raise."""
-    return (read_table(table_path(key, "rows", folder), key, ROWS, may_be_empty=False),
-            read_table(table_path(key, "predictions", folder), key, PREDICTIONS, may_be_empty=True))
+    kind, kind_of_predictions = tables
+    return (read_table(table_path(key, kind, folder), key, tables[kind], may_be_empty=False),
+            read_table(table_path(key, kind_of_predictions, folder), key, tables[kind_of_predictions],
+                       may_be_empty=True))
 
 
 def export_rows(rows: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Quality beside cost: the mean score of each embedding, its size, and how long one clip takes.
+
+Conventions
+-----------
+Means are over the tasks that *every* embedding of the table has, tasks counting equally, recorded speech where there
+is any; their intervals combine those of the tasks as of independent test sets
+(`nslib.statistics.comparisons.average_differences`). Two such intervals are no paired comparison: that is what
+`nslib.paper.claims` makes.
+
+The size of a tap is that of the network up to it: what lies behind layer 19 is not needed for layer 19.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nslib import embeddings
+from nslib.embeddings.cards import CARDS, KIT
+from nslib.embeddings.networks import count_tap_cost
+from nslib.errors import Unavailable
+from nslib.evaluation.results import selected
+from nslib.frontend import SAMPLE_RATE
+from nslib.statistics.comparisons import average_differences
+from nslib.statistics.intervals import Difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare_costs", "count_size"]
+
+
+def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Average the accuracy of each embedding over the tasks that all of them have, as in `compare_costs`."""
+    import pandas as pd
+
+    scores = selected(rows)
+    scores = scores[scores["embedding"].isin(scores["embedding"] if names is None else names)]
+    real = scores["corpus_kind"] == "real"
+    scores = scores[(real | ~real.any()) & (scores["metric"] == "accuracy")]
+    each = scores.groupby("task")["embedding"].nunique()
+    common = scores[scores["task"].isin(each.index[each == scores["embedding"].nunique()])]
+    if common.empty:
+        raise Unavailable("a mean over tasks", "no task has an accuracy of every embedding",
+                          "Run all of them on one task, or name fewer.")
+    averages = []
+    for name, part in common.groupby("embedding", sort=False):
+        mean = average_differences([Difference(r.value, r.low, r.high, r.interval_by) for r in part.itertuples()])
+        averages.append({"name": name, "quality": mean.diff, "low": mean.low, "high": mean.high, "by": mean.by,
+                         "tasks": len(part)})
+    return pd.DataFrame(averages).sort_values("quality", ascending=False, ignore_index=True)
+
+
+def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, seconds: float = 1.0) -> pd.DataFrame:
+    """Set the mean accuracy of each embedding beside its cost, as `nslib.plots.tradeoff` draws it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of a benchmark, as in `nslib.evaluation.results.ROWS`.
+    names : sequence of str, optional
+        Embeddings; default: all in `rows`. One without any row is left out.
+    seconds : float
+        Length of the clip whose latency is measured.
+
+    Returns
+    -------
+    DataFrame
+        name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
+        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first.
+
+    Raises
+    ------
+    Unavailable
+        If there is no task that all of them have.
+    """
+    averages = average_scores(rows, names)
+    sizes = [count_size(name) for name in averages["name"]]
+    return averages.assign(parameters=[size[0] for size in sizes], multiply_adds=[size[1] for size in sizes],
+                           latency_ms=[measure_latency(name, seconds) for name in averages["name"]])
+
+
+def count_size(name: str) -> tuple[float, float]:
+    """Count parameters, and multiply-adds for one patch, of an embedding; NaN what is not known.
+
+    Networks of the kit are counted, of others the card's number is taken.
+    """
+    if name in KIT:
+        counted = count_tap_cost(*KIT[name])
+        return float(counted.parameters), float(counted.multiply_adds)
+    stated = CARDS[name].parameters if name in CARDS else 0
+    return float(stated or math.nan), math.nan
+
+
+def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
+    """Time from the samples of a clip of noise to its vector, alone in its batch, on this machine, in milliseconds.
+
+    The median of `repeats`, after one that is not counted; NaN if it is not built in, or cannot be had here.
+    """
+    if name not in embeddings.names():
+        return math.nan
+    try:
+        embedding = embeddings.get(name)
+    except Unavailable:
+        return math.nan
+    samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
+    wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
+    length = np.array([samples])
+    took = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        embedding.embed(wave, length)
+        took.append(time.perf_counter() - began)
+    return 1000 * float(np.median(took[1:]))
