@@ -49,9 +49,6 @@ _ROWS_SHOWN = 40
 _TEXT_AT = 103.0  # where the text of a row begins, right of an axis in percent
 
 
-# --- the record ------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Figure:
     """A picture with its sentence and its table.
@@ -60,17 +57,10 @@ class Figure:
     ----------
     name : str
         File name without ending.
-    fig : matplotlib.figure.Figure
-        The picture.
     alt : str
-        What the picture shows, in words, with numbers from `table`.
+        What the picture `fig` shows, in words, with numbers from `table`; ValueError if it is blank.
     table : pandas.DataFrame
         The numbers that are drawn; no row where there is nothing to show.
-
-    Raises
-    ------
-    ValueError
-        If there is no alternative text.
     """
 
     name: str
@@ -103,15 +93,7 @@ class Figure:
     def save(self, directory: str | Path) -> Path:
         """Write ``name.svg``, ``name.png``, ``name.csv`` (the table) and ``name.txt`` (the sentence).
 
-        Parameters
-        ----------
-        directory : path-like
-            Made if it does not exist.
-
-        Returns
-        -------
-        Path
-            Of the SVG.
+        The folder is made if it does not exist. Returns the path of the SVG.
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,9 +130,6 @@ def _fold_table(table: pd.DataFrame) -> str:
     return f"<details><summary>the numbers in this figure{more}</summary>{rows}</details>"
 
 
-# --- the style -------------------------------------------------------------------------------------------------------
-
-
 def palette(n: int) -> list[str]:
     """`n` hexadecimal colours that differ for colour-blind readers; they repeat after ten, markers do not."""
     import seaborn as sns
@@ -162,36 +141,15 @@ def style() -> dict[str, Any]:
     """Matplotlib settings shared by every figure, for ``matplotlib.rc_context``."""
     import seaborn as sns
 
-    return (
-        sns.axes_style("ticks")
-        | sns.plotting_context("notebook", font_scale=0.85)
-        | {
-            "font.family": ["DejaVu Sans"],
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": MUTED,
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "axes.titlelocation": "left",
-            "axes.titleweight": "bold",
-            "axes.titlesize": 10.5,
-            "axes.titlepad": 8,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.8,
-            "grid.color": RULE,
-            "grid.linewidth": 0.8,
-            "hatch.linewidth": 0.7,
-            "legend.frameon": False,
-            "figure.facecolor": PAPER,
-            "savefig.facecolor": PAPER,
-            "svg.fonttype": "path",
-            "svg.hashsalt": "nslib",
-            "path.simplify": True,
-        }
-    )
+    own = {
+        "font.family": ["DejaVu Sans"], "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED,
+        "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+        "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 10.5, "axes.titlepad": 8,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "grid.color": RULE,
+        "grid.linewidth": 0.8, "hatch.linewidth": 0.7, "legend.frameon": False, "figure.facecolor": PAPER,
+        "savefig.facecolor": PAPER, "svg.fonttype": "path", "svg.hashsalt": "nslib", "path.simplify": True,
+    }
+    return sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | own
 
 
 def with_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -207,29 +165,12 @@ def with_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return draw
 
 
-# --- axes ------------------------------------------------------------------------------------------------------------
-
-
 def make_axes(width: float, height: float, rows: int = 1, columns: int = 1, used: int | None = None,
               **options: Any) -> tuple[MplFigure, list[Axes]]:
-    """Empty axes on a new picture.
+    """Make a picture of so many inches with empty axes; return it and the axes in reading order.
 
-    Parameters
-    ----------
-    width, height : float
-        Size in inches.
-    rows, columns : int
-        Panels.
-    used : int, optional
-        How many of the panels will be drawn; the last are hidden. Default: all.
-    **options
-        For ``matplotlib.figure.Figure.subplots``.
-
-    Returns
-    -------
-    fig : matplotlib.figure.Figure
-    axes : list of matplotlib.axes.Axes
-        Those that are used, in reading order.
+    Of ``rows * columns`` panels the first `used` are returned and the others hidden; options go to
+    ``matplotlib.figure.Figure.subplots``.
     """
     from matplotlib.figure import Figure as Picture
 
@@ -248,9 +189,9 @@ def make_axes(width: float, height: float, rows: int = 1, columns: int = 1, used
 
 def make_panels(titles: Sequence[str], size: tuple[float, float], margin: tuple[float, float], most: int | None = None,
                 **options: Any) -> tuple[MplFigure, list[Axes]]:
-    """Axes, one a title and at most `most` beside each other; `size` is of a panel, both are (width, height) in inches.
+    """Make a picture with a panel a title, at most so many beside each other.
 
-    Options go to `make_axes`.
+    `size` of a panel and `margin` are in inches, width and height; options go to `make_axes`.
     """
     columns = min(len(titles), most or len(titles))
     rows = -(-len(titles) // columns)
@@ -278,48 +219,23 @@ def set_log_scale(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-# --- what figures share ----------------------------------------------------------------------------------------------
-
-
 def draw_intervals(axes: Axes, names: Sequence[str], scores: npt.ArrayLike, *, at: Sequence[str] | None = None,
                    filled: Sequence[bool] | bool = True, texts: Sequence[str] = (), line: float | None = None,
                    dashes: Any = DASHED, colour: str = "", marker: str = "o", offset: float = 0.0,
                    label: str = "") -> None:
     """Draw a row a name: the bar of an interval, the dot of a value and, right of 100, a text.
 
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        May be drawn on several times, with other dots in the same rows.
-    names : sequence of str
-        Of the rows, the first on top.
-    scores : array [dots, 3] or [dots, 1]
-        Value, low and high on the scale of the axis; or values without an interval.
-    at : sequence of str, optional
-        Names of the rows of the dots. Default: a dot a row, in their order.
-    filled : bool or sequence of bool
-        Whether dots are filled or hollow: all of them, or each (then the texts of the filled ones are bold).
-    texts : sequence of str
-        One a dot, or none.
-    line : float, optional
-        Where a vertical line stands, such as chance or zero.
-    dashes
-        Line style of it.
-    colour : str
-        Default: the first of the palette.
-    marker : str
-    offset : float
-        How far below the middle of its row a dot stands, in rows.
-    label : str
-        For the legend.
+    `scores` are [dots, 3], value with low and high, or [dots, 1], on the scale of the axis; `at` names the rows of the
+    dots (default: a dot a row). Dots are filled or hollow, all alike or each: then texts of the filled ones are bold.
+    A vertical `line` shows chance or zero. `offset` lowers dots by a part of a row, so that several calls can draw into
+    the same rows; `label` is for the legend.
     """
     colour = colour or palette(1)[0]
     values = np.asarray(scores, dtype=np.float64)
     places = range(len(names)) if at is None else [list(names).index(name) for name in at]
     full = [filled] * len(values) if isinstance(filled, bool) else [bool(f) for f in filled]
     frame_rows(axes, names)
-    axes.grid(axis="y")
-    axes.set_axisbelow(True)
+    axes.grid(True, axis="y")
     if line is not None:
         axes.axvline(line, color=MUTED, linestyle=dashes, linewidth=1)
     for i, (place, (value, *bounds)) in enumerate(zip(places, values, strict=True)):
@@ -345,16 +261,6 @@ def draw_nothing(name: str, why: str, columns: Sequence[str] = ()) -> Figure:
     alt = f"Nothing to show: {why}."
     axes.text(0, 0.5, textwrap.fill(alt, 90), va="center", color=MUTED, size=9.5)
     return Figure(name, fig, alt, pd.DataFrame(columns=list(columns)))
-
-
-def is_missing(table: pd.DataFrame | None) -> bool:
-    """Whether there is no table, or no row in it."""
-    return table is None or not len(table)
-
-
-def iterate_rows(table: pd.DataFrame) -> list[Any]:
-    """Rows as named tuples, for drawing one after the other."""
-    return list(table.itertuples())
 
 
 def join_words(words: Sequence[str]) -> str:

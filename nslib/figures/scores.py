@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-Scores are drawn in percent. A score is the test score of the probe chosen on validation, one a task and embedding; its
-bar is the bootstrap interval of its row. Chance is the score of the best constant answer of that row.
+A score is the test score of the probe chosen on validation, one a task and embedding; its bar is the bootstrap interval
+of its row. Chance is the score of the best constant answer of that row.
 
 Two scores are called *not separable* when `nslib.ties` does not tell them apart: by their paired difference on the same
 clips, with the error shared by all pairs of the task. Where the predictions are not at hand, when their own intervals
@@ -13,31 +13,15 @@ said by letters, or stands with the claims.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nslib.bootstrap import LEVEL, Difference
-from nslib.figures.figure import (
-    INK,
-    MARKERS,
-    MUTED,
-    RULE,
-    Figure,
-    draw_intervals,
-    draw_nothing,
-    iterate_rows,
-    join_words,
-    make_axes,
-    make_panels,
-    palette,
-    set_log_scale,
-    with_style,
-)
+from nslib.figures import figure
+from nslib.figures.figure import INK, MARKERS, MUTED, RULE, Figure, palette, with_style
 from nslib.pairs import average
 from nslib.published import numeric
-from nslib.recall import COLUMNS as RECALL_COLUMNS
 from nslib.recall import table as recall_table
 from nslib.results import selected
-from nslib.stability import TABLE as STABILITY_COLUMNS
 from nslib.stability import splits as split_scores
 from nslib.stability import table as stability_table
 from nslib.ties import AVERAGE, averaged, comparisons, groups
@@ -47,34 +31,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SYNTHETIC", "accuracy_dots", "against_published", "claim_differences", "correct_for_chance", "effects",
-           "label_task", "label_tasks", "mark_best", "order_embeddings", "order_tasks", "recall", "result_heatmap",
+           "label_tasks", "mark_best", "order_embeddings", "recall", "result_heatmap",
            "select_scores", "stability", "ties", "tradeoff"]
 
 SYNTHETIC = "synthetic"
 NOT_EVALUATED = "there is no selected test score among these rows: nothing was evaluated"
+NO_PREDICTIONS = "there are no predictions, as nothing was evaluated"
+BOUNDS = ["value", "low", "high"]
 
-_BOUNDS = ["value", "low", "high"]
-_SCORE_COLUMNS = ["task", "corpus_kind", "embedding", "metric", *_BOUNDS, "chance", "n", "n_speakers", "interval_by",
+_SCORE_COLUMNS = ["task", "corpus_kind", "embedding", "metric", *BOUNDS, "chance", "n", "n_speakers", "interval_by",
                   "standing"]
 _MOST_ACROSS = 9  # more embeddings than this would shrink a figure of the page's width beyond reading
-
-
-# --- which rows, in which order, called what -------------------------------------------------------------------------
 
 
 def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """Test rows of the probes chosen on validation, one a task and embedding, in the order in which they are shown.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Result rows (see `nslib.results`), of one or more runs; of repeated ones the last counts.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as
-        `order_embeddings` has them. No row if nothing was evaluated.
+    Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as `order_embeddings` has
+    them. No row if nothing was evaluated.
     """
     if rows.empty:
         return rows
@@ -87,17 +61,9 @@ def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def correct_for_chance(scores: pd.DataFrame) -> pd.Series:
-    """Share of the way from chance to perfect, so that tasks can be compared and averaged.
+    """Share of the way from chance to perfect, so that tasks can be compared and averaged: at most 1, may be negative.
 
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        With the columns ``value`` and ``chance``.
-
-    Returns
-    -------
-    pandas.Series
-        0 at chance, 1 when perfect, negative below chance.
+    `scores` has the columns ``value`` and ``chance``, both from 0 to 1.
     """
     return (scores["value"] - scores["chance"]) / (1 - scores["chance"])
 
@@ -106,35 +72,20 @@ def order_embeddings(scores: pd.DataFrame) -> list[str]:
     """Embedding names: those on most tasks first, and from the highest mean of `correct_for_chance` down.
 
     A mean over other tasks is no rank, so what ran on some only comes last.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        One row a task and embedding.
-
-    Returns
-    -------
-    list of str
     """
     means = scores.assign(_m=correct_for_chance(scores)).groupby("embedding")["_m"].mean()
     tasks = scores.groupby("embedding")["task"].nunique()
     return sorted((str(n) for n in means.index), key=lambda n: (-tasks[n], -means[n], n))
 
 
-def order_tasks(scores: pd.DataFrame) -> list[str]:
-    """Task names in the order of the rows."""
-    return [str(t) for t in scores["task"].unique()]
-
-
-def label_task(task: str, corpus_kind: str) -> str:
-    """How a task is called wherever its numbers are shown: ``(synthetic)`` is added unless the name says so already."""
-    return f"{task} (synthetic)" if corpus_kind == SYNTHETIC and SYNTHETIC not in task else task
-
-
 def label_tasks(scores: pd.DataFrame) -> dict[str, str]:
-    """Map of every task to its `label_task`, from the columns ``task`` and ``corpus_kind``."""
-    pairs = scores[["task", "corpus_kind"]].drop_duplicates("task")
-    return {str(t): label_task(str(t), str(k)) for t, k in zip(pairs["task"], pairs["corpus_kind"], strict=True)}
+    """Tasks in the order of the rows, each with what it is called wherever its numbers are shown.
+
+    ``(synthetic)`` is added to the name of a task whose ``corpus_kind`` it is, unless the name says so already.
+    """
+    kinds = dict(zip(scores["task"].astype(str), scores["corpus_kind"], strict=True))
+    return {task: f"{task} (synthetic)" if kind == SYNTHETIC and SYNTHETIC not in task else task
+            for task, kind in kinds.items()}
 
 
 def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Series:
@@ -145,7 +96,7 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
     scores : pandas.DataFrame
         As `select_scores` returns it.
     predictions : pandas.DataFrame, optional
-        Test answers of the same probes (columns as in `nslib.results`).
+        Test answers of the same probes; without them intervals decide.
 
     Returns
     -------
@@ -154,13 +105,14 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
     """
     import pandas as pd
 
-    apart: dict[tuple[str, frozenset[str]], bool] = {}
-    if predictions is not None and len(scores):
-        pairs = comparisons(scores, predictions)
-        names = zip(pairs["task"], pairs["first"], pairs["second"], pairs["apart"], strict=True)
-        apart = {(str(task), frozenset((first, second))): bool(told) for task, first, second, told in names}
     standing = pd.Series("", index=scores.index)
-    for _, part in scores.groupby(["task", "seed"], sort=False) if len(scores) else ():
+    if scores.empty:
+        return standing
+    apart: dict[tuple[str, frozenset[str]], bool] = {}
+    if predictions is not None:
+        apart = {(str(r.task), frozenset((r.first, r.second))): bool(r.apart)
+                 for r in comparisons(scores, predictions).itertuples()}
+    for _, part in scores.groupby(["task", "seed"], sort=False):
         top = part.loc[part["value"].idxmax()]
         for at, row in part.iterrows():
             pair = str(row["task"]), frozenset((str(top["embedding"]), str(row["embedding"])))
@@ -170,65 +122,46 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
     return standing
 
 
-def excludes_zero(low: Any, high: Any) -> Any:
-    """Whether an interval, or each of several, leaves out zero."""
-    return (low > 0) | (high < 0)
-
-
-# --- the result table as a picture, and task by task -----------------------------------------------------------------
-
-
 @with_style
 def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *,
                    name: str = "result_heatmap") -> Figure:
     """Tasks by embeddings (the other way round if they are many): score and interval, darker if further above chance.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Result rows.
-    predictions : pandas.DataFrame, optional
-        Test answers; with them, embeddings are called tied by paired differences on the same clips.
+    With predictions, embeddings are called tied by paired differences on the same clips.
     """
     scores = select_scores(rows)
     if scores.empty:
-        return draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
+        return figure.draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
     scores = scores.assign(standing=mark_best(scores, predictions))
-    tasks, columns, labels = order_tasks(scores), order_embeddings(scores), label_tasks(scores)
+    columns, labels = order_embeddings(scores), label_tasks(scores)
+    tasks = list(labels)
     upright = len(columns) > _MOST_ACROSS
     chances = scores.drop_duplicates("task").set_index("task")["chance"]
     lines = [f"{labels[t]}\nchance {100 * chances[t]:.0f} %" for t in tasks]
     across, down = (lines, columns) if upright else (columns, lines)
-    fig, (axes,) = make_axes(2.9 + 0.98 * len(across), 1.6 + (0.42 if upright else 0.56) * len(down))
+    fig, (axes,) = figure.make_axes(2.9 + 0.98 * len(across), 1.6 + (0.42 if upright else 0.56) * len(down))
     grid = scores.assign(_v=correct_for_chance(scores)).pivot_table(index="task", columns="embedding", values="_v")
     grid = grid.reindex(index=tasks, columns=columns)
     axes.imshow(grid.T if upright else grid, cmap="BuPu", vmin=0, vmax=1.15, aspect="auto")
-    for row in iterate_rows(scores):
+    for row in scores.itertuples():
         place = columns.index(row.embedding), tasks.index(row.task)
-        dark = bool(grid.at[row.task, row.embedding] > 0.6)
-        _write_score(axes, *(place[::-1] if upright else place), row, "white" if dark else INK)
+        x, y = place[::-1] if upright else place
+        mark = {"best": "★ ", "tied": "≈ "}.get(str(row.standing), "")
+        look: dict[str, Any] = {"color": "white" if grid.at[row.task, row.embedding] > 0.6 else INK, "ha": "center",
+                                "va": "center"}
+        axes.text(x, y - 0.12, f"{mark}{100 * row.value:.0f}", weight="bold" if mark else "normal", size=10.5, **look)
+        axes.text(x, y + 0.25, f"{100 * row.low:.0f}–{100 * row.high:.0f}", size=7.5, **look)
     axes.set_yticks(range(len(down)), down)
     axes.set_xticks(range(len(across)), across, rotation=30, ha="left", rotation_mode="anchor")
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("% correct on test [95 % interval]   ★ best of its task   ≈ not separable from it", color=MUTED)
-    return Figure(name, fig, _heatmap_alt(scores, labels), scores[_SCORE_COLUMNS])
-
-
-def _write_score(axes: Axes, x: int, y: int, row: Any, colour: str) -> None:
-    """Write a score and its interval into a field of the heat map."""
-    mark = {"best": "★ ", "tied": "≈ "}.get(str(row.standing), "")
-    centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-    axes.text(x, y - 0.12, f"{mark}{100 * row.value:.0f}", weight="bold" if mark else "normal", size=10.5, **centred)
-    axes.text(x, y + 0.25, f"{100 * row.low:.0f}–{100 * row.high:.0f}", size=7.5, **centred)
-
-
-def _heatmap_alt(scores: pd.DataFrame, labels: dict[str, str]) -> str:
     best = scores[scores["standing"] == "best"].drop_duplicates("task")
     parts = [f"{labels[str(r.task)]}: {r.embedding} with {100 * r.value:.0f} % (interval {100 * r.low:.0f} to "
-             f"{100 * r.high:.0f}, chance {100 * r.chance:.0f})" for r in iterate_rows(best)]
-    shape = f"{scores['task'].nunique()} tasks by {scores['embedding'].nunique()} embeddings"
-    return f"Heat map of test scores, {shape}. Best of each task: {'; '.join(parts)}."
+             f"{100 * r.high:.0f}, chance {100 * r.chance:.0f})" for r in best.itertuples()]
+    alt = (f"Heat map of test scores, {len(tasks)} tasks by {len(columns)} embeddings. Best of each task: "
+           f"{'; '.join(parts)}.")
+    return Figure(name, fig, alt, scores[_SCORE_COLUMNS])
 
 
 @with_style
@@ -236,43 +169,32 @@ def accuracy_dots(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *
                   name: str = "accuracy_dots") -> Figure:
     """One panel a task: score and interval of each embedding, with the line of chance.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Result rows.
-    predictions : pandas.DataFrame, optional
-        Test answers; with them, embeddings are called tied by paired differences on the same clips.
+    With predictions, embeddings are called tied by paired differences on the same clips.
     """
     scores = select_scores(rows)
     if scores.empty:
-        return draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
+        return figure.draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
     scores = scores.assign(standing=mark_best(scores, predictions))
-    tasks, names, labels = order_tasks(scores), order_embeddings(scores), label_tasks(scores)
-    fig, axes = make_panels([labels[t] for t in tasks], (3.1, 1.05 + 0.27 * len(names)), (1.2, 0.0),
-                            2 if len(tasks) == 4 else 3, sharey=True)
-    for axis, (_, part) in zip(axes, scores.groupby("task", sort=False), strict=True):
-        draw_intervals(axis, names, 100 * part[_BOUNDS], at=list(part["embedding"]), filled=list(part["standing"] != ""),
-                       texts=[f"{100 * v:.0f}" for v in part["value"]], line=100 * part["chance"].iloc[0])
+    names, labels = order_embeddings(scores), label_tasks(scores)
+    fig, axes = figure.make_panels(list(labels.values()), (3.1, 1.05 + 0.27 * len(names)), (1.2, 0.0),
+                                   2 if len(labels) == 4 else 3, sharey=True)
+    parts = []
+    for axis, (task, part) in zip(axes, scores.groupby("task", sort=False), strict=True):
+        chance, top = 100 * part["chance"].iloc[0], part["standing"] != ""
+        figure.draw_intervals(axis, names, 100 * part[BOUNDS], at=list(part["embedding"]), filled=list(top),
+                              texts=[f"{100 * v:.0f}" for v in part["value"]], line=chance)
         axis.set_xlim(0, 100)
+        highest = [str(e) for e in part[top].sort_values("value", ascending=False)["embedding"]]
+        parts.append(f"{labels[str(task)]}, {100 * part['value'].min():.0f} to {100 * part['value'].max():.0f} % "
+                     f"(chance {chance:.0f}), highest: {figure.join_words(highest)}")
     fig.supxlabel("% correct on test, with its interval; dashed: chance; filled: best or not separable from it", size=9,
                   color=MUTED)
-    return Figure(name, fig, _dots_alt(scores, labels), scores[_SCORE_COLUMNS])
-
-
-def _dots_alt(scores: pd.DataFrame, labels: dict[str, str]) -> str:
-    parts = []
-    for task, part in scores.groupby("task", sort=False):
-        top = [str(e) for e in part[part["standing"] != ""].sort_values("value", ascending=False)["embedding"]]
-        parts.append(f"{labels[str(task)]}, {100 * part['value'].min():.0f} to {100 * part['value'].max():.0f} % "
-                     f"(chance {100 * part['chance'].iloc[0]:.0f}), highest: {join_words(top)}")
     panels = f"a panel for each of {len(parts)} tasks" if len(parts) > 1 else "one task"
-    return f"Test scores with intervals, {panels}. {'; '.join(parts)}."
+    return Figure(name, fig, f"Test scores with intervals, {panels}. {'; '.join(parts)}.", scores[_SCORE_COLUMNS])
 
-
-# --- ties ------------------------------------------------------------------------------------------------------------
 
 _LETTERS, _STEP = 120.0, 5.5  # where the first letter stands, and how far it is to the next, on the scale of percent
-_TIE_COLUMNS = ["task", "corpus_kind", "embedding", *_BOUNDS, "letters", "tied_with_best"]
+_TIE_COLUMNS = ["task", "corpus_kind", "embedding", *BOUNDS, "letters", "tied_with_best"]
 
 
 @with_style
@@ -282,8 +204,6 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
 
     Parameters
     ----------
-    rows, predictions : pandas.DataFrame
-        Of a benchmark, as in `nslib.results`.
     task : str, optional
         Only this one; `nslib.ties.AVERAGE` is the average. Default: all.
     level : float
@@ -293,15 +213,10 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
     -------
     Figure
         Its table has the letters in a column.
-
-    Raises
-    ------
-    ValueError
-        If there are answers, but none to that task.
     """
     every = None if rows.empty or predictions.empty else groups(rows, predictions, level)
     if every is None or every.empty:
-        return draw_nothing(name, "there are no answers among these predictions", _TIE_COLUMNS)
+        return figure.draw_nothing(name, "there are no answers among these predictions", _TIE_COLUMNS)
     over = averaged(rows, predictions)[0]
     table = _add_intervals(rows, every, over)
     table = table if task is None else table[table["task"] == task].reset_index(drop=True)
@@ -313,23 +228,26 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
     panels.sort(key=lambda part: (part["task"].iloc[0] != AVERAGE, -len(part)))
     columns = min(len(panels), 2)
     depth = [max(len(p) for p in panels[i:i + columns]) for i in range(0, len(panels), columns)]
-    fig, axes = make_axes(1.4 + 4.2 * columns, 0.55 + sum(0.75 + 0.25 * n for n in depth), len(depth), columns,
-                          len(panels), height_ratios=[n + 1 for n in depth])
+    fig, axes = figure.make_axes(1.4 + 4.2 * columns, 0.55 + sum(0.75 + 0.25 * n for n in depth), len(depth), columns,
+                                 len(panels), height_ratios=[n + 1 for n in depth])
     for i, (axis, part) in enumerate(zip(axes, panels, strict=True)):
         _draw_ties(axis, part, depth[i // columns])
         axis.set_title(labels[str(part["task"].iloc[0])])
     fig.supxlabel("% correct on test, with its interval; embeddings that share a letter are not told apart\n"
                   "filled: not told apart from the best", size=9, color=MUTED)
-    return Figure(name, fig, _ties_alt(table, labels, level), table[_TIE_COLUMNS])
+    parts = [f"{labels[str(task)]}: {_say_ties(part)}" for task, part in table.groupby("task", sort=False)]
+    alt = (f"Test scores with intervals, and letters shared by embeddings that are not told apart at {100 * level:.0f} "
+           f"% over all pairs of a task. {'. '.join(parts)}.")
+    return Figure(name, fig, alt, table[_TIE_COLUMNS])
 
 
 def _add_intervals(rows: pd.DataFrame, grouped: pd.DataFrame, over: tuple[str, ...]) -> pd.DataFrame:
     """Add the intervals of the rows to the groups; to those of the average, the intervals of its tasks combined."""
     scores = selected(rows)
-    single = {(r.task, r.embedding): Difference(r.value, r.low, r.high, r.interval_by) for r in iterate_rows(scores)}
+    single = {(r.task, r.embedding): Difference(r.value, r.low, r.high, r.interval_by) for r in scores.itertuples()}
     kinds = dict(zip(scores["task"], scores["corpus_kind"], strict=True))
     means = [average([single[task, row.embedding] for task in ([row.task] if row.task else over)])
-             for row in iterate_rows(grouped)]
+             for row in grouped.itertuples()]
     kind = grouped["task"].map({**kinds, AVERAGE: kinds[over[0]] if over else ""})
     return grouped.assign(low=[m.low for m in means], high=[m.high for m in means], corpus_kind=kind)
 
@@ -337,54 +255,39 @@ def _add_intervals(rows: pd.DataFrame, grouped: pd.DataFrame, over: tuple[str, .
 def _draw_ties(axes: Axes, part: pd.DataFrame, depth: int) -> None:
     """Draw the scores of a task, and their letters inside the axes, so that the layout leaves room for all of them."""
     alphabet = sorted(set("".join(part["letters"])), key=lambda c: (c.isupper(), c))
-    draw_intervals(axes, list(part["embedding"]), 100 * part[_BOUNDS], filled=list(part["tied_with_best"]),
-                   texts=[f"{100 * v:.0f}" for v in part["value"]])
-    for y, row in enumerate(iterate_rows(part)):
+    figure.draw_intervals(axes, list(part["embedding"]), 100 * part[BOUNDS], filled=list(part["tied_with_best"]),
+                          texts=[f"{100 * v:.0f}" for v in part["value"]])
+    for y, row in enumerate(part.itertuples()):
         for letter in row.letters:
             axes.text(_LETTERS + _STEP * alphabet.index(letter), y, letter, va="center", ha="center", size=8.5,
                       color=INK, weight="bold" if row.tied_with_best else "normal")
     axes.grid(False)
     axes.hlines(range(len(part)), 0, 100, color=RULE, linewidth=0.8, zorder=0)
-    axes.set(xlim=(0, _LETTERS + _STEP * max(len(alphabet), 4)), ylim=(depth - 0.4, -0.6))
-    axes.set_xticks(range(0, 101, 20))
+    axes.set(xlim=(0, _LETTERS + _STEP * max(len(alphabet), 4)), ylim=(depth - 0.4, -0.6), xticks=range(0, 101, 20))
     axes.spines["bottom"].set_bounds(0, 100)
 
 
-def _ties_alt(table: pd.DataFrame, labels: dict[str, str], level: float) -> str:
-    parts = []
-    for task, part in table.groupby("task", sort=False):
-        best, tied = part.iloc[0], part[part["tied_with_best"]].iloc[1:]
-        text = (f"{labels[str(task)]}: {best['embedding']} has the highest score, {100 * best['value']:.0f} % "
-                f"({100 * best['low']:.0f} to {100 * best['high']:.0f})")
-        if len(tied):
-            text += (f", and {len(tied)} of {len(part) - 1} others are not told apart from it "
-                     f"({join_words(list(tied['embedding']))})")
-        elif len(part) > 1:
-            text += f", and is told apart from all {len(part) - 1} others"
-        count = len(set("".join(part["letters"])))
-        parts.append(f"{text}; {count} group{'s' * (count > 1)} of ties")
-    return (f"Test scores with intervals, and letters shared by embeddings that are not told apart at "
-            f"{100 * level:.0f} % over all pairs of a task. {'. '.join(parts)}.")
+def _say_ties(part: pd.DataFrame) -> str:
+    best, tied = part.iloc[0], part[part["tied_with_best"]].iloc[1:]
+    text = (f"{best['embedding']} has the highest score, {100 * best['value']:.0f} % ({100 * best['low']:.0f} to "
+            f"{100 * best['high']:.0f})")
+    if len(tied):
+        text += (f", and {len(tied)} of {len(part) - 1} others are not told apart from it "
+                 f"({figure.join_words(list(tied['embedding']))})")
+    elif len(part) > 1:
+        text += f", and is told apart from all {len(part) - 1} others"
+    count = len(set("".join(part["letters"])))
+    return f"{text}; {count} group{'s' * (count > 1)} of ties"
 
-
-# --- quality against size --------------------------------------------------------------------------------------------
 
 _WIDE = 200.0  # an axis that spans more than this has room for powers of ten only
 _BESIDE = 1.05
 
 
-class _Cost(NamedTuple):
-    column: str
-    unit: float
-    label: str
-    unit_name: str
-
-
-_COSTS = (
-    _Cost("parameters", 1e6, "million parameters", "million parameters"),
-    _Cost("multiply_adds", 1e6, "million multiply-adds a patch", "million multiply-adds"),
-    _Cost("latency_ms", 1.0, "milliseconds for {of}", "ms"),
-)
+# Column of a cost to its unit, the label of its axis, and what it is called in the sentence.
+_COSTS = {"parameters": (1e6, "million parameters", "million parameters"),
+          "multiply_adds": (1e6, "million multiply-adds a patch", "million multiply-adds"),
+          "latency_ms": (1.0, "milliseconds for {of}", "ms")}
 
 
 @with_style
@@ -398,140 +301,111 @@ def tradeoff(table: pd.DataFrame, *, what: str = "mean % correct on test", of: s
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns name, quality, low, high (shares of clips, 0 to 1), and any of parameters, multiply_adds (of one
-        patch) and latency_ms; NaN or 0 where there is none.
-    what : str
-        What quality is, in percent.
-    of : str
-        What the latency is of.
-
-    Returns
-    -------
-    Figure
-        Fewer panels for fewer costs.
-
-    Raises
-    ------
-    ValueError
-        If there are embeddings, but the table has no column of costs.
+        Columns name, quality, low, high (shares of clips, 0 to 1), and at least one of parameters, multiply_adds (of
+        one patch) and latency_ms (else ValueError); NaN or 0 where there is none.
+    what, of : str
+        What quality is, in percent, and what the latency is of.
     """
-    given = [cost for cost in _COSTS if cost.column in table]
-    shown = ["name", "quality", "low", "high", *[cost.column for cost in given]]
+    shown, given = ["name", "quality", "low", "high"], [cost for cost in _COSTS if cost in table]
     if table.empty:
-        return draw_nothing(name, "no embedding was measured", shown)
+        return figure.draw_nothing(name, "no embedding was measured", [*shown, *given])
     if not given:
-        raise ValueError(f"no embedding has a cost: give one of {', '.join(c.column for c in _COSTS)}")
-    costs = [cost._replace(label=cost.label.format(of=of)) for cost in given if table[cost.column].gt(0).any()]
+        raise ValueError(f"no embedding has a cost: give one of {', '.join(_COSTS)}")
+    costs = [cost for cost in given if table[cost].gt(0).any()]
     if not costs:
-        return draw_nothing(name, f"no embedding has a cost; none is known of "
-                                  f"{join_words([c.column for c in given])}", shown)
-    fig, axes = make_panels([""] * len(costs), (2.7, max(3.6, 1.2 + 0.24 * len(table))), (2.6, 0.0), sharey=True)
-    for axis, cost in zip(axes, costs, strict=True):
-        _draw_costs(axis, table, cost)
+        why = f"no embedding has a cost; nothing is known of {figure.join_words(given)}"
+        return figure.draw_nothing(name, why, [*shown, *given])
+    labels = [_COSTS[cost][1].format(of=of) for cost in costs]
+    fig, axes = figure.make_panels([""] * len(costs), (2.7, max(3.6, 1.2 + 0.24 * len(table))), (2.6, 0.0), sharey=True)
+    for axis, cost, label in zip(axes, costs, labels, strict=True):
+        _draw_costs(axis, table, table[cost] / _COSTS[cost][0])
+        axis.set_xlabel(label)
     axes[0].set_ylabel(f"{what}, with its interval")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", labelspacing=0.8)
-    shown = ["name", "quality", "low", "high", *[cost.column for cost in costs]]
-    return Figure(name, fig, _tradeoff_alt(table, costs, what), table[shown].reset_index(drop=True))
+    parts = []
+    for row in table.sort_values("quality", ascending=False, kind="stable").itertuples():
+        known = [f"{getattr(row, c) / _COSTS[c][0]:.3g} {_COSTS[c][2]}" for c in costs if getattr(row, c) > 0]
+        size = figure.join_words(known) if known else "no cost known"
+        parts.append(f"{row.name} {100 * row.quality:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f}), {size}")
+    alt = f"{what[:1].upper()}{what[1:]} against {figure.join_words(labels)}, highest first: {'; '.join(parts)}."
+    return Figure(name, fig, alt, table[[*shown, *costs]].reset_index(drop=True))
 
 
-def _draw_costs(axes: Axes, table: pd.DataFrame, cost: _Cost) -> None:
+def _draw_costs(axes: Axes, table: pd.DataFrame, values: pd.Series) -> None:
     from matplotlib.ticker import LogLocator
 
-    values = table[cost.column] / cost.unit
     same = values.groupby(values)
     places = values * _BESIDE ** (same.cumcount() - (same.transform("size") - 1) / 2)
-    for row, x, marker, colour in zip(iterate_rows(table), places, MARKERS * 9, palette(len(table)), strict=False):
+    for row, x, marker, colour in zip(table.itertuples(), places, MARKERS * 9, palette(len(table)), strict=False):
         axes.plot([], [], f"{marker}-", color=colour, label=row.name)
         if x > 0:
             axes.plot([x, x], [100 * row.low, 100 * row.high], color=colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot([x], [100 * row.quality], marker, color=colour, markersize=7)
     known = values[values > 0]
-    set_log_scale(axes)
+    figure.set_log_scale(axes)
     if known.max() / known.min() > _WIDE:
         axes.xaxis.set_major_locator(LogLocator())
-    axes.set(xlim=(known.min() / 1.8, known.max() * 1.8), xlabel=cost.label)
+    axes.set_xlim(known.min() / 1.8, known.max() * 1.8)
     axes.grid()
-    axes.set_axisbelow(True)
 
-
-def _tradeoff_alt(table: pd.DataFrame, costs: list[_Cost], what: str) -> str:
-    parts = []
-    for row in iterate_rows(table.sort_values("quality", ascending=False, kind="stable")):
-        known = [f"{getattr(row, c.column) / c.unit:.3g} {c.unit_name}" for c in costs if getattr(row, c.column) > 0]
-        size = join_words(known) if known else "no cost known"
-        parts.append(f"{row.name} {100 * row.quality:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f}), {size}")
-    return (f"{what[:1].upper()}{what[1:]} against {join_words([c.label for c in costs])}, highest first: "
-            f"{'; '.join(parts)}.")
-
-
-# --- effects ---------------------------------------------------------------------------------------------------------
 
 _EFFECT_TITLES = {"embedding": "embeddings: points from their mean, tasks alike",
                   "task": "tasks: points from their mean, embeddings alike"}
-
-
-@with_style
-def effects(table: pd.DataFrame | None, *, name: str = "effects") -> Figure:
-    """Effect on accuracy and interval of each level, one panel for embeddings and one for tasks.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame or None
-        ``effects`` of `nslib.effects.Regression`: term, kind, effect, low, high, n.
-    """
-    if table is None or table.empty:
-        return draw_nothing(name, "there is no effect, as the regression was not run",
-                            ["term", "kind", "effect", "low", "high", "n"])
-    kinds = list(dict.fromkeys(table["kind"]))
-    sizes = [int((table["kind"] == kind).sum()) for kind in kinds]
-    fig, axes = make_axes(7.4, 0.9 + 0.75 * len(kinds) + 0.3 * sum(sizes), len(kinds), sharex=True,
-                          height_ratios=[size + 0.6 for size in sizes])
-    parts = []
-    for axis, kind in zip(axes, kinds, strict=True):
-        part = table[table["kind"] == kind]
-        away = excludes_zero(part["low"], part["high"])
-        draw_intervals(axis, list(part["term"]), part[["effect", "low", "high"]], filled=list(away), line=0)
-        axis.set_title(_EFFECT_TITLES.get(kind, kind))
-        levels = [f"{r.term} {r.effect:+.1f} ({r.low:.1f} to {r.high:.1f})" for r in iterate_rows(part)]
-        parts.append(f"{len(part)} {kind}s, {away.sum()} with an interval that leaves out zero: {join_words(levels)}")
-    axes[-1].set_xlabel("effect on accuracy in points, with its interval; filled: the interval leaves out 0", color=INK)
-    alt = f"Effects on accuracy in points from the mean, with intervals. {'. '.join(parts)}."
-    return Figure(name, fig, alt, table.reset_index(drop=True))
-
-
-# --- published numbers and claims ------------------------------------------------------------------------------------
-
 _VERDICT_COLUMNS = ["task", "embedding", "verdict", "published", "ours", "compared", "paper", "status",
-                    "published_value", *_BOUNDS]
+                    "published_value", *BOUNDS]
 _CLAIM_COLUMNS = ["claim", "subject", "against", "task", "verdict", "diff", "low", "high", "unit", "by", "tasks",
                   "clips"]
 _UNITS = {"points": "points of accuracy; filled: holds", "share": "% of the variance that tasks leave"}
 
 
 @with_style
+def effects(table: pd.DataFrame | None, *, name: str = "effects") -> Figure:
+    """Effect on accuracy and interval of each level, one panel for embeddings and one for tasks.
+
+    `table` has the columns term, kind, effect, low, high, n: ``effects`` of `nslib.effects.Regression`, or None.
+    """
+    if table is None or table.empty:
+        return figure.draw_nothing(name, "there is no effect, as the regression was not run",
+                                   ["term", "kind", "effect", "low", "high", "n"])
+    kinds = list(dict.fromkeys(table["kind"]))
+    sizes = [int((table["kind"] == kind).sum()) for kind in kinds]
+    fig, axes = figure.make_axes(7.4, 0.9 + 0.75 * len(kinds) + 0.3 * sum(sizes), len(kinds), sharex=True,
+                                 height_ratios=[size + 0.6 for size in sizes])
+    parts = []
+    for axis, kind in zip(axes, kinds, strict=True):
+        part = table[table["kind"] == kind]
+        away = (part["low"] > 0) | (part["high"] < 0)
+        figure.draw_intervals(axis, list(part["term"]), part[["effect", "low", "high"]], filled=list(away), line=0)
+        axis.set_title(_EFFECT_TITLES.get(kind, kind))
+        levels = [f"{r.term} {r.effect:+.1f} ({r.low:.1f} to {r.high:.1f})" for r in part.itertuples()]
+        parts.append(f"{len(part)} {kind}s, {away.sum()} with an interval that leaves out zero: "
+                     f"{figure.join_words(levels)}")
+    axes[-1].set_xlabel("effect on accuracy in points, with its interval; filled: the interval leaves out 0", color=INK)
+    alt = f"Effects on accuracy in points from the mean, with intervals. {'. '.join(parts)}."
+    return Figure(name, fig, alt, table.reset_index(drop=True))
+
+
+@with_style
 def against_published(verdicts: pd.DataFrame, *, name: str = "against_published") -> Figure:
     """Our score with its interval, and the published number, for each pair that could be compared.
 
-    A published number that nobody has verified has no value in the verdicts, and is not drawn.
-
-    Parameters
-    ----------
-    verdicts : pandas.DataFrame
-        From `nslib.published.verdicts`.
+    `verdicts` are from `nslib.published.verdicts`; a number that nobody has verified has no value there, and is not
+    drawn.
     """
     compared = verdicts if verdicts.empty else numeric(verdicts)
     if compared.empty:
-        return draw_nothing(name, "no published number was compared with a result", _VERDICT_COLUMNS)
-    rows = iterate_rows(compared)
-    names = [f"{r.task}, {r.embedding} ({r.paper}{', quoted' if r.status == 'quoted-by' else ''})" for r in rows]
-    fig, (axes,) = make_axes(7.4, 1.5 + 0.34 * len(compared))
+        return figure.draw_nothing(name, "no published number was compared with a result", _VERDICT_COLUMNS)
+    names = [f"{r.task}, {r.embedding} ({r.paper}{', quoted' if r.status == 'quoted-by' else ''})"
+             for r in compared.itertuples()]
+    fig, (axes,) = figure.make_axes(7.4, 1.5 + 0.34 * len(compared))
     ours, theirs = palette(2)
-    draw_intervals(axes, names, 100 * compared[_BOUNDS], colour=ours, label="ours, with its interval")
-    draw_intervals(axes, names, compared[["published_value"]], filled=list(compared["verdict"] == "reproduced"),
-                   colour=theirs, marker="D", label="published")
+    figure.draw_intervals(axes, names, 100 * compared[BOUNDS], colour=ours, label="ours, with its interval")
+    figure.draw_intervals(axes, names, compared[["published_value"]], filled=list(compared["verdict"] == "reproduced"),
+                          colour=theirs, marker="D", label="published")
     axes.set_xlabel("% correct on test; a filled diamond lies in the interval", color=INK)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-    parts = [f"{r.embedding} on {r.task}: {r.verdict}, published {r.published}, ours {r.ours}" for r in rows]
+    parts = [f"{r.embedding} on {r.task}: {r.verdict}, published {r.published}, ours {r.ours}"
+             for r in compared.itertuples()]
     counts = ", ".join(f"{verdict} in {n}" for verdict, n in compared["verdict"].value_counts().items())
     alt = f"Our scores beside {len(compared)} published ones: {counts}. {'; '.join(parts)}."
     return Figure(name, fig, alt, compared[_VERDICT_COLUMNS])
@@ -541,75 +415,48 @@ def against_published(verdicts: pd.DataFrame, *, name: str = "against_published"
 def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -> Figure:
     """The paired differences that the claims are about, each with its interval, and below them the share of claim 6.
 
-    Parameters
-    ----------
-    parts : pandas.DataFrame
-        From `nslib.claims.evaluate`; comparisons that could not be tested are left out.
+    `parts` are from `nslib.claims.evaluate`; comparisons that could not be tested are left out.
     """
     tested = parts if parts.empty else parts[parts["tasks"] > 0].reset_index(drop=True)
     if tested.empty:
-        return draw_nothing(name, "no claim could be tested", _CLAIM_COLUMNS)
+        return figure.draw_nothing(name, "no claim could be tested", _CLAIM_COLUMNS)
+    counts = tested["tasks"].map(lambda n: "1 task" if n == 1 else f"{n} tasks")
+    tested = tested.assign(where=tested["task"].where(tested["task"] != "", counts))
     panels = [tested[tested["unit"] == unit] for unit in _UNITS if (tested["unit"] == unit).any()]
-    fig, axes = make_axes(8.6, 0.5 + 0.7 * len(panels) + 0.34 * len(tested), len(panels),
-                          height_ratios=[len(part) + 0.6 for part in panels])
+    fig, axes = figure.make_axes(8.6, 0.5 + 0.7 * len(panels) + 0.34 * len(tested), len(panels),
+                                 height_ratios=[len(part) + 0.6 for part in panels])
     for axis, part in zip(axes, panels, strict=True):
-        draw_intervals(axis, [_name_comparison(r) for r in iterate_rows(part)], 100 * part[["diff", "low", "high"]],
-                       filled=list(part["verdict"] == "holds"), line=0)
+        names = [f"claim {r.claim}: {'embedding' if r.unit == 'share' else f'{r.subject} − {r.against}'}, {r.where}"
+                 for r in part.itertuples()]
+        figure.draw_intervals(axis, names, 100 * part[["diff", "low", "high"]], filled=list(part["verdict"] == "holds"),
+                              line=0)
         axis.set_xlabel(_UNITS[part["unit"].iloc[0]], color=INK)
-    sentences = [f"claim {r.claim}, {_say_difference(r)}, interval {100 * r.low:.1f} to {100 * r.high:.1f}, {r.verdict}"
-                 for r in iterate_rows(tested)]
+    sentences = []
+    for r in tested.itertuples():
+        text = f"{r.subject} minus {r.against} ({r.where}): {100 * r.diff:+.1f} points"
+        if r.unit == "share":
+            text = f"share of variance explained by the embedding ({r.where}): {100 * r.diff:.1f} %"
+        sentences.append(f"claim {r.claim}, {text}, interval {100 * r.low:.1f} to {100 * r.high:.1f}, {r.verdict}")
     return Figure(name, fig, f"Differences behind the claims. {'; '.join(sentences)}.", tested[_CLAIM_COLUMNS])
-
-
-def _name_comparison(row: Any) -> str:
-    what = "embedding" if row.unit == "share" else f"{row.subject} − {row.against}"
-    return f"claim {row.claim}: {what}, {_name_tasks(row)}"
-
-
-def _name_tasks(row: Any) -> str:
-    return str(row.task) or ("1 task" if row.tasks == 1 else f"{row.tasks} tasks")
-
-
-def _say_difference(row: Any) -> str:
-    if row.unit == "share":
-        return f"share of variance explained by the embedding ({_name_tasks(row)}): {100 * row.diff:.1f} %"
-    return f"{row.subject} minus {row.against} ({_name_tasks(row)}): {100 * row.diff:+.1f} points"
-
-
-# --- classes and splits ----------------------------------------------------------------------------------------------
 
 
 @with_style
 def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: str, *, name: str = "recall") -> Figure:
-    """Recall of each class with its interval, the highest first; what it was most often taken for beside it.
-
-    Parameters
-    ----------
-    rows, predictions : pandas.DataFrame
-        Of a benchmark, as in `nslib.results`.
-    task, embedding : str
-        Which score of the table.
-
-    Raises
-    ------
-    ValueError
-        If there are answers, but none of that embedding to that task.
-    """
+    """Recall of each class with its interval, the highest first; what it was most often taken for beside it."""
     if rows.empty or predictions.empty:
-        return draw_nothing(name, "there are no predictions, as nothing was evaluated", RECALL_COLUMNS)
+        return figure.draw_nothing(name, NO_PREDICTIONS)
     table = recall_table(rows, predictions, task, embedding)
     if table.empty:
         raise ValueError(f"there are no predictions of {embedding!r} on {task!r}")
-    fig, (axes,) = make_axes(7.2, 1.1 + 0.27 * len(table))
-    mistakes = [f"; {r.times} taken for {r.taken_for}" if r.times else "" for r in iterate_rows(table)]
-    texts = [f"{100 * r.recall:.0f} % of {r.n} clips{mistake}"
-             for r, mistake in zip(iterate_rows(table), mistakes, strict=True)]
-    draw_intervals(axes, list(table["label"]), 100 * table[["recall", "low", "high"]], texts=texts,
-                   line=100 * table["recall"].mean())
+    fig, (axes,) = figure.make_axes(7.2, 1.1 + 0.27 * len(table))
+    texts = [f"{100 * r.recall:.0f} % of {r.n} clips{f'; {r.times} taken for {r.taken_for}' if r.times else ''}"
+             for r in table.itertuples()]
+    figure.draw_intervals(axes, list(table["label"]), 100 * table[["recall", "low", "high"]], texts=texts,
+                          line=100 * table["recall"].mean())
     axes.set(xlim=(0, 100), xlabel="recall in %, with its interval (dashed: mean over classes)",
              title=f"{embedding} on {label_tasks(rows)[task]}")
     classes = [f"{r.label} {100 * r.recall:.0f} % ({100 * r.low:.0f} to {100 * r.high:.0f})"
-               for r in iterate_rows(table)]
+               for r in table.itertuples()]
     by = " and ".join(f"{unit}s" for unit in sorted(set(table["by"])))
     alt = (f"Recall of each class of {task} with {embedding}, mean {100 * table['recall'].mean():.0f} % over "
            f"{len(table)} classes, intervals over {by}: {'; '.join(classes)}.")
@@ -618,31 +465,23 @@ def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: 
 
 @with_style
 def stability(rows: pd.DataFrame | None, *, name: str = "stability") -> Figure:
-    """Scores of repeated splits beside the interval of their mean, one panel a task.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame or None
-        Rows of `nslib.protocols.repeated`.
-    """
+    """Scores of repeated splits beside the interval of their mean, a panel a task; `rows` of `protocols.repeated`."""
     if rows is None or rows.empty or (table := stability_table(rows)).empty:
-        return draw_nothing(name, "there is no result of repeated splits: see nslib.protocols.repeated",
-                            STABILITY_COLUMNS)
+        return figure.draw_nothing(name, "there is no result of repeated splits: see nslib.protocols.repeated")
     each, labels = split_scores(rows), label_tasks(table)
     names = [str(e) for e in table.groupby("embedding")["value"].mean().sort_values(ascending=False).index]
-    fig, axes = make_panels([labels[t] for t in order_tasks(table)], (3.4, 1.4 + 0.42 * len(names)), (1.5, 0.0),
-                            sharey=True)
+    fig, axes = figure.make_panels(list(labels.values()), (3.4, 1.4 + 0.42 * len(names)), (1.5, 0.0), sharey=True)
     look: dict[str, Any] = {"color": MUTED, "markersize": 9, "markeredgewidth": 1.3}
     for axis, (task, part) in zip(axes, table.groupby("task", sort=False), strict=True):
         for embedding in part["embedding"]:
             single = 100 * each.loc[(each["task"] == task) & (each["embedding"] == embedding), "value"]
             axis.plot(single, [names.index(embedding) - 0.16] * len(single), "|", **look)
         axis.plot([], [], "|", **look, label="a split")
-        draw_intervals(axis, names, 100 * part[_BOUNDS], at=list(part["embedding"]), offset=0.16,
-                       label="mean over splits, with its interval over speakers or clips")
+        figure.draw_intervals(axis, names, 100 * part[BOUNDS], at=list(part["embedding"]), offset=0.16,
+                              label="mean over splits, with its interval over speakers or clips")
         axis.set_xlabel("% correct on test", color=INK)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=min(2, len(axes)))
     parts = [f"{labels[str(r.task)]}, {r.embedding}: {100 * r.value:.0f} % over {r.splits} splits, from "
              f"{100 * r.lowest:.0f} to {100 * r.highest:.0f} %, a standard deviation of {100 * r.spread:.1f} points "
-             f"where intervals of single splits allow {100 * r.standard_error:.1f}" for r in iterate_rows(table)]
+             f"where intervals of single splits allow {100 * r.standard_error:.1f}" for r in table.itertuples()]
     return Figure(name, fig, f"Scores of repeated splits between speakers. {'; '.join(parts)}.", table)

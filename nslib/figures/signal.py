@@ -15,19 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nslib.figures.figure import (
-    DASHED,
-    HATCHES,
-    INK,
-    MUTED,
-    RULE,
-    Figure,
-    frame_rows,
-    join_words,
-    make_axes,
-    palette,
-    with_style,
-)
+from nslib.figures import figure
+from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Figure, palette, with_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,16 +45,9 @@ def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, pat
         The 16 kHz waveform.
     patches : sequence of (start, end)
         Seconds; drawn as bars below the picture.
-    title : str
-        Of the clip.
-
-    Returns
-    -------
-    Figure
-        Its table has a row a tenth of a second: second, mean, loudest_band and loudest (values of the picture).
     """
     heights = [0.7] * (wave is not None) + [2.2] + [0.25 + 0.11 * len(patches)] * bool(patches)
-    fig, axes = make_axes(8, 0.7 + sum(heights), len(heights), 1, height_ratios=heights, sharex=True)
+    fig, axes = figure.make_axes(8, 0.7 + sum(heights), len(heights), 1, height_ratios=heights, sharex=True)
     seconds = len(picture) * hop
     if wave is not None:
         _draw_wave(axes[0], wave)
@@ -81,7 +63,14 @@ def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, pat
         axes[-1].grid(axis="x", color=RULE)
     axes[-1].set_xlabel("seconds")
     axes[0].set_title(title)
-    return Figure(name, fig, _log_mel_alt(picture, hop, patches, title), _average_by_time(picture, hop))
+    alt = (f"Log-mel picture{f' of {title}' if title else ''}: {len(picture)} frames, one every {1000 * hop:.0f} ms, "
+           f"by {picture.shape[1]} mel bands, values {picture.min():.2f} to {picture.max():.2f}, mean "
+           f"{picture.mean():.2f}, loudest at {int(picture.mean(1).argmax()) * hop:.2f} s.")
+    if patches:
+        step = patches[1][0] - patches[0][0] if len(patches) > 1 else 0.0
+        alt += f" {len(patches)} patches of {patches[0][1] - patches[0][0]:.3g} s"
+        alt += f", one every {step:.3g} s." if step else "."
+    return Figure(name, fig, alt, _average_by_time(picture, hop))
 
 
 def _draw_wave(axes: Axes, wave: Array) -> None:
@@ -103,17 +92,6 @@ def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
                          "loudest": means.max(1)})
 
 
-def _log_mel_alt(picture: Array, hop: float, patches: Spans, title: str) -> str:
-    seen = ""
-    if patches:
-        step = patches[1][0] - patches[0][0] if len(patches) > 1 else 0.0
-        every = f", one every {step:.3g} s" if step else ""
-        seen = f" {len(patches)} patches of {patches[0][1] - patches[0][0]:.3g} s{every}."
-    return (f"Log-mel picture{f' of {title}' if title else ''}: {len(picture)} frames, one every {1000 * hop:.0f} ms, by "
-            f"{picture.shape[1]} mel bands, values {picture.min():.2f} to {picture.max():.2f}, mean "
-            f"{picture.mean():.2f}, loudest at {int(picture.mean(1).argmax()) * hop:.2f} s.{seen}")
-
-
 @with_style
 def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name: str = "filterbank") -> Figure:
     """The triangles that turn spectrum bins into mel bands.
@@ -126,17 +104,12 @@ def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name
         Frequency of the last bin in Hz.
     every : int
         Draw each ``every``-th band strongly, the others faintly.
-
-    Returns
-    -------
-    Figure
-        Its table has a row a band: band, peak_hz, bins (how many it covers), sum (of its weights).
     """
     import pandas as pd
 
     bins, mels = matrix.shape
     hertz = np.linspace(0, highest, bins)
-    fig, (axes,) = make_axes(8, 2.6)
+    fig, (axes,) = figure.make_axes(8, 2.6)
     for band in range(mels):
         strong = band % every == 0
         axes.plot(hertz, matrix[:, band], color=INK if strong else MUTED, linewidth=1.4 if strong else 0.4)
@@ -152,22 +125,12 @@ def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name
 def patch_times(spans: Mapping[str, Spans], seconds: float, *, name: str = "patch_times") -> Figure:
     """Which stretch of one clip each patch of several frontends sees.
 
-    Parameters
-    ----------
-    spans : mapping
-        Frontend to its patches, ``(start, end)`` in seconds.
-    seconds : float
-        Length of the clip.
-
-    Returns
-    -------
-    Figure
-        Its table has a row a patch: frontend, patch, start, end.
+    `spans` maps a frontend to its patches, ``(start, end)`` in seconds; the clip is so many `seconds` long.
     """
     import pandas as pd
 
     heights = [0.22 + 0.09 * max(len(s), 2) for s in spans.values()]
-    fig, axes = make_axes(8, 0.8 + 1.25 * sum(heights), len(spans), 1, height_ratios=heights, sharex=True)
+    fig, axes = figure.make_axes(8, 0.8 + 1.25 * sum(heights), len(spans), 1, height_ratios=heights, sharex=True)
     looks = zip(palette(len(spans)), HATCHES, strict=False)
     for axis, (frontend, part), (colour, hatch) in zip(axes, spans.items(), looks, strict=False):
         starts, lengths = [a for a, _ in part], [b - a for a, b in part]
@@ -182,4 +145,4 @@ def patch_times(spans: Mapping[str, Spans], seconds: float, *, name: str = "patc
                          columns=["frontend", "patch", "start", "end"])
     ends = [f"{len(p)} (the last ends at {p[-1][1]:.2f} s)" if p else "none" for p in spans.values()]
     parts = [f"{frontend} {end}" for frontend, end in zip(spans, ends, strict=True)]
-    return Figure(name, fig, f"Patches of a clip of {seconds:.2f} s: {join_words(parts)}.", table)
+    return Figure(name, fig, f"Patches of a clip of {seconds:.2f} s: {figure.join_words(parts)}.", table)

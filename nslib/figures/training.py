@@ -13,16 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nslib.errors import UnknownName
-from nslib.figures.figure import (
-    MUTED,
-    RULE,
-    Figure,
-    draw_nothing,
-    join_words,
-    make_panels,
-    palette,
-    with_style,
-)
+from nslib.figures import figure
+from nslib.figures.figure import MUTED, RULE, Figure, palette, with_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +24,10 @@ __all__ = ["curve"]
 
 THIS, FULL = "this run", "full run"
 PARTS = {"held-out": "s", "train": "o"}
-TITLES = {
-    "loss": "loss",
-    "accuracy": "triplets right",
-    "active": "anchors with a loss",
-    "spread": "mean squared distance of clips",
-    "positive": "squared distance to the positive",
-    "negative": "squared distance to the negative",
-    "silent": "silent windows",
-    "without_negative": "anchors without a negative",
-    "learning_rate": "learning rate",
-}
+TITLES = {"loss": "loss", "accuracy": "triplets right", "active": "anchors with a loss",
+          "spread": "mean squared distance of clips", "positive": "squared distance to the positive",
+          "negative": "squared distance to the negative", "silent": "silent windows",
+          "without_negative": "anchors without a negative", "learning_rate": "learning rate"}
 """What the figures of a curve are called in a picture."""
 
 _COLUMNS = ["run", "part", "figure", "step", "value"]
@@ -56,51 +41,39 @@ def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
 
     Parameters
     ----------
-    curve : pandas.DataFrame or None
-        Columns step, part, figure, value.
-    reference : pandas.DataFrame, optional
-        The same of the run to compare with; drawn in grey.
+    curve, reference : pandas.DataFrame, optional
+        Columns step, part, figure, value: of the run, and of the one to compare with, which is drawn in grey.
     figures : sequence of str
-        Which, a panel each.
+        Which numbers of the curve, a panel each; UnknownName for one that it does not have.
     of : str
         What it learns from: pairs, clips.
-
-    Returns
-    -------
-    Figure
-        Its table has the columns of a curve and ``run``.
-
-    Raises
-    ------
-    UnknownName
-        For a figure that the curve does not have.
     """
     import pandas as pd
 
     if curve is None or curve.empty:
-        return draw_nothing(name, "there is no curve, as the run has not looked at anything yet", _COLUMNS)
+        return figure.draw_nothing(name, "there is no curve, as the run has not looked at anything yet", _COLUMNS)
     known = curve["figure"].unique().tolist()
-    for figure in figures:
-        if figure not in known:
-            raise UnknownName("figure of the curve", figure, known)
+    for number in figures:
+        if number not in known:
+            raise UnknownName("figure of the curve", number, known)
     runs = [curve.assign(run=THIS)] + ([] if reference is None else [reference.assign(run=FULL)])
     table = pd.concat(runs, ignore_index=True)
     table = table.loc[table["figure"].isin(figures), _COLUMNS].reset_index(drop=True)
-    fig, axes = make_panels([TITLES.get(figure, figure) for figure in figures], (4.4, 2.3), (0.0, 0.6), 2, sharex=True)
+    titles = [TITLES.get(number, number) for number in figures]
+    fig, axes = figure.make_panels(titles, (4.4, 2.3), (0.0, 0.6), 2, sharex=True)
     parts = []
-    for axis, figure in zip(axes, figures, strict=True):
-        lines = _split_lines(table[table["figure"] == figure])
+    for axis, number, title in zip(axes, figures, titles, strict=True):
+        lines = _split_lines(table[table["figure"] == number])
         _draw_lines(axis, lines, of)
         ways = [f"{part} {line['value'].iloc[0]:.3g} to {line['value'].iloc[-1]:.3g} ({run})"
                 for (run, part), line in lines.items()]
-        title = TITLES.get(figure, figure)
-        parts.append(f"{title[0].upper()}{title[1:]}: {join_words(ways)}")
+        parts.append(f"{title[0].upper()}{title[1:]}: {figure.join_words(ways)}")
     for axis in axes[-min(2, len(axes)):]:
         axis.set_xlabel("step")
     handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     fig.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=2)
     last = table.groupby("run")["step"].max()
-    steps = join_words([f"{run}, {int(last[run]):,} steps" for run in (THIS, FULL) if run in last])
+    steps = figure.join_words([f"{run}, {int(last[run]):,} steps" for run in (THIS, FULL) if run in last])
     return Figure(name, fig, f"Learning curves ({steps}). {'. '.join(parts)}.", table)
 
 
@@ -121,5 +94,4 @@ def _draw_lines(axes: Axes, lines: dict[tuple[str, str], pd.DataFrame], of: str)
         label = f"{run}, {f'held-out {of}' if part == 'held-out' else f'{of} that it learns from'}"
         axes.plot(line["step"], line["value"], label=label, **look)
     axes.grid(color=RULE)
-    axes.set_axisbelow(True)
     axes.margins(x=0.02)
