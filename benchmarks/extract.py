@@ -2,7 +2,7 @@
 
 Ways to get vectors from the same wav files, taken in turn, several rounds:
 
-product          `nslib.extract.vectors`, end to end: read files, check hashes, batch, embed, store
+product          `nslib.extraction.extract.extract_vectors`, end to end: read files, check hashes, batch, embed, store
 bare, S s        the embedding's function alone on batches of S seconds already in memory
 clip by clip     read a file, call the embedding's own function on it, take the next
 model per clip   the same loop with the whole model as one `tf.function` that takes a clip of any length, called
@@ -20,7 +20,6 @@ Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -33,12 +32,13 @@ import pandas as pd
 from common import Figure, report
 
 import nslib
-import nslib.extract.tuning
-from nslib import params
+from nslib import config
 from nslib.embeddings import patches
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.extract import Extraction, Item, decoding, plan, step
-from nslib.store import Store
+from nslib.extraction.batches import MOST_PADDING, UNIT_SECONDS, Clip, group_clips
+from nslib.extraction.cache import VectorCache
+from nslib.extraction.devices import DEFAULT_BATCH_SECONDS
+from nslib.extraction.extract import Extraction, extract_vectors
 
 BATCH_SECONDS = (15.0, 60.0, 240.0)
 TAPS = {"trill-mini-top": ("trill-mini", "embedding"), "trill-mini-layer19": ("trill-mini", "layer19")}
@@ -58,9 +58,9 @@ def make_clips(folder: Path, count: int, length: float | None = None) -> pd.Data
     return pd.DataFrame(rows, columns=["clip_id", "audio", "sha256", "seconds"])
 
 
-def items(clips: pd.DataFrame) -> list[Item]:
+def items(clips: pd.DataFrame) -> list[Clip]:
     """Clips as extraction plans them."""
-    return [Item(c.sha256, c.audio, c.clip_id, round(c.seconds * SAMPLE_RATE)) for c in clips.itertuples()]
+    return [Clip(c.sha256, c.audio, c.clip_id, round(c.seconds * SAMPLE_RATE)) for c in clips.itertuples()]
 
 
 def stacked(waves: list[np.ndarray], shortest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,14 +74,14 @@ def stacked(waves: list[np.ndarray], shortest: int) -> tuple[np.ndarray, np.ndar
 
 def batches(clips: pd.DataFrame, embedding: Embedding, seconds: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Padded batches in memory, as the model wants them."""
-    groups = plan(items(clips), same_length=not embedding.pads_safely, seconds=seconds)
+    groups = group_clips(items(clips), same_length=not embedding.pads_safely, seconds=seconds)
     return [stacked([nslib.audio.read(i.path).wave for i in group], embedding.min_samples) for group in groups]
 
 
 def product(clips: pd.DataFrame, embedding: Embedding) -> Extraction:
     """Extraction into an empty store."""
     with tempfile.TemporaryDirectory() as folder:
-        return nslib.extract.vectors(clips, embedding, store=Store(embedding, Path(folder)), progress=False)
+        return extract_vectors(clips, embedding, store=VectorCache(embedding, Path(folder)), progress=False)
 
 
 def one_by_one(clips: pd.DataFrame, embedding: Embedding) -> np.ndarray:
@@ -97,15 +97,15 @@ def model_of(name: str, *, traced_once: bool) -> Callable[[np.ndarray], Any]:
     """Model of a tap as one TensorFlow function of a waveform, with its variables, as it would be published."""
     import tensorflow as tf
 
-    from nslib import frontend_tf
-    from nslib.train import models
+    from nslib import frontend
+    from nslib.embeddings import networks
 
     network, tap = TAPS[name]
-    model = models.load(network)
+    model = networks.load_network(network)
 
     def call(wave: Any) -> Any:
-        spectrogram = frontend_tf.log_mel(frontend_tf.pad(wave))
-        return model(tf.cast(frontend_tf.patches(spectrogram), tf.float32), training=False)[tap]
+        spectrogram = frontend.log_mel_tf(frontend.pad_tf(wave))
+        return model(tf.cast(frontend.patches_tf(spectrogram), tf.float32), training=False)[tap]
 
     return tf.function(call, input_signature=[tf.TensorSpec([None], tf.float32)] if traced_once else None)
 
@@ -165,14 +165,13 @@ def measure(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> dict[str,
 
 def bound(name: str, clips: pd.DataFrame) -> float:
     """How much faster the network alone is in its best calls than on the patches of one clip a call."""
-    from nslib.embeddings import graphs
+    from nslib.embeddings import graphs, networks
     from nslib.frontend import TRILL
-    from nslib.train import embedding, models
 
     network, tap = TAPS[name]
-    model = models.load(network)
+    model = networks.load_network(network)
     graph = graphs.frozen(lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
-    cuts = [embedding.cut(nslib.audio.read(path).wave) for path in clips["audio"][::6]]
+    cuts = [networks.cut_patches(nslib.audio.read(path).wave) for path in clips["audio"][::6]]
     row = np.concatenate(cuts)
 
     def seconds(pieces: list[np.ndarray]) -> float:
@@ -194,30 +193,16 @@ def padding() -> tuple[float, int]:
     For an embedding that looks at padding, at the default size of a batch.
     """
     real = fed = clips = 0
-    for path in sorted((params.data_dir() / "manifests").glob("*.csv")):
+    for path in sorted((config.data_dir() / "manifests").glob("*.csv")):
         table = pd.read_csv(path, usecols=["sha256", "seconds"]).drop_duplicates("sha256")
-        listed = [Item(k, "", "", round(s * SAMPLE_RATE)) for k, s in table.itertuples(index=False)]
-        for unit in plan(listed, same_length=False, seconds=nslib.extract.UNIT_SECONDS):
-            for batch in plan(unit, same_length=False, seconds=nslib.extract.tuning.DEFAULT, padding=step.MOST_PADDING):
+        listed = [Clip(k, "", "", round(s * SAMPLE_RATE)) for k, s in table.itertuples(index=False)]
+        for unit in group_clips(listed, same_length=False, seconds=UNIT_SECONDS):
+            for batch in group_clips(unit, same_length=False, seconds=DEFAULT_BATCH_SECONDS,
+                                     padding=MOST_PADDING):
                 real += sum(i.samples for i in batch)
                 fed += len(batch) * max(i.samples for i in batch)
         clips += len(listed)
     return 1 - real / fed, clips
-
-
-def decoders(clips: pd.DataFrame) -> list[Figure]:
-    """How fast the files are decoded, with nothing else to do; processes include their start."""
-    out = []
-    for how in ("threads", "processes"):
-        os.environ[decoding.VARIABLE] = how
-        began = time.perf_counter()
-        for unit, wave in decoding.ahead([items(clips)]):
-            for item in unit:
-                wave(item)
-        rate = clips["seconds"].sum() / (time.perf_counter() - began)
-        out.append(Figure(f"decoding ahead by {how}", rate, "x real time", note="16 kHz WAV, hash checked"))
-    del os.environ[decoding.VARIABLE]
-    return out
 
 
 def figures(embedding: Embedding, clips: pd.DataFrame, rates: dict[str, float]) -> list[Figure]:
@@ -240,7 +225,7 @@ def compared(embedding: Embedding, clips: pd.DataFrame) -> Figure:
     """Vectors of an extraction against those of clips alone; its ledger is printed."""
     whole = product(clips, embedding)
     apart = np.abs(one_by_one(clips.iloc[::3], embedding) - whole.vectors[::3]).max(1)
-    ledger, looked_at = whole.ledger, "not looked at" if patches.is_ragged(embedding.embed) else "computed"
+    ledger, looked_at = whole.cost, "not looked at" if patches.is_ragged(embedding.embed) else "computed"
     print(f"  ledger: device busy {ledger['device_busy']:.0%}, waiting for decoders {ledger['decode_wait']:.0%}, "
           f"padding {ledger['padding']:.1%} ({looked_at} within batches), batches of {ledger['batch_seconds']:g} s, "
           f"on {ledger['devices']}")
@@ -273,7 +258,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), given.clips, given.seconds)
         print(f"{len(clips)} wav files, {clips['seconds'].sum():.0f} s of audio, median of {given.rounds} rounds")
-        report(decoders(clips))
         for name in given.embedding or list(TAPS):
             show(nslib.embeddings.get(name), clips, given.rounds)
 

@@ -25,27 +25,19 @@ from pathlib import Path
 import psutil
 from common import KEPT, Figure
 
-from nslib import params, provenance
+from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "large", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
-         "train", "coverage")
+NAMES = ("grid", "lda", "extract", "coverage", "end_to_end")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
     "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
     "lda": ("--dims", "1024"),
-    "large": ("--clips", "3000", "--classes", "50", "--iterations", "1"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
-    "backends": ("--embeddings", "trill-mini-top", "--rounds", "1"),
-    "memory": ("--largest", "2000"),
-    "audio": ("--files", "3", "--rounds", "3"),
-    "store": ("--vectors", "1000", "--rounds", "2", "--shards", "200"),
-    "cluster": ("--clips", "2e4", "--files", "200", "--rounds", "1"),
-    "growth": ("--rounds", "1"),
-    "train": ("--batch", "16", "--steps", "5", "--rounds", "2"),
-    "coverage": ("--trials", "40", "--families", "10")}
-"""What a quick run passes on; those that are not named have nothing to leave out."""
+    "coverage": ("--trials", "40", "--families", "10"),
+    "end_to_end": ("--rounds", "1")}
+"""What a quick run passes on."""
 
 LIMIT = 1800
 """Seconds after which a benchmark is stopped."""
@@ -114,7 +106,7 @@ def machine() -> dict[str, str]:
     models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return {"processor": models[0].partition(":")[2].strip() if models else cpu, "cores": str(os.cpu_count()),
             "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB", "Python": platform.python_version(),
-            **provenance.versions(), **provenance.provenance()}
+            **config.package_versions(), **config.describe_origin()}
 
 
 def table(outcomes: list[Outcome], facts: dict[str, str], *, quick: bool = False) -> str:
@@ -164,7 +156,7 @@ def main() -> int:
     chosen = [name for name in given.only.split(",") if name] or list(NAMES)
     if unknown := set(chosen) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    outcomes, folder = [], params.reports_dir() / "benchmarks"
+    outcomes, folder = [], config.reports_dir() / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         print(f"== {name}", flush=True)

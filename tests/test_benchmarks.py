@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from nslib import params
+from nslib import config
 
-FOLDER = params.root() / "benchmarks"
+FOLDER = config.root() / "benchmarks"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_quick_is_a_variable_or_an_option(run, tmp_path, monkeypatch, switch, op
         monkeypatch.setattr(run, name, value)
     monkeypatch.setattr(sys, "argv", ["run.py", *option])
     assert run.main() == 0
-    table = (params.reports_dir() / "benchmarks" / "bench.md").read_text()
+    table = (config.reports_dir() / "benchmarks" / "bench.md").read_text()
     assert f"| one | {size} | 1 " in table and ("A quick run" in table) is said
 
 
@@ -99,9 +99,9 @@ def test_a_failed_benchmark_is_shown_and_the_others_go_on(run, tmp_path, monkeyp
     monkeypatch.setattr(run, "NAMES", ("bad", "good"))
     monkeypatch.setattr(sys, "argv", ["run.py"])
     assert run.main() == 1
-    said = (params.reports_dir() / "benchmarks" / "bench.md").read_text()
+    said = (config.reports_dir() / "benchmarks" / "bench.md").read_text()
     assert "| bad | FAILED: exit code 7 |" in said and "| bad | first | 1 " in said
     assert "| good | speed (noisy) | 4 " in said and "NOT met" in said
-    kept = json.loads((params.reports_dir() / "benchmarks" / "bench.json").read_text())
+    kept = json.loads((config.reports_dir() / "benchmarks" / "bench.json").read_text())
     assert [one["failed"] for one in kept["outcomes"]] == ["exit code 7", ""]
     assert kept["machine"]["code_revision"]

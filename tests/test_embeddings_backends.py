@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from nslib import cli as models
 from nslib import embeddings
-from nslib.cli import models
 from nslib.embeddings import backend, backend_error, bfloat16, graphs, litert, sounds, untrained
 from nslib.embeddings.cards import CARDS
 from nslib.errors import BadParameter, Unavailable, UnknownName

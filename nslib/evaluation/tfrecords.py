@@ -1,0 +1,599 @@
+"""Vectors as TFRecord files of tf.Example, as the authors' pipeline has them; and clip lists for other programs.
+
+>>> from nslib.evaluation import tfrecords
+>>> tfrecords.write_tfrecords("out/savee", clips, {"logmel": vectors}, label_numbers=NAMES)      # doctest: +SKIP
+>>> table = tfrecords.read_tfrecords("out/savee")                                                # doctest: +SKIP
+>>> nslib.probe.grid(**tfrecords.split_for_probes(table))                                        # doctest: +SKIP
+
+Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
+non_semantic_speech_benchmark, whose field and file names are used.
+
+Conventions
+-----------
+One record a clip, one vector an embedding: the authors' evaluation ignores the shape of a vector, so it must be
+averaged over time. ``embedding/<name>`` holds the vector and ``embedding/<name>/shape`` its shape, ``[1, dim]``;
+``label`` and ``speaker_id`` are bytes. We add ``clip_id``, ``sha256`` (of the audio), ``seconds`` and ``key``, which is
+the same for the same clip in every run. (The authors draw a random key for each record.) Their classifiers get labels
+as text of whole numbers and a list of these; ``label_numbers`` writes them so.
+
+Files are ``<prefix>.<split>-00000-of-00003``. The authors' pipeline writes ``@*`` before the number of the shard, which
+its runner outside Google takes literally.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib import audio, config
+from nslib.config import Params
+from nslib.datasets import loading
+from nslib.datasets import table as datasets_table
+from nslib.datasets.splits import SPLITS
+from nslib.datasets.tasks import REGISTRY
+from nslib.embeddings.base import SAMPLE_RATE, FloatArray
+from nslib.entrants import Embeddable, enter
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.findings import Found
+from nslib.measure import load_tasks
+from nslib.probe import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CLIP_LIST_COLUMNS", "BadRecord", "VectorTable", "export_vectors", "list_clips", "read_tfrecords",
+           "split_for_probes", "write_clip_audio", "write_tfrecords"]
+
+# TensorFlow greets with a page of notes about the machine; errors are raised anyway
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLIP_LIST_COLUMNS = ("task", "clip_id", "sha256", "seconds", "audio")
+Paths = str | Path | Iterable[str | Path]
+
+_PREFIX, _SHAPE, _LABEL_LIST = "embedding/", "/shape", ".label_list.txt"
+_TEXTS = {"clip_id": "clip_id", "sha256": "sha256", "label": "label", "speaker": "speaker_id"}
+_NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
+_SHARD = re.compile(r"(?P<table>.+?)(@(\*|\d+))?-(?P<shard>\d{5})-of-(?P<count>\d{5})")
+_SPLIT = re.compile(rf"(?:^|\.)({'|'.join(SPLITS)})(?=[.@-]|$)")
+
+
+class BadRecord(NslibError):
+    """A record that cannot be used: its file, its number from 0, what is wrong with it, and what to do about it."""
+
+    def __init__(self, path: Path, number: int, reason: str, remedy: str):
+        self.path, self.number, self.reason, self.remedy = path, number, reason, remedy
+        super().__init__(f"{path}, record {number}: {reason}. {remedy}")
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """Clips and their vectors, as read from TFRecord files.
+
+    Attributes
+    ----------
+    clips : DataFrame
+        Clip table, sorted by clip_id; audio is ``""``, sample_rate 0 and source the name of the file. What a file does
+        not tell is ``""``, or NaN for seconds.
+    vectors : dict of str to ndarray of float32, [clips, dim]
+        Embeddings by name.
+    notes : tuple of str
+        What was done to the vectors, and what is unusual about the table.
+    """
+
+    clips: pd.DataFrame
+    vectors: dict[str, FloatArray]
+    notes: tuple[str, ...]
+
+
+# ---- clip lists -----------------------------------------------------------------------------------
+
+
+def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the clips of tasks, all splits together, for vectors that are computed elsewhere.
+
+    The list has no labels and no splits: a vector must not know the answer. ``clip_id`` and ``sha256`` are what
+    `nslib.extraction.precomputed` finds vectors by.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Tasks, or folders and lists of recordings.
+    params : Params
+
+    Returns
+    -------
+    clips, problems : DataFrame
+        One row a clip with `CLIP_LIST_COLUMNS` (sha256 of the decoded 16 kHz waveform), and the clips that cannot be
+        read: clip_id, audio, reason, remedy.
+
+    Raises
+    ------
+    NslibError
+        If a task cannot be had here.
+    """
+    import pandas as pd
+
+    ready = load_tasks(names, params, [], Found(), True)
+    lost = [name for name in names if name in REGISTRY and name not in {task.name for task, _ in ready}]
+    if lost:
+        raise NslibError(f"{', '.join(lost)} cannot be had here; python -m nslib data status says what is missing.")
+    clips = pd.concat([corpus.clips.assign(task=task.name) for task, corpus in ready], ignore_index=True)
+    return clips[list(CLIP_LIST_COLUMNS)], pd.concat([corpus.problems for _, corpus in ready], ignore_index=True)
+
+
+def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Write every clip of `list_clips` as the kit hears it: mono, 16 kHz, 32-bit floating point, named after its hash.
+
+    16 bits would not give back the very samples, and so another hash. Returns the rows with the column ``wav``, the
+    absolute path of the file; raises `BadAudio` if a recording has changed since it was listed.
+    """
+    from scipy.io import wavfile
+    from tqdm.std import tqdm
+
+    folder = folder.resolve()
+    first = clips.drop_duplicates("sha256")
+    for row in tqdm(first.itertuples(), "writing audio", len(first), unit="clip"):
+        wave = audio.read(row.audio).wave
+        if audio.sha256(wave) != row.sha256:
+            raise BadAudio(row.audio, "it is not what it was when the clips were listed",
+                           "List the clips again, or restore the file.")
+        content = io.BytesIO()
+        wavfile.write(content, SAMPLE_RATE, wave)
+        config.write_file(folder / f"{row.sha256}.wav", content.getvalue())
+    return clips.assign(wav=[str(folder / f"{key}.wav") for key in clips["sha256"]])
+
+
+# ---- writing --------------------------------------------------------------------------------------
+
+
+def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Params, *, numbers: bool = False,
+                   shards: int = 1, progress: bool = True, say: Callable[[str], object] = print) -> list[Path]:
+    """Write the vectors of whole tasks, one set of files a task, for the authors' scikit-learn step or other readers.
+
+    Parameters
+    ----------
+    embeddings : iterable of str, path, Embedding or callable
+        All go into the same files.
+    folder : Path
+        Gets ``<task>.train-00000-of-00001`` and so on.
+    params : Params
+        Says which tasks.
+    numbers : bool
+        Labels as numbers, as the authors' probes want them; a list of their names is written beside.
+    shards, progress
+        As in `write_tfrecords`; bars on stderr.
+    say : callable
+        Is told how many clips were left out, if any.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    Unavailable
+        If a task or an embedding cannot be had.
+    """
+    entrants = [enter(given) for given in embeddings]
+    plan = loading.resolve_tasks(params, progress=progress)
+    for _, error in plan.not_run:
+        raise error
+    written = []
+    for task in plan.tasks:
+        corpus = loading.load_clips(task, params, progress=progress)
+        extractions = {entrant.name: entrant.vectors(corpus.clips, progress=progress) for entrant in entrants}
+        # every row of a file holds all embeddings
+        common = set.intersection(*(set(out.clips["clip_id"]) for out in extractions.values()))
+        clips = corpus.clips[corpus.clips["clip_id"].isin(common)].reset_index(drop=True)
+        if lost := len(corpus.problems) + len(corpus.clips) - len(clips):
+            say(f"{task.name}: {lost} clips are left out, because they cannot be read or embedded")
+        vectors = {name: out.vectors[out.clips["clip_id"].isin(common).to_numpy(bool)]
+                   for name, out in extractions.items()}
+        labels = sorted(corpus.clips["label"].unique()) if numbers else None
+        written += write_tfrecords(folder / task.name, clips, vectors, label_numbers=labels, shards=shards)
+    return written
+
+
+def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: Mapping[str, npt.ArrayLike], *,
+                    label_numbers: Sequence[str] | None = None, shards: int = 1) -> list[Path]:
+    """Write vectors as TFRecord files, as the authors' pipeline does.
+
+    Parameters
+    ----------
+    folder_or_prefix : path-like
+        Files are called ``<prefix>.train-00000-of-00001`` and so on; of an existing folder, or with a slash at the end,
+        the prefix is ``<folder>/vectors``. Clips without a split go into ``<prefix>-00000-of-00001``.
+    clips : DataFrame
+        Clip table: clip_id, sha256, seconds, label, speaker, split.
+    vectors : mapping of str to array [clips, dim] float
+        Embeddings by name; row ``i`` belongs to row ``i`` of `clips`.
+    label_numbers : sequence of str, optional
+        Names of all classes. Labels are written as their places in it, ``"0"``, ``"1"``, ..., and the list is written
+        to ``<prefix>.label_list.txt``, one name a line. Default: labels as they are.
+    shards : int
+        Files of each split.
+
+    Returns
+    -------
+    list of Path
+        What was written. The same clips and vectors give the same bytes.
+
+    Raises
+    ------
+    BadParameter
+        If something does not fit, or there are other shards under this prefix.
+    NslibError
+        If a file cannot be written.
+    """
+    as_folder = str(folder_or_prefix).endswith(("/", os.sep)) or Path(folder_or_prefix).is_dir()
+    prefix = Path(folder_or_prefix) / "vectors" if as_folder else Path(folder_or_prefix)
+    matrices = _check_table(clips, vectors)
+    labels = _number_labels(clips["label"], label_numbers)
+    if shards < 1:
+        raise BadParameter(f"shards is {shards}; give 1 or more.")
+    plan = _plan_shards(prefix, clips, shards)
+    older = [path for path in _list_shards(prefix) if path not in plan]
+    if older:
+        raise BadParameter(f"{prefix.parent} has other shards of {prefix.name}, e.g. {older[0].name}, which would be "
+                           "read together with the new ones. Delete them or choose another prefix.")
+    columns = {name: clips[name].to_numpy() for name in ("clip_id", "sha256", "seconds", "speaker")}
+    for path, rows in plan.items():
+        _write_records(path, (_serialise({name: column[i] for name, column in columns.items()}, labels[i],
+                                         {name: matrix[i] for name, matrix in matrices.items()}) for i in rows))
+    if label_numbers is None:
+        return list(plan)
+    label_list = prefix.with_name(prefix.name + _LABEL_LIST)
+    config.write_file(label_list, "".join(f"{name}\n" for name in label_numbers))
+    return [*plan, label_list]
+
+
+def _check_table(clips: pd.DataFrame, vectors: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
+    missing = [name for name in _NEEDED if name not in clips]
+    if missing or not len(clips) or not vectors:
+        raise BadParameter(f"give clips with the columns {', '.join(_NEEDED)} and vectors by name; got {len(clips)} "
+                           f"clips, {len(vectors)} kinds of vectors, missing columns: {', '.join(missing) or 'none'}.")
+    repeated = clips["clip_id"][clips["clip_id"].duplicated()]
+    if len(repeated):
+        raise BadParameter(f"clip_id {repeated.iloc[0]!r} comes twice.")
+    strange = sorted(set(clips["split"]) - {"", *SPLITS})
+    if strange:
+        raise BadParameter(f"split is {strange[0]!r}; allowed: {', '.join(SPLITS)} or ''.")
+    matrices = {}
+    for name, values in vectors.items():
+        if not name or "/" in name:
+            raise BadParameter(f"{name!r} cannot be the name of an embedding here; leave out '/'.")
+        matrix = np.asarray(values, np.float32)
+        if matrix.ndim != 2 or len(matrix) != len(clips) or not matrix.shape[1]:
+            raise BadParameter(f"vectors of {name} have shape {list(matrix.shape)} for {len(clips)} clips; give "
+                               "[clips, dim], averaged over time.")
+        broken = ~np.isfinite(matrix).all(axis=1)
+        if broken.any():
+            raise BadParameter(f"{int(broken.sum())} vectors of {name} hold NaN or infinity, the first that of "
+                               f"{clips['clip_id'].iloc[int(np.argmax(broken))]}.")
+        matrices[name] = matrix
+    return matrices
+
+
+def _number_labels(labels: pd.Series[Any], classes: Sequence[str] | None) -> list[str]:
+    if classes is None:
+        return [str(label) for label in labels]
+    places = {name: str(place) for place, name in enumerate(classes)}
+    unknown = sorted(set(labels) - set(places))
+    if unknown or len(places) < len(classes) or any("\n" in name for name in places):
+        raise BadParameter("label_numbers must name every label once, each on one line; got "
+                           f"{len(classes)} names, without: {', '.join(unknown) or 'none'}.")
+    return [places[label] for label in labels]
+
+
+def _plan_shards(prefix: Path, clips: pd.DataFrame, count: int) -> dict[Path, list[int]]:
+    """Decide which rows go into which file, in the order of clip_id."""
+    order = np.argsort(clips["clip_id"].to_numpy(str), kind="stable")
+    split = clips["split"].to_numpy(str)
+    plan = {}
+    for name in ("", *SPLITS):
+        rows = order[split[order] == name]
+        for shard, part in enumerate(np.array_split(rows, count)) if len(rows) else ():
+            middle = f".{name}" if name else ""
+            plan[prefix.with_name(f"{prefix.name}{middle}-{shard:05d}-of-{count:05d}")] = part.tolist()
+    return plan
+
+
+def _serialise(clip: Mapping[str, Any], label: str, vectors: Mapping[str, FloatArray]) -> bytes:
+    """Make the record of a clip: the same bytes for the same clip."""
+    import tensorflow as tf
+
+    example = tf.train.Example()
+    features = example.features.feature
+    # 32 hex digits, as many bits as the authors' random keys have
+    key = hashlib.sha256(f"{clip['clip_id']}\0{clip['sha256']}".encode()).hexdigest()[:32]
+    texts = {name: label if column == "label" else clip[column] for column, name in _TEXTS.items()}
+    for name, text in {**texts, "key": key}.items():
+        if text or name == "label":
+            features[name].bytes_list.value.append(text.encode())
+    if np.isfinite(clip["seconds"]):
+        features["seconds"].float_list.value.append(clip["seconds"])
+    for name, vector in vectors.items():
+        features[_PREFIX + name].float_list.value.extend(vector.tolist())
+        features[_PREFIX + name + _SHAPE].int64_list.value.extend([1, len(vector)])
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def _write_records(path: Path, records: Iterable[bytes]) -> None:
+    """Write a file of records in one step: it appears under its name only when it is whole."""
+    import tensorflow as tf
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # in a folder of its own, because a shard can be too large to be made in memory as nslib.files does
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as folder:
+        temporary = Path(folder, path.name)
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for record in records:
+                    writer.write(record)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except (OSError, tf.errors.OpError) as error:
+            raise NslibError(f"{path} cannot be written: {error}. Free some space or choose another folder, and run "
+                             "the same again.") from error
+
+
+# ---- finding files --------------------------------------------------------------------------------
+
+
+def _list_shards(prefix: Path) -> list[Path]:
+    """List every shard of a table, of any split and count."""
+    tables = {prefix.name, *(f"{prefix.name}.{split}" for split in SPLITS)}
+    return sorted(path for path in prefix.parent.glob("*")
+                  if (shard := _SHARD.fullmatch(path.name)) and shard["table"] in tables)
+
+
+def _find_files(paths: Paths) -> list[tuple[Path, str]]:
+    """Find the files of a table, each once, sorted, with their splits; "" if the name does not tell."""
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    found = {path for given in several for path in _expand(str(given))}
+    if not found:
+        raise BadParameter("an empty list of files was given.")
+    return [(path, (_SPLIT.findall(path.name) or [""])[-1]) for path in sorted(found)]
+
+
+def _expand(given: str) -> list[Path]:
+    """List the files of a file, a folder, a pattern, ``<prefix>@3``, ``<prefix>@*`` or a bare prefix."""
+    if Path(given).is_file():
+        return [Path(given)]
+    counted = re.fullmatch(r"(.+)@(\*|\d+)", given)
+    if counted:
+        found = _list_shards(Path(counted[1]))
+    else:
+        matches = sorted(Path(given).glob("*-of-*")) if Path(given).is_dir() else map(Path, glob.glob(given))
+        found = [p for p in matches if p.is_file() and not p.name.endswith(_LABEL_LIST)] or _list_shards(Path(given))
+    if not found:
+        raise BadParameter(f"no file is {given!r}, matches it as a pattern, or is a shard of it "
+                           f"({Path(given).name}-00000-of-00001).")
+    _check_whole(found, int(counted[2]) if counted and counted[2] != "*" else None)
+    return found
+
+
+def _check_whole(found: list[Path], asked: int | None) -> None:
+    """Refuse tables of which shards are missing, or that are of several runs."""
+    tables: dict[Path, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for path in found:
+        if shard := _SHARD.fullmatch(path.name):
+            tables[path.parent / shard["table"]][int(shard["count"])].add(int(shard["shard"]))
+    for table, counts in tables.items():
+        if len(counts) > 1:
+            raise BadParameter(f"{table} has shards of {' and of '.join(map(str, sorted(counts)))} files; they are of "
+                               "different runs. Delete the older ones, or name the files.")
+        total, present = next(iter(counts.items()))
+        missing = sorted(set(range(total)) - present)
+        if missing or asked not in (None, total):
+            raise BadParameter(f"{table} has {len(present)} of {asked or total} shards; missing: "
+                               f"{', '.join(f'{k:05d}' for k in missing) or 'all of that count'}. Copy them here, or "
+                               "name the files to read without them.")
+
+
+# ---- reading --------------------------------------------------------------------------------------
+
+
+class _UnusableError(Exception):
+    """A record that cannot be used: ``(reason, remedy)``."""
+
+
+def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
+                   label_list: str | Path | None = None, progress: bool = True) -> VectorTable:
+    """Read TFRecord files of the authors' pipeline, or of `write_tfrecords`.
+
+    Parameters
+    ----------
+    paths : str, Path, or iterable of these
+        Files, folders, patterns (``out/savee.*``), ``<prefix>@3``, ``<prefix>@*`` or a bare prefix. The split is taken
+        from ``.train``, ``.validation`` or ``.test`` in a file's name.
+    names : sequence of str, optional
+        Embeddings. Default: those of the first record.
+    label_list : path, optional
+        File with the names of the classes, as `write_tfrecords` makes it: labels that are numbers become names.
+    progress : bool
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    VectorTable
+        Vectors with several frames (told by their shape) are averaged over time, and counted in a note. A clip without
+        an id gets one of the content of its record.
+
+    Raises
+    ------
+    BadRecord
+        For the first record that is damaged, cut short or lacks something, or whose vector is not as long as the
+        others'; with the file and the number of the record.
+    BadParameter
+        If no file is found, or a shard is missing.
+    """
+    from tqdm.std import tqdm
+
+    if label_list is not None and not Path(label_list).is_file():
+        raise BadParameter(f"label_list is {str(label_list)!r}, which is no file; give one with one name a line.")
+    classes = None if label_list is None else Path(label_list).read_text(encoding="utf-8").splitlines()
+    found = _find_files(paths)
+    chosen, rows = list(names or ()), []
+    vectors: dict[str, list[FloatArray]] = defaultdict(list)
+    first: dict[str, str] = {}
+    notes: Counter[str] = Counter()
+    for path, split in tqdm(found, "read vectors", unit="file", disable=not progress):
+        for number, record in enumerate(_read_records(path)):
+            try:
+                row, vectors_of = _parse(record, chosen, classes, notes)
+                for name, vector in vectors_of.items():
+                    if vectors[name] and len(vector) != len(vectors[name][0]):
+                        raise _UnusableError(f"{_PREFIX}{name} has {len(vector)} numbers, those before it have "
+                                             f"{len(vectors[name][0])}",
+                                             "Vectors must be averaged over time, or have their shape.")
+                    vectors[name].append(vector)
+                row["clip_id"] = _give_id(row, vectors_of, first, f"record {number} of {path}", notes)
+            except _UnusableError as error:
+                raise BadRecord(path, number, *error.args) from error
+            chosen = list(vectors_of)
+            rows.append({**row, "audio": "", "sample_rate": 0, "split": split, "source": path.name})
+    if not rows:
+        raise NslibError(f"{len(found)} files hold no record.")
+    order = sorted(range(len(rows)), key=lambda i: str(rows[i]["clip_id"]))
+    matrices = {name: np.stack([vectors[name][i] for i in order]) for name in chosen}
+    texts = tuple(f"Records {what}: {count} of {len(rows)}." for what, count in notes.items() if count)
+    return VectorTable(datasets_table.make_dataset(rows).clips, matrices, texts)
+
+
+def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, Split]:
+    """Bring a table to the probes: ``probe.grid(**split_for_probes(table))``.
+
+    Parameters
+    ----------
+    table : VectorTable
+    name : str, optional
+        Which embedding. Needed if there are several.
+
+    Returns
+    -------
+    dict of str to Split
+
+    Raises
+    ------
+    BadParameter
+        If a split is missing, or several embeddings are there and none is named; `UnknownName` if it is not there.
+    """
+    if name is None and len(table.vectors) > 1:
+        raise BadParameter(f"the table has {', '.join(table.vectors)}; name one of them.")
+    name = name or next(iter(table.vectors))
+    if name not in table.vectors:
+        raise UnknownName("embedding of the table", name, table.vectors)
+    rows = {split: (table.clips["split"] == split).to_numpy(bool) for split in SPLITS}
+    if not all(part.any() for part in rows.values()):
+        counts = {split: int(part.sum()) for split, part in rows.items()}
+        raise BadParameter(f"a probe needs records of train, validation and test; there are {counts}. The names of "
+                           "files must have .train, .validation or .test in them: rename them.")
+    return {split: Split(table.vectors[name][part],
+                         *(table.clips[part][column].to_numpy(str) for column in ("label", "speaker", "clip_id")))
+            for split, part in rows.items()}
+
+
+def _read_records(path: Path) -> Iterator[bytes]:
+    import tensorflow as tf
+
+    number = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            yield record
+            number += 1
+    except tf.errors.DataLossError as error:
+        raise BadRecord(path, number, f"it is damaged or cut short, or this is no TFRecord file ({error.message})",
+                        "Copy or make the file again.") from error
+
+
+def _parse(record: bytes, names: Sequence[str], classes: list[str] | None,
+           notes: Counter[str]) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Give the row of a record in the clip table, and its vectors: of the names, or all if there are none."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except DecodeError as error:
+        raise _UnusableError(f"it is no tf.Example ({error})", "Give the output of the embedding pipeline.") from error
+    present = sorted(f[len(_PREFIX):] for f in features if f.startswith(_PREFIX) and not f.endswith(_SHAPE))
+    if not present or "label" not in features:
+        raise _UnusableError(f"it has no field {'label' if present else _PREFIX + 'NAME'}; it has "
+                             f"{', '.join(sorted(features)) or 'none'}", "Give the output of the embedding pipeline.")
+    seconds = features["seconds"].float_list.value if "seconds" in features else []
+    texts = {column: _get_text(features, name) for column, name in _TEXTS.items()}
+    vectors = {name: _get_vector(features, name, present, notes) for name in names or present}
+    if classes is not None:
+        if not texts["label"].isdecimal() or int(texts["label"]) >= len(classes):
+            raise _UnusableError(f"its label is {texts['label']!r}, which is no place in a list of {len(classes)} "
+                                 "names", "Give the label_list that belongs to the table, or none.")
+        texts["label"] = classes[int(texts["label"])]
+    return {**texts, "seconds": float(seconds[0]) if len(seconds) == 1 else float("nan")}, vectors
+
+
+def _get_text(features: Any, name: str) -> str:
+    """Give a field of bytes, or of a whole number, as text: the authors' labels are either."""
+    if name not in features:
+        return ""
+    kind = features[name].WhichOneof("kind")
+    values = getattr(features[name], kind).value if kind else []
+    if kind not in ("bytes_list", "int64_list") or len(values) != 1:
+        raise _UnusableError(f"its {name} is {len(values)} values of {kind or 'nothing'}, not one text or whole number",
+                             "Give the output of the embedding pipeline.")
+    try:
+        return str(values[0]) if kind == "int64_list" else str(values[0].decode())
+    except UnicodeDecodeError as error:
+        raise _UnusableError(f"its {name} is no UTF-8 text", "Give the output of the embedding pipeline.") from error
+
+
+def _get_vector(features: Any, name: str, present: list[str], notes: Counter[str]) -> FloatArray:
+    """Give the vector of an embedding, averaged over time if its shape says that there are frames."""
+    if name not in present:
+        raise _UnusableError(f"it has no {_PREFIX}{name}; it has {', '.join(present)}", "Read with names= of these.")
+    flat = np.array(features[_PREFIX + name].float_list.value, np.float32)
+    if not len(flat):
+        raise _UnusableError(f"{_PREFIX}{name} is empty", "Leave the clip out, or compute it again.")
+    if _PREFIX + name + _SHAPE not in features:
+        notes["that do not tell the shape of their vectors, taken as averaged over time"] += 1
+        return flat
+    shape = tuple(features[_PREFIX + name + _SHAPE].int64_list.value)
+    if not shape or min(shape) < 1 or int(np.prod(shape)) != len(flat) or any(size > 1 for size in shape[:-2]):
+        raise _UnusableError(f"{_PREFIX}{name} has {len(flat)} numbers and the shape {list(shape)}, which is not "
+                             "[frames, dim] of them", "Write the table again, averaged over time.")
+    frames = flat.reshape(-1, shape[-1])
+    notes["with several frames, averaged over time"] += len(frames) > 1
+    return frames[0] if len(frames) == 1 else np.asarray(frames.mean(0, dtype=np.float64), np.float32)
+
+
+def _give_id(row: dict[str, Any], vectors: dict[str, FloatArray], first: dict[str, str], place: str,
+             notes: Counter[str]) -> str:
+    """Give the clip_id of a record: its own, or one of its content, numbered where others are the same."""
+    name = str(row["clip_id"])
+    if name:
+        if first.setdefault(name, place) != place:
+            raise _UnusableError(f"clip_id {name!r} is also that of {first[name]}", "Leave one of them out.")
+        return name
+    notes["without clip_id, named by the hash of their content and numbered if it is the same"] += 1
+    head = "\0".join([row["label"], row["speaker"], *sorted(vectors)]).encode()
+    content = hashlib.sha256(head + b"".join(vectors[key].astype("<f4").tobytes() for key in sorted(vectors)))
+    name = content.hexdigest()[:32]
+    chosen, copy = name, 1
+    while chosen in first:
+        copy += 1
+        chosen = f"{name}-{copy}"
+    first[chosen] = place
+    return chosen

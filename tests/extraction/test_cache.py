@@ -1,0 +1,152 @@
+"""The vector cache keeps vectors whole, finds them by what was heard, and says when they are damaged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+import numpy as np
+import psutil
+import pytest
+from helpers import embedding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib.errors import NslibError
+from nslib.extraction.cache import VectorCache, list_caches
+
+
+def fill(root, n=5, unit="u0"):
+    store = VectorCache(embedding(), root)
+    keys = [f"{unit}-{i}" for i in range(n)]
+    vectors = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
+    store.write(unit, keys, vectors)
+    return store, keys, vectors
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_vectors_come_back_in_the_order_asked_for(tmp_path, cache, mapped):
+    store, keys, vectors = fill(tmp_path)
+    store.write("u1", ["x", "y"], np.array([[9, 9], [8, 8]], np.float32))
+    order = [keys[3], "y", keys[0], keys[3], "x"]
+    expected = [vectors[3], [8, 8], vectors[0], vectors[3], [9, 9]]
+    np.testing.assert_array_equal(store.read(order, mapped=mapped), expected)
+    np.testing.assert_array_equal(VectorCache(embedding(), tmp_path).read(order, mapped=mapped), expected)
+    assert store.read([], mapped=mapped).shape == (0, 2)
+
+
+def test_missing_lists_each_unknown_clip_once_in_order(tmp_path):
+    store, keys, _ = fill(tmp_path)
+    assert store.missing(["b", keys[0], "a", "b"]) == ["b", "a"]
+    with pytest.raises(KeyError):
+        store.read(["a"])
+
+
+def test_new_weights_never_see_old_vectors(tmp_path):
+    fill(tmp_path)
+    assert len(VectorCache(embedding(revision="test-2"), tmp_path)) == 0
+    assert len(VectorCache(embedding(name="renamed", replica=print), tmp_path)) == 5
+
+
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
+def test_unreadable_shard_is_ignored_reported_and_pruned_or_written_again(tmp_path, damage):
+    store, keys, vectors = fill(tmp_path)
+    shard = store.path / "u0.arrow"
+    content = shard.read_bytes()
+    shard.write_bytes({"truncate": content[: len(content) // 2], "garbage": b"x" * 500, "empty": b""}[damage])
+    mended, again = VectorCache(embedding(), tmp_path), VectorCache(embedding(), tmp_path)
+    assert again.missing(keys) == keys and again.damaged == [shard]
+    assert "u0.arrow" in again.verify()[0]
+    assert again.prune() == 1 and not shard.exists() and again.verify() == []
+    mended.write("u0", keys, vectors)
+    assert (mended.verify(), mended.prune()) == ([], 0)
+    np.testing.assert_array_equal(mended.read(keys), vectors)
+
+
+def test_a_flipped_byte_is_found_by_verify(tmp_path):
+    store, _, vectors = fill(tmp_path)
+    assert store.verify() == []
+    shard = store.path / "u0.arrow"
+    content = bytearray(shard.read_bytes())
+    content[content.index(vectors.tobytes()) + 6] ^= 0x40
+    shard.write_bytes(content)
+    assert "checksum" in VectorCache(embedding(), tmp_path).verify()[0]
+
+
+def test_full_disk_keeps_what_is_there_and_leaves_no_scrap(tmp_path, cache, monkeypatch):
+    store, keys, vectors = fill(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(NslibError, match="NSLIB_CACHE"):
+        store.write("u1", ["x"], np.ones((1, 2), np.float32))
+    with pytest.raises(NslibError, match=r"no space left in .* for 0\.0 GB of vectors.*NSLIB_CACHE"):
+        store.read(keys, mapped=True)
+    monkeypatch.undo()
+    assert not list(store.path.glob(".tmp-*"))
+    np.testing.assert_array_equal(VectorCache(embedding(), tmp_path).read(keys), vectors)
+
+
+def test_temporary_file_of_a_killed_run_is_not_a_shard(tmp_path):
+    store, _, _ = fill(tmp_path)
+    (store.path / ".tmp-killed").write_bytes(b"half")
+    assert len(VectorCache(embedding(), tmp_path)) == 5
+    assert store.prune() == 1 and len(store) == 5
+
+
+def test_wrong_shape_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="dim is 2"):
+        fill(tmp_path)[0].write("u1", ["x"], np.ones((1, 3), np.float32))
+
+
+def test_same_unit_gives_the_same_bytes(tmp_path):
+    a, b = fill(tmp_path / "a")[0], fill(tmp_path / "b")[0]
+    assert (a.path / "u0.arrow").read_bytes() == (b.path / "u0.arrow").read_bytes()
+
+
+def test_every_cache_is_listed(cache):
+    VectorCache(embedding())
+    VectorCache(embedding(name="other", revision="test-2", dim=3))
+    assert sorted((name, store.dim) for name, store in list_caches()) == [("energy", 2), ("other", 3)]
+
+
+def test_a_cache_of_a_thousand_shards_opens_fast_and_maps_none(tmp_path):
+    store = VectorCache(embedding(), tmp_path)
+    source = fill(tmp_path / "one", n=1)[0].path / "u0.arrow"
+    for k in range(1000):
+        os.link(source, store.path / f"{k:024x}.arrow")
+    began = time.process_time()
+    again = VectorCache(embedding(), tmp_path)
+    assert time.process_time() - began < 3, "usually 0.4 s"
+    assert len(again) == 1 and not again.damaged
+    assert not any(".arrow" in m.path for m in psutil.Process().memory_maps())
+    began = time.process_time()
+    again.refresh()
+    assert time.process_time() - began < 0.5, "nothing new to read"
+
+
+@given(st.lists(st.lists(st.integers(0, 60), max_size=12), max_size=8))
+def test_of_a_key_that_comes_again_the_last_vector_counts(tmp_path_factory, shards):
+    store, expected = VectorCache(embedding(), tmp_path_factory.mktemp("store")), {}
+    for number, keys in enumerate(shards):
+        store.write(f"u{number}", [f"k{k}" for k in keys], np.array([[number, row] for row in range(len(keys))],
+                                                                    np.float32).reshape(-1, 2))
+        expected |= {f"k{k}": (number, row) for row, k in enumerate(keys)}
+        if number % 3 == 0:
+            assert len(store) == len(expected)
+    names = [f"k{k}" for k in range(62)]
+    assert store.holds(names).tolist() == [name in expected for name in names]
+    for opened in (store, VectorCache.at(store.path)):
+        assert [tuple(v) for v in opened.read(expected)] == list(expected.values())
+
+
+def test_a_key_that_only_hashes_alike_is_not_given_a_wrong_vector(tmp_path, monkeypatch):
+    store, _, _ = fill(tmp_path)
+    monkeypatch.setattr("nslib.extraction.cache.hash", lambda key: 7, raising=False)
+    store.write("u1", ["x", "y"], np.ones((2, 2), np.float32))
+    with pytest.raises(KeyError, match="same hash"):
+        store.read(["x"])

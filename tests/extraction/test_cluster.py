@@ -1,0 +1,340 @@
+"""Units and fits on worker processes: what is killed, raises or repeats leaves what a local run leaves."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from helpers import clip_table, embedding, frame_energy, tone
+
+import nslib
+from nslib import audio, config
+from nslib.errors import BadParameter, NslibError, Unavailable
+from nslib.extraction import batches, cluster
+from nslib.extraction.cache import VectorCache
+from nslib.extraction.cluster import BuiltInModel, ClusterJob, ModelFile, connect, make_recipe
+from nslib.extraction.extract import extract_vectors
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
+
+JOB = ClusterJob(clips=1e6, seconds=10, clips_per_second=25, workers=40, price=0.3, dim=1024, start_seconds=90,
+                 redone=0.1, tasks_per_second=200, sent_per_second=30_000)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with cluster.open_client("local:2") as client:
+        yield client
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "UNIT_SECONDS", 4.0)
+    return clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
+
+
+def read_shards(store):
+    return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
+
+
+def extract_here(clips, root):
+    store = VectorCache(embedding(), root)
+    extract_vectors(clips, embedding(), store=store, progress=False)
+    return read_shards(store)
+
+
+def extract_there(client, clips, model, root, recipe=None):
+    store = VectorCache(model, root)
+    with connect(client) as engine:
+        run = engine.run(lambda: recipe or make_recipe(model))
+        return extract_vectors(clips, model, store=store, progress=False, run=run), store
+
+
+def is_first(path):
+    """Whether this is the first call on any worker."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+class Stumbles:
+    """Cannot be unpickled the first time."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return stumble, (self.marker,)
+
+
+def stumble(marker):
+    if is_first(marker):
+        raise OSError("the disk was away for a moment")
+    return Stumbles(marker)
+
+
+# ---- work units ----------------------------------------------------------------------------------
+
+
+def test_the_cache_is_that_of_a_local_run_and_a_second_run_computes_nothing(client, clips, tmp_path):
+    out, store = extract_there(client, clips, embedding(), tmp_path / "far")
+    assert read_shards(store) == extract_here(clips, tmp_path / "here")
+    assert out.cost["computed"] == 20 and out.problems.empty and len(out.vectors) == 20
+    assert out.cost["audio_seconds"] == pytest.approx(clips["seconds"].sum())
+    assert (store.path / "costs.jsonl").read_text().count("\n") == 1
+
+    def refuse(waves, lengths):
+        raise AssertionError("computed again")
+
+    again, _ = extract_there(client, clips, embedding(embed=refuse), tmp_path / "far")
+    assert again.cost["computed"] == 0
+    np.testing.assert_array_equal(again.vectors, out.vectors)
+
+
+def test_a_killed_worker_and_errors_that_pass_lose_nothing(client, clips, tmp_path):
+    raised, loaded, folder = str(tmp_path / "raised"), Stumbles(str(tmp_path / "loaded")), tmp_path / "far"
+
+    def slow(waves, lengths):
+        assert loaded
+        if len(waves) == 1 and is_first(raised):
+            raise RuntimeError("this once")
+        time.sleep(0.15)
+        return frame_energy(waves, lengths)
+
+    def kill():
+        store = folder / embedding().fingerprint
+        while len(list(store.glob("*.arrow"))) < 2:
+            time.sleep(0.02)
+        victim.append(sorted(client.run(os.getpid).values())[0])
+        os.kill(victim[0], signal.SIGKILL)
+
+    victim: list[int] = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    out, store = extract_there(client, clips, embedding(embed=slow), folder)
+    killer.join(10)
+    assert victim and victim[0] not in client.run(os.getpid).values()
+    assert os.path.exists(raised) and os.path.exists(loaded.marker)
+    assert out.problems.empty
+    assert read_shards(store) == extract_here(clips, tmp_path / "here")
+
+
+@pytest.mark.parametrize("how", ["raises", "kills"])
+def test_a_poisoned_clip_ends_in_the_problems(client, clips, tmp_path, how):
+    poison = audio.read(clips["audio"][13]).wave
+
+    def deadly(waves, lengths):
+        if any(np.array_equal(wave[: len(poison)], poison) for wave in waves):
+            if how == "raises":
+                raise ValueError("poisoned")
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return frame_energy(waves, lengths)
+
+    out, _ = extract_there(client, clips, embedding(embed=deadly), tmp_path / "far")
+    assert list(out.problems["clip_id"]) == ["clip013"]
+    assert {"raises": "poisoned", "kills": "SIGSEGV"}[how] in out.problems["reason"][0]
+    assert len(out.clips) == 19 == out.cost["computed"]
+    store = VectorCache(embedding(), tmp_path / "here")
+    expected = extract_vectors(clips.drop(13), embedding(), store=store, progress=False)
+    np.testing.assert_array_equal(out.vectors, expected.vectors)
+
+
+def test_an_embedding_that_kills_where_it_is_loaded_is_an_error(tmp_path):
+    class Deadly:
+        def __reduce__(self):
+            return os._exit, (3,)
+
+    recipe = cluster.PickledModel("deadly", cloudpickle.dumps(Deadly()))
+    clip = batches.Clip("k", "", "", 16000)
+    with pytest.raises(NslibError, match=r"could not be loaded in a process of its own, which ended with EXIT\(3\)"):
+        cluster._embed_isolated(recipe, [clip])
+
+
+def test_what_got_lost_with_a_worker_is_sent_again_and_not_for_ever(client, clips, tmp_path, monkeypatch):
+    get_outcome, lost = cluster._get_outcome, []
+
+    def lose(client, future):
+        outcome = get_outcome(client, future)
+        if future.key in lost or len(lost) >= at_most:
+            return outcome
+        lost.append(future.key)
+        return CancelledError()
+
+    at_most = 4
+    monkeypatch.setattr(cluster, "_get_outcome", lose)
+    out, store = extract_there(client, clips, embedding(), tmp_path / "far")
+    assert len(lost) == 4 and out.problems.empty and out.cost["computed"] == 20
+    assert read_shards(store) == extract_here(clips, tmp_path / "here")
+    at_most = 10**9
+    with pytest.raises(NslibError, match="workers died 10 times over a unit of clips"):
+        extract_there(client, clips, embedding(revision="other"), tmp_path / "far")
+
+
+def test_what_a_worker_cannot_decode_is_a_problem_with_its_words(client, clips, tmp_path):
+    os.unlink(clips["audio"][3])
+    audio.write_wav(clips["audio"][5], np.zeros(16000, np.float32))
+    out, _ = extract_there(client, clips, embedding(), tmp_path / "far")
+    assert list(out.problems["clip_id"]) == ["clip003", "clip005"]
+    assert "not what it was" in out.problems["reason"][1] and "List the clips again" in out.problems["remedy"][1]
+
+
+def test_a_worker_that_sees_no_recordings_or_has_another_model_says_so(client, clips, tmp_path, monkeypatch):
+    old, gone = make_recipe(embedding(revision="old")), ModelFile(str(tmp_path / "gone.onnx"))
+    for recipe, words in ((old, "another energy.*same weights"), (gone, "the model .*gone.onnx is not there")):
+        with pytest.raises(NslibError, match=rf"worker tcp://127.*{words}"):
+            extract_there(client, clips, embedding(), tmp_path / "far", recipe)
+    with pytest.raises(NslibError, match=r"worker tcp://127.* does not see the recording .*none.wav"):
+        raise client.run(cluster._check_sight, str(tmp_path / "none.wav"), on_error="return").popitem()[1]
+    monkeypatch.setattr(client, "run", lambda *a, **k: {"tcp://10.0.0.7:1": ImportError("No module named 'nslib'")})
+    with pytest.raises(NslibError, match=r"worker tcp://10.0.0.7:1 cannot run nslib: ImportError.*same version"):
+        extract_there(client, clips, embedding(), tmp_path / "far")
+
+
+def test_embed_and_benchmark_on_a_cluster(client, tmp_path, monkeypatch):
+    for label, hertz in (("low", 200), ("high", 2000)):
+        for speaker in range(6):
+            (tmp_path / "pitches" / label / f"s{speaker}").mkdir(parents=True)
+            for take in range(2):
+                wave = tone(0.6 + 0.1 * take, hertz * (1 + 0.02 * speaker), seed=10 * speaker + take)
+                audio.write_wav(tmp_path / "pitches" / label / f"s{speaker}" / f"{take}.wav", wave)
+    tables, rows = [], []
+    for where in (None, client):
+        monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / f"cache{where is None}"))
+        monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / f"reports{where is None}"))
+        tables.append(nslib.embed(tmp_path / "pitches", "logmel", cluster=where, progress=False))
+        results = nslib.benchmark("logmel", tmp_path / "pitches", params=config.load_params({"smoke": True}), progress=False,
+                                  cluster=where)
+        rows.append(results.rows.drop(columns=["fit_seconds", "when"]))
+    pd.testing.assert_frame_equal(*tables)
+    pd.testing.assert_frame_equal(*rows)
+
+
+# ---- schedulers and recipes ----------------------------------------------------------------------
+
+
+def test_an_address_without_a_scheduler_is_told_in_seconds(monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    began = time.monotonic()
+    with (pytest.raises(Unavailable, match=r"tcp://127.0.0.1:9 .*did not answer within 1 s.*dask scheduler"),
+          connect("tcp://127.0.0.1:9")):
+        pass
+    assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:two", "local:", "nowhere", "ftp://127.0.0.1:9"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(BadParameter, match=r"local:2"), connect(address):
+        pass
+
+
+def test_local_workers_listen_on_loopback_only_and_share_the_cores(client):
+    assert client.scheduler.address.startswith("tcp://127.0.0.1:")
+    info = client.scheduler_info(n_workers=-1)["workers"]
+    assert len(info) == 2 and all(address.startswith("tcp://127.0.0.1:") for address in info)
+    assert {w["nthreads"] for w in info.values()} == {1}
+    this = psutil.Process()
+    listening = [c.laddr.ip for p in (this, *this.children(recursive=True)) for c in p.net_connections("tcp")
+                 if c.status == psutil.CONN_LISTEN]
+    assert len(listening) >= 5 and set(listening) == {"127.0.0.1"}
+    threads = client.run(lambda: os.environ["NSLIB_THREADS"])
+    assert set(threads.values()) == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
+
+
+def test_how_an_embedding_travels():
+    assert make_recipe(nslib.embeddings.get("logmel")) == BuiltInModel("logmel")
+    assert make_recipe(embedding()).load().fingerprint == embedding().fingerprint
+    lock = threading.Lock()
+
+    def locked(waves, lengths):
+        with lock:
+            return frame_energy(waves, lengths)
+
+    with pytest.raises(BadParameter, match=r"energy cannot be sent to workers.*first called"):
+        make_recipe(embedding(embed=locked))
+
+
+# ---- fits of probes ------------------------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    probe: str
+    splits: dict[str, Any]
+
+
+def make_tasks():
+    splits = {"train": np.arange(6.0).reshape(3, 2)}
+    return [Task(f"probe{i}", splits) for i in range(12)]
+
+
+def fit(task):
+    return task.probe, float(task.splits["train"].sum())
+
+
+def test_fits_are_those_of_a_local_run_also_if_workers_die_with_the_vectors(client, tmp_path):
+    tasks, marker = make_tasks(), str(tmp_path)
+
+    def deadly(task):
+        if is_first(f"{marker}/{task.probe}") and len(os.listdir(marker)) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return fit(task)
+
+    with connect(client) as engine:
+        for function in (fit, deadly):
+            assert sorted(engine.mapper(function, tasks)) == sorted(map(fit, tasks))
+
+
+def test_a_fit_that_fails_keeps_its_words_and_one_that_is_lost_is_not_sent_for_ever(client, monkeypatch):
+    def broken(task):
+        raise ArithmeticError("no such number")
+
+    with connect(client) as engine:
+        with pytest.raises(NslibError, match=r"a worker failed at probe\d+: ArithmeticError: no such number"):
+            list(engine.mapper(broken, make_tasks()))
+        monkeypatch.setattr(cluster, "_get_outcome", lambda client, future: CancelledError())
+        with pytest.raises(NslibError, match="workers died 3 times over a fit"):
+            list(engine.mapper(fit, make_tasks()))
+
+
+# ---- what a large extraction takes ---------------------------------------------------------------
+
+
+def test_costs_by_hand():
+    figures = cluster.estimate_cluster_cost(JOB)
+    # 1e7 s of audio are more than 20,000 units of 240 s, so units have 960 s: 96 clips, 3.84 s of work
+    hours = (1e6 / 25 * 1.1 / 40 + 90) / 3600
+    assert figures == pytest.approx({
+        "audio_hours": 1e7 / 3600, "audio_gb": 320, "vectors_gb": 4.096, "hours": hours, "machine_hours": 40 * hours,
+        "money": 0.3 * 40 * hours, "unit_seconds": 960, "units": 1e7 / 960, "unit_minutes": 3.84 / 60,
+        "useful_workers": 3.84 / (1 / 200 + 96 / 30_000)})
+
+
+def test_more_workers_than_the_scheduler_feeds_cost_and_gain_nothing():
+    most = cluster.estimate_cluster_cost(JOB)["useful_workers"]
+    enough, beyond = (cluster.estimate_cluster_cost(replace(JOB, workers=n)) for n in (most, 2 * most))
+    assert beyond["hours"] == pytest.approx(enough["hours"]) and beyond["money"] == pytest.approx(2 * enough["money"])
+    text = cluster.describe_cluster_cost(replace(JOB, workers=2 * most))
+    assert "more workers than the scheduler can feed" in text and "in the currency of the price" in text
+    text = cluster.describe_cluster_cost(replace(JOB, price=0))
+    assert "more workers than" not in text and "1,000,000 clips of 10 s; 40 workers, each 25 clips/s at 0 an" in text
+
+
+@pytest.mark.parametrize("name", ["clips", "seconds", "clips_per_second", "workers", "dim", "tasks_per_second",
+                                  "sent_per_second", "price"])
+def test_what_cannot_be_is_refused(name):
+    for value in (-1, math.inf, math.nan, *([0] if name != "price" else [])):
+        with pytest.raises(BadParameter, match=rf"{name} is .*{'0 or more' if name == 'price' else 'more than 0'}"):
+            replace(JOB, **{name: value})

@@ -1,0 +1,292 @@
+"""Devices: GPUs of the machine, replicas on several of them, batches that fit, and how large a batch is."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import clip_table, embedding, frame_energy, tone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib.embeddings import patches
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.extraction import devices
+from nslib.extraction.cache import VectorCache
+from nslib.extraction.devices import (
+    DEFAULT_BATCH_SECONDS,
+    Replica,
+    SmallerBatches,
+    choose_devices,
+    get_batch_seconds,
+    list_gpus,
+    load_replicas,
+    tune_batch_seconds,
+)
+from nslib.extraction.extract import extract_vectors
+
+PRESENT = ["CPU:0", "GPU:0", "GPU:1"]
+TWO_GPUS = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n"
+
+
+# ---- GPUs, with a program in the place of nvidia-smi -----------------------------------------------
+
+
+@pytest.fixture
+def smi(tmp_path, monkeypatch):
+    def write(says, code=0):
+        path = tmp_path / "nvidia-smi"
+        path.write_text(f"#!/bin/sh\ncase \"$*\" in *--query-gpu=index,name,*) ;; *) exit 9;; esac\n"
+                        f"cat <<'END'\n{says}END\nexit {code}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return write
+
+
+def test_gpus_are_listed(smi, tmp_path, monkeypatch):
+    smi(TWO_GPUS)
+    first, second = list_gpus()
+    assert first.name == "NVIDIA A100-SXM4-40GB" and first.index == 0 and first.driver == "550.54.15"
+    assert first.memory_gb == pytest.approx(42.95, abs=0.01) and first.free_gb == pytest.approx(42.41, abs=0.01)
+    assert (second.index, second.memory_gb, second.free_gb) == (1, None, None)
+    smi("")
+    assert list_gpus() == []
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert list_gpus() == []
+
+
+@pytest.mark.parametrize("says, code", [("NVIDIA-SMI has failed: no driver\n", 9), ("what is this\n", 0)])
+def test_a_failure_of_nvidia_smi_is_told_in_its_own_words(smi, says, code):
+    smi(says, code)
+    with pytest.raises(Unavailable, match=says.strip()):
+        list_gpus()
+
+
+# ---- which devices -------------------------------------------------------------------------------
+
+
+def test_all_gpus_and_else_the_processor(monkeypatch):
+    monkeypatch.delenv(devices.DEVICES_VARIABLE, raising=False)
+    assert choose_devices(None, PRESENT) == ["GPU:0", "GPU:1"]
+    assert choose_devices(None, ["CPU:0", "CPU:1"]) == ["CPU:0"]
+    monkeypatch.setenv(devices.DEVICES_VARIABLE, " GPU:1, CPU:0 ,")
+    assert choose_devices(None, PRESENT) == ["GPU:1", "CPU:0"]
+    assert choose_devices(["GPU:0"], PRESENT) == ["GPU:0"]
+
+
+def test_devices_that_are_not_there(monkeypatch):
+    with pytest.raises(UnknownName, match=r"unknown device 'GPU:7'.*Known: CPU:0, GPU:0, GPU:1"):
+        choose_devices(["GPU:7"], PRESENT)
+    with pytest.raises(BadParameter, match="each once"):
+        choose_devices(["GPU:0", "GPU:0"], PRESENT)
+    monkeypatch.setenv(devices.DEVICES_VARIABLE, ",")
+    with pytest.raises(BadParameter, match="at least one"):
+        choose_devices(None, PRESENT)
+
+
+def test_one_replica_is_the_embedding_itself(monkeypatch):
+    plain = embedding()
+    monkeypatch.setenv(devices.DEVICES_VARIABLE, "GPU:0")  # not TensorFlow's affair
+    assert load_replicas(plain) == [Replica("default", plain.embed)]
+    monkeypatch.delenv(devices.DEVICES_VARIABLE)
+    monkeypatch.setattr(devices, "list_devices", lambda: ["CPU:0"])
+    placed = embedding(replica=lambda device: pytest.fail("loaded again"))
+    assert load_replicas(placed) == [Replica("CPU:0", placed.embed)]
+    monkeypatch.setattr(devices, "list_devices", lambda: PRESENT)
+    placed = embedding(replica=lambda device: device)
+    assert [(r.device, r.embed) for r in load_replicas(placed)] == [("GPU:0", placed.embed), ("GPU:1", "GPU:1")]
+    assert [(r.device, r.embed) for r in load_replicas(placed, ["CPU:0"])] == [("CPU:0", "CPU:0")]
+
+
+@pytest.mark.heavy
+def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
+    code = """
+        import numpy as np, tensorflow as tf
+        processor = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+        from concurrent.futures import ThreadPoolExecutor
+        from nslib import embeddings
+        from nslib.embeddings import graphs
+        from nslib.extraction.devices import load_replicas
+
+        ran = []
+        def recording(graph):
+            def run(given):
+                found = graph(tf.constant(given, tf.float32))[0]
+                ran.append(found.device[-5:])
+                return found.numpy()
+            return run
+        graphs.runner = recording
+
+        one, two = load_replicas(embeddings.get("untrained"))
+        assert (one.device, two.device) == ("CPU:0", "CPU:1")
+        waves = np.random.default_rng(0).normal(0, 0.1, (3, 20_000)).astype(np.float32)
+        lengths = np.array([20_000, 16_000, 18_000])
+        with ThreadPoolExecutor(2) as pool:
+            (a, counts), (b, same) = pool.map(lambda replica: replica.embed(waves, lengths), (one, two))
+        assert a.tobytes() == b.tobytes() and np.array_equal(counts, same) and a.any()
+        for replica in (one, two):
+            ran.clear()
+            replica.embed(waves, lengths)
+            print(sorted(set(ran)))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False,
+                          env={**os.environ, "NSLIB_DEVICES": "CPU:0,CPU:1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == ["['CPU:0']", "['CPU:1']"]
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+
+class Small:
+    """`frame_energy` on a device that holds so many samples."""
+
+    def __init__(self, samples, error=MemoryError):
+        self.samples, self.error, self.sizes = samples, error, []
+
+    def __call__(self, waves, lengths):
+        self.sizes.append(waves.size)
+        if waves.size > self.samples:
+            raise self.error
+        return frame_energy(waves, lengths)
+
+
+def make_waves(count, seconds=0.5):
+    waves = np.stack([tone(seconds, 200 + 10 * i, seed=i) for i in range(count)])
+    return waves, np.full(count, waves.shape[1])
+
+
+@given(count=st.integers(1, 33), fits=st.integers(1, 40))
+def test_halves_until_it_fits_and_changes_nothing(count, fits):
+    waves, lengths = make_waves(count)
+    small = Small(fits * waves.shape[1])
+    bounded = SmallerBatches(small)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        frames, counts = bounded(waves, lengths)
+        failed = sum(size > small.samples for size in small.sizes)
+        again, _ = bounded(waves, lengths)
+    expected, right = frame_energy(waves, lengths)
+    assert np.array_equal(frames, expected) and np.array_equal(counts, right) and np.array_equal(again, expected)
+    assert sum(size > small.samples for size in small.sizes) == failed  # what did not fit is not tried again
+    assert len(told) == (count > fits)
+
+
+def test_out_of_memory_of_tensorflow(monkeypatch):
+    error = type("ResourceExhaustedError", (RuntimeError,), {})
+    # as TensorFlow names it; to import it takes longer than all other tests here
+    stub = SimpleNamespace(errors=SimpleNamespace(ResourceExhaustedError=error))
+    monkeypatch.setitem(sys.modules, "tensorflow", stub)
+    waves, lengths = make_waves(8)
+    small = Small(3 * waves.shape[1], error("OOM when allocating"))
+    bounded = SmallerBatches(small)
+    with pytest.warns(RuntimeWarning, match=r"8 clips of 0\.5 s does not fit"):
+        frames, _ = bounded(waves, lengths)
+    assert np.array_equal(frames, frame_energy(waves, lengths)[0])
+    assert [size // waves.shape[1] for size in small.sizes] == [8, 4, 2, 2, 2, 2]
+    small.sizes.clear()
+    assert len(bounded(*make_waves(4, 1.0))[0]) == 4
+    assert [size // waves.shape[1] for size in small.sizes] == [2] * 4  # longer clips, one at a time
+
+
+def test_frames_of_parts_with_different_counts_are_joined():
+    def embed(waves, lengths):
+        if len(waves) > 1:
+            raise MemoryError
+        return frame_energy(waves[:, : lengths.max()], lengths)
+
+    waves, _ = make_waves(2)
+    lengths = np.array([3200, 8000])
+    with pytest.warns(RuntimeWarning):
+        frames, counts = SmallerBatches(embed)(waves, lengths)
+    assert frames.shape == (2, 5, 2) and counts.tolist() == [2, 5]
+    assert not frames[0, 2:].any()
+    assert np.array_equal(frames[1], frame_energy(waves, lengths)[0][1])
+
+
+def test_one_clip_that_does_not_fit_and_other_errors():
+    with pytest.raises(NslibError, match=r"one clip of 0\.5 s does not fit the memory.*NSLIB_DEVICES=CPU:0"), \
+            pytest.warns(RuntimeWarning):
+        SmallerBatches(Small(100))(*make_waves(4))
+    other = Small(0, KeyError("layer"))
+    with pytest.raises(KeyError):
+        SmallerBatches(other)(*make_waves(4))
+    assert len(other.sizes) == 1
+
+
+# ---- how large a batch is ------------------------------------------------------------------------
+
+
+def make_sleepy(best: float, seen: list[float]):
+    """An embedding that is quickest at batches of `best` seconds."""
+    def embed(waves, lengths):
+        seconds = len(waves) * waves.shape[1] / 16000
+        seen.append(seconds)
+        time.sleep(seconds * (2e-4 if seconds >= best else 1e-3))
+        return frame_energy(waves, lengths)
+
+    return embedding(embed=embed)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_a_long_job_finds_the_best_size_once_whatever_the_file_held(cache, content):
+    if content is not None:
+        cache.mkdir()
+        (cache / "tuning.json").write_text(content)
+    seen = []
+    sleepy = make_sleepy(100.0, seen)
+    assert tune_batch_seconds(sleepy, 600.0) == get_batch_seconds(sleepy) == DEFAULT_BATCH_SECONDS and seen == []
+    assert tune_batch_seconds(sleepy, 1e6) >= 120.0
+    tried = len(seen)
+    assert tune_batch_seconds(sleepy, 1e6) == get_batch_seconds(sleepy) >= 120.0
+    assert len(seen) == tried > 4
+    assert get_batch_seconds(embedding(revision="other")) == DEFAULT_BATCH_SECONDS
+
+
+def test_a_trial_takes_a_small_share_of_the_job_and_one_that_fails_changes_nothing(cache):
+    seen = []
+    tune_batch_seconds(make_sleepy(1e9, seen), 4000.0)
+    # the first size costs three batches; 3 % of the job leaves room for some of the others, not for all
+    assert max(seen) < 240.0
+    broken = embedding(revision="broken", embed=lambda waves, lengths: waves.no_noise_please)
+    assert tune_batch_seconds(broken, 1e6) == DEFAULT_BATCH_SECONDS
+
+
+def test_the_environment_decides_first(cache, monkeypatch):
+    seen = []
+    monkeypatch.setenv(devices.BATCH_VARIABLE, "7.5")
+    assert tune_batch_seconds(make_sleepy(60.0, seen), 1e6) == 7.5 and seen == []
+    for wrong in ("0", "-1", "nan", "inf", "many"):
+        monkeypatch.setenv(devices.BATCH_VARIABLE, wrong)
+        with pytest.raises(BadParameter, match="number of seconds"):
+            get_batch_seconds(embedding())
+
+
+def test_units_and_vectors_are_those_of_any_batch_size(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.3 + 0.07 * i for i in range(20)])
+    shards, vectors = [], []
+    for size in ("0.5", "3", "240"):
+        monkeypatch.setenv(devices.BATCH_VARIABLE, size)
+        store = VectorCache(embedding(), tmp_path / size)
+        out = extract_vectors(clips, embedding(), store=store, progress=False)
+        assert out.cost["batch_seconds"] == float(size)
+        shards.append(sorted(path.name for path in store.path.glob("*.arrow")))
+        vectors.append(out.vectors)
+    assert shards[0] == shards[1] == shards[2]
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-6)
+
+
+def test_where_padding_costs_nothing_a_unit_is_a_batch(cache):
+    ragged = patches.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths))
+    assert get_batch_seconds(embedding(embed=SmallerBatches(ragged))) == 240.0
+    assert get_batch_seconds(embedding(embed=SmallerBatches(frame_energy))) == DEFAULT_BATCH_SECONDS

@@ -1,0 +1,343 @@
+"""Extraction: right vectors, each computed once, whatever fails or is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import clip_table, embedding, frame_energy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib import audio
+from nslib.errors import BadAudio, NslibError
+from nslib.extraction import batches, extract
+from nslib.extraction.batches import Clip, WorkUnits, decode_ahead, group_clips
+from nslib.extraction.cache import COST_LOG, VectorCache, read_costs
+from nslib.extraction.devices import Replica
+from nslib.extraction.extract import extract_frames, extract_vectors, fill_cache
+
+lengths = st.lists(st.integers(1, 40 * 16000), max_size=40)
+
+
+def make_clips(samples):
+    return [Clip(f"k{i}", "", "", n) for i, n in enumerate(samples)]
+
+
+def read_shards(store):
+    return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
+
+
+# ---- groups and work units -----------------------------------------------------------------------
+
+
+@given(lengths, st.randoms(use_true_random=False), st.booleans())
+def test_groups_are_a_partition_that_ignores_order(samples, random, same_length):
+    clips = make_clips(samples)
+    groups = group_clips(clips, same_length=same_length, seconds=30)
+    shuffled = list(clips)
+    random.shuffle(shuffled)
+    assert groups == group_clips(shuffled, same_length=same_length, seconds=30)
+    assert sorted((c for group in groups for c in group), key=lambda c: int(c.key[1:])) == clips
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(c.samples for c in group) <= 30 * 16000
+        assert not same_length or len({c.samples for c in group}) == 1
+
+
+@given(lengths, st.floats(0, 0.5), st.integers(0, 30000))
+def test_padding_of_a_group_is_bounded(samples, padding, shortest):
+    for group in group_clips(make_clips(samples), same_length=False, seconds=60, padding=padding, shortest=shortest):
+        fed = [max(clip.samples, shortest) for clip in group]
+        assert 1 - sum(fed) / (len(fed) * max(fed)) <= padding + 1e-12
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 60)), max_size=40), st.data())
+def test_units_are_the_groups_of_the_clips_whatever_the_order_of_the_table(rows, data):
+    first = dict(reversed(rows))  # of a waveform that is there twice
+    table = pd.DataFrame({"sha256": pd.array([f"k{k}" for k, _ in rows], "str"),
+                          "seconds": [first[k] / 10 for k, _ in rows]})
+    table = table.assign(audio="a" + table["sha256"], clip_id="c" + table["sha256"])
+    clips = [Clip(f"k{k}", f"ak{k}", f"ck{k}", tenths * 1600) for k, tenths in first.items()]
+    expected = group_clips(clips, same_length=False, seconds=8)
+    units = WorkUnits(table, 8.0)
+    assert list(units) == expected == units[:] and len(units) == len(expected)
+    assert units.seconds == pytest.approx(sum(first.values()) / 10)
+    assert list(WorkUnits(table.iloc[::-1], 8.0)) == expected
+    wanted = np.array(data.draw(st.lists(st.booleans(), min_size=len(table), max_size=len(table))), bool)
+    known = {key for key, want in zip(table["sha256"], wanted, strict=True) if want}
+    left = [rest for unit in expected if (rest := [clip for clip in unit if clip.key in known])]
+    assert list(WorkUnits(table, 8.0, table["sha256"].isin(known).to_numpy(bool))) == left
+
+
+@given(st.floats(1, 1e10), st.floats(1, 1e10))
+def test_units_grow_with_the_corpus_by_doubling_and_stay_few(one, other):
+    least, most = batches.UNIT_SECONDS, batches.MOST_UNITS
+    (small, _), (large, seconds) = sorted((s, batches.choose_unit_seconds(s)) for s in (one, other))
+    assert least <= batches.choose_unit_seconds(small) <= seconds and np.log2(seconds / least) % 1 == 0
+    assert large / seconds <= most and (seconds == least or large / seconds > most / 2)
+
+
+# ---- decoding ahead ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def units(tmp_path):
+    return WorkUnits(clip_table(tmp_path / "audio", [0.3 + 0.01 * i for i in range(12)]), 1.0)
+
+
+def test_every_clip_comes_with_its_own_waveform_or_its_own_problem_the_longest_first(units):
+    lost = units[0][0]
+    os.unlink(lost.path)
+    seen = []
+    for unit, decode in decode_ahead(units):
+        for clip in unit:
+            seen.append(clip)
+            if clip == lost:
+                with pytest.raises(BadAudio, match="there is no such file"):
+                    decode(clip)
+            else:
+                np.testing.assert_array_equal(decode(clip), audio.read(clip.path).wave)
+    assert seen == [clip for unit in reversed(units) for clip in unit] and len(seen) == 12
+
+
+def test_look_ahead_is_bounded_in_seconds_of_audio_and_decoders_end_with_the_run(units, monkeypatch):
+    monkeypatch.setattr(batches, "AHEAD_SECONDS", 2.0)
+    begun = []
+    monkeypatch.setattr(batches, "load_clip", lambda clip: begun.append(clip))
+    before, done = threading.active_count(), 0
+    coming = decode_ahead(units)
+    for unit, _ in coming:
+        time.sleep(0.01)
+        done += len(unit)
+        assert len(begun) <= done + 6  # 2 s of clips of 0.3 s and more
+        if done > 5:
+            break
+    coming.close()
+    assert threading.active_count() == before
+
+
+# ---- vectors -------------------------------------------------------------------------------------
+
+
+def test_vectors_are_means_over_valid_frames_in_the_order_given_of_every_clip_alone(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.35, 2.5, 0.8])
+    out = extract_vectors(clips, embedding(), progress=False)
+    assert out.problems.empty
+    for clip, vector in zip(out.clips.itertuples(), out.vectors, strict=True):
+        wave = audio.read(clip.audio).wave
+        frames = wave[: len(wave) // 1600 * 1600].reshape(-1, 1600).astype(np.float64)
+        np.testing.assert_allclose(vector, [frames.mean(), (frames**2).mean()], rtol=1e-5, atol=1e-8)
+    alone = extract_vectors(clips.iloc[[1]], embedding(revision="alone"), progress=False).vectors
+    np.testing.assert_allclose(alone[0], out.vectors[1], atol=1e-6)  # whatever its company was
+
+
+def test_second_call_computes_nothing_and_costs_are_logged(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5])
+    clips = pd.concat([clips, clips.assign(clip_id=["copy0", "copy1"])])  # two names of one sound are computed once
+    first = extract_vectors(clips, embedding(), progress=False)
+    np.testing.assert_array_equal(first.vectors[:2], first.vectors[2:])
+
+    def refuse(*_):
+        raise AssertionError("computed again")
+
+    second = extract_vectors(clips, embedding(embed=refuse), progress=False)
+    np.testing.assert_array_equal(first.vectors, second.vectors)
+    assert (first.cost["computed"], second.cost["computed"], second.cost["from_store"]) == (2, 0, 4)
+    logged = read_costs(embedding().fingerprint).summary()
+    assert logged == {k: v for k, v in first.cost.items() if k not in ("clips", "from_store")}
+
+
+def test_short_clips_are_padded_and_counted(tmp_path, cache):
+    clips = clip_table(tmp_path, [0.05, 0.5])
+    seen = []
+
+    def spy(waves, lengths):
+        seen.extend(waves[i, :n] for i, n in enumerate(lengths))
+        return frame_energy(waves, lengths)
+
+    for pad in ("end", "centre"):
+        seen.clear()
+        out = extract_vectors(clips, embedding(embed=spy, pad=pad), progress=False)
+        assert out.cost["padded"] == 1
+        before = 400 if pad == "centre" else 0
+        np.testing.assert_array_equal(seen[0], np.pad(audio.read(clips["audio"][0]).wave, (before, 800 - before)))
+
+
+def test_unsafe_padding_means_equal_lengths_only(tmp_path, cache):
+    clips = clip_table(tmp_path, [0.5, 0.7, 0.5, 0.9])
+
+    def strict(waves, lengths):
+        assert len(set(lengths)) == 1 and lengths[0] == waves.shape[1]
+        return frame_energy(waves, lengths)
+
+    out = extract_vectors(clips, embedding(embed=strict, pads_safely=False), progress=False)
+    assert out.problems.empty and out.cost["padding"] == 0
+
+
+@pytest.mark.parametrize(("how", "words"), [("raises", "poisoned"), ("nan", "not finite"),
+                                            ("no frame", "no valid frame")])
+def test_one_poisoned_clip_costs_one_clip(tmp_path, cache, how, words):
+    clips = clip_table(tmp_path, [1.0] * 5)
+    poison = audio.read(clips["audio"][3]).wave
+
+    def picky(waves, lengths):
+        frames, counts = frame_energy(waves, lengths)
+        for i, wave in enumerate(waves):
+            if np.array_equal(wave, poison):
+                if how == "raises":
+                    raise RuntimeError("poisoned")
+                frames[i] = np.nan if how == "nan" else frames[i]
+                counts[i] = 0 if how == "no frame" else counts[i]
+        return frames, counts
+
+    out = extract_vectors(clips, embedding(embed=picky), progress=False)
+    assert list(out.clips["clip_id"]) == ["clip000", "clip001", "clip002", "clip004"]
+    assert list(out.problems["clip_id"]) == ["clip003"] and words in out.problems["reason"][0]
+    again = extract_vectors(clips, embedding(embed=picky), progress=False)
+    assert (again.cost["computed"], len(again.problems)) == (0, 1)
+
+
+def test_a_file_that_changed_or_went_is_a_problem_not_a_wrong_vector(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5, 0.7])
+    audio.write_wav(clips["audio"][0], np.zeros(16000, np.float32))
+    os.unlink(clips["audio"][1])
+    out = extract_vectors(clips, embedding(), progress=False)
+    assert list(out.clips["clip_id"]) == ["clip002"]
+    assert "not what it was" in out.problems["reason"][0]
+
+
+def test_an_embedding_that_fails_on_all_clips_is_an_error(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0, 0.5])
+    with pytest.raises(NslibError, match=r"no vector for any of 2 clips.*has no attribute"):
+        extract_vectors(clips, embedding(embed=lambda waves, lengths: waves.weights), progress=False)
+    with pytest.raises(NslibError, match=r"expected frames of shape \[1, frames, 3\]"):
+        extract_vectors(clips, embedding(dim=3), progress=False)
+
+
+def test_frames_carry_their_start_times(tmp_path, cache):
+    clips = clip_table(tmp_path, [1.0])
+    seconds, vectors = extract_frames(clips, embedding())["clip000"]
+    np.testing.assert_allclose(seconds, np.arange(10) * 0.1, atol=1e-6)
+    assert vectors.shape == (10, 2)
+    with pytest.raises(BadAudio):
+        extract_frames(clips.assign(audio="gone.wav"), embedding())
+
+
+def test_filling_a_given_cache_leaves_the_vectors_there_only(tmp_path, cache):
+    clips, store = clip_table(tmp_path / "audio", [0.5, 0.6]), VectorCache(embedding(), tmp_path)
+    usable, problems, cost = fill_cache(clips, embedding(), store=store, progress=False)
+    assert len(store) == 2 == cost["computed"] and problems.empty and len(VectorCache(embedding())) == 0
+    again = extract_vectors(clips, embedding(), store=store, progress=False)
+    assert again.cost["computed"] == 0
+    np.testing.assert_array_equal(store.read(usable["sha256"]), again.vectors)
+
+
+def test_vectors_that_would_fill_the_memory_are_mapped_from_a_file(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path, [1.0, 0.5, 0.8])
+    held = extract_vectors(clips, embedding(), progress=False).vectors
+    monkeypatch.setattr(extract, "_count_free_bytes", lambda: 1.0)
+    mapped = extract_vectors(clips, embedding(), progress=False).vectors
+    assert isinstance(mapped, np.memmap) and not isinstance(held, np.memmap) and mapped.dtype == np.float32
+    np.testing.assert_array_equal(mapped, held)
+
+
+# ---- killed, on several devices, and what it took ------------------------------------------------
+
+KILLED = """
+import sys, time, pandas as pd
+sys.path.insert(0, {tests!r})
+from helpers import embedding, frame_energy
+from nslib.extraction import batches, extract
+batches.UNIT_SECONDS = 4.0
+def slow(waves, lengths):
+    time.sleep({delay})
+    return frame_energy(waves, lengths)
+out = extract.extract_vectors(pd.read_pickle({table!r}), embedding(embed=slow), progress=False)
+print(out.cost["computed"])
+"""
+
+
+def test_killed_run_resumes_and_ends_in_the_same_bytes(tmp_path, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
+    clips.to_pickle(tmp_path / "clips.pkl")
+    monkeypatch.setattr(batches, "UNIT_SECONDS", 4.0)
+
+    def start(delay):
+        code = KILLED.format(tests=os.path.dirname(os.path.dirname(__file__)), delay=delay,
+                             table=str(tmp_path / "clips.pkl"))
+        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                                env={**os.environ, "NSLIB_CACHE": str(tmp_path / "killed")})
+
+    whole = VectorCache(embedding(), tmp_path / "whole")
+    extract_vectors(clips, embedding(), store=whole, progress=False)
+    victim = start(0.3)
+    folder = tmp_path / "killed" / "vectors" / embedding().fingerprint
+    while len(list(folder.glob("*.arrow"))) < 2:
+        assert victim.poll() is None, "finished before it could be killed"
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    stored = len(VectorCache(embedding(), folder.parent))
+    assert 0 < stored < 20
+    assert start(0).communicate(timeout=120)[0].strip() == str(20 - stored)
+    assert read_shards(whole) == read_shards(VectorCache(embedding(), folder.parent)) and len(whole) == 20
+
+
+def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(30)])
+    monkeypatch.setattr(batches, "UNIT_SECONDS", 2.0)
+    one, three = (VectorCache(embedding(), tmp_path / name) for name in ("one", "three"))
+    extract_vectors(clips, embedding(), store=one, progress=False)
+    used, meeting = [], threading.Barrier(3, timeout=20)
+
+    def put_on(device):
+        def embed(waves, lengths):
+            if device not in used:
+                meeting.wait()  # passes only if all three are at work at the same time
+            used.append(device)
+            return frame_energy(waves, lengths)
+
+        return Replica(device, embed)
+
+    monkeypatch.setattr(extract, "load_replicas", lambda embedding: [put_on(f"CPU:{k}") for k in range(3)])
+    out = extract_vectors(clips, embedding(), store=three, progress=False)
+    assert read_shards(one) == read_shards(three) and len(read_shards(one)) > 5
+    assert set(used) == {"CPU:0", "CPU:1", "CPU:2"} and out.cost["devices"] == "CPU:0, CPU:1, CPU:2"
+
+
+def test_a_store_that_fails_ends_the_run_and_its_threads(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(10)])
+    monkeypatch.setattr(batches, "UNIT_SECONDS", 1.0)
+    monkeypatch.setattr(VectorCache, "write", lambda *_: (_ for _ in ()).throw(NslibError("no space left")))
+    before = threading.active_count()
+    with pytest.raises(NslibError, match="no space left"):
+        extract_vectors(clips, embedding(), progress=False)
+    assert threading.active_count() == before
+
+
+def test_the_cost_log_tells_where_time_went_and_its_old_lines_are_still_read(tmp_path, cache):
+    clips = clip_table(tmp_path / "audio", [0.5, 0.6, 0.7])
+
+    def slow(waves, lengths):
+        time.sleep(0.2)
+        return frame_energy(waves, lengths)
+
+    store = VectorCache(embedding())
+    old = {"computed": 3, "padded": 1, "audio_seconds": 6.0, "samples_real": 9, "samples_fed": 10, "wall_seconds": 2.0,
+           "peak_memory_gb": 0.5}
+    (store.path / COST_LOG).write_text(json.dumps(old) + "\n")
+    before = read_costs(embedding().fingerprint).summary()
+    assert before["clips_per_second"] == 1.5 and np.isnan(before["device_busy"]) and before["devices"] == ""
+    cost = extract_vectors(clips, embedding(embed=slow), store=store, progress=False).cost
+    assert 0.3 < cost["device_busy"] <= 1 and 0 <= cost["decode_wait"] <= 1 - cost["device_busy"]
+    assert cost["batch_seconds"] > 0 and cost["devices"]
+    after = read_costs(embedding().fingerprint).summary()
+    assert after["computed"] == 6 and after["device_busy"] == cost["device_busy"]

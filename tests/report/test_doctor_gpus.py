@@ -1,0 +1,51 @@
+"""What doctor says of GPUs: with programs in the place of nvidia-smi."""
+
+from __future__ import annotations
+
+import pytest
+
+from nslib.extraction import devices
+from nslib.report import doctor
+
+TWO = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n"
+
+
+@pytest.fixture
+def smi(tmp_path, monkeypatch):
+    def write(says, code=0):
+        path = tmp_path / "nvidia-smi"
+        path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}END\nexit {code}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return write
+
+
+def test_no_gpu_and_no_driver(smi):
+    smi("")
+    (found,) = doctor.examine_gpus()
+    assert found.state == "note" and "none found" in found.detail
+    smi("NVIDIA-SMI has failed: no driver\n", 9)
+    (found,) = doctor.examine_gpus()
+    assert found.state == "no" and "NVIDIA-SMI has failed: no driver" in found.detail and "driver" in found.remedy
+
+
+def test_doctor_says_how_to_use_gpus(smi, monkeypatch):
+    smi(TWO)
+    monkeypatch.setattr(devices, "is_cuda_supported", lambda: True)
+    asked = []
+    monkeypatch.setattr(doctor, "lock_differences", lambda lock: asked.append(lock) or ["nvidia-cudnn-cu12 none"])
+    first, second = doctor.examine_gpus()
+    assert (first.what, first.state, first.remedy) == ("GPU 0", "note", "make setup GPU=1")
+    assert "43 GB (42 GB free), driver 550.54.15; not used: CUDA is not installed" in first.detail
+    assert second.what == "GPU 1" and "GB" not in second.detail and set(asked) == {"requirements-gpu.lock"}
+    monkeypatch.setattr(doctor, "lock_differences", lambda lock: [])
+    assert [(f.state, f.remedy) for f in doctor.examine_gpus()] == [("ok", ""), ("ok", "")]
+    monkeypatch.setattr(devices, "is_cuda_supported", lambda: False)
+    assert all("no CUDA on this system" in f.detail and not f.remedy for f in doctor.examine_gpus())
+
+
+def test_devices_that_tensorflow_sees(monkeypatch):
+    monkeypatch.setattr(devices, "list_devices", lambda: ["CPU:0", "GPU:0"])
+    monkeypatch.delenv(devices.DEVICES_VARIABLE, raising=False)
+    assert [(f.what, f.state) for f in doctor.examine_devices()] == [("CPU:0", "note"), ("GPU:0", "ok")]
