@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nslib.probe import PROBES
-from nslib.schema import PREDICTIONS, ROWS, Column, conforming
+from nslib.evaluation.classifiers import PROBES
+from nslib.evaluation.results import PREDICTIONS, ROWS, Column, check_table
 
 TASKS = (("speaker-fillets", "real", 4), ("language-five", "real", 5), ("phrase-hedgewars", "real", 6),
          ("style-espeak", "synthetic", 4))
@@ -27,7 +27,7 @@ def _filled(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     """The rest of the schema with nothing in it: what figures and pages do not show may change freely."""
     nothing = {"str": "", "int": 0, "float": 0.0, "bool": False}
     rest = {c.name: nothing[c.dtype] for c in columns if c.name not in table.columns}
-    return conforming(table.assign(**rest), columns)
+    return check_table(table.assign(**rest), columns)
 
 
 def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embedding: str) -> pd.DataFrame:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from nslib import figures
-from nslib.embedding_map import ACROSS, LABEL, PCA, PLANE, SPEAKER, VECTORS, Map
+from nslib.evaluation.results import PROTOCOL_ROWS
 from nslib.perturb import CLEAN, GAIN, TELEPHONE, UNITS, WHITE
-from nslib.schema import PROTOCOL_ROWS
+from nslib.statistics.embedding_map import ACROSS, LABEL, PCA, PLANE, SPEAKER, VECTORS, EmbeddingMap
 
 ROWS, ANSWERS, CLIPS = fabricated.rows(), fabricated.predictions(), fabricated.clips()
 LEDGER = fabricated.ledger()
@@ -86,7 +86,7 @@ NOISY = pd.DataFrame([
         n_speakers=8, chance=0.25, left_out=0, clipped=0, samples=9)
 POINTS = pd.DataFrame([(f"c{i}", f"l{i % 3}", f"s{i % 14}", np.cos(i), np.sin(i)) for i in range(84)],
                       columns=["clip_id", "label", "speaker", "x", "y"])
-MAP = Map("made", "planted", PCA, POINTS, (0.6, 0.2), 0.9, pd.DataFrame(
+MAP = EmbeddingMap("made", "planted", PCA, POINTS, (0.6, 0.2), 0.9, pd.DataFrame(
     [(of, space, 0.81 - 0.1 * i, 0.7, 0.9, "speaker", 0.25, 0.1, 84, 3, 5)
      for i, (of, space) in enumerate((of, space) for of in (LABEL, SPEAKER, ACROSS) for space in (VECTORS, PLANE))],
     columns=["of", "space", "agreement", "low", "high", "by", "chance", "silhouette", "clips", "names", "neighbours"]))

@@ -13,8 +13,8 @@
 
 Conventions
 -----------
-``rows`` and ``predictions`` are tables of a benchmark (`nslib.results`), maybe of several runs, of which the last
-counts. ``task`` and ``embedding`` name one score of the table; where there are scores, but not that one, a figure
+``rows`` and ``predictions`` are tables of a benchmark (`nslib.evaluation.results`), maybe of several runs, of which the
+last counts. ``task`` and ``embedding`` name one score of the table; where there are scores, but not that one, a figure
 raises ValueError. Where nothing was run it is drawn nevertheless: it says so in words, and its table is empty. ``name``
 is the name of the figure's files. Scores are drawn in percent.
 """

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from nslib.files import write
+from nslib.config import write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ class Figure:
             "csv": self.table.to_csv(index=False, float_format="%.6g").encode(),
         }
         for ending, content in contents.items():
-            write(folder / f"{self.name}.{ending}", content)
+            write_file(folder / f"{self.name}.{ending}", content)
         return folder / f"{self.name}.svg"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:

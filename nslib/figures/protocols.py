@@ -43,7 +43,7 @@ def _select_protocol(rows: pd.DataFrame, protocol: str, shots: int | None) -> pd
 def personalisation(rows: pd.DataFrame, inter: pd.DataFrame | None = None, *, name: str = "personalisation") -> Figure:
     """Within-speaker score of each embedding, and beside it the score on new speakers.
 
-    `inter` are rows of the benchmark (`nslib.results`), whose tests are of new speakers.
+    `inter` are rows of the benchmark (`nslib.evaluation.results`), whose tests are of new speakers.
     """
     scores = _select_protocol(rows, "within-speaker", 0)
     if scores.empty:

@@ -5,26 +5,23 @@ Conventions
 A score is the test score of the probe chosen on validation, one a task and embedding; its bar is the bootstrap interval
 of its row. Chance is the score of the best constant answer of that row.
 
-Two scores are called *not separable* when `nslib.ties` does not tell them apart: by their paired difference on the same
-clips, with the error shared by all pairs of the task. Where the predictions are not at hand, when their own intervals
-overlap. In the figures of ties and effects bars are intervals of single scores or levels: whether two of them differ is
-said by letters, or stands with the claims.
+Two scores are called *not separable* when `nslib.statistics.comparisons` does not tell them apart: by their paired
+difference on the same clips, with the error shared by all pairs of the task. Where the predictions are not at hand,
+when their own intervals overlap. In the figures of ties and effects bars are intervals of single scores or levels:
+whether two of them differ is said by letters, or stands with the claims.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nslib.bootstrap import LEVEL, Difference
+from nslib.evaluation.results import selected
 from nslib.figures import figure
 from nslib.figures.figure import INK, MARKERS, MUTED, RULE, Figure, palette, with_style
-from nslib.pairs import average
-from nslib.published import numeric
-from nslib.recall import table as recall_table
-from nslib.results import selected
-from nslib.stability import splits as split_scores
-from nslib.stability import table as stability_table
-from nslib.ties import AVERAGE, averaged, comparisons, groups
+from nslib.paper.published import keep_compared
+from nslib.statistics import comparisons, intervals
+from nslib.statistics.comparisons import AVERAGE
+from nslib.statistics.intervals import LEVEL, Difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +108,7 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
     apart: dict[tuple[str, frozenset[str]], bool] = {}
     if predictions is not None:
         apart = {(str(r.task), frozenset((r.first, r.second))): bool(r.apart)
-                 for r in comparisons(scores, predictions).itertuples()}
+                 for r in comparisons.compare_embeddings(scores, predictions).itertuples()}
     for _, part in scores.groupby(["task", "seed"], sort=False):
         top = part.loc[part["value"].idxmax()]
         for at, row in part.iterrows():
@@ -205,7 +202,7 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
     Parameters
     ----------
     task : str, optional
-        Only this one; `nslib.ties.AVERAGE` is the average. Default: all.
+        Only this one; `nslib.statistics.comparisons.AVERAGE` is the average. Default: all.
     level : float
         Confidence level at which embeddings are told apart, over all pairs of a task together, in (0, 1).
 
@@ -214,10 +211,10 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
     Figure
         Its table has the letters in a column.
     """
-    every = None if rows.empty or predictions.empty else groups(rows, predictions, level)
+    every = None if rows.empty or predictions.empty else comparisons.group_embeddings(rows, predictions, level)
     if every is None or every.empty:
         return figure.draw_nothing(name, "there are no answers among these predictions", _TIE_COLUMNS)
-    over = averaged(rows, predictions)[0]
+    over = comparisons.find_complete_block(rows, predictions)[0]
     table = _add_intervals(rows, every, over)
     table = table if task is None else table[table["task"] == task].reset_index(drop=True)
     if table.empty:
@@ -246,8 +243,9 @@ def _add_intervals(rows: pd.DataFrame, grouped: pd.DataFrame, over: tuple[str, .
     scores = selected(rows)
     single = {(r.task, r.embedding): Difference(r.value, r.low, r.high, r.interval_by) for r in scores.itertuples()}
     kinds = dict(zip(scores["task"], scores["corpus_kind"], strict=True))
-    means = [average([single[task, row.embedding] for task in ([row.task] if row.task else over)])
-             for row in grouped.itertuples()]
+    tasks = [(row.task,) if row.task else over for row in grouped.itertuples()]
+    means = [comparisons.average_differences([single[task, embedding] for task in part])
+             for part, embedding in zip(tasks, grouped["embedding"], strict=True)]
     kind = grouped["task"].map({**kinds, AVERAGE: kinds[over[0]] if over else ""})
     return grouped.assign(low=[m.low for m in means], high=[m.high for m in means], corpus_kind=kind)
 
@@ -362,7 +360,7 @@ _UNITS = {"points": "points of accuracy; filled: holds", "share": "% of the vari
 def effects(table: pd.DataFrame | None, *, name: str = "effects") -> Figure:
     """Effect on accuracy and interval of each level, one panel for embeddings and one for tasks.
 
-    `table` has the columns term, kind, effect, low, high, n: ``effects`` of `nslib.effects.Regression`, or None.
+    `table` is ``effects`` of `nslib.statistics.effects.Regression` (term, kind, effect, low, high, n), or None.
     """
     if table is None or table.empty:
         return figure.draw_nothing(name, "there is no effect, as the regression was not run",
@@ -389,10 +387,9 @@ def effects(table: pd.DataFrame | None, *, name: str = "effects") -> Figure:
 def against_published(verdicts: pd.DataFrame, *, name: str = "against_published") -> Figure:
     """Our score with its interval, and the published number, for each pair that could be compared.
 
-    `verdicts` are from `nslib.published.verdicts`; a number that nobody has verified has no value there, and is not
-    drawn.
+    `verdicts` are from `nslib.paper.published.judge_results`; a number that nobody has verified is not drawn.
     """
-    compared = verdicts if verdicts.empty else numeric(verdicts)
+    compared = verdicts if verdicts.empty else keep_compared(verdicts)
     if compared.empty:
         return figure.draw_nothing(name, "no published number was compared with a result", _VERDICT_COLUMNS)
     names = [f"{r.task}, {r.embedding} ({r.paper}{', quoted' if r.status == 'quoted-by' else ''})"
@@ -415,7 +412,7 @@ def against_published(verdicts: pd.DataFrame, *, name: str = "against_published"
 def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -> Figure:
     """The paired differences that the claims are about, each with its interval, and below them the share of claim 6.
 
-    `parts` are from `nslib.claims.evaluate`; comparisons that could not be tested are left out.
+    `parts` are from `nslib.paper.claims.judge_claims`; comparisons that could not be tested are left out.
     """
     tested = parts if parts.empty else parts[parts["tasks"] > 0].reset_index(drop=True)
     if tested.empty:
@@ -444,8 +441,8 @@ def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -
 def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: str, *, name: str = "recall") -> Figure:
     """Recall of each class with its interval, the highest first; what it was most often taken for beside it."""
     if rows.empty or predictions.empty:
-        return figure.draw_nothing(name, NO_PREDICTIONS)
-    table = recall_table(rows, predictions, task, embedding)
+        return figure.draw_nothing(name, NO_PREDICTIONS, intervals.RECALLS)
+    table = intervals.recall_by_class(rows, predictions, task, embedding)
     if table.empty:
         raise ValueError(f"there are no predictions of {embedding!r} on {task!r}")
     fig, (axes,) = figure.make_axes(7.2, 1.1 + 0.27 * len(table))
@@ -466,9 +463,10 @@ def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: 
 @with_style
 def stability(rows: pd.DataFrame | None, *, name: str = "stability") -> Figure:
     """Scores of repeated splits beside the interval of their mean, a panel a task; `rows` of `protocols.repeated`."""
-    if rows is None or rows.empty or (table := stability_table(rows)).empty:
-        return figure.draw_nothing(name, "there is no result of repeated splits: see nslib.protocols.repeated")
-    each, labels = split_scores(rows), label_tasks(table)
+    if rows is None or rows.empty or (table := intervals.spread_over_splits(rows)).empty:
+        return figure.draw_nothing(name, "there is no result of repeated splits: see nslib.protocols.repeated",
+                                   intervals.SPREADS)
+    each, labels = intervals.scores_of_splits(rows), label_tasks(table)
     names = [str(e) for e in table.groupby("embedding")["value"].mean().sort_values(ascending=False).index]
     fig, axes = figure.make_panels(list(labels.values()), (3.4, 1.4 + 0.42 * len(names)), (1.5, 0.0), sharey=True)
     look: dict[str, Any] = {"color": MUTED, "markersize": 9, "markeredgewidth": 1.3}

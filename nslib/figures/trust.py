@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-How sure probes were is from `nslib.confidence`, the numbers on it from `nslib.calibration`; below the diagonal, and
-with a gap above zero, a probe is too sure of itself.
+How sure probes were is from `nslib.confidence`, the numbers on it from `nslib.statistics.calibration`; below the
+diagonal, and with a gap above zero, a probe is too sure of itself.
 
 Robustness is drawn one panel a condition, from the clean clips on the left to the worst on the right (gains in their
 own order), with equal steps between levels; embeddings stand a little apart so that their intervals can be read.
@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nslib.calibration import BINS, errors
-from nslib.calibration import table as bin_answers
-from nslib.embedding_map import ACROSS, AGREEMENT, LABEL, PCA, SPEAKER, VECTORS, Map
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, INK, MARKERS, MUTED, RULE, Figure, palette, with_style
 from nslib.perturb import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
+from nslib.statistics.calibration import BINS, CALIBRATION_ERRORS, RELIABILITY, calibration_errors, reliability_table
+from nslib.statistics.embedding_map import ACROSS, AGREEMENT, LABEL, PCA, SPEAKER, VECTORS, EmbeddingMap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,14 +41,14 @@ def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | No
     counts.
     """
     if answers.empty:
-        return figure.draw_nothing(name, NOT_SURE)
+        return figure.draw_nothing(name, NOT_SURE, RELIABILITY)
     own = answers[answers["task"] == task]
     names = [str(e) for e in (own["embedding"].unique() if embeddings is None else embeddings)]
     own = own[own["embedding"].isin(names)]
     missing = sorted(set(names) - set(own["embedding"]))
     if own.empty or missing:
         raise ValueError(f"there are no answers of {figure.join_words(missing or ['any embedding'])} to {task!r}")
-    points, off = bin_answers(own, bins), errors(own, bins).set_index("embedding")
+    points, off = reliability_table(own, bins), calibration_errors(own, bins).set_index("embedding")
     fig, axes = figure.make_panels(names, (2.3, 2.75), (0.6, 0.5), 4, sharex=True, sharey=True)
     parts = []
     for axis, embedding in zip(axes, names, strict=True):
@@ -85,8 +84,8 @@ def _draw_reliability(axes: Axes, points: pd.DataFrame, off: pd.Series) -> None:
 def calibration_gaps(answers: pd.DataFrame, *, name: str = "calibration_gaps") -> Figure:
     """How much too sure each chosen probe is, with its interval, one panel a task; answers as for `calibration`."""
     if answers.empty:
-        return figure.draw_nothing(name, NOT_SURE, ["task", "embedding", "gap", "gap_low", "gap_high"])
-    off = errors(answers)
+        return figure.draw_nothing(name, NOT_SURE, CALIBRATION_ERRORS)
+    off = calibration_errors(answers)
     names = [str(e) for e in off.groupby("embedding")["gap"].mean().sort_values(kind="stable").index]
     tasks = list(dict.fromkeys(off["task"]))
     fig, axes = figure.make_panels(tasks, (2.9, 0.75 + 0.26 * len(names)), (1.4, 0.5), 3, sharex=True, sharey=True)
@@ -181,7 +180,7 @@ _MAP_COLUMNS = [*AGREEMENT, "method", "trustworthiness", "variance_x", "variance
 
 
 @with_style
-def embedding_map(drawn: Map | None, *, name: str = "embedding_map") -> Figure:
+def embedding_map(drawn: EmbeddingMap | None, *, name: str = "embedding_map") -> Figure:
     """Clips on a plane, coloured by label and by speaker, with what the neighbours say; `drawn` may be None.
 
     One panel where speakers are not known, or are the labels. The table holds the numbers of neighbours, for the full
@@ -227,7 +226,7 @@ def _draw_points(axes: Axes, points: pd.DataFrame, of: str) -> None:
                   markeredgecolor=INK, label=short)
 
 
-def _map_alt(drawn: Map, table: pd.DataFrame) -> str:
+def _map_alt(drawn: EmbeddingMap, table: pd.DataFrame) -> str:
     parts = []
     for of, part in table.groupby("of", sort=False):
         spaces = [f"{100 * row.agreement:.0f} % (interval {100 * row.low:.0f} to {100 * row.high:.0f}) among the "
@@ -235,5 +234,5 @@ def _map_alt(drawn: Map, table: pd.DataFrame) -> str:
                   for row in part.itertuples()]
         asked = "the same label, of other speakers only" if of == ACROSS else f"the same {of}"
         parts.append(f"{asked}: {figure.join_words(spaces)}, chance {100 * part['chance'].iloc[0]:.0f} %")
-    return (f"Map of {drawn.embedding} on {drawn.task}. {drawn.said()}. Share of the {table['neighbours'].iloc[0]} "
+    return (f"Map of {drawn.embedding} on {drawn.task}. {drawn.describe()}. Share of the {table['neighbours'].iloc[0]} "
             f"nearest neighbours that have {'; '.join(parts)}.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from figure_examples import LEARNING, LONG, MAKERS, MAP, NOISY, SHORT, SURE, WITHIN
 
-from nslib import calibration, figures
+from nslib import figures
 from nslib.figures.figure import MUTED
+from nslib.statistics.calibration import calibration_errors, reliability_table
 
 
 def test_the_personal_sentence_has_the_numbers_of_the_rows():
@@ -62,8 +65,8 @@ def test_the_learning_curve_is_its_rows_and_the_reference_lies_behind():
 
 def test_calibration_says_what_its_table_says():
     diagram, gaps = MAKERS["calibration"](), MAKERS["calibration_gaps"]()
-    one, every = calibration.errors(SURE[SURE["task"] == "one"]), calibration.errors(SURE)
-    pd.testing.assert_frame_equal(diagram.table, calibration.table(SURE[SURE["task"] == "one"]))
+    one, every = calibration_errors(SURE[SURE["task"] == "one"]), calibration_errors(SURE)
+    pd.testing.assert_frame_equal(diagram.table, reliability_table(SURE[SURE["task"] == "one"]))
     pd.testing.assert_frame_equal(gaps.table, every)
     assert all(f"expected calibration error {100 * row.ece:.1f} points" in diagram.alt for row in one.itertuples())
     assert "one: 1 of 2 probes are too sure and 0 not sure enough, furthest off over-0.4" in gaps.alt
@@ -85,8 +88,10 @@ def test_robustness_draws_each_condition_from_clean_to_worst():
 def test_the_map_names_the_nine_with_most_clips_and_counts_the_others():
     figure = MAKERS["embedding_map"]()
     assert figure.fig.axes[0].get_title("left") == "by label: 81 % of neighbours agree (chance 25 %)"
-    assert MAP.said() in figure.alt and "of other speakers only" in figure.alt
+    assert MAP.describe() in figure.alt and "of other speakers only" in figure.alt
     labels = [text.get_text() for text in figure.fig.axes[1].get_legend().get_texts()]
     assert len(labels) == 10 and "5 others" in labels
     lines = figure.fig.axes[1].get_lines()
     assert sum(len(line.get_xdata()) for line in lines) == len(MAP.points)
+    same = figures.embedding_map(dataclasses.replace(MAP, points=MAP.points.assign(speaker=MAP.points["label"])))
+    assert [axis.get_title("left")[:29] for axis in same.fig.axes] == ["by label, which is the speaker"[:29]]

@@ -11,9 +11,10 @@ import pytest
 from figure_examples import ANSWERS, CLAIMS, CLIPS, COSTS, EFFECTS, LEDGER, MAKERS, REPEATED, ROWS, TWO, VERDICTS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from nslib import figures, ties
+from nslib import figures
 from nslib.figures.scores import correct_for_chance, label_tasks, mark_best, order_embeddings, select_scores
-from nslib.recall import table as recall_table
+from nslib.statistics.comparisons import AVERAGE, group_embeddings
+from nslib.statistics.intervals import recall_by_class
 
 SCORES = select_scores(ROWS)
 
@@ -41,7 +42,7 @@ def test_one_score_a_task_and_embedding_of_the_last_run_recordings_first_the_bes
 def test_ties_are_told_by_paired_answers_where_these_are_known():
     alone, paired = mark_best(SCORES), mark_best(SCORES, ANSWERS)
     assert (alone == "best").equals(paired == "best") and (paired == "best").groupby(SCORES["task"]).sum().eq(1).all()
-    told = ties.groups(SCORES, ANSWERS).set_index(["task", "embedding"])["tied_with_best"]
+    told = group_embeddings(SCORES, ANSWERS).set_index(["task", "embedding"])["tied_with_best"]
     expected = [told[place] for place in zip(SCORES["task"], SCORES["embedding"], strict=True)]
     assert (paired != "").tolist() == expected and 0 < sum(expected) < len(expected) and not alone.equals(paired)
     other = ANSWERS.assign(clip_id=ANSWERS["embedding"] + ANSWERS["clip_id"])  # of other clips: not paired
@@ -66,9 +67,9 @@ def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
 
 
 def test_ties_draws_the_letters_of_its_table():
-    figure, grouped = MAKERS["ties"](), ties.groups(TWO, ANSWERS)
+    figure, grouped = MAKERS["ties"](), group_embeddings(TWO, ANSWERS)
     pd.testing.assert_frame_equal(figure.table[list(grouped)], grouped)
-    average = figure.table[figure.table["task"] == ties.AVERAGE]
+    average = figure.table[figure.table["task"] == AVERAGE]
     drawn = [t.get_text() for t in figure.fig.axes[0].texts if t.get_text().isalpha()]
     assert "".join(drawn) == "".join(average["letters"]) and "mean of 2 tasks" in figure.alt
     single = figure.table[figure.table["task"] == "language-five"]  # of a mean, hence narrower
@@ -116,7 +117,7 @@ def test_costs_over_many_decades_have_readable_ticks():
 
 
 def test_recall_and_confusion_say_the_same_and_the_newest_run_counts():
-    figure, table = MAKERS["recall"](), recall_table(ROWS, ANSWERS, "style-espeak", "mfcc")
+    figure, table = MAKERS["recall"](), recall_by_class(ROWS, ANSWERS, "style-espeak", "mfcc")
     assert dots(figure.fig.axes[0])[0] == pytest.approx((100 * table["recall"]).tolist())
     old = ANSWERS.assign(key=ANSWERS["key"] + "old", y_pred=ANSWERS["y_true"])
     confusion = figures.confusion(pd.concat([old, ANSWERS], ignore_index=True), "style-espeak", "mfcc")
