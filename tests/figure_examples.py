@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import fabricated
 import numpy as np
 import pandas as pd
@@ -131,3 +133,9 @@ MAKERS = {
     "filterbank": lambda: figures.filterbank(BANK),
     "patch_times": lambda: figures.patch_times({"TRILL": SPANS, "VGGish": []}, 2.0),
 }
+
+
+@functools.cache
+def draw(name):
+    """A figure of `MAKERS`, drawn once."""
+    return MAKERS[name]()

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from figure_examples import LEARNING, LONG, MAKERS, MAP, NOISY, SHORT, SURE, WITHIN
+from figure_examples import LEARNING, LONG, MAP, SHORT, SURE, WITHIN, draw
 
 from nslib import figures
 from nslib.figures.figure import MUTED
@@ -15,7 +15,7 @@ from nslib.statistics.calibration import calibration_errors, reliability_table
 
 
 def test_the_personal_sentence_has_the_numbers_of_the_rows():
-    figure = MAKERS["personalisation"]()
+    figure = draw("personalisation")
     assert ("moods, 10 speakers: ina with 80 % (interval 70 to 90, chance 25) to untrained with 40 %; higher than on "
             "new speakers for 2 of 2") in figure.alt
     assert "tones-synthetic, 10 speakers" in figure.alt
@@ -26,7 +26,7 @@ def test_the_personal_sentence_has_the_numbers_of_the_rows():
 
 
 def test_scores_by_clip_are_called_what_they_are():
-    figure = MAKERS["protocol_switch"]()
+    figure = draw("protocol_switch")
     assert figure.alt.endswith("Scores by clip are no results.")
     assert "mean of 3 embeddings: by-clip 78 %, by-speaker 63 %" in figure.alt
     assert "dividing by clip instead of by speaker changes +15 points" in figure.alt
@@ -37,7 +37,7 @@ def test_scores_by_clip_are_called_what_they_are():
 
 
 def test_learning_names_the_highest_for_every_number_of_clips():
-    figure = MAKERS["learning"]()
+    figure = draw("learning")
     for clips, percent in ((4, 60), (8, 70), (14, 80)):
         assert f"with {clips} clips ina at {percent} % is highest" in figure.alt
     lines = figure.fig.axes[0].get_lines()[:3]
@@ -47,7 +47,7 @@ def test_learning_names_the_highest_for_every_number_of_clips():
 
 
 def test_the_learning_curve_is_its_rows_and_the_reference_lies_behind():
-    both = MAKERS["curve"]()
+    both = draw("curve")
     assert both.alt.startswith("Learning curves (this run, 40 steps and full run, 1,000 steps). Loss: held-out 0.1 to "
                                "0.2 (this run), train 0.15 to 0.2 (this run), held-out 0.2 to 0.4 (full run)")
     assert len(both.table) == len(SHORT) + len(LONG) and "full run" not in figures.curve(SHORT).alt
@@ -64,7 +64,7 @@ def test_the_learning_curve_is_its_rows_and_the_reference_lies_behind():
 
 
 def test_calibration_says_what_its_table_says():
-    diagram, gaps = MAKERS["calibration"](), MAKERS["calibration_gaps"]()
+    diagram, gaps = draw("calibration"), draw("calibration_gaps")
     one, every = calibration_errors(SURE[SURE["task"] == "one"]), calibration_errors(SURE)
     pd.testing.assert_frame_equal(diagram.table, reliability_table(SURE[SURE["task"] == "one"]))
     pd.testing.assert_frame_equal(gaps.table, every)
@@ -74,7 +74,7 @@ def test_calibration_says_what_its_table_says():
 
 
 def test_robustness_draws_each_condition_from_clean_to_worst():
-    figure = MAKERS["robustness"](NOISY)
+    figure = draw("robustness")
     assert figure.alt.startswith("Scores on changed test clips of t (40 clips, chance 25 %). Clean: logmel 90 % "
                                  "(interval 85 to 95), mfcc 70 % (interval 65 to 75). White noise, lowest: logmel 70 % "
                                  "at 0 dB, mfcc 50 % at 0 dB. Telephone band, lowest: logmel 60 %, mfcc 40 %. Gain")
@@ -86,7 +86,7 @@ def test_robustness_draws_each_condition_from_clean_to_worst():
 
 
 def test_the_map_names_the_nine_with_most_clips_and_counts_the_others():
-    figure = MAKERS["embedding_map"]()
+    figure = draw("embedding_map")
     assert figure.fig.axes[0].get_title("left") == "by label: 81 % of neighbours agree (chance 25 %)"
     assert MAP.describe() in figure.alt and "of other speakers only" in figure.alt
     labels = [text.get_text() for text in figure.fig.axes[1].get_legend().get_texts()]

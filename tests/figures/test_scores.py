@@ -8,7 +8,7 @@ import fabricated
 import numpy as np
 import pandas as pd
 import pytest
-from figure_examples import ANSWERS, CLAIMS, CLIPS, COSTS, EFFECTS, LEDGER, MAKERS, REPEATED, ROWS, TWO, VERDICTS
+from figure_examples import ANSWERS, CLAIMS, CLIPS, COSTS, EFFECTS, LEDGER, REPEATED, ROWS, TWO, VERDICTS, draw
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nslib import figures
@@ -51,14 +51,14 @@ def test_ties_are_told_by_paired_answers_where_these_are_known():
 
 def test_synthetic_tasks_are_called_so_wherever_they_are_shown():
     for name in ("result_heatmap", "accuracy_dots", "split_audit"):
-        alt = MAKERS[name]().alt
+        alt = draw(name).alt
         assert "style-espeak (synthetic)" in alt and "speaker-fillets (synthetic)" not in alt
     named = pd.DataFrame({"task": ["speaker-synthetic"], "corpus_kind": ["synthetic"]})
     assert label_tasks(named) == {"speaker-synthetic": "speaker-synthetic"}
 
 
 def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
-    heatmap, panels = MAKERS["result_heatmap"](), MAKERS["accuracy_dots"]()
+    heatmap, panels = draw("result_heatmap"), draw("accuracy_dots")
     for axis, (task, part) in zip(panels.fig.axes, SCORES.groupby("task", sort=False), strict=True):
         top = part.loc[part["value"].idxmax()]
         assert f"{top['embedding']} with {100 * top['value']:.0f} %" in heatmap.alt
@@ -67,7 +67,7 @@ def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
 
 
 def test_ties_draws_the_letters_of_its_table():
-    figure, grouped = MAKERS["ties"](), group_embeddings(TWO, ANSWERS)
+    figure, grouped = draw("ties"), group_embeddings(TWO, ANSWERS)
     pd.testing.assert_frame_equal(figure.table[list(grouped)], grouped)
     average = figure.table[figure.table["task"] == AVERAGE]
     drawn = [t.get_text() for t in figure.fig.axes[0].texts if t.get_text().isalpha()]
@@ -79,14 +79,14 @@ def test_ties_draws_the_letters_of_its_table():
 
 
 def test_effects_are_filled_where_the_interval_leaves_out_zero():
-    figure = MAKERS["effects"]()
+    figure = draw("effects")
     assert "3 embeddings, 2 with an interval that leaves out zero: mine +6.2 (2.0 to 10.5)" in figure.alt
     assert dots(figure.fig.axes[0]) == ([6.25, -1.0, -5.25], [True, False, True])
     pd.testing.assert_frame_equal(figure.table, EFFECTS)
 
 
 def test_only_compared_numbers_and_tested_claims_are_drawn():
-    against, claims = MAKERS["against_published"](), MAKERS["claim_differences"]()
+    against, claims = draw("against_published"), draw("claim_differences")
     assert dots(against.fig.axes[0], "D") == ([58.1, 65.9], [False, True]) and len(against.table) == len(VERDICTS) - 1
     assert "frill on crema_d: reproduced, published 65.9 %, ours 66.0 %" in against.alt
     assert len(claims.fig.axes) == 2 and len(claims.table) == len(CLAIMS) - 1 and "claim 5" not in claims.alt
@@ -117,7 +117,7 @@ def test_costs_over_many_decades_have_readable_ticks():
 
 
 def test_recall_and_confusion_say_the_same_and_the_newest_run_counts():
-    figure, table = MAKERS["recall"](), recall_by_class(ROWS, ANSWERS, "style-espeak", "mfcc")
+    figure, table = draw("recall"), recall_by_class(ROWS, ANSWERS, "style-espeak", "mfcc")
     assert dots(figure.fig.axes[0])[0] == pytest.approx((100 * table["recall"]).tolist())
     old = ANSWERS.assign(key=ANSWERS["key"] + "old", y_pred=ANSWERS["y_true"])
     confusion = figures.confusion(pd.concat([old, ANSWERS], ignore_index=True), "style-espeak", "mfcc")
@@ -127,7 +127,7 @@ def test_recall_and_confusion_say_the_same_and_the_newest_run_counts():
 
 
 def test_optimism_subtracts_what_was_chosen_from_the_best():
-    figure = MAKERS["optimism"]()
+    figure = draw("optimism")
     assert (figure.table["added"] >= 0).all() and len(figure.table) == len(SCORES)
     assert f"adds {100 * figure.table['added'].mean():.1f} points on average" in figure.alt
 
