@@ -1,57 +1,33 @@
-"""Figures: results or arrays in; a picture, a sentence and a table that say the same out.
-
-See `nslib.plots.figure` for what a figure is and how all of them look.
-"""
-
-from nslib.plots.calibration import calibration, calibration_gaps
-from nslib.plots.corpus import class_balance, durations, embedding_cost, split_audit
-from nslib.plots.effects import effects
-from nslib.plots.figure import Figure, palette, style
-from nslib.plots.map import embedding_map
-from nslib.plots.order import chosen, standing
-from nslib.plots.probes import choice, confusion, optimism
-from nslib.plots.protocols import learning, personalisation, protocol_switch
-from nslib.plots.published import against_published, claim_differences
-from nslib.plots.recall import recall
-from nslib.plots.results import accuracy_dots, result_heatmap
-from nslib.plots.robustness import robustness
-from nslib.plots.signal import filterbank, log_mel, patch_times
-from nslib.plots.stability import stability
-from nslib.plots.ties import ties
-from nslib.plots.tradeoff import tradeoff
-from nslib.plots.training import curve
-
-__all__ = [
-    "Figure",
-    "accuracy_dots",
-    "against_published",
-    "calibration",
-    "calibration_gaps",
-    "choice",
-    "chosen",
-    "claim_differences",
-    "class_balance",
-    "confusion",
-    "curve",
-    "durations",
-    "effects",
-    "embedding_cost",
-    "embedding_map",
-    "filterbank",
-    "learning",
-    "log_mel",
-    "optimism",
-    "palette",
-    "patch_times",
-    "personalisation",
-    "protocol_switch",
-    "recall",
-    "result_heatmap",
-    "robustness",
-    "split_audit",
-    "stability",
-    "standing",
-    "style",
-    "ties",
-    "tradeoff",
-]
+# shim
+from nslib.figures import Figure as Figure
+from nslib.figures import accuracy_dots as accuracy_dots
+from nslib.figures import against_published as against_published
+from nslib.figures import calibration as calibration
+from nslib.figures import calibration_gaps as calibration_gaps
+from nslib.figures import choice as choice
+from nslib.figures import claim_differences as claim_differences
+from nslib.figures import class_balance as class_balance
+from nslib.figures import confusion as confusion
+from nslib.figures import curve as curve
+from nslib.figures import durations as durations
+from nslib.figures import effects as effects
+from nslib.figures import embedding_cost as embedding_cost
+from nslib.figures import embedding_map as embedding_map
+from nslib.figures import filterbank as filterbank
+from nslib.figures import learning as learning
+from nslib.figures import log_mel as log_mel
+from nslib.figures import mark_best as standing
+from nslib.figures import optimism as optimism
+from nslib.figures import palette as palette
+from nslib.figures import patch_times as patch_times
+from nslib.figures import personalisation as personalisation
+from nslib.figures import protocol_switch as protocol_switch
+from nslib.figures import recall as recall
+from nslib.figures import result_heatmap as result_heatmap
+from nslib.figures import robustness as robustness
+from nslib.figures import select_scores as chosen
+from nslib.figures import split_audit as split_audit
+from nslib.figures import stability as stability
+from nslib.figures import style as style
+from nslib.figures import ties as ties
+from nslib.figures import tradeoff as tradeoff
