@@ -244,12 +244,12 @@ def _embedding(card: Card) -> Finding:
 
 def _published(card: Card, detail: str) -> Finding:
     """Say whether a model of the hub, which only the paper profile needs, is here."""
-    from nslib.embeddings import hub
+    from nslib.embeddings import downloads
 
-    if folder := hub.present(card.hub):
+    if folder := downloads.find_model(card.hub):
         return Finding("embeddings", card.name, "ok", f"{detail}; its model is in {folder}")
     size = f"{card.megabytes:.0f} MB" if card.megabytes else "size not stated"
-    remedy = hub.sources.get(card.hub).by_hand if params.offline() else ""
+    remedy = downloads.find_source(card.hub).by_hand if params.offline() else ""
     return Finding("embeddings", card.name, "note", f"{detail}; paper profile, to fetch ({size})", remedy)
 
 

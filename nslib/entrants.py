@@ -107,9 +107,9 @@ def enter(given: Embeddable, name: str | None = None) -> Entrant:
 def _named(given: str | Path, name: str | None) -> Entrant:
     path, _, asked = str(given).partition("?")
     if path.startswith(("https://", "http://")):
-        from nslib.embeddings.hub import resolver
+        from nslib.embeddings.downloads import fetch_address
 
-        name, path = name or "/".join(path.split("/")[-2:]), str(resolver.address(path))
+        name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
     if path in embeddings.names() or not Path(path).exists():
         return _built_in(str(given))
     if precomputed.is_file(path):

@@ -8,7 +8,6 @@ under its handles; set ``NSLIB_HUB_URL`` to `url`. `Hub` is the same with its re
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import random
 import re
@@ -20,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from nslib.embeddings.hub.sources import SOURCES
+from nslib.embeddings.downloads import SOURCES
 
 Fault = Callable[[BaseHTTPRequestHandler, bytes], None]
 
@@ -90,10 +89,7 @@ class Hub:
         self.archives = dict(archives)
         self.faults: list[Fault] = []
         self.handles = {handle: name for name in archives for handle in SOURCES[name].handles}
-        self.redirects = True
-        self.ranges = True
-        self.versions = True
-        self.requests: list[tuple[str, str | None]] = []
+        self.requests: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
@@ -111,9 +107,9 @@ class Hub:
         self._thread.join()
 
     @property
-    def storage(self) -> list[str | None]:
-        """The range asked for by each request to storage."""
-        return [span for path, span in self.requests if path.startswith("/storage")]
+    def fetched(self) -> int:
+        """Requests to storage."""
+        return sum(path.startswith("/storage") for path in self.requests)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
@@ -122,7 +118,7 @@ class Hub:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                hub.requests.append((self.path, self.headers.get("Range")))
+                hub.requests.append(self.path)
                 hub.answer(self)
 
             def log_message(self, *_: Any) -> None:
@@ -134,25 +130,12 @@ class Hub:
         path, _, query = request.path.partition("?")
         name = self.handles.get(path.strip("/"))
         stored = re.fullmatch(r"/storage/([\w-]+)\.tar\.gz", path)
-        if name and query == "tf-hub-format=compressed" and self.redirects:
+        if name and query == "tf-hub-format=compressed":
             send(request, 302, headers={"Location": f"{self.url}/storage/{name}.tar.gz"})
-        elif name or (stored and stored[1] in self.archives):
-            data = self.archives[name or stored[1]]  # type: ignore[index]
-            (self.faults.pop(0) if self.faults else self.send_archive)(request, data)
+        elif stored and stored[1] in self.archives:
+            (self.faults.pop(0) if self.faults else send_archive)(request, self.archives[stored[1]])
         else:
             send(request, 404)
-
-    def send_archive(self, request: BaseHTTPRequestHandler, data: bytes) -> None:
-        version = f'"{hashlib.md5(data).hexdigest()}"'
-        headers = {"Content-Type": "application/tar+gzip", **({"ETag": version} if self.versions else {})}
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        if not (asked and self.ranges) or request.headers.get("If-Range", version) != version:
-            return send(request, 200, data, headers)
-        start = int(asked[1])
-        if start >= len(data):
-            return send(request, 416, headers={"Content-Range": f"bytes */{len(data)}"})
-        headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        return send(request, 206, data[start:], headers)
 
 
 def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", headers: dict[str, str] | None = None,
@@ -168,24 +151,20 @@ def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", header
         request.close_connection = True
 
 
+def send_archive(request: BaseHTTPRequestHandler, data: bytes) -> None:
+    """The archive as it is."""
+    send(request, 200, data, {"Content-Type": "application/tar+gzip"})
+
+
 def status(code: int, **headers: str) -> Fault:
     """A refusal."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda request, data: send(request, code, headers=named)
 
 
-def interrupted(hub: Hub, at: int) -> Fault:
-    """The connection breaks after `at` bytes of the archive, also where only its end was asked for."""
-
-    def fault(request: BaseHTTPRequestHandler, data: bytes) -> None:
-        headers = {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if hub.versions else {}
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        start = int(asked[1]) if asked else 0
-        if asked:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        send(request, 206 if asked else 200, data[start:at], headers, length=len(data) - start)
-
-    return fault
+def interrupted(at: int) -> Fault:
+    """The connection breaks after `at` bytes of the archive."""
+    return lambda request, data: send(request, 200, data[:at], length=len(data))
 
 
 def page(request: BaseHTTPRequestHandler, data: bytes) -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers import tone
 
 from nslib import embeddings, frontend, frontend_tf
-from nslib.embeddings.hub import resolver
+from nslib.embeddings import downloads
 from nslib.errors import BadParameter, UnknownName
 from nslib.train import embedding, export, export_graph, networks
 
@@ -175,7 +175,7 @@ def test_served_by_a_hub_it_passes_for_the_published_trill(tmp_path, monkeypatch
         monkeypatch.setenv(f"NSLIB_{name}", str(tmp_path / value))
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
     monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
-    resolver.forget_failures()
+    downloads.forget_failures()
     with hub_server.serving(tmp_path / "served") as url:
         monkeypatch.setenv("NSLIB_HUB_URL", url)
         fetched = embeddings.get("trill-layer19")

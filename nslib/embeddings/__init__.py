@@ -147,7 +147,7 @@ def _pinned(card: Card) -> Card:
         return card
     from nslib.embeddings import hub
 
-    return replace(card, revision=hub.revision(card))
+    return replace(card, revision=hub.read_revision(card))
 
 
 @cache
@@ -159,7 +159,7 @@ def _load(card: Card) -> Embedding:
 
     def load() -> EmbedFunction:
         if not hasattr(module, "parts"):
-            return module.load(card)
+            return module.load_builtin(card) if hasattr(module, "load_builtin") else module.load(card)
         from nslib.embeddings import graphs
 
         return graphs.embedder(module.parts(card))

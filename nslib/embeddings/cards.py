@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nslib.embeddings.base import Embedding, EmbedFunction
+from nslib.embeddings.downloads import SOURCES
+from nslib.embeddings.networks import TRAINED_TAPS as KIT
+from nslib.embeddings.networks import WEIGHT_FILES as FILES
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, patch_seconds
-from nslib.train.models import FILES
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Card:
     profiles : tuple of str
         The profiles it belongs to, ``"quick"``, ``"paper"`` or both.
     hub : str
-        Published model that it is read from, a key of `nslib.embeddings.hub.sources.SOURCES`. Its
+        Published model that it is read from, a key of `nslib.embeddings.downloads.SOURCES`. Its
         revision is then empty here: the checksum of the model's files takes its place on first use.
     """
 
@@ -90,8 +92,6 @@ class Card:
     def megabytes(self) -> float:
         """float: size of the download, 0 if there is none or it is not stated."""
         if self.hub:
-            from nslib.embeddings.hub.sources import SOURCES
-
             return SOURCES[self.hub].megabytes
         return self.weights.megabytes if self.weights else 0.0
 
@@ -200,13 +200,6 @@ _HUB = (
     _hub("vggish-fc1", "vggish", 4096, VGGISH, "tensor fc1_1 inside its graph after its ReLU", min_samples=15_600,
          licence=_CODE),
 )
-
-KIT = {
-    **{f"{network}-{short}": (network, tap) for network in ("trill-mini", "trill-mini-untrained")
-       for short, tap in (("layer19", "layer19"), ("top", "embedding"))},
-    "trill-mini-distilled": ("trill-mini-distilled", "embedding"),
-}
-"""Embeddings of the kit's own networks: the network (see `nslib.train.models`) and its tap."""
 
 _HEARD = "10 h of speech in four Debian packages, apart from every task (data/models/trill-mini/card.md)"
 _TRAINED = "trained by this kit: small network of TRILL's kind"

@@ -1,76 +1,91 @@
-"""Hand-made features: statistics over time of log-mel bands and of MFCC.
+"""Features made by hand: statistics of log-mel bands and of MFCC, and openSMILE's functionals.
 
-References: Davis and Mermelstein, IEEE TASSP 28 (1980), for MFCC; the HTK Book for the regression
-formula of the differences.
+References: Davis and Mermelstein, IEEE TASSP 28 (1980), for MFCC; the HTK Book for the regression formula of the
+differences; Eyben et al., "openSMILE", ACM MM 2010; Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set
+(GeMAPS)", IEEE TAC 7 (2016); Schuller et al., "ComParE 2016", Interspeech 2016. ComParE 2016 is the openSMILE baseline
+of the NOSS paper.
+
+openSMILE is an extra that you install yourself, because its licence allows research and no commercial use. It runs in
+processes of its own (why: `nslib.embeddings.opensmile_worker`). If such a process dies, the clip at hand fails with a
+message and the next one gets a new process.
 
 Conventions
 -----------
-Extraction averages over time, and a mean alone would forget all dynamics. So these embeddings
-return one frame a clip, which holds the mean and the standard deviation (of the population) over
-the frames of the clip's true length; the padding of a batch is never looked at.
+Extraction averages over time, and a mean alone would forget all dynamics. So these embeddings return one frame a clip.
+That of log-mel and MFCC holds the mean and the standard deviation (of the population) over the frames of the clip's
+true length; the padding of a batch is never looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import atexit
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings import patches, threads
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.cards import Card
+from nslib.embeddings.opensmile_worker import receive, send
+from nslib.errors import NslibError
 from nslib.frontend import TRILL, log_mel
+
+if TYPE_CHECKING:
+    from nslib.embeddings.cards import Card
+
+__all__ = ["load_builtin"]
 
 COEFFICIENTS = 20
 DELTA_REACH = 2
+FEATURE_SETS = {"opensmile-egemaps": "eGeMAPSv02", "opensmile-compare": "ComParE_2016"}
+MOST_PROCESSES = 8
 
 Features = npt.NDArray[np.floating[Any]]
 
 
-def load(card: Card) -> EmbedFunction:
-    """Give the embed function of a card.
+def load_builtin(card: Card) -> EmbedFunction:
+    """Load ``logmel``, ``mfcc``, ``opensmile-egemaps`` or ``opensmile-compare``.
 
-    Parameters
-    ----------
-    card : Card
-        Named ``logmel`` or ``mfcc``.
-
-    Returns
-    -------
-    callable
+    Of openSMILE, the licence is said on stderr; its processes start with the first clip.
     """
-    return _statistics({"logmel": logmel, "mfcc": mfcc}[card.name])
+    if card.name not in FEATURE_SETS:
+        return compute_statistics({"logmel": logmel, "mfcc": mfcc}[card.name])
+    print(f"{card.name}: {card.licence}", file=sys.stderr)
+    command = [sys.executable, "-m", "nslib.embeddings.opensmile_worker", FEATURE_SETS[card.name]]
+    return embed_with_workers([Worker(command) for _ in range(min(threads.count(), MOST_PROCESSES))], card.dim)
+
+
+# ---- log-mel and MFCC --------------------------------------------------------------------------------
+
+
+def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
+    """Make the embed function of a clip's features: mean and standard deviation over time."""
+
+    def summarise(wave: FloatArray) -> Features:
+        values = features(wave)
+        return np.concatenate([values.mean(0), values.std(0)])
+
+    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        rows = threads.over(summarise, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
+        return np.stack(rows)[:, None].astype(np.float32), np.ones(len(rows), np.int64)
+
+    return patches.mark_ragged(embed)
 
 
 def logmel(wave: FloatArray) -> Features:
-    """Log-mel bands of TRILL's front end.
-
-    Parameters
-    ----------
-    wave : float32 [samples]
-        At least 400.
-
-    Returns
-    -------
-    float64 [frames, 64]
-    """
+    """Compute the log-mel bands of TRILL's front end, float64 [frames, 64], of at least 400 samples."""
     return log_mel(wave, TRILL, dtype=np.float64)
 
 
 def mfcc(wave: FloatArray) -> Features:
-    """MFCC 0 to 19 of TRILL's log-mel bands, with first and second differences.
-
-    Parameters
-    ----------
-    wave : float32 [samples]
-        At least 400.
-
-    Returns
-    -------
-    float64 [frames, 60]
-    """
+    """Compute MFCC 0 to 19 of these bands, with first and second differences, float64 [frames, 60]."""
     from scipy import fft
 
     cepstra = fft.dct(logmel(wave), type=2, norm="ortho", axis=-1)[:, :COEFFICIENTS]
@@ -79,18 +94,9 @@ def mfcc(wave: FloatArray) -> Features:
 
 
 def delta(features: Features) -> Features:
-    """Slope over time: the least-squares line through each frame and its neighbours.
-
-    Parameters
-    ----------
-    features : float64 [frames, dim]
-
-    Returns
-    -------
-    float64 [frames, dim]
-        Change a frame; the first and the last frame are repeated beyond the ends.
-    """
+    """Compute the slope over time, per frame: the least-squares line through each frame and its neighbours."""
     steps = range(1, DELTA_REACH + 1)
+    # the first and the last frame are repeated beyond the ends
     padded = np.pad(features, ((DELTA_REACH, DELTA_REACH), (0, 0)), mode="edge")
     total = np.zeros_like(features)
     for k in steps:
@@ -99,13 +105,85 @@ def delta(features: Features) -> Features:
     return total / (2 * sum(k * k for k in steps))
 
 
-def _statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
-    def row(wave: FloatArray) -> Features:
-        found = features(wave)
-        return np.concatenate([found.mean(0), found.std(0)])
+# ---- openSMILE ---------------------------------------------------------------------------------------
+
+
+def embed_with_workers(workers: Sequence[Worker], dim: int) -> EmbedFunction:
+    """Make the embed function of workers that work side by side; each clip goes to one, at its true length."""
+    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def compute(wave: FloatArray) -> FloatArray:
+        worker = idle.get()
+        try:
+            return worker.compute(wave)
+        finally:
+            idle.put(worker)
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        rows = threads.over(row, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
-        return np.stack(rows)[:, None].astype(np.float32), np.ones(len(rows), np.int64)
+        with ThreadPoolExecutor(len(workers)) as pool:
+            rows = list(pool.map(compute, [wave[:length] for wave, length in zip(waves, lengths, strict=True)]))
+        for row in rows:
+            if len(row) != dim:
+                raise NslibError(f"openSMILE gave {len(row)} numbers, not {dim}; is it another version?")
+        return np.stack(rows)[:, None], np.ones(len(rows), np.int64)
 
-    return patches.mark_ragged(embed)
+    return embed
+
+
+class Worker:
+    """A process that answers waveforms with vectors; started when first asked, and again if it died.
+
+    Its command speaks the protocol of `nslib.embeddings.opensmile_worker`.
+    """
+
+    def __init__(self, command: Sequence[str]):
+        self._command = list(command)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
+        self._lock = threading.Lock()
+        # the last to be registered goes first: the process ends before its log is closed
+        atexit.register(self._log.close)
+        atexit.register(self.close)
+
+    def compute(self, wave: FloatArray) -> FloatArray:
+        """Compute the vector of one clip; raises NslibError with what openSMILE said if it refuses or dies."""
+        with self._lock:
+            process = self._start()
+            try:
+                send(cast(BinaryIO, process.stdin), wave)
+                answer = receive(cast(BinaryIO, process.stdout))
+            except (OSError, EOFError):
+                raise self._died(process) from None
+        if isinstance(answer, str):
+            raise NslibError(f"openSMILE could not process the clip: {answer}")
+        return answer
+
+    def close(self) -> int | None:
+        """End the process; return its status."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        return process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Return the running process, a new one if there is none."""
+        if self._process is None or self._process.poll() is not None:
+            self._log.truncate(0)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=self._log)
+        return self._process
+
+    def _died(self, process: subprocess.Popen[bytes]) -> NslibError:
+        """Say how the process ended."""
+        process.kill()
+        code = process.wait()
+        self._process = None
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        return NslibError(f"openSMILE's process {how}; it said: {said[0]}. The next clip gets a new process.")

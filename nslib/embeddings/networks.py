@@ -1,0 +1,729 @@
+"""Networks of the kit: TRILL's kind and MobileNets, their costs, their committed weights, and the embeddings they give.
+
+References: Shor et al. 2020 (arXiv:2002.12764): "a variant of ResNet-50" on log-mel patches of 96 frames x 64 bands
+with a 512-d embedding, section 3.4 for the distilled MobileNet; the published model's node names and sizes; He et al.
+(arXiv:1512.03385) for ResNet-50; Howard et al. (arXiv:1704.04861, arXiv:1905.02244) for MobileNets; FRILL (Peplinski
+et al., arXiv:2011.04609).
+
+What is known of TRILL's network and what we chose
+--------------------------------------------------
+- known: the input; the 512-d L2-normalised top; ``layer19``, a convolution's output before normalisation and
+  activation, flattened to 12,288 = 6 x 4 x 512; 98.1 MB, about 24.5 M parameters.
+- believed: ``layer19`` is the first convolution of 512 channels. At 6 x 4 (1/16 of the input) that is the 1 x 1
+  convolution that opens the fourth stage, if the stage halves the resolution in its 3 x 3 convolution.
+  keras.applications has ResNet-50 too, but halves it elsewhere, so that the same node would be 3 x 2; that is why the
+  network is built here.
+- chosen: the input is centred and scaled by the constants of speech; average pooling, then one dense layer for the top;
+  batch normalisation after every convolution.
+
+What is known of the students and what we chose
+-----------------------------------------------
+- known: the input; the kind of network; 2,048 dimensions; width (2.0), pooling and weights of FRILL.
+- unknown: the width of trill-distilled, and what makes 2,048 dimensions of its last map. Here the map is flattened and
+  a dense layer follows: 3 x 2 places of a patch differ in when and how high, as does the target, a flattened map too.
+- MobileNetV3 is built as FRILL was: the map is averaged, then comes the last pointwise layer of the paper, with
+  hard-swish. keras.applications has left it out of networks without a top since, so it is added here.
+- chosen: batch normalisation remembers with 0.9 instead of 0.99 or 0.999, so that runs of some hundred steps can be
+  judged; no dropout.
+
+The untrained control
+---------------------
+The paper's "Random Network" row is TRILL's own network before training; its code is not public. The embedding
+``untrained`` is a MobileNet of half width on the same patches. Its weights are uniform in ``±sqrt(6 / fan-in)`` (He et
+al. 2015), drawn from the raw bits of PCG64, whose stream NumPy promises to keep; its ready-made distributions may
+change. So they, and their hash, are the same on every machine. Batch normalisation in a new network divides by 1 and
+adds 0; it is left out.
+
+Conventions
+-----------
+Networks take float32 [patches, 96, 64] log-mel and give a dict of float32, one entry a tap: ``embedding`` and, of
+TRILL's kind, ``layer19``. Clips are padded, made log-mel and cut into patches every 0.17 s as for the published TRILL.
+
+Trained networks have a folder each in ``data/models``: ``weights.npz``, ``untrained.npz`` (the weights with which that
+run began; trill-mini only), ``settings.json``, ``curve.csv`` (step, part, figure, value) and ``card.md``. Files of
+weights are pinned by hash; anything else in their place is refused, because results would carry the wrong provenance.
+Such a file is a NumPy ``.npz`` without pickles, written by `nslib.train.checkpoint`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib import params
+from nslib.embeddings import graphs, patches
+from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds
+from nslib.frontend import patches as to_patches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.embeddings.cards import Card
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "STUDENT_KINDS", "TAPS", "TRAINED_TAPS",
+           "WEIGHT_FILES", "MobileNetShape", "NetworkCost", "ResNetShape", "assign_values", "build_network",
+           "build_resnet", "build_student", "copy_values", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
+           "embed_tap", "hash_weights", "list_trained", "load_builtin", "load_network", "load_network_file",
+           "load_weights", "make_embedding", "network_folder", "parse_student", "read_arrays", "read_curve",
+           "read_settings", "resnet50_trill", "tap_network", "trill_mini"]
+
+Arrays = list[npt.NDArray[Any]]
+
+EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"
+TAPS = (EMBEDDING_TAP, LAYER19_TAP)
+CENTRE, SCALE = -4.0, 2.5
+"""About mean and standard deviation of log-mel values of speech: a constant offset would swamp what differs."""
+
+
+# ---- networks of TRILL's kind ------------------------------------------------------------------------
+
+_TOP_DIM = 512
+_BASE_CHANNELS = (64, 128, 256, 512)
+_EXPANSION = 4
+
+
+@dataclass(frozen=True)
+class ResNetShape:
+    """Size of a network of TRILL's kind.
+
+    Attributes
+    ----------
+    width : float
+        Channels relative to ResNet-50.
+    blocks : (int, int, int, int)
+        Residual blocks of the four stages.
+    stem : int
+        Side of the first convolution's kernel.
+    pooled : bool
+        Whether the first convolution halves the resolution and pooling halves it again; else the convolution quarters
+        it by itself, which is a third cheaper on a processor.
+    """
+
+    width: float
+    blocks: tuple[int, int, int, int]
+    stem: int = 7
+    pooled: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 4 or len(self.blocks) != 4 or min(self.blocks) < 1 or self.stem < 1:
+            raise BadParameter(f"width must be above 0 and at most 4, each of four stages needs a block; got {self}.")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels inside the blocks of each stage, multiples of 8."""
+        return tuple(max(8, 8 * round(self.width * base / 8)) for base in _BASE_CHANNELS)
+
+
+TRILL_MINI = ResNetShape(0.25, (1, 2, 2, 1), stem=8, pooled=False)
+RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)), "trill-mini": TRILL_MINI}
+"""TRILL's network, and the same narrower and shallower, for processors without a GPU."""
+
+
+def resnet50_trill(seed: int = 0) -> Any:
+    """Build TRILL's network, untrained; its ``layer19`` has 12,288 dimensions."""
+    return build_network("resnet50-trill", seed)
+
+
+def trill_mini(seed: int = 0) -> Any:
+    """Build the small network of TRILL's kind, untrained; its ``layer19`` has 6 x 4 x 128 = 3,072 dimensions."""
+    return build_network("trill-mini", seed)
+
+
+def build_network(name: str, seed: int = 0) -> Any:
+    """Build a network by its name, untrained.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RESNET_SHAPES`, or a student's name (see `parse_student`).
+    seed : int
+        Of the weights.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        For another name.
+    """
+    if name in RESNET_SHAPES:
+        return build_resnet(RESNET_SHAPES[name], seed, name)
+    if not _STUDENT_NAME.fullmatch(name):
+        raise UnknownName("network", name, (*RESNET_SHAPES, *STUDENTS))
+    return build_student(parse_student(name), seed, name)
+
+
+def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
+    """Build a network of TRILL's kind, untrained.
+
+    Parameters
+    ----------
+    shape : ResNetShape
+    seed : int
+        Of the weights: every layer draws from its own stream, so that the same seed gives the same network.
+    name : str
+
+    Returns
+    -------
+    keras.Model
+        ``embedding`` [patches, 512], rows of length one, and ``layer19`` [patches, 24 * channels of the last stage].
+    """
+    import keras
+
+    layers, draw = keras.layers, _initialisers(seed)
+    given, x = _standardised_input()
+    x = layers.Conv2D(shape.channels[0], shape.stem, 2 if shape.pooled else 4, "same", use_bias=False,
+                      kernel_initializer=next(draw), name="stem")(x)
+    x = layers.ReLU()(_normalise(x, "stem"))
+    x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x) if shape.pooled else x
+    tap = None
+    for stage, (channels, count) in enumerate(zip(shape.channels, shape.blocks, strict=True)):
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            x, opening = _bottleneck(x, channels, stride, f"stage{stage + 1}_block{block + 1}", draw)
+            tap = opening if stage == 3 and not block else tap
+    pooled = layers.GlobalAveragePooling2D(name="pool")(x)
+    dense = layers.Dense(_TOP_DIM, kernel_initializer=next(draw), dtype="float32", name="top")(pooled)
+    top = layers.UnitNormalization(axis=-1, dtype="float32", name=EMBEDDING_TAP)(dense)
+    flat = layers.Flatten(dtype="float32", name=LAYER19_TAP)(tap)
+    return keras.Model(given, {EMBEDDING_TAP: top, LAYER19_TAP: flat}, name=name)
+
+
+def _standardised_input() -> tuple[Any, Any]:
+    """Return the input of log-mel patches and what the first layer sees of it."""
+    import keras
+
+    given = keras.Input((TRILL.patch, TRILL.mels), dtype="float32", name="log_mel")
+    x = keras.layers.Reshape((TRILL.patch, TRILL.mels, 1))(given)
+    return given, keras.layers.Rescaling(1 / SCALE, -CENTRE / SCALE, dtype="float32", name="standardise")(x)
+
+
+def _initialisers(seed: int) -> Any:
+    """Yield initialisers of kernels, each with a seed of its own."""
+    import keras
+
+    number = 0
+    while True:
+        yield keras.initializers.HeNormal(seed=seed * 1000 + number)
+        number += 1
+
+
+def _normalise(x: Any, name: str) -> Any:
+    """Add a batch normalisation."""
+    import keras
+
+    return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
+
+
+def _convolve(x: Any, channels: int, side: int, stride: int, name: str, draw: Any) -> tuple[Any, Any]:
+    """Add a convolution with its batch normalisation; return what comes before the latter, and after."""
+    import keras
+
+    # the published node is a BiasAdd, so convolutions have a bias although normalisation makes it idle
+    before = keras.layers.Conv2D(channels, side, stride, "same", kernel_initializer=next(draw), name=name)(x)
+    return before, _normalise(before, name)
+
+
+def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Any) -> tuple[Any, Any]:
+    """Add a bottleneck block; return its output, and that of its first convolution."""
+    import keras
+
+    wide, relu = channels * _EXPANSION, keras.layers.ReLU
+    opening, y = _convolve(x, channels, 1, 1, f"{name}_open", draw)
+    y = relu()(y)
+    y = relu()(_convolve(y, channels, 3, stride, f"{name}_middle", draw)[1])
+    y = _convolve(y, wide, 1, 1, f"{name}_close", draw)[1]
+    if stride > 1 or x.shape[-1] != wide:
+        x = _convolve(x, wide, 1, stride, f"{name}_shortcut", draw)[1]
+    return relu()(keras.layers.Add()([x, y])), opening
+
+
+# ---- students ----------------------------------------------------------------------------------------
+
+STUDENT_KINDS = ("mobilenet", "mobilenetv3-small", "mobilenetv3-large")
+STUDENTS = ("mobilenet-1.0", "mobilenet-0.5", "mobilenet-0.25-512", "mobilenet-0.1-512", "mobilenet-0.05-256",
+            "mobilenetv3-small-2.0", "mobilenetv3-small-1.0", "mobilenetv3-small-0.25-512", "mobilenetv3-large-0.5")
+"""Some names, the published two among them; every kind with every width can be asked for."""
+
+_PAPER_DIM = {"mobilenet": 2048, "mobilenetv3-small": 1024, "mobilenetv3-large": 1280}
+_MOMENTUM = 0.9
+_STUDENT_NAME = re.compile(r"(?P<kind>.+?)-(?P<alpha>\d+(?:\.\d+)?)(?:-(?P<dim>\d+))?")
+
+
+@dataclass(frozen=True)
+class MobileNetShape:
+    """Size of a student.
+
+    Attributes
+    ----------
+    kind : {"mobilenet", "mobilenetv3-small", "mobilenetv3-large"}
+    alpha : float
+        Channels relative to the network of the paper, 0.05 to 4.
+    dim : int
+        Of the embedding; 0 is the published number: 2,048 for MobileNet; 1,024 (small) or 1,280 (large) for
+        MobileNetV3, times `alpha` where that is above 1.
+    """
+
+    kind: str
+    alpha: float
+    dim: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in STUDENT_KINDS:
+            raise UnknownName("kind of student", self.kind, STUDENT_KINDS)
+        if not 0.05 <= self.alpha <= 4:
+            raise BadParameter(f"alpha must be from 0.05 to 4; got {self.alpha}.")
+        if not self.dim:
+            wider = 1.0 if self.kind == "mobilenet" else max(1.0, self.alpha)
+            object.__setattr__(self, "dim", round(_PAPER_DIM[self.kind] * wider))
+
+
+def parse_student(name: str) -> MobileNetShape:
+    """Read a student's name: ``mobilenet-0.25-512`` is of a quarter of the width and gives 512 dimensions.
+
+    Parameters
+    ----------
+    name : str
+        ``kind-alpha`` or ``kind-alpha-dim``.
+
+    Returns
+    -------
+    MobileNetShape
+
+    Raises
+    ------
+    UnknownName
+        For another kind.
+    BadParameter
+        For a name of another form, or an alpha that cannot be.
+
+    Examples
+    --------
+    >>> parse_student("mobilenetv3-small-2.0")
+    MobileNetShape(kind='mobilenetv3-small', alpha=2.0, dim=2048)
+    """
+    match = _STUDENT_NAME.fullmatch(name)
+    if not match:
+        raise BadParameter(f"{name!r} is no name of a student; write kind-alpha or kind-alpha-dim, for example "
+                           f"{STUDENTS[2]}. Kinds: {', '.join(STUDENT_KINDS)}.")
+    return MobileNetShape(match["kind"], float(match["alpha"]), int(match["dim"] or 0))
+
+
+def build_student(shape: MobileNetShape, seed: int = 0, name: str = "student") -> Any:
+    """Build a student, untrained; every layer's weights are drawn with a seed of their own."""
+    import keras
+
+    layers = keras.layers
+    given, x = _standardised_input()
+    x = _student_body(shape)(x)
+    if shape.kind == "mobilenet":
+        top = layers.Dense(shape.dim, name=EMBEDDING_TAP)(layers.Flatten(name="places")(x))
+    else:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        top = layers.Activation("hard_silu", name=EMBEDDING_TAP)(layers.Dense(shape.dim, name="pointwise")(x))
+    model = keras.Model(given, {EMBEDDING_TAP: top}, name=name)
+    # keras.applications takes no seed. Its draws are repeated here, each with one of its own.
+    kernels = [weight for weight in model.trainable_weights if len(weight.shape) > 1]
+    for number, weight in enumerate(kernels):
+        weight.assign(keras.initializers.GlorotUniform(seed=seed * 1000 + number)(weight.shape))
+    return model
+
+
+def _student_body(shape: MobileNetShape) -> Any:
+    """Build the network of keras.applications without its top: the last map."""
+    import keras
+
+    size = (TRILL.patch, TRILL.mels, 1)
+    if shape.kind == "mobilenet":
+        body = keras.applications.MobileNet(size, alpha=shape.alpha, include_top=False, weights=None, dropout=0)
+    else:
+        small = shape.kind.endswith("small")
+        make = keras.applications.MobileNetV3Small if small else keras.applications.MobileNetV3Large
+        # its preprocessing would scale pictures of 0 to 255
+        body = make(size, alpha=shape.alpha, include_top=False, weights=None, dropout_rate=0,
+                    include_preprocessing=False)
+    for layer in body.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.momentum = _MOMENTUM
+    return body
+
+
+# ---- what a network costs ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """Size of a network.
+
+    A multiply-add is one product that is added up in a convolution or dense layer. Normalisation, activations,
+    pooling and additions are not counted, as is usual; normalisation can be folded into the convolution before it.
+
+    Attributes
+    ----------
+    name : str
+    parameters, trainable : int
+        All weights, those of normalisation included.
+    multiply_adds : int
+        For one patch.
+    outputs : dict of str to int
+        Dimensions of each tap.
+    """
+
+    name: str
+    parameters: int
+    trainable: int
+    multiply_adds: int
+    outputs: dict[str, int]
+
+    def __str__(self) -> str:
+        taps = ", ".join(f"{name} {dim:,}-d" for name, dim in self.outputs.items())
+        return (f"{self.name}: {self.parameters / 1e6:.2f} M parameters, "
+                f"{self.multiply_adds / 1e6:.1f} M multiply-adds a patch; {taps}")
+
+
+def count_cost(model: Any) -> NetworkCost:
+    """Count parameters and multiply-adds of a keras.Model of fixed input size.
+
+    Raises
+    ------
+    BadParameter
+        If it has weights in a kind of layer whose multiply-adds are not known here.
+    """
+    outputs = model.output if isinstance(model.output, dict) else {"output": model.output}
+    every, trainable = (sum(prod(w.shape) for w in some) for some in (model.weights, model.trainable_weights))
+    return NetworkCost(model.name, every, trainable, sum(_multiply_adds(layer) for layer in _flat_layers(model)),
+                       {name: prod(tensor.shape[1:]) for name, tensor in outputs.items()})
+
+
+def count_tap_cost(network: str, tap: str) -> NetworkCost:
+    """Count a network of `list_trained` up to one of its taps: the layers behind it are not run for it."""
+    return count_cost(cut_at_tap(load_network(network), tap))
+
+
+def cut_at_tap(model: Any, tap: str) -> Any:
+    """Return a network up to a tap, a key of its outputs, with the same layers; raises UnknownName for another tap."""
+    import keras
+
+    if tap not in model.output:
+        raise UnknownName("tap", tap, model.output)
+    return keras.Model(model.input, model.output[tap], name=f"{model.name}-{tap}")
+
+
+def _flat_layers(model: Any) -> list[Any]:
+    """Return the layers of a model, those of models inside it among them."""
+    layers: list[Any] = []
+    for layer in model.layers:
+        layers += _flat_layers(layer) if hasattr(layer, "layers") else [layer]
+    return layers
+
+
+def _multiply_adds(layer: Any) -> int:
+    """Count the multiply-adds of one layer."""
+    kind = type(layer).__name__
+    if kind in ("Conv2D", "Conv1D", "DepthwiseConv2D", "Dense"):  # every weight is used once at every place
+        return int(prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape))
+    if layer.weights and kind not in ("BatchNormalization", "LayerNormalization", "Normalization"):
+        raise BadParameter(f"the multiply-adds of a layer {kind} ({layer.name}) are not known; add it to "
+                           "nslib.embeddings.networks.")
+    return 0
+
+
+# ---- files of weights --------------------------------------------------------------------------------
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:
+    """Read a file of weights or of a training run's state.
+
+    Returns
+    -------
+    groups : dict of str to list of array
+    meta : dict
+
+    Raises
+    ------
+    Unavailable
+        If the file is damaged or not one of these.
+    """
+    groups: dict[str, Arrays] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            meta = json.loads(file["meta"].tobytes())
+            for name in sorted(set(file.files) - {"meta"}):
+                groups.setdefault(name.split("/")[0], []).append(file[name])
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable(f"checkpoint {path}", f"it cannot be read ({error})", "Delete it to start anew.") from error
+    return groups, meta
+
+
+def load_weights(path: Path, model: Any) -> dict[str, Any]:
+    """Put saved weights into a network of the same shape; return what was written beside them.
+
+    Raises
+    ------
+    Unavailable, BadParameter
+        If the file is damaged, or of another network.
+    """
+    groups, meta = read_arrays(path)
+    assign_values(model.weights, [array.astype(np.float32) for array in groups.get("weights", [])])
+    return meta
+
+
+def copy_values(variables: Sequence[Any]) -> Arrays:
+    """Copy variables out of a model or an optimiser, one array each."""
+    return [np.array(variable) for variable in variables]
+
+
+def assign_values(variables: Sequence[Any], arrays: Sequence[npt.NDArray[Any]]) -> None:
+    """Put values into variables; raises BadParameter if number or shapes differ: they are of another network."""
+    shapes, given = [tuple(v.shape) for v in variables], [a.shape for a in arrays]
+    if shapes != given:
+        raise BadParameter(f"these {len(given)} arrays are of another network, which has {len(shapes)}; build the one "
+                           "that was saved.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+# ---- trained networks --------------------------------------------------------------------------------
+
+
+class WeightFile(NamedTuple):
+    """A committed file of weights: folder in ``data/models``, its name, the network, first 16 hex digits of sha256."""
+
+    folder: str
+    file: str
+    network: str
+    sha256: str
+
+
+WEIGHT_FILES = {
+    "trill-mini": WeightFile("trill-mini", "weights.npz", "trill-mini", "5c924f09c6cc08ba"),
+    "trill-mini-distilled": WeightFile("trill-mini-distilled", "weights.npz", "mobilenetv3-small-0.25-512",
+                                       "b3e67385e4effec6"),
+    "trill-mini-untrained": WeightFile("trill-mini", "untrained.npz", "trill-mini", "18839216bf8d1263"),
+}
+
+TRAINED_TAPS = {
+    **{f"{network}-{short}": (network, tap) for network in ("trill-mini", "trill-mini-untrained")
+       for short, tap in (("layer19", LAYER19_TAP), ("top", EMBEDDING_TAP))},
+    "trill-mini-distilled": ("trill-mini-distilled", EMBEDDING_TAP),
+}
+"""Built-in embeddings of the kit's own networks: the network (a key of `WEIGHT_FILES`) and its tap."""
+
+
+def list_trained() -> list[str]:
+    """List the networks whose weights come with the kit."""
+    return list(WEIGHT_FILES)
+
+
+def network_folder(name: str) -> Path:
+    """Return the folder of a trained network; raises UnknownName for a name that is not in `list_trained`."""
+    return params.data_dir() / "models" / _weight_file(name).folder
+
+
+def load_network(name: str) -> Any:
+    """Build a network with its trained weights.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_trained`.
+
+    Returns
+    -------
+    keras.Model
+        A new one at every call, to train on as you like.
+
+    Raises
+    ------
+    UnknownName
+        For another name.
+    Unavailable
+        If the file of weights is missing or is not the one that belongs here.
+    """
+    file = _weight_file(name)
+    path = network_folder(name) / file.file
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest()[:16] != file.sha256:
+        why = "the file is missing" if not path.exists() else f"it does not have the hash {file.sha256}..."
+        raise Unavailable(f"weights {path}", why, "Restore it: git checkout data/models. Weights of your own are read "
+                          "with nslib.embeddings.networks.load_weights.")
+    model = build_network(file.network)
+    load_weights(path, model)
+    return model
+
+
+def load_network_file(path: Path) -> Any:
+    """Build the network of a file of weights of your own, which names it: ``best.npz`` of a run, for example.
+
+    Raises
+    ------
+    Unavailable
+        If the file cannot be read.
+    UnknownName
+        If it is of a network that the kit does not know.
+    """
+    _, meta = read_arrays(path)
+    model = build_network(str(meta.get("network", "not named")))
+    load_weights(path, model)
+    return model
+
+
+def read_curve(name: str) -> pd.DataFrame:
+    """Read the curve of the run that made a network of `list_trained`: columns step, part, figure, value."""
+    import pandas as pd
+
+    return pd.read_csv(network_folder(name) / "curve.csv")
+
+
+def read_settings(name: str) -> dict[str, Any]:
+    """Read the settings, in groups, of the run that made a trained network."""
+    settings: dict[str, Any] = json.loads((network_folder(name) / "settings.json").read_text(encoding="utf-8"))
+    return settings
+
+
+def _weight_file(name: str) -> WeightFile:
+    """Look up a trained network."""
+    if name not in WEIGHT_FILES:
+        raise UnknownName("network of the kit", name, WEIGHT_FILES)
+    return WEIGHT_FILES[name]
+
+
+# ---- networks as embeddings --------------------------------------------------------------------------
+
+
+def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
+    """Cut a clip, float32 [samples], padded with zeros to a second, into log-mel patches, float32 [patches, 96, 64]."""
+    return to_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)
+
+
+def tap_network(model: Any, tap: str) -> graphs.Patched:
+    """Put one tap of a network, a key of its outputs, behind TRILL's front end; of its own weights, not of a copy."""
+    return graphs.Patched(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+
+
+def embed_tap(model: Any, tap: str) -> EmbedFunction:
+    """Freeze one tap of a network behind TRILL's front end: an embed function."""
+    return graphs.embedder(tap_network(model, tap))
+
+
+def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
+    """Make an embedding of one tap of a network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Its weights are copied: training on does not change the embedding.
+    tap : {"embedding", "layer19"}
+    name : str
+    **facts
+        Licence, source, trained_on and so on (see `Embedding`).
+
+    Returns
+    -------
+    Embedding
+    """
+    size = count_cost(model)
+    patched = tap_network(model, tap)
+    network = graphs.frozen(patched.function, patched.shape)
+
+    def replica(device: str) -> EmbedFunction:
+        # of the weights as they are now
+        return patches.embedder(patched.cut, graphs.bound(network, device), steady=True)
+
+    return Embedding(name=name, revision=f"{hash_weights(model)} {tap}", dim=size.outputs[tap],
+                     embed=patches.embedder(patched.cut, network, steady=True), replica=replica,
+                     window=patch_seconds(TRILL), hop=TRILL.patch_hop * HOP / SAMPLE_RATE,
+                     min_samples=TRILL.min_samples, pads_safely=True, parameters=size.parameters, **facts)
+
+
+def hash_weights(model: Any) -> str:
+    """Hash a network's name and weights: 16 hex digits."""
+    digest = hashlib.sha256(model.name.encode())
+    for array in copy_values(model.weights):
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, "<f4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_builtin(card: Card) -> graphs.Patched:
+    """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end.
+
+    Raises
+    ------
+    NslibError
+        If the weights are missing or not those of the card.
+    """
+    if card.name in TRAINED_TAPS:
+        network, tap = TRAINED_TAPS[card.name]
+        return tap_network(load_network(network), tap)
+    layers = draw_untrained()
+    if (drawn := hash_untrained(layers)) != card.revision:
+        raise NslibError(f"{card.name}: this machine draws weights {drawn}, not {card.revision}. "
+                         "Please report it with your version of NumPy.")
+    return graphs.Patched(cut_patches, lambda patch: run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
+
+
+# ---- the untrained control ---------------------------------------------------------------------------
+
+_SEED = 2002_12764
+_WIDTH = 0.5
+_STEM = 32
+# channels at full width, and stride, of the depthwise-separable blocks
+_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+
+UntrainedLayer = tuple[str, int, npt.NDArray[np.float32]]
+
+
+def draw_untrained() -> tuple[UntrainedLayer, ...]:
+    """Draw the layers: ``"conv"`` or ``"depthwise"``, stride, and weights float32 [height, width, in, out]."""
+    bits = np.random.PCG64(_SEED)
+    channels = int(_STEM * _WIDTH)
+    layers: list[UntrainedLayer] = [("conv", 2, _draw(bits, (3, 3, 1, channels)))]
+    for full, stride in _BLOCKS:
+        wide = int(full * _WIDTH)
+        layers.append(("depthwise", stride, _draw(bits, (3, 3, channels, 1))))
+        layers.append(("conv", 1, _draw(bits, (1, 1, channels, wide))))
+        channels = wide
+    return tuple(layers)
+
+
+def run_untrained(layers: Sequence[UntrainedLayer], spectrograms: Any) -> Any:
+    """Compute drawn layers of log-mel patches by TensorFlow."""
+    import tensorflow as tf
+
+    x = (spectrograms[..., None] - CENTRE) / SCALE
+    for kind, stride, weights in layers:
+        convolve = tf.nn.conv2d if kind == "conv" else tf.nn.depthwise_conv2d
+        x = tf.nn.relu6(convolve(x, tf.constant(weights), [1, stride, stride, 1], "SAME"))
+    return tf.reduce_mean(x, axis=(1, 2))
+
+
+def hash_untrained(layers: Sequence[UntrainedLayer]) -> str:
+    """Hash drawn layers: 16 hex digits."""
+    digest = hashlib.sha256()
+    for kind, stride, weights in layers:
+        digest.update(f"{kind} {stride} {weights.shape}".encode() + weights.astype("<f4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _draw(bits: np.random.PCG64, shape: tuple[int, int, int, int]) -> npt.NDArray[np.float32]:
+    """Draw the weights of one layer."""
+    # 53 bits of each word make a uniform number in [0, 1), exactly
+    unit = (bits.random_raw(int(np.prod(shape))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    # a depthwise filter sees one channel
+    fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
+    return ((2 * unit - 1) * np.sqrt(6 / fan_in)).astype(np.float32).reshape(shape)

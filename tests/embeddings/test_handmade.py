@@ -1,0 +1,139 @@
+"""Features made by hand; openSMILE's process, with a stand-in for the library that answers, complains and crashes."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nslib import embeddings
+from nslib.embeddings import handmade
+from nslib.embeddings.cards import CARDS
+from nslib.errors import NslibError
+
+RNG = np.random.default_rng(11)
+
+
+def noise(*shape):
+    return RNG.normal(0, 0.1, shape).astype(np.float32)
+
+
+# ---- log-mel and MFCC --------------------------------------------------------------------------------
+
+
+def test_logmel_statistics():
+    wave = noise(16000)
+    frames, counts = embeddings.get("logmel").embed(wave[None], np.array([16000]))
+    spectrogram = handmade.logmel(wave)
+    assert frames.shape == (1, 1, 128) and counts.tolist() == [1]
+    assert np.allclose(frames[0, 0, :64], spectrogram.mean(0), atol=1e-5)
+    assert np.allclose(frames[0, 0, 64:], np.sqrt(spectrogram.var(0)), atol=1e-5)
+
+
+def test_mfcc_is_an_orthonormal_cosine_transform():
+    wave = noise(4000)
+    bands = handmade.logmel(wave)
+    k, n = np.arange(20)[:, None], np.arange(64)[None]
+    basis = np.cos(np.pi * k * (2 * n + 1) / 128) * np.where(k == 0, np.sqrt(1 / 64), np.sqrt(2 / 64))
+    assert np.allclose(handmade.mfcc(wave)[:, :20], bands @ basis.T, atol=1e-10)
+
+
+def test_delta_is_the_slope():
+    line = np.arange(30.0)[:, None] * [1.0, -2.5]
+    assert np.allclose(handmade.delta(line)[2:-2], [1.0, -2.5])
+    x = RNG.normal(size=(12, 1))
+    assert handmade.delta(x)[5, 0] == pytest.approx(np.polyfit(np.arange(-2, 3), x[3:8, 0], 1)[0])
+    assert not handmade.delta(np.ones((1, 3))).any()
+
+
+@pytest.mark.parametrize("name", ["logmel", "mfcc"])
+@given(lengths=st.lists(st.integers(1840, 9000), min_size=1, max_size=4))
+@settings(max_examples=10)
+def test_company_and_padding_change_nothing(name, lengths):
+    embedding = embeddings.get(name)
+    batch = noise(len(lengths), max(lengths) + 100)
+    together, _ = embedding.embed(batch, np.array(lengths))
+    for wave, length, row in zip(batch, lengths, together, strict=True):
+        alone, _ = embedding.embed(wave[None, :length], np.array([length]))
+        assert np.array_equal(alone[0], row)
+
+
+@pytest.mark.parametrize("name", ["logmel", "mfcc"])
+def test_they_keep_the_contract(name):
+    report = embeddings.check(embeddings.get(name))
+    assert report.ok, str(report)
+
+
+# ---- openSMILE ---------------------------------------------------------------------------------------
+
+# 16000 samples of 0.5: fine; first sample 2: an exception; 3: the process dies; 4: it prints
+LIBRARY = '''
+import enum, os
+import numpy as np
+
+class FeatureSet(enum.Enum):
+    eGeMAPSv02 = 88
+    ComParE_2016 = 6373
+
+class FeatureLevel(enum.Enum):
+    Functionals = "func"
+
+class Smile:
+    def __init__(self, feature_set, feature_level):
+        self.dim = feature_set.value
+
+    def __call__(self, wave, rate):
+        assert rate == 16000 and wave.dtype == np.float32
+        if wave[0] == 2:
+            raise ValueError("segment too short")
+        if wave[0] == 3:
+            os.write(2, b"malloc(): invalid size (unsorted)\\n")
+            os.abort()
+        if wave[0] == 4:
+            os.write(1, b"a library that prints")
+        return np.full((1, self.dim, 1), len(wave) + wave.mean())
+'''
+WORKER = [sys.executable, "-m", "nslib.embeddings.opensmile_worker"]
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    (tmp_path / "opensmile.py").write_text(LIBRARY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("NSLIB_THREADS", "2")
+
+
+def wave(first, samples=16000):
+    out = np.full(samples, 0.5, np.float32)
+    out[0] = first
+    return out
+
+
+def test_clips_are_answered_at_their_length_whatever_happens_to_others(library, capsys):
+    embed = handmade.load_builtin(CARDS["opensmile-egemaps"])
+    assert "NON-COMMERCIAL" in capsys.readouterr().err
+    frames, counts = embed(np.stack([wave(0.5)] * 3), np.array([16000, 8000, 9000]))
+    assert frames.shape == (3, 1, 88) and frames.dtype == np.float32 and counts.tolist() == [1, 1, 1]
+    assert frames[:, 0, 0].tolist() == [16000.5, 8000.5, 9000.5]
+    for first, words in ((2, "ValueError: segment too short"), (3, r"signal 6; it said: malloc\(\): invalid size")):
+        with pytest.raises(NslibError, match=words):
+            embed(wave(first)[None], np.array([16000]))
+        assert embed(wave(0.5)[None], np.array([16000]))[0][0, 0, 0] == 16000.5
+    assert embed(wave(4)[None], np.array([16000]))[0].shape == (1, 1, 88)
+    assert "opensmile" not in sys.modules
+
+
+def test_another_number_of_features_is_an_error_and_a_process_ends_with_its_input(library):
+    worker = handmade.Worker([*WORKER, "ComParE_2016"])
+    with pytest.raises(NslibError, match="6373 numbers, not 88"):
+        handmade.embed_with_workers([worker], 88)(wave(0.5)[None], np.array([16000]))
+    assert worker.close() == 0
+
+
+def test_process_that_does_not_start():
+    worker = handmade.Worker([sys.executable, "-c", "raise SystemExit('no library here')"])
+    with pytest.raises(NslibError, match="status 1; it said: no library here"):
+        worker.compute(wave(0.5))

