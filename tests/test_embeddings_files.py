@@ -441,11 +441,11 @@ def test_outputs_by_key_place_and_name(root):
 
 
 def test_kinds(root, tmp_path):
-    found = {name: files.kind(root / name) for name in ("hub", "batch.tflite", "batch.onnx", "weights.bin", "none")}
+    found = {name: files.find_kind(root / name) for name in ("hub", "batch.tflite", "batch.onnx", "weights.bin", "none")}
     assert found == {"hub": "SavedModel", "batch.tflite": "TFLite", "batch.onnx": "ONNX", "weights.bin": None,
                      "none": None}
     shutil.copy(root / "batch.tflite", tmp_path / "model.bin")
-    assert files.kind(str(tmp_path / "model.bin")) == "TFLite"
+    assert files.find_kind(str(tmp_path / "model.bin")) == "TFLite"
 
 
 @pytest.mark.parametrize(("name", "words"), [
