@@ -28,7 +28,7 @@ from common import KEPT, Figure
 from nslib import params, provenance
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "large", "extract", "backends", "memory", "audio", "store", "cluster", "growth", "estimates",
+NAMES = ("grid", "lda", "large", "extract", "memory", "audio", "store", "cluster", "growth", "estimates",
          "train", "coverage")
 """Benchmarks in the order in which they are run."""
 
@@ -37,7 +37,6 @@ QUICK: dict[str, tuple[str, ...]] = {
     "lda": ("--dims", "1024"),
     "large": ("--clips", "3000", "--classes", "50", "--iterations", "1"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
-    "backends": ("--embeddings", "trill-mini-top", "--rounds", "1"),
     "memory": ("--largest", "2000"),
     "audio": ("--files", "3", "--rounds", "3"),
     "store": ("--vectors", "1000", "--rounds", "2", "--shards", "200"),

@@ -31,7 +31,7 @@ def embeddings_backends(
     from nslib import embeddings
     from nslib.embeddings import backend_error
 
-    print(backend_error.text(embeddings.backends(name, rounds)))
+    print(backend_error.text(embeddings.compare_backends(name, rounds)))
 
 
 @embeddings_app.command("devices")

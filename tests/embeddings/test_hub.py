@@ -18,7 +18,7 @@ import tensorflow as tf
 from helpers import clip_table, tone
 
 from nslib import embeddings, extract
-from nslib.embeddings import downloads, hub
+from nslib.embeddings import downloads, hub, registry
 from nslib.embeddings.cards import CARDS
 from nslib.embeddings.hub import ADAPTERS
 from nslib.errors import BadParameter, NslibError, Unavailable
@@ -333,7 +333,7 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
     downloads.forget_failures()
     hub._open_shared.cache_clear()
-    embeddings._load.cache_clear()
+    registry._load.cache_clear()
     with hub_server.serving(models) as url:
         monkeypatch.setenv("NSLIB_HUB_URL", url)
         embedding = embeddings.get("trillsson5")
