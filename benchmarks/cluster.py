@@ -28,14 +28,14 @@ from typing import Any
 import pandas as pd
 from common import Figure, report
 from extract import make_clips
-
-from nslib import cluster, embeddings, extract
-from nslib.cluster import costs, machines, messages, recipes, stream
-from nslib.extract import units as planning
 from nslib.extract.sizes import unit_seconds
 from nslib.extract.units import Item
-from nslib.ledger import Cost
-from nslib.store import Store
+
+from nslib import embeddings
+from nslib.cluster import costs, machines, messages, stream
+from nslib.extract import units as planning
+from nslib.extraction import cluster, extract
+from nslib.extraction.cache import Cost, VectorCache
 
 CLIP_SECONDS = 5.0
 EMBEDDING = "logmel"
@@ -98,7 +98,7 @@ def simulate(clips: int) -> Seen:
 
 def foretold(clips: int, tasks_per_second: float) -> float:
     """Seconds that the cost arithmetic expects where nothing but the scheduler takes time."""
-    job = costs.Job(clips, CLIP_SECONDS, clips_per_second=1e9, workers=1e9, start_seconds=0, redone=0,
+    job = cluster.ClusterJob(clips, CLIP_SECONDS, clips_per_second=1e9, workers=1e9, start_seconds=0, redone=0,
                     tasks_per_second=tasks_per_second, sent_per_second=1e12)
     return costs.of(job).hours * 3600
 
@@ -108,8 +108,8 @@ def one_run(engine: Any, clips: pd.DataFrame, folder: Path) -> float:
     embedding = embeddings.get(EMBEDDING)
     with tempfile.TemporaryDirectory(dir=folder) as root:
         began = time.perf_counter()
-        out = extract.vectors(clips, embedding, store=Store(embedding, Path(root)), progress=False,
-                              run=engine.run(lambda: recipes.BuiltIn(EMBEDDING)))
+        out = extract.extract_vectors(clips, embedding, store=VectorCache(embedding, Path(root)), progress=False,
+                              run=engine.run(lambda: cluster.BuiltInModel(EMBEDDING)))
         assert out.ledger["computed"] == len(clips)
         return time.perf_counter() - began
 

@@ -26,7 +26,7 @@ from common import Figure, report
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
-from nslib import calibration, metrics, paired
+from nslib.statistics import calibration, comparisons, intervals
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import speakers
@@ -67,11 +67,11 @@ def one(setting: tuple[int, int, float, float], trials: int, seed: int) -> dict[
     found: dict[str, list[bool]] = {}
     for trial in range(trials):
         right, of = speakers.answers(rng, count, clips, [accuracy, accuracy, second], speaker=spread, own=spread / 2)
-        low, high, _ = metrics.interval(np.full(len(of), "a"), np.where(right[0], "a", "b"), of, seed=trial)
-        wide = paired.difference(right[0], right[2], of, seed=trial)
-        equal = paired.Paired.of(right[0], right[1], of, seed=trial)
+        low, high, _ = intervals.interval(np.full(len(of), "a"), np.where(right[0], "a", "b"), of, seed=trial)
+        wide = comparisons.difference(right[0], right[2], of, seed=trial)
+        equal = comparisons.Paired.of(right[0], right[1], of, seed=trial)
         delta = right[0].astype(float) - right[1]
-        p = {"paired": paired.p_value(equal.at), "flips": by_flips(delta, of, rng), "student": by_student(delta, of)}
+        p = {"paired": comparisons.p_value(equal.at), "flips": by_flips(delta, of, rng), "student": by_student(delta, of)}
         now = {"accuracy": low <= accuracy <= high, "difference": wide.low <= accuracy - second <= wide.high}
         now |= {f"{name} {bound:g}": value < bound for name, value in p.items() for bound in (0.05, 0.01)}
         for name, value in now.items():
@@ -84,12 +84,12 @@ def calibrated(count: int, clips: int, over: float, trials: int, seed: int) -> d
     rng = np.random.default_rng([seed, count, clips, round(10 * over)])
     logit = np.random.default_rng(9).normal(1.5, 1.2, 1_000_000)
     sure, right = special.expit(logit), special.expit(logit - over)
-    place = calibration.binned(sure)
+    place = calibration.assign_bins(sure)
     true = {"gap": (sure - right).mean(), "ece": np.abs(np.bincount(place, sure - right)).sum() / len(sure),
             "brier": 2 * np.mean(right * (1 - sure) ** 2 + (1 - right) * sure**2)}
     held = dict.fromkeys(true, 0)
     for trial in range(trials):
-        row = calibration.errors(speakers.sure(rng, count, clips, over), seed=trial).iloc[0]
+        row = calibration.calibration_errors(speakers.sure(rng, count, clips, over), seed=trial).iloc[0]
         for name, value in true.items():
             held[name] += row[f"{name}_low"] - 1e-9 <= value <= row[f"{name}_high"] + 1e-9
     return {name: value / trials for name, value in held.items()}
@@ -106,7 +106,7 @@ def any_wrong(count: int, clips: int, alike: int, trials: int, seed: int) -> tup
     equal = np.array([accuracies[i] == accuracies[j] for i, j in pairs])
     for _ in range(trials):
         right, of = speakers.answers(rng, count, clips, accuracies)
-        p = np.array([paired.p_value(paired.Paired.of(right[i], right[j], of).at) for i, j in pairs])
+        p = np.array([comparisons.p_value(comparisons.Paired.of(right[i], right[j], of).at) for i, j in pairs])
         apart = multipletests(p, 1 - LEVEL, "holm")[0]
         wrong, bare = wrong + apart[equal].any(), bare + (p[equal] < 1 - LEVEL).any()
         told.append(apart[~equal].mean())

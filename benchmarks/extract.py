@@ -34,11 +34,14 @@ from common import Figure, report
 
 import nslib
 import nslib.extract.tuning
-from nslib import params
+from nslib import config
 from nslib.embeddings import patches
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.extract import Extraction, Item, decoding, plan, step
-from nslib.store import Store
+from nslib.extract import decoding
+from nslib.extraction import batches as extraction_batches
+from nslib.extraction.batches import Clip, group_clips
+from nslib.extraction.cache import VectorCache
+from nslib.extraction.extract import Extraction
 
 BATCH_SECONDS = (15.0, 60.0, 240.0)
 TAPS = {"trill-mini-top": ("trill-mini", "embedding"), "trill-mini-layer19": ("trill-mini", "layer19")}
@@ -58,9 +61,9 @@ def make_clips(folder: Path, count: int, length: float | None = None) -> pd.Data
     return pd.DataFrame(rows, columns=["clip_id", "audio", "sha256", "seconds"])
 
 
-def items(clips: pd.DataFrame) -> list[Item]:
+def items(clips: pd.DataFrame) -> list[Clip]:
     """Clips as extraction plans them."""
-    return [Item(c.sha256, c.audio, c.clip_id, round(c.seconds * SAMPLE_RATE)) for c in clips.itertuples()]
+    return [Clip(c.sha256, c.audio, c.clip_id, round(c.seconds * SAMPLE_RATE)) for c in clips.itertuples()]
 
 
 def stacked(waves: list[np.ndarray], shortest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,14 +77,14 @@ def stacked(waves: list[np.ndarray], shortest: int) -> tuple[np.ndarray, np.ndar
 
 def batches(clips: pd.DataFrame, embedding: Embedding, seconds: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Padded batches in memory, as the model wants them."""
-    groups = plan(items(clips), same_length=not embedding.pads_safely, seconds=seconds)
+    groups = group_clips(items(clips), same_length=not embedding.pads_safely, seconds=seconds)
     return [stacked([nslib.audio.read(i.path).wave for i in group], embedding.min_samples) for group in groups]
 
 
 def product(clips: pd.DataFrame, embedding: Embedding) -> Extraction:
     """Extraction into an empty store."""
     with tempfile.TemporaryDirectory() as folder:
-        return nslib.extract.vectors(clips, embedding, store=Store(embedding, Path(folder)), progress=False)
+        return nslib.extraction.extract.extract_vectors(clips, embedding, store=VectorCache(embedding, Path(folder)), progress=False)
 
 
 def one_by_one(clips: pd.DataFrame, embedding: Embedding) -> np.ndarray:
@@ -97,15 +100,15 @@ def model_of(name: str, *, traced_once: bool) -> Callable[[np.ndarray], Any]:
     """Model of a tap as one TensorFlow function of a waveform, with its variables, as it would be published."""
     import tensorflow as tf
 
-    from nslib import frontend_tf
-    from nslib.train import models
+    from nslib import frontend
+    from nslib.embeddings import networks
 
     network, tap = TAPS[name]
-    model = models.load(network)
+    model = networks.load_network(network)
 
     def call(wave: Any) -> Any:
-        spectrogram = frontend_tf.log_mel(frontend_tf.pad(wave))
-        return model(tf.cast(frontend_tf.patches(spectrogram), tf.float32), training=False)[tap]
+        spectrogram = frontend.log_mel_tf(frontend.pad_tf(wave))
+        return model(tf.cast(frontend.patches_tf(spectrogram), tf.float32), training=False)[tap]
 
     return tf.function(call, input_signature=[tf.TensorSpec([None], tf.float32)] if traced_once else None)
 
@@ -165,14 +168,13 @@ def measure(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> dict[str,
 
 def bound(name: str, clips: pd.DataFrame) -> float:
     """How much faster the network alone is in its best calls than on the patches of one clip a call."""
-    from nslib.embeddings import graphs
+    from nslib.embeddings import graphs, networks
     from nslib.frontend import TRILL
-    from nslib.train import embedding, models
 
     network, tap = TAPS[name]
-    model = models.load(network)
+    model = networks.load_network(network)
     graph = graphs.frozen(lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
-    cuts = [embedding.cut(nslib.audio.read(path).wave) for path in clips["audio"][::6]]
+    cuts = [networks.cut_patches(nslib.audio.read(path).wave) for path in clips["audio"][::6]]
     row = np.concatenate(cuts)
 
     def seconds(pieces: list[np.ndarray]) -> float:
@@ -194,11 +196,11 @@ def padding() -> tuple[float, int]:
     For an embedding that looks at padding, at the default size of a batch.
     """
     real = fed = clips = 0
-    for path in sorted((params.data_dir() / "manifests").glob("*.csv")):
+    for path in sorted((config.data_dir() / "manifests").glob("*.csv")):
         table = pd.read_csv(path, usecols=["sha256", "seconds"]).drop_duplicates("sha256")
-        listed = [Item(k, "", "", round(s * SAMPLE_RATE)) for k, s in table.itertuples(index=False)]
-        for unit in plan(listed, same_length=False, seconds=nslib.extract.UNIT_SECONDS):
-            for batch in plan(unit, same_length=False, seconds=nslib.extract.tuning.DEFAULT, padding=step.MOST_PADDING):
+        listed = [Clip(k, "", "", round(s * SAMPLE_RATE)) for k, s in table.itertuples(index=False)]
+        for unit in group_clips(listed, same_length=False, seconds=nslib.extraction.batches.UNIT_SECONDS):
+            for batch in group_clips(unit, same_length=False, seconds=nslib.extraction.devices.DEFAULT_BATCH_SECONDS, padding=extraction_batches.MOST_PADDING):
                 real += sum(i.samples for i in batch)
                 fed += len(batch) * max(i.samples for i in batch)
         clips += len(listed)
@@ -211,7 +213,7 @@ def decoders(clips: pd.DataFrame) -> list[Figure]:
     for how in ("threads", "processes"):
         os.environ[decoding.VARIABLE] = how
         began = time.perf_counter()
-        for unit, wave in decoding.ahead([items(clips)]):
+        for unit, wave in extraction_batches.decode_ahead([items(clips)]):
             for item in unit:
                 wave(item)
         rate = clips["seconds"].sum() / (time.perf_counter() - began)

@@ -96,7 +96,7 @@ def speakers(count: int, dim: int) -> tuple[Material, Plan]:
         order = k * CLIPS_EACH + np.arange(CLIPS_EACH)
         cuts = np.cumsum(list(PARTS.values()))[:-1]
         parts[str(k)] = dict(zip(PARTS, np.split(order, cuts), strict=True))
-    task = nslib.tasks.get("style-synthetic")
+    task = nslib.datasets.tasks.get_task("style-synthetic")
     return Material(task, "benchmark", "0", table, x, listed), Plan(0, parts, {})
 
 

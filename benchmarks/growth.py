@@ -24,10 +24,11 @@ from common import Figure, report, seconds_of
 from threadpoolctl import threadpool_limits
 
 import nslib
-from nslib import metrics, params, plots
+from nslib import config, plots
 from nslib.classifiers import CLASSIFIERS
+from nslib.extraction.cache import VectorCache
 from nslib.plots.figure import MARKERS
-from nslib.store import Store
+from nslib.statistics import intervals
 
 CLASSES = 6
 ROOM = 0.4
@@ -70,7 +71,7 @@ def interval(clips: int) -> Callable[[], object]:
     truth = (np.arange(clips) % CLASSES).astype(str)
     answers = np.where(rng.random(clips) < 0.7, truth, "0")
     speaker = (np.arange(clips) % max(5, clips // 20)).astype(str)
-    return lambda: metrics.interval(truth, answers, speaker, "accuracy", seed=0)
+    return lambda: intervals.interval(truth, answers, speaker, "accuracy", seed=0)
 
 
 def extraction(root: Path, clips: int) -> Callable[[], object]:
@@ -85,7 +86,7 @@ def extraction(root: Path, clips: int) -> Callable[[], object]:
 
     def work() -> None:
         with tempfile.TemporaryDirectory(dir=root) as store:
-            nslib.extract.vectors(table, embedding, store=Store(embedding, Path(store)), progress=False)
+            nslib.extraction.extract.extract_vectors(table, embedding, store=VectorCache(embedding, Path(store)), progress=False)
 
     return work
 
@@ -150,7 +151,7 @@ def main() -> None:
             value = slope(curve.sizes, found[-1][1])
             report([Figure(f"{curve.what}: slope along {curve.along}", value, at_most=curve.expected + ROOM,
                            note=f"{found[-1][1][-1]:.3g} s at {curve.sizes[-1]:,}")])
-    draw(found, params.reports_dir() / "benchmarks")
+    draw(found, config.reports_dir() / "benchmarks")
 
 
 if __name__ == "__main__":

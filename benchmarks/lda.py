@@ -20,7 +20,7 @@ from common import Figure, report
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from threadpoolctl import threadpool_limits
 
-from nslib import lda
+from nslib.evaluation import lda
 
 SIZES = ((240, 512), (240, 2048), (240, 4096), (240, 12288), (2000, 12288), (2000, 2048), (5000, 2048))
 CLASSES = 6

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from common import Figure, report
 
-from nslib import audio, params
+from nslib import audio, config
 
 SMALLEST, LARGEST, SECONDS = 1_000, 100_000, 0.3
 TARGET_GROWTH_MB = 50.0
@@ -58,15 +58,16 @@ def one(table: Path, count: int) -> None:
 
     import psutil
 
-    from nslib import embeddings, extract
-    from nslib.store import Store
+    from nslib import embeddings
+    from nslib.extraction import extract
+    from nslib.extraction.cache import VectorCache
 
     clips = pd.read_parquet(table).iloc[:count].reset_index(drop=True)
     mine = embeddings.get("logmel")
     with tempfile.TemporaryDirectory() as folder:
-        extract.fill(clips.iloc[:10], mine, store=Store(mine, Path(folder, "first")), progress=False)
+        extract.fill_cache(clips.iloc[:10], mine, store=VectorCache(mine, Path(folder, "first")), progress=False)
         before, began = psutil.Process().memory_info().rss, time.perf_counter()
-        filled = extract.fill(clips, mine, store=Store(mine, Path(folder, "all")), progress=False)
+        filled = extract.fill_cache(clips, mine, store=VectorCache(mine, Path(folder, "all")), progress=False)
         taken = time.perf_counter() - began
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -100,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=LARGEST)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a clip")
-    parser.add_argument("--out", type=Path, default=params.reports_dir() / "benchmarks" / "memory.png")
+    parser.add_argument("--out", type=Path, default=config.reports_dir() / "benchmarks" / "memory.png")
     parser.add_argument("--one", nargs=2, metavar=("TABLE", "COUNT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:

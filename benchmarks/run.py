@@ -25,17 +25,16 @@ from pathlib import Path
 import psutil
 from common import KEPT, Figure
 
-from nslib import params, provenance
+from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "large", "extract", "memory", "audio", "store", "cluster", "growth", "estimates",
+NAMES = ("grid", "lda", "extract", "memory", "audio", "store", "cluster", "growth", "estimates",
          "train", "coverage")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
     "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
     "lda": ("--dims", "1024"),
-    "large": ("--clips", "3000", "--classes", "50", "--iterations", "1"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "memory": ("--largest", "2000"),
     "audio": ("--files", "3", "--rounds", "3"),
@@ -113,7 +112,7 @@ def machine() -> dict[str, str]:
     models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return {"processor": models[0].partition(":")[2].strip() if models else cpu, "cores": str(os.cpu_count()),
             "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB", "Python": platform.python_version(),
-            **provenance.versions(), **provenance.provenance()}
+            **config.package_versions(), **config.describe_origin()}
 
 
 def table(outcomes: list[Outcome], facts: dict[str, str], *, quick: bool = False) -> str:
@@ -163,7 +162,7 @@ def main() -> int:
     chosen = [name for name in given.only.split(",") if name] or list(NAMES)
     if unknown := set(chosen) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    outcomes, folder = [], params.reports_dir() / "benchmarks"
+    outcomes, folder = [], config.reports_dir() / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         print(f"== {name}", flush=True)

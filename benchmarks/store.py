@@ -26,7 +26,7 @@ import numpy as np
 from common import Figure, in_turn, report, seconds_of
 
 from nslib.embeddings.base import Embedding
-from nslib.store import Store
+from nslib.extraction.cache import VectorCache
 
 UNIT = 100
 """Vectors in a shard: a unit of 240 s holds about as many clips of 2.4 s."""
@@ -41,9 +41,9 @@ def embedding(dim: int) -> Embedding:
     return Embedding("benchmark", "0", dim, never)
 
 
-def write_shards(folder: Path, keys: list[str], x: np.ndarray) -> Store:
+def write_shards(folder: Path, keys: list[str], x: np.ndarray) -> VectorCache:
     """Write a store."""
-    store = Store(embedding(x.shape[1]), folder)
+    store = VectorCache(embedding(x.shape[1]), folder)
     for start in range(0, len(keys), UNIT):
         store.write(f"{start:08d}", keys[start : start + UNIT], x[start : start + UNIT])
     return store
@@ -102,7 +102,7 @@ def compare(dim: int, vectors: int, rounds: int) -> list[Figure]:
         taken = in_turn({
             "write store": fresh(root, lambda where: write_shards(where, keys, x)),
             "write files": fresh(root, lambda where: write_files(where / "files", keys, x)),
-            "open store": lambda: Store(embedding(dim), root / "store"),
+            "open store": lambda: VectorCache(embedding(dim), root / "store"),
             "open files": lambda: {entry.name for entry in os.scandir(one_each)},
             "read store": lambda: store.read(order),
             "read files": read_files}, rounds)
@@ -129,7 +129,7 @@ def opening(shards: int) -> Figure:
     keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(shards * UNIT)]
     with tempfile.TemporaryDirectory() as name:
         write_shards(Path(name), keys, np.zeros((len(keys), 64), np.float32))
-        taken = in_turn({"open": lambda: Store(embedding(64), Path(name))}, 3)["open"]
+        taken = in_turn({"open": lambda: VectorCache(embedding(64), Path(name))}, 3)["open"]
     return Figure(f"open a store of {shards} shards, {len(keys)} vectors", taken, "s", at_most=2.0)
 
 

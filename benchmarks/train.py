@@ -26,8 +26,9 @@ import numpy as np
 import scipy.signal
 from common import Figure, report, seconds_of
 
+from nslib.embeddings import networks
 from nslib.embeddings.base import SAMPLE_RATE
-from nslib.train import data, embedding, learner, networks, recorded, settings
+from nslib.training import data, settings, trainer
 
 SETTLE = 5
 """Batches before each round that are not timed: as many as may have been made ready while nobody took them."""
@@ -40,16 +41,16 @@ def speech_like(seconds: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     noise = scipy.signal.lfilter([1], [1, -0.9], rng.normal(0, 1, round(seconds * SAMPLE_RATE)))
     syllables = np.clip(np.sin(2 * np.pi * 3 * np.arange(len(noise)) / SAMPLE_RATE + rng.uniform(0, 6)) + 0.5, 0, 1)
-    return recorded.pcm((0.03 * noise * syllables).astype(np.float32))
+    return data.round_to_int16((0.03 * noise * syllables).astype(np.float32))
 
 
-def recordings(pieces: int) -> recorded.Recordings:
+def recordings(pieces: int) -> data.AudioBank:
     """Pieces of speech-like lengths (lognormal, 1.5 to 12 s)."""
     lengths = np.clip(np.random.default_rng(0).lognormal(0.9, 0.5, pieces), 1.5, 12)
     waves = [speech_like(seconds, seed) for seed, seconds in enumerate(lengths)]
     sizes = np.array([len(wave) for wave in waves], np.int64)
     names = tuple(map(str, range(pieces)))
-    return recorded.Recordings(np.concatenate(waves), np.cumsum(sizes) - sizes, sizes, names)
+    return data.AudioBank(np.concatenate(waves), np.cumsum(sizes) - sizes, sizes, names)
 
 
 def exhaust(things: Iterable[Any]) -> None:
@@ -58,13 +59,13 @@ def exhaust(things: Iterable[Any]) -> None:
         pass
 
 
-def learning(pairs: data.Pairs, chosen: settings.Settings, steps: int, rounds: int) -> dict[str, float]:
+def learning(pairs: data.Pairs, chosen: settings.TrainingSettings, steps: int, rounds: int) -> dict[str, float]:
     """Median steps a second of the loop and of the bare step, under the loop's conditions."""
     times: dict[str, list[float]] = {"loop": [], "bare": []}
-    with learner.deterministic():
-        network = learner.Learner(chosen)
-        ready = list(data.dataset(pairs, 0, steps))
-        loop = network.steps(data.dataset(pairs, 0, (steps + SETTLE) * rounds))
+    with trainer.use_deterministic_operations():
+        network = trainer.make_triplet_learner(chosen)
+        ready = list(data.make_dataset(pairs, 0, steps))
+        loop = network.steps(data.make_dataset(pairs, 0, (steps + SETTLE) * rounds))
         for _ in range(rounds):
             exhaust(islice(loop, SETTLE))
             times["loop"].append(seconds_of(lambda: exhaust(islice(loop, steps))))
@@ -75,7 +76,7 @@ def learning(pairs: data.Pairs, chosen: settings.Settings, steps: int, rounds: i
 def hearing(pairs: data.Pairs, steps: int, rounds: int) -> float:
     """Seconds of audio that become log-mel in a second."""
     audio = 2 * pairs.settings.batch * steps * data.WINDOW_SAMPLES / SAMPLE_RATE
-    batches = iter(data.dataset(pairs, 0, (steps + SETTLE) * rounds))
+    batches = iter(data.make_dataset(pairs, 0, (steps + SETTLE) * rounds))
     taken = []
     for _ in range(rounds):
         exhaust(islice(batches, SETTLE))
@@ -85,7 +86,7 @@ def hearing(pairs: data.Pairs, steps: int, rounds: int) -> float:
 
 def inference(tap: str, rounds: int) -> float:
     """Seconds of audio that become vectors in a second, in batches of 30 s."""
-    heard = embedding.as_embedding(networks.trill_mini(), tap, "benchmark")
+    heard = networks.make_embedding(networks.trill_mini(), tap, "benchmark")
     clips = np.stack([speech_like(3.0, seed) for seed in range(10)]).astype(np.float32) / np.float32(32767)
     lengths = np.full(len(clips), clips.shape[1])
     heard.embed(clips, lengths)
@@ -101,7 +102,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores; {given.batch} pairs a batch, median of {given.rounds} rounds")
-    chosen = settings.make({**CHOICES, "batch": given.batch})
+    chosen = settings.make_training_settings({**CHOICES, "batch": given.batch})
     pairs = data.Pairs(recordings(8 * given.batch), chosen.pairs)
     speeds = learning(pairs, chosen, given.steps, given.rounds)
     report([Figure("loop / bare step", speeds["loop"] / speeds["bare"], at_least=0.85,
@@ -109,7 +110,7 @@ def main() -> None:
             Figure("log-mel of training windows", hearing(pairs, given.steps, given.rounds), "x real time",
                    at_least=200)])
     report([Figure(f"inference, {tap}", inference(tap, given.rounds), "x real time", at_least=60)
-            for tap in embedding.TAPS])
+            for tap in networks.TAPS])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from nslib import audio, params
+from nslib import audio, config
 from nslib.datasets import debian
 from nslib.datasets.clip_cache import write_clip
 from nslib.datasets.game_archives import INNER_MARK, QUEEN, SKY
@@ -189,7 +189,7 @@ def cap(rows: list[Candidate], caps: dict[str, int]) -> list[Candidate]:
 
 def write_manifest(path: Path, rows: list[Candidate]) -> None:
     """Write a manifest, with the licence of each clip's package."""
-    sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
+    sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False)
     licences = dict(zip(sources["package"], sources["licence"], strict=True))
     table = pd.DataFrame([{**vars(row), "licence": licences[row.package]} for row in rows])
     table[list(debian.MANIFEST_COLUMNS)].to_csv(path, index=False, lineterminator="\n")

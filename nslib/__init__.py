@@ -18,44 +18,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nslib import (
-        audio,
-        calibration,
-        cells,
-        claims,
-        compare,
-        corpora,
-        data_card,
-        embeddings,
-        errors,
-        explore,
-        extract,
-        frontend,
-        interchange,
-        leaderboard,
-        measure,
-        metrics,
-        model_card,
-        params,
-        plots,
-        precomputed,
-        probe,
-        protocols,
-        published,
-        report,
-        results,
-        robustness,
-        rows,
-        splits,
-        store,
-        tasks,
-        ties,
-        verify,
-    )
-    from nslib.checks import check
+    from nslib import audio, embeddings, errors, frontend, measure, plots, probe, protocols, report, results, robustness
     from nslib.measure import benchmark, embed
-    from nslib.train.export_probe import load as load_classifier
-    from nslib.workshop.exercises import exercise
+    from nslib.teaching.check import check, exercise
+    from nslib.training.classifier import load_classifier
 
 _FUNCTIONS = {"benchmark": ("nslib.measure", "benchmark"), "embed": ("nslib.measure", "embed"),
               "check": ("nslib.checks", "check"), "load_classifier": ("nslib.train.export_probe", "load"),

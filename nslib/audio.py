@@ -9,7 +9,15 @@ can be compared with the authors' (YAMNet and VGGish documentation divide by 327
 0.003 % less; -32768 becomes -1.00003). Every other width is divided by its full scale, floating
 point is taken as it is. Channels are averaged; other rates are resampled by soxr HQ.
 What was done to a clip is said in its notes; what cannot be used raises `BadAudio`.
-Formats: see `nslib.decoders`.
+
+libsndfile reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF and more; FFmpeg reads raw G.722
+(``.g722``, 16 kHz) and raw GSM 06.10 (``.gsm``, 8 kHz), which have no header, and everything else
+(M4A, AAC, WMA, the sound of video files). Decoders repair the length of a cut WAV or Ogg file
+without a word, and a cut clip then looks like a short one. So the lengths that headers promise are
+compared here with what is there.
+
+References: RIFF/WAVE (Multimedia Programming Interface 1.0), Ogg pages (RFC 3533), GSM 06.10
+frames (33 bytes each, first nibble 0xD).
 """
 
 from __future__ import annotations
@@ -17,23 +25,36 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import wave as wave_module
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib import files
-from nslib.decoders import Decoded, check_length, decode
+from nslib import config
 from nslib.errors import BadAudio, NslibError, Unavailable
+
+__all__ = ["RATES", "SAMPLE_RATE", "Clip", "Decoded", "FloatArray", "decode", "from_array", "read", "sha256",
+           "write_wav"]
 
 SAMPLE_RATE = 16_000
 RATES = (4_000, 384_000)
-MAX_CHANNELS = 32
+"""Lowest and highest sample rate that is read, Hz."""
 
-_TO_DISK = "Free {:.1f} MB there, or choose a folder that exists and can be written."
+MAX_CHANNELS = 32
+MAX_SECONDS = 3600.0
+
+_RAW = {".g722": "g722", ".gsm": "gsm"}
+_GSM_FRAME = 33
+_LARGEST_OGG_PAGE = 65307
+# programs that write WAV to a pipe leave about the largest number there: length unknown
+_UNKNOWN_LENGTH = 0xFFFFF000
+_COPY_AGAIN = "Copy or download it again; if the rest is lost, save the part that is there as a new file."
+_NOT_AUDIO = "Convert it to WAV or FLAC, or leave it out."
+_EMPTY = "Record or download it again, or leave it out."
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -63,6 +84,24 @@ class Clip:
     notes: tuple[str, ...]
 
 
+class Decoded(NamedTuple):
+    """Samples as a file holds them.
+
+    Attributes
+    ----------
+    samples : array [frames, channels]
+        int16 for 16-bit PCM, else usually float32.
+    rate : int
+        Samples a second, Hz.
+    notes : tuple of str
+        What is unusual about the file.
+    """
+
+    samples: npt.NDArray[Any]
+    rate: int
+    notes: tuple[str, ...] = ()
+
+
 def read(path: str | os.PathLike[str]) -> Clip:
     """Decode a file to float32, 16 kHz, mono.
 
@@ -70,17 +109,13 @@ def read(path: str | os.PathLike[str]) -> Clip:
     ----------
     path : path-like
 
-    Returns
-    -------
-    Clip
-
     Raises
     ------
     BadAudio
         The file is missing, empty, cut short, not audio, longer than an hour, at a sample
         rate outside `RATES`, or holds NaN or infinite samples. The error has a remedy.
     """
-    return _clip(decode(Path(path)), str(path))
+    return _convert(decode(Path(path)), str(path))
 
 
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str = "array") -> Clip:
@@ -96,10 +131,6 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str
     name : str
         How error messages call it.
 
-    Returns
-    -------
-    Clip
-
     Raises
     ------
     BadAudio
@@ -114,11 +145,11 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str
     if len(columns) and not 1 <= columns.shape[1] <= MAX_CHANNELS:
         why = f"shape {array.shape} read as [samples, channels] has {columns.shape[1]} channels"
         raise BadAudio(name, why, f"Give at most {MAX_CHANNELS}; transpose it if it is [channels, samples].")
-    return _clip(Decoded(columns, int(sample_rate)), name)
+    return _convert(Decoded(columns, int(sample_rate)), name)
 
 
 def sha256(wave: npt.ArrayLike) -> str:
-    """Hash of a decoded waveform: the identity of a clip, whatever its file name or format.
+    """Hash a decoded waveform: the identity of a clip, whatever its file name or format.
 
     Parameters
     ----------
@@ -146,10 +177,6 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
     wave : float [samples]
         In [-1, 1].
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     BadAudio
@@ -166,52 +193,56 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
     if pcm.max() > 32767 or pcm.min() < -32768:
         peak = f"{np.abs(values).max():.4g}"
         raise BadAudio(path, f"a peak of {peak} does not fit into 16 bits", "Scale it to [-1, 1] first.")
-    _replace(path, pcm.astype("<i2").tobytes())
+    buffer = io.BytesIO()
+    with wave_module.open(buffer, "wb") as wav:
+        wav.setparams((1, 2, SAMPLE_RATE, len(pcm), "NONE", ""))
+        wav.writeframesraw(pcm.astype("<i2").tobytes())
+    try:
+        path.parent.stat()  # a folder that is not there is a typing error more often than a wish
+        config.write_file(path, buffer.getvalue())
+    except (OSError, NslibError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        remedy = f"Free {2 * len(pcm) / 1e6:.1f} MB there, or choose a folder that exists and can be written."
+        raise Unavailable(f"a place for {path}", why, remedy) from error
     return path
 
 
-def _replace(path: Path, pcm: bytes) -> None:
-    buffer = io.BytesIO()
-    with wave_module.open(buffer, "wb") as wav:
-        wav.setparams((1, 2, SAMPLE_RATE, len(pcm) // 2, "NONE", ""))
-        wav.writeframesraw(pcm)
-    try:
-        path.parent.stat()  # a folder that is not there is a typing error more often than a wish
-        files.write(path, buffer.getvalue())
-    except (OSError, NslibError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise Unavailable(f"a place for {path}", why, _TO_DISK.format(len(pcm) / 1e6)) from error
+# ------------------------------------------------------------------ from samples to a clip
 
-
-def _check_rate(rate: int, name: str) -> None:
+def _convert(decoded: Decoded, name: str) -> Clip:
+    """Check decoded samples and turn them into a clip."""
+    samples, rate, notes = decoded
+    if not len(samples):
+        raise BadAudio(name, "it holds 0 samples", _EMPTY)
     if not RATES[0] <= rate <= RATES[1]:
         why = f"a sample rate of {rate} Hz is outside {RATES[0]} to {RATES[1]} Hz"
         raise BadAudio(name, why, "The header is probably wrong; export the clip again at its true rate.")
+    _check_length(len(samples), rate, name)
+    wave, channels = _scale(samples), samples.shape[1]
+    if samples.dtype.kind == "f":
+        _check_finite(wave, name)
+    mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
+    mono = _resample(np.ascontiguousarray(mono, dtype=np.float32), rate, name)
+    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels)))
 
 
 def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
+    """Refuse NaN and infinite samples."""
     bad = ~np.isfinite(samples)
     if bad.any():
         why = f"{int(bad.sum())} samples are NaN or infinite, the first at {int(np.argwhere(bad)[0][0])}"
         raise BadAudio(name, why, "Export it again; a processing step before this one went wrong.")
 
 
-def _clip(decoded: Decoded, name: str) -> Clip:
-    samples, rate, notes = decoded
-    if not len(samples):
-        raise BadAudio(name, "it holds 0 samples", "Record or download it again, or leave it out.")
-    _check_rate(rate, name)
-    check_length(len(samples), rate, name)
-    wave, channels = _scale(samples), samples.shape[1]
-    if samples.dtype.kind == "f":
-        _check_finite(wave, name)
-    mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
-    mono = _resample(np.ascontiguousarray(mono, dtype=np.float32), rate, name)
-    notes += _notes(mono, rate, channels)
-    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, notes)
+def _check_length(frames: float, rate: int, name: str) -> None:
+    """Refuse a recording where clips are expected."""
+    if frames / max(rate, 1) > MAX_SECONDS:
+        why = f"it is longer than {MAX_SECONDS / 60:.0f} minutes"
+        raise BadAudio(name, why, "Cut it into clips of a few seconds or minutes.")
 
 
 def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
+    """Divide integers by full scale, 16-bit ones by 32767."""
     kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
     if samples.dtype == np.int16:
         wave = samples.astype(np.float32)
@@ -224,6 +255,7 @@ def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
 
 
 def _resample(mono: FloatArray, rate: int, name: str) -> FloatArray:
+    """Resample to 16 kHz."""
     if rate == SAMPLE_RATE:
         return mono
     import soxr
@@ -234,29 +266,160 @@ def _resample(mono: FloatArray, rate: int, name: str) -> FloatArray:
     return np.asarray(wave, dtype=np.float32)
 
 
-def converted(rate: int, channels: int) -> tuple[str, ...]:
-    """Say what is done to every clip of a kind.
-
-    Parameters
-    ----------
-    rate : int
-        Of the recording, Hz.
-    channels : int
-
-    Returns
-    -------
-    tuple of str
-        As in `Clip.notes`; empty for 16 kHz, mono.
-    """
-    mixed = (f"{'stereo' if channels == 2 else f'{channels} channels'} mixed to mono",) if channels > 1 else ()
-    return mixed + ((f"resampled {rate} -> {SAMPLE_RATE} Hz",) if rate != SAMPLE_RATE else ())
-
-
-def _notes(mono: FloatArray, rate: int, channels: int) -> tuple[str, ...]:
-    notes = [*converted(rate, channels)]
+def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:
+    """Note what was done to the samples, and what is unusual about them."""
+    notes = []
+    if channels > 1:
+        notes.append(f"{'stereo' if channels == 2 else f'{channels} channels'} mixed to mono")
+    if rate != SAMPLE_RATE:
+        notes.append(f"resampled {rate} -> {SAMPLE_RATE} Hz")
     peak = max(float(mono.max()), -float(mono.min()))
     if peak == 0:
         notes.append("digital silence: every sample is 0")
     if peak > 32768.5 / 32767:
         notes.append(f"peak {peak:.3g} is above full scale (1.0); kept as it is")
-    return tuple(notes)
+    return notes
+
+
+# ------------------------------------------------------------------ from a file to samples
+
+def decode(path: Path) -> Decoded:
+    """Decode a file of any kind to the samples that it holds, unscaled.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    BadAudio
+        If the file is missing, empty, cut short, not audio or longer than an hour.
+    """
+    if not path.exists():
+        raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.")
+    if not path.is_file():
+        raise BadAudio(path, "this is not a file", "Give an audio file; a folder is read clip by clip.")
+    if not os.access(path, os.R_OK):
+        raise BadAudio(path, "permission to read it is missing", "Change its permissions (chmod +r).")
+    if path.stat().st_size == 0:
+        raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
+    return _decode_by_ffmpeg(path) if path.suffix.lower() in _RAW else _decode_by_sndfile(path)
+
+
+def _decode_by_sndfile(path: Path) -> Decoded:
+    """Decode by libsndfile; what it does not know is left to FFmpeg."""
+    import soundfile
+
+    notes = _check_container(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check_length(file.frames, file.samplerate, str(path))
+            # integers keep their width, so that _scale can treat 16 bits apart
+            dtype = "int16" if file.subtype == "PCM_16" else "float32"
+            # codecs that cannot be sought in, as GSM 06.10 in WAV, are read only when told how far
+            samples = file.read(file.frames, dtype=dtype, always_2d=True)
+            promised, rate = float(file.frames), file.samplerate
+            if file.format == "MP3":
+                # without a header for it the length is guessed from the bit rate, half a percent too long
+                promised = 0.98 * promised - 0.1 * rate
+    except soundfile.LibsndfileError as error:
+        if "Format not recognised" in str(error) or "unknown format" in str(error):
+            return _decode_by_ffmpeg(path)
+        why = f"it cannot be decoded ({error.error_string.strip(' .')})"
+        raise BadAudio(path, why, _COPY_AGAIN) from error
+    if len(samples) < promised:
+        raise _cut_short(path, f"{promised:.0f} samples", f"{len(samples)}")
+    return Decoded(samples, rate, notes)
+
+
+def _cut_short(path: Path, promised: str, there: str) -> BadAudio:
+    """Make the error of a file that ends too early."""
+    why = f"the file is cut short: its header promises {promised}, {there} are there"
+    return BadAudio(path, why, _COPY_AGAIN)
+
+
+def _check_container(path: Path) -> tuple[str, ...]:
+    """Compare the length that a WAV or Ogg file promises with what is there."""
+    with path.open("rb") as file:
+        magic = file.read(12)
+        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
+            _check_wav(path, file)
+        elif magic[:4] == b"OggS":
+            return _check_ogg(path, file)
+    return ()
+
+
+def _check_wav(path: Path, file: BinaryIO) -> None:
+    """Walk the chunks of a WAV file to its samples, and compare their length."""
+    size = path.stat().st_size
+    while len(header := file.read(8)) == 8:
+        name, length = header[:4], struct.unpack("<I", header[4:])[0]
+        if name == b"data":
+            if length < _UNKNOWN_LENGTH and length > size - file.tell():
+                raise _cut_short(path, f"{length} bytes of samples", f"{size - file.tell()}")
+            return
+        file.seek(length + length % 2, os.SEEK_CUR)
+    raise BadAudio(path, "the file is cut short: the WAV header is there, the samples are not", _COPY_AGAIN)
+
+
+def _check_ogg(path: Path, file: BinaryIO) -> tuple[str, ...]:
+    """Check that the last Ogg page is whole; note if it is not marked as the end."""
+    size = path.stat().st_size
+    file.seek(max(0, size - 2 * _LARGEST_OGG_PAGE))
+    tail = file.read()
+    start = tail.rfind(b"OggS")
+    page = tail[start:]
+    table = page[27:27 + page[26]] if len(page) > 26 else b""
+    whole = 27 + page[26] + sum(table) if len(page) > 26 else 28
+    if start < 0 or len(page) < whole:
+        raise _cut_short(path, f"a last page of {whole} bytes", f"{len(page)}")
+    return () if page[5] & 4 else ("Ogg stream without an end mark: it may have been cut",)
+
+
+def _decode_by_ffmpeg(path: Path) -> Decoded:
+    """Decode by FFmpeg's library."""
+    import av
+
+    form = _RAW.get(path.suffix.lower())
+    if form == "gsm":
+        _check_gsm(path)
+    try:
+        with av.open(str(path), format=form) as container:
+            if not container.streams.audio:
+                raise BadAudio(path, "there is no sound in it", _NOT_AUDIO)
+            stream: Any = container.streams.audio[0]
+            # other demuxers than these only guess the length from the bit rate
+            exact = any(name in container.format.name for name in ("mp4", "matroska"))
+            promised = float(stream.duration * stream.time_base) if exact and stream.duration else 0.0
+            _check_length(promised, 1, str(path))
+            decoded = _decode_stream(container, stream, path)
+    except av.FFmpegError as error:
+        raise BadAudio(path, f"no decoder can read it as audio ({error.strerror})", _NOT_AUDIO) from error
+    there = len(decoded.samples) / decoded.rate
+    if promised and there < 0.98 * promised - 0.1:
+        raise _cut_short(path, f"{promised:.2f} s", f"{there:.2f} s")
+    return decoded
+
+
+def _decode_stream(container: Any, stream: Any, path: Path) -> Decoded:
+    """Decode an audio stream frame by frame, and stop at one that is too long."""
+    blocks, frames, rate = [], 0, 0
+    for frame in container.decode(stream):
+        rate, channels = frame.sample_rate, frame.layout.nb_channels
+        block = frame.to_ndarray()
+        blocks.append(block.T if frame.format.is_planar else block.reshape(-1, channels))
+        frames += len(blocks[-1])
+        _check_length(frames, rate, str(path))
+    if not blocks:
+        raise BadAudio(path, "it holds 0 samples", _EMPTY)
+    return Decoded(np.concatenate(blocks), rate)
+
+
+def _check_gsm(path: Path) -> None:
+    """Check that a file without a header is made of whole GSM frames."""
+    data = path.read_bytes()
+    if any(byte >> 4 != 0xD for byte in data[::_GSM_FRAME]):
+        raise BadAudio(path, "this is not raw GSM 06.10 audio", _NOT_AUDIO)
+    left = len(data) % _GSM_FRAME
+    if left:
+        raise _cut_short(path, f"frames of {_GSM_FRAME} bytes", f"{left} bytes of the last one")

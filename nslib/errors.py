@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+__all__ = ["NETWORK", "BadAudio", "BadParameter", "NslibError", "Unavailable", "UnknownName", "failed_download"]
+
 
 class NslibError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -100,35 +102,31 @@ NETWORK = re.compile(
     r"|Max retries exceeded",
     re.IGNORECASE,
 )
-"""What apt and pip say when there is no network."""
+"""What apt and pip print when there is no network."""
 
 _FULL = re.compile(r"No space left|enough free space|Disk quota", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S+://\S+")
 
 
-def failed_download(what: str, client: str, said: str, otherwise: str = "") -> Unavailable:
-    """Say in words why a client failed.
+def failed_download(what: str, client: str, output: str, otherwise: str = "") -> Unavailable:
+    """Explain why a client program failed to download something.
 
     Parameters
     ----------
     what : str
         What is missing now.
     client : str
-        Its name.
-    said : str
+        Name of the program.
+    output : str
         Its messages. Addresses in them are left out: they belong to the machine's configuration.
     otherwise : str
         What else the user can do.
-
-    Returns
-    -------
-    Unavailable
     """
-    last = _ADDRESS.sub("<address>", (said.strip().splitlines() or ["it gave no message"])[-1])
-    if _FULL.search(said):
+    last = _ADDRESS.sub("<address>", (output.strip().splitlines() or ["it gave no message"])[-1])
+    if _FULL.search(output):
         remedy = f"Free some space, or set NSLIB_CACHE. {otherwise}"
         return Unavailable(what, "the disk is full", remedy.strip())
-    if NETWORK.search(said):
+    if NETWORK.search(output):
         why = f"the network, or the server that {client} is set up for, cannot be reached"
         return Unavailable(what, why, f"Connect and run again; what has arrived is kept. {otherwise}".strip())
     return Unavailable(what, f"{client} failed: {last}", f"Try it by hand. {otherwise}".strip())

@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-from nslib.splits import by_group
+from nslib.datasets.splits import split_by_group
 
 ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 EXTRA = ("esc50-human", "masked-speech")
@@ -191,7 +191,7 @@ def _savee(manual: Path, clips: int) -> None:
 
 def _dementiabank(manual: Path, clips: int) -> None:
     people = [f"{n:03d}" for n in range(1, 22)]
-    split_of = by_group(people, people, (0.7, 0.1, 0.2))
+    split_of = split_by_group(people, people, (0.7, 0.1, 0.2))
     ordered = sorted(people, key=lambda person: (split_of[person], person))
     for number, person in enumerate(ordered):  # alternate inside each split, so that each has both
         kind = ("Control", "Dementia")[number % 2]

@@ -10,37 +10,39 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from nslib import kept, measure, params, protocols, report, results
+import pandas as pd
+
+from nslib import config, kept, measure, protocols, results
+from nslib.report.html import write_report
 
 TASK = "style-synthetic"
 EMBEDDINGS = ("logmel", "mfcc")
+CELL = f"{TASK}/logmel"
 
 
 @functools.cache
 def _made() -> Path:
     """Cache and reports, in the cache of the session, which is removed at its end."""
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
-    with _places(home):
-        settings = params.load({"smoke": True, "tasks": TASK})
+    with _places(home / "cache", home / "reports"):
+        settings = config.load_params({"smoke": True, "tasks": TASK})
         found = measure.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
         protocols.run("within-speaker", "logmel", TASK, settings, progress=False)
-        report.build(found, settings, runs=[])
+        write_report(found, settings, runs=[])
     return home
 
 
 @contextlib.contextmanager
-def _places(home: Path) -> Iterator[None]:
-    mine = {"NSLIB_CACHE": str(home / "cache"), "NSLIB_REPORTS": str(home / "reports")}
+def _places(cache: Path, reports: Path) -> Iterator[None]:
+    mine = {"NSLIB_CACHE": str(cache), "NSLIB_REPORTS": str(reports)}
     before = {name: os.environ.get(name) for name in mine}
     os.environ.update(mine)
     try:
         yield
     finally:
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
 
 
 @contextlib.contextmanager
@@ -48,8 +50,7 @@ def copied(where: Path) -> Iterator[Path]:
     """A copy of the report to spoil; its recordings and vectors are found."""
     folder = where / "reports"
     shutil.copytree(_made() / "reports", folder)
-    with _places(_made()):
-        os.environ["NSLIB_REPORTS"] = str(folder)
+    with _places(_made() / "cache", folder):
         yield folder
 
 
@@ -59,9 +60,9 @@ def restore(folder: Path) -> None:
     shutil.copytree(_made() / "reports", folder)
 
 
-def vectors() -> Path:
-    """Where the stored vectors are."""
-    return _made() / "cache" / "vectors"
+def cache() -> Path:
+    """The cache with recordings and vectors."""
+    return _made() / "cache"
 
 
 def key(folder: Path, embedding: str = "logmel") -> str:
@@ -70,12 +71,14 @@ def key(folder: Path, embedding: str = "logmel") -> str:
     return str(rows.loc[rows["embedding"] == embedding, "key"].iloc[0])
 
 
-def change(folder: Path, kind: str, key: str, row: int, column: str, value: object) -> None:
-    """Plant a value in a kept table, checksums and all."""
-    import pandas as pd
+def table(folder: Path, key: str, kind: str = "rows") -> pd.DataFrame:
+    """A kept table."""
+    return pd.read_parquet(kept.place(key, kind, folder / "results"))
 
-    path = kept.place(key, kind, folder / "results")
-    frame = pd.read_parquet(path)
+
+def change(folder: Path, key: str, kind: str, row: int, column: str, value: object) -> None:
+    """Plant a value in a kept table, checksums and all."""
+    frame = table(folder, key, kind)
     frame[column] = frame[column].astype(object)
     frame.iloc[row, frame.columns.get_loc(column)] = value
-    kept.write(path, frame.infer_objects())
+    kept.write(kept.place(key, kind, folder / "results"), frame.infer_objects())

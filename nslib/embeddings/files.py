@@ -31,12 +31,12 @@ import numpy.typing as npt
 
 from nslib.audio import RATES
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
-from nslib.embeddings.custom import Function, embed_one_by_one, wrap_function
+from nslib.embeddings.custom import embed_one_by_one, wrap_function
 from nslib.embeddings.pretrained import open_onnx
-from nslib.embeddings.runtime import Network, count_threads, make_embedder
+from nslib.embeddings.runtime import count_threads, make_embedder
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 
-__all__ = ["Options", "from_file", "from_onnx", "from_saved_model", "from_tflite"]
+__all__ = ["from_file", "from_saved_model"]
 
 Array = npt.NDArray[Any]
 
@@ -104,20 +104,46 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
     Parameters
     ----------
     path : path-like
-        Folder of a SavedModel, TFLite file or ONNX file.
+        Folder of a SavedModel (hub-style callable, Keras export or any signature), TFLite file or ONNX file; weights
+        of an ONNX file that are in files of their own must lie beside it.
     name : str, optional
         As shown in tables (default: the name of the folder or file).
     **options
-        As `from_saved_model`, `from_tflite` or `from_onnx`.
+        Those of `Options`, and what the file leaves open:
+
+        - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
+        - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.
+        - signature : str (SavedModel, TFLite); needed if there are several. (Keras writes its one signature under
+          two names, ``serve`` and ``serving_default``; these count as one.)
+        - call : "callable" or "signature" (SavedModel); call the object itself, as hub modules and Keras models allow,
+          or one of its signatures. Default: the signature if one is named; else the object if it can be called.
+        - rank : 1, 2 or 3 (SavedModel); one clip a call, [samples], a batch, [clips, samples], or one with an axis of
+          size 1 for the channel. Default: a batch, if the object can be called with one.
+        - dtype : str (SavedModel); of the samples: floating point, or integers (``int16``). Default: the first of
+          `DTYPES` that the model takes.
+
+        A model that takes one length only needs ``fixed="window"``.
 
     Returns
     -------
     Embedding
+        The input is made as long as each clip, and as large as the batch, where the model allows it. Quantised inputs
+        and outputs of TFLite files are converted by the scale and zero point in the file. The revision is the hash of
+        the files that the vectors depend on, and of the choices made.
 
     Raises
     ------
     BadParameter
-        If it is none of these, and as the function for its kind.
+        If it is no model, if something is left open (the error lists what there is), or if a trial call fails.
+    UnknownName
+        For an option, output or signature that is not there.
+    Unavailable
+        If LiteRT or onnxruntime is not there.
+
+    Examples
+    --------
+    >>> from_file("trill/", key="layer19")                               # doctest: +SKIP
+    >>> from_file("model.tflite", fixed="window", hop=0.48)              # doctest: +SKIP
     """
     kind = find_kind(path)
     if kind is None:
@@ -132,7 +158,7 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
 
 
 def find_kind(path: str | Path) -> str | None:
-    """Return "SavedModel" (a folder with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``), or None."""
+    """Return "SavedModel" (with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``), else None."""
     path = Path(path)
     if (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file():
         return "SavedModel"
@@ -436,45 +462,24 @@ def _drop_axes(output: Array, first: int, rank: int) -> Array:
 def from_saved_model(path: str | Path, name: str | None = None, *, call: str | None = None,
                      signature: str | None = None, key: str | int | None = None, rate_argument: bool | None = None,
                      rank: int | None = None, dtype: str | None = None, **options: Any) -> Embedding:
-    """Make an embedding of a SavedModel: a hub-style callable, a Keras export or any signature.
+    """Make an embedding of a SavedModel.
 
     Parameters
     ----------
-    path, name
+    path : path-like
+        The folder with ``saved_model.pb``.
+    name : str, optional
+    call, signature, key, rate_argument, rank, dtype, **options
         As of `from_file`.
-    call : {"callable", "signature"}, optional
-        Call the object itself, as hub modules and Keras models allow, or one of its signatures. Default:
-        the signature if one is named; else the object if it can be called; else the signature.
-    signature : str, optional
-        Needed if there are several. (Keras writes its one signature under two names, ``serve`` and
-        ``serving_default``; these count as one.)
-    key : str or int, optional
-        Which output: key of a dictionary or place in a tuple. Needed if there are several.
-    rate_argument : bool, optional
-        Whether the model is told the sample rate. Default: if it has an input for it by name.
-    rank : {1, 2, 3}, optional
-        One clip a call, [samples], a batch, [clips, samples], or one with an axis of size 1 for the
-        channel. Default: a batch, if the object can be called with one.
-    dtype : str, optional
-        Of the samples: floating point, or integers (``int16``). Default: the first of float32,
-        float64, float16, int16, int32, int64 that the model takes.
-    **options
-        As `Options`.
 
     Returns
     -------
     Embedding
-        Its revision is the hash of the graph, variables and assets, and of the choices made.
 
     Raises
     ------
     BadParameter
-        If it is no SavedModel, if something is left open (the error lists what there is), or if a trial
-        call fails.
-
-    Examples
-    --------
-    >>> from_saved_model("trill/", key="layer19")            # doctest: +SKIP
+        As `from_file`.
     """
     settled, folder = Options(**options), Path(path)
     if call not in (None, *CALLS):
@@ -629,32 +634,7 @@ Runner = Callable[[Mapping[str, Array], str], Array]
 
 def from_tflite(path: str | Path, name: str | None = None, *, signature: str | None = None,
                 key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
-    """Make an embedding of a TFLite file, run by LiteRT.
-
-    Parameters
-    ----------
-    path, name
-        As of `from_file`.
-    signature : str, optional
-        Needed if there are several.
-    key : str or int, optional
-        Which output: its key in the signature, or its place or name in the file. Needed if there are
-        several.
-    rate_argument, **options
-        As of `from_saved_model`. A model that takes one length only needs ``fixed="window"``.
-
-    Returns
-    -------
-    Embedding
-        The input is made as long as each clip, and as large as the batch, where the model allows it. Quantised
-        inputs and outputs are converted from and to floating point by the scale and zero point in the file. Its
-        revision is the hash of the file and of the choices made.
-
-    Raises
-    ------
-    BadParameter, Unavailable
-        As `from_saved_model`, or if LiteRT is not there.
-    """
+    """Make an embedding of a TFLite file, run by LiteRT; see `from_file`."""
     settled, file = Options(**options), Path(path)
     label, inputs, outputs, run = _open_tflite(file, signature)
     if key is not None and str(key) not in outputs:  # called by its name or its place in the file
@@ -748,27 +728,7 @@ def _dequantise(values: Array, details: dict[str, Any]) -> Array:
 
 def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | None = None,
               rate_argument: bool | None = None, **options: Any) -> Embedding:
-    """Make an embedding of an ONNX file, run by onnxruntime.
-
-    Parameters
-    ----------
-    path, name
-        As of `from_file`; weights in files of their own must lie beside it.
-    key : str or int, optional
-        Which output: its name or place. Needed if there are several.
-    rate_argument, **options
-        As of `from_saved_model`. A model that takes one length only needs ``fixed="window"``.
-
-    Returns
-    -------
-    Embedding
-        Its revision is the hash of the file, of the files beside it that it names, and of the choices made.
-
-    Raises
-    ------
-    BadParameter, Unavailable
-        As `from_saved_model`, or if onnxruntime is not there.
-    """
+    """Make an embedding of an ONNX file, run by onnxruntime; see `from_file`."""
     settled, file = Options(**options), Path(path)
     try:
         content = file.read_bytes()

@@ -60,9 +60,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nslib import params
-from nslib.embeddings import graphs, patches
+from nslib import config
 from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray
+from nslib.embeddings.checkpoint import copy_values, load_weights, read_arrays
+from nslib.embeddings.runtime import PatchNetwork, bind_device, embed_network, freeze_network, make_embedder
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds
 from nslib.frontend import patches as to_patches
@@ -70,18 +71,17 @@ from nslib.frontend import patches as to_patches
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.embeddings.cards import Card
+    from nslib.embeddings.registry import EmbeddingInfo
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "STUDENT_KINDS", "TAPS", "TRAINED_TAPS",
-           "WEIGHT_FILES", "MobileNetShape", "NetworkCost", "ResNetShape", "assign_values", "build_network",
-           "build_resnet", "build_student", "copy_values", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
-           "embed_tap", "hash_weights", "list_trained", "load_builtin", "load_network", "load_network_file",
-           "load_weights", "make_embedding", "network_folder", "parse_student", "read_arrays", "read_curve",
+           "WEIGHT_FILES", "MobileNetShape", "NetworkCost", "ResNetShape", "build_network",
+           "build_resnet", "build_student", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
+           "embed_tap", "hash_weights", "list_trained", "load_network", "load_network_file",
+           "make_embedding", "network_folder", "parse_student", "read_curve",
            "read_settings", "resnet50_trill", "tap_network", "trill_mini"]
 
-Arrays = list[npt.NDArray[Any]]
 
 EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"
 TAPS = (EMBEDDING_TAP, LAYER19_TAP)
@@ -447,58 +447,6 @@ def _multiply_adds(layer: Any) -> int:
 # ---- files of weights --------------------------------------------------------------------------------
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:
-    """Read a file of weights or of a training run's state.
-
-    Returns
-    -------
-    groups : dict of str to list of array
-    meta : dict
-
-    Raises
-    ------
-    Unavailable
-        If the file is damaged or not one of these.
-    """
-    groups: dict[str, Arrays] = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            meta = json.loads(file["meta"].tobytes())
-            for name in sorted(set(file.files) - {"meta"}):
-                groups.setdefault(name.split("/")[0], []).append(file[name])
-    except (OSError, ValueError, KeyError) as error:
-        raise Unavailable(f"checkpoint {path}", f"it cannot be read ({error})", "Delete it to start anew.") from error
-    return groups, meta
-
-
-def load_weights(path: Path, model: Any) -> dict[str, Any]:
-    """Put saved weights into a network of the same shape; return what was written beside them.
-
-    Raises
-    ------
-    Unavailable, BadParameter
-        If the file is damaged, or of another network.
-    """
-    groups, meta = read_arrays(path)
-    assign_values(model.weights, [array.astype(np.float32) for array in groups.get("weights", [])])
-    return meta
-
-
-def copy_values(variables: Sequence[Any]) -> Arrays:
-    """Copy variables out of a model or an optimiser, one array each."""
-    return [np.array(variable) for variable in variables]
-
-
-def assign_values(variables: Sequence[Any], arrays: Sequence[npt.NDArray[Any]]) -> None:
-    """Put values into variables; raises BadParameter if number or shapes differ: they are of another network."""
-    shapes, given = [tuple(v.shape) for v in variables], [a.shape for a in arrays]
-    if shapes != given:
-        raise BadParameter(f"these {len(given)} arrays are of another network, which has {len(shapes)}; build the one "
-                           "that was saved.")
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-
-
 # ---- trained networks --------------------------------------------------------------------------------
 
 
@@ -533,7 +481,7 @@ def list_trained() -> list[str]:
 
 def network_folder(name: str) -> Path:
     """Return the folder of a trained network; raises UnknownName for a name that is not in `list_trained`."""
-    return params.data_dir() / "models" / _weight_file(name).folder
+    return config.data_dir() / "models" / _weight_file(name).folder
 
 
 def load_network(name: str) -> Any:
@@ -611,14 +559,14 @@ def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
     return to_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)
 
 
-def tap_network(model: Any, tap: str) -> graphs.Patched:
+def tap_network(model: Any, tap: str) -> PatchNetwork:
     """Put one tap of a network, a key of its outputs, behind TRILL's front end; of its own weights, not of a copy."""
-    return graphs.Patched(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+    return PatchNetwork(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
 
 
 def embed_tap(model: Any, tap: str) -> EmbedFunction:
     """Freeze one tap of a network behind TRILL's front end: an embed function."""
-    return graphs.embedder(tap_network(model, tap))
+    return embed_network(tap_network(model, tap))
 
 
 def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
@@ -639,14 +587,14 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
     """
     size = count_cost(model)
     patched = tap_network(model, tap)
-    network = graphs.frozen(patched.function, patched.shape)
+    network = freeze_network(patched.function, patched.shape)
 
     def replica(device: str) -> EmbedFunction:
         # of the weights as they are now
-        return patches.embedder(patched.cut, graphs.bound(network, device), steady=True)
+        return make_embedder(patched.cut, bind_device(network, device), steady=True)
 
     return Embedding(name=name, revision=f"{hash_weights(model)} {tap}", dim=size.outputs[tap],
-                     embed=patches.embedder(patched.cut, network, steady=True), replica=replica,
+                     embed=make_embedder(patched.cut, network, steady=True), replica=replica,
                      window=patch_seconds(TRILL), hop=TRILL.patch_hop * HOP / SAMPLE_RATE,
                      min_samples=TRILL.min_samples, pads_safely=True, parameters=size.parameters, **facts)
 
@@ -659,7 +607,7 @@ def hash_weights(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_builtin(card: Card) -> graphs.Patched:
+def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
     """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end.
 
     Raises
@@ -667,14 +615,14 @@ def load_builtin(card: Card) -> graphs.Patched:
     NslibError
         If the weights are missing or not those of the card.
     """
-    if card.name in TRAINED_TAPS:
-        network, tap = TRAINED_TAPS[card.name]
+    if info.name in TRAINED_TAPS:
+        network, tap = TRAINED_TAPS[info.name]
         return tap_network(load_network(network), tap)
     layers = draw_untrained()
-    if (drawn := hash_untrained(layers)) != card.revision:
-        raise NslibError(f"{card.name}: this machine draws weights {drawn}, not {card.revision}. "
+    if (drawn := hash_untrained(layers)) != info.revision:
+        raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "
                          "Please report it with your version of NumPy.")
-    return graphs.Patched(cut_patches, lambda patch: run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
+    return PatchNetwork(cut_patches, lambda patch: run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
 
 
 # ---- the untrained control ---------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nslib import params
+from nslib import config
 from nslib.embeddings import backends, checker, handmade, hub, networks, pretrained
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import SOURCES
@@ -152,8 +152,8 @@ def names(profile: str | None = None) -> list[str]:
     UnknownName
         For another profile.
     """
-    if profile is not None and profile not in params.CHOICES["profile"]:
-        raise UnknownName("profile", profile, params.CHOICES["profile"])
+    if profile is not None and profile not in config.CHOICES["profile"]:
+        raise UnknownName("profile", profile, config.CHOICES["profile"])
     return [name for name, info in EMBEDDINGS.items() if profile is None or profile in info.profiles]
 
 

@@ -345,6 +345,7 @@ def freeze_network(function: Callable[[Any], Any], shape: Sequence[int]) -> Netw
 def freeze_graph(function: Callable[[Any], Any], shape: Sequence[int | None]) -> Any:
     """Trace a function of one float32 tensor of a shape, and make its weights constants: a ConcreteFunction."""
     import tensorflow as tf
+
     # no public function does this outside of sessions
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

@@ -37,17 +37,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, corpora, files
-from nslib.corpora import table as clip_table
+from nslib import audio, config
+from nslib.config import Params
+from nslib.datasets import loading
+from nslib.datasets import table as datasets_table
+from nslib.datasets.splits import SPLITS
+from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
 from nslib.entrants import Embeddable, enter
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.findings import Found
 from nslib.measure import load_tasks
-from nslib.params import Params
 from nslib.probe import Split
-from nslib.splits import SPLITS
-from nslib.tasks import REGISTRY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
                            "List the clips again, or restore the file.")
         content = io.BytesIO()
         wavfile.write(content, SAMPLE_RATE, wave)
-        files.write(folder / f"{row.sha256}.wav", content.getvalue())
+        config.write_file(folder / f"{row.sha256}.wav", content.getvalue())
     return clips.assign(wav=[str(folder / f"{key}.wav") for key in clips["sha256"]])
 
 
@@ -186,12 +187,12 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
         If a task or an embedding cannot be had.
     """
     entrants = [enter(given) for given in embeddings]
-    plan = corpora.resolve(params, progress=progress)
+    plan = loading.resolve_tasks(params, progress=progress)
     for _, error in plan.not_run:
         raise error
     written = []
     for task in plan.tasks:
-        corpus = corpora.load_clips(task, params, progress=progress)
+        corpus = loading.load_clips(task, params, progress=progress)
         extractions = {entrant.name: entrant.vectors(corpus.clips, progress=progress) for entrant in entrants}
         # every row of a file holds all embeddings
         common = set.intersection(*(set(out.clips["clip_id"]) for out in extractions.values()))
@@ -254,7 +255,7 @@ def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: 
     if label_numbers is None:
         return list(plan)
     label_list = prefix.with_name(prefix.name + _LABEL_LIST)
-    files.write(label_list, "".join(f"{name}\n" for name in label_numbers))
+    config.write_file(label_list, "".join(f"{name}\n" for name in label_numbers))
     return [*plan, label_list]
 
 
@@ -470,7 +471,7 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
     order = sorted(range(len(rows)), key=lambda i: str(rows[i]["clip_id"]))
     matrices = {name: np.stack([vectors[name][i] for i in order]) for name in chosen}
     texts = tuple(f"Records {what}: {count} of {len(rows)}." for what, count in notes.items() if count)
-    return VectorTable(clip_table.make(rows).clips, matrices, texts)
+    return VectorTable(datasets_table.make_dataset(rows).clips, matrices, texts)
 
 
 def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, Split]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import files, params
+from nslib import config
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import NslibError
 
@@ -66,11 +66,11 @@ class VectorCache:
     """
 
     def __init__(self, embedding: Embedding, root: Path | None = None):
-        path = (root or params.cache_dir("vectors")) / embedding.fingerprint
+        path = (root or config.cache_dir("vectors")) / embedding.fingerprint
         path.mkdir(parents=True, exist_ok=True)
         if not (path / _FACTS).exists():
             facts = {k: v for k, v in vars(embedding).items() if k not in ("embed", "replica")}
-            files.write(path / _FACTS, json.dumps(facts, indent=1).encode())
+            config.write_file(path / _FACTS, json.dumps(facts, indent=1).encode())
         self._open(path, embedding.dim)
 
     @classmethod
@@ -162,7 +162,7 @@ class VectorCache:
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         shard = self.path / f"{unit}.arrow"
-        files.write(shard, sink.getvalue())
+        config.write_file(shard, sink.getvalue())
         if shard in self.damaged:
             self.damaged.remove(shard)
         self._index.add(keys, self._shards.setdefault(shard.name, len(self._shards)))
@@ -200,7 +200,7 @@ def list_caches() -> list[tuple[str, VectorCache]]:
     list of (str, VectorCache)
         The embedding's name and its cache.
     """
-    paths = sorted(params.cache_dir("vectors").glob(f"*/{_FACTS}"))
+    paths = sorted(config.cache_dir("vectors").glob(f"*/{_FACTS}"))
     return [(json.loads(path.read_text())["name"], VectorCache.at(path.parent)) for path in paths]
 
 
@@ -251,7 +251,7 @@ def _matrix(table: pa.Table, dim: int) -> FloatArray:
 
 def _map_empty(clips: int, dim: int) -> FloatArray:
     """Map a new file without a name; its space is reserved, so that a full disk is an error now, not a crash later."""
-    size, folder = 4 * clips * dim, params.cache_dir("large")
+    size, folder = 4 * clips * dim, config.cache_dir("large")
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             if hasattr(os, "posix_fallocate"):
@@ -331,7 +331,7 @@ def read_costs(fingerprint: str) -> Cost:
     Cost
         Zeros if there is no log.
     """
-    path = params.cache_dir("vectors") / fingerprint / COST_LOG
+    path = config.cache_dir("vectors") / fingerprint / COST_LOG
     costs = Cost()
     for line in path.read_text().splitlines() if path.exists() else []:
         costs.add(Cost(**json.loads(line)))

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from nslib import files, params
+from nslib import config
 from nslib.embeddings import patches, threads
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
@@ -243,7 +243,7 @@ def tune_batch_seconds(embedding: Embedding, audio_seconds: float) -> float:
             best = max(rates.values())
             facts = {"seconds": min(size for size, rate in rates.items() if rate >= _CLOSE * best),
                      "times_real_time": {f"{size:g}": rate for size, rate in rates.items()}}
-            files.write(_tuning_file(), json.dumps({**_read_tuning(), key: facts}, indent=1, sort_keys=True))
+            config.write_file(_tuning_file(), json.dumps({**_read_tuning(), key: facts}, indent=1, sort_keys=True))
     return get_batch_seconds(embedding)
 
 
@@ -267,7 +267,7 @@ def _tuning_key(embedding: Embedding) -> str:
 
 
 def _tuning_file() -> Path:
-    return params.cache_dir() / "tuning.json"
+    return config.cache_dir() / "tuning.json"
 
 
 def _read_tuning() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib.corpora.table import PROBLEM_COLUMNS
+from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, NslibError
 from nslib.extraction.batches import (

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib.corpora.table import PROBLEM_COLUMNS
+from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.extraction.extract import Extraction

@@ -1,24 +1,14 @@
-"""From parameters to pages: run the notebooks, and write what they and the benchmark found.
+"""Everything that is written about a run, and how it is held to be true.
 
-`run` executes notebooks strictly and only where something changed; `build` writes ``index.html``,
-``summary.md``, figures and tables from results. Neither imports TensorFlow.
+`reproduce`    from parameters to ``reports/index.html``, with notebooks and figures
+`notebooks`    notebooks run strictly, and only where something changed
+`page`         templates, and an executed notebook as a page
+`html`         ``index.html`` and the files beside it
+`tables`       what the pages show, as plain values
+`latex`        the same tables for a paper
+`cards`        a model card; the result table in the README
+`verify`       scores computed again from kept answers; one pair run again
+`compare`      what moved between two runs
+`leaderboard`  results that are shared, and one page over them
+`doctor`       what this machine can and can't run
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from nslib.report.html import build
-    from nslib.report.runs import Run, last, run
-
-__all__ = ["Run", "build", "last", "run"]
-
-
-def __getattr__(name: str) -> Any:
-    import importlib
-
-    if name in __all__:
-        module = "nslib.report.html" if name == "build" else "nslib.report.runs"
-        return getattr(importlib.import_module(module), name)
-    raise AttributeError(f"module 'nslib.report' has no attribute {name!r}")

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+__all__: list[str] = []
+
 _SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -20,66 +22,34 @@ _SPECIAL = str.maketrans({
 })
 
 
-def escaped(text: Any) -> str:
-    """Write a text so that LaTeX prints it.
-
-    Parameters
-    ----------
-    text : object
-
-    Returns
-    -------
-    str
-    """
+def escape(text: Any) -> str:
+    """Write a text so that LaTeX prints it."""
     return str(text).translate(_SPECIAL)
 
 
-def results(table: dict[str, Any]) -> str:
-    """The result table: embeddings by tasks, with intervals.
-
-    Parameters
-    ----------
-    table : dict
-        From `nslib.report.tables.result_table`.
-
-    Returns
-    -------
-    str
-        Empty if there is no result.
-    """
+def format_results(table: dict[str, Any]) -> str:
+    """Write the table of `nslib.report.tables.build_result_table`, embeddings by tasks; nothing if it is empty."""
     tasks = [task for group in table["groups"] for task in group["tasks"]]
     if not tasks:
         return ""
-    head = ["", *(escaped(task["label"]) for task in tasks)]
-    lines = [["chance", *(f"{100 * task['chance']:.1f}" for task in tasks)],
+    head = ["", *(escape(task["label"]) for task in tasks)]
+    about = [["chance", *(f"{100 * task['chance']:.1f}" for task in tasks)],
              ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in tasks)]]
-    body = [[escaped(column["name"]), *(_score(task["cells"][k]) for task in tasks)]
+    body = [[escape(column["name"]), *(_format_score(task["cells"][k]) for task in tasks)]
             for k, column in enumerate(table["columns"])]
     caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "
                f"{table['level']} % interval. Bold: best of its column. Underlined: not separable from the best.")
-    return _tabular(caption, "l" + "c" * len(tasks), head, [lines, body])
+    return _format_tabular(caption, "l" + "c" * len(tasks), head, [about, body])
 
 
-def words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
-    """A table of words and numbers.
-
-    Parameters
-    ----------
-    caption : str
-    head : sequence of str
-    rows : sequence of sequence
-        One cell for each of `head`.
-    columns : str
-        LaTeX's letters; an ``X`` is as wide as the line leaves.
-
-    Returns
-    -------
-    str
-    """
-    return _tabular(caption, columns, [escaped(h) for h in head], [[[escaped(cell) for cell in row] for row in rows]])
+def format_words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
+    """Write a table of words and numbers; `columns` are LaTeX's letters, an ``X`` is as wide as the line leaves."""
+    return _format_tabular(caption, columns, [escape(h) for h in head],
+                           [[[escape(cell) for cell in row] for row in rows]])
 
 
-def _score(cell: dict[str, Any] | None) -> str:
+def _format_score(cell: dict[str, Any] | None) -> str:
+    """Write a score with its interval, marked as best or tied."""
     if cell is None:
         return "--"
     value = f"{100 * cell['value']:.1f}"
@@ -87,12 +57,12 @@ def _score(cell: dict[str, Any] | None) -> str:
     return f"{value} {{\\scriptsize [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]}}"
 
 
-def _tabular(caption: str, columns: str, head: Sequence[str], parts: Sequence[Sequence[Sequence[str]]]) -> str:
+def _format_tabular(caption: str, columns: str, head: Sequence[str],
+                    parts: Sequence[Sequence[Sequence[str]]]) -> str:
+    """Put escaped cells into a tabular, a rule between the parts."""
     wide = "X" in columns
     kind = "tabularx" if wide else "tabular"
     begin = rf"\begin{{{kind}}}" + (r"{\textwidth}" if wide else "") + f"{{{columns}}}"
     body = "\n\\midrule\n".join("\n".join(" & ".join(row) + r" \\" for row in part) for part in parts if part)
-    # a line break would end the comment
-    said = " ".join(caption.split())
-    top = " & ".join(head)
-    return f"% {said}\n{begin}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{{kind}}}\n"
+    comment, top = " ".join(caption.split()), " & ".join(head)  # a line break would end the comment
+    return f"% {comment}\n{begin}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{{kind}}}\n"

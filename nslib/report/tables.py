@@ -1,60 +1,58 @@
-"""What the pages show, as plain values: the result table with its footnotes, and the other tables.
+"""What the pages show, as plain values: the result table with the facts of each score, and the other tables.
 
 Conventions
 -----------
-Templates compute nothing: every mark, word and number that they show is decided here.
+Templates compute nothing: every mark, word and number that they show is decided here. A row is one of
+`nslib.results.ROWS`, as a mapping; a score of the result table is named ``task/embedding``.
 """
 
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nslib import cells as origins
+from nslib import embeddings
+from nslib.datasets.tasks import REGISTRY
+from nslib.errors import NslibError
+from nslib.paper.claims import FINE_TUNED
 from nslib.plots import order
+from nslib.statistics import comparisons
+from nslib.statistics.intervals import RESAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.params import Params
+    from nslib.config import Params
+
+__all__ = ["write_command"]
 
 MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
-# what the table's own facts say already, of the choice among all probes
-_SAID = ("Cell", "Probe", "Normalisation", "Metric", "Test set", "Interval")
+_SPEECH = {"real": "recorded speech", "synthetic": "computer voices"}
+_TRAINED = ("finetuned-", "frozen-")
 _SETTING = ["task", "embedding", "seed"]
 
 
-def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
-                 params: Params | None = None) -> dict[str, Any]:
-    """Cells of the result table, grouped into recordings and synthetic tasks.
+def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
+                       params: Params | None = None) -> dict[str, Any]:
+    """Arrange the chosen scores, grouped into recordings and synthetic tasks.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Result rows; may be empty.
-    predictions : pandas.DataFrame, optional
-        Test answers of the chosen probes, for paired differences and the letters of ties.
-    params : Params, optional
-        Of the run, for the commands that make a cell again.
-
-    Returns
-    -------
-    dict
-        ``groups`` (each with ``title``, ``synthetic`` and ``tasks``), ``columns`` (the embeddings), ``cells``,
-        ``metric_words``, ``level``, ``has_synthetic``, ``has_letters``.
+    Returns ``groups`` (each with ``title``, ``synthetic`` and ``tasks``), ``columns`` (the embeddings), ``cells`` (one
+    a score), ``metric_words``, ``level``, ``has_synthetic``, ``has_letters``; empty ones if nothing was scored.
     """
     if rows.empty or not (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
         return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
                 "has_synthetic": False, "has_letters": False}
     scores = order.chosen(rows)
-    way = order.above_chance(scores).clip(0, 1)
-    scores = scores.assign(standing=order.standing(scores, predictions), way=way)
-    columns = order.embeddings(scores)
-    letters = _letters(rows, predictions)
-    cells = {(c["task"], c["embedding"]): c for c in _cells(scores, rows, letters, params)}
+    scores = scores.assign(standing=order.standing(scores, predictions), way=order.above_chance(scores).clip(0, 1))
+    columns, letters = order.embeddings(scores), {}
+    if predictions is not None and not predictions.empty:
+        letters = {(r.task, r.embedding): r.letters for r in comparisons.group_embeddings(rows, predictions).itertuples()}
+    cells = {(cell["task"], cell["embedding"]): cell for cell in _build_cells(scores, rows, letters, params)}
     return {
-        "groups": _groups(scores, columns, cells),
-        "columns": [{"name": e, "shown": e.replace("-", "-\u200b")} for e in columns],
+        "groups": _build_groups(scores, columns, cells),
+        "columns": [{"name": name} for name in columns],
         "cells": list(cells.values()),
         "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
         "level": f"{100 * float(scores['level'].iloc[0]):.0f}",
@@ -63,107 +61,145 @@ def result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
     }
 
 
-def _letters(rows: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[tuple[str, str], str]:
-    from nslib import ties
-
-    if predictions is None or predictions.empty:
-        return {}
-    found = ties.groups(rows, predictions)
-    return {(row.task, row.embedding): row.letters for row in found.itertuples()}
-
-
-def _groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> list[dict[str, Any]]:
-    called, found = order.labels(scores), []
+def _build_groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> list[dict[str, Any]]:
+    """Arrange cells by task, recordings first; a cell that was not run is None."""
+    labels, groups = order.labels(scores), []
     titles = {False: "Recorded speech", True: "Synthetic speech, computer voices"}
     for synthetic, part in scores.groupby(scores["corpus_kind"] == order.SYNTHETIC):
-        by_task = part.groupby("task", sort=False)
-        tasks = [_task(str(name), called, of_task, columns, cells) for name, of_task in by_task]
-        found.append({"title": titles[bool(synthetic)], "synthetic": bool(synthetic), "tasks": tasks})
-    return found
+        tasks = []
+        for name, first in ((name, one.iloc[0]) for name, one in part.groupby("task", sort=False)):
+            tasks.append({
+                "label": labels[str(name)], "synthetic": bool(synthetic), "classes": int(first["classes"]),
+                "chance": float(first["chance"]), "n": int(first["n"]), "n_speakers": int(first["n_speakers"]),
+                "interval_by": str(first["interval_by"]), "cells": [cells.get((name, e)) for e in columns]})
+        groups.append({"title": titles[bool(synthetic)], "synthetic": bool(synthetic), "tasks": tasks})
+    return groups
 
 
-def _task(name: str, called: dict[str, str], part: pd.DataFrame, columns: list[str],
-          cells: dict[Any, Any]) -> dict[str, Any]:
-    first = part.iloc[0]
-    return {
-        "label": called[name], "synthetic": str(first["corpus_kind"]) == order.SYNTHETIC,
-        "classes": int(first["classes"]), "chance": float(first["chance"]),
-        "n": int(first["n"]), "n_speakers": int(first["n_speakers"]),
-        "interval_by": str(first["interval_by"]),
-        "cells": [cells.get((name, e)) for e in columns],
-    }
-
-
-def _cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[str, str], str],
-           params: Params | None) -> list[dict[str, Any]]:
-    called = order.labels(scores)
-    validation = _scores_of(rows[rows["selected"].astype(bool) & (rows["split"] == "validation")])
-    best = _scores_of(rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")])
-    found = []
+def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[str, str], str],
+                 params: Params | None) -> list[dict[str, Any]]:
+    """Add to each score its mark, its words, and where it comes from."""
+    labels = order.labels(scores)
+    validation = _index_values(rows[rows["selected"].astype(bool) & (rows["split"] == "validation")])
+    best = _index_values(rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")])
+    cells = []
     for number, row in enumerate(scores.to_dict("records"), 1):
-        at = tuple(row[k] for k in _SETTING)
-        mark, said = MARKS[row["standing"]]
-        cell = {**row, "id": f"score-{number}", "mark": mark, "said": said, "task_label": called[row["task"]],
-                "normalised": origins.normalisation(row), "validation_said": _percent(validation.get(at)),
+        at = tuple(row[name] for name in _SETTING)
+        mark, words = MARKS[row["standing"]]
+        cell = {**row, "id": f"score-{number}", "mark": mark, "said": words, "task_label": labels[row["task"]],
+                "normalised": describe_normalisation(row), "validation_said": _percent(validation.get(at)),
                 "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
-                "letters": letters.get((row["task"], row["embedding"]), ""), "command": origins.command(row, params)}
+                "letters": letters.get((row["task"], row["embedding"]), ""), "command": write_command(row, params)}
         cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
-        found.append(cell | {"facts": _facts(cell)})
-    return found
+        cells.append(cell | {"facts": _describe_cell(cell)})
+    return cells
 
 
-def _scores_of(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """Map task, embedding and seed to the newest value."""
     last = rows.drop_duplicates(_SETTING, keep="last")
     return dict(zip(last[_SETTING].itertuples(index=False, name=None), last["value"], strict=True))
 
 
 def _percent(value: float | None) -> str:
+    """Write a share in percent, one that is missing as a dash."""
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
-    by = f"bootstrap over {cell['interval_by']}s"
-    metric = str(cell["metric"]).replace("_", " ")
-    standing = [("Standing", cell["said"])] if cell["said"] else []
-    standing += [("Group", f"{cell['letters']}: embeddings that share a letter are not told apart")] * bool(
-        cell["letters"])
-    noted = [("Notes", str(cell["notes"]))] if cell.get("notes") else []
-    return [
-        ("Test score", f"{_percent(cell['value'])} % {metric}, chance {_percent(cell['chance'])} %"),
-        ("Interval", f"{_percent(cell['low'])} to {_percent(cell['high'])} %, {by}"),
-        *standing,
+def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say how a score was made and where it comes from: pairs of what, and its value in words."""
+    interval = "none: there is no score"
+    if cell["interval_by"]:
+        interval = (f"{_percent(cell['low'])} to {_percent(cell['high'])} % ({100 * cell['level']:.0f} % interval), "
+                    f"bootstrap over {cell['interval_by']}s, {RESAMPLES} resamples, seed {cell['seed']}")
+    task = REGISTRY.get(str(cell["task"]))
+    facts = [
+        ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, "
+                       f"chance {_percent(cell['chance'])} %"),
+        ("Interval", interval),
+        ("Standing", cell["said"]),
+        ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
         ("Chosen probe", cell["setting"]),
         ("Validation score", f"{cell['validation_said']} %"),
         ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
         ("Vector", f"{cell['dim']} numbers"),
-        *((name, text) for name, text in origins.facts(cell) if name not in _SAID),
-        *noted,
+        ("Result key", str(cell["key"])[:12]),
+        ("Data", f"{cell['data_hash']} ({_SPEECH.get(str(cell['corpus_kind']), str(cell['corpus_kind']))})"),
+        ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),
+        ("Weights", str(cell["weights_hash"])), ("Lock file", str(cell["lock_hash"])),
+        ("Code", str(cell["code_revision"])), ("Seed", str(cell["seed"])),
+        ("When", str(cell["when"]).replace("T", " ").replace("+00:00", " UTC")),
+        ("Notebook", "07_finetune" if is_fine_tuned(cell) else "05_benchmark"),
+        ("Notes", str(cell["notes"])),
     ]
+    optional = ("Standing", "Group", "Notes")
+    return [(name, words) for name, words in facts if words or name not in optional]
 
 
-def plain(table: pd.DataFrame | None, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """Rows of a table as words: numbers rounded for reading, what is not there a dash.
+def describe_normalisation(row: Mapping[str, Any]) -> str:
+    """Say how vectors were normalised before the probe."""
+    parts = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
+    return " and ".join(parts) or "none"
+
+
+def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
+    """Write the shell command that makes just this score again.
 
     Parameters
     ----------
-    table : pandas.DataFrame or None
-        Any table.
-    columns : list of str, optional
-        Which columns; default all.
+    row : mapping
+        A row of `nslib.results.ROWS`.
+    params : Params, optional
+        Of the run that made it: a row cannot tell whether it is of a smoke run.
 
     Returns
     -------
-    list of dict
+    str
+        For a task of the kit, ``python -m nslib reproduce TASK/EMBEDDING`` with the profile, the seed and ``--smoke``
+        where they are not the usual ones. (A task that is named needs no ``--corpus``.) For recordings of the user's
+        own, or an embedding that the kit does not know by name, the command that measures them, with ``FOLDER`` and
+        ``FILE`` for what only the user knows.
     """
+    name, embedding = str(row["task"]), str(row["embedding"])
+    task = REGISTRY.get(name)
+    if task is None:
+        words = ["benchmark", shlex.quote(embedding) if is_built_in(embedding) else "FILE", "--dataset", "FOLDER"]
+    elif not is_built_in(embedding) and not is_fine_tuned(row):
+        words = ["benchmark", "FILE", "--tasks", shlex.quote(name)]
+    else:
+        words = ["reproduce", shlex.quote(f"{name}/{embedding}")]
+    words += ["--profile", "paper"] if task is not None and task.profile == "paper" else []
+    words += ["--seed", str(row["seed"])] if int(row["seed"]) else []
+    words += ["--smoke"] if params is not None and params.smoke else []
+    return " ".join(["python -m nslib", *words])
+
+
+def is_fine_tuned(row: Mapping[str, Any]) -> bool:
+    """Tell whether a score is of a network that was trained for the task, and of no probe."""
+    return str(row["probe"]).startswith(_TRAINED) or row["embedding"] == FINE_TUNED
+
+
+def is_built_in(embedding: str) -> bool:
+    """Tell whether the kit knows an embedding by this name, such as ``logmel`` or ``trill-mini-top@litert``."""
+    try:
+        embeddings.needs_extra(embedding)
+    except NslibError:
+        return False
+    return True
+
+
+def format_rows(table: pd.DataFrame | None, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """Write the rows of any table as words: numbers rounded for reading, what is not there a dash."""
     if table is None or table.empty:
         return []
     shown = table[[c for c in (columns or table.columns) if c in table.columns]]
-    return [{str(k): _word(v) for k, v in row.items()} for row in shown.to_dict("records")]
+    return [{str(k): _format_value(v) for k, v in row.items()} for row in shown.to_dict("records")]
 
 
-def _word(value: Any) -> Any:
+def _format_value(value: Any) -> Any:
+    """Round a number for reading."""
     if value is None or value != value:
         return "–"
     if isinstance(value, float):

@@ -18,7 +18,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from nslib import files, params
+from nslib import config
 from nslib.errors import BadParameter, NslibError
 from nslib.teaching.notebook_rules import COLAB_TAG, GUARD, Node, tagged
 
@@ -35,7 +35,7 @@ _PARAGRAPH = re.compile(r"\n\n(\*On Colab|\[!\[Open in Colab)[^\n]*(\n[^\n]+)*\s
 
 def read_address(project: Path | None = None) -> str | None:
     """Return the address ``https://github.com/owner/name`` that a ``pyproject.toml`` (the kit's) declares, or None."""
-    path = project or params.root() / "pyproject.toml"
+    path = project or config.root() / "pyproject.toml"
     urls = tomllib.loads(path.read_text(encoding="utf-8"))["project"].get("urls", {})
     given = next((str(url) for name, url in urls.items() if name.lower() == "repository"), None)
     if given is None:
@@ -86,12 +86,12 @@ def refresh_notebooks(folder: Path | None = None, *, write: bool = True) -> list
     import nbformat
 
     address, behind = read_address(), []
-    for path in sorted((folder or params.notebooks_dir()).glob("*.ipynb")):
+    for path in sorted((folder or config.notebooks_dir()).glob("*.ipynb")):
         node = nbformat.read(path, as_version=4)
         if refresh_cells(node["cells"], address, path.name):
             behind.append(path.name)
             if write:
-                files.write(path, nbformat.writes(node) + "\n")
+                config.write_file(path, nbformat.writes(node) + "\n")
     return behind
 
 
@@ -99,10 +99,10 @@ def pack_kit(out: Path) -> Path:
     """Pack the kit into one zip file for an upload; equal kits give equal files."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for part in map(params.root().joinpath, _PARTS):
+        for part in map(config.root().joinpath, _PARTS):
             for path in [part] if part.is_file() else sorted(part.rglob("*")):
                 if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts):
-                    entry = zipfile.ZipInfo(path.relative_to(params.root()).as_posix())
+                    entry = zipfile.ZipInfo(path.relative_to(config.root()).as_posix())
                     file.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    files.write(out, packed.getvalue())
+    config.write_file(out, packed.getvalue())
     return out

@@ -35,10 +35,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, embeddings, extract, files, frontend
+from nslib import audio, config, embeddings, frontend
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, BadParameter, UnknownName
-from nslib.extract.step import padded
+from nslib.extraction import extract
+from nslib.extraction.batches import pad_clip
 from nslib.plots.figure import INK, MUTED, RULE, Figure, canvas, palette, styled
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bo
     if not FEWEST_CLIPS <= len(clips) <= MOST_CLIPS:
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
     model = embeddings.get(embedding) if isinstance(embedding, str) else embedding
-    done = extract.vectors(clips, model, progress=progress)
+    done = extract.extract_vectors(clips, model, progress=progress)
     if len(lost := done.problems):
         first = lost.iloc[0]
         warnings.warn(f"{len(lost)} of {len(clips)} clips cannot be embedded and are not in the space, the first is "
@@ -183,7 +184,7 @@ def _decode(recording: Recording) -> FloatArray:
 
 def _embed(model: Embedding, wave: FloatArray) -> FloatArray:
     """Return the vectors of one clip, float32 [frames, dim]."""
-    ready = padded(wave, model)
+    ready = pad_clip(wave, model)
     frames, counts = model.embed(ready[None], np.array([len(ready)]))
     return frames[0, : int(counts[0])]
 
@@ -334,7 +335,7 @@ def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timelin
     vectors = _embed(model, wave)
     seconds = len(wave) / audio.SAMPLE_RATE
     start = np.arange(len(vectors)) * model.hop
-    end = start + (model.window if model.hop else len(padded(wave, model)) / audio.SAMPLE_RATE)
+    end = start + (model.window if model.hop else len(pad_clip(wave, model)) / audio.SAMPLE_RATE)
     unit = _unit(vectors)
     table = pd.DataFrame({"frame": np.arange(len(vectors)), "start": start, "end": end,
                           "padding": np.maximum(0.0, end - np.maximum(seconds, start)),
@@ -393,7 +394,7 @@ class Page:
 
     def save(self, path: str | Path) -> Path:
         """Write the page into a file that a browser opens, and return its path."""
-        files.write(Path(path), f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>nslib: listen</title>\n'
+        config.write_file(Path(path), f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>nslib: listen</title>\n'
                                 f"<body>{self.html}</body></html>\n")
         return Path(path)
 

@@ -30,11 +30,12 @@ from typing import Any
 
 from nbconvert.preprocessors import Preprocessor
 
-from nslib import corpora, embeddings, files, kernels, packages, params, tasks
+from nslib import config, embeddings, packages
+from nslib.config import Params
+from nslib.datasets import loading, tasks
 from nslib.embeddings.backend import card
 from nslib.errors import NslibError, Unavailable, UnknownName, failed_download
-from nslib.params import Params
-from nslib.teaching import start
+from nslib.teaching import kernels, start
 from nslib.teaching.check import Unsolved
 from nslib.teaching.colab import strip_invitation
 from nslib.teaching.notebook_rules import (
@@ -171,7 +172,7 @@ def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None
     ContractBroken, NslibError
         If a notebook breaks the contract, or there is none.
     """
-    every = [Chapter(p, read_notebook(p)) for p in sorted((folder or params.notebooks_dir()).glob("*.ipynb"))]
+    every = [Chapter(p, read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
     chapters = {c.path.stem: c for c in every if tagged(c.node["cells"], EXERCISE_TAG)}
     wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
     for name in wanted:
@@ -383,7 +384,7 @@ def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> 
 
     with tempfile.TemporaryDirectory(prefix="nslib-workshop-") as scratch:
         client = NotebookClient(node, timeout=CELL_SECONDS, startup_timeout=START_SECONDS, coalesce_streams=True,
-                                kernel_manager_class=kernels.manager(scratch),
+                                kernel_manager_class=kernels.make_kernel_manager(scratch),
                                 resources={"metadata": {"path": str(cwd)}})
         try:
             client.execute(env=dict(environment))
@@ -423,13 +424,13 @@ def begin() -> None:
     NslibError
         If the folder's cache is not there.
     """
-    home = params.root()
+    home = config.root()
     if not (home / SETTINGS).exists():
         print("not in a workshop's folder: the settings of this machine count")
         return
     if not (home / "cache").is_dir():
         raise NslibError(f"{home / 'cache'} is not there: unpack the whole zip file, and keep its folders together.")
-    settings = params.load(json.loads((home / SETTINGS).read_text(encoding="utf-8")))
+    settings = config.load_params(json.loads((home / SETTINGS).read_text(encoding="utf-8")))
     for name, value in notebook_environment(settings, home).items():
         os.environ.setdefault(name, value)
     print(f"workshop: {len(settings.tasks)} tasks, {len(settings.embeddings)} embeddings; recordings and weights are "
@@ -444,20 +445,20 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
     """
     wanted: dict[str, dict[str, Path]] = {}
     for name in settings.tasks:
-        corpus = corpora.load_clips(tasks.get(name), settings, progress=progress)
+        corpus = loading.load_clips(tasks.get_task(name), settings, progress=progress)
         if len(corpus.problems):
             first = corpus.problems.iloc[0]
             raise NslibError(f"{len(corpus.problems)} clips of {name} cannot be used here, {first['clip_id']} for one "
                              f"({first['reason']}). {first['remedy']}")
         clips = zip(corpus.clips["clip_id"], map(Path, corpus.clips["audio"]), strict=True)
-        wanted.setdefault(tasks.get(name).corpus, {}).update(clips)
+        wanted.setdefault(tasks.get_task(name).corpus, {}).update(clips)
     for corpus_name, paths in wanted.items():
-        source, target = params.cache_dir("corpora", corpus_name), cache / "corpora" / corpus_name
+        source, target = config.cache_dir("corpora", corpus_name), cache / "corpora" / corpus_name
         for path in paths.values():
             _copy(path, target / path.relative_to(source))
         ledger = (source / "ledger.jsonl").read_text("utf-8").splitlines()
         lines = {json.loads(line)["clip_id"]: line for line in ledger}  # the last line of a clip counts
-        files.write(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
+        config.write_file(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
     for name in settings.embeddings:
         embeddings.get(name)  # fetches and checks the weights
         weights = card(name).weights
@@ -476,17 +477,17 @@ def fetch_wheels(folder: Path, lock: Path) -> int:
     pip checks every download against the lock and builds what comes as source only. ``requirements.txt`` in the folder
     then names the very files, by their hashes.
     """
-    if params.offline():
+    if config.offline():
         raise Unavailable("the packages of the lock", "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps",
                "--no-build-isolation", "--require-hashes", "-r", str(lock), "-w", str(folder)]
-    done = files.run_client(command)
+    done = config.run_client(command)
     if done.returncode:
         raise failed_download("the packages of the lock", "pip", done.stderr)
     wheels = sorted(folder.glob("*.whl"))
-    pins = ["==".join(wheel.name.split("-")[:2]) + f" --hash=sha256:{files.file_sha256(wheel)}\n" for wheel in wheels]
-    files.write(folder / "requirements.txt", "".join(pins))
-    files.write(folder / start.MADE_FOR, start.machine() + "\n")
+    pins = ["==".join(wheel.name.split("-")[:2]) + f" --hash=sha256:{config.hash_file(wheel)}\n" for wheel in wheels]
+    config.write_file(folder / "requirements.txt", "".join(pins))
+    config.write_file(folder / start.MADE_FOR, start.machine() + "\n")
     return len(wheels)
 
 
@@ -547,8 +548,8 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         shutil.rmtree(folder, ignore_errors=True)
     say(f"recordings and weights for {', '.join(settings.tasks)}")
     _copy_kit(home)
-    files.write(home / SETTINGS, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
-    files.write(home / "README.md", _readme(settings, offline))
+    config.write_file(home / SETTINGS, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
+    config.write_file(home / "README.md", _readme(settings, offline))
     collect_material(settings, home / "cache", progress=progress)
     resources: dict[str, Any] = {"notebooks": [chapter.name for chapter in chapters], "outputs": {}}
     (home / "notebooks").mkdir()
@@ -570,7 +571,7 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
 
 
 def _copy_kit(home: Path) -> None:
-    for path in map(params.root().joinpath, _KIT):
+    for path in map(config.root().joinpath, _KIT):
         if path.is_dir():
             shutil.copytree(path, home / path.name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -579,7 +580,7 @@ def _copy_kit(home: Path) -> None:
 
 
 def _readme(settings: Params, offline: bool) -> str:
-    used = [tasks.get(name) for name in settings.tasks]
+    used = [tasks.get_task(name) for name in settings.tasks]
     packages_from = "from the folder `wheels`, without a network" if offline else "about 1 GB is fetched"
     return _README.format(packages=packages_from, merged=MERGED, archive=ARCHIVE,
                           smoke=_SMOKE if settings.smoke else "",
@@ -595,13 +596,13 @@ def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home
         nodes = [edition().preprocess(chapter.node, resources)[0] for chapter in chapters]
         for chapter, node in zip(chapters, nodes, strict=True):
             nbformat.validate(node)
-            files.write(place / chapter.name, nbformat.writes(node) + "\n")
+            config.write_file(place / chapter.name, nbformat.writes(node) + "\n")
         if edition is StudentEdition:
-            files.write(home / MERGED, nbformat.writes(merge(nodes)) + "\n")
+            config.write_file(home / MERGED, nbformat.writes(merge(nodes)) + "\n")
     about = [f"### {chapter.title}, exercise {name}: {_heading(prose)['title']} ({_heading(prose)['minutes']} minutes)"
              f"\n\n{solution['metadata'][WORKSHOP]['notes']}\n"
              for chapter in chapters for name, (prose, solution, _) in chapter.exercises.items()]
-    files.write(notes / "INSTRUCTOR.md", "\n".join([_INSTRUCTOR, *about]))
+    config.write_file(notes / "INSTRUCTOR.md", "\n".join([_INSTRUCTOR, *about]))
 
 
 def pack_folder(folder: Path, target: Path) -> Path:

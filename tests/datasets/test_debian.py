@@ -19,7 +19,7 @@ from debs import Apt, ar, deb, sound, speech_manifest, tar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nslib import audio, params
+from nslib import audio, config
 from nslib.datasets import clip_cache, debian, table
 from nslib.datasets.audit import audit_clips
 from nslib.datasets.clip_cache import ClipCache
@@ -134,7 +134,7 @@ def test_lists_are_fetched_again_when_old_or_lacking_a_name(apt):
     with pytest.raises(Unavailable):
         debian.fetch_packages("three", progress=False)
     assert apt.calls("update") == 2
-    stamp = params.cache_dir("packages", "debian") / "lists-fetched"
+    stamp = config.cache_dir("packages", "debian") / "lists-fetched"
     old = time.time() - (debian.LISTS_DAYS + 1) * 86400
     os.utime(stamp, (old, old))
     apt.serve("three", FILES)

@@ -8,7 +8,7 @@ from debs import deb, speech_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nslib import params
+from nslib import config
 from nslib.datasets import debian, loading, table, tasks
 from nslib.datasets.splits import SPLITS
 from nslib.errors import UnknownName
@@ -23,7 +23,7 @@ def registry(tmp_path, cache, monkeypatch):
     folder = tmp_path / "data" / "manifests"
     folder.mkdir(parents=True)
     manifest.to_csv(folder / "speaker-fillets.csv", index=False)
-    monkeypatch.setattr(params, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr(config, "data_dir", lambda: tmp_path / "data")
     few = {n: t for n, t in tasks.REGISTRY.items() if t.kind == "synthetic" or n == "speaker-fillets"}
     monkeypatch.setattr(tasks, "REGISTRY", few)
 
@@ -34,34 +34,34 @@ def remove_packages() -> None:
 
 
 def test_recorded_tasks_and_the_style_stand_in_are_run(registry):
-    plan = loading.resolve_tasks(params.load({}), progress=False)
+    plan = loading.resolve_tasks(config.load_params({}), progress=False)
     assert [t.name for t in plan.tasks] == ["speaker-fillets", "style-synthetic"]
     assert (plan.not_run, plan.notes) == ((), ())
-    assert len(loading.load_clips(plan.tasks[0], params.load({}), progress=False).clips) == 12
+    assert len(loading.load_clips(plan.tasks[0], config.load_params({}), progress=False).clips) == 12
     remove_packages()  # prepared clips need none
-    assert loading.resolve_tasks(params.load({}), progress=False) == plan
-    assert loading.list_missing_packages(plan.tasks[0], params.load({})) == []
+    assert loading.resolve_tasks(config.load_params({}), progress=False) == plan
+    assert loading.list_missing_packages(plan.tasks[0], config.load_params({})) == []
 
 
 def test_without_packages_the_synthetic_tasks_take_over_and_say_so(registry, monkeypatch):
     remove_packages()
     monkeypatch.setenv("NSLIB_OFFLINE", "")
     monkeypatch.setenv("PATH", "")
-    plan = loading.resolve_tasks(params.load({}), progress=False)
+    plan = loading.resolve_tasks(config.load_params({}), progress=False)
     assert [t.kind for t in plan.tasks] == ["synthetic"] * 4
     assert [name for name, _ in plan.not_run] == ["speaker-fillets"]
     assert "no apt-get" in plan.notes[0]
     task = tasks.get_task("speaker-fillets")
-    assert loading.list_missing_packages(task, params.load({})) == ["pack-0", "pack-1"]
+    assert loading.list_missing_packages(task, config.load_params({})) == ["pack-0", "pack-1"]
 
 
 def test_a_task_asked_for_by_name_is_not_replaced(registry):
     remove_packages()
-    plan = loading.resolve_tasks(params.load({"tasks": "speaker-fillets,word-synthetic"}), progress=False)
+    plan = loading.resolve_tasks(config.load_params({"tasks": "speaker-fillets,word-synthetic"}), progress=False)
     assert [t.name for t in plan.tasks] == ["word-synthetic"]
     assert "speaker-fillets" in plan.notes[0]
     with pytest.raises(UnknownName, match="word-synthetic"):
-        loading.resolve_tasks(params.load({"tasks": "word-syntetic"}))
+        loading.resolve_tasks(config.load_params({"tasks": "word-syntetic"}))
 
 
 @settings(max_examples=15)

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 import pytest
 
-from nslib import params
+from nslib import config
 from nslib.corpora import noss
 from nslib.datasets import debian, tasks
 from nslib.datasets.audit import audit_clips
@@ -23,7 +23,7 @@ TRAIN = "train-speech"
 
 @pytest.fixture(scope="module")
 def make():
-    spec = importlib.util.spec_from_file_location("make_manifests", params.data_dir() / "make_manifests.py")
+    spec = importlib.util.spec_from_file_location("make_manifests", config.data_dir() / "make_manifests.py")
     module = sys.modules["make_manifests"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -35,7 +35,7 @@ def manifests() -> dict[str, pd.DataFrame]:
 
 
 def test_every_real_task_has_a_manifest_and_every_manifest_a_maker(make):
-    stems = {path.stem for path in (params.data_dir() / "manifests").glob("*.csv")}
+    stems = {path.stem for path in (config.data_dir() / "manifests").glob("*.csv")}
     assert stems == {*REAL, TRAIN} == set(make.BUILDERS)
 
 
@@ -90,7 +90,7 @@ def test_the_language_test_is_balanced_and_of_other_people(manifests):
 
 
 def test_every_source_has_licence_and_credit(manifests):
-    sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
+    sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False)
     assert (sources[["package", "licence", "credit", "homepage"]] != "").all(axis=None)
     assert sources["homepage"].str.match("https?://").all()
     used = pd.concat(manifests.values())[["package", "licence"]].drop_duplicates()
@@ -105,7 +105,7 @@ def test_every_source_has_licence_and_credit(manifests):
 
 
 def test_the_facts_of_noss_are_the_reference():
-    with open(params.data_dir() / "noss_tasks.csv", encoding="utf-8", newline="") as file:
+    with open(config.data_dir() / "noss_tasks.csv", encoding="utf-8", newline="") as file:
         rows = {row["dataset"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank"]
     sizes = {name: tuple(row[s] for s in SPLITS) for name, row in rows.items()}

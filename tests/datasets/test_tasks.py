@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from nslib import params
+from nslib import config
 from nslib.datasets import tasks
 from nslib.errors import UnknownName
 
@@ -24,7 +24,7 @@ def test_unknown_names_get_the_nearest():
     with pytest.raises(UnknownName, match="speaker-fillets"):
         tasks.get_task("speaker-filets")
     with pytest.raises(UnknownName, match="language-5"):
-        tasks.choose_task_names(params.load({"tasks": "language5"}))
+        tasks.choose_task_names(config.load_params({"tasks": "language5"}))
 
 
 @pytest.mark.parametrize(("given", "names"), [
@@ -35,7 +35,7 @@ def test_unknown_names_get_the_nearest():
     ({"tasks": "masked-speech"}, "masked-speech"),
 ])
 def test_names_follow_the_parameters(given, names):
-    assert tasks.choose_task_names(params.load(given)) == tuple(names.split())
+    assert tasks.choose_task_names(config.load_params(given)) == tuple(names.split())
 
 
 def test_own_recordings_know_whether_the_label_is_the_speaker():

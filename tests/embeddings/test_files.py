@@ -441,9 +441,8 @@ def test_outputs_by_key_place_and_name(root):
 
 
 def test_kinds(root, tmp_path):
-    found = {name: files.find_kind(root / name) for name in ("hub", "batch.tflite", "batch.onnx", "weights.bin", "none")}
-    assert found == {"hub": "SavedModel", "batch.tflite": "TFLite", "batch.onnx": "ONNX", "weights.bin": None,
-                     "none": None}
+    expected = {"hub": "SavedModel", "batch.tflite": "TFLite", "batch.onnx": "ONNX", "weights.bin": None, "none": None}
+    assert {name: files.find_kind(root / name) for name in expected} == expected
     shutil.copy(root / "batch.tflite", tmp_path / "model.bin")
     assert files.find_kind(str(tmp_path / "model.bin")) == "TFLite"
 

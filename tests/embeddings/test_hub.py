@@ -17,11 +17,12 @@ import pytest
 import tensorflow as tf
 from helpers import clip_table, tone
 
-from nslib import embeddings, extract
+from nslib import embeddings
 from nslib.embeddings import downloads, hub, registry
-from nslib.embeddings.cards import CARDS
 from nslib.embeddings.hub import ADAPTERS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable
+from nslib.extraction import extract
 
 SECONDS = (1.0, 1.49, 2.0, 3.36, 6.6, 30.0)
 # TRILL's are the counts that its users report; YAMNet and VGGish: patches of 0.975 s, padded to whole
@@ -90,10 +91,10 @@ def test_frames_and_their_times(name, tmp_path):
     counts, hop = COUNTS[name]
     embedding = embeddings.get(name)
     clips = clip_table(tmp_path, list(SECONDS))
-    found = extract.frames(clips, embedding)
+    found = extract.extract_frames(clips, embedding)
     for clip, count in zip(clips["clip_id"], counts, strict=True):
         times, frames = found[clip]
-        assert frames.shape == (count, CARDS[name].dim)
+        assert frames.shape == (count, EMBEDDINGS[name].dim)
         assert np.allclose(times, hop * np.arange(count), atol=1e-5)
     assert embedding.window == (2.0 if name.startswith("trillsson") else 0.975)
 
@@ -124,7 +125,7 @@ DOCUMENTED = {
 
 
 def test_values_are_those_of_the_documented_call_for_one_clip(name, models):
-    published, embedding = module(models, CARDS[name].hub), embeddings.get(name)
+    published, embedding = module(models, EMBEDDINGS[name].hub), embeddings.get(name)
     waves, batch, lengths = voices(1.0, 2.1, 1.49)
     if embedding.pads_safely:
         frames, counts = embedding.embed(batch, lengths)
@@ -218,10 +219,10 @@ OTHERS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_model_is_refused(kind, tmp_path, monkeypatch):
     name, changes, words = OTHERS[kind]
-    hub_models.save(CARDS[name].hub, tmp_path / CARDS[name].hub, **changes)
+    hub_models.save(EMBEDDINGS[name].hub, tmp_path / EMBEDDINGS[name].hub, **changes)
     with pytest.raises(Unavailable, match=words) as caught:
         load(name, tmp_path, monkeypatch)
-    assert CARDS[name].hub in str(caught.value)
+    assert EMBEDDINGS[name].hub in str(caught.value)
     if kind == "two layers":  # the top is there where the inner layer is not
         assert len(alone(embeddings.get("vggish-top"), tone(2.0))) == 2
 
@@ -298,10 +299,10 @@ def test_published_model_on_two_devices(models):
         processor = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         from nslib import embeddings
-        from nslib.embeddings import graphs
+        from nslib.embeddings import hub, runtime
         from nslib.extract import devices
 
-        ran, runner = [], graphs.runner
+        ran = []
         def recording(graph):
             def run(given):
                 found = graph(tf.constant(given, tf.float32))
@@ -309,7 +310,7 @@ def test_published_model_on_two_devices(models):
                 ran.append(found.device[-5:])
                 return found.numpy()
             return run
-        graphs.runner = recording
+        runtime.make_runner = hub.make_runner = recording
         waves = np.random.default_rng(0).normal(0, 0.1, (2, 20_000)).astype(np.float32)
         for name in ("frill", "yamnet-layer10"):
             outputs = []

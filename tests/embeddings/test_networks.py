@@ -9,12 +9,12 @@ import shutil
 import numpy as np
 import pytest
 
-from nslib import embeddings, params
-from nslib.embeddings import networks
-from nslib.embeddings.cards import CARDS
+from nslib import config, embeddings
+from nslib.embeddings import checkpoint, networks
 from nslib.embeddings.networks import MobileNetShape, build_network, count_cost
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.train import checkpoint, settings
+from nslib.training import settings
 
 RNG = np.random.default_rng(6)
 PATCHES = RNG.normal(-4, 2, (3, 96, 64)).astype(np.float32)
@@ -136,13 +136,13 @@ def test_weights_survive_their_file(mini, tmp_path):
     other = networks.trill_mini(seed=6)
     for dtype, tolerance in (("float32", 0), ("float16", 1e-3)):
         checkpoint.save_weights(tmp_path / "w.npz", mini, {"step": 3}, dtype)
-        assert networks.load_weights(tmp_path / "w.npz", other)["step"] == 3
+        assert checkpoint.load_weights(tmp_path / "w.npz", other)["step"] == 3
         for a, b in zip(mini.weights, other.weights, strict=True):
             np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10)
     again = networks.load_network_file(tmp_path / "w.npz")
     assert networks.hash_weights(again) == networks.hash_weights(other)
     with pytest.raises(BadParameter, match="another network"):
-        networks.load_weights(tmp_path / "w.npz", networks.build_resnet(networks.ResNetShape(0.25, (1, 1, 1, 1))))
+        checkpoint.load_weights(tmp_path / "w.npz", networks.build_resnet(networks.ResNetShape(0.25, (1, 1, 1, 1))))
     (tmp_path / "w.npz").write_bytes(b"PK")
     with pytest.raises(Unavailable, match="cannot be read"):
         networks.load_network_file(tmp_path / "w.npz")
@@ -158,7 +158,7 @@ def test_committed_weights_are_those_of_the_code_and_the_cards(name):
     cards = {card: tap for card, (network, tap) in networks.TRAINED_TAPS.items() if network == name}
     assert cards
     for card, tap in cards.items():
-        assert (CARDS[card].parameters, CARDS[card].dim) == (cost.parameters, cost.outputs[tap])
+        assert (EMBEDDINGS[card].parameters, EMBEDDINGS[card].dim) == (cost.parameters, cost.outputs[tap])
 
 
 def test_committed_runs_can_be_read_and_made_the_committed_weights():
@@ -166,17 +166,18 @@ def test_committed_runs_can_be_read_and_made_the_committed_weights():
         curve = networks.read_curve(name)
         return curve[(curve["part"] == "held-out") & (curve["figure"] == figure)].set_index("step")["value"]
 
-    accuracy, chosen = best("trill-mini", "accuracy"), settings.make(networks.read_settings("trill-mini"))
+    accuracy = best("trill-mini", "accuracy")
+    chosen = settings.make_training_settings(networks.read_settings("trill-mini"))
     assert accuracy.index[0] == 0 and accuracy.index[-1] <= chosen.loop.steps
-    _, meta = networks.read_arrays(networks.network_folder("trill-mini") / "weights.npz")
+    _, meta = checkpoint.read_arrays(networks.network_folder("trill-mini") / "weights.npz")
     assert (meta["step"], meta["accuracy"]) == (accuracy.idxmax(), pytest.approx(accuracy.max()))
-    before, untrained = networks.read_arrays(networks.network_folder("trill-mini-untrained") / "untrained.npz")
+    before, untrained = checkpoint.read_arrays(networks.network_folder("trill-mini-untrained") / "untrained.npz")
     assert untrained["step"] == 0
-    after = networks.copy_values(networks.load_network("trill-mini").weights)
+    after = checkpoint.copy_values(networks.load_network("trill-mini").weights)
     assert [a.shape for a in before["weights"]] == [b.shape for b in after]
     assert not all(np.array_equal(a, b) for a, b in zip(before["weights"], after, strict=True))
     explained = best("trill-mini-distilled", "explained")
-    _, student = networks.read_arrays(networks.network_folder("trill-mini-distilled") / "weights.npz")
+    _, student = checkpoint.read_arrays(networks.network_folder("trill-mini-distilled") / "weights.npz")
     assert student["teacher"] == "trill-mini-layer19"
     assert (student["step"], student["explained"]) == (explained.idxmax(), pytest.approx(explained.max()))
 
@@ -187,7 +188,7 @@ def test_other_weights_and_names_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "models" / "trill-mini"
     folder.mkdir(parents=True)
     shutil.copy(networks.network_folder("trill-mini") / "untrained.npz", folder / "weights.npz")
-    monkeypatch.setattr(params, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(config, "data_dir", lambda: tmp_path)
     with pytest.raises(Unavailable, match="does not have the hash"):
         networks.load_network("trill-mini")
     (folder / "weights.npz").unlink()
@@ -221,8 +222,8 @@ def test_built_in_gives_the_vectors_of_the_network():
 
 def test_untrained_weights_are_the_same_on_every_machine():
     layers = networks.draw_untrained()
-    assert networks.hash_untrained(layers) == CARDS["untrained"].revision == "6d1ab7f0369116f8"
-    assert sum(w.size for _, _, w in layers) == CARDS["untrained"].parameters
+    assert networks.hash_untrained(layers) == EMBEDDINGS["untrained"].revision == "6d1ab7f0369116f8"
+    assert sum(w.size for _, _, w in layers) == EMBEDDINGS["untrained"].parameters
     kind, stride, stem = layers[0]
     assert (kind, stride, stem.shape) == ("conv", 2, (3, 3, 1, 16))
     assert np.abs(stem).max() <= math.sqrt(6 / 9)
@@ -232,7 +233,7 @@ def test_untrained_weights_are_the_same_on_every_machine():
 def test_other_untrained_weights_are_not_used(monkeypatch):
     monkeypatch.setattr(networks, "_SEED", 1)
     with pytest.raises(NslibError, match=r"this machine draws weights [0-9a-f]{16}, not 6d1ab7f0369116f8"):
-        networks.load_builtin(CARDS["untrained"])
+        networks.load_builtin(EMBEDDINGS["untrained"])
 
 
 def test_untrained_network_agrees_with_keras_layers_and_keeps_the_contract():

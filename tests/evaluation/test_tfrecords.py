@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import audio, corpora, params, probe
+from nslib import audio, config, probe
+from nslib.datasets import loading
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import tfrecords
 from nslib.evaluation.tfrecords import BadRecord, read_tfrecords, split_for_probes, write_tfrecords
@@ -301,8 +302,8 @@ def test_what_a_probe_needs(tmp_path):
 
 
 def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vectors(tmp_path, monkeypatch):
-    settings = params.load({"corpus": "synthetic", "smoke": True, "tasks": ("word-synthetic",)})
-    corpus = corpora.load_clips(corpora.resolve(settings, progress=False).tasks[0], settings, progress=False)
+    settings = config.load_params({"corpus": "synthetic", "smoke": True, "tasks": ("word-synthetic",)})
+    corpus = loading.load_clips(loading.resolve_tasks(settings, progress=False).tasks[0], settings, progress=False)
     listed, problems = tfrecords.list_clips(["word-synthetic"], settings)
     assert list(listed) == list(tfrecords.CLIP_LIST_COLUMNS) and len(listed) == len(corpus.clips) and problems.empty
     written = tfrecords.write_clip_audio(listed.head(3), tmp_path / "wav")
@@ -310,7 +311,7 @@ def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vecto
     with pytest.raises(BadAudio, match="when the clips were listed"):
         tfrecords.write_clip_audio(listed.assign(sha256="0" * 64), tmp_path / "other")
     with pytest.raises(NslibError, match=r"savee cannot be had here.*data status"):
-        tfrecords.list_clips(["savee"], params.load({"profile": "paper"}))
+        tfrecords.list_clips(["savee"], config.load_params({"profile": "paper"}))
 
     def refuse_one(name):
         lost = corpus.clips["sha256"].iloc[0]

@@ -20,7 +20,7 @@ import pytest
 from helpers import clip_table, embedding, frame_energy, tone
 
 import nslib
-from nslib import audio, params
+from nslib import audio, config
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.extraction import batches, cluster
 from nslib.extraction.cache import VectorCache
@@ -216,7 +216,7 @@ def test_embed_and_benchmark_on_a_cluster(client, tmp_path, monkeypatch):
         monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / f"cache{where is None}"))
         monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / f"reports{where is None}"))
         tables.append(nslib.embed(tmp_path / "pitches", "logmel", cluster=where, progress=False))
-        results = nslib.benchmark("logmel", tmp_path / "pitches", params=params.load({"smoke": True}), progress=False,
+        results = nslib.benchmark("logmel", tmp_path / "pitches", params=config.load_params({"smoke": True}), progress=False,
                                   cluster=where)
         rows.append(results.rows.drop(columns=["fit_seconds", "when"]))
     pd.testing.assert_frame_equal(*tables)

@@ -30,7 +30,7 @@ def _hashes() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def smoke():
     """The smoke run on the synthetic corpus, of embeddings that need no download."""
-    params = nslib.config.load({"smoke": True, "corpus": "synthetic", "embeddings": "logmel,mfcc,trill-mini-top"})
+    params = nslib.config.load_params({"smoke": True, "corpus": "synthetic", "embeddings": "logmel,mfcc,trill-mini-top"})
     return nslib.benchmark(params=params, progress=False)
 
 

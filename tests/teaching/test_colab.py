@@ -22,7 +22,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from nslib import locks, params
+from nslib import config
 from nslib.errors import BadParameter, NslibError
 from nslib.teaching import colab
 
@@ -100,11 +100,11 @@ def test_a_notebook_without_the_two_places_is_named(spoil):
 
 
 def test_a_notebook_that_is_behind_is_written_as_it_should_be(tmp_path):
-    node = nbformat.read(params.notebooks_dir() / FIRST, as_version=4)
+    node = nbformat.read(config.notebooks_dir() / FIRST, as_version=4)
     node["cells"][1]["source"] = "import sys"
     nbformat.write(node, tmp_path / FIRST)
     assert colab.refresh_notebooks(tmp_path) == [FIRST] and colab.refresh_notebooks(tmp_path) == []
-    assert (tmp_path / FIRST).read_bytes() == (params.notebooks_dir() / FIRST).read_bytes()
+    assert (tmp_path / FIRST).read_bytes() == (config.notebooks_dir() / FIRST).read_bytes()
 
 
 def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
@@ -112,15 +112,15 @@ def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
     assert first == second
     with zipfile.ZipFile(tmp_path / "a.zip") as file:
         names = file.namelist()
-        assert file.read("pyproject.toml") == (params.root() / "pyproject.toml").read_bytes()
+        assert file.read("pyproject.toml") == (config.root() / "pyproject.toml").read_bytes()
     assert {"requirements.lock", "requirements-colab.txt", "nslib/__init__.py", f"notebooks/{FIRST}"} <= set(names)
     assert any(name.startswith("data/models/trill-mini") for name in names)
     assert not [name for name in names if name.startswith((".venv", "reports")) or "__pycache__" in name]
 
 
 def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
-    ours, comes = pins(params.root() / "requirements-colab.txt"), pins(COMES_WITH)
-    declared = tomllib.loads((params.root() / "pyproject.toml").read_text())["project"]["dependencies"]
+    ours, comes = pins(config.root() / "requirements-colab.txt"), pins(COMES_WITH)
+    declared = tomllib.loads((config.root() / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {Requirement(text).name.replace("_", "-") for text in declared}
     assert set(ours) == names - {"jupyterlab", "dask", "distributed"}
     for name, need in ours.items():
@@ -128,7 +128,7 @@ def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
         assert bool(need.specifier) == (there is None), f"{name}: bounded where Colab lacks it, and only there"
         if need.specifier:
             assert any(f"{name}{str(need.specifier).replace('<=', '==')}" in line
-                       for line in (params.root() / "requirements.lock").read_text().splitlines()), name
+                       for line in (config.root() / "requirements.lock").read_text().splitlines()), name
 
 
 # --- a session like Colab's ------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def content(runtime, tmp_path_factory) -> dict[str, nbformat.NotebookNode]:
     environment |= {"SMOKE": "1", "NSLIB_CACHE": str(home / "cache"),
                     "PATH": f"{runtime / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     for name in (FIRST, SECOND):
-        shutil.copy(params.notebooks_dir() / name, folder)
+        shutil.copy(config.notebooks_dir() / name, folder)
         done = subprocess.run([runtime / "bin" / "python", "-c", DRIVE, name], cwd=folder, env=environment,
                               capture_output=True, text=True, check=False)
         assert not done.returncode, done.stderr[-3000:]
@@ -208,7 +208,7 @@ def test_every_cell_runs(content, name):
 @pytest.mark.heavy
 def test_the_first_notebook_says_that_packages_differ_from_the_lock(content):
     pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed(content[FIRST]))
-    assert pairs and all(locks.pins()[name] == version != here for name, version, here in pairs)
+    assert pairs and all(config.locked_versions()[name] == version != here for name, version, here in pairs)
 
 
 @pytest.mark.heavy

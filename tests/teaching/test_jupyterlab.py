@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from helpers import tone
 
-from nslib import audio, params
+from nslib import audio, config
 from nslib.teaching import notebook_rules
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -38,7 +38,7 @@ SETTINGS = {"apputils-extension/notification": {"fetchNews": "false", "checkForU
 def home(tmp_path_factory):
     """A folder with copies of the notebooks, Jupyter's settings, and nothing of this machine's user."""
     home = tmp_path_factory.mktemp("lab")
-    shutil.copytree(params.notebooks_dir(), home / "notebooks")
+    shutil.copytree(config.notebooks_dir(), home / "notebooks")
     for name, values in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import audio, embeddings, extract
+from nslib import audio, embeddings
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.extraction import extract
 from nslib.teaching import listen
 
 RATE = 16_000
@@ -69,7 +70,7 @@ def windows(hop: float = 0.5, window: float = 1.0) -> Embedding:
 
 
 def test_similarities_are_cosines_of_standardised_vectors(space, clips):
-    vectors = extract.vectors(clips, embeddings.get("logmel"), progress=False).vectors.astype(np.float64)
+    vectors = extract.extract_vectors(clips, embeddings.get("logmel"), progress=False).vectors.astype(np.float64)
     scaled = (vectors - vectors.mean(0)) / vectors.std(0)
     a, b = scaled[0], scaled[5]
     found = space.nearest("low/0", 99).set_index("clip_id")["similarity"]
@@ -193,7 +194,7 @@ def test_an_embedding_without_hop_has_one_frame_that_sees_all():
 
 def test_the_mean_of_the_frames_is_the_vector_of_the_clip(clips):
     model = windows(hop=0.1, window=0.3)
-    stored = extract.vectors(clips.head(1), model, progress=False).vectors[0]
+    stored = extract.extract_vectors(clips.head(1), model, progress=False).vectors[0]
     assert listen.embed_over_time(clips["audio"][0], model).vectors.mean(0) == pytest.approx(stored, rel=1e-5)
 
 

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from nslib import params
+from nslib import config
 from nslib.errors import NslibError, UnknownName
 from nslib.teaching import notebook_rules
 
@@ -209,6 +209,6 @@ def test_a_folder_is_checked_notebook_by_notebook(tmp_path):
 def test_ruff_holds_notebooks_to_length_and_style(source, rule):
     node = v4.new_notebook(cells=[v4.new_code_cell(source)], metadata={"language_info": {"name": "python"}})
     command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--no-cache", "--stdin-filename",
-               str(params.notebooks_dir() / "x.ipynb"), "-"]
+               str(config.notebooks_dir() / "x.ipynb"), "-"]
     done = subprocess.run(command, input=nbformat.writes(node), capture_output=True, text=True, check=False)
     assert (rule in done.stdout) if rule else done.returncode == 0, done.stdout + done.stderr

@@ -12,10 +12,10 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from nslib import params
+from nslib import config
 from nslib.teaching import colab, notebook_rules
 
-NOTEBOOKS = sorted(params.notebooks_dir().glob("*.ipynb"))
+NOTEBOOKS = sorted(config.notebooks_dir().glob("*.ipynb"))
 EXPECTED = {"00_start_here", "01_noss_tasks", "02_frontend", "03_train_trill", "04_distill", "05_benchmark",
             "06_personalisation", "07_finetune", "08_what_matters", "09_how_sure", "10_listen", "80_your_dataset",
             "81_your_embedding"}

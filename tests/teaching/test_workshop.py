@@ -22,7 +22,7 @@ import pytest
 from nbformat import v4
 
 import nslib
-from nslib import params
+from nslib import config
 from nslib.errors import NslibError, UnknownName
 from nslib.teaching import start, workshop
 from nslib.teaching.notebook_rules import ContractBroken, check_source, tagged
@@ -275,7 +275,7 @@ def test_what_comes_out_is_kept_and_another_cell_that_fails_is_named(tmp_path):
 
 
 def chosen(**given: object):
-    return workshop.choose_settings(params.load({"corpus": "synthetic", **given}))
+    return workshop.choose_settings(config.load_params({"corpus": "synthetic", **given}))
 
 
 def test_settings_keep_what_was_asked_for():
@@ -287,20 +287,20 @@ def test_settings_keep_what_was_asked_for():
 @pytest.mark.slow
 def test_a_collected_cache_serves_the_same_clips_without_a_network(tmp_path, monkeypatch):
     settings = chosen(tasks="style-synthetic", smoke=True)
-    task = nslib.tasks.get("style-synthetic")
-    here = nslib.corpora.load_clips(task, settings, progress=False).clips
+    task = nslib.datasets.tasks.get_task("style-synthetic")
+    here = nslib.datasets.loading.load_clips(task, settings, progress=False).clips
     workshop.collect_material(settings, tmp_path / "there", progress=False)
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "there"))
     spoken = []
     monkeypatch.setattr("nslib.corpora.espeak.speak", lambda shelf, jobs, progress: spoken.extend(jobs) or {})
-    there = nslib.corpora.load_clips(task, settings, progress=False).clips
+    there = nslib.datasets.loading.load_clips(task, settings, progress=False).clips
     assert there["sha256"].tolist() == here["sha256"].tolist() and spoken == []
     assert all(Path(p).is_relative_to(tmp_path) and Path(p).stat().st_size for p in there["audio"])
 
 
 def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
     lost = [{"clip_id": "style/x", "audio": "x", "reason": "it was not spoken", "remedy": "Run again."}]
-    monkeypatch.setattr("nslib.corpora.load_clips", lambda *a, **k: nslib.corpora.table.make([], lost, []))
+    monkeypatch.setattr("nslib.corpora.load_clips", lambda *a, **k: nslib.datasets.table.make_dataset([], lost, []))
     with pytest.raises(NslibError, match="1 clips of style-synthetic cannot be used here, style/x"):
         workshop.collect_material(chosen(tasks="style-synthetic"), tmp_path, progress=False)
 
@@ -347,7 +347,7 @@ def test_no_package_is_fetched_when_that_is_forbidden(tmp_path, monkeypatch):
 
 def test_the_first_cell_uses_the_folders_cache(tmp_path, monkeypatch, capsys):
     (tmp_path / workshop.SETTINGS).write_text(json.dumps(dataclasses.asdict(chosen())))
-    monkeypatch.setattr(params, "root", lambda: tmp_path)
+    monkeypatch.setattr(config, "root", lambda: tmp_path)
     with pytest.raises(NslibError, match="unpack the whole zip file"):
         workshop.begin()
     (tmp_path / "cache").mkdir()
@@ -396,7 +396,7 @@ def test_a_zip_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
 def built(tmp_path_factory):
     """The workshop of a smoke run, packed, and unpacked where a student would."""
     out, room = tmp_path_factory.mktemp("workshop"), tmp_path_factory.mktemp("room")
-    done = workshop.build(params.load({"corpus": "synthetic", "smoke": True}), out, progress=False)
+    done = workshop.build(config.load_params({"corpus": "synthetic", "smoke": True}), out, progress=False)
     for archive in (done.archive, done.for_instructor):
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(room)

@@ -1,0 +1,771 @@
+"""``python -m nslib``: the verbs of the kit from a shell.
+
+Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
+something is not available on this machine. Messages go to stderr, results to stdout.
+
+Every verb imports what it needs when it is called, so that ``--help`` and wrong requests answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+from nslib.errors import BadParameter, NslibError, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.config import Params
+
+__all__ = ["app", "main"]
+
+# ------------------------------------------------------------------------------------------------ options
+
+_EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
+              "package.module:function or file.py:function.")
+
+Tasks = Annotated[str | None, Option(help="Task names, comma-separated (default: all of the profile).")]
+Corpus = Annotated[str | None, Option(help="Of the quick profile: real or synthetic.")]
+Profile = Annotated[str | None, Option(help="quick, or paper: NOSS itself.")]
+Seed = Annotated[int | None, Option(help="Seed of every draw.")]
+Smoke = Annotated[bool | None, Option("--smoke/--no-smoke", help="A tiny run that checks the path.")]
+Names = Annotated[str | None, Option("--embeddings", help="Embedding names, comma-separated.")]
+Embeddings = Annotated[list[str], Argument(
+    help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
+Embedding = Annotated[str, Argument(help=_EMBEDDING)]
+Dataset = Annotated[list[Path] | None, Option(
+    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
+         "directory, a folder with metadata.csv, or tfds:NAME.")]
+SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
+Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).")]
+Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.")]
+Markdown = Annotated[Path | None, Option("--out", help="Write it here too (.md).")]
+Cluster = Annotated[str | None, Option(
+    help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.")]
+Settings = Annotated[list[str] | None, Argument(
+    help="Settings as name=value, such as steps=500; 'train settings' lists those of triplets.")]
+Folder = Annotated[Path | None, Option(help="Of the run; the same command goes on with it. Default: the cache.")]
+Clips = Annotated[Path | None, Option(help="Your audio: a folder or a table; default: the kit's own.")]
+Notebooks = Annotated[list[str] | None, Argument(help="Notebooks (default: all with exercises).")]
+
+
+def _group(name: str, about: str) -> typer.Typer:
+    """Make a group of verbs."""
+    group = typer.Typer(no_args_is_help=True, help=about)
+    group.callback()(lambda: None)  # a group of one verb stays a group
+    app.add_typer(group, name=name, help=about)
+    return group
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Measure non-semantic speech embeddings: NOSS and TRILL in notebooks.")
+data_app = _group("data", "The recordings: what is there, and fetching them.")
+notebooks_app = _group("notebooks", "The notebooks' contract.")
+store_app = _group("store", "The vectors computed so far.")
+published_app = _group("published", "Numbers that papers report, each with its status.")
+vectors_app = _group("vectors", "Vectors as TFRecord files, as the authors' pipeline has them.")
+train_app = _group("train", "Train TRILL's network on raw audio, and use what was trained.")
+embeddings_app = _group("embeddings", "Built-in embeddings, their backends, and devices.")
+cluster_app = _group("cluster", "Many machines: what a large extraction takes.")
+colab_app = _group("colab", "Colab: the kit as a zip file to upload, and the notebooks' first cells.")
+workshop_app = _group("workshop", "Workshops: notebooks with exercises, as zip files that need no network.")
+
+
+def main() -> None:
+    """Run the command line; errors that teach come out as one message and an exit code."""
+    if not sys.stderr.isatty():
+        # In a log every update is a line of its own; a progress bar needs few of them.
+        os.environ.setdefault("TQDM_MININTERVAL", "15")
+    try:
+        app()
+    except NslibError as error:
+        print(f"nslib: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+# ------------------------------------------------------------------------------------------------ measuring
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can and can't run."""
+    from nslib.report.doctor import examine_machine, format_findings
+
+    print(format_findings(examine_machine()))
+
+
+@app.command()
+def reproduce(
+    cell: Annotated[str | None, Argument(
+        help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
+    profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
+    smoke: Smoke = None,
+    protocol: Annotated[str | None, Option(help="Of a cell: within-speaker, repeated or switch.")] = None,
+    fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
+) -> None:
+    """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
+    if cell is not None:
+        from nslib.report.verify import run_again
+
+        if tasks or embeddings:
+            raise BadParameter("a cell names its task and its embedding: leave --tasks and --embeddings out.")
+        params = _load(profile=profile, corpus=corpus, seed=seed, smoke=smoke)
+        again = run_again(cell, params, protocol=protocol, seed=seed, fresh=fresh)
+        print(again.text)
+        raise typer.Exit(0 if again.equal else 1)
+    if fresh or protocol:
+        raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
+    from nslib.report.reproduce import reproduce_all
+
+    outcome = reproduce_all(_load(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed,
+                                  smoke=smoke))
+    print(outcome.text)
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path | None, Argument(help="Folder of a report (default: reports/, or NSLIB_REPORTS).")] = None,
+    verify: Annotated[bool, Option("--verify", help="Recompute every number, and name what is wrong.")] = False,
+    level: Annotated[str, Option(
+        help="What is recomputed: scores, from kept answers (seconds), or all: every pair is run again.")] = "scores",
+    out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).")] = None,
+) -> None:
+    """Say whether the numbers of a report are true: from kept answers, and from stored vectors."""
+    from nslib.report.verify import format_checks, verify_report
+
+    if not verify:
+        raise BadParameter("say what to do with the report: --verify recomputes its numbers; 'reproduce' writes it.")
+    checks = verify_report(folder, level=level)
+    if out:
+        _write_table(checks, out)
+    print(format_checks(checks))
+    raise typer.Exit(1 if checks["ok"].eq(False).fillna(False).any() else 0)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, Argument(help="Folder of a report, such as one of another machine or version.")],
+    second: Annotated[Path, Argument(help="Folder of the report that is compared with it.")],
+    out: Markdown = None,
+) -> None:
+    """Say what moved beyond noise between two runs. Exit code 0: nothing; 1: something; 2: not comparable."""
+    from nslib.config import write_file
+    from nslib.report.compare import compare_reports
+
+    comparison = compare_reports(first, second)
+    if out:
+        write_file(out, comparison.markdown())
+        print(f"written: {out}", file=sys.stderr)
+    print(comparison.text())
+    raise typer.Exit(1 if comparison.moved else 0)
+
+
+@app.command()
+def benchmark(
+    embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
+    corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
+    cluster: Cluster = None,
+) -> None:
+    """Measure embeddings on tasks or on your data, and print the table."""
+    from nslib import measure
+
+    params = _load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
+    results = measure.benchmark([_find_embedding(name) for name in embeddings],
+                                [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
+                                cluster=cluster)
+    _print_table(results.table() if len(results.rows) else None)
+    _print_rest(results)
+    if out:
+        _write_table(results.rows, out)
+
+
+@app.command()
+def embed(
+    source: Annotated[Path, Argument(help="A folder, or a CSV, TSV or Parquet list with a column audio.")],
+    embedding: Annotated[str, Option(help=_EMBEDDING)] = "logmel",
+    out: Table = Path("vectors.parquet"), cluster: Cluster = None,
+) -> None:
+    """Embed recordings: one vector a clip."""
+    from nslib import measure
+
+    table = measure.embed(source, _find_embedding(embedding), cluster=cluster)
+    _write_table(table, out)
+    problems = table.attrs["problems"]
+    for clip in problems:
+        print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
+    print(f"{len(table)} clips -> {out}; {len(problems)} left out")
+
+
+@app.command()
+def check(
+    embedding: Embedding,
+    card: Annotated[Path | None, Option(help="Write a model card here (.md): facts, contract, results.")] = None,
+) -> None:
+    """Run an embedding through the contract's checker."""
+    from nslib import config, embeddings, measure, results
+    from nslib.report.cards import make_model_card
+
+    ready = measure.as_embedding(_find_embedding(embedding))
+    found = embeddings.check(ready)
+    print(found)
+    if card:
+        config.write_file(card, make_model_card(ready, found, results.load()[0]))
+        print(f"card -> {card}", file=sys.stderr)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@app.command()
+def protocol(
+    name: Annotated[str, Argument(help="within-speaker, repeated or switch.")],
+    embeddings: Embeddings, tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
+    smoke: Smoke = None, out: Rows = None,
+) -> None:
+    """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
+    from nslib import protocols
+
+    params = _load(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
+    results = protocols.run(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
+    _print_table(results.summary() if len(results.rows) else None)
+    _print_rest(results)
+    if out:
+        _write_table(results.rows, out)
+
+
+# ------------------------------------------------------------------------------------------------ sharing
+
+
+@app.command("export-row")
+def export_row(
+    embedding: Annotated[str, Argument(help="Name of an embedding that has results.")],
+    out: Annotated[Path, Argument(help="File to write, ending in .parquet.")],
+    tasks: Annotated[str, Option(help="Names, separated by commas (default: the kit's own tasks).")] = "",
+    by: Annotated[str, Option(help="Who measured it, as others shall read it.")] = "",
+    about: Annotated[str, Option(help="What it is, and where it can be had.")] = "",
+) -> None:
+    """Write the scores of an embedding as a file that others can take in."""
+    from nslib import results
+    from nslib.report.leaderboard import export_scores
+
+    rows, predictions = results.load()
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    print(export_scores(rows, embedding, out, tasks=names, predictions=predictions, by=by, about=about))
+
+
+@app.command("import-row")
+def import_row(
+    files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")],
+) -> None:
+    """Take rows of others in, if they are of the same recordings and splits."""
+    from nslib import results
+    from nslib.report.leaderboard import adopt_scores
+
+    rows, _ = results.load()
+    for path in files:
+        copy, notes = adopt_scores(path, rows)
+        print(copy)
+        for note in notes:
+            print(f"{path.name}: {note}", file=sys.stderr)
+
+
+@app.command()
+def leaderboard() -> None:
+    """Write reports/leaderboard.html: rows of your own, and those that were taken in."""
+    from nslib import results
+    from nslib.report.leaderboard import read_folder, write_page
+
+    print(write_page(results.load()[0], read_folder()))
+
+
+@app.command(hidden=True)
+def readme() -> None:
+    """For maintainers: put the result table of the last full run into the README and the card of trill-mini."""
+    from nslib.report.cards import update_readme
+
+    update_readme()
+
+
+# ------------------------------------------------------------------------------------------------ data on disk
+
+
+@data_app.command("status")
+def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
+    """List every task: ready, can be fetched, or not to be had, and why."""
+    from nslib.report.doctor import examine_data, format_findings
+
+    print(format_findings(examine_data(_load(profile=profile, corpus=corpus))))
+
+
+@data_app.command("prepare")
+def data_prepare(
+    names: Annotated[list[str] | None, Argument(help="Tasks, whose recordings alone are prepared.")] = None,
+    tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
+) -> None:
+    """Fetch and check the recordings, and without names the weights too, so that later runs need no network."""
+    from nslib.report.reproduce import prepare_inputs
+
+    outcome = prepare_inputs(_load(profile=profile, corpus=corpus, tasks=names or tasks, smoke=smoke),
+                             weights=not names)
+    print(outcome.text)
+    raise typer.Exit(0 if outcome.ok else 3)
+
+
+@data_app.command("clips")
+def data_clips(
+    names: Annotated[list[str], Argument(help="Tasks, or recordings of your own.")],
+    out: Table = Path("clips.parquet"),
+    wav: Annotated[Path | None, Option(
+        help="Folder to write the audio to as the kit hears it: mono, 16 kHz, float, named after its hash.")] = None,
+    corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
+) -> None:
+    """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
+    from nslib.evaluation import tfrecords
+
+    table, problems = tfrecords.list_clips(names, _load(corpus=corpus, profile=profile, smoke=smoke))
+    for clip in problems.itertuples():
+        print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
+    if wav:
+        table = tfrecords.write_clip_audio(table, wav)
+    _write_table(table, out)
+    print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}")
+
+
+@data_app.command("card")
+def data_card(
+    source: Annotated[str, Argument(help="Your recordings, as benchmark --dataset takes them.")],
+    out: Annotated[Path | None, Option(help="Write the card here (.md) instead of printing it.")] = None,
+    save_splits: Annotated[Path | None, Option(help="Write the split here (.csv), to be given again.")] = None,
+    splits: SplitFile = None, seed: Seed = None,
+) -> None:
+    """Say what your recordings are, how they are split, and what can make a score on them wrong."""
+    from nslib import config
+    from nslib.datasets import card as datasets_card
+
+    card = datasets_card.make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
+    if save_splits:
+        print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
+    if out is None:
+        print(card.markdown())
+    else:
+        config.write_file(out, card.markdown())
+        print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}")
+
+
+@notebooks_app.command("check")
+def notebooks_check(
+    paths: Annotated[list[Path] | None, Argument(help="Default: every notebook of the kit.")] = None,
+) -> None:
+    """Check notebooks against the contract, without running them."""
+    from nslib import config
+    from nslib.teaching import notebook_rules
+
+    violations = [v for path in paths for v in notebook_rules.check_source(path)] if paths else \
+        notebook_rules.check_folder(config.notebooks_dir())
+    for violation in violations:
+        print(violation)
+    print(f"{len(violations)} violations")
+    raise typer.Exit(1 if violations else 0)
+
+
+@store_app.command("verify")
+def store_verify() -> None:
+    """Check every stored vector against its checksum."""
+    from nslib.extraction import cache
+
+    bad = [f"{name}/{sentence}" for name, s in cache.list_caches() for sentence in s.verify()]
+    print("\n".join([*bad, f"{len(bad)} damaged shards"]))
+    raise typer.Exit(1 if bad else 0)
+
+
+@store_app.command("prune")
+def store_prune() -> None:
+    """Delete damaged shards and what killed runs left; their clips are computed again when asked for."""
+    from nslib.extraction import cache
+
+    print(f"{sum(s.prune() for _, s in cache.list_caches())} files deleted")
+
+
+# ------------------------------------------------------------------------------------------------ tables of others
+
+
+@published_app.command("list")
+def published_list(
+    paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None,
+) -> None:
+    """List the works and how well their numbers are known, or all numbers of one work."""
+    from nslib.paper import published
+
+    print(published.list_numbers(paper))
+
+
+@vectors_app.command("export")
+def vectors_export(
+    embeddings: Annotated[list[str], Argument(help="Names of embeddings; all go into the same files.")],
+    tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
+    out: Annotated[Path, Option(help="Folder; it gets <task>.train-00000-of-00001 and so on.")] = Path("vectors"),
+    numbers: Annotated[bool, Option(help="Labels as numbers, as the authors' probes want them.")] = False,
+    shards: Annotated[int, Option(help="Files of a split.")] = 1,
+) -> None:
+    """Write the vectors of tasks for the authors' scikit-learn step, or for any reader of TFRecord files."""
+    from nslib.evaluation import tfrecords
+
+    params = _load(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
+    for path in tfrecords.export_vectors(embeddings, out, params, numbers=numbers, shards=shards,
+                                 say=lambda text: print(text, file=sys.stderr)):
+        print(path)
+
+
+@vectors_app.command("probe")
+def vectors_probe(
+    files: Annotated[list[str], Argument(help="Files, patterns (out/savee.*), prefix@N or a prefix.")],
+    name: Annotated[str | None, Option(help="Which embedding, if there are several.")] = None,
+    labels: Annotated[Path | None, Option(help="label_list.txt: names of numbered labels.")] = None,
+    seed: Seed = None, smoke: Smoke = None,
+) -> None:
+    """Run the probes on vectors that the authors' pipeline, or 'vectors export', has written."""
+    from nslib import measure, probe
+    from nslib.datasets.splits import SPLITS
+    from nslib.evaluation import tfrecords
+
+    params = _load(seed=seed, smoke=smoke)
+    table = tfrecords.read_tfrecords(files, [name] if name else None, label_list=labels)
+    _print_notes(table.notes)
+    parts = tfrecords.split_for_probes(table, name)
+    grid = probe.grid(*(parts[split] for split in SPLITS), seed=params.seed,
+                      probes=measure.SMOKE_PROBES if params.smoke else probe.PROBES)
+    _print_notes(grid.notes)
+    test = grid.rows[grid.rows["split"] == "test"]
+    _print_table(test[["probe", "l2", "speaker_norm", "value", "low", "high", "interval_by", "n", "selected",
+                       "best_on_test"]])
+
+
+# ------------------------------------------------------------------------------------------------ models
+
+
+@embeddings_app.command("list")
+def embeddings_list(
+    profile: Annotated[str | None, Option(help="quick or paper; default: all.")] = None,
+) -> None:
+    """List the built-in embeddings, each with the backends that name@backend can ask for."""
+    from nslib import embeddings
+    from nslib.embeddings.registry import list_backends
+
+    for name in embeddings.names(profile):
+        print(f"{name:<32}{', '.join(list_backends(name))}")
+
+
+@embeddings_app.command("backends")
+def embeddings_backends(
+    name: Annotated[str, Argument(help="Name of a built-in embedding.")],
+    rounds: Annotated[int, Option(help="How often each backend is timed.")] = 5,
+) -> None:
+    """Measure on this machine how fast, and how far from the embedding itself, each backend is."""
+    from nslib import embeddings
+    from nslib.embeddings.backends import format_backends
+
+    print(format_backends(embeddings.compare_backends(name, rounds)))
+
+
+@embeddings_app.command("devices")
+def embeddings_devices() -> None:
+    """List the devices that TensorFlow sees, and which of them extraction uses (NSLIB_DEVICES chooses)."""
+    from nslib.report.doctor import examine_devices, format_findings
+
+    print(format_findings(examine_devices()))
+
+
+@train_app.command("settings")
+def train_settings() -> None:
+    """List every choice of a training run, its value for trill-mini, and what the paper is known to say."""
+    from nslib.embeddings import networks
+    from nslib.training import settings
+
+    _print_table(settings.tabulate_settings(settings.make_training_settings(networks.read_settings("trill-mini"))))
+
+
+@train_app.command("triplets")
+def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips = None) -> None:
+    """Train by triplets of windows. Without arguments: the run that made the kit's trill-mini, again."""
+    from nslib import config
+    from nslib.embeddings import networks
+    from nslib.training import settings, trainer
+
+    chosen = settings.make_training_settings(networks.read_settings("trill-mini") | _read_settings(changed))
+    folder = folder or config.cache_dir("runs", chosen.loop.network)
+    done = trainer.train_triplets(*_load_audio(clips, chosen.pairs.join, folder), folder, chosen)
+    _print_notes(done.notes)
+    print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
+          f"weights: {folder / 'best.npz'}")
+
+
+@train_app.command("distill")
+def train_distill(
+    changed: Settings = None,
+    teacher: Annotated[str, Option(help="Any embedding.")] = "trill-mini-layer19",
+    folder: Folder = None, clips: Clips = None,
+) -> None:
+    """Teach a student. Without arguments: the run that made the kit's trill-mini-distilled, again."""
+    from nslib import config
+    from nslib.embeddings import networks
+    from nslib.training import distill, settings
+
+    usual = networks.read_settings("trill-mini-distilled")
+    chosen = settings.make_distillation_settings({part: usual[part] for part in ("pairs", "distill")} | _read_settings(changed))
+    folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
+    learn, held_out = _load_audio(clips, chosen.pairs.join, folder)
+    done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
+    _print_notes(done.notes)
+    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
+          f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
+
+
+@train_app.command("finetune")
+def train_finetune(
+    task: Annotated[str, Argument(help="Name of a task.")], changed: Settings = None, corpus: Corpus = None,
+    smoke: Smoke = None,
+) -> None:
+    """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
+    from nslib import results
+    from nslib.datasets import tasks as datasets_tasks
+    from nslib.training import finetune, settings
+
+    chosen = settings.make_finetune_settings(_read_settings(changed))
+    rows, _ = finetune.benchmark_finetuned(datasets_tasks.get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
+    _print_notes(rows["notes"].iloc[0].splitlines())
+    _print_table(results.table(rows))
+
+
+@train_app.command("export")
+def train_export(
+    network: Annotated[str, Argument(help="trill-mini, trill-mini-distilled, or a file best.npz of a run.")],
+    out: Annotated[Path, Argument(help="Folder of a SavedModel, or a file ending in .tflite.")],
+    quantise: Annotated[str, Option(help="Of a .tflite: none or dynamic.")] = "none",
+    licence: Annotated[str, Option(help="Written beside the model.")] = "",
+) -> None:
+    """Write a network with its front end as a SavedModel with TRILL's signature, or for LiteRT."""
+    from nslib.embeddings import networks
+    from nslib.training import export
+
+    model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
+    if out.suffix == ".tflite":
+        print(export.export_litert(model, out, quantise=quantise, licence=licence))
+    else:
+        print(export.export_saved_model(model, out, licence=licence))
+
+
+@train_app.command("classifier")
+def train_classifier(
+    task: Annotated[str, Argument(help="Name of a task, or recordings of your own, as benchmark --dataset.")],
+    embedding: Annotated[str, Argument(help="Name of an embedding that is a TensorFlow network.")],
+    out: Annotated[Path, Argument(help="Folder of the SavedModel.")],
+    probe: Annotated[str | None, Option(help="Default: the best on validation.")] = None,
+    splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
+) -> None:
+    """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
+    from nslib.training import classifier
+
+    print(classifier.fit_and_export(task, embedding, out, probe=probe, splits=splits,
+                                    params=_load(corpus=corpus, smoke=smoke)))
+
+
+@train_app.command("classify")
+def train_classify(
+    folder: Annotated[Path, Argument(help="What 'train classifier' wrote.")],
+    recordings: Annotated[list[Path], Argument(help="Audio files.")],
+) -> None:
+    """Ask an exported classifier about recordings."""
+    from nslib.training import classifier
+
+    ask = classifier.load_classifier(folder)
+    for path in recordings:
+        answer = ask(path)
+        print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}")
+
+
+# ------------------------------------------------------------------------------------------------ machines, teaching
+
+
+@cluster_app.command("cost")
+def cluster_cost(
+    clips: Annotated[float, Option(help="Number of clips, such as 1e7.")],
+    seconds: Annotated[float, Option(help="Mean length of a clip.")] = 5.0,
+    clips_per_second: Annotated[float, Option(help="Of one worker, as measured on such a machine.")] = 20.0,
+    workers: Annotated[float, Option(help="Worker processes.")] = 1.0,
+    price: Annotated[float, Option(help="Of one worker for an hour, in any currency.")] = 0.0,
+    dim: Annotated[float, Option(help="Size of a vector.")] = 512.0,
+    start_seconds: Annotated[float, Option(help="From the start of a worker to its first clip.")] = 60.0,
+    redone: Annotated[float, Option(help="Share that is done again after machines that were lost.")] = 0.05,
+    tasks_per_second: Annotated[float, Option(help="That the scheduler takes, were they empty.")] = 100.0,
+    sent_per_second: Annotated[float, Option(help="Clips that the scheduler can pass on.")] = 20_000.0,
+) -> None:
+    """Work out hours, money and disk of a large extraction. Every default is an assumption: give your own figures."""
+    from nslib.extraction import cluster as extraction_cluster
+
+    print(extraction_cluster.describe_cluster_cost(extraction_cluster.ClusterJob(clips, seconds, clips_per_second, workers, price, dim, start_seconds, redone,
+                               tasks_per_second, sent_per_second)))
+
+
+@colab_app.command("zip")
+def colab_zip(
+    out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None,
+) -> None:
+    """Pack the kit into one file, which the first cell of a notebook asks for on Colab."""
+    from nslib.teaching import colab
+
+    path = colab.pack_kit(out or Path(colab.ARCHIVE))
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@colab_app.command("cells")
+def colab_refresh(
+    check: Annotated[bool, Option("--check", help="Change nothing; exit code 1 if one is behind.")] = False,
+) -> None:
+    """Write badge and first cell of every notebook for the address declared in pyproject.toml."""
+    from nslib.teaching import colab
+
+    behind = colab.refresh_notebooks(write=not check)
+    where = colab.read_address()
+    print(f"address: {where or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
+    print(f"{'behind' if check else 'written'}: {', '.join(behind) or 'none'}")
+    raise typer.Exit(1 if check and behind else 0)
+
+
+@workshop_app.command("build")
+def workshop_build(
+    notebooks: Notebooks = None,
+    out: Annotated[Path | None, Option(help="Folder of the zip files (default: build/workshop).")] = None,
+    offline: Annotated[bool, Option("--offline", help="Put the packages of the lock into it.")] = False,
+    tasks: Tasks = None, corpus: Corpus = None, embeddings: Names = None, seed: Seed = None, smoke: Smoke = None,
+) -> None:
+    """Prove every exercise and pack the workshop: one zip file for participants, one for the instructor."""
+    from nslib import config
+    from nslib.teaching import workshop
+
+    given = _load(tasks=tasks, corpus=corpus, embeddings=embeddings, seed=seed, smoke=smoke)
+    folder = (out or config.root() / "build" / "workshop").resolve()
+    done = workshop.build(given, folder, names=notebooks, offline=offline)
+    packages = f", {done.wheels} packages" if done.wheels else ""
+    print(f"{done.archive}: {done.megabytes:.0f} MB, {done.exercises} exercises proven{packages}")
+    print(f"{done.for_instructor}: solutions, times and notes; unpack it over the other")
+
+
+@workshop_app.command("check")
+def workshop_check(
+    notebooks: Notebooks = None, corpus: Corpus = None, seed: Seed = None,
+    smoke: Annotated[bool, Option("--smoke/--no-smoke", help="With a handful of clips.")] = True,
+) -> None:
+    """Prove the exercises only: solutions pass their checks, empty cells do not."""
+    from nslib.teaching import workshop
+
+    chosen = workshop.choose_settings(_load(corpus=corpus or "synthetic", seed=seed, smoke=smoke))
+    for chapter in workshop.read_chapters(notebooks):
+        for name in workshop.prove(chapter, workshop.notebook_environment(chosen)):
+            print(f"{chapter.name} {name}: passes; the empty cell is refused")
+
+
+# ------------------------------------------------------------------------------------------------ helpers
+
+
+def _load(**given: Any) -> Params:
+    """Return the parameters of a run: what was given on the command line, else the environment's."""
+    from nslib import config
+
+    return config.load_params(given)
+
+
+def _find_embedding(name: str) -> Any:
+    """Return the user's function at ``file.py:function``, or the name of anything else as it is."""
+    if ":" not in name or "://" in name or Path(name.partition("?")[0]).exists():
+        return name
+    where, _, attribute = name.rpartition(":")
+    if where.endswith(".py"):
+        if not Path(where).is_file():
+            raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
+        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            raise BadParameter(f"cannot import {where!r} ({error}). Give file.py:function or "
+                               "package.module:function.") from error
+    if not hasattr(module, attribute):
+        raise UnknownName(f"function in {where}", attribute, [n for n in vars(module) if not n.startswith("_")])
+    return getattr(module, attribute)
+
+
+def _load_audio(clips: Path | None, join: float, folder: Path) -> tuple[Any, Any]:
+    """Return audio to learn from and audio that is held out, and say how much there is of each."""
+    from nslib.training import data
+
+    learn, held_out = data.load_folder(clips, join) if clips is not None else (
+        data.load_packages(split, join) for split in ("train", "validation"))
+    print(f"{learn.hours:.2f} h to learn from, {held_out.hours:.2f} h held out; the run is in {folder}",
+          file=sys.stderr)
+    return learn, held_out
+
+
+def _read_settings(changed: list[str] | None) -> dict[str, Any]:
+    """Read name=value; values that JSON knows are read as such, the rest is text."""
+    values: dict[str, Any] = {}
+    for given in changed or []:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise BadParameter(f"{given!r} is no setting; write name=value, for example steps=500.")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
+
+
+def _print_table(table: pd.DataFrame | None) -> None:
+    """Print a table in full width."""
+    import pandas as pd
+
+    with pd.option_context("display.max_columns", None, "display.width", 200, "display.max_colwidth", 60):
+        print("no results" if table is None else table.to_string())
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    """Print what must be known to read the numbers on stderr."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _print_rest(results: Any) -> None:
+    """Say on stderr what is no number: notes, what was not run, and clips that were left out."""
+    _print_notes(results.notes)
+    for row in results.not_run.itertuples():
+        print(f"not run: {row.task} x {row.embedding}: {row.why}. {row.remedy}", file=sys.stderr)
+    if len(results.problems):
+        print(f"{len(results.problems)} clips left out", file=sys.stderr)
+        for row in results.problems.itertuples():
+            print(f"left out {row.clip_id}: {row.reason}. {row.remedy}", file=sys.stderr)
+
+
+def _write_table(table: Any, out: Path) -> None:
+    """Write a table as .csv or .parquet; vectors in a .csv are lists in JSON."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".parquet":
+        table.to_parquet(out, index=False)
+        return
+    if "vector" in table:
+        # As text an array would be shortened with dots.
+        table = table.assign(vector=[json.dumps([float(f"{v:.9g}") for v in row]) for row in table["vector"]])
+    table.to_csv(out, index=False)

@@ -1,0 +1,363 @@
+"""Parameters, paths, files and the environment: what every other module may ask for.
+
+Environment variables
+---------------------
+``NSLIB_CACHE``
+    one directory for everything downloaded or computed (default: the platform's cache directory, e.g.
+    ``~/.cache/nslib``)
+``NSLIB_DATA_DIR``
+    the data sets of NOSS as TensorFlow Datasets keeps them (default: ``TFDS_DATA_DIR`` if that is set, else
+    ``tfds`` in the cache); what must be fetched by hand belongs into ``downloads/manual`` below it
+``NSLIB_MODELS``
+    published models, one folder a model (default: ``models`` in the cache)
+``NSLIB_HUB_URL``
+    where published models are fetched (default: ``https://tfhub.dev``)
+``NSLIB_REPORTS``
+    where reports go (default: ``reports/`` of the checkout)
+``NSLIB_OFFLINE``
+    1 forbids every download; only the cache is used
+``NSLIB_THREADS``
+    processor threads that embeddings use (default: all)
+``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``
+    defaults of the parameters of the same name
+
+Conventions
+-----------
+Short hashes are the first 16 hex digits of SHA-256. What cannot be found out about the origin of a number is
+``"unknown"``, never left empty.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from nslib.errors import BadParameter, NslibError, UnknownName
+
+__all__ = [
+    "CHOICES", "Params", "cache_dir", "client_environment", "code_revision", "data_dir", "describe_origin",
+    "hash_algorithm", "hash_file", "hub_url", "installed_version", "load_params", "lock_differences", "lock_hash",
+    "locked_versions", "manual_dir", "models_dir", "notebooks_dir", "offline", "package_versions", "probe_hash",
+    "reports_dir", "root", "run_client", "tfds_dir", "write_file",
+]
+
+CHOICES = {"profile": ("quick", "paper"), "corpus": ("real", "synthetic")}
+"""Parameter to the values it may have."""
+
+PROBE_VERSION = 1
+"""Raise it whenever a change to splits, probes, metrics or intervals moves a number: kept scores are then made anew."""
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_UNKNOWN = "unknown"
+_COMPUTE_PACKAGES = ("numpy", "scipy", "scikit-learn")
+_REPORTED_PACKAGES = (*_COMPUTE_PACKAGES, "pandas", "pyarrow", "tensorflow", "onnxruntime", "soundfile", "soxr")
+
+
+# ------------------------------------------------------------------ parameters
+
+@dataclass(frozen=True)
+class Params:
+    """What a run can be told. Unknown names and values are refused with the nearest known one.
+
+    Attributes
+    ----------
+    profile : {"quick", "paper"}
+        Which experiment: tasks of the same kinds on recordings from package registries, or NOSS itself.
+    corpus : {"real", "synthetic"}
+        Of the quick profile: recorded speech from packages (falls back to synthetic where they
+        can't be had, and says so), or synthetic speech only. The paper profile has real speech only.
+    tasks, embeddings : tuple of str
+        Names to run; empty means all of the profile.
+    seed : int
+        Seeds forests, bootstrap and every other draw.
+    smoke : bool
+        A much smaller run of the same path, for checking that everything works; its numbers
+        mean nothing.
+    """
+
+    profile: str = "quick"
+    corpus: str = "real"
+    tasks: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    seed: int = 0
+    smoke: bool = False
+
+    def __post_init__(self) -> None:
+        for field, allowed in CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise UnknownName(field, getattr(self, field), allowed)
+
+    @property
+    def clips_per_class(self) -> int | None:
+        """Int or None: cap on clips of one label in one split; None is all of them."""
+        return 8 if self.smoke else None
+
+
+def load_params(given: Mapping[str, object] | None = None) -> Params:
+    """Read parameters from the environment, overridden by `given`.
+
+    Parameters
+    ----------
+    given : mapping, optional
+        Field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated
+        strings are both accepted for `tasks` and `embeddings`; None leaves a field as it is.
+
+    Raises
+    ------
+    UnknownName
+        For a name that is not a parameter, or a value outside its choices.
+    BadParameter
+        For a value that cannot be read as the parameter's type.
+
+    Examples
+    --------
+    >>> load_params({"seed": 1, "tasks": "speaker-fillets"}).tasks
+    ('speaker-fillets',)
+    """
+    fields = {f.name: f for f in dataclasses.fields(Params)}
+    values: dict[str, object] = {n: os.environ[n.upper()] for n in fields if os.environ.get(n.upper())}
+    for name, value in (given or {}).items():
+        if name not in fields:
+            raise UnknownName("parameter", name, fields)
+        if value is not None:
+            values[name] = value
+    return Params(**{n: _parse_value(n, v, fields[n].default) for n, v in values.items()})  # type: ignore[arg-type]
+
+
+def _parse_value(name: str, value: object, default: object) -> object:
+    """Turn a value into the type of its default."""
+    if isinstance(default, bool):
+        text = str(value).lower()
+        if text not in _TRUE + _FALSE:
+            raise BadParameter(f"parameter {name!r} is {value!r}; allowed: 1 or 0.")
+        return text in _TRUE
+    if isinstance(default, int):
+        try:
+            return int(str(value))
+        except ValueError:
+            raise BadParameter(f"parameter {name!r} is {value!r}; give a whole number.") from None
+    if isinstance(default, tuple):
+        parts = value.split(",") if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+        return tuple(str(p).strip() for p in parts if str(p).strip())
+    return str(value)
+
+
+# ------------------------------------------------------------------ paths
+
+def root() -> Path:
+    """Path: the checkout, which holds ``data/``, ``notebooks/`` and ``reports/``."""
+    return Path(__file__).resolve().parent.parent
+
+
+def data_dir() -> Path:
+    """Path: committed data (manifests, splits, published numbers)."""
+    return root() / "data"
+
+
+def notebooks_dir() -> Path:
+    """Path: the source notebooks."""
+    return root() / "notebooks"
+
+
+def reports_dir() -> Path:
+    """Path: where results, executed notebooks and ``index.html`` are written."""
+    return Path(os.environ.get("NSLIB_REPORTS") or root() / "reports").expanduser().resolve()
+
+
+def tfds_dir() -> Path:
+    """Path: what TensorFlow Datasets calls its data directory; it need not exist."""
+    given = os.environ.get("NSLIB_DATA_DIR") or os.environ.get("TFDS_DATA_DIR")
+    return Path(given).expanduser().resolve() if given else cache_dir("tfds")
+
+
+def manual_dir() -> Path:
+    """Path: where archives that were fetched by hand belong; it need not exist."""
+    return tfds_dir() / "downloads" / "manual"
+
+
+def models_dir() -> Path:
+    """Path: where published models lie, one folder a model; it need not exist."""
+    given = os.environ.get("NSLIB_MODELS")
+    return Path(given).expanduser().resolve() if given else cache_dir("models")
+
+
+def cache_dir(*parts: str) -> Path:
+    """Path: a directory below the cache (e.g. ``"vectors"``), made if it does not exist."""
+    import platformdirs
+
+    base = os.environ.get("NSLIB_CACHE") or platformdirs.user_cache_dir("nslib")
+    path = Path(base).expanduser().resolve().joinpath(*parts)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def hub_url() -> str:
+    """Str: where published models are fetched, without a slash at the end."""
+    return (os.environ.get("NSLIB_HUB_URL") or "https://tfhub.dev").rstrip("/")
+
+
+def offline() -> bool:
+    """Bool: whether every download is forbidden."""
+    return os.environ.get("NSLIB_OFFLINE", "").lower() not in _FALSE
+
+
+# ------------------------------------------------------------------ files and clients
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file in one step: a reader, or a run that is killed, never sees half of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an older one is replaced, missing folders are made.
+    content : bytes-like or str
+        What will be in it; text as UTF-8.
+
+    Raises
+    ------
+    NslibError
+        If the disk is full or over quota. What was there before stays, and no scrap is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it private; results are meant to be shared
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NslibError(
+            f"no space left for {path}. Everything stored so far is kept: free some space, or point "
+            "NSLIB_CACHE to a larger disk, and run the same command again."
+        ) from error
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """Hash a file, in hex; `algorithm` is a name that `hashlib` knows."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def client_environment() -> dict[str, str]:
+    """Make the environment of a client program: its messages are read, so they must be in English."""
+    return {**os.environ, "LC_ALL": "C"}
+
+
+def run_client(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a client program and keep what it prints; a failure is told by its ``returncode``."""
+    return subprocess.run(command, env=client_environment(), capture_output=True, text=True, errors="replace",
+                          stdin=subprocess.DEVNULL)
+
+
+# ------------------------------------------------------------------ packages and lock files
+
+def installed_version(package: str) -> str:
+    """Version of a package, read without importing it; empty if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def package_versions(packages: Iterable[str] = _REPORTED_PACKAGES) -> dict[str, str]:
+    """Look up the version of each package; ``"not installed"`` without one."""
+    return {name: installed_version(name) or "not installed" for name in packages}
+
+
+def locked_versions(lock: str = "requirements.lock") -> dict[str, str]:
+    """Read the versions of a lock file, in the kit's folder, that apply to this Python and system."""
+    from packaging.markers import Marker
+
+    pins = {}
+    for line in (root() / lock).read_text(encoding="utf-8").splitlines():
+        pin, _, marker = line.rstrip(" \\").partition(" ; ")
+        if "==" in pin and not pin.startswith(" ") and (not marker or Marker(marker).evaluate()):
+            name, version = pin.split("==")
+            pins[name] = version
+    return pins
+
+
+def lock_differences(lock: str = "requirements.lock") -> list[str]:
+    """Compare what is installed with a lock file: ``"numpy 2.4.6 is locked, 2.4.5 is installed"``; empty if equal."""
+    differences = []
+    for name, version in locked_versions(lock).items():
+        if (here := installed_version(name)) != version:
+            differences.append(f"{name} {version} is locked, {here or 'none'} is installed")
+    return differences
+
+
+# ------------------------------------------------------------------ where a number comes from
+
+def describe_origin() -> dict[str, str]:
+    """Describe what a results row states of its origin.
+
+    Returns
+    -------
+    dict
+        ``code_revision``, ``lock_hash``, and ``when`` (UTC, ISO 8601, to the second).
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    return {"code_revision": code_revision(), "lock_hash": lock_hash(), "when": now.isoformat()}
+
+
+@cache
+def code_revision() -> str:
+    """Revision of the checkout, with ``-dirty`` if files differ from it; ``"unknown"`` without git."""
+    # Only a repository of our own: installed below somebody else's, git would describe theirs.
+    if not (root() / ".git").exists():
+        return _UNKNOWN
+    command = ["git", "describe", "--always", "--dirty", "--tags"]
+    try:
+        run = subprocess.run(command, cwd=root(), capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return _UNKNOWN
+    return run.stdout.strip() or _UNKNOWN
+
+
+@cache
+def lock_hash() -> str:
+    """Hash of ``requirements.lock``; ``"unknown"`` where the kit is installed without it."""
+    lock = root() / "requirements.lock"
+    return hash_file(lock)[:16] if lock.is_file() else _UNKNOWN
+
+
+def hash_algorithm(name: str, version: int, packages: Iterable[str] = _COMPUTE_PACKAGES) -> str:
+    """Hash what decides a number beside data and settings.
+
+    Parameters
+    ----------
+    name : str
+        Of the algorithm.
+    version : int
+        An integer beside its code, raised by hand with every change that moves a number; a golden test holds it.
+    packages : iterable of str
+        Those whose version can move a number.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
+    decides = [name, version, sorted(package_versions(packages).items())]
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
+
+
+@cache
+def probe_hash() -> str:
+    """Hash of the probe's version and of the packages that compute it: results are used again only while it stays."""
+    return hash_algorithm("probe", PROBE_VERSION)

@@ -1,2 +1,0 @@
-# shim
-from nslib.embeddings.backends import format_backends as text

@@ -1,0 +1,648 @@
+"""Run embeddings on tasks, and embed recordings: the two verbs of the kit.
+
+Everything is reached from here in one direction: tasks -> clips -> vectors -> probes -> results. Vectors and results
+that exist already are used again, so both verbs can be called freely from notebooks, and a run that was interrupted
+goes on where it was.
+
+Conventions
+-----------
+GB are of a thousand million bytes. Memory is counted array by array; what is small beside them is not. Time is
+estimated: that of extraction from what an embedding took on this machine before, or from a trial on noise; that of
+probes from counts of arithmetic and the speed of a matrix product. It is right within a factor of three, which is
+enough to tell minutes from days.
+
+Options of a model's file are written behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell can give
+them; they are those of `nslib.embeddings.from_file`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from nslib import cluster as machines
+from nslib import corpora, embeddings, extract, ledger, precomputed, splits
+from nslib import params as parameters
+from nslib import tasks as task_registry
+from nslib.cluster import recipes
+from nslib.corpora import layouts
+from nslib.embeddings.base import SAMPLE_RATE, Embedding
+from nslib.embeddings.downloads import fetch_address
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.evaluation import probe, results
+from nslib.evaluation.probe import Grid, LabelledVectors, Mapper
+from nslib.evaluation.results import Results, ResultsBuilder
+from nslib.extract import Extraction
+from nslib.params import Params
+from nslib.precomputed import Precomputed
+from nslib.store import Store
+from nslib.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.corpora import Corpus
+
+__all__ = ["LONG_SECONDS", "SMOKE_EMBEDDINGS", "SMOKE_PROBES", "Embeddable", "EmbeddingSpec", "PairResult", "benchmark",
+           "check_memory", "default_embeddings", "embed", "estimate_probes_seconds", "find_usable", "fits_in_memory",
+           "identify_pair", "label_vectors", "list_given", "load_embedding", "load_tasks", "probe_settings",
+           "probe_vectors", "run_pair", "specify_embedding"]
+
+Embeddable = str | Path | Embedding | Callable[..., Any]
+
+# A smoke run checks the path with what is quick to load and to fit; its numbers mean nothing.
+SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
+SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
+
+LONG_SECONDS = 600.0
+"""A run that will take longer says so before it starts."""
+
+_TRIAL_SECONDS, _TRIAL_CLIPS = 5, 4
+_ITERATIONS, _TREES = 100, 100
+# of a tree, by clip, level and candidate dimension, on one core: 5.2 to 5.7e-8 at three sizes (benchmarks/estimates.py)
+_SECONDS_PER_SPLIT = 5.4e-8
+
+
+def benchmark(
+    embeddings: Embeddable | Iterable[Embeddable] | None = None,
+    tasks: str | Path | Task | Iterable[str | Path | Task] | None = None,
+    *,
+    params: Params | None = None,
+    name: str | None = None,
+    splits: str | Path | None = None,
+    progress: bool = True,
+    cluster: Any = None,
+) -> Results:
+    """Measure embeddings on tasks: the same probes, splits and intervals for all of them.
+
+    Parameters
+    ----------
+    embeddings : str, path, Embedding, callable, or iterable of these, optional
+        Built-in names, files of a model (a SavedModel's folder, ``.tflite``, ``.onnx``), records, or functions
+        ``float32 [clips, samples] -> [clips, dim]`` or ``[clips, frames, dim]``. Default: those of `params`, else all
+        of the profile that need no extra licence.
+    tasks : str, path, Task, or iterable of these, optional
+        Task names, or recordings of your own: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data
+        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else all of the
+        profile.
+    params : Params, optional
+        Default: from the environment.
+    name : str, optional
+        How to call a callable in tables.
+    splits : path, optional
+        A file of splits for recordings of your own; see `nslib.corpora.split_file`.
+    progress : bool
+        Progress bars on stderr.
+    cluster : str, distributed.Client or cluster object of dask, optional
+        Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
+        `nslib.cluster.connect`. Default: in this process.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    UnknownName
+        For an unknown task or embedding; nothing has been computed then.
+    Unavailable
+        If no scheduler answers at `cluster`, or it has no workers.
+
+    Examples
+    --------
+    >>> import nslib
+    >>> nslib.benchmark("logmel", tasks="speaker-fillets").table()    # doctest: +SKIP
+    """
+    params = params or parameters.load()
+    specs = [specify_embedding(e, name)
+             for e in list_given(embeddings, params.embeddings or default_embeddings(params))]
+    builder = ResultsBuilder()
+    ready = load_tasks(tasks, params, specs, builder, progress, splits)
+    usable = find_usable(specs, ready, builder)
+    if progress:
+        _announce(ready, usable, params)
+    with machines.connect(cluster) as engine:
+        for spec in usable:
+            for task, corpus in ready:
+                try:
+                    pair = run_pair(task, corpus, spec, probe_settings(task, params), engine=engine, progress=progress)
+                except NslibError as error:
+                    builder.refuse(task.name, spec.name, error)
+                    continue
+                if pair.problems is not None:
+                    builder.lose(task.name, spec.name, pair.problems)
+                builder.add_scores(spec.name, spec.fingerprint, pair.rows, pair.predictions)
+    return builder.results()
+
+
+def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
+          cluster: Any = None) -> pd.DataFrame:
+    """Embed recordings: one vector a clip.
+
+    Parameters
+    ----------
+    source : path
+        Recordings in any layout that `benchmark` takes.
+    embedding : str, Embedding or callable
+        As in `benchmark`.
+    progress : bool
+        Progress bars on stderr.
+    cluster : str, distributed.Client or cluster object of dask, optional
+        As in `benchmark`.
+
+    Returns
+    -------
+    DataFrame
+        Columns of the clip table and ``vector`` (float32 [dim]). ``attrs["problems"]`` is a list of dicts, one for each
+        file that was left out: clip_id, audio, reason, remedy.
+
+    Examples
+    --------
+    >>> nslib.embed("my_recordings/", embedding="logmel")    # doctest: +SKIP
+    """
+    import pandas as pd
+
+    corpus = corpora.read(source, progress=progress)
+    spec = specify_embedding(embedding)
+    with machines.connect(cluster) as engine:
+        out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
+    table = out.clips.assign(vector=list(out.vectors))
+    problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
+    table.attrs["problems"] = problems.to_dict("records")
+    return table
+
+
+# ------------------------------------------------------------------ embeddings
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """An embedding that takes part, loaded only when a vector is really needed.
+
+    Attributes
+    ----------
+    name : str
+        As shown in tables.
+    identify : callable
+        Gives its fingerprint. For a published model that is the first use: it is fetched.
+    load : callable
+        Gives the embedding.
+    recipe : callable
+        Gives how a worker of a cluster loads it.
+    given : Precomputed, optional
+        Its vectors, if they come from a file.
+    """
+
+    name: str
+    identify: Callable[[], str]
+    load: Callable[[], Embedding]
+    recipe: Callable[[], recipes.Recipe]
+    given: Precomputed | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """str: see `nslib.embeddings.base.Embedding.fingerprint`."""
+        return self.identify()
+
+    def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
+        """Return one vector a clip, computed with the options of `nslib.extract.vectors` or read from its file."""
+        return self.given.extraction(clips) if self.given else extract.vectors(clips, self.load(), **options)
+
+
+def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
+    """Make a specification of whatever can become an embedding.
+
+    Parameters
+    ----------
+    given : str, path, Embedding or callable
+        A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
+        ``?option=value``; a file of vectors (`nslib.precomputed`); a record; a function.
+    name : str, optional
+        How to call a file or a function in tables.
+
+    Raises
+    ------
+    UnknownName
+        For text that is neither a name nor a file.
+    BadParameter
+        For a file or function that is no embedding.
+    """
+    if isinstance(given, str | Path):
+        return _specify_named(given, name)
+    shown_name = name or str(getattr(given, "__name__", type(given).__name__))
+    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=shown_name)
+    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: recipes.of(ready))
+
+
+def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
+    """Specify a built-in name, an address, a model's file or a file of vectors."""
+    path, _, options = str(given).partition("?")
+    if path.startswith(("https://", "http://")):
+        name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
+    if path in embeddings.names() or not Path(path).exists():
+        built_in = str(given)
+        embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
+        return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
+                             lambda: recipes.BuiltIn(built_in))
+    if precomputed.is_file(path):
+        stored = precomputed.read(path, name)
+
+        def no_recipe() -> NoReturn:
+            raise NslibError(f"the vectors of {stored.name} are there already: no worker computes them.")
+
+        return EmbeddingSpec(stored.name, lambda: stored.embedding.fingerprint, lambda: stored.embedding, no_recipe,
+                             stored)
+    values = tuple((key, _parse_value(text)) for key, text in parse_qsl(options))
+    file = recipes.File(str(Path(path).resolve()), name, values)
+    loaded = file.load()
+    return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
+
+
+def _parse_value(text: str) -> int | float | str | bool:
+    """Read the value of an option as what it looks like."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
+    """Make an embedding of whatever `specify_embedding` takes."""
+    return specify_embedding(given, name).load()
+
+
+def default_embeddings(params: Params) -> tuple[str, ...]:
+    """Return the embeddings of a run that names none: all of its profile whose licence allows any use.
+
+    A smoke run of the quick profile has fewer.
+    """
+    free = tuple(name for name in embeddings.names(params.profile) if not embeddings.needs_extra(name))
+    if params.smoke and params.profile == "quick":
+        return tuple(n for n in free if n in SMOKE_EMBEDDINGS)
+    return free
+
+
+def list_given(given: Any, default: Sequence[Any]) -> list[Any]:
+    """Make a list of one thing or many; None means `default`, and an empty list is refused."""
+    if given is None:
+        return list(default)
+    if isinstance(given, str | Path | Task | Embedding) or callable(given):
+        return [given]
+    chosen = list(given)
+    if not chosen:
+        raise BadParameter("an empty list was given; leave it out to run all, or name at least one.")
+    return chosen
+
+
+def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Corpus]],
+                builder: ResultsBuilder) -> list[EmbeddingSpec]:
+    """Return the embeddings that can be had, and tell `builder` of the others; published models are fetched here."""
+    usable = []
+    for spec in specs if ready else ():
+        try:
+            spec.identify()
+            usable.append(spec)
+        except NslibError as error:
+            for task, _ in ready:
+                builder.refuse(task.name, spec.name, error)
+    return usable
+
+
+# ------------------------------------------------------------------ tasks
+
+
+def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
+               splits: str | Path | None = None) -> list[tuple[Task, Corpus]]:
+    """Load the clips of tasks, and make tasks of somebody's own recordings.
+
+    Parameters
+    ----------
+    given, params, splits
+        As for `benchmark`.
+    specs : sequence of EmbeddingSpec
+        For the reasons of what cannot be run.
+    builder : ResultsBuilder
+        Is told of clips, notes, and of tasks that cannot be had.
+    progress : bool
+
+    Raises
+    ------
+    UnknownName
+        For text that is neither a task nor a file or folder.
+    BadParameter
+        If there are splits for anything but one set of own recordings.
+    """
+    items = list_given(given, ())
+    named = [t for t in items if isinstance(t, str) and t in task_registry.REGISTRY]
+    others = [t for t in items if not (isinstance(t, str) and t in task_registry.REGISTRY)]
+    if splits is not None and (named or len(others) != 1 or isinstance(others[0], Task)):
+        raise BadParameter(f"a file of splits belongs to one set of recordings of your own; got {given!r}. The tasks "
+                           "of the kit have their own splits.")
+    if named or not others:
+        plan = corpora.resolve(dataclasses.replace(params, tasks=tuple(named) or params.tasks), progress=progress)
+        builder.notes += plan.notes
+        for name, error in plan.not_run:
+            for spec in specs:
+                builder.refuse(name, spec.name, error)
+        others = [*plan.tasks, *others]
+    ready: list[tuple[Task, Corpus]] = []
+    for item in others:
+        try:
+            task, corpus = _load_task(item, params, progress, splits)
+        except Unavailable as error:
+            for spec in specs:
+                builder.refuse(str(getattr(item, "name", item)), spec.name, error)
+            continue
+        builder.add_clips(task, corpus)
+        ready.append((task, corpus))
+    return ready
+
+
+def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | None) -> tuple[Task, Corpus]:
+    """Load the clips of a task, or of somebody's own recordings."""
+    if isinstance(item, Task):
+        return item, corpora.load_clips(item, params, progress=progress)
+    if not layouts.exists(item):
+        raise UnknownName("task (and no such file or folder)", item, task_registry.REGISTRY)
+    return corpora.own_task(item, seed=params.seed, splits=splits, progress=progress)
+
+
+# ------------------------------------------------------------------ one embedding on one task
+
+
+class PairResult(NamedTuple):
+    """Scores of one embedding on one task, and the clips without a vector: None if a stored result was found first."""
+
+    rows: pd.DataFrame
+    predictions: pd.DataFrame
+    problems: pd.DataFrame | None
+
+
+def run_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, settings: dict[str, Any], *,
+             engine: machines.Engine | None = None, store: Store | None = None, use_stored: bool = True,
+             progress: bool = True) -> PairResult:
+    """Run one embedding on one task: vectors, probes, scores.
+
+    Parameters
+    ----------
+    task : Task
+    corpus : Corpus
+        Its clips, with their splits.
+    spec : EmbeddingSpec
+        From `specify_embedding`.
+    settings : dict
+        From `probe_settings`.
+    engine : Engine, optional
+        Where the work is done (`nslib.cluster.connect`). Default: in this process.
+    store : Store, optional
+        Where vectors are kept. Default: the one in the cache.
+    use_stored : bool
+        Whether a stored result is returned, and a new one is stored. If not, nothing is kept but vectors.
+    progress : bool
+
+    Raises
+    ------
+    NslibError
+        If the embedding fails on every clip, the vectors do not fit into memory, or the clips are no task.
+    """
+    origin = identify_pair(task, spec, corpus.clips)
+    stored = results.find_result(results.make_key(**origin, settings=settings)) if use_stored else None
+    if stored is not None:
+        return PairResult(*stored, None)
+    options: dict[str, Any] = {"run": engine.run(spec.recipe)} if engine else {}
+    out = spec.vectors(corpus.clips, progress=progress, store=store, **options)
+    origin = identify_pair(task, spec, out.clips)  # clips may have been lost
+    key = results.make_key(**origin, settings=settings)
+    stored = results.find_result(key) if use_stored else None
+    if stored is None:
+        grid = probe_vectors(task.name, spec.name, out, settings, progress, engine.mapper if engine else None)
+        stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
+        if use_stored:
+            results.save_result(*stored)
+    return PairResult(*stored, out.problems)
+
+
+def probe_settings(task: Task, params: Params) -> dict[str, Any]:
+    """Return the arguments of `nslib.evaluation.probe.grid` that change its answer, for a task."""
+    return {"probes": SMOKE_PROBES if params.smoke else probe.PROBES, "metric": task.metric,
+            "speaker_norm": not task.speaker_is_label, "seed": params.seed}
+
+
+def identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
+    """Return what a result is of: the arguments of `results.make_key` beside the settings."""
+    return {"task": task.name, "embedding": spec.name, "data_hash": splits.data_hash(clips),
+            "split_hash": splits.split_hash(clips), "weights_hash": spec.fingerprint}
+
+
+def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], progress: bool = True,
+                  mapper: Mapper | None = None) -> Grid:
+    """Fit, choose and score the probes of one embedding on one task, if its vectors fit into memory.
+
+    Parameters
+    ----------
+    task, embedding : str
+        Names, for messages.
+    out : Extraction
+        Vectors and clips of all splits.
+    settings : dict
+        From `probe_settings`.
+    progress : bool
+    mapper : callable, optional
+        Does the fits elsewhere; see `nslib.evaluation.probe.Mapper`.
+
+    Raises
+    ------
+    Unavailable
+        If they do not fit, with what they need and what is free.
+    """
+    from tqdm.std import tqdm
+
+    train = out.clips[out.clips["split"] == "train"]
+    check_memory(task, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
+    with tqdm(desc=f"probes {task} x {embedding}", unit="fit", disable=not progress, leave=False) as bar:
+        return probe.grid(*label_vectors(out), **settings, progress=bar.update, mapper=mapper)
+
+
+def label_vectors(out: Extraction) -> list[LabelledVectors]:
+    """Cut an extraction into train, validation and test, each in the order of ``clip_id``."""
+    parts = []
+    for name in splits.SPLITS:
+        rows = np.flatnonzero(out.clips["split"] == name)
+        rows = rows[np.argsort(out.clips["clip_id"].to_numpy(str)[rows])]  # the grid's order: it need not copy again
+        part = out.clips.iloc[rows]
+        columns = (part[column].to_numpy(str) for column in ("label", "speaker", "clip_id"))
+        parts.append(LabelledVectors(out.vectors[rows], *columns))
+    return parts
+
+
+# ------------------------------------------------------------------ what it takes
+
+
+def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float:
+    """Return the memory in GB that a grid of probes needs.
+
+    Vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64; train
+    by columns, float32; and two forests.
+    """
+    # a leaf for each clip that a tree is given, two nodes a leaf, a share of each class in each node; twice, as a tree
+    # that outgrows its memory doubles it
+    forests = 2 * 2 * 0.64 * _TREES * train_clips * (8.0 * classes + 64)
+    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4)) + forests) / 1e9
+
+
+def fits_in_memory(clips: int, train_clips: int, dim: int, classes: int = 2) -> bool:
+    """Return whether a grid of probes fits into the memory that is free now."""
+    return memory_gb(clips, train_clips, dim, classes) <= _free_gb()
+
+
+def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
+    """Refuse probes that need more memory than there is, before they start.
+
+    Parameters
+    ----------
+    task : str
+    clips, train_clips : int
+        Of all splits, and of train.
+    dim, classes : int
+        Length of a vector, and classes of train.
+
+    Raises
+    ------
+    Unavailable
+        With what they need and what is free.
+    """
+    needed, free = memory_gb(clips, train_clips, dim, classes), _free_gb()
+    if needed > free:
+        raise Unavailable(
+            f"memory for the probes of {task}",
+            f"{clips} vectors of {dim} numbers and {classes} classes need about {needed:.1f} GB, and {free:.1f} GB are "
+            "free", "Run on a larger machine, end other programs, or choose an embedding with shorter vectors or a "
+            "task with fewer clips; the vectors computed so far are kept.")
+
+
+class _Work(NamedTuple):
+    """What one embedding on one task still takes."""
+
+    embedding: str
+    audio_seconds: float
+    disk_gb: float
+    memory_gb: float
+    vectors_seconds: float
+    probes_seconds: float
+
+
+def _announce(ready: Sequence[tuple[Task, Corpus]], specs: Sequence[EmbeddingSpec], params: Params) -> None:
+    """Say on stderr what a long run will take. What is short is not worth a trial of every embedding."""
+    audio = sum(float(corpus.clips["seconds"].sum()) for _, corpus in ready)
+    if params.smoke or audio < LONG_SECONDS:
+        return
+    work = [w for spec in specs for task, corpus in ready if (w := _estimate_pair(task, corpus, spec, params))]
+    if sum(w.vectors_seconds + w.probes_seconds for w in work) > LONG_SECONDS:
+        print(f"nslib: {_describe_work(work)}", file=sys.stderr, flush=True)
+
+
+def _estimate_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, params: Params) -> _Work | None:
+    """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
+    clips = corpus.clips
+    key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
+    if spec.given or results.find_result(key) is not None:
+        return None
+    try:
+        embedding = spec.load()
+        speed = _times_real_time(spec.fingerprint, embedding)
+    except NslibError:
+        return None  # it is refused, with its reason, when its turn comes
+    first = clips.drop_duplicates("sha256")
+    new = first[first["sha256"].isin(Store(embedding).missing(first["sha256"]))]
+    train = clips[clips["split"] == "train"]
+    audio, classes = float(new["seconds"].sum()), train["label"].nunique()
+    fits = estimate_probes_seconds(len(train), embedding.dim, classes, 2 if task.speaker_is_label else 4)
+    return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9,
+                 memory_gb(len(clips), len(train), embedding.dim, classes), audio / speed, fits)
+
+
+def _describe_work(work: Sequence[_Work]) -> str:
+    """A line of totals, and a line for each embedding that takes a tenth of the time or more."""
+    total = sum(w.vectors_seconds + w.probes_seconds for w in work)
+    lines = [f"estimate: {format_duration(total)} on this machine (within a factor of three); "
+             f"{sum(w.audio_seconds for w in work) / 3600:.1f} h of audio to embed, "
+             f"{sum(w.disk_gb for w in work):.2f} GB of vectors to store, up to "
+             f"{max(w.memory_gb for w in work):.1f} GB of memory. A run that is stopped goes on where it was."]
+    for name in dict.fromkeys(w.embedding for w in work):
+        vectors, probes = (sum(getattr(w, part) for w in work if w.embedding == name)
+                           for part in ("vectors_seconds", "probes_seconds"))
+        if vectors + probes >= 0.1 * total:
+            lines.append(f"  {name}: {format_duration(vectors)} of embedding, {format_duration(probes)} of probes")
+    return "\n".join(lines)
+
+
+def estimate_probes_seconds(train_clips: int, dim: int, classes: int, combinations: int, jobs: int = 2) -> float:
+    """Estimate the seconds that a grid of the five probes takes here, with `combinations` of normalisations."""
+    logistic = 2 * _ITERATIONS * 4.0 * train_clips * dim * classes
+    discriminant = 4.0 * train_clips * dim * min(train_clips, dim)
+    # Every candidate split is weighed class by class, and trees of many classes are deep: 2.6 times as long with 50
+    # classes as with 6, 23 times with 200 (4000 x 1024 vectors with much noise).
+    per_split = _SECONDS_PER_SPLIT * ((40 + classes) / 46) ** 1.5
+    forests = 2 * _TREES * train_clips * math.log2(max(train_clips, 2)) * math.sqrt(dim) * per_split
+    return combinations * ((logistic + discriminant) / _flops() + forests) / jobs
+
+
+@cache
+def _flops() -> float:
+    """Multiplications and additions a second of one core, float64."""
+    from threadpoolctl import threadpool_limits
+
+    x = np.ones((700, 700))
+    with threadpool_limits(1):
+        x @ x
+        began = time.perf_counter()
+        for _ in range(5):
+            x @ x
+    return 5 * 2 * 700.0**3 / (time.perf_counter() - began)
+
+
+def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
+    """Seconds of audio that an embedding takes in a second, from earlier runs or a trial on noise."""
+    known = ledger.total(fingerprint)
+    if known.audio_seconds > _TRIAL_SECONDS * _TRIAL_CLIPS:
+        return known.audio_seconds / known.wall_seconds
+    samples = max(_TRIAL_SECONDS * SAMPLE_RATE, embedding.min_samples)
+    noise = np.random.default_rng(0).normal(0, 0.1, (_TRIAL_CLIPS, samples)).astype(np.float32)
+    lengths = np.full(_TRIAL_CLIPS, samples, np.int64)
+    embedding.embed(noise[:1], lengths[:1])  # the first call also builds the graph
+    began = time.perf_counter()
+    embedding.embed(noise, lengths)
+    return noise.size / SAMPLE_RATE / (time.perf_counter() - began)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time in words, rounded: nobody plans by the second of an estimate.
+
+    >>> format_duration(90), format_duration(7200), format_duration(400_000)
+    ('2 min', '2.0 h', '4.6 days')
+    """
+    for unit, size in (("days", 86_400), ("h", 3_600)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{math.ceil(seconds / 60)} min"
+
+
+def _free_gb() -> float:
+    """Return the memory in GB that programs may have now."""
+    import psutil
+
+    return float(psutil.virtual_memory().available / 1e9)

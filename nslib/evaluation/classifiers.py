@@ -1,0 +1,181 @@
+"""The paper's five classifiers and two normalisations, as today's scikit-learn must be told them.
+
+Reference
+---------
+Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation.
+
+Conventions
+-----------
+Where scikit-learn has changed since the paper, settings are translated so that the same thing is computed:
+
+- ``multi_class="multinomial"`` is gone. With three classes or more it is what is left. With two, what is left is binary
+  regression, whose penalty falls on the one weight vector ``w = w1 - w0``. The multinomial penalty
+  ``(|w0|^2 + |w1|^2) / 2`` has its minimum at ``w1 = -w0 = w / 2``, where it is ``|w|^2 / 4``: the binary optimum at
+  2 C, with the same probabilities.
+- Since version 1.4 the loss is averaged, no longer summed, over clips, so that ``tol`` means something else:
+  ``tol / clips`` stops where 1e-4 did. It matters: with 1e-4 on the mean, easy tasks stop after a dozen of the hundred
+  iterations, and some answers change.
+- Forests had no seed; here they have one.
+- Discriminant analysis takes another way to the same coefficients: see `nslib.evaluation.lda`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CLASSIFIERS", "IN_FLOAT32", "PROBES", "find_same_fits", "l2_normalise", "normalise", "speaker_normalise"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def _logistic(clips: int, classes: int, seed: int, weight: str | None = None) -> Any:
+    """Multinomial regression of the paper; two classes need twice its strength (see above)."""
+    from sklearn.linear_model import LogisticRegression
+
+    strength = 1e5 if classes > 2 else 2e5
+    return LogisticRegression(C=strength, tol=1e-4 / clips, max_iter=100, class_weight=weight)
+
+
+def _logistic_balanced(clips: int, classes: int, seed: int) -> Any:
+    """Regression in which every class weighs the same."""
+    return _logistic(clips, classes, seed, "balanced")
+
+
+def _lda(clips: int, classes: int, seed: int) -> Any:
+    """Discriminant analysis with Ledoit-Wolf shrinkage."""
+    from nslib.evaluation.lda import ShrinkageLDA  # subclasses a scikit-learn class, which takes a second to import
+
+    return ShrinkageLDA(solver="lsqr", shrinkage="auto")
+
+
+def _forest(clips: int, classes: int, seed: int, weight: str | None = None) -> Any:
+    """A hundred trees."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(100, class_weight=weight, random_state=seed)
+
+
+def _forest_balanced(clips: int, classes: int, seed: int) -> Any:
+    """A hundred trees in which every class weighs the same."""
+    return _forest(clips, classes, seed, "balanced")
+
+
+CLASSIFIERS: dict[str, Callable[[int, int, int], Any]] = {
+    "LogisticRegression": _logistic,
+    "LogisticRegression_balanced": _logistic_balanced,
+    "LDA_LSQR_AUTO": _lda,
+    "Forest_balanced_100": _forest_balanced,
+    "Forest_unbalanced_100": _forest,
+}
+"""The authors' names to ``(clips, classes, seed) -> classifier``."""
+
+PROBES = tuple(CLASSIFIERS)
+"""The order of choice: of equal validation scores the first wins, then no L2, then no z-score."""
+
+IN_FLOAT32 = ("Forest_balanced_100", "Forest_unbalanced_100")
+"""Probes that scikit-learn computes in float32, whatever they are given; quickest by columns, as trees read them."""
+
+_SAME_IF_BALANCED = {"LogisticRegression_balanced": "LogisticRegression"}
+
+
+def find_same_fits(probes: Sequence[str], y: npt.NDArray[Any]) -> dict[str, str]:
+    """Find probes whose fit is that of another, to the last bit, because all classes of train are of one size.
+
+    All weights of ``class_weight="balanced"`` are then 1. (Forests are not the same: scikit-learn draws the clips of a
+    tree in another way as soon as there are weights.)
+
+    Parameters
+    ----------
+    probes : sequence of str
+        Names that are asked for.
+    y : ndarray [clips]
+        Labels of train.
+
+    Returns
+    -------
+    dict
+        Name of such a probe to the name of the other.
+    """
+    if len(set(np.unique(y, return_counts=True)[1].tolist())) > 1:
+        return {}
+    return {name: source for name, source in _SAME_IF_BALANCED.items() if {name, source} <= set(probes)}
+
+
+def l2_normalise(x: npt.ArrayLike) -> Floats:
+    """Scale each vector to unit length.
+
+    Parameters
+    ----------
+    x : array-like of float [clips, dim]
+        Vectors.
+
+    Returns
+    -------
+    ndarray [clips, dim] float64
+        A vector of zeros stays one. (The authors' code divides by its norm, which gives NaN.)
+    """
+    from sklearn.preprocessing import normalize
+
+    return normalize(np.array(x, dtype=np.float64, order="C"), copy=False)
+
+
+def speaker_normalise(x: npt.ArrayLike, speaker: npt.ArrayLike) -> Floats:
+    """Z-score each dimension over the clips of each speaker.
+
+    Parameters
+    ----------
+    x : array-like of float [clips, dim]
+        Vectors of one split.
+    speaker : array-like of str [clips]
+        Speaker of each clip.
+
+    Returns
+    -------
+    ndarray [clips, dim] float64
+        Mean 0 and population standard deviation 1 for each speaker and dimension; a dimension that does not vary
+        becomes 0.
+
+    Notes
+    -----
+    Transductive: a test speaker's clips are normalised by all clips of that speaker in the test set, which a system
+    that hears one clip at a time does not have.
+    """
+    return _z_score(np.array(x, dtype=np.float64, order="C"), speaker)
+
+
+def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
+    """Z-score the rows of each speaker in place."""
+    from sklearn.preprocessing import StandardScaler
+
+    names = np.asarray(speaker, dtype=str)
+    order = np.argsort(names, kind="stable")
+    for rows in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
+        x[rows] = StandardScaler().fit_transform(x[rows])
+    return x
+
+
+def normalise(x: npt.ArrayLike, speaker: npt.ArrayLike, *, l2: bool, speaker_norm: bool) -> Floats:
+    """Return vectors as a combination of the two normalisations wants them.
+
+    Parameters
+    ----------
+    x : array-like of float [clips, dim]
+        Vectors of one split; left as they are.
+    speaker : array-like of str [clips]
+        Speaker of each clip.
+    l2, speaker_norm : bool
+        Whether to apply `l2_normalise`, then `speaker_normalise`.
+
+    Returns
+    -------
+    ndarray [clips, dim] float64
+        `x` itself if it is float64 in rows and nothing is applied.
+    """
+    if not l2:
+        return speaker_normalise(x, speaker) if speaker_norm else np.ascontiguousarray(x, dtype=np.float64)
+    unit = l2_normalise(x)
+    return _z_score(unit, speaker) if speaker_norm else unit

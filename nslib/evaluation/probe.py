@@ -1,0 +1,574 @@
+"""The paper's test of an embedding: five simple classifiers on frozen vectors.
+
+Reference
+---------
+Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation: every classifier on vectors with
+and without L2 normalisation, with and without a z-score for each speaker.
+
+Conventions
+-----------
+A classifier is fitted on train, chosen on validation, and its test score is the result. (The authors' code writes the
+test score of every combination and leaves the choice to the reader; the best of those is marked ``best_on_test``, and
+is optimistic.)
+
+Rows are brought into the order of ``clip_id`` and computed in float64 on one BLAS thread a job, so that neither the
+order of clips nor the number of jobs changes an answer. Vectors are kept as given, in float32 as a rule; a normalised
+copy in float64 is made once, shared by all classifiers, and let go: as few exist at a time as keep all jobs busy. What
+is the same fit under two names is fitted once; the copy says so in ``reason`` and takes no seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib import metrics, provenance
+from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
+from nslib.splits import SPLITS, label_is_speaker
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FIT_CONTEXT", "PREDICTED", "PROBES", "PROBE_VERSION", "Fit", "FitSettings", "Grid", "LabelledVectors",
+           "Mapper", "ProbeTask", "check_splits", "fit_probe", "fit_probes", "grid", "list_classes", "probe_hash",
+           "score_fits", "select_best"]
+
+# Raise it whenever a score, an interval or an answer can move: it is part of the key of every result. Golden values in
+# tests/evaluation/test_probe.py hold it.
+PROBE_VERSION = 1
+_PACKAGES = ("numpy", "scipy", "scikit-learn")
+
+PREDICTED = ["probe", "l2", "speaker_norm", "seed", "clip_id", "speaker", "y_true", "y_pred"]
+"""Columns of `Grid.predictions`."""
+
+Names = npt.NDArray[np.str_]
+Variant = tuple[bool, bool]
+
+_ROOM = 1 << 28  # bytes of normalised copies that are not worth waiting for: with more at a time, jobs end together
+_BLOCK = 1 << 23  # numbers that are looked at together
+
+
+@dataclass(frozen=True)
+class LabelledVectors:
+    """Vectors of one split.
+
+    Attributes
+    ----------
+    x : ndarray [clips, dim] float
+        One vector a clip.
+    y, speaker, clip_id : ndarray [clips] str
+        Class, speaker (``""`` if unknown) and unique name of each clip.
+    """
+
+    x: npt.NDArray[np.floating[Any]]
+    y: npt.NDArray[Any]
+    speaker: npt.NDArray[Any]
+    clip_id: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What is the same for all fits of a grid.
+
+    Attributes
+    ----------
+    classes : ndarray [classes] str
+        Labels of all splits, sorted.
+    metric : str
+        A name in `nslib.metrics.METRICS`.
+    seed : int
+        Of forests and intervals.
+    """
+
+    classes: Names
+    metric: str
+    seed: int
+
+    @property
+    def needs_scores(self) -> bool:
+        """bool: whether the metric needs probabilities, not only labels."""
+        return metrics.get(self.metric).needs == "scores"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one combination answered.
+
+    Attributes
+    ----------
+    probe, l2, speaker_norm
+        The combination.
+    answers : dict
+        Split to what its metric takes: labels [clips], or scores [clips, classes]; empty if the fit failed.
+    labels : dict
+        Split to the answered label of each clip.
+    converged : bool
+        Whether the fit ended by itself.
+    seconds : float
+        Time of the fit.
+    reason : str
+        Why there is no answer, or what the classifier warned of.
+    """
+
+    probe: str
+    l2: bool
+    speaker_norm: bool
+    answers: dict[str, npt.NDArray[Any]]
+    labels: dict[str, Names]
+    converged: bool
+    seconds: float
+    reason: str
+
+
+class ProbeTask(NamedTuple):
+    """One fit, for a mapper: it can be pickled, and `fit_probe` does it. `splits` are not normalised yet."""
+
+    probe: str
+    variant: Variant
+    splits: dict[str, LabelledVectors]
+    settings: FitSettings
+
+
+Mapper = Callable[[Callable[[ProbeTask], Fit], Iterable[ProbeTask]], Iterable[Fit]]
+"""``mapper(function, tasks)`` gives ``function(task)`` for every task, in any order."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every score of one embedding on one task.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        One row for each combination and split (validation, test), in the order of choice.
+    predictions : DataFrame
+        Test clips of the chosen combination, columns `PREDICTED`; empty if nothing could be fitted.
+    notes : tuple of str
+        Sentences on what was left out or cannot be right.
+    """
+
+    rows: pd.DataFrame
+    predictions: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def probe_hash() -> str:
+    """Return the hash of all but data that a score depends on: `PROBE_VERSION` and the packages that compute it."""
+    made_of = [PROBE_VERSION, sorted(provenance.versions(_PACKAGES).items())]
+    return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+
+
+def grid(
+    train: LabelledVectors,
+    validation: LabelledVectors,
+    test: LabelledVectors,
+    *,
+    probes: Sequence[str] = PROBES,
+    speaker_norm: bool = True,
+    metric: str = "accuracy",
+    seed: int = 0,
+    jobs: int = 2,
+    progress: Callable[[], object] | None = None,
+    mapper: Mapper | None = None,
+) -> Grid:
+    """Fit, choose and score every combination of classifier and normalisation.
+
+    Parameters
+    ----------
+    train, validation, test : LabelledVectors
+        Nothing of validation or test reaches a fit.
+    probes : sequence of str
+        Names in `PROBES`.
+    speaker_norm : bool
+        Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
+        where the speaker is the label: it would then use the answer.
+    metric : str
+        A name in `nslib.metrics.METRICS`.
+    seed : int
+        Seeds forests and the intervals' resamples.
+    jobs : int
+        Combinations fitted at a time, in threads.
+    progress : callable, optional
+        Called after each of the ``len(probes) * 4`` (or ``* 2``) fits.
+    mapper : callable, optional
+        Does the fits elsewhere; see `Mapper`.
+
+    Returns
+    -------
+    Grid
+        A combination that cannot be fitted has NaN scores and says why in ``reason``.
+
+    Raises
+    ------
+    NslibError
+        If vectors are not finite, clips or dimensions do not match, a clip comes twice in a split, or a split is empty
+        or of one class.
+    UnknownName
+        For an unknown probe or metric.
+    """
+    for name in probes:
+        if name not in CLASSIFIERS:
+            raise UnknownName("probe", name, CLASSIFIERS)
+    if not probes:
+        raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
+    splits = check_splits(train, validation, test)
+    norms, notes = _choose_speaker_norms(splits, speaker_norm)
+    settings = FitSettings(list_classes(splits), metric, seed)
+    if settings.needs_scores:  # a metric that does not fit the task fails before any fit
+        truth = splits["test"].y
+        metrics.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
+    ordered = [name for name in PROBES if name in probes]
+    variants = [(l2, norm) for l2 in (False, True) for norm in norms]
+    fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
+    return score_fits(fits, splits, settings, notes)
+
+
+# ------------------------------------------------------------------ vectors
+
+
+def check_splits(train: LabelledVectors, validation: LabelledVectors,
+                 test: LabelledVectors) -> dict[str, LabelledVectors]:
+    """Check three splits and bring them into the order of ``clip_id``, by name of the split.
+
+    Raises
+    ------
+    NslibError
+        If vectors are not finite, or a split is empty or of one class.
+    BadParameter
+        If clips or dimensions do not match, or a clip comes twice in a split.
+    """
+    splits = {name: _order_split(name, split)
+              for name, split in zip(SPLITS, (train, validation, test), strict=True)}
+    dims = {name: split.x.shape[1] for name, split in splits.items()}
+    if len(set(dims.values())) > 1 or not dims["train"]:
+        raise BadParameter(f"vectors of all splits must be equally long, and not empty; got {dims}.")
+    return splits
+
+
+def _order_split(name: str, split: LabelledVectors) -> LabelledVectors:
+    """Check a split and sort it by the names of clips."""
+    x = np.asarray(split.x)
+    if x.dtype not in (np.float32, np.float64):
+        x = x.astype(np.float64)
+    y, speaker, clip_id = (np.asarray(a, dtype=str) for a in (split.y, split.speaker, split.clip_id))
+    if x.ndim != 2 or not len(x) == len(y) == len(speaker) == len(clip_id):
+        raise BadParameter(f"{name} needs one vector, label, speaker and clip_id a clip; got vectors "
+                           f"{x.shape}, {len(y)} labels, {len(speaker)} speakers, {len(clip_id)} names.")
+    broken = clip_id[~_test_rows(x, lambda rows: np.isfinite(rows).all(axis=1))]
+    if len(broken):
+        raise NslibError(f"{len(broken)} of {len(x)} {name} vectors hold NaN or infinity, the first that of "
+                         f"{broken[0]}. Check the embedding with nslib.check.")
+    if len(set(clip_id)) < len(clip_id):
+        raise BadParameter(f"{len(clip_id) - len(set(clip_id))} names of clips come twice in {name}.")
+    if len(set(y)) < 2:
+        raise NslibError(f"{name} holds {len(x)} clips of {len(set(y))} classes; a task needs two or more.")
+    order = np.argsort(clip_id)
+    in_order = bool((order[1:] > order[:-1]).all())
+    return LabelledVectors(x if in_order else x[order], y[order], speaker[order], clip_id[order])
+
+
+def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], Any]) -> npt.NDArray[np.bool_]:
+    """Ask something of every row, some rows at a time."""
+    answers, step = np.empty(len(x), dtype=bool), max(1, _BLOCK // max(x.shape[1], 1))
+    for start in range(0, len(x), step):
+        answers[start : start + step] = test(x[start : start + step])
+    return answers
+
+
+def list_classes(splits: dict[str, LabelledVectors]) -> Names:
+    """Return the labels of all splits, sorted."""
+    return np.unique(np.concatenate([split.y for split in splits.values()]))
+
+
+def _choose_speaker_norms(splits: dict[str, LabelledVectors], wanted: bool) -> tuple[tuple[bool, ...], list[str]]:
+    """Values of ``speaker_norm`` to try, and why the z-score by speaker is left out although wanted."""
+    if not wanted:
+        return (False,), []
+    labels, speakers = (np.concatenate([getattr(s, a) for s in splits.values()]) for a in ("y", "speaker"))
+    if (speakers == "").any():
+        return (False,), ["No z-score by speaker: not every speaker is known."]
+    if label_is_speaker(labels, speakers):
+        return (False,), ["No z-score by speaker: the speaker is the label, which the z-score would use."]
+    return (False, True), []
+
+
+def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
+    """Sentences on labels that train lacks and on vectors of zeros."""
+    notes = []
+    for name, split in splits.items():
+        unlearnt = ~np.isin(split.y, splits["train"].y)
+        if unlearnt.any():
+            absent = ", ".join(sorted(set(split.y[unlearnt])))
+            notes.append(f"{unlearnt.sum()} {name} clips have a label that train lacks, so no answer to them "
+                         f"can be right: {absent}.")
+        zeros = int(_test_rows(split.x, lambda rows: (rows == 0).all(axis=1)).sum())
+        if zeros:
+            notes.append(f"{zeros} {name} vectors are all zero; L2 normalisation leaves them so.")
+    return notes
+
+
+# ------------------------------------------------------------------ fits
+
+
+class _FitContext:
+    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process.
+
+    ``warnings.catch_warnings`` and ``threadpool_limits`` put back what they found, and both are of the whole process.
+    Of two that overlap, as fits in threads do, the first to leave would take from the second what it needs. Here the
+    first to come sets both, and the last to leave puts both back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._warnings: dict[int, list[tuple[type[Warning], str]]] = defaultdict(list)
+
+    def __enter__(self) -> None:
+        import sklearn.linear_model  # noqa: F401  brings SciPy's BLAS, which can only be limited once it is loaded
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._limits, self._caught = threadpool_limits(1), warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("always")
+                warnings.showwarning = self._note
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._caught.__exit__(None, None, None)
+                self._limits.restore_original_limits()
+
+    def _note(self, message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        self._warnings[threading.get_ident()].append((category, str(message)))
+
+    def take_warnings(self) -> list[tuple[type[Warning], str]]:
+        """Return category and text of what this thread warned of since it was last asked."""
+        return self._warnings.pop(threading.get_ident(), [])
+
+    heard = take_warnings  # its name in modules that are still to be turned
+
+
+FIT_CONTEXT = _FitContext()
+"""A context of which any number may be open: ``with FIT_CONTEXT: model.fit(...)``."""
+
+
+def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
+               settings: FitSettings, *, jobs: int = 2, progress: Callable[[], object] | None = None,
+               mapper: Mapper | None = None) -> list[Fit]:
+    """Fit every probe on every variant of the vectors.
+
+    Parameters
+    ----------
+    probes : sequence of str
+        Names in `PROBES`.
+    variants : sequence of (bool, bool)
+        Whether to apply L2 normalisation, and the z-score by speaker.
+    splits : dict of LabelledVectors
+        From `check_splits`.
+    settings : FitSettings
+    jobs : int
+        Fits at a time, in threads.
+    progress : callable, optional
+        Called after each fit, and for each combination that needs none of its own.
+    mapper : callable, optional
+        Does the fits elsewhere, instead of in threads here; see `Mapper`.
+
+    Returns
+    -------
+    list of Fit
+        All variants of the first probe, then of the next.
+    """
+    copies = find_same_fits(probes, splits["train"].y)
+    # long fits first, so that jobs end together: forests, regression, discriminant analysis
+    needed = sorted((probe for probe in probes if probe not in copies),
+                    key=lambda probe: (probe not in IN_FLOAT32, not probe.startswith("Logistic")))
+    if mapper is None:
+        done = _fit_in_threads(needed, variants, splits, settings, jobs)
+    else:
+        done = iter(mapper(fit_probe, [ProbeTask(probe, v, splits, settings) for probe in needed for v in variants]))
+    fits: list[Fit] = []
+    for fit in done:
+        for one in (fit, *(_copy_fit(fit, name) for name, source in copies.items() if source == fit.probe)):
+            fits.append(one)
+            if progress:
+                progress()
+    return sorted(fits, key=lambda fit: (probes.index(fit.probe), variants.index((fit.l2, fit.speaker_norm))))
+
+
+def fit_probe(task: ProbeTask) -> Fit:
+    """Normalise the vectors, fit a probe and ask it for its answers; the same wherever it is computed."""
+    ready = _prepare(task.splits, task.variant, [task.probe])
+    with FIT_CONTEXT:
+        return _fit(task.probe, task.variant, ready, task.settings)
+
+
+def _fit_in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
+                    settings: FitSettings, jobs: int) -> Iterator[Fit]:
+    """Fit in threads, with no more normalised copies at a time than keep all of them busy."""
+    import joblib
+
+    needed = -(-joblib.effective_n_jobs(jobs) // len(probes))
+    at_once = max(1, needed, _ROOM // sum(8 * split.x.size for split in splits.values()))
+    with FIT_CONTEXT, joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered") as pool:
+        for start in range(0, len(variants), at_once):
+            yield from _fit_variants(pool, probes, variants[start : start + at_once], splits, settings)
+
+
+def _fit_variants(pool: Any, probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
+                  settings: FitSettings) -> Iterator[Fit]:
+    """Fit all probes on some variants; a function of its own, so that the copies are let go before the next ones."""
+    import joblib
+
+    ready = {variant: _prepare(splits, variant, probes) for variant in variants}
+    fit = joblib.delayed(_fit)
+    yield from pool(fit(probe, variant, ready[variant], settings) for probe in probes for variant in variants)
+
+
+class _Ready(NamedTuple):
+    """Normalised splits in float64, and train as forests read it: in float32, by columns."""
+
+    splits: dict[str, LabelledVectors]
+    by_columns: npt.NDArray[np.float32] | None
+
+
+def _prepare(splits: dict[str, LabelledVectors], variant: Variant, probes: Sequence[str]) -> _Ready:
+    """Normalise all splits."""
+    ready = {name: _normalise_split(split, variant) for name, split in splits.items()}
+    forests = any(probe in IN_FLOAT32 for probe in probes)
+    return _Ready(ready, np.asarray(ready["train"].x, dtype=np.float32, order="F") if forests else None)
+
+
+def _normalise_split(split: LabelledVectors, variant: Variant) -> LabelledVectors:
+    """Apply the normalisations of a variant to one split."""
+    l2, norm = variant
+    return replace(split, x=normalise(split.x, split.speaker, l2=l2, speaker_norm=norm))
+
+
+def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> Fit:
+    """Fit a probe and ask it for its answers; what classifiers raise or warn of becomes the reason."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    splits = ready.splits
+    learnt, codes = np.unique(splits["train"].y, return_inverse=True)
+    answers: dict[str, npt.NDArray[Any]] = {}
+    labels: dict[str, Names] = {}
+    FIT_CONTEXT.take_warnings()  # forget what other work in this thread left
+    start, seconds, why = time.perf_counter(), 0.0, ""
+    try:
+        model = CLASSIFIERS[probe](len(codes), len(learnt), settings.seed)
+        model.fit(ready.by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
+        seconds = time.perf_counter() - start
+        for name in SPLITS[1:]:
+            labels[name] = learnt[model.predict(splits[name].x)]
+            answers[name] = labels[name]
+            if settings.needs_scores:  # a class that train lacks gets one score everywhere
+                answers[name] = np.zeros((len(labels[name]), len(settings.classes)))
+                answers[name][:, np.searchsorted(settings.classes, learnt)] = model.predict_proba(splits[name].x)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        answers, labels, why = {}, {}, f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - start
+    raised = FIT_CONTEXT.take_warnings()
+    converged = not why and not any(issubclass(kind, ConvergenceWarning) for kind, _ in raised)
+    others = {text.strip().split("\n")[0] for kind, text in raised if not issubclass(kind, ConvergenceWarning)}
+    return Fit(probe, *variant, answers, labels, converged, seconds, "; ".join([why] * bool(why) + sorted(others)))
+
+
+def _copy_fit(fit: Fit, name: str) -> Fit:
+    """Return a fit under the name of another probe, with the reason."""
+    note = f"the same fit as {fit.probe}: train has as many clips of every class"
+    return replace(fit, probe=name, seconds=0.0, reason="; ".join([fit.reason] * bool(fit.reason) + [note]))
+
+
+# ------------------------------------------------------------------ scores
+
+
+def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings: FitSettings,
+               notes: Sequence[str] = ()) -> Grid:
+    """Score answers, from whatever they come: of classifiers, or of a fine-tuned network.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        Answers for the clips of validation and test, in the order of `splits`.
+    splits : dict of LabelledVectors
+        From `check_splits`.
+    settings : FitSettings
+    notes : sequence of str
+        Sentences that go before those on labels that train lacks and on vectors of zeros.
+    """
+    import pandas as pd
+
+    facts = {name: _describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
+    common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "metric": settings.metric,
+              "classes": len(set(splits["train"].y)), "level": metrics.LEVEL}
+    scores = {(id(fit.answers), name): _score(fit, name, splits[name], settings)
+              for fit in {id(fit.answers): fit for fit in fits}.values() for name in SPLITS[1:]}
+    rows = pd.DataFrame([
+        {"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "split": name,
+         "converged": fit.converged, "fit_seconds": fit.seconds, "reason": fit.reason,
+         **common, **facts[name], **scores[id(fit.answers), name]}
+        for fit in fits for name in SPLITS[1:]])
+    for flag, name in (("selected", "validation"), ("best_on_test", "test")):
+        values = rows.loc[rows["split"] == name, "value"].to_numpy()
+        rows[flag] = np.repeat(select_best(values, settings.metric), 2)
+    predictions = _predictions(fits, rows["selected"].to_numpy()[::2], splits["test"], settings.seed)
+    return Grid(rows, predictions, (*notes, *_describe_oddities(splits)))
+
+
+def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
+    """Mark the first of the best of some scores; none if all are NaN.
+
+    Parameters
+    ----------
+    values : array-like of float
+        NaN where there is no score.
+    metric : str
+        A name in `nslib.metrics.METRICS`; says whether high or low is good.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    worth = np.where(np.isnan(given), -np.inf, given if metrics.get(metric).higher_is_better else -given)
+    best = np.zeros(len(worth), dtype=bool)
+    best[np.argmax(worth)] = not np.isnan(given).all()
+    return best
+
+
+def _describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
+    """Facts of a split that do not depend on an answer."""
+    return {"n": len(split.y), "n_speakers": len(set(split.speaker) - {""}),
+            "chance": metrics.chance(metric, split.y)}
+
+
+def _score(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> dict[str, object]:
+    """Score and interval of a fit on a split."""
+    if name not in fit.answers:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
+    columns = settings.classes if settings.needs_scores else None
+    value = metrics.score(settings.metric, split.y, fit.answers[name], columns)
+    interval = metrics.interval(split.y, fit.answers[name], split.speaker, settings.metric, classes=columns,
+                                seed=settings.seed)
+    return {"value": value, "low": interval.low, "high": interval.high, "interval_by": interval.by}
+
+
+def _predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors, seed: int) -> pd.DataFrame:
+    """Answers of the chosen fit on test."""
+    import pandas as pd
+
+    if not chosen.any():
+        return pd.DataFrame(columns=PREDICTED)
+    fit = fits[int(np.argmax(chosen))]
+    return pd.DataFrame({"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "seed": seed,
+                         "clip_id": test.clip_id, "speaker": test.speaker, "y_true": test.y,
+                         "y_pred": fit.labels["test"]}, columns=PREDICTED)

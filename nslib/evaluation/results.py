@@ -1,0 +1,610 @@
+"""The results table: its columns, its files, and how it is read.
+
+Conventions
+-----------
+A *key* is a hash of everything that decides a result (all rows of one embedding on one task): equal keys mean that the
+same would be computed again. Tables are kept as ``<key>.<kind>.parquet``, each written whole or not at all, with
+checksums, and held to their columns when they are read. A result is ``<key>.predictions.parquet`` and
+``<key>.rows.parquet``; rows are written last, so a result without rows does not exist. A file that cannot be read is
+named in a warning and counts as missing.
+
+Any table with a column ``key`` can be kept so: see `Column`, `write_table`, `read_table` and `find_table`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nslib import files, ledger, params, provenance
+from nslib.corpora.table import PROBLEM_COLUMNS, Corpus
+from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation.probe import Grid, probe_hash
+from nslib.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FINE_TUNED", "LEDGER", "PREDICTIONS", "PROTOCOL_ANSWERS", "PROTOCOL_ROWS", "ROWS", "Column", "Results",
+           "ResultsBuilder", "add_origin", "check_table", "describe_columns", "empty_table", "export_rows",
+           "find_result", "find_table", "join_tables", "load_results", "make_key", "read_table", "save_result",
+           "selected", "table", "table_path", "write_table"]
+
+FINE_TUNED = "trill-mini-finetuned"
+"""Name of the kit's own network, fine-tuned, in the column ``embedding``."""
+
+
+class Column(NamedTuple):
+    """A column of a table: name, type (``str``, ``int``, ``float``, ``bool``), unit and meaning."""
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+_COMBINATION = (
+    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES"),
+    Column("l2", "bool", "", "whether vectors were scaled to unit length"),
+    Column("speaker_norm", "bool", "", "whether vectors were z-scored for each speaker (transductive)"),
+    Column("seed", "int", "", "seed of forests and of resamples"),
+)
+_FIRST = (
+    Column("key", "str", "", "hash of all that decides the result"),
+    Column("task", "str", "", "name of the task"),
+)
+
+ROWS: tuple[Column, ...] = (
+    *_FIRST,
+    Column("corpus_kind", "str", "", "real (recorded speech) or synthetic"),
+    Column("embedding", "str", "", "name of the embedding"),
+    Column("dim", "int", "", "length of a clip's vector"),
+    *_COMBINATION,
+    Column("split", "str", "", "validation (on which the choice is made) or test"),
+    Column("metric", "str", "", "name of the score, one of nslib.metrics.METRICS"),
+    Column("value", "float", "of the metric", "the score; NaN if the probe could not be fitted"),
+    Column("n", "int", "clips", "size of the split"),
+    Column("n_speakers", "int", "speakers", "known speakers in the split"),
+    Column("classes", "int", "classes", "classes in train"),
+    Column("chance", "float", "of the metric", "score of the best answer that does not listen"),
+    Column("low", "float", "of the metric", "lower end of the confidence interval"),
+    Column("high", "float", "of the metric", "upper end of the confidence interval"),
+    Column("interval_by", "str", "", "what was resampled: speaker, or clip where there are under 5 speakers"),
+    Column("level", "float", "", "confidence level of the interval"),
+    Column("selected", "bool", "", "best on validation: the result of this embedding on this task"),
+    Column("best_on_test", "bool", "", "best on test: optimistic, as in some published tables"),
+    Column("converged", "bool", "", "whether the fit ended before its cap of iterations"),
+    Column("fit_seconds", "float", "s", "time of the fit"),
+    Column("reason", "str", "", "why there is no value, what the classifier warned of, or whose fit it shares"),
+    Column("notes", "str", "", "a sentence a line on what was left out of the grid or cannot be right"),
+    Column("data_hash", "str", "", "hash of the recordings"),
+    Column("split_hash", "str", "", "hash of recordings, labels, speakers and splits"),
+    Column("weights_hash", "str", "", "fingerprint of the embedding"),
+    Column("lock_hash", "str", "", "hash of requirements.lock"),
+    Column("code_revision", "str", "", "git revision of the kit"),
+    Column("when", "str", "UTC", "time of the computation, ISO 8601"),
+)
+"""Scores: a row a task, embedding, probe, normalisation and split."""
+
+PREDICTIONS: tuple[Column, ...] = (
+    *_FIRST,
+    Column("embedding", "str", "", "name of the embedding"),
+    *_COMBINATION,
+    Column("clip_id", "str", "", "name of the test clip"),
+    Column("speaker", "str", "", "speaker of the clip; empty if unknown"),
+    Column("y_true", "str", "", "its class"),
+    Column("y_pred", "str", "", "the answer of the selected probe"),
+)
+"""Answers: a row a test clip, of the selected probe."""
+
+
+def _columns_of_rows(*names: str) -> tuple[Column, ...]:
+    """Return columns of `ROWS` by name."""
+    return tuple(next(column for column in ROWS if column.name == name) for name in names)
+
+
+PROTOCOL_ROWS: tuple[Column, ...] = (
+    *_columns_of_rows("key", "task", "corpus_kind", "embedding", "dim"),
+    Column("protocol", "str", "", "within-speaker, repeated, by-speaker, by-clip, or the last two at 8 shots"),
+    Column("shots", "int", "clips", "cap on the training clips of a class (of a speaker); 0: all"),
+    Column("split_number", "str", "", "seed of the split; empty: over all of them"),
+    Column("speaker", "str", "", "whose clips; empty: over all speakers"),
+    Column("probe", "str", "", "classifier, as in the scores; over all splits the one chosen most often"),
+    *_columns_of_rows("l2", "speaker_norm", "seed", "metric"),
+    Column("validation", "float", "of the metric", "score on validation, on which the choice is made"),
+    Column("value", "float", "of the metric", "test score; NaN if the probe could not be fitted"),
+    Column("spread", "float", "of the metric", "standard deviation over splits; NaN for a single one"),
+    Column("splits", "int", "splits", "how many the row stands for"),
+    Column("n", "int", "clips", "different clips tested"),
+    Column("n_train", "int", "clips", "clips that a probe learnt from; a mean where there are several"),
+    Column("n_speakers", "int", "speakers", "known speakers tested"),
+    Column("shared_speakers", "int", "speakers", "of these, those who are also in train; a mean over splits"),
+    *_columns_of_rows("classes", "chance"),
+    Column("low", "float", "of the metric", "lower end of the confidence interval; NaN where none is given"),
+    *_columns_of_rows("high", "interval_by", "level"),
+    Column("selected", "bool", "", "best on validation"),
+    Column("best_on_test", "bool", "", "best on test: optimistic"),
+    Column("reason", "str", "", "why there is no value"),
+    Column("notes", "str", "", "a sentence a line on what was left out, counted or cannot be right"),
+    *ROWS[-6:],
+)
+"""Scores of the protocols: a row a split and combination, a split and speaker, and over all of them."""
+
+PROTOCOL_ANSWERS: tuple[Column, ...] = (
+    *_FIRST,
+    Column("embedding", "str", "", "name of the embedding"),
+    Column("protocol", "str", "", "as in the rows"),
+    Column("shots", "int", "clips", "as in the rows"),
+    Column("split_number", "str", "", "seed of the split"),
+    *PREDICTIONS[-4:],
+)
+"""Answers of the protocols: a row a test clip and split, of what was chosen on validation."""
+
+LEDGER: tuple[Column, ...] = (
+    Column("embedding", "str", "", "name of the embedding"),
+    Column("computed", "int", "clips", "clips that were embedded"),
+    Column("padded", "int", "clips", "of these, how many did not fill the embedding's window"),
+    Column("audio_seconds", "float", "s", "audio of the computed clips"),
+    Column("wall_seconds", "float", "s", "from the first file to the last stored vector"),
+    Column("clips_per_second", "float", "1/s", "computed clips a second; NaN if nothing was computed"),
+    Column("times_real_time", "float", "", "seconds of audio a second; NaN if nothing was computed"),
+    Column("padding", "float", "", "share of the samples fed to the model that were padding"),
+    Column("device_busy", "float", "", "share of the devices' time in which the embedding ran; NaN if not watched"),
+    Column("decode_wait", "float", "", "share of the devices' time spent waiting for decoding; NaN if not watched"),
+    Column("peak_memory_gb", "float", "GB", "highest memory of the process"),
+    Column("batch_seconds", "float", "s", "most audio in a batch"),
+    Column("devices", "str", "", "what the embedding ran on; empty where it is not known"),
+)
+"""Cost of extraction: a row an embedding."""
+
+_DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
+_KINDS = {"int": "iu", "float": "fiu", "bool": "b"}
+_NOT_RUN = ("task", "embedding", "why", "remedy")
+
+
+def describe_columns(columns: Sequence[Column] = ROWS) -> pd.DataFrame:
+    """Return columns as a table to show: name, dtype, unit, meaning."""
+    import pandas as pd
+
+    return pd.DataFrame(columns, columns=list(Column._fields))
+
+
+def empty_table(columns: Sequence[Column]) -> pd.DataFrame:
+    """Return a table without rows that has these columns and their types."""
+    import pandas as pd
+
+    return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.dtype]) for c in columns})
+
+
+def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Check a table against its columns.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, with the columns in their order and of their exact types.
+
+    Raises
+    ------
+    UnknownName
+        For a column that is not among `columns`.
+    BadParameter
+        For a missing column or a wrong type.
+    """
+    names = [c.name for c in columns]
+    for name in frame.columns:
+        if name not in names:
+            raise UnknownName("results column", name, names)
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise BadParameter(f"the results lack {', '.join(missing)}; nslib.evaluation.results.add_origin adds the "
+                           "origin.")
+    for column in columns if len(frame) else ():
+        _check_type(frame[column.name], column)
+    return frame[names].astype({c.name: _DTYPES[c.dtype] for c in columns})
+
+
+def _check_type(values: pd.Series, column: Column) -> None:
+    """Refuse values that are not of the column's type."""
+    if column.dtype == "str":
+        right = all(isinstance(value, str) for value in values)
+    else:
+        right = values.dtype.kind in _KINDS[column.dtype]
+    if not right:
+        raise BadParameter(f"results column {column.name!r} must be {column.dtype}; got {values.dtype}.")
+
+
+def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
+    """Put tables of the same columns below each other; of none, the right columns and types remain."""
+    import pandas as pd
+
+    return pd.concat([empty_table(columns), *parts], ignore_index=True)
+
+
+# ------------------------------------------------------------------ tables on disk
+
+
+def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
+    """Return the path of a stored table, ``<key>.<kind>.parquet``, whether it is there or not.
+
+    Parameters
+    ----------
+    key : str
+        Letters and digits; anything else could lead elsewhere and raises BadParameter.
+    kind : str
+        What the table holds, as ``rows``.
+    folder : Path, optional
+        Default, here and below: ``results`` below the reports.
+    """
+    if not key.isalnum():
+        raise BadParameter(f"a key is letters and digits, as nslib makes it; got {key!r}.")
+    return (Path(folder) if folder is not None else params.reports_dir() / "results") / f"{key}.{kind}.parquet"
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table with checksums, in one step; with a full disk (NslibError) what was there before stays."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, write_page_checksum=True)
+    files.write(path, buffer.getvalue())
+
+
+def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
+    """Read a stored table and hold it to its checksums, its columns and its name.
+
+    Parameters
+    ----------
+    path : Path
+        From `table_path`.
+    key : str
+        That all of its rows must have in the column ``key``.
+    columns : sequence of Column
+        What it must have.
+    may_be_empty : bool
+        Whether a table without rows is whole.
+
+    Raises
+    ------
+    NslibError
+        If it cannot be read or is another table.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        frame = check_table(pd.read_parquet(path, page_checksum_verification=True), columns)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+    if set(frame["key"]) - {key} or (frame.empty and not may_be_empty):
+        raise NslibError(f"{path} holds another result than its name says.")
+    return frame
+
+
+def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | None = None) -> pd.DataFrame | None:
+    """Read a stored table; None if it is not there, and, with a warning, if it cannot be read."""
+    path = table_path(key, kind, folder)
+    if not path.exists():
+        return None
+    try:
+        return read_table(path, key, columns, may_be_empty=False)
+    except NslibError as error:
+        warnings.warn(f"{error} It is not used.", stacklevel=3)
+        return None
+
+
+# ------------------------------------------------------------------ results on disk
+
+
+def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
+             settings: Mapping[str, object]) -> str:
+    """Make the key of a result, 32 hex digits.
+
+    Parameters
+    ----------
+    task, embedding : str
+        Names, as shown in tables.
+    data_hash, split_hash, weights_hash : str
+        As in `ROWS`.
+    settings : mapping
+        Keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``). The version of the
+        probe and of the packages it uses (`nslib.evaluation.probe.probe_hash`) are part of the key.
+    """
+    made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), probe_hash()]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
+
+
+def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: str, data_hash: str, split_hash: str,
+               weights_hash: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add to the scores of a grid what they are of and where they come from.
+
+    Parameters
+    ----------
+    grid : Grid
+        From `nslib.evaluation.probe.grid`.
+    key, task, corpus_kind, embedding, data_hash, split_hash, weights_hash : str
+        As in `ROWS`; the rest of the origin is found out here.
+
+    Returns
+    -------
+    rows, predictions : DataFrame
+        As in `ROWS` and `PREDICTIONS`, ready for `save_result`.
+    """
+    names = {"key": key, "task": task, "embedding": embedding}
+    origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
+              "weights_hash": weights_hash, "notes": "\n".join(grid.notes), **provenance.provenance()}
+    return (check_table(grid.rows.assign(**names, **origin), ROWS),
+            check_table(grid.predictions.assign(**names), PREDICTIONS))
+
+
+def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None) -> list[Path]:
+    """Store results of one or more keys; a key that was stored before is written anew.
+
+    Parameters
+    ----------
+    rows, predictions : DataFrame
+        As in `ROWS` and `PREDICTIONS`; predictions without rows are refused.
+    folder : Path, optional
+
+    Returns
+    -------
+    list of Path
+        The files of rows, one a key.
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        For a table that is not as `check_table` wants it; nothing is written then.
+    NslibError
+        If the disk is full; what was stored before stays.
+    """
+    rows, predictions = check_table(rows, ROWS), check_table(predictions, PREDICTIONS)
+    orphans = set(predictions["key"]) - set(rows["key"])
+    if orphans:
+        raise BadParameter(f"predictions without rows for the keys {', '.join(sorted(orphans))}.")
+    written = []
+    for key, part in rows.groupby("key", sort=False):
+        path = table_path(str(key), "rows", folder)
+        write_table(table_path(str(key), "predictions", folder), predictions[predictions["key"] == key])
+        write_table(path, part)
+        written.append(path)
+    return written
+
+
+def load_results(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read all stored results: rows and predictions, oldest first.
+
+    Warns
+    -----
+    UserWarning
+        Once, naming every file that cannot be read and was left out.
+    """
+    readable, unreadable = [], []
+    for path in sorted(table_path("0", "rows", folder).parent.glob("*.rows.parquet")):
+        try:
+            readable.append(_read_result(path.name.removesuffix(".rows.parquet"), folder))
+        except NslibError as error:
+            unreadable.append(str(error))
+    if unreadable:
+        warnings.warn(f"{len(unreadable)} results were left out: {' '.join(unreadable)}", stacklevel=2)
+    readable.sort(key=lambda pair: (str(pair[0]["when"].max()), str(pair[0]["key"].iloc[0])))
+    return (join_tables([rows for rows, _ in readable], ROWS),
+            join_tables([predictions for _, predictions in readable], PREDICTIONS))
+
+
+def find_result(key: str, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Read rows and predictions of a key; None if there are none, and, with a warning, if they cannot be read."""
+    if not table_path(key, "rows", folder).exists():
+        return None
+    try:
+        return _read_result(key, folder)
+    except NslibError as error:
+        warnings.warn(f"{error} It is computed again.", stacklevel=2)
+        return None
+
+
+def _read_result(key: str, folder: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read rows and predictions of a key, or raise."""
+    return (read_table(table_path(key, "rows", folder), key, ROWS, may_be_empty=False),
+            read_table(table_path(key, "predictions", folder), key, PREDICTIONS, may_be_empty=True))
+
+
+def export_rows(rows: pd.DataFrame, path: Path) -> None:
+    """Write rows for other programs, in full precision, to a ``.csv`` or ``.parquet`` file (else BadParameter)."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in .csv or .parquet.")
+    checked = check_table(rows, ROWS)
+    if path.suffix == ".parquet":
+        write_table(path, checked)
+    else:
+        files.write(path, checked.to_csv(index=False, lineterminator="\n"))
+
+
+# ------------------------------------------------------------------ views
+
+
+def selected(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the result of each embedding on each task: the test score of what validation chose.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As in `ROWS`, maybe of several runs.
+
+    Returns
+    -------
+    DataFrame
+        One row a task, embedding and metric, in order of first appearance; of several runs the newest.
+    """
+    chosen = rows[rows["selected"] & (rows["split"] == "test")]
+    newest = chosen.sort_values("when", kind="stable").drop_duplicates(["task", "embedding", "metric"], keep="last")
+    return newest.sort_index().reset_index(drop=True)
+
+
+def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
+    """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As in `ROWS`; the selected ones are taken.
+    decimals : int
+        Digits after the point.
+
+    Returns
+    -------
+    DataFrame of str
+        Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
+        speech are called so. Where an embedding has no result, it is ``"not run"``.
+    """
+    import pandas as pd
+
+    chosen = selected(rows)
+    unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
+    scores = [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+              for value, low, high in zip(chosen["value"], chosen["low"], chosen["high"], strict=True)]
+    facts = pd.DataFrame({"task": chosen["task"].where(~unmarked, chosen["task"] + " (synthetic)"),
+                          "metric": chosen["metric"].str.replace("_", " "),
+                          "chance": [f"{v:.{decimals}f}" for v in chosen["chance"]],
+                          "interval over": chosen["interval_by"] + "s",
+                          "embedding": chosen["embedding"], "score": scores})
+    index = ["task", "metric"]
+    first = facts.drop_duplicates(index).set_index(index)[["chance", "interval over"]]
+    by_embedding = facts.set_index([*index, "embedding"])["score"].unstack("embedding")
+    order = list(dict.fromkeys(facts["embedding"]))
+    wide = first.join(by_embedding.reindex(columns=order)).fillna("not run").reset_index("metric")
+    return wide.rename_axis(index="task", columns=None)
+
+
+@dataclass
+class Results:
+    """What a benchmark gives.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        One row a score, as in `ROWS`; `selected` keeps the one chosen on validation for each task and embedding.
+    predictions : DataFrame
+        Test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`.
+    not_run : DataFrame
+        Columns task, embedding, why, remedy.
+    problems : DataFrame
+        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
+    ledger : DataFrame
+        Cost of extraction on this machine, one row an embedding, as in `LEDGER`.
+    notes : list of str
+        Sentences that a reader of the numbers must know.
+    clips : DataFrame
+        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
+    """
+
+    rows: pd.DataFrame
+    predictions: pd.DataFrame
+    not_run: pd.DataFrame
+    problems: pd.DataFrame
+    ledger: pd.DataFrame
+    notes: list[str]
+    clips: pd.DataFrame
+
+    def selected(self) -> pd.DataFrame:
+        """Return the chosen test score of each embedding on each task, as `selected` finds it."""
+        return selected(self.rows)
+
+    def table(self) -> pd.DataFrame:
+        """Return test scores with intervals, tasks by embeddings, as `table` makes it."""
+        return table(self.rows)
+
+    def with_fine_tuned(self, folder: Path | None = None) -> Results:
+        """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
+        from nslib.train import models  # today its package imports this one
+
+        return self.with_stored([FINE_TUNED], models.FILES["trill-mini"].sha256, folder)
+
+    def with_stored(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:
+        """Add stored results that this run did not make.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Embeddings; those that have rows here already are passed over.
+        weights : str
+            Only results with this ``weights_hash``; empty: of any weights.
+        folder : Path, optional
+            Default: ``results`` below the reports.
+
+        Returns
+        -------
+        Results
+            With the newest result of each on the very same clips and splits (task and ``split_hash``); what was
+            made of others, by a smoke run for instance, is not taken.
+        """
+        wanted = set(names) - set(self.rows["embedding"])
+        rows, predictions = load_results(folder)
+        of_wanted = rows["embedding"].isin(wanted) & ((rows["weights_hash"] == weights) | (not weights))
+        rows = rows[of_wanted].merge(self.rows[["task", "split_hash"]].drop_duplicates())
+        newest = rows.sort_values("when", kind="stable").drop_duplicates(["task", "embedding"], keep="last")["key"]
+        rows, predictions = (part[part["key"].isin(newest)] for part in (rows, predictions))
+        return dataclasses.replace(self, rows=join_tables([self.rows, rows], ROWS),
+                                   predictions=join_tables([self.predictions, predictions], PREDICTIONS))
+
+
+@dataclass
+class ResultsBuilder:
+    """Results as they come together, task by task and embedding by embedding.
+
+    Attributes
+    ----------
+    notes : list of str
+        Sentences for the reader; each is kept once.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    _rows: list[pd.DataFrame] = field(default_factory=list)
+    _predictions: list[pd.DataFrame] = field(default_factory=list)
+    _not_run: list[dict[str, str]] = field(default_factory=list)
+    _problems: list[pd.DataFrame] = field(default_factory=list)
+    _clips: list[pd.DataFrame] = field(default_factory=list)
+    _costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def refuse(self, task: str, embedding: str, error: NslibError) -> None:
+        """Note that an embedding could not be measured on a task, why, and what would help."""
+        why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", "")
+        self._not_run.append({"task": task, "embedding": embedding, "why": why, "remedy": remedy})
+
+    def add_clips(self, task: Task, corpus: Corpus) -> None:
+        """Take the clips of a task, its notes, and the clips that could not be used."""
+        self.notes += [f"{task.name}: {note}" for note in (*corpus.notes, task.caution) if note]
+        self._clips.append(corpus.clips.assign(task=task.name, corpus_kind=task.kind))
+        self.lose(task.name, "", corpus.problems)
+
+    def lose(self, task: str, embedding: str, problems: pd.DataFrame) -> None:
+        """Take clips that were left out, with the reason of each."""
+        if len(problems):
+            self._problems.append(problems.assign(task=task, embedding=embedding))
+
+    def add_scores(self, embedding: str, fingerprint: str, rows: pd.DataFrame, predictions: pd.DataFrame) -> None:
+        """Take the scores of an embedding on a task, and what computing its vectors cost."""
+        self.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
+        self._rows.append(rows)
+        self._predictions.append(predictions)
+        self._costs[embedding] = {"embedding": embedding, **ledger.total(fingerprint).summary()}
+
+    def results(self) -> Results:
+        """Put everything together."""
+        import pandas as pd
+
+        problems = ["task", "embedding", *PROBLEM_COLUMNS]
+        return Results(
+            rows=join_tables(self._rows, ROWS),
+            predictions=join_tables(self._predictions, PREDICTIONS),
+            not_run=pd.DataFrame(self._not_run, columns=list(_NOT_RUN)),
+            problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
+            ledger=pd.DataFrame(list(self._costs.values())),
+            notes=list(dict.fromkeys(self.notes)),
+            clips=pd.concat(self._clips, ignore_index=True) if self._clips else pd.DataFrame(),
+        )

@@ -1,0 +1,466 @@
+"""Published numbers as data, each with its status and its source, and what a result of ours says about them.
+
+``data/published/*.csv`` holds what other works report: one file a work, named by its key; one row a number. The works
+are explained in ``sources.csv``; the NOSS paper has the key ``noss``.
+
+=============  ==========================================================================================
+column         meaning
+=============  ==========================================================================================
+paper          key of the work that reports the number
+table, row     where it stands, as printed
+embedding      the kit's name, if it is the same thing; else empty
+dataset, task  the data set as printed; the kit's task if it asks the same of the same corpus, else empty
+metric         a name in `METRICS`
+value, unit    digits as printed (so 70.0 is given to a tenth); empty if unknown
+status         a name in `STATUSES`
+source         where it was read: the work itself (seen), another one (quoted-by), ``memory``, or nothing
+selection      on what the best probe was chosen: validation, test or unknown; empty if it is no score
+comparable     yes or no: whether a result of the kit may be held against it
+why_not        the reason, if not
+note           what must be known to read it
+=============  ==========================================================================================
+
+Most of it was not read in the paper itself, so every number carries a status:
+
+``seen``
+    read in the work that reports it;
+``quoted-by``
+    read in another work, its source, that quotes it;
+``recalled-unverified``
+    written down from memory. It is shown with this word beside it, and decides nothing;
+``unknown``
+    neither seen nor remembered: there is no number.
+
+`load_numbers` is the only way from these files to a reader's eyes: its column ``shown`` is made by `format_number`, and
+its column ``value`` is empty for what nobody has verified, so that nothing can be computed from it.
+
+>>> frill = load_numbers("frill-card")
+>>> frill[(frill["row"] == "TRILL") & (frill["task"] == "savee")]["shown"].item()
+'70.0 %'
+
+Verdicts
+--------
+Like is compared with like. A published number whose probe was chosen on test stands against our best on test; one
+chosen on validation, or nobody knows how, against ours chosen on validation: the verdict says which. A verdict
+needs a published number that is verified (`VERIFIED`) and comparable, a task of the paper profile, and a test set of
+the size that the data set's builder makes.
+
+================================  ====================================================================
+reproduced                        the published number, to its digits, lies in the interval of our score
+differs                           it does not
+not run                           there is no score of ours to compare with; ``why`` says why
+no verified published value       there is nothing to compare with; ``why`` says why
+================================  ====================================================================
+
+An interval is about our test clips and speakers only. The published number has an interval too, that nobody
+printed: *differs* says that the two are apart by more than ours, not that either is wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nslib import config
+from nslib.datasets import tasks
+from nslib.errors import BadParameter, UnknownName
+from nslib.statistics.scores import select_scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["VERDICTS", "compare_table_1", "count_clips", "judge_results", "keep_compared", "list_numbers",
+           "load_numbers", "load_sources", "show_table"]
+
+COLUMNS = ("paper", "table", "row", "embedding", "dataset", "task", "metric", "value", "unit", "status", "source",
+           "selection", "comparable", "why_not", "note")
+SEEN, QUOTED, RECALLED, UNKNOWN = "seen", "quoted-by", "recalled-unverified", "unknown"
+STATUSES = (SEEN, QUOTED, RECALLED, UNKNOWN)
+VERIFIED = (SEEN, QUOTED)
+SELECTIONS = ("validation", "test", "unknown")
+
+REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE = "reproduced", "differs", "not run", "no verified published value"
+VERDICTS = (REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE)
+VERDICT_COLUMNS = ["task", "embedding", "verdict", "published", "ours", "why", "compared", "paper", "table", "row",
+                   "status", "note", "published_value", "value", "low", "high"]
+TEST_TOLERANCE = 0.02
+"""Share of the test clips that may be missing (undecodable, say) before it is another test set."""
+
+_NOSS, _MEMORY = "noss", "memory"
+_SCORES = {"accuracy": "%", "within_speaker_accuracy": "%", "equal_error_rate": "%"}
+METRICS = _SCORES | {"classes": "", "samples": "", "mean_seconds": "s", "intra_speaker": "yes/no",
+                     "parameters": "million", "multiplies": "million", "size": "MB", "latency": "ms"}
+"""Metric to its unit."""
+
+_DIGITS = {"": (r"\d+", "a whole number"), "yes/no": ("[01]", "1 for yes or 0 for no"),
+           "%": (r"\d+(\.\d+)?", "percent: digits, maybe with a point, up to 100")}
+_ONE_NUMBER = ["paper", "table", "row", "dataset", "metric", "source"]
+
+_ON = {"test": "ours is the best on test (optimistic), as the published number is",
+       "validation": "ours is chosen on validation, as the published number is",
+       "unknown": "ours is chosen on validation; how the published number was chosen is not known"}
+_UNVERIFIED = {RECALLED: f"the number is {RECALLED}: read it in the work itself, and set its status in data/published",
+               UNKNOWN: "the number is unknown"}
+_NO_NUMBER = "no work that the kit knows of reports this embedding on this task"
+
+_COUNTED = ["classes", "clips", "mean seconds", "speakers"]
+_PUBLISHED = {"classes": "classes, published", "samples": "clips, published", "mean_seconds": "mean seconds, published"}
+_TABLE_1 = ["classes", "classes, published", "clips", "clips, published", "mean seconds", "mean seconds, published",
+            "speakers"]
+
+Ours = dict[tuple[str, str], dict[str, dict[str, Any]]]
+
+
+# ------------------------------------------------------------------ the files
+
+def load_numbers(paper: str | None = None, table: str | None = None, *, folder: Path | None = None) -> pd.DataFrame:
+    """Read published numbers, checked.
+
+    Parameters
+    ----------
+    paper, table : str, optional
+        Key of a work, and a table of it; default all.
+    folder : Path, optional
+        Default: ``data/published``.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in the files, but ``value`` is a float that is NaN unless the number is verified (seen or
+        quoted-by), ``decimals`` says to how many digits after the point it is given, and ``shown`` is the
+        number in words, with its status.
+
+    Raises
+    ------
+    UnknownName
+        For a work or table that there is not.
+    BadParameter
+        If a file breaks a rule; the message has file, line, what stands there and what is allowed.
+    """
+    import pandas as pd
+
+    home, works = _home(folder), load_sources(folder)
+    files = {path.stem: path for path in sorted(home.glob("*.csv")) if path.name != "sources.csv"}
+    if not files:
+        raise BadParameter(f"{home} holds no published numbers; there should be one .csv file a work, e.g. noss.csv.")
+    if paper is not None and paper not in files:
+        raise UnknownName("published work", paper, files)
+    known = set(works.index)
+    numbers = pd.concat([_read_work(path, known) for name, path in files.items() if paper in (None, name)],
+                        ignore_index=True)
+    if table is not None:
+        if table not in set(numbers["table"]):
+            raise UnknownName("table of this work", table, set(numbers["table"]))
+        numbers = numbers[numbers["table"] == table].reset_index(drop=True)
+    numbers["shown"] = [format_number(c, works["name"].get(c["source"], "")) for c in numbers.to_dict("records")]
+    numbers["decimals"] = numbers["value"].str.partition(".")[2].str.len()
+    numbers["value"] = numbers["value"].where(numbers["status"].isin(VERIFIED), "nan").astype(float)
+    return numbers
+
+
+def load_sources(folder: Path | None = None) -> pd.DataFrame:
+    """List the works by key: citation, arXiv number, address, and what of them was read.
+
+    Raises
+    ------
+    BadParameter
+        If the file is missing, or names a key twice.
+    """
+    path = _home(folder) / "sources.csv"
+    if not path.exists():
+        raise BadParameter(f"{path} is missing: it must name every work that a number comes from.")
+    table = _read_csv(path).set_index("key")
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise BadParameter(f"{path} has the key {twice[0]!r} twice; a key stands for one work.")
+    return table
+
+
+def format_number(number: Mapping[str, str], source: str = "") -> str:
+    """Write a published number with its status: the one way in which any page, table or figure shows it.
+
+    >>> format_number({"value": "12.1", "unit": "%", "status": "recalled-unverified"})
+    '12.1 % (recalled-unverified)'
+    >>> format_number({"value": "", "unit": "%", "status": "unknown"})
+    'unknown'
+    """
+    if number["status"] == UNKNOWN:
+        return UNKNOWN
+    value, unit = number["value"], number["unit"]
+    if unit == "yes/no":
+        value, unit = ("yes" if float(value) else "no"), ""
+    elif not unit and "." not in value:
+        value = f"{int(value):,}"
+    words = f"{value} {unit}".strip()
+    return {SEEN: words, QUOTED: f"{words} (quoted by {source})"}.get(number["status"], f"{words} ({RECALLED})")
+
+
+def _home(folder: Path | None) -> Path:
+    """Folder of the files."""
+    return Path(folder) if folder is not None else config.data_dir() / "published"
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a file as text."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BadParameter(f"{path} is not a table of comma-separated values: {str(error).strip()}.") from error
+
+
+def _read_work(path: Path, known: set[str]) -> pd.DataFrame:
+    """Read the numbers of one work, every row held to the rules."""
+    table = _read_csv(path)
+    if tuple(table.columns) != COLUMNS:
+        raise BadParameter(f"{path} has the columns {', '.join(table.columns)}; it must have {', '.join(COLUMNS)}.")
+    for line, number in enumerate(table.to_dict("records"), 2):
+        for fault in _faults(number, path.stem, known):
+            raise BadParameter(f"{path}, line {line}: {fault}.")
+    twice = table[table.duplicated(_ONE_NUMBER)]
+    if len(twice):
+        what = ", ".join(twice.iloc[0][_ONE_NUMBER])
+        raise BadParameter(f"{path}, line {twice.index[0] + 2}: the same number from the same source stands there "
+                           f"already ({what}). Two works that quote a number differently are two rows.")
+    return table
+
+
+def _faults(number: dict[str, str], stem: str, known: set[str]) -> list[str]:
+    """Rules that a row breaks: what stands there, and what is allowed."""
+    metric, unit = number["metric"], METRICS.get(number["metric"])
+    checks: dict[str, tuple[bool, str]] = {
+        "paper": (number["paper"] == stem and stem in known, f"the file's name ({stem}), which sources.csv explains"),
+        "table": (bool(number["table"]), "its number or name"),
+        "row": (bool(number["row"]), "the row as printed"),
+        "task": (number["task"] in {"", *tasks.REGISTRY}, "a task of the kit, or nothing"),
+        "metric": (metric in METRICS, ", ".join(METRICS)),
+        "unit": (unit in (None, number["unit"]), f"{unit!r}"),
+        "status": (number["status"] in STATUSES, ", ".join(STATUSES)),
+        "value": _check_value(number),
+        "source": _check_source(number, known),
+        "selection": ((number["selection"] in SELECTIONS, ", ".join(SELECTIONS)) if metric in _SCORES
+                      else (not number["selection"], "nothing, because it is no score")),
+        "comparable": (number["comparable"] in ("yes", "no"), "yes or no"),
+        "why_not": (bool(number["why_not"]) == (number["comparable"] == "no"), "a reason where comparable is no"),
+    }
+    return [f"{name} is {number[name]!r}; allowed: {allowed}" for name, (right, allowed) in checks.items() if not right]
+
+
+def _check_value(number: dict[str, str]) -> tuple[bool, str]:
+    """Whether a value fits its unit, and what would."""
+    if number["status"] == UNKNOWN:
+        return not number["value"], "nothing, because the status is unknown"
+    pattern, allowed = _DIGITS.get(number["unit"], (r"\d+(\.\d+)?", "digits, maybe with a point"))
+    right = re.fullmatch(pattern, number["value"]) and (number["unit"] != "%" or float(number["value"]) <= 100)
+    return bool(right), allowed
+
+
+def _check_source(number: dict[str, str], known: set[str]) -> tuple[bool, str]:
+    """Whether a source fits its status, and what would."""
+    source, paper = number["source"], number["paper"]
+    others = known - {_MEMORY, paper}
+    rules = {
+        SEEN: (source == paper, f"{paper}: seen means read in the work itself"),
+        QUOTED: (source in others, f"another work of sources.csv ({', '.join(sorted(others))})"),
+        RECALLED: (source == _MEMORY, _MEMORY),
+        UNKNOWN: (not source, "nothing, because the status is unknown"),
+    }
+    return rules.get(number["status"], (True, ""))
+
+
+# ------------------------------------------------------------------ tables to be read
+
+def show_table(paper: str = _NOSS, table: str = "2", *, folder: Path | None = None) -> pd.DataFrame:
+    """Show a published table as it is laid out: every cell in words, with its status.
+
+    Parameters
+    ----------
+    paper, table : str
+        Which one.
+    folder : Path, optional
+        Default: ``data/published``.
+
+    Returns
+    -------
+    DataFrame of str
+        Rows as printed by data sets, or by facts where the rows are data sets. What is not in the table is
+        empty.
+    """
+    numbers = load_numbers(paper, table, folder=folder)
+    facts = (numbers["row"] == numbers["dataset"]) | (numbers["dataset"] == "")
+    numbers["across"] = numbers["dataset"].mask(facts, numbers["metric"].str.replace("_", " "))
+    wide = numbers.groupby(["row", "across"], sort=False)["shown"].agg("; ".join).unstack("across").fillna("")
+    wide = wide.reindex(index=numbers["row"].unique(), columns=numbers["across"].unique())
+    return wide.rename_axis(index=None, columns=None)
+
+
+def list_numbers(paper: str | None = None, *, folder: Path | None = None) -> str:
+    """List in text how many numbers of each status every work has, or all numbers of one work (its key)."""
+    numbers, works = load_numbers(paper, folder=folder), load_sources(folder)
+    if paper is None:
+        counts = numbers.groupby(["paper", "status"], sort=False).size().unstack(fill_value=0)
+        lines = [f"{name:<11}" + ", ".join(f"{n} {s}" for s, n in row.items() if n) for name, row in counts.iterrows()]
+        return "\n".join([*lines, "one work with its numbers: nslib published list PAPER"])
+    head = [works.at[paper, "citation"], f"read: {works.at[paper, 'read']}"]
+    return "\n".join([*head, *(_line(number) for number in numbers.to_dict("records"))])
+
+
+def _line(number: Mapping[str, str]) -> str:
+    """One number of a list."""
+    what = " ".join(part for part in (number["dataset"], number["metric"].replace("_", " ")) if part)
+    note = f"  [{number['note']}]" if number["note"] else ""
+    return f"table {number['table']}: {number['row']}, {what}: {number['shown']}{note}"
+
+
+def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
+    """Count what Table 1 states, task by task.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        Clip tables, one below the other, with the column ``task``; may be empty.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by task: classes, clips, mean seconds, speakers (0 where they are not given).
+    """
+    import pandas as pd
+
+    if clips.empty:
+        return pd.DataFrame(columns=_COUNTED).rename_axis("task")
+    by_task = clips.assign(speaker=clips["speaker"].where(clips["speaker"] != "")).groupby("task", sort=False)
+    return by_task.agg(**{"classes": ("label", "nunique"), "clips": ("clip_id", "size"),
+                          "mean seconds": ("seconds", "mean"), "speakers": ("speaker", "nunique")})
+
+
+def compare_table_1(clips: pd.DataFrame) -> pd.DataFrame:
+    """Table 1 of the paper from the data itself, each number beside the published one and its status.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        As in `count_clips`; of other tasks than the six of NOSS nothing is taken.
+
+    Returns
+    -------
+    DataFrame of str
+        The six data sets; what is counted is ``"not run"`` where the clips are not here.
+    """
+    numbers = load_numbers(_NOSS, "1")
+    printed = numbers.pivot(index="task", columns="metric", values="shown").rename(columns=_PUBLISHED)
+    names = [name for name in tasks.REGISTRY if name in printed.index]
+    counts = count_clips(clips).reindex(names)
+    formats = {name: "{:.1f}" if name == "mean seconds" else "{:,.0f}" for name in _COUNTED}
+    words = {name: counts[name].map(lambda v, f=form: f.format(v) if v == v else NOT_RUN)
+             for name, form in formats.items()}
+    return counts.assign(**words).join(printed)[_TABLE_1].rename_axis(index=None, columns=None)
+
+
+# ------------------------------------------------------------------ verdicts
+
+def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, numbers: pd.DataFrame | None = None, *,
+                  smoke: bool = False) -> pd.DataFrame:
+    """Hold results against published numbers.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Result rows, maybe none. Those of tasks that are not of the paper profile get no verdict.
+    not_run : DataFrame, optional
+        Columns task, embedding, why, remedy: what could not be run.
+    numbers : DataFrame, optional
+        Published numbers; default: all that the kit has.
+    smoke : bool
+        Whether the run was a smoke run, whose numbers mean nothing.
+
+    Returns
+    -------
+    DataFrame
+        One row a published number of an embedding on a task, and one a result without any: task, embedding, verdict (a
+        name in `VERDICTS`), published and ours (in words), why, compared (how each was chosen), paper, table, row,
+        status, note; for figures published_value (percent, NaN unless a number was compared) and value, low, high
+        (shares). Never fails on an unpleasant number.
+    """
+    import pandas as pd
+
+    ours = _our_rows(rows)
+    known = load_numbers() if numbers is None else numbers
+    known = known[(known["metric"] == "accuracy") & (known["task"] != "") & (known["embedding"] != "")]
+    missing = [] if not_run is None else not_run.to_dict("records")
+    why = {(r["task"], r["embedding"]): r["why"] for r in missing}
+    verdicts = [_judge(number, ours, why, smoke) for number in known.to_dict("records")]
+    named = set(zip(known["task"], known["embedding"], strict=True))
+    verdicts += [{"task": task, "embedding": embedding, "verdict": NO_VALUE, "why": _NO_NUMBER,
+                  "ours": _format_score(ours[task, embedding].get("chosen"))}
+                 for task, embedding in ours if (task, embedding) not in named]
+    turn = {name: i for i, name in enumerate(tasks.REGISTRY)}
+    verdicts.sort(key=lambda v: (turn[v["task"]], v["embedding"], VERDICTS.index(v["verdict"])))
+    empty: dict[str, Any] = dict.fromkeys(VERDICT_COLUMNS, "") | dict.fromkeys(VERDICT_COLUMNS[-4:], math.nan)
+    return pd.DataFrame([empty | v for v in verdicts], columns=VERDICT_COLUMNS)
+
+
+def keep_compared(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Keep the verdicts that compare two numbers: *reproduced* and *differs*."""
+    return verdicts[verdicts["verdict"].isin([REPRODUCED, DIFFERS])].reset_index(drop=True)
+
+
+def _our_rows(rows: pd.DataFrame) -> Ours:
+    """(task, embedding) to our rows: ``chosen`` on validation, and ``best`` on test."""
+    paper = {name for name, task in tasks.REGISTRY.items() if task.profile == "paper"}
+    scores = rows[rows["task"].isin(paper) & (rows["metric"] == "accuracy")]
+    best = scores[scores["best_on_test"].astype(bool) & (scores["split"] == "test")].sort_values("when", kind="stable")
+    ours: Ours = {}
+    for name, part in (("chosen", select_scores(scores)), ("best", best)):
+        for row in part.to_dict("records"):
+            ours.setdefault((row["task"], row["embedding"]), {})[name] = row
+    return ours
+
+
+def _judge(number: dict[str, Any], ours: Ours, why: Mapping[tuple[str, str], str], smoke: bool) -> dict[str, Any]:
+    """Verdict on one published number."""
+    pair = (number["task"], number["embedding"])
+    row = ours.get(pair, {}).get("best" if number["selection"] == "test" else "chosen")
+    verdict = {"published": number["shown"], "ours": _format_score(row),
+               **{name: number[name] for name in ("task", "embedding", "paper", "table", "row", "status", "note")}}
+    if obstacle := _UNVERIFIED.get(number["status"]) or number["why_not"]:
+        return verdict | {"verdict": NO_VALUE, "why": obstacle}
+    verdict["compared"] = _ON[number["selection"]]
+    if row is None:
+        return verdict | {"verdict": NOT_RUN, "why": why.get(pair, "it was not asked for")}
+    if other := "a smoke run, whose numbers mean nothing" if smoke else _another_test(row):
+        return verdict | {"verdict": NOT_RUN, "why": other}
+    return verdict | _compare(row, number["value"], number["decimals"])
+
+
+def _compare(row: Mapping[str, Any], published: float, decimals: int) -> dict[str, Any]:
+    """Whether a published number lies in the interval of ours, to its digits."""
+    low, high = (round(100 * row[end], decimals) for end in ("low", "high"))
+    inside = low <= published <= high
+    where = "lies in" if inside else "lies below" if published < low else "lies above"
+    return {"verdict": REPRODUCED if inside else DIFFERS, "published_value": published,
+            "why": f"{published:.{decimals}f} {where} our interval, {low:.{decimals}f} to {high:.{decimals}f}",
+            **{name: row[name] for name in ("value", "low", "high")}}
+
+
+def _format_score(row: Mapping[str, Any] | None) -> str:
+    """Our score in words."""
+    if row is None:
+        return NOT_RUN
+    value, low, high = (f"{100 * row[name]:.1f}" for name in ("value", "low", "high"))
+    return f"{value} % [{low}, {high}]"
+
+
+def _another_test(row: Mapping[str, Any]) -> str:
+    """Why our test set is not that of the data set's builder; empty if it is."""
+    with open(config.data_dir() / "noss_tasks.csv", encoding="utf-8", newline="") as file:
+        sizes = {line["dataset"]: int(line["test"]) for line in csv.DictReader(file) if line["test"]}
+    expected = sizes.get(row["task"])
+    if expected is None or abs(row["n"] - expected) <= TEST_TOLERANCE * expected:
+        return ""
+    return f"our test has {row['n']:,} clips, that of the data set {expected:,}: not the same test"

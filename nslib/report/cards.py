@@ -1,0 +1,110 @@
+"""A model card: what an embedding is, whether it keeps the contract, and what was measured of it; tables in READMEs.
+
+Reference: M. Mitchell and others, *Model Cards for Model Reporting*, FAT* 2019, for what such a card should answer.
+What only its author knows is asked for, and left open.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nslib import config, results
+from nslib.config import code_revision, write_file
+from nslib.embeddings.base import SAMPLE_RATE, Embedding
+from nslib.embeddings.checker import CheckReport
+from nslib.errors import NslibError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["make_model_card", "update_readme"]
+
+QUESTIONS = {
+    "Intended use": "Which questions is it meant to answer, and which not?",
+    "Training data": "Whose voices, which languages, how many hours, with whose consent?",
+    "Known failures": "Where does it go wrong: noise, telephone, children, accents?",
+    "Risks": "What could its vectors give away about a person?",
+}
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+_TABLE = re.compile(r"^\| Embedding .*(?:\n\|.*)+", re.MULTILINE)
+
+
+def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame | None = None) -> str:
+    """Write the card of an embedding as Markdown.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    report : CheckReport
+        Of `nslib.embeddings.check`.
+    rows : DataFrame, optional
+        Results, in which those of the embedding with these weights are looked for.
+    """
+    parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author",
+             "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items()),
+             "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _list_facts(embedding: Embedding) -> str:
+    """Write what the record of an embedding says, as a table."""
+    time = (f"a vector each {embedding.hop:g} s, of {embedding.window:g} s of sound" if embedding.hop
+            else "one vector a clip")
+    facts = {"Vectors": f"{embedding.dim} numbers, {time}", "Sound": f"mono, {SAMPLE_RATE} Hz",
+             "Shortest clip": f"{embedding.min_samples / SAMPLE_RATE:.3g} s; shorter ones get zeros ({embedding.pad})",
+             "Parameters": f"{embedding.parameters:,}" if embedding.parameters else "not stated, or none",
+             "Trained on": embedding.trained_on, "Licence": embedding.licence, "Source": embedding.source,
+             "Fingerprint": embedding.fingerprint}
+    facts |= {"Cite": embedding.citation} if embedding.citation else {}
+    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
+
+
+def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
+    """Write the scores of these very weights, as a table."""
+    mine = [] if rows is None or rows.empty else [
+        row for row in results.selected(rows[rows["weights_hash"] == embedding.fingerprint]).to_dict("records")
+        if row["value"] == row["value"]]
+    if not mine:
+        return "Nothing yet: `python -m nslib benchmark` measures it."
+    head = ("task", "score", "interval", "chance", "test clips", "speakers", "probe", "data", "split")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in mine:
+        synthetic = " (synthetic)" if row["corpus_kind"] == "synthetic" else ""
+        interval = (f"{100 * row['low']:.1f} to {100 * row['high']:.1f} "
+                    f"({100 * row['level']:.0f} %, over {row['interval_by']}s)")
+        cells = (f"{row['task']}{synthetic}", f"{100 * row['value']:.1f} % {row['metric']}", interval,
+                 f"{100 * row['chance']:.1f}", row["n"], row["n_speakers"], row["probe"], row["data_hash"],
+                 row["split_hash"])
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def update_readme() -> None:
+    """Put the result table of the last full run into the README and the card of trill-mini, for maintainers."""
+    summary, revision = config.reports_dir() / "summary.md", code_revision().removesuffix("-dirty")
+    copy_result_table(summary, config.root() / "README.md", revision)
+    copy_result_table(summary, config.data_dir() / "models" / "trill-mini" / "card.md", revision,
+                      ("trill-mini", "logmel", "mfcc"))
+
+
+def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str, ...] = ()) -> None:
+    """Copy the table of ``summary.md`` between the markers of a page; it is never typed.
+
+    `only` are beginnings of the names of embeddings to show. A summary of a smoke run or without a table, and a page
+    without markers, are refused.
+    """
+    made, text = summary.read_text(), page.read_text()
+    table = _TABLE.search(made)
+    if not table or "numbers mean nothing" in made.lower():
+        raise NslibError(f"{summary} has no table of a full run. Run make reproduce (without SMOKE) first.")
+    if BEGIN not in text or END not in text:
+        raise NslibError(f"{page} lacks the markers {BEGIN} and {END}.")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    note = (f"Percent of test clips, made by `make reproduce` at {revision}. "
+            "**Bold** ★: best of its column; ≈: not separable from it.")
+    head, rows = table[0].splitlines()[:4], table[0].splitlines()[4:]
+    rows = [row for row in rows if not only or row.removeprefix("| ").startswith(only)]
+    write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, f"{END}{after}"]))

@@ -1,0 +1,206 @@
+"""What this machine can and can't run, and what would change that.
+
+Nothing heavy is imported and nothing is downloaded: the answer comes in about a second.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nslib import config
+from nslib.config import Params, lock_differences
+from nslib.corpora import noss
+from nslib.datasets import loading, tasks
+from nslib.embeddings import downloads
+from nslib.embeddings.cards import CARDS, Card
+from nslib.errors import Unavailable
+from nslib.extraction import devices
+
+__all__ = ["examine_data", "examine_devices", "examine_embeddings", "examine_gpus", "examine_machine",
+           "format_findings"]
+
+MARK = {"ok": "✓", "note": "·", "no": "✗"}
+PYTHONS = ((3, 11), (3, 14))
+NEEDED_DISK_GB = 3.0
+NEEDED_MEMORY_GB = 4.0
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    area, what : str
+        Heading and subject.
+    state : {"ok", "note", "no"}
+        As needed; good to know; missing.
+    detail : str
+        What was found.
+    remedy : str
+        What to do, if anything.
+    """
+
+    area: str
+    what: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def examine_machine() -> list[Finding]:
+    """Look at everything: machine, software, tasks and embeddings."""
+    return [*_examine_hardware(), *examine_gpus(), *_examine_software(), *examine_data(config.load_params()),
+            *examine_embeddings()]
+
+
+def format_findings(findings: Iterable[Finding]) -> str:
+    """Write findings as a table for a terminal."""
+    lines: list[str] = []
+    area = ""
+    for finding in findings:
+        if finding.area != area:
+            area = finding.area
+            lines += ["", area] if lines else [area]
+        lines.append(f"  {MARK[finding.state]} {finding.what:<24} {finding.detail}")
+        if finding.remedy:
+            lines.append(f"    {'':<24} -> " + finding.remedy.replace("\n", "\n" + " " * 32))
+    return "\n".join(lines)
+
+
+def _examine_hardware() -> list[Finding]:
+    """Look at processor, memory, disk and cache."""
+    import psutil
+
+    cache = config.cache_dir()
+    free, memory = shutil.disk_usage(cache).free / 1e9, psutil.virtual_memory().available / 1e9
+    used = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e9
+    room = free + used >= NEEDED_DISK_GB
+    return [
+        Finding("machine", "processor", "ok", f"{platform.machine()}, {os.cpu_count()} cores"),
+        Finding("machine", "memory", "ok" if memory >= NEEDED_MEMORY_GB else "no",
+                f"{memory:.1f} GB available; the quick profile needs {NEEDED_MEMORY_GB:.0f} GB"),
+        Finding("machine", "disk", "ok" if room else "no",
+                f"{free:.0f} GB free; the quick profile needs {NEEDED_DISK_GB:.0f} GB",
+                "" if room else "set NSLIB_CACHE to a directory on a larger disk"),
+        Finding("machine", "cache", "ok", f"{cache}, {used:.2f} GB used (NSLIB_CACHE moves it; safe to delete)"),
+    ]
+
+
+def examine_gpus() -> list[Finding]:
+    """Say of each NVIDIA GPU whether extraction can use it."""
+    try:
+        present = devices.list_gpus()
+    except Unavailable as error:
+        return [Finding("machine", "GPU", "no", error.why, error.remedy)]
+    if not present:
+        return [Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")]
+    return [_examine_gpu(gpu, lock_differences(devices.GPU_LOCK)) for gpu in present]
+
+
+def _examine_gpu(gpu: devices.Gpu, missing: list[str]) -> Finding:
+    """Say whether a GPU can be used."""
+    memory = "" if gpu.memory_gb is None else f", {gpu.memory_gb:.0f} GB"
+    memory += "" if gpu.free_gb is None else f" ({gpu.free_gb:.0f} GB free)"
+    name, detail = f"GPU {gpu.index}", f"{gpu.name}{memory}, driver {gpu.driver}"
+    if not devices.is_cuda_supported():
+        return Finding("machine", name, "note", f"{detail}; TensorFlow has no CUDA on this system")
+    if missing:
+        return Finding("machine", name, "note", f"{detail}; not used: CUDA is not installed as locked ({missing[0]})",
+                       "make setup GPU=1")
+    return Finding("machine", name, "ok", f"{detail}; CUDA is installed, extraction uses it")
+
+
+def examine_devices() -> list[Finding]:
+    """Say which devices TensorFlow itself sees, and which of them extraction would use. Imports TensorFlow.
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        If ``NSLIB_DEVICES`` asks for devices that are not there.
+    """
+    present = devices.list_devices()
+    used = devices.choose_devices(None, present)
+    return [Finding("devices", name, "ok" if name in used else "note",
+                    "extraction uses it" if name in used else "not used by extraction") for name in present]
+
+
+def _examine_software() -> list[Finding]:
+    """Look at Python, the locked packages, apt-get and the network."""
+    low, high = PYTHONS
+    ok, differ, apt = low <= sys.version_info[:2] < high, lock_differences(), shutil.which("apt-get")
+    return [
+        Finding("software", "Python", "ok" if ok else "no", platform.python_version(),
+                "" if ok else "make setup PYTHON=python3.12 (3.11, 3.12 or 3.13)"),
+        Finding("software", "locked packages", "no" if differ else "ok",
+                "; ".join(differ[:5]) or "installed as locked", "make setup" if differ else ""),
+        Finding("software", "apt-get", "ok", "present: recorded speech can be fetched, without root") if apt else
+        Finding("software", "apt-get", "no", "not on this system: recorded speech can't be fetched, the synthetic "
+                "corpus is used", "run on Debian, Ubuntu or Colab for recorded speech"),
+        Finding("software", "network", "note", "forbidden by NSLIB_OFFLINE=1; only the cache is used"
+                if config.offline() else "used only to fetch packages that the cache does not hold"),
+    ]
+
+
+def examine_data(settings: Params) -> list[Finding]:
+    """Say of each task whether its recordings are there, can be fetched, or cannot be had, and why."""
+    names = list(tasks.choose_task_names(settings))
+    if settings.profile == "paper" and not settings.tasks:
+        names += [task.name for task in tasks.REGISTRY.values() if task.optional]
+    return [_examine_task(tasks.get_task(name), settings) for name in names]
+
+
+def _examine_task(task: tasks.Task, settings: Params) -> Finding:
+    """Say whether the recordings of a task are there."""
+    if task.kind == "synthetic":
+        there = importlib.util.find_spec("espeakng_loader") is not None
+        return Finding("tasks", task.name, "ok" if there else "no",
+                       "synthetic speech, made here in seconds", "" if there else "make setup")
+    if task.corpus == "noss":
+        status = noss.status(task.name)
+        mark = {"manual": "no", "download": "note"}.get(status.state, "ok")
+        terms = "" if status.remedy else f"; licence: {status.licence}"  # the remedy names it too
+        return Finding("tasks", task.name, mark, f"{'optional; ' if task.optional else ''}{status.detail}{terms}",
+                       status.remedy)
+    needed = loading.list_missing_packages(task, settings)
+    if not needed:
+        return Finding("tasks", task.name, "ok", "recorded speech, ready")
+    with open(config.data_dir() / "sources.csv", encoding="utf-8", newline="") as file:
+        size = sum(float(row["megabytes"]) for row in csv.DictReader(file) if row["package"] in needed)
+    detail = f"recorded speech, {len(needed)} packages to fetch (about {size:.0f} MB)"
+    if not shutil.which("apt-get"):
+        return Finding("tasks", task.name, "no", f"{detail}, but there is no apt-get",
+                       "make reproduce runs the synthetic tasks instead")
+    return Finding("tasks", task.name, "note", detail, "python -m nslib data prepare, or just make reproduce")
+
+
+def examine_embeddings() -> list[Finding]:
+    """Say of each built-in embedding whether it can be used, and under which licence."""
+    return [_examine_embedding(card) for card in CARDS.values()]
+
+
+def _examine_embedding(card: Card) -> Finding:
+    """Say whether an embedding, its extra and its weights are here."""
+    if card.needs and importlib.util.find_spec(card.needs) is None:
+        return Finding("embeddings", card.name, "note", f"an extra, not installed; {card.licence}",
+                       f"make setup {card.needs.upper()}=1")
+    detail = f"{card.kind}, {card.dim} values"
+    if card.hub:
+        if folder := downloads.find_model(card.hub):
+            return Finding("embeddings", card.name, "ok", f"{detail}; licence {card.licence}; its model is in {folder}")
+        size = f"{card.megabytes:.0f} MB" if card.megabytes else "size not stated"
+        return Finding("embeddings", card.name, "note",
+                       f"{detail}; licence {card.licence}; paper profile, to fetch ({size})",
+                       downloads.find_source(card.hub).by_hand if config.offline() else "")
+    weights = card.weights
+    if weights is None:
+        return Finding("embeddings", card.name, "ok", detail)
+    there = downloads.find_wheel(weights.package, weights.version)
+    return Finding("embeddings", card.name, "ok", f"{detail}; weights: {card.licence}"
+                   + ("" if there else f" ({weights.megabytes:.0f} MB to fetch)"))

@@ -1,0 +1,245 @@
+"""A map of an embedding: its vectors on a plane, and how far the plane can be believed.
+
+References
+----------
+J. Venna and S. Kaski, *Neighborhood preservation in nonlinear projection methods*, ICANN 2001 (trustworthiness).
+P. Rousseeuw, *Silhouettes*, J. Comput. Appl. Math. 20, 1987. L. van der Maaten and G. Hinton, *Visualizing data
+using t-SNE*, JMLR 9, 2008.
+
+Conventions
+-----------
+A map draws two numbers of the many that a vector has, and the eye finds groups in anything. So each map comes with
+numbers that the eye cannot cheat: how often the nearest neighbours of a clip, in the full vectors and on the map, have
+its label, its speaker, or its label *although somebody else speaks*. The last is what a label is worth to new
+speakers: where every speaker has one label only, neighbours of the same label may be nothing but the same voice.
+
+``agreement`` is the mean over clips of the share of the k nearest other clips (Euclidean) with the same name, and
+``chance`` its exact mean over random neighbours. Intervals are over speakers where there are five or more, else over
+clips (`nslib.statistics.intervals`). Vectors are taken as they are, or scaled to unit length; PCA centres them and does
+not scale dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.errors import BadParameter, UnknownName
+from nslib.statistics.intervals import RESAMPLES, UnitSums, bounds
+from nslib.statistics.scores import Floats, Names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ACROSS", "AGREEMENT", "LABEL", "METHODS", "PCA", "PLANE", "SPEAKER", "TSNE", "VECTORS", "EmbeddingMap",
+           "map_vectors", "neighbour_agreement"]
+
+PCA, TSNE = "pca", "tsne"
+METHODS = (PCA, TSNE)
+NEIGHBOURS = 5
+PERPLEXITY = 30.0
+MOST_CLIPS = 5000
+LABEL, SPEAKER, ACROSS = "label", "speaker", "label, other speakers"
+VECTORS, PLANE = "vectors", "map"
+
+AGREEMENT = ["of", "space", "agreement", "low", "high", "by", "chance", "silhouette", "clips", "names", "neighbours"]
+
+
+@dataclass(frozen=True)
+class EmbeddingMap:
+    """Vectors on a plane.
+
+    Attributes
+    ----------
+    embedding, task : str
+        Of what.
+    method : {"pca", "tsne"}
+    points : DataFrame
+        One row a clip: clip_id, label, speaker, x, y.
+    variance : tuple of (float, float)
+        Share of the vectors' variance along x and y; NaN for t-SNE, whose axes mean nothing.
+    trust : float
+        Trustworthiness, 0 to 1: 1 if all `NEIGHBOURS` neighbours on the map are neighbours among the vectors.
+    agreement : DataFrame
+        Columns `AGREEMENT`, one row a kind of name (label, speaker, "label, other speakers") and space ("vectors",
+        "map").
+    """
+
+    embedding: str
+    task: str
+    method: str
+    points: pd.DataFrame
+    variance: tuple[float, float]
+    trust: float
+    agreement: pd.DataFrame
+
+    def describe(self) -> str:
+        """One sentence on how much of the vectors is on the map."""
+        trust = f"trustworthiness {self.trust:.2f} (1: all neighbours on the map are neighbours among the vectors)"
+        if self.method == TSNE:
+            return f"t-SNE, {len(self.points)} clips: {trust}; distances between groups mean nothing"
+        first, second = (100 * share for share in self.variance)
+        return (f"PCA, {len(self.points)} clips: the axes have {first:.1f} % and {second:.1f} % of the variance, "
+                f"together {first + second:.1f} %; {trust}")
+
+    said = describe  # until the callers of the old name are turned
+
+
+def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, task: str, method: str = PCA,
+                l2: bool = False, neighbours: int = NEIGHBOURS, seed: int = 0) -> EmbeddingMap:
+    """Put the vectors of some clips on a plane, with the numbers that say what is there.
+
+    Parameters
+    ----------
+    vectors : array-like of float [clips, dim]
+        Row by row those of `clips`.
+    clips : DataFrame
+        Columns clip_id, label, speaker.
+    embedding, task : str
+        Names, for the figure.
+    method : {"pca", "tsne"}
+        Principal components, or t-SNE of them with a perplexity of 30, less for fewer than 91 clips.
+    l2 : bool
+        Scale vectors to unit length first.
+    neighbours : int
+        How many are asked for their names.
+    seed : int
+        Of t-SNE and of the resamples.
+
+    Returns
+    -------
+    EmbeddingMap
+        The sign of an axis is set so that its longest arm points up or right: the same vectors give the same map.
+
+    Raises
+    ------
+    UnknownName
+        For another method.
+    BadParameter
+        If there is not one finite vector a clip, there are fewer than four times as many clips as neighbours, or more
+        than `MOST_CLIPS`: all pairs of clips are compared.
+    """
+    import pandas as pd
+    from sklearn.manifold import trustworthiness
+    from sklearn.preprocessing import normalize
+
+    if method not in METHODS:
+        raise UnknownName("method", method, METHODS)
+    x = _check(vectors, clips, neighbours)
+    x = normalize(x) if l2 else x
+    plane, variance = _principal(x) if method == PCA else (_tsne(x, seed), (float("nan"), float("nan")))
+    names = {c: clips[c].fillna("").to_numpy(str) for c in ("clip_id", "label", "speaker")}
+    rows = [row for space, where in ((VECTORS, x), (PLANE, plane))
+            for row in _agreements(where, names["label"], names["speaker"], space, neighbours, seed)]
+    points = pd.DataFrame({**names, "x": plane[:, 0], "y": plane[:, 1]})
+    trust = float(trustworthiness(x, plane, n_neighbors=neighbours))
+    return EmbeddingMap(embedding, task, method, points, variance, trust, pd.DataFrame(rows, columns=AGREEMENT))
+
+
+def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbours: int = NEIGHBOURS,
+                        apart: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
+    """Share of each clip's nearest neighbours that have its name, and what random neighbours would have.
+
+    Parameters
+    ----------
+    vectors : array-like of float [clips, dim]
+    names : array-like of str [clips]
+        Label or speaker.
+    neighbours : int
+        How many of the nearest are asked; all, where there are fewer.
+    apart : array-like of str [clips], optional
+        Clips that share this name are no neighbours: the speaker, to ask only other speakers.
+
+    Returns
+    -------
+    shares, chance : ndarray of float64 [clips]
+        In [0, 1]; NaN for a clip that has no possible neighbour.
+    """
+    x, name = np.asarray(vectors, dtype=np.float64), np.asarray(names, dtype=str)
+    others = ~np.eye(len(x), dtype=bool) if apart is None else np.not_equal.outer(*[np.asarray(apart, dtype=str)] * 2)
+    same = np.equal.outer(name, name)
+    possible = others.sum(axis=1)
+    distance = np.where(others, _squared_distances(x), np.inf)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, :neighbours]
+    asked = np.arange(nearest.shape[1]) < possible[:, None]
+    hits = (np.take_along_axis(same, nearest, axis=1) & asked).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return hits / asked.sum(axis=1), (same & others).sum(axis=1) / possible
+
+
+def _check(vectors: npt.ArrayLike, clips: pd.DataFrame, neighbours: int) -> Floats:
+    """Refuse vectors of which no map can be drawn."""
+    x = np.asarray(vectors, dtype=np.float64)
+    if x.ndim != 2 or len(x) != len(clips) or not np.isfinite(x).all():
+        raise BadParameter(f"give one finite vector a clip, [clips, dim]; got {x.shape} for {len(clips)} clips.")
+    if neighbours < 1 or len(x) < 4 * neighbours:
+        raise BadParameter(f"{len(x)} clips are too few for a map with {neighbours} neighbours; give {4 * neighbours}.")
+    if len(x) > MOST_CLIPS:
+        raise BadParameter(f"{len(x)} clips are more than the {MOST_CLIPS} of which all pairs can be compared; take "
+                           "some, for instance with nslib.corpora.limit.")
+    return x
+
+
+def _principal(x: Floats) -> tuple[Floats, tuple[float, float]]:
+    """First two principal components, and their shares of the variance."""
+    centred = x - x.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    plane = np.zeros((len(x), 2))
+    components = (left * sizes)[:, :2]
+    plane[:, :components.shape[1]] = components
+    plane *= np.where(-plane.min(axis=0) > plane.max(axis=0), -1.0, 1.0)
+    total = float((sizes**2).sum())
+    first, second = (float(s) ** 2 / total if total else 0.0 for s in np.append(sizes, 0.0)[:2])
+    return plane, (first, second)
+
+
+def _tsne(x: Floats, seed: int) -> Floats:
+    """t-SNE of vectors."""
+    from sklearn.manifold import TSNE as Neighbours
+    from threadpoolctl import threadpool_limits
+
+    model = Neighbours(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=seed)
+    with threadpool_limits(1):  # the same map on any number of cores
+        return np.asarray(model.fit_transform(x), dtype=np.float64)
+
+
+def _squared_distances(x: Floats) -> Floats:
+    """Squared distances, computed around the mean so that a common offset does not eat the digits."""
+    centred = x - x.mean(axis=0)
+    norms = (centred**2).sum(axis=1)
+    return np.maximum(norms[:, None] + norms - 2 * centred @ centred.T, 0.0)
+
+
+def _agreements(x: Floats, label: Names, speaker: Names, space: str, neighbours: int,
+                seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of `EmbeddingMap.agreement` in one space."""
+    for kind, names, apart in _kinds(label, speaker):
+        shares, chance = neighbour_agreement(x, names, neighbours=neighbours, apart=apart)
+        there = np.isfinite(shares)
+        mean = float(shares[there].mean())
+        sums = UnitSums.of(shares[there][:, None], speaker[there])
+        low, high, by = bounds(mean, sums.resample(RESAMPLES, seed)[:, 0], sums.units, int(there.sum()))
+        yield {"of": kind, "space": space, "agreement": mean, "low": low, "high": high, "by": by,
+               "chance": float(chance[there].mean()), "silhouette": _silhouette(x, names) if apart is None else np.nan,
+               "clips": int(there.sum()), "names": len(set(names)), "neighbours": neighbours}
+
+
+def _kinds(label: Names, speaker: Names) -> list[tuple[str, Names, Names | None]]:
+    """Kinds of names that can be asked for: label, speaker if known, label of other speakers if shared."""
+    kinds: list[tuple[str, Names, Names | None]] = [(LABEL, label, None)]
+    if (speaker == "").any() or len(set(speaker)) < 2:
+        return kinds
+    kinds.append((SPEAKER, speaker, None))
+    voices = {name: set(speaker[label == name]) for name in set(label)}
+    return [*kinds, (ACROSS, label, speaker)] if any(len(who) > 1 for who in voices.values()) else kinds
+
+
+def _silhouette(x: Floats, names: Names) -> float:
+    """Mean silhouette of clips by name; NaN where it is not defined."""
+    from sklearn.metrics import silhouette_score
+
+    return float(silhouette_score(x, names)) if 1 < len(set(names)) < len(names) else float("nan")

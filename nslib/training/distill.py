@@ -1,0 +1,467 @@
+"""Distillation: a student learns what a teacher says of a window; and students side by side, with what they cost.
+
+Reference: Shor et al. 2020, section 3.4, where the teacher is layer 19 of TRILL. Its code is not public; that of FRILL,
+by the same group, is: a dense head of the size of layer 19 on the embedding, mean squared error, Adam. The head is
+dropped afterwards. A run is a folder, as in `nslib.training.trainer`.
+
+Conventions
+-----------
+Windows come from `nslib.training.data.Pairs`; both of a pair are simply windows. Targets are computed as they are
+drawn, so that the same windows changed differently have targets of their own, and nothing has to be stored. A network
+of the kit as teacher sees the very patch that the student sees. Any other embedding hears the window, padded with zeros
+if that is too short for it; of several frames the mean is taken, as for a clip.
+
+``explained`` is the share of variance of held-out targets that the student predicts: one minus its squared error over
+that of the mean target, both summed over all dimensions. It does not depend on `DistillSettings.scale`: 0 is a student
+that always says the same, 1 one that says what the teacher says. It says how well a student imitates, not how good it
+is at a task.
+
+Latency is the median over calls with one patch, on one thread, of LiteRT's interpreter and its default kernels; times
+of a busy machine are longer, so `name_machine` and times go together.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from nslib import embeddings
+from nslib.embeddings import graphs, networks, threads
+from nslib.embeddings.base import Embedding, FloatArray
+from nslib.embeddings.cards import KIT
+from nslib.embeddings.checkpoint import Arrays
+from nslib.embeddings.networks import LAYER19_TAP, count_cost, cut_at_tap
+from nslib.embeddings.networks import build_network as build_student
+from nslib.embeddings.networks import hash_weights as revision
+from nslib.embeddings.tflite import FORMS, convert_network, open_network, take_embedding
+from nslib.errors import BadParameter
+from nslib.frontend import TRILL
+from nslib.statistics import intervals
+from nslib.training.data import WINDOW_SAMPLES, AudioBank, Pairs, make_dataset
+from nslib.training.settings import DistillationSettings, DistillSettings
+from nslib.training.trainer import (
+    HELD_OUT_SEED,
+    Figures,
+    Learner,
+    Objective,
+    claim_folder,
+    run,
+    use_deterministic_operations,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "compare_forms",
+    "compare_students",
+    "distill",
+    "draw_targets",
+    "make_teacher",
+    "name_machine",
+]
+
+FORM_COLUMNS = ("form", "bytes", "latency_ms", "cosine", "worst_cosine", "relative_error", "machine")
+STUDENT_COLUMNS = ("name", "quality", "low", "high", "steps", "parameters", "multiply_adds", "dim", "latency_ms",
+                   "latency_tensorflow_ms", "float_bytes", "int8_bytes", "int8_cosine", "machine")
+_PATCHES = 256  # held-out patches by which 8-bit ranges are set and errors are measured, half of them for each
+_CALLS, _WARM_UP = 50, 5
+
+Array = npt.NDArray[Any]
+
+
+# ---- teachers -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What gives the targets.
+
+    Attributes
+    ----------
+    name, revision : str
+        As of an `Embedding`.
+    dim : int
+        Of the targets.
+    sees : {"patches", "windows"}
+        Whether it is given log-mel [patches, 96, 64] or samples [windows, WINDOW_SAMPLES] in [-1, 1].
+    targets : callable
+        float32 array of what it sees to float32 array [patches, dim].
+    network : keras.Model, optional
+        The part of a network that is needed for the targets, log-mel to targets, where there is one.
+    """
+
+    name: str
+    revision: str
+    dim: int
+    sees: str
+    targets: Callable[[Array], FloatArray] = field(repr=False)
+    network: Any = field(default=None, repr=False)
+
+
+def make_teacher(name: str) -> Teacher:
+    """Make a teacher of a built-in embedding; of a network of the kit, one that sees patches.
+
+    Raises
+    ------
+    UnknownName, Unavailable
+        For another name; if its weights or its library cannot be had.
+    """
+    if name not in KIT:
+        return make_teacher_of_embedding(embeddings.get(name))
+    network, tap = KIT[name]
+    return make_teacher_of_network(networks.load_network(network), tap, name)
+
+
+def make_teacher_of_network(model: Any, tap: str = LAYER19_TAP, name: str = "") -> Teacher:
+    """Make a teacher of a tap, a key of the outputs, of a network on patches; its weights are copied."""
+    part = cut_at_tap(model, tap)
+    network = graphs.frozen(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
+    dim = int(model.output[tap].shape[-1])
+    return Teacher(name or part.name, f"{revision(model)} {tap}", dim, "patches", network, part)
+
+
+def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
+    """Make a teacher of any embedding.
+
+    Raises
+    ------
+    BadParameter
+        If it gives no frame, or numbers that are not finite, for a window.
+    """
+    def targets(windows: Array) -> FloatArray:
+        short = max(0, embedding.min_samples - windows.shape[1])
+        before = short // 2 if embedding.pad == "centre" else 0
+        waves = np.pad(windows, ((0, 0), (before, short - before))).astype(np.float32)
+        frames, counts = embedding.embed(waves, np.full(len(waves), waves.shape[1], np.int64))
+        if counts.min() < 1:
+            raise BadParameter(f"{embedding.name} gives no frame for a window of {windows.shape[1]} samples, so it "
+                               "cannot be a teacher here.")
+        return np.stack([row[:n].mean(0, dtype=np.float64) for row, n in zip(frames, counts, strict=True)]).astype("f4")
+
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, WINDOW_SAMPLES)).astype(np.float32)
+    tried = targets(noise)  # what is wrong is said now, and not from inside a pipeline
+    if tried.shape != (2, embedding.dim) or not np.isfinite(tried).all():
+        raise BadParameter(f"{embedding.name} gives {tried.shape} numbers for two windows of noise, not finite ones of "
+                           f"shape (2, {embedding.dim}).")
+    return Teacher(embedding.name, embedding.fingerprint, embedding.dim, "windows", targets)
+
+
+def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Iterator[Any]:
+    """Draw the windows of steps ``first`` to ``last - 1`` and what the teacher says of them.
+
+    Yields
+    ------
+    log_mel : float32 tensor [windows, 96, 64]
+        Changed as the settings say, or not.
+    targets : float32 tensor [windows, dim]
+    pieces : int64 tensor [windows]
+        Where each window is from.
+    """
+    return iter(_make_target_dataset(pairs, teacher, first, last, augment=augment))
+
+
+def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Any:
+    windows_a_batch = 2 * pairs.settings.batch
+
+    def add_targets(batch: Any) -> tuple[Any, Any, Any]:
+        patches = tf.reshape(batch["log_mel"], (windows_a_batch, TRILL.patch, TRILL.mels))
+        windows = tf.reshape(tf.cast(batch["windows"], tf.float32) / 32767.0, (windows_a_batch, WINDOW_SAMPLES))
+        seen = patches if teacher.sees == "patches" else windows
+        targets = tf.numpy_function(teacher.targets, [seen], tf.float32)
+        return patches, tf.ensure_shape(targets, (windows_a_batch, teacher.dim)), tf.repeat(batch["clips"], 2)
+
+    return make_dataset(pairs, first, last, augment=augment).map(add_targets, 2, deterministic=True).prefetch(2)
+
+
+# ---- one student --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A run that has ended; as `Training`, but for the following.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The student, without head, with the weights of `best_step`.
+    explained, low, high : float
+        Share of variance of held-out targets, then, and its 95 % interval over held-out clips.
+    """
+
+    model: Any
+    curve: pd.DataFrame
+    best_step: int
+    explained: float
+    low: float
+    high: float
+    ended: str
+    notes: tuple[str, ...]
+
+
+def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
+            settings: DistillationSettings | None = None, *, progress: bool = True) -> Distillation:
+    """Train a student, or go on where a run in this folder was interrupted.
+
+    Parameters
+    ----------
+    learn, held_out : AudioBank
+        To learn from, and to stop by.
+
+    Raises
+    ------
+    BadParameter
+        If the folder holds a run with other settings, recordings or another teacher; if there are too few clips for a
+        batch; if windows are to be changed and the teacher would not hear it; if the teacher says the same of every
+        window; if the loss is no number any more.
+    NslibError
+        If the disk is full; the last checkpoint stays.
+    """
+    settings = settings or DistillationSettings()
+    if teacher.sees != "patches" and (changes := settings.pairs.changes):
+        raise BadParameter(f"{teacher.name} hears windows before they are changed, and the student after; set "
+                           f"{', '.join(changes)} to 0, or take a network of the kit as teacher.")
+    chosen = settings.json(name=teacher.name, revision=teacher.revision)
+    claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
+    with use_deterministic_operations():
+        objective = _DistillObjective(learn, held_out, teacher, settings)
+        state, ended = run(objective, folder, progress)
+    return Distillation(objective.network, state.table(), state.best_step, state.best, *state.interval, ended,
+                        tuple(state.notes))
+
+
+class _DistillObjective(Objective):
+    """The teacher's targets, centred and scaled, through a head on the student."""
+
+    score = "explained"
+    loop: DistillSettings
+
+    def __init__(self, learn: AudioBank, held_out: AudioBank, teacher: Teacher, settings: DistillationSettings):
+        self.loop, self.teacher, self.title = settings.distill, teacher, f"distill {settings.distill.student}"
+        self.pairs = Pairs(learn, settings.pairs, self.loop.seed)
+        test = Pairs(held_out, settings.pairs, self.loop.seed + HELD_OUT_SEED)
+        self._held_out = list(draw_targets(test, teacher, 0, self.loop.held_out, augment=False))
+        # epsilon as in the authors' later code; Keras would take 1e-7
+        self.learner = Learner(self._build, self._measure, self.loop.rate, "float32", 1e-8,
+                               tf.distribute.get_strategy())
+        self._predict = tf.function(self._predict_targets)
+
+    def _build(self) -> Any:
+        import keras
+
+        self.network = build_student(self.loop.student, self.loop.seed)
+        kernel = keras.initializers.GlorotUniform(self.loop.seed)
+        head = keras.layers.Dense(self.teacher.dim, kernel_initializer=kernel, name="head")
+        return keras.Model(self.network.input, head(take_embedding(self.network.output)))
+
+    def _measure(self, model: Any, batch: Any, training: bool) -> tuple[Any, Figures]:
+        patches, targets, _ = batch
+        centre, scale = self.constants
+        loss = tf.reduce_mean(tf.square(model(patches, training=training) - (targets - centre) / scale))
+        return loss, {"loss": loss}
+
+    def _predict_targets(self, patches: Any) -> Any:
+        centre, scale = self.constants
+        return self.learner.model(patches, training=False) * scale + centre
+
+    def prepare(self, constants: Arrays | None) -> list[str]:
+        if constants:
+            self.constants = constants
+            return []
+        sample = draw_targets(self.pairs, self.teacher, 0, self.loop.sample)
+        centre, scale, note = standardise_targets(np.concatenate([targets for _, targets, _ in sample]),
+                                                  self.loop.scale)
+        self.constants = [centre, scale]
+        return [note] if note else []
+
+    def batches(self, first: int, last: int) -> Any:
+        return _make_target_dataset(self.pairs, self.teacher, first, last)
+
+    def look(self) -> dict[str, float]:
+        patches, targets, pieces = zip(*self._held_out, strict=True)
+        wanted = np.concatenate(targets).astype(np.float64)
+        predicted = np.concatenate([self._predict(some) for some in patches])
+        errors, deviations = (np.square(away).sum(1) for away in (predicted - wanted, wanted - wanted.mean(0)))
+        share, low, high = share_explained(errors, deviations, np.concatenate(pieces))
+        self.interval = low, high
+        return {"mse": float(errors.mean() / self.teacher.dim), "explained": share}
+
+    def facts(self, step: int, score: float) -> dict[str, Any]:
+        return {"teacher": self.teacher.name, **super().facts(step, score)}
+
+
+def standardise_targets(targets: Array, scale: str) -> tuple[Array, Array, str]:
+    """Find centre and scale [dim] of targets [windows, dim], and a note on dimensions that never vary.
+
+    ``scale`` is `DistillSettings.scale`. BadParameter if no dimension varies, or numbers are not finite.
+    """
+    if not np.isfinite(targets).all():
+        raise BadParameter("the teacher gives numbers that are not finite (NaN or infinity).")
+    spread = targets.std(0, dtype=np.float64)
+    usual = float(np.sqrt(np.mean(spread**2)))
+    flat = spread <= 1e-6 * max(usual, float(np.abs(targets).max()))
+    if flat.all():
+        raise BadParameter("the teacher says the same of every window, so there is nothing to learn from it.")
+    note = f"{int(flat.sum())} of {len(flat)} dimensions of the targets never vary." if flat.any() else ""
+    if scale == "none":
+        return np.zeros_like(targets[0]), np.ones_like(targets[0]), note
+    by = np.where(flat, usual, spread) if scale == "dimension" else np.full(len(spread), usual)
+    return targets.mean(0, dtype=np.float64).astype(np.float32), by.astype(np.float32), note
+
+
+def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int = 0) -> tuple[float, float, float]:
+    """Compute the share of variance explained, and the percentiles of 1,000 resamples of clips (NaN of a single clip).
+
+    ``errors`` and ``deviations`` [windows] are squared distances of the target from what was predicted, and from the
+    mean target; ``pieces`` is the clip of each window, whose windows are resampled together.
+    """
+    names, index = np.unique(pieces, return_inverse=True)
+    wrong, total = (np.bincount(index, values) for values in (errors, deviations))
+    share = 1 - wrong.sum() / total.sum()
+    if len(names) < 2:
+        return float(share), math.nan, math.nan
+    clips = intervals.Units("clip", index, np.full(len(names), 1 / len(names)), len(names))
+    weights = clips.weights(intervals.RESAMPLES, np.random.default_rng(seed))
+    tail = (1 - intervals.LEVEL) / 2
+    low, high = np.quantile(1 - (weights @ wrong) / (weights @ total), (tail, 1 - tail))
+    return float(share), float(low), float(high)
+
+
+# ---- several students, and what they cost -------------------------------------------------------------------------
+
+
+def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
+                     settings: DistillationSettings | None = None, *, progress: bool = True) -> pd.DataFrame:
+    """Train students one after the other and measure them; one that was interrupted goes on.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As `DistillSettings.student`, which they replace; all different.
+    folder : Path
+        Each student's run is a folder in it.
+
+    Returns
+    -------
+    DataFrame
+        A row for each student, in order, and one for the teacher if it is a network of the kit: name, quality (share
+        explained; the teacher's is 1) with low and high, steps (at which the student was best), parameters,
+        multiply_adds (of one patch), dim, latency_ms (LiteRT float32, one patch, one thread), latency_tensorflow_ms,
+        float_bytes, int8_bytes (of the LiteRT files), int8_cosine (median, to the float network), machine.
+
+    Raises
+    ------
+    BadParameter
+        If a name comes twice or there is none; and as `distill`.
+    """
+    import pandas as pd
+
+    if not names or len(set(names)) < len(names):
+        raise BadParameter(f"give one or several students, each once; got {', '.join(names) or 'none'}.")
+    settings = settings or DistillationSettings()
+    test = Pairs(held_out, settings.pairs, settings.distill.seed + HELD_OUT_SEED)
+    batches = -(-_PATCHES // (2 * settings.pairs.batch))
+    drawn = draw_targets(test, teacher, 0, batches, augment=False)
+    patches = np.concatenate([some for some, _, _ in drawn])[:_PATCHES]
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        chosen = replace(settings, distill=replace(settings.distill, student=name))
+        done = distill(learn, held_out, folder / name, teacher, chosen, progress=progress)
+        rows.append({"name": name, "quality": done.explained, "low": done.low, "high": done.high,
+                     "steps": done.best_step, **_measure_costs(done.model, patches)})
+    if teacher.network is not None:
+        rows.append({"name": f"{teacher.name} (teacher)", "quality": 1.0, "low": 1.0, "high": 1.0,
+                     **_measure_costs(teacher.network, patches)})
+    return pd.DataFrame(rows, columns=list(STUDENT_COLUMNS))
+
+
+def _measure_costs(model: Any, patches: Array) -> dict[str, Any]:
+    size = count_cost(model)
+    forms = compare_forms(model, patches, forms=("float32", "int8")).set_index("form")
+    return {"parameters": size.parameters, "multiply_adds": size.multiply_adds,
+            "dim": next(iter(size.outputs.values())), "latency_ms": forms.at["float32", "latency_ms"],
+            "latency_tensorflow_ms": forms.at["tensorflow", "latency_ms"],
+            "float_bytes": int(forms.at["float32", "bytes"]), "int8_bytes": int(forms.at["int8", "bytes"]),
+            "int8_cosine": forms.at["int8", "cosine"], "machine": forms.at["float32", "machine"]}
+
+
+def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, calls: int = _CALLS) -> pd.DataFrame:
+    """Compare the LiteRT forms of a network with the network itself.
+
+    Parameters
+    ----------
+    model : keras.Model
+        float32 [patches, 96, 64] to a tensor or to a dict with ``embedding``.
+    patches : float32 [patches, 96, 64]
+        The first half sets the ranges of "int8", the second half is what all are compared on.
+    calls : int
+        Calls that are timed, after some more.
+
+    Returns
+    -------
+    DataFrame
+        A row for TensorFlow, on as many threads as it takes, and one a form: form, bytes (NaN for TensorFlow),
+        latency_ms, cosine and worst_cosine (median and least, of its vectors and those of TensorFlow),
+        relative_error (norm of the difference over norm, all patches together), machine.
+
+    Raises
+    ------
+    BadParameter
+        If there are fewer than two patches, or no calls.
+    """
+    import pandas as pd
+
+    if len(patches) < 2:
+        raise BadParameter(f"give at least two patches, to set ranges by and to compare on; got {len(patches)}.")
+    if calls < 1:
+        raise BadParameter(f"calls must be at least 1; got {calls}.")
+    known, fresh = np.array_split(patches.astype(np.float32), 2)
+    whole = graphs.frozen(lambda patch: take_embedding(model(patch, training=False)), (TRILL.patch, TRILL.mels))
+    true = whole(fresh)
+    rows: list[dict[str, Any]] = [{"form": "tensorflow", "latency_ms": _time_call(whole, calls),
+                                   **_differences(true, true)}]
+    for form in forms:
+        content = convert_network(model, form, known)
+        network = open_network(content)
+        rows.append({"form": form, "bytes": len(content), "latency_ms": _time_call(network, calls),
+                     **_differences(network(fresh), true)})
+    return pd.DataFrame([{**row, "machine": name_machine()} for row in rows], columns=list(FORM_COLUMNS))
+
+
+def _time_call(network: Callable[[Array], Array], calls: int) -> float:
+    """Return the median time of one patch in milliseconds."""
+    patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
+    seconds = []
+    for _ in range(_WARM_UP + calls):
+        began = time.perf_counter()
+        network(patch)
+        seconds.append(time.perf_counter() - began)
+    return 1000 * float(np.median(seconds[_WARM_UP:]))
+
+
+def _differences(vectors: Array, true: Array) -> dict[str, float]:
+    vectors, true = vectors.astype(np.float64), true.astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(true, axis=1)
+    cosines = np.divide((vectors * true).sum(1), norms, out=np.zeros(len(norms)), where=norms > 0)
+    error = np.linalg.norm(vectors - true) / max(np.linalg.norm(true), np.finfo(float).tiny)
+    return {"cosine": float(np.median(cosines)), "worst_cosine": float(cosines.min()), "relative_error": float(error)}
+
+
+def name_machine() -> str:
+    """Name the processor that times are of, as the system calls it, with the number of CPUs of this process."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next((row.split(":", 1)[1].strip() for row in file if row.startswith("model name")), name)
+    except OSError:
+        pass  # not Linux: the platform's own name is what there is
+    return f"{name}, {threads.count()} CPUs"

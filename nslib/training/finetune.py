@@ -1,0 +1,524 @@
+"""Fine-tuning: the whole network learns a task, instead of a probe on its frozen vectors.
+
+References: Shor et al. 2020, table 2, row "TRILL finetuned"; the authors' head (`eval_embedding`): pooled frames, one
+dense layer, cross-entropy, Adam. NetVLAD: Arandjelovic et al. (arXiv:1511.07247). AutoPool: McFee et al.
+(arXiv:1804.10070).
+
+Conventions
+-----------
+Each clip is cut into patches as for the embedding; one below a second is padded, and no clip is dropped. Training sees
+a few successive patches of a clip, drawn anew in each epoch; validation and test see all of them. The network's batch
+normalisation keeps the statistics of its training and is frozen: a few hundred clips are too few for new ones.
+
+Where we differ from the authors' code: it drops clips that are not longer than a second (so all of Speech Commands),
+crops test clips at random too, and declares an L2 penalty that never enters the loss. Its heads average over padding,
+and its AutoPool computes the softmax without subtracting its maximum: large values overflow, and what overflows is
+added up instead of averaged. Here pools see a clip's own frames only, and the softmax is shifted.
+
+A result is keyed by the clips, the weights at the start, every setting and `VERSION`, as other results are, so that a
+second run takes no time. It has one combination, probe ``finetuned-<pool>`` (``frozen-<pool>`` of the control); nothing
+is chosen but the epoch, on validation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib import audio, probe, results
+from nslib.datasets import loading, splits
+from nslib.datasets.splits import SPLITS
+from nslib.datasets.tasks import Task
+from nslib.embeddings.checkpoint import assign_values, copy_values
+from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, load_network
+from nslib.embeddings.networks import cut_patches as cut_wave
+from nslib.embeddings.patches import deal
+from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.frontend import TRILL
+from nslib.probe_data import Split, checked
+from nslib.probe_fit import Fit, Wanted
+from nslib.statistics import comparisons
+from nslib.statistics import scores as statistics_scores
+from nslib.training.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nslib.config import Params
+
+__all__ = [
+    "POOLS",
+    "benchmark_finetuned",
+    "compare_with_others",
+    "cut_clips",
+    "finetune",
+    "make_pool",
+    "name_finetuned",
+    "score_finetuned",
+]
+
+VERSION = 1
+"""Of how a result comes about; another number lets every kept result be made anew."""
+
+POOLS = ("mean", "netvlad", "autopool")
+COLUMNS = ("step", "part", "figure", "value")
+
+_NAMED = ("tap", "pool")  # settings that a name says in words
+_AT_ONCE = 64
+_LEAST = -3.4e38  # the least float32: no score of a frame is below it
+
+Patches = npt.NDArray[np.float32]
+
+
+# ---- pools --------------------------------------------------------------------------------------------------------
+
+
+def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
+    """Make a pool of the frames of a clip, over its own frames only.
+
+    Parameters
+    ----------
+    name : {"mean", "netvlad", "autopool"}
+    clusters, seed : int
+        Of NetVLAD and its weights.
+    alpha : float
+        Where AutoPool starts: 0 is the mean, large is the maximum.
+
+    Returns
+    -------
+    callable
+        Frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are, to
+        float32 [clips, dim], of NetVLAD [clips, clusters * dim]. Its ``weights`` are made by the first call.
+    """
+    if name not in POOLS:
+        raise UnknownName("pool", name, POOLS)
+    if name == "mean":
+        return _Pool()
+    return _NetVLAD(clusters, seed) if name == "netvlad" else _AutoPool(alpha)
+
+
+class _Pool:
+    """Average; and what all pools share."""
+
+    def __init__(self) -> None:
+        self.weights: list[Any] | None = None
+
+    def __call__(self, frames: Any, counts: Any) -> Any:
+        import keras
+
+        frames = keras.ops.convert_to_tensor(frames, "float32")
+        if self.weights is None:
+            self.weights = self.build(int(frames.shape[-1]))
+        place = keras.ops.arange(keras.ops.shape(frames)[1])
+        mine = place[None, :] < keras.ops.cast(counts, "int32")[:, None]
+        valid = keras.ops.cast(mine, "float32")[..., None]
+        # padding may hold anything, even what is not a number
+        return self.pool(keras.ops.where(valid > 0, frames, 0.0), valid)
+
+    def build(self, dim: int) -> list[Any]:
+        """Make the weights for frames of a size."""
+        return []
+
+    def pool(self, frames: Any, valid: Any) -> Any:
+        """Pool frames [clips, frames, dim]; valid [clips, frames, 1] is 1 for a clip's own, else 0."""
+        import keras
+
+        return keras.ops.sum(frames, 1) / keras.ops.maximum(keras.ops.sum(valid, 1), 1.0)
+
+
+class _AutoPool(_Pool):
+    """Average weighted by a softmax over time of ``alpha * frames``, with an alpha learnt for each dimension."""
+
+    def __init__(self, alpha: float):
+        super().__init__()
+        self.start = alpha
+
+    def build(self, dim: int) -> list[Any]:
+        import keras
+
+        self.alpha = keras.Variable(np.full(dim, self.start, np.float32), name="alpha")
+        return [self.alpha]
+
+    def pool(self, frames: Any, valid: Any) -> Any:
+        import keras
+
+        scores = keras.ops.where(valid > 0, self.alpha * frames, _LEAST)
+        return keras.ops.sum(keras.ops.softmax(scores, axis=1) * frames, 1)
+
+
+class _NetVLAD(_Pool):
+    """Sum of what each frame differs by from centres to which it is softly assigned; see the reference."""
+
+    def __init__(self, clusters: int, seed: int):
+        super().__init__()
+        self.clusters, self.seed = clusters, seed
+
+    def build(self, dim: int) -> list[Any]:
+        import keras
+
+        draw, draw_centres = (keras.initializers.RandomNormal(stddev=dim ** -0.5, seed=self.seed + k) for k in (0, 1))
+        self.assign = keras.layers.Dense(self.clusters, kernel_initializer=draw, name="assign")
+        self.assign.build((None, None, dim))
+        self.centres = keras.Variable(draw_centres((self.clusters, dim)), name="centres")
+        return [self.centres, *self.assign.weights]
+
+    def pool(self, frames: Any, valid: Any) -> Any:
+        import keras
+
+        shares = keras.ops.softmax(self.assign(frames), axis=-1) * valid
+        summed = keras.ops.einsum("ctk,ctd->ckd", shares, frames)
+        centred = summed - keras.ops.sum(shares, 1)[..., None] * self.centres
+        rows = keras.ops.normalize(centred, axis=-1)
+        return keras.ops.normalize(keras.ops.reshape(rows, (-1, self.clusters * frames.shape[-1])), axis=-1)
+
+
+# ---- learning -----------------------------------------------------------------------------------------------------
+
+
+class FinetuneModel:
+    """Network, pool and dense layer, as one thing that learns.
+
+    What it is given of a clip are its patches, float32 [patches, 96, 64], or, of a frozen network, what `prepare` made
+    of them.
+    """
+
+    def __init__(self, settings: FinetuneSettings, classes: int):
+        import keras
+        import tensorflow as tf
+
+        self.settings = settings
+        self.network = cut_at_tap(load_network(settings.network), settings.tap)
+        self.pool = make_pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
+        self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
+        dim = self.network.output.shape[-1]
+        self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))
+        self._head = [*self.pool.weights, *self.dense.trainable_variables]
+        self._moving = [] if settings.frozen else list(self.network.trainable_variables)
+        self._network_optimiser = keras.optimizers.Adam(settings.network_rate)
+        self._head_optimiser = keras.optimizers.Adam(settings.head_rate)
+        self._head_optimiser.build(self._head)
+        self._network_optimiser.build(self._moving)
+        self._step = tf.function(self._learn)
+        self._frames = tf.function(lambda patches: self.network(patches, training=False),
+                                   input_signature=[tf.TensorSpec([None, TRILL.patch, TRILL.mels], tf.float32)])
+
+    @property
+    def weights(self) -> list[Any]:
+        """All variables."""
+        return [*self.network.weights, *self.pool.weights, *self.dense.weights]
+
+    def prepare(self, clips: list[Patches]) -> list[Patches]:
+        """Return what learning looks at: patches, or the frames of a frozen network, which need computing but once."""
+        return self._compute_frames(clips) if self.settings.frozen else clips
+
+    def learn(self, clips: Patches, counts: Any, labels: Any, weight: Any) -> float:
+        """Make one step with clips [clips, patches, ...] and return the loss before it, penalty included.
+
+        ``weight`` is 0 for a clip that only fills the batch.
+        """
+        return float(self._step(clips, counts, labels, weight))
+
+    def loss(self, logits: Any, labels: Any, weight: Any) -> Any:
+        """Return cross-entropy of a batch plus the penalty: a scalar tensor."""
+        import tensorflow as tf
+
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        mean = tf.reduce_sum(entropy * weight) / tf.reduce_sum(weight)
+        return mean + self.settings.l2 * tf.reduce_sum(tf.square(self.dense.kernel))
+
+    def pool_clips(self, clips: list[Patches]) -> npt.NDArray[np.float32]:
+        """Pool all patches of each clip: float32 [clips, dim]."""
+        rows = np.concatenate(clips if self.settings.frozen else self._compute_frames(clips))
+        frames, counts = deal(rows, [len(clip) for clip in clips])
+        return np.concatenate([np.asarray(self.pool(frames[i:i + _AT_ONCE], counts[i:i + _AT_ONCE]))
+                               for i in range(0, len(clips), _AT_ONCE)])
+
+    def probabilities(self, pooled: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return probabilities of pooled clips: float64 [clips, classes]."""
+        from scipy.special import softmax
+
+        return np.asarray(softmax(np.asarray(self.dense(pooled), np.float64), axis=1))
+
+    def _compute_frames(self, clips: list[Patches]) -> list[Patches]:
+        patches = np.concatenate(clips)
+        rows = [np.asarray(self._frames(patches[i:i + _AT_ONCE])) for i in range(0, len(patches), _AT_ONCE)]
+        return np.split(np.concatenate(rows), np.cumsum([len(clip) for clip in clips])[:-1])
+
+    def _compute_own_frames(self, patches: Any, counts: Any) -> Any:
+        """Frames of a batch; of short clips most of it is filling, which no pool looks at and which costs nothing."""
+        import tensorflow as tf
+
+        own = tf.sequence_mask(counts, tf.shape(patches)[1])
+        rows = self.network(tf.boolean_mask(patches, own), training=False)
+        shape = (*tf.unstack(tf.shape(own, tf.int64)), rows.shape[-1])
+        return tf.ensure_shape(tf.scatter_nd(tf.where(own), rows, shape), [None, None, rows.shape[-1]])
+
+    def _learn(self, clips: Any, counts: Any, labels: Any, weight: Any) -> Any:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            frames = clips if self.settings.frozen else self._compute_own_frames(clips, counts)
+            loss = self.loss(self.dense(self.pool(frames, counts)), labels, weight)
+        gradients, head = tape.gradient(loss, [*self._head, *self._moving]), len(self._head)
+        self._head_optimiser.apply_gradients(zip(gradients[:head], self._head, strict=True))
+        if self._moving:
+            self._network_optimiser.apply_gradients(zip(gradients[head:], self._moving, strict=True))
+        return loss
+
+
+@dataclass(frozen=True)
+class Material:
+    """Clips of one split, cut: patches, float32 [patches, 96, 64] a clip; labels, speakers and names of the clips.
+
+    While a frozen network is at work its frames stand in the place of patches.
+    """
+
+    patches: list[Patches]
+    y: npt.NDArray[Any]
+    speaker: npt.NDArray[Any]
+    clip_id: npt.NDArray[Any]
+
+
+Cut = tuple[dict[str, Material], tuple[str, ...]]
+"""Clips of each split, cut into patches, and notes on them."""
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A fine-tuned network.
+
+    Attributes
+    ----------
+    model : FinetuneModel
+        With the weights of the best epoch.
+    curve : DataFrame
+        Columns step, part (train, held-out: the validation split), figure (loss, ``task <metric>``), value.
+    probabilities : dict of str to float64 [clips, classes]
+        Of validation and test.
+    vectors : dict of str to float32 [clips, dim]
+        Pooled, of all splits.
+    """
+
+    model: FinetuneModel
+    classes: npt.NDArray[Any]
+    curve: pd.DataFrame
+    best_epoch: int
+    best_step: int
+    probabilities: dict[str, npt.NDArray[np.float64]]
+    vectors: dict[str, npt.NDArray[np.float32]]
+    seconds: float
+
+
+def finetune(material: dict[str, Material], settings: FinetuneSettings | None = None, *, metric: str = "accuracy",
+             progress: bool = True) -> Finetuned:
+    """Fine-tune a network on train, stop by validation, answer for test.
+
+    Parameters
+    ----------
+    material : dict of str to Material
+        Of train, validation and test, as `cut_clips` gives them.
+    metric : str
+        A name in `nslib.metrics.METRICS`, by which training is stopped.
+
+    Raises
+    ------
+    BadParameter
+        If a split is missing or empty, or train has a single class.
+    """
+    import pandas as pd
+    from tqdm.std import tqdm
+
+    settings, began = settings or FinetuneSettings(), perf_counter()
+    empty = [name for name in SPLITS if name not in material or not material[name].patches]
+    if empty:
+        raise BadParameter(f"no clips in {', '.join(empty)}; fine-tuning needs {', '.join(SPLITS)}.")
+    if len(set(material["train"].y)) < 2:
+        raise BadParameter(f"train has the single class '{material['train'].y[0]}'; at least 2 are needed.")
+    classes = np.unique(np.concatenate([part.y for part in material.values()]))
+    model, curve = FinetuneModel(settings, len(classes)), []
+    material = {name: replace(part, patches=model.prepare(part.patches)) for name, part in material.items()}
+    train, validation = material["train"], material["validation"]
+    steps = -(-len(train.patches) // settings.batch)
+    best, best_epoch, best_weights = -np.inf, 0, copy_values(model.weights)
+    for epoch in tqdm(range(1, settings.epochs + 1), f"fine-tune {settings.network}", unit="epoch",
+                      disable=not progress):
+        curve.append((steps * epoch, "train", "loss", _train_epoch(model, train, classes, epoch)))
+        score = _score_clips(model, validation, classes, metric)
+        curve.append((steps * epoch, "held-out", f"task {metric}", score))
+        worth = score if statistics_scores.get_metric(metric).higher_is_better else -score
+        if worth > best:
+            best, best_epoch, best_weights = worth, epoch, copy_values(model.weights)
+        elif epoch - best_epoch >= settings.patience:
+            break
+    assign_values(model.weights, best_weights)
+    seconds = perf_counter() - began
+    vectors = {name: model.pool_clips(part.patches) for name, part in material.items()}
+    probabilities = {name: model.probabilities(vectors[name]) for name in SPLITS[1:]}
+    return Finetuned(model, classes, pd.DataFrame(curve, columns=list(COLUMNS)), best_epoch, steps * best_epoch,
+                     probabilities, vectors, seconds)
+
+
+def _train_epoch(model: FinetuneModel, train: Material, classes: Any, epoch: int) -> float:
+    """Learn from every training clip once; return the mean loss."""
+    settings = model.settings
+    rng = np.random.default_rng([settings.seed, epoch])
+    order, labels = rng.permutation(len(train.patches)), np.searchsorted(classes, train.y)
+    losses = []
+    for start in range(0, len(order), settings.batch):
+        chosen = order[start:start + settings.batch]
+        weight = np.zeros(settings.batch, np.float32)
+        weight[:len(chosen)] = 1
+        chosen = np.resize(chosen, settings.batch)  # the last batch is filled up with clips of weight 0
+        clips, counts = _crop_clips([train.patches[i] for i in chosen], settings.patches, rng)
+        losses.append(model.learn(clips, counts, labels[chosen], weight))
+    return float(np.mean(losses))
+
+
+def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tuple[Patches, npt.NDArray[np.int64]]:
+    """Return some successive patches of each clip, zeros behind a short one's own, and their counts."""
+    out = np.zeros((len(clips), size, *clips[0].shape[1:]), np.float32)
+    counts = np.minimum([len(clip) for clip in clips], size)
+    for row, clip, count in zip(out, clips, counts, strict=True):
+        start = rng.integers(0, len(clip) - count + 1)
+        row[:count] = clip[start:start + count]
+    return out, counts.astype(np.int64)
+
+
+def _score_clips(model: FinetuneModel, part: Material, classes: Any, metric: str) -> float:
+    probabilities = model.probabilities(model.pool_clips(part.patches))
+    if statistics_scores.get_metric(metric).needs == "scores":
+        return statistics_scores.score(metric, part.y, probabilities, classes)
+    return statistics_scores.score(metric, part.y, classes[probabilities.argmax(1)], None)
+
+
+# ---- results ------------------------------------------------------------------------------------------------------
+
+
+def name_finetuned(settings: FinetuneSettings) -> str:
+    """Name a fine-tuned network in tables: ``trill-mini-finetuned``.
+
+    Another tap, another pool and the control say what they are. Any other change but that of the seed, which has a
+    column of its own, adds four digits, so that an experiment never takes the place of the usual run.
+    """
+    usual = FinetuneSettings()
+    parts = [settings.network, "frozen" if settings.frozen else "finetuned"]
+    parts += [getattr(settings, name) for name in _NAMED if getattr(settings, name) != getattr(usual, name)]
+    same = {name: getattr(settings, name) for name in ("network", "frozen", "seed", *_NAMED)}
+    if settings != replace(usual, **same):
+        parts.append(hashlib.sha256(repr(replace(settings, seed=0)).encode()).hexdigest()[:4])
+    return "-".join(parts)
+
+
+def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings | None = None, *, cut: Cut | None = None,
+                        done: Finetuned | None = None, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fine-tune on a task, or find the result of having done so.
+
+    Parameters
+    ----------
+    cut : dict and notes, optional
+        What `cut_clips` gave for the task's clips, if they have been read before.
+    done : Finetuned, optional
+        A run of these settings on these clips that was made a moment ago: it is scored, and not made again.
+
+    Returns
+    -------
+    rows, predictions : DataFrame
+        As `nslib.results.ROWS` and `nslib.results.PREDICTIONS`; the curve is kept in neither.
+
+    Raises
+    ------
+    Unavailable, BadParameter
+        If the task's data cannot be had; if a split is empty, `cut` has other clips, or `done` has other settings.
+    """
+    settings = settings or FinetuneSettings()
+    clips = loading.load_clips(task, params, progress=progress).clips
+    origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.hash_data(clips),
+              "split_hash": splits.hash_split(clips), "weights_hash": WEIGHT_FILES[settings.network].sha256}
+    key = results.key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "version": VERSION})
+    if (known := results.find(key)) is not None:
+        return known
+    if done is not None and done.model.settings != settings:
+        raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
+    material, notes = cut or cut_clips(clips, progress=progress)
+    strange = {clip for part in material.values() for clip in part.clip_id} - set(clips["clip_id"])
+    if strange:
+        raise BadParameter(f"{len(strange)} clips that were given are not of task {task.name}, as {min(strange)!r}.")
+    done = done or finetune(material, settings, metric=task.metric, progress=progress)
+    grid = score_finetuned(done, material, settings, task.metric, done.seconds, notes)
+    made = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
+    results.save(*made)
+    return made
+
+
+def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
+    """Read the clips of a task, ``clip_id, audio, label, speaker, split``, and cut them into patches.
+
+    Returns
+    -------
+    material : dict of str to Material
+        Of each split, in the order of ``clip_id``.
+    notes : tuple of str
+        How many clips were padded, and which could not be read.
+    """
+    from tqdm.std import tqdm
+
+    patches, padded, unread = {}, 0, []
+    for row in tqdm(clips.itertuples(), "cut", len(clips), unit="clip", disable=not progress):
+        try:
+            wave = audio.read(row.audio).wave
+        except BadAudio as error:
+            unread.append(f"Left out: {error}")
+            continue
+        padded += len(wave) < TRILL.min_samples
+        patches[row.clip_id] = cut_wave(wave)
+    material = {}
+    for split in SPLITS:
+        rows = clips[clips["clip_id"].isin(patches) & (clips["split"] == split)].sort_values("clip_id")
+        columns = (rows[column].to_numpy(str) for column in ("label", "speaker", "clip_id"))
+        material[split] = Material([patches[clip] for clip in rows["clip_id"]], *columns)
+    notes = [f"{padded} of {len(clips)} clips are shorter than a second and were padded with zeros."] if padded else []
+    return material, (*notes, *unread)
+
+
+def score_finetuned(done: Finetuned, material: dict[str, Material], settings: FinetuneSettings, metric: str,
+                    seconds: float = 0.0, notes: tuple[str, ...] = ()) -> probe.Grid:
+    """Score a fine-tuned network as probes are scored: a grid of one combination; seconds are those it took."""
+    labels = {split: done.classes[p.argmax(1)] for split, p in done.probabilities.items()}
+    answers = done.probabilities if statistics_scores.get_metric(metric).needs == "scores" else labels
+    name = f"{'frozen' if settings.frozen else 'finetuned'}-{settings.pool}"
+    fit = Fit(name, False, False, dict(answers), labels, done.best_epoch < settings.epochs, seconds, "")
+    parts = [Split(done.vectors[split], part.y, part.speaker, part.clip_id)
+             for split, part in ((split, material[split]) for split in SPLITS)]
+    return probe.scored([fit], checked(*parts), Wanted(done.classes, metric, settings.seed), notes)
+
+
+def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """Compare one embedding, the subject, with all others of a table of predictions, clip by clip.
+
+    Returns
+    -------
+    DataFrame
+        Index task and against; points of accuracy by which the subject is better, low and high of the 95 % interval,
+        by (what was resampled) and clips.
+    """
+    import pandas as pd
+
+    right = answers.assign(right=answers["y_true"] == answers["y_pred"])
+    gaps = []
+    for task, rows in right.groupby("task", sort=False):
+        wide = rows.pivot(index=["clip_id", "speaker"], columns="embedding", values="right")
+        for other in wide.columns.drop(subject):
+            both = wide[[subject, other]].dropna()  # a clip that one of them has no answer to is not compared
+            if both.empty:
+                continue
+            a, b = (both[name].to_numpy(bool) for name in (subject, other))
+            d = comparisons.difference(a, b, both.index.get_level_values("speaker").to_numpy(str))
+            gaps.append({"task": task, "against": other, "points": 100 * d.diff, "low": 100 * d.low,
+                         "high": 100 * d.high, "by": d.by, "clips": len(both)})
+    return pd.DataFrame(gaps).set_index(["task", "against"])

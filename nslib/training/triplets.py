@@ -1,0 +1,114 @@
+"""Triplet loss with mining inside the batch, and what tells that a batch can teach nothing.
+
+Reference: Shor et al. 2020, section 3.1: sum of ``[|g(a) - g(p)|² - |g(a) - g(n)|² + margin]+`` over triplets whose
+anchor and positive are near in time and whose negative is not. Semi-hard mining: Schroff et al. (arXiv:1503.03832);
+batch-hard: Hermans et al. (arXiv:1703.07737).
+
+Conventions
+-----------
+A batch is ``[pairs, 2, dim]``: row ``i`` holds anchor and positive of clip ``i``. A window of another clip is a
+negative, whether it is an anchor or a positive there. Distances are squared. The loss is the mean over the anchors that
+have a negative at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from nslib.training.settings import TripletSettings
+
+__all__ = ["COLLAPSED", "compute_loss", "describe_problems"]
+
+COLLAPSED = 1e-3
+"""Mean squared distance of different clips below which vectors count as one point (at most 4)."""
+
+_MANY_SILENT = 0.2
+_FAR = 1e9
+
+
+def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
+                 settings: TripletSettings) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Compute the triplet loss of a batch.
+
+    Parameters
+    ----------
+    vectors : float tensor [pairs, 2, dim]
+    clips : int tensor [pairs]
+        Number of the clip of each pair; windows of the same number are never negatives of each other.
+
+    Returns
+    -------
+    loss : float32 scalar
+    figures : dict of str to float32 scalar
+        ``positive, negative`` (mean distance to the positive and to the mined negative), ``active`` (share of anchors
+        with a loss), ``spread`` (mean distance of windows of different clips), ``accuracy`` (share of all possible
+        triplets of the batch whose negative is farther than the positive), ``without_negative`` (share of anchors).
+    """
+    pairs = tf.shape(vectors)[0]
+    rows = tf.concat([vectors[:, 0], vectors[:, 1]], axis=0)
+    names = tf.concat([clips, clips], axis=0)
+    distances, other = _squared_distances(rows), names[:, None] != names[None, :]
+    near = tf.linalg.diag_part(tf.roll(distances, pairs, axis=1))
+    far, has_negative = _mine(distances, near, other, settings.mining)
+    if not settings.both_ways:
+        near, far, has_negative = near[:pairs], far[:pairs], has_negative[:pairs]
+        distances, other = distances[:pairs], other[:pairs]
+    hinge = tf.where(has_negative, tf.nn.relu(near - far + settings.margin), 0.0)
+    return _masked_mean(hinge, has_negative), {
+        "positive": tf.reduce_mean(near), "negative": _masked_mean(far, has_negative),
+        "active": _masked_mean(tf.cast(hinge > 0, tf.float32), has_negative),
+        "spread": _masked_mean(distances, other),
+        "accuracy": _masked_mean(tf.cast(near[:, None] < distances, tf.float32), other),
+        "without_negative": 1 - tf.reduce_mean(tf.cast(has_negative, tf.float32)),
+    }
+
+
+def _squared_distances(vectors: tf.Tensor) -> tf.Tensor:
+    vectors = tf.cast(vectors, tf.float32)
+    squares = tf.reduce_sum(tf.square(vectors), axis=1)
+    products = tf.matmul(vectors, vectors, transpose_b=True)
+    return tf.maximum(squares[:, None] + squares[None, :] - 2 * products, 0)
+
+
+def _mine(distances: tf.Tensor, near: tf.Tensor, other: tf.Tensor, mining: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the distance of each row's negative, and whether it has one."""
+    nearest = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
+    has_negative = tf.reduce_any(other, axis=1)
+    if mining == "batch-hard":
+        return nearest, has_negative
+    beyond = other & (distances > near[:, None])
+    semi_hard = tf.reduce_min(tf.where(beyond, distances, _FAR), axis=1)
+    farthest = tf.reduce_max(tf.where(other, distances, -1.0), axis=1)
+    return tf.where(tf.reduce_any(beyond, axis=1), semi_hard, farthest), has_negative
+
+
+def _masked_mean(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    weights = tf.cast(where, tf.float32)
+    return tf.reduce_sum(tf.where(where, values, 0.0)) / tf.maximum(tf.reduce_sum(weights), 1.0)
+
+
+def describe_problems(figures: dict[str, Any]) -> list[str]:
+    """Say what is degenerate about a batch.
+
+    Parameters
+    ----------
+    figures : dict
+        Those of `compute_loss`; ``silent``, the share of windows without sound, if it is known.
+
+    Returns
+    -------
+    list of str
+        Empty for a batch that can teach something.
+    """
+    problems = []
+    if float(figures["without_negative"]) > 0:
+        problems.append(f"{float(figures['without_negative']):.0%} of the anchors have no negative: the batch is of "
+                        "one clip, so nothing pushes vectors apart.")
+    elif float(figures["spread"]) < COLLAPSED:
+        problems.append(f"the vectors have collapsed: windows of different clips are {float(figures['spread']):.2g} "
+                        "apart on average. Try semi-hard mining, a longer warm-up or a lower learning rate.")
+    if float(figures.get("silent", 0.0)) > _MANY_SILENT:
+        problems.append(f"{float(figures['silent']):.0%} of the windows are silent.")
+    return problems

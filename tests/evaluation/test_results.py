@@ -1,0 +1,306 @@
+"""Results: columns, keys, a store that survives broken files and full disks, tables, results of others."""
+
+import errno
+import os
+import re
+
+import fabricated
+import numpy as np
+import pandas as pd
+import pytest
+
+from nslib import ledger, params, provenance
+from nslib.corpora.table import PROBLEM_COLUMNS
+from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import probe, results
+from nslib.train import models
+
+HASHES = {"data_hash": "d" * 16, "split_hash": "s" * 16, "weights_hash": "w" * 16}
+SETTINGS = {"probes": ("LogisticRegression",), "metric": "accuracy", "seed": 0}
+
+
+def vectors(name, seed):
+    rng = np.random.default_rng(seed)
+    y = np.arange(20) % 2
+    speakers, clips = ([f"{name}{i % m}" for i in range(20)] for m in (5, 20))
+    return probe.LabelledVectors(rng.normal(size=(20, 3)) + y[:, None], np.array(["no", "yes"])[y],
+                                 np.array(speakers), np.array(clips))
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return probe.grid(*(vectors(n, i) for i, n in enumerate("abc")), probes=["LogisticRegression"])
+
+
+@pytest.fixture
+def make(grid):
+    def complete(task="words", embedding="mfcc", kind="real", **changes):
+        named = {**HASHES, **changes}
+        key = results.make_key(task=task, embedding=embedding, settings=SETTINGS, **named)
+        return results.add_origin(grid, key=key, task=task, embedding=embedding, corpus_kind=kind, **named)
+
+    return complete
+
+
+def same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
+# --- columns and keys -------------------------------------------------------------------------
+
+TABLES = (results.ROWS, results.PREDICTIONS, results.PROTOCOL_ROWS, results.PROTOCOL_ANSWERS, results.LEDGER)
+
+
+def test_the_page_explains_every_column_of_every_table():
+    sections = (params.root() / "docs" / "results.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    assert len(sections) == len(TABLES)
+    for section, columns in zip(sections, TABLES, strict=True):
+        shown = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", section, re.MULTILINE)
+        assert shown == [(c.name, c.dtype, c.unit or "–", c.meaning) for c in columns], "mend docs/results.md"
+        assert len({c.name for c in columns}) == len(columns) and all(c.meaning for c in columns)
+    described = results.describe_columns()
+    assert described.columns.tolist() == ["name", "dtype", "unit", "meaning"] and len(described) == len(results.ROWS)
+
+
+def test_the_ledgers_columns_are_those_that_costs_have():
+    cost = ledger.Cost(computed=2, padded=1, audio_seconds=3.0, samples_real=1, samples_fed=2, wall_seconds=1.5,
+                       watched_seconds=1.5, devices=["CPU:0"])
+    found, types = {"embedding": "mfcc", **cost.summary()}, {"str": str, "int": int, "float": float}
+    assert list(found) == [c.name for c in results.LEDGER]
+    assert all(isinstance(found[c.name], types[c.dtype]) for c in results.LEDGER)
+
+
+def test_complete_rows_conform(make):
+    rows, predictions = make()
+    assert rows.columns.tolist() == [c.name for c in results.ROWS]
+    assert predictions.columns.tolist() == [c.name for c in results.PREDICTIONS]
+    assert set(rows["code_revision"]) == {provenance.code_revision()}
+    assert rows["when"].str.endswith("+00:00").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [(lambda rows: rows.rename(columns={"value": "valeu"}), UnknownName, "Did you mean value"),
+     (lambda rows: rows.drop(columns="chance"), BadParameter, "lack chance"),
+     (lambda rows: rows.assign(value="high"), BadParameter, "'value' must be float"),
+     (lambda rows: rows.assign(n=0.5), BadParameter, "'n' must be int"),
+     (lambda rows: rows.assign(selected=1), BadParameter, "'selected' must be bool"),
+     (lambda rows: rows.assign(task=None), BadParameter, "'task' must be str"),
+     (lambda rows: rows.assign(key="other"), BadParameter, "predictions without rows")])
+def test_rows_off_the_schema_are_refused_and_nothing_is_written(make, tmp_path, change, error, message):
+    rows, predictions = make()
+    with pytest.raises(error, match=message):
+        results.save_result(change(rows), predictions, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_cannot_leave_the_folder(make, tmp_path):
+    rows, predictions = make()
+    with pytest.raises(BadParameter, match="letters and digits"):
+        results.save_result(rows.assign(key="../up"), predictions.assign(key="../up"), tmp_path / "results")
+    assert list(tmp_path.rglob("*up*")) == []  # beside the folder, or in it
+
+
+def test_key_changes_with_all_that_decides_the_result(monkeypatch):
+    base = {"task": "t", "embedding": "e", **HASHES, "settings": SETTINGS}
+    keys = [results.make_key(**base)]
+    keys += [results.make_key(**{**base, name: "other"}) for name in base if name != "settings"]
+    keys += [results.make_key(**{**base, "settings": {**SETTINGS, "seed": 1}}),
+             results.make_key(**{**base, "settings": {**SETTINGS, "probes": ("LDA_LSQR_AUTO",)}})]
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "PROBE_VERSION", probe.PROBE_VERSION + 1)
+        keys.append(results.make_key(**base))
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "versions", lambda _: {"scikit-learn": "0"})
+        keys.append(results.make_key(**base))
+    assert len(set(keys)) == len(keys)
+    again = {**base, "settings": dict(reversed(SETTINGS.items()))}
+    assert results.make_key(**again) == keys[0]
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+def test_save_load_find(make, tmp_path):
+    assert len(results.load_results(tmp_path / "none")[0]) == 0
+    first, second = make(), make(embedding="logmel")
+    for pair in (first, second):
+        results.save_result(*pair, tmp_path)
+    same(results.find_result(first[0]["key"].iloc[0], tmp_path), first)
+    assert results.find_result("0" * 32, tmp_path) is None
+    rows, predictions = results.load_results(tmp_path)
+    assert len(rows) == 16 and len(predictions) == 40 and set(rows["embedding"]) == {"mfcc", "logmel"}
+    assert rows.dtypes.equals(first[0].dtypes)
+    results.save_result(*first, tmp_path)  # the same key again adds nothing
+    assert len(results.load_results(tmp_path)[0]) == 16
+
+
+def test_one_call_keeps_several_results(make, tmp_path):
+    both = [pd.concat(tables) for tables in zip(make(), make(task="other"), strict=True)]
+    assert len(results.save_result(*both, tmp_path)) == 2
+    assert set(results.load_results(tmp_path)[0]["task"]) == {"words", "other"}
+
+
+def test_join_of_nothing_has_the_columns_and_types(make):
+    rows = make()[0]
+    nothing = results.join_tables([], results.ROWS)
+    assert nothing.empty and nothing.dtypes.equals(rows.dtypes)
+    assert len(results.join_tables([rows, rows], results.ROWS)) == 2 * len(rows)
+
+
+def test_results_lie_below_the_reports(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
+    path, = results.save_result(*make())
+    assert path.parent == tmp_path / "results" == params.reports_dir() / "results"
+
+
+@pytest.mark.parametrize("break_it", ["cut", "empty", "noise", "bit", "schema", "gone", "other key"])
+@pytest.mark.parametrize("kind", ["rows", "predictions"])
+def test_a_broken_file_is_named_left_out_and_replaced(make, tmp_path, break_it, kind):
+    good, bad = make(), make(embedding="logmel")
+    for pair in (good, bad):
+        results.save_result(*pair, tmp_path)
+    key = bad[0]["key"].iloc[0]
+    path = tmp_path / f"{key}.{kind}.parquet"
+    content = path.read_bytes()
+    if break_it == "gone":
+        path.unlink()
+    elif break_it == "schema":
+        pd.read_parquet(path).drop(columns="seed").to_parquet(path)
+    elif break_it == "other key":
+        pd.read_parquet(path).assign(key="a" * 32).to_parquet(path)
+    else:
+        flipped = content[:60] + bytes([content[60] ^ 1]) + content[61:]  # inside the first page
+        broken = {"cut": content[:-50], "empty": b"", "noise": b"x" * 500, "bit": flipped}
+        path.write_bytes(broken[break_it])
+    if kind == "rows" and break_it == "gone":
+        assert len(results.load_results(tmp_path)[0]) == 8 and results.find_result(key, tmp_path) is None
+        return
+    with pytest.warns(UserWarning, match=f"1 results were left out: .*{path.name}"):
+        rows, predictions = results.load_results(tmp_path)
+    assert set(rows["embedding"]) == set(predictions["embedding"]) == {"mfcc"}
+    with pytest.warns(UserWarning, match="computed again"):
+        assert results.find_result(key, tmp_path) is None
+    results.save_result(*bad, tmp_path)
+    same(results.find_result(key, tmp_path), bad)
+
+
+def full(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("name", ["replace", "fsync"])
+def test_a_full_disk_loses_nothing_that_was_kept(make, tmp_path, monkeypatch, name):
+    good = make()
+    results.save_result(*good, tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with monkeypatch.context() as patch, pytest.raises(NslibError, match="no space left"):
+        patch.setattr(os, name, full)
+        results.save_result(*make(embedding="logmel"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    same(results.load_results(tmp_path), good)
+
+
+def test_a_run_killed_between_the_two_files_leaves_no_result(make, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def killed(source, target):
+        if str(target).endswith(".rows.parquet"):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    pair = make()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        results.save_result(*pair, tmp_path)
+    assert results.find_result(pair[0]["key"].iloc[0], tmp_path) is None and results.load_results(tmp_path)[0].empty
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def test_selected_is_one_test_row_of_the_newest_run(make):
+    old, new, other = make()[0], make(data_hash="n" * 16)[0], make(task="other")[0]
+    old["when"], new["when"] = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    chosen = results.selected(pd.concat([new, old, other], ignore_index=True))
+    assert chosen["task"].tolist() == ["words", "other"] and chosen["split"].eq("test").all()
+    assert chosen["data_hash"].iloc[0] == "n" * 16
+
+
+def test_table_shows_value_interval_chance_and_what_was_not_run(make):
+    rows = pd.concat([make()[0], make(embedding="logmel")[0], make(task="tones", kind="synthetic")[0]],
+                     ignore_index=True)
+    shown = results.table(rows)
+    assert shown.index.tolist() == ["words", "tones (synthetic)"]
+    assert shown.columns.tolist() == ["metric", "chance", "interval over", "mfcc", "logmel"]
+    row = results.selected(rows).iloc[0]
+    assert shown.loc["words", "mfcc"] == f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    assert shown.loc["words"].tolist()[:3] == ["accuracy", "0.50", "speakers"]
+    assert shown.loc["tones (synthetic)", "logmel"] == "not run"
+    assert results.table(rows[:0]).empty
+
+
+def test_export_holds_every_row_in_full_precision(make, tmp_path):
+    rows = make()[0]
+    results.export_rows(rows, tmp_path / "all.csv")
+    results.export_rows(rows, tmp_path / "all.parquet")
+    from_csv = pd.read_csv(tmp_path / "all.csv", keep_default_na=False, float_precision="round_trip")
+    for back in (from_csv, pd.read_parquet(tmp_path / "all.parquet")):
+        assert back["low"].tolist() == rows["low"].tolist() and back.columns.tolist() == rows.columns.tolist()
+    with pytest.raises(BadParameter, match="parquet"):
+        results.export_rows(rows, tmp_path / "all.xlsx")
+
+
+# --- results of others ------------------------------------------------------------------------
+
+TUNED = results.FINE_TUNED
+
+
+def run(rows, predictions):
+    return results.Results(rows, predictions, pd.DataFrame(columns=["task", "embedding", "why", "remedy"]),
+                           pd.DataFrame(columns=["task", "embedding", *PROBLEM_COLUMNS]), pd.DataFrame(), [],
+                           pd.DataFrame())
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Two tasks fine-tuned on the clips of the run, one twice; a third on other clips, as a smoke run would."""
+    tables = fabricated.rows(), fabricated.predictions()
+    rows, answers = (table[table["embedding"] == "mfcc"].assign(embedding=TUNED) for table in tables)
+    again, elsewhere = {"when": "2027", "value": 0.9}, {"split_hash": "other"}
+    for task, changes in (("language-five", {}), ("language-five", again), ("phrase-hedgewars", {}),
+                          ("speaker-fillets", elsewhere)):
+        key = f"{task.replace('-', '')}{len(changes)}"
+        results.save_result(rows[rows["task"] == task].assign(key=key, **changes),
+                            answers[answers["task"] == task].assign(key=key), folder=tmp_path)
+    return tmp_path
+
+
+def test_the_newest_of_each_task_on_the_same_clips_is_taken(stored):
+    before = run(fabricated.rows(), fabricated.predictions())
+    after = before.with_stored([TUNED], folder=stored)
+    added = after.selected().query("embedding == @TUNED").set_index("task")
+    assert set(added.index) == {"language-five", "phrase-hedgewars"} and added.at["language-five", "value"] == 0.9
+    assert set(after.predictions.query("embedding == @TUNED")["key"]) == {"languagefive2", "phrasehedgewars0"}
+    assert len(before.rows) == len(fabricated.rows())
+    one = ["task", "embedding", "probe", "l2", "speaker_norm", "split"]
+    assert len(after.rows) - len(before.rows) == 2 * 40 and not after.rows.duplicated(one).any()
+
+
+def test_what_is_there_already_or_nowhere_changes_nothing(stored):
+    before = run(fabricated.rows(), fabricated.predictions())
+    once = before.with_stored([TUNED], folder=stored)
+    for again in (once.with_stored([TUNED], folder=stored), once.with_stored(["mfcc", "nobody"], folder=stored)):
+        pd.testing.assert_frame_equal(again.rows, once.rows)
+    nothing = run(before.rows[:0], before.predictions[:0]).with_stored([TUNED], folder=stored)
+    assert nothing.rows.empty and nothing.predictions.empty
+
+
+def test_fine_tuned_results_of_older_weights_are_not_taken(stored, tmp_path_factory):
+    """After training anew, what was fine-tuned from the old weights is no answer to claim 4."""
+    before, present = run(fabricated.rows(), fabricated.predictions()), tmp_path_factory.mktemp("present")
+    assert TUNED not in set(before.with_fine_tuned(stored).rows["embedding"])
+    rows, answers = results.load_results(stored)
+    results.save_result(rows.assign(weights_hash=models.FILES["trill-mini"].sha256), answers, folder=present)
+    assert TUNED in set(before.with_fine_tuned(present).rows["embedding"])

@@ -1,0 +1,61 @@
+"""The model card; the README shows the table of a real full run, with names that exist."""
+
+from __future__ import annotations
+
+import re
+
+import fabricated
+import pytest
+
+from nslib import config, embeddings
+from nslib.datasets import tasks
+from nslib.errors import NslibError
+from nslib.report.cards import BEGIN, END, copy_result_table, make_model_card
+
+SUMMARY = ("# T\n\n| Embedding | a |\n|---|---|\n| chance | 20.0 |\n| clips / speakers | 40 / 3 |\n"
+           "| logmel | 30.0 [20.0–40.0] |\n| mfcc | 35.0 [20.0–40.0] |\n\nMore.\n")
+
+
+def test_the_card_has_facts_contract_and_what_was_measured():
+    mine, rows = embeddings.get("logmel"), fabricated.rows()
+    report = embeddings.check(mine)
+    text = make_model_card(mine, report, rows.assign(weights_hash=mine.fingerprint))
+    for said in ("# logmel", mine.fingerprint, "keeps the contract", "speaker-fillets", "To be filled in"):
+        assert said in text, said
+    assert "Nothing yet" in make_model_card(mine, report, rows)
+
+
+def test_table_goes_between_the_markers_and_again(tmp_path):
+    page, summary = tmp_path / "README.md", tmp_path / "summary.md"
+    page.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
+    summary.write_text(SUMMARY)
+    copy_result_table(summary, page, "abc123")
+    once = page.read_text()
+    assert once.startswith("before\n") and once.endswith("after\n") and "stale" not in once
+    assert "| logmel | 30.0 [20.0–40.0] |\n| mfcc |" in once and "abc123" in once
+    copy_result_table(summary, page, "abc123")
+    assert page.read_text() == once
+    copy_result_table(summary, page, "abc123", ("mf",))
+    assert "| clips / speakers |" in page.read_text() and "logmel" not in page.read_text()
+
+
+@pytest.mark.parametrize(("summary", "page"), [
+    ("no table", f"{BEGIN}{END}"), (SUMMARY, "no markers"),
+    (SUMMARY + "Smoke run: the numbers mean nothing.", f"{BEGIN}{END}")])
+def test_what_is_no_full_run_is_refused(tmp_path, summary, page):
+    (tmp_path / "README.md").write_text(page)
+    (tmp_path / "summary.md").write_text(summary)
+    with pytest.raises(NslibError, match=r"no table of a full run|lacks the markers"):
+        copy_result_table(tmp_path / "summary.md", tmp_path / "README.md", "abc123")
+    assert (tmp_path / "README.md").read_text() == page
+
+
+def test_readme_of_the_kit_has_the_default_tasks_and_embeddings():
+    text = (config.root() / "README.md").read_text().split(BEGIN)[1].split(END)[0]
+    head, _, *rows = [line for line in text.strip().splitlines() if line.startswith("|")]
+    shown = [row.split("|")[1].strip() for row in rows]
+    usual = [name for name in embeddings.names("quick") if not embeddings.needs_extra(name)]
+    assert shown[:2] == ["chance", "clips / speakers"] and set(shown[2:]) >= set(usual)
+    assert {cell.strip() for cell in head.split("|")} - {"", "Embedding"} == set(tasks.choose_task_names(config.Params()))
+    for value, low, high in re.findall(r"([\d.]+)\**\s\[([\d.]+)–([\d.]+)\]", text):
+        assert 0 <= float(low) <= float(value) <= float(high) <= 100

@@ -1,0 +1,251 @@
+"""One page that says what was found."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import fabricated
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib import config
+from nslib import results as results_module
+from nslib.paper import published
+from nslib.report import tables
+from nslib.report.html import group_not_run, group_notes, write_report
+from nslib.report.notebooks import Run
+from nslib.schema import PREDICTIONS, ROWS
+
+NOT_RUN = ["task", "embedding", "why", "remedy"]
+NOSS = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
+STEPS = "1. Register.\n2. Put AudioData.zip into\n   <manual>/savee\n3. Run the same command again."
+PAPER = config.load_params({"profile": "paper"})
+
+
+def results(**changes):
+    made = {
+        "rows": fabricated.rows(), "predictions": fabricated.predictions(), "ledger": fabricated.ledger(),
+        "not_run": pd.DataFrame([("language-five", "opensmile-egemaps", "not installed", "Install it")],
+                                columns=NOT_RUN),
+        "problems": pd.DataFrame([("language-five", "logmel", "clip <7>", "clip7.wav", "the file is empty", "Again")],
+                                 columns=["task", "embedding", "clip_id", "audio", "reason", "remedy"]),
+        "notes": ["z-scores are transductive"]}
+    return SimpleNamespace(**(made | changes))
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Without figures, which take most of the time and are tested elsewhere."""
+    monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
+    monkeypatch.setattr("nslib.report.html._draw_verdicts", lambda parts, verdicts, regression: [])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s",
+              "2026-01-02T03:04:05+00:00")
+    return write_report(results(), config.load_params({"smoke": True}), clips=fabricated.clips(), runs=[run],
+                        out=tmp_path_factory.mktemp("reports"))
+
+
+class Page(HTMLParser):
+    """Tags, attributes and words of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self._words = [], []
+        self.feed(path.read_text())
+        self.words = " ".join(" ".join(self._words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self._words.append(data)
+
+    def all(self, tag):
+        return [a for t, a in self.tags if t == tag]
+
+
+def test_the_page_is_complete_in_itself(built):
+    text, page = built.read_text(), Page(built)
+    assert page.all("script") == [{}] and not page.all("link")  # the one that copies, in the page itself
+    assert not re.findall(r"fetch\(|XMLHttp|import\b", text[text.index("<script>"):])
+    assert not re.findall(r"url\(|@import|src=\"https?:", text)
+    for picture in page.all("img"):
+        assert picture["alt"].strip() and (built.parent / picture["src"]).exists()
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    for link in page.all("a"):
+        target = link["href"]
+        if target.startswith("#"):
+            assert target[1:] in ids, target
+        elif not target.startswith("notebooks/"):
+            assert (built.parent / target).exists(), target
+    assert page.all("html")[0]["lang"] == "en" and len(page.all("h1")) == 1
+
+
+def test_every_score_is_a_button_with_its_facts_and_command(built):
+    text, scores = built.read_text(), results_module.selected(fabricated.rows())
+    for row in scores.to_dict("records"):
+        assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
+        assert f"<code>{tables.write_command(row, config.load_params({'smoke': True}))}</code>" in text
+    buttons = [b["popovertarget"] for b in Page(built).all("button") if b["class"] == "cell"]
+    assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
+    assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
+
+
+def test_the_page_says_what_it_is_not(built):
+    words = Page(built).words
+    for said in ("Smoke run: the numbers mean nothing.", "never the paper's numbers", "style-espeak (synthetic)",
+                 "not installed", "clip <7>", "the file is empty", "z-scores are transductive", "cell [4] ('x') failed",
+                 "optimistic", "No published number applies to this profile", "needs trill-layer19"):
+        assert said in words, said
+    assert 'id="published"' not in built.read_text() and "differ," not in words
+
+
+def test_files_beside_the_page(built):
+    home, rows = built.parent, fabricated.rows()
+    pd.testing.assert_frame_equal(pd.read_parquet(home / "results.parquet"), rows)
+    assert len(pd.read_csv(home / "results.csv")) == len(rows) and len(pd.read_csv(home / "problems.csv")) == 1
+    assert {path.name for path in (home / "tables").iterdir()} == {"results.tex", "claims.tex", "cost.tex"}
+    summary = (home / "summary.md").read_text()
+    table = [line for line in summary.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {2 + len(fabricated.TASKS)}
+    assert {line.split("|")[1].strip() for line in table[4:]} == set(fabricated.EMBEDDINGS)
+    assert "the numbers mean nothing" in summary and "No published number applies" in summary
+
+
+def test_a_cell_that_did_not_run_says_so(tmp_path, plain):
+    rows = fabricated.rows()
+    rows = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
+    path = write_report(results(rows=rows), config.load_params(), out=tmp_path, runs=[])
+    assert path.read_text().count('<a href="#not-run">not run</a>') == 1
+    assert "not run |" in (tmp_path / "summary.md").read_text() and "Smoke run" not in path.read_text()
+
+
+def test_only_computer_voices_is_said_aloud(tmp_path, plain):
+    rows = fabricated.rows().query("corpus_kind == 'synthetic'")
+    assert "Synthetic speech only." in write_report(results(rows=rows), config.load_params(), out=tmp_path,
+                                                    runs=[]).read_text()
+
+
+def test_a_run_in_which_nothing_worked_still_gives_a_page_without_tensorflow(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+import fabricated, pandas as pd
+from types import SimpleNamespace
+from nslib import params
+from nslib.report.html import write_report
+from nslib.report import compare, doctor, reproduce, verify
+rows, answers, ledger = (make().iloc[:0] for make in (fabricated.rows, fabricated.predictions, fabricated.ledger))
+missing = pd.DataFrame([dict(task="language-five", embedding="mfcc", why="not installed", remedy="x")])
+write_report(SimpleNamespace(rows=rows, predictions=answers, ledger=ledger, not_run=missing, problems=pd.DataFrame(),
+                             notes=[]), params.load(), out=Path(sys.argv[1]))
+print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+    assert done.stdout.strip() == "[]", done.stderr
+    text = (tmp_path / "index.html").read_text()
+    assert "Nothing was scored" in text and "not installed" in text and "No notebook has been run" in text
+    assert "every clip could be read" in text and not (tmp_path / "problems.csv").exists()
+
+
+# ------------------------------------------------------------------ the paper profile
+
+
+def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
+    """Results of the paper profile: some tasks with made-up scores, the rest not run, each for its reason."""
+    cells = [fabricated._cell(np.random.default_rng(i), t, "real", 6, e)
+             for i, (t, e) in enumerate((t, e) for t in ran for e in embeddings)]
+    rows = fabricated._filled(pd.concat(cells), ROWS) if cells else fabricated.rows().iloc[:0]
+    rows.loc[rows["task"] == "crema_d", "n"] = 1556
+    answers = [fabricated._answers(row) for row in results_module.selected(rows).to_dict("records")]
+    predictions = fabricated._filled(pd.concat(answers), PREDICTIONS) if answers else fabricated.predictions().iloc[:0]
+    missing = [(t, e, f"the archive of {t} is not here", STEPS.replace("savee", t))
+               for e in embeddings for t in NOSS if t not in ran]
+    return results(rows=rows, predictions=predictions, ledger=pd.DataFrame(), problems=pd.DataFrame(), notes=[],
+                   not_run=pd.DataFrame(missing, columns=NOT_RUN))
+
+
+def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
+    path = write_report(paper_results(), PAPER, out=tmp_path, runs=[])
+    text, words = path.read_text(), Page(path).words
+    for said in ("NOSS, measured", "None of 6 tasks of NOSS could be run here", "Paper profile: 0 of 18 results.",
+                 "a data set of NOSS", "0 reproduced, 0 differ, 11 not run"):
+        assert said in words, said
+    assert "Quick profile" not in words and "of other audio" not in words
+    assert text.count("every embedding") == 6 and text.count("<p>the archive of") == 6
+    assert STEPS.replace("<", "&lt;").replace(">", "&gt;") in text and 'class="steps"' in text
+    summary = (tmp_path / "summary.md").read_text()
+    assert "   <manual>/savee" in summary and summary.count("× every embedding") == 6
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
+    path = write_report(paper_results(ran=("crema_d", "savee")), PAPER, out=tmp_path, runs=[])
+    text, words = path.read_text(), Page(path).words
+    for said in ("3 embeddings on 2 of 6 tasks of NOSS", "Paper profile: 6 of 18 results.", "quoted by COLA", "65.9 %",
+                 "No result at all on VoxCeleb, VoxForge, Speech Commands, DementiaBank.", "Against published numbers",
+                 "FRILL's model card: TRILL", "Layer 19 of TRILL beats its final embedding on every task"):
+        assert said in words, said
+    for picture in ("against_published", "claim_differences"):
+        assert f'src="figures/{picture}.svg"' in text and (tmp_path / f"figures/{picture}.svg").exists()
+    assert re.search(r"\| FRILL's model card: TRILL \| crema_d × trill-layer19 \| 65.9 % \|",
+                     (tmp_path / "summary.md").read_text())
+
+
+def test_no_recalled_number_is_on_the_page_without_the_word(tmp_path, plain):
+    """Cell by cell: what stands in the table of numbers without a verdict is worded as the loader words it."""
+    text = write_report(paper_results(ran=("crema_d",)), PAPER, out=tmp_path, runs=[]).read_text()
+    cells = published.load_numbers()
+    recalled = cells[(cells["status"] == "recalled-unverified") & (cells["embedding"] != "") & (cells["task"] != "")]
+    assert len(re.findall(r">([\d.]+ %) \(recalled-unverified\)<", text)) == len(recalled) > 30
+    bare = {f">{value.split(' (')[0]}<" for value in recalled["shown"]} - {
+        f">{value}<" for value in cells[cells["status"] == "seen"]["shown"]}
+    assert not [value for value in bare if value in text]
+
+
+# ------------------------------------------------------------------ what is put together
+
+
+def test_what_did_not_run_is_put_together_by_reason():
+    missing = [("savee", "a", "no data", "x"), ("savee", "b", "no data", "x"), ("crema_d", "b", "no weights", "y"),
+               ("voxforge", "b", "no weights", "y")]
+    table = pd.DataFrame(missing, columns=NOT_RUN)
+    ran = pd.DataFrame([("crema_d", "a"), ("voxforge", "a")], columns=["task", "embedding"])
+    assert [(f["tasks"], f["embeddings"]) for f in group_not_run(ran, table)] == [
+        ("savee", "every embedding"), ("crema_d, voxforge", "b")]
+
+
+NAMES = ("logmel", "mfcc", "trill-mini-top")
+
+
+def test_notes_that_differ_in_name_and_numbers_become_one():
+    said = ["within speakers: style: logmel: 34 of 240 fits ended, as the authors' do.",
+            "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
+            "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
+            *(f"t: {name}: 2 clips left out." for name in NAMES)]
+    assert group_notes(said, NAMES) == [
+        "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
+        "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
+        "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "within speakers: b"]), st.sampled_from(NAMES), st.integers(0, 99),
+                          st.integers(0, 9)), max_size=12))
+def test_nothing_that_notes_say_is_lost(given):
+    said = [f"{where}: {name}: {one} of {other}.5 clips." for where, name, one, other in given]
+    together = " ".join(group_notes(said, NAMES))
+    for where, name, one, _ in given:
+        assert where in together and name in together and re.search(rf"\b{one}\b", together)

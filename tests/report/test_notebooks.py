@@ -1,0 +1,128 @@
+"""Notebooks run strictly and only when needed, and their pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from nslib import config
+from nslib.errors import UnknownName
+from nslib.report import notebooks, page
+
+GOOD = 'import nslib\nprint("seed", seed, smoke)\nnslib.check(seed >= 0, "the seed is not negative")'
+
+
+def notebook(*sources):
+    cells = [v4.new_markdown_cell("# A title"), v4.new_markdown_cell("Parameters"),
+             v4.new_code_cell("seed = 0  # whole number\nsmoke = None  # True or False",
+                              metadata={"tags": ["parameters"]})]
+    for source in (*sources, "seed, smoke"):
+        cells += [v4.new_markdown_cell("## 1. Prose <b>& more</b>\n\nSee [the other](b.ipynb)."),
+                  v4.new_code_cell(source)]
+    return v4.new_notebook(cells=[*cells, v4.new_markdown_cell("## Try it"), v4.new_markdown_cell("## What we saw")])
+
+
+@pytest.fixture
+def kit(tmp_path, monkeypatch):
+    """A folder of notebooks and a folder for reports."""
+    home, reports = tmp_path / "notebooks", tmp_path / "reports"
+    home.mkdir()
+    monkeypatch.setenv("NSLIB_REPORTS", str(reports))
+    monkeypatch.setattr("nslib.params.notebooks_dir", lambda: home)
+
+    def add(name, *sources):
+        nbformat.write(notebook(*sources), home / f"{name}.ipynb")
+        return home / f"{name}.ipynb"
+
+    return SimpleNamespace(home=home, out=reports / "notebooks", add=add)
+
+
+def test_run_skip_fail_and_go_on(kit):
+    kit.add("a", GOOD)
+    kit.add("b", "broken = 1 / 0", GOOD)
+    kit.add("c", "import sys\nprint(sys.executable)")
+    given = config.load_params({"seed": 3, "tasks": "x"})  # only declared parameters are given
+    first = notebooks.run_notebooks(given, progress=False)
+    assert [run.status for run in first] == ["ran", "failed", "ran"]
+    assert "cell [3] ('broken = 1 / 0') failed: ZeroDivisionError" in first[1].why
+    executed = json.dumps(nbformat.read(kit.out / "a.ipynb", as_version=4))
+    assert "seed 3 False" in executed and "the seed is not negative" in executed
+    assert sys.executable in (kit.out / "c.ipynb").read_text()
+    assert "ZeroDivisionError" in (kit.out / "b.html").read_text()
+    again = notebooks.run_notebooks(given, progress=False)
+    assert [run.status for run in again] == ["unchanged", "failed", "unchanged"]
+    assert [run.status for run in notebooks.read_last_runs()] == ["ran", "failed", "ran"]
+
+
+def test_what_changes_a_stamp_and_what_does_not(kit, tmp_path, monkeypatch):
+    def stamp(given=1, inputs="clips 1"):
+        notebooks._hash_surroundings.cache_clear()
+        return notebooks.make_stamp(path, {"seed": given}, inputs)
+
+    path = kit.add("a", GOOD)
+    seen = [stamp(), stamp(given=2), stamp(inputs="clips 2")]
+    assert stamp() == seen[0]
+    kit.add("a", GOOD, GOOD)
+    seen.append(stamp())
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr("nslib.params.data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("nslib.params.root", lambda: tmp_path)
+    monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "nslib" / "report" / "notebooks.py"))
+    for name in ("data/splits.csv", "requirements.lock", "nslib/probe.py", "nslib/report/page.html.j2"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        seen.append(stamp())
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: [SimpleNamespace(name="opensmile", version="1")])
+    seen.append(stamp())
+    notebooks._hash_surroundings.cache_clear()
+    assert len(set(seen)) == 9
+
+
+def test_a_notebook_that_breaks_the_contract_is_not_started(kit, monkeypatch):
+    kit.add("a", GOOD + "\n!ls")
+    monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
+    (run,) = notebooks.run_notebooks(config.load_params(), progress=False)
+    assert run.status == "failed" and "shell or magic line" in run.why and not (kit.out / "a.ipynb").exists()
+
+
+def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
+    kit.add("a", GOOD)
+    kit.out.mkdir(parents=True)
+    (kit.out / "a.ipynb").write_text("the last good one")
+
+    def killed(path, output, **_):
+        output.write_text("half a noteb")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("papermill.execute_notebook", killed)
+    with pytest.raises(KeyboardInterrupt):
+        notebooks.run_notebooks(config.load_params(), progress=False)
+    assert (kit.out / "a.ipynb").read_text() == "the last good one"
+    assert [path.name for path in kit.out.iterdir()] == ["a.ipynb"]
+
+
+def test_faults(kit):
+    kit.add("05_benchmark", GOOD)
+    with pytest.raises(UnknownName, match="Did you mean 05_benchmark"):
+        notebooks.run_notebooks(config.load_params(), ["05_benchmrk.ipynb"], progress=False)
+    kit.out.mkdir(parents=True)
+    (kit.out / "a.json").write_text("{half")
+    assert notebooks.read_last_runs() == []  # a damaged record means: run again
+
+
+def test_a_page_has_no_script_and_links_to_pages(tmp_path):
+    node = notebook(GOOD)
+    noise = "logmel: 100%|####| 3/3 [00:01<00:00, 2.9clip/s]\nUserWarning: <b>\n"
+    node.cells[-3].outputs = [v4.new_output("stream", name="stderr", text=noise),
+                              v4.new_output("display_data", data={"text/html": "<table></table>", "text/plain": "x"})]
+    nbformat.write(node, tmp_path / "a.ipynb")
+    run = notebooks.Run("a", "A <title>", "ran", 1.0, "", "s", "2026-01-02T03:04:05+00:00")
+    text = page.render_notebook(tmp_path / "a.ipynb", run)
+    assert "<script" not in text and "https://" not in text and "A &lt;title&gt;" in text
+    assert 'href="b.html"' in text and "<table></table>" in text
+    assert "UserWarning: &lt;b&gt;" in text and "clip/s" not in text

@@ -1,0 +1,250 @@
+"""A number planted wrong in a report is named with its key and file; a true report has no false alarm; a pair again."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import reported
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nslib import config, kept, results
+from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.extraction.cache import VectorCache
+from nslib.report.verify import format_checks, run_again, verify_report
+from nslib.schema import ROWS
+
+SOME = settings(max_examples=8, deadline=None, derandomize=True, database=None,
+                suppress_health_check=[HealthCheck.function_scoped_fixture])
+SMOKE = config.Params(smoke=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with reported.copied(tmp_path_factory.mktemp("verify")) as place:
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def _restored(folder):
+    reported.restore(folder)
+
+
+def find_wrong(folder, level="scores"):
+    found = verify_report(folder, level=level, progress=False)
+    return found[found["ok"].eq(False).fillna(False)]
+
+
+def change_value(value):
+    """A value of the same type that is not this one."""
+    if isinstance(value, bool | np.bool_):
+        return not value
+    if isinstance(value, int | np.integer):
+        return int(value) + 1
+    return 0.123456 if isinstance(value, float) and value != 0.123456 else f"{value}x"
+
+
+def find_row(rows):
+    return int(np.flatnonzero(rows["selected"] & (rows["split"] == "test"))[0])
+
+
+# ------------------------------------------------------------------ a report
+
+
+def test_a_true_report_is_true_in_every_number(folder):
+    found = verify_report(folder, level="all", progress=False)
+    assert found["ok"].all() and {"results.csv", "results.parquet"} <= set(found["file"])
+    asked = " ".join(found["what"])
+    for what in ("test value", "test low", "test n ", "selected", "value of the chosen probe", "data_hash of the",
+                 "answers of the chosen probe that differ", "within-speaker"):
+        assert what in asked, what
+    assert "0 wrong, 0 not made" in format_checks(found)
+
+
+@SOME
+@given(data=st.data())
+def test_any_value_of_the_kept_rows(folder, data):
+    reported.restore(folder)
+    key = reported.key(folder, data.draw(st.sampled_from(reported.EMBEDDINGS)))
+    rows = reported.table(folder, key)
+    row, column = data.draw(st.integers(0, len(rows) - 1)), data.draw(st.sampled_from([c.name for c in ROWS]))
+    reported.change(folder, key, "rows", row, column, change_value(rows[column].iloc[row]))
+    found = find_wrong(folder)
+    assert (found["key"] == key).any() and found["file"].str.contains("results").any()
+
+
+@pytest.mark.parametrize("column", ["value", "low", "high", "n", "n_speakers", "chance", "interval_by"])
+def test_a_chosen_score_is_recomputed_from_the_answers_even_if_all_tables_agree(folder, column):
+    key = reported.key(folder)
+    rows = reported.table(folder, key)
+    reported.change(folder, key, "rows", find_row(rows), column, change_value(rows[column].iloc[find_row(rows)]))
+    everything, _ = results.load(folder / "results")
+    for name in ("results.csv", "results.parquet"):
+        results.export(everything, folder / name)
+    found = find_wrong(folder)
+    assert {key} == set(found["key"]) and f"results/{key}.rows.parquet" in set(found["file"])
+
+
+@pytest.mark.parametrize("column", ["y_true", "speaker", "clip_id", "probe"])
+def test_an_answer_that_was_changed_is_found(folder, column):
+    key = reported.key(folder)
+    answers = reported.table(folder, key, "predictions")
+    value = answers["clip_id"].iloc[1] if column == "clip_id" else f"{answers[column].iloc[0]}x"
+    reported.change(folder, key, "predictions", 0, column, value)
+    assert (find_wrong(folder)["key"] == key).any()
+
+
+def test_an_answer_that_is_wrong_in_another_way_changes_no_score_and_is_found_by_running_again(folder):
+    key = reported.key(folder)
+    answers = reported.table(folder, key, "predictions")
+    row = int(np.flatnonzero(answers["y_true"] != answers["y_pred"])[0])
+    third = next(c for c in sorted(set(answers["y_true"])) if c not in (answers["y_true"][row], answers["y_pred"][row]))
+    reported.change(folder, key, "predictions", row, "y_pred", third)
+    assert find_wrong(folder).empty
+    found = find_wrong(folder, "all")
+    assert found["what"].tolist() == ["answers of the chosen probe that differ"] and found["said"].tolist() == ["1"]
+
+
+@SOME
+@given(data=st.data(), name=st.sampled_from(["results.csv", "results.parquet"]))
+def test_any_value_of_the_tables_of_all_rows(folder, data, name):
+    reported.restore(folder)
+    path = folder / name
+    table = pd.read_csv(path, dtype=str, keep_default_na=False) if name.endswith("csv") else pd.read_parquet(path)
+    row, column = data.draw(st.integers(0, len(table) - 1)), data.draw(st.sampled_from(list(table.columns)))
+    values = table[column].tolist()
+    values[row] = change_value(values[row])
+    table = table.assign(**{column: values})
+    table.to_csv(path, index=False) if name.endswith("csv") else kept.write(path, table)
+    found = find_wrong(folder)
+    assert name in set(found["file"]) and (found["key"] != "").any()
+
+
+def test_a_protocols_score_is_recomputed_from_its_answers(folder):
+    path = next((folder / "results").glob("*.protocol.parquet"))
+    rows = pd.read_parquet(path)
+    number = int(np.flatnonzero(rows["selected"] & (rows["split_number"] == "") & (rows["speaker"] == ""))[0])
+    reported.change(folder, path.name.split(".")[0], "protocol", number, "high", 0.999)
+    found = find_wrong(folder)
+    assert found["file"].tolist() == [f"results/{path.name}"] and "high, within-speaker" in found["what"].iloc[0]
+
+
+@pytest.mark.parametrize("kind", ["rows", "predictions", "protocol", "answers"])
+def test_a_cut_table_is_named_and_the_others_are_checked(folder, kind):
+    path = next((folder / "results").glob(f"*.{kind}.parquet"))
+    path.write_bytes(path.read_bytes()[:-100])
+    found = verify_report(folder, progress=False)
+    bad = found[found["ok"].eq(False).fillna(False)]
+    assert path.name.split(".")[0] in set(bad["key"]) and (found["ok"].fillna(False) & (found["key"] != "")).any()
+    assert path.name in format_checks(found)
+
+
+def test_missing_files_are_named(folder):
+    key = reported.key(folder)
+    kept.place(key, "rows", folder / "results").unlink()
+    (folder / "results.csv").unlink()
+    found = find_wrong(folder)
+    assert set(found["file"]) == {"results.csv", "results.parquet"} and key in set(found["key"])
+
+
+def test_what_cannot_be_run_here_is_said_and_is_not_wrong(folder):
+    rows, answers = results.load(folder / "results")
+    for name in ("results.csv", "results.parquet"):
+        (folder / name).unlink()
+        results.export(rows.assign(task="mine"), folder / name)
+    results.save(rows.assign(task="mine"), answers.assign(task="mine"), folder / "results")
+    found = verify_report(folder, level="all", progress=False)
+    assert found["ok"].isna().sum() == 2 and "mine/logmel fits" in format_checks(found)
+    assert "0 wrong, 2 not made" in format_checks(found) and "--dataset FOLDER" in format_checks(found)
+
+
+def test_a_folder_without_results_and_an_unknown_level_are_refused(tmp_path):
+    with pytest.raises(NslibError, match="holds no results"):
+        verify_report(tmp_path)
+    with pytest.raises(UnknownName, match="Did you mean scores"):
+        verify_report(tmp_path, level="score")
+
+
+# ------------------------------------------------------------------ one pair again
+
+
+def test_a_cell_is_equal_from_kept_vectors_and_nothing_is_kept_of_it(folder):
+    before = {path: path.read_bytes() for path in (folder / "results").iterdir()}
+    again = run_again(reported.key(folder)[:12], SMOKE, progress=False)
+    assert again.equal and again.differing == 0 and again.made["key"] == again.kept["key"] == reported.key(folder)
+    assert all(again.made[name] == again.kept[name] for name in ("value", "low", "high"))
+    assert "Equal, to the last decimal" in again.text
+    assert {path: path.read_bytes() for path in (folder / "results").iterdir()} == before
+
+
+def test_vectors_that_were_changed_do_not_give_the_score_but_afresh_they_do(folder, tmp_path, monkeypatch):
+    shutil.copytree(reported.cache(), tmp_path / "cache")
+    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+    rows, _ = results.load(folder / "results")
+    store = VectorCache.at(tmp_path / "cache/vectors" / rows.loc[rows["embedding"] == "logmel", "weights_hash"].iloc[0])
+    shard = next(store.path.glob("*.arrow"))
+    keys = store._table(shard)["sha256"].to_pylist()
+    store.write(shard.stem, keys, store.read(keys)[::-1])
+    before = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    assert set(find_wrong(folder, "all")["embedding"]) == {"logmel"}
+    again = run_again(reported.CELL, SMOKE, fresh=True, progress=False)
+    assert again.equal and again.differing == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({}, "Every hash that decides the result is the same"),
+    ({"weights_hash": "0" * 16, "key": "0" * 32}, "What differs: the embedding (weights_hash)."),
+    ({"data_hash": "0" * 16, "split_hash": "1" * 16, "key": "0" * 32},
+     "What differs: the recordings (data_hash); labels, speakers or splits (split_hash)."),
+    ({"key": "f" * 32}, "the code of the probes, their settings, or NumPy, SciPy or scikit-learn (key)"),
+])
+def test_a_number_that_moved_is_told_with_the_reason(folder, changes, said):
+    rows, answers = results.load(folder / "results")
+    key = reported.key(folder)
+    kept.place(key, "rows", folder / "results").unlink()
+    mine = rows[rows["key"] == key]
+    results.save(mine.assign(value=mine["value"].where(~mine["selected"], 0.999), **changes), answers[:0],
+                 folder / "results")
+    again = run_again(reported.CELL, SMOKE, progress=False)
+    assert not again.equal and "Moved: score by" in again.text and said in again.text and "differs" in again.text
+
+
+def test_where_nothing_is_kept_there_is_nothing_to_compare(tmp_path):
+    again = run_again(reported.CELL, SMOKE, folder=tmp_path, progress=False)
+    assert not again.kept and again.equal and "nothing to compare it with" in again.text
+
+
+@pytest.mark.parametrize(("cell", "said"), [
+    ("style-sinthetic/logmel", "Did you mean style-synthetic"), (f"{reported.TASK}/logmell", "Did you mean logmel"),
+    ("0000000", "unknown cell"), ("logmel", "unknown cell")])
+def test_unknown_names_are_refused_with_the_nearest(cell, said):
+    with pytest.raises(UnknownName, match=said):
+        run_again(cell, SMOKE, progress=False)
+
+
+@pytest.mark.parametrize(("changes", "cell", "said"), [
+    ({"task": "mine"}, "mine/logmel", "--dataset FOLDER"), ({"embedding": "mine"}, f"{reported.TASK}/mine", "FILE")])
+def test_what_only_its_owner_has_is_said_with_the_command(folder, changes, cell, said):
+    rows, answers = results.load(folder / "results")
+    mine = rows[rows["key"] == reported.key(folder)]
+    results.save(mine.assign(key="a" * 32, **changes), answers[:0], folder / "results")
+    with pytest.raises(BadParameter, match=said):
+        run_again(cell, SMOKE, progress=False)
+
+
+def test_a_protocol_is_run_again(folder):
+    again = run_again(reported.CELL, SMOKE, protocol="within-speaker", progress=False)
+    assert again.equal and again.text.endswith("  equal")
+    path = next((folder / "results").glob("*.protocol.parquet"))
+    rows = pd.read_parquet(path)
+    kept.write(path, rows.assign(high=rows["high"] / 2, lock_hash="0" * 16))
+    again = run_again(reported.CELL, SMOKE, protocol="within-speaker", progress=False)
+    assert not again.equal and "MOVED" in again.text and "lock hash: kept 0000000000000000" in again.text
+    with pytest.raises(UnknownName, match="Did you mean switch"):
+        run_again(reported.CELL, SMOKE, protocol="swich")
+    with pytest.raises(BadParameter, match="TASK/EMBEDDING"):
+        run_again("0123456789ab", SMOKE, protocol="switch")

@@ -1,0 +1,217 @@
+"""Intervals against brute force and simulation; recall of classes and repeated splits by hand."""
+
+from __future__ import annotations
+
+import math
+
+import fabricated
+import numpy as np
+import pandas as pd
+import pytest
+import speakers
+from scipy import stats
+
+from nslib.errors import BadParameter
+from nslib.schema import PROTOCOL_ROWS
+from nslib.statistics import intervals, scores
+
+
+def answers(n=300, kinds=4, per_speaker=10):
+    """True and predicted names, scores and speakers of an imperfect classifier."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, kinds, n)
+    table = rng.normal(size=(n, kinds)) + 1.5 * np.eye(kinds)[codes]
+    table = np.exp(table) / np.exp(table).sum(1, keepdims=True)
+    names = np.array(list("abcdefgh"[:kinds]))
+    return names[codes], names[table.argmax(1)], table, np.array([f"s{i // per_speaker}" for i in range(n)])
+
+
+# ------------------------------------------------------------------ any score
+
+@pytest.mark.parametrize("name", scores.METRICS)
+@pytest.mark.parametrize("by", ["speaker", "clip"])
+def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatch):
+    kinds = 2 if name == "equal_error_rate" else 4
+    true, pred, table, speaker = answers(60, kinds, per_speaker=6)
+    answer = pred if scores.get_metric(name).needs == "labels" else np.round(table, 2)
+    seen = {}
+    monkeypatch.setattr(intervals.Units, "weights", lambda units, n, rng: seen.setdefault(
+        "weights", rng.multinomial(units.draws, units.shares, size=n).astype(float)))
+    monkeypatch.setattr(intervals, "bounds", lambda value, resampled, units, *_: seen.update(
+        resampled=resampled) or intervals.Interval(0.0, 1.0, units.by))
+    intervals.interval(true, answer, speaker if by == "speaker" else None, name, resamples=6)
+    if by == "clip":  # clips with equal outcomes are drawn together, so count them back out
+        codes = np.searchsorted(np.unique(true), true)
+        outcome = answer if answer.ndim == 2 else np.searchsorted(np.unique(true), pred)
+        rows = np.column_stack([codes, outcome])
+        if name == "accuracy":
+            rows = np.column_stack([np.zeros(60), true != pred])
+        member = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+    else:
+        member = np.unique(speaker, return_inverse=True)[1]
+    for weights, value in zip(seen["weights"], seen["resampled"], strict=True):
+        if by == "speaker":
+            drawn = np.repeat(np.arange(60), weights[member].astype(int))
+        else:
+            drawn = np.repeat([np.flatnonzero(member == unit)[0] for unit in range(len(weights))],
+                              weights.astype(int))
+        arguments = (true[drawn], answer[drawn]) if answer.ndim == 1 else (
+            true[drawn], answer[drawn], np.unique(true))
+        again = scores.get_metric(name).function(*arguments)
+        expected = scores.area_of_dprime(again) if name.startswith("dprime") else again
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", scores.METRICS)
+def test_an_interval_holds_the_value_is_repeatable_and_ignores_row_order(name):
+    kinds = 2 if name == "equal_error_rate" else 4
+    true, pred, table, speaker = answers(200, kinds)
+    answer = pred if scores.get_metric(name).needs == "labels" else table
+    order = np.random.default_rng(1).permutation(200)
+    for who in (speaker, None):
+        found = intervals.interval(true, answer, who, name)
+        again = intervals.interval(true[order], answer[order], None if who is None else who[order], name)
+        assert found.low <= scores.score(name, true, answer) <= found.high
+        assert again[:2] == pytest.approx(found[:2])
+        assert found.low < found.high and found.by == ("clip" if who is None else "speaker")
+
+
+def test_speakers_are_resampled_from_five_known_ones_on():
+    true, pred, _, _ = answers(60)
+    for count, unit in ((4, "clip"), (5, "speaker")):
+        assert intervals.interval(true, pred, np.arange(60) % count).by == unit
+    assert intervals.interval(true, pred, ["", *(np.arange(59) % 5).astype(str)]).by == "clip"
+
+
+def test_clips_of_one_speaker_alike_widen_the_interval():
+    speaker = np.repeat(np.arange(20), 10)
+    right = np.arange(200) % 10 < speaker / 2  # from always wrong to always right
+    true, pred = np.full(200, "a"), np.where(right, "a", "b")
+    by_speaker, by_clip = intervals.interval(true, pred, speaker), intervals.interval(true, pred)
+    assert by_speaker.high - by_speaker.low > 1.5 * (by_clip.high - by_clip.low)
+    assert intervals.interval(true, pred, speaker, seed=1) != by_speaker
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "f1_weighted", "auc", "equal_error_rate"])
+def test_perfect_answers_still_have_a_width(name):
+    true = np.array(["a", "b"] * 20)
+    answer = true if scores.get_metric(name).needs == "labels" else (true == "b").astype(float)
+    for who in (None, np.arange(40) // 4):
+        low, high, _ = intervals.interval(true, answer, who, name)
+        if name == "equal_error_rate":
+            low, high = 1 - high, 1 - low
+        assert high == 1 and 0.7 < low < 0.95
+
+
+def test_more_perfect_clips_narrow_the_interval_like_the_rule_of_three():
+    widths = [1 - intervals.interval(["a"] * n, ["a"] * n).low for n in (30, 300, 3000)]
+    assert widths == pytest.approx([3.84 / (n + 3.84) for n in (30, 300, 3000)], rel=0.1)
+
+
+def test_one_clip_and_an_undefined_score():
+    assert intervals.interval(["a"], ["b"])[:2] == (0.0, pytest.approx(1, abs=0.02))
+    units = intervals.Units("clip", np.zeros(1, int), np.ones(1), 1)
+    assert all(map(math.isnan, intervals.bounds(math.nan, np.ones(3), units, 3)[:2]))
+    assert all(map(math.isnan, intervals.bounds(0.5, np.full(3, np.nan), units, 3)[:2]))
+
+
+@pytest.mark.parametrize(("changed", "message"), [({"level": 1}, "level 1 must lie"), ({"resamples": 0}, "at least 1"),
+                                                  ({"speakers": ["s", "t"]}, "one speaker a clip")])
+def test_bad_settings_are_refused(changed, message):
+    with pytest.raises(BadParameter, match=message):
+        intervals.interval(["a"], ["a"], **changed)
+
+
+@pytest.mark.parametrize(("count", "clips", "rate", "likeness"),
+                         [(5, 10, 0.8, 0.1), (10, 10, 0.95, 0.05), (20, 20, 0.6, 0.2), (10, 8, 0.99, 0.05)])
+def test_coverage_is_near_nominal_where_a_percentile_bootstrap_fails(count, clips, rate, likeness):
+    """Clips of a speaker share a beta rate; how often is the true rate in the interval?"""
+    rng, shape, trials = np.random.default_rng(0), (1 - likeness) / likeness, 250
+    who, held, bare = np.repeat(np.arange(count), clips), 0, 0
+    for _ in range(trials):
+        right = rng.random(len(who)) < np.repeat(rng.beta(rate * shape, (1 - rate) * shape, count), clips)
+        low, high, _ = intervals.interval(np.full(len(right), "a"), np.where(right, "a", "b"), who)
+        held += low <= rate <= high
+        means = rng.choice(right.reshape(count, clips).sum(1), (500, count)).mean(1) / clips
+        low, high = np.quantile(means, [0.025, 0.975])
+        bare += low <= rate <= high
+    assert held / trials >= 0.92 and bare < held  # 250 trials at 0.95: standard error 0.014
+
+
+# ------------------------------------------------------------------ recall of classes
+
+def one_result(truth, answer, speaker):
+    """Rows and predictions of one embedding with these answers."""
+    rows, predictions = speakers.benchmark(np.ones((1, len(truth)), dtype=bool), np.arange(len(truth)))
+    return rows, predictions.assign(y_true=truth, y_pred=answer, speaker=speaker)
+
+
+def test_recall_by_hand():
+    table = intervals.recall_by_class(*one_result(list("aaaabbbc"), list("aabcbbbb"), list("12341231")))
+    table = table.set_index("label")
+    assert table.index.tolist() == ["b", "a", "c"] and table["recall"].tolist() == [1.0, 0.5, 0.0]
+    assert table["n"].tolist() == [3, 4, 1] and table["n_speakers"].tolist() == [3, 4, 1]
+    assert table["taken_for"].tolist() == ["", "b", "b"] and table["times"].tolist() == [0, 1, 1]
+    assert (table["low"] <= table["recall"]).all() and (table["recall"] <= table["high"]).all()
+
+
+def test_the_mean_over_classes_is_balanced_accuracy_and_filters_filter():
+    rows, predictions = fabricated.rows(), fabricated.predictions()
+    table = intervals.recall_by_class(rows, predictions, "language-five")
+    assert set(table["task"]) == {"language-five"} and set(table["embedding"]) == set(fabricated.EMBEDDINGS)
+    mine = predictions[(predictions["task"] == "language-five") & (predictions["embedding"] == "mfcc")]
+    mean = table[table["embedding"] == "mfcc"]["recall"].mean()
+    assert mean == pytest.approx(scores.balanced_accuracy(mine["y_true"], mine["y_pred"]))
+    pd.testing.assert_frame_equal(intervals.recall_by_class(rows, predictions, "language-five", "mfcc"),
+                                  table[table["embedding"] == "mfcc"].reset_index(drop=True))
+
+
+def test_speakers_are_resampled_where_five_have_the_class():
+    truth = np.array(["a", "b"] * 30)
+    speaker = np.where(truth == "a", np.arange(60) // 2 % 6, np.arange(60) // 2 % 3).astype(str)
+    table = intervals.recall_by_class(*one_result(truth, truth, speaker)).set_index("label")
+    assert table["by"].to_dict() == {"a": "speaker", "b": "clip"}
+
+
+# ------------------------------------------------------------------ several splits
+
+def repeated(values, key="k", when="2026-01-01", **facts):
+    """Protocol rows of so many splits: selected ones, one that was not chosen, and the row over all splits."""
+    shared = {"key": key, "task": "t", "corpus_kind": "real", "embedding": "e", "protocol": "repeated",
+              "when": when, "selected": True} | facts
+    rows = [shared | {"split_number": str(i), "value": v, "low": v - 0.1, "high": v + 0.1}
+            for i, v in enumerate(values)]
+    rows.append(shared | {"split_number": "0", "value": 0.01, "low": 0.0, "high": 0.1, "selected": False})
+    whole = float(np.mean(values))
+    rows.append(shared | {"split_number": "", "value": whole, "low": whole - 0.05, "high": whole + 0.05})
+    return fabricated._filled(pd.DataFrame(rows), PROTOCOL_ROWS)
+
+
+def test_spread_beside_the_interval_by_hand():
+    row = intervals.spread_over_splits(repeated([0.5, 0.6, 0.7, 0.9])).iloc[0]
+    assert (row["splits"], row["lowest"], row["highest"]) == (4, 0.5, 0.9)
+    assert row["value"] == pytest.approx(0.675) and row["spread"] == pytest.approx(np.std([0.5, 0.6, 0.7, 0.9], ddof=1))
+    assert row["standard_error"] == pytest.approx(0.1 / stats.norm.ppf(0.975))
+    assert row["ratio"] == pytest.approx(row["spread"] / row["standard_error"]) and row["held"] == 0.5
+
+
+def test_the_newest_run_counts_and_other_protocols_do_not():
+    old, new = repeated([0.1, 0.2], key="old"), repeated([0.8, 0.9], key="new", when="2026-02-02")
+    other = repeated([0.3, 0.4], key="other", protocol="within-speaker", when="2026-03-03")
+    every = pd.concat([new, old, other], ignore_index=True)
+    assert intervals.scores_of_splits(every)["value"].tolist() == [0.8, 0.9]
+    assert len(intervals.spread_over_splits(every)) == 1 and intervals.spread_over_splits(other).empty
+
+
+def test_two_means_over_splits_by_hand_and_one_split_is_a_plain_test():
+    right, clips = np.array([1.0, 1, 0, 1, 0]), np.array(list("abcab"))
+    who, split = np.array(list("xxyxx")), np.array(["0", "0", "0", "1", "1"])
+    assert intervals.RepeatedTest(right, clips, who, split, "splits").mean() == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert intervals.RepeatedTest(right, clips, who, split, "speakers").mean() == pytest.approx(((1 + 0.5) / 2 + 0) / 2)
+    rng = np.random.default_rng(0)
+    right, who = rng.random(80) < 0.7, np.arange(80) // 8
+    once = intervals.RepeatedTest(right.astype(float), np.arange(80), who, np.zeros(80), "splits")
+    plain = intervals.interval(np.ones(80), right.astype(float), who)
+    assert once.interval()[:2] == pytest.approx(plain[:2]) and once.interval().by == plain.by
+    with pytest.raises(BadParameter, match="over is 'clips'; allowed: speakers, splits"):
+        intervals.RepeatedTest(right, clips, who, split, "clips")

@@ -1,0 +1,134 @@
+"""Metrics against golden values, scikit-learn and brute force."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special
+from sklearn import metrics as sk
+
+from nslib.errors import BadParameter, UnknownName
+from nslib.statistics import scores
+
+LABELS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcde")), min_size=1, max_size=40)
+BINARY = st.lists(st.tuples(st.booleans(), st.integers(-5, 5)), min_size=2, max_size=40).filter(
+    lambda rows: 0 < sum(t for t, _ in rows) < len(rows))
+
+
+def authors_eer(labels, values):
+    """Equal error rate by the authors' definition, a threshold between any two clips."""
+    order = np.argsort(values, kind="stable")
+    target = np.asarray(labels, dtype=float)[order]
+    miss = np.concatenate([[0], np.cumsum(target) / target.sum()])
+    alarm = np.concatenate([np.cumsum((1 - target)[::-1])[::-1] / (1 - target).sum(), [0]])
+    best = np.argmin(np.abs(miss - alarm))
+    return (miss[best] + alarm[best]) / 2
+
+
+@pytest.mark.parametrize(("values", "expected"), [([0.1, 0.2, 0.8, 0.9], 0.0), ([0.9, 0.8, 0.2, 0.1], 1.0),
+                                                  ([0.1, 0.8, 0.2, 0.9], 0.5), ([0.3] * 4, 0.5)])
+def test_equal_error_rate_golden(values, expected):
+    assert scores.equal_error_rate([0, 0, 1, 1], values) == expected
+
+
+def test_equal_error_rate_curve_golden():
+    miss, alarm = scores.equal_error_rate_curve([0, 0, 1, 1], [0.1, 0.8, 0.2, 0.9])
+    assert miss.tolist() == [0, 0, 0.5, 0.5, 1] and alarm.tolist() == [1, 0.5, 0.5, 0, 0]
+    miss, alarm = scores.equal_error_rate_curve([0, 0, 1, 1], [3, 3, 3, 3])
+    assert miss.tolist() == [0, 1] and alarm.tolist() == [1, 0]
+
+
+@settings(max_examples=50)
+@given(BINARY, st.randoms())
+def test_equal_error_rate_is_the_authors_without_ties_and_ignores_row_order(rows, random):
+    labels = [target for target, _ in rows]
+    untied = random.sample(range(1000), len(rows))
+    assert scores.equal_error_rate(labels, untied) == authors_eer(labels, untied)
+    shuffled = random.sample(rows, len(rows))
+    assert scores.equal_error_rate(*zip(*shuffled, strict=True)) == scores.equal_error_rate(*zip(*rows, strict=True))
+
+
+@settings(max_examples=25)
+@given(BINARY)
+def test_area_is_scikit_learns_and_turns_over_with_the_scores(rows):
+    labels, values = (np.array(column) for column in zip(*rows, strict=True))
+    area = scores.auc(labels, values)
+    assert area == pytest.approx(sk.roc_auc_score(labels, values), abs=1e-12)
+    assert scores.auc(labels, -values) == pytest.approx(1 - area, abs=1e-12)
+    assert scores.auc(labels, 3 * values + 7) == area
+    assert scores.dprime(labels, values) == pytest.approx(math.sqrt(2) * special.ndtri(area))
+
+
+def test_areas_beyond_two_classes_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 300)
+    table = np.exp(rng.normal(size=(300, 4)) + 1.5 * np.eye(4)[codes])
+    table, true = table / table.sum(1, keepdims=True), np.array(list("abcd"))[codes]
+    assert scores.auc(true, table) == pytest.approx(
+        sk.roc_auc_score(true, table, multi_class="ovr", average="macro"), abs=1e-12)
+    ovo = sk.roc_auc_score(true, table, multi_class="ovo", average="macro")
+    assert scores.dprime_ovo(true, table) == pytest.approx(math.sqrt(2) * special.ndtri(ovo), abs=1e-9)
+    some = true != "b"  # a class that the test set lacks is left out of the mean
+    ovr = [sk.roc_auc_score(true[some] == name, table[some, k]) for k, name in ((0, "a"), (2, "c"), (3, "d"))]
+    assert scores.auc(true[some], table[some], list("abcd")) == pytest.approx(np.mean(ovr), abs=1e-12)
+
+
+@settings(max_examples=15)
+@given(LABELS, st.randoms(), st.permutations("abcde"))
+def test_label_metrics_stay_in_range_ignore_order_names_and_doubling(rows, random, names):
+    true, pred = zip(*rows, strict=True)
+    mixed = list(zip(*random.sample(rows, len(rows)), strict=True))
+    renamed = [[names["abcde".index(name)] for name in column] for column in (true, pred)]
+    for name in ("accuracy", "balanced_accuracy", "f1_weighted"):
+        value = scores.score(name, true, pred)
+        assert 0 <= value <= 1
+        for other in (mixed, renamed, (true * 2, pred * 2)):
+            assert scores.score(name, *other) == pytest.approx(value, abs=1e-12)
+        assert scores.score(name, true, true) == 1
+    recalls = [np.mean(np.array(pred)[np.array(true) == name] == name) for name in sorted(set(true))]
+    assert scores.balanced_accuracy(true, pred) == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert scores.score("unweighted_average_recall", true, pred) == scores.balanced_accuracy(true, pred)
+
+
+def test_chance_is_what_an_answer_scores_that_does_not_listen():
+    true = ["a"] * 6 + ["b"] * 3 + ["c"]
+    assert scores.chance("accuracy", true) == pytest.approx(0.6)
+    assert scores.chance("balanced_accuracy", true) == pytest.approx(1 / 3)
+    assert scores.chance("auc", true) == scores.auc(true, np.ones((10, 3))) == 0.5
+    assert scores.chance("equal_error_rate", true) == scores.equal_error_rate([0, 1, 1], np.ones(3)) == 0.5
+    assert scores.chance("dprime", true) == scores.dprime(true, np.ones((10, 3))) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [(lambda: scores.accuracy([], []), "one predicted name"),
+     (lambda: scores.accuracy(["a"], ["a", "b"]), "one predicted name"),
+     (lambda: scores.equal_error_rate(["a", "b", "c"], np.eye(3)), "two classes"),
+     (lambda: scores.equal_error_rate_curve([1, 1], [0.1, 0.2]), "both kinds"),
+     (lambda: scores.auc(["a", "a"], np.eye(2), ["a", "b"]), "at least two classes"),
+     (lambda: scores.dprime_ovo(["a", "a"], np.eye(2), ["a", "b"]), "at least two classes"),
+     (lambda: scores.auc(["a", "b"], [0.1, math.nan]), "2 scores are not finite"),
+     (lambda: scores.auc(["a", "b"], np.ones((3, 2))), "must be"),
+     (lambda: scores.auc(["a", "z"], np.eye(2), ["a", "b"]), "no column of scores for z"),
+     (lambda: scores.auc(["a", "b"], np.eye(2), ["b", "a"]), "order of the sorted")])
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(BadParameter, match=message):
+        call()
+
+
+def test_unknown_metric_names_the_nearest():
+    with pytest.raises(UnknownName, match="Did you mean accuracy"):
+        scores.score("acuracy", ["a"], ["a"])
+
+
+def test_the_newest_score_that_validation_chose_is_selected():
+    rows = pd.DataFrame([("t", "e", "2026", True, "test", 0.2), ("t", "e", "2025", True, "test", 0.1),
+                         ("t", "e", "2027", False, "test", 0.9), ("t", "e", "2027", True, "validation", 0.8),
+                         ("t", "f", "2024", True, "test", 0.3)],
+                        columns=["task", "embedding", "when", "selected", "split", "value"]).assign(metric="accuracy")
+    assert scores.select_scores(rows)["value"].tolist() == [0.2, 0.3]

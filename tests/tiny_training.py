@@ -1,0 +1,54 @@
+"""Networks that are traced in a second, and audio that they can learn from in a few steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nslib.training.data import AudioBank, round_to_int16
+
+
+def triplet_network(name: str, seed: int = 0):
+    """A network with the taps of TRILL's; takes the place of `trainer.build_network`."""
+    import keras
+
+    given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
+    x = keras.layers.AveragePooling1D(4)(keras.layers.Rescaling(0.4, 1.6)(given))
+    x = keras.layers.Conv1D(16, 3, 2, kernel_initializer=kernel)(x)
+    tap = keras.layers.Flatten()(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.7)(x))
+    x = keras.layers.Dense(8, kernel_initializer=kernel)(keras.layers.GlobalAveragePooling1D()(x))
+    return keras.Model(given, {"embedding": keras.layers.UnitNormalization()(x), "layer19": tap}, name=name)
+
+
+def student(name: str, seed: int = 0):
+    """A student of 12 dimensions; takes the place of `distill.build_student`."""
+    import keras
+
+    given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
+    x = keras.layers.AveragePooling1D(8)(keras.layers.Rescaling(0.4, 1.6)(given))
+    x = keras.layers.BatchNormalization(momentum=0.7)(keras.layers.Flatten()(x))
+    return keras.Model(given, {"embedding": keras.layers.Dense(12, kernel_initializer=kernel)(x)}, name=name)
+
+
+def teacher_network(seed: int = 0):
+    """A network whose layer19 has 8 x 6 dimensions."""
+    import keras
+
+    given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
+    x = keras.layers.Conv1D(6, 12, 12, kernel_initializer=kernel)(keras.layers.Rescaling(0.4, 1.6)(given))
+    return keras.Model(given, {"layer19": keras.layers.Flatten()(x), "embedding": keras.layers.GlobalMaxPooling1D()(x)},
+                       name="little")
+
+
+def make_bank(wave: np.ndarray, lengths: list[int]) -> AudioBank:
+    """A bank of pieces that lie after each other in a wave."""
+    sizes = np.array(lengths, np.int64)
+    return AudioBank(round_to_int16(wave), np.cumsum(sizes) - sizes, sizes, tuple(map(str, range(len(sizes)))))
+
+
+def tones(pieces: int, seed: int, level: float = 0.02, noise: float = 0.1) -> AudioBank:
+    """Pieces of one pitch each, in noise: windows of a piece are alike, pieces are not."""
+    rng, length = np.random.default_rng(seed), 24_000
+    t = np.arange(length) / 16_000
+    waves = [level * np.sin(2 * np.pi * f * t) + rng.normal(0, noise, length) for f in rng.uniform(150, 4000, pieces)]
+    return make_bank(np.concatenate(waves), [length] * pieces)

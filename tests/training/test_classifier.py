@@ -1,0 +1,216 @@
+"""Classifiers in graphs: scikit-learn's probabilities, sound in and labels out, and what must be refused."""
+
+from __future__ import annotations
+
+import hub_models
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import tone
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from tiny_training import teacher_network
+
+from nslib import audio, config, embeddings
+from nslib.classifiers import CLASSIFIERS, l2_normalise
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.training import classifier as room
+from nslib.training import export
+
+LABELS = ("calm", "cross", "glad")
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return room.take_network(teacher_network(3), "layer19", licence="CC0-1.0")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return [tone(0.7 + 0.1 * k, 200 + 150 * (k % 3), seed=k) for k in range(21)]
+
+
+def vectors_of(embedding, clips):
+    """As `nslib.extract` averages them."""
+    rows = (embedding.embed(wave[None], np.array([len(wave)])) for wave in clips)
+    return np.stack([row[0, : counts[0]].mean(0, dtype=np.float64).astype(np.float32) for row, counts in rows])
+
+
+@pytest.fixture(scope="module")
+def vectors(backbone, clips):
+    return vectors_of(backbone.embedding, clips)
+
+
+@pytest.fixture(scope="module", params=[("LogisticRegression", 3, True), ("LDA_LSQR_AUTO", 2, False)],
+                ids=lambda case: case[0])
+def exported(request, backbone, vectors, tmp_path_factory):
+    """The exported classifier, scikit-learn's, and what reaches the latter."""
+    probe, classes, l2 = request.param
+    x = l2_normalise(vectors) if l2 else vectors.astype(np.float64)
+    fitted = CLASSIFIERS[probe](len(x), classes, 0).fit(x, np.arange(len(x)) % classes)
+    folder = tmp_path_factory.mktemp("probe") / "voice"
+    room.export_classifier(backbone, fitted, folder, labels=LABELS[:classes], l2=l2, trained_on="tones")
+    return room.load_classifier(folder), fitted, x, folder
+
+
+def test_from_sound_to_scikit_learns_probabilities(exported, clips):
+    loaded, fitted, x, _ = exported
+    true = fitted.predict_proba(x)
+    for wave, row, code in zip(clips, true, fitted.predict(x), strict=True):
+        answer = loaded(wave)
+        assert list(answer.probabilities) == list(loaded.labels)
+        np.testing.assert_allclose(list(answer.probabilities.values()), row, rtol=0, atol=1e-5)
+        assert answer.label == loaded.labels[code]
+    assert np.ptp(true, axis=0).max() > 0.3, "the answers differ, or the test says nothing"
+
+
+def test_the_graph_alone_is_enough(exported, clips, vectors):
+    import tensorflow as tf
+
+    loaded, _, _, folder = exported
+    module, wave = tf.saved_model.load(str(folder)), clips[4]
+    one = module(samples=wave, sample_rate=16_000)
+    two = module.signatures["serving_default"](samples=tf.constant(np.stack([wave, wave])),
+                                               sample_rate=tf.constant(16_000))
+    assert one["label_index"].shape == () and two["label_index"].shape == (2,)
+    np.testing.assert_allclose(two["probabilities"][1], one["probabilities"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(one["vector"], vectors[4], rtol=0, atol=1e-5 * np.abs(vectors[4]).max())
+    assert [label.decode() for label in module.labels().numpy()] == list(loaded.labels)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="16000 samples a second"):
+        module(wave, 8_000)
+
+
+def test_files_and_other_rates_are_read_as_everywhere(exported, clips, tmp_path):
+    loaded = exported[0]
+    path = audio.write_wav(tmp_path / "clip.wav", clips[5])
+    assert loaded(path) == loaded(str(path)) == loaded(audio.read(path).wave)
+    assert loaded(np.stack([clips[5], clips[5]], axis=1)) == loaded(clips[5])
+    assert loaded(clips[5][::2], sample_rate=8_000).label in loaded.labels
+    with pytest.raises(BadAudio):
+        loaded(tmp_path / "none.wav")
+
+
+def test_what_lies_beside_it_and_is_not_overwritten(exported, backbone):
+    facts = exported[0].facts
+    assert facts["weights"] == backbone.embedding.revision and facts["classifier"] == type(exported[1]).__name__
+    assert facts["trained_on"] == "tones" and facts["licence"] == "CC0-1.0"
+    with pytest.raises(BadParameter, match="not empty"):
+        room.export_classifier(backbone, exported[1], exported[3])
+
+
+class Blunt(LogisticRegression):
+    """As a version of scikit-learn that computes probabilities otherwise."""
+
+    def predict_proba(self, X):
+        return super().predict_proba(X / 2)
+
+
+@pytest.mark.parametrize(("made", "dim", "more", "error", "said"), [
+    (Blunt, 48, {}, NslibError, r"differ by .* from those of this Blunt"),
+    (KNeighborsClassifier, 48, {}, BadParameter, "KNeighborsClassifier cannot be exported"),
+    (ExtraTreesClassifier, 48, {}, BadParameter, "Forests are not exported"),
+    (LogisticRegression, 0, {}, BadParameter, "LogisticRegression is not fitted"),
+    (LogisticRegression, 40, {}, BadParameter, "fitted on vectors of 40 numbers"),
+    (LogisticRegression, 48, {"speaker_norm": True}, BadParameter, "other clips of the same speaker"),
+    (LogisticRegression, 48, {"labels": ["x", "x"]}, BadParameter, "2 different labels"),
+])
+def test_what_cannot_be_exported_is_refused(backbone, tmp_path, made, dim, more, error, said):
+    rng, y = np.random.default_rng(0), np.arange(90) % 2
+    fitted = made().fit(rng.normal(size=(90, dim)) + y[:, None], y) if dim else made()
+    with pytest.raises(error, match=said):
+        room.export_classifier(backbone, fitted, tmp_path / "a", **more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_classifiers_are_loaded_as_such(tmp_path):
+    with pytest.raises(BadParameter, match=r"nslib\.json cannot be read"):
+        room.load_classifier(tmp_path)
+    (tmp_path / export.FACTS).write_text('{"kind": "embedding"}')
+    with pytest.raises(BadParameter, match="an exported embedding, no classifier"):
+        room.load_classifier(tmp_path)
+    (tmp_path / export.FACTS).write_text('{"kind": "classifier", "labels": ["a", "b"]}')
+    with pytest.raises(BadParameter, match="cannot be loaded"):
+        room.load_classifier(tmp_path)
+
+
+def test_embeddings_of_other_programs_are_refused():
+    with pytest.raises(BadParameter, match="mfcc is not computed by TensorFlow alone"):
+        room.take_built_in("mfcc")
+    with pytest.raises(UnknownName, match="trill-mini-top"):
+        room.take_built_in("trill-mini-tip")
+    assert {"trill-mini-layer19", "trill-layer19", "frill"} < set(room.list_backbones())
+    assert "yamnet-layer10" not in room.list_backbones(), "it is read inside the graph"
+
+
+@pytest.mark.parametrize(("name", "model"), [("frill", "frill"), ("trillsson1",) * 2, ("yamnet-top", "yamnet")])
+def test_published_models_of_every_form(name, model, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
+    hub_models.save(model, tmp_path / model)
+    taken = room.take_built_in(name)
+    waves = [tone(0.4), tone(2.3, 300)]
+    padded = [np.pad(wave, (0, max(0, taken.embedding.min_samples - len(wave)))) for wave in waves]
+    true = vectors_of(embeddings.get(name), padded)
+    for wave, row in zip(waves, true, strict=True):
+        frames = taken.frames(tf.constant(np.stack([wave, 0 * wave]), tf.float64))
+        assert frames.shape[0] == 2
+        np.testing.assert_allclose(np.asarray(frames[0]).mean(0), row, rtol=0, atol=1e-5 * np.abs(true).max())
+
+
+@pytest.mark.heavy
+def test_a_saved_model_of_anybodys_gets_a_classifier(clips, tmp_path):
+    taken = room.take_saved_model(hub_models.save("trill", tmp_path / "trill"), "embedding")
+    x, y = vectors_of(taken.embedding, clips), np.arange(len(clips)) % 2
+    fitted = LogisticRegression(C=100).fit(x, y)
+    loaded = room.load_classifier(room.export_classifier(taken, fitted, tmp_path / "again"))
+    for wave, row in zip(clips[:5], fitted.predict_proba(x), strict=False):
+        np.testing.assert_allclose(list(loaded(wave).probabilities.values()), row, rtol=0, atol=1e-5)
+    assert loaded.labels == ("0", "1")
+
+
+def test_from_recordings_to_a_classifier_that_answers_as_the_benchmark(backbone, tmp_path, cache):
+    rows = ["audio,label,speaker,split"]
+    for k in range(24):
+        audio.write_wav(tmp_path / f"{k}.wav", tone(1.0, 250 if k % 2 else 400, seed=k) / 2)
+        rows.append(f"{k}.wav,{'low' if k % 2 else 'high'},s{k // 4},{('train', 'validation', 'test')[k // 8]}")
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    folder = room.fit_and_export(tmp_path / "mine.csv", backbone, tmp_path / "out", progress=False,
+                                 params=config.load_params({"smoke": True}))
+    loaded = room.load_classifier(folder)
+    assert loaded.labels == ("high", "low") and loaded.facts["clips"] == 8
+    assert loaded.facts["probe"] in room.LINEAR_PROBES
+    assert loaded.facts["task_licence"] == "your own" and loaded.facts["task"] == "mine"
+    right = [loaded(tmp_path / f"{k}.wav").label == ("low" if k % 2 else "high") for k in range(16, 24)]
+    assert np.mean(right) == pytest.approx(loaded.facts["scores"]["test"]["value"])
+
+
+def test_the_choice_leaves_out_what_cannot_be_exported_and_says_so():
+    plain, lda, forest = "LogisticRegression", "LDA_LSQR_AUTO", "Forest_balanced_100"
+    scores = {(plain, False, False): 0.5, (plain, True, False): 0.7, (lda, True, False): 0.7, (lda, True, True): 0.8,
+              (forest, False, False): 0.6}
+    rows = pd.DataFrame([(*combination, value) for combination, value in scores.items()],
+                        columns=["probe", "l2", "speaker_norm", "value"]).assign(split="validation", metric="accuracy")
+    rows = pd.concat([rows, rows.assign(split="test", value=0.9)], ignore_index=True)
+    row, note = room.choose_combination(rows)
+    assert row[["probe", "l2"]].tolist() == [plain, True] and note == "", "of equal ones the first"
+    assert room.choose_combination(rows, probe=lda)[0]["value"] == 0.7
+    row, note = room.choose_combination(rows, l2=False)
+    assert row["value"] == 0.5
+    assert note == (f"{forest} has the best score on validation (0.6000), but forests are not exported; taken is the "
+                    f"best linear probe, {plain} (0.5000).")
+    errors = rows.assign(metric="equal_error_rate")
+    assert room.choose_combination(errors)[0]["value"] == 0.5, "an error rate is better when low"
+    with pytest.raises(NslibError, match="no score of a linear probe with probe=LDA_LSQR_AUTO, l2=False"):
+        room.choose_combination(rows, lda, False)
+
+
+def test_unknown_names_and_forests_are_told_before_any_work(backbone, tmp_path):
+    with pytest.raises(UnknownName, match="LDA_LSQR_AUTO"):
+        room.fit_and_export("speaker-fillets", backbone, tmp_path / "out", probe="LDA")
+    with pytest.raises(BadParameter, match="is a forest, and only linear probes are exported: LogisticRegression"):
+        room.fit_and_export("speaker-fillets", backbone, tmp_path / "out", probe="Forest_balanced_100")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BadParameter, match="not empty"):
+        room.fit_and_export("speaker-fillets", backbone, tmp_path)

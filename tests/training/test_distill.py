@@ -1,0 +1,215 @@
+"""Distillation: what is learnt and measured, that it goes on exactly, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import student, teacher_network, tones
+
+from nslib.embeddings.base import Embedding
+from nslib.embeddings.checkpoint import assign_values, load_weights, read_arrays
+from nslib.embeddings.networks import make_embedding
+from nslib.errors import BadParameter, UnknownName
+from nslib.training import data, distill, trainer
+from nslib.training.settings import make_distillation_settings
+
+CHOICES = {"student": "mobilenet-0.1", "batch": 8, "steps": 24, "evaluate_every": 6, "held_out": 2, "warmup": 3,
+           "sample": 2, "learning_rate": 1e-2}
+PATCHES = np.random.default_rng(0).normal(-4, 2, (24, 96, 64)).astype(np.float32)
+LEARN, HELD_OUT = (tones(pieces, seed, 0.1, 0.02) for pieces, seed in ((24, 1), (16, 2)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distill, "build_student", student)
+        yield
+
+
+@pytest.fixture(scope="module")
+def teacher() -> distill.Teacher:
+    return distill.make_teacher_of_network(teacher_network())
+
+
+def run(folder: Path, teacher: distill.Teacher, learn: data.AudioBank = LEARN, **changes: object):
+    settings = make_distillation_settings({**CHOICES, **changes})
+    return distill.distill(learn, HELD_OUT, folder, teacher, settings, progress=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, teacher) -> tuple[Path, distill.Distillation]:
+    folder = tmp_path_factory.mktemp("distill") / "whole"
+    return folder, run(folder, teacher)
+
+
+def test_it_learns_and_gives_the_numbers_of_this_seed(whole):
+    done = whole[1]
+    curve = done.curve.pivot_table("value", "step", ["part", "figure"])
+    assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
+    assert curve["train", "loss"].iloc[-1] < 0.7 * curve["train", "loss"].iloc[1]
+    assert done.explained == curve["held-out", "explained"].max() > curve["held-out", "explained"].iloc[0] + 0.2
+    assert done.best_step == curve["held-out", "explained"].idxmax()
+    assert done.low < done.explained < done.high
+    np.testing.assert_allclose(curve["train", "loss"].iloc[1:3], [1.397287, 1.045140], rtol=5e-3)
+
+
+def test_the_share_explained_is_that_of_scikit_learn(whole):
+    from sklearn.metrics import r2_score
+
+    folder, done = whole
+    groups, _ = read_arrays(folder / "state.npz")
+    model, (kernel, bias), (centre, scale) = student("tiny"), groups["weights"][-2:], groups["targets"]
+    assign_values(model.weights, groups["weights"][:-2])
+    settings = make_distillation_settings(CHOICES)
+    test = data.Pairs(HELD_OUT, settings.pairs, settings.distill.seed + 1_000_000)
+    patches = np.concatenate([np.reshape(data.compute_features(test.draw(k)[0]), (-1, 96, 64)) for k in range(2)])
+    true = np.asarray(teacher_network()(patches)["layer19"])
+    predicted = (np.asarray(model(patches, training=False)["embedding"]) @ kernel + bias) * scale + centre
+    last = done.curve.query("part == 'held-out' and step == 24").set_index("figure")["value"]
+    assert last["explained"] == pytest.approx(r2_score(true, predicted, multioutput="variance_weighted"), abs=1e-4)
+    assert last["mse"] == pytest.approx(np.mean((true - predicted) ** 2), rel=1e-3)
+
+
+def test_the_student_is_kept_without_its_head(whole):
+    folder, done = whole
+    other = student("mobilenet-0.1", 9)
+    assert load_weights(folder / "best.npz", other) == {
+        "network": "mobilenet-0.1", "teacher": "little-layer19", "step": done.best_step, "explained": done.explained}
+    assert all(np.array_equal(a, b) for a, b in zip(other.weights, done.model.weights, strict=True))
+    assert list(done.model.output) == ["embedding"]
+
+
+def test_a_run_that_died_goes_on_to_the_same_bytes(whole, teacher, tmp_path):
+    looks, write = [], trainer.write_arrays
+
+    def die(*given):
+        write(*given)
+        looks.append(given[0])
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer, "write_arrays", die)
+        run(tmp_path, teacher)
+    assert read_arrays(tmp_path / "state.npz")[1]["step"] == 12
+    run(tmp_path, teacher)
+    for name in ("state.npz", "best.npz", "curve.csv", "settings.json"):
+        assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
+
+
+def test_another_run_in_the_same_folder_is_refused(whole, teacher):
+    with pytest.raises(BadParameter, match="other settings or another teacher"):
+        run(whole[0], teacher, seed=1)
+    with pytest.raises(BadParameter, match="another teacher"):
+        run(whole[0], distill.make_teacher_of_network(teacher_network(1)))
+    with pytest.raises(BadParameter, match="other recordings"):
+        run(whole[0], teacher, tones(25, 1))
+
+
+def test_a_loss_that_is_no_number_is_said(tmp_path, teacher):
+    loud = dataclasses.replace(teacher, name="loud", targets=lambda seen: teacher.targets(seen) * np.float32(1e25))
+    with pytest.raises(BadParameter, match="lower learning_rate"):
+        run(tmp_path, loud, scale="none")
+
+
+def test_any_embedding_can_teach_and_a_network_of_the_kit_teaches_the_same_either_way(teacher, tmp_path):
+    heard = distill.make_teacher_of_embedding(make_embedding(teacher_network(), "layer19", "little"))
+    assert (heard.sees, heard.dim, heard.network) == ("windows", teacher.dim, None)
+    pairs = data.Pairs(LEARN, make_distillation_settings(CHOICES).pairs, 0)
+    one, other = (next(distill.draw_targets(pairs, which, 0, 1)) for which in (teacher, heard))
+    assert one[1].shape == (16, teacher.dim) and np.array_equal(one[2], other[2])
+    assert np.array_equal(one[0], other[0])
+    np.testing.assert_allclose(one[1], other[1], atol=1e-3)
+    assert list(one[2][::2]) == list(one[2][1::2]) == list(pairs.draw(0)[1])
+    assert run(tmp_path, heard, steps=2).curve["step"].max() == 2
+
+
+def test_several_frames_of_a_window_are_averaged_over_those_that_count():
+    def embed(waves, lengths):
+        frames = np.stack([np.abs(waves).max(1), np.full(len(waves), 5), np.full(len(waves), 99)], 1)
+        return frames[..., None].astype(np.float32), np.full(len(waves), 2, np.int64)
+
+    odd = distill.make_teacher_of_embedding(Embedding("odd", "1", 1, embed, min_samples=20_000))
+    np.testing.assert_allclose(odd.targets(np.full((3, data.WINDOW_SAMPLES), 0.5, np.float32)), 2.75)
+
+
+def test_a_teacher_that_cannot_hear_the_changes_or_says_always_the_same_is_refused(tmp_path):
+    still = distill.Teacher("still", "1", 1, "windows", lambda seen: np.zeros((len(seen), 1), np.float32))
+    with pytest.raises(BadParameter, match="set noise, short to 0"):
+        run(tmp_path, still, noise=10.0, short=0.5)
+    with pytest.raises(BadParameter, match="nothing to learn"):
+        run(tmp_path, still)
+
+
+@pytest.mark.parametrize(("frames", "said"), [(0, "no frame"), (1, "not finite ones")])
+def test_an_embedding_that_gives_nothing_for_a_window_is_refused(frames, said):
+    def embed(waves, lengths):
+        return np.full((len(waves), 1, 2), np.nan, np.float32), np.full(len(waves), frames, np.int64)
+
+    with pytest.raises(BadParameter, match=said):
+        distill.make_teacher_of_embedding(Embedding("none", "1", 2, embed))
+
+
+def test_names_of_the_kit_are_networks_and_unknown_ones_are_refused():
+    made = distill.make_teacher("trill-mini-top")
+    assert (made.name, made.sees, made.dim) == ("trill-mini-top", "patches", 512)
+    with pytest.raises(UnknownName, match="trill-mini"):
+        distill.make_teacher("trill-mni-top")
+    with pytest.raises(UnknownName, match="layer19"):
+        distill.make_teacher_of_network(teacher_network(), "layer20")
+
+
+def test_targets_are_brought_to_one_scale():
+    targets = np.array([[0, 10, 3], [2, 30, 3]], np.float32)
+    assert [list(part) for part in distill.standardise_targets(targets, "none")[:2]] == [[0, 0, 0], [1, 1, 1]]
+    centre, scale, note = distill.standardise_targets(targets, "all")
+    assert list(centre) == [1, 20, 3] and scale == pytest.approx([np.sqrt(101 / 3)] * 3)
+    assert note.startswith("1 of 3 dimensions")
+    assert distill.standardise_targets(targets, "dimension")[1] == pytest.approx([1, 10, np.sqrt(101 / 3)])
+    with pytest.raises(BadParameter, match="not finite"):
+        distill.standardise_targets(targets * np.nan, "all")
+
+
+def test_the_share_explained_by_hand():
+    share = distill.share_explained(np.array([1.0, 1, 0, 0]), np.array([2.0, 2, 2, 2]), np.array([7, 7, 8, 9]))
+    assert share == (0.75, 0.5, 1.0)
+    assert np.isnan(distill.share_explained(np.ones(2), np.ones(2), np.zeros(2))[1:]).all()
+
+
+def test_students_are_set_beside_their_teacher(tmp_path, teacher):
+    given = (LEARN, HELD_OUT, tmp_path, teacher, make_distillation_settings({**CHOICES, "steps": 2}))
+    table = distill.compare_students(["mobilenet-0.1"], *given, progress=False)
+    assert list(table["name"]) == ["mobilenet-0.1", "little-layer19 (teacher)"]
+    rows = table.set_index("name")
+    assert rows.at["mobilenet-0.1", "parameters"] == 4 * 768 + 768 * 12 + 12
+    assert rows.at["little-layer19 (teacher)", "multiply_adds"] == 8 * 12 * 64 * 6
+    assert rows.at["little-layer19 (teacher)", "quality"] == 1 and rows.at["mobilenet-0.1", "quality"] < 1
+    assert (rows[["latency_ms", "float_bytes"]] > 0).all(axis=None)
+    with pytest.raises(BadParameter, match="each once"):
+        distill.compare_students(["mobilenet-0.1"] * 2, *given)
+
+
+def test_eight_bits_are_smaller_and_nearly_as_true():
+    import keras
+
+    given, kernel = keras.Input((96, 64)), keras.initializers.HeNormal(1)
+    x = keras.layers.Reshape((96, 64, 1))(keras.layers.Rescaling(0.4, 1.6)(given))
+    x = keras.layers.Conv2D(8, 8, 8, kernel_initializer=kernel)(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    model = keras.Model(given, keras.layers.Dense(96, kernel_initializer=kernel)(keras.layers.Flatten()(x)))
+    table = distill.compare_forms(model, PATCHES, calls=3).set_index("form")
+    weights = 8 * 64 + 8 * 12 * 8 * 96
+    assert 4 * weights < table.at["float32", "bytes"] < 4 * weights + 12_000
+    for form in ("dynamic", "int8"):
+        assert weights < table.at[form, "bytes"] < 0.4 * table.at["float32", "bytes"]
+        assert 0.98 < table.at[form, "worst_cosine"] <= table.at[form, "cosine"] < 1
+        assert 1e-4 < table.at[form, "relative_error"] < 0.2
+    assert table.at["float32", "relative_error"] < 1e-5 and np.isnan(table.at["tensorflow", "bytes"])
+    assert (table["latency_ms"] > 0).all() and (table["machine"] == distill.name_machine()).all()
+    with pytest.raises(BadParameter, match="at least two"):
+        distill.compare_forms(model, PATCHES[:1])
+    with pytest.raises(BadParameter, match="at least 1"):
+        distill.compare_forms(model, PATCHES, calls=0)

@@ -1,0 +1,226 @@
+"""Fine-tuning: pools see no padding, the network learns, can be repeated, its penalty counts, and no clip is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_training import teacher_network
+
+from nslib import config, results
+from nslib.datasets import loading, tasks
+from nslib.datasets.table import make_dataset
+from nslib.embeddings.networks import cut_patches as cut
+from nslib.errors import BadParameter, UnknownName
+from nslib.training import finetune as room
+from nslib.training.finetune import POOLS, FinetuneModel, Material, finetune, make_pool, name_finetuned
+from nslib.training.settings import FinetuneSettings
+
+QUICK = FinetuneSettings(epochs=4, batch=8, patches=2, head_rate=0.05, network_rate=1e-3)
+PITCH = {"low": 200.0, "high": 900.0}
+
+
+# ---- pools --------------------------------------------------------------------------------------------------------
+
+
+def pooled(pool, frames, counts):
+    return np.asarray(pool(np.asarray(frames, np.float32), np.asarray(counts)))
+
+
+@pytest.mark.parametrize(("name", "alpha", "frames", "counts", "expected"), [
+    ("mean", 0, [[[1.0, 2], [3, 6], [np.nan, 9]], [[5, 5], [7, 7], [9, 9]]], [2, 3], [[2, 4], [7, 7]]),
+    ("autopool", 0, [[[10.0], [9.9]]], [2], [[9.95]]),
+    ("autopool", 1, [[[10.0], [9.9]]], [2], [[9.9 + 0.1 / (1 + np.exp(-0.1))]]),
+    # exp(10,000) is infinite: an unshifted softmax with its NaN made 1 adds the two up
+    ("autopool", 1000, [[[10.0], [9.9]]], [2], [[10.0]]),
+    ("autopool", 100, [[[-5.0], [-4.0], [0.0]]], [2], [[-4.0]]),
+    ("autopool", 1000, [[[-3e6], [-2e6], [0.0]]], [2], [[-2e6]]),
+])
+def test_pools_by_hand(name, alpha, frames, counts, expected):
+    np.testing.assert_allclose(pooled(make_pool(name, alpha=alpha), frames, counts), expected, rtol=1e-5)
+
+
+def test_netvlad_against_numpy():
+    rng = np.random.default_rng(0)
+    frames, counts = rng.normal(size=(3, 5, 4)), [5, 2, 1]
+    pool = make_pool("netvlad", clusters=3, seed=7)
+    made = pooled(pool, frames, counts)
+    centres, kernel, bias = (np.asarray(weight, float) for weight in pool.weights)
+    for clip, count, got in zip(frames, counts, made, strict=True):
+        rows = np.zeros((3, 4))
+        for frame in clip[:count]:
+            z = frame @ kernel + bias
+            rows += (np.exp(z) / np.exp(z).sum())[:, None] * (frame - centres)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        np.testing.assert_allclose(got, rows.ravel() / np.linalg.norm(rows), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", POOLS)
+@settings(max_examples=15)
+@given(seed=st.integers(0, 999), more=st.integers(1, 5), filler=st.sampled_from([0.0, 1e6, -1e6, np.nan, np.inf]))
+def test_padding_changes_nothing(name, seed, more, filler):
+    rng = np.random.default_rng(seed)
+    frames, counts = rng.normal(size=(2, 4, 3)), [4, 2]
+    frames[1, 2:] = filler
+    longer = np.concatenate([frames, np.full((2, more, 3), filler)], axis=1)
+    pool = make_pool(name, alpha=2.0)
+    np.testing.assert_allclose(pooled(pool, frames, counts), pooled(pool, longer, counts), atol=1e-6)
+
+
+# ---- learning -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A network that is trained in seconds."""
+    monkeypatch.setattr(room, "load_network", lambda name: teacher_network(3))
+
+
+def tone(label, seconds, seed):
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(16_000 * seconds)) / 16_000
+    wave = np.sin(2 * np.pi * PITCH[label] * rng.uniform(0.9, 1.1) * time) + rng.normal(0, 0.1, len(time))
+    return (0.2 * wave).astype(np.float32)
+
+
+def part(split, n, seed):
+    labels = [("low", "high")[k % 2] for k in range(n)]
+    clips = [cut(tone(label, (1.0, 0.4, 2.5)[k % 3], seed + k)) for k, label in enumerate(labels)]
+    return Material(clips, np.array(labels), np.array([f"s{k % 3}" for k in range(n)]),
+                    np.array([f"{split}{k:02d}" for k in range(n)]))
+
+
+@pytest.fixture(scope="module")
+def material():
+    return {"train": part("train", 18, 0), "validation": part("validation", 8, 100), "test": part("test", 8, 200)}
+
+
+def test_it_learns_and_can_be_repeated(material):
+    before = [np.asarray(w) for w in teacher_network(3).weights]
+    one, two = (finetune(material, QUICK, progress=False) for _ in range(2))
+    losses = one.curve[one.curve["part"] == "train"]["value"].to_list()
+    assert losses[-1] < 0.9 * losses[0]
+    assert not np.array_equal(one.model.network.weights[0], before[0]), "the network learns too"
+    for split in ("validation", "test"):
+        np.testing.assert_array_equal(one.probabilities[split], two.probabilities[split])
+        np.testing.assert_allclose(one.probabilities[split].sum(1), 1, atol=1e-6)
+    grid = room.score_finetuned(one, material, QUICK, "accuracy")
+    assert grid.rows.set_index("split").loc["test", "value"] >= 0.9
+    assert grid.rows["selected"].all() and len(grid.predictions) == 8
+
+
+def test_a_frozen_network_stays_and_its_frames_are_computed_once(material):
+    done = finetune(material, dataclasses.replace(QUICK, frozen=True, epochs=2, pool="autopool", tap="layer19"),
+                    progress=False)
+    model, clips = done.model, material["test"].patches
+    for new, old in zip(model.network.weights, teacher_network(3).weights, strict=True):
+        np.testing.assert_array_equal(new, old)
+    frames = [np.asarray(model.network(clip, training=False)) for clip in clips]
+    assert len({len(clip) for clip in clips}) > 1
+    for seen, clip, row in zip(model.prepare(clips), frames, done.vectors["test"], strict=True):
+        expected = np.asarray(model.pool(clip[None], np.array([len(clip)])))[0]
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+        np.testing.assert_allclose(model.pool_clips([seen])[0], row, atol=1e-4)  # whatever its company
+
+
+def test_learning_never_looks_behind_the_patches_of_a_clip():
+    rng, counts = np.random.default_rng(0), np.array([3, 1, 2])
+    clean = rng.normal(size=(3, 3, 96, 64)).astype(np.float32)
+    clean[np.arange(3) >= counts[:, None]] = 0
+    behind = np.where((np.arange(3) >= counts[:, None])[..., None, None], np.float32(np.nan), clean)
+    losses = []
+    for patches in (clean, behind):
+        model = FinetuneModel(QUICK, 2)
+        losses.append([model.learn(patches, counts, np.array([0, 1, 0]), np.ones(3, np.float32)) for _ in range(2)])
+    assert np.isfinite(losses).all() and losses[0] == losses[1] and losses[0][1] != losses[0][0]
+
+
+def test_the_penalty_is_in_the_loss():
+    logits, labels, weight = np.zeros((2, 2), np.float32), np.array([0, 1]), np.ones(2, np.float32)
+    plain, heavy = (FinetuneModel(dataclasses.replace(QUICK, l2=l2), 2) for l2 in (0.0, 0.5))
+    squares = float(np.square(heavy.dense.kernel).sum())
+    assert float(plain.loss(logits, labels, weight)) == pytest.approx(np.log(2), rel=1e-5)
+    assert float(heavy.loss(logits, labels, weight)) == pytest.approx(np.log(2) + 0.5 * squares, rel=1e-5)
+
+
+def test_what_cannot_be(material):
+    with pytest.raises(BadParameter, match="no clips in test"):
+        finetune({**material, "test": part("test", 0, 0)}, QUICK, progress=False)
+    single = dataclasses.replace(material["train"], y=np.full(18, "low"))
+    with pytest.raises(BadParameter, match="single class 'low'"):
+        finetune({**material, "train": single}, QUICK, progress=False)
+    with pytest.raises(UnknownName, match="layer19"):
+        FinetuneModel(FinetuneSettings(tap="layer20"), 2)
+    with pytest.raises(UnknownName, match="autopool"):
+        FinetuneModel(FinetuneSettings(pool="max"), 2)
+
+
+# ---- results ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    rows = []
+    for split, n in (("train", 12), ("validation", 6), ("test", 6)):
+        for k in range(n):
+            label, path = ("low", "high")[k % 2], tmp_path / f"{split}{k}.wav"
+            wave = tone(label, 1.0 if k % 3 else 0.5, len(rows))  # exactly a second, and less
+            soundfile.write(path, wave, 16_000)
+            rows.append({"clip_id": f"{split}{k}", "audio": str(path), "sha256": f"{len(rows):064d}", "label": label,
+                         "speaker": f"s{k}", "split": split, "seconds": len(wave) / 16_000,
+                         "sample_rate": 16_000, "source": "made here"})
+    monkeypatch.setattr(loading, "load_clips", lambda *_, **__: make_dataset(rows))
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
+    return tasks.get_task("style-synthetic")
+
+
+def test_results_are_kept_and_clips_counted(task, monkeypatch):
+    rows, answers = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
+    assert set(rows["embedding"]) == {name_finetuned(QUICK)} and set(rows["probe"]) == {"finetuned-mean"}
+    assert rows.set_index("split")["n"].to_dict() == {"validation": 6, "test": 6}, "no clip of a second was dropped"
+    assert "8 of 24 clips are shorter than a second" in rows["notes"].iloc[0]
+    monkeypatch.setattr(room, "finetune", None)
+    again = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
+    pd.testing.assert_frame_equal(again[0], rows)
+    assert len(results.load()[0]) == 2 and len(answers) == 6
+    for change in ({"seed": 1}, None):
+        other = dataclasses.replace(QUICK, **change) if change else QUICK
+        monkeypatch.setattr(room, "VERSION", room.VERSION + (change is None))
+        with pytest.raises(TypeError):  # other settings, or another version, are another result
+            room.benchmark_finetuned(task, config.Params(), other, progress=False)
+
+
+def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
+    cut = room.cut_clips(loading.load_clips(task).clips, progress=False)
+    done = finetune(cut[0], QUICK, metric=task.metric, progress=False)
+    test = cut[0]["test"]
+    strange = {"test": dataclasses.replace(test, clip_id=np.char.add(test.clip_id, "?"))}
+    other = dataclasses.replace(done, model=FinetuneModel(dataclasses.replace(QUICK, seed=1), 2))
+    for wrong, said in (({"cut": (strange, ())}, "are not of task"), ({"done": other}, "other settings")):
+        with pytest.raises(BadParameter, match=said):
+            room.benchmark_finetuned(task, config.Params(), QUICK, progress=False, **wrong)
+    monkeypatch.setattr(room, "finetune", None)
+    monkeypatch.setattr(room, "cut_clips", None)
+    rows, _ = room.benchmark_finetuned(task, config.Params(), QUICK, cut=cut, done=done, progress=False)
+    right = (done.classes[done.probabilities["test"].argmax(1)] == cut[0]["test"].y).mean()
+    assert rows.set_index("split").loc["test", "value"] == pytest.approx(right)
+    assert (rows["fit_seconds"] == done.seconds).all()
+
+
+def test_names():
+    assert name_finetuned(FinetuneSettings()) == name_finetuned(FinetuneSettings(seed=7)) == "trill-mini-finetuned"
+    assert name_finetuned(FinetuneSettings(frozen=True, pool="netvlad")) == "trill-mini-frozen-netvlad"
+    assert name_finetuned(FinetuneSettings(network_rate=1e-6)) == "trill-mini-finetuned-92ee", "as kept results have it"
+
+
+def test_gaps_are_of_the_clips_that_both_have_answered():
+    names = ["task", "embedding", "clip_id", "speaker", "y_true", "y_pred"]
+    ours = [("t", "a", f"c{k}", f"s{k % 6}", "x", "xy"[k >= 5]) for k in range(10)]
+    theirs = [("t", "b", f"c{k}", f"s{k % 6}", "x", "y") for k in range(8)]
+    gaps = room.compare_with_others(pd.DataFrame(ours + theirs, columns=names), "a").loc[("t", "b")]
+    assert gaps["clips"] == 8 and gaps["points"] == pytest.approx(62.5)

@@ -1,0 +1,84 @@
+"""Every choice is declared, checked by name and value, written and read again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nslib.errors import BadParameter, UnknownName
+from nslib.training import settings
+from nslib.training.settings import (
+    FinetuneSettings,
+    make_distillation_settings,
+    make_finetune_settings,
+    make_training_settings,
+    tabulate_settings,
+)
+
+MODELS = Path(__file__).parents[2] / "data" / "models"
+
+
+@pytest.mark.parametrize("make", [make_training_settings, make_distillation_settings, make_finetune_settings])
+def test_every_choice_is_declared_with_what_the_paper_says(make):
+    table = tabulate_settings(make({}))
+    assert set(table["paper"]) <= set(settings.STATUSES)
+    assert table["setting"].is_unique and table["remark"].notna().all()
+
+
+def test_what_is_known_of_the_loss():
+    said = tabulate_settings(make_training_settings({})).set_index("setting")["paper"]
+    assert set(said) == set(settings.STATUSES)
+    assert said["margin"] == said["learning_rate"] == said["batch"] == "unknown"
+    assert said["tau"] == said["mining"] == "believed"
+
+
+@pytest.mark.parametrize(("make", "values", "error", "said"), [
+    (make_training_settings, {"margn": 0.1}, UnknownName, "Did you mean margin"),
+    (make_training_settings, {"mining": "semihard"}, UnknownName, "semi-hard"),
+    (make_training_settings, {"network": "trill-maxi"}, UnknownName, "trill-mini"),
+    (make_training_settings, {"margin": 0}, BadParameter, "at most 4"),
+    (make_training_settings, {"short": 2.0}, BadParameter, "from 0 to 1; got 2.0"),
+    (make_training_settings, {"batch": 1}, BadParameter, "at least 2"),
+    (make_training_settings, {"gap": 11.0}, BadParameter, "gap 11.0"),
+    (make_training_settings, {"noise": -1.0}, BadParameter, "not be negative"),
+    (make_training_settings, {"steps": 0}, BadParameter, "steps=0"),
+    (make_training_settings, {"learning_rate": 2.0}, BadParameter, "got 2.0"),
+    (make_distillation_settings, {"stepz": 1}, UnknownName, "Did you mean steps"),
+    (make_distillation_settings, {"scale": "some"}, UnknownName, "dimension"),
+    (make_distillation_settings, {"steps": 0}, BadParameter, "steps=0"),
+    (make_distillation_settings, {"student": "mobilenet-9"}, BadParameter, "alpha must be"),
+    (make_distillation_settings, {"sample": 0}, BadParameter, "at least 1 batch; got 0"),
+    (make_finetune_settings, {"pol": "mean"}, UnknownName, "Did you mean pool"),
+    (make_finetune_settings, {"epochs": 0}, BadParameter, "at least 1; got .*epochs=0"),
+    (make_finetune_settings, {"l2": -1.0}, BadParameter, "not be negative"),
+])
+def test_settings_are_refused_by_name_and_by_value(make, values, error, said):
+    with pytest.raises(error, match=said):
+        make(values)
+
+
+def test_settings_survive_their_text():
+    mine = make_training_settings({"tau": 3.0, "margin": 0.25, "seed": 7})
+    assert make_training_settings(json.loads(mine.json())) == mine
+    taught = make_distillation_settings({"student": "mobilenet-0.1", "short": 0.2})
+    assert make_distillation_settings(json.loads(taught.json(name="t", revision="r"))) == taught
+    assert taught.pairs.changes == ("short",)
+    assert make_finetune_settings({"pool": "netvlad"}) == FinetuneSettings(pool="netvlad")
+
+
+def test_committed_settings_are_read_and_written_to_the_same_text():
+    text = (MODELS / "trill-mini" / "settings.json").read_text()
+    assert make_training_settings(json.loads(text)).json() == text
+    text = (MODELS / "trill-mini-distilled" / "settings.json").read_text()
+    assert make_distillation_settings(json.loads(text)).json(**json.loads(text)["teacher"]) == text
+
+
+def test_the_learning_rate_rises_and_falls():
+    cosine = make_training_settings({"steps": 100, "warmup": 10, "learning_rate": 0.01}).loop
+    rates = [cosine.rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.001) and max(rates) == pytest.approx(0.01) == rates[10]
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True) and rates[-1] < 1e-5
+    constant = make_distillation_settings({"schedule": "constant", "learning_rate": 0.01, "warmup": 3}).distill
+    assert constant.rate(99) == 0.01 and constant.rate(0) == pytest.approx(0.01 / 3)

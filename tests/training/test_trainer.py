@@ -1,0 +1,166 @@
+"""The training loop: it learns, stops, says what is wrong, and goes on exactly where it was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_training import tones, triplet_network
+
+from nslib.embeddings.checkpoint import load_weights, read_arrays
+from nslib.errors import BadParameter, Unavailable
+from nslib.training import trainer
+from nslib.training.data import Pairs, make_dataset
+from nslib.training.settings import make_training_settings
+
+TESTS = Path(__file__).parents[1]
+CHOICES = {"batch": 8, "steps": 24, "evaluate_every": 6, "held_out": 2, "warmup": 3, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "build_network", triplet_network)
+        yield
+
+
+def run(folder: Path, learn=None, **changes: object) -> trainer.Training:
+    return trainer.train_triplets(learn or tones(24, 1), tones(16, 2), folder,
+                                  make_training_settings({**CHOICES, **changes}), progress=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, trainer.Training]:
+    folder = tmp_path_factory.mktemp("train") / "whole"
+    return folder, run(folder)
+
+
+def test_it_learns_and_writes_what_it_saw(whole):
+    folder, done = whole
+    curve = done.curve.pivot_table("value", "step", ["part", "figure"])
+    assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
+    assert curve["train", "loss"].iloc[-1] < 0.7 * curve["train", "loss"].iloc[1]
+    assert done.accuracy > curve["held-out", "accuracy"].iloc[0] + 0.1
+    assert done.accuracy == curve["held-out", "accuracy"].max()
+    assert done.best_step == curve["held-out", "accuracy"].idxmax()
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "curve.csv"), done.curve)
+    assert {"spread", "active", "silent", "positive", "negative"} <= set(done.curve["figure"])
+
+
+def test_first_steps_give_the_numbers_of_this_seed(whole):
+    losses = whole[1].curve.query("part == 'train' and figure == 'loss'")["value"].to_list()
+    np.testing.assert_allclose(losses[:2], [0.037016, 0.021170], rtol=5e-3)
+
+
+def test_its_best_weights_are_kept(whole):
+    folder, done = whole
+    other = triplet_network("trill-mini", 9)
+    assert load_weights(folder / "best.npz", other)["step"] == done.best_step
+    for a, b in zip(other.weights, done.model.weights, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_its_logs_can_be_read_as_tensorboard_does(whole):
+    import tensorflow as tf
+
+    files = sorted(whole[0].glob("tensorboard/*/events*"))
+    logged = {}
+    for record in tf.data.TFRecordDataset([str(path) for path in files]):
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+            logged[value.tag] = tf.make_ndarray(value.tensor)
+    assert logged["held-out/accuracy"] == pytest.approx(whole[1].curve.query(
+        "part == 'held-out' and figure == 'accuracy'")["value"].iloc[-1])
+
+
+def test_a_finished_run_is_not_run_again(whole):
+    before = (whole[0] / "state.npz").stat().st_mtime_ns
+    assert run(whole[0]).curve.equals(whole[1].curve) and (whole[0] / "state.npz").stat().st_mtime_ns == before
+
+
+def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
+    looks, write = [], trainer.write_arrays
+
+    def die(*given):
+        write(*given)
+        looks.append(given[0])
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer, "write_arrays", die)
+        run(tmp_path)
+    assert read_arrays(tmp_path / "state.npz")[1]["step"] == 12
+    run(tmp_path)
+    for name in ("state.npz", "best.npz", "curve.csv", "settings.json", "recordings.txt"):
+        assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("learn", "changes", "why"), [(None, {"margin": 0.3}, "other settings"),
+                                                       (25, {}, "other recordings")])
+def test_another_run_in_the_same_folder_is_refused(whole, learn, changes, why):
+    with pytest.raises(BadParameter, match=f"{why}; choose another folder"):
+        run(whole[0], learn and tones(learn, 1), **changes)
+
+
+def test_a_damaged_state_is_said(tmp_path):
+    (tmp_path / "state.npz").write_bytes(b"PK not a zip")
+    with pytest.raises(Unavailable, match="Delete it"):
+        run(tmp_path)
+
+
+def test_it_stops_when_held_out_triplets_get_no_better(tmp_path):
+    done = run(tmp_path, patience=1, learning_rate=1e-9, steps=40, evaluate_every=1, held_out=1)
+    assert done.ended == "patience" and done.curve["step"].max() < 40
+
+
+def test_collapse_is_noticed_and_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("nslib.training.triplets.COLLAPSED", 4.0)  # every spread counts as one point
+    done = run(tmp_path, steps=40, evaluate_every=1, held_out=1, warmup=0)
+    assert done.ended == "collapse" and any("collapsed" in note for note in done.notes)
+    assert done.curve["step"].max() == trainer.PATIENCE_WITH_COLLAPSE
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path, monkeypatch):
+    real = trainer.triplets.compute_loss
+    monkeypatch.setattr(trainer.triplets, "compute_loss",
+                        lambda *given: (lambda loss, figures: (loss * np.nan, figures))(*real(*given)))
+    with pytest.raises(BadParameter, match="the loss is nan at step 0; take a lower learning_rate"):
+        run(tmp_path, steps=2)
+
+
+def train_on_two_devices(folder: Path) -> None:
+    """Called in a process of its own: devices cannot be divided once they are in use."""
+    import tensorflow as tf
+
+    trainer.build_network = triplet_network
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert both.num_replicas_in_sync == 2
+    choices = make_training_settings(CHOICES)
+    alone, shared = trainer.make_triplet_learner(choices), trainer.make_triplet_learner(choices, both)
+    half = next(iter(make_dataset(Pairs(tones(24, 1), choices.pairs), 0, 1)))
+    twice = {name: tf.concat([value, value], 0) for name, value in half.items()}
+    list(alone.steps(tf.data.Dataset.from_tensors(half)))
+    list(shared.steps(tf.data.Dataset.from_tensors(twice)))
+    for one, two in zip(alone.copy()["weights"], shared.copy()["weights"], strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    done = trainer.train_triplets(tones(24, 1), tones(16, 2), folder, make_training_settings({**CHOICES, "steps": 12}),
+                                  strategy=both, progress=False)
+    losses = done.curve.query("part == 'train' and figure == 'loss'")["value"].tolist()
+    assert done.ended == "steps" and losses[1] < losses[0]
+
+
+@pytest.mark.heavy
+def test_several_devices_share_a_batch_and_average_their_gradients(tmp_path):
+    script = (f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'training')!r}]; import test_trainer as t; "
+              "t.train_on_two_devices(t.Path(sys.argv[1]))")
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "two")], cwd=TESTS.parent, check=False,
+                          env={**os.environ, "PYTHONPATH": str(TESTS.parent)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]

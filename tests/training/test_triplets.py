@@ -1,0 +1,72 @@
+"""The loss and its mining against loops over all triplets, and what is said of degenerate batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nslib.training import triplets
+from nslib.training.settings import MINING, TripletSettings
+
+
+def brute_force(vectors, clips, margin, mining, both_ways):
+    """Loss, mean distance of the mined negatives, and share of all triplets in the right order."""
+    rows = [(vectors[i, k], clips[i], vectors[i, 1 - k]) for k in (0, 1) for i in range(len(clips))]
+    hinges, mined, right = [], [], []
+    for anchor, clip, positive in rows if both_ways else rows[: len(clips)]:
+        near = float(np.sum((anchor - positive) ** 2))
+        others = [float(np.sum((anchor - row) ** 2)) for row, name, _ in rows if name != clip]
+        right += [near < other for other in others]
+        if not others:
+            continue
+        beyond = [other for other in others if other > near]
+        semi_hard = min(beyond) if beyond else max(others)
+        far = min(others) if mining == "batch-hard" else semi_hard
+        mined.append(far)
+        hinges.append(max(0.0, near - far + margin))
+    mean = lambda values: float(np.mean(values)) if values else 0.0  # noqa: E731
+    return mean(hinges), mean(mined), mean(right), mean([hinge > 0 for hinge in hinges])
+
+
+@st.composite
+def batches(draw):
+    pairs, dim = draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    # steps of 1/8, so that distances are exact and ties are ties in both
+    cells = st.integers(-16, 16).map(lambda n: n / 8)
+    vectors = np.array(draw(st.lists(cells, min_size=pairs * 2 * dim, max_size=pairs * 2 * dim)))
+    clips = np.array(draw(st.lists(st.integers(0, 4), min_size=pairs, max_size=pairs)))
+    return vectors.reshape(pairs, 2, dim).astype(np.float32), clips
+
+
+@settings(max_examples=120)
+@given(batches(), st.sampled_from(MINING), st.booleans(), st.sampled_from([0.125, 0.5, 2.0]))
+def test_loss_and_mining_are_those_of_a_loop_over_all_triplets(batch, mining, both_ways, margin):
+    vectors, clips = batch
+    loss, figures = triplets.compute_loss(vectors, clips, TripletSettings(margin, mining, both_ways))
+    expected = brute_force(vectors.astype(float), clips, margin, mining, both_ways)
+    computed = [loss, figures["negative"], figures["accuracy"], figures["active"]]
+    np.testing.assert_allclose([float(value) for value in computed], expected, atol=1e-4)
+
+
+def test_the_gradient_pulls_the_positive_and_pushes_the_negative():
+    import tensorflow as tf
+
+    start = tf.Variable([[[0.0, 0.0], [0.6, 0.0]], [[0.0, 0.7], [0.0, 9.0]]])
+    with tf.GradientTape() as tape:
+        loss, _ = triplets.compute_loss(start, [0, 1], TripletSettings(margin=1.0, both_ways=False))
+    after = start - 0.01 * tape.gradient(loss, start)
+    gap = lambda v: float(tf.norm(v[0, 0] - v[0, 1]) - tf.norm(v[0, 0] - v[1, 0]))  # noqa: E731
+    assert gap(after) < gap(start)
+
+
+@pytest.mark.parametrize(("change", "said"), [("nothing", None), ("one clip", "of one clip"), ("a point", "collapsed"),
+                                              ("silence", "50% of the windows are silent")])
+def test_degenerate_batches_are_named(change, said):
+    vectors = np.random.default_rng(0).normal(size=(4, 2, 8)).astype(np.float32)
+    clips = [5] * 4 if change == "one clip" else [0, 1, 2, 3]
+    loss, figures = triplets.compute_loss(0 * vectors if change == "a point" else vectors, clips, TripletSettings())
+    problems = triplets.describe_problems(figures | ({"silent": 0.5} if change == "silence" else {}))
+    assert problems == [] if said is None else said in problems[0]
+    assert change != "one clip" or float(loss) == 0
