@@ -29,30 +29,27 @@ def framed(waves):
 
 # ---- from_callable -------------------------------------------------------------------------------
 
+TIMES = {"window": 0.2, "hop": 0.1, "min_samples": 3200}
+
 
 def test_one_vector_a_clip():
     mine = embeddings.from_callable(bands, name="bands")
     assert (mine.dim, mine.hop, mine.pads_safely) == (8, 0.0, False)
     frames, counts = mine.embed(np.ones((3, 8000), np.float32), np.full(3, 8000))
-    assert frames.shape == (3, 1, 8)
-    assert frames.dtype == np.float32
-    assert counts.tolist() == [1, 1, 1]
+    assert frames.shape == (3, 1, 8) and frames.dtype == np.float32 and counts.tolist() == [1, 1, 1]
     assert check(mine).ok, str(check(mine))
 
 
 def test_frames_that_pad_safely_are_found_out():
-    mine = embeddings.from_callable(framed, name="framed", window=0.2, hop=0.1, min_samples=3200)
+    mine = embeddings.from_callable(framed, name="framed", **TIMES)
     assert mine.pads_safely
-    waves = np.zeros((2, 16000), np.float32)
-    frames, counts = mine.embed(waves, np.array([3200, 16000]))
-    assert frames.shape == (2, 9, 2)
-    assert counts.tolist() == [1, 9]
+    frames, counts = mine.embed(np.zeros((2, 16000), np.float32), np.array([3200, 16000]))
+    assert frames.shape == (2, 9, 2) and counts.tolist() == [1, 9]
     assert check(mine).ok, str(check(mine))
 
 
 def test_frames_that_do_not_pad_safely_are_found_out():
-    mine = embeddings.from_callable(lambda w: framed(w - w.mean(1, keepdims=True)), name="centred",
-                                    window=0.2, hop=0.1, min_samples=3200)
+    mine = embeddings.from_callable(lambda w: framed(w - w.mean(1, keepdims=True)), name="centred", **TIMES)
     assert not mine.pads_safely
     with pytest.raises(BadParameter, match="clips of one length"):
         mine.embed(np.zeros((2, 16000), np.float32), np.array([3200, 16000]))
@@ -63,33 +60,30 @@ def test_frames_without_times_are_warned_about():
         embeddings.from_callable(framed, name="framed", min_samples=3200)
 
 
-@pytest.mark.parametrize(("function", "words"), [
-    (lambda w: w.mean(), "one clip; loop"),
-    (lambda w: w.mean(1), "loop over the clips"),
-    (lambda w: w[:1], "return \\[2, dim\\]"),
-    (lambda w: w[:, None, None, :8], "return \\[2, dim\\]"),
-    (lambda w: np.zeros((2, 0)), "shape \\[2, 0\\]"),
-    (lambda w: np.zeros((2, 4), int), "floating point"),
-    (lambda w: np.full((2, 4), np.nan), "NaN"),
-    (lambda w: [["a"], ["b"]], "floating point"),
-    (lambda w: 1 / 0, "failed: ZeroDivisionError"),
-    (lambda: None, "failed: TypeError"),
+@pytest.mark.parametrize(("function", "options", "words"), [
+    (lambda w: w.mean(), {}, "one clip; loop"),
+    (lambda w: w.mean(1), {}, "loop over the clips"),
+    (lambda w: w[:1], {}, "return \\[2, dim\\]"),
+    (lambda w: w[:, None, None, :8], {}, "return \\[2, dim\\]"),
+    (lambda w: np.zeros((2, 0)), {}, "shape \\[2, 0\\]"),
+    (lambda w: np.zeros((2, 4), int), {}, "floating point"),
+    (lambda w: np.full((2, 4), np.nan), {}, "NaN"),
+    (lambda w: [["a"], ["b"]], {}, "floating point"),
+    (lambda w: 1 / 0, {}, "failed: ZeroDivisionError"),
+    (lambda: None, {}, "failed: TypeError"),
+    (bands, {"pad": "left"}, "allowed: 'end' or 'centre'"),
+    (bands, {"min_samples": 0}, "min_samples must be at least 1"),
+    (bands, {"hop": -1}, "window and hop at least 0"),
 ])
-def test_wrong_functions_are_explained(function, words):
+def test_what_is_wrong_is_explained(function, options, words):
     with pytest.raises(BadParameter, match=words):
-        embeddings.from_callable(function, name="wrong")
+        embeddings.from_callable(function, name="wrong", **options)
 
 
 def test_vectors_whose_size_follows_the_clip_are_refused():
     mine = embeddings.from_callable(lambda w: w, name="raw")
     with pytest.raises(BadParameter, match="must not depend on the length"):
         mine.embed(np.zeros((1, 8000), np.float32), np.array([8000]))
-
-
-@pytest.mark.parametrize("options", [{"pad": "left"}, {"min_samples": 0}, {"hop": -1}])
-def test_wrong_options(options):
-    with pytest.raises(BadParameter):
-        embeddings.from_callable(bands, name="bands", **options)
 
 
 def test_what_cannot_be_hashed_gets_a_new_revision_and_a_warning():
@@ -108,17 +102,13 @@ def test_what_cannot_be_hashed_gets_a_new_revision_and_a_warning():
         assert embeddings.from_callable(function, name="locked", revision="v1").revision == "v1"
 
 
-# ---- revision ------------------------------------------------------------------------------------
+# ---- the hash of a function ----------------------------------------------------------------------
 
 FACTOR = 2
 
 
 def uses_global(x):
     return FACTOR * x
-
-
-def uses_function(x):
-    return uses_global(x) + 1
 
 
 def maker(weights):
@@ -168,19 +158,18 @@ W, V = np.ones((2, 2)), np.array([[1.0, 1.0], [1.0, 1.0001]])
     (lambda x, k=1: x, lambda x, k=1: x, lambda x, k=2: x),
     (lambda x: [y + 1 for y in x], lambda x: [y + 1 for y in x], lambda x: [y - 1 for y in x]),
 ])
-def test_revision_follows_code_and_weights(one, same, other):
-    assert digest(one) == digest(same)
-    assert digest(one) != digest(other)
+def test_it_follows_code_and_weights(one, same, other):
+    assert digest(one) == digest(same) != digest(other)
 
 
-def test_revision_follows_globals_through_functions(monkeypatch):
+def test_it_follows_globals_through_functions_and_ends_in_cycles(monkeypatch):
+    def uses_function(x):
+        return uses_global(x) + 1
+
     before = digest(uses_function)
     assert before == digest(uses_function)
     monkeypatch.setitem(globals(), "FACTOR", 3)
     assert digest(uses_function) != before
-
-
-def test_cycles_end():
     loop: list = []
     loop.append(loop)
     assert digest(maker(loop)) == digest(maker(loop))
