@@ -142,17 +142,7 @@ def measure_backends(loaded: Mapping[str, Embedding], notes: Mapping[str, str], 
 
 
 def format_backends(table: pd.DataFrame) -> str:
-    """Write the table of `nslib.embeddings.compare_backends` for a terminal.
-
-    Parameters
-    ----------
-    table : DataFrame
-
-    Returns
-    -------
-    str
-        Lines.
-    """
+    """Write the table of `nslib.embeddings.compare_backends` for a terminal."""
     lines = [f"{'backend':<16}{'time':>7}{'ms/patch':>10}{'error':>10}{'cosine':>10}{'least':>10}  note"]
     for row in table.itertuples():
         figures = (f"{row.time_ratio:>7.2f}{row.ms_per_patch:>10.2f}{row.largest_error:>10.1e}"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +122,8 @@ def _call(embedding: Embedding, waves: list[FloatArray]) -> list[FloatArray]:
     output = embedding.embed(batch, lengths)
     if not (isinstance(output, tuple) and len(output) == 2):
         raise _Failed(f"embed returned {type(output).__name__}; return two arrays, (frames, counts).")
-    frames, counts = (np.asarray(part) for part in output)
+    frames: npt.NDArray[Any] = np.asarray(output[0])
+    counts: npt.NDArray[Any] = np.asarray(output[1])
     if frames.ndim != 3:
         raise _Failed(f"frames have rank {frames.ndim} (shape {list(frames.shape)}); return "
                       "[clips, frames, dim], with one frame for a vector a clip.")
@@ -256,10 +257,10 @@ def _check_time(embedding: Embedding) -> str:
 SOUNDS_VERSION = 1
 """Raised when a sound changes: networks in 8 bits are then others."""
 
+# Hz, of the first three formants
 _VOWELS = ((270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440),
            (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690))
 _BANDWIDTHS = (60, 90, 150)
-# both in Hz, of the first three formants
 
 
 def make_sound(seed: int, seconds: float = 3.0) -> FloatArray:

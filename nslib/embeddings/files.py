@@ -644,7 +644,8 @@ def from_tflite(path: str | Path, name: str | None = None, *, signature: str | N
         quantised = {n: _quantise(value, inputs[n]) for n, value in feeds.items()}
         return _dequantise(run(quantised, output), outputs[output])
 
-    opened = _Opened(*({n: _read_details(d) for n, d in details.items()} for details in (inputs, outputs)), call, label)
+    taken, given = ({n: _read_details(d) for n, d in details.items()} for details in (inputs, outputs))
+    opened = _Opened(taken, given, call, label)
     return _feed(opened, file, (file,), "TFLite", name, key, rate_argument, settled)
 
 

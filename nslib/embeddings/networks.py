@@ -75,12 +75,11 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "STUDENT_KINDS", "TAPS", "TRAINED_TAPS",
-           "WEIGHT_FILES", "MobileNetShape", "NetworkCost", "ResNetShape", "build_network",
-           "build_resnet", "build_student", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
-           "embed_tap", "hash_weights", "list_trained", "load_network", "load_network_file",
-           "make_embedding", "network_folder", "parse_student", "read_curve",
-           "read_settings", "resnet50_trill", "tap_network", "trill_mini"]
+__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "TAPS", "TRAINED_TAPS", "WEIGHT_FILES",
+           "NetworkCost", "ResNetShape", "build_network", "build_resnet", "build_student", "count_cost",
+           "count_tap_cost", "cut_at_tap", "cut_patches", "embed_tap", "hash_weights", "list_trained", "load_network",
+           "load_network_file", "make_embedding", "network_folder", "parse_student", "read_curve", "read_settings",
+           "resnet50_trill", "tap_network", "trill_mini"]
 
 
 EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"

@@ -397,7 +397,7 @@ ONNX_WINDOW, ONNX_HOP = 12_400, 1_280
 
 
 def open_onnx(model: bytes | str) -> Any:
-    """Open an ONNX model, its bytes or its path, as an onnxruntime.InferenceSession; Unavailable without onnxruntime."""
+    """Open an ONNX model, its bytes or path, as an onnxruntime.InferenceSession; Unavailable without onnxruntime."""
     try:
         import onnxruntime
     except ImportError as error:

@@ -210,37 +210,19 @@ def fingerprint(name: str) -> str:
 
 
 def needs_extra(name: str) -> bool:
-    """Whether a built-in embedding is an extra that must be asked for, because of its licence.
-
-    Parameters
-    ----------
-    name : str
-        As of `get`.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a built-in embedding, named as for `get`, is an extra that must be asked for because of its licence."""
     return bool(find_info(name).needs)
 
 
 def list_backends(name: str) -> list[str]:
-    """List the backends of an embedding.
+    """List the backends of an embedding, what it is without ``@`` first.
 
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-
-    Returns
-    -------
-    list of str
-        What it is without ``@`` comes first. Whether the others can be had on this machine is another matter.
+    Whether the others can be had on this machine is another matter.
 
     Raises
     ------
     UnknownName
-        For another name.
+        For a name that is not one of `names`.
     """
     if name not in EMBEDDINGS:
         raise UnknownName("embedding", name, EMBEDDINGS)
@@ -248,16 +230,7 @@ def list_backends(name: str) -> list[str]:
 
 
 def find_info(name: str) -> EmbeddingInfo:
-    """Look up an embedding, or one of its backends.
-
-    Parameters
-    ----------
-    name : str
-        As of `get`.
-
-    Returns
-    -------
-    EmbeddingInfo
+    """Look up the record of an embedding, named as for `get`.
 
     Raises
     ------
@@ -383,17 +356,9 @@ def _hash_constants(*values: object) -> str:
 # Ten frames of 25 ms every 10 ms: below that, a standard deviation over time says little.
 _SHORTEST = 400 + 9 * 160
 
-_INA_MODELS = {
-    "ina-events": ("keras_speech_music_noise_cnn.hdf5", 520_768, "telling speech, music and noise apart",
-                   "f04b5e3c86fa2e81666d106b0867350fe7858c7bd006c2a74c27b5b45507e7d8"),
-    "ina-gender": ("keras_male_female_cnn.hdf5", 556_736, "telling female from male voices",
-                   "2ed3714bdbda7f1ed115b3077ff285ccbb23279df7a3bab6969ee98b6019736f"),
-}
 
-
-def _ina(name: str) -> EmbeddingInfo:
+def _ina(name: str, file: str, parameters: int, purpose: str, sha256: str) -> EmbeddingInfo:
     """Describe a network of inaSpeechSegmenter."""
-    file, parameters, purpose, sha256 = _INA_MODELS[name]
     wheel = "16303a0b4f7e71b823b7f281e620ab399f9c1b26526e0f0c9e135bc70d313250"
     weights = WheelFile("inaSpeechSegmenter", "0.6.8", wheel, f"inaSpeechSegmenter/{file}", sha256, 13.9)
     return EmbeddingInfo(
@@ -519,8 +484,10 @@ _ALL = (
         source="Resemblyzer 0.1.4 on PyPI: speaker encoder",
         trained_on="speaker verification (GE2E); the corpora are not stated in the package",
         citation="Wan et al., ICASSP 2018, arXiv:1710.10467"),
-    _ina("ina-events"),
-    _ina("ina-gender"),
+    _ina("ina-events", "keras_speech_music_noise_cnn.hdf5", 520_768, "telling speech, music and noise apart",
+         "f04b5e3c86fa2e81666d106b0867350fe7858c7bd006c2a74c27b5b45507e7d8"),
+    _ina("ina-gender", "keras_male_female_cnn.hdf5", 556_736, "telling female from male voices",
+         "2ed3714bdbda7f1ed115b3077ff285ccbb23279df7a3bab6969ee98b6019736f"),
     _opensmile("opensmile-egemaps", "eGeMAPSv02", 88),
     _opensmile("opensmile-compare", "ComParE_2016", 6373),
 )

@@ -38,7 +38,7 @@ import numpy.typing as npt
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.errors import BadParameter
 
-__all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged", "mark_ragged", "place_graphs"]
+__all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged"]
 
 Array = npt.NDArray[Any]
 Network = Callable[[Array], Array]
@@ -56,10 +56,6 @@ _CALLS = 2
 
 def count_threads() -> int:
     """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``.
-
-    Returns
-    -------
-    int
 
     Raises
     ------
@@ -132,14 +128,8 @@ def _single_blas() -> Iterator[None]:
 class PatchNetwork(NamedTuple):
     """A network on patches, and how clips become patches: what every way to compute it is made of.
 
-    Attributes
-    ----------
-    cut : callable
-        One clip, float32 [samples], to its patches, float32 [patches, *shape]; at least one.
-    function : callable
-        Of TensorFlow operations, float32 tensor [patches, *shape] to tensor [patches, dim].
-    shape : sequence of int
-        Of one patch.
+    ``cut`` takes a clip, float32 [samples], to its patches, float32 [patches, *shape], at least one; ``function``, of
+    TensorFlow operations, takes a tensor of patches to a tensor [patches, dim].
     """
 
     cut: Callable[[FloatArray], Array]
@@ -149,25 +139,10 @@ class PatchNetwork(NamedTuple):
 
 def make_embedder(cut: Callable[[FloatArray], Array], network: Network, at_once: int = AT_ONCE, *,
                   steady: bool = False) -> EmbedFunction:
-    """Make an embed function of a front end and a network.
+    """Make an embed function of a front end, as of `PatchNetwork`, and a network, at most `at_once` patches in a call.
 
-    Parameters
-    ----------
-    cut : callable
-        As of `PatchNetwork`.
-    network : callable
-        float32 [patches, ...] to float32 [patches, dim].
-    at_once : int
-        Patches in one call of `network`, at most.
-    steady : bool
-        Make a clip's frames the same bits in any company, as the module's text has it. The network must
-        take every patch by itself, zeros too, and bear two calls at a time.
-
-    Returns
-    -------
-    callable
-        It looks at a clip's true length only, so padding and company change nothing (in the seventh
-        digit they can, unless `steady`).
+    It looks at a clip's true length only, so padding and company change nothing; in the seventh digit they can, unless
+    it is `steady`. Then the network must take every patch by itself, zeros too, and bear two calls at a time.
     """
 
     @cache
@@ -224,31 +199,13 @@ def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntAr
 
 
 def mark_ragged(embed: EmbedFunction) -> EmbedFunction:
-    """Mark an embed function as taking a clip's own samples only, so that padding costs nothing; return it.
-
-    Parameters
-    ----------
-    embed : callable
-
-    Returns
-    -------
-    callable
-    """
+    """Mark an embed function as taking a clip's own samples only, so that padding costs nothing; return it."""
     embed.__dict__["ragged"] = True
     return embed
 
 
 def is_ragged(embed: EmbedFunction) -> bool:
-    """Whether an embed function, or the one that it wraps, is marked by `mark_ragged`.
-
-    Parameters
-    ----------
-    embed : callable
-
-    Returns
-    -------
-    bool
-    """
+    """Whether an embed function, or the one that it wraps, is marked by `mark_ragged`."""
     return bool(getattr(embed, "ragged", False))
 
 
@@ -285,13 +242,7 @@ _device: ContextVar[str] = ContextVar("device", default="")
 
 @contextlib.contextmanager
 def place_graphs(device: str) -> Iterator[None]:
-    """Put the graphs that are made inside on a device, wherever they are called later.
-
-    Parameters
-    ----------
-    device : str
-        See the module's conventions.
-    """
+    """Put the graphs that are made inside on a device, wherever they are called later."""
     token = _device.set(device)
     try:
         yield
