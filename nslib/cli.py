@@ -461,10 +461,10 @@ def embeddings_list(
 ) -> None:
     """List the built-in embeddings, each with the backends that name@backend can ask for."""
     from nslib import embeddings
-    from nslib.embeddings import backend
+    from nslib.embeddings.registry import list_backends
 
     for name in embeddings.names(profile):
-        print(f"{name:<32}{', '.join(backend.offered(name))}")
+        print(f"{name:<32}{', '.join(list_backends(name))}")
 
 
 @embeddings_app.command("backends")
@@ -474,9 +474,9 @@ def embeddings_backends(
 ) -> None:
     """Measure on this machine how fast, and how far from the embedding itself, each backend is."""
     from nslib import embeddings
-    from nslib.embeddings import backend_error
+    from nslib.embeddings.backends import format_backends
 
-    print(backend_error.text(embeddings.backends(name, rounds)))
+    print(format_backends(embeddings.compare_backends(name, rounds)))
 
 
 @embeddings_app.command("devices")

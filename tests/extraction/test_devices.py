@@ -115,7 +115,7 @@ def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         from concurrent.futures import ThreadPoolExecutor
         from nslib import embeddings
-        from nslib.embeddings import graphs
+        from nslib.embeddings import runtime
         from nslib.extraction.devices import load_replicas
 
         ran = []
@@ -125,7 +125,7 @@ def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
                 ran.append(found.device[-5:])
                 return found.numpy()
             return run
-        graphs.runner = recording
+        runtime.make_runner = recording
 
         one, two = load_replicas(embeddings.get("untrained"))
         assert (one.device, two.device) == ("CPU:0", "CPU:1")

@@ -1,4 +1,4 @@
-"""embeddings.files: one arithmetic in every kind of file gives one vector, and what is open is asked for."""
+"""Models in files: one arithmetic in every kind of file gives one vector, and what is open is asked for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import soxr
 from helpers import clip_table
 from onnx_writer import DOUBLE, FLOAT, INT16, INT32, model, node, tensor, value
 
-import nslib
 from nslib import embeddings, extract
 from nslib.embeddings import files
-from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.errors import BadParameter, Unavailable
 
 # frames of 25 ms every 10 ms, eight numbers each, and never below 0
 KERNEL = np.random.default_rng(3).normal(0, 0.05, (8, 400)).astype(np.float32)
@@ -30,14 +29,11 @@ def noise(clips, samples, seed=0):
     return np.random.default_rng(seed).normal(0, 0.1, (clips, samples)).astype(np.float32)
 
 
-def frames_of(embedding, *waves):
-    """What an embedding gives of clips, each in a row with the others."""
-    lengths = np.array([len(w) for w in waves])
-    batch = np.zeros((len(waves), lengths.max()), np.float32)
-    for row, wave in zip(batch, waves, strict=True):
-        row[: len(wave)] = wave
-    found, counts = embedding.embed(batch, lengths)
-    return [row[:count] for row, count in zip(found, counts, strict=True)]
+def frames_of(embedding, waves):
+    """What an embedding gives of clips of one length."""
+    frames, counts = embedding.embed(waves, np.full(len(waves), waves.shape[1]))
+    assert frames.dtype == np.float32 and set(counts) == {frames.shape[1]}
+    return frames
 
 
 # ---- the models ----------------------------------------------------------------------------------
@@ -247,118 +243,88 @@ def test_windows_of_a_fixed_length(file, root, clips, cache):
     same = embeddings.from_callable(windowed, "same", window=0.25, hop=0.1, min_samples=4000)
     expected, found = (extract.vectors(clips, e, progress=False).vectors for e in (same, mine))
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert len(frames_of(mine, noise(1, 7199)[0])[0]) == 2
-    assert len(frames_of(mine, noise(1, 7200)[0])[0]) == 3
+    assert [frames_of(mine, noise(1, samples)).shape[1] for samples in (7199, 7200)] == [2, 3]
     assert embeddings.check(mine).ok
     side = files.from_file(root / file, fixed="window", **which)
-    assert side.hop == 0.25
-    assert side.fingerprint != mine.fingerprint
+    assert side.hop == 0.25 and side.fingerprint != mine.fingerprint
 
 
-def test_windows_of_a_model_that_takes_any_length(root):
-    mine = files.from_onnx(root / "batch.onnx", fixed="window", window=0.025, hop=0.01)
-    waves = noise(1, 16000)
-    np.testing.assert_allclose(frames_of(mine, waves[0])[0], by_hand(waves)[0], atol=1e-5)
+def through_8_khz(waves):
+    return by_hand(np.stack([soxr.resample(wave, 16000, 8000, quality="HQ") for wave in waves]))
+
+
+def rounded(waves):
+    return by_hand(np.rint(waves.astype(float) * 32767) / 32767)
+
+
+@pytest.mark.parametrize(("file", "options", "expected"), [
+    ("types", {"dtype": "int16"}, rounded),
+    ("types", {"rank": 1}, by_hand),
+    ("types", {"rank": 2}, by_hand),
+    ("hub", {"call": "callable", "key": "double"}, lambda waves: 2 * by_hand(waves)),
+    ("hub", {"call": "signature", "key": "double"}, lambda waves: 2 * by_hand(waves)),
+    ("keras2", {}, by_hand),  # without its dropout
+    ("int32.onnx", {"full_scale": 2.0**20}, lambda waves: by_hand(np.rint(waves.astype(float) * 2**20))),
+    ("batch.onnx", {"full_scale": 32768.0}, lambda waves: by_hand(waves * 32768)),
+    ("batch.onnx", {"fixed": "window"}, by_hand),
+    ("outputs.onnx", {"key": 1}, lambda waves: 2 * by_hand(waves)),
+    ("gain.onnx", {"rate_argument": True}, by_hand),
+    ("batch.tflite", {"sample_rate": 8000, "window": 0.05, "hop": 0.02}, through_8_khz),
+])
+def test_range_type_rank_rate_and_output(file, options, expected, root):
+    mine, waves = files.from_file(root / file, **{**TIMES, **options}), noise(2, 8000)
+    right = expected(waves)
+    np.testing.assert_allclose(frames_of(mine, waves), right, atol=2e-6 * right.max(), rtol=0)
+    if "sample_rate" in options:
+        assert embeddings.check(mine).ok
+
+
+def test_rounding_to_16_bits_is_not_lost_in_the_tolerance():
+    waves = noise(2, 8000)
+    assert np.abs(rounded(waves) - by_hand(waves)).max() > 4e-6 * by_hand(waves).max()
+
+
+def test_what_is_beyond_16_bits_saturates_with_a_warning(root):
+    mine = files.from_onnx(root / "int16.onnx", **TIMES)
+    with pytest.warns(UserWarning, match="8000 of 8000 samples are beyond full scale"):
+        found = frames_of(mine, np.full((1, 8000), 2.0, np.float32))
+    np.testing.assert_allclose(found, by_hand(np.full((1, 8000), 32767, np.float32)), rtol=1e-4)
+
+
+def test_windows_at_another_rate(root):
+    mine = files.from_tflite(root / "fixed.tflite", sample_rate=22050, fixed="window", hop=0.1)
+    assert (mine.window, mine.min_samples, mine.pads_safely) == (4000 / 22050, 2903, True)
+    assert frames_of(mine, noise(1, 2903)).shape[1] == 1
+    assert embeddings.check(mine).ok
+
+
+@pytest.mark.parametrize(("file", "error"), [("weights8.tflite", 0.02), ("int8.tflite", 0.06)])
+def test_8_bit_models(file, error, root):
+    wave = noise(1, 8000)
+    expected = np.stack([by_hand(part)[0].mean(0) for part in (wave[:, :4000], wave[:, 4000:])])
+    found = frames_of(files.from_file(root / file, fixed="window"), wave)[0]
+    assert 0 < np.abs(found - expected).max() < error * expected.max()
+
+
+# ---- what is left open ---------------------------------------------------------------------------
+
+WINDOW = {"fixed": "window"}
 
 
 @pytest.mark.parametrize(("file", "options", "words"), [
-    ("batch.onnx", {"fixed": "window"}, "give window="),
+    ("batch.onnx", {"fixed": "window", "window": 0.0}, "give window="),
     ("batch.onnx", {"fixed": "crop"}, "allowed: None or 'window'"),
     ("batch.onnx", {"fixed": "window", "window": 1.0}, "gives 98 vectors for a window"),
-    ("several.tflite", {"fixed": "window", "key": "frames"}, "gives 23 vectors for a window of 4000"),
+    ("several.tflite", {"fixed": "window", "window": 0.25, "key": "frames"}, "gives 23 vectors for a window of 4000"),
     ("fixed.onnx", {"fixed": "window", "window": 0.3}, "takes 4000 samples, which are 0.25 s at 16000 Hz"),
-    ("fixed.onnx", {"fixed": "window", "hop": 1e-6}, "at least one sample"),
+    ("fixed.onnx", {"fixed": "window", "window": 0.25, "hop": 1e-6}, "at least one sample"),
     ("eight.onnx", {}, "takes 8 clips at a time"),
     ("batch.onnx", {"sample_rate": 16}, "allowed: 4000 to 384000"),
     ("batch.onnx", {"full_scale": 0.0}, "number above 0"),
     ("batch.onnx", {"min_samples": 100}, "raise min_samples"),
     ("merged", {}, "one_by_one=True"),
-])
-def test_options_that_do_not_fit(file, options, words, root):
-    with pytest.raises(BadParameter, match=re.escape(words)):
-        files.from_file(root / file, **options, **({} if "fixed" in options else TIMES))
-
-
-# ---- range, type and rate ------------------------------------------------------------------------
-
-
-def test_integers_are_rounded_values_over_32767(root):
-    mine = files.from_saved_model(root / "types", dtype="int16", **TIMES)
-    wave = noise(1, 8000)
-    found, whole = frames_of(mine, wave[0])[0], np.rint(wave.astype(float) * 32767) / 32767
-    np.testing.assert_allclose(found, by_hand(whole)[0], atol=1e-6)
-    assert np.abs(found - by_hand(wave)[0]).max() > 1e-6
-    assert mine.fingerprint != files.from_saved_model(root / "types", **TIMES).fingerprint
-
-
-def test_what_is_beyond_16_bits_saturates_with_a_warning(root):
-    mine = files.from_onnx(root / "int16.onnx", **TIMES)
-    loud = np.full((1, 8000), 2.0, np.float32)
-    with pytest.warns(UserWarning, match="8000 of 8000 samples are beyond full scale"):
-        found = frames_of(mine, loud[0])[0]
-    np.testing.assert_allclose(found, by_hand(np.full((1, 8000), 32767, np.float32))[0], rtol=1e-4)
-
-
-def test_integers_of_other_widths(root):
-    mine = files.from_onnx(root / "int32.onnx", full_scale=2.0**20, **TIMES)
-    wave = noise(1, 8000)
-    np.testing.assert_allclose(frames_of(mine, wave[0])[0] / 2**20, by_hand(wave)[0], atol=1e-5)
-
-
-def test_full_scale(root):
-    mine = files.from_onnx(root / "batch.onnx", full_scale=32768.0, **TIMES)
-    wave = noise(1, 8000)
-    np.testing.assert_allclose(frames_of(mine, wave[0])[0], by_hand(wave * 32768)[0], rtol=1e-3, atol=0.1)
-
-
-@pytest.mark.parametrize("rank", [1, 2])
-def test_rank_says_how_clips_are_handed_over(rank, root):
-    mine = files.from_saved_model(root / "types", rank=rank, **TIMES)
-    waves = noise(2, 8000)
-    np.testing.assert_allclose(np.stack(frames_of(mine, *waves)), by_hand(waves), atol=1e-6)
-
-
-def test_another_rate_is_resampled_to(root):
-    mine = files.from_tflite(root / "batch.tflite", sample_rate=8000, window=0.05, hop=0.02)
-    assert embeddings.check(mine).ok
-    wave = noise(1, 12000)[0]
-    expected = by_hand(soxr.resample(wave, 16000, 8000, quality="HQ")[None])[0]
-    np.testing.assert_allclose(frames_of(mine, wave)[0], expected, atol=1e-5)
-    assert mine.revision != files.from_tflite(root / "batch.tflite", window=0.05, hop=0.02).revision
-
-
-def test_windows_at_another_rate(root):
-    mine = files.from_tflite(root / "fixed.tflite", sample_rate=22050, fixed="window", hop=0.1)
-    assert mine.window == 4000 / 22050
-    assert mine.min_samples == 2903
-    assert len(frames_of(mine, noise(1, 2903)[0])[0]) == 1
-    assert mine.pads_safely
-    assert embeddings.check(mine).ok
-
-
-def test_the_rate_reaches_the_model(root):
-    # the module asserts 16000 inside
-    with pytest.raises(BadParameter, match="assertion failed"):
-        files.from_saved_model(root / "hub", key="embedding", sample_rate=8000)
-
-
-def test_8_bit_models(root):
-    weights = files.from_tflite(root / "weights8.tflite", fixed="window")
-    whole = files.from_tflite(root / "int8.tflite", fixed="window")
-    wave = noise(1, 8000)[0]
-    expected = np.stack([by_hand(part[None])[0].mean(0) for part in (wave[:4000], wave[4000:])])
-    for mine, error in ((weights, 0.02), (whole, 0.06)):
-        found = frames_of(mine, wave)[0]
-        assert found.dtype == np.float32
-        assert 0 < np.abs(found - expected).max() < error * expected.max()
-
-
-# ---- what is left open ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("file", "options", "words"), [
+    ("hub", {"key": "embedding", "sample_rate": 8000}, "assertion failed"),  # the rate reaches the module
     ("hub", {}, "has 2 outputs; give key= one of: 'double' (float32 [any, any, 8]), 'embedding' ("),
-    ("single", {}, "has 3 outputs; give key="),
     ("single", {"key": 3}, "unknown output of single '3'"),
     ("hub", {"key": "embeding"}, "Did you mean embedding?"),
     ("types", {"dtype": "float64"}, "can be called with: 'samples' (int16 [any])"),
@@ -372,55 +338,39 @@ def test_8_bit_models(root):
     ("signatures", {"signature": "first", "dtype": "int16"}, "Asked for was rank=None, dtype=int16"),
     ("two.tflite", {}, "has 2 signatures; give signature="),
     ("louder.tflite", {}, "Needed are the samples and nothing else, or the samples and a sample rate"),
-    ("several.tflite", {"fixed": "window"}, "has 2 outputs; give key= one of: 'frames' (float32 [1, 23, 8]), 'mean'"),
+    ("several.tflite", WINDOW, "has 2 outputs; give key= one of: 'frames' (float32 [1, 23, 8]), 'mean'"),
     ("batch.tflite", {"key": "1"}, "unknown output"),
     ("anything", {}, "'samples' (float32 of any shape)"),
-    ("outputs.onnx", {}, "has 2 outputs; give key= one of: 'frames' (float32 [any, any, 8]), 'double'"),
     ("outputs.onnx", {"key": 2}, "unknown output"),
     ("gain.onnx", {}, "rate_argument=True if it has another name"),
     ("rate.onnx", {"rate_argument": False}, "takes 'samples' (float32 [any, any]), 'sr' (int32 [1])"),
     ("batch.onnx", {"rate_argument": True}, "Needed are the samples"),
     ("batch.onnx", {"dtype": "int16"}, "unknown option of ONNX models 'dtype'"),
+    ("batch.onnx", {"samplerate": 8000}, "Did you mean sample_rate"),
 ])
-def test_what_is_open_is_asked_for(file, options, words, root):
+def test_what_is_open_or_does_not_fit_is_told(file, options, words, root):
     with pytest.raises(BadParameter, match=re.escape(words)):
-        files.from_file(root / file, **options)
+        files.from_file(root / file, **{**TIMES, **options})
 
 
-def test_a_choice_is_part_of_the_revision(root):
-    first, second = (files.from_onnx(root / "outputs.onnx", key=key, **TIMES) for key in ("frames", 1))
-    waves = noise(1, 8000)
-    assert first.revision != second.revision
-    np.testing.assert_allclose(frames_of(second, waves[0])[0], 2 * frames_of(first, waves[0])[0], rtol=1e-5)
-    assert files.from_onnx(root / "outputs.onnx", key=0, **TIMES).fingerprint == first.fingerprint
+def test_choices_are_part_of_the_revision(root):
+    def fingerprint(file, **options):
+        return files.from_file(root / file, **{**TIMES, **options}).fingerprint
 
-
-def test_an_input_of_another_name_can_be_the_rate(root):
-    assert files.from_onnx(root / "gain.onnx", rate_argument=True, **TIMES).dim == 8
-
-
-def test_the_signature_that_a_callable_has_too(root):
-    own, through = (files.from_saved_model(root / "hub", call=call, key="double", **TIMES) 
-                    for call in ("callable", "signature"))
-    waves = noise(2, 8000)
-    np.testing.assert_array_equal(own.embed(waves, np.full(2, 8000))[0], through.embed(waves, np.full(2, 8000))[0])
-
-
-def test_dropout_is_off(root):
-    mine = files.from_saved_model(root / "keras2", **TIMES)
-    waves = noise(1, 8000)
-    np.testing.assert_array_equal(*(frames_of(mine, waves[0])[0] for _ in range(2)))
+    assert fingerprint("outputs.onnx", key="frames") == fingerprint("outputs.onnx", key=0)
+    assert fingerprint("outputs.onnx", key="frames") != fingerprint("outputs.onnx", key=1)
+    assert fingerprint("types") != fingerprint("types", dtype="int16")
+    assert fingerprint("batch.tflite") != fingerprint("batch.tflite", sample_rate=8000)
 
 
 def test_a_file_without_signatures(root, monkeypatch):
     from ai_edge_litert.interpreter import Interpreter
 
     monkeypatch.setattr(Interpreter, "get_signature_list", lambda self: {})
-    expected = by_hand(noise(2, 8000))
     name = Interpreter(str(root / "batch.tflite")).get_output_details()[0]["name"]
     for key in (None, 0, name):
         mine = files.from_tflite(root / "batch.tflite", key=key, **TIMES)
-        np.testing.assert_allclose(np.stack(frames_of(mine, *noise(2, 8000))), expected, atol=1e-5)
+        np.testing.assert_allclose(frames_of(mine, noise(2, 8000)), by_hand(noise(2, 8000)), atol=1e-5)
 
 
 def test_outputs_by_key_place_and_name(root):
@@ -433,19 +383,17 @@ def test_outputs_by_key_place_and_name(root):
              for key in ("mean", places.index(name), name)]
     assert len({mine.fingerprint for mine in found}) == 1
     wave = noise(1, 4000)
-    for mine in found:
-        np.testing.assert_allclose(frames_of(mine, wave[0])[0], by_hand(wave).mean(1), atol=1e-5)
+    np.testing.assert_allclose(frames_of(found[0], wave)[0], by_hand(wave).mean(1), atol=1e-5)
 
 
 # ---- files ---------------------------------------------------------------------------------------
 
 
 def test_kinds(root, tmp_path):
-    found = {name: files.kind(root / name) for name in ("hub", "batch.tflite", "batch.onnx", "weights.bin", "none")}
-    assert found == {"hub": "SavedModel", "batch.tflite": "TFLite", "batch.onnx": "ONNX", "weights.bin": None,
-                     "none": None}
+    expected = {"hub": "SavedModel", "batch.tflite": "TFLite", "batch.onnx": "ONNX", "weights.bin": None, "none": None}
+    assert {name: files.find_kind(root / name) for name in expected} == expected
     shutil.copy(root / "batch.tflite", tmp_path / "model.bin")
-    assert files.kind(str(tmp_path / "model.bin")) == "TFLite"
+    assert files.find_kind(str(tmp_path / "model.bin")) == "TFLite"
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -489,25 +437,3 @@ def test_a_library_that_is_missing(module, file, root, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(Unavailable, match="make setup"):
         files.from_file(root / file)
-
-
-def test_unknown_options_are_named(root):
-    with pytest.raises(UnknownName, match="Did you mean sample_rate"):
-        files.from_file(root / "batch.onnx", samplerate=8000)
-
-
-def test_own_weights_are_benchmarked(root, tmp_path, cache):
-    for speaker in "pqr":
-        for label, hertz in (("low", 100), ("high", 400)):
-            for take in range(2):
-                t = np.arange(8000) / 16000
-                wave = 0.3 * np.sin(2 * np.pi * (hertz + ord(speaker) + take) * t)
-                path = tmp_path / "data" / label / f"{speaker}_{take}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                nslib.audio.write_wav(path, wave)
-    rows = [f"{p},{p.parent.name},{p.name[0]}" for p in sorted((tmp_path / "data").rglob("*.wav"))]
-    (tmp_path / "list.csv").write_text("\n".join(["audio,label,speaker", *rows]))
-    mine = files.from_onnx(root / "batch.onnx", **TIMES)
-    found = nslib.benchmark(mine, tmp_path / "list.csv", progress=False)
-    assert found.not_run.empty
-    assert found.rows.query("selected and split == 'test'")["value"].item() == 1.0
