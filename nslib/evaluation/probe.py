@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nslib import metrics, provenance
+from nslib import config, metrics
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
 from nslib.splits import SPLITS, label_is_speaker
@@ -164,7 +164,7 @@ class Grid:
 
 def probe_hash() -> str:
     """Return the hash of all but data that a score depends on: `PROBE_VERSION` and the packages that compute it."""
-    made_of = [PROBE_VERSION, sorted(provenance.versions(_PACKAGES).items())]
+    made_of = [PROBE_VERSION, sorted(config.package_versions(_PACKAGES).items())]
     return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
 

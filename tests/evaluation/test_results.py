@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import ledger, params, provenance
+from nslib import config, ledger, params, provenance
 from nslib.corpora.table import PROBLEM_COLUMNS
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import probe, results
@@ -112,7 +112,7 @@ def test_key_changes_with_all_that_decides_the_result(monkeypatch):
         patch.setattr(probe, "PROBE_VERSION", probe.PROBE_VERSION + 1)
         keys.append(results.make_key(**base))
     with monkeypatch.context() as patch:
-        patch.setattr(provenance, "versions", lambda _: {"scikit-learn": "0"})
+        patch.setattr(config, "package_versions", lambda _: {"scikit-learn": "0"})
         keys.append(results.make_key(**base))
     assert len(set(keys)) == len(keys)
     again = {**base, "settings": dict(reversed(SETTINGS.items()))}
