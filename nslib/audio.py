@@ -57,10 +57,8 @@ class Clip:
     ----------
     wave : float32 [samples]
         Mono, 16 kHz, nominally in [-1, 1].
-    source_rate : int
-        Samples a second of the file, Hz.
-    channels : int
-        Channels of the file.
+    source_rate, channels : int
+        Of the file; the rate in Hz.
     seconds : float
         Length at 16 kHz.
     notes : tuple of str

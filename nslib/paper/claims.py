@@ -160,13 +160,7 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
 
 
 def summarise_claims(parts: pd.DataFrame) -> pd.DataFrame:
-    """One verdict a sentence and subject, from the parts of `judge_claims`.
-
-    Returns
-    -------
-    DataFrame
-        claim, sentence, subject, verdict, why: how many parts say what, and what is missing.
-    """
+    """One verdict a sentence and subject, from the parts of `judge_claims`: claim, sentence, subject, verdict, why."""
     import pandas as pd
 
     verdicts = []

@@ -86,15 +86,11 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
     Parameters
     ----------
     vectors : array-like of float [clips, dim]
-        Row by row those of `clips`.
-    clips : DataFrame
-        Columns clip_id, label, speaker.
+        Row by row those of `clips`, which has the columns clip_id, label, speaker.
     embedding, task : str
         Names, for the figure.
     method : {"pca", "tsne"}
         Principal components, or t-SNE of them with a perplexity of 30, less for fewer than 91 clips.
-    seed : int
-        Of t-SNE and of the resamples.
 
     Returns
     -------
@@ -128,9 +124,8 @@ def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbo
 
     Parameters
     ----------
-    vectors : array-like of float [clips, dim]
-    names : array-like of str [clips]
-        Label or speaker.
+    vectors, names : array-like [clips, dim], [clips]
+        The names are labels or speakers.
     neighbours : int
         How many of the nearest are asked; all, where there are fewer.
     apart : array-like of str [clips], optional

@@ -40,6 +40,7 @@ RECALLS = ["task", "embedding", "label", "n", "n_speakers", "recall", "low", "hi
 
 SPREADS = ["task", "corpus_kind", "embedding", "splits", "value", "low", "high", "lowest", "highest", "spread",
            "standard_error", "ratio", "held"]
+
 _CHUNK = 2_000_000  # weights (resamples x clips) held at a time
 _REPEATED = "repeated"  # the protocol of splits that are drawn anew
 
@@ -191,17 +192,11 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
 
     Parameters
     ----------
-    y_true : array-like of str [clips]
-        True classes.
-    answer : array-like
-        Predicted names or scores, as the metric needs.
+    y_true, answer, metric, classes
+        As of `nslib.statistics.scores.score`.
     speakers : array-like of str [clips], optional
         Speaker of each clip, ``""`` if unknown. With at least `MIN_SPEAKERS` known speakers, speakers are
         resampled, else clips.
-    metric : str
-        A name in `nslib.statistics.scores.METRICS`.
-    classes : sequence of str, optional
-        Columns of scores.
     level : float
         Confidence level, in (0, 1).
     resamples, seed : int
@@ -261,11 +256,8 @@ def _from_curves(metric: str, true: Names, table: Floats, names: Names, weights:
     """Value of a metric of scores on each resample; of d' the area."""
     if metric == "equal_error_rate":
         return scores.weigh_equal_error_rates(true == names[1], table[:, 1], weights)
-    if metric == "dprime_ovo":
-        pairs = scores.one_vs_one(true, table, names)
-        areas = np.stack([scores.weigh_areas(t[k], s[k], weights[:, k]) for t, s, k in pairs])
-    else:
-        areas = np.stack([scores.weigh_areas(t, s, weights) for t, s in scores.one_vs_rest(true, table, names)])
+    problems = scores.split_into_pairs(true, table, names, pairwise=metric == "dprime_ovo")
+    areas = np.stack([scores.weigh_areas(t[clips], s[clips], weights[:, clips]) for t, s, clips in problems])
     defined = np.isfinite(areas)
     # A resample can lack a class; as in the point value, its area is then left out.
     with np.errstate(invalid="ignore"):

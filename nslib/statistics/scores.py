@@ -79,22 +79,25 @@ def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Clas
 
 def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
     """Area under the ROC curve, in [0, 1]; beyond two classes the mean of one-vs-rest areas of those in `y_true`."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(np.mean([roc_auc_score(t, s) for t, s in one_vs_rest(y_true, scores, classes)]))
+    return _mean_area(y_true, scores, classes, pairwise=False)
 
 
 def dprime(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
     """Separation of two unit normal distributions with the same `auc`; infinite at 0 and 1."""
-    return dprime_of_area(auc(y_true, scores, classes))
+    return dprime_of_area(_mean_area(y_true, scores, classes, pairwise=False))
 
 
 def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
     """`dprime` of the area averaged over pairs of classes (macro one-vs-one)."""
+    return dprime_of_area(_mean_area(y_true, scores, classes, pairwise=True))
+
+
+def _mean_area(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes, *, pairwise: bool) -> float:
+    """Mean area of two-class problems."""
     from sklearn.metrics import roc_auc_score
 
-    pairs = one_vs_one(y_true, scores, classes)
-    return dprime_of_area(float(np.mean([roc_auc_score(t[k], s[k]) for t, s, k in pairs])))
+    problems = split_into_pairs(*check_scores(y_true, scores, classes), pairwise=pairwise)
+    return float(np.mean([roc_auc_score(target[clips], values[clips]) for target, values, clips in problems]))
 
 
 def area_of_dprime(d: float) -> float:
@@ -198,26 +201,17 @@ def weigh_areas(target: Flags, scores: Floats, weights: Floats) -> Floats:
 
 # ------------------------------------------------------------------ checks and shapes
 
-def one_vs_rest(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> list[tuple[Flags, Floats]]:
-    """Two-class problems whose areas `auc` averages, as (target, scores); of two classes the second one is enough."""
-    true, table, names = check_scores(y_true, scores, classes)
-    present = _present_classes(true, names)
-    return [(true == names[k], table[:, k]) for k in ([1] if len(names) == 2 else present)]
-
-
-def one_vs_one(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> list[tuple[Flags, Floats, Flags]]:
-    """Two-class problems whose areas `dprime_ovo` averages, as (target, scores, clips of the pair)."""
-    true, table, names = check_scores(y_true, scores, classes)
-    return [(true == names[k], table[:, k], (true == names[i]) | (true == names[j]))
-            for i, j in combinations(_present_classes(true, names), 2) for k in (i, j)]
-
-
-def _present_classes(true: Names, names: Names) -> list[int]:
-    """Places of the classes that have clips; at least two."""
+def split_into_pairs(true: Names, table: Floats, names: Names, *,
+                     pairwise: bool) -> list[tuple[Flags, Floats, Flags | slice]]:
+    """Two-class problems whose areas are averaged, as (target, scores, clips that count): one-vs-one or -rest."""
     present = [k for k, name in enumerate(names) if (true == name).any()]
     if len(present) < 2:
         raise BadParameter("an area under the ROC curve needs clips of at least two classes.")
-    return present
+    if pairwise:
+        return [(true == names[k], table[:, k], (true == names[i]) | (true == names[j]))
+                for i, j in combinations(present, 2) for k in (i, j)]
+    # of two classes the second one is enough
+    return [(true == names[k], table[:, k], slice(None)) for k in ([1] if len(names) == 2 else present)]
 
 
 def check_scores(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes) -> tuple[Names, Floats, Names]:
