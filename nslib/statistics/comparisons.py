@@ -68,9 +68,9 @@ _STEPS = 15  # halvings of the logarithm of p: its relative error is then below 
 def match_answers(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Put the answers of two embeddings to the same clips side by side.
 
-    Answers have one row a tested clip, or a clip and split if there is a column split_number: clip_id, speaker, and right
-    (bool) or y_true and y_pred. Given are clip_id (and split_number), speaker, right_a and right_b, in the order of the
-    first; only what both have answered, maybe nothing.
+    Answers have one row a tested clip, or a clip and split if there is a column split_number: clip_id, speaker, and
+    right (bool) or y_true and y_pred. Given are clip_id (and split_number), speaker, right_a and right_b, in the order
+    of the first; only what both have answered, maybe nothing.
     """
     keys = ["split_number", "clip_id"] if "split_number" in first else ["clip_id"]
     same = all(np.array_equal(first[key].to_numpy(), second[key].to_numpy()) for key in keys)
@@ -128,8 +128,8 @@ class Paired:
             resampled = np.sort(sums.resample(resamples, seed)[:, 0])
             mean = float(np.mean(delta > 0)) - float(np.mean(delta < 0))
             return cls(mean, resampled, sums.units, len(delta), mean, float(np.mean(delta != 0)))
-        columns = (np.asarray(column, dtype=str) for column in (clips, speakers, splits))
-        test = RepeatedTest(delta, *columns, over)
+        names = [np.asarray(column, dtype=str) for column in (clips, speakers, splits)]
+        test = RepeatedTest(delta, names[0], names[1], names[2], over)
         resampled, units = test.resample(resamples, seed)
         means, weights = test.clip_means()
         mean, square = float(weights @ means), float(weights @ means**2)

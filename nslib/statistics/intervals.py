@@ -212,7 +212,7 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
     if of_labels:
         true, pred = scores.check_labels(y_true, answer)
         value = scores.score(metric, true, pred)
-        columns = np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
+        columns: npt.NDArray[Any] = np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
         if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
             columns = np.column_stack([np.zeros(len(true), np.int64), true != pred])
     else:
