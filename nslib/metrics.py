@@ -12,7 +12,6 @@ from nslib.statistics.scores import chance as chance
 from nslib.statistics.scores import dprime as dprime
 from nslib.statistics.scores import dprime_ovo as dprime_ovo
 from nslib.statistics.scores import equal_error_rate as equal_error_rate
-from nslib.statistics.scores import equal_error_rate_curve as equal_error_rate_curve
 from nslib.statistics.scores import f1_weighted as f1_weighted
 from nslib.statistics.scores import get_metric as get
 from nslib.statistics.scores import score as score

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import platform
 import re
 import tomllib
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -25,13 +28,8 @@ def pins(name: str) -> list[tuple[str, str, str]]:
     return [(canonicalize_name(m[1]), m[2], (m[3] or "").strip()) for line in lines if (m := PIN.match(line))]
 
 
-def here(name: str) -> dict[str, str]:
-    """Pins that apply to this interpreter."""
-    return {p: v for p, v, marker in pins(name) if not marker or Marker(marker).evaluate()}
-
-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = here("requirements.lock")
+LOCK = {canonicalize_name(name): version for name, version in config.locked_versions().items()}
 DECLARED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
 
 
@@ -42,30 +40,28 @@ def test_every_declared_dependency_is_locked_within_its_bounds(text):
         assert Version(LOCK[canonicalize_name(need.name)]) in need.specifier
 
 
+def test_what_is_installed_is_what_is_locked():
+    installed = {name: importlib.metadata.version(name) for name in LOCK}
+    assert {name: (LOCK[name], version) for name, version in installed.items() if version != LOCK[name]} == {}
+
+
 def test_every_locked_package_says_that_it_is_for_this_python():
     """uv installs one that does not; pip, which conda uses, refuses it."""
-    import platform
-    from importlib import metadata
-
-    from packaging.specifiers import SpecifierSet
-
-    this = platform.python_version()
-    said = {name: metadata.metadata(name).get("Requires-Python") or "" for name in LOCK}
-    assert {name: wanted for name, wanted in said.items() if this not in SpecifierSet(wanted)} == {}
+    wanted = {name: importlib.metadata.metadata(name).get("Requires-Python") or "" for name in LOCK}
+    assert {n: python for n, python in wanted.items() if platform.python_version() not in SpecifierSet(python)} == {}
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-opensmile.lock", "requirements-gpu.lock"])
 def test_lock_is_hashed_and_names_no_host(name):
     text = (ROOT / name).read_text()
     assert "://" not in text and "index-url" not in text
-    blocks = re.split(r"\n(?=\S)", text.strip())
-    assert all("--hash=sha256:" in block for block in blocks)
+    assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\S)", text.strip()))
 
 
-def test_optional_lock_agrees_with_the_main_one():
-    extra = here("requirements-opensmile.lock")
-    assert "opensmile" in extra
-    assert {p: v for p, v in extra.items() if p in LOCK} == {p: LOCK[p] for p in extra if p in LOCK}
+def test_the_lock_of_opensmile_agrees_with_the_main_one():
+    extra = config.locked_versions("requirements-opensmile.lock")
+    assert "opensmile" in extra and {p: v for p, v in extra.items() if LOCK.get(p, v) != v} == {}
+    assert set(LOCK) == {p for p, _, marker in pins("requirements.lock") if not marker or Marker(marker).evaluate()}
 
 
 def test_gpu_lock_has_what_tensorflow_needs_for_cuda_and_nothing_of_the_core():
@@ -73,14 +69,13 @@ def test_gpu_lock_has_what_tensorflow_needs_for_cuda_and_nothing_of_the_core():
     assert extra.name == "tensorflow" and LOCK["tensorflow"] in extra.specifier
     system = {"sys_platform": "linux", "platform_machine": "x86_64"}
     assert extra.marker.evaluate(system) and not extra.marker.evaluate({**system, "platform_machine": "aarch64"})
-    found = {package: (version, marker) for package, version, marker in pins("requirements-gpu.lock")}
-    assert not found.keys() & {package for package, _, _ in pins("requirements.lock")}
+    locked = {package: (version, marker) for package, version, marker in pins("requirements-gpu.lock")}
+    assert not locked.keys() & {package for package, _, _ in pins("requirements.lock")}
     needed = [r for r in map(Requirement, importlib.metadata.requires("tensorflow"))
               if r.marker and r.marker.evaluate({"extra": "and-cuda"}) and not r.marker.evaluate({"extra": ""})]
     assert len(needed) >= 10
-    for need in needed:
-        assert Version(found[canonicalize_name(need.name)][0]) in need.specifier
-    for _, marker in found.values():
+    assert all(Version(locked[canonicalize_name(need.name)][0]) in need.specifier for need in needed)
+    for _, marker in locked.values():
         assert Marker(marker).evaluate(system) and not Marker(marker).evaluate({**system, "sys_platform": "darwin"})
 
 
@@ -92,25 +87,9 @@ def test_conda_environment_installs_the_lock():
     assert Version(python.split("=")[1] + ".0") in Requirement(f"x{PROJECT['requires-python']}").specifier
 
 
-def test_what_is_installed_is_what_is_locked():
-    differ = {}
-    for package, version in LOCK.items():
-        found = importlib.metadata.version(package)
-        if found != version:
-            differ[package] = (version, found)
-    assert differ == {}
-
-
 def test_drawings_match_their_sources():
-    import hashlib
-
     charts = sorted((ROOT / "data" / "charts").glob("*.dot"))
     assert len(charts) == 3
     for chart in charts:
         drawn = chart.with_suffix(".svg").read_text().rstrip().splitlines()[-1]
         assert hashlib.sha256(chart.read_bytes()).hexdigest() in drawn, f"run `make figures`: {chart.name}"
-
-
-def test_the_kit_reads_its_locks_as_this_file_does():
-    for name in ("requirements.lock", "requirements-gpu.lock", "requirements-kaggle.lock"):
-        assert config.locked_versions(name) == here(name)
