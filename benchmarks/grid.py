@@ -1,6 +1,6 @@
 """The paper's grid of probes on long vectors: how long it takes, and how long scikit-learn's plain way takes.
 
-grid     5 probes x 4 normalisations at 240 x 12,288, 7 classes, as `nslib.probe.grid` has them
+grid     5 probes x 4 normalisations at 240 x 12,288, 7 classes, as `nslib.evaluation.probe.grid` has them
 peer     the same fits as the authors' evaluation makes them: each classifier of scikit-learn on its own, one after the
          other, discriminant analysis by scikit-learn's own solver; at a size that it can do
 within   personalised probes: 91 speakers of 80 clips, 6 classes, 12,288 dimensions, all probes with and without L2

@@ -13,7 +13,7 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from nslib.corpora.candidates import Found, decode, distinct, say, write
+from nslib.datasets.candidates import Found, decode, distinct, say, write
 from nslib.datasets import debian, game_archives
 from nslib.datasets.splits import split_by_group
 from nslib.training.data import MANIFEST, PACKAGES, PARTS

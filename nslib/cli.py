@@ -234,10 +234,10 @@ def protocol(
     smoke: Smoke = None, out: Rows = None,
 ) -> None:
     """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
-    from nslib import protocols
+    from nslib.evaluation import protocols
 
     params = _load(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
-    results = protocols.run(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
+    results = protocols.run_protocol(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
     _print_table(results.summary() if len(results.rows) else None)
     _print_rest(results)
     if out:

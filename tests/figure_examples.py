@@ -10,7 +10,7 @@ import pandas as pd
 
 from nslib import figures
 from nslib.evaluation.results import PROTOCOL_ROWS
-from nslib.perturb import CLEAN, GAIN, TELEPHONE, UNITS, WHITE
+from nslib.evaluation.robustness import CLEAN, GAIN, TELEPHONE, UNITS, WHITE
 from nslib.statistics.embedding_map import ACROSS, LABEL, PCA, PLANE, SPEAKER, VECTORS, EmbeddingMap
 
 ROWS, ANSWERS, CLIPS = fabricated.rows(), fabricated.predictions(), fabricated.clips()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nslib import config, protocols
-from nslib.evaluation import benchmark, results
+from nslib import config
+from nslib.evaluation import benchmark, protocols, results
 from nslib.report.html import write_report
 
 TASK = "style-synthetic"
@@ -28,7 +28,7 @@ def _made() -> Path:
     with _places(home / "cache", home / "reports"):
         settings = config.load_params({"smoke": True, "tasks": TASK})
         found = benchmark.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
-        protocols.run("within-speaker", "logmel", TASK, settings, progress=False)
+        protocols.run_protocol("within-speaker", "logmel", TASK, settings, progress=False)
         write_report(found, settings, runs=[])
     return home
 

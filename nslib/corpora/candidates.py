@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from nslib import audio, packages
-from nslib.corpora import containers, debian, manifests, shelf
+from nslib.datasets import clip_cache, debian
+from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio
-from nslib.splits import by_group
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def decode(names: Iterable[str], choose: Chooser, seconds: tuple[float, float]) 
     """
     found: list[Found] = []
     for name, path in packages.debian(names).items():
-        chosen = {member: row for member in containers.list_deb(path) if (row := choose(name, member))}
+        chosen = {member: row for member in debian.list_files(path) if (row := choose(name, member))}
         with ThreadPoolExecutor() as pool:
-            jobs = [pool.submit(_measure, chosen[m], data) for m, data in containers.read_deb(path, chosen)]
+            jobs = [pool.submit(_measure, chosen[m], data) for m, data in debian.read_files(path, chosen)]
         found += [row for job in jobs if (row := job.result())]
     kept = [row for row in found if seconds[0] <= row.seconds <= seconds[1]]
     say(f"  {len(found) - len(kept)} of {len(found)} left out: not {seconds[0]} to {seconds[1]} s")
@@ -67,12 +67,12 @@ def decode(names: Iterable[str], choose: Chooser, seconds: tuple[float, float]) 
 def _measure(row: Found, data: bytes) -> Found | None:
     digest = hashlib.sha256(data).hexdigest()
     try:
-        clip = debian.decode(data, PurePosixPath(row.member).suffix)
+        clip = debian.decode_audio(data, PurePosixPath(row.member).suffix)
     except BadAudio as error:
         say(f"  {row.clip_id} left out: {error.reason}")
         return None
     with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
-        served = shelf.serve(Path(folder) / "clip.wav", clip.wave)
+        served = clip_cache.write_clip(Path(folder) / "clip.wav", clip.wave)
     return replace(row, file_sha256=digest, sha256=audio.sha256(served.wave),
                    seconds=round(served.seconds, 4), sample_rate=clip.source_rate)
 
@@ -130,7 +130,7 @@ def shares(groups: list[str], shares: tuple[float, float, float]) -> dict[str, s
     dict of str to str
         Group to split.
     """
-    return by_group(sorted(set(groups)), sorted(set(groups)), shares)
+    return split_by_group(sorted(set(groups)), sorted(set(groups)), shares)
 
 
 def capped(rows: list[Found], caps: dict[str, int]) -> list[Found]:
@@ -173,13 +173,13 @@ def write(path: Path, rows: list[Found]) -> None:
     """
     import pandas as pd
 
-    from nslib import params
+    from nslib import config
 
-    sources = pd.read_csv(params.data_dir() / "sources.csv", keep_default_na=False)
+    sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False)
     licences = dict(zip(sources["package"], sources["licence"], strict=True))
     table = pd.DataFrame([{**vars(row), "licence": licences[row.package]} for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    table[list(manifests.MANIFEST)].to_csv(path, index=False, lineterminator="\n")
+    table[list(debian.MANIFEST_COLUMNS)].to_csv(path, index=False, lineterminator="\n")
 
 
 def say(text: str) -> None:

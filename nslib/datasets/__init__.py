@@ -16,3 +16,14 @@
 `synthetic`            the kit's own texts, spoken by eSpeak NG (`synthetic_worker`, a process of its own)
 =====================  ====================================================================
 """
+
+from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import make_data_card
+from nslib.datasets.debian import manifest_path, read_manifest
+from nslib.datasets.folder import read_recordings
+from nslib.datasets.loading import load_clips, resolve_tasks
+from nslib.datasets.table import COLUMNS, Dataset, limit_clips
+from nslib.datasets.tasks import REGISTRY, Task, choose_task_names, get_task
+
+__all__ = ["COLUMNS", "REGISTRY", "Dataset", "Task", "audit_clips", "choose_task_names", "get_task", "limit_clips",
+           "load_clips", "make_data_card", "manifest_path", "read_manifest", "read_recordings", "resolve_tasks"]

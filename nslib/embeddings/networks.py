@@ -42,7 +42,7 @@ TRILL's kind, ``layer19``. Clips are padded, made log-mel and cut into patches e
 Trained networks have a folder each in ``data/models``: ``weights.npz``, ``untrained.npz`` (the weights with which that
 run began; trill-mini only), ``settings.json``, ``curve.csv`` (step, part, figure, value) and ``card.md``. Files of
 weights are pinned by hash; anything else in their place is refused, because results would carry the wrong provenance.
-Such a file is a NumPy ``.npz`` without pickles, written by `nslib.train.checkpoint`.
+Such a file is a NumPy ``.npz`` without pickles, written by `nslib.embeddings.checkpoint`.
 """
 
 from __future__ import annotations

@@ -101,12 +101,12 @@ def benchmark(
     name : str, optional
         How to call a callable in tables.
     splits : path, optional
-        A file of splits for recordings of your own; see `nslib.corpora.split_file`.
+        A file of splits for recordings of your own; see `nslib.datasets.splits`.
     progress : bool
         Progress bars on stderr.
     cluster : str, distributed.Client or cluster object of dask, optional
         Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
-        `nslib.cluster.connect`. Default: in this process.
+        `nslib.extraction.cluster.connect`. Default: in this process.
 
     Returns
     -------
@@ -216,7 +216,7 @@ class EmbeddingSpec:
         return self.identify()
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
-        """Return one vector a clip, computed with the options of `nslib.extract.vectors` or read from its file."""
+        """Return one vector a clip, computed with the options of `nslib.extraction.extract.extract_vectors` or read from its file."""
         return self.given.extraction(clips) if self.given else extract.extract_vectors(clips, self.load(), **options)
 
 
@@ -227,7 +227,7 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     ----------
     given : str, path, Embedding or callable
         A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
-        ``?option=value``; a file of vectors (`nslib.precomputed`); a record; a function.
+        ``?option=value``; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
 
@@ -408,7 +408,7 @@ def run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[st
     settings : dict
         From `probe_settings`.
     engine : Engine, optional
-        Where the work is done (`nslib.cluster.connect`). Default: in this process.
+        Where the work is done (`nslib.extraction.cluster.connect`). Default: in this process.
     store : Store, optional
         Where vectors are kept. Default: the one in the cache.
     use_stored : bool

@@ -87,7 +87,7 @@ class FitSettings:
     classes : ndarray [classes] str
         Labels of all splits, sorted.
     metric : str
-        A name in `nslib.metrics.METRICS`.
+        A name in `nslib.statistics.scores.METRICS`.
     seed : int
         Of forests and intervals.
     """
@@ -195,7 +195,7 @@ def grid(
         Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
         where the speaker is the label: it would then use the answer.
     metric : str
-        A name in `nslib.metrics.METRICS`.
+        A name in `nslib.statistics.scores.METRICS`.
     seed : int
         Seeds forests and the intervals' resamples.
     jobs : int
@@ -538,7 +538,7 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
     values : array-like of float
         NaN where there is no score.
     metric : str
-        A name in `nslib.metrics.METRICS`; says whether high or low is good.
+        A name in `nslib.statistics.scores.METRICS`; says whether high or low is good.
     """
     given = np.asarray(values, dtype=np.float64)
     worth = np.where(np.isnan(given), -np.inf, given if statistics_scores.get_metric(metric).higher_is_better else -given)

@@ -69,7 +69,7 @@ ROWS: tuple[Column, ...] = (
     Column("dim", "int", "", "length of a clip's vector"),
     *_COMBINATION,
     Column("split", "str", "", "validation (on which the choice is made) or test"),
-    Column("metric", "str", "", "name of the score, one of nslib.metrics.METRICS"),
+    Column("metric", "str", "", "name of the score, one of nslib.statistics.scores.METRICS"),
     Column("value", "float", "of the metric", "the score; NaN if the probe could not be fitted"),
     Column("n", "int", "clips", "size of the split"),
     Column("n_speakers", "int", "speakers", "known speakers in the split"),

@@ -3,7 +3,7 @@
 >>> from nslib.evaluation import tfrecords
 >>> tfrecords.write_tfrecords("out/savee", clips, {"logmel": vectors}, label_numbers=NAMES)      # doctest: +SKIP
 >>> table = tfrecords.read_tfrecords("out/savee")                                                # doctest: +SKIP
->>> nslib.probe.grid(**tfrecords.split_for_probes(table))                                        # doctest: +SKIP
+>>> nslib.evaluation.probe.grid(**tfrecords.split_for_probes(table))                                        # doctest: +SKIP
 
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
@@ -334,7 +334,7 @@ def _write_records(path: Path, records: Iterable[bytes]) -> None:
     import tensorflow as tf
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # in a folder of its own, because a shard can be too large to be made in memory as nslib.files does
+    # in a folder of its own, because a shard can be too large to be made in memory as nslib.config does
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as folder:
         temporary = Path(folder, path.name)
         try:

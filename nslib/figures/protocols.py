@@ -2,17 +2,17 @@
 
 Conventions
 -----------
-``rows`` are those of `nslib.protocols`; what is drawn is the score over all split numbers, with its interval.
+``rows`` are those of `nslib.evaluation.protocols`; what is drawn is the score over all split numbers, with its interval.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Figure, palette, with_style
 from nslib.figures.scores import BOUNDS, SYNTHETIC, label_tasks, order_embeddings, select_scores
-from nslib.protocols import summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def _select_protocol(rows: pd.DataFrame, protocol: str, shots: int | None) -> pd
     """Scores of a protocol: recordings before synthetic speech, tasks by name, the best embedding first."""
     if rows.empty:
         return rows
-    scores = summary(rows, protocol, shots)
+    scores = summarise(rows, protocol, shots)
     place = {embedding: i for i, embedding in enumerate(order_embeddings(scores))}
     keyed = scores.assign(_e=scores["embedding"].map(place), _s=scores["corpus_kind"] == SYNTHETIC)
     return keyed.sort_values(["_s", "task", "_e"], kind="stable", ignore_index=True).drop(columns=["_e", "_s"])
@@ -81,12 +81,12 @@ def personalisation(rows: pd.DataFrame, inter: pd.DataFrame | None = None, *, na
 def protocol_switch(rows: pd.DataFrame, *, name: str = "protocol_switch") -> Figure:
     """The same vectors by four protocols: new speakers or random clips, all training clips or a few.
 
-    By-clip scores are called careless: they are no results. Rows are those of `nslib.protocols.switch`.
+    By-clip scores are called careless: they are no results. Rows are those of `nslib.evaluation.protocols.run_switch`.
     """
     careful = _select_protocol(rows, "by-speaker", None)
     if careful.empty:
         return figure.draw_nothing(name, "there is no by-speaker result among these rows", _SWITCH_COLUMNS)
-    every = summary(rows)
+    every = summarise(rows)
     every = every[every["protocol"].str.match("by-(speaker|clip)")]
     names, labels = order_embeddings(careful), label_tasks(careful)
     fig, axes = figure.make_panels(list(labels.values()), (3.6, 1.9 + 0.62 * len(names)), (2.6, 0.0), sharey=True)

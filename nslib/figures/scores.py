@@ -464,7 +464,7 @@ def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: 
 def stability(rows: pd.DataFrame | None, *, name: str = "stability") -> Figure:
     """Scores of repeated splits beside the interval of their mean, a panel a task; `rows` of `protocols.repeated`."""
     if rows is None or rows.empty or (table := intervals.spread_over_splits(rows)).empty:
-        return figure.draw_nothing(name, "there is no result of repeated splits: see nslib.protocols.repeated",
+        return figure.draw_nothing(name, "there is no result of repeated splits: see nslib.evaluation.protocols.run_repeated",
                                    intervals.SPREADS)
     each, labels = intervals.scores_of_splits(rows), label_tasks(table)
     names = [str(e) for e in table.groupby("embedding")["value"].mean().sort_values(ascending=False).index]

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-Curves are those of `nslib.train.loop`: one row a number, with columns step, part (train, held-out), figure and value.
+Curves are those of `nslib.training.trainer`: one row a number, with columns step, part (train, held-out), figure and value.
 A number of the part that is learnt from is the mean over the steps since the look before; a held-out one is of
 always the same pairs.
 """

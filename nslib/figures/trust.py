@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-How sure probes were is from `nslib.confidence`, the numbers on it from `nslib.statistics.calibration`; below the
+How sure probes were is from `nslib.evaluation.confidence`, the numbers on it from `nslib.statistics.calibration`; below the
 diagonal, and with a gap above zero, a probe is too sure of itself.
 
 Robustness is drawn one panel a condition, from the clean clips on the left to the worst on the right (gains in their
@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nslib.evaluation.robustness import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, INK, MARKERS, MUTED, RULE, Figure, palette, with_style
-from nslib.perturb import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
 from nslib.statistics.calibration import BINS, CALIBRATION_ERRORS, RELIABILITY, calibration_errors, reliability_table
 from nslib.statistics.embedding_map import ACROSS, AGREEMENT, LABEL, PCA, SPEAKER, VECTORS, EmbeddingMap
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibration", "calibration_gaps", "embedding_map", "robustness"]
 
-NOT_SURE = "it is not known how sure any probe was: see nslib.confidence.find"
+NOT_SURE = "it is not known how sure any probe was: see nslib.evaluation.confidence.find_confidence"
 
 
 @with_style
@@ -37,7 +37,7 @@ def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | No
                 name: str = "calibration") -> Figure:
     """Reliability of the chosen probes of a task: share right against how sure they were, one panel an embedding.
 
-    `answers` are from `nslib.confidence`; of `embeddings` only these, in this order; at most so many `bins`, of equal
+    `answers` are from `nslib.evaluation.confidence`; of `embeddings` only these, in this order; at most so many `bins`, of equal
     counts.
     """
     if answers.empty:
@@ -115,7 +115,7 @@ _ROBUSTNESS_COLUMNS = ["task", "corpus_kind", "embedding", "condition", "level",
 def robustness(curves: pd.DataFrame, *, name: str = "robustness") -> Figure:
     """Score of each embedding with its interval as the test clips get worse, condition by condition and level by level.
 
-    `curves` are from `nslib.robustness.curves` or `load`; of repeated rows the last counts. Several tasks: ValueError.
+    `curves` are from `nslib.evaluation.robustness.measure_curves` or `load`; of repeated rows the last counts. Several tasks: ValueError.
     """
     if curves.empty or set(curves["condition"]) <= {CLEAN}:
         return figure.draw_nothing(name, "no embedding was measured on changed clips", _ROBUSTNESS_COLUMNS)

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-A file is Parquet: of one embedding the chosen test rows (`nslib.results.ROWS`), who measured them, and, on tasks with a
+A file is Parquet: of one embedding the chosen test rows (`nslib.evaluation.results.ROWS`), who measured them, and, on tasks with a
 committed manifest, what the chosen probe said of every test clip. Whoever takes it in has the truth and the speakers of
 these clips in the manifest, so score, interval and counts follow without any recording; a score that does not follow is
 refused. ``sha256`` is of everything else in a row, so that one that was changed without care is found as well. That the
@@ -59,7 +59,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     Parameters
     ----------
     rows : DataFrame
-        Of `nslib.benchmark`, or `nslib.results.load`.
+        Of `nslib.benchmark`, or `nslib.evaluation.results.load_results`.
     embedding : str
         Its name in them.
     path : path-like
@@ -114,7 +114,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `nslib.results.ROWS`, and version, measured_by, about, answers and sha256.
+        The columns of `nslib.evaluation.results.ROWS`, and version, measured_by, about, answers and sha256.
 
     Raises
     ------

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nslib import config, embeddings, protocols
+from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, noss_sources, tasks
 from nslib.errors import Unavailable
-from nslib.evaluation import benchmark
+from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
@@ -57,7 +57,7 @@ def reproduce_all(settings: Params) -> Outcome:
         _print_downloads(settings)
     _print("1/3 recordings, vectors and probes")
     results = benchmark.benchmark(params=settings)
-    personal = protocols.run(protocols.WITHIN, params=settings)
+    personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     _print("2/3 notebooks")

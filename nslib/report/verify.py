@@ -27,14 +27,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nslib import config, protocols
+from nslib import config
 from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.evaluation import benchmark, results
+from nslib.evaluation import benchmark, protocols, results
 from nslib.evaluation.benchmark import specify_embedding
 from nslib.evaluation.results import ROWS, check_table
-from nslib.protocols import intervals
 from nslib.report.tables import is_built_in, is_fine_tuned, write_command
 from nslib.statistics import intervals as statistics_intervals
 from nslib.statistics import scores
@@ -119,7 +118,7 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
         checks += _check_result(part, answers[answers["key"] == key])
         if level == "all":
             checks += _check_again(part, home)
-    rows, answers, more = _load(protocols.load, home, "protocol")
+    rows, answers, more = _load(protocols.load_protocols, home, "protocol")
     checks += [*more, *_check_protocols(rows, answers), *_check_tables(folder, kept)]
     return pd.DataFrame(checks, columns=COLUMNS).astype({"ok": "boolean"})
 
@@ -253,14 +252,14 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     made: dict[str, Any] = {"n": answers["clip_id"].nunique()}
     if answers.empty or row["metric"] != "accuracy":
         return made
-    of_speakers = row["protocol"] == protocols.WITHIN
-    made["value"] = intervals.accuracy(answers, of_speakers=of_speakers)
+    of_speakers = row["protocol"] == protocols.WITHIN_SPEAKER
+    made["value"] = protocols.average_accuracy(answers, of_speakers=of_speakers)
     if not row["interval_by"]:
         return made
     if row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])
         return made | {name: again[name] for name in ("low", "high", "interval_by")}
-    found = intervals.interval(answers, of_speakers=of_speakers, level=row["level"], seed=row["seed"])
+    found = protocols.measure_interval(answers, of_speakers=of_speakers, level=row["level"], seed=row["seed"])
     return made | {"low": found.low, "high": found.high, "interval_by": found.by}
 
 
@@ -361,7 +360,7 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         if not slash:
             raise BadParameter(f"with a protocol, name the cell as TASK/EMBEDDING; got {cell!r}.")
         tasks.get_task(task)  # which tells the nearest names
-        rows, params = protocols.load(folder)[0], params if seed is None else dataclasses.replace(params, seed=seed)
+        rows, params = protocols.load_protocols(folder)[0], params if seed is None else dataclasses.replace(params, seed=seed)
         made, _ = _run_pair(task, embedding, params, protocol, fresh, progress)
         return _compare_protocol(made, rows[(rows["task"] == task) & (rows["embedding"] == embedding)])
     rows, answers = results.load_results(folder)
@@ -435,7 +434,7 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
             plain = benchmark.benchmark(embedding, task, params=params, progress=progress)
             not_run, pair = plain.not_run, (plain.rows, plain.predictions)
         else:
-            other = protocols.run(protocol, embedding, task, params, progress=progress)
+            other = protocols.run_protocol(protocol, embedding, task, params, progress=progress)
             not_run, pair = other.not_run, (other.rows, other.answers)
     for row in not_run.itertuples():
         what = f"{row.embedding} on {row.task}"
@@ -503,7 +502,7 @@ def _compare_protocol(rows: pd.DataFrame, mine: pd.DataFrame) -> Rerun:
     """Set the summary rows of a protocol beside those that are kept, of the same clips and seed if there are some."""
     now, one = rows.iloc[0], ["protocol", "shots"]
     same = mine[(mine["split_hash"] == now["split_hash"]) & (mine["seed"] == now["seed"])]
-    made, kept = (protocols.summary(part).set_index(one, drop=False) for part in (rows, same if len(same) else mine))
+    made, kept = (protocols.summarise(part).set_index(one, drop=False) for part in (rows, same if len(same) else mine))
     kept, equal, lines = kept[kept.index.isin(made.index)], True, [f"{now['task']}/{now['embedding']}"]
     for at, row in made.iterrows():
         before, again = (_show_score(kept.loc[at]) if at in kept.index else "nothing"), _show_score(row)

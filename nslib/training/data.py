@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, config, packages
+from nslib import audio, config
 from nslib.config import Params
 from nslib.datasets import debian, folder, loading, tasks
 from nslib.datasets.splits import split_by_group
@@ -176,7 +176,7 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     Parameters
     ----------
     path : Path
-        A folder or a table, as `nslib.corpora.folder.read` takes it.
+        A folder or a table, as `nslib.datasets.folder.read_recordings` takes it.
     join : float
         See `PairSettings.join`.
 
@@ -240,12 +240,12 @@ def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] | Non
 
 
 def read_manifest() -> pd.DataFrame:
-    """Read the committed list of clips in packages, with the columns of `nslib.corpora.manifests.MANIFEST`."""
+    """Read the committed list of clips in packages, with the columns of `nslib.datasets.debian.MANIFEST_COLUMNS`."""
     return debian.read_manifest(debian.manifest_path(MANIFEST))
 
 
 def _read_packages(progress: bool, clips: pd.DataFrame) -> Waves:
-    paths = packages.debian(sorted(set(clips["package"])), progress=progress)
+    paths = debian.fetch_packages(sorted(set(clips["package"])), progress=progress)
     for package, members in clips.groupby("package", sort=False):
         rows = {row.member: row for row in debian.list_rows(members)}
         with ThreadPoolExecutor() as pool:

@@ -35,11 +35,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nslib import embeddings
-from nslib.embeddings import graphs, networks, threads
+from nslib.embeddings import networks, runtime
 from nslib.embeddings.base import Embedding, FloatArray
-from nslib.embeddings.cards import KIT
 from nslib.embeddings.checkpoint import Arrays
-from nslib.embeddings.networks import LAYER19_TAP, count_cost, cut_at_tap
+from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut_at_tap
 from nslib.embeddings.networks import build_network as build_student
 from nslib.embeddings.networks import hash_weights as revision
 from nslib.embeddings.tflite import FORMS, convert_network, open_network, take_embedding
@@ -116,16 +115,16 @@ def make_teacher(name: str) -> Teacher:
     UnknownName, Unavailable
         For another name; if its weights or its library cannot be had.
     """
-    if name not in KIT:
+    if name not in TRAINED_TAPS:
         return make_teacher_of_embedding(embeddings.get(name))
-    network, tap = KIT[name]
+    network, tap = TRAINED_TAPS[name]
     return make_teacher_of_network(networks.load_network(network), tap, name)
 
 
 def make_teacher_of_network(model: Any, tap: str = LAYER19_TAP, name: str = "") -> Teacher:
     """Make a teacher of a tap, a key of the outputs, of a network on patches; its weights are copied."""
     part = cut_at_tap(model, tap)
-    network = graphs.frozen(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
+    network = runtime.freeze_network(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
     dim = int(model.output[tap].shape[-1])
     return Teacher(name or part.name, f"{revision(model)} {tap}", dim, "patches", network, part)
 
@@ -425,7 +424,7 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     if calls < 1:
         raise BadParameter(f"calls must be at least 1; got {calls}.")
     known, fresh = np.array_split(patches.astype(np.float32), 2)
-    whole = graphs.frozen(lambda patch: take_embedding(model(patch, training=False)), (TRILL.patch, TRILL.mels))
+    whole = runtime.freeze_network(lambda patch: take_embedding(model(patch, training=False)), (TRILL.patch, TRILL.mels))
     true = whole(fresh)
     rows: list[dict[str, Any]] = [{"form": "tensorflow", "latency_ms": _time_call(whole, calls),
                                    **_differences(true, true)}]
@@ -464,4 +463,4 @@ def name_machine() -> str:
             name = next((row.split(":", 1)[1].strip() for row in file if row.startswith("model name")), name)
     except OSError:
         pass  # not Linux: the platform's own name is what there is
-    return f"{name}, {threads.count()} CPUs"
+    return f"{name}, {runtime.count_threads()} CPUs"

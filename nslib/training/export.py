@@ -206,7 +206,7 @@ def _describe_network(model: Any, name: str | None, stated: Mapping[str, str]) -
     if not isinstance(getattr(model, "output", None), dict) or model.input_shape != wanted:
         raise BadParameter(f"{getattr(model, 'name', model)} is no network of patches: it must take "
                            f"[patches, {TRILL.patch}, {TRILL.mels}] and give a dict of vectors, as those of "
-                           "nslib.train.networks and nslib.train.students do.")
+                           "nslib.embeddings.networks and nslib.embeddings.networks do.")
     size = count_cost(model)
     return {"name": name or model.name, "network": model.name, "weights": hash_weights(model),
             "parameters": size.parameters, "outputs": size.outputs, "front_end": asdict(TRILL), "input": INPUT,

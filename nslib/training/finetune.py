@@ -38,7 +38,7 @@ from nslib.datasets.tasks import Task
 from nslib.embeddings.checkpoint import assign_values, copy_values
 from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, load_network
 from nslib.embeddings.networks import cut_patches as cut_wave
-from nslib.embeddings.patches import deal
+from nslib.embeddings.runtime import group_by_clip
 from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.probe import Fit, FitSettings, LabelledVectors, check_splits
@@ -235,7 +235,7 @@ class FinetuneModel:
     def pool_clips(self, clips: list[Patches]) -> npt.NDArray[np.float32]:
         """Pool all patches of each clip: float32 [clips, dim]."""
         rows = np.concatenate(clips if self.settings.frozen else self._compute_frames(clips))
-        frames, counts = deal(rows, [len(clip) for clip in clips])
+        frames, counts = group_by_clip(rows, [len(clip) for clip in clips])
         return np.concatenate([np.asarray(self.pool(frames[i:i + _AT_ONCE], counts[i:i + _AT_ONCE]))
                                for i in range(0, len(clips), _AT_ONCE)])
 
@@ -324,7 +324,7 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     material : dict of str to Material
         Of train, validation and test, as `cut_clips` gives them.
     metric : str
-        A name in `nslib.metrics.METRICS`, by which training is stopped.
+        A name in `nslib.statistics.scores.METRICS`, by which training is stopped.
 
     Raises
     ------
@@ -429,7 +429,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     Returns
     -------
     rows, predictions : DataFrame
-        As `nslib.results.ROWS` and `nslib.results.PREDICTIONS`; the curve is kept in neither.
+        As `nslib.evaluation.results.ROWS` and `nslib.evaluation.results.PREDICTIONS`; the curve is kept in neither.
 
     Raises
     ------

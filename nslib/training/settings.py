@@ -172,7 +172,7 @@ class LoopSettings(_Schedule):
     Attributes
     ----------
     network : str
-        A name in `nslib.train.networks.SHAPES`.
+        A name in `nslib.embeddings.networks.RESNET_SHAPES`.
     steps : int
         Batches at most.
     learning_rate : float
@@ -217,7 +217,7 @@ class DistillSettings(_Schedule):
     Attributes
     ----------
     student : str
-        ``kind-alpha`` or ``kind-alpha-dim``, as `nslib.train.students.parse` reads it.
+        ``kind-alpha`` or ``kind-alpha-dim``, as `nslib.embeddings.networks.parse_student` reads it.
     scale : {"all", "dimension", "none"}
         Whether targets are centred and divided by one number, so that their mean variance is 1; or each dimension by
         its own, so that all weigh the same; or taken as they are. "all" has the same best student as "none", at a
@@ -281,7 +281,7 @@ class FinetuneSettings:
     Attributes
     ----------
     network : str
-        A name of `nslib.train.models`.
+        A name of `nslib.embeddings.networks`.
     tap : {"layer19", "embedding"}
         Which output is pooled.
     pool : {"mean", "netvlad", "autopool"}

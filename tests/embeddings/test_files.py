@@ -12,9 +12,10 @@ import soxr
 from helpers import clip_table
 from onnx_writer import DOUBLE, FLOAT, INT16, INT32, model, node, tensor, value
 
-from nslib import embeddings, extract
+from nslib import embeddings
 from nslib.embeddings import files
 from nslib.errors import BadParameter, Unavailable
+from nslib.extraction import extract
 
 # frames of 25 ms every 10 ms, eight numbers each, and never below 0
 KERNEL = np.random.default_rng(3).normal(0, 0.05, (8, 400)).astype(np.float32)
@@ -218,9 +219,9 @@ def clips(tmp_path_factory):
 
 @pytest.mark.parametrize("file", KINDS)
 def test_every_kind_gives_the_vectors_of_the_function(file, root, clips, cache):
-    expected = extract.vectors(clips, embeddings.from_callable(by_hand, "by hand", **TIMES), progress=False)
+    expected = extract.extract_vectors(clips, embeddings.from_callable(by_hand, "by hand", **TIMES), progress=False)
     mine = files.from_file(root / file, **KINDS[file], **TIMES)
-    found = extract.vectors(clips, mine, progress=False)
+    found = extract.extract_vectors(clips, mine, progress=False)
     assert found.vectors.shape == (5, 8)
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-5)
     assert (mine.pads_safely, mine.name, mine.source) == (True, file.split(".")[0], file)
@@ -241,7 +242,7 @@ def test_windows_of_a_fixed_length(file, root, clips, cache):
         return np.stack([by_hand(clip).mean(1) for clip in view])
 
     same = embeddings.from_callable(windowed, "same", window=0.25, hop=0.1, min_samples=4000)
-    expected, found = (extract.vectors(clips, e, progress=False).vectors for e in (same, mine))
+    expected, found = (extract.extract_vectors(clips, e, progress=False).vectors for e in (same, mine))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert [frames_of(mine, noise(1, samples)).shape[1] for samples in (7199, 7200)] == [2, 3]
     assert embeddings.check(mine).ok

@@ -300,7 +300,7 @@ def test_published_model_on_two_devices(models):
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         from nslib import embeddings
         from nslib.embeddings import hub, runtime
-        from nslib.extract import devices
+        from nslib.extraction.extract import devices
 
         ran = []
         def recording(graph):

@@ -17,7 +17,7 @@ from helpers import clip_table, embedding, frame_energy, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nslib.embeddings import patches
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.extraction import devices
 from nslib.extraction.cache import VectorCache
@@ -287,6 +287,6 @@ def test_units_and_vectors_are_those_of_any_batch_size(tmp_path, cache, monkeypa
 
 
 def test_where_padding_costs_nothing_a_unit_is_a_batch(cache):
-    ragged = patches.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths))
+    ragged = runtime.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths))
     assert get_batch_seconds(embedding(embed=SmallerBatches(ragged))) == 240.0
     assert get_batch_seconds(embedding(embed=SmallerBatches(frame_energy))) == DEFAULT_BATCH_SECONDS

@@ -292,7 +292,7 @@ def test_a_collected_cache_serves_the_same_clips_without_a_network(tmp_path, mon
     workshop.collect_material(settings, tmp_path / "there", progress=False)
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "there"))
     spoken = []
-    monkeypatch.setattr("nslib.corpora.espeak.speak", lambda shelf, jobs, progress: spoken.extend(jobs) or {})
+    monkeypatch.setattr("nslib.datasets.espeak.speak", lambda shelf, jobs, progress: spoken.extend(jobs) or {})
     there = nslib.datasets.loading.load_clips(task, settings, progress=False).clips
     assert there["sha256"].tolist() == here["sha256"].tolist() and spoken == []
     assert all(Path(p).is_relative_to(tmp_path) and Path(p).stat().st_size for p in there["audio"])
@@ -300,7 +300,7 @@ def test_a_collected_cache_serves_the_same_clips_without_a_network(tmp_path, mon
 
 def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
     lost = [{"clip_id": "style/x", "audio": "x", "reason": "it was not spoken", "remedy": "Run again."}]
-    monkeypatch.setattr("nslib.corpora.load_clips", lambda *a, **k: nslib.datasets.table.make_dataset([], lost, []))
+    monkeypatch.setattr("nslib.datasets.loading.load_clips", lambda *a, **k: nslib.datasets.table.make_dataset([], lost, []))
     with pytest.raises(NslibError, match="1 clips of style-synthetic cannot be used here, style/x"):
         workshop.collect_material(chosen(tasks="style-synthetic"), tmp_path, progress=False)
 

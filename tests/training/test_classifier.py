@@ -32,7 +32,7 @@ def clips():
 
 
 def vectors_of(embedding, clips):
-    """As `nslib.extract` averages them."""
+    """As `nslib.extraction.extract` averages them."""
     rows = (embedding.embed(wave[None], np.array([len(wave)])) for wave in clips)
     return np.stack([row[0, : counts[0]].mean(0, dtype=np.float64).astype(np.float32) for row, counts in rows])
 

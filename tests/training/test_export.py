@@ -182,7 +182,7 @@ def test_litert_hears_clips_of_any_length(light, residual):
     for k, seconds in enumerate(SECONDS):
         wave = tone(seconds, 200 + 90 * k, seed=k)
         frames = heard.embed(wave[None], np.array([len(wave)]))[0][0]
-        # tones leave bands with rounding only, where float32 is up to 0.005 away (see nslib.frontend_tf)
+        # tones leave bands with rounding only, where float32 is up to 0.005 away (see nslib.frontend)
         away = np.abs(frames - memory(wave, "layer19")).max()
         assert away < 1e-3 * np.abs(frames).max()
 

@@ -1,2 +1,0 @@
-# shim
-from nslib.datasets.folder import read_recordings as read
