@@ -1,9 +1,9 @@
 """Whether audio comes as fast as the network learns, and how fast a trained one listens: measured in one run.
 
-loop       `nslib.train.learner.Learner.steps` on `nslib.train.data.dataset`, as the training loop has it: windows
-           drawn from memory-mapped samples, changed, log-mel, step
+loop       `nslib.training.trainer.TripletLearner.steps` on `nslib.training.data.make_dataset`, as training has it:
+           windows drawn from memory-mapped samples, changed, log-mel, step
 bare       the same step on batches that lie in memory ready made
-log-mel    `nslib.train.data.dataset` alone: nobody learns from what it gives
+log-mel    `make_dataset` alone: nobody learns from what it gives
 inference  a network of the shape of trill-mini as an embedding of the kit, one for each tap: waveform in, vectors out
 
 Loop and bare are taken in turn, several rounds, and the median is compared; starting up is in neither. Looks at
@@ -63,7 +63,7 @@ def learning(pairs: data.Pairs, chosen: settings.TrainingSettings, steps: int, r
     """Median steps a second of the loop and of the bare step, under the loop's conditions."""
     times: dict[str, list[float]] = {"loop": [], "bare": []}
     with trainer.use_deterministic_operations():
-        network = trainer.make_triplet_learner(chosen)
+        network = trainer.TripletLearner(pairs.bank, pairs.bank, chosen)
         ready = list(data.make_dataset(pairs, 0, steps))
         loop = network.steps(data.make_dataset(pairs, 0, (steps + SETTLE) * rounds))
         for _ in range(rounds):

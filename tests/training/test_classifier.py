@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from tiny_training import teacher_network
 
 from nslib import audio, config, embeddings
-from nslib.classifiers import CLASSIFIERS, l2_normalise
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.evaluation.classifiers import CLASSIFIERS, l2_normalise
 from nslib.training import classifier as room
 from nslib.training import export
 
@@ -124,14 +124,12 @@ def test_what_cannot_be_exported_is_refused(backbone, tmp_path, made, dim, more,
 
 
 def test_only_classifiers_are_loaded_as_such(tmp_path):
-    with pytest.raises(BadParameter, match=r"nslib\.json cannot be read"):
-        room.load_classifier(tmp_path)
-    (tmp_path / export.FACTS).write_text('{"kind": "embedding"}')
-    with pytest.raises(BadParameter, match="an exported embedding, no classifier"):
-        room.load_classifier(tmp_path)
-    (tmp_path / export.FACTS).write_text('{"kind": "classifier", "labels": ["a", "b"]}')
-    with pytest.raises(BadParameter, match="cannot be loaded"):
-        room.load_classifier(tmp_path)
+    for text, why in ((None, r"nslib\.json cannot be read"), ('{"kind": "embedding"}', "an exported embedding, no class"),
+                      ('{"kind": "classifier", "labels": ["a", "b"]}', "cannot be loaded")):
+        if text:
+            (tmp_path / export.FACTS).write_text(text)
+        with pytest.raises(BadParameter, match=why):
+            room.load_classifier(tmp_path)
 
 
 def test_embeddings_of_other_programs_are_refused():
@@ -206,11 +204,10 @@ def test_the_choice_leaves_out_what_cannot_be_exported_and_says_so():
         room.choose_combination(rows, lda, False)
 
 
-def test_unknown_names_and_forests_are_told_before_any_work(backbone, tmp_path):
-    with pytest.raises(UnknownName, match="LDA_LSQR_AUTO"):
-        room.fit_and_export("speaker-fillets", backbone, tmp_path / "out", probe="LDA")
-    with pytest.raises(BadParameter, match="is a forest, and only linear probes are exported: LogisticRegression"):
-        room.fit_and_export("speaker-fillets", backbone, tmp_path / "out", probe="Forest_balanced_100")
+@pytest.mark.parametrize(("probe", "error", "why"), [
+    ("LDA", UnknownName, "LDA_LSQR_AUTO"), (None, BadParameter, "not empty"),
+    ("Forest_balanced_100", BadParameter, "is a forest, and only linear probes are exported: LogisticRegression")])
+def test_mistakes_are_told_before_any_work(backbone, tmp_path, probe, error, why):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadParameter, match="not empty"):
-        room.fit_and_export("speaker-fillets", backbone, tmp_path)
+    with pytest.raises(error, match=why):
+        room.fit_and_export("speaker-fillets", backbone, tmp_path / "out" if probe else tmp_path, probe=probe)

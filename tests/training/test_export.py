@@ -116,26 +116,20 @@ def test_plain_hub_load_and_the_signature_for_servers(folder, loaded, memory):
     close(served["layer19"][0], memory(wave, "layer19"))
 
 
-def test_the_facts_lie_beside_it(tiny, folder):
+def test_the_facts_lie_beside_it_and_what_exists_is_not_overwritten(tiny, folder, tmp_path):
     facts = export.read_facts(folder)
     assert facts["weights"] == hash_weights(tiny) and facts["kind"] == "embedding"
     assert facts["outputs"] == {"embedding": 8, "layer19": 11 * 16}
     assert (facts["licence"], facts["trained_on"], facts["source"]) == ("CC0-1.0", "tones", "not stated")
     assert facts["made_with"]["tensorflow"]
-
-
-def test_what_exists_is_not_overwritten(tiny, folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(BadParameter, match="not empty"):
-        export.export_saved_model(tiny, folder)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     file = tmp_path / "file.tflite"
     file.write_bytes(b"mine")
-    with pytest.raises(BadParameter, match="exists"):
-        export.export_litert(tiny, file)
-    with pytest.raises(BadParameter, match="not empty"):
-        export.export_saved_model(tiny, file)
-    assert file.read_bytes() == b"mine"
+    for write, place, why in ((export.export_saved_model, folder, "not empty"), (export.export_litert, file, "exists"),
+                              (export.export_saved_model, file, "not empty")):
+        with pytest.raises(BadParameter, match=why):
+            write(tiny, place)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before and file.read_bytes() == b"mine"
 
 
 def test_an_export_that_fails_leaves_nothing(tiny, tmp_path, monkeypatch):
