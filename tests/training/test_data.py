@@ -101,14 +101,13 @@ def test_only_clips_of_one_voice_are_joined(manifest, cache, monkeypatch):
     """Scenes of the games hold several people; what is joined is an actor, a reader, a language's volunteer."""
     monkeypatch.setattr(data, "_read_packages", lambda clips, progress: (tone(0.1) for _ in range(len(clips))))
     made = data.load_packages("validation", 10.0, progress=False)
-    held_out = manifest[manifest["split"] == "validation"].set_index("clip_id")
-    alone = held_out["speaker"].str.match("sky-|queen-") & (held_out["speaker"] != "queen-joe")
-    first = held_out.loc[list(made.names)].assign(samples=made.lengths)
-    scene = first["speaker"].str.match("sky-|queen-") & (first["speaker"] != "queen-joe")
-    assert scene.sum() == alone.sum() > 300 and (first[scene]["samples"] == 1600).all()
-    joined = first[~scene].groupby("speaker")["samples"].agg(["size", "max"])
-    assert {"queen-joe", "festvox-ru", "tuxpaint-en"} <= set(joined.index) and joined["max"].max() > 1600
-    assert made.lengths.sum() == 1600 * len(held_out)
+    speaker = manifest[manifest["split"] == "validation"].set_index("clip_id")["speaker"]
+    is_scene = speaker.str.match("sky-|queen-") & (speaker != "queen-joe")
+    lengths = pd.Series(made.lengths, list(made.names))
+    scenes, voices = (lengths[is_scene[lengths.index] == side] for side in (True, False))
+    assert len(scenes) == is_scene.sum() > 300 and (scenes == 1600).all()
+    assert {"queen-joe", "festvox-ru", "tuxpaint-en"} <= set(speaker[voices.index]) and voices.max() > 1600
+    assert lengths.sum() == 1600 * len(speaker)
 
 
 # ---- folders, and computer voices ---------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ def test_recordings_of_a_folder_are_parted_by_speaker_or_clip(tmp_path, cache):
 
 
 @pytest.mark.parametrize(("corpus", "why"), [("synthetic", "asked for"), ("real", "no apt-get")])
-def test_computer_voices_if_asked_for_or_there_is_nothing_else(tmp_path, cache, monkeypatch, corpus, why):
+        assert [heard.learn, heard.held_out] == [(part, 10.0, ["festvox-ru"]) for part in data.PARTS]
     def fail(part, join, packages, progress):
         raise Unavailable("festvox-ru", "there is no apt-get", "Use Debian.")
 
@@ -141,20 +140,14 @@ def test_computer_voices_if_asked_for_or_there_is_nothing_else(tmp_path, cache, 
     if corpus == "real":
         with pytest.raises(UnknownName, match="festvox-ru"):  # a mistake is not covered by computer voices
             data.load_audio(params, ["festvox-rus"])
+        monkeypatch.setattr(data, "load_packages", lambda part, join, packages, progress: (part, join, packages))
+        heard = data.load_audio(params, ["festvox-ru"], 10.0, progress=False)
+        assert (heard.learn, heard.held_out) == tuple((part, 10.0, ["festvox-ru"]) for part in data.PARTS)
+        assert heard.kind == "real" and "festvox-ru" in heard.note
     monkeypatch.setattr(data, "load_packages", fail)
     heard = data.load_audio(params, ["festvox-ru"], progress=False)
     assert heard.kind == "synthetic" and why in heard.note
     assert heard.learn.names == ("clip000", "clip001") and heard.held_out.names == ("clip002",)
-
-
-def test_recorded_speech_of_the_packages_that_are_named(monkeypatch):
-    asked = []
-    monkeypatch.setattr(data, "load_packages", lambda part, join, packages, progress:
-                        asked.append((part, join, tuple(packages))) or part)
-    heard = data.load_audio(config.load_params({}), ["festvox-ru"], 10.0, progress=False)
-    assert (heard.learn, heard.held_out, heard.kind) == ("train", "validation", "real")
-    assert asked == [("train", 10.0, ("festvox-ru",)), ("validation", 10.0, ("festvox-ru",))]
-    assert "festvox-ru" in heard.note
 
 
 # ---- windows ------------------------------------------------------------------------------------------------------

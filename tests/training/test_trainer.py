@@ -70,26 +70,19 @@ def test_its_logs_can_be_read_as_tensorboard_does(whole):
         "part == 'held-out' and figure == 'accuracy'")["value"].iloc[-1])
 
 
-def test_a_finished_run_is_not_run_again(whole):
-    before = (whole[0] / "state.npz").stat().st_mtime_ns
-    assert run(whole[0]).curve.equals(whole[1].curve) and (whole[0] / "state.npz").stat().st_mtime_ns == before
-
-
 def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
     assert interrupt_run(run, tmp_path) == 12
     run(tmp_path)
+    finished = (tmp_path / "state.npz").stat().st_mtime_ns
+    assert run(tmp_path).curve.equals(whole[1].curve) and (tmp_path / "state.npz").stat().st_mtime_ns == finished
     for name in ("state.npz", "best.npz", "curve.csv", "settings.json", "recordings.txt"):
         assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
 
 
-@pytest.mark.parametrize(("learn", "changes", "why"), [(None, {"margin": 0.3}, "other settings"),
-                                                       (25, {}, "other recordings")])
-def test_another_run_in_the_same_folder_is_refused(whole, learn, changes, why):
-    with pytest.raises(BadParameter, match=f"{why}; choose another folder"):
-        run(whole[0], learn and tones(learn, 1), **changes)
-
-
-def test_a_damaged_state_is_said(tmp_path):
+def test_another_run_in_the_same_folder_and_a_damaged_state_are_refused(whole, tmp_path):
+    for learn, changes, why in ((None, {"margin": 0.3}, "other settings"), (tones(25, 1), {}, "other recordings")):
+        with pytest.raises(BadParameter, match=f"{why}; choose another folder"):
+            run(whole[0], learn, **changes)
     (tmp_path / "state.npz").write_bytes(b"PK not a zip")
     with pytest.raises(Unavailable, match="Delete it"):
         run(tmp_path)
