@@ -54,7 +54,6 @@ _TRIALS = 64
 
 # ---- embeddings that a graph can hold -----------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Backbone:
     """An embedding, and the same as a part of a graph.
@@ -129,7 +128,6 @@ def _load_in_graph(embedding: Embedding, folder: Path, adapter: Adapter) -> Back
 
 
 # ---- writing and asking a classifier ------------------------------------------------------------------------------
-
 
 def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *, labels: Sequence[str] | None = None,
                       l2: bool = False, speaker_norm: bool = False, examples: npt.ArrayLike | None = None,
@@ -285,7 +283,6 @@ def load_classifier(folder: str | Path) -> Classifier:
 
 
 # ---- from a task to a classifier ----------------------------------------------------------------------------------
-
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
                    l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,

@@ -65,7 +65,6 @@ Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
 
 # ---- audio --------------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class AudioBank:
     """Pieces of audio in one file.
@@ -125,7 +124,8 @@ def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, pr
         except Unavailable as error:
             why = f"because there is no recorded speech here: {error}"
     clips = loading.load_clips(tasks.get_task(_VOICES), params, progress=progress).clips
-    return TrainingAudio(*_decode_parts(clips, clips["split"], join, progress), "synthetic", f"computer voices, {why}")
+    learn, held_out = _decode_parts(clips, clips["split"], join, progress)
+    return TrainingAudio(learn, held_out, "synthetic", f"computer voices, {why}")
 
 
 def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple[AudioBank, AudioBank]:
@@ -302,7 +302,6 @@ def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str], join: fl
 
 
 # ---- windows ------------------------------------------------------------------------------------------------------
-
 
 class Pairs:
     """Draws the pairs of a step; BadParameter if there are fewer usable pieces than pairs in a batch.

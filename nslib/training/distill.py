@@ -52,7 +52,6 @@ Array = npt.NDArray[Any]
 
 # ---- teachers -----------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Teacher:
     """What gives the targets.
@@ -137,7 +136,6 @@ def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, 
 
 
 # ---- one student --------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Distillation:
@@ -278,7 +276,6 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
 
 
 # ---- several students, and what they cost -------------------------------------------------------------------------
-
 
 def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
                      settings: DistillationSettings | None = None, *, progress: bool = True) -> pd.DataFrame:

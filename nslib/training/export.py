@@ -50,7 +50,6 @@ Outputs = dict[str, tf.Tensor]
 
 # ---- SavedModel ---------------------------------------------------------------------------------------------------
 
-
 def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
     """Write a network with its front end as a SavedModel.
 
@@ -193,7 +192,6 @@ def _describe_network(model: Any, stated: Mapping[str, str]) -> dict[str, Any]:
 
 
 # ---- LiteRT -------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class LiteRT:

@@ -59,7 +59,6 @@ Patches = npt.NDArray[np.float32]
 
 # ---- pools --------------------------------------------------------------------------------------------------------
 
-
 def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
     """Make a pool of the frames of a clip, over its own frames only.
 
@@ -118,7 +117,6 @@ class _Pool:
 
 
 # ---- learning -----------------------------------------------------------------------------------------------------
-
 
 class FinetuneModel:
     """Network, pool and dense layer, as one thing that learns.
@@ -313,7 +311,6 @@ def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tu
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
-
 
 def name_finetuned(settings: FinetuneSettings) -> str:
     """Name a fine-tuned network in tables: ``trill-mini-finetuned``.

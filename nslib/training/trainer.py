@@ -288,7 +288,6 @@ def _use_precision(policy: str) -> Iterator[None]:
 
 # ---- triplets -----------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Training:
     """A run that has ended: ``model`` has the weights of ``best_step``, and ``accuracy`` is of held-out triplets, then.

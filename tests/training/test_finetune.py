@@ -29,7 +29,6 @@ SECONDS = (1.0, 0.4, 2.5)
 
 # ---- pools --------------------------------------------------------------------------------------------------------
 
-
 def pooled(pool, frames, counts):
     return np.asarray(pool(np.asarray(frames, np.float32), np.asarray(counts)))
 
@@ -75,7 +74,6 @@ def test_padding_changes_nothing(name, seed, more, filler):
 
 
 # ---- learning -----------------------------------------------------------------------------------------------------
-
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
@@ -155,7 +153,6 @@ def test_what_cannot_be(material):
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def task(tmp_path, monkeypatch):
