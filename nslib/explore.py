@@ -1,9 +1,4 @@
 # shim
-from nslib.teaching.listen import Browser as Browser
-from nslib.teaching.listen import Page as Page
-from nslib.teaching.listen import Resemblance as Resemblance
-from nslib.teaching.listen import Space as Space
-from nslib.teaching.listen import Timeline as Timeline
 from nslib.teaching.listen import browse_clips as browse
 from nslib.teaching.listen import build_space as space
 from nslib.teaching.listen import compare_voice as resembles
