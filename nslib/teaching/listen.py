@@ -123,10 +123,7 @@ class Space:
 def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bool = True) -> Space:
     """Embed the clips of a clip table (or take their vectors from the cache) and make them comparable.
 
-    Warns
-    -----
-    UserWarning
-        If clips cannot be embedded: how many are not in the space, and why the first is not.
+    A warning says how many clips cannot be embedded and are not in the space, and why the first is not.
 
     Raises
     ------

@@ -64,41 +64,8 @@ CELL_SECONDS, START_SECONDS = 1800, 180
 _LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+\.ipynb)\)")
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_README = """\
-# Speech embeddings: a workshop
-
-What does a fixed vector know about *how* somebody speaks? You build the pieces, measure, and learn what a number is
-worth. Work through `notebooks/` in their order. An exercise is a cell with `...  # your code` in it; below it, folded
-away, is what comes out when it is right, and then a check that says what is wrong. Nothing later needs your answer: go
-on when you are stuck.
-
-## Start
-
-```
-python3 start.py
-```
-
-makes an environment beside this file ({packages}) and opens JupyterLab. The evening before,
-`python3 start.py --prepare` does the first half. Python 3.11, 3.12 or 3.13 is needed. If you have an environment of the
-kit already, start JupyterLab from it in this folder. Recordings, weights and scores are here: the notebooks ask nothing
-of a network.
-
-On Colab: upload `{merged}`, and `{archive}` to the session's files; then run all cells. Take a zip file that was built
-without packages, which is small.
-{smoke}
-## Recordings
-
-{credits}
-"""
+_TEMPLATES = Path(__file__).with_name("templates")
 _SMOKE = "\n*This is a smoke build: a handful of clips, to see that everything runs. Its numbers mean nothing.*\n"
-_INSTRUCTOR = """\
-# For the instructor
-
-Unpack this over the students' folder. `instructor/` has the notebooks with solutions, notes and typical mistakes;
-`reader/` has them with solutions only, to be given away afterwards.
-
-## Notes
-"""
 
 
 # --- chapters --------------------------------------------------------------------------------------------------------
@@ -523,8 +490,8 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         say("fetching the packages of the lock, about 1 GB")
         wheels = fetch_wheels(home / "wheels", home / "requirements.lock")
     say(f"packing {ARCHIVE}")
-    archive = colab.pack_files(out, colab.list_files([home]), out / ARCHIVE)
-    for_instructor = colab.pack_files(notes.parent, colab.list_files([notes]), out / FOR_INSTRUCTOR)
+    archive, for_instructor = (colab.pack_files(folder.parent, colab.list_files([folder]), out / name)
+                               for folder, name in ((home, ARCHIVE), (notes, FOR_INSTRUCTOR)))
     exercises = sum(len(chapter.exercises) for chapter in chapters)
     return Built(archive, for_instructor, archive.stat().st_size / 1e6, exercises, wheels)
 
@@ -532,7 +499,7 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
 def _readme(settings: Params, offline: bool) -> str:
     used = [tasks.get_task(name) for name in settings.tasks]
     packages_from = "from the folder `wheels`, without a network" if offline else "about 1 GB is fetched"
-    return _README.format(packages=packages_from, merged=MERGED, archive=ARCHIVE,
+    return (_TEMPLATES / "workshop.md").read_text("utf-8").format(packages=packages_from, merged=MERGED, archive=ARCHIVE,
                           smoke=_SMOKE if settings.smoke else "",
                           credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
 
@@ -553,4 +520,4 @@ def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home
     about = [f"### {_title(chapter.node)}, exercise {name}: {_heading(prose)['title']} "
              f"({_heading(prose)['minutes']} minutes)\n\n{solution['metadata'][rules.WORKSHOP]['notes']}\n"
              for chapter in chapters for name, (prose, solution, _) in chapter.exercises.items()]
-    config.write_file(notes / "INSTRUCTOR.md", "\n".join([_INSTRUCTOR, *about]))
+    config.write_file(notes / "INSTRUCTOR.md", "\n".join([(_TEMPLATES / "instructor.md").read_text("utf-8"), *about]))
