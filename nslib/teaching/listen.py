@@ -357,16 +357,10 @@ class Page:
 
 
 def show_neighbours(space: Space, clip: Recording, count: int = 5) -> Page:
-    """Show a clip beside its nearest neighbours: a player and a log-mel picture each.
+    """Show a clip beside its `count` nearest neighbours: a player and a log-mel picture each.
 
-    Parameters
-    ----------
-    space : Space
-    clip : str, Clip or float [samples]
-        ``clip_id`` of a clip of the space (`UnknownName` if there is none), or any decoded recording (for a file:
-        ``nslib.audio.read(path)``).
-    count : int
-        Neighbours. One whose file is gone is shown with what is wrong with it.
+    `clip` is the ``clip_id`` of a clip of the space (`UnknownName` if there is none), or any decoded recording (for a
+    file: ``nslib.audio.read(path)``). A neighbour whose file is gone is shown with what is wrong with it.
     """
     if isinstance(clip, str):
         row, title = space.clips.iloc[space.row(clip)], clip
@@ -432,7 +426,7 @@ def browse_clips(space: Space, clip_id: str | None = None, count: int = 5) -> Br
 
 
 class Browser:
-    """Menus above a `Page`; no widget itself: those of ipywidgets 7, on Colab, have no fallback for other front ends."""
+    """Menus above a `Page`; no widget itself: on Colab (ipywidgets 7) those have no fallback for other front ends."""
 
     def __init__(self, space: Space, clip_id: str, count: int):
         import ipywidgets

@@ -499,9 +499,9 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
 def _readme(settings: Params, offline: bool) -> str:
     used = [tasks.get_task(name) for name in settings.tasks]
     packages_from = "from the folder `wheels`, without a network" if offline else "about 1 GB is fetched"
-    return (_TEMPLATES / "workshop.md").read_text("utf-8").format(packages=packages_from, merged=MERGED, archive=ARCHIVE,
-                          smoke=_SMOKE if settings.smoke else "",
-                          credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
+    return (_TEMPLATES / "workshop.md").read_text("utf-8").format(
+        packages=packages_from, merged=MERGED, archive=ARCHIVE, smoke=_SMOKE if settings.smoke else "",
+        credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
 
 
 def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home: Path, notes: Path) -> None:

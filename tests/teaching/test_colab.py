@@ -120,7 +120,7 @@ def test_a_zip_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
 
     (tmp_path / "a.txt").write_text("a")
     monkeypatch.setattr(colab.shutil, "copyfileobj", fill_disk)
-    with pytest.raises(NslibError, match="no space left for .*y.zip"):
+    with pytest.raises(NslibError, match=r"no space left for .*y\.zip"):
         colab.pack_files(tmp_path, [tmp_path / "a.txt"], tmp_path / "y.zip")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -212,8 +212,8 @@ def test_every_cell_runs_and_the_first_notebook_says_that_packages_differ_from_t
 def test_nothing_that_came_with_the_session_was_changed_and_what_lacked_is_there(session, runtime):
     code = ("import importlib.metadata as m\nfor d in m.distributions():"
             "print(d.name.lower().replace('_', '-').replace('.', '-'), d.version)")
-    listing = subprocess.run([runtime / "bin" / "python", "-c", code], capture_output=True, text=True, check=True).stdout
-    now = dict(line.split() for line in listing.splitlines())
+    done = subprocess.run([runtime / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
+    now = dict(line.split() for line in done.stdout.splitlines())
     came = {name: str(need.specifier)[2:] for name, need in pins(COMES_WITH).items() if name in now}
     assert {name: now[name] for name in came} == came and len(came) > 150
     assert {"av", "papermill", "espeakng-loader"} <= set(now) and "jupyterlab" not in now

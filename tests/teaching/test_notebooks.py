@@ -49,10 +49,10 @@ def run_nbval(paths: list[Path], reports: Path, *options: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=reports, check=False)
 
 
-@pytest.mark.parametrize("chosen", [pytest.param(lambda path: path.stem in FIRST, marks=pytest.mark.slow, id="first"),
-                                    pytest.param(lambda path: path.stem not in FIRST, marks=pytest.mark.heavy, id="others")])
-def test_every_cell_runs(tmp_path, chosen):
-    paths = [path for path in NOTEBOOKS if chosen(path)]
+@pytest.mark.parametrize("first", [pytest.param(True, marks=pytest.mark.slow, id="that beginners open"),
+                                   pytest.param(False, marks=pytest.mark.heavy, id="the others")])
+def test_every_cell_runs(tmp_path, first):
+    paths = [path for path in NOTEBOOKS if (path.stem in FIRST) == first]
     # after a cell that fails all others of its notebook would, and hide it
     done = run_nbval(paths, tmp_path, "--exitfirst")
     cells = sum(c["cell_type"] == "code" for path in paths for c in nbformat.read(path, as_version=4)["cells"])

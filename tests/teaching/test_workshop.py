@@ -81,7 +81,8 @@ def repeat(node):
     (change(6, source="Make a root."), "no prose above"),
     (lambda node: node.cells[8]["metadata"].pop("tags"), "has no check"),
     (lambda node: node.cells[5]["metadata"].update(tags=["check"]), "below no exercise"),
-    (change(6, source="**Exercise B: a root (5 minutes).** Make it."), "not of exercise B"), (repeat, "2 exercises are"),
+    (change(6, source="**Exercise B: a root (5 minutes).** Make it."), "not of exercise B"),
+    (repeat, "2 exercises are called A"),
     (change(7, source="import math\nr = math.sqrt(number)"), "wants 'root'"),
     (change(8, source='with nslib.exercise("A", "s", hint="h") as it:\n    it.expect(True, "w")'), "what is to be"),
     (change(7, source=SOLUTION + "\n0" * 9), "13 lines"),
@@ -278,9 +279,9 @@ def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
 def pack_source(folder: Path) -> Path:
     """Make a package that comes as source only, and return a lock that names it by its hash."""
     (folder / "kit_toy-1.0").mkdir()
-    for name, text in {"kit_toy.py": "here = True\n", "PKG-INFO": "Metadata-Version: 2.1\nName: kit-toy\nVersion: 1.0\n",
-                       "setup.py": "from setuptools import setup\nsetup(name='kit-toy', py_modules=['kit_toy'], "
-                                   "version='1.0')\n"}.items():
+    setup = "from setuptools import setup\nsetup(name='kit-toy', version='1.0', py_modules=['kit_toy'])\n"
+    facts = "Metadata-Version: 2.1\nName: kit-toy\nVersion: 1.0\n"
+    for name, text in {"kit_toy.py": "here = True\n", "PKG-INFO": facts, "setup.py": setup}.items():
         (folder / "kit_toy-1.0" / name).write_text(text)
     with tarfile.open(folder / "kit_toy-1.0.tar.gz", "w:gz") as packed:
         packed.add(folder / "kit_toy-1.0", "kit_toy-1.0")
