@@ -18,6 +18,8 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+__all__ = ()
+
 HOME = Path(__file__).resolve().parent
 MADE_FOR = "made-for.txt"
 

@@ -139,10 +139,9 @@ class ReaderEdition(Preprocessor):
 
     def preprocess(self, nb: Any, resources: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return an edition of a notebook, which stays as it is."""
-        node, cells = copy.deepcopy(nb), []
+        node, cells, solution = copy.deepcopy(nb), list[Any](), None
         linked, outputs = resources.get("notebooks", ()), resources.get("outputs", {})
         node["metadata"].pop(rules.WORKSHOP, None)
-        solution = None
         for cell in node["cells"]:
             tags = cell["metadata"].get("tags", [])
             if rules.COLAB_TAG in tags:
