@@ -78,14 +78,16 @@ class Params:
         return 8 if self.smoke else None
 
 
-def load_params(given: Mapping[str, object] | None = None) -> Params:
-    """Read parameters from the environment, overridden by `given`.
+def load_params(given: Mapping[str, object] | None = None, **named: object) -> Params:
+    """Read parameters from the environment, overridden by `given`, overridden by those that are named.
 
     Parameters
     ----------
     given : mapping, optional
         Field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated
         strings are both accepted for `tasks` and `embeddings`; None leaves a field as it is.
+    **named
+        The same, as keywords.
 
     Raises
     ------
@@ -94,12 +96,12 @@ def load_params(given: Mapping[str, object] | None = None) -> Params:
 
     Examples
     --------
-    >>> load_params({"seed": 1, "tasks": "speaker-fillets"}).tasks
+    >>> load_params(seed=1, tasks="speaker-fillets").tasks
     ('speaker-fillets',)
     """
     fields = {f.name: f for f in dataclasses.fields(Params)}
     values: dict[str, object] = {n: os.environ[n.upper()] for n in fields if os.environ.get(n.upper())}
-    for name, value in (given or {}).items():
+    for name, value in {**(given or {}), **named}.items():
         if name not in fields:
             raise UnknownName("parameter", name, fields)
         if value is not None:

@@ -3,7 +3,7 @@
 A notebook has one code cell tagged ``parameters``: literals, each with a comment that gives unit or choices, each used
 later. It is at least half prose and plain Python: only the cell tagged ``colab`` has shell or magic lines, and does
 something on Colab only. It holds no output but in cells tagged ``nbval-check-output``, whose text is compared when the
-notebook is tested. A prose cell that starts with ``**Claim`` is followed, before the next, by a ``check(...)``. How an
+notebook is tested. A prose cell that starts with ``**Check`` is followed, before the next, by a ``check(...)``. How an
 exercise is written, docs/workshop.md says. After the kernel: cells ran once each and in order, none failed, the
 parameters given are those injected, and no picture is without alternative text. The rest is ruff's
 (``notebooks/ruff.toml``).
@@ -44,7 +44,7 @@ _INJECTED_TAG, _OUTPUT_TAG = "injected-parameters", "nbval-check-output"
 _MAGIC = re.compile(r"^\s*[!%]|=\s*[!%]\w", re.MULTILINE)
 _IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s*=\s*(\"\s*[^\"\s][^\"]*\"|'\s*[^'\s][^']*')", re.IGNORECASE)
-_CLAIM = re.compile(r"^\*\*Claim", re.MULTILINE)
+_CLAIM = re.compile(r"^\*\*Check", re.MULTILINE)
 _NOT_LITERAL = object()
 
 
