@@ -144,13 +144,13 @@ import sys
 from pathlib import Path
 import fabricated, pandas as pd
 from types import SimpleNamespace
-from nslib import params
+from nslib import config
 from nslib.report.html import write_report
 from nslib.report import compare, doctor, reproduce, verify
 rows, answers, ledger = (make().iloc[:0] for make in (fabricated.rows, fabricated.predictions, fabricated.ledger))
 missing = pd.DataFrame([dict(task="language-five", embedding="mfcc", why="not installed", remedy="x")])
 write_report(SimpleNamespace(rows=rows, predictions=answers, ledger=ledger, not_run=missing, problems=pd.DataFrame(),
-                             notes=[]), params.load(), out=Path(sys.argv[1]))
+                             notes=[]), config.load_params(), out=Path(sys.argv[1]))
 print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True,

@@ -174,8 +174,8 @@ def test_a_folder_without_results_and_an_unknown_level_are_refused(tmp_path):
 def test_a_cell_is_equal_from_kept_vectors_and_nothing_is_kept_of_it(folder):
     before = {path: path.read_bytes() for path in (folder / "results").iterdir()}
     again = run_again(reported.key(folder)[:12], SMOKE, progress=False)
-    assert again.equal and again.differing == 0 and again.made["key"] == again.kept["key"] == reported.key(folder)
-    assert all(again.made[name] == again.kept[name] for name in ("value", "low", "high"))
+    assert again.equal and again.differing == 0 and again.made["key"] == again.stored["key"] == reported.key(folder)
+    assert all(again.made[name] == again.stored[name] for name in ("value", "low", "high"))
     assert "Equal, to the last decimal" in again.text
     assert {path: path.read_bytes() for path in (folder / "results").iterdir()} == before
 
@@ -215,7 +215,7 @@ def test_a_number_that_moved_is_told_with_the_reason(folder, changes, said):
 
 def test_where_nothing_is_kept_there_is_nothing_to_compare(tmp_path):
     again = run_again(reported.CELL, SMOKE, folder=tmp_path, progress=False)
-    assert not again.kept and again.equal and "nothing to compare it with" in again.text
+    assert not again.stored and again.equal and "nothing to compare it with" in again.text
 
 
 @pytest.mark.parametrize(("cell", "said"), [
@@ -238,12 +238,12 @@ def test_what_only_its_owner_has_is_said_with_the_command(folder, changes, cell,
 
 def test_a_protocol_is_run_again(folder):
     again = run_again(reported.CELL, SMOKE, protocol="within-speaker", progress=False)
-    assert again.equal and again.text.endswith("  equal")
+    assert again.equal and "Equal, to the last decimal" in again.text and "within-speaker" in again.text
     path = next((folder / "results").glob("*.protocol.parquet"))
     rows = pd.read_parquet(path)
     kept.write(path, rows.assign(high=rows["high"] / 2, lock_hash="0" * 16))
     again = run_again(reported.CELL, SMOKE, protocol="within-speaker", progress=False)
-    assert not again.equal and "MOVED" in again.text and "lock hash: kept 0000000000000000" in again.text
+    assert not again.equal and "Moved: high by" in again.text and "0000000000000000" in again.text
     with pytest.raises(UnknownName, match="Did you mean switch"):
         run_again(reported.CELL, SMOKE, protocol="swich")
     with pytest.raises(BadParameter, match="TASK/EMBEDDING"):
