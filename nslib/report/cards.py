@@ -43,8 +43,9 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
         Results, in which those of the embedding with these weights are looked for.
     """
     questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
-    return "\n\n".join([f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author", questions,
-                        "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]) + "\n"
+    parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author", questions,
+             "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _list_facts(embedding: Embedding) -> str:

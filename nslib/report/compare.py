@@ -163,7 +163,8 @@ def _read_shown(path: Path) -> pd.DataFrame | None:
         raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
 
 
-def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None, after: pd.DataFrame | None) -> dict[str, Any]:
+def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,
+                  after: pd.DataFrame | None) -> dict[str, Any]:
     """Compare one score, clip by clip where both runs have the same clips."""
     cell = {"task": x["task"], "embedding": x["embedding"], "metric": x["metric"], "first": x["value"],
             "second": y["value"], "difference": y["value"] - x["value"], "low": math.nan, "high": math.nan,

@@ -32,7 +32,7 @@ NEEDED_DISK_GB, NEEDED_MEMORY_GB = 3.0, 4.0
 
 
 class Finding(NamedTuple):
-    """What was looked at, below which heading; as needed ("ok"), good to know ("note") or missing ("no"); what to do."""
+    """What was looked at; as needed ("ok"), good to know ("note") or missing ("no"); what was found, what to do."""
 
     area: str
     what: str

@@ -227,7 +227,7 @@ def _describe_claims(parts: pd.DataFrame, regression: Regression | None) -> dict
         where = part["task"] or f"{part['tasks']} {'task' if part['tasks'] == 1 else 'tasks'}"
         synthetic = ", synthetic speech" if part["speech"] == "synthetic" else ""
         rows.append({
-            "claim": part["claim"], "difference": claims.format_part(part), "verdict": part["verdict"], "why": part["why"],
+            **{name: part[name] for name in ("claim", "verdict", "why")}, "difference": claims.format_part(part),
             "comparison": "embeddings, beside the task" if part["unit"] == "share"
                           else f"{part['subject']} − {part['against']}",
             "on": f"{where}, {part['clips']:,} clips{synthetic}", "by": part["by"].replace(" and ", "s and ") + "s"})
@@ -319,7 +319,7 @@ def group_not_run(rows: pd.DataFrame, not_run: pd.DataFrame) -> list[dict[str, A
 
 
 def group_notes(notes: Iterable[str], names: Collection[str]) -> list[str]:
-    """Put notes (``[where: ]task: [embedding: ]sentence``) together that differ in the embedding and in numbers only."""
+    """Join notes (``[where: ]task: [embedding: ]sentence``) that differ in the embedding and in numbers only."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for note in dict.fromkeys(notes):
         pieces = note.split(": ")

@@ -213,7 +213,7 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = None) -> Path:
-    """Write ``leaderboard.html`` and ``leaderboard.csv`` to a folder (default: the reports), or raise if both are empty.
+    """Write ``leaderboard.html`` and ``leaderboard.csv`` to a folder (default: the reports).
 
     Columns are tasks (the kit's, and those of rows of others), rows embeddings; those with a score on every task come
     first, by their mean, the others by their names. The order is no rank: intervals overlap. A score of others is
