@@ -174,8 +174,8 @@ def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,
     same = all(x[name] == y[name] for name in ("data_hash", "split_hash")) and set(before.index) == set(after.index)
     if same and x["metric"] == "accuracy":
         after = after.loc[before.index]
-        right = [answers["y_true"] == answers["y_pred"] for answers in (after, before)]
-        at: Callable[[float], Difference] = Paired.of(*right, before["speaker"]).at
+        was_right, is_right = (answers["y_true"] == answers["y_pred"] for answers in (before, after))
+        at: Callable[[float], Difference] = Paired.of(is_right, was_right, before["speaker"]).at
         cell |= {"how": PAIRED, "answered_differently": int((before["y_pred"] != after["y_pred"]).sum())}
     else:
         at, cell["how"] = _compare_independent(x, y, before, after), UNPAIRED

@@ -69,6 +69,8 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
         For another ending, or what others would refuse: too long a text, scores of several weights, or of a part of a
         task's clips, as in a smoke run.
     """
+    import pandas as pd
+
     path, chosen = Path(path), selected(rows)
     if path.suffix != ".parquet":
         raise BadParameter(f"a row is written as .parquet, best as NAME{_ENDING}; got {path.name}.")
@@ -88,17 +90,21 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
         raise BadParameter(f"the scores of {embedding} are of {own['weights_hash'].nunique()} versions of it; measure "
                            "all tasks with one.")
     # notes may name recordings, which are nobody else's business
-    shared = own.assign(notes="", reason="", version=VERSION, measured_by=by, about=about, sha256="",
-                        answers=[_pack_answers(row, predictions) for row in own.to_dict("records")])
-    for row in shared.to_dict("records"):
-        manifest = _read_manifest(row["task"])
+    own = own.assign(notes="", reason="", version=VERSION, measured_by=by, about=about)
+    shared = []
+    for row in own.to_dict("records"):
+        manifest, answers = _read_manifest(row["task"]), {}
         if manifest and manifest[1] != (row["data_hash"], row["split_hash"]):
             raise BadParameter(f"the score on {row['task']} is not of all its clips (data {row['data_hash']}, the "
                                f"task's is {manifest[1][0]}): of a smoke run, or some could not be embedded. Measure "
                                "it again.")
+        if manifest and predictions is not None:  # in their order, which resampling follows
+            part = predictions[predictions["key"] == row["key"]]
+            answers = dict(zip(part["clip_id"], part["y_pred"], strict=True))
+        row["answers"] = json.dumps(answers) if answers else ""
         _refuse_faults(row, path)
-    shared["sha256"] = [_hash_row(row) for row in shared.to_dict("records")]
-    write_table(path, check_table(shared, _COLUMNS))
+        shared.append(row | {"sha256": _hash_row(row)})
+    write_table(path, check_table(pd.DataFrame(shared), _COLUMNS))
     return path
 
 
@@ -158,7 +164,8 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
     BadParameter
         As `read_scores`; and if a score is of other recordings or another split, with both hashes.
     """
-    scores, again, rest, notes = read_scores(path), [], [], []
+    scores, notes = read_scores(path), list[str]()
+    again, rest = list[str](), list[str]()
     for score in scores.to_dict("records"):
         task, hashes = score["task"], _find_hashes(score["task"], rows)
         if not hashes:
@@ -252,14 +259,6 @@ def _find_hashes(task: str, rows: pd.DataFrame) -> list[tuple[str, str]]:
         return [manifest[1]]
     own = rows[rows["task"] == task]
     return list(dict.fromkeys(zip(own["data_hash"], own["split_hash"], strict=True)))
-
-
-def _pack_answers(row: Mapping[str, Any], predictions: pd.DataFrame | None) -> str:
-    """Take the answers of a result in their order, which resampling follows; those on own recordings stay at home."""
-    if predictions is None or _read_manifest(row["task"]) is None:
-        return ""
-    answers = predictions[predictions["key"] == row["key"]]
-    return json.dumps(dict(zip(answers["clip_id"], answers["y_pred"], strict=True))) if len(answers) else ""
 
 
 def _find_truth(row: Mapping[str, Any]) -> pd.DataFrame | None:

@@ -94,9 +94,7 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
     Raises
     ------
     NslibError
-        If the folder holds no results.
-    UnknownName
-        For another level.
+        If the folder holds no results, or (UnknownName) for another level.
     """
     import pandas as pd
     from tqdm.std import tqdm
@@ -246,8 +244,8 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     if answers.empty or row["metric"] != "accuracy":
         return made
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
-    columns = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    test = RepeatedTest(right, *columns, over="speakers" if row["protocol"] == protocols.WITHIN else "splits")
+    clips, speakers, splits = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
+    test = RepeatedTest(right, clips, speakers, splits, "speakers" if row["protocol"] == protocols.WITHIN else "splits")
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])
@@ -279,7 +277,7 @@ def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[
             yield _check({}, "the file", name, "rows", "unreadable", str(error).splitlines()[0])
             continue
         keys[name] = set(table["key"])
-        for key, shown in table.reset_index(drop=True).groupby("key", sort=False):
+        for key, shown in table.groupby("key", sort=False):
             shown, stored = shown.reset_index(drop=True), as_text(by_key.get(str(key), table[:0]))
             about = dict((shown if stored.empty else stored).iloc[0])
             yield _check(about, "number of rows", name, len(shown), len(stored), "as kept in results/")
@@ -365,7 +363,10 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         raise BadParameter(f"no probe could be fitted for {cell}: {made['reason'].iloc[0]}")
     row = best.iloc[0].to_dict()
     stored = _find_nearest(row, chosen[chosen["seed"] == params.seed])
-    differing = _count_differing(predictions, answers[answers["key"] == stored["key"]]) if stored else None
+    before = answers[answers["key"] == stored.get("key")]
+    both = before.merge(predictions, on="clip_id")
+    same_clips = stored and len(both) == len(predictions) == len(before)
+    differing = int((both["y_pred_x"] != both["y_pred_y"]).sum()) if same_clips else None
     return _set_beside(f"{task}/{embedding}", row, stored, differing)
 
 
@@ -450,12 +451,6 @@ def _find_nearest(made: Mapping[str, Any], candidates: pd.DataFrame) -> dict[str
     shared = (candidates[_DECIDING] == [made[name] for name in _DECIDING]).sum(axis=1)
     ordered = candidates.assign(shared=shared).sort_values(["shared", "when"], kind="stable")
     return ordered.iloc[-1].to_dict() if len(ordered) else {}
-
-
-def _count_differing(predictions: pd.DataFrame, before: pd.DataFrame) -> int | None:
-    """Count clips that are answered differently; None if the two are not answers to the same clips."""
-    both = before.merge(predictions, on="clip_id")
-    return int((both["y_pred_x"] != both["y_pred_y"]).sum()) if len(both) == len(predictions) == len(before) else None
 
 
 def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], differing: int | None = None) -> Rerun:

@@ -77,7 +77,12 @@ def test_the_page_is_complete_in_itself(built):
     assert not re.findall(r"fetch\(|XMLHttp|import\b", text[text.index("<script>"):])
     assert not re.findall(r"url\(|@import|src=\"https?:", text)
     for picture in page.all("img"):
-        assert picture["alt"].strip() and (built.parent / picture["src"]).exists()
+        assert (built.parent / picture["src"]).exists()
+        # the words have a number of the table beside the picture
+        table = pd.read_csv((built.parent / picture["src"]).with_suffix(".csv")).select_dtypes("number")
+        known = {round(abs(scale * value), d) for value in table.to_numpy(float).ravel() if np.isfinite(value)
+                 for scale in (1, 100) for d in (0, 1, 2)}
+        assert {float(n) for n in re.findall(r"\d+(?:\.\d+)?", picture["alt"])} & known, picture["src"]
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
     for link in page.all("a"):

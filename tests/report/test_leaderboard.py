@@ -163,7 +163,7 @@ def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, t
         assert read_scores(export_scores(both, "logmel", to, tasks=named))["task"].tolist() == there
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
-    monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, pd.DataFrame({"key": []})))
+    monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))
     assert call(monkeypatch, capsys, "export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
     assert set(read_scores(to)["task"]) == {"my-patients", TASK}
     # nor have they a column beside rows of others
