@@ -23,8 +23,7 @@ from nslib.embeddings.cards import CARDS, Card
 from nslib.errors import Unavailable
 from nslib.extraction import devices
 
-__all__ = ["examine_data", "examine_devices", "examine_embeddings", "examine_gpus", "examine_machine",
-           "format_findings"]
+__all__ = ["examine_data", "examine_devices", "examine_machine", "format_findings"]
 
 MARK = {"ok": "✓", "note": "·", "no": "✗"}
 PYTHONS = ((3, 11), (3, 14))
