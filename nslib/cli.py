@@ -27,7 +27,8 @@ from nslib.config import Params, load_params
 from nslib.datasets.card import make_data_card
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
-from nslib.embeddings import backend_error, networks, registry
+from nslib.embeddings import networks, registry
+from nslib.embeddings.backends import format_backends
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.extraction.cache import list_caches
@@ -403,7 +404,7 @@ def embeddings_backends(
     rounds: Annotated[int, Option(help="How often each backend is timed.")] = 5,
 ) -> None:
     """Measure on this machine how fast, and how far from the embedding itself, each backend is."""
-    print(backend_error.text(models.backends(name, rounds)))
+    print(format_backends(registry.compare_backends(name, rounds)))
 
 
 @embeddings_app.command("devices")
