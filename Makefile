@@ -46,7 +46,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: $(READY) lint ## run the checks: style, types, unit, property, golden, fault and notebook tests
+test: $(READY) lint ## run the checks: style, types, imports, unit, property, golden, fault and notebook tests
 	$(PY) -m pytest -m "not heavy"
 
 test-all: $(READY) lint ## the same and the heavy ones: a session like Colab's, JupyterLab in a browser, long runs
@@ -55,6 +55,7 @@ test-all: $(READY) lint ## the same and the heavy ones: a session like Colab's, 
 lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
 
 reproduce: setup ## run everything and write reports/index.html
 	$(PY) -m nslib reproduce

@@ -33,7 +33,7 @@ from common import Figure, report
 
 import nslib
 from nslib import config
-from nslib.embeddings import patches
+from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.extraction.batches import MOST_PADDING, UNIT_SECONDS, Clip, group_clips
 from nslib.extraction.cache import VectorCache
@@ -165,12 +165,12 @@ def measure(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> dict[str,
 
 def bound(name: str, clips: pd.DataFrame) -> float:
     """How much faster the network alone is in its best calls than on the patches of one clip a call."""
-    from nslib.embeddings import graphs, networks
+    from nslib.embeddings import networks, runtime
     from nslib.frontend import TRILL
 
     network, tap = TAPS[name]
     model = networks.load_network(network)
-    graph = graphs.frozen(lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+    graph = runtime.freeze_network(lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
     cuts = [networks.cut_patches(nslib.audio.read(path).wave) for path in clips["audio"][::6]]
     row = np.concatenate(cuts)
 
@@ -225,7 +225,7 @@ def compared(embedding: Embedding, clips: pd.DataFrame) -> Figure:
     """Vectors of an extraction against those of clips alone; its ledger is printed."""
     whole = product(clips, embedding)
     apart = np.abs(one_by_one(clips.iloc[::3], embedding) - whole.vectors[::3]).max(1)
-    ledger, looked_at = whole.cost, "not looked at" if patches.is_ragged(embedding.embed) else "computed"
+    ledger, looked_at = whole.cost, "not looked at" if runtime.is_ragged(embedding.embed) else "computed"
     print(f"  ledger: device busy {ledger['device_busy']:.0%}, waiting for decoders {ledger['decode_wait']:.0%}, "
           f"padding {ledger['padding']:.1%} ({looked_at} within batches), batches of {ledger['batch_seconds']:g} s, "
           f"on {ledger['devices']}")

@@ -1,6 +1,6 @@
 """The paper's grid of probes on long vectors: how long it takes, and how long scikit-learn's plain way takes.
 
-grid     5 probes x 4 normalisations at 240 x 12,288, 7 classes, as `nslib.probe.grid` has them
+grid     5 probes x 4 normalisations at 240 x 12,288, 7 classes, as `nslib.evaluation.probe.grid` has them
 peer     the same fits as the authors' evaluation makes them: each classifier of scikit-learn on its own, one after the
          other, discriminant analysis by scikit-learn's own solver; at a size that it can do
 within   personalised probes: 91 speakers of 80 clips, 6 classes, 12,288 dimensions, all probes with and without L2
@@ -25,18 +25,17 @@ from common import Figure, report, seconds_of
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from threadpoolctl import threadpool_limits
 
-from nslib import probe
-from nslib.classifiers import CLASSIFIERS, PROBES, normalised
 from nslib.datasets.tasks import get_task
-from nslib.evaluation import protocols
-from nslib.probe_data import Split
+from nslib.evaluation import probe, protocols
+from nslib.evaluation.classifiers import CLASSIFIERS, PROBES, normalise
+from nslib.evaluation.probe import LabelledVectors
 
 CLASSES = 7
 SPEAKER_CLASSES, CLIPS_EACH = 6, 80
 SHARES = (0.8, 0.1, 0.1)
 
 
-def made(clips: int, dim: int, seed: int) -> Split:
+def made(clips: int, dim: int, seed: int) -> LabelledVectors:
     """Vectors of a few strong directions, classes and noise, as embeddings have them."""
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(dim)
     y = rng.integers(0, CLASSES, clips)
@@ -44,7 +43,7 @@ def made(clips: int, dim: int, seed: int) -> Split:
     x = rng.normal(size=(clips, dim)) + 0.2 * fixed.normal(size=(CLASSES, dim))[y]
     x += rng.normal(size=(clips, 20)) @ fixed.normal(size=(20, dim))
     names = np.array([f"{seed}-{i:05d}" for i in range(clips)])
-    return Split(x.astype(np.float32), y.astype(str), (np.arange(clips) % 10).astype(str), names)
+    return LabelledVectors(x.astype(np.float32), y.astype(str), (np.arange(clips) % 10).astype(str), names)
 
 
 def grid(dim: int) -> float:
@@ -53,14 +52,14 @@ def grid(dim: int) -> float:
     return seconds_of(lambda: probe.grid(*splits, jobs=2))
 
 
-def plain(splits: list[Split], lda: Any) -> list[np.ndarray]:
+def plain(splits: list[LabelledVectors], lda: Any) -> list[np.ndarray]:
     """Answers of every fit, one after the other, each on a copy of its own."""
     train, _, test = splits
     out = []
     for name in PROBES:
         for l2 in (False, True):
             for norm in (False, True):
-                x, new = (normalised(np.asarray(s.x, np.float64), s.speaker, l2=l2, speaker_norm=norm)
+                x, new = (normalise(np.asarray(s.x, np.float64), s.speaker, l2=l2, speaker_norm=norm)
                           for s in (train, test))
                 model = lda() if name == "LDA_LSQR_AUTO" else CLASSIFIERS[name](len(x), CLASSES, 0)
                 out.append(model.fit(x, train.y.astype(int)).predict(new))

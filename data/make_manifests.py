@@ -34,6 +34,7 @@ from nslib.datasets.clip_cache import write_clip
 from nslib.datasets.game_archives import INNER_MARK, QUEEN, SKY
 from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, UnknownName
+from nslib.training.data import PACKAGES, PARTS
 
 HEDGEWARS, FILLETS = "hedgewars-data", ("fillets-ng-data-cs", "fillets-ng-data-nl")
 VOICES = "usr/share/games/hedgewars/Data/Sounds/voices/"
@@ -65,9 +66,6 @@ LANGUAGE_CAP = {"train": 110, "validation": 80, "test": 100}
 
 FILLETS_CAP = {"train": 100, "validation": 40, "test": 40}
 """Clips of an actor in a split."""
-
-TRAIN_PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "tuxpaint-stamps-default")
-"""Recordings to train on; none is in a task."""
 
 HELD_OUT = 0.05
 """Share of the scenes, pictures and sentences of training audio by which training is stopped."""
@@ -310,9 +308,9 @@ def train_speech() -> list[Candidate]:
 
     The speaker is a proxy: the leading actor of a game or one of its scenes, a language's volunteers.
     """
-    rows = drop_repeats(decode_candidates(TRAIN_PACKAGES, choose_training, (0.5, 30)))
+    rows = drop_repeats(decode_candidates(PACKAGES, choose_training, (0.5, 30)))
     scenes = sorted({_scene(row) for row in rows})
-    side = split_by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), ("train", "validation"))
+    side = split_by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), PARTS)
     return [replace(row, split=side[_scene(row)]) for row in rows]
 
 
@@ -355,7 +353,7 @@ def _festvox(member: str) -> tuple[str, str, str] | None:
     return ("festvox-ru", "ru", match[1]) if match else None
 
 
-_NAMERS = dict(zip(TRAIN_PACKAGES, (_sky, _festvox, _queen, _tuxpaint), strict=True))
+_NAMERS = dict(zip(PACKAGES, (_sky, _festvox, _queen, _tuxpaint), strict=True))
 
 
 def _scene(row: Candidate) -> str:

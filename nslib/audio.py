@@ -1,23 +1,14 @@
 """Read and write audio: the only module that touches samples of files.
 
-Everything downstream sees one thing: float32, 16 kHz, mono, nominally in [-1, 1].
+Everything downstream sees float32, 16 kHz, mono, nominally in [-1, 1]. 16-bit PCM is divided by 32767, as the NOSS code
+does, so that vectors can be compared with the authors' (YAMNet and VGGish documentation divide by 32768, which is
+0.003 % less; -32768 becomes -1.00003). Every other width is divided by its full scale, floating point is taken as it
+is. Channels are averaged; other rates are resampled by soxr HQ. What was done to a clip is said in its notes; what
+cannot be used raises `BadAudio`.
 
-Conventions
------------
-16-bit PCM is divided by 32767, as the NOSS code does, so that vectors made from the same file
-can be compared with the authors' (YAMNet and VGGish documentation divide by 32768, which is
-0.003 % less; -32768 becomes -1.00003). Every other width is divided by its full scale, floating
-point is taken as it is. Channels are averaged; other rates are resampled by soxr HQ.
-What was done to a clip is said in its notes; what cannot be used raises `BadAudio`.
-
-libsndfile reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF and more; FFmpeg reads raw G.722
-(``.g722``, 16 kHz) and raw GSM 06.10 (``.gsm``, 8 kHz), which have no header, and everything else
-(M4A, AAC, WMA, the sound of video files). Decoders repair the length of a cut WAV or Ogg file
-without a word, and a cut clip then looks like a short one. So the lengths that headers promise are
-compared here with what is there.
-
-References: RIFF/WAVE (Multimedia Programming Interface 1.0), Ogg pages (RFC 3533), GSM 06.10
-frames (33 bytes each, first nibble 0xD).
+libsndfile reads WAV, FLAC, Ogg, MP3 and more; FFmpeg reads raw G.722 (``.g722``, 16 kHz) and GSM 06.10 (``.gsm``,
+8 kHz), which have no header, and everything else. Decoders repair the length of a cut WAV or Ogg file (RFC 3533)
+without a word, so the lengths that headers promise are compared here with what is there.
 """
 
 from __future__ import annotations
@@ -37,8 +28,7 @@ import numpy.typing as npt
 from nslib import config
 from nslib.errors import BadAudio, NslibError, Unavailable
 
-__all__ = ["RATES", "SAMPLE_RATE", "Clip", "Decoded", "FloatArray", "decode", "from_array", "read", "sha256",
-           "write_wav"]
+__all__ = ["RATES", "SAMPLE_RATE", "Clip", "FloatArray", "decode", "from_array", "read", "sha256", "write_wav"]
 
 SAMPLE_RATE = 16_000
 RATES = (4_000, 384_000)
@@ -67,10 +57,8 @@ class Clip:
     ----------
     wave : float32 [samples]
         Mono, 16 kHz, nominally in [-1, 1].
-    source_rate : int
-        Samples a second of the file, Hz.
-    channels : int
-        Channels of the file.
+    source_rate, channels : int
+        Of the file; the rate in Hz.
     seconds : float
         Length at 16 kHz.
     notes : tuple of str
@@ -85,29 +73,15 @@ class Clip:
 
 
 class Decoded(NamedTuple):
-    """Samples as a file holds them.
+    """Samples as a file holds them, what is unusual about the file in `notes`."""
 
-    Attributes
-    ----------
-    samples : array [frames, channels]
-        int16 for 16-bit PCM, else usually float32.
-    rate : int
-        Samples a second, Hz.
-    notes : tuple of str
-        What is unusual about the file.
-    """
-
-    samples: npt.NDArray[Any]
+    samples: npt.NDArray[Any]  # [frames, channels]; int16 for 16-bit PCM, else usually float32
     rate: int
     notes: tuple[str, ...] = ()
 
 
 def read(path: str | os.PathLike[str]) -> Clip:
     """Decode a file to float32, 16 kHz, mono.
-
-    Parameters
-    ----------
-    path : path-like
 
     Raises
     ------
@@ -149,23 +123,15 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str
 
 
 def sha256(wave: npt.ArrayLike) -> str:
-    """Hash a decoded waveform: the identity of a clip, whatever its file name or format.
+    """Hash a decoded waveform (float32, mono, 16 kHz): the identity of a clip, whatever its file name or format.
 
-    Parameters
-    ----------
-    wave : float32 [samples]
-        Mono, 16 kHz.
-
-    Returns
-    -------
-    str
-        64 hex digits, of the samples as little-endian float32.
+    64 hex digits, SHA-256 of the samples as little-endian float32.
     """
     return hashlib.sha256(np.ascontiguousarray(wave, dtype="<f4").data).hexdigest()
 
 
 def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
-    """Write a 16 kHz mono 16-bit WAV, all or nothing.
+    """Write a 16 kHz mono 16-bit WAV, all or nothing, into a folder that exists.
 
     Samples are stored as ``round(32767 * x)``, so that reading the file gives exactly those
     integers over 32767. The file appears under its name only when it is complete.
@@ -173,7 +139,6 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
     Parameters
     ----------
     path : path-like
-        Its folder must exist.
     wave : float [samples]
         In [-1, 1].
 
@@ -284,17 +249,7 @@ def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:
 # ------------------------------------------------------------------ from a file to samples
 
 def decode(path: Path) -> Decoded:
-    """Decode a file of any kind to the samples that it holds, unscaled.
-
-    Parameters
-    ----------
-    path : Path
-
-    Raises
-    ------
-    BadAudio
-        If the file is missing, empty, cut short, not audio or longer than an hour.
-    """
+    """Decode a file of any kind to the samples that it holds, unscaled; `BadAudio` as for `read`."""
     if not path.exists():
         raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.")
     if not path.is_file():

@@ -178,10 +178,10 @@ def benchmark(
     cluster: Cluster = None,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    from nslib import measure
+    from nslib.evaluation import benchmark as evaluation_benchmark
 
     params = _load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
-    results = measure.benchmark([_find_embedding(name) for name in embeddings],
+    results = evaluation_benchmark.benchmark([_find_embedding(name) for name in embeddings],
                                 [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
                                 cluster=cluster)
     _print_table(results.table() if len(results.rows) else None)
@@ -197,9 +197,9 @@ def embed(
     out: Table = Path("vectors.parquet"), cluster: Cluster = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
-    from nslib import measure
+    from nslib.evaluation import benchmark as evaluation_benchmark
 
-    table = measure.embed(source, _find_embedding(embedding), cluster=cluster)
+    table = evaluation_benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
     _write_table(table, out)
     problems = table.attrs["problems"]
     for clip in problems:
@@ -213,14 +213,16 @@ def check(
     card: Annotated[Path | None, Option(help="Write a model card here (.md): facts, contract, results.")] = None,
 ) -> None:
     """Run an embedding through the contract's checker."""
-    from nslib import config, embeddings, measure, results
+    from nslib import config, embeddings
+    from nslib.evaluation import benchmark as evaluation_benchmark
+    from nslib.evaluation import results as evaluation_results
     from nslib.report.cards import make_model_card
 
-    ready = measure.as_embedding(_find_embedding(embedding))
+    ready = evaluation_benchmark.load_embedding(_find_embedding(embedding))
     found = embeddings.check(ready)
     print(found)
     if card:
-        config.write_file(card, make_model_card(ready, found, results.load()[0]))
+        config.write_file(card, make_model_card(ready, found, evaluation_results.load_results()[0]))
         print(f"card -> {card}", file=sys.stderr)
     raise typer.Exit(0 if found.ok else 1)
 
@@ -232,10 +234,10 @@ def protocol(
     smoke: Smoke = None, out: Rows = None,
 ) -> None:
     """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
-    from nslib import protocols
+    from nslib.evaluation import protocols
 
     params = _load(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
-    results = protocols.run(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
+    results = protocols.run_protocol(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
     _print_table(results.summary() if len(results.rows) else None)
     _print_rest(results)
     if out:
@@ -254,10 +256,10 @@ def export_row(
     about: Annotated[str, Option(help="What it is, and where it can be had.")] = "",
 ) -> None:
     """Write the scores of an embedding as a file that others can take in."""
-    from nslib import results
+    from nslib.evaluation import results as evaluation_results
     from nslib.report.leaderboard import export_scores
 
-    rows, predictions = results.load()
+    rows, predictions = evaluation_results.load_results()
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     print(export_scores(rows, embedding, out, tasks=names, predictions=predictions, by=by, about=about))
 
@@ -267,10 +269,10 @@ def import_row(
     files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")],
 ) -> None:
     """Take rows of others in, if they are of the same recordings and splits."""
-    from nslib import results
+    from nslib.evaluation import results as evaluation_results
     from nslib.report.leaderboard import adopt_scores
 
-    rows, _ = results.load()
+    rows, _ = evaluation_results.load_results()
     for path in files:
         copy, notes = adopt_scores(path, rows)
         print(copy)
@@ -281,10 +283,10 @@ def import_row(
 @app.command()
 def leaderboard() -> None:
     """Write reports/leaderboard.html: rows of your own, and those that were taken in."""
-    from nslib import results
+    from nslib.evaluation import results as evaluation_results
     from nslib.report.leaderboard import read_folder, write_page
 
-    print(write_page(results.load()[0], read_folder()))
+    print(write_page(evaluation_results.load_results()[0], read_folder()))
 
 
 @app.command(hidden=True)
@@ -433,16 +435,17 @@ def vectors_probe(
     seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Run the probes on vectors that the authors' pipeline, or 'vectors export', has written."""
-    from nslib import measure, probe
     from nslib.datasets.splits import SPLITS
-    from nslib.evaluation import tfrecords
+    from nslib.evaluation import benchmark as evaluation_benchmark
+    from nslib.evaluation import classifiers, tfrecords
+    from nslib.evaluation import probe as evaluation_probe
 
     params = _load(seed=seed, smoke=smoke)
     table = tfrecords.read_tfrecords(files, [name] if name else None, label_list=labels)
     _print_notes(table.notes)
     parts = tfrecords.split_for_probes(table, name)
-    grid = probe.grid(*(parts[split] for split in SPLITS), seed=params.seed,
-                      probes=measure.SMOKE_PROBES if params.smoke else probe.PROBES)
+    grid = evaluation_probe.grid(*(parts[split] for split in SPLITS), seed=params.seed,
+                      probes=evaluation_benchmark.SMOKE_PROBES if params.smoke else classifiers.PROBES)
     _print_notes(grid.notes)
     test = grid.rows[grid.rows["split"] == "test"]
     _print_table(test[["probe", "l2", "speaker_norm", "value", "low", "high", "interval_by", "n", "selected",
@@ -458,10 +461,10 @@ def embeddings_list(
 ) -> None:
     """List the built-in embeddings, each with the backends that name@backend can ask for."""
     from nslib import embeddings
-    from nslib.embeddings import backend
+    from nslib.embeddings.registry import list_backends
 
     for name in embeddings.names(profile):
-        print(f"{name:<32}{', '.join(backend.offered(name))}")
+        print(f"{name:<32}{', '.join(list_backends(name))}")
 
 
 @embeddings_app.command("backends")
@@ -471,9 +474,9 @@ def embeddings_backends(
 ) -> None:
     """Measure on this machine how fast, and how far from the embedding itself, each backend is."""
     from nslib import embeddings
-    from nslib.embeddings import backend_error
+    from nslib.embeddings.backends import format_backends
 
-    print(backend_error.text(embeddings.backends(name, rounds)))
+    print(format_backends(embeddings.compare_backends(name, rounds)))
 
 
 @embeddings_app.command("devices")
@@ -535,14 +538,14 @@ def train_finetune(
     smoke: Smoke = None,
 ) -> None:
     """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
-    from nslib import results
     from nslib.datasets import tasks as datasets_tasks
+    from nslib.evaluation import results as evaluation_results
     from nslib.training import finetune, settings
 
     chosen = settings.make_finetune_settings(_read_settings(changed))
     rows, _ = finetune.benchmark_finetuned(datasets_tasks.get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
     _print_notes(rows["notes"].iloc[0].splitlines())
-    _print_table(results.table(rows))
+    _print_table(evaluation_results.table(rows))
 
 
 @train_app.command("export")

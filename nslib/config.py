@@ -1,30 +1,11 @@
 """Parameters, paths, files and the environment: what every other module may ask for.
 
-Environment variables
----------------------
-``NSLIB_CACHE``
-    one directory for everything downloaded or computed (default: the platform's cache directory, e.g.
-    ``~/.cache/nslib``)
-``NSLIB_DATA_DIR``
-    the data sets of NOSS as TensorFlow Datasets keeps them (default: ``TFDS_DATA_DIR`` if that is set, else
-    ``tfds`` in the cache); what must be fetched by hand belongs into ``downloads/manual`` below it
-``NSLIB_MODELS``
-    published models, one folder a model (default: ``models`` in the cache)
-``NSLIB_HUB_URL``
-    where published models are fetched (default: ``https://tfhub.dev``)
-``NSLIB_REPORTS``
-    where reports go (default: ``reports/`` of the checkout)
-``NSLIB_OFFLINE``
-    1 forbids every download; only the cache is used
-``NSLIB_THREADS``
-    processor threads that embeddings use (default: all)
-``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``
-    defaults of the parameters of the same name
-
-Conventions
------------
-Short hashes are the first 16 hex digits of SHA-256. What cannot be found out about the origin of a number is
-``"unknown"``, never left empty.
+Environment variables: ``NSLIB_CACHE`` (one directory for everything downloaded or computed), ``NSLIB_DATA_DIR`` (data
+sets of NOSS; default ``TFDS_DATA_DIR``, else ``tfds`` in the cache; what must be fetched by hand belongs into
+``downloads/manual`` below it), ``NSLIB_MODELS`` (published models, one folder a model), ``NSLIB_HUB_URL`` (where these
+are fetched), ``NSLIB_REPORTS``, ``NSLIB_OFFLINE`` (1 forbids every download), ``NSLIB_THREADS`` (processor threads that
+embeddings use); ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE`` (defaults of the parameters of
+the same name). What cannot be found out about the origin of a number is ``"unknown"``, never left empty.
 """
 
 from __future__ import annotations
@@ -44,23 +25,18 @@ from pathlib import Path
 
 from nslib.errors import BadParameter, NslibError, UnknownName
 
-__all__ = [
-    "CHOICES", "Params", "cache_dir", "client_environment", "code_revision", "data_dir", "describe_origin",
-    "hash_algorithm", "hash_file", "hub_url", "installed_version", "load_params", "lock_differences", "lock_hash",
-    "locked_versions", "manual_dir", "models_dir", "notebooks_dir", "offline", "package_versions", "probe_hash",
-    "reports_dir", "root", "run_client", "tfds_dir", "write_file",
-]
+__all__ = ["CHOICES", "Params", "cache_dir", "client_environment", "code_revision", "data_dir", "describe_origin",
+           "hash_file", "hub_url", "load_params", "lock_differences", "lock_hash", "locked_versions", "manual_dir",
+           "models_dir", "notebooks_dir", "offline", "package_versions", "reports_dir", "root", "run_client",
+           "tfds_dir", "write_file"]
 
 CHOICES = {"profile": ("quick", "paper"), "corpus": ("real", "synthetic")}
 """Parameter to the values it may have."""
 
-PROBE_VERSION = 1
-"""Raise it whenever a change to splits, probes, metrics or intervals moves a number: kept scores are then made anew."""
-
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _UNKNOWN = "unknown"
-_COMPUTE_PACKAGES = ("numpy", "scipy", "scikit-learn")
-_REPORTED_PACKAGES = (*_COMPUTE_PACKAGES, "pandas", "pyarrow", "tensorflow", "onnxruntime", "soundfile", "soxr")
+_REPORTED_PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "tensorflow", "onnxruntime", "soundfile",
+                      "soxr")
 
 
 # ------------------------------------------------------------------ parameters
@@ -75,14 +51,13 @@ class Params:
         Which experiment: tasks of the same kinds on recordings from package registries, or NOSS itself.
     corpus : {"real", "synthetic"}
         Of the quick profile: recorded speech from packages (falls back to synthetic where they
-        can't be had, and says so), or synthetic speech only. The paper profile has real speech only.
+        can't be had, and says so), or synthetic speech only.
     tasks, embeddings : tuple of str
         Names to run; empty means all of the profile.
     seed : int
         Seeds forests, bootstrap and every other draw.
     smoke : bool
-        A much smaller run of the same path, for checking that everything works; its numbers
-        mean nothing.
+        A much smaller run of the same path, whose numbers mean nothing.
     """
 
     profile: str = "quick"
@@ -103,30 +78,30 @@ class Params:
         return 8 if self.smoke else None
 
 
-def load_params(given: Mapping[str, object] | None = None) -> Params:
-    """Read parameters from the environment, overridden by `given`.
+def load_params(given: Mapping[str, object] | None = None, **named: object) -> Params:
+    """Read parameters from the environment, overridden by `given`, overridden by those that are named.
 
     Parameters
     ----------
     given : mapping, optional
         Field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated
         strings are both accepted for `tasks` and `embeddings`; None leaves a field as it is.
+    **named
+        The same, as keywords.
 
     Raises
     ------
-    UnknownName
-        For a name that is not a parameter, or a value outside its choices.
-    BadParameter
-        For a value that cannot be read as the parameter's type.
+    UnknownName, BadParameter
+        For a name that is no parameter, or a value that is not allowed.
 
     Examples
     --------
-    >>> load_params({"seed": 1, "tasks": "speaker-fillets"}).tasks
+    >>> load_params(seed=1, tasks="speaker-fillets").tasks
     ('speaker-fillets',)
     """
     fields = {f.name: f for f in dataclasses.fields(Params)}
     values: dict[str, object] = {n: os.environ[n.upper()] for n in fields if os.environ.get(n.upper())}
-    for name, value in (given or {}).items():
+    for name, value in {**(given or {}), **named}.items():
         if name not in fields:
             raise UnknownName("parameter", name, fields)
         if value is not None:
@@ -216,17 +191,8 @@ def offline() -> bool:
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file in one step: a reader, or a run that is killed, never sees half of it.
 
-    Parameters
-    ----------
-    path : Path
-        The file; an older one is replaced, missing folders are made.
-    content : bytes-like or str
-        What will be in it; text as UTF-8.
-
-    Raises
-    ------
-    NslibError
-        If the disk is full or over quota. What was there before stays, and no scrap is left.
+    Missing folders are made, an older file is replaced, text becomes UTF-8. If the disk is full or over quota
+    `NslibError` is raised; what was there before stays, and no scrap is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
@@ -304,13 +270,7 @@ def lock_differences(lock: str = "requirements.lock") -> list[str]:
 # ------------------------------------------------------------------ where a number comes from
 
 def describe_origin() -> dict[str, str]:
-    """Describe what a results row states of its origin.
-
-    Returns
-    -------
-    dict
-        ``code_revision``, ``lock_hash``, and ``when`` (UTC, ISO 8601, to the second).
-    """
+    """State the origin of a result: ``code_revision``, ``lock_hash``, and ``when`` (UTC, ISO 8601, to the second)."""
     now = datetime.now(UTC).replace(microsecond=0)
     return {"code_revision": code_revision(), "lock_hash": lock_hash(), "when": now.isoformat()}
 
@@ -334,30 +294,3 @@ def lock_hash() -> str:
     """Hash of ``requirements.lock``; ``"unknown"`` where the kit is installed without it."""
     lock = root() / "requirements.lock"
     return hash_file(lock)[:16] if lock.is_file() else _UNKNOWN
-
-
-def hash_algorithm(name: str, version: int, packages: Iterable[str] = _COMPUTE_PACKAGES) -> str:
-    """Hash what decides a number beside data and settings.
-
-    Parameters
-    ----------
-    name : str
-        Of the algorithm.
-    version : int
-        An integer beside its code, raised by hand with every change that moves a number; a golden test holds it.
-    packages : iterable of str
-        Those whose version can move a number.
-
-    Returns
-    -------
-    str
-        16 hex digits.
-    """
-    decides = [name, version, sorted(package_versions(packages).items())]
-    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
-
-
-@cache
-def probe_hash() -> str:
-    """Hash of the probe's version and of the packages that compute it: results are used again only while it stays."""
-    return hash_algorithm("probe", PROBE_VERSION)

@@ -27,17 +27,7 @@ class BadParameter(NslibError, ValueError):
 
 
 class UnknownName(BadParameter):
-    """A task, embedding, parameter, profile or other name that does not exist.
-
-    Parameters
-    ----------
-    kind : str
-        What was looked up, e.g. ``"task"``.
-    given : str
-        The name as given.
-    allowed : iterable of str
-        Every name that exists.
-    """
+    """A task, embedding, parameter or other name that does not exist; the message names the nearest."""
 
     def __init__(self, kind: str, given: object, allowed: Iterable[str]):
         self.kind, self.given, self.allowed = kind, given, sorted(allowed)
@@ -57,10 +47,8 @@ class BadAudio(NslibError):
     ----------
     path : path-like or str
         The file, or a name for audio that came from memory.
-    reason : str
-        What is wrong with it.
-    remedy : str
-        What the user can do about it.
+    reason, remedy : str
+        What is wrong with it, and what the user can do about it; the remedy is a sentence.
     """
 
     def __init__(self, path: str | Path, reason: str, remedy: str):
@@ -78,12 +66,8 @@ class Unavailable(NslibError):
 
     Parameters
     ----------
-    what : str
-        What is missing.
-    why : str
-        Why it cannot be had.
-    remedy : str
-        What would make it available.
+    what, why, remedy : str
+        What is missing, why it cannot be had, and what would make it available.
     """
 
     exit_code = 3
@@ -113,10 +97,8 @@ def failed_download(what: str, client: str, output: str, otherwise: str = "") ->
 
     Parameters
     ----------
-    what : str
-        What is missing now.
-    client : str
-        Name of the program.
+    what, client : str
+        What is missing now, and the name of the program.
     output : str
         Its messages. Addresses in them are left out: they belong to the machine's configuration.
     otherwise : str

@@ -1,26 +1,13 @@
 """Log-mel spectrograms and patches of TRILL, TRILLsson, YAMNet and VGGish, in NumPy and in TensorFlow.
 
-References: Shor et al., "Towards Learning a Universal Non-Semantic Representation of Speech",
-Interspeech 2020 (arXiv:2002.12764); the models' published constants; S. Young et al., "The HTK
-Book" (mel scale).
-
-Conventions
------------
-Frames of 400 samples every 160, none that reaches beyond the end: ``1 + (n - 400) // 160``.
-Periodic Hann window, zero-padding to 512, real FFT, *magnitude* (not power), mel matrix, log.
-Everything is computed in float64 and returned as float32 unless told otherwise. YAMNet and the
+Frames of 400 samples every 160, none that reaches beyond the end: ``1 + (n - 400) // 160``. Periodic Hann window,
+zero-padding to 512, real FFT, *magnitude* (not power), mel matrix, log (Shor et al., arXiv:2002.12764; the models'
+published constants). Everything is computed in float64 and returned as float32 unless told otherwise. YAMNet and the
 hub's VGGish compute in float32 themselves; on recordings the difference is below 2e-5.
 
-The mel matrix is our own derivation: with ``m(f) = 1127 ln(1 + f / 700)`` and ``bins + 2`` points
-equally spaced in mel between ``m(low)`` and ``m(high)``, bin ``b`` weighs an FFT line at mel ``x``
-by the triangle ``max(0, 1 - |x - centre_b| / spacing)``. The spacing is the same on both sides, so
-one formula does for both slopes; triangles are linear in mel, not in Hz, and not normalised. The
-line at 0 Hz weighs nothing.
-
-`log_mel_tf`, `pad_tf` and `patches_tf` are the same functions for TensorFlow graphs and models, with
-the same mel matrix; the tests hold the two together to 1e-10 in float64. In float32 they differ by
-less than 2e-5 where there is a noise floor, as in any recording, and by up to 0.005 between the lines
-of pure tones, where only rounding is left.
+`log_mel_tf`, `pad_tf` and `patches_tf` are the same functions for TensorFlow graphs and models. The tests hold the two
+together to 1e-10 in float64; in float32 they differ by less than 2e-5 where there is a noise floor, and by up to 0.005
+between the lines of pure tones, where only rounding is left.
 """
 
 from __future__ import annotations
@@ -39,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FFT", "HOP", "SAMPLE_RATE", "TRILL", "TRILLSSON", "VGGISH", "WINDOW", "YAMNET", "Frontend", "frames", "hann",
-    "log_mel", "log_mel_tf", "mel", "mel_matrix", "pad", "pad_tf", "padded_samples", "patch_count", "patch_seconds",
-    "patch_starts", "patches", "patches_tf", "spectra",
+    "log_mel", "log_mel_tf", "mel", "mel_matrix", "pad", "pad_tf", "patch_count", "patch_seconds", "patch_starts",
+    "patches", "patches_tf", "spectra",
 ]
 
 SAMPLE_RATE = 16_000
@@ -58,13 +45,10 @@ class Frontend:
 
     Attributes
     ----------
-    name : str
     mels : int
         Bands between `low` and `high` Hz.
-    offset : float
-        Added to the mel magnitudes before the natural log.
-    floor : float
-        The magnitudes are raised to at least this before `offset` is added.
+    offset, floor : float
+        Added to the mel magnitudes before the natural log; what they are raised to before that.
     patch, patch_hop : int
         Frames in a patch and between the starts of patches.
     min_samples : int
@@ -106,17 +90,11 @@ def mel(frequency: npt.ArrayLike) -> npt.NDArray[np.float64]:
 @lru_cache(maxsize=32)
 def mel_matrix(mels: int = 64, low: float = 125.0, high: float = 7500.0, fft: int = FFT,
                sample_rate: int = SAMPLE_RATE) -> npt.NDArray[np.float64]:
-    """Weights that sum FFT magnitudes to mel bands; see the module's conventions.
+    """Weights that sum FFT magnitudes to mel bands, [fft // 2 + 1, mels] float64, read-only.
 
-    Parameters
-    ----------
-    mels, low, high, fft, sample_rate
-        Bands, limits in Hz, FFT length, Hz.
-
-    Returns
-    -------
-    float64 [fft // 2 + 1, mels]
-        Read-only.
+    With ``m(f) = 1127 ln(1 + f / 700)`` (S. Young et al., *The HTK Book*) and ``mels + 2`` points equally spaced in mel
+    from `low` to `high` Hz, a band weighs an FFT line at mel ``x`` by the triangle ``max(0, 1 - |x - centre| / spacing)``:
+    linear in mel, not in Hz, and not normalised. The line at 0 Hz weighs nothing.
     """
     lines = mel(np.arange(fft // 2 + 1) * (sample_rate / fft))[:, None]
     points = np.linspace(mel(low), mel(high), mels + 2)
@@ -136,19 +114,7 @@ def hann(window: int = WINDOW) -> npt.NDArray[np.float64]:
 
 
 def frames(wave: npt.ArrayLike, window: int = WINDOW, hop: int = HOP) -> FloatArray:
-    """Overlapping frames of a signal, without copying it.
-
-    Parameters
-    ----------
-    wave : array [..., samples]
-    window, hop : int
-        Samples.
-
-    Returns
-    -------
-    array [..., frames, window]
-        A read-only view; no frames if there are fewer samples than `window`.
-    """
+    """Overlapping frames [..., frames, window] of a signal [..., samples]: a read-only view, empty if too short."""
     signal = np.asarray(wave)
     if signal.shape[-1] < window:
         return np.empty((*signal.shape[:-1], 0, window), signal.dtype)
@@ -156,18 +122,7 @@ def frames(wave: npt.ArrayLike, window: int = WINDOW, hop: int = HOP) -> FloatAr
 
 
 def spectra(framed: FloatArray, window: FloatArray, fft: int = FFT) -> npt.NDArray[np.complex128]:
-    """Spectra of windowed frames, zero-padded.
-
-    Parameters
-    ----------
-    framed : float64 [..., frames, samples]
-    window : float64 [samples]
-    fft : int
-
-    Returns
-    -------
-    complex128 [..., frames, fft // 2 + 1]
-    """
+    """Spectra [..., frames, fft // 2 + 1] of frames [..., frames, samples], windowed and zero-padded, complex128."""
     padded = np.zeros((*framed.shape[:-1], fft))  # twice as fast as to let rfft pad
     np.multiply(framed, window, out=padded[..., : len(window)])
     return np.fft.rfft(padded, axis=-1)
@@ -181,7 +136,6 @@ def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
     ----------
     wave : array [..., samples]
         16 kHz, in [-1, 1].
-    frontend : Frontend
     dtype : dtype
         Of the result; the computation is in float64.
 
@@ -211,18 +165,7 @@ def padded_samples(samples: int, frontend: Frontend = TRILL) -> int:
 
 
 def pad(wave: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
-    """Pad a clip as the model does.
-
-    Parameters
-    ----------
-    wave : array [samples]
-        At least one sample.
-    frontend : Frontend
-
-    Returns
-    -------
-    array [padded samples]
-        The same array where nothing is to be added.
+    """Pad a clip [samples] as the model does; the same array where nothing is to be added.
 
     Raises
     ------
@@ -247,13 +190,7 @@ def patch_count(samples: int, frontend: Frontend = TRILL) -> int:
 
 
 def patches(spectrogram: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
-    """Cut a spectrogram into the overlapping patches that a network sees.
-
-    Parameters
-    ----------
-    spectrogram : array [frames, mels]
-        From `log_mel` of a padded clip.
-    frontend : Frontend
+    """Cut the spectrogram [frames, mels] of a padded clip into the overlapping patches that a network sees.
 
     Returns
     -------
@@ -281,23 +218,18 @@ def patch_seconds(frontend: Frontend = TRILL) -> float:
 
 def log_mel_tf(wave: tf.Tensor, frontend: Frontend = TRILL, dtype: tf.DType | str = "float64", *,
                narrow: bool = False) -> tf.Tensor:
-    """Log-mel spectrogram as a TensorFlow function, without padding.
+    """Log-mel spectrogram [..., frames, mels] as a TensorFlow function, without padding.
 
     Parameters
     ----------
     wave : float tensor [..., samples]
         16 kHz, in [-1, 1].
-    frontend : Frontend
     dtype : tf.DType or str
         Of the computation and the result. TRILL and its students compute in float64 and cast at
         the end, YAMNet in float32.
     narrow : bool
         Multiply by a few bands of the mel matrix at a time, over the lines that these hear. The result is
         the same; a converter that quantises large matrices then leaves this one alone.
-
-    Returns
-    -------
-    tensor [..., frames, mels]
     """
     import tensorflow as tf
 
@@ -324,18 +256,7 @@ def _multiply_narrow(magnitude: tf.Tensor, weights: npt.NDArray[np.float64]) -> 
 
 
 def pad_tf(wave: tf.Tensor, frontend: Frontend = TRILL) -> tf.Tensor:
-    """Pad clips of one length as the model does, as a TensorFlow function.
-
-    Parameters
-    ----------
-    wave : tensor [..., samples]
-        At least one sample; the length may be unknown when the graph is built.
-    frontend : Frontend
-
-    Returns
-    -------
-    tensor [..., padded samples]
-    """
+    """Pad clips [..., samples] of one length, maybe unknown when the graph is built, as a TensorFlow function."""
     import tensorflow as tf
 
     if frontend.pad == "none":

@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nslib.probe import PROBES
-from nslib.schema import PREDICTIONS, ROWS, Column, conforming
+from nslib.evaluation.classifiers import PROBES
+from nslib.evaluation.results import PREDICTIONS, ROWS, Column, check_table
 
-TASKS = (
-    ("speaker-fillets", "real", 4),
-    ("language-five", "real", 5),
-    ("phrase-hedgewars", "real", 6),
-    ("style-espeak", "synthetic", 4),
-)
+TASKS = (("speaker-fillets", "real", 4), ("language-five", "real", 5), ("phrase-hedgewars", "real", 6),
+         ("style-espeak", "synthetic", 4))
 EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding", "resemblyzer", "ina-events")
 
 
@@ -31,66 +27,38 @@ def _filled(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     """The rest of the schema with nothing in it: what figures and pages do not show may change freely."""
     nothing = {"str": "", "int": 0, "float": 0.0, "bool": False}
     rest = {c.name: nothing[c.dtype] for c in columns if c.name not in table.columns}
-    return conforming(table.assign(**rest), columns)
+    return check_table(table.assign(**rest), columns)
 
 
 def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embedding: str) -> pd.DataFrame:
     centre = rng.uniform(1 / classes, 0.97)
-    found = []
-    grid = itertools.product(PROBES, (False, True), (False, True), ("validation", "test"))
-    for probe, l2, norm, split in grid:
+    facts = {"task": task, "corpus_kind": kind, "classes": classes, "embedding": embedding}
+    scores = []
+    for probe, l2, norm, split in itertools.product(PROBES, (False, True), (False, True), ("validation", "test")):
         value = float(np.clip(centre + rng.normal(0, 0.03), 0.02, 1))
-        facts = {
-            "task": task,
-            "corpus_kind": kind,
-            "classes": classes,
-            "embedding": embedding,
-            "split": split,
-        }
-        found.append(_row(value, **facts, probe=probe, l2=l2, speaker_norm=norm))
-    cell = pd.DataFrame(found)
+        scores.append(_row(value, **facts, split=split, probe=probe, l2=l2, speaker_norm=norm))
+    cell = pd.DataFrame(scores)
     test, validation = cell["split"] == "test", cell["split"] == "validation"
     pick = cell.loc[cell.loc[validation, "value"].idxmax()]
     same = (cell[["probe", "l2", "speaker_norm"]] == pick[["probe", "l2", "speaker_norm"]]).all(axis=1)
-    cell["selected"] = same
-    cell["best_on_test"] = cell.index == cell.loc[test, "value"].idxmax()
-    return cell
+    return cell.assign(selected=same, best_on_test=cell.index == cell.loc[test, "value"].idxmax())
 
 
 def _row(value: float, **facts: Any) -> dict[str, Any]:
+    key = f"{facts['task']}{facts['embedding']}".replace("-", "").replace("_", "")
     return facts | {
-        "key": f"{facts['task']}{facts['embedding']}".replace("-", "").replace("_", ""),
-        "dim": 96,
-        "seed": 0,
-        "metric": "accuracy",
-        "value": value,
-        "n": 120,
-        "n_speakers": 6,
-        "chance": 1 / facts["classes"],
-        "low": max(0.0, value - 0.06),
-        "high": min(1.0, value + 0.05),
-        "interval_by": "speaker",
-        "level": 0.95,
-        "selected": False,
-        "best_on_test": False,
-        "converged": True,
-        "fit_seconds": 0.01,
-        "data_hash": "d" * 16,
-        "split_hash": "5" * 16,
-        "weights_hash": "a" * 16,
-        "lock_hash": "1" * 16,
-        "code_revision": "c" * 12,
-        "when": "2026-01-02T03:04:05+00:00",
-    }
+        "key": key, "dim": 96, "seed": 0, "metric": "accuracy", "value": value, "n": 120, "n_speakers": 6,
+        "chance": 1 / facts["classes"], "low": max(0.0, value - 0.06), "high": min(1.0, value + 0.05),
+        "interval_by": "speaker", "level": 0.95, "selected": False, "best_on_test": False, "converged": True,
+        "fit_seconds": 0.01, "data_hash": "d" * 16, "split_hash": "5" * 16, "weights_hash": "a" * 16,
+        "lock_hash": "1" * 16, "code_revision": "c" * 12, "when": "2026-01-02T03:04:05+00:00"}
 
 
 def predictions(seed: int = 0) -> pd.DataFrame:
     """Answers of the selected probes on 120 test clips, as often right as the rows of that seed say."""
     scores = rows(seed)
     scores = scores[scores["selected"] & (scores["split"] == "test")]
-    return _filled(
-        pd.concat([_answers(row) for row in scores.to_dict("records")], ignore_index=True), PREDICTIONS
-    )
+    return _filled(pd.concat([_answers(row) for row in scores.to_dict("records")], ignore_index=True), PREDICTIONS)
 
 
 def _answers(row: dict[str, Any]) -> pd.DataFrame:
@@ -98,21 +66,11 @@ def _answers(row: dict[str, Any]) -> pd.DataFrame:
     # The clips are equally hard for every embedding, so that those of the lower score nest in the higher.
     hard = np.random.default_rng(1).permutation(120)
     answer = np.where(hard < round(120 * row["value"]), truth, (truth + 1) % row["classes"])
-    return pd.DataFrame(
-        {
-            "key": row["key"],
-            "task": row["task"],
-            "embedding": row["embedding"],
-            "probe": row["probe"],
-            "l2": row["l2"],
-            "speaker_norm": row["speaker_norm"],
-            "seed": 0,
-            "clip_id": [f"{row['task']}/{i:03d}" for i in range(120)],
-            "speaker": [f"s{i % 6}" for i in range(120)],
-            "y_true": [f"c{v}" for v in truth],
-            "y_pred": [f"c{v}" for v in answer],
-        }
-    )
+    names = {name: row[name] for name in ("key", "task", "embedding", "probe", "l2", "speaker_norm")}
+    return pd.DataFrame(names | {
+        "seed": 0, "clip_id": [f"{row['task']}/{i:03d}" for i in range(120)],
+        "speaker": [f"s{i % 6}" for i in range(120)],
+        "y_true": [f"c{v}" for v in truth], "y_pred": [f"c{v}" for v in answer]})
 
 
 def clips(seed: int = 0) -> pd.DataFrame:
@@ -122,47 +80,19 @@ def clips(seed: int = 0) -> pd.DataFrame:
     for task, kind, classes in TASKS:
         n = 40 * classes
         speaker = rng.integers(12, size=n)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "task": task,
-                    "corpus_kind": kind,
-                    "clip_id": [f"{task}/{i}" for i in range(n)],
-                    "audio": "",
-                    "sha256": "",
-                    "seconds": rng.lognormal(0.5, 0.5, n),
-                    "sample_rate": 16000,
-                    "label": [f"c{i % classes}" for i in range(n)],
-                    "speaker": [f"s{s}" for s in speaker],
-                    "source": "made-up",
-                    "split": np.array(["train", "validation", "test"])[np.digitize(speaker, [7, 9])],
-                }
-            )
-        )
+        frames.append(pd.DataFrame({
+            "task": task, "corpus_kind": kind, "clip_id": [f"{task}/{i}" for i in range(n)], "audio": "", "sha256": "",
+            "seconds": rng.lognormal(0.5, 0.5, n), "sample_rate": 16000, "label": [f"c{i % classes}" for i in range(n)],
+            "speaker": [f"s{s}" for s in speaker], "source": "made-up",
+            "split": np.array(["train", "validation", "test"])[np.digitize(speaker, [7, 9])]}))
     return pd.concat(frames, ignore_index=True)
 
 
 def ledger() -> pd.DataFrame:
     """Cost of each embedding; one of them was in the store already."""
-    speeds = (900.0, 700.0, 60.0, 310.0, 45.0, 100.0)
-    made = pd.DataFrame(
-        {
-            "embedding": EMBEDDINGS,
-            "times_real_time": speeds,
-            "wall_seconds": 2.0,
-            "computed": 300,
-            "clips": 300,
-            "from_store": 0,
-            "clips_per_second": 150.0,
-            "audio_seconds": 600.0,
-            "padded": 3,
-            "padding": 0.1,
-            "peak_memory_gb": 1.0,
-        }
-    )
-    made.loc[made["embedding"] == "mfcc", ["computed", "times_real_time", "clips_per_second"]] = [
-        0,
-        np.nan,
-        np.nan,
-    ]
+    made = pd.DataFrame({
+        "embedding": EMBEDDINGS, "times_real_time": (900.0, 700.0, 60.0, 310.0, 45.0, 100.0), "wall_seconds": 2.0,
+        "computed": 300, "clips": 300, "from_store": 0, "clips_per_second": 150.0, "audio_seconds": 600.0, "padded": 3,
+        "padding": 0.1, "peak_memory_gb": 1.0})
+    made.loc[made["embedding"] == "mfcc", ["computed", "times_real_time", "clips_per_second"]] = [0, np.nan, np.nan]
     return made

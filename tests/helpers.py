@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 
 from nslib import audio
 from nslib.embeddings.base import Embedding
@@ -16,6 +17,14 @@ def tone(seconds: float, hertz: float = 440.0, seed: int = 0) -> np.ndarray:
     t = np.arange(round(seconds * 16000)) / 16000
     noise = np.random.default_rng(seed).normal(0, 0.01, len(t))
     return (0.5 * np.sin(2 * np.pi * hertz * t) + noise).astype(np.float32)
+
+
+def noise(path: Path, seed: int = 0, seconds: float = 0.2, rate: int = 16_000, channels: int = 1) -> Path:
+    """Write a recording of noise, each seed another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (int(rate * seconds), channels) if channels > 1 else int(rate * seconds)
+    soundfile.write(path, np.random.default_rng(seed).uniform(-0.3, 0.3, shape), rate)
+    return path
 
 
 def clip_table(folder: Path, seconds: list[float], **columns: list[str]) -> pd.DataFrame:

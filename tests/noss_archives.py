@@ -31,11 +31,11 @@ LANGUAGES = ("de", "en", "es", "fr", "it", "ru")
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 CREMA_ACTORS = tuple(str(n) for n in range(1001, 1092))
 CREMA_EMOTIONS = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
-CREMA_SENTENCES = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI")
+CREMA_SENTENCES = ("IEO", "TIE", "IOM")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
 SAVEE_LETTERS = ("a", "d", "f", "h", "n", "sa", "su")
-ESC_HUMAN = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
-             "brushing_teeth", "snoring", "drinking_sipping")
+ESC_HUMAN = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing", "brushing_teeth",
+             "snoring", "drinking_sipping")
 
 
 def speech(seconds: float, rate: int, label: int, speaker: int, take: int) -> np.ndarray:
@@ -62,15 +62,15 @@ def sound(seconds: float, rate: int, label: int, speaker: int, take: int, kind: 
     return buffer.getvalue()
 
 
-def fabricate(manual: Path, names: tuple[str, ...] = ALL, clips: int = 1) -> None:
+def fabricate(manual: Path, names: tuple[str, ...] = ALL) -> None:
     """Write the archives of data sets into a manual folder.
 
-    `clips` multiplies the takes of every speaker and label; with 1, a clip is 0.5 to 1.5 s long, every
-    label is in every split, and every speaker of savee and crema_d has six clips or more.
+    A clip is 0.5 to 1.5 s long, every label is in every split, and every speaker of savee and crema_d has six clips
+    or more.
     """
     manual.mkdir(parents=True, exist_ok=True)
     for name in names:
-        _WRITERS[name](manual, clips)
+        _WRITERS[name](manual)
 
 
 @contextlib.contextmanager
@@ -79,9 +79,9 @@ def registered(manual: Path) -> Iterator[None]:
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.core.download.download_manager import DownloadManager
 
-    from nslib.corpora.noss import registry
+    from nslib.datasets import noss_sources
 
-    made, listed = DownloadManager.__init__, registry.files
+    made, listed = DownloadManager.__init__, noss_sources.list_registered_files
 
     def init(self, *args, **kwargs):
         made(self, *args, **kwargs)
@@ -91,19 +91,20 @@ def registered(manual: Path) -> Iterator[None]:
                 self._url_infos[url] = checksums.compute_url_info(manual / info.filename)
 
     def files(name):
-        return tuple(replace(file, size=file.manual().stat().st_size) if file.manual().is_file() else file
-                     for file in listed(name))
+        return [replace(file, size=file.manual_path.stat().st_size) if file.manual_path.is_file() else file
+                for file in listed(name)]
 
-    with mock.patch.object(DownloadManager, "__init__", init), mock.patch.object(registry, "files", files):
+    with mock.patch.object(DownloadManager, "__init__", init), \
+            mock.patch.object(noss_sources, "list_registered_files", files):
         yield
 
 
-def _voxceleb(manual: Path, clips: int) -> None:
+def _voxceleb(manual: Path) -> None:
     lines = []
     with zipfile.ZipFile(manual / "vox_dev_wav.zip", "w") as archive:
         for label, speaker in enumerate((*VOXCELEB_SPEAKERS, *VOXCELEB_ABSENT)):
             for video, group in enumerate((1, 1, 2, 3)):
-                for take in range(2 * clips):
+                for take in range(2):
                     name = f"id{speaker}/video{video}_-x/{take + 1:05d}.wav"
                     lines.append(f"{group} {name}\n")
                     if speaker not in VOXCELEB_ABSENT:
@@ -111,7 +112,7 @@ def _voxceleb(manual: Path, clips: int) -> None:
     (manual / "iden_split.txt").write_text("".join(lines))
 
 
-def _voxforge(manual: Path, clips: int) -> None:
+def _voxforge(manual: Path) -> None:
     # eleven speakers, the fewest that leave none of the splits empty; each speaks every language
     speakers = ["anonymous", *(f"user{n}" for n in range(10))]
     listed = []
@@ -120,28 +121,26 @@ def _voxforge(manual: Path, clips: int) -> None:
             name = f"{speaker}-20100101-{language}{number}"
             path = f"www.repository.voxforge1.org/downloads/{language}/Trunk/Audio/Main/16kHz_16bit/{name}.tgz"
             listed.append(path + "\n")
-            files = {f"{name}/wav/{language}-{take:04d}.wav": sound(0.6, 16_000, label, number, take)
-                     for take in range(clips)}
-            _tar(manual / path, {**files, f"{name}/etc/README": b"fabricated"})
+            _tar(manual / path, {f"{name}/wav/{language}-0000.wav": sound(0.6, 16_000, label, number, 0),
+                                 f"{name}/etc/README": b"fabricated"})
     (manual / "voxforge_urls.txt").write_text("".join(listed))
 
 
-def _speech_commands(manual: Path, clips: int) -> None:
+def _speech_commands(manual: Path) -> None:
     main: dict[str, bytes] = {}
     lists: dict[str, list[str]] = {"validation": [], "testing": []}
     test: dict[str, bytes] = {}
     for label, word in enumerate((*WORDS, "bed", "cat")):
         for speaker in range(5):
-            for take in range(clips):
-                name = f"{word}/{speaker:08x}_nohash_{take}.wav"
-                main[f"./{name}"] = sound(1.0, 16_000, label, speaker, take)
-                if speaker > 2:
-                    lists["validation" if speaker == 3 else "testing"].append(name)
-                if speaker == 4:
-                    folder = word if word in WORDS else "_unknown_"
-                    test[f"./{folder}/{word}{speaker:08x}_{take}.wav"] = main[f"./{name}"]
+            name = f"{word}/{speaker:08x}_nohash_0.wav"
+            main[f"./{name}"] = sound(1.0, 16_000, label, speaker, 0)
+            if speaker > 2:
+                lists["validation" if speaker == 3 else "testing"].append(name)
+            if speaker == 4:
+                folder = word if word in WORDS else "_unknown_"
+                test[f"./{folder}/{word}{speaker:08x}_0.wav"] = main[f"./{name}"]
     for seed, noise in enumerate(("running_tap", "white_noise")):
-        main[f"./_background_noise_/{noise}.wav"] = _noise(2.1 + clips, seed)
+        main[f"./_background_noise_/{noise}.wav"] = _noise(3.1, seed)
     test["./_silence_/0.wav"] = _noise(1.0, 9)
     test["./yes/broken.wav"] = b"RIFF but no audio"  # the builder leaves out what cannot be decoded
     for which, names in lists.items():
@@ -150,7 +149,7 @@ def _speech_commands(manual: Path, clips: int) -> None:
     _tar(manual / "speech_commands_test_set_v0.02.tar.gz", test)
 
 
-def _crema_d(manual: Path, clips: int) -> None:
+def _crema_d(manual: Path) -> None:
     """A clone of the repository, and the list of checksums that TensorFlow Datasets registered."""
     folder = manual / "CREMA-D" / "AudioWAV"
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,9 +157,8 @@ def _crema_d(manual: Path, clips: int) -> None:
     for number, actor in enumerate(CREMA_ACTORS):
         for half in range(2):
             label = (number + 3 * half) % len(CREMA_EMOTIONS)
-            for take in range(3 * clips):
-                level = "XX" if take < 6 else take
-                names.append(f"{actor}_{CREMA_SENTENCES[take % 6]}_{CREMA_EMOTIONS[label]}_{level}")
+            for take in range(3):
+                names.append(f"{actor}_{CREMA_SENTENCES[take]}_{CREMA_EMOTIONS[label]}_XX")
                 (folder / f"{names[-1]}.wav").write_bytes(sound(0.5, 16_000, label, number, take))
     names = [name for name in names if name not in CREMA_LOST]
     summary = manual / "CREMA-D" / "processedResults" / "summaryTable.csv"
@@ -179,17 +177,17 @@ def _crema_registered(folder: Path, names: list[str], summary: Path) -> str:
     return "".join(f"{url} {len(data)} {hashlib.sha256(data).hexdigest()}\n" for url, data in contents.items())
 
 
-def _savee(manual: Path, clips: int) -> None:
+def _savee(manual: Path) -> None:
     with zipfile.ZipFile(manual / "AudioData.zip", "w") as archive:
         for number, speaker in enumerate(("DC", "JE", "JK", "KL")):
             for label, letter in enumerate(SAVEE_LETTERS):
-                for take in range(2 * clips):
+                for take in range(2):
                     archive.writestr(f"AudioData/{speaker}/{letter}{take + 1:02d}.wav",
                                      sound(0.9, 44_100, label, number, take))
         archive.writestr("AudioData/Info.txt", "fabricated")
 
 
-def _dementiabank(manual: Path, clips: int) -> None:
+def _dementiabank(manual: Path) -> None:
     people = [f"{n:03d}" for n in range(1, 22)]
     split_of = split_by_group(people, people, (0.7, 0.1, 0.2))
     ordered = sorted(people, key=lambda person: (split_of[person], person))
@@ -197,12 +195,12 @@ def _dementiabank(manual: Path, clips: int) -> None:
         kind = ("Control", "Dementia")[number % 2]
         folder = manual / "dementia" / "English" / "Pitt" / kind / "cookie"
         folder.mkdir(parents=True, exist_ok=True)
-        for take in range(2 * clips):
+        for take in range(2):
             data = sound(1.5, 44_100, number % 2, number, take, "MP3")
             (folder / f"{person}-{take}.mp3").write_bytes(data)
 
 
-def _esc50(manual: Path, clips: int) -> None:
+def _esc50(manual: Path) -> None:
     root = manual / "ESC-50-master"
     (root / "audio").mkdir(parents=True, exist_ok=True)
     (root / "meta").mkdir(exist_ok=True)
@@ -210,23 +208,22 @@ def _esc50(manual: Path, clips: int) -> None:
     for label, category in enumerate(("dog", *ESC_HUMAN)):
         target = 0 if category == "dog" else 19 + label
         for fold in range(1, 6):
-            for take in range(clips):
-                name = f"{fold}-{1000 + 10 * label + take}-A-{target}.wav"
-                rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
-                (root / "audio" / name).write_bytes(sound(1.2, 44_100, label, fold, take))
+            name = f"{fold}-{1000 + 10 * label}-A-{target}.wav"
+            rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
+            (root / "audio" / name).write_bytes(sound(1.2, 44_100, label, fold, 0))
     (root / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
 
 
-def _masked(manual: Path, clips: int) -> None:
+def _masked(manual: Path) -> None:
     root = manual / "masked-speech"
     (root / "wav").mkdir(parents=True, exist_ok=True)
     (root / "lab").mkdir(exist_ok=True)
     rows = ["file_name,label"]
-    for part in ("train", "devel", "test"):
-        for number in range(4 * clips):
+    for take, part in enumerate(("train", "devel", "test")):
+        for number in range(4):
             name = f"{part}_{number:05d}.wav"
             rows.append(f"{name},{('clear', 'mask')[number % 2]}")
-            (root / "wav" / name).write_bytes(sound(1.0, 16_000, number % 2, number, 0))
+            (root / "wav" / name).write_bytes(sound(1.0, 16_000, number % 2, number, take))
     (root / "lab" / "labels.csv").write_text("\n".join(rows) + "\n")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nslib import config, kept, measure, protocols, results
+from nslib import config
+from nslib.evaluation import benchmark, protocols, results
 from nslib.report.html import write_report
 
 TASK = "style-synthetic"
@@ -26,8 +27,8 @@ def _made() -> Path:
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
     with _places(home / "cache", home / "reports"):
         settings = config.load_params({"smoke": True, "tasks": TASK})
-        found = measure.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
-        protocols.run("within-speaker", "logmel", TASK, settings, progress=False)
+        found = benchmark.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
+        protocols.run_protocol("within-speaker", "logmel", TASK, settings, progress=False)
         write_report(found, settings, runs=[])
     return home
 
@@ -67,13 +68,13 @@ def cache() -> Path:
 
 def key(folder: Path, embedding: str = "logmel") -> str:
     """Key of an embedding's result."""
-    rows, _ = results.load(folder / "results")
+    rows, _ = results.load_results(folder / "results")
     return str(rows.loc[rows["embedding"] == embedding, "key"].iloc[0])
 
 
 def table(folder: Path, key: str, kind: str = "rows") -> pd.DataFrame:
     """A kept table."""
-    return pd.read_parquet(kept.place(key, kind, folder / "results"))
+    return pd.read_parquet(results.table_path(key, kind, folder / "results"))
 
 
 def change(folder: Path, key: str, kind: str, row: int, column: str, value: object) -> None:
@@ -81,4 +82,4 @@ def change(folder: Path, key: str, kind: str, row: int, column: str, value: obje
     frame = table(folder, key, kind)
     frame[column] = frame[column].astype(object)
     frame.iloc[row, frame.columns.get_loc(column)] = value
-    kept.write(kept.place(key, kind, folder / "results"), frame.infer_objects())
+    results.write_table(results.table_path(key, kind, folder / "results"), frame.infer_objects())

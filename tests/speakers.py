@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import fabricated
 import numpy as np
 import pandas as pd
-from scipy import special, stats
-
-from nslib.schema import PREDICTIONS, ROWS
+from scipy import optimize, special, stats
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
 
 
-def mean_accuracy(centre: float, spread: float) -> float:
-    """Expected accuracy of ``logit = centre + normal(0, spread)``, by quadrature."""
-    return float(special.expit(centre + spread * _NODES) @ _WEIGHTS / _WEIGHTS.sum())
-
-
 def centre_of(accuracy: float, spread: float) -> float:
-    """The centre whose expected accuracy this is."""
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if mean_accuracy(middle, spread) < accuracy else (low, middle)
-    return low
+    """The centre of ``logit = centre + normal(0, spread)`` whose expected accuracy this is, by quadrature."""
+    return float(optimize.brentq(
+        lambda centre: special.expit(centre + spread * _NODES) @ _WEIGHTS / _WEIGHTS.sum() - accuracy, -20, 20))
 
 
 def answers(rng: np.random.Generator, speakers: int, clips: int, accuracies: list[float], *, speaker: float = 0.8,
@@ -42,21 +31,16 @@ def answers(rng: np.random.Generator, speakers: int, clips: int, accuracies: lis
     return rng.random(logits.shape) < special.expit(logits), of
 
 
-def benchmark(right: np.ndarray, speaker: np.ndarray, task: str = "t", kind: str = "real",
-              names: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows and predictions of a task with these answers, one embedding a row of `right`."""
-    names = names or [f"e{i}" for i in range(len(right))]
-    shared = {"task": task, "probe": "LDA_LSQR_AUTO"}
-    rows = pd.DataFrame([shared | {
-        "key": f"{task}{name}", "embedding": name, "value": own.mean(), "low": max(own.mean() - 0.1, 0.0),
-        "high": min(own.mean() + 0.1, 1.0), "corpus_kind": kind, "selected": True, "split": "test",
-        "metric": "accuracy", "interval_by": "speaker", "chance": 0.5, "n": len(own), "level": 0.95}
-        for name, own in zip(names, right, strict=True)])
-    clip_id = [f"{task}{i:04d}" for i in range(len(speaker))]
-    shared |= {"clip_id": clip_id, "speaker": np.array([f"s{s}" for s in speaker]), "y_true": "yes"}
-    found = [pd.DataFrame(shared | {"key": f"{task}{name}", "embedding": name, "y_pred": np.where(own, "yes", "no")})
-             for name, own in zip(names, right, strict=True)]
-    return fabricated._filled(rows, ROWS), fabricated._filled(pd.concat(found, ignore_index=True), PREDICTIONS)
+def benchmark(right: np.ndarray, speaker: np.ndarray, task: str = "t") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows and predictions of a task with these answers, one embedding (e0, e1, ...) a row of `right`."""
+    rows = [{"key": f"{task}e{i}", "task": task, "embedding": f"e{i}", "value": one.mean(), "corpus_kind": "real",
+             "selected": True, "split": "test", "metric": "accuracy", "n": len(one), "when": "2026"}
+            for i, one in enumerate(right)]
+    predictions = [pd.DataFrame({"key": f"{task}e{i}", "task": task, "embedding": f"e{i}",
+                                 "clip_id": [f"{task}{c:04d}" for c in range(len(speaker))],
+                                 "speaker": [f"s{s}" for s in speaker], "y_true": "yes",
+                                 "y_pred": np.where(one, "yes", "no")}) for i, one in enumerate(right)]
+    return pd.DataFrame(rows), pd.concat(predictions, ignore_index=True)
 
 
 def sure(rng: np.random.Generator, speakers: int, clips: int, over: float, alike: float = 0.1) -> pd.DataFrame:

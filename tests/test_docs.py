@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-from nslib import corpora, params, tasks
+from nslib import config
+from nslib.datasets import loading, tasks
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -110,7 +111,7 @@ def scratch(tmp_path, monkeypatch):
     for name, value in {"SMOKE": "1", "CORPUS": "synthetic", "NSLIB_REPORTS": str(tmp_path / "reports"),
                         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}.items():
         monkeypatch.setenv(name, value)
-    clips = corpora.load_clips(tasks.get("style-synthetic"), params.load(), progress=False).clips
+    clips = loading.load_clips(tasks.get_task("style-synthetic"), config.load_params(), progress=False).clips
     for row in clips.itertuples():
         to = tmp_path / "my_recordings" / row.label / row.speaker.replace("/", "_") / Path(row.audio).name
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def test_pages_are_made_without_a_warning_and_without_a_network(tmp_path):
     done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(ROOT / "docs"),
                            str(tmp_path)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    for name in ("index", "faq", "glossary", "api", "your_dataset", "your_embedding", "generated/nslib.measure"):
+    for name in ("index", "faq", "glossary", "api", "your_dataset", "your_embedding", "generated/nslib.evaluation.benchmark"):
         text = (tmp_path / f"{name}.html").read_text()
         assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", text), name
     assert "benchmark" in (tmp_path / "searchindex.js").read_text()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from nslib.training import trainer
 from nslib.training.data import AudioBank, round_to_int16
 
 
@@ -52,3 +54,19 @@ def tones(pieces: int, seed: int, level: float = 0.02, noise: float = 0.1) -> Au
     t = np.arange(length) / 16_000
     waves = [level * np.sin(2 * np.pi * f * t) + rng.normal(0, noise, length) for f in rng.uniform(150, 4000, pieces)]
     return make_bank(np.concatenate(waves), [length] * pieces)
+
+
+def interrupt_run(train, folder, looks: int = 3) -> int:
+    """Kill a run at a look; return the step from which it would go on."""
+    written, write = [], trainer.write_arrays
+
+    def die(*given):
+        write(*given)
+        written.append(given[0])
+        if len(written) == looks:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer, "write_arrays", die)
+        train(folder)
+    return trainer.read_arrays(folder / "state.npz")[1]["step"]

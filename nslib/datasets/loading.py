@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nslib.config import Params
-from nslib.datasets import debian, synthetic, tasks
+from nslib.datasets import debian, noss, synthetic, tasks
+from nslib.datasets.folder import read_recordings
+from nslib.datasets.layouts import name_recordings
+from nslib.datasets.noss_sources import get_status
 from nslib.datasets.table import Dataset, limit_clips
 from nslib.datasets.tasks import Task
 from nslib.errors import Unavailable
@@ -70,9 +73,7 @@ def _prepare_task(task: Task, params: Params, progress: bool) -> Unavailable | N
     if task.kind == "synthetic":
         return None
     if task.corpus == "noss":
-        from nslib.corpora import noss
-
-        status = noss.status(task.name)
+        status = get_status(task.name)
         by_hand = status.state == "manual"
         return Unavailable(f"data set {task.name}", status.detail, status.remedy) if by_hand else None
     try:
@@ -111,9 +112,7 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
     if task.kind == "synthetic":
         return synthetic.speak_task(task.name, params.clips_per_class, params.seed, progress=progress)
     if task.corpus == "noss":
-        from nslib.corpora import noss
-
-        return noss.load(task, params, progress)
+        return noss.load_noss(task, params, progress)
     return debian.load_packaged_clips(task.corpus, _manifest(task, params), _siblings(task, params), progress=progress)
 
 
@@ -139,10 +138,8 @@ def load_own_task(path: str | os.PathLike[str], *, seed: int = 0, splits: str | 
     Unavailable
         If a data set of TensorFlow Datasets cannot be had.
     """
-    from nslib.corpora import folder, layouts
-
-    dataset = folder.read(path, seed=seed, splits=splits, progress=progress)
-    return tasks.make_own_task(layouts.name(path), dataset.clips), dataset
+    dataset = read_recordings(path, seed=seed, splits=splits, progress=progress)
+    return tasks.make_own_task(name_recordings(path), dataset.clips), dataset
 
 
 def _manifest(task: Task, params: Params) -> pd.DataFrame:

@@ -33,7 +33,7 @@ from nslib.errors import BadParameter, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.corpora.listing import Listed
+    from nslib.datasets.layouts import ClipFile
 
 __all__ = ["CANONICAL_SPLIT_NUMBER", "SPLITS", "count_small_groups", "hash_data", "hash_split", "label_is_speaker",
            "split_by_group", "split_within_group"]
@@ -237,7 +237,7 @@ def write_split_file(clips: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def apply_split_file(clips: list[Listed], path: Path) -> tuple[list[Listed], list[str]]:
+def apply_split_file(clips: list[ClipFile], path: Path) -> tuple[list[ClipFile], list[str]]:
     """Give clips the splits of a file, and notes; clips that the file has not are in no split."""
     if not path.is_file():
         raise BadParameter(f"there is no file of splits {path}; one is written by: python -m nslib data card FOLDER "
@@ -275,7 +275,7 @@ def _read_split_file(path: Path) -> dict[str, tuple[int, dict[str, str]]]:
     return rows
 
 
-def _refuse_contradiction(clip: Listed, row: dict[str, str], where: str) -> None:
+def _refuse_contradiction(clip: ClipFile, row: dict[str, str], where: str) -> None:
     """Refuse a row with another label or speaker than the recording's."""
     for column, listed in (("label", clip.label), ("speaker", clip.speaker)):
         if column in row and row[column] != listed:

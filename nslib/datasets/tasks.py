@@ -53,7 +53,7 @@ class Task:
     caution : str
         What must be known to read the numbers; empty if nothing.
     metric : str
-        Name in `nslib.metrics`.
+        Name in `nslib.statistics.scores`.
     profile : {"quick", "paper"}
         The experiment to which it belongs.
     optional : bool

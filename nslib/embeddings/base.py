@@ -5,7 +5,7 @@ Conventions
 Waveforms are float32 at 16 kHz, mono, nominally in [-1, 1]; a batch is ``[clips, samples]``,
 zero-padded at the end, with the true length of each clip beside it. An embedding returns frames,
 ``[clips, frames, dim]`` float32, and how many frames of each clip are valid. Averaging over time
-is done by `nslib.extract`, over valid frames only: an embedding never averages.
+is done by `nslib.extraction`, over valid frames only: an embedding never averages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = ["SAMPLE_RATE", "EmbedFunction", "Embedding", "FloatArray", "IntArray"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -46,7 +48,7 @@ class Embedding:
         Seconds of audio that one frame sees, and seconds between frames. Frame ``t`` starts at
         ``t * hop``. ``hop = 0`` says that there is one frame a clip.
     min_samples : int
-        Shorter clips are padded with zeros to this length by `nslib.extract`, and counted.
+        Shorter clips are padded with zeros to this length by `nslib.extraction`, and counted.
     pad : {"end", "centre"}
         Where those zeros go: after the clip, or half before and half after.
     pads_safely : bool
@@ -62,7 +64,7 @@ class Embedding:
         Raised by hand when the code around the weights changes what comes out.
     replica : callable, optional
         Loads the function once more, on the TensorFlow device of the name given (``"GPU:1"``), so that
-        several devices can share the work (`nslib.extract.devices`). It computes the same, so it is part
+        several devices can share the work (`nslib.extraction.devices`). It computes the same, so it is part
         neither of the fingerprint nor of what a store writes down.
     """
 

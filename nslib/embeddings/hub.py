@@ -31,19 +31,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import graphs, patches
 from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import fetch_model, find_source, read_record, verify_checksum
+from nslib.embeddings.runtime import bind_device, current_device, freeze_graph, group_by_clip, make_runner
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, pad, patch_count, patch_seconds
 
 if TYPE_CHECKING:
-    from nslib.embeddings.cards import Card
+    from nslib.embeddings.registry import EmbeddingInfo
 
 # TensorFlow greets with a page of notes about the machine; errors are raised anyway
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__all__ = ["ADAPTERS", "Adapter", "InnerLayer", "choose_rank", "load_builtin", "read_revision"]
+__all__ = ["ADAPTERS", "Adapter", "InnerLayer", "choose_rank"]
 
 
 # ---- how they are called -----------------------------------------------------------------------------
@@ -169,10 +169,10 @@ def freeze_call(tensors: Callable[[Any], Any], rank: int, model: str) -> Call:
     """Freeze a call, float32 samples of a rank to a tensor, if that is safe; else return it as it is."""
     from tqdm.std import tqdm
 
-    plain = graphs.bound(lambda samples: np.asarray(tensors(samples)))
+    plain = bind_device(lambda samples: np.asarray(tensors(samples)))
     try:
         # samples of any length, so it is traced once
-        frozen = graphs.bound(graphs.runner(graphs.freeze(tensors, [None] * rank)))
+        frozen = bind_device(make_runner(freeze_graph(tensors, [None] * rank)))
         for samples in (16_000, 37_123):
             noise = _noise(*(2, samples)[2 - rank:])
             before, after = plain(noise), frozen(noise)
@@ -199,7 +199,7 @@ def _inner_layer(module: Any, model: str, layer: InnerLayer) -> Call:
         return Unavailable(f"the inner layer of {model}", f"in the graph that was found here, {why}",
                            f"Use the published files, or the model's own outputs ({top}).")
 
-    graph = graphs.freeze(lambda samples: module(samples), [None])
+    graph = freeze_graph(lambda samples: module(samples), [None])
     ends = re.compile(rf"(^|/){re.escape(layer.op)}(_\d+)?$")
     ops = [op for op in graph.graph.get_operations() if ends.search(op.name) and op.type in ("Relu", "Relu6")]
     if len(ops) != 1:
@@ -212,7 +212,7 @@ def _inner_layer(module: Any, model: str, layer: InnerLayer) -> Call:
     for before, after in zip(tf.nest.flatten(module(noise)), tf.nest.flatten(graph(noise)), strict=True):
         if not (apart := np.abs(np.asarray(before) - np.asarray(after)).max()) <= 1e-4 * np.abs(before).max():
             raise absent(f"the frozen graph differs from the model by {apart:.2g}")
-    cut = graphs.bound(graphs.runner(graph.prune(graph.inputs, ops[0].outputs[0])))
+    cut = bind_device(make_runner(graph.prune(graph.inputs, ops[0].outputs[0])))
     size = int(np.prod(layer.shape))
     return lambda wave: cut(wave).reshape(-1, size)
 
@@ -227,7 +227,7 @@ def make_embedder(call: Call, adapter: Adapter, rank: int) -> EmbedFunction:
     def one_by_one(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         cut = [np.asarray(wave[None, :n], np.float32) for wave, n in zip(waves, lengths, strict=True)]
         rows = [_call_in_pieces(call, wave, adapter.frontend)[0] for wave in cut]
-        return patches.deal(np.concatenate(rows), [len(row) for row in rows])
+        return group_by_clip(np.concatenate(rows), [len(row) for row in rows])
 
     def whole(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         if len(set(np.asarray(lengths).tolist())) > 1:
@@ -267,15 +267,15 @@ _LENGTHS = (16_000, 64_000)
 """Samples: the second is long enough for a patch hop that is off by one frame to change the count."""
 
 
-def _test_model(module: Any, card: Card) -> EmbedFunction:
+def _test_model(module: Any, info: EmbeddingInfo) -> EmbedFunction:
     """Try a loaded model on noise and make its embed function; raises Unavailable if it is not what the card says."""
-    adapter = ADAPTERS[card.name]
+    adapter = ADAPTERS[info.name]
     try:
         rank = choose_rank(module, adapter)
         call = make_call(module, adapter, rank)
         if adapter.frontend is VGGISH and _pads(call):
             adapter = replace(adapter, frontend=_VGGISH_PADDED)
-        _test_frames(call, adapter, card.dim)
+        _test_frames(call, adapter, info.dim)
         if adapter.rate:
             _test_rate(module, adapter, rank)
         if adapter.whole or rank == 2:
@@ -285,8 +285,8 @@ def _test_model(module: Any, card: Card) -> EmbedFunction:
     except Exception as error:  # a model is anybody's code; TensorFlow raises all sorts
         met = str(error) if isinstance(error, NslibError) else \
             f"trying it raised {type(error).__name__}: {_first_line(error) or 'no message'}"
-        raise Unavailable(f"embedding {card.name}", f"the model found as {card.hub} is not what its card says: {met}",
-                          f"Use the published files: {find_source(card.hub).by_hand} A model of your own goes through "
+        raise Unavailable(f"embedding {info.name}", f"the model found as {info.hub} is not what its card says: {met}",
+                          f"Use the published files: {find_source(info.hub).by_hand} A model of your own goes through "
                           "nslib.embeddings.from_saved_model.") from error
     return make_embedder(call, adapter, rank)
 
@@ -357,70 +357,54 @@ OPEN = 2
 """Models that are kept in memory; the largest take more than a gigabyte."""
 
 
-def read_revision(card: Card) -> str:
-    """Return the revision of an embedding: checksum of the model's files, fetched if need be, and which output is read.
+def read_revision(info: EmbeddingInfo) -> str:
+    """Return an embedding's revision: checksum of the model's files, fetched if need be, and which output is read.
 
-    Raises
-    ------
-    Unavailable
-        If the model cannot be had, or its files are not those of its first use.
+    Raises Unavailable if the model cannot be had, or its files are not those of its first use.
     """
-    return _revision(card, verify_checksum(card.hub, fetch_model(card.hub)))
+    return _revision(info, verify_checksum(info.hub, fetch_model(info.hub)))
 
 
-def load_builtin(card: Card) -> EmbedFunction:
-    """Load an embedding of a published model.
+def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
+    """Load an embedding of a published model, of the revision that `read_revision` gives.
 
-    Parameters
-    ----------
-    card : Card
-        With ``hub``, ``dim`` and the revision that `read_revision` gives.
-
-    Returns
-    -------
-    callable
-        It opens the model again if others were opened since. Loaded on a device (`nslib.embeddings.graphs.on`), it
-        keeps the model as long as it lives.
-
-    Raises
-    ------
-    Unavailable
-        If the model cannot be had, its files were changed, or it is not what the card says.
+    It opens the model again if others were opened since; loaded on a device, it keeps the model as long as it lives.
+    Raises Unavailable if the model cannot be had, its files were changed, or it is not what the card says.
     """
-    if graphs.device():
-        return _open(card, str(fetch_model(card.hub)))
-    _open_shared(card, str(fetch_model(card.hub)))
+    if current_device():
+        return _open(info, str(fetch_model(info.hub)))
+    _open_shared(info, str(fetch_model(info.hub)))
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        return _open_shared(card, str(fetch_model(card.hub)))(waves, lengths)
+        return _open_shared(info, str(fetch_model(info.hub)))(waves, lengths)
 
     return embed
 
 
-def _revision(card: Card, sha256: str) -> str:
-    output = ADAPTERS[card.name].output
+def _revision(info: EmbeddingInfo, sha256: str) -> str:
+    output = ADAPTERS[info.name].output
     return f"{sha256[:16]} {output.op if isinstance(output, InnerLayer) else output}"
 
 
-def _open(card: Card, folder: str) -> EmbedFunction:
+def _open(info: EmbeddingInfo, folder: str) -> EmbedFunction:
     """Check, announce, load and try a model."""
     from tqdm.std import tqdm
 
-    what, source = f"embedding {card.name}", find_source(card.hub)
-    if _revision(card, verify_checksum(card.hub, Path(folder), fully=True)) != card.revision:
+    what, source = f"embedding {info.name}", find_source(info.hub)
+    if _revision(info, verify_checksum(info.hub, Path(folder), fully=True)) != info.revision:
         raise Unavailable(what, "its model was replaced while this program ran", "Start the program again.")
-    record = read_record(card.hub)
+    record = read_record(info.hub)
     known = f"sha256 {record.sha256} recorded {record.recorded}, {record.origin}" if record else "unrecorded"
-    tqdm.write(f"Loading {card.name} from {folder} ({source.handles[0]}; {known})", file=sys.stderr)
+    tqdm.write(f"Loading {info.name} from {folder} ({source.handles[0]}; {known})", file=sys.stderr)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tensorflow_hub imports what setuptools will drop
         import tensorflow_hub
     try:
-        module = graphs.bound(tensorflow_hub.load)(folder)
+        module = bind_device(tensorflow_hub.load)(folder)
     except Exception as error:  # TensorFlow raises all sorts for files that are no model
         why = f"TensorFlow cannot load {folder}: {type(error).__name__}: {str(error).strip()[:200]}"
         raise Unavailable(what, why, source.by_hand) from error
-    return _test_model(module, card)
+    return _test_model(module, info)
 
 
 _open_shared = lru_cache(maxsize=OPEN)(_open)

@@ -42,7 +42,7 @@ TRILL's kind, ``layer19``. Clips are padded, made log-mel and cut into patches e
 Trained networks have a folder each in ``data/models``: ``weights.npz``, ``untrained.npz`` (the weights with which that
 run began; trill-mini only), ``settings.json``, ``curve.csv`` (step, part, figure, value) and ``card.md``. Files of
 weights are pinned by hash; anything else in their place is refused, because results would carry the wrong provenance.
-Such a file is a NumPy ``.npz`` without pickles, written by `nslib.train.checkpoint`.
+Such a file is a NumPy ``.npz`` without pickles, written by `nslib.embeddings.checkpoint`.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.embeddings import graphs, patches
 from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.checkpoint import copy_values, load_weights, read_arrays
+from nslib.embeddings.runtime import PatchNetwork, bind_device, embed_network, freeze_network, make_embedder
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds
 from nslib.frontend import patches as to_patches
@@ -71,16 +71,15 @@ from nslib.frontend import patches as to_patches
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.embeddings.cards import Card
+    from nslib.embeddings.registry import EmbeddingInfo
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "STUDENT_KINDS", "TAPS", "TRAINED_TAPS",
-           "WEIGHT_FILES", "MobileNetShape", "NetworkCost", "ResNetShape", "build_network",
-           "build_resnet", "build_student", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
-           "embed_tap", "hash_weights", "list_trained", "load_builtin", "load_network", "load_network_file",
-           "make_embedding", "network_folder", "parse_student", "read_curve",
-           "read_settings", "resnet50_trill", "tap_network", "trill_mini"]
+__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "TAPS", "TRAINED_TAPS", "WEIGHT_FILES",
+           "NetworkCost", "ResNetShape", "build_network", "build_resnet", "build_student", "count_cost",
+           "count_tap_cost", "cut_at_tap", "cut_patches", "embed_tap", "hash_weights", "list_trained", "load_network",
+           "load_network_file", "make_embedding", "network_folder", "parse_student", "read_curve", "read_settings",
+           "resnet50_trill", "tap_network", "trill_mini"]
 
 
 EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"
@@ -559,14 +558,14 @@ def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
     return to_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)
 
 
-def tap_network(model: Any, tap: str) -> graphs.Patched:
+def tap_network(model: Any, tap: str) -> PatchNetwork:
     """Put one tap of a network, a key of its outputs, behind TRILL's front end; of its own weights, not of a copy."""
-    return graphs.Patched(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+    return PatchNetwork(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
 
 
 def embed_tap(model: Any, tap: str) -> EmbedFunction:
     """Freeze one tap of a network behind TRILL's front end: an embed function."""
-    return graphs.embedder(tap_network(model, tap))
+    return embed_network(tap_network(model, tap))
 
 
 def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
@@ -587,14 +586,14 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
     """
     size = count_cost(model)
     patched = tap_network(model, tap)
-    network = graphs.frozen(patched.function, patched.shape)
+    network = freeze_network(patched.function, patched.shape)
 
     def replica(device: str) -> EmbedFunction:
         # of the weights as they are now
-        return patches.embedder(patched.cut, graphs.bound(network, device), steady=True)
+        return make_embedder(patched.cut, bind_device(network, device), steady=True)
 
     return Embedding(name=name, revision=f"{hash_weights(model)} {tap}", dim=size.outputs[tap],
-                     embed=patches.embedder(patched.cut, network, steady=True), replica=replica,
+                     embed=make_embedder(patched.cut, network, steady=True), replica=replica,
                      window=patch_seconds(TRILL), hop=TRILL.patch_hop * HOP / SAMPLE_RATE,
                      min_samples=TRILL.min_samples, pads_safely=True, parameters=size.parameters, **facts)
 
@@ -607,7 +606,7 @@ def hash_weights(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_builtin(card: Card) -> graphs.Patched:
+def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
     """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end.
 
     Raises
@@ -615,14 +614,14 @@ def load_builtin(card: Card) -> graphs.Patched:
     NslibError
         If the weights are missing or not those of the card.
     """
-    if card.name in TRAINED_TAPS:
-        network, tap = TRAINED_TAPS[card.name]
+    if info.name in TRAINED_TAPS:
+        network, tap = TRAINED_TAPS[info.name]
         return tap_network(load_network(network), tap)
     layers = draw_untrained()
-    if (drawn := hash_untrained(layers)) != card.revision:
-        raise NslibError(f"{card.name}: this machine draws weights {drawn}, not {card.revision}. "
+    if (drawn := hash_untrained(layers)) != info.revision:
+        raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "
                          "Please report it with your version of NumPy.")
-    return graphs.Patched(cut_patches, lambda patch: run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
+    return PatchNetwork(cut_patches, lambda patch: run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
 
 
 # ---- the untrained control ---------------------------------------------------------------------------

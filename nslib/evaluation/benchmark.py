@@ -30,28 +30,29 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from nslib import cluster as machines
-from nslib import corpora, embeddings, extract, ledger, precomputed, splits
-from nslib import params as parameters
-from nslib import tasks as task_registry
-from nslib.cluster import recipes
-from nslib.corpora import layouts
+from nslib import config, embeddings
+from nslib.config import Params
+from nslib.datasets import folder, layouts, loading
+from nslib.datasets import splits as datasets_splits
+from nslib.datasets import tasks as datasets_tasks
+from nslib.datasets.tasks import Task
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.downloads import fetch_address
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.probe import Grid, LabelledVectors, Mapper
 from nslib.evaluation.results import Results, ResultsBuilder
-from nslib.extract import Extraction
-from nslib.params import Params
-from nslib.precomputed import Precomputed
-from nslib.store import Store
-from nslib.tasks import Task
+from nslib.extraction import cache as extraction_cache
+from nslib.extraction import cluster as extraction_cluster
+from nslib.extraction import extract, precomputed
+from nslib.extraction.cache import VectorCache
+from nslib.extraction.extract import Extraction
+from nslib.extraction.precomputed import Precomputed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.corpora import Corpus
+    from nslib.datasets.table import Dataset
 
 __all__ = ["LONG_SECONDS", "SMOKE_EMBEDDINGS", "SMOKE_PROBES", "Embeddable", "EmbeddingSpec", "PairResult", "benchmark",
            "check_memory", "default_embeddings", "embed", "estimate_probes_seconds", "find_usable", "fits_in_memory",
@@ -100,12 +101,12 @@ def benchmark(
     name : str, optional
         How to call a callable in tables.
     splits : path, optional
-        A file of splits for recordings of your own; see `nslib.corpora.split_file`.
+        A file of splits for recordings of your own; see `nslib.datasets.splits`.
     progress : bool
         Progress bars on stderr.
     cluster : str, distributed.Client or cluster object of dask, optional
         Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
-        `nslib.cluster.connect`. Default: in this process.
+        `nslib.extraction.cluster.connect`. Default: in this process.
 
     Returns
     -------
@@ -123,7 +124,7 @@ def benchmark(
     >>> import nslib
     >>> nslib.benchmark("logmel", tasks="speaker-fillets").table()    # doctest: +SKIP
     """
-    params = params or parameters.load()
+    params = params or config.load_params()
     specs = [specify_embedding(e, name)
              for e in list_given(embeddings, params.embeddings or default_embeddings(params))]
     builder = ResultsBuilder()
@@ -131,7 +132,7 @@ def benchmark(
     usable = find_usable(specs, ready, builder)
     if progress:
         _announce(ready, usable, params)
-    with machines.connect(cluster) as engine:
+    with extraction_cluster.connect(cluster) as engine:
         for spec in usable:
             for task, corpus in ready:
                 try:
@@ -172,9 +173,9 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     """
     import pandas as pd
 
-    corpus = corpora.read(source, progress=progress)
+    corpus = folder.read_recordings(source, progress=progress)
     spec = specify_embedding(embedding)
-    with machines.connect(cluster) as engine:
+    with extraction_cluster.connect(cluster) as engine:
         out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
@@ -206,7 +207,7 @@ class EmbeddingSpec:
     name: str
     identify: Callable[[], str]
     load: Callable[[], Embedding]
-    recipe: Callable[[], recipes.Recipe]
+    recipe: Callable[[], extraction_cluster.Recipe]
     given: Precomputed | None = None
 
     @property
@@ -215,8 +216,8 @@ class EmbeddingSpec:
         return self.identify()
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
-        """Return one vector a clip, computed with the options of `nslib.extract.vectors` or read from its file."""
-        return self.given.extraction(clips) if self.given else extract.vectors(clips, self.load(), **options)
+        """Return one vector a clip, computed with the options of `nslib.extraction.extract.extract_vectors` or read from its file."""
+        return self.given.extraction(clips) if self.given else extract.extract_vectors(clips, self.load(), **options)
 
 
 def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
@@ -226,7 +227,7 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     ----------
     given : str, path, Embedding or callable
         A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
-        ``?option=value``; a file of vectors (`nslib.precomputed`); a record; a function.
+        ``?option=value``; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
 
@@ -241,7 +242,7 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
         return _specify_named(given, name)
     shown_name = name or str(getattr(given, "__name__", type(given).__name__))
     ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=shown_name)
-    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: recipes.of(ready))
+    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: extraction_cluster.make_recipe(ready))
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
@@ -253,9 +254,9 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
         built_in = str(given)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
         return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
-                             lambda: recipes.BuiltIn(built_in))
-    if precomputed.is_file(path):
-        stored = precomputed.read(path, name)
+                             lambda: extraction_cluster.BuiltInModel(built_in))
+    if precomputed.is_vector_file(path):
+        stored = precomputed.read_vectors(path, name)
 
         def no_recipe() -> NoReturn:
             raise NslibError(f"the vectors of {stored.name} are there already: no worker computes them.")
@@ -263,7 +264,7 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
         return EmbeddingSpec(stored.name, lambda: stored.embedding.fingerprint, lambda: stored.embedding, no_recipe,
                              stored)
     values = tuple((key, _parse_value(text)) for key, text in parse_qsl(options))
-    file = recipes.File(str(Path(path).resolve()), name, values)
+    file = extraction_cluster.ModelFile(str(Path(path).resolve()), name, values)
     loaded = file.load()
     return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
 
@@ -308,7 +309,7 @@ def list_given(given: Any, default: Sequence[Any]) -> list[Any]:
     return chosen
 
 
-def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Corpus]],
+def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Dataset]],
                 builder: ResultsBuilder) -> list[EmbeddingSpec]:
     """Return the embeddings that can be had, and tell `builder` of the others; published models are fetched here."""
     usable = []
@@ -326,7 +327,7 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Corp
 
 
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
-               splits: str | Path | None = None) -> list[tuple[Task, Corpus]]:
+               splits: str | Path | None = None) -> list[tuple[Task, Dataset]]:
     """Load the clips of tasks, and make tasks of somebody's own recordings.
 
     Parameters
@@ -347,19 +348,19 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
         If there are splits for anything but one set of own recordings.
     """
     items = list_given(given, ())
-    named = [t for t in items if isinstance(t, str) and t in task_registry.REGISTRY]
-    others = [t for t in items if not (isinstance(t, str) and t in task_registry.REGISTRY)]
+    named = [t for t in items if isinstance(t, str) and t in datasets_tasks.REGISTRY]
+    others = [t for t in items if not (isinstance(t, str) and t in datasets_tasks.REGISTRY)]
     if splits is not None and (named or len(others) != 1 or isinstance(others[0], Task)):
         raise BadParameter(f"a file of splits belongs to one set of recordings of your own; got {given!r}. The tasks "
                            "of the kit have their own splits.")
     if named or not others:
-        plan = corpora.resolve(dataclasses.replace(params, tasks=tuple(named) or params.tasks), progress=progress)
+        plan = loading.resolve_tasks(dataclasses.replace(params, tasks=tuple(named) or params.tasks), progress=progress)
         builder.notes += plan.notes
         for name, error in plan.not_run:
             for spec in specs:
                 builder.refuse(name, spec.name, error)
         others = [*plan.tasks, *others]
-    ready: list[tuple[Task, Corpus]] = []
+    ready: list[tuple[Task, Dataset]] = []
     for item in others:
         try:
             task, corpus = _load_task(item, params, progress, splits)
@@ -372,13 +373,13 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
     return ready
 
 
-def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | None) -> tuple[Task, Corpus]:
+def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | None) -> tuple[Task, Dataset]:
     """Load the clips of a task, or of somebody's own recordings."""
     if isinstance(item, Task):
-        return item, corpora.load_clips(item, params, progress=progress)
-    if not layouts.exists(item):
-        raise UnknownName("task (and no such file or folder)", item, task_registry.REGISTRY)
-    return corpora.own_task(item, seed=params.seed, splits=splits, progress=progress)
+        return item, loading.load_clips(item, params, progress=progress)
+    if not layouts.recordings_exist(item):
+        raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
+    return loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
 
 
 # ------------------------------------------------------------------ one embedding on one task
@@ -392,8 +393,8 @@ class PairResult(NamedTuple):
     problems: pd.DataFrame | None
 
 
-def run_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, settings: dict[str, Any], *,
-             engine: machines.Engine | None = None, store: Store | None = None, use_stored: bool = True,
+def run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[str, Any], *,
+             engine: extraction_cluster.Engine | None = None, store: VectorCache | None = None, use_stored: bool = True,
              progress: bool = True) -> PairResult:
     """Run one embedding on one task: vectors, probes, scores.
 
@@ -407,7 +408,7 @@ def run_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, settings: dict[str
     settings : dict
         From `probe_settings`.
     engine : Engine, optional
-        Where the work is done (`nslib.cluster.connect`). Default: in this process.
+        Where the work is done (`nslib.extraction.cluster.connect`). Default: in this process.
     store : Store, optional
         Where vectors are kept. Default: the one in the cache.
     use_stored : bool
@@ -444,8 +445,8 @@ def probe_settings(task: Task, params: Params) -> dict[str, Any]:
 
 def identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
     """Return what a result is of: the arguments of `results.make_key` beside the settings."""
-    return {"task": task.name, "embedding": spec.name, "data_hash": splits.data_hash(clips),
-            "split_hash": splits.split_hash(clips), "weights_hash": spec.fingerprint}
+    return {"task": task.name, "embedding": spec.name, "data_hash": datasets_splits.hash_data(clips),
+            "split_hash": datasets_splits.hash_split(clips), "weights_hash": spec.fingerprint}
 
 
 def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], progress: bool = True,
@@ -480,7 +481,7 @@ def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str
 def label_vectors(out: Extraction) -> list[LabelledVectors]:
     """Cut an extraction into train, validation and test, each in the order of ``clip_id``."""
     parts = []
-    for name in splits.SPLITS:
+    for name in datasets_splits.SPLITS:
         rows = np.flatnonzero(out.clips["split"] == name)
         rows = rows[np.argsort(out.clips["clip_id"].to_numpy(str)[rows])]  # the grid's order: it need not copy again
         part = out.clips.iloc[rows]
@@ -545,7 +546,7 @@ class _Work(NamedTuple):
     probes_seconds: float
 
 
-def _announce(ready: Sequence[tuple[Task, Corpus]], specs: Sequence[EmbeddingSpec], params: Params) -> None:
+def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSpec], params: Params) -> None:
     """Say on stderr what a long run will take. What is short is not worth a trial of every embedding."""
     audio = sum(float(corpus.clips["seconds"].sum()) for _, corpus in ready)
     if params.smoke or audio < LONG_SECONDS:
@@ -555,7 +556,7 @@ def _announce(ready: Sequence[tuple[Task, Corpus]], specs: Sequence[EmbeddingSpe
         print(f"nslib: {_describe_work(work)}", file=sys.stderr, flush=True)
 
 
-def _estimate_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, params: Params) -> _Work | None:
+def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> _Work | None:
     """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
     clips = corpus.clips
     key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
@@ -567,7 +568,7 @@ def _estimate_pair(task: Task, corpus: Corpus, spec: EmbeddingSpec, params: Para
     except NslibError:
         return None  # it is refused, with its reason, when its turn comes
     first = clips.drop_duplicates("sha256")
-    new = first[first["sha256"].isin(Store(embedding).missing(first["sha256"]))]
+    new = first[first["sha256"].isin(VectorCache(embedding).missing(first["sha256"]))]
     train = clips[clips["split"] == "train"]
     audio, classes = float(new["seconds"].sum()), train["label"].nunique()
     fits = estimate_probes_seconds(len(train), embedding.dim, classes, 2 if task.speaker_is_label else 4)
@@ -617,7 +618,7 @@ def _flops() -> float:
 
 def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
     """Seconds of audio that an embedding takes in a second, from earlier runs or a trial on noise."""
-    known = ledger.total(fingerprint)
+    known = extraction_cache.read_costs(fingerprint)
     if known.audio_seconds > _TRIAL_SECONDS * _TRIAL_CLIPS:
         return known.audio_seconds / known.wall_seconds
     samples = max(_TRIAL_SECONDS * SAMPLE_RATE, embedding.min_samples)

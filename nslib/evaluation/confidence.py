@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib import embeddings
-from nslib import params as parameters
+from nslib import config, embeddings
+from nslib.config import Params
+from nslib.datasets.tasks import REGISTRY
 from nslib.errors import NslibError, Unavailable
 from nslib.evaluation import benchmark
 from nslib.evaluation.classifiers import CLASSIFIERS
@@ -32,13 +33,11 @@ from nslib.evaluation.results import (
     table_path,
     write_table,
 )
-from nslib.params import Params
-from nslib.tasks import REGISTRY
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nslib.corpora import Corpus
+    from nslib.datasets.table import Dataset
 
 __all__ = ["COLUMNS", "find_confidence", "load_confidence", "measure_confidence"]
 
@@ -122,9 +121,9 @@ def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Param
     import pandas as pd
     from tqdm.std import tqdm
 
-    params = params or parameters.load()
+    params = params or config.load_params()
     tables, left_out = [], []
-    corpora: dict[str, Corpus] = {}
+    corpora: dict[str, Dataset] = {}
     for row in tqdm(selected(rows).to_dict("records"), "confidence", unit="probe", disable=not progress):
         key = str(row["key"])
         try:
@@ -158,7 +157,7 @@ def load_confidence(rows: pd.DataFrame, folder: Path | None = None) -> pd.DataFr
     return join_tables([table for table in stored if table is not None], COLUMNS)
 
 
-def _refit(row: dict[str, Any], predictions: pd.DataFrame, params: Params, corpora: dict[str, Corpus],
+def _refit(row: dict[str, Any], predictions: pd.DataFrame, params: Params, corpora: dict[str, Dataset],
            progress: bool) -> pd.DataFrame:
     """Fit the probe of a row again, on the task's stored vectors, and compare its answers with those that were kept."""
     if row["probe"] not in CLASSIFIERS:
@@ -178,7 +177,7 @@ def _refit(row: dict[str, Any], predictions: pd.DataFrame, params: Params, corpo
     return out
 
 
-def _load_corpus(task: str, params: Params, progress: bool) -> Corpus:
+def _load_corpus(task: str, params: Params, progress: bool) -> Dataset:
     """Load the clips of a built-in task."""
     if task not in REGISTRY:
         raise Unavailable(f"the clips of {task}", "it is a task of somebody's own recordings",

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nslib import embeddings
-from nslib.embeddings.cards import CARDS, KIT
-from nslib.embeddings.networks import count_tap_cost
+from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable
 from nslib.evaluation.results import selected
 from nslib.frontend import SAMPLE_RATE
@@ -56,7 +56,7 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
 
 
 def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, seconds: float = 1.0) -> pd.DataFrame:
-    """Set the mean accuracy of each embedding beside its cost, as `nslib.plots.tradeoff` draws it.
+    """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it.
 
     Parameters
     ----------
@@ -89,10 +89,10 @@ def count_size(name: str) -> tuple[float, float]:
 
     Networks of the kit are counted, of others the card's number is taken.
     """
-    if name in KIT:
-        counted = count_tap_cost(*KIT[name])
+    if name in TRAINED_TAPS:
+        counted = count_tap_cost(*TRAINED_TAPS[name])
         return float(counted.parameters), float(counted.multiply_adds)
-    stated = CARDS[name].parameters if name in CARDS else 0
+    stated = EMBEDDINGS[name].parameters if name in EMBEDDINGS else 0
     return float(stated or math.nan), math.nan
 
 

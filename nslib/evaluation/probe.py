@@ -31,10 +31,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nslib import metrics, provenance
+from nslib import config
+from nslib.datasets.splits import SPLITS, label_is_speaker
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
-from nslib.splits import SPLITS, label_is_speaker
+from nslib.statistics import intervals
+from nslib.statistics import scores as statistics_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +87,7 @@ class FitSettings:
     classes : ndarray [classes] str
         Labels of all splits, sorted.
     metric : str
-        A name in `nslib.metrics.METRICS`.
+        A name in `nslib.statistics.scores.METRICS`.
     seed : int
         Of forests and intervals.
     """
@@ -97,7 +99,7 @@ class FitSettings:
     @property
     def needs_scores(self) -> bool:
         """bool: whether the metric needs probabilities, not only labels."""
-        return metrics.get(self.metric).needs == "scores"
+        return statistics_scores.get_metric(self.metric).needs == "scores"
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Grid:
 
 def probe_hash() -> str:
     """Return the hash of all but data that a score depends on: `PROBE_VERSION` and the packages that compute it."""
-    made_of = [PROBE_VERSION, sorted(provenance.versions(_PACKAGES).items())]
+    made_of = [PROBE_VERSION, sorted(config.package_versions(_PACKAGES).items())]
     return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
 
@@ -193,7 +195,7 @@ def grid(
         Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
         where the speaker is the label: it would then use the answer.
     metric : str
-        A name in `nslib.metrics.METRICS`.
+        A name in `nslib.statistics.scores.METRICS`.
     seed : int
         Seeds forests and the intervals' resamples.
     jobs : int
@@ -226,7 +228,7 @@ def grid(
     settings = FitSettings(list_classes(splits), metric, seed)
     if settings.needs_scores:  # a metric that does not fit the task fails before any fit
         truth = splits["test"].y
-        metrics.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
+        statistics_scores.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
     ordered = [name for name in PROBES if name in probes]
     variants = [(l2, norm) for l2 in (False, True) for norm in norms]
     fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
@@ -513,7 +515,7 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
 
     facts = {name: describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
     common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "metric": settings.metric,
-              "classes": len(set(splits["train"].y)), "level": metrics.LEVEL}
+              "classes": len(set(splits["train"].y)), "level": intervals.LEVEL}
     scores = {(id(fit.answers), name): score_split(fit, name, splits[name], settings)
               for fit in {id(fit.answers): fit for fit in fits}.values() for name in SPLITS[1:]}
     rows = pd.DataFrame([
@@ -536,10 +538,10 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
     values : array-like of float
         NaN where there is no score.
     metric : str
-        A name in `nslib.metrics.METRICS`; says whether high or low is good.
+        A name in `nslib.statistics.scores.METRICS`; says whether high or low is good.
     """
     given = np.asarray(values, dtype=np.float64)
-    worth = np.where(np.isnan(given), -np.inf, given if metrics.get(metric).higher_is_better else -given)
+    worth = np.where(np.isnan(given), -np.inf, given if statistics_scores.get_metric(metric).higher_is_better else -given)
     best = np.zeros(len(worth), dtype=bool)
     best[np.argmax(worth)] = not np.isnan(given).all()
     return best
@@ -548,7 +550,7 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
 def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
     """Return what a row says of a split that does not depend on an answer."""
     return {"n": len(split.y), "n_speakers": len(set(split.speaker) - {""}),
-            "chance": metrics.chance(metric, split.y) if len(split.y) else np.nan}
+            "chance": statistics_scores.chance(metric, split.y) if len(split.y) else np.nan}
 
 
 def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> dict[str, object]:
@@ -556,8 +558,8 @@ def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettin
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
     columns = settings.classes if settings.needs_scores else None
-    value = metrics.score(settings.metric, split.y, fit.answers[name], columns)
-    interval = metrics.interval(split.y, fit.answers[name], split.speaker, settings.metric, classes=columns,
+    value = statistics_scores.score(settings.metric, split.y, fit.answers[name], columns)
+    interval = intervals.interval(split.y, fit.answers[name], split.speaker, settings.metric, classes=columns,
                                 seed=settings.seed)
     return {"value": value, "low": interval.low, "high": interval.high, "interval_by": interval.by}
 

@@ -295,7 +295,7 @@ def _refuse_shared_speakers(data: TaskVectors) -> None:
     if shared or not all(parts):
         why = f"its own split shares speakers between parts: {_join_names(shared)}"
         raise Unavailable(f"the protocol {SWITCH} on {data.task.name}", why if shared else "a part of it is empty",
-                          "Give the task a split between speakers, e.g. by nslib.splits.by_group.")
+                          "Give the task a split between speakers, e.g. by nslib.datasets.splits.split_by_group.")
 
 
 def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: int, draw: int) -> dict[str, str]:
@@ -766,7 +766,7 @@ class ProtocolResults:
         Of within-speaker are the results without a cap on training clips. BadParameter for by-clip, which is no result.
         """
         if protocol.startswith(BY_CLIP):
-            raise BadParameter("a split by clip is no result: it is shown by nslib.plots.protocol_switch, beside one.")
+            raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside one.")
         chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
         return results.table(chosen.assign(split="test")) if len(chosen) else chosen[["metric", "chance"]]
 

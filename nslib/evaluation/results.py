@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nslib import files, ledger, params, provenance
-from nslib.corpora.table import PROBLEM_COLUMNS, Corpus
+from nslib import config
+from nslib.datasets.table import PROBLEM_COLUMNS, Dataset
+from nslib.datasets.tasks import Task
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.probe import Grid, probe_hash
-from nslib.tasks import Task
+from nslib.extraction import cache
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ ROWS: tuple[Column, ...] = (
     Column("dim", "int", "", "length of a clip's vector"),
     *_COMBINATION,
     Column("split", "str", "", "validation (on which the choice is made) or test"),
-    Column("metric", "str", "", "name of the score, one of nslib.metrics.METRICS"),
+    Column("metric", "str", "", "name of the score, one of nslib.statistics.scores.METRICS"),
     Column("value", "float", "of the metric", "the score; NaN if the probe could not be fitted"),
     Column("n", "int", "clips", "size of the split"),
     Column("n_speakers", "int", "speakers", "known speakers in the split"),
@@ -253,14 +254,14 @@ def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
     """
     if not key.isalnum():
         raise BadParameter(f"a key is letters and digits, as nslib makes it; got {key!r}.")
-    return (Path(folder) if folder is not None else params.reports_dir() / "results") / f"{key}.{kind}.parquet"
+    return (Path(folder) if folder is not None else config.reports_dir() / "results") / f"{key}.{kind}.parquet"
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write a table with checksums, in one step; with a full disk (NslibError) what was there before stays."""
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False, write_page_checksum=True)
-    files.write(path, buffer.getvalue())
+    config.write_file(path, buffer.getvalue())
 
 
 def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
@@ -345,7 +346,7 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
     """
     names = {"key": key, "task": task, "embedding": embedding}
     origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
-              "weights_hash": weights_hash, "notes": "\n".join(grid.notes), **provenance.provenance()}
+              "weights_hash": weights_hash, "notes": "\n".join(grid.notes), **config.describe_origin()}
     return (check_table(grid.rows.assign(**names, **origin), ROWS),
             check_table(grid.predictions.assign(**names), PREDICTIONS))
 
@@ -438,7 +439,7 @@ def export_rows(rows: pd.DataFrame, path: Path) -> None:
     if path.suffix == ".parquet":
         write_table(path, checked)
     else:
-        files.write(path, checked.to_csv(index=False, lineterminator="\n"))
+        config.write_file(path, checked.to_csv(index=False, lineterminator="\n"))
 
 
 # ------------------------------------------------------------------ views
@@ -537,9 +538,9 @@ class Results:
 
     def with_fine_tuned(self, folder: Path | None = None) -> Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
-        from nslib.train import models  # today its package imports this one
+        from nslib.embeddings import networks  # today its package imports this one
 
-        return self.with_stored([FINE_TUNED], models.FILES["trill-mini"].sha256, folder)
+        return self.with_stored([FINE_TUNED], networks.WEIGHT_FILES["trill-mini"].sha256, folder)
 
     def with_stored(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:
         """Add stored results that this run did not make.
@@ -592,7 +593,7 @@ class ResultsBuilder:
         why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", "")
         self._not_run.append({"task": task, "embedding": embedding, "why": why, "remedy": remedy})
 
-    def add_clips(self, task: Task, corpus: Corpus) -> None:
+    def add_clips(self, task: Task, corpus: Dataset) -> None:
         """Take the clips of a task, its notes, and the clips that could not be used."""
         self.notes += [f"{task.name}: {note}" for note in (*corpus.notes, task.caution) if note]
         self._clips.append(corpus.clips.assign(task=task.name, corpus_kind=task.kind))
@@ -608,7 +609,7 @@ class ResultsBuilder:
         self.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
         self._rows.append(rows)
         self._predictions.append(predictions)
-        self._costs[embedding] = {"embedding": embedding, **ledger.total(fingerprint).summary()}
+        self._costs[embedding] = {"embedding": embedding, **cache.read_costs(fingerprint).summary()}
 
     def results(self) -> Results:
         """Put everything together."""

@@ -3,7 +3,7 @@
 >>> from nslib.evaluation import tfrecords
 >>> tfrecords.write_tfrecords("out/savee", clips, {"logmel": vectors}, label_numbers=NAMES)      # doctest: +SKIP
 >>> table = tfrecords.read_tfrecords("out/savee")                                                # doctest: +SKIP
->>> nslib.probe.grid(**tfrecords.split_for_probes(table))                                        # doctest: +SKIP
+>>> nslib.evaluation.probe.grid(**tfrecords.split_for_probes(table))                                        # doctest: +SKIP
 
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
@@ -44,11 +44,10 @@ from nslib.datasets import table as datasets_table
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
-from nslib.entrants import Embeddable, enter
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
-from nslib.findings import Found
-from nslib.measure import load_tasks
-from nslib.probe import Split
+from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embedding
+from nslib.evaluation.probe import LabelledVectors
+from nslib.evaluation.results import ResultsBuilder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +124,7 @@ def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.D
     """
     import pandas as pd
 
-    ready = load_tasks(names, params, [], Found(), True)
+    ready = load_tasks(names, params, [], ResultsBuilder(), True)
     lost = [name for name in names if name in REGISTRY and name not in {task.name for task, _ in ready}]
     if lost:
         raise NslibError(f"{', '.join(lost)} cannot be had here; python -m nslib data status says what is missing.")
@@ -186,7 +185,7 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
     Unavailable
         If a task or an embedding cannot be had.
     """
-    entrants = [enter(given) for given in embeddings]
+    entrants = [specify_embedding(given) for given in embeddings]
     plan = loading.resolve_tasks(params, progress=progress)
     for _, error in plan.not_run:
         raise error
@@ -335,7 +334,7 @@ def _write_records(path: Path, records: Iterable[bytes]) -> None:
     import tensorflow as tf
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # in a folder of its own, because a shard can be too large to be made in memory as nslib.files does
+    # in a folder of its own, because a shard can be too large to be made in memory as nslib.config does
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as folder:
         temporary = Path(folder, path.name)
         try:
@@ -474,7 +473,7 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
     return VectorTable(datasets_table.make_dataset(rows).clips, matrices, texts)
 
 
-def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, Split]:
+def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, LabelledVectors]:
     """Bring a table to the probes: ``probe.grid(**split_for_probes(table))``.
 
     Parameters
@@ -502,7 +501,7 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, S
         counts = {split: int(part.sum()) for split, part in rows.items()}
         raise BadParameter(f"a probe needs records of train, validation and test; there are {counts}. The names of "
                            "files must have .train, .validation or .test in them: rename them.")
-    return {split: Split(table.vectors[name][part],
+    return {split: LabelledVectors(table.vectors[name][part],
                          *(table.clips[part][column].to_numpy(str) for column in ("label", "speaker", "clip_id")))
             for split, part in rows.items()}
 

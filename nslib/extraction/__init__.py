@@ -7,3 +7,7 @@
 `precomputed`  vectors from a Parquet or NPZ file in the place of an embedding
 `cluster`      the same work units, and the fits of probes, on the workers of a dask scheduler
 """
+
+from nslib.extraction.extract import extract_frames, extract_vectors
+
+__all__ = ["extract_frames", "extract_vectors"]

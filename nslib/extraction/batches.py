@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import audio
-from nslib.embeddings import patches, threads
+from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray
 from nslib.errors import BadAudio, NslibError
 from nslib.extraction.cache import Cost
@@ -185,7 +185,7 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
         return decoded.pop(clip.key).result()
 
     # on two processors a second decoder only takes turns with the model: one is ten times as fast as that
-    pool = ThreadPoolExecutor(max(1, min(threads.count() - 1, _MOST_DECODERS)), "decode")
+    pool = ThreadPoolExecutor(max(1, min(runtime.count_threads() - 1, _MOST_DECODERS)), "decode")
     # the longest clips first: what is too large for the memory shows at once, the model has not to wait for a
     # hundred short clips at the start, and several devices end together
     coming, waiting = reversed(units), 0.0
@@ -233,7 +233,7 @@ def embed_unit(unit: list[Clip], decode: DecodeFunction, embedding: Embedding) -
     cost.batch_seconds = get_batch_seconds(embedding)
     # Some embeddings pad a clip that does not fill their window by themselves: that counts too.
     shortest = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE))
-    ragged = patches.is_ragged(embedding.embed)
+    ragged = runtime.is_ragged(embedding.embed)
     for batch in group_clips(unit, same_length=not (embedding.pads_safely or ragged), seconds=cost.batch_seconds,
                              padding=1.0 if ragged else MOST_PADDING, shortest=embedding.min_samples):
         waves = _decode_batch(batch, decode, embedding, result)

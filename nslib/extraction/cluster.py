@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib import embeddings
-from nslib.embeddings import threads
+from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
 from nslib.extraction.batches import (
@@ -246,7 +246,7 @@ def _start_workers(address: str) -> Iterator[Any]:
     preload = f"import sys; sys.path += [part for part in {path!r} if part not in sys.path]"
     closed = {"host": _LOOPBACK, "dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"}
     kwargs = {**closed, "nthreads": 1, "memory_limit": 1 / count, "preload": [preload],
-              "env": {"NSLIB_THREADS": str(max(1, threads.count() // count))}, "silence_logs": logging.CRITICAL}
+              "env": {"NSLIB_THREADS": str(max(1, runtime.count_threads() // count))}, "silence_logs": logging.CRITICAL}
     scheduler = {"cls": distributed.Scheduler,
                  "options": {**closed, "port": 0, "allowed_failures": _ALLOWED_FAILURES}}
     worker = {"cls": SubprocessWorker, "options": {"worker_kwargs": kwargs}}

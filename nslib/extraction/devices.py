@@ -9,7 +9,7 @@ TensorFlow does not compute, or that cannot be loaded again, has one copy: itsel
 Small batches leave a device idle, large ones leave the processor's cache or fill the memory. Which size is best depends
 on the embedding, the machine and the threads, so a short trial on noise finds it before a long extraction, and
 ``tuning.json`` in the cache keeps it. ``NSLIB_BATCH_SECONDS`` sets the size instead. Work units do not depend on it,
-and vectors do not beyond rounding (1e-5); the networks of the kit give the same bits (`nslib.embeddings.patches`).
+and vectors do not beyond rounding (1e-5); the networks of the kit give the same bits (`nslib.embeddings.runtime`).
 
 TensorFlow's wheel for Linux on x86-64 can use CUDA, but brings none of it; ``make setup GPU=1`` installs what is in
 `GPU_LOCK`. Reference for GPUs: ``nvidia-smi --help-query-gpu``.
@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from nslib import config
-from nslib.embeddings import patches, threads
+from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 
@@ -230,7 +230,7 @@ def _join(parts: list[tuple[FloatArray, IntArray]]) -> tuple[FloatArray, IntArra
 
 def get_batch_seconds(embedding: Embedding) -> float:
     """Give the seconds of audio in a batch: of ``NSLIB_BATCH_SECONDS``, else of a trial, else the default."""
-    default = _RAGGED_BATCH_SECONDS if patches.is_ragged(embedding.embed) else DEFAULT_BATCH_SECONDS
+    default = _RAGGED_BATCH_SECONDS if runtime.is_ragged(embedding.embed) else DEFAULT_BATCH_SECONDS
     return _asked_batch_seconds() or _read_tuning().get(_tuning_key(embedding), {}).get("seconds", default)
 
 
@@ -262,7 +262,7 @@ def _asked_batch_seconds() -> float | None:
 
 
 def _tuning_key(embedding: Embedding) -> str:
-    machine = [platform.node(), platform.machine(), f"{threads.count()} threads", os.environ.get(DEVICES_VARIABLE, "")]
+    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads", os.environ.get(DEVICES_VARIABLE, "")]
     return " | ".join([embedding.fingerprint, *machine])
 
 

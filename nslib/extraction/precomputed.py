@@ -9,7 +9,7 @@ Conventions
 -----------
 ``sha256`` is that of the decoded sound (`nslib.audio.sha256`), so that a vector can only go to the sound that it was
 made of; ``clip_id`` is a name, which is trusted. Where both are there, the hash counts. The clip tables of
-`nslib.corpora.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file: another file,
+`nslib.datasets.loading.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file: another file,
 other results.
 """
 

@@ -1,36 +1,11 @@
 """The paper's claims, tested on whatever tasks a run has: holds, does not hold, undecided, or not run.
 
-Reference: Shor et al., Interspeech 2020. The differences are those of `nslib.statistics.comparisons`, the regression of
-claim 6 is that of `nslib.statistics.effects`.
-
-What is compared with what
---------------------------
-There are two *families* of networks: the published TRILL and the kit's own, smaller one. A claim is asked of every
-family that has been run, and of the published one if none has; nothing of one family stands in for the other.
-
-Claims about what triplets teach (1, 2) are asked of the two taps of the network that was trained by them. Claim 1 has
-two verdicts, because they say different things: against the same tap before training, and against hand-made
-features. The published TRILL has no untrained twin; the kit's ``untrained`` in its place is another network, and
-the sentence says so. A distilled network was trained by imitation and has no twin, so claim 1 does not ask it; claims 3
-and 5 do. Claim 4 compares the fine-tuned network with *both* frozen taps, on the tasks where all were run: to
-take the better tap only would be a choice made on the test.
-
-Conventions
------------
-A verdict has one or more *parts*, each a difference in accuracy between two embeddings on the same test clips:
-of one task, or averaged over the tasks on which both ran, tasks counting equally. The interval of a task is over
-speakers where there are five or more, else over clips. That of an average combines those of its tasks as of
-independent test sets; it speaks of these tasks, not of tasks in general.
-
-A part *holds* if its whole 95 % interval lies above its bound (0, or minus the margin that its sentence states).
-It *does not hold* if the whole interval lies below, at a level that leaves 5 % for all parts of the verdict
-together. Otherwise it is *undecided*. A claim holds if all of its parts do and does not hold if one does not. So
-a claim without any truth in it is said to hold in at most 2.5 % of runs, and a true one is refuted as rarely; the
-tests simulate both. Claims are not corrected for there being several of them.
-
-Claim 6 is about a share: that of the variance of accuracy which the embedding explains, of what the task leaves.
-It holds if the whole 95 % interval of the share lies above 0 (which is the partial F test of the embedding, at
-2.5 %), and does not hold if the whole interval lies below `SHARE`.
+A verdict has *parts*, each a difference in accuracy between two embeddings on the same test clips: of one task, or
+averaged over the tasks on which both ran (these tasks, not tasks in general). A part *holds* if its whole 95 % interval
+lies above its bound (0, or minus the margin that its sentence states). It *does not hold* if the whole interval lies
+below, at a level that leaves 5 % for all parts of the verdict together. Else it is *undecided*. A claim holds if all of
+its parts do and does not hold if one does not: without any truth in it, it holds in at most 2.5 % of runs, and a true
+one is refuted as rarely; the tests simulate both. Claims are not corrected for there being several of them.
 
 Tasks of recorded speech are tested where there are any; else synthetic ones, and ``speech`` says so. No embedding
 stands in for another: without the one that a claim is about, the claim is *not run*.
@@ -63,10 +38,8 @@ from nslib.statistics.scores import select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "FAMILIES", "FINE_TUNED", "HAND_MADE", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED",
-    "VERDICTS", "Family", "format_part", "judge_claims", "summarise_claims",
-]
+__all__ = ["FAMILIES", "FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS",
+           "format_part", "judge_claims", "summarise_claims"]
 
 NOT_RUN = "not run"
 VERDICTS = (REFUTED, UNDECIDED, NOT_RUN, HOLDS)
@@ -106,29 +79,18 @@ Reasons = dict[tuple[str, str], str]
 
 @dataclass(frozen=True)
 class Family:
-    """Names of the embeddings of one network.
-
-    Attributes
-    ----------
-    layer19, top, distilled : str
-    untrained : tuple of str
-        The controls of layer19 and top.
-    sentence : str
-        What claim 1 says about them.
-    fine_tuned : str
-        Empty if the kit cannot fine-tune it.
-    """
+    """Names of the embeddings of one network; a claim is asked of every family that was run, and within each."""
 
     layer19: str
     top: str
     distilled: str
-    untrained: tuple[str, str]
-    sentence: str
-    fine_tuned: str = ""
+    untrained: tuple[str, str]  # the controls of layer19 and top
+    sentence: str  # what claim 1 says about them
+    fine_tuned: str = ""  # empty if the kit cannot fine-tune it
 
     @property
     def members(self) -> set[str]:
-        """Set of str: those that claims are about, controls not among them."""
+        """Those that claims are about, controls not among them."""
         return {self.layer19, self.top, self.distilled, self.fine_tuned} - {""}
 
 
@@ -148,10 +110,6 @@ class _Part:
     against: str
     task: str = ""
     bound: float = 0.0
-
-    def asks(self, task: str) -> bool:
-        """Whether a task counts."""
-        return self.task in ("", task)
 
 
 @dataclass(frozen=True)
@@ -202,18 +160,7 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
 
 
 def summarise_claims(parts: pd.DataFrame) -> pd.DataFrame:
-    """One verdict a sentence and subject, from its parts.
-
-    Parameters
-    ----------
-    parts : DataFrame
-        From `judge_claims`.
-
-    Returns
-    -------
-    DataFrame
-        claim, sentence, subject, verdict, why: how many parts say what, and what is missing.
-    """
+    """One verdict a sentence and subject, from the parts of `judge_claims`: claim, sentence, subject, verdict, why."""
     import pandas as pd
 
     verdicts = []
@@ -251,6 +198,9 @@ def _between_embeddings(ran: Mapping[str, Collection[str]],
     """Comparisons of claims 1 to 4, those of one verdict together; tasks with what ran, and what did not."""
     families = _families(ran, {embedding for _, embedding in missing})
     for family in families:
+        # Each tap of the network that triplets trained against the same tap before training, and against hand-made
+        # features. The published TRILL has no untrained twin, and the sentence says so. A distilled network was trained
+        # by imitation and has none either, so it is asked by claims 3 and 5 only.
         taps = dict(zip((family.layer19, family.top), family.untrained, strict=True))
         for tap in [t for t in taps if t in _embeddings(ran)] or [family.layer19]:
             yield [_Part(1, family.sentence, tap, taps[tap])]
@@ -263,7 +213,8 @@ def _between_embeddings(ran: Mapping[str, Collection[str]],
         yield [_Part(2, SENTENCES[2], *pair, task) for task in (dict.fromkeys([*run, *asked]) if run else [""])]
     for family in families:
         yield [_Part(3, SENTENCES[3], family.distilled, family.layer19, bound=-MARGIN)]
-    # No fine-tuned TRILL is published, so that the kit's own is what is missing, whatever else was run.
+    # No fine-tuned TRILL is published, so that the kit's own is what is missing, whatever else was run. It must beat
+    # both taps: to take the better one only would be a choice made on the test.
     yield [_Part(4, SENTENCES[4], FINE_TUNED, frozen) for frozen in (MINI.layer19, MINI.top)]
 
 
@@ -301,7 +252,7 @@ def _judge_part(evidence: _Evidence, part: _Part, strict: float) -> dict[str, An
     """Verdict on one comparison."""
     pairs, clips = {}, 0
     for task, embeddings in evidence.answers.items():
-        if part.asks(task) and part.subject in embeddings and part.against in embeddings:
+        if part.task in ("", task) and part.subject in embeddings and part.against in embeddings:
             matched = match_answers(embeddings[part.subject], embeddings[part.against])
             if not matched.empty:
                 pairs[task] = pair_matched(matched, evidence.over)
@@ -316,20 +267,20 @@ def _judge_part(evidence: _Evidence, part: _Part, strict: float) -> dict[str, An
             "why": why + (f"; not run on {', '.join(absent)}" if absent and not part.task else "")}
 
 
-def judge_difference(found: Difference, wide: Difference, bound: float) -> tuple[str, str]:
+def judge_difference(mean: Difference, wide: Difference, bound: float) -> tuple[str, str]:
     """Verdict on "larger than `bound`" and why; refuted only by `wide`, at the level that all parts share."""
     edge = f"{100 * bound:.0f}"
-    if found.low > bound:
+    if mean.low > bound:
         return HOLDS, f"the whole interval lies above {edge}"
     if wide.high < bound:
         return REFUTED, f"the whole interval lies below {edge}"
-    if found.high < bound:
+    if mean.high < bound:
         return UNDECIDED, f"the interval lies below {edge}, but not by enough for one comparison of several"
     return UNDECIDED, f"{edge} lies in the interval"
 
 
 def _judge_effects(rows: pd.DataFrame) -> dict[str, Any]:
-    """Verdict on claim 6."""
+    """Verdict on claim 6, by the interval of the share of variance; above 0 is the partial F test at 2.5 %."""
     claim = {"claim": 6, "sentence": SENTENCES[6], "unit": "share"}
     try:
         regression = effects.regress(rows)
@@ -355,10 +306,10 @@ def _explain_missing(evidence: _Evidence, part: _Part) -> dict[str, str]:
     if not evidence.answers:
         because = " (see what did not run)" if any(e == part.subject for _, e in evidence.reasons) else ""
         return {"needs": part.subject, "why": f"needs {evidence.what}{_name(part.subject)}{because}"}
-    have = {e for task, embeddings in evidence.answers.items() if part.asks(task) for e in embeddings}
+    have = {e for task, embeddings in evidence.answers.items() if part.task in ("", task) for e in embeddings}
     needed = [e for e in (part.subject, part.against) if e not in have] or [part.subject, part.against]
-    reasons = list(dict.fromkeys(why for (t, e), why in evidence.reasons.items() if e in needed and part.asks(t)))
-    because = f" ({reasons[0] if len(reasons) == 1 else 'see what did not run'})" if reasons else ""
+    asked = {why for (task, e), why in evidence.reasons.items() if e in needed and part.task in ("", task)}
+    because = f" ({asked.pop() if len(asked) == 1 else 'see what did not run'})" if asked else ""
     return {"needs": ", ".join(needed), "why": f"needs {evidence.what}{' and '.join(map(_name, needed))}{because}"}
 
 

@@ -1,59 +1,14 @@
 """Published numbers as data, each with its status and its source, and what a result of ours says about them.
 
-``data/published/*.csv`` holds what other works report: one file a work, named by its key; one row a number. The works
-are explained in ``sources.csv``; the NOSS paper has the key ``noss``.
-
-=============  ==========================================================================================
-column         meaning
-=============  ==========================================================================================
-paper          key of the work that reports the number
-table, row     where it stands, as printed
-embedding      the kit's name, if it is the same thing; else empty
-dataset, task  the data set as printed; the kit's task if it asks the same of the same corpus, else empty
-metric         a name in `METRICS`
-value, unit    digits as printed (so 70.0 is given to a tenth); empty if unknown
-status         a name in `STATUSES`
-source         where it was read: the work itself (seen), another one (quoted-by), ``memory``, or nothing
-selection      on what the best probe was chosen: validation, test or unknown; empty if it is no score
-comparable     yes or no: whether a result of the kit may be held against it
-why_not        the reason, if not
-note           what must be known to read it
-=============  ==========================================================================================
-
-Most of it was not read in the paper itself, so every number carries a status:
-
-``seen``
-    read in the work that reports it;
-``quoted-by``
-    read in another work, its source, that quotes it;
-``recalled-unverified``
-    written down from memory. It is shown with this word beside it, and decides nothing;
-``unknown``
-    neither seen nor remembered: there is no number.
-
-`load_numbers` is the only way from these files to a reader's eyes: its column ``shown`` is made by `format_number`, and
-its column ``value`` is empty for what nobody has verified, so that nothing can be computed from it.
+``data/published/*.csv`` holds what other works report: one file a work, named by its key, one row a number; the works
+are explained in ``sources.csv``, the paper has the key ``noss``. Most of it was not read in the paper itself, so every
+number has a status: *seen* in the work that reports it, *quoted-by* another work, *recalled-unverified* (written down
+from memory: it is shown with this word beside it and decides nothing), or *unknown* (there is no number).
+`load_numbers` is the only way from these files to a reader's eyes.
 
 >>> frill = load_numbers("frill-card")
 >>> frill[(frill["row"] == "TRILL") & (frill["task"] == "savee")]["shown"].item()
 '70.0 %'
-
-Verdicts
---------
-Like is compared with like. A published number whose probe was chosen on test stands against our best on test; one
-chosen on validation, or nobody knows how, against ours chosen on validation: the verdict says which. A verdict
-needs a published number that is verified (`VERIFIED`) and comparable, a task of the paper profile, and a test set of
-the size that the data set's builder makes.
-
-================================  ====================================================================
-reproduced                        the published number, to its digits, lies in the interval of our score
-differs                           it does not
-not run                           there is no score of ours to compare with; ``why`` says why
-no verified published value       there is nothing to compare with; ``why`` says why
-================================  ====================================================================
-
-An interval is about our test clips and speakers only. The published number has an interval too, that nobody
-printed: *differs* says that the two are apart by more than ours, not that either is wrong.
 """
 
 from __future__ import annotations
@@ -76,8 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["VERDICTS", "compare_table_1", "count_clips", "judge_results", "keep_compared", "list_numbers",
            "load_numbers", "load_sources", "show_table"]
 
-COLUMNS = ("paper", "table", "row", "embedding", "dataset", "task", "metric", "value", "unit", "status", "source",
-           "selection", "comparable", "why_not", "note")
+COLUMNS = (
+    "paper",  # key of the work that reports the number
+    "table", "row",  # where it stands, as printed
+    "embedding",  # the kit's name, if it is the same thing; else empty
+    "dataset", "task",  # the data set as printed; the kit's task if it asks the same of the same corpus, else empty
+    "metric", "value", "unit",  # value: digits as printed (so 70.0 is given to a tenth); empty if unknown
+    "status", "source",  # source: the work itself (seen), another one (quoted-by), "memory", or nothing
+    "selection",  # on what the best probe was chosen; empty if it is no score
+    "comparable", "why_not",  # whether a result of the kit may be held against it, and the reason if not
+    "note",  # what must be known to read it
+)
 SEEN, QUOTED, RECALLED, UNKNOWN = "seen", "quoted-by", "recalled-unverified", "unknown"
 STATUSES = (SEEN, QUOTED, RECALLED, UNKNOWN)
 VERIFIED = (SEEN, QUOTED)
@@ -117,15 +81,8 @@ Ours = dict[tuple[str, str], dict[str, dict[str, Any]]]
 
 # ------------------------------------------------------------------ the files
 
-def load_numbers(paper: str | None = None, table: str | None = None, *, folder: Path | None = None) -> pd.DataFrame:
-    """Read published numbers, checked.
-
-    Parameters
-    ----------
-    paper, table : str, optional
-        Key of a work, and a table of it; default all.
-    folder : Path, optional
-        Default: ``data/published``.
+def load_numbers(paper: str | None = None, table: str | None = None) -> pd.DataFrame:
+    """Read published numbers, of one work (its key) or of one of its tables, and hold every row to the rules.
 
     Returns
     -------
@@ -143,7 +100,7 @@ def load_numbers(paper: str | None = None, table: str | None = None, *, folder: 
     """
     import pandas as pd
 
-    home, works = _home(folder), load_sources(folder)
+    home, works = config.data_dir() / "published", load_sources()
     files = {path.stem: path for path in sorted(home.glob("*.csv")) if path.name != "sources.csv"}
     if not files:
         raise BadParameter(f"{home} holds no published numbers; there should be one .csv file a work, e.g. noss.csv.")
@@ -162,15 +119,9 @@ def load_numbers(paper: str | None = None, table: str | None = None, *, folder: 
     return numbers
 
 
-def load_sources(folder: Path | None = None) -> pd.DataFrame:
-    """List the works by key: citation, arXiv number, address, and what of them was read.
-
-    Raises
-    ------
-    BadParameter
-        If the file is missing, or names a key twice.
-    """
-    path = _home(folder) / "sources.csv"
+def load_sources() -> pd.DataFrame:
+    """List the works by key: citation, arXiv number, address, and what of them was read."""
+    path = config.data_dir() / "published" / "sources.csv"
     if not path.exists():
         raise BadParameter(f"{path} is missing: it must name every work that a number comes from.")
     table = _read_csv(path).set_index("key")
@@ -197,11 +148,6 @@ def format_number(number: Mapping[str, str], source: str = "") -> str:
         value = f"{int(value):,}"
     words = f"{value} {unit}".strip()
     return {SEEN: words, QUOTED: f"{words} (quoted by {source})"}.get(number["status"], f"{words} ({RECALLED})")
-
-
-def _home(folder: Path | None) -> Path:
-    """Folder of the files."""
-    return Path(folder) if folder is not None else config.data_dir() / "published"
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -275,23 +221,12 @@ def _check_source(number: dict[str, str], known: set[str]) -> tuple[bool, str]:
 
 # ------------------------------------------------------------------ tables to be read
 
-def show_table(paper: str = _NOSS, table: str = "2", *, folder: Path | None = None) -> pd.DataFrame:
-    """Show a published table as it is laid out: every cell in words, with its status.
+def show_table(paper: str, table: str) -> pd.DataFrame:
+    """Show a published table as it is laid out: every cell in words, with its status; empty where the table is.
 
-    Parameters
-    ----------
-    paper, table : str
-        Which one.
-    folder : Path, optional
-        Default: ``data/published``.
-
-    Returns
-    -------
-    DataFrame of str
-        Rows as printed by data sets, or by facts where the rows are data sets. What is not in the table is
-        empty.
+    Rows are those printed, columns data sets, or facts where the rows are data sets.
     """
-    numbers = load_numbers(paper, table, folder=folder)
+    numbers = load_numbers(paper, table)
     facts = (numbers["row"] == numbers["dataset"]) | (numbers["dataset"] == "")
     numbers["across"] = numbers["dataset"].mask(facts, numbers["metric"].str.replace("_", " "))
     wide = numbers.groupby(["row", "across"], sort=False)["shown"].agg("; ".join).unstack("across").fillna("")
@@ -299,36 +234,26 @@ def show_table(paper: str = _NOSS, table: str = "2", *, folder: Path | None = No
     return wide.rename_axis(index=None, columns=None)
 
 
-def list_numbers(paper: str | None = None, *, folder: Path | None = None) -> str:
+def list_numbers(paper: str | None = None) -> str:
     """List in text how many numbers of each status every work has, or all numbers of one work (its key)."""
-    numbers, works = load_numbers(paper, folder=folder), load_sources(folder)
+    numbers, works = load_numbers(paper), load_sources()
     if paper is None:
         counts = numbers.groupby(["paper", "status"], sort=False).size().unstack(fill_value=0)
         lines = [f"{name:<11}" + ", ".join(f"{n} {s}" for s, n in row.items() if n) for name, row in counts.iterrows()]
         return "\n".join([*lines, "one work with its numbers: nslib published list PAPER"])
     head = [works.at[paper, "citation"], f"read: {works.at[paper, 'read']}"]
-    return "\n".join([*head, *(_line(number) for number in numbers.to_dict("records"))])
-
-
-def _line(number: Mapping[str, str]) -> str:
-    """One number of a list."""
-    what = " ".join(part for part in (number["dataset"], number["metric"].replace("_", " ")) if part)
-    note = f"  [{number['note']}]" if number["note"] else ""
-    return f"table {number['table']}: {number['row']}, {what}: {number['shown']}{note}"
+    lines = []
+    for number in numbers.to_dict("records"):
+        what = " ".join(part for part in (number["dataset"], number["metric"].replace("_", " ")) if part)
+        note = f"  [{number['note']}]" if number["note"] else ""
+        lines.append(f"table {number['table']}: {number['row']}, {what}: {number['shown']}{note}")
+    return "\n".join([*head, *lines])
 
 
 def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """Count what Table 1 states, task by task.
+    """Count what Table 1 states, task by task: classes, clips, mean seconds, speakers (0 where they are not given).
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip tables, one below the other, with the column ``task``; may be empty.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by task: classes, clips, mean seconds, speakers (0 where they are not given).
+    `clips` are clip tables, one below the other, with the column ``task``; maybe none.
     """
     import pandas as pd
 
@@ -340,17 +265,9 @@ def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_table_1(clips: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 of the paper from the data itself, each number beside the published one and its status.
+    """Table 1 of the paper from the data itself, each number beside the published one and its status, in words.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        As in `count_clips`; of other tasks than the six of NOSS nothing is taken.
-
-    Returns
-    -------
-    DataFrame of str
-        The six data sets; what is counted is ``"not run"`` where the clips are not here.
+    `clips` are as in `count_clips`; counts are ``"not run"`` for those of the six data sets that are not here.
     """
     numbers = load_numbers(_NOSS, "1")
     printed = numbers.pivot(index="task", columns="metric", values="shown").rename(columns=_PUBLISHED)
@@ -364,9 +281,14 @@ def compare_table_1(clips: pd.DataFrame) -> pd.DataFrame:
 
 # ------------------------------------------------------------------ verdicts
 
-def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, numbers: pd.DataFrame | None = None, *,
-                  smoke: bool = False) -> pd.DataFrame:
+def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, *, smoke: bool = False) -> pd.DataFrame:
     """Hold results against published numbers.
+
+    A verdict needs a published number that is verified and comparable, a task of the paper profile, and a test set of
+    the size that the data set's builder makes. A number whose probe was chosen on test stands against our best on test;
+    one chosen on validation, or nobody knows how, against ours chosen on validation. *Reproduced* says that the number,
+    to its digits, lies in the interval of our score. That is about our test clips and speakers only: *differs* says
+    that the two are apart by more than ours, not that either is wrong.
 
     Parameters
     ----------
@@ -374,8 +296,6 @@ def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, numbe
         Result rows, maybe none. Those of tasks that are not of the paper profile get no verdict.
     not_run : DataFrame, optional
         Columns task, embedding, why, remedy: what could not be run.
-    numbers : DataFrame, optional
-        Published numbers; default: all that the kit has.
     smoke : bool
         Whether the run was a smoke run, whose numbers mean nothing.
 
@@ -389,8 +309,7 @@ def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, numbe
     """
     import pandas as pd
 
-    ours = _our_rows(rows)
-    known = load_numbers() if numbers is None else numbers
+    ours, known = _our_rows(rows), load_numbers()
     known = known[(known["metric"] == "accuracy") & (known["task"] != "") & (known["embedding"] != "")]
     missing = [] if not_run is None else not_run.to_dict("records")
     why = {(r["task"], r["embedding"]): r["why"] for r in missing}

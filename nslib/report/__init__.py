@@ -12,3 +12,5 @@
 `leaderboard`  results that are shared, and one page over them
 `doctor`       what this machine can and can't run
 """
+
+__all__: list[str] = []

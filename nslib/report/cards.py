@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nslib import config, results
+from nslib import config
 from nslib.config import code_revision, write_file
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.checker import CheckReport
 from nslib.errors import NslibError
+from nslib.evaluation import results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import results
 from nslib.errors import BadParameter, NslibError
-from nslib.schema import ROWS, conforming
+from nslib.evaluation import results
+from nslib.evaluation.results import ROWS, check_table
 from nslib.statistics import comparisons, intervals
 from nslib.statistics import scores as statistics_scores
 from nslib.statistics.intervals import LEVEL, Difference
@@ -133,13 +133,13 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         raise NslibError(f"there is no folder {folder}: give the folder of a report, with results/ in it.")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        rows, answers = results.load(folder / "results")
+        rows, answers = results.load_results(folder / "results")
     notes = [str(warning.message) for warning in told if warning.category is UserWarning]
     if (shown := _read_shown(folder / "results.parquet")) is not None:
         lost = sorted(set(shown["key"]) - set(rows["key"]))
         if lost:
             notes.append(f"{len(lost)} results that {folder} shows are not in its results/ and have no answers.")
-        rows = results.join([rows[rows["key"].isin(shown["key"])], shown[shown["key"].isin(lost)]], ROWS)
+        rows = results.join_tables([rows[rows["key"].isin(shown["key"])], shown[shown["key"].isin(lost)]], ROWS)
     scores = results.selected(rows)
     if scores.empty:
         why = " ".join(notes) or "python -m nslib reproduce makes them."
@@ -156,7 +156,7 @@ def _read_shown(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        return conforming(pd.read_parquet(path), ROWS)
+        return check_table(pd.read_parquet(path), ROWS)
     except BadParameter as error:
         raise BadParameter(f"{path} is of another schema, of another version of the kit: {error}") from error
     except (OSError, ValueError, pa.ArrowException) as error:

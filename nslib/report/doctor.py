@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 from nslib import config
 from nslib.config import Params, lock_differences
-from nslib.corpora import noss
-from nslib.datasets import loading, tasks
+from nslib.datasets import loading, noss_sources, tasks
 from nslib.embeddings import downloads
-from nslib.embeddings.cards import CARDS, Card
+from nslib.embeddings.registry import EMBEDDINGS, EmbeddingInfo
 from nslib.errors import Unavailable
 from nslib.extraction import devices
 
@@ -163,7 +162,7 @@ def _examine_task(task: tasks.Task, settings: Params) -> Finding:
         return Finding("tasks", task.name, "ok" if there else "no",
                        "synthetic speech, made here in seconds", "" if there else "make setup")
     if task.corpus == "noss":
-        status = noss.status(task.name)
+        status = noss_sources.get_status(task.name)
         mark = {"manual": "no", "download": "note"}.get(status.state, "ok")
         terms = "" if status.remedy else f"; licence: {status.licence}"  # the remedy names it too
         return Finding("tasks", task.name, mark, f"{'optional; ' if task.optional else ''}{status.detail}{terms}",
@@ -182,10 +181,10 @@ def _examine_task(task: tasks.Task, settings: Params) -> Finding:
 
 def examine_embeddings() -> list[Finding]:
     """Say of each built-in embedding whether it can be used, and under which licence."""
-    return [_examine_embedding(card) for card in CARDS.values()]
+    return [_examine_embedding(card) for card in EMBEDDINGS.values()]
 
 
-def _examine_embedding(card: Card) -> Finding:
+def _examine_embedding(card: EmbeddingInfo) -> Finding:
     """Say whether an embedding, its extra and its weights are here."""
     if card.needs and importlib.util.find_spec(card.needs) is None:
         return Finding("embeddings", card.name, "note", f"an extra, not installed; {card.licence}",

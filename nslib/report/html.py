@@ -24,18 +24,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nslib
-from nslib import confidence, config, embeddings, plots, robustness
+from nslib import config, embeddings
+from nslib import figures as nslib_figures
 from nslib.config import Params, write_file
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
-from nslib.measure import Results
+from nslib.evaluation import confidence, robustness
+from nslib.evaluation.results import Results, export_rows
+from nslib.figures import Figure
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
-from nslib.plots import Figure
 from nslib.report import latex, leaderboard, tables
 from nslib.report.notebooks import Run, read_last_runs
 from nslib.report.page import render
-from nslib.results import export
 from nslib.statistics.effects import Regression, regress
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def _write_or_remove(path: Path, text: str) -> None:
 
 def _write_tables(results: Results, folder: Path) -> None:
     """Write every row, and the clips that were left out."""
-    export(results.rows, folder / "results.csv")
-    export(results.rows, folder / "results.parquet")
+    export_rows(results.rows, folder / "results.csv")
+    export_rows(results.rows, folder / "results.parquet")
     _write_or_remove(folder / "problems.csv", results.problems.to_csv(index=False) if len(results.problems) else "")
 
 
@@ -163,24 +164,24 @@ def _draw_results(results: Results, clips: pd.DataFrame | None, folder: Path) ->
     """Draw scores, how far they can be trusted, recordings and cost, as far as there are any."""
     rows, answers, figures = results.rows, results.predictions, []
     if not rows.empty and (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
-        figures += [("Every score with its interval, task by task.", plots.accuracy_dots(rows, answers)),
-                    ("The result table as a picture.", plots.result_heatmap(rows, answers))]
+        figures += [("Every score with its interval, task by task.", nslib_figures.accuracy_dots(rows, answers)),
+                    ("The result table as a picture.", nslib_figures.result_heatmap(rows, answers))]
         if len(answers):
             figures.append(("Which embeddings each task tells apart: those that share a letter it does not.",
-                            plots.ties(rows, answers)))
+                            nslib_figures.ties(rows, answers)))
         # what notebook 09 has computed, where it has run
-        gaps = confidence.load(rows, folder / "results")
+        gaps = confidence.load_confidence(rows, folder / "results")
         if len(gaps):
-            figures.append(("How much too sure of itself each chosen probe is.", plots.calibration_gaps(gaps)))
+            figures.append(("How much too sure of itself each chosen probe is.", nslib_figures.calibration_gaps(gaps)))
         figures += [(f"What noise, the telephone and loudness do to scores on {task}.",
-                     plots.robustness(curves, name=f"robustness-{task}"))
-                    for task, curves in robustness.load(folder / "results", rows).groupby("task", sort=True)]
-        figures.append(("What tables gain that choose the probe on the test set.", plots.optimism(rows)))
+                     nslib_figures.robustness(curves, name=f"robustness-{task}"))
+                    for task, curves in robustness.load_curves(folder / "results", rows).groupby("task", sort=True)]
+        figures.append(("What tables gain that choose the probe on the test set.", nslib_figures.optimism(rows)))
     if clips is not None and len(clips):
         figures += [("Clips and speakers in each split, and whether a speaker is in two of them.",
-                     plots.split_audit(clips)), ("How long the clips are.", plots.durations(clips))]
+                     nslib_figures.split_audit(clips)), ("How long the clips are.", nslib_figures.durations(clips))]
     if len(results.ledger) and (results.ledger["computed"] > 0).any():
-        figures.append(("Speed of each embedding, from file to vector.", plots.embedding_cost(results.ledger)))
+        figures.append(("Speed of each embedding, from file to vector.", nslib_figures.embedding_cost(results.ledger)))
     return figures
 
 
@@ -189,11 +190,11 @@ def _draw_verdicts(parts: pd.DataFrame, verdicts: pd.DataFrame | None,
     """Draw what the paper claims and reports beside what was measured."""
     figures = []
     if verdicts is not None and len(published.keep_compared(verdicts)):
-        figures.append(("Our scores beside the published ones.", plots.against_published(verdicts)))
+        figures.append(("Our scores beside the published ones.", nslib_figures.against_published(verdicts)))
     if (parts["tasks"] > 0).any():
-        figures.append(("The differences that the claims are about.", plots.claim_differences(parts)))
+        figures.append(("The differences that the claims are about.", nslib_figures.claim_differences(parts)))
     if regression:
-        figures.append(("What each embedding and each task adds to accuracy.", plots.effects(regression.effects)))
+        figures.append(("What each embedding and each task adds to accuracy.", nslib_figures.effects(regression.effects)))
     return figures
 
 

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-A file is Parquet: of one embedding the chosen test rows (`nslib.results.ROWS`), who measured them, and, on tasks with a
+A file is Parquet: of one embedding the chosen test rows (`nslib.evaluation.results.ROWS`), who measured them, and, on tasks with a
 committed manifest, what the chosen probe said of every test clip. Whoever takes it in has the truth and the speakers of
 these clips in the manifest, so score, interval and counts follow without any recording; a score that does not follow is
 refused. ``sha256`` is of everything else in a row, so that one that was changed without care is found as well. That the
@@ -25,13 +25,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import config, results
+from nslib import config
 from nslib.datasets import debian, splits
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import results
+from nslib.evaluation.results import ROWS, Column, check_table
 from nslib.report.page import render
 from nslib.report.verify import recompute_score
-from nslib.schema import ROWS, Column, conforming
 from nslib.statistics import scores as statistics_scores
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     Parameters
     ----------
     rows : DataFrame
-        Of `nslib.benchmark`, or `nslib.results.load`.
+        Of `nslib.benchmark`, or `nslib.evaluation.results.load_results`.
     embedding : str
         Its name in them.
     path : path-like
@@ -102,7 +103,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
         _refuse_long(row, path)
     shared["sha256"] = [_hash_row(row) for row in shared.to_dict("records")]
     buffer = io.BytesIO()
-    conforming(shared, _COLUMNS).to_parquet(buffer, index=False, write_page_checksum=True)
+    check_table(shared, _COLUMNS).to_parquet(buffer, index=False, write_page_checksum=True)
     config.write_file(path, buffer.getvalue())
     return path
 
@@ -113,7 +114,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `nslib.results.ROWS`, and version, measured_by, about, answers and sha256.
+        The columns of `nslib.evaluation.results.ROWS`, and version, measured_by, about, answers and sha256.
 
     Raises
     ------
@@ -136,7 +137,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         raise BadParameter(f"{path} is of version {frame['version'].iloc[0]}; this kit reads {VERSION}. Use a newer "
                            "kit.")
     try:
-        frame = conforming(frame, _COLUMNS)
+        frame = check_table(frame, _COLUMNS)
     except BadParameter as error:
         raise BadParameter(f"{path} is not formed as a row ({error}). Ask its author for it again.") from error
     for row in frame.to_dict("records"):

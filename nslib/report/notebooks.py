@@ -41,7 +41,6 @@ from nslib.config import Params
 from nslib.errors import NslibError, UnknownName
 from nslib.report.page import render_notebook
 from nslib.teaching import notebook_rules
-from nslib.teaching.kernels import make_kernel_manager
 
 __all__: list[str] = []
 
@@ -214,7 +213,7 @@ def _run_papermill(path: Path, output: Path, given: dict[str, object], progress:
         papermill.execute_notebook(
             path, output, parameters=given, kernel_name="python3", language="python", progress_bar=bar,
             start_timeout=START_SECONDS, cwd=path.parent, coalesce_streams=True,
-            kernel_manager_class=make_kernel_manager(output.parent))
+            kernel_manager_class=notebook_rules.make_kernel_manager(output.parent))
     except PapermillExecutionError as error:
         first = next((line for line in error.source.strip().splitlines() if line.strip()), "")[:80]
         return f"cell [{error.exec_count}] ({first!r}) failed: {error.ename}: {error.evalue}"

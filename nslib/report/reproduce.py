@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nslib import config, embeddings, measure, protocols
+from nslib import config, embeddings
 from nslib.config import Params
-from nslib.corpora import noss
-from nslib.datasets import loading, tasks
+from nslib.datasets import loading, noss_sources, tasks
 from nslib.errors import Unavailable
-from nslib.measure import Results
+from nslib.evaluation import benchmark, protocols
+from nslib.evaluation.results import Results
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
 
@@ -56,8 +56,8 @@ def reproduce_all(settings: Params) -> Outcome:
     if settings.profile == "paper":
         _print_downloads(settings)
     _print("1/3 recordings, vectors and probes")
-    results = measure.benchmark(params=settings)
-    personal = protocols.run(protocols.WITHIN, params=settings)
+    results = benchmark.benchmark(params=settings)
+    personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     _print("2/3 notebooks")
@@ -86,7 +86,7 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
             continue
         lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
         lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
-    for name in (settings.embeddings or measure.defaults(settings)) if weights else ():
+    for name in (settings.embeddings or benchmark.default_embeddings(settings)) if weights else ():
         try:
             embeddings.get(name)
             lines.append(f"{name}: ready")
@@ -99,7 +99,7 @@ def _print_downloads(settings: Params) -> None:
     """Tell what will be downloaded, and what it takes on disk, before anything is."""
     for name in tasks.choose_task_names(settings):
         if tasks.get_task(name).profile == "paper":
-            status = noss.status(name)
+            status = noss_sources.get_status(name)
             size = (f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
                     if status.state == "download" else "")
             _print(f"  {name}: {status.detail}{size}")

@@ -3,7 +3,7 @@
 Conventions
 -----------
 Templates compute nothing: every mark, word and number that they show is decided here. A row is one of
-`nslib.results.ROWS`, as a mapping; a score of the result table is named ``task/embedding``.
+`nslib.evaluation.results.ROWS`, as a mapping; a score of the result table is named ``task/embedding``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from nslib import embeddings
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import NslibError
+from nslib.figures import scores as figures_scores
 from nslib.paper.claims import FINE_TUNED
-from nslib.plots import order
 from nslib.statistics import comparisons
 from nslib.statistics.intervals import RESAMPLES
 
@@ -44,9 +44,9 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
     if rows.empty or not (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
         return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
                 "has_synthetic": False, "has_letters": False}
-    scores = order.chosen(rows)
-    scores = scores.assign(standing=order.standing(scores, predictions), way=order.above_chance(scores).clip(0, 1))
-    columns, letters = order.embeddings(scores), {}
+    scores = figures_scores.select_scores(rows)
+    scores = scores.assign(standing=figures_scores.mark_best(scores, predictions), way=figures_scores.correct_for_chance(scores).clip(0, 1))
+    columns, letters = figures_scores.order_embeddings(scores), {}
     if predictions is not None and not predictions.empty:
         letters = {(r.task, r.embedding): r.letters for r in comparisons.group_embeddings(rows, predictions).itertuples()}
     cells = {(cell["task"], cell["embedding"]): cell for cell in _build_cells(scores, rows, letters, params)}
@@ -56,16 +56,16 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
         "cells": list(cells.values()),
         "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
         "level": f"{100 * float(scores['level'].iloc[0]):.0f}",
-        "has_synthetic": bool((scores["corpus_kind"] == order.SYNTHETIC).any()),
+        "has_synthetic": bool((scores["corpus_kind"] == figures_scores.SYNTHETIC).any()),
         "has_letters": bool(letters),
     }
 
 
 def _build_groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any]) -> list[dict[str, Any]]:
     """Arrange cells by task, recordings first; a cell that was not run is None."""
-    labels, groups = order.labels(scores), []
+    labels, groups = figures_scores.label_tasks(scores), []
     titles = {False: "Recorded speech", True: "Synthetic speech, computer voices"}
-    for synthetic, part in scores.groupby(scores["corpus_kind"] == order.SYNTHETIC):
+    for synthetic, part in scores.groupby(scores["corpus_kind"] == figures_scores.SYNTHETIC):
         tasks = []
         for name, first in ((name, one.iloc[0]) for name, one in part.groupby("task", sort=False)):
             tasks.append({
@@ -79,7 +79,7 @@ def _build_groups(scores: pd.DataFrame, columns: list[str], cells: dict[Any, Any
 def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[str, str], str],
                  params: Params | None) -> list[dict[str, Any]]:
     """Add to each score its mark, its words, and where it comes from."""
-    labels = order.labels(scores)
+    labels = figures_scores.label_tasks(scores)
     validation = _index_values(rows[rows["selected"].astype(bool) & (rows["split"] == "validation")])
     best = _index_values(rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")])
     cells = []
@@ -150,7 +150,7 @@ def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
     Parameters
     ----------
     row : mapping
-        A row of `nslib.results.ROWS`.
+        A row of `nslib.evaluation.results.ROWS`.
     params : Params, optional
         Of the run that made it: a row cannot tell whether it is of a smoke run.
 

@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nslib import config, measure, protocols, results
+from nslib import config
 from nslib.config import Params
 from nslib.datasets import loading, tasks
-from nslib.entrants import enter
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.protocols import intervals
+from nslib.evaluation import benchmark, protocols, results
+from nslib.evaluation.benchmark import specify_embedding
+from nslib.evaluation.results import ROWS, check_table
 from nslib.report.tables import is_built_in, is_fine_tuned, write_command
-from nslib.schema import ROWS, conforming
 from nslib.statistics import intervals as statistics_intervals
 from nslib.statistics import scores
 
@@ -112,13 +112,13 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
     if not any(home.glob("*.rows.parquet")):
         raise NslibError(f"{folder} holds no results: give the folder of a report, with results/ in it, or make one "
                          "with: python -m nslib reproduce")
-    rows, answers, checks = _load(results.load, home, "rows")
+    rows, answers, checks = _load(results.load_results, home, "rows")
     kept = {str(key): part for key, part in rows.groupby("key", sort=False)}
     for key, part in tqdm(kept.items(), "verify", unit="result", disable=not progress, leave=False):
         checks += _check_result(part, answers[answers["key"] == key])
         if level == "all":
             checks += _check_again(part, home)
-    rows, answers, more = _load(protocols.load, home, "protocol")
+    rows, answers, more = _load(protocols.load_protocols, home, "protocol")
     checks += [*more, *_check_protocols(rows, answers), *_check_tables(folder, kept)]
     return pd.DataFrame(checks, columns=COLUMNS).astype({"ok": "boolean"})
 
@@ -218,7 +218,7 @@ def _check_again(rows: pd.DataFrame, home: Path) -> Iterator[Check]:
                                                          "reproduce TASK/EMBEDDING trains it")
         return
     try:
-        again = run_again(row["key"], Params(smoke=set(rows["probe"]) == set(measure.SMOKE_PROBES)), folder=home,
+        again = run_again(row["key"], Params(smoke=set(rows["probe"]) == set(benchmark.SMOKE_PROBES)), folder=home,
                           progress=False)
     except NslibError as error:
         yield _skip(row, "fits", _name_file(row["key"]), str(error))
@@ -252,14 +252,14 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     made: dict[str, Any] = {"n": answers["clip_id"].nunique()}
     if answers.empty or row["metric"] != "accuracy":
         return made
-    of_speakers = row["protocol"] == protocols.WITHIN
-    made["value"] = intervals.accuracy(answers, of_speakers=of_speakers)
+    of_speakers = row["protocol"] == protocols.WITHIN_SPEAKER
+    made["value"] = protocols.average_accuracy(answers, of_speakers=of_speakers)
     if not row["interval_by"]:
         return made
     if row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])
         return made | {name: again[name] for name in ("low", "high", "interval_by")}
-    found = intervals.interval(answers, of_speakers=of_speakers, level=row["level"], seed=row["seed"])
+    found = protocols.measure_interval(answers, of_speakers=of_speakers, level=row["level"], seed=row["seed"])
     return made | {"low": found.low, "high": found.high, "interval_by": found.by}
 
 
@@ -279,7 +279,7 @@ def _check_tables(folder: Path, kept: Mapping[str, pd.DataFrame]) -> Iterator[Ch
         try:
             table = read_text(folder / name) if name.endswith("csv") else as_text(
                 pd.read_parquet(folder / name, page_checksum_verification=True))
-            conforming(table[:0], ROWS)
+            check_table(table[:0], ROWS)
         except (OSError, ValueError, pa.ArrowException) as error:
             yield _check({}, "the file", name, "rows", "unreadable", str(error).splitlines()[0])
             continue
@@ -360,10 +360,10 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         if not slash:
             raise BadParameter(f"with a protocol, name the cell as TASK/EMBEDDING; got {cell!r}.")
         tasks.get_task(task)  # which tells the nearest names
-        rows, params = protocols.load(folder)[0], params if seed is None else dataclasses.replace(params, seed=seed)
+        rows, params = protocols.load_protocols(folder)[0], params if seed is None else dataclasses.replace(params, seed=seed)
         made, _ = _run_pair(task, embedding, params, protocol, fresh, progress)
         return _compare_protocol(made, rows[(rows["task"] == task) & (rows["embedding"] == embedding)])
-    rows, answers = results.load(folder)
+    rows, answers = results.load_results(folder)
     chosen = rows[rows["selected"] & (rows["split"] == "test")]
     task, embedding, chosen = _resolve_cell(cell, chosen)
     if seed is None and len(chosen):
@@ -396,7 +396,7 @@ def _resolve_cell(cell: str, chosen: pd.DataFrame) -> tuple[str, str, pd.DataFra
         if len(mine):
             raise BadParameter(f"{embedding!r} is an embedding of your own, of which only the name is kept. Measure it "
                                f"again with: {write_command(mine.iloc[-1])}")
-        enter(embedding)  # which tells the nearest names
+        specify_embedding(embedding)  # which tells the nearest names
     return task, embedding, mine
 
 
@@ -426,15 +426,15 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
     """Measure one embedding on one task, plainly or by a protocol, whatever is kept of it."""
     if fresh:  # recordings and weights go to the cache that stays
         loading.load_clips(tasks.get_task(task), params, progress=progress)
-        enter(embedding).load()
+        specify_embedding(embedding).load()
     with _use_empty_folders(fresh):
         if protocol is None and not is_built_in(embedding):
             return _train_again(task, embedding, params, progress)
         if protocol is None:
-            plain = measure.benchmark(embedding, task, params=params, progress=progress)
+            plain = benchmark.benchmark(embedding, task, params=params, progress=progress)
             not_run, pair = plain.not_run, (plain.rows, plain.predictions)
         else:
-            other = protocols.run(protocol, embedding, task, params, progress=progress)
+            other = protocols.run_protocol(protocol, embedding, task, params, progress=progress)
             not_run, pair = other.not_run, (other.rows, other.answers)
     for row in not_run.itertuples():
         what = f"{row.embedding} on {row.task}"
@@ -502,7 +502,7 @@ def _compare_protocol(rows: pd.DataFrame, mine: pd.DataFrame) -> Rerun:
     """Set the summary rows of a protocol beside those that are kept, of the same clips and seed if there are some."""
     now, one = rows.iloc[0], ["protocol", "shots"]
     same = mine[(mine["split_hash"] == now["split_hash"]) & (mine["seed"] == now["seed"])]
-    made, kept = (protocols.summary(part).set_index(one, drop=False) for part in (rows, same if len(same) else mine))
+    made, kept = (protocols.summarise(part).set_index(one, drop=False) for part in (rows, same if len(same) else mine))
     kept, equal, lines = kept[kept.index.isin(made.index)], True, [f"{now['task']}/{now['embedding']}"]
     for at, row in made.iterrows():
         before, again = (_show_score(kept.loc[at]) if at in kept.index else "nothing"), _show_score(row)

@@ -7,3 +7,7 @@ calibration    is a probe as often right as it says?
 effects        what explains accuracy: a regression on task and embedding
 embedding_map  vectors on a plane, and how far the plane can be believed
 """
+
+from nslib.statistics.intervals import MIN_SPEAKERS, interval
+
+__all__ = ["MIN_SPEAKERS", "interval"]

@@ -1,35 +1,13 @@
 """Two or more sets of answers to the same clips: how far apart they are, and which are not told apart.
 
-References
-----------
-D. Bonett and R. Price, *Adjusted Wald confidence interval for a difference of binomial proportions based on paired
-data*, J. Educ. Behav. Stat. 37(4), 2012. E. Lehmann and J. Romano, *Testing Statistical Hypotheses*, 2005, section
-3.5 (a test and its intervals are one thing). G. Zou, W. Huang and X. Zhang, *A note on confidence interval estimation
-for a linear function of binomial proportions*, Comput. Stat. Data Anal. 53, 2009 (the interval of an average).
-S. Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Stat. 6, 1979. H.-P. Piepho, *An algorithm
-for a letter-based representation of all-pairwise comparisons*, J. Comput. Graph. Stat. 13(2), 2004.
+Differences are first minus second, as a share of clips, on the clips that both have answered. The p-value is the
+smallest level of error at which the interval leaves out zero: below 5 % exactly where the 95 % interval does.
 
-Conventions
------------
-Differences are first minus second, as a share of clips, on the clips that both have answered. Speakers are resampled
-where there are at least five (`nslib.statistics.intervals.MIN_SPEAKERS`), else clips. The p-value is the smallest level
-of error at which the interval leaves out zero: below 5 % exactly where the 95 % interval does.
-
-Three tests were simulated (``benchmarks/coverage.py``): this one, flipping the sign of whole speakers, and Student's t
-over speakers. All three keep their rate. Five speakers have 32 flips, so that no p-value of flips falls below 6 %, and
-correction for many pairs asks for a thousandth. Student's t finds the most; but it has no variance to go by where few
-clips differ, and can contradict the interval that is shown. This one is cautious with few speakers or few errors: equal
-embeddings fall below 5 % in 0.2 to 1.4 % of draws with five to eight speakers, in 5 % with forty.
-
-Embeddings of a benchmark are compared by the accuracy of the probe that validation chose. Over the pairs of a task
-Holm's procedure holds the chance of *any* wrong "apart" to what the level leaves, however the pairs depend on each
-other. Tasks are families of their own. Embeddings that share a letter are not told apart. That is no proof that they
-are alike, and it is not transitive: ``a``, ``ab``, ``b`` says that the first and the last differ and that the one
-between them differs from neither.
-
-The average (`AVERAGE` in the column ``task``) is over the tasks and embeddings that `find_complete_block` names, tasks
-counting equally, recorded speech where there is any; its pairs are a family too. Its intervals combine those of the
-tasks as of independent test sets (`average_differences`).
+Three tests were simulated (``benchmarks/coverage.py``): this one, flipping the sign of whole speakers (five speakers
+have 32 flips, so that no p-value falls below 6 %) and Student's t over speakers (which finds the most, but has no
+variance to go by where few clips differ, and can contradict the interval that is shown). All three keep their rate.
+This one is cautious with few speakers or few errors: equal embeddings fall below 5 % in 0.2 to 1.4 % of draws with five
+to eight speakers, in 5 % with forty.
 """
 
 from __future__ import annotations
@@ -39,7 +17,7 @@ import math
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,11 +41,9 @@ from nslib.statistics.scores import Floats, Names, select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "AVERAGE", "COMPARISONS", "GROUPS", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "average_differences",
-    "collect_answers", "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm",
-    "keep_recorded", "match_answers", "p_value", "pair_matched",
-]
+__all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "average_differences", "collect_answers",
+           "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm", "keep_recorded",
+           "match_answers", "p_value", "pair_matched"]
 
 SMALLEST = 1e-9
 """No p-value is given below this."""
@@ -76,7 +52,7 @@ HOLDS, REFUTED, UNDECIDED = "holds", "does not hold", "undecided"
 """What an interval says of a statement: all of it lies on the right side of the bound, on the wrong one, or neither."""
 
 AVERAGE = ""
-"""Name of the average in the column ``task``."""
+"""Name in the column ``task`` of the average over the tasks and embeddings of `find_complete_block`."""
 
 COMPARISONS = ["task", "first", "second", "difference", "low", "high", "p", "p_adjusted", "apart"]
 GROUPS = ["task", "embedding", "value", "letters", "tied_with_best"]
@@ -92,17 +68,9 @@ _STEPS = 15  # halvings of the logarithm of p: its relative error is then below 
 def match_answers(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Put the answers of two embeddings to the same clips side by side.
 
-    Parameters
-    ----------
-    first, second : DataFrame
-        One row a tested clip, or a clip and split if there is a column split_number: clip_id, speaker, and right (bool)
-        or y_true and y_pred.
-
-    Returns
-    -------
-    DataFrame
-        clip_id (and split_number), speaker, right_a and right_b, in the order of the first; only what both have
-        answered, maybe nothing.
+    Answers have one row a tested clip, or a clip and split if there is a column split_number: clip_id, speaker, and
+    right (bool) or y_true and y_pred. Given are clip_id (and split_number), speaker, right_a and right_b, in the order
+    of the first; only what both have answered, maybe nothing.
     """
     keys = ["split_number", "clip_id"] if "split_number" in first else ["clip_id"]
     same = all(np.array_equal(first[key].to_numpy(), second[key].to_numpy()) for key in keys)
@@ -138,16 +106,11 @@ class Paired:
 
         Parameters
         ----------
-        right_a, right_b : array-like of bool [rows]
-            Whether each answer was right, clips in the same order.
-        speakers : array-like of str [rows], optional
-            Speaker of each clip.
-        clips, splits : array-like of str [rows], optional
-            Clip and split of each row; needed unless `over` is ``"clips"``.
+        right_a, right_b, speakers, clips, splits : array-like [rows]
+            Whether each answer was right, clips in the same order, and whose it is.
         over : {"clips", "splits", "speakers"}
-            What counts equally: clips of one test, splits of several, or speakers (`nslib.statistics.intervals`).
-        resamples, seed : int
-            Number of resamples, and the seed of their draws.
+            What counts equally: clips of one test, else splits of several or speakers (`intervals.RepeatedTest`), for
+            which `clips` and `splits` are needed.
 
         Raises
         ------
@@ -173,12 +136,10 @@ class Paired:
         return cls(test.mean(), np.sort(resampled), units, 1 / float(np.sum(weights**2)), mean, square, True)
 
     def at(self, level: float = LEVEL) -> Difference:
-        """The difference with its interval, at a confidence level in (0, 1).
-
-        Made like `nslib.statistics.intervals.bounds`, with the interval of Bonett and Price in Wilson's place: two
-        sets of answers that agree everywhere are not known to be equal, and the interval says how far apart they may
-        be. Over several splits Wilson's is kept too, and an answer that is right in some splits counts in part.
-        """
+        """The difference with its interval, at a confidence level in (0, 1)."""
+        # Made like intervals.bounds(), with the interval of Bonett and Price (J. Educ. Behav. Stat. 37(4), 2012) in
+        # Wilson's place: two sets of answers that agree everywhere are not known to be equal. Over several splits
+        # Wilson's is kept too, and an answer that is right in some splits counts in part.
         z, t, inflation = quantiles(self.units.draws, level)
         clips = self.clips
         if self.repeated:
@@ -214,17 +175,13 @@ def pair_matched(matched: pd.DataFrame, over: str = "clips", *, resamples: int =
 
 
 def difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, speakers: npt.ArrayLike | None = None, *,
-               clips: npt.ArrayLike | None = None, splits: npt.ArrayLike | None = None, over: str = "clips",
                level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
     """Difference in accuracy between two sets of answers to the same clips, with its interval.
-
-    Tables of answers are put side by side by `match_answers`, and ``pair_matched(...).at(level)`` does the same.
 
     Parameters and errors as of `Paired.of`, and the confidence level, in (0, 1).
     """
     check_level(level, resamples)
-    return Paired.of(right_a, right_b, speakers, clips=clips, splits=splits, over=over, resamples=resamples,
-                     seed=seed).at(level)
+    return Paired.of(right_a, right_b, speakers, resamples=resamples, seed=seed).at(level)
 
 
 # ------------------------------------------------------------------ several differences
@@ -233,7 +190,7 @@ def average_differences(differences: Sequence[Difference]) -> Difference:
     """Mean of one or more differences on independent test sets, with its interval.
 
     Its bounds lie as far from the mean as the root of the mean square of the single ones, divided by the root of
-    their number. ``by`` names what was resampled, both if they differ.
+    their number (G. Zou et al., Comput. Stat. Data Anal. 53, 2009). ``by`` names all that was resampled.
 
     Examples
     --------
@@ -251,18 +208,10 @@ def average_differences(differences: Sequence[Difference]) -> Difference:
 
 
 def p_value(at: Callable[[float], Difference]) -> float:
-    """Two-sided p-value of no difference, from an interval that can be had at any level.
+    """Two-sided p-value of no difference, from an interval that can be had at any level, as by `Paired.at`.
 
-    Parameters
-    ----------
-    at : callable
-        Confidence level to the difference with its interval, wider the higher the level: `Paired.at`, or a mean of
-        such (`average_differences`).
-
-    Returns
-    -------
-    float
-        In [`SMALLEST`, 1]: the highest level of error at which zero still lies in the interval.
+    In [`SMALLEST`, 1]: the highest level of error at which zero still lies in the interval (E. Lehmann and J. Romano,
+    *Testing Statistical Hypotheses*, 2005, section 3.5).
 
     Examples
     --------
@@ -283,21 +232,15 @@ def p_value(at: Callable[[float], Difference]) -> float:
 
 
 def holm(p: npt.ArrayLike, level: float = LEVEL) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """Hold the chance of any wrong finding among several to what the level leaves, however they depend on each other.
-
-    The answers of statsmodels' ``multipletests(method="holm")``, which collects the garbage of the whole process at
-    every call: a quarter of a second with this kit's packages loaded, and a report makes dozens.
-
-    Parameters
-    ----------
-    p : array-like of float [tests]
-    level : float
+    """Hold the chance of any wrong finding among p-values [tests] to what the level leaves (S. Holm, 1979).
 
     Returns
     -------
     rejected, adjusted : ndarray [tests] of bool, of float64
         Whether each is found, and the smallest error at which it would be.
     """
+    # The answers of statsmodels' multipletests(method="holm"), which collects the garbage of the whole process at every
+    # call: a quarter of a second with this kit's packages loaded, and a report makes dozens.
     given = np.asarray(p, float)
     order, left = np.argsort(given, kind="stable"), np.arange(len(given), 0, -1)
     rejected, adjusted = np.empty(len(given), bool), np.empty(len(given))
@@ -328,44 +271,55 @@ def keep_recorded(answers: Answers, kinds: Mapping[str, str]) -> tuple[Answers, 
 # ------------------------------------------------------------------ groups of embeddings
 
 @dataclass(frozen=True)
-class _Pair:
-    """Two embeddings on one test set, or on several whose differences are averaged."""
-
-    first: str
-    second: str
-    parts: list[Paired]
-
-    def at(self, level: float) -> Difference:
-        differences = [part.at(level) for part in self.parts]
-        return differences[0] if len(differences) == 1 else average_differences(differences)
-
-
-@dataclass(frozen=True)
 class _Family:
-    """The embeddings of a task, the highest score first, and all pairs of them."""
+    """The embeddings of a task, the highest score first, and all pairs of them, on one or more test sets."""
 
     task: str
     values: dict[str, float]
-    pairs: list[_Pair]
+    pairs: dict[tuple[str, str], list[Paired]]
+
+    def compare(self, level: float) -> list[dict[str, Any]]:
+        """Rows of `compare_embeddings`."""
+        def at(parts: list[Paired], level: float) -> Difference:
+            differences = [part.at(level) for part in parts]
+            return differences[0] if len(differences) == 1 else average_differences(differences)
+
+        p = [p_value(partial(at, parts)) for parts in self.pairs.values()]
+        rows = []
+        for (pair, parts), one, apart, adjusted in zip(self.pairs.items(), p, *holm(p, level), strict=True):
+            diff, low, high, _ = at(parts, level)
+            row = (self.task, *pair, diff, low, high, one, float(adjusted), bool(apart))
+            rows.append(dict(zip(COMPARISONS, row, strict=True)))
+        return rows
+
+    def group(self, level: float) -> list[dict[str, Any]]:
+        """Rows of `group_embeddings`."""
+        apart = {(row["first"], row["second"]) for row in self.compare(level) if row["apart"]}
+        letters, best = assign_letters(self.values, apart), next(iter(self.values))
+        return [{"task": self.task, "embedding": name, "value": value, "letters": letters[name],
+                 "tied_with_best": (best, name) not in apart} for name, value in self.values.items()]
 
 
 def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Compare all pairs of embeddings of each task, and of the average over tasks.
+
+    Over the pairs of a task, and over those of the average, Holm's procedure holds the chance of *any* wrong "apart" to
+    what the level leaves, however the pairs depend on each other.
 
     Parameters
     ----------
     rows, predictions : DataFrame
         Of a benchmark, maybe of several runs: the newest scores that validation chose count.
     level : float
-        Confidence level of each interval; 1 minus it is the error that a family of pairs shares. In (0, 1).
+        Confidence level of each interval; 1 minus it is the error that the pairs of a task share. In (0, 1).
 
     Returns
     -------
     DataFrame
-        Columns `COMPARISONS`, one row a task and pair: task (`AVERAGE`: over tasks), first and second (embeddings, the
-        first with the higher score), difference with low and high (share of clips; the interval of this pair alone),
-        p (of this pair alone), p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without
-        a clip that both have answered has no row.
+        One row a task and pair: task (`AVERAGE`: over tasks), first and second (embeddings, the first with the higher
+        score), difference with low and high (share of clips; the interval of this pair alone), p (of this pair alone),
+        p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without a clip that both have
+        answered has no row.
 
     Raises
     ------
@@ -375,44 +329,36 @@ def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: flo
     import pandas as pd
 
     check_level(level)
-    table = [row for family in _families(rows, predictions) for row in _compare_family(family, level)]
-    return pd.DataFrame(table, columns=COMPARISONS)
+    return pd.DataFrame([row for family in _families(rows, predictions) for row in family.compare(level)],
+                        columns=COMPARISONS)
 
 
 def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Group the embeddings that a task, or the average over tasks, does not tell apart.
 
-    Parameters
-    ----------
-    rows, predictions, level
-        As for `compare_embeddings`.
+    That is no proof that they are alike, and it is not transitive: ``a``, ``ab``, ``b`` says that the first and the
+    last differ and that the one between them differs from neither. Arguments and errors as of `compare_embeddings`.
 
     Returns
     -------
     DataFrame
-        Columns `GROUPS`, one row a task and embedding, the highest score of a task first: task (`AVERAGE`: over tasks),
-        embedding, value (accuracy on test, 0 to 1), letters (``a`` is a group of the best; embeddings that share one
-        are not told apart), tied_with_best (also true for the best itself).
-
-    Raises
-    ------
-    BadParameter
-        If `level` does not lie between 0 and 1.
+        One row a task and embedding, the highest score of a task first: task (`AVERAGE`: over tasks), embedding, value
+        (accuracy on test, 0 to 1), letters (``a`` is a group of the best; embeddings that share one are not told
+        apart), tied_with_best (also true for the best itself).
     """
     import pandas as pd
 
     check_level(level)
-    table = [row for family in _families(rows, predictions) for row in _group_family(family, level)]
-    return pd.DataFrame(table, columns=GROUPS)
+    return pd.DataFrame([row for family in _families(rows, predictions) for row in family.group(level)], columns=GROUPS)
 
 
 def find_complete_block(rows: pd.DataFrame, predictions: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Find the tasks and embeddings that the average is over: not every embedding was run on every task.
 
-    All of these tasks have all of these embeddings: of such blocks the one of most scores. Empty if it has fewer
-    than two tasks or two embeddings. Arguments as of `compare_embeddings`.
+    All of these tasks, of recorded speech if there is any, have all of these embeddings: of such blocks the one of most
+    scores. Empty if it has fewer than two tasks or two embeddings. Arguments as of `compare_embeddings`.
     """
-    return _complete_block(_recorded(rows, collect_answers(select_scores(rows), predictions)))
+    return _find_block(rows, collect_answers(select_scores(rows), predictions))
 
 
 def assign_letters(ordered: Collection[str], apart: Collection[tuple[str, str]]) -> dict[str, str]:
@@ -421,6 +367,7 @@ def assign_letters(ordered: Collection[str], apart: Collection[tuple[str, str]])
     >>> assign_letters(["best", "middle", "last"], [("best", "last")])
     {'best': 'a', 'middle': 'ab', 'last': 'b'}
     """
+    # H.-P. Piepho, J. Comput. Graph. Stat. 13(2), 2004
     place = {name: i for i, name in enumerate(ordered)}
     groups = [frozenset(place.values())]
     for first, second in apart:
@@ -428,7 +375,8 @@ def assign_letters(ordered: Collection[str], apart: Collection[tuple[str, str]])
         split = [part for group in groups for part in ((group - {i}, group - {j}) if {i, j} <= group else (group,))]
         groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
     needed = sorted(_needed_groups(groups), key=sorted)
-    return {name: "".join(_letter(g) for g, group in enumerate(needed) if i in group) for name, i in place.items()}
+    letters = [string.ascii_letters[g % 52] + "′" * (g // 52) for g in range(len(needed))]
+    return {name: "".join(letters[g] for g, group in enumerate(needed) if i in group) for name, i in place.items()}
 
 
 def _needed_groups(groups: Sequence[frozenset[int]]) -> list[frozenset[int]]:
@@ -442,18 +390,9 @@ def _needed_groups(groups: Sequence[frozenset[int]]) -> list[frozenset[int]]:
     return needed
 
 
-def _letter(group: int) -> str:
-    """Letter of a group: a to z, A to Z, then with a prime."""
-    return string.ascii_letters[group % 52] + "′" * (group // 52)
-
-
-def _recorded(rows: pd.DataFrame, answers: Answers) -> Answers:
-    """Answers to tasks of recorded speech, if there are any."""
-    return keep_recorded(answers, dict(zip(rows["task"], rows["corpus_kind"], strict=True)))[0]
-
-
-def _complete_block(answers: Answers) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tasks and embeddings of the largest block without a hole."""
+def _find_block(rows: pd.DataFrame, answers: Answers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tasks and embeddings of the largest block without a hole, of recorded speech if there is any."""
+    answers, _ = keep_recorded(answers, dict(zip(rows["task"], rows["corpus_kind"], strict=True)))
     names = list(dict.fromkeys(name for embeddings in answers.values() for name in embeddings))
     ran = {name: [task for task, embeddings in answers.items() if name in embeddings] for name in names}
     blocks = [(tuple(tasks), tuple(n for n in names if set(tasks) <= set(ran[n]))) for tasks in ran.values()]
@@ -465,7 +404,7 @@ def _complete_block(answers: Answers) -> tuple[tuple[str, ...], tuple[str, ...]]
 def _families(rows: pd.DataFrame, predictions: pd.DataFrame) -> list[_Family]:
     """Pairs of each task, and of the average over tasks."""
     answers = collect_answers(select_scores(rows), predictions)
-    tasks, names = _complete_block(_recorded(rows, answers))
+    tasks, names = _find_block(rows, answers)
     families = [_family(task, [embeddings]) for task, embeddings in answers.items()]
     if tasks:
         families.append(_family(AVERAGE, [{name: answers[task][name] for name in names} for task in tasks]))
@@ -476,7 +415,7 @@ def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:
     """Pairs of embeddings on one or more test sets that all of them have."""
     means = {name: sum(float(answers[name]["right"].mean()) for answers in sets) / len(sets) for name in sets[0]}
     values = dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
-    tables, pairs = [_align(answers) for answers in sets], []
+    tables, pairs = [_align(answers) for answers in sets], {}
     for first, second in itertools.combinations(values, 2):
         parts = []
         for right, speakers in tables:
@@ -484,7 +423,7 @@ def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:
             if both.any():
                 parts.append(Paired.of(right[first][both], right[second][both], speakers[both]))
         if len(parts) == len(sets):
-            pairs.append(_Pair(first, second, parts))
+            pairs[first, second] = parts
     return _Family(task, values, pairs)
 
 
@@ -497,23 +436,3 @@ def _align(answers: dict[str, pd.DataFrame]) -> tuple[dict[str, Floats], Names]:
     speakers = pd.concat([part["speaker"] for part in by_clip.values()])
     speakers = speakers[~speakers.index.duplicated()].reindex(right.index)
     return {name: right[name].to_numpy() for name in right}, speakers.to_numpy(str)
-
-
-def _compare_family(family: _Family, level: float) -> list[dict[str, Any]]:
-    """Rows of `compare_embeddings`."""
-    if not family.pairs:
-        return []
-    p = [p_value(one.at) for one in family.pairs]
-    apart, adjusted = holm(p, level)
-    found = [one.at(level) for one in family.pairs]
-    return [{"task": family.task, "first": one.first, "second": one.second, "difference": found[i].diff,
-             "low": found[i].low, "high": found[i].high, "p": p[i], "p_adjusted": float(adjusted[i]),
-             "apart": bool(apart[i])} for i, one in enumerate(family.pairs)]
-
-
-def _group_family(family: _Family, level: float) -> list[dict[str, Any]]:
-    """Rows of `group_embeddings`."""
-    apart = {(row["first"], row["second"]) for row in _compare_family(family, level) if row["apart"]}
-    letters, best = assign_letters(family.values, apart), next(iter(family.values))
-    return [{"task": family.task, "embedding": name, "value": value, "letters": letters[name],
-             "tied_with_best": (best, name) not in apart} for name, value in family.values.items()]

@@ -1,25 +1,14 @@
-"""What explains accuracy: the task or the embedding. A regression of scores on both.
+"""What explains accuracy: the task or the embedding. A regression of scores on both, as the paper has it.
 
-References
-----------
-Shor et al., Interspeech 2020: the figure of each model's effect on accuracy, from a linear regression on all
-observed accuracies; its coefficients are not known to us. J. Steiger, *Beyond the F test*, Psychol. Methods 9(2),
-2004 (the interval of a share of variance, by the noncentral F distribution).
+``accuracy = mean + task + embedding + residual``, by ordinary least squares, a row a task and embedding: the test score
+of the probe that validation chose. Effects are sum-coded: those of all embeddings add up to zero, and so do those of
+all tasks, so that an effect is the distance, in points, from the mean over embeddings, adjusted for the tasks that some
+of them lack. Every level has its own 95 % interval by Student's t; they are not widened for being several.
 
-Conventions
------------
-``accuracy = mean + task + embedding + residual``, by ordinary least squares (statsmodels), a row a task and
-embedding: the test score of the probe that validation chose. Effects are sum-coded: those of all embeddings add up
-to zero, and so do those of all tasks. So an effect is the distance, in points, from the mean over embeddings, on tasks
-that are alike; where some embeddings lack some tasks, it is adjusted for which. Every level has its own 95 %
-interval by Student's t; they are not widened for being several.
-
-Assumptions, none of which a handful of tasks can verify: effects add up, so that no embedding is made for one task;
-residuals are independent and spread alike on easy and hard tasks. A residual is mostly the interaction of task and
-embedding. The intervals speak of tasks such as these, to the extent that these are a sample of them.
-
-Tasks of recorded speech count where there are any. A network that was trained for the task itself (fine-tuned) is
-no embedding in this sense and is left out, as are tasks whose score is not accuracy; ``notes`` names them.
+Assumptions that a handful of tasks cannot verify: effects add up, so that no embedding is made for one task; residuals
+(mostly the interaction of the two) are independent and spread alike on easy and hard tasks. Tasks of recorded speech
+count where there are any. A network that was trained for the task itself (fine-tuned) is no embedding in this sense and
+is left out, as are tasks whose score is not accuracy; ``notes`` names them.
 """
 
 from __future__ import annotations
@@ -36,7 +25,7 @@ from nslib.statistics.scores import Floats, select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EFFECTS", "TERMS", "Regression", "regress"]
+__all__ = ["Regression", "regress"]
 
 EFFECTS = ["term", "kind", "effect", "low", "high", "n"]
 TERMS = ["kind", "levels", "df", "df_residual", "f", "p", "r2", "share", "low", "high"]
@@ -47,17 +36,17 @@ _FINE_TUNED = "-finetuned"
 
 @dataclass(frozen=True)
 class Regression:
-    """What the regression found.
+    """Effects of tasks and embeddings, and how much each of the two explains.
 
     Attributes
     ----------
     effects : DataFrame
-        Columns `EFFECTS`, one row a level: term (its name), kind ("embedding" or "task"), effect with low and high
-        (points), n (scores). Embeddings first, each kind from the highest down.
+        One row a level: term (its name), kind ("embedding" or "task"), effect with low and high (points), n (scores).
+        Embeddings first, each kind from the highest down.
     terms : DataFrame
-        Columns `TERMS`, one row a kind: kind, levels, df and df_residual, f and p (partial F test), r2 (partial R² of
-        these scores), share with low and high (the same for scores not seen: the variance explained, of that which the
-        other kind leaves; 0 to 1, corrected for what chance explains).
+        One row a kind: kind, levels, df and df_residual, f and p (partial F test), r2 (partial R² of these scores),
+        share with low and high (the same for scores not seen: the variance explained, of that which the other kind
+        leaves; 0 to 1, corrected for what chance explains).
     mean : float
         Mean accuracy, tasks and embeddings counting equally, in percent.
     residual : float
@@ -87,7 +76,7 @@ class Regression:
     said = describe  # until the callers of the old name are turned
 
 
-def regress(rows: pd.DataFrame, *, every_probe: bool = False, level: float = LEVEL) -> Regression:
+def regress(rows: pd.DataFrame, *, every_probe: bool = False) -> Regression:
     """Regress accuracy on task and embedding.
 
     Parameters
@@ -95,11 +84,8 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False, level: float = LEV
     rows : DataFrame
         Of a benchmark; not every embedding needs to have every task.
     every_probe : bool
-        Take the mean test score over all probes and normalisations instead of the chosen one's. Where all
-        combinations were fitted, the effects are those of a regression on every single score; but scores of the
-        same vectors are no independent observations, and so they are one here.
-    level : float
-        Confidence level of the intervals, in (0, 1).
+        Take the mean test score over all probes and normalisations instead of the chosen one's. Scores of the same
+        vectors are no independent observations, and so they are one here.
 
     Raises
     ------
@@ -107,13 +93,25 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False, level: float = LEV
         If there are too few scores, if tasks and embeddings fall into groups that share nothing, or if nothing
         varies.
     """
+    import pandas as pd
+    from statsmodels.regression.linear_model import OLS
+
     scores, speech, notes = _select(rows, every_probe)
     levels = {kind: list(dict.fromkeys(scores[kind])) for kind in _KINDS}
     coded = {kind: _sum_coded(levels[kind])[[levels[kind].index(v) for v in scores[kind]]] for kind in _KINDS}
     design = np.column_stack([np.ones(len(scores)), coded["task"], coded["embedding"]])
     y = 100 * scores["value"].to_numpy(np.float64)
     _check(design, y, levels)
-    return _fit(design, y, levels, scores, level, speech, notes)
+    fit = OLS(y, design).fit()
+    tables, terms, first = [], [], 1
+    for kind in _KINDS:
+        coding = _sum_coded(levels[kind])
+        place = slice(first, first + coding.shape[1])
+        first = place.stop
+        tables.append(_effects(fit, kind, levels[kind], coding, place, scores[kind].value_counts()))
+        terms.append(_term(fit, kind, place))
+    return Regression(pd.concat(tables[::-1], ignore_index=True), pd.DataFrame(terms[::-1], columns=TERMS),
+                      float(fit.params[0]), float(np.sqrt(fit.mse_resid)), len(y), speech, notes)
 
 
 def _select(rows: pd.DataFrame, every_probe: bool) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
@@ -144,69 +142,49 @@ def _check(design: Floats, y: Floats, levels: dict[str, list[str]]) -> None:
     counts = " and ".join(f"{len(names)} {kind}{'' if len(names) == 1 else 's'}" for kind, names in levels.items())
     n, needed = design.shape
     if min(map(len, levels.values())) < 2 or n <= needed:
-        raise _unavailable(f"{n} scores of {counts} are too few to tell effects from residuals",
-                           "Run at least two embeddings on at least two tasks, and three of one of them.")
-    if np.linalg.matrix_rank(design) < needed:
-        raise _unavailable(f"the {counts} fall into groups without an embedding or task in common",
-                           "Run one embedding on all tasks.")
-    rest = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    if rest @ rest <= 1e-12 * max(float(y @ y), 1.0):
-        raise _unavailable(f"the scores of {counts} leave no residual at all to judge effects by",
-                           "Scores of real test sets do; look at the rows.")
+        why = f"{n} scores of {counts} are too few to tell effects from residuals"
+        remedy = "Run at least two embeddings on at least two tasks, and three of one of them."
+    elif np.linalg.matrix_rank(design) < needed:
+        why = f"the {counts} fall into groups without an embedding or task in common"
+        remedy = "Run one embedding on all tasks."
+    else:
+        rest = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+        if rest @ rest > 1e-12 * max(float(y @ y), 1.0):
+            return
+        why = f"the scores of {counts} leave no residual at all to judge effects by"
+        remedy = "Scores of real test sets do; look at the rows."
+    raise Unavailable("the effects regression", why, remedy)
 
 
-def _unavailable(why: str, remedy: str) -> Unavailable:
-    """Make the error of a regression that cannot be had."""
-    return Unavailable("the effects regression", why, remedy)
-
-
-def _fit(design: Floats, y: Floats, levels: dict[str, list[str]], scores: pd.DataFrame, level: float, speech: str,
-         notes: tuple[str, ...]) -> Regression:
-    """Fit by least squares and read off every level and both terms."""
-    import pandas as pd
-    from statsmodels.regression.linear_model import OLS
-
-    fit = OLS(y, design).fit()
-    effects, terms, first = [], [], 1
-    for kind in _KINDS:
-        coding = _sum_coded(levels[kind])
-        place = slice(first, first + coding.shape[1])
-        first = place.stop
-        effects.append(_effects(fit, kind, levels[kind], coding, place, scores[kind].value_counts(), level))
-        terms.append(_term(fit, kind, place, level))
-    table = pd.concat(effects[::-1], ignore_index=True)
-    return Regression(table, pd.DataFrame(terms[::-1], columns=TERMS), float(fit.params[0]),
-                      float(np.sqrt(fit.mse_resid)), len(y), speech, notes)
-
-
-def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice, counts: pd.Series,
-             level: float) -> pd.DataFrame:
+def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice,
+             counts: pd.Series) -> pd.DataFrame:
     """Effects of the levels of one kind."""
     import pandas as pd
 
     contrasts = np.zeros((len(names), len(fit.params)))
     contrasts[:, place] = coding
     test = fit.t_test(contrasts)
-    low, high = test.conf_int(alpha=1 - level).T
+    low, high = test.conf_int(alpha=1 - LEVEL).T
     table = pd.DataFrame({"term": names, "kind": kind, "effect": test.effect, "low": low, "high": high,
                           "n": [int(counts[name]) for name in names]}, columns=EFFECTS)
     return table.sort_values("effect", ascending=False, kind="stable")
 
 
-def _term(fit: Any, kind: str, place: slice, level: float) -> dict[str, Any]:
+def _term(fit: Any, kind: str, place: slice) -> dict[str, Any]:
     """What one kind explains, and its F test."""
-    df, rest = place.stop - place.start, int(fit.df_resid)
+    df, rest, n = place.stop - place.start, int(fit.df_resid), int(fit.nobs)
     test = fit.f_test(np.eye(len(fit.params))[place])
-    f, n = float(test.fvalue), int(fit.nobs)
-    excess = df * (f - 1)
-    share = max(excess, 0.0) / (max(excess, 0.0) + n)
-    low, high = (_share(f, df, rest, n, tail) for tail in ((1 + level) / 2, (1 - level) / 2))
+    f = float(test.fvalue)
+    excess = max(df * (f - 1), 0.0)
+    share = excess / (excess + n)
+    low, high = (_share(f, df, rest, n, tail) for tail in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
     return {"kind": kind, "levels": df + 1, "df": df, "df_residual": rest, "f": f, "p": float(test.pvalue),
             "r2": df * f / (df * f + rest), "share": share, "low": min(low, share), "high": max(high, share)}
 
 
 def _share(f: float, df: int, rest: int, n: int, tail: float) -> float:
     """The share of variance under which an F as small as this has the probability `tail`; 0 if none has."""
+    # by the noncentral F distribution: J. Steiger, Psychol. Methods 9(2), 2004
     from scipy import optimize, special
 
     def excess(noncentrality: float) -> float:

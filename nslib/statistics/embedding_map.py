@@ -1,22 +1,13 @@
 """A map of an embedding: its vectors on a plane, and how far the plane can be believed.
 
-References
-----------
-J. Venna and S. Kaski, *Neighborhood preservation in nonlinear projection methods*, ICANN 2001 (trustworthiness).
-P. Rousseeuw, *Silhouettes*, J. Comput. Appl. Math. 20, 1987. L. van der Maaten and G. Hinton, *Visualizing data
-using t-SNE*, JMLR 9, 2008.
-
-Conventions
------------
 A map draws two numbers of the many that a vector has, and the eye finds groups in anything. So each map comes with
 numbers that the eye cannot cheat: how often the nearest neighbours of a clip, in the full vectors and on the map, have
 its label, its speaker, or its label *although somebody else speaks*. The last is what a label is worth to new
 speakers: where every speaker has one label only, neighbours of the same label may be nothing but the same voice.
 
-``agreement`` is the mean over clips of the share of the k nearest other clips (Euclidean) with the same name, and
-``chance`` its exact mean over random neighbours. Intervals are over speakers where there are five or more, else over
-clips (`nslib.statistics.intervals`). Vectors are taken as they are, or scaled to unit length; PCA centres them and does
-not scale dimensions.
+Neighbours are Euclidean. Intervals are over speakers where there are five or more, else over clips. Vectors are taken
+as they are; PCA centres them and does not scale dimensions. Trustworthiness is that of
+J. Venna and S. Kaski, ICANN 2001; the silhouette that of P. Rousseeuw, J. Comput. Appl. Math. 20, 1987.
 """
 
 from __future__ import annotations
@@ -35,8 +26,7 @@ from nslib.statistics.scores import Floats, Names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ACROSS", "AGREEMENT", "LABEL", "METHODS", "PCA", "PLANE", "SPEAKER", "TSNE", "VECTORS", "EmbeddingMap",
-           "map_vectors", "neighbour_agreement"]
+__all__ = ["ACROSS", "LABEL", "PCA", "SPEAKER", "VECTORS", "EmbeddingMap", "map_vectors", "neighbour_agreement"]
 
 PCA, TSNE = "pca", "tsne"
 METHODS = (PCA, TSNE)
@@ -55,9 +45,8 @@ class EmbeddingMap:
 
     Attributes
     ----------
-    embedding, task : str
-        Of what.
-    method : {"pca", "tsne"}
+    embedding, task, method : str
+        Of what, and how: ``"pca"`` or ``"tsne"``.
     points : DataFrame
         One row a clip: clip_id, label, speaker, x, y.
     variance : tuple of (float, float)
@@ -65,8 +54,9 @@ class EmbeddingMap:
     trust : float
         Trustworthiness, 0 to 1: 1 if all `NEIGHBOURS` neighbours on the map are neighbours among the vectors.
     agreement : DataFrame
-        Columns `AGREEMENT`, one row a kind of name (label, speaker, "label, other speakers") and space ("vectors",
-        "map").
+        One row a kind of name (of: label, speaker, "label, other speakers") and space ("vectors", "map"): agreement
+        (mean share of the nearest neighbours with the same name) with low, high and by, chance (its exact mean over
+        random neighbours), silhouette, and the numbers of clips, names and neighbours.
     """
 
     embedding: str
@@ -90,25 +80,17 @@ class EmbeddingMap:
 
 
 def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, task: str, method: str = PCA,
-                l2: bool = False, neighbours: int = NEIGHBOURS, seed: int = 0) -> EmbeddingMap:
+                seed: int = 0) -> EmbeddingMap:
     """Put the vectors of some clips on a plane, with the numbers that say what is there.
 
     Parameters
     ----------
     vectors : array-like of float [clips, dim]
-        Row by row those of `clips`.
-    clips : DataFrame
-        Columns clip_id, label, speaker.
+        Row by row those of `clips`, which has the columns clip_id, label, speaker.
     embedding, task : str
         Names, for the figure.
     method : {"pca", "tsne"}
         Principal components, or t-SNE of them with a perplexity of 30, less for fewer than 91 clips.
-    l2 : bool
-        Scale vectors to unit length first.
-    neighbours : int
-        How many are asked for their names.
-    seed : int
-        Of t-SNE and of the resamples.
 
     Returns
     -------
@@ -117,26 +99,22 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
 
     Raises
     ------
-    UnknownName
-        For another method.
-    BadParameter
-        If there is not one finite vector a clip, there are fewer than four times as many clips as neighbours, or more
-        than `MOST_CLIPS`: all pairs of clips are compared.
+    UnknownName, BadParameter
+        For another method; if there is not one finite vector a clip, fewer than 20 clips, or more than `MOST_CLIPS`,
+        because all pairs of clips are compared.
     """
     import pandas as pd
     from sklearn.manifold import trustworthiness
-    from sklearn.preprocessing import normalize
 
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
-    x = _check(vectors, clips, neighbours)
-    x = normalize(x) if l2 else x
+    x = _check(vectors, clips)
     plane, variance = _principal(x) if method == PCA else (_tsne(x, seed), (float("nan"), float("nan")))
     names = {c: clips[c].fillna("").to_numpy(str) for c in ("clip_id", "label", "speaker")}
     rows = [row for space, where in ((VECTORS, x), (PLANE, plane))
-            for row in _agreements(where, names["label"], names["speaker"], space, neighbours, seed)]
+            for row in _agreements(where, names["label"], names["speaker"], space, seed)]
     points = pd.DataFrame({**names, "x": plane[:, 0], "y": plane[:, 1]})
-    trust = float(trustworthiness(x, plane, n_neighbors=neighbours))
+    trust = float(trustworthiness(x, plane, n_neighbors=NEIGHBOURS))
     return EmbeddingMap(embedding, task, method, points, variance, trust, pd.DataFrame(rows, columns=AGREEMENT))
 
 
@@ -146,9 +124,8 @@ def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbo
 
     Parameters
     ----------
-    vectors : array-like of float [clips, dim]
-    names : array-like of str [clips]
-        Label or speaker.
+    vectors, names : array-like [clips, dim], [clips]
+        The names are labels or speakers.
     neighbours : int
         How many of the nearest are asked; all, where there are fewer.
     apart : array-like of str [clips], optional
@@ -171,16 +148,16 @@ def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbo
         return hits / asked.sum(axis=1), (same & others).sum(axis=1) / possible
 
 
-def _check(vectors: npt.ArrayLike, clips: pd.DataFrame, neighbours: int) -> Floats:
+def _check(vectors: npt.ArrayLike, clips: pd.DataFrame) -> Floats:
     """Refuse vectors of which no map can be drawn."""
     x = np.asarray(vectors, dtype=np.float64)
     if x.ndim != 2 or len(x) != len(clips) or not np.isfinite(x).all():
         raise BadParameter(f"give one finite vector a clip, [clips, dim]; got {x.shape} for {len(clips)} clips.")
-    if neighbours < 1 or len(x) < 4 * neighbours:
-        raise BadParameter(f"{len(x)} clips are too few for a map with {neighbours} neighbours; give {4 * neighbours}.")
+    if len(x) < 4 * NEIGHBOURS:
+        raise BadParameter(f"{len(x)} clips are too few for a map with {NEIGHBOURS} neighbours; give {4 * NEIGHBOURS}.")
     if len(x) > MOST_CLIPS:
         raise BadParameter(f"{len(x)} clips are more than the {MOST_CLIPS} of which all pairs can be compared; take "
-                           "some, for instance with nslib.corpora.limit.")
+                           "some, for instance with nslib.datasets.table.limit_clips.")
     return x
 
 
@@ -214,18 +191,17 @@ def _squared_distances(x: Floats) -> Floats:
     return np.maximum(norms[:, None] + norms - 2 * centred @ centred.T, 0.0)
 
 
-def _agreements(x: Floats, label: Names, speaker: Names, space: str, neighbours: int,
-                seed: int) -> Iterator[dict[str, Any]]:
+def _agreements(x: Floats, label: Names, speaker: Names, space: str, seed: int) -> Iterator[dict[str, Any]]:
     """Rows of `EmbeddingMap.agreement` in one space."""
     for kind, names, apart in _kinds(label, speaker):
-        shares, chance = neighbour_agreement(x, names, neighbours=neighbours, apart=apart)
+        shares, chance = neighbour_agreement(x, names, apart=apart)
         there = np.isfinite(shares)
         mean = float(shares[there].mean())
         sums = UnitSums.of(shares[there][:, None], speaker[there])
         low, high, by = bounds(mean, sums.resample(RESAMPLES, seed)[:, 0], sums.units, int(there.sum()))
         yield {"of": kind, "space": space, "agreement": mean, "low": low, "high": high, "by": by,
                "chance": float(chance[there].mean()), "silhouette": _silhouette(x, names) if apart is None else np.nan,
-               "clips": int(there.sum()), "names": len(set(names)), "neighbours": neighbours}
+               "clips": int(there.sum()), "names": len(set(names)), "neighbours": NEIGHBOURS}
 
 
 def _kinds(label: Names, speaker: Names) -> list[tuple[str, Names, Names | None]]:

@@ -1,35 +1,14 @@
 """Uncertainty of a score on a small test set: resampling whole speakers, and its known failures.
 
-References
-----------
-B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, 1993 (resampling of clusters).
-T. Hesterberg, *What teachers should know about the bootstrap*, Am. Stat. 69(4), 2015 (expanded
-percentiles). E. Korn and B. Graubard, *Confidence intervals for proportions with small expected
-number of positive counts estimated from survey data*, Survey Methodology 24, 1998 (effective
-sample size).
+Clips of one speaker resemble each other, so that n clips tell less than n independent draws. The resampled unit is
+therefore the speaker where the test set has at least `MIN_SPEAKERS` of them (Efron and Tibshirani, *An Introduction to
+the Bootstrap*, 1993), else the clip, and the interval then says nothing about other speakers. A percentile bootstrap
+alone is too short: at a true accuracy of 0.80 and 5 to 10 speakers a nominal 95 % interval held it in 80 to 90 % of
+simulations, and where every clip is right it has no width at all. `bounds` brought simulations to 93 % and more (the
+tests repeat some). What no interval can see is a kind of speaker that the test set lacks: with accuracy near 1 and
+errors in a few rare speakers (intraclass correlation 0.2), coverage fell to 86 % at 0.95 and to 75 % at 0.99.
 
-Conventions
------------
-Clips of one speaker resemble each other, so that n clips tell less than n independent draws. The
-resampled unit is therefore the speaker where the test set has at least `MIN_SPEAKERS` of them.
-Otherwise it is the clip, and the interval says nothing about another set of speakers. Where the label
-is the speaker, it is classes that are resampled: the interval is for another set of speakers to be told
-apart, equally many.
-
-A percentile bootstrap alone is too short here: at a true accuracy of 0.80 and 5 to 10 speakers a
-nominal 95% interval held it in 80 to 90% of simulations, at 0.99 often in fewer than half; and where
-every clip is right it has no width at all. `bounds`, and `comparisons` for differences, correct for
-few speakers (Student's t) and never fall inside the Wilson (Bonett-Price) interval at the effective
-number of clips, which brought simulations to 93% and more (the tests repeat some). What no interval can
-see is a kind of speaker that the test set lacks: with accuracy near 1 and errors concentrated in a
-few rare speakers (intraclass correlation 0.2), coverage fell to 86% at 0.95 and to 75% at 0.99.
-
-Over several splits of the same clips two means are in use. Of *speakers*: accuracy of each speaker,
-averaged over the splits, then over speakers with equal weight (within-speaker protocols). Of *splits*:
-accuracy of each split over its clips, averaged over splits (all other protocols). Resampled are speakers,
-each with all its clips in all splits; below five of them clips, for the mean of speakers those of each
-speaker on their own. Splits are never resampled: they share clips, so that more of them do not make a
-test set larger. How much a score moves from split to split is told by `spread_over_splits`.
+Where the label is the speaker, the interval is for another set of equally many speakers to be told apart.
 """
 
 from __future__ import annotations
@@ -48,10 +27,8 @@ from nslib.statistics.scores import Classes, Floats, Ints, Names, keep_newest, s
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "LEVEL", "MIN_SPEAKERS", "RECALLS", "RESAMPLES", "SPREADS", "Difference", "Interval", "RepeatedTest", "Units",
-    "interval", "recall_by_class", "scores_of_splits", "spread_over_splits",
-]
+__all__ = ["LEVEL", "MIN_SPEAKERS", "RESAMPLES", "SPREADS", "Difference", "Interval", "RepeatedTest", "interval",
+           "recall_by_class", "scores_of_splits", "spread_over_splits"]
 
 MIN_SPEAKERS = 5
 """With fewer speakers, clips are resampled."""
@@ -60,11 +37,9 @@ LEVEL = 0.95
 RESAMPLES = 1000
 
 RECALLS = ["task", "embedding", "label", "n", "n_speakers", "recall", "low", "high", "by", "taken_for", "times"]
-"""Columns of `recall_by_class`."""
 
 SPREADS = ["task", "corpus_kind", "embedding", "splits", "value", "low", "high", "lowest", "highest", "spread",
            "standard_error", "ratio", "held"]
-"""Columns of `spread_over_splits`."""
 
 _CHUNK = 2_000_000  # weights (resamples x clips) held at a time
 _REPEATED = "repeated"  # the protocol of splits that are drawn anew
@@ -119,11 +94,8 @@ def speaker_units(speakers: npt.ArrayLike | None, clips: int) -> Units | None:
 
 
 def clip_units(rows: npt.ArrayLike) -> tuple[Units, Floats]:
-    """Resample clips, those with equal rows [clips, values] together; also give the distinct rows.
-
-    Clips with equal rows are interchangeable, so the draws are made among distinct rows: faster, and the same in
-    any order of clips.
-    """
+    """Resample clips, those with equal rows [clips, values] together; also give the distinct rows."""
+    # Clips with equal rows are interchangeable: drawing among distinct rows is faster, and the same in any order.
     distinct, counts = np.unique(np.asarray(rows, dtype=np.float64), axis=0, return_counts=True)
     total = int(counts.sum())
     return Units("clip", np.arange(len(distinct)), counts / total, total), distinct
@@ -160,15 +132,12 @@ class UnitSums:
 # ------------------------------------------------------------------ from resamples to an interval
 
 def bounds(value: float, resampled: Floats, units: Units, size: float, level: float = LEVEL) -> Interval:
-    """Interval of a score in [0, 1] from its resamples, which rests on `size` clips; NaN where it is not defined.
-
-    The hull of two intervals. (1) Percentiles of the resamples, their level set so that a normal
-    quantile times the bootstrap's standard error becomes a t quantile times the unbiased one
-    (Hesterberg). (2) Wilson's interval with `size` replaced by the number of independent clips
-    that would vary as much as the bootstrap does, times ``(z / t)**2`` (Korn and Graubard). Where
-    nothing varies, as when every clip is right, that number is `size`: a test set without an
-    error cannot show whether errors come together.
-    """
+    """Interval of a score in [0, 1] from its resamples, which rests on `size` clips; NaN where it is not defined."""
+    # The hull of two intervals. (1) Percentiles of the resamples, their level set so that a normal quantile times the
+    # bootstrap's standard error becomes a t quantile times the unbiased one (T. Hesterberg, Am. Stat. 69(4), 2015).
+    # (2) Wilson's interval with `size` replaced by the number of independent clips that would vary as much as the
+    # bootstrap does, times (z / t)**2 (E. Korn and B. Graubard, Survey Methodology 24, 1998). Where nothing varies,
+    # that number is `size`: a test set without an error cannot show whether errors come together.
     defined = resampled[np.isfinite(resampled)]
     if not math.isfinite(value) or not len(defined):
         return Interval(math.nan, math.nan, units.by)
@@ -187,10 +156,7 @@ def check_level(level: float, resamples: int = RESAMPLES) -> None:
 
 
 def quantiles(draws: int, level: float) -> tuple[float, float, float]:
-    """Two-sided normal and Student quantile of a level, and the unbiased variance over that of a bootstrap.
-
-    Student's t has ``draws - 1`` degrees of freedom; the last is ``draws / (draws - 1)``.
-    """
+    """Two-sided normal and Student quantile (``draws - 1`` degrees), and the unbiased variance over a bootstrap's."""
     from scipy import special
 
     tail, freedom = (1 + level) / 2, max(draws - 1, 1)
@@ -222,21 +188,15 @@ def _wilson(value: float, n: float, z: float) -> tuple[float, float]:
 def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLike | None = None,
              metric: str = "accuracy", *, classes: Classes = None, level: float = LEVEL,
              resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Confidence interval of a score on a test set; see `bounds`.
+    """Confidence interval of a score on a test set.
 
     Parameters
     ----------
-    y_true : array-like of str [clips]
-        True classes.
-    answer : array-like
-        Predicted names or scores, as the metric needs.
+    y_true, answer, metric, classes
+        As of `nslib.statistics.scores.score`.
     speakers : array-like of str [clips], optional
         Speaker of each clip, ``""`` if unknown. With at least `MIN_SPEAKERS` known speakers, speakers are
         resampled, else clips.
-    metric : str
-        A name in `nslib.statistics.scores.METRICS`.
-    classes : sequence of str, optional
-        Columns of scores.
     level : float
         Confidence level, in (0, 1).
     resamples, seed : int
@@ -248,24 +208,32 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
         For another metric; for a level or answers that do not fit.
     """
     check_level(level, resamples)
-    rng = np.random.default_rng(seed)
-    if scores.get_metric(metric).needs == "labels":
-        return _interval_of_labels(metric, *scores.as_labels(y_true, answer), speakers, level, resamples, rng)
-    return _interval_of_scores(metric, y_true, answer, classes, speakers, level, resamples, rng)
-
-
-def _interval_of_labels(metric: str, true: Names, pred: Names, speakers: npt.ArrayLike | None, level: float,
-                        resamples: int, rng: np.random.Generator) -> Interval:
-    """Interval of a metric of labels, from counts of classes."""
-    codes = np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1)
-    if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
-        codes = np.stack([np.zeros_like(codes[0]), (codes[0] != codes[1]).astype(np.int64)])
-    units = speaker_units(speakers, len(true))
+    of_labels = scores.get_metric(metric).needs == "labels"
+    if of_labels:
+        true, pred = scores.check_labels(y_true, answer)
+        value = scores.score(metric, true, pred)
+        columns: npt.NDArray[Any] = np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
+        if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
+            columns = np.column_stack([np.zeros(len(true), np.int64), true != pred])
+    else:
+        true, table, names = scores.check_scores(y_true, answer, classes)
+        value = scores.score(metric, true, table, names)
+        columns = np.column_stack([np.searchsorted(names, true), table])
+    size, units = _clips_worth(metric, true), speaker_units(speakers, len(true))
     if units is None:
-        units, rows = clip_units(codes.T)
-        codes = rows.T.astype(np.int64)
-    resampled = _from_counts(metric, codes[0], codes[1], units, units.weights(resamples, rng))
-    return bounds(scores.score(metric, true, pred), resampled, units, _clips_worth(metric, true), level)
+        units, columns = clip_units(columns)
+    weights, codes = units.weights(resamples, np.random.default_rng(seed)), columns[:, 0].astype(np.int64)
+    if of_labels:
+        resampled = _from_counts(metric, codes, columns[:, 1].astype(np.int64), units, weights)
+        return bounds(value, resampled, units, size, level)
+    step = max(1, _CHUNK // len(codes))
+    resampled = np.concatenate([_from_curves(metric, names[codes], columns[:, 1:], names, some[:, units.index])
+                                for some in np.split(weights, range(step, resamples, step))])
+    if not metric.startswith("dprime"):
+        return bounds(value, resampled, units, size, level)
+    # d' has no bounds of its own; it rises with the area, so the area's interval is carried over.
+    area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
+    return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
 
 
 def _from_counts(metric: str, true: Ints, pred: Ints, units: Units, weights: Floats) -> Floats:
@@ -284,36 +252,12 @@ def _from_counts(metric: str, true: Ints, pred: Ints, units: Units, weights: Flo
     return (hits / np.maximum(of_class, 1)).sum(1) / (of_class > 0).sum(1)
 
 
-def _interval_of_scores(metric: str, y_true: npt.ArrayLike, answer: npt.ArrayLike, classes: Classes,
-                        speakers: npt.ArrayLike | None, level: float, resamples: int,
-                        rng: np.random.Generator) -> Interval:
-    """Interval of a metric of scores, from weighted curves."""
-    true, table, names = scores.as_scores(y_true, answer, classes)
-    value, size = scores.score(metric, true, table, names), _clips_worth(metric, true)
-    units = speaker_units(speakers, len(true))
-    if units is None:
-        units, rows = clip_units(np.column_stack([np.searchsorted(names, true), table]))
-        true, table = names[rows[:, 0].astype(np.int64)], rows[:, 1:]
-    weights, step = units.weights(resamples, rng), max(1, _CHUNK // len(true))
-    resampled = np.concatenate([_weighted(metric, true, table, names, weights[i:i + step][:, units.index])
-                                for i in range(0, resamples, step)])
-    if not metric.startswith("dprime"):
-        return bounds(value, resampled, units, size, level)
-    # d' has no bounds of its own; it rises with the area, so the area's interval is carried over.
-    area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
-    return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
-
-
-def _weighted(metric: str, true: Names, table: Floats, names: Names, weights: Floats) -> Floats:
+def _from_curves(metric: str, true: Names, table: Floats, names: Names, weights: Floats) -> Floats:
     """Value of a metric of scores on each resample; of d' the area."""
     if metric == "equal_error_rate":
-        levels = scores.weigh_levels(true == names[1], table[:, 1], weights)
-        return scores.balance_errors(*scores.error_curves(*levels))
-    if metric == "dprime_ovo":
-        pairs = scores.one_vs_one(true, table, names)
-        areas = np.stack([scores.weigh_areas(t[k], s[k], weights[:, k]) for t, s, k in pairs])
-    else:
-        areas = np.stack([scores.weigh_areas(t, s, weights) for t, s in scores.one_vs_rest(true, table, names)])
+        return scores.weigh_equal_error_rates(true == names[1], table[:, 1], weights)
+    problems = scores.split_into_pairs(true, table, names, pairwise=metric == "dprime_ovo")
+    areas = np.stack([scores.weigh_areas(t[clips], s[clips], weights[:, clips]) for t, s, clips in problems])
     defined = np.isfinite(areas)
     # A resample can lack a class; as in the point value, its area is then left out.
     with np.errstate(invalid="ignore"):
@@ -334,6 +278,11 @@ def _clips_worth(metric: str, true: Names) -> float:
 class RepeatedTest:
     """Values of clips that were tested in one or several splits, and which mean of them counts.
 
+    The mean over *speakers* is of the accuracy of each speaker, averaged over splits (within-speaker protocols); that
+    over *splits* of the accuracy of each split over its clips (all other protocols). Speakers are resampled, each with
+    all its clips in all splits; below `MIN_SPEAKERS` of them clips, for the mean over speakers those of each speaker on
+    their own. Splits are never resampled: they share clips, so that more of them do not make a test set larger.
+
     Attributes
     ----------
     values : ndarray [rows] float64
@@ -341,7 +290,7 @@ class RepeatedTest:
     clips, speakers, splits : ndarray [rows] str
         Of each row.
     over : {"speakers", "splits"}
-        Whether speakers count equally, or splits; see the module's conventions.
+        What counts equally.
     """
 
     values: Floats
@@ -382,7 +331,10 @@ class RepeatedTest:
             _, first, index = np.unique(self.clips, return_index=True, return_inverse=True)
             owner = speaker[first]
             units = Units("clip", np.arange(len(first)), np.full(len(first), 1 / len(first)), len(first))
-        values, counts = self._tables(index, len(owner))
+        split = np.unique(self.splits, return_inverse=True)[1]
+        flat, shape = split * len(owner) + index, (int(split.max()) + 1, len(owner))
+        values, counts = (np.bincount(flat, given, math.prod(shape)).reshape(shape).astype(np.float64)
+                          for given in (self.values, None))
         rng = np.random.default_rng(seed)
         if self.over == "splits":
             weights = units.weights(resamples, rng)
@@ -406,14 +358,6 @@ class RepeatedTest:
         names, speaker = np.unique(self.speakers[first], return_inverse=True)
         return means, 1 / (np.bincount(speaker)[speaker] * len(names))
 
-    def _tables(self, index: Ints, units: int) -> tuple[Floats, Floats]:
-        """Sum and number of values of each split and unit."""
-        split = np.unique(self.splits, return_inverse=True)[1]
-        flat, shape = split * units + index, (int(split.max()) + 1, units)
-        size = shape[0] * shape[1]
-        return (np.bincount(flat, self.values, size).reshape(shape).astype(np.float64),
-                np.bincount(flat, None, size).reshape(shape).astype(np.float64))
-
 
 def _mean_of_tested(values: Floats, counts: Floats) -> Floats:
     """Mean over the splits (last axis) in which anything was tested."""
@@ -433,9 +377,8 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """How far a score moves with the split, beside what the interval of a single split allows.
 
     A single split's interval speaks of other test speakers; the scores of many splits also move with who was trained
-    on. If they spread more than the intervals say (``ratio`` above 1), a difference between two numbers that come from
-    two splits is worth less than their intervals claim. Splits share clips, so that their spread is a description and
-    no standard error of their mean.
+    on. If they spread more than the intervals say (``ratio`` above 1), a difference between two numbers from two splits
+    is worth less than their intervals claim. The spread describes; it is no standard error of the mean.
 
     Parameters
     ----------
@@ -478,12 +421,11 @@ def _spread(row: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
 # ------------------------------------------------------------------ recall of classes
 
 def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
-                    embedding: str | None = None, *, level: float = LEVEL) -> pd.DataFrame:
+                    embedding: str | None = None) -> pd.DataFrame:
     """Recall of each class: which labels an embedding gets right, and how sure one can be of that.
 
-    The interval is that of an accuracy on the clips of the class: over its speakers where five or more have it, else
-    over clips, as where the label is the speaker. Classes are small, and their intervals wide; they are not widened
-    further for being several.
+    The interval is that of an accuracy on the clips of the class, over its speakers where five or more have it. It is
+    not widened for classes being several.
 
     Parameters
     ----------
@@ -491,15 +433,13 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
         Of a benchmark; the chosen probes count.
     task, embedding : str, optional
         Only these.
-    level : float
-        Confidence level, in (0, 1).
 
     Returns
     -------
     DataFrame
-        Columns `RECALLS`, one row a task, embedding and class, the highest recall first: label, n (clips) of
-        n_speakers (known ones), recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most
-        often answered instead; empty if none was) and how many times.
+        One row a task, embedding and class, the highest recall first: label, n (clips) of n_speakers (known ones),
+        recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered instead;
+        empty if none was) and how many times.
     """
     import pandas as pd
 
@@ -507,17 +447,17 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
     for row in select_scores(rows).to_dict("records"):
         if task in (None, row["task"]) and embedding in (None, row["embedding"]):
             answers = predictions[predictions["key"] == row["key"]]
-            classes = [_recall(str(label), part, level) for label, part in answers.groupby("y_true")]
+            classes = [_recall(str(label), part) for label, part in answers.groupby("y_true")]
             classes.sort(key=lambda one: (-one["recall"], one["label"]))
             recalls += [{"task": row["task"], "embedding": row["embedding"]} | one for one in classes]
     return pd.DataFrame(recalls, columns=RECALLS)
 
 
-def _recall(label: str, part: pd.DataFrame, level: float) -> dict[str, Any]:
+def _recall(label: str, part: pd.DataFrame) -> dict[str, Any]:
     """Recall of one class."""
     right = part["y_true"] == part["y_pred"]
-    found = interval(part["y_true"], part["y_pred"], part["speaker"], level=level)
+    bounds_of_class = interval(part["y_true"], part["y_pred"], part["speaker"])
     wrong = part.loc[~right, "y_pred"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return {"label": label, "n": len(part), "n_speakers": part.loc[part["speaker"] != "", "speaker"].nunique(),
-            "recall": float(right.mean()), **found._asdict(),
+            "recall": float(right.mean()), **bounds_of_class._asdict(),
             "taken_for": str(wrong.index[0]) if len(wrong) else "", "times": int(wrong.iloc[0]) if len(wrong) else 0}

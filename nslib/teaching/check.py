@@ -1,10 +1,8 @@
 """One sentence, one condition: how notebooks back what they say, and how exercises tell what is wrong.
 
-Conventions
------------
-`check` stops a notebook whose sentence is false. An `exercise` is about an answer that a reader gave: its conditions
-are asked in order, so that a later one may rely on an earlier one, and whatever goes wrong inside the block, also an
-error of Python's that an answer of the wrong kind causes, ends as one `Unsolved` with a sentence and the hint, not as a
+`check` stops a notebook whose sentence is false. An `exercise` is about a reader's answer: its conditions are asked in
+order, so that a later one may rely on an earlier one, and whatever goes wrong inside the block, also an error of
+Python's that an answer of the wrong kind causes, ends as one `Unsolved` with a sentence and the hint, not as a
 traceback through the check's own code.
 """
 
@@ -14,23 +12,20 @@ from types import TracebackType
 
 from nslib.errors import NslibError
 
-__all__ = ["CheckFailed", "check", "exercise"]
+__all__ = ["check", "exercise"]
 
 
 class CheckFailed(NslibError, AssertionError):
-    """A sentence that a notebook relies on turned out to be false.
-
-    Parameters
-    ----------
-    sentence : str
-        What was expected to hold.
-    """
+    """A sentence that a notebook relies on turned out to be false."""
 
     exit_code = 1
 
     def __init__(self, sentence: str):
         self.sentence = sentence
         super().__init__(f"this does not hold: {sentence}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.sentence,)
 
 
 def check(condition: object, sentence: str) -> None:
@@ -39,8 +34,8 @@ def check(condition: object, sentence: str) -> None:
     Parameters
     ----------
     condition : bool or NumPy bool
-        A single truth value. An array is refused: say ``.all()`` or ``.any()`` yourself, so that
-        the reader sees which of the two is meant.
+        A single truth value. An array is refused: say ``.all()`` or ``.any()`` yourself, so that the reader sees which
+        of the two is meant.
     sentence : str
         What holds, in words and with its numbers, so that it reads well as a tick and as the message of a failure.
 
@@ -57,9 +52,7 @@ def check(condition: object, sentence: str) -> None:
     ✓ one and one make two
     """
     if not _is_truth_value(condition):
-        raise TypeError(
-            f"check needs True or False, not {type(condition).__name__}; for arrays use .all() or .any()"
-        )
+        raise TypeError(f"check needs True or False, not {type(condition).__name__}; for arrays use .all() or .any()")
     if not sentence.strip():
         raise TypeError("check needs a sentence that says what holds")
     if not condition:
@@ -100,18 +93,15 @@ class ExerciseCheck:
     def made(self, **answers: object) -> None:
         """Expect that every answer is there: ``...`` and None are what an empty exercise holds."""
         empty = [f"`{name}`" for name, value in answers.items() if value is None or value is ...]
-        if empty:
-            verb = "is" if len(empty) == 1 else "are"
-            self._fail(f"{', '.join(empty)} {verb} still empty: put your code into the cell above, and run it.")
+        verb = "is" if len(empty) == 1 else "are"
+        self.expect(not empty, f"{', '.join(empty)} {verb} still empty: put your code into the cell above, and run it.")
 
     def expect(self, condition: object, wrong: str) -> None:
         """Expect something of an answer; `wrong` is said where it is false."""
         if not _is_truth_value(condition):
-            self._fail(f"a single True or False was expected here, not {type(condition).__name__}. {wrong}")
-        if not condition:
-            self._fail(wrong)
-
-    def _fail(self, wrong: str) -> None:
+            wrong = f"a single True or False was expected here, not {type(condition).__name__}. {wrong}"
+        elif condition:
+            return
         raise Unsolved(self.name, wrong, self.hint)
 
     def __enter__(self) -> ExerciseCheck:
@@ -130,22 +120,11 @@ class ExerciseCheck:
 
 
 def exercise(name: str, shows: str, *, hint: str) -> ExerciseCheck:
-    """Check the answer to an exercise.
+    """Check the answer to the exercise with a letter, in a ``with`` statement.
 
-    Parameters
-    ----------
-    name : str
-        Letter of the exercise.
-    shows : str
-        What is true of a right answer; printed when it is.
-    hint : str
-        Printed with every failure.
-
-    Returns
-    -------
-    ExerciseCheck
-        For a ``with`` statement. Its ``made(name=name)`` wants answers to be there, its ``expect(condition, wrong)``
-        a condition to be true; the first that fails raises `Unsolved`.
+    `shows`, what is true of a right answer, is printed when it is; `hint` with every failure. The block's
+    ``made(name=name)`` wants answers to be there, its ``expect(condition, wrong)`` a condition to be true; the first
+    that fails raises `Unsolved`.
 
     Examples
     --------

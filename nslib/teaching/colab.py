@@ -1,21 +1,20 @@
 """Colab: the kit as one file to upload, the notebooks' badge, and the cell that installs what Colab lacks.
 
 While no GitHub address is declared (``Repository`` under ``[project.urls]`` of ``pyproject.toml``) there is nothing
-that a badge could open, and the kit is uploaded. ``requirements-colab.txt`` leaves every package alone that a session
-comes with: to replace one breaks others and asks for a restart.
-
-Conventions
------------
-Two places of a notebook belong to this module: the last paragraph of its title cell, and the source of its code cell
-tagged ``colab``. Tests hold the notebooks to what `refresh_notebooks` writes.
+that a badge could open, and the kit is uploaded. Two places of a notebook belong to this module: the last paragraph of
+its title cell, and the source of its code cell tagged ``colab``.
 """
 
 from __future__ import annotations
 
-import io
+import errno
+import os
 import re
+import shutil
+import tempfile
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from nslib import config
@@ -25,8 +24,7 @@ from nslib.teaching.notebook_rules import COLAB_TAG, GUARD, Node, tagged
 __all__ = ["ARCHIVE", "pack_kit", "read_address", "refresh_notebooks"]
 
 ARCHIVE = "nslib-kit.zip"
-_PARTS = ("pyproject.toml", "requirements.lock", "requirements-colab.txt", "README.md", "LICENSE", "CITATION.cff",
-          "nslib", "data", "notebooks", "docs")
+KIT = ("pyproject.toml", "requirements.lock", "requirements-colab.txt", "LICENSE", "CITATION.cff", "nslib", "data")
 _BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 _OPEN = "https://colab.research.google.com/github"
 _ADDRESS = re.compile(r"https://github\.com(/[\w.-]+){2}")
@@ -47,10 +45,10 @@ def read_address(project: Path | None = None) -> str | None:
     return address
 
 
-def write_cell(address: str | None, archive: str = ARCHIVE) -> str:
+def write_cell(address: str | None) -> str:
     """Return the code of the cell tagged ``colab``: from an address, or from a file that was uploaded."""
     fetch = (f"curl -sSfL {address}/archive/HEAD.tar.gz | tar xz --strip-components 1" if address
-             else f"python -m zipfile -e {archive} .")
+             else f"python -m zipfile -e {ARCHIVE} .")
     return (f"import sys\n\n{GUARD}  # on Colab only: the kit, and the packages that Colab lacks\n"
             f"    !{fetch}\n    %pip install -q -r requirements-colab.txt")
 
@@ -70,14 +68,14 @@ def strip_invitation(title: str) -> str:
 
 def refresh_cells(cells: list[Node], address: str | None, notebook: str) -> bool:
     """Put the paragraph and the code into a notebook's cells; return whether that changed anything."""
-    cell = [c for _, c in tagged(cells, COLAB_TAG)]
-    if len(cell) != 1 or cells[0]["cell_type"] != "markdown":
-        raise NslibError(f"{notebook}: {len(cell)} code cells are tagged {COLAB_TAG!r}, wanted one, below a title.")
+    code = [c for _, c in tagged(cells, COLAB_TAG)]
+    if len(code) != 1 or cells[0]["cell_type"] != "markdown":
+        raise NslibError(f"{notebook}: {len(code)} code cells are tagged {COLAB_TAG!r}, wanted one, below a title.")
     title = strip_invitation(cells[0]["source"]).rstrip() + "\n\n" + write_invitation(address, notebook)
-    new = [(cells[0], title), (cell[0], write_cell(address))]
-    changed = [(place, text) for place, text in new if place["source"] != text]
-    for place, text in changed:
-        place["source"] = text  # type: ignore[index]
+    new = [(cells[0], title), (code[0], write_cell(address))]
+    changed = [(cell, text) for cell, text in new if cell["source"] != text]
+    for cell, text in changed:
+        cell["source"] = text  # type: ignore[index]
     return bool(changed)
 
 
@@ -95,14 +93,32 @@ def refresh_notebooks(folder: Path | None = None, *, write: bool = True) -> list
     return behind
 
 
+def list_files(parts: Iterable[Path]) -> list[Path]:
+    """List files, and those below folders, without what Python and Jupyter leave there."""
+    paths = [path for part in parts for path in ([part] if part.is_file() else sorted(part.rglob("*")))]
+    return [path for path in paths if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts)]
+
+
 def pack_kit(out: Path) -> Path:
     """Pack the kit into one zip file for an upload; equal kits give equal files."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for part in map(config.root().joinpath, _PARTS):
-            for path in [part] if part.is_file() else sorted(part.rglob("*")):
-                if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts):
-                    entry = zipfile.ZipInfo(path.relative_to(config.root()).as_posix())
-                    file.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    config.write_file(out, packed.getvalue())
-    return out
+    parts = map(config.root().joinpath, (*KIT, "README.md", "notebooks", "docs"))
+    return pack_files(config.root(), list_files(parts), out)
+
+
+def pack_files(root: Path, paths: Iterable[Path], target: Path) -> Path:
+    """Pack files below a folder into a zip file, which is there whole or not at all; equal files give equal ones."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as scratch:
+        try:
+            with zipfile.ZipFile(f"{scratch}/packed.zip", "w") as packed:
+                for path in paths:
+                    entry = zipfile.ZipInfo(path.relative_to(root).as_posix())  # without the time of the file
+                    entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, path.stat().st_size
+                    with path.open("rb") as source, packed.open(entry, "w") as copy:
+                        shutil.copyfileobj(source, copy)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise NslibError(f"no space left for {target}. Free some, or give another folder with --out.") from error
+        os.replace(f"{scratch}/packed.zip", target)
+    return target

@@ -1,21 +1,10 @@
 """Explore by ear and eye: clips beside their neighbours, vectors over time, and whom a voice resembles.
 
->>> from nslib.teaching import listen
->>> space = listen.build_space(clips, "trill-mini-top")          # doctest: +SKIP
->>> listen.show_neighbours(space, "some-clip")                   # a clip and its nearest, to play  # doctest: +SKIP
->>> listen.browse_clips(space)                                   # the same with menus  # doctest: +SKIP
->>> listen.plot_timeline(listen.embed_over_time("voice.wav", "trill-mini-top"))          # doctest: +SKIP
->>> listen.plot_resemblance(listen.compare_voice(space, "voice.wav"))                    # doctest: +SKIP
-
-Conventions
------------
 Every dimension is centred and scaled by its mean and standard deviation over the clips of a space; the similarity of
-two clips is the cosine of the angle between their scaled vectors, in [-1, 1]: 0 for clips that share nothing beyond the
-average. A clip is never its own neighbour, wherever it lies: clips are told apart by their audio, not by their names.
-A recording is a `Clip`, a file, or float [samples] at 16 kHz.
-
-Vector ``t`` of a clip sees the audio from ``t * hop`` to ``t * hop + window`` seconds; with ``hop = 0`` there is one,
-which sees all of it. What it sees beyond the end of the clip is padding.
+two clips is the cosine of their scaled vectors, in [-1, 1]: 0 for clips that share nothing beyond the average. A clip
+is never its own neighbour: clips are told apart by their audio, not by their names. A recording is a `Clip`, a file, or
+float [samples] at 16 kHz. Vector ``t`` of a clip sees the audio from ``t * hop`` to ``t * hop + window`` seconds; with
+``hop = 0`` there is one, which sees all of it. What it sees beyond the end of the clip is padding.
 
 Pages are plain HTML without scripts, sound and pictures inside, so they work in an executed notebook or an e-mail.
 Whatever comes from file names or labels is escaped.
@@ -35,12 +24,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, config, embeddings, frontend
+from nslib import audio, config, frontend
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.evaluation.benchmark import load_embedding
 from nslib.extraction import extract
 from nslib.extraction.batches import pad_clip
-from nslib.plots.figure import INK, MUTED, RULE, Figure, canvas, palette, styled
+from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,85 +64,66 @@ class Space:
 
     def row(self, clip_id: str) -> int:
         """Return the row of a clip; `UnknownName` with the nearest names if there is none."""
-        rows = np.flatnonzero(self.clips["clip_id"].to_numpy(str) == clip_id)
-        if not len(rows):
-            raise UnknownName("clip", clip_id, self.clips["clip_id"])
-        return int(rows[0])
+        names = list(self.clips["clip_id"])
+        if clip_id not in names:
+            raise UnknownName("clip", clip_id, names)
+        return names.index(clip_id)
 
     def nearest(self, clip: Recording, count: int = 5) -> pd.DataFrame:
         """Return the at most `count` clips with the highest ``similarity`` to a clip (its name) or a recording."""
-        from sklearn.neighbors import NearestNeighbors
-
         if count < 1:
             raise BadParameter(f"{count} neighbours were asked for; ask for 1 or more.")
         if isinstance(clip, str):
             row = self.row(clip)
-            vector, own = self.unit[row], str(self.clips["sha256"].iloc[row])
+            vector, key = self.unit[row], str(self.clips["sha256"].iloc[row])
         else:
             wave = _decode(clip)
-            vector, own = self.place(wave), audio.sha256(wave)
-        others = np.flatnonzero(self.clips["sha256"].to_numpy(str) != own)
-        if not len(others):
-            return self.clips.iloc[:0].assign(similarity=[])
-        search = NearestNeighbors(n_neighbors=min(count, len(others)), metric="cosine").fit(self.unit[others])
-        distances, rows = search.kneighbors(vector[None])
-        return self.clips.iloc[others[rows[0]]].assign(similarity=1 - distances[0]).reset_index(drop=True)
+            vector, key = self.place(wave), audio.sha256(wave)
+        others = np.flatnonzero(self.clips["sha256"].to_numpy(str) != key)
+        similarity = np.clip(self.unit[others] @ vector, -1, 1)
+        best = np.argsort(-similarity, kind="stable")[:count]
+        return self.clips.iloc[others[best]].assign(similarity=similarity[best]).reset_index(drop=True)
 
     def place(self, wave: FloatArray) -> FloatArray:
         """Embed a waveform, float32 [samples] at 16 kHz, and scale its vector as the others: float32 [dim]."""
-        vector = _embed(self.embedding, wave).astype(np.float64).mean(0)
-        return _unit((vector - self.mean) / self.scale)
+        return _unit((_embed(self.embedding, wave).astype(np.float64).mean(0) - self.mean) / self.scale)
 
     def pairs(self) -> tuple[FloatArray, FloatArray]:
         """Return the similarities of all pairs of clips, float32 [pairs]: of one speaker, and of two.
 
         A pair of clips with the same audio, or with one whose speaker is not known, counts for neither.
         """
-        speaker, key = (self.clips[c].to_numpy(str) for c in ("speaker", "sha256"))
-        first, second = np.triu_indices(len(self.unit), 1)
-        apart = (key[first] != key[second]) & (speaker[first] != "") & (speaker[second] != "")
-        first, second = first[apart], second[apart]
-        values = (self.unit @ self.unit.T)[first, second]
-        same = speaker[first] == speaker[second]
-        return values[same], values[~same]
+        speaker, similarity = self._compare_known()
+        upper = np.triu(np.isfinite(similarity), 1)
+        same = speaker[:, None] == speaker
+        return similarity[upper & same], similarity[upper & ~same]
 
     def own_first(self) -> tuple[float, float]:
         """Return the share of clips whose most similar speaker is their own, the clip itself left out, and its chance.
 
         Over clips whose speaker is known and has another clip; chance is one in the number of known speakers.
         """
-        speaker, key = (self.clips[c].to_numpy(str) for c in ("speaker", "sha256"))
-        names = np.unique(speaker[speaker != ""])
-        if not len(names):
+        import pandas as pd
+
+        speaker, similarity = self._compare_known()
+        if not len(speaker):
             raise BadParameter("these clips have no known speakers: choose a task that has speakers.")
-        others = key[:, None] != key
-        member = (speaker[:, None] == names).astype(np.float32)  # nobody's where the speaker is not known
-        counts = others.astype(np.float32) @ member
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(counts > 0, (np.where(others, self.unit @ self.unit.T, 0.0) @ member) / counts, -np.inf)
-        asked = (counts * member).sum(1) > 0
-        return float((names[mean.argmax(1)] == speaker)[asked].mean()), 1 / len(names)
+        names, member = np.unique(speaker, return_inverse=True)
+        means = pd.DataFrame(similarity).groupby(member).mean().to_numpy()  # [speakers, clips]
+        asked = np.isfinite(means[member, np.arange(len(member))])
+        return float((np.nanargmax(means[:, asked], 0) == member[asked]).mean()), 1 / len(names)
+
+    def _compare_known(self) -> tuple[npt.NDArray[np.str_], FloatArray]:
+        """Return speaker and similarities of the clips whose speaker is known; NaN where two have the same audio."""
+        table = self.clips[self.clips["speaker"] != ""]
+        key, unit = table["sha256"].to_numpy(str), self.unit[self.clips["speaker"] != ""]
+        return table["speaker"].to_numpy(str), np.where(key[:, None] == key, np.nan, unit @ unit.T).astype(np.float32)
 
 
 def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bool = True) -> Space:
-    """Embed clips (or take their vectors from the cache) and make them comparable.
+    """Embed the clips of a clip table (or take their vectors from the cache) and make them comparable.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip table of a task, as ``corpora.load_clips(...).clips``.
-    embedding : str or Embedding
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    Space
-
-    Warns
-    -----
-    UserWarning
-        If clips cannot be embedded: how many are not in the space, and why the first is not.
+    A warning says how many clips cannot be embedded and are not in the space, and why the first is not.
 
     Raises
     ------
@@ -163,7 +134,7 @@ def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bo
     """
     if not FEWEST_CLIPS <= len(clips) <= MOST_CLIPS:
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
-    model = embeddings.get(embedding) if isinstance(embedding, str) else embedding
+    model = load_embedding(embedding)
     done = extract.extract_vectors(clips, model, progress=progress)
     if len(lost := done.problems):
         first = lost.iloc[0]
@@ -248,35 +219,28 @@ def compare_voice(space: Space, recording: Recording) -> Resemblance:
 
 
 def read_upload(upload: Any) -> audio.Clip | None:
-    """Decode the sound file that was chosen in a notebook.
+    """Decode the sound file chosen in an ``ipywidgets.FileUpload`` (of ipywidgets 7, on Colab, or 8); None if none was.
 
-    Parameters
-    ----------
-    upload : ipywidgets.FileUpload
-        Of ipywidgets 7 (Colab) or 8.
-
-    Returns
-    -------
-    Clip or None
-        None if no file was chosen. Raises `BadAudio` if it cannot be used.
+    Raises
+    ------
+    BadAudio
+        If it cannot be used.
     """
     value = upload.value
-    chosen = ([(name, entry["content"]) for name, entry in value.items()] if isinstance(value, dict)
-              else [(entry["name"], entry["content"]) for entry in value])
-    if not chosen:
+    files = [{"name": name, **entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
+    if not files:
         return None
-    name, content = chosen[0]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(name).name
-        path.write_bytes(bytes(content))
+        path = Path(folder) / Path(files[0]["name"]).name
+        path.write_bytes(bytes(files[0]["content"]))
         return audio.read(path)
 
 
-@styled
+@with_style
 def plot_resemblance(resemblance: Resemblance, *, name: str = "resemblance") -> Figure:
     """Draw the nearest twelve speakers beside what is usual between clips; the table has all speakers."""
     shown = resemblance.speakers.head(_SPEAKERS_DRAWN)
-    fig, (axes,) = canvas(7, 1.3 + 0.27 * len(shown))
+    fig, (axes,) = make_axes(7, 1.3 + 0.27 * len(shown))
     rows = range(len(shown))
     axes.hlines(rows, shown["low"], shown["high"], color=palette(1)[0], linewidth=4, alpha=0.45,
                 label="middle 80 % of clips")
@@ -312,11 +276,6 @@ class Timeline:
     vectors: FloatArray
     table: pd.DataFrame
 
-    @property
-    def seconds(self) -> float:
-        """float: length of the clip."""
-        return len(self.wave) / audio.SAMPLE_RATE
-
 
 def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timeline:
     """Embed one clip and say of every vector which seconds it covers.
@@ -330,26 +289,24 @@ def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timelin
     """
     import pandas as pd
 
-    model = embeddings.get(embedding) if isinstance(embedding, str) else embedding
-    wave = _decode(recording)
+    model, wave = load_embedding(embedding), _decode(recording)
     vectors = _embed(model, wave)
-    seconds = len(wave) / audio.SAMPLE_RATE
     start = np.arange(len(vectors)) * model.hop
     end = start + (model.window if model.hop else len(pad_clip(wave, model)) / audio.SAMPLE_RATE)
     unit = _unit(vectors)
     table = pd.DataFrame({"frame": np.arange(len(vectors)), "start": start, "end": end,
-                          "padding": np.maximum(0.0, end - np.maximum(seconds, start)),
+                          "padding": np.maximum(0.0, end - np.maximum(len(wave) / audio.SAMPLE_RATE, start)),
                           "change": np.r_[np.nan, 1 - (unit[1:] * unit[:-1]).sum(1)].astype(np.float32)})
     return Timeline(model.name, wave, vectors, table)
 
 
-@styled
+@with_style
 def plot_timeline(timeline: Timeline, *, name: str = "frames_over_time") -> Figure:
     """Draw a clip's log-mel picture, the window that each vector covers, and where the vectors change."""
-    table, seconds = timeline.table, timeline.seconds
+    table, seconds = timeline.table, len(timeline.wave) / audio.SAMPLE_RATE
     count = "1 vector" if len(table) == 1 else f"{len(table)} vectors"
     heights = [1.8, min(0.4 + 0.09 * len(table), 2.2), 0.9]
-    fig, (picture, windows, change) = canvas(8, 0.8 + sum(heights), 3, 1, height_ratios=heights, sharex=True)
+    fig, (picture, windows, change) = make_axes(8, 0.8 + sum(heights), 3, 1, height_ratios=heights, sharex=True)
     values = _log_mel(timeline.wave)
     extent = (0, len(values) * frontend.HOP / frontend.SAMPLE_RATE, 0, values.shape[1])
     picture.imshow(values.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
@@ -394,26 +351,16 @@ class Page:
 
     def save(self, path: str | Path) -> Path:
         """Write the page into a file that a browser opens, and return its path."""
-        config.write_file(Path(path), f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>nslib: listen</title>\n'
-                                f"<body>{self.html}</body></html>\n")
+        head = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>nslib: listen</title>'
+        config.write_file(Path(path), f"{head}\n<body>{self.html}</body></html>\n")
         return Path(path)
 
 
 def show_neighbours(space: Space, clip: Recording, count: int = 5) -> Page:
-    """Show a clip beside its nearest neighbours: a player and a log-mel picture each.
+    """Show a clip beside its `count` nearest neighbours: a player and a log-mel picture each.
 
-    Parameters
-    ----------
-    space : Space
-    clip : str, Clip or float [samples]
-        ``clip_id`` of a clip of the space (`UnknownName` if there is none), or any decoded recording (for a file:
-        ``nslib.audio.read(path)``).
-    count : int
-        Neighbours. One whose file is gone is shown with what is wrong with it.
-
-    Returns
-    -------
-    Page
+    `clip` is the ``clip_id`` of a clip of the space (`UnknownName` if there is none), or any decoded recording (for a
+    file: ``nslib.audio.read(path)``). A neighbour whose file is gone is shown with what is wrong with it.
     """
     if isinstance(clip, str):
         row, title = space.clips.iloc[space.row(clip)], clip
@@ -470,7 +417,7 @@ def _picture(wave: FloatArray, about: str) -> str:
             f'src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">')
 
 
-def browse_clips(space: Space, clip_id: str | None = None, count: int = 5) -> Any:
+def browse_clips(space: Space, clip_id: str | None = None, count: int = 5) -> Browser:
     """Show a clip (default: the first) beside its neighbours, with menus of clips and numbers of neighbours.
 
     A front end without widgets shows the page of that clip.
@@ -479,21 +426,22 @@ def browse_clips(space: Space, clip_id: str | None = None, count: int = 5) -> An
 
 
 class Browser:
-    """Menus above a `Page`; `browse_clips` makes it."""
+    """Menus above a `Page`; no widget itself: on Colab (ipywidgets 7) those have no fallback for other front ends."""
 
     def __init__(self, space: Space, clip_id: str, count: int):
         import ipywidgets
 
-        self.space, self.page = space, show_neighbours(space, clip_id, count)
+        self.space = space
         names = [(f"{row.label}: {row.clip_id}", row.clip_id) for row in space.clips.sort_values("label").itertuples()]
         self.clip = ipywidgets.Dropdown(options=names, value=clip_id, description="clip", layout={"width": "36em"})
         self.count = ipywidgets.IntSlider(value=count, min=1, max=10, description="neighbours", continuous_update=False)
-        self.shown = ipywidgets.HTML(value=self.page.html)
-        self.clip.observe(self._show, "value")
-        self.count.observe(self._show, "value")
+        self.shown = ipywidgets.HTML()
         self.box = ipywidgets.VBox([ipywidgets.HBox([self.clip, self.count]), self.shown])
+        self._show()
+        for menu in (self.clip, self.count):
+            menu.observe(self._show, "value")
 
-    def _show(self, change: Any) -> None:
+    def _show(self, change: object = None) -> None:
         self.page = show_neighbours(self.space, self.clip.value, self.count.value)
         self.shown.value = self.page.html
 

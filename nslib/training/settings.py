@@ -24,27 +24,15 @@ from nslib.errors import BadParameter, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "MINING",
-    "STATUSES",
-    "FinetuneSettings",
-    "TrainingSettings",
-    "TripletSettings",
-    "make_distillation_settings",
-    "make_finetune_settings",
-    "make_training_settings",
-    "tabulate_settings",
-]
+__all__ = ["MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
+           "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
 
 STATUSES = ("known", "believed", "unknown")
 MINING = ("semi-hard", "batch-hard")
-_WEIGHTS = ("clip", "seconds")
-_SCHEDULES = ("constant", "cosine")
 _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
-_SCALES = ("all", "dimension", "none")
 
 
-def _setting(default: Any, paper: str, remark: str) -> Any:
+def _setting(default: Any, paper: str, remark: str = "not found") -> Any:
     """Declare a field: its value, how well the paper's is known, and what that is or where it was looked for."""
     return field(default=default, metadata={"paper": paper, "remark": remark})
 
@@ -58,15 +46,10 @@ def _check_name(kind: str, value: str, allowed: Iterable[str]) -> None:
 class TripletSettings:
     """The loss.
 
-    Attributes
-    ----------
-    margin : float
-        Squared distance by which a negative must be farther than the positive. Unit vectors are at most 4 apart.
-    mining : {"semi-hard", "batch-hard"}
-        Which negative of the batch: the nearest that is farther than the positive (the farthest of all, if none is),
-        or the nearest.
-    both_ways : bool
-        Whether each window of a pair is the anchor once.
+    - ``margin``: squared distance by which a negative must be farther than the positive (unit vectors: at most 4 apart)
+    - ``mining``: which negative of the batch: "semi-hard", the nearest that is farther than the positive (the farthest
+      of all, if none is), or "batch-hard", the nearest
+    - ``both_ways``: whether each window of a pair is the anchor once
     """
 
     margin: float = _setting(0.1, "unknown", "not found; 0.1 in the related arXiv:1711.02209, from memory")
@@ -83,29 +66,18 @@ class TripletSettings:
 class PairSettings:
     """Which windows make pairs, and how they are changed.
 
-    Attributes
-    ----------
-    tau, gap : float
-        Largest and smallest distance in seconds between the starts of anchor and positive; at least one sample.
-    batch : int
-        Pairs in a batch, of as many different clips.
-    join : float
-        Clips that are shorter than this many seconds are continued by the next of the same speaker name; 0 takes them
-        as they are.
-    weight : {"clip", "seconds"}
-        Whether clips are drawn alike, or in proportion to how many windows they have.
-    gain : float
-        Each window is made louder or softer by up to this many dB.
-    noise : float
-        White noise is added to each window, at a random level up to this many dB above -90 dB of full scale; 0 adds
-        none.
-    tilt : float
-        Each window's spectrum is tilted by up to this many dB between lowest and highest band.
-    short : float
-        Share of windows that end early, after 0.3 s or more, and are silent from there: so that clips which are
-        shorter than a window, and padded by the front end, are nothing new to the network.
-    quiet : float
-        Windows below this level (dB of full scale, root mean square) are drawn again, up to three times.
+    - ``tau``, ``gap``: largest and smallest distance in seconds between the starts of anchor and positive; at least one
+      sample
+    - ``batch``: pairs in a batch, of as many different clips
+    - ``join``: clips shorter than this many seconds are continued by the next of the same speaker name; 0 for none
+    - ``weight``: whether each "clip" is drawn alike, or in proportion to its "seconds" (how many windows it has)
+    - ``gain``: each window is made louder or softer by up to this many dB
+    - ``noise``: white noise is added to each window, at a random level up to this many dB above -90 dB of full scale;
+      0 adds none
+    - ``tilt``: each window's spectrum is tilted by up to this many dB between lowest and highest band
+    - ``short``: share of windows that end early, after 0.3 s or more, and are silent from there: so that clips which
+      are shorter than a window, and padded by the front end, are nothing new to the network
+    - ``quiet``: windows below this level (dB of full scale, root mean square) are drawn again, up to three times
     """
 
     tau: float = _setting(10.0, "believed", "10 s, the length of AudioSet's clips; negatives from other clips")
@@ -120,7 +92,7 @@ class PairSettings:
     quiet: float = _setting(-60.0, "unknown", "")
 
     def __post_init__(self) -> None:
-        _check_name("weight", self.weight, _WEIGHTS)
+        _check_name("weight", self.weight, ("clip", "seconds"))
         if not 0 <= self.gap <= self.tau or self.tau <= 0:
             raise BadParameter(f"gap must be from 0 to tau, and tau above 0; got gap {self.gap}, tau {self.tau}.")
         if self.batch < 2:
@@ -137,7 +109,16 @@ class PairSettings:
 
 
 class _Schedule:
-    """What both loops share: how many steps, at which rates, and when to look."""
+    """What triplets and distillation share: how many steps, at which rates, and when to look at held-out audio.
+
+    - ``steps``: batches at most
+    - ``learning_rate``: of Adam, at its highest; ``warmup``: steps in which it rises from 0; ``schedule``: what becomes
+      of it then, "constant", or "cosine", which falls to 0 at ``steps``
+    - ``evaluate_every``: steps between looks at held-out audio; each ends in a checkpoint
+    - ``held_out``: batches of held-out audio, always the same
+    - ``patience``: looks without a better score before training stops; 0 never stops early
+    - ``seed``: of weights, draws and augmentation
+    """
 
     steps: int
     learning_rate: float
@@ -149,7 +130,7 @@ class _Schedule:
     seed: int
 
     def _check_schedule(self) -> None:
-        _check_name("schedule", self.schedule, _SCHEDULES)
+        _check_name("schedule", self.schedule, ("constant", "cosine"))
         if min(self.steps, self.evaluate_every, self.held_out) < 1 or min(self.warmup, self.patience) < 0:
             raise BadParameter(f"steps, evaluate_every and held_out must be at least 1, and none negative; got {self}.")
         if not 0 < self.learning_rate < 1:
@@ -167,42 +148,22 @@ class _Schedule:
 
 @dataclass(frozen=True)
 class LoopSettings(_Schedule):
-    """How the network learns.
+    """How the network learns by triplets.
 
-    Attributes
-    ----------
-    network : str
-        A name in `nslib.train.networks.SHAPES`.
-    steps : int
-        Batches at most.
-    learning_rate : float
-        Of Adam, at its highest.
-    schedule : {"constant", "cosine"}
-        What becomes of it after `warmup`; "cosine" falls to 0 at `steps`.
-    warmup : int
-        Steps in which it rises from 0.
-    evaluate_every : int
-        Steps between looks at the held-out triplets; each ends in a checkpoint.
-    held_out : int
-        Batches of held-out triplets, always the same.
-    patience : int
-        Looks without a better accuracy before training stops; 0 never stops early.
-    precision : {"auto", "float32", "mixed_float16", "mixed_bfloat16"}
-        "auto" is mixed_float16 where there is a GPU, else float32.
-    seed : int
-        Of weights, draws and augmentation.
+    - ``network``: a name in `nslib.embeddings.networks.RESNET_SHAPES`
+    - ``precision``: "auto" is mixed_float16 where there is a GPU, else float32
     """
 
     network: str = _setting("trill-mini", "known", "a variant of ResNet-50; trill-mini is a small one")
-    steps: int = _setting(4000, "unknown", "not found")
+    steps: int = _setting(4000, "unknown")
     learning_rate: float = _setting(1e-3, "unknown", "optimiser and rate not found")
-    schedule: str = _setting("cosine", "unknown", "not found")
-    warmup: int = _setting(100, "unknown", "not found")
-    evaluate_every: int = _setting(100, "unknown", "not found")
-    held_out: int = _setting(8, "unknown", "not found")
-    patience: int = _setting(0, "unknown", "not found")
-    precision: str = _setting("auto", "unknown", "not found")
-    seed: int = _setting(0, "unknown", "not found")
+    schedule: str = _setting("cosine", "unknown")
+    warmup: int = _setting(100, "unknown")
+    evaluate_every: int = _setting(100, "unknown")
+    held_out: int = _setting(8, "unknown")
+    patience: int = _setting(0, "unknown")
+    precision: str = _setting("auto", "unknown")
+    seed: int = _setting(0, "unknown")
 
     def __post_init__(self) -> None:
         _check_name("network", self.network, networks.RESNET_SHAPES)
@@ -212,20 +173,13 @@ class LoopSettings(_Schedule):
 
 @dataclass(frozen=True)
 class DistillSettings(_Schedule):
-    """Who learns from a teacher, and how; what is not explained here is as in `LoopSettings`.
+    """Who learns from a teacher, and how. A batch is both windows of `PairSettings.batch` pairs.
 
-    Attributes
-    ----------
-    student : str
-        ``kind-alpha`` or ``kind-alpha-dim``, as `nslib.train.students.parse` reads it.
-    scale : {"all", "dimension", "none"}
-        Whether targets are centred and divided by one number, so that their mean variance is 1; or each dimension by
-        its own, so that all weigh the same; or taken as they are. "all" has the same best student as "none", at a
-        learning rate that does not depend on the teacher.
-    sample : int
-        Batches by which centre and scale are found.
-    steps : int
-        Batches at most. A batch is both windows of `PairSettings.batch` pairs.
+    - ``student``: ``kind-alpha`` or ``kind-alpha-dim``, as `nslib.embeddings.networks.parse_student` reads it
+    - ``scale``: whether targets are centred and divided by one number, so that their mean variance is 1 ("all"); or
+      each dimension by its own, so that all weigh the same ("dimension"); or taken as they are ("none"). "all" has the
+      same best student as "none", at a learning rate that does not depend on the teacher
+    - ``sample``: batches by which centre and scale are found
     """
 
     student: str = _setting("mobilenetv3-small-0.25-512", "known",
@@ -236,76 +190,57 @@ class DistillSettings(_Schedule):
     learning_rate: float = _setting(3e-3, "unknown", "FRILL: Adam, 0.001")
     schedule: str = _setting("cosine", "unknown", "FRILL: constant")
     warmup: int = _setting(50, "unknown", "FRILL: none")
-    evaluate_every: int = _setting(100, "unknown", "not found")
-    held_out: int = _setting(6, "unknown", "not found")
-    patience: int = _setting(0, "unknown", "not found")
-    seed: int = _setting(0, "unknown", "not found")
+    evaluate_every: int = _setting(100, "unknown")
+    held_out: int = _setting(6, "unknown")
+    patience: int = _setting(0, "unknown")
+    seed: int = _setting(0, "unknown")
 
     def __post_init__(self) -> None:
         networks.parse_student(self.student)
-        _check_name("scale", self.scale, _SCALES)
+        _check_name("scale", self.scale, ("all", "dimension", "none"))
         if self.sample < 1:
             raise BadParameter(f"sample must be at least 1 batch; got {self.sample}.")
         self._check_schedule()
 
 
+class _Groups:
+    def json(self, **teacher: str) -> str:
+        """Write every value, and what is said of a teacher, one line a group; the same settings give the same text."""
+        groups = dataclasses.asdict(self) | ({"teacher": teacher} if teacher else {})  # type: ignore[call-overload]
+        return "{" + ",\n ".join(f'"{name}": {json.dumps(values)}' for name, values in groups.items()) + "}\n"
+
+
 @dataclass(frozen=True)
-class TrainingSettings:
-    """A whole run of triplet training: groups triplets, pairs and loop."""
+class TrainingSettings(_Groups):
+    """A whole run of triplet training."""
 
     triplets: TripletSettings = field(default_factory=TripletSettings)
     pairs: PairSettings = field(default_factory=PairSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
 
-    def json(self) -> str:
-        """Write every value, one line a group; the same settings give the same text."""
-        return _text_of_groups(dataclasses.asdict(self))
-
 
 @dataclass(frozen=True)
-class DistillationSettings:
-    """A whole distillation: groups pairs (both windows of a pair are used) and distill."""
+class DistillationSettings(_Groups):
+    """A whole distillation; both windows of a pair are used."""
 
     pairs: PairSettings = field(default_factory=PairSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
-
-    def json(self, **teacher: str) -> str:
-        """Write every value, and what is said of the teacher, one line a group."""
-        return _text_of_groups(dataclasses.asdict(self) | ({"teacher": teacher} if teacher else {}))
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
     """How a network is fine-tuned.
 
-    Attributes
-    ----------
-    network : str
-        A name of `nslib.train.models`.
-    tap : {"layer19", "embedding"}
-        Which output is pooled.
-    pool : {"mean", "netvlad", "autopool"}
-        See `nslib.training.finetune.make_pool`.
-    clusters : int
-        Of NetVLAD.
-    alpha : float
-        Where AutoPool starts.
-    frozen : bool
-        Whether the network stays as it is and only pool and dense layer learn: the control.
-    epochs : int
-        At most.
-    batch : int
-        Clips.
-    patches : int
-        Successive patches of a clip that a step of training sees.
-    head_rate, network_rate : float
-        Learning rates of Adam, for pool and dense layer, and for the network.
-    l2 : float
-        Weight of the dense layer's squared weights in the loss.
-    patience : int
-        Epochs without a better validation score before training stops.
-    seed : int
-        Of new weights, order and crops.
+    - ``network``: a name of `nslib.embeddings.networks.list_trained`; ``tap``: which output is pooled, "layer19" or
+      "embedding"
+    - ``pool``: "mean", "netvlad" or "autopool", see `nslib.training.finetune.make_pool`; ``clusters``: of NetVLAD;
+      ``alpha``: where AutoPool starts
+    - ``frozen``: whether the network stays as it is and only pool and dense layer learn: the control
+    - ``epochs``: at most; ``batch``: clips; ``patches``: successive patches of a clip that a step of training sees
+    - ``head_rate``, ``network_rate``: learning rates of Adam, for pool and dense layer, and for the network
+    - ``l2``: weight of the dense layer's squared weights in the loss
+    - ``patience``: epochs without a better validation score before training stops
+    - ``seed``: of new weights, order and crops
     """
 
     network: str = _setting("trill-mini", "known", "TRILL-distilled; here the kit's own network")
@@ -321,8 +256,8 @@ class FinetuneSettings:
     head_rate: float = _setting(0.05, "known", "1e-3 for everything there; here the better of two on two quick tasks")
     network_rate: float = _setting(1e-3, "known", "1e-3 for everything in the authors' code")
     l2: float = _setting(1e-5, "known", "1e-5, declared in the authors' code but not in its loss")
-    patience: int = _setting(4, "unknown", "not found")
-    seed: int = _setting(0, "unknown", "not found")
+    patience: int = _setting(4, "unknown")
+    seed: int = _setting(0, "unknown")
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.patches, self.clusters, self.patience) < 1:
@@ -350,26 +285,25 @@ def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
     >>> make_training_settings({"tau": 5.0, "margin": 0.2}).pairs.tau
     5.0
     """
-    groups = {"triplets": TripletSettings, "pairs": PairSettings, "loop": LoopSettings}
-    return TrainingSettings(**_make_groups(values, groups, "training setting"))
+    return TrainingSettings(**_make_groups(TrainingSettings, values, "training setting"))
 
 
 def make_distillation_settings(values: Mapping[str, Any]) -> DistillationSettings:
     """Make settings of a distillation, as `make_training_settings`; a group ``teacher`` is passed over."""
     chosen = {name: value for name, value in values.items() if name != "teacher"}
-    groups = {"pairs": PairSettings, "distill": DistillSettings}
-    return DistillationSettings(**_make_groups(chosen, groups, "distillation setting"))
+    return DistillationSettings(**_make_groups(DistillationSettings, chosen, "distillation setting"))
 
 
 def make_finetune_settings(values: Mapping[str, Any]) -> FinetuneSettings:
     """Make settings of fine-tuning from names and values; errors as of `make_training_settings`."""
-    groups = {"finetune": FinetuneSettings}
-    made: FinetuneSettings = _make_groups(values, groups, "setting of fine-tuning")["finetune"]
-    return made
+    for name in values:
+        _check_name("setting of fine-tuning", name, [f.name for f in dataclasses.fields(FinetuneSettings)])
+    return FinetuneSettings(**values)
 
 
-def _make_groups(values: Mapping[str, Any], groups: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Deal named values out to the records of settings that have fields of these names."""
+def _make_groups(whole: type, values: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Deal named values out to the groups of a whole that have fields of these names."""
+    groups: dict[str, Any] = {f.name: f.default_factory for f in dataclasses.fields(whole)}
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= dict(value) if name in groups else {name: value}
@@ -378,10 +312,6 @@ def _make_groups(values: Mapping[str, Any], groups: Mapping[str, Any], kind: str
         _check_name(kind, name, group_of)
     return {group: record(**{name: value for name, value in flat.items() if group_of[name] == group})
             for group, record in groups.items()}
-
-
-def _text_of_groups(groups: Mapping[str, Any]) -> str:
-    return "{" + ",\n ".join(f'"{name}": {json.dumps(values)}' for name, values in groups.items()) + "}\n"
 
 
 def tabulate_settings(settings: TrainingSettings | DistillationSettings | FinetuneSettings) -> pd.DataFrame:

@@ -1,25 +1,13 @@
 """The one training loop (steps, held-out audio, checkpoints from which it goes on exactly), and triplets on it.
 
-A run is a folder:
+A run is a folder: ``settings.json`` and ``recordings.txt`` (every choice, and fingerprints of what is heard: another
+run in the same folder is refused), ``state.npz`` (weights, optimiser, curve), ``best.npz`` (the weights with the best
+look at held-out audio), ``curve.csv`` (step, part, figure, value) and ``tensorboard/``.
 
-====================  ========================================================
-``settings.json``     every choice; another run in the same folder is refused
-``recordings.txt``    fingerprints of what is heard; the same
-``state.npz``         where the run is: weights, optimiser, curve
-``best.npz``          the weights with the best look at held-out audio
-``curve.csv``         tidy: step, part (train, held-out), figure, value
-``tensorboard/``      the same for TensorBoard
-====================  ========================================================
-
-Conventions
------------
-What a step sees depends on seed and step only, and the state is written at the end of each look, so that a run which
-was killed repeats the steps since the last look and then goes on as if nothing had happened. With TensorFlow's
-deterministic operations, which the loop asks for, that is the same to the last bit on a processor, given the same
-number of threads. A loss that is no number ends a run with an error.
-
-Several GPUs share a batch of triplet training by whole pairs; each mines negatives in its own part, and their
-gradients are averaged. Mixed precision is used where there is a GPU, if the settings do not say otherwise.
+The state is written at the end of each look, so that a run which was killed repeats the steps since the last look and
+then goes on as if nothing had happened. With TensorFlow's deterministic operations, which the loop asks for, that is
+the same to the last bit on a processor, given the same number of threads. Several GPUs share a batch of triplet
+training by whole pairs; each mines negatives in its own part, and their gradients are averaged.
 """
 
 from __future__ import annotations
@@ -40,12 +28,12 @@ from nslib.embeddings.networks import EMBEDDING_TAP, build_network
 from nslib.errors import BadParameter
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
-from nslib.training.settings import DistillSettings, LoopSettings, TrainingSettings
+from nslib.training.settings import DistillSettings, LoopSettings, PairSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HELD_OUT_SEED", "make_triplet_learner", "train_triplets", "use_deterministic_operations"]
+__all__ = ["HELD_OUT_SEED", "TripletLearner", "train_triplets", "use_deterministic_operations"]
 
 COLUMNS = ("step", "part", "figure", "value")
 HELD_OUT_SEED = 1_000_000
@@ -57,46 +45,92 @@ PATIENCE_WITH_COLLAPSE = 5
 Figures = dict[str, Any]
 
 
-class Objective:
-    """What a run learns and how it is judged; the loop knows nothing else of triplets and teachers.
+class Learner:
+    """What a run learns, on all devices, and how it is judged; the loop below knows nothing of triplets and teachers.
 
-    ``learner`` makes the steps; ``network`` is what is kept, a part of the learner's model; ``score`` names the
-    held-out figure that must rise; ``interval`` is that of the last look; ``constants`` are kept with the state.
+    A subclass says how to ``build`` the keras.Model, ``measure`` a batch, and ``look`` at held-out audio. ``network``
+    is the part of the model that is kept, ``score`` names the held-out figure that must rise, ``interval`` is that of
+    the last look, and ``constants`` are kept with the state.
     """
 
-    title: str
     score: str
-    loop: LoopSettings | DistillSettings
-    pairs: Pairs
-    learner: Learner
     network: Any
     interval: tuple[float, float] = (math.nan, math.nan)
-    constants: Arrays
 
-    def prepare(self, constants: Arrays | None) -> list[str]:
-        """Find the constants, or take those of a state, before the first step; return notes."""
-        self.constants = constants or []
+    def __init__(self, learn: AudioBank, held_out: AudioBank, pairs: PairSettings, loop: LoopSettings | DistillSettings,
+                 *, precision: str = "float32", epsilon: float = 1e-7, strategy: Any = None):
+        import keras
+
+        self.loop = loop
+        self.constants: Arrays = []
+        self.pairs, self.held_out = Pairs(learn, pairs, loop.seed), Pairs(held_out, pairs, loop.seed + HELD_OUT_SEED)
+        gpus = len(tf.config.list_physical_devices("GPU"))
+        self.strategy = strategy or (tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy())
+        policy = precision if precision != "auto" else "mixed_float16" if gpus else "float32"
+        with self.strategy.scope(), _use_precision(policy):
+            self.model = self.build()
+            self._adam = keras.optimizers.Adam(epsilon=epsilon)
+            scaled = policy == "mixed_float16"
+            self._optimiser: Any = keras.mixed_precision.LossScaleOptimizer(self._adam) if scaled else self._adam
+            self._optimiser.build(self.model.trainable_variables)
+        self.learn = self.run_on_every_device(self._step)
+
+    def build(self) -> Any:
+        """Build the keras.Model, and set ``network``."""
+        raise NotImplementedError
+
+    def measure(self, batch: Any, training: bool) -> tuple[Any, Figures]:
+        """Return the loss of a batch, and figures, ``loss`` among them."""
+        raise NotImplementedError
+
+    def look(self) -> dict[str, float]:
+        """Return the figures of held-out audio."""
+        raise NotImplementedError
+
+    def prepare(self) -> list[str]:
+        """Find the constants of a new run before its first step; return notes."""
         return []
 
     def batches(self, first: int, last: int) -> Any:
         """Return the batches of steps ``first`` to ``last - 1``."""
         return make_dataset(self.pairs, first, last)
 
-    def look(self) -> dict[str, float]:
-        """Return the figures of held-out audio."""
-        raise NotImplementedError
-
-    def find_problems(self, figures: Figures) -> list[str]:
-        """Say what is degenerate about figures, of steps or of a look."""
-        return []
-
-    def has_collapsed(self, held_out: Figures) -> bool:
-        """Tell whether all vectors are one point."""
-        return False
-
     def facts(self, step: int, score: float) -> dict[str, Any]:
         """Return what is written beside the best weights."""
         return {"step": step, self.score: score}
+
+    def steps(self, batches: Any, first: int = 0) -> Iterator[dict[str, float]]:
+        """Learn from batch after batch, the first of which is step `first`; yield the figures of each step."""
+        for step, batch in enumerate(self.strategy.experimental_distribute_dataset(batches), first):
+            self._adam.learning_rate.assign(self.loop.rate(step))
+            yield {name: float(value) for name, value in self.learn(batch).items()}
+
+    def copy(self) -> dict[str, Arrays]:
+        """Copy everything that learning changes."""
+        return {"weights": copy_values(self.model.weights), "optimiser": copy_values(self._optimiser.variables)}
+
+    def assign(self, values: Mapping[str, Arrays]) -> None:
+        """Put back what `copy` gave; BadParameter if it is of another network."""
+        assign_values(self.model.weights, values["weights"])
+        assign_values(self._optimiser.variables, values["optimiser"])
+
+    def _step(self, batch: Any) -> Figures:
+        with tf.GradientTape() as tape:
+            loss, figures = self.measure(batch, True)
+            scaled = self._optimiser.scale_loss(loss / self.strategy.num_replicas_in_sync)
+        variables = self.model.trainable_variables
+        self._optimiser.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
+        return figures
+
+    def run_on_every_device(self, step: Callable[[Any], Figures]) -> Callable[[Any], Figures]:
+        """Make a graph that runs a function on each device's part of a batch, and averages its figures."""
+        def call(batch: Any) -> Figures:
+            figures = self.strategy.run(step, (batch,))
+            mean = tf.distribute.ReduceOp.MEAN
+            return {name: self.strategy.reduce(mean, value, None) for name, value in figures.items()}
+
+        graph: Callable[[Any], Figures] = tf.function(call)
+        return graph
 
 
 @dataclass
@@ -131,45 +165,41 @@ def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: 
         nslib_config.write_file(folder / name, text)
 
 
-def run(objective: Objective, folder: Path, progress: bool) -> tuple[State, str]:
-    """Train, or go on where the run of this folder was interrupted; return its last state, and why it ended.
+class Run:
+    """The run of a folder, new or where it was interrupted."""
 
-    Afterwards `Objective.network` has the best weights, which are in ``best.npz`` too.
-    """
-    loop = _Loop(objective, folder)
-    ended = loop.go(progress)
-    assign_values(objective.network.weights, loop.best)
-    state = loop.state
-    save_weights(folder / "best.npz", objective.network, objective.facts(state.best_step, state.best))
-    return state, ended
-
-
-class _Loop:
-    def __init__(self, objective: Objective, folder: Path):
-        self.objective, self.folder, self.state = objective, folder, State()
+    def __init__(self, learner: Learner, folder: Path):
+        self.learner, self.folder, self.state = learner, folder, State()
         path = folder / "state.npz"
         if path.exists():
             groups, meta = read_arrays(path)
-            objective.prepare(groups.get("targets"))
-            objective.learner.assign(groups)
+            learner.constants = groups.get("targets", [])
+            learner.assign(groups)
             meta["curve"], meta["interval"] = [tuple(row) for row in meta["curve"]], tuple(meta["interval"])
             self.best, self.state = groups["best"], State(**meta)
         else:
-            self.best = copy_values(objective.network.weights)
-            self.state.notes = [*objective.pairs.notes, *objective.prepare(None)]
+            self.best = copy_values(learner.network.weights)
+            self.state.notes = [*learner.pairs.notes, *learner.prepare()]
             self._look()
 
-    def go(self, progress: bool) -> str:
+    def finish(self, title: str, progress: bool) -> str:
+        """Train, put the best weights into `Learner.network` and ``best.npz``, and return why it ended."""
+        ended, state, network = self._go(title, progress), self.state, self.learner.network
+        assign_values(network.weights, self.best)
+        save_weights(self.folder / "best.npz", network, self.learner.facts(state.best_step, state.best))
+        return ended
+
+    def _go(self, title: str, progress: bool) -> str:
         from tqdm.std import tqdm
 
-        objective, state, loop = self.objective, self.state, self.objective.loop
+        learner, state, loop = self.learner, self.state, self.learner.loop
         if why := self._over():
             return why
         logs = tf.summary.create_file_writer(str(self.folder / "tensorboard" / f"from-{state.step:06d}"))
         seen: list[dict[str, float]] = []
-        with tqdm(total=loop.steps, initial=state.step, desc=objective.title, unit="step",
+        with tqdm(total=loop.steps, initial=state.step, desc=title, unit="step",
                   disable=not progress) as bar, logs.as_default():
-            for figures in objective.learner.steps(objective.batches(state.step, loop.steps), state.step):
+            for figures in learner.steps(learner.batches(state.step, loop.steps), state.step):
                 if not math.isfinite(figures["loss"]):
                     raise BadParameter(f"the loss is {figures['loss']} at step {state.step}; take a lower "
                                        "learning_rate.")
@@ -178,10 +208,10 @@ class _Loop:
                 bar.update()
                 if state.step % loop.evaluate_every and state.step < loop.steps:
                     continue
-                learnt = {name: float(np.mean([row[name] for row in seen])) for name in seen[0]}
+                learnt = average_figures(seen)
                 held_out = self._look({**learnt, "learning_rate": loop.rate(state.step - 1)})
                 bar.set_postfix({"loss": f"{learnt['loss']:.4f}",
-                                 f"held-out {objective.score}": f"{held_out[objective.score]:.4f}"})
+                                 f"held-out {learner.score}": f"{held_out[learner.score]:.4f}"})
                 seen = []
                 if why := self._over():
                     return why
@@ -189,21 +219,21 @@ class _Loop:
 
     def _look(self, learnt: Mapping[str, float] | None = None) -> dict[str, float]:
         """Look at held-out audio, judge, write the curve and the state."""
-        objective, state = self.objective, self.state
-        held_out = objective.look()
+        learner, state = self.learner, self.state
+        held_out = learner.look()
         self._record("train", learnt or {})
         self._record("held-out", held_out)
         if learnt:
-            problems = [*objective.find_problems(dict(learnt)), *objective.find_problems(held_out)]
+            problems = [*triplets.describe_problems(learnt), *triplets.describe_problems(held_out)]
             state.notes += [f"Step {state.step}: {problem}" for problem in dict.fromkeys(problems)]
-            collapsed = objective.has_collapsed(held_out) and state.step > objective.loop.warmup
+            collapsed = held_out.get("spread", math.inf) < triplets.COLLAPSED and state.step > learner.loop.warmup
             state.collapsed = state.collapsed + 1 if collapsed else 0
-        if held_out[objective.score] > state.best:
-            state.best, state.best_step, state.stale = held_out[objective.score], state.step, 0
-            state.interval, self.best = objective.interval, copy_values(objective.network.weights)
+        if held_out[learner.score] > state.best:
+            state.best, state.best_step, state.stale = held_out[learner.score], state.step, 0
+            state.interval, self.best = learner.interval, copy_values(learner.network.weights)
         else:
             state.stale += 1
-        groups = {**objective.learner.copy(), "best": self.best, "targets": objective.constants}
+        groups = {**learner.copy(), "best": self.best, "targets": learner.constants}
         write_arrays(self.folder / "state.npz", groups, vars(state))
         nslib_config.write_file(self.folder / "curve.csv", state.table().to_csv(index=False, lineterminator="\n"))
         return held_out
@@ -217,7 +247,7 @@ class _Loop:
             tf.summary.write(f"{part}/{name}", tf.constant(value, tf.float32), self.state.step, metadata)
 
     def _over(self) -> str:
-        loop, state = self.objective.loop, self.state
+        loop, state = self.learner.loop, self.state
         if state.collapsed >= PATIENCE_WITH_COLLAPSE:
             return "collapse"
         if loop.patience and state.stale >= loop.patience:
@@ -225,69 +255,10 @@ class _Loop:
         return "steps" if state.step >= loop.steps else ""
 
 
-class Learner:
-    """A network, its optimiser and one step of learning, on all devices (default: all GPUs, or the one there is).
-
-    ``build`` makes the keras.Model; ``measure`` takes it, a batch and whether it is training to the loss and a dict of
-    figures (``loss`` among them); ``rate`` gives the learning rate of a step; ``epsilon`` is Adam's.
-    """
-
-    def __init__(self, build: Callable[[], Any], measure: Callable[[Any, Any, bool], tuple[Any, Figures]],
-                 rate: Callable[[int], float], precision: str = "auto", epsilon: float = 1e-7, strategy: Any = None):
-        import keras
-
-        several = len(tf.config.list_physical_devices("GPU")) > 1
-        self.strategy = strategy or (tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy())
-        self.measure, self.rate = measure, rate
-        with self.strategy.scope(), _use_precision(precision) as policy:
-            self.model = build()
-            self._adam = keras.optimizers.Adam(epsilon=epsilon)
-            scaled = policy == "mixed_float16"
-            self._optimiser: Any = keras.mixed_precision.LossScaleOptimizer(self._adam) if scaled else self._adam
-            self._optimiser.build(self.model.trainable_variables)
-        self.learn = self._on_every_device(self._step)
-        self._look = self._on_every_device(lambda batch: measure(self.model, batch, False)[1])
-
-    def steps(self, batches: Any, first: int = 0) -> Iterator[dict[str, float]]:
-        """Learn from batch after batch, the first of which is step `first`; yield what each step found."""
-        for step, batch in enumerate(self.share(batches), first):
-            self._adam.learning_rate.assign(self.rate(step))
-            yield {name: float(value) for name, value in self.learn(batch).items()}
-
-    def look(self, batches: Iterable[Any]) -> dict[str, float]:
-        """Return the mean figures of batches that `share` gave, the network being used as after training."""
-        rows = [{name: float(value) for name, value in self._look(batch).items()} for batch in batches]
-        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-    def share(self, batches: Any) -> Any:
-        """Divide the batches of a tf.data.Dataset among the devices."""
-        return self.strategy.experimental_distribute_dataset(batches)
-
-    def copy(self) -> dict[str, Arrays]:
-        """Copy everything that learning changes."""
-        return {"weights": copy_values(self.model.weights), "optimiser": copy_values(self._optimiser.variables)}
-
-    def assign(self, values: Mapping[str, Arrays]) -> None:
-        """Put back what `copy` gave; BadParameter if it is of another network."""
-        assign_values(self.model.weights, values["weights"])
-        assign_values(self._optimiser.variables, values["optimiser"])
-
-    def _step(self, batch: Any) -> Figures:
-        with tf.GradientTape() as tape:
-            loss, figures = self.measure(self.model, batch, True)
-            scaled = self._optimiser.scale_loss(loss / self.strategy.num_replicas_in_sync)
-        variables = self.model.trainable_variables
-        self._optimiser.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
-        return figures
-
-    def _on_every_device(self, step: Any) -> Any:
-        """Run a function on each device's part of a batch, and average what it finds."""
-        def call(batch: Any) -> Figures:
-            figures = self.strategy.run(step, (batch,))
-            mean = tf.distribute.ReduceOp.MEAN
-            return {name: self.strategy.reduce(mean, value, None) for name, value in figures.items()}
-
-        return tf.function(call)
+def average_figures(rows: Iterable[Figures]) -> dict[str, float]:
+    """Average figures of the same names."""
+    rows = list(rows)
+    return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
 
 
 @contextmanager
@@ -304,39 +275,25 @@ def use_deterministic_operations() -> Iterator[None]:
 
 
 @contextmanager
-def _use_precision(wanted: str) -> Iterator[str]:
+def _use_precision(policy: str) -> Iterator[None]:
     import keras
 
-    gpu = bool(tf.config.list_physical_devices("GPU"))
-    policy = wanted if wanted != "auto" else "mixed_float16" if gpu else "float32"
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
-        yield policy
+        yield
     finally:
         keras.mixed_precision.set_dtype_policy(before)
 
 
 # ---- triplets -----------------------------------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Training:
-    """A run that has ended.
+    """A run that has ended: ``model`` has the weights of ``best_step``, and ``accuracy`` is of held-out triplets, then.
 
-    Attributes
-    ----------
-    model : keras.Model
-        With the weights of `best_step`.
-    curve : DataFrame
-        Columns step, part, figure, value.
-    best_step : int
-    accuracy : float
-        Of held-out triplets, then.
-    ended : {"steps", "patience", "collapse"}
-        Why.
-    notes : tuple of str
-        What was degenerate, and what was left out.
+    ``curve`` has the columns step, part, figure, value; ``ended`` says why ("steps", "patience", "collapse"), ``notes``
+    what was degenerate and what was left out.
     """
 
     model: Any
@@ -369,45 +326,38 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
     settings = settings or TrainingSettings()
     claim_folder(folder, learn, held_out, settings.json())
     with use_deterministic_operations():
-        objective = TripletObjective(learn, held_out, settings, strategy)
-        state, ended = run(objective, folder, progress)
-    return Training(objective.network, state.table(), state.best_step, state.best, ended, tuple(state.notes))
+        run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
+        ended, state = run.finish(f"train {settings.loop.network}", progress), run.state
+    return Training(run.learner.network, state.table(), state.best_step, state.best, ended, tuple(state.notes))
 
 
-class TripletObjective(Objective):
-    """Windows of a clip near each other, windows of other clips away from them."""
+class TripletLearner(Learner):
+    """Brings windows of a clip near each other, and windows of other clips away from them."""
 
     score = "accuracy"
-    loop: LoopSettings
 
     def __init__(self, learn: AudioBank, held_out: AudioBank, settings: TrainingSettings, strategy: Any = None):
-        self.loop, self.settings, self.title = settings.loop, settings, f"train {settings.loop.network}"
-        self.pairs = Pairs(learn, settings.pairs, self.loop.seed)
-        self.learner = make_triplet_learner(settings, strategy)
-        self.network = self.learner.model
-        test = Pairs(held_out, settings.pairs, self.loop.seed + HELD_OUT_SEED)
-        self._held_out = self.learner.share(make_dataset(test, 0, self.loop.held_out, augment=False).cache())
+        self.settings = settings
+        super().__init__(learn, held_out, settings.pairs, settings.loop, precision=settings.loop.precision,
+                         strategy=strategy)
+        test = make_dataset(self.held_out, 0, self.loop.held_out, augment=False).cache()
+        self._test = self.strategy.experimental_distribute_dataset(test)
+        self._judge = self.run_on_every_device(lambda batch: self.measure(batch, False)[1])
 
-    def look(self) -> dict[str, float]:
-        return self.learner.look(self._held_out)
+    def build(self) -> Any:
+        """Build a network by its name."""
+        self.network = build_network(self.settings.loop.network, self.settings.loop.seed)
+        return self.network
 
-    def find_problems(self, figures: Figures) -> list[str]:
-        return triplets.describe_problems(figures)
-
-    def has_collapsed(self, held_out: Figures) -> bool:
-        return bool(held_out["spread"] < triplets.COLLAPSED)
-
-
-def make_triplet_learner(settings: TrainingSettings, strategy: Any = None) -> Learner:
-    """Make the learner of a triplet run, for batches of `nslib.training.data.make_dataset`."""
-    def measure(model: Any, batch: Any, training: bool) -> tuple[Any, Figures]:
+    def measure(self, batch: Any, training: bool) -> tuple[Any, Figures]:
+        """Measure a batch of `nslib.training.data.make_dataset`."""
         patches = batch["log_mel"]
         both = tf.concat([patches[:, 0], patches[:, 1]], axis=0)
-        top = model(both, training=training)[EMBEDDING_TAP]
+        top = self.model(both, training=training)[EMBEDDING_TAP]
         vectors = tf.stack(tf.split(top, 2), axis=1)
-        loss, figures = triplets.compute_loss(vectors, batch["clips"], settings.triplets)
+        loss, figures = triplets.compute_loss(vectors, batch["clips"], self.settings.triplets)
         return loss, {"loss": loss, "silent": tf.reduce_mean(tf.cast(batch["silent"], tf.float32)), **figures}
 
-    loop = settings.loop
-    return Learner(lambda: build_network(loop.network, loop.seed), measure, loop.rate, loop.precision,
-                   strategy=strategy)
+    def look(self) -> dict[str, float]:
+        """Measure held-out audio, the network being used as after training."""
+        return average_figures(self._judge(batch) for batch in self._test)

@@ -4,8 +4,6 @@ Reference: Shor et al. 2020, section 3.1: sum of ``[|g(a) - g(p)|² - |g(a) - g(
 anchor and positive are near in time and whose negative is not. Semi-hard mining: Schroff et al. (arXiv:1503.03832);
 batch-hard: Hermans et al. (arXiv:1703.07737).
 
-Conventions
------------
 A batch is ``[pairs, 2, dim]``: row ``i`` holds anchor and positive of clip ``i``. A window of another clip is a
 negative, whether it is an anchor or a positive there. Distances are squared. The loss is the mean over the anchors that
 have a negative at all.
@@ -13,8 +11,10 @@ have a negative at all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nslib.training.settings import TripletSettings
@@ -47,9 +47,11 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
         triplets of the batch whose negative is farther than the positive), ``without_negative`` (share of anchors).
     """
     pairs = tf.shape(vectors)[0]
-    rows = tf.concat([vectors[:, 0], vectors[:, 1]], axis=0)
+    rows = tf.cast(tf.concat([vectors[:, 0], vectors[:, 1]], axis=0), tf.float32)
     names = tf.concat([clips, clips], axis=0)
-    distances, other = _squared_distances(rows), names[:, None] != names[None, :]
+    squares, products = tf.reduce_sum(tf.square(rows), axis=1), tf.matmul(rows, rows, transpose_b=True)
+    distances = tf.maximum(squares[:, None] + squares[None, :] - 2 * products, 0)
+    other = names[:, None] != names[None, :]
     near = tf.linalg.diag_part(tf.roll(distances, pairs, axis=1))
     far, has_negative = _mine(distances, near, other, settings.mining)
     if not settings.both_ways:
@@ -63,13 +65,6 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
         "accuracy": _masked_mean(tf.cast(near[:, None] < distances, tf.float32), other),
         "without_negative": 1 - tf.reduce_mean(tf.cast(has_negative, tf.float32)),
     }
-
-
-def _squared_distances(vectors: tf.Tensor) -> tf.Tensor:
-    vectors = tf.cast(vectors, tf.float32)
-    squares = tf.reduce_sum(tf.square(vectors), axis=1)
-    products = tf.matmul(vectors, vectors, transpose_b=True)
-    return tf.maximum(squares[:, None] + squares[None, :] - 2 * products, 0)
 
 
 def _mine(distances: tf.Tensor, near: tf.Tensor, other: tf.Tensor, mining: str) -> tuple[tf.Tensor, tf.Tensor]:
@@ -89,26 +84,23 @@ def _masked_mean(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.where(where, values, 0.0)) / tf.maximum(tf.reduce_sum(weights), 1.0)
 
 
-def describe_problems(figures: dict[str, Any]) -> list[str]:
-    """Say what is degenerate about a batch.
+def describe_problems(figures: Mapping[str, Any]) -> list[str]:
+    """Say what is degenerate about a batch; an empty list for one that can teach something.
 
     Parameters
     ----------
     figures : dict
-        Those of `compute_loss`; ``silent``, the share of windows without sound, if it is known.
-
-    Returns
-    -------
-    list of str
-        Empty for a batch that can teach something.
+        Those of `compute_loss`, and ``silent``, the share of windows without sound; what is unknown is no problem.
     """
     problems = []
-    if float(figures["without_negative"]) > 0:
-        problems.append(f"{float(figures['without_negative']):.0%} of the anchors have no negative: the batch is of "
-                        "one clip, so nothing pushes vectors apart.")
-    elif float(figures["spread"]) < COLLAPSED:
-        problems.append(f"the vectors have collapsed: windows of different clips are {float(figures['spread']):.2g} "
-                        "apart on average. Try semi-hard mining, a longer warm-up or a lower learning rate.")
-    if float(figures.get("silent", 0.0)) > _MANY_SILENT:
-        problems.append(f"{float(figures['silent']):.0%} of the windows are silent.")
+    without, silent = float(figures.get("without_negative", 0)), float(figures.get("silent", 0))
+    spread = float(figures.get("spread", np.inf))
+    if without > 0:
+        problems.append(f"{without:.0%} of the anchors have no negative: the batch is of one clip, so nothing pushes "
+                        "vectors apart.")
+    elif spread < COLLAPSED:
+        problems.append(f"the vectors have collapsed: windows of different clips are {spread:.2g} apart on average. "
+                        "Try semi-hard mining, a longer warm-up or a lower learning rate.")
+    if silent > _MANY_SILENT:
+        problems.append(f"{silent:.0%} of the windows are silent.")
     return problems

@@ -12,8 +12,9 @@ import reported
 from helpers import tone
 from shell import call
 
-from nslib import audio, embeddings, kept
+from nslib import audio, embeddings
 from nslib.embeddings import checkpoint, networks
+from nslib.evaluation import results
 
 SMALL = ("--corpus", "synthetic", "--tasks", "word-synthetic", "--smoke")
 
@@ -142,7 +143,7 @@ def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, monkeypatch
 
         key = reported.key(home)
         rows = reported.table(home, key)
-        kept.write(kept.place(key, "rows", home / "results"), rows.assign(
+        results.write_table(results.table_path(key, "rows", home / "results"), rows.assign(
             value=rows["value"].where(~(rows["selected"] & (rows["split"] == "test")), 0.987)))
         code, out, err = call(monkeypatch, capsys, "report", home, "--verify")
         said = f"WRONG results/{key}.rows.parquet: {reported.CELL} test value (key {key}): says 0.987"
@@ -156,7 +157,7 @@ def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, monkeypatch
         assert code == 0 and "0 moved beyond noise" in out
         assert (tmp_path / "compare.md").read_text(encoding="utf-8").startswith("# Two runs compared\n\n2 scores")
         answers = reported.table(home, key, "predictions").assign(y_pred="none of them")
-        kept.write(kept.place(key, "predictions", tmp_path / "other" / "results"), answers)
+        results.write_table(results.table_path(key, "predictions", tmp_path / "other" / "results"), answers)
         code, out, _ = call(monkeypatch, capsys, "compare", home, tmp_path / "other")
         assert code == 1 and "MOVED" in out
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.corpora import noss
-from nslib.datasets import debian, tasks
+from nslib.datasets import debian, noss_sources, tasks
 from nslib.datasets.audit import audit_clips
+from nslib.datasets.game_archives import QUEEN
 from nslib.datasets.splits import SPLITS, hash_split, label_is_speaker
 
 REAL = [name for name, task in tasks.REGISTRY.items() if task.kind == "real" and task.profile == "quick"]
@@ -115,11 +115,11 @@ def test_the_facts_of_noss_are_the_reference():
     assert all(row["source"] for row in rows.values())
     assert {task.noss for task in tasks.REGISTRY.values() if not task.optional} == set(rows)
     for name, row in rows.items():
-        status = noss.status(name)
+        status = noss_sources.get_status(name)
         assert (row["licence"], row["homepage"]) == (status.licence, status.homepage)
         assert (float(row["download_gb"]), float(row["disk_gb"])) == (status.download_gb, status.disk_gb)
-        assert row["tfds_version"] == noss.source_of(name).version
-        assert row["download"] == ("by hand" if noss.source_of(name).by_hand else "automatic")
+        assert row["tfds_version"] == noss_sources.get_source(name).version
+        assert row["download"] == ("by hand" if noss_sources.get_source(name).by_hand else "automatic")
 
 
 # --- the rules that made them ------------------------------------------------------------------
@@ -155,6 +155,10 @@ def test_where_a_file_lies_tells_label_and_speaker(manifests, make, name):
     ("asterisk-core-sounds-ru-g722", "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/silence/1.g722"),
     ("asterisk-core-sounds-en-g722", "usr/share/asterisk/sounds/en_US_f_Allison/beep.g722"),
     ("asterisk-core-sounds-en-g722", "usr/share/doc/x/copyright"),
+    ("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps/animals/birds/crow.ogg"),
+    ("flight-of-the-amazon-queen", f"{QUEEN}#116SSSSS.SB.mp3"),
+    ("beneath-a-steel-sky", "usr/games/sky"),
 ])
-def test_what_is_no_speech_in_one_of_the_five_is_not_chosen(make, package, member):
-    assert make.choose_language(package, member) is None
+def test_what_is_no_speech_that_is_wanted_is_not_chosen(make, package, member):
+    choose = make.choose_training if package in make.PACKAGES else make.choose_language
+    assert choose(package, member) is None

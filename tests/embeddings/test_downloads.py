@@ -38,9 +38,9 @@ from hub_server import (
 
 from nslib import config, embeddings
 from nslib.embeddings import downloads
-from nslib.embeddings.cards import CARDS
 from nslib.embeddings.downloads import KAGGLE, SOURCES, fetch_address, fetch_model, find_model, verify_checksum
 from nslib.embeddings.hub import ADAPTERS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.report import doctor
 
@@ -117,7 +117,7 @@ def test_offline_names_files_folder_and_handles(models, monkeypatch):
 
 
 def test_every_card_of_the_hub_has_a_source():
-    cards = {name: card.hub for name, card in CARDS.items() if card.hub}
+    cards = {name: card.hub for name, card in EMBEDDINGS.items() if card.hub}
     assert cards == {name: adapter.model for name, adapter in ADAPTERS.items()}
     assert set(cards.values()) == set(SOURCES)
     # the page's own address first, then the one of the example on the page

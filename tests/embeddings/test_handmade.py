@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nslib import embeddings
 from nslib.embeddings import handmade
-from nslib.embeddings.cards import CARDS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import NslibError
 
 RNG = np.random.default_rng(11)
@@ -113,7 +113,7 @@ def wave(first, samples=16000):
 
 
 def test_clips_are_answered_at_their_length_whatever_happens_to_others(library, capsys):
-    embed = handmade.load_builtin(CARDS["opensmile-egemaps"])
+    embed = handmade.load_builtin(EMBEDDINGS["opensmile-egemaps"])
     assert "NON-COMMERCIAL" in capsys.readouterr().err
     frames, counts = embed(np.stack([wave(0.5)] * 3), np.array([16000, 8000, 9000]))
     assert frames.shape == (3, 1, 88) and frames.dtype == np.float32 and counts.tolist() == [1, 1, 1]

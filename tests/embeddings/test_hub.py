@@ -18,9 +18,9 @@ import tensorflow as tf
 from helpers import clip_table, tone
 
 from nslib import embeddings
-from nslib.embeddings import downloads, hub
-from nslib.embeddings.cards import CARDS
+from nslib.embeddings import downloads, hub, registry
 from nslib.embeddings.hub import ADAPTERS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.extraction import extract
 
@@ -94,7 +94,7 @@ def test_frames_and_their_times(name, tmp_path):
     found = extract.extract_frames(clips, embedding)
     for clip, count in zip(clips["clip_id"], counts, strict=True):
         times, frames = found[clip]
-        assert frames.shape == (count, CARDS[name].dim)
+        assert frames.shape == (count, EMBEDDINGS[name].dim)
         assert np.allclose(times, hop * np.arange(count), atol=1e-5)
     assert embedding.window == (2.0 if name.startswith("trillsson") else 0.975)
 
@@ -125,7 +125,7 @@ DOCUMENTED = {
 
 
 def test_values_are_those_of_the_documented_call_for_one_clip(name, models):
-    published, embedding = module(models, CARDS[name].hub), embeddings.get(name)
+    published, embedding = module(models, EMBEDDINGS[name].hub), embeddings.get(name)
     waves, batch, lengths = voices(1.0, 2.1, 1.49)
     if embedding.pads_safely:
         frames, counts = embedding.embed(batch, lengths)
@@ -219,10 +219,10 @@ OTHERS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_model_is_refused(kind, tmp_path, monkeypatch):
     name, changes, words = OTHERS[kind]
-    hub_models.save(CARDS[name].hub, tmp_path / CARDS[name].hub, **changes)
+    hub_models.save(EMBEDDINGS[name].hub, tmp_path / EMBEDDINGS[name].hub, **changes)
     with pytest.raises(Unavailable, match=words) as caught:
         load(name, tmp_path, monkeypatch)
-    assert CARDS[name].hub in str(caught.value)
+    assert EMBEDDINGS[name].hub in str(caught.value)
     if kind == "two layers":  # the top is there where the inner layer is not
         assert len(alone(embeddings.get("vggish-top"), tone(2.0))) == 2
 
@@ -299,10 +299,10 @@ def test_published_model_on_two_devices(models):
         processor = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         from nslib import embeddings
-        from nslib.embeddings import graphs
-        from nslib.extract import devices
+        from nslib.embeddings import hub, runtime
+        from nslib.extraction.extract import devices
 
-        ran, runner = [], graphs.runner
+        ran = []
         def recording(graph):
             def run(given):
                 found = graph(tf.constant(given, tf.float32))
@@ -310,7 +310,7 @@ def test_published_model_on_two_devices(models):
                 ran.append(found.device[-5:])
                 return found.numpy()
             return run
-        graphs.runner = recording
+        runtime.make_runner = hub.make_runner = recording
         waves = np.random.default_rng(0).normal(0, 0.1, (2, 20_000)).astype(np.float32)
         for name in ("frill", "yamnet-layer10"):
             outputs = []
@@ -334,7 +334,7 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
     downloads.forget_failures()
     hub._open_shared.cache_clear()
-    embeddings._load.cache_clear()
+    registry._load.cache_clear()
     with hub_server.serving(models) as url:
         monkeypatch.setenv("NSLIB_HUB_URL", url)
         embedding = embeddings.get("trillsson5")

@@ -11,8 +11,8 @@ import pytest
 
 from nslib import config, embeddings
 from nslib.embeddings import checkpoint, networks
-from nslib.embeddings.cards import CARDS
 from nslib.embeddings.networks import MobileNetShape, build_network, count_cost
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.training import settings
 
@@ -158,7 +158,7 @@ def test_committed_weights_are_those_of_the_code_and_the_cards(name):
     cards = {card: tap for card, (network, tap) in networks.TRAINED_TAPS.items() if network == name}
     assert cards
     for card, tap in cards.items():
-        assert (CARDS[card].parameters, CARDS[card].dim) == (cost.parameters, cost.outputs[tap])
+        assert (EMBEDDINGS[card].parameters, EMBEDDINGS[card].dim) == (cost.parameters, cost.outputs[tap])
 
 
 def test_committed_runs_can_be_read_and_made_the_committed_weights():
@@ -166,7 +166,8 @@ def test_committed_runs_can_be_read_and_made_the_committed_weights():
         curve = networks.read_curve(name)
         return curve[(curve["part"] == "held-out") & (curve["figure"] == figure)].set_index("step")["value"]
 
-    accuracy, chosen = best("trill-mini", "accuracy"), settings.make_training_settings(networks.read_settings("trill-mini"))
+    accuracy = best("trill-mini", "accuracy")
+    chosen = settings.make_training_settings(networks.read_settings("trill-mini"))
     assert accuracy.index[0] == 0 and accuracy.index[-1] <= chosen.loop.steps
     _, meta = checkpoint.read_arrays(networks.network_folder("trill-mini") / "weights.npz")
     assert (meta["step"], meta["accuracy"]) == (accuracy.idxmax(), pytest.approx(accuracy.max()))
@@ -221,8 +222,8 @@ def test_built_in_gives_the_vectors_of_the_network():
 
 def test_untrained_weights_are_the_same_on_every_machine():
     layers = networks.draw_untrained()
-    assert networks.hash_untrained(layers) == CARDS["untrained"].revision == "6d1ab7f0369116f8"
-    assert sum(w.size for _, _, w in layers) == CARDS["untrained"].parameters
+    assert networks.hash_untrained(layers) == EMBEDDINGS["untrained"].revision == "6d1ab7f0369116f8"
+    assert sum(w.size for _, _, w in layers) == EMBEDDINGS["untrained"].parameters
     kind, stride, stem = layers[0]
     assert (kind, stride, stem.shape) == ("conv", 2, (3, 3, 1, 16))
     assert np.abs(stem).max() <= math.sqrt(6 / 9)
@@ -232,7 +233,7 @@ def test_untrained_weights_are_the_same_on_every_machine():
 def test_other_untrained_weights_are_not_used(monkeypatch):
     monkeypatch.setattr(networks, "_SEED", 1)
     with pytest.raises(NslibError, match=r"this machine draws weights [0-9a-f]{16}, not 6d1ab7f0369116f8"):
-        networks.load_builtin(CARDS["untrained"])
+        networks.load_builtin(EMBEDDINGS["untrained"])
 
 
 def test_untrained_network_agrees_with_keras_layers_and_keeps_the_contract():

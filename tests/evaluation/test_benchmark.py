@@ -10,10 +10,12 @@ import psutil
 import pytest
 from helpers import clip_table, embedding, tone
 
-from nslib import audio, corpora, extract, params
+from nslib import audio, config
+from nslib.datasets import loading
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.evaluation import benchmark, results
-from nslib.store import Store
+from nslib.extraction import extract
+from nslib.extraction.cache import VectorCache
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(folder, which="logmel", **given):
-    return benchmark.benchmark(which, folder, params=params.load({"smoke": True}), progress=False, **given)
+    return benchmark.benchmark(which, folder, params=config.load_params({"smoke": True}), progress=False, **given)
 
 
 def test_own_folder_gives_a_row_in_the_same_table(folder):
@@ -46,7 +48,7 @@ def test_own_folder_gives_a_row_in_the_same_table(folder):
 
 def test_second_run_reads_what_the_first_one_wrote(folder, monkeypatch):
     first = run(folder)
-    monkeypatch.setattr(extract, "vectors", lambda *a, **k: pytest.fail("embedded again"))
+    monkeypatch.setattr(extract, "extract_vectors", lambda *a, **k: pytest.fail("embedded again"))
     second = run(folder)
     pd.testing.assert_frame_equal(first.rows, second.rows)
     assert first.notes == second.notes
@@ -66,7 +68,7 @@ def test_a_broken_embedding_is_not_run_and_the_others_go_on(folder):
     def broken(waves):
         return np.full((len(waves), 3), np.nan if waves.std() > 0.2 else 1.0, np.float32)
 
-    found = benchmark.benchmark([broken, "logmel"], folder, params=params.load({"smoke": True}), progress=False)
+    found = benchmark.benchmark([broken, "logmel"], folder, params=config.load_params({"smoke": True}), progress=False)
     assert list(found.not_run["embedding"]) == ["broken"]
     assert "logmel" in found.table().columns
 
@@ -109,16 +111,16 @@ def test_embed_gives_one_vector_a_clip(folder):
 
 
 def test_extras_are_never_run_unasked():
-    chosen = benchmark.default_embeddings(params.load())
+    chosen = benchmark.default_embeddings(config.load_params())
     assert "logmel" in chosen and not any(name.startswith("opensmile") for name in chosen)
-    assert set(benchmark.default_embeddings(params.load({"smoke": True}))) < set(chosen)
+    assert set(benchmark.default_embeddings(config.load_params({"smoke": True}))) < set(chosen)
 
 
 def test_one_pair_can_be_run_afresh_and_leaves_nothing(folder, tmp_path):
-    smoke = params.load({"smoke": True})
-    task, corpus = corpora.own_task(folder, seed=0, progress=False)
+    smoke = config.load_params({"smoke": True})
+    task, corpus = loading.load_own_task(folder, seed=0, progress=False)
     spec = benchmark.specify_embedding("logmel")
-    store = Store(spec.load(), tmp_path / "fresh")
+    store = VectorCache(spec.load(), tmp_path / "fresh")
     fresh = benchmark.run_pair(task, corpus, spec, benchmark.probe_settings(task, smoke), store=store,
                                use_stored=False, progress=False)
     assert len(store) == 36 and results.load_results()[0].empty and fresh.problems.empty
@@ -143,7 +145,7 @@ def test_vectors_that_do_not_fit_are_refused_with_both_numbers(folder, monkeypat
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1.0))
     found = run(folder)
     assert found.rows.empty and "36 vectors of 128 numbers and 2 classes need" in found.not_run["why"].item()
-    assert len(Store.at(next((folder.parent / "cache" / "vectors").iterdir()))) == 36  # and the vectors are kept
+    assert len(VectorCache.at(next((folder.parent / "cache" / "vectors").iterdir()))) == 36  # and the vectors are kept
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1, "1 min"), (600, "10 min"), (5399, "90 min"), (5400, "1.5 h"),
@@ -169,7 +171,7 @@ def test_speed_comes_from_earlier_runs_else_from_a_trial(tmp_path, cache):
 
     mine = embedding(embed=watched)
     assert benchmark._times_real_time(mine.fingerprint, mine) > 0 and tried == [1, 4]
-    extract.vectors(clip_table(tmp_path / "clips", [3.0] * 10), mine, store=Store(mine), progress=False)
+    extract.extract_vectors(clip_table(tmp_path / "clips", [3.0] * 10), mine, store=VectorCache(mine), progress=False)
     tried.clear()
     assert benchmark._times_real_time(mine.fingerprint, mine) > 0 and not tried
 
@@ -178,11 +180,11 @@ def test_a_long_run_says_first_what_it_will_take_and_a_short_one_nothing(folder,
     probes = {"probes": ("LDA_LSQR_AUTO",), "metric": "accuracy", "speaker_norm": False, "seed": 0}
     monkeypatch.setattr(benchmark, "probe_settings", lambda task, params: probes)
     monkeypatch.setattr(benchmark, "LONG_SECONDS", 0.0)
-    benchmark.benchmark("logmel", folder, params=params.load({}), progress=True)
+    benchmark.benchmark("logmel", folder, params=config.load_params({}), progress=True)
     said = capsys.readouterr().err
     assert said.index("estimate: ") < said.index("embed logmel")
     assert "0.0 h of audio to embed, 0.00 GB of vectors to store, up to 0.0 GB of memory" in said
     assert "logmel: 1 min of embedding, 1 min of probes" in said
     monkeypatch.setattr(benchmark, "LONG_SECONDS", 600.0)
-    benchmark.benchmark("mfcc", folder, params=params.load({}), progress=True)
+    benchmark.benchmark("mfcc", folder, params=config.load_params({}), progress=True)
     assert "estimate" not in capsys.readouterr().err

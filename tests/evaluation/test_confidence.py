@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import extract, tasks
+from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import benchmark, confidence, probe, results
+from nslib.extraction import extract
 
 SPLITS = ("train", "validation", "test")
 

@@ -6,7 +6,7 @@ import fabricated
 import numpy as np
 import pytest
 
-from nslib.embeddings.cards import CARDS
+from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable
 from nslib.evaluation import cost
 from nslib.evaluation.results import selected
@@ -43,7 +43,7 @@ def test_costs_stand_beside_the_means():
 
 
 def test_what_is_not_known_is_not_a_number():
-    assert cost.count_size("resemblyzer")[0] == CARDS["resemblyzer"].parameters
+    assert cost.count_size("resemblyzer")[0] == EMBEDDINGS["resemblyzer"].parameters
     assert np.isnan([cost.count_size("resemblyzer")[1], *cost.count_size("mine"), *cost.count_size("mfcc")]).all()
     assert np.isnan(cost.measure_latency("mine"))
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nslib import metrics
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import classifiers, probe
+from nslib.statistics import scores as statistics_scores
 
 LINEAR = probe.PROBES[:3]
 VARIANTS = [(l2, norm) for l2 in (False, True) for norm in (False, True)]
@@ -115,7 +115,7 @@ def test_a_combination_does_not_see_test_labels():
 def test_other_metrics(metric):
     rows = probe.grid(*task(), probes=LINEAR, metric=metric).rows
     assert rows["value"].notna().all() and (rows["low"] <= rows["high"]).all()
-    assert rows["chance"].iloc[0] == pytest.approx(metrics.chance(metric, split("test").y))
+    assert rows["chance"].iloc[0] == pytest.approx(statistics_scores.chance(metric, split("test").y))
 
 
 def test_error_rates_are_chosen_lowest_and_need_two_classes():

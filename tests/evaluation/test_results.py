@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import ledger, params, provenance
-from nslib.corpora.table import PROBLEM_COLUMNS
+from nslib import config
+from nslib.datasets.table import PROBLEM_COLUMNS
+from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import probe, results
-from nslib.train import models
+from nslib.extraction import cache
 
 HASHES = {"data_hash": "d" * 16, "split_hash": "s" * 16, "weights_hash": "w" * 16}
 SETTINGS = {"probes": ("LogisticRegression",), "metric": "accuracy", "seed": 0}
@@ -53,7 +54,7 @@ TABLES = (results.ROWS, results.PREDICTIONS, results.PROTOCOL_ROWS, results.PROT
 
 
 def test_the_page_explains_every_column_of_every_table():
-    sections = (params.root() / "docs" / "results.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    sections = (config.root() / "docs" / "results.md").read_text(encoding="utf-8").split("\n## ")[1:]
     assert len(sections) == len(TABLES)
     for section, columns in zip(sections, TABLES, strict=True):
         shown = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", section, re.MULTILINE)
@@ -64,7 +65,7 @@ def test_the_page_explains_every_column_of_every_table():
 
 
 def test_the_ledgers_columns_are_those_that_costs_have():
-    cost = ledger.Cost(computed=2, padded=1, audio_seconds=3.0, samples_real=1, samples_fed=2, wall_seconds=1.5,
+    cost = cache.Cost(computed=2, padded=1, audio_seconds=3.0, samples_real=1, samples_fed=2, wall_seconds=1.5,
                        watched_seconds=1.5, devices=["CPU:0"])
     found, types = {"embedding": "mfcc", **cost.summary()}, {"str": str, "int": int, "float": float}
     assert list(found) == [c.name for c in results.LEDGER]
@@ -75,7 +76,7 @@ def test_complete_rows_conform(make):
     rows, predictions = make()
     assert rows.columns.tolist() == [c.name for c in results.ROWS]
     assert predictions.columns.tolist() == [c.name for c in results.PREDICTIONS]
-    assert set(rows["code_revision"]) == {provenance.code_revision()}
+    assert set(rows["code_revision"]) == {config.code_revision()}
     assert rows["when"].str.endswith("+00:00").all()
 
 
@@ -112,7 +113,7 @@ def test_key_changes_with_all_that_decides_the_result(monkeypatch):
         patch.setattr(probe, "PROBE_VERSION", probe.PROBE_VERSION + 1)
         keys.append(results.make_key(**base))
     with monkeypatch.context() as patch:
-        patch.setattr(provenance, "versions", lambda _: {"scikit-learn": "0"})
+        patch.setattr(config, "package_versions", lambda _: {"scikit-learn": "0"})
         keys.append(results.make_key(**base))
     assert len(set(keys)) == len(keys)
     again = {**base, "settings": dict(reversed(SETTINGS.items()))}
@@ -152,7 +153,7 @@ def test_join_of_nothing_has_the_columns_and_types(make):
 def test_results_lie_below_the_reports(make, tmp_path, monkeypatch):
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
     path, = results.save_result(*make())
-    assert path.parent == tmp_path / "results" == params.reports_dir() / "results"
+    assert path.parent == tmp_path / "results" == config.reports_dir() / "results"
 
 
 @pytest.mark.parametrize("break_it", ["cut", "empty", "noise", "bit", "schema", "gone", "other key"])
@@ -302,5 +303,5 @@ def test_fine_tuned_results_of_older_weights_are_not_taken(stored, tmp_path_fact
     before, present = run(fabricated.rows(), fabricated.predictions()), tmp_path_factory.mktemp("present")
     assert TUNED not in set(before.with_fine_tuned(stored).rows["embedding"])
     rows, answers = results.load_results(stored)
-    results.save_result(rows.assign(weights_hash=models.FILES["trill-mini"].sha256), answers, folder=present)
+    results.save_result(rows.assign(weights_hash=networks.WEIGHT_FILES["trill-mini"].sha256), answers, folder=present)
     assert TUNED in set(before.with_fine_tuned(present).rows["embedding"])

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib import audio, config, probe
+from nslib import audio, config
 from nslib.datasets import loading
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
-from nslib.evaluation import tfrecords
+from nslib.evaluation import probe, tfrecords
 from nslib.evaluation.tfrecords import BadRecord, read_tfrecords, split_for_probes, write_tfrecords
 
 SPLITS = ("train", "validation", "test")

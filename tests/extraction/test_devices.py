@@ -17,7 +17,7 @@ from helpers import clip_table, embedding, frame_energy, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nslib.embeddings import patches
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.extraction import devices
 from nslib.extraction.cache import VectorCache
@@ -115,7 +115,7 @@ def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         from concurrent.futures import ThreadPoolExecutor
         from nslib import embeddings
-        from nslib.embeddings import graphs
+        from nslib.embeddings import runtime
         from nslib.extraction.devices import load_replicas
 
         ran = []
@@ -125,7 +125,7 @@ def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
                 ran.append(found.device[-5:])
                 return found.numpy()
             return run
-        graphs.runner = recording
+        runtime.make_runner = recording
 
         one, two = load_replicas(embeddings.get("untrained"))
         assert (one.device, two.device) == ("CPU:0", "CPU:1")
@@ -287,6 +287,6 @@ def test_units_and_vectors_are_those_of_any_batch_size(tmp_path, cache, monkeypa
 
 
 def test_where_padding_costs_nothing_a_unit_is_a_batch(cache):
-    ragged = patches.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths))
+    ragged = runtime.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths))
     assert get_batch_seconds(embedding(embed=SmallerBatches(ragged))) == 240.0
     assert get_batch_seconds(embedding(embed=SmallerBatches(frame_energy))) == DEFAULT_BATCH_SECONDS

@@ -12,9 +12,9 @@ from shell import call
 import nslib
 from nslib import audio, config, embeddings
 from nslib.datasets import loading, tasks
-from nslib.entrants import enter
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
 from nslib.evaluation import tfrecords
+from nslib.evaluation.benchmark import specify_embedding
 from nslib.extraction import precomputed
 
 TASK = "style-synthetic"
@@ -117,13 +117,13 @@ def test_options_of_a_file_are_written_behind_its_name(monkeypatch, tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"")
     monkeypatch.setattr(embeddings, "from_file",
                         lambda path, name=None, **options: asked.update(options) or embeddings.get("logmel"))
-    enter(f"{tmp_path}/m.onnx?window=0.96&key=layer19&one_by_one=true&min_samples=1600")
+    specify_embedding(f"{tmp_path}/m.onnx?window=0.96&key=layer19&one_by_one=true&min_samples=1600")
     assert asked == {"window": 0.96, "key": "layer19", "one_by_one": True, "min_samples": 1600}
 
 
 def test_an_address_elsewhere_and_one_without_a_network_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
     with pytest.raises(BadParameter, match="no address of a model"):
-        enter("https://example.org/model.tar.gz")
+        specify_embedding("https://example.org/model.tar.gz")
     with pytest.raises(Unavailable, match="NSLIB_OFFLINE"):
-        enter("https://tfhub.dev/someone/something/1?key=embedding")
+        specify_embedding("https://tfhub.dev/someone/something/1?key=embedding")

@@ -6,8 +6,8 @@ import fabricated
 import pandas as pd
 import pytest
 
-from nslib import results, schema
 from nslib.errors import BadParameter, NslibError
+from nslib.evaluation import results
 from nslib.report import compare
 from nslib.report.compare import compare_reports
 from nslib.statistics.comparisons import Paired
@@ -34,8 +34,8 @@ def write_run(folder, change=unchanged):
     right = (answers["y_true"] == answers["y_pred"]).groupby(answers["key"]).mean()
     chosen = rows["selected"] & (rows["split"] == "test")
     rows.loc[chosen, "value"] = rows.loc[chosen, "key"].map(right)
-    results.save(rows, answers, folder / "results")
-    results.export(rows, folder / "results.parquet")
+    results.save_result(rows, answers, folder / "results")
+    results.export_rows(rows, folder / "results.parquet")
     return folder
 
 
@@ -135,7 +135,7 @@ def test_cells_of_one_run_only_are_listed(first, tmp_path):
 
 def test_without_answers_a_cell_is_not_compared(first, tmp_path):
     other = write_run(tmp_path / "second")
-    results.save(ROWS, ANSWERS[:0], other / "results")
+    results.save_result(ROWS, ANSWERS[:0], other / "results")
     found = compare_reports(first, other)
     assert (found.cells["how"] == compare.NOT_COMPARED).all() and "could not be compared" in found.text()
 
@@ -155,7 +155,7 @@ def test_what_is_no_run_is_refused(first, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(NslibError, match="holds no results of a test"):
         compare_reports(first, tmp_path / "empty")
-    results.export(schema.empty(schema.ROWS), tmp_path / "empty" / "results.parquet")
+    results.export_rows(results.empty_table(results.ROWS), tmp_path / "empty" / "results.parquet")
     with pytest.raises(NslibError, match="holds no results of a test"):
         compare_reports(first, tmp_path / "empty")
     path = first / "results.parquet"

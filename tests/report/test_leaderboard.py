@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from shell import call
 
-from nslib import config, results
+from nslib import config
 from nslib.datasets import debian, splits
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import results as evaluation_results
 from nslib.report import leaderboard
 from nslib.report.html import write_report
 from nslib.report.leaderboard import adopt_scores, build_table, export_scores, read_folder, read_scores, write_page
@@ -168,7 +169,7 @@ def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, t
         assert read_scores(export_scores(both, "logmel", to, tasks=named))["task"].tolist() == there
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
-    monkeypatch.setattr(results, "load", lambda: (both, pd.DataFrame({"key": []})))
+    monkeypatch.setattr(evaluation_results, "load_results", lambda: (both, pd.DataFrame({"key": []})))
     assert call(monkeypatch, capsys, "export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
     assert set(read_scores(to)["task"]) == {"my-patients", TASK}
 
@@ -197,11 +198,11 @@ def test_recordings_of_ones_own_have_no_column_beside_rows_of_others(measured, t
 
 
 def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_path, monkeypatch):
-    from nslib.findings import Found
+    from nslib.evaluation.results import ResultsBuilder
 
     monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
     mine, answers = answered
-    found = Found().results()
+    found = ResultsBuilder().results()
     found.rows, found.predictions = mine, fabricated.predictions()[:0]
     page = write_report(found, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()

@@ -33,7 +33,7 @@ def kit(tmp_path, monkeypatch):
     home, reports = tmp_path / "notebooks", tmp_path / "reports"
     home.mkdir()
     monkeypatch.setenv("NSLIB_REPORTS", str(reports))
-    monkeypatch.setattr("nslib.params.notebooks_dir", lambda: home)
+    monkeypatch.setattr("nslib.config.notebooks_dir", lambda: home)
 
     def add(name, *sources):
         nbformat.write(notebook(*sources), home / f"{name}.ipynb")
@@ -70,8 +70,8 @@ def test_what_changes_a_stamp_and_what_does_not(kit, tmp_path, monkeypatch):
     kit.add("a", GOOD, GOOD)
     seen.append(stamp())
     (tmp_path / "data").mkdir()
-    monkeypatch.setattr("nslib.params.data_dir", lambda: tmp_path / "data")
-    monkeypatch.setattr("nslib.params.root", lambda: tmp_path)
+    monkeypatch.setattr("nslib.config.data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("nslib.config.root", lambda: tmp_path)
     monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "nslib" / "report" / "notebooks.py"))
     for name in ("data/splits.csv", "requirements.lock", "nslib/probe.py", "nslib/report/page.html.j2"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

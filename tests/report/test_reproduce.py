@@ -5,8 +5,9 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from nslib import config, measure
+from nslib import config
 from nslib.errors import UnknownName
+from nslib.evaluation import benchmark
 from nslib.report.reproduce import prepare_inputs, reproduce_all
 
 SETTINGS = {"corpus": "synthetic", "tasks": "word-synthetic", "embeddings": "logmel", "smoke": True}
@@ -56,8 +57,8 @@ def test_an_embedding_that_cannot_be_had_is_not_run_and_no_failure(kit):
 
 
 def test_recorded_speech_that_cannot_be_had_gives_way_to_synthetic(kit, monkeypatch):
-    monkeypatch.setattr(measure, "SMOKE_EMBEDDINGS", ("logmel",))
-    monkeypatch.setattr(measure, "SMOKE_PROBES", ("LDA_LSQR_AUTO",))
+    monkeypatch.setattr(benchmark, "SMOKE_EMBEDDINGS", ("logmel",))
+    monkeypatch.setattr(benchmark, "SMOKE_PROBES", ("LDA_LSQR_AUTO",))
     (kit / "notebooks" / "01_good.ipynb").unlink()
     outcome = reproduce_all(config.load_params({"corpus": "real", "smoke": True}))
     assert outcome.ok, outcome.text

@@ -14,7 +14,7 @@ import pytest
 from nbformat import v4
 
 from nslib import config
-from nslib.findings import Found
+from nslib.evaluation.results import ResultsBuilder
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run
 from nslib.report.page import render_notebook
@@ -36,7 +36,7 @@ def site(tmp_path_factory):
     nbformat.write(v4.new_notebook(cells=cells), path)
     run = Run("05_benchmark", "Benchmark", "ran", 1.0, "", "", "2026-01-01T00:00:00+00:00")
     path.with_suffix(".html").write_text(render_notebook(path, run))
-    found = Found([f"t: {e}: 1 fit failed." for e in fabricated.EMBEDDINGS]).results()
+    found = ResultsBuilder([f"t: {e}: 1 fit failed." for e in fabricated.EMBEDDINGS]).results()
     found.rows, found.predictions, found.ledger = fabricated.rows(), fabricated.predictions(), fabricated.ledger()
     return write_report(found, config.load_params(), out=home, runs=[run])
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.plots import order
+from nslib.figures import scores as figures_scores
 from nslib.report import latex, tables
 
 
@@ -21,8 +21,8 @@ def table():
 
 def test_best_and_tied_of_the_table_are_those_of_the_figures(table):
     shown = pd.Series({(c["task"], c["embedding"]): c["standing"] for c in table["cells"]})
-    scores = order.chosen(fabricated.rows())
-    said = order.standing(scores, fabricated.predictions())
+    scores = figures_scores.select_scores(fabricated.rows())
+    said = figures_scores.mark_best(scores, fabricated.predictions())
     expected = pd.Series(dict(zip(zip(scores["task"], scores["embedding"], strict=True), said, strict=True)))
     assert shown.sort_index().equals(expected.sort_index())
 

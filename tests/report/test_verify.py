@@ -11,11 +11,12 @@ import reported
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nslib import config, kept, results
+from nslib import config
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import results
+from nslib.evaluation.results import ROWS
 from nslib.extraction.cache import VectorCache
 from nslib.report.verify import format_checks, run_again, verify_report
-from nslib.schema import ROWS
 
 SOME = settings(max_examples=8, deadline=None, derandomize=True, database=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -81,9 +82,9 @@ def test_a_chosen_score_is_recomputed_from_the_answers_even_if_all_tables_agree(
     key = reported.key(folder)
     rows = reported.table(folder, key)
     reported.change(folder, key, "rows", find_row(rows), column, change_value(rows[column].iloc[find_row(rows)]))
-    everything, _ = results.load(folder / "results")
+    everything, _ = results.load_results(folder / "results")
     for name in ("results.csv", "results.parquet"):
-        results.export(everything, folder / name)
+        results.export_rows(everything, folder / name)
     found = find_wrong(folder)
     assert {key} == set(found["key"]) and f"results/{key}.rows.parquet" in set(found["file"])
 
@@ -118,7 +119,7 @@ def test_any_value_of_the_tables_of_all_rows(folder, data, name):
     values = table[column].tolist()
     values[row] = change_value(values[row])
     table = table.assign(**{column: values})
-    table.to_csv(path, index=False) if name.endswith("csv") else kept.write(path, table)
+    table.to_csv(path, index=False) if name.endswith("csv") else results.write_table(path, table)
     found = find_wrong(folder)
     assert name in set(found["file"]) and (found["key"] != "").any()
 
@@ -144,18 +145,18 @@ def test_a_cut_table_is_named_and_the_others_are_checked(folder, kind):
 
 def test_missing_files_are_named(folder):
     key = reported.key(folder)
-    kept.place(key, "rows", folder / "results").unlink()
+    results.table_path(key, "rows", folder / "results").unlink()
     (folder / "results.csv").unlink()
     found = find_wrong(folder)
     assert set(found["file"]) == {"results.csv", "results.parquet"} and key in set(found["key"])
 
 
 def test_what_cannot_be_run_here_is_said_and_is_not_wrong(folder):
-    rows, answers = results.load(folder / "results")
+    rows, answers = results.load_results(folder / "results")
     for name in ("results.csv", "results.parquet"):
         (folder / name).unlink()
-        results.export(rows.assign(task="mine"), folder / name)
-    results.save(rows.assign(task="mine"), answers.assign(task="mine"), folder / "results")
+        results.export_rows(rows.assign(task="mine"), folder / name)
+    results.save_result(rows.assign(task="mine"), answers.assign(task="mine"), folder / "results")
     found = verify_report(folder, level="all", progress=False)
     assert found["ok"].isna().sum() == 2 and "mine/logmel fits" in format_checks(found)
     assert "0 wrong, 2 not made" in format_checks(found) and "--dataset FOLDER" in format_checks(found)
@@ -183,7 +184,7 @@ def test_a_cell_is_equal_from_kept_vectors_and_nothing_is_kept_of_it(folder):
 def test_vectors_that_were_changed_do_not_give_the_score_but_afresh_they_do(folder, tmp_path, monkeypatch):
     shutil.copytree(reported.cache(), tmp_path / "cache")
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
-    rows, _ = results.load(folder / "results")
+    rows, _ = results.load_results(folder / "results")
     store = VectorCache.at(tmp_path / "cache/vectors" / rows.loc[rows["embedding"] == "logmel", "weights_hash"].iloc[0])
     shard = next(store.path.glob("*.arrow"))
     keys = store._table(shard)["sha256"].to_pylist()
@@ -203,11 +204,11 @@ def test_vectors_that_were_changed_do_not_give_the_score_but_afresh_they_do(fold
     ({"key": "f" * 32}, "the code of the probes, their settings, or NumPy, SciPy or scikit-learn (key)"),
 ])
 def test_a_number_that_moved_is_told_with_the_reason(folder, changes, said):
-    rows, answers = results.load(folder / "results")
+    rows, answers = results.load_results(folder / "results")
     key = reported.key(folder)
-    kept.place(key, "rows", folder / "results").unlink()
+    results.table_path(key, "rows", folder / "results").unlink()
     mine = rows[rows["key"] == key]
-    results.save(mine.assign(value=mine["value"].where(~mine["selected"], 0.999), **changes), answers[:0],
+    results.save_result(mine.assign(value=mine["value"].where(~mine["selected"], 0.999), **changes), answers[:0],
                  folder / "results")
     again = run_again(reported.CELL, SMOKE, progress=False)
     assert not again.equal and "Moved: score by" in again.text and said in again.text and "differs" in again.text
@@ -229,9 +230,9 @@ def test_unknown_names_are_refused_with_the_nearest(cell, said):
 @pytest.mark.parametrize(("changes", "cell", "said"), [
     ({"task": "mine"}, "mine/logmel", "--dataset FOLDER"), ({"embedding": "mine"}, f"{reported.TASK}/mine", "FILE")])
 def test_what_only_its_owner_has_is_said_with_the_command(folder, changes, cell, said):
-    rows, answers = results.load(folder / "results")
+    rows, answers = results.load_results(folder / "results")
     mine = rows[rows["key"] == reported.key(folder)]
-    results.save(mine.assign(key="a" * 32, **changes), answers[:0], folder / "results")
+    results.save_result(mine.assign(key="a" * 32, **changes), answers[:0], folder / "results")
     with pytest.raises(BadParameter, match=said):
         run_again(cell, SMOKE, progress=False)
 
@@ -241,7 +242,7 @@ def test_a_protocol_is_run_again(folder):
     assert again.equal and again.text.endswith("  equal")
     path = next((folder / "results").glob("*.protocol.parquet"))
     rows = pd.read_parquet(path)
-    kept.write(path, rows.assign(high=rows["high"] / 2, lock_hash="0" * 16))
+    results.write_table(path, rows.assign(high=rows["high"] / 2, lock_hash="0" * 16))
     again = run_again(reported.CELL, SMOKE, protocol="within-speaker", progress=False)
     assert not again.equal and "MOVED" in again.text and "lock hash: kept 0000000000000000" in again.text
     with pytest.raises(UnknownName, match="Did you mean switch"):

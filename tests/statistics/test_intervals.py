@@ -12,18 +12,18 @@ import speakers
 from scipy import stats
 
 from nslib.errors import BadParameter
-from nslib.schema import PROTOCOL_ROWS
 from nslib.statistics import intervals, scores
 
 
-def answers(n=300, kinds=4, per_speaker=10):
-    """True and predicted names, scores and speakers of an imperfect classifier."""
-    rng = np.random.default_rng(0)
+def answers(name, n, per_speaker):
+    """True names, answers (names or scores, as the metric needs) and speakers of an imperfect classifier."""
+    rng, kinds = np.random.default_rng(0), 2 if name == "equal_error_rate" else 4
     codes = rng.integers(0, kinds, n)
     table = rng.normal(size=(n, kinds)) + 1.5 * np.eye(kinds)[codes]
     table = np.exp(table) / np.exp(table).sum(1, keepdims=True)
-    names = np.array(list("abcdefgh"[:kinds]))
-    return names[codes], names[table.argmax(1)], table, np.array([f"s{i // per_speaker}" for i in range(n)])
+    names = np.array(list("abcd"[:kinds]))
+    answer = names[table.argmax(1)] if scores.get_metric(name).needs == "labels" else np.round(table, 2)
+    return names[codes], answer, np.array([f"s{i // per_speaker}" for i in range(n)])
 
 
 # ------------------------------------------------------------------ any score
@@ -31,53 +31,43 @@ def answers(n=300, kinds=4, per_speaker=10):
 @pytest.mark.parametrize("name", scores.METRICS)
 @pytest.mark.parametrize("by", ["speaker", "clip"])
 def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatch):
-    kinds = 2 if name == "equal_error_rate" else 4
-    true, pred, table, speaker = answers(60, kinds, per_speaker=6)
-    answer = pred if scores.get_metric(name).needs == "labels" else np.round(table, 2)
+    true, answer, speaker = answers(name, 60, 6)
     seen = {}
     monkeypatch.setattr(intervals.Units, "weights", lambda units, n, rng: seen.setdefault(
         "weights", rng.multinomial(units.draws, units.shares, size=n).astype(float)))
     monkeypatch.setattr(intervals, "bounds", lambda value, resampled, units, *_: seen.update(
         resampled=resampled) or intervals.Interval(0.0, 1.0, units.by))
     intervals.interval(true, answer, speaker if by == "speaker" else None, name, resamples=6)
-    if by == "clip":  # clips with equal outcomes are drawn together, so count them back out
-        codes = np.searchsorted(np.unique(true), true)
-        outcome = answer if answer.ndim == 2 else np.searchsorted(np.unique(true), pred)
-        rows = np.column_stack([codes, outcome])
-        if name == "accuracy":
-            rows = np.column_stack([np.zeros(60), true != pred])
-        member = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
-    else:
+    if by == "speaker":
         member = np.unique(speaker, return_inverse=True)[1]
-    for weights, value in zip(seen["weights"], seen["resampled"], strict=True):
-        if by == "speaker":
-            drawn = np.repeat(np.arange(60), weights[member].astype(int))
-        else:
-            drawn = np.repeat([np.flatnonzero(member == unit)[0] for unit in range(len(weights))],
-                              weights.astype(int))
-        arguments = (true[drawn], answer[drawn]) if answer.ndim == 1 else (
-            true[drawn], answer[drawn], np.unique(true))
-        again = scores.get_metric(name).function(*arguments)
+        draws = [np.repeat(np.arange(60), weights[member].astype(int)) for weights in seen["weights"]]
+    else:  # clips with equal outcomes are drawn together, so count them back out
+        codes = np.searchsorted(np.unique(true), true)
+        rows = np.column_stack([codes, answer if answer.ndim == 2 else np.searchsorted(np.unique(true), answer)])
+        if name == "accuracy":
+            rows = np.column_stack([np.zeros(60), true != answer])
+        first = np.unique(rows, axis=0, return_index=True)[1]
+        draws = [np.repeat(first, weights.astype(int)) for weights in seen["weights"]]
+    for drawn, value in zip(draws, seen["resampled"], strict=True):
+        again = scores.score(name, true[drawn], answer[drawn], None if answer.ndim == 1 else np.unique(true))
         expected = scores.area_of_dprime(again) if name.startswith("dprime") else again
         assert value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", scores.METRICS)
 def test_an_interval_holds_the_value_is_repeatable_and_ignores_row_order(name):
-    kinds = 2 if name == "equal_error_rate" else 4
-    true, pred, table, speaker = answers(200, kinds)
-    answer = pred if scores.get_metric(name).needs == "labels" else table
+    true, answer, speaker = answers(name, 200, 10)
     order = np.random.default_rng(1).permutation(200)
     for who in (speaker, None):
-        found = intervals.interval(true, answer, who, name)
+        once = intervals.interval(true, answer, who, name)
         again = intervals.interval(true[order], answer[order], None if who is None else who[order], name)
-        assert found.low <= scores.score(name, true, answer) <= found.high
-        assert again[:2] == pytest.approx(found[:2])
-        assert found.low < found.high and found.by == ("clip" if who is None else "speaker")
+        assert once.low <= scores.score(name, true, answer) <= once.high
+        assert again[:2] == pytest.approx(once[:2])
+        assert once.low < once.high and once.by == ("clip" if who is None else "speaker")
 
 
 def test_speakers_are_resampled_from_five_known_ones_on():
-    true, pred, _, _ = answers(60)
+    true, pred, _ = answers("accuracy", 60, 6)
     for count, unit in ((4, "clip"), (5, "speaker")):
         assert intervals.interval(true, pred, np.arange(60) % count).by == unit
     assert intervals.interval(true, pred, ["", *(np.arange(59) % 5).astype(str)]).by == "clip"
@@ -103,12 +93,9 @@ def test_perfect_answers_still_have_a_width(name):
         assert high == 1 and 0.7 < low < 0.95
 
 
-def test_more_perfect_clips_narrow_the_interval_like_the_rule_of_three():
+def test_few_clips_many_perfect_ones_and_an_undefined_score():
     widths = [1 - intervals.interval(["a"] * n, ["a"] * n).low for n in (30, 300, 3000)]
-    assert widths == pytest.approx([3.84 / (n + 3.84) for n in (30, 300, 3000)], rel=0.1)
-
-
-def test_one_clip_and_an_undefined_score():
+    assert widths == pytest.approx([3.84 / (n + 3.84) for n in (30, 300, 3000)], rel=0.1)  # like the rule of three
     assert intervals.interval(["a"], ["b"])[:2] == (0.0, pytest.approx(1, abs=0.02))
     units = intervals.Units("clip", np.zeros(1, int), np.ones(1), 1)
     assert all(map(math.isnan, intervals.bounds(math.nan, np.ones(3), units, 3)[:2]))
@@ -122,8 +109,8 @@ def test_bad_settings_are_refused(changed, message):
         intervals.interval(["a"], ["a"], **changed)
 
 
-@pytest.mark.parametrize(("count", "clips", "rate", "likeness"),
-                         [(5, 10, 0.8, 0.1), (10, 10, 0.95, 0.05), (20, 20, 0.6, 0.2), (10, 8, 0.99, 0.05)])
+@pytest.mark.parametrize(("count", "clips", "rate", "likeness"), [(5, 10, 0.8, 0.1), (20, 20, 0.6, 0.2),
+                                                                  (10, 8, 0.99, 0.05)])
 def test_coverage_is_near_nominal_where_a_percentile_bootstrap_fails(count, clips, rate, likeness):
     """Clips of a speaker share a beta rate; how often is the true rate in the interval?"""
     rng, shape, trials = np.random.default_rng(0), (1 - likeness) / likeness, 250
@@ -140,51 +127,44 @@ def test_coverage_is_near_nominal_where_a_percentile_bootstrap_fails(count, clip
 
 # ------------------------------------------------------------------ recall of classes
 
-def one_result(truth, answer, speaker):
-    """Rows and predictions of one embedding with these answers."""
+def recalls(truth, answer, speaker):
+    """Recall of classes of one embedding with these answers."""
     rows, predictions = speakers.benchmark(np.ones((1, len(truth)), dtype=bool), np.arange(len(truth)))
-    return rows, predictions.assign(y_true=truth, y_pred=answer, speaker=speaker)
+    return intervals.recall_by_class(rows, predictions.assign(y_true=truth, y_pred=answer, speaker=speaker))
 
 
 def test_recall_by_hand():
-    table = intervals.recall_by_class(*one_result(list("aaaabbbc"), list("aabcbbbb"), list("12341231")))
-    table = table.set_index("label")
+    table = recalls(list("aaaabbbc"), list("aabcbbbb"), list("12341231")).set_index("label")
     assert table.index.tolist() == ["b", "a", "c"] and table["recall"].tolist() == [1.0, 0.5, 0.0]
     assert table["n"].tolist() == [3, 4, 1] and table["n_speakers"].tolist() == [3, 4, 1]
     assert table["taken_for"].tolist() == ["", "b", "b"] and table["times"].tolist() == [0, 1, 1]
     assert (table["low"] <= table["recall"]).all() and (table["recall"] <= table["high"]).all()
+    truth = np.array(["a", "b"] * 30)  # speakers are resampled where five have the class
+    speaker = np.where(truth == "a", np.arange(60) // 2 % 6, np.arange(60) // 2 % 3).astype(str)
+    assert recalls(truth, truth, speaker).set_index("label")["by"].to_dict() == {"a": "speaker", "b": "clip"}
 
 
 def test_the_mean_over_classes_is_balanced_accuracy_and_filters_filter():
     rows, predictions = fabricated.rows(), fabricated.predictions()
     table = intervals.recall_by_class(rows, predictions, "language-five")
     assert set(table["task"]) == {"language-five"} and set(table["embedding"]) == set(fabricated.EMBEDDINGS)
-    mine = predictions[(predictions["task"] == "language-five") & (predictions["embedding"] == "mfcc")]
-    mean = table[table["embedding"] == "mfcc"]["recall"].mean()
-    assert mean == pytest.approx(scores.balanced_accuracy(mine["y_true"], mine["y_pred"]))
-    pd.testing.assert_frame_equal(intervals.recall_by_class(rows, predictions, "language-five", "mfcc"),
-                                  table[table["embedding"] == "mfcc"].reset_index(drop=True))
-
-
-def test_speakers_are_resampled_where_five_have_the_class():
-    truth = np.array(["a", "b"] * 30)
-    speaker = np.where(truth == "a", np.arange(60) // 2 % 6, np.arange(60) // 2 % 3).astype(str)
-    table = intervals.recall_by_class(*one_result(truth, truth, speaker)).set_index("label")
-    assert table["by"].to_dict() == {"a": "speaker", "b": "clip"}
+    one = predictions[(predictions["task"] == "language-five") & (predictions["embedding"] == "mfcc")]
+    of_one = table[table["embedding"] == "mfcc"].reset_index(drop=True)
+    assert of_one["recall"].mean() == pytest.approx(scores.balanced_accuracy(one["y_true"], one["y_pred"]))
+    pd.testing.assert_frame_equal(intervals.recall_by_class(rows, predictions, "language-five", "mfcc"), of_one)
 
 
 # ------------------------------------------------------------------ several splits
 
-def repeated(values, key="k", when="2026-01-01", **facts):
+def repeated(values, key="k", when="2026-01-01", protocol="repeated"):
     """Protocol rows of so many splits: selected ones, one that was not chosen, and the row over all splits."""
-    shared = {"key": key, "task": "t", "corpus_kind": "real", "embedding": "e", "protocol": "repeated",
-              "when": when, "selected": True} | facts
-    rows = [shared | {"split_number": str(i), "value": v, "low": v - 0.1, "high": v + 0.1}
-            for i, v in enumerate(values)]
-    rows.append(shared | {"split_number": "0", "value": 0.01, "low": 0.0, "high": 0.1, "selected": False})
+    rows = [{"split_number": str(i), "value": v, "low": v - 0.1, "high": v + 0.1} for i, v in enumerate(values)]
+    rows.append({"split_number": "0", "value": 0.01, "low": 0.0, "high": 0.1, "selected": False})
     whole = float(np.mean(values))
-    rows.append(shared | {"split_number": "", "value": whole, "low": whole - 0.05, "high": whole + 0.05})
-    return fabricated._filled(pd.DataFrame(rows), PROTOCOL_ROWS)
+    rows.append({"split_number": "", "value": whole, "low": whole - 0.05, "high": whole + 0.05})
+    shared = {"key": key, "task": "t", "corpus_kind": "real", "embedding": "e", "protocol": protocol, "when": when,
+              "shots": 0, "speaker": "", "selected": True}
+    return pd.DataFrame([shared | row for row in rows])
 
 
 def test_spread_beside_the_interval_by_hand():

@@ -8,7 +8,7 @@ the browser side of an upload.
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
 import shutil
@@ -32,15 +32,14 @@ PYTHON = "3.13"
 FIRST, SECOND = "00_start_here.ipynb", "02_frontend.ipynb"
 
 
-def cells(title: str = "# T\n\nText.") -> list:
+def cells() -> list:
     code = nbformat.v4.new_code_cell("old", metadata={"tags": ["colab"]})
-    return [nbformat.v4.new_markdown_cell(title), code, nbformat.v4.new_code_cell("1 + 1")]
+    return [nbformat.v4.new_markdown_cell("# T\n\nText."), code, nbformat.v4.new_code_cell("1 + 1")]
 
 
-def project(folder: Path, address: str) -> Path:
-    path = folder / "pyproject.toml"
-    path.write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = {json.dumps(address)}\n')
-    return path
+def project(folder: Path, urls: str) -> Path:
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}\n')
+    return folder / "pyproject.toml"
 
 
 def pins(path: Path) -> dict[str, Requirement]:
@@ -50,24 +49,21 @@ def pins(path: Path) -> dict[str, Requirement]:
 
 @pytest.mark.parametrize("text", [GITHUB, GITHUB + "/", GITHUB + ".git"])
 def test_a_declared_address_makes_badge_and_install_cell(tmp_path, text):
-    address = colab.read_address(project(tmp_path, text))
-    assert address == GITHUB
-    badge, cell = colab.write_invitation(address, "a.ipynb"), colab.write_cell(address)
+    assert colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"')) == GITHUB
+    badge, cell = colab.write_invitation(GITHUB, "a.ipynb"), colab.write_cell(GITHUB)
     assert "/github/somebody/some-kit/blob/main/notebooks/a.ipynb)" in badge and "upload" not in badge
     assert f"{GITHUB}/archive/HEAD.tar.gz" in cell and colab.ARCHIVE not in cell
 
 
-@pytest.mark.parametrize("text", ["github.com/a/b", "https://github.com/a", 'https://github.com/a/b"; rm',
+@pytest.mark.parametrize("text", ["github.com/a/b", "https://github.com/a", "https://github.com/a/b; rm",
                                   "https://git.example.org/a/b"])
 def test_an_address_that_colab_could_not_open_is_refused(tmp_path, text):
     with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
-        colab.read_address(project(tmp_path, text))
+        colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"'))
 
 
 def test_no_address_means_an_upload(tmp_path):
-    path = tmp_path / "pyproject.toml"
-    path.write_text('[project]\nname = "x"\n')
-    assert colab.read_address(path) is None
+    assert colab.read_address(project(tmp_path, "")) is None
     assert colab.ARCHIVE in colab.write_invitation(None, "a.ipynb") and colab.ARCHIVE in colab.write_cell(None)
 
 
@@ -108,9 +104,9 @@ def test_a_notebook_that_is_behind_is_written_as_it_should_be(tmp_path):
 
 
 def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
-    first, second = (colab.pack_kit(tmp_path / name).read_bytes() for name in ("a.zip", "b.zip"))
+    first, second = (colab.pack_kit(tmp_path / "new" / name).read_bytes() for name in ("a.zip", "b.zip"))
     assert first == second
-    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+    with zipfile.ZipFile(tmp_path / "new" / "a.zip") as file:
         names = file.namelist()
         assert file.read("pyproject.toml") == (config.root() / "pyproject.toml").read_bytes()
     assert {"requirements.lock", "requirements-colab.txt", "nslib/__init__.py", f"notebooks/{FIRST}"} <= set(names)
@@ -118,24 +114,33 @@ def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
     assert not [name for name in names if name.startswith((".venv", "reports")) or "__pycache__" in name]
 
 
+def test_a_zip_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    def fill_disk(*_args):
+        raise OSError(errno.ENOSPC, "full")
+
+    (tmp_path / "a.txt").write_text("a")
+    monkeypatch.setattr(colab.shutil, "copyfileobj", fill_disk)
+    with pytest.raises(NslibError, match=r"no space left for .*y\.zip"):
+        colab.pack_files(tmp_path, [tmp_path / "a.txt"], tmp_path / "y.zip")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
     ours, comes = pins(config.root() / "requirements-colab.txt"), pins(COMES_WITH)
     declared = tomllib.loads((config.root() / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {Requirement(text).name.replace("_", "-") for text in declared}
     assert set(ours) == names - {"jupyterlab", "dask", "distributed"}
+    locked = (config.root() / "requirements.lock").read_text()
     for name, need in ours.items():
-        there = comes.get(name)
-        assert bool(need.specifier) == (there is None), f"{name}: bounded where Colab lacks it, and only there"
-        if need.specifier:
-            assert any(f"{name}{str(need.specifier).replace('<=', '==')}" in line
-                       for line in (config.root() / "requirements.lock").read_text().splitlines()), name
+        assert bool(need.specifier) == (name not in comes), f"{name}: bounded where Colab lacks it, and only there"
+        assert not need.specifier or f"\n{name}{str(need.specifier).replace('<=', '==')}" in locked, name
 
 
 # --- a session like Colab's ------------------------------------------------------------------------------------------
 
 
-def _python() -> str:
-    """Colab's Python if this machine has it, else the one that runs the tests."""
+def find_python() -> str:
+    """Return Colab's Python if this machine has it, else the one that runs the tests."""
     ways = [shutil.which(f"python{PYTHON}"),
             *map(str, sorted(Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/python"))), sys.executable]
     asked = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
@@ -149,7 +154,7 @@ def runtime(tmp_path_factory) -> Path:
     """A Python with what Colab comes with; the kit is not in it."""
     home = tmp_path_factory.mktemp("runtime")
     python = home / "bin" / "python"
-    subprocess.run([_python(), "-m", "venv", str(home)], check=True)
+    subprocess.run([find_python(), "-m", "venv", str(home)], check=True)
     uv = Path(sys.executable).with_name("uv")
     pip = [str(uv), "pip", "install", "--python", str(python)] if uv.exists() else [str(python), "-m", "pip", "install"]
     command = [*pip, "--quiet", "--no-deps", "-r", str(COMES_WITH)]
@@ -173,7 +178,7 @@ nbformat.write(node, sys.argv[1])
 
 
 @pytest.fixture(scope="module")
-def content(runtime, tmp_path_factory) -> dict[str, nbformat.NotebookNode]:
+def session(runtime, tmp_path_factory) -> list[nbformat.NotebookNode]:
     """Two notebooks run one after the other in one folder like /content, to which the kit was uploaded."""
     home = tmp_path_factory.mktemp("colab")
     folder = home / "content"
@@ -188,41 +193,27 @@ def content(runtime, tmp_path_factory) -> dict[str, nbformat.NotebookNode]:
         done = subprocess.run([runtime / "bin" / "python", "-c", DRIVE, name], cwd=folder, env=environment,
                               capture_output=True, text=True, check=False)
         assert not done.returncode, done.stderr[-3000:]
-    return {name: nbformat.read(folder / name, as_version=4) for name in (FIRST, SECOND)}
-
-
-def printed(node: nbformat.NotebookNode) -> str:
-    return "".join(out.get("text", "") for cell in node["cells"] for out in cell.get("outputs", [])
-                   if out.get("name") == "stdout")
+    return [nbformat.read(folder / name, as_version=4) for name in (FIRST, SECOND)]
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", [FIRST, SECOND])
-def test_every_cell_runs(content, name):
-    failed = [(cell["source"], out["ename"], out["evalue"][-500:]) for cell in content[name]["cells"]
-              for out in cell.get("outputs", []) if out["output_type"] == "error"]
-    assert failed == []
-    assert printed(content[name]).count("✓") >= 2
-
-
-@pytest.mark.heavy
-def test_the_first_notebook_says_that_packages_differ_from_the_lock(content):
-    pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed(content[FIRST]))
+def test_every_cell_runs_and_the_first_notebook_says_that_packages_differ_from_the_lock(session):
+    outputs = [[out for cell in node["cells"] for out in cell.get("outputs", [])] for node in session]
+    assert [(out["ename"], out["evalue"][-500:]) for some in outputs for out in some if "ename" in out] == []
+    printed = ["".join(out["text"] for out in some if out.get("name") == "stdout") for some in outputs]
+    assert all(text.count("✓") >= 2 for text in printed)
+    pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed[0])
     assert pairs and all(config.locked_versions()[name] == version != here for name, version, here in pairs)
+    if shutil.which("apt-get"):  # recorded speech is had without a cache of apt
+        assert "(real)\n" in printed[0] and "(synthetic)\n" not in printed[0]
 
 
 @pytest.mark.heavy
-def test_nothing_that_came_with_the_session_was_changed_and_what_lacked_is_there(content, runtime):
-    asked = ("import importlib.metadata as m\nfor d in m.distributions():"
-             "print(d.name.lower().replace('_', '-').replace('.', '-'), d.version)")
-    told = subprocess.run([runtime / "bin" / "python", "-c", asked], capture_output=True, text=True, check=True).stdout
-    now = dict(line.split() for line in told.splitlines())
+def test_nothing_that_came_with_the_session_was_changed_and_what_lacked_is_there(session, runtime):
+    code = ("import importlib.metadata as m\nfor d in m.distributions():"
+            "print(d.name.lower().replace('_', '-').replace('.', '-'), d.version)")
+    done = subprocess.run([runtime / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
+    now = dict(line.split() for line in done.stdout.splitlines())
     came = {name: str(need.specifier)[2:] for name, need in pins(COMES_WITH).items() if name in now}
     assert {name: now[name] for name in came} == came and len(came) > 150
     assert {"av", "papermill", "espeakng-loader"} <= set(now) and "jupyterlab" not in now
-
-
-@pytest.mark.heavy
-@pytest.mark.skipif(not shutil.which("apt-get"), reason="recorded speech comes by apt")
-def test_recorded_speech_is_had_without_a_cache_of_apt(content):
-    assert "(real)\n" in printed(content[FIRST]) and "(synthetic)\n" not in printed(content[FIRST])

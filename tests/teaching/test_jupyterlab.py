@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 
 import nbformat
@@ -40,9 +39,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(config.notebooks_dir(), home / "notebooks")
     for name, values in SETTINGS.items():
-        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
+        config.write_file(home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings", json.dumps(values))
     return home
 
 
@@ -64,7 +61,14 @@ def lab(home):
     with open(home / "server.log", "w") as log:
         server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(f"http://127.0.0.1:{port}/api/status?token={token}", server, home / "server.log")
+        for _ in range(240):
+            assert server.poll() is None, (home / "server.log").read_text()[-3000:]
+            with contextlib.suppress(OSError), \
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5):
+                break
+            time.sleep(0.5)
+        else:
+            pytest.fail(f"JupyterLab did not answer:\n{(home / 'server.log').read_text()[-3000:]}")
         yield f"http://127.0.0.1:{port}/lab/tree/notebooks/%s?token={token}&reset"  # no tabs of before
     finally:
         server.send_signal(signal.SIGTERM)  # it shuts its kernels down before it goes
@@ -74,23 +78,13 @@ def lab(home):
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def _wait(address, server, log):
-    for _ in range(240):
-        assert server.poll() is None, log.read_text()[-3000:]
-        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(address, timeout=5):
-            return
-        time.sleep(0.5)
-    pytest.fail(f"JupyterLab did not answer:\n{log.read_text()[-3000:]}")
-
-
 @pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
+    options = ["--no-sandbox", "--disable-gpu"]
+    with sync_playwright() as driver, driver.chromium.launch(executable_path=BROWSER, args=options) as started:
+        yield started
 
 
 def run_all(page, lab, home, name):
@@ -150,7 +144,7 @@ def test_clips_are_chosen_with_widgets_and_a_voice_from_a_file_is_compared(brows
         page.click("button.widget-upload")
     chooser.value.set_files(voice)
     page.wait_for_selector("button.widget-upload >> text=/\\(1\\)/", timeout=MINUTE)
-    page.locator(".jp-CodeCell", has_text="explore.read_upload(upload)").locator(".jp-InputPrompt").click()
+    page.locator(".jp-CodeCell", has_text="read_upload(upload)").locator(".jp-InputPrompt").click()
     page.keyboard.press("Shift+Enter")
     text = page.wait_for_selector(".jp-OutputArea-output >> text=/compared: your recording, 2.00/", timeout=MINUTE)
     assert "no identification" in text.inner_text()

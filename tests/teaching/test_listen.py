@@ -6,12 +6,12 @@ import base64
 import dataclasses
 import io
 import re
-import wave as wave_module
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from nslib import audio, embeddings
 from nslib.embeddings.base import Embedding
@@ -69,55 +69,36 @@ def windows(hop: float = 0.5, window: float = 1.0) -> Embedding:
 # --- neighbours --------------------------------------------------------------------------------------------------
 
 
-def test_similarities_are_cosines_of_standardised_vectors(space, clips):
+def test_similarities_are_cosines_of_standardised_vectors_and_a_clip_is_not_its_own_neighbour(space, clips):
     vectors = extract.extract_vectors(clips, embeddings.get("logmel"), progress=False).vectors.astype(np.float64)
     scaled = (vectors - vectors.mean(0)) / vectors.std(0)
     a, b = scaled[0], scaled[5]
-    found = space.nearest("low/0", 99).set_index("clip_id")["similarity"]
-    assert found[clips["clip_id"][5]] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-5)
-    assert found.between(-1, 1).all() and found.is_monotonic_decreasing
-
-
-def test_a_clip_is_not_its_own_neighbour_not_even_under_another_name(space):
-    found = list(space.nearest("low/0", 99)["clip_id"])
-    assert "low/0" not in found and "copy" not in found and len(found) == 11
+    near = space.nearest("low/0", 99).set_index("clip_id")["similarity"]
+    assert near[clips["clip_id"][5]] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-5)
+    assert near.between(-1, 1).all() and near.is_monotonic_decreasing
+    assert "low/0" not in near and "copy" not in near and len(near) == 11  # not even under another name
     assert list(space.nearest("low/0", 3)["speaker"]) == ["low"] * 3
-
-
-def test_a_recording_is_placed_where_its_clip_is(space, clips):
-    row = space.row("high/1")
-    assert space.place(audio.read(clips["audio"][row]).wave) @ space.unit[row] == pytest.approx(1, abs=1e-5)
-    by_file, by_name = space.nearest(audio.read(clips["audio"][row])), space.nearest("high/1")
-    assert by_file["clip_id"].tolist() == by_name["clip_id"].tolist()
+    recording = audio.read(clips["audio"][space.row("high/1")])
+    assert space.place(recording.wave) @ space.unit[space.row("high/1")] == pytest.approx(1, abs=1e-5)
+    assert list(space.nearest(recording)["clip_id"]) == list(space.nearest("high/1")["clip_id"])
 
 
 def test_pairs_and_own_first_by_hand(space):
+    """Two clips that nobody has signed are not of one person, and such a clip is not asked whose it is."""
+    def sign(speaker):
+        return dataclasses.replace(space, clips=space.clips.assign(speaker=speaker))
+
     same, other = space.pairs()
     assert len(same) + len(other) == 13 * 12 // 2 - 1  # the copy and its original are no pair
     assert np.median(same) > np.median(other)
     assert space.own_first() == (1.0, pytest.approx(1 / 3))
-
-
-def test_clips_of_unknown_speakers_are_no_speaker_of_their_own(space):
-    """Two clips that nobody has signed are not of one person, and such a clip is not asked whose it is."""
-    unsigned = space.clips.assign(speaker=space.clips["speaker"].mask(space.clips["speaker"] == "high", ""))
-    found = dataclasses.replace(space, clips=unsigned)
-    same, other = found.pairs()
-    assert len(same) == 6 + 9 and len(other) == 4 * 5  # of four and five clips; the copy and its original are no pair
-    assert found.own_first() == (1.0, 1 / 2)
-    lonely = dataclasses.replace(space, clips=space.clips.assign(speaker=["low", "low", *["middle"] * 2, *[""] * 9]))
+    unsigned = sign(space.clips["speaker"].mask(space.clips["speaker"] == "high", ""))
+    assert [len(values) for values in unsigned.pairs()] == [6 + 9, 4 * 5]  # of four and five clips, less the copy
+    assert unsigned.own_first() == (1.0, 1 / 2)
+    lonely = sign(["low", "low", *["middle"] * 2, *[""] * 9])
     assert lonely.own_first()[1] == 1 / 2 and len(lonely.pairs()[0]) == 2
-    nobody = dataclasses.replace(space, clips=space.clips.assign(speaker=""))
     with pytest.raises(BadParameter, match="no known speakers"):
-        nobody.own_first()
-
-
-def test_clips_that_cannot_be_embedded_are_counted(clips, tmp_path):
-    first = clips["clip_id"] == "low/0"
-    gone = clips.assign(audio=clips["audio"].mask(first, str(tmp_path / "gone.wav")),
-                        sha256=clips["sha256"].mask(first, "0" * 64))
-    with pytest.warns(UserWarning, match="1 of 13 clips cannot be embedded .* the first is low/0"):
-        assert len(listen.build_space(gone, "logmel", progress=False).clips) == 12
+        sign("").own_first()
 
 
 def test_own_first_is_chance_where_vectors_know_nothing(clips):
@@ -129,116 +110,113 @@ def test_own_first_is_chance_where_vectors_know_nothing(clips):
     assert nothing.own_first()[0] == pytest.approx(1 / 3, abs=0.12)
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_requests_that_make_no_sense(space, clips, count):
+def test_clips_that_cannot_be_embedded_are_counted(clips, tmp_path):
+    first = clips["clip_id"] == "low/0"
+    gone = clips.assign(audio=clips["audio"].mask(first, str(tmp_path / "gone.wav")),
+                        sha256=clips["sha256"].mask(first, "0" * 64))
+    with pytest.warns(UserWarning, match="1 of 13 clips cannot be embedded .* the first is low/0"):
+        assert len(listen.build_space(gone, "logmel", progress=False).clips) == 12
+
+
+def test_requests_that_make_no_sense(space, clips):
     with pytest.raises(UnknownName, match=r"Did you mean.*low/0"):
         space.nearest("low/O")
-    with pytest.raises(BadParameter, match="ask for 1 or more"):
-        space.nearest("low/0", count)
+    with pytest.raises(BadParameter, match="0 neighbours were asked for; ask for 1 or more"):
+        space.nearest("low/0", 0)
     with pytest.raises(BadParameter, match="3 clips: give 4 to 5000"):
         listen.build_space(clips.head(3), "logmel")
+    with pytest.raises(BadParameter, match="fewer than two known speakers"):
+        listen.compare_voice(listen.build_space(clips.assign(speaker=None), "logmel", progress=False), voice(200, 0))
 
 
 # --- whom a voice resembles --------------------------------------------------------------------------------------
 
 
-def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space):
-    found = listen.compare_voice(space, voice(PITCHES["middle"], 999))
-    assert found.speakers["speaker"][0] == "middle"
-    assert found.speakers.set_index("speaker")["clips"].to_dict() == {"low": 5, "middle": 4, "high": 4}
-    assert (found.speakers["low"] <= found.speakers["high"]).all() and found.same > found.other
-    assert re.search(r"Nearest of 3 speakers: middle(.|\n)*no identification", found.caution)
+def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space, clips):
+    resemblance = listen.compare_voice(space, voice(PITCHES["middle"], 999))
+    table = resemblance.speakers
+    assert table["speaker"][0] == "middle" and (table["low"] <= table["high"]).all()
+    assert table.set_index("speaker")["clips"].to_dict() == {"low": 5, "middle": 4, "high": 4}
+    assert resemblance.same > resemblance.other
+    assert re.search(r"Nearest of 3 speakers: middle(.|\n)*no identification", resemblance.caution)
+    figure = listen.plot_resemblance(resemblance)
+    assert "the nearest: middle" in figure.alt and f"{resemblance.same:.2f}" in figure.alt and len(figure.table) == 3
+    # a clip of the space, and its copy, are left out of its own comparison
+    again = listen.compare_voice(space, clips["audio"][0]).speakers.set_index("speaker")
+    assert again["clips"].to_dict() == {"low": 3, "middle": 4, "high": 4}
 
 
-def test_a_clip_of_the_space_is_left_out_of_its_own_comparison(space, clips):
-    found = listen.compare_voice(space, clips["audio"][0]).speakers.set_index("speaker")
-    assert found["clips"].to_dict() == {"low": 3, "middle": 4, "high": 4}
+@pytest.mark.parametrize("wrap", [
+    lambda content: ({"name": "me.wav", "content": memoryview(content)},),
+    lambda content: {"me.wav": {"metadata": {}, "content": content}}], ids=["ipywidgets 8", "ipywidgets 7"])
+def test_an_uploaded_file_is_heard(tmp_path, wrap):
+    content = audio.write_wav(tmp_path / "a.wav", voice(200, 0)).read_bytes()
+    heard = listen.read_upload(SimpleNamespace(value=wrap(content)))
+    assert heard.wave == pytest.approx(voice(200, 0), abs=1e-4)
+    with pytest.raises(BadAudio, match=r"me\.wav"):
+        listen.read_upload(SimpleNamespace(value=wrap(b"no sound")))
+    assert listen.read_upload(SimpleNamespace(value=type(wrap(content))())) is None
 
 
-def test_without_speakers_there_is_nothing_to_resemble(clips):
-    nobody = listen.build_space(clips.assign(speaker=None), "logmel", progress=False)
-    with pytest.raises(BadParameter, match="fewer than two known speakers"):
-        listen.compare_voice(nobody, voice(200, 0))
+# --- vectors over time -------------------------------------------------------------------------------------------
 
 
-def test_the_figure_of_resemblance_says_its_numbers(space):
-    found = listen.compare_voice(space, voice(PITCHES["low"], 5))
-    figure = listen.plot_resemblance(found)
-    assert figure.alt.count("low") >= 1 and f"{found.same:.2f}" in figure.alt and len(figure.table) == 3
-
-
-# --- frames over time --------------------------------------------------------------------------------------------
-
-
-def test_windows_and_padding_by_hand():
-    wave = np.concatenate([voice(120, 0, 1.0), voice(2000, 1, 1.3)])
-    found = listen.embed_over_time(wave, windows())
-    assert found.table["start"].tolist() == [0.0, 0.5, 1.0] and found.table["end"].tolist() == [1.0, 1.5, 2.0]
-    assert (found.table["padding"] == 0).all()
-    assert found.table["change"].isna().tolist() == [True, False, False] and found.seconds == pytest.approx(2.3)
-    first, second = found.vectors[0], found.vectors[1]
+def test_windows_padding_and_change_by_hand():
+    timeline = listen.embed_over_time(np.concatenate([voice(120, 0, 1.0), voice(2000, 1, 1.3)]), windows())
+    table = timeline.table
+    assert table["start"].tolist() == [0.0, 0.5, 1.0] and table["end"].tolist() == [1.0, 1.5, 2.0]
+    assert (table["padding"] == 0).all() and table["change"].isna().tolist() == [True, False, False]
+    first, second = timeline.vectors[0], timeline.vectors[1]
     cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
-    assert found.table["change"][1] == pytest.approx(1 - cosine, abs=1e-6)
+    assert table["change"][1] == pytest.approx(1 - cosine, abs=1e-6)
+    alt = listen.plot_timeline(timeline).alt
+    assert "A clip of 2.30 s" in alt and "3 vectors" in alt and "one every 0.5 s" in alt and "1.00 to 2.00 s" in alt
 
 
-def test_a_clip_shorter_than_the_window_says_how_much_is_padding():
-    found = listen.embed_over_time(voice(120, 0, 0.4), windows())
-    assert len(found.table) == 1 and found.table["padding"][0] == pytest.approx(0.6)
-    assert "The largest change" not in listen.plot_timeline(found).alt
+@pytest.mark.parametrize("seconds", [0.4, 0.01])
+def test_a_clip_shorter_than_the_window_says_how_much_is_padding(seconds):
+    timeline = listen.embed_over_time(voice(120, 0, seconds), windows())
+    assert timeline.table["padding"].tolist() == [pytest.approx(1 - seconds)]
+    alt = listen.plot_timeline(timeline).alt
+    assert "of 1 vector of windows" in alt and "The largest change" not in alt
 
 
-def test_an_embedding_without_hop_has_one_frame_that_sees_all():
-    found = listen.embed_over_time(voice(120, 0, 0.8), "logmel")
-    assert found.table[["start", "end"]].values.tolist() == [[0.0, pytest.approx(0.8)]]
-
-
-def test_the_mean_of_the_frames_is_the_vector_of_the_clip(clips):
+def test_without_hop_one_vector_sees_all_and_the_mean_over_time_is_the_vector_of_the_clip(clips):
+    assert listen.embed_over_time(voice(120, 0, 0.8), "logmel").table[["start", "end"]].values.tolist() == \
+        [[0.0, pytest.approx(0.8)]]
     model = windows(hop=0.1, window=0.3)
     stored = extract.extract_vectors(clips.head(1), model, progress=False).vectors[0]
     assert listen.embed_over_time(clips["audio"][0], model).vectors.mean(0) == pytest.approx(stored, rel=1e-5)
 
 
-def test_the_figure_of_frames_says_where_the_windows_are():
-    figure = listen.plot_timeline(listen.embed_over_time(voice(120, 0, 2.0), windows()))
-    assert "3 vectors" in figure.alt and "one every 0.5 s" in figure.alt and "from 1.00 to 2.00 s" in figure.alt
-    tiny = listen.plot_timeline(listen.embed_over_time(voice(120, 0, 0.01), windows()))
-    assert "of 1 vector of windows" in tiny.alt
-
-
-# --- the page ----------------------------------------------------------------------------------------------------
+# --- pages and menus ---------------------------------------------------------------------------------------------
 
 
 def sounds(html: str) -> list[np.ndarray]:
-    found = []
-    for text in re.findall(r"data:audio/wav;base64,([^\"]+)", html):
-        with wave_module.open(io.BytesIO(base64.b64decode(text))) as file:
-            assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2)
-            found.append(np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767)
-    return found
+    """Decode the players of a page."""
+    files = [base64.b64decode(text) for text in re.findall(r"data:audio/wav;base64,([^\"]+)", html)]
+    decoded = [soundfile.read(io.BytesIO(content), dtype="int16") for content in files]
+    assert all(rate == RATE and wave.ndim == 1 for wave, rate in decoded)
+    return [wave / 32767 for wave, _ in decoded]
 
 
-def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(space, clips):
-    page = listen.show_neighbours(space, "low/0", 3)
-    heard = sounds(page.html)
-    near = space.nearest("low/0", 3)
-    wanted = [clips["audio"][0], *near["audio"]]
-    assert len(heard) == 4
-    for got, path in zip(heard, wanted, strict=True):
-        assert np.abs(got - audio.read(path).wave).max() < 1e-4
+def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(space, clips, tmp_path):
+    page, near = listen.show_neighbours(space, "low/0", 3), space.nearest("low/0", 3)
+    for heard, path in zip(sounds(page.html), [clips["audio"][0], *near["audio"]], strict=True):
+        assert np.abs(heard - audio.read(path).wave).max() < 1e-4
     alts = re.findall(r'<img alt="([^"]+)"', page.html)
     assert len(alts) == 4 and all("Log-mel picture of" in alt and re.search(r"\d", alt) for alt in alts)
     assert f"similarity {near['similarity'][0]:.2f}" in page.html and page.text.count("\n") == 3
     assert "<script" not in page.html and "loud &lt;b&gt;" in page.html and "loud <b>" not in page.html
+    text = page.save(tmp_path / "page.html").read_text()
+    assert text.startswith("<!doctype html>") and text.count("<audio") == 4 and "http" not in text.replace("data:", "")
 
 
-def test_a_page_is_saved_whole(space, tmp_path):
-    text = listen.show_neighbours(space, "low/1", 1).save(tmp_path / "page.html").read_text()
-    assert text.startswith("<!doctype html>") and text.count("<audio") == 2 and "http" not in text.replace("data:", "")
-
-
-def test_a_long_recording_is_cut_and_the_page_says_so(space):
-    page = listen.show_neighbours(space, audio.from_array(voice(120, 3, 11.0)), 1)
-    assert len(sounds(page.html)[0]) == 10 * RATE and "the first 10 s are shown" in page.html
+def test_a_recording_that_is_long_or_too_loud_is_cut_and_scaled_and_the_page_says_so(space):
+    wave = voice(120, 3, 11.0) * np.float32(4)
+    page = listen.show_neighbours(space, wave, 1)
+    assert "the first 10 s are shown" in page.html
+    assert sounds(page.html)[0] == pytest.approx(wave[:10 * RATE] / np.abs(wave[:10 * RATE]).max(), abs=1e-4)
 
 
 def test_a_neighbour_whose_file_is_gone_is_named_with_what_is_wrong(space, tmp_path):
@@ -247,42 +225,12 @@ def test_a_neighbour_whose_file_is_gone_is_named_with_what_is_wrong(space, tmp_p
     assert page.html.count("<audio") == 1 and page.html.count("gone.wav") >= 2
 
 
-def test_what_is_too_loud_for_a_file_is_scaled_for_the_ear(space):
-    wave = voice(120, 0) * np.float32(4)
-    heard = sounds(listen.show_neighbours(space, wave, 1).html)[0]
-    assert heard == pytest.approx(wave / np.abs(wave).max(), abs=1e-4)
-
-
-# --- widgets -----------------------------------------------------------------------------------------------------
-
-
-def test_menus_change_what_is_shown(space):
-    browser = listen.browse_clips(space, "low/1", 2)
-    assert browser.shown.value == listen.show_neighbours(space, "low/1", 2).html
+def test_menus_change_what_is_shown_and_a_front_end_gets_the_widget_and_the_page(space):
+    browser = listen.browse_clips(space, count=2)
+    assert browser.shown.value == listen.show_neighbours(space, "low/0", 2).html
     assert len(browser.clip.options) == len(space.clips) and browser.clip.options[0][0].startswith("calm: ")
     browser.clip.value, browser.count.value = "high/3", 4
-    assert browser.shown.value == listen.show_neighbours(space, "high/3", 4).html
-    assert browser.page.text.startswith("high/3")
-
-
-def test_a_front_end_gets_the_widget_and_the_page(space):
-    browser = listen.browse_clips(space)
+    assert browser.shown.value == browser.page.html == listen.show_neighbours(space, "high/3", 4).html
     bundle = browser._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == browser.box.model_id
-    assert bundle["text/html"] == browser.page.html and bundle["text/plain"] == browser.page.text
-
-
-@pytest.mark.parametrize("value", [
-    lambda content: ({"name": "me.wav", "content": memoryview(content)},),
-    lambda content: {"me.wav": {"metadata": {}, "content": content}}], ids=["ipywidgets 8", "ipywidgets 7"])
-def test_an_uploaded_file_is_heard(tmp_path, value):
-    content = audio.write_wav(tmp_path / "a.wav", voice(200, 0)).read_bytes()
-    heard = listen.read_upload(SimpleNamespace(value=value(content)))
-    assert heard.wave == pytest.approx(voice(200, 0), abs=1e-4)
-    with pytest.raises(BadAudio, match=r"me\.wav"):
-        listen.read_upload(SimpleNamespace(value=value(b"no sound")))
-
-
-@pytest.mark.parametrize("nothing", [(), {}], ids=["ipywidgets 8", "ipywidgets 7"])
-def test_without_an_upload_there_is_no_clip(nothing):
-    assert listen.read_upload(SimpleNamespace(value=nothing)) is None
+    assert bundle["text/html"] == browser.page.html and bundle["text/plain"].startswith("high/3")

@@ -16,24 +16,14 @@ from nslib import config
 from nslib.teaching import colab, notebook_rules
 
 NOTEBOOKS = sorted(config.notebooks_dir().glob("*.ipynb"))
-EXPECTED = {"00_start_here", "01_noss_tasks", "02_frontend", "03_train_trill", "04_distill", "05_benchmark",
-            "06_personalisation", "07_finetune", "08_what_matters", "09_how_sure", "10_listen", "80_your_dataset",
-            "81_your_embedding"}
 FIRST = {"00_start_here", "01_noss_tasks", "02_frontend", "05_benchmark", "10_listen", "80_your_dataset",
          "81_your_embedding"}
-
-
-def test_all_notebooks_are_there():
-    assert {path.stem for path in NOTEBOOKS} >= EXPECTED >= FIRST
+OTHERS = {"03_train_trill", "04_distill", "06_personalisation", "07_finetune", "08_what_matters", "09_how_sure"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_it_keeps_the_contract(path):
+def test_it_keeps_the_contract_its_links_lead_somewhere_and_it_begins_and_ends_as_all_do(path):
     assert notebook_rules.check_source(path) == []
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_ids_are_stable_links_lead_somewhere_and_it_begins_and_ends_as_all_do(path):
     cells = nbformat.read(path, as_version=4)["cells"]
     ids = [cell["id"] for cell in cells]
     assert len(set(ids)) == len(ids) and all(re.fullmatch(rf"{path.stem.replace('_', '-')}-\d\d", i) for i in ids)
@@ -43,43 +33,31 @@ def test_ids_are_stable_links_lead_somewhere_and_it_begins_and_ends_as_all_do(pa
     assert cells[0]["source"].startswith("# ") and headings[-2:] == ["Try it", "What we saw"]
 
 
-def test_the_first_cells_are_as_the_tool_writes_them():
+def test_all_notebooks_are_there_their_first_cells_are_written_and_some_text_is_promised():
+    assert {path.stem for path in NOTEBOOKS} >= FIRST | OTHERS
     assert colab.refresh_notebooks(write=False) == [], "run: python -m nslib colab cells"
+    assert any("nbval-check-output" in path.read_text() for path in NOTEBOOKS)
 
 
-def test_some_text_is_promised():
-    cells = [c for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"]]
-    assert any("nbval-check-output" in c["metadata"].get("tags", []) for c in cells)
-
-
-def _nbval(*paths: Path, reports: Path) -> subprocess.CompletedProcess[str]:
+def run_nbval(paths: list[Path], reports: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run notebooks one after the other, with one cache: what one has embedded the next finds."""
     # Not this process's pytest: nbval needs its own, without the settings of this one.
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q",
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "--color=no",
                "--nbval-cell-timeout", "300", "-p", "no:cacheprovider", "-c", os.devnull,
-               "--rootdir", str(paths[0].parent), *map(str, paths)]
+               "--rootdir", str(paths[0].parent), *options, *map(str, paths)]
     environment = os.environ | {"CORPUS": "synthetic", "SMOKE": "1", "NSLIB_REPORTS": str(reports)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=reports, check=False)
 
 
-def _run_every_cell(notebooks: list[Path], reports: Path) -> None:
-    """One after the other in one process, with one cache: what one has embedded the next finds."""
-    done = _nbval(*notebooks, reports=reports)
-    cells = sum(
-        c["cell_type"] == "code" for path in notebooks for c in nbformat.read(path, as_version=4)["cells"]
-    )
-    closing = done.stdout.strip().splitlines()[-1]
+@pytest.mark.parametrize("first", [pytest.param(True, marks=pytest.mark.slow, id="that beginners open"),
+                                   pytest.param(False, marks=pytest.mark.heavy, id="the others")])
+def test_every_cell_runs(tmp_path, first):
+    paths = [path for path in NOTEBOOKS if (path.stem in FIRST) == first]
+    # after a cell that fails all others of its notebook would, and hide it
+    done = run_nbval(paths, tmp_path, "--exitfirst")
+    cells = sum(c["cell_type"] == "code" for path in paths for c in nbformat.read(path, as_version=4)["cells"])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert cells > 50 and f"{cells} passed" in closing, closing
-
-
-@pytest.mark.slow
-def test_every_cell_runs_of_the_notebooks_that_beginners_open(tmp_path):
-    _run_every_cell([path for path in NOTEBOOKS if path.stem in FIRST], tmp_path)
-
-
-@pytest.mark.heavy
-def test_every_cell_runs_of_the_other_notebooks(tmp_path):
-    _run_every_cell([path for path in NOTEBOOKS if path.stem not in FIRST], tmp_path)
+    assert cells > 50 and f"{cells} passed" in done.stdout.splitlines()[-1], done.stdout[-500:]
 
 
 @pytest.mark.slow
@@ -92,6 +70,6 @@ def test_a_promised_text_that_drifts_fails(tmp_path):
         promised = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
                                     execution_count=1, outputs=[v4.new_output("stream", name="stdout", text=text)])
         nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1 + 1"), promised], metadata=kernel), path)
-    done = _nbval(*paths, reports=tmp_path)
+    done = run_nbval(paths, tmp_path)
     assert done.returncode == 1 and "1 failed, 3 passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
     assert "FAILED" in done.stdout and "drift1" not in done.stdout.split("FAILED")[-1]

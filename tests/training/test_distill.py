@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import student, teacher_network, tones
+from tiny_training import interrupt_run, student, teacher_network, tones
 
 from nslib.embeddings.base import Embedding
 from nslib.embeddings.checkpoint import assign_values, load_weights, read_arrays
 from nslib.embeddings.networks import make_embedding
 from nslib.errors import BadParameter, UnknownName
-from nslib.training import data, distill, trainer
+from nslib.training import data, distill
 from nslib.training.settings import make_distillation_settings
 
 CHOICES = {"student": "mobilenet-0.1", "batch": 8, "steps": 24, "evaluate_every": 6, "held_out": 2, "warmup": 3,
@@ -83,30 +83,19 @@ def test_the_student_is_kept_without_its_head(whole):
 
 
 def test_a_run_that_died_goes_on_to_the_same_bytes(whole, teacher, tmp_path):
-    looks, write = [], trainer.write_arrays
-
-    def die(*given):
-        write(*given)
-        looks.append(given[0])
-        if len(looks) == 3:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer, "write_arrays", die)
-        run(tmp_path, teacher)
-    assert read_arrays(tmp_path / "state.npz")[1]["step"] == 12
+    assert interrupt_run(lambda folder: run(folder, teacher), tmp_path) == 12
     run(tmp_path, teacher)
     for name in ("state.npz", "best.npz", "curve.csv", "settings.json"):
         assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
 
 
 def test_another_run_in_the_same_folder_is_refused(whole, teacher):
-    with pytest.raises(BadParameter, match="other settings or another teacher"):
-        run(whole[0], teacher, seed=1)
-    with pytest.raises(BadParameter, match="another teacher"):
-        run(whole[0], distill.make_teacher_of_network(teacher_network(1)))
-    with pytest.raises(BadParameter, match="other recordings"):
-        run(whole[0], teacher, tones(25, 1))
+    stranger = distill.make_teacher_of_network(teacher_network(1))
+    for other, learn, changes, why in ((teacher, LEARN, {"seed": 1}, "other settings or another teacher"),
+                                       (stranger, LEARN, {}, "another teacher"),
+                                       (teacher, tones(25, 1), {}, "other recordings")):
+        with pytest.raises(BadParameter, match=f"{why}; choose another folder"):
+            run(whole[0], other, learn, **changes)
 
 
 def test_a_loss_that_is_no_number_is_said(tmp_path, teacher):
@@ -136,21 +125,17 @@ def test_several_frames_of_a_window_are_averaged_over_those_that_count():
     np.testing.assert_allclose(odd.targets(np.full((3, data.WINDOW_SAMPLES), 0.5, np.float32)), 2.75)
 
 
-def test_a_teacher_that_cannot_hear_the_changes_or_says_always_the_same_is_refused(tmp_path):
+def test_teachers_that_cannot_teach_are_refused(tmp_path):
     still = distill.Teacher("still", "1", 1, "windows", lambda seen: np.zeros((len(seen), 1), np.float32))
     with pytest.raises(BadParameter, match="set noise, short to 0"):
         run(tmp_path, still, noise=10.0, short=0.5)
     with pytest.raises(BadParameter, match="nothing to learn"):
         run(tmp_path, still)
-
-
-@pytest.mark.parametrize(("frames", "said"), [(0, "no frame"), (1, "not finite ones")])
-def test_an_embedding_that_gives_nothing_for_a_window_is_refused(frames, said):
-    def embed(waves, lengths):
-        return np.full((len(waves), 1, 2), np.nan, np.float32), np.full(len(waves), frames, np.int64)
-
-    with pytest.raises(BadParameter, match=said):
-        distill.make_teacher_of_embedding(Embedding("none", "1", 2, embed))
+    for frames, why in ((0, "no frame"), (1, "not finite ones")):
+        nothing = Embedding("none", "1", 2, lambda waves, lengths, frames=frames: (
+            np.full((len(waves), 1, 2), np.nan, np.float32), np.full(len(waves), frames, np.int64)))
+        with pytest.raises(BadParameter, match=why):
+            distill.make_teacher_of_embedding(nothing)
 
 
 def test_names_of_the_kit_are_networks_and_unknown_ones_are_refused():
@@ -198,8 +183,8 @@ def test_eight_bits_are_smaller_and_nearly_as_true():
     given, kernel = keras.Input((96, 64)), keras.initializers.HeNormal(1)
     x = keras.layers.Reshape((96, 64, 1))(keras.layers.Rescaling(0.4, 1.6)(given))
     x = keras.layers.Conv2D(8, 8, 8, kernel_initializer=kernel)(x)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    model = keras.Model(given, keras.layers.Dense(96, kernel_initializer=kernel)(keras.layers.Flatten()(x)))
+    x = keras.layers.Flatten()(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
+    model = keras.Model(given, keras.layers.Dense(96, kernel_initializer=kernel)(x))
     table = distill.compare_forms(model, PATCHES, calls=3).set_index("form")
     weights = 8 * 64 + 8 * 12 * 8 * 96
     assert 4 * weights < table.at["float32", "bytes"] < 4 * weights + 12_000
@@ -208,8 +193,8 @@ def test_eight_bits_are_smaller_and_nearly_as_true():
         assert 0.98 < table.at[form, "worst_cosine"] <= table.at[form, "cosine"] < 1
         assert 1e-4 < table.at[form, "relative_error"] < 0.2
     assert table.at["float32", "relative_error"] < 1e-5 and np.isnan(table.at["tensorflow", "bytes"])
+    assert list(table) == ["bytes", "latency_ms", "cosine", "worst_cosine", "relative_error", "machine"]
     assert (table["latency_ms"] > 0).all() and (table["machine"] == distill.name_machine()).all()
-    with pytest.raises(BadParameter, match="at least two"):
-        distill.compare_forms(model, PATCHES[:1])
-    with pytest.raises(BadParameter, match="at least 1"):
-        distill.compare_forms(model, PATCHES, calls=0)
+    for patches, calls, why in ((PATCHES[:1], 1, "at least two"), (PATCHES, 0, "at least 1")):
+        with pytest.raises(BadParameter, match=why):
+            distill.compare_forms(model, patches, calls=calls)

@@ -18,15 +18,15 @@ SECONDS = (0.3, 1.0, 1.37, 3.3, 7.0)
 TAPS = ("embedding", "layer19")
 
 
-@pytest.fixture(scope="module")
-def tiny():
-    return triplet_network("tiny", 3)
-
-
 def frames_of(model):
     """The in-memory frames of one clip."""
     functions = {tap: embed_tap(model, tap) for tap in TAPS}
     return lambda wave, tap: functions[tap](wave[None], np.array([len(wave)]))[0][0]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return triplet_network("tiny", 3)
 
 
 @pytest.fixture(scope="module")
@@ -79,23 +79,23 @@ def test_one_clip_and_several_in_every_type(loaded, memory, seconds):
             close(two[tap], true[tap])
 
 
-def test_a_long_clip_goes_through_the_network_in_pieces(loaded, memory):
-    wave = tone(30.0, seed=7)
+def test_a_long_clip_goes_through_the_network_in_pieces_and_one_sample_is_enough(loaded, memory):
+    wave, least = tone(30.0, seed=7), np.full(1, 0.5, np.float32)
     assert frontend.patch_count(len(wave)) > 2 * export.AT_ONCE
     close(loaded(wave, 16_000)["layer19"], memory(wave, "layer19"))
     many = np.stack([wave] * 3)  # pieces of another size
     close(loaded(many, 16_000)["layer19"][2], memory(wave, "layer19"))
+    close(loaded(least, 16_000)["embedding"], memory(least, "embedding"))
 
 
-def test_one_sample_is_enough_and_none_or_another_rate_is_an_error_of_the_graph(loaded, memory):
+def test_no_sample_and_another_rate_are_errors_of_the_graph(loaded):
     import tensorflow as tf
 
-    close(loaded(np.full(1, 0.5, np.float32), 16_000)["embedding"], memory(np.full(1, 0.5, np.float32), "embedding"))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="at least one sample"):
-        loaded(np.zeros(0, np.float32), 16_000)
-    for samples in (np.zeros(8000, np.float32), np.zeros((2, 8000), np.int16)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="16000 samples a second; resample"):
-            loaded(samples, 8_000)
+    for samples, rate, why in ((np.zeros(0, np.float32), 16_000, "at least one sample"),
+                               (np.zeros(8000, np.float32), 8_000, "16000 samples a second; resample"),
+                               (np.zeros((2, 8000), np.int16), 8_000, "16000 samples a second; resample")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=why):
+            loaded(samples, rate)
 
 
 def test_plain_hub_load_and_the_signature_for_servers(folder, loaded, memory):
@@ -106,51 +106,34 @@ def test_plain_hub_load_and_the_signature_for_servers(folder, loaded, memory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow_hub as hub
-    wave = tone(1.2)
-    module = hub.load(str(folder))
+    wave, module = tone(1.2), hub.load(str(folder))
     close(module(samples=wave, sample_rate=16_000)["embedding"], memory(wave, "embedding"))
-    forms = {(form.structured_input_signature[0][0].dtype.name, form.structured_input_signature[0][0].shape.rank)
-             for form in module.__call__.concrete_functions}
-    assert forms == {(dtype, rank) for dtype in ("int16", "float32", "float64") for rank in (1, 2)}
     served = loaded.signatures["serving_default"](samples=tf.constant(wave[None]), sample_rate=tf.constant(16_000))
     close(served["layer19"][0], memory(wave, "layer19"))
 
 
-def test_the_facts_lie_beside_it(tiny, folder):
+def test_the_facts_lie_beside_it_and_what_exists_is_not_overwritten(tiny, folder, tmp_path):
     facts = export.read_facts(folder)
     assert facts["weights"] == hash_weights(tiny) and facts["kind"] == "embedding"
     assert facts["outputs"] == {"embedding": 8, "layer19": 11 * 16}
     assert (facts["licence"], facts["trained_on"], facts["source"]) == ("CC0-1.0", "tones", "not stated")
     assert facts["made_with"]["tensorflow"]
-
-
-def test_what_exists_is_not_overwritten(tiny, folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(BadParameter, match="not empty"):
-        export.export_saved_model(tiny, folder)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     file = tmp_path / "file.tflite"
     file.write_bytes(b"mine")
-    with pytest.raises(BadParameter, match="exists"):
-        export.export_litert(tiny, file)
-    with pytest.raises(BadParameter, match="not empty"):
-        export.export_saved_model(tiny, file)
-    assert file.read_bytes() == b"mine"
+    for write, place, why in ((export.export_saved_model, folder, "not empty"), (export.export_litert, file, "exists"),
+                              (export.export_saved_model, file, "not empty")):
+        with pytest.raises(BadParameter, match=why):
+            write(tiny, place)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before and file.read_bytes() == b"mine"
 
 
-def test_an_export_that_fails_leaves_nothing(tiny, tmp_path, monkeypatch):
+def test_what_cannot_be_exported_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch):
+    import keras
+
     def fail(graph, folder):
         (folder / "saved_model.pb").write_bytes(b"half")
         raise OSError("no space left")
-
-    monkeypatch.setattr(export.ClipModel, "save", fail)
-    with pytest.raises(OSError, match="no space"):
-        export.export_saved_model(tiny, tmp_path / "new")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_cannot_be_exported_is_named(tiny, tmp_path):
-    import keras
 
     given = keras.Input((10,))
     with pytest.raises(BadParameter, match=r"must take \[patches, 96, 64\]"):
@@ -159,61 +142,36 @@ def test_what_cannot_be_exported_is_named(tiny, tmp_path):
         export.export_saved_model(tiny, tmp_path / "a", license="MIT")
     with pytest.raises(UnknownName, match="dynamic"):
         export.export_litert(tiny, tmp_path / "a.tflite", quantise="int4")
-    with pytest.raises(BadParameter, match=r"nslib\.json cannot be read"):
-        export.read_facts(tmp_path)
+    monkeypatch.setattr(export.ClipModel, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        export.export_saved_model(tiny, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def residual():
-    """A network of TRILL's own layers: what LiteRT must be able to do."""
-    return build_resnet(ResNetShape(0.1, (1, 1, 1, 1), stem=8, pooled=False), 3, "residual")
+def test_litert_hears_clips_of_any_length_with_its_own_operations_and_its_error_is_measured(tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
 
-
-@pytest.fixture(scope="module")
-def light(residual, tmp_path_factory):
-    place = tmp_path_factory.mktemp("light")
-    return {how: export.export_litert(residual, place / f"{how}.tflite", quantise=how) for how in export.QUANTISE}
-
-
-def test_litert_hears_clips_of_any_length(light, residual):
-    memory = frames_of(residual)
-    heard = embeddings.from_tflite(light["none"].path, key="layer19")
-    for k, seconds in enumerate(SECONDS):
-        wave = tone(seconds, 200 + 90 * k, seed=k)
-        frames = heard.embed(wave[None], np.array([len(wave)]))[0][0]
-        # tones leave bands with rounding only, where float32 is up to 0.005 away (see nslib.frontend_tf)
-        away = np.abs(frames - memory(wave, "layer19")).max()
-        assert away < 1e-3 * np.abs(frames).max()
-
-
-def test_the_error_of_litert_is_measured_and_said(light, residual):
-    bounds = {"none": 1e-3, "dynamic": 0.05}
+    # TRILL's own layers: what LiteRT must be able to do
+    residual = build_resnet(ResNetShape(0.1, (1, 1, 1, 1), stem=8, pooled=False), 3, "residual")
+    light = {how: export.export_litert(residual, tmp_path / f"{how}.tflite", quantise=how) for how in export.QUANTISE}
+    memory, bounds = frames_of(residual), {"none": 1e-3, "dynamic": 0.05}
     for how, made in light.items():
         assert set(made.error) == set(TAPS) and max(made.error.values()) < bounds[how]
         facts = json.loads(made.path.with_name(f"{made.path.name}.json").read_text())
         assert facts["error"] == made.error and facts["quantise"] == made.quantise
-    assert light["none"].bytes > 2 * light["dynamic"].bytes
-    assert light["dynamic"].error["layer19"] > 10 * light["none"].error["layer19"] > 0
-    wave = (np.random.default_rng(5).normal(0, 0.1, 24_000)).astype(np.float32)
-    vectors = embeddings.from_tflite(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
-    true = frames_of(residual)(wave, "layer19")
-    apart = np.linalg.norm(vectors - true, axis=1) / np.linalg.norm(true, axis=1)
-    assert apart.max() < 2 * light["dynamic"].error["layer19"]
-
-
-def test_litert_needs_its_own_operations_only(light):
-    from ai_edge_litert.interpreter import Interpreter
-
-    for made in light.values():
         ops = {op["op_name"] for op in Interpreter(model_path=str(made.path))._get_ops_details()}
         assert "RFFT2D" in ops and not [op for op in ops if "Flex" in op or op == "CUSTOM"]
+    assert light["none"].bytes > 2 * light["dynamic"].bytes
+    assert light["dynamic"].error["layer19"] > 10 * light["none"].error["layer19"] > 0
 
-
-def test_a_few_bands_at_a_time_are_the_same_bands():
-    import tensorflow as tf
-
-    wave = tf.constant(np.random.default_rng(1).normal(0, 0.1, 9000))
-    for settings in (frontend.TRILL, frontend.TRILLSSON):
-        whole, parts = (frontend.log_mel_tf(wave, settings, narrow=narrow) for narrow in (False, True))
-        np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-12)
+    heard = embeddings.from_tflite(light["none"].path, key="layer19")
+    for k, seconds in enumerate(SECONDS):
+        wave = tone(seconds, 200 + 90 * k, seed=k)
+        frames = heard.embed(wave[None], np.array([len(wave)]))[0][0]
+        # tones leave bands with rounding only, where float32 is up to 0.005 away (see `nslib.frontend.log_mel_tf`)
+        assert np.abs(frames - memory(wave, "layer19")).max() < 1e-3 * np.abs(frames).max()
+    wave = (np.random.default_rng(5).normal(0, 0.1, 24_000)).astype(np.float32)
+    vectors = embeddings.from_tflite(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
+    true = memory(wave, "layer19")
+    apart = np.linalg.norm(vectors - true, axis=1) / np.linalg.norm(true, axis=1)
+    assert apart.max() < 2 * light["dynamic"].error["layer19"]

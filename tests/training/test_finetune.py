@@ -7,26 +7,27 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from helpers import clip_table, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import teacher_network
 
-from nslib import config, results
+from nslib import config
 from nslib.datasets import loading, tasks
-from nslib.datasets.table import make_dataset
+from nslib.datasets.table import Dataset
 from nslib.embeddings.networks import cut_patches as cut
 from nslib.errors import BadParameter, UnknownName
+from nslib.evaluation import results
 from nslib.training import finetune as room
 from nslib.training.finetune import POOLS, FinetuneModel, Material, finetune, make_pool, name_finetuned
 from nslib.training.settings import FinetuneSettings
 
 QUICK = FinetuneSettings(epochs=4, batch=8, patches=2, head_rate=0.05, network_rate=1e-3)
 PITCH = {"low": 200.0, "high": 900.0}
+SECONDS = (1.0, 0.4, 2.5)
 
 
 # ---- pools --------------------------------------------------------------------------------------------------------
-
 
 def pooled(pool, frames, counts):
     return np.asarray(pool(np.asarray(frames, np.float32), np.asarray(counts)))
@@ -74,23 +75,15 @@ def test_padding_changes_nothing(name, seed, more, filler):
 
 # ---- learning -----------------------------------------------------------------------------------------------------
 
-
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """A network that is trained in seconds."""
     monkeypatch.setattr(room, "load_network", lambda name: teacher_network(3))
 
 
-def tone(label, seconds, seed):
-    rng = np.random.default_rng(seed)
-    time = np.arange(round(16_000 * seconds)) / 16_000
-    wave = np.sin(2 * np.pi * PITCH[label] * rng.uniform(0.9, 1.1) * time) + rng.normal(0, 0.1, len(time))
-    return (0.2 * wave).astype(np.float32)
-
-
 def part(split, n, seed):
     labels = [("low", "high")[k % 2] for k in range(n)]
-    clips = [cut(tone(label, (1.0, 0.4, 2.5)[k % 3], seed + k)) for k, label in enumerate(labels)]
+    clips = [cut(tone(SECONDS[k % 3], PITCH[label] * (0.9 + 0.02 * k), seed + k)) for k, label in enumerate(labels)]
     return Material(clips, np.array(labels), np.array([f"s{k % 3}" for k in range(n)]),
                     np.array([f"{split}{k:02d}" for k in range(n)]))
 
@@ -109,7 +102,7 @@ def test_it_learns_and_can_be_repeated(material):
     for split in ("validation", "test"):
         np.testing.assert_array_equal(one.probabilities[split], two.probabilities[split])
         np.testing.assert_allclose(one.probabilities[split].sum(1), 1, atol=1e-6)
-    grid = room.score_finetuned(one, material, QUICK, "accuracy")
+    grid = room.score_finetuned(one, material, "accuracy")
     assert grid.rows.set_index("split").loc["test", "value"] >= 0.9
     assert grid.rows["selected"].all() and len(grid.predictions) == 8
 
@@ -136,7 +129,8 @@ def test_learning_never_looks_behind_the_patches_of_a_clip():
     losses = []
     for patches in (clean, behind):
         model = FinetuneModel(QUICK, 2)
-        losses.append([model.learn(patches, counts, np.array([0, 1, 0]), np.ones(3, np.float32)) for _ in range(2)])
+        losses.append([float(model.learn(patches, counts, np.array([0, 1, 0]), np.ones(3, np.float32)))
+                       for _ in range(2)])
     assert np.isfinite(losses).all() and losses[0] == losses[1] and losses[0][1] != losses[0][0]
 
 
@@ -149,32 +143,24 @@ def test_the_penalty_is_in_the_loss():
 
 
 def test_what_cannot_be(material):
-    with pytest.raises(BadParameter, match="no clips in test"):
-        finetune({**material, "test": part("test", 0, 0)}, QUICK, progress=False)
     single = dataclasses.replace(material["train"], y=np.full(18, "low"))
-    with pytest.raises(BadParameter, match="single class 'low'"):
-        finetune({**material, "train": single}, QUICK, progress=False)
-    with pytest.raises(UnknownName, match="layer19"):
-        FinetuneModel(FinetuneSettings(tap="layer20"), 2)
-    with pytest.raises(UnknownName, match="autopool"):
-        FinetuneModel(FinetuneSettings(pool="max"), 2)
+    for change, why in (({"test": part("test", 0, 0)}, "no clips in test"), ({"train": single}, "single class 'low'")):
+        with pytest.raises(BadParameter, match=why):
+            finetune({**material, **change}, QUICK, progress=False)
+    for change, why in (({"tap": "layer20"}, "layer19"), ({"pool": "max"}, "autopool")):
+        with pytest.raises(UnknownName, match=why):
+            FinetuneModel(FinetuneSettings(**change), 2)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
 
-
 @pytest.fixture
 def task(tmp_path, monkeypatch):
-    rows = []
-    for split, n in (("train", 12), ("validation", 6), ("test", 6)):
-        for k in range(n):
-            label, path = ("low", "high")[k % 2], tmp_path / f"{split}{k}.wav"
-            wave = tone(label, 1.0 if k % 3 else 0.5, len(rows))  # exactly a second, and less
-            soundfile.write(path, wave, 16_000)
-            rows.append({"clip_id": f"{split}{k}", "audio": str(path), "sha256": f"{len(rows):064d}", "label": label,
-                         "speaker": f"s{k}", "split": split, "seconds": len(wave) / 16_000,
-                         "sample_rate": 16_000, "source": "made here"})
-    monkeypatch.setattr(loading, "load_clips", lambda *_, **__: make_dataset(rows))
+    parts = [(split, k) for split, n in (("train", 12), ("validation", 6), ("test", 6)) for k in range(n)]
+    table = clip_table(tmp_path, [1.0 if k % 3 else 0.5 for _, k in parts],  # exactly a second, and less
+                       split=[split for split, _ in parts], label=[("low", "high")[k % 2] for _, k in parts],
+                       speaker=[f"s{k}" for _, k in parts])
+    monkeypatch.setattr(loading, "load_clips", lambda *_, **__: Dataset(table, table[:0]))
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
     return tasks.get_task("style-synthetic")
 
@@ -187,10 +173,9 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
     monkeypatch.setattr(room, "finetune", None)
     again = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
     pd.testing.assert_frame_equal(again[0], rows)
-    assert len(results.load()[0]) == 2 and len(answers) == 6
-    for change in ({"seed": 1}, None):
-        other = dataclasses.replace(QUICK, **change) if change else QUICK
-        monkeypatch.setattr(room, "VERSION", room.VERSION + (change is None))
+    assert len(results.load_results()[0]) == 2 and len(answers) == 6
+    for other, version in ((dataclasses.replace(QUICK, seed=1), room.VERSION), (QUICK, room.VERSION + 1)):
+        monkeypatch.setattr(room, "VERSION", version)
         with pytest.raises(TypeError):  # other settings, or another version, are another result
             room.benchmark_finetuned(task, config.Params(), other, progress=False)
 
@@ -212,7 +197,7 @@ def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
     assert (rows["fit_seconds"] == done.seconds).all()
 
 
-def test_names():
+def test_names_of_the_usual_run_the_control_and_an_experiment():
     assert name_finetuned(FinetuneSettings()) == name_finetuned(FinetuneSettings(seed=7)) == "trill-mini-finetuned"
     assert name_finetuned(FinetuneSettings(frozen=True, pool="netvlad")) == "trill-mini-frozen-netvlad"
     assert name_finetuned(FinetuneSettings(network_rate=1e-6)) == "trill-mini-finetuned-92ee", "as kept results have it"

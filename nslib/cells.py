@@ -1,2 +1,0 @@
-# shim
-from nslib.report.tables import write_command as command

@@ -1,3 +1,0 @@
-# shim
-from nslib.extraction.cluster import Engine as Engine
-from nslib.extraction.cluster import connect as connect

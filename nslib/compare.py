@@ -1,2 +1,0 @@
-# shim
-from nslib.report.compare import compare_reports as compare

@@ -1,2 +1,0 @@
-# shim
-from nslib.datasets.debian import decode_audio as decode

@@ -1,0 +1,752 @@
+"""Clips of the NOSS data sets, through TensorFlow Datasets' own builders; and of any other of its data sets with sound.
+
+What the kit adds is around a builder, not in it: archives are looked at before anything is unpacked, room on disk is
+counted, a host that does not answer is found out in seconds (TensorFlow Datasets itself tries for minutes), clips are
+decoded without programs, and whatever goes wrong becomes an `Unavailable` with what to do. What was downloaded and
+unpacked stays for the next attempt.
+
+ESC-50's human sounds and masked speech, which FRILL added, are read by the kit itself. ESC-50: the ten classes of its
+group "human, non-speech sounds", which FRILL's model card names but does not list; each fold holds clips of other
+original recordings. Masked speech: ``lab/labels.csv`` with ``file_name`` and ``label`` (? where it is kept back).
+
+Conventions
+-----------
+Clips become 16 kHz WAV files in a `ClipCache`, each made once. Beside them lies the list of all clips of the data set:
+``index.parquet``, or ``clips.parquet`` once every clip is made; then nothing else of the data set is read any more,
+neither prepared files nor TensorFlow. List and clips name the key of what they were made of, so that another version
+is never mixed in.
+
+A clip is called by its place in its split, over all shards (``savee/test/00017``): TensorFlow Datasets orders
+recordings by a hash of their names, so the place is the same wherever the data set is prepared. Samples are the stored
+integers, resampled by soxr HQ. As with pydub, samples of lossy formats become 16-bit integers, by 32768, rounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+
+from nslib import audio
+from nslib import config as nslib_config
+from nslib.config import Params, cache_dir, manual_dir, offline, tfds_dir
+from nslib.datasets import noss_sources
+from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
+from nslib.datasets.debian import decode_audio
+from nslib.datasets.noss_sources import Source
+from nslib.datasets.splits import SPLITS
+from nslib.datasets.table import Dataset, limit_clips, make_dataset
+from nslib.datasets.tasks import Task
+from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__: list[str] = []
+
+HUMAN_SOUNDS = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
+                "brushing_teeth", "snoring", "drinking_sipping")
+"""ESC-50's targets 20 to 29."""
+
+_NOTES = "nslib.json"  # beside the prepared files: how the kit prepared them
+_COLUMNS = ["clip_id", "label", "speaker", "split", "sample_rate", "source"]
+_DAMAGE = (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError)
+_UNUSABLE = "Compare it with the original recording; without it the numbers are of fewer clips than others have."
+_ELSEWHERE = ("was prepared outside the kit: by which decoder its clips were read, and what its archives lacked, is "
+              "not known here.")
+
+
+# --- from a data set to its clip table ----------------------------------------------------------
+
+
+def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
+    """Have the clips of a task of the paper profile; `Unavailable` says by which steps its data set can be had."""
+    source, limit = noss_sources.get_source(task.name), (params.clips_per_class, params.seed)
+    cache, data = ClipCache(source.clip_table.parent.name), _open_data(source)
+    index = _read_index(cache, data.key if data else "")
+    rows = None if index is None else _join_clips(cache, index, limit)
+    if rows is None:
+        with _quieten(progress) if source.version else contextlib.nullcontext():
+            rows = _make_clips(cache, data or _fetch_data(source, progress), limit, progress)
+    if params.clips_per_class is None and (listed := cache.folder / "index.parquet").is_file():
+        listed.replace(source.clip_table)
+    usable = rows["sha256"] != ""
+    problems = [{"clip_id": row.clip_id, "audio": row.source, "reason": row.note, "remedy": _UNUSABLE}
+                for row in rows[~usable].itertuples()]
+    return make_dataset(rows[usable].to_dict("records"), problems, [*rows.attrs["notes"], *_describe_clips(rows)])
+
+
+def _open_data(source: Source) -> _Prepared | _Folder | None:
+    """The data set as it lies here, if it can be read."""
+    if source.is_prepared:
+        path, size = source.prepared_dir / _NOTES, sum(p.stat().st_size for p in source.prepared_dir.iterdir())
+        notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [f"{source.name} {_ELSEWHERE}"]
+        speaker = "label" if source.name == "voxceleb" else "speaker_id"
+        return _Prepared(source.name, source.prepared_dir, {"audio": "audio", "label": "label", "speaker": speaker},
+                         SPLITS, f"{source.name}/", 5, tuple(notes),
+                         source.clips_gb * min(1.0, size / (source.prepared_gb * 1e9)))
+    if not source.version and noss_sources.inspect_manual_files(source.name).complete:
+        return _Folder(source)
+    return None
+
+
+def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | None, int],
+                progress: bool) -> pd.DataFrame:
+    """List the clips of a data set, and make those that are asked for and not there."""
+    from tqdm.std import tqdm
+
+    listed = cache.folder / "index.parquet"
+    if (whole := cache.folder / "clips.parquet").is_file():  # not all of its clips are there any more
+        whole.replace(listed)
+    index = _read_index(cache, data.key)
+    if index is None:
+        index = data.list_clips(progress)
+        index.attrs = {"key": data.key, "notes": list(data.notes)}
+        nslib_config.write_file(listed, index.to_parquet(index=False))
+    wanted = limit_clips(index, *limit)["clip_id"]
+    if missing := {name for name in wanted if cache.get(name, data.key) is None}:
+        _check_room(data.name, cache_dir(), data.clips_gb * len(missing) / len(index))
+        with tqdm(total=len(missing), desc=f"clips of {data.name}", unit="clip", disable=not progress) as bar:
+            for clip_id, decode in data.read_clips(missing):
+                try:
+                    cache.add(clip_id, data.key, decode().wave)
+                except BadAudio as error:
+                    cache.record(CachedClip(clip_id, data.key, "unusable", note=error.reason))
+                bar.update()
+    rows = _join_clips(cache, index, limit)
+    if rows is None:
+        raise Unavailable(f"a clip of {data.name}", "some were listed but could not be read again, or their files "
+                          "vanished during the run", "Run again.")
+    return rows
+
+
+def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, int]) -> pd.DataFrame | None:
+    """Rows of the clips that are asked for, with what became of each; None if one has not been made."""
+    rows = limit_clips(index, *limit)
+    clips = [clip for name in rows["clip_id"] if (clip := cache.get(name, index.attrs["key"]))]
+    if len(clips) < len(rows):
+        return None
+    return rows.assign(audio=[str(cache.path(clip.clip_id)) for clip in clips], note=[clip.note for clip in clips],
+                       sha256=[clip.sha256 for clip in clips], seconds=[clip.seconds for clip in clips])
+
+
+def _describe_clips(rows: pd.DataFrame) -> list[str]:
+    """Sentences for the report on what was done to clips."""
+    rates = sorted({int(rate) for rate in rows["sample_rate"]} - {0, audio.SAMPLE_RATE})
+    limited, unusable = int((rows["note"] == LIMITED).sum()), int((rows["sha256"] == "").sum())
+    notes = []
+    if rates:
+        notes.append(f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used "
+                     "resampy's kaiser_best, so vectors agree closely but not to the last bit.")
+    if limited:
+        notes.append(f"{limited} clips reach beyond full scale and were cut off there.")
+    if unusable:
+        notes.append(f"{unusable} of {len(rows)} clips cannot be used; the report names them.")
+    return notes
+
+
+def _read_index(cache: ClipCache, key: str) -> pd.DataFrame | None:
+    """The stored list of clips, if it is of the data set as it lies here now; the key is empty if that is gone."""
+    import pandas as pd
+    import pyarrow as pa
+
+    for path in filter(Path.is_file, (cache.folder / "clips.parquet", cache.folder / "index.parquet")):
+        try:
+            index = pd.read_parquet(path)
+        except (pa.ArrowException, OSError) as error:
+            raise Unavailable(str(path), f"it is damaged ({error})",
+                              "Remove it and run again; the clips stay.") from error
+        if "key" in index.attrs and key in ("", index.attrs["key"]):
+            return index
+    return None
+
+
+# --- reading what TensorFlow Datasets prepared --------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A data set in TensorFlow Datasets' files, always read in the same order."""
+
+    name: str
+    folder: Path
+    roles: dict[str, str]  # which feature is the audio, the label and the speaker; empty if none is
+    splits: tuple[str, ...]
+    prefix: str = ""  # of the names of clips
+    digits: int = 6  # in the names of clips, at least
+    notes: tuple[str, ...] = ()
+    clips_gb: float = 0.0  # room for all its clips
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of name, version, and of size, first and last MiB of each file: to read all of 100 GB takes minutes."""
+        digest, mib = hashlib.sha256(f"{self.folder.parent.name} {self.folder.name}\n".encode()), 1 << 20
+        for path in sorted(path for path in self.folder.iterdir() if path.is_file() and path.name != _NOTES):
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(mib))
+                file.seek(max(mib, size - mib))
+                digest.update(file.read(mib))
+        return f"{digest.hexdigest()} {json.dumps(self.roles, sort_keys=True)}"
+
+    def list_clips(self, progress: bool) -> pd.DataFrame:
+        """One row a clip, with `_COLUMNS`."""
+        import pandas as pd
+        from tqdm.std import tqdm
+
+        total = sum(self._builder.info.splits[split].num_examples for split in self.splits)
+        examples = self._read(dict.fromkeys(self.splits, 0), self.roles["label"], self.roles["speaker"])
+        rows = [(self._name(split, place), self._word(example, "label"), self._word(example, "speaker"), split,
+                 self._rate, f"{self.folder.parent.name} {self.folder.name}")
+                for split, place, example in tqdm(examples, f"listing {self.name}", total, unit="clip",
+                                                  disable=not progress)]
+        return pd.DataFrame(rows, columns=_COLUMNS).sort_values("clip_id", ignore_index=True)
+
+    def read_clips(self, wanted: Collection[str]) -> Iterator[tuple[str, Callable[[], audio.Clip]]]:
+        """Clips in order, each with its decoder, which raises `BadAudio` if it cannot be used."""
+        first: dict[str, int] = {}
+        for name in sorted(wanted):
+            split, digits = name.removeprefix(self.prefix).rsplit("/", 1)
+            first.setdefault(split, int(digits))
+        left = len(wanted)
+        for split, place, example in self._read(first, self.roles["audio"]):
+            if (name := self._name(split, place)) in wanted:
+                yield name, partial(_decode_samples, name, example[self.roles["audio"]], self._rate)
+                left -= 1
+                if not left:
+                    return
+
+    @cached_property
+    def _builder(self) -> Any:
+        import tensorflow_datasets as tfds
+
+        try:
+            return tfds.builder_from_directory(self.folder)
+        except Exception as error:  # whatever a damaged folder makes of it, the answer is the same
+            raise self._explain_damage(error) from error
+
+    @property
+    def _rate(self) -> int:
+        return self._builder.info.features[self.roles["audio"]].sample_rate or audio.SAMPLE_RATE
+
+    def _name(self, split: str, place: int) -> str:
+        digits = max(self.digits, len(str(self._builder.info.splits[split].num_examples - 1)))
+        return f"{self.prefix}{split}/{place:0{digits}d}"
+
+    def _read(self, first: dict[str, int], *features: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """Examples of splits in order, from a place on in each, with some features as far as there are any."""
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        wanted = {name: True for name in features if name in self._builder.info.features}
+        decoders = tfds.decode.PartialDecoding(wanted or {self.roles["audio"]: True})
+        in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        try:
+            for split, start in first.items():
+                data = self._builder.as_dataset(split=f"{split}[{start}:]" if start else split, shuffle_files=False,
+                                                decoders=decoders, read_config=in_order)
+                for place, example in enumerate(tfds.as_numpy(data), start=start):
+                    yield split, place, example
+        except tf.errors.OpError as error:
+            raise self._explain_damage(error) from error
+
+    def _word(self, example: dict[str, Any], role: str) -> str:
+        """A label or speaker as text; empty if it is not given."""
+        if (feature := self.roles[role]) not in example:
+            return ""
+        value, kind = example[feature], self._builder.info.features[feature]
+        if hasattr(kind, "int2str"):
+            return str(kind.int2str(int(value))) if int(value) >= 0 else ""
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    def _explain_damage(self, error: Exception) -> Unavailable:
+        why = f"TensorFlow Datasets cannot read {self.folder} ({str(error).splitlines()[0][:200]})"
+        return Unavailable(f"data set {self.name}", why,
+                           "Remove that folder and run again: it is prepared anew from the archives.")
+
+
+def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int) -> audio.Clip:
+    """A clip as the kit hears it."""
+    if samples.dtype.kind in "iu":
+        low, high = int(samples.min(initial=0)), int(samples.max(initial=0))
+        if low < -32768 or high > 32767:
+            raise BadAudio(name, f"samples from {low} to {high} do not fit into 16 bits",
+                           "The authors' code refuses them too; look at the recording.")
+        samples = samples.astype(np.int16)
+    return audio.from_array(samples, rate, name)
+
+
+# --- ESC-50 and masked speech -------------------------------------------------------------------
+
+
+class _Folder:
+    """A data set that the kit reads itself, from a folder or from the ZIP archive of it."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, source: Source):
+        self.name, self.clips_gb = source.name, source.clips_gb
+        folder, list_members = _LAYOUTS[source.name]
+        self._root: Path | zipfile.Path = manual_dir() / folder
+        try:
+            if self._root.is_dir():
+                sizes = {str(path.relative_to(self._root)): path.stat().st_size for path in self._root.rglob("*.*")}
+            else:
+                archive = zipfile.ZipFile(manual_dir() / f"{folder}.zip")
+                sizes = {entry.filename.partition("/")[2]: entry.file_size for entry in archive.infolist()}
+                self._root = zipfile.Path(archive, f"{folder}/")
+            self._clips = sorted(list_members(self._root, sizes))
+        except _DAMAGE as error:
+            raise Unavailable(f"data set {self.name}", f"it cannot be read ({type(error).__name__}: {error})",
+                              source.remedy()) from error
+        if empty := [split for split in SPLITS if split not in {clip[3] for clip in self._clips}]:
+            raise Unavailable(f"data set {self.name}", f"no labelled clip is in {' and '.join(empty)}", source.remedy())
+        made_of = [(clip, sizes.get(clip[1])) for clip in self._clips]
+        self.key = hashlib.sha256(repr(made_of).encode()).hexdigest()
+
+    def list_clips(self, _: bool) -> pd.DataFrame:
+        """One row a clip, with `_COLUMNS`."""
+        import pandas as pd
+
+        rows = [(name, label, "", split, self._find_rate(member), self.name)
+                for name, member, label, split in self._clips]
+        return pd.DataFrame(rows, columns=_COLUMNS)
+
+    def read_clips(self, wanted: Collection[str]) -> Iterator[tuple[str, Callable[[], audio.Clip]]]:
+        """Clips in order, each with its decoder, which raises `BadAudio` if it cannot be used."""
+        return ((name, partial(self._decode, member)) for name, member, _, _ in self._clips if name in wanted)
+
+    def _find_rate(self, member: str) -> int:
+        """Of a file, Hz; 0 if it cannot be read, which its decoding will explain."""
+        import soundfile
+
+        try:
+            return int(soundfile.info(io.BytesIO((self._root / member).read_bytes())).samplerate)
+        except (soundfile.LibsndfileError, *_DAMAGE):
+            return 0
+
+    def _decode(self, member: str) -> audio.Clip:
+        try:
+            data = (self._root / member).read_bytes()
+        except _DAMAGE as error:
+            raise BadAudio(member, "the list names it, and it is not there", "Unpack the original again.") from error
+        return decode_audio(data, Path(member).suffix)
+
+
+_Members = Iterator[tuple[str, str, str, str]]
+"""Name, file, label and split of each clip."""
+
+
+def _list_esc50(root: Path | zipfile.Path, _: Collection[str]) -> _Members:
+    """Human sounds, split by fold."""
+    folds = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}
+    for row in _read_csv(root / "meta/esc50.csv"):
+        if row["category"] in HUMAN_SOUNDS:
+            name = row["filename"]
+            yield f"esc50-human/{Path(name).stem}", f"audio/{name}", row["category"], folds[row["fold"]]
+
+
+def _list_masked_speech(root: Path | zipfile.Path, members: Collection[str]) -> _Members:
+    """Labelled clips, split by the first word of their names."""
+    place = {Path(member).name: member for member in members}
+    parts = {"train": "train", "devel": "validation", "test": "test"}
+    for row in _read_csv(root / "lab/labels.csv"):
+        name, label = row["file_name"], row["label"].strip()
+        if label not in ("", "?"):
+            part = parts[name.partition("_")[0]]
+            yield f"masked-speech/{Path(name).stem}", place.get(name, f"wav/{name}"), label, part
+
+
+def _read_csv(path: Path | zipfile.Path) -> csv.DictReader[str]:
+    """Rows of a list."""
+    return csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig")))
+
+
+_LAYOUTS = {"esc50-human": ("ESC-50-master", _list_esc50), "masked-speech": ("masked-speech", _list_masked_speech)}
+
+
+# --- preparing with TensorFlow Datasets ---------------------------------------------------------
+
+
+def _fetch_data(source: Source, progress: bool) -> _Prepared | _Folder:
+    """Have TensorFlow Datasets prepare a data set, or say why it cannot be had."""
+    status = noss_sources.get_status(source.name)
+    if status.state == "manual" or not source.version:
+        raise Unavailable(f"data set {source.name}", status.detail, status.remedy or source.remedy())
+    manual = noss_sources.inspect_manual_files(source.name)
+    _check_room_to_prepare(source, manual.size if manual.complete else 0)
+    archive, unpacked = manual_dir() / source.archive, tfds_dir() / f"downloads/extracted/ZIP.{source.archive}"
+    if source.archive and unpacked.is_dir() and unpacked.stat().st_mtime < archive.stat().st_ctime:
+        shutil.rmtree(unpacked)  # of an archive that has been replaced since: only its name is compared there
+    try:
+        notes = _run_builder(source, progress)
+    except Unavailable:
+        raise
+    except Exception as error:  # builders, archives, networks and disks fail in a hundred ways
+        raise _explain_failure(error, source) from error
+    nslib_config.write_file(source.prepared_dir / _NOTES, json.dumps(notes))
+    data = _open_data(source)
+    assert data is not None  # it has just been prepared
+    return data
+
+
+def _run_builder(source: Source, progress: bool) -> list[str]:
+    """Prepare a data set; sentences on what was done otherwise than TensorFlow Datasets alone would."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(f"{source.name}:{source.version}", data_dir=tfds_dir())
+    if source.name == "voxforge":
+        _replace_beam(builder)
+    _ask_hosts(source, [file.url for file in noss_sources.list_missing_files(source.name)])
+    manager = tfds.download.DownloadManager(download_dir=tfds_dir() / "downloads", manual_dir=manual_dir(),
+                                            dataset_name=source.name, url_infos=builder.url_infos)
+    # first what is small, so that 30 GB are not unpacked for want of 5 MB
+    lists = manager.download([file.url for file in noss_sources.list_registered_files(source.name)])
+    notes = _adopt_mirror(source, Path(lists[0]), progress) if source.name == "crema_d" else []
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir(), try_download_gcs=False)
+    with _decode_here(builder.info.features["audio"].sample_rate) as counts:
+        builder.download_and_prepare(download_config=config)
+    if source.name == "voxceleb":
+        wanted = sum(bool(line.strip()) for line in Path(lists[0]).read_text(encoding="utf-8").splitlines())
+        if absent := wanted - sum(split.num_examples for split in builder.info.splits.values()):
+            notes.append(f"{absent} of the {wanted} recordings in iden_split.txt are not in the archive (those of the "
+                         "40 speakers of VoxCeleb1's test set never are): left out, as TensorFlow Datasets does.")
+    if counts["decoded"]:
+        notes.append(f"{counts['decoded']} clips were decoded by the kit's own decoders instead of FFmpeg's program.")
+    if counts["other rate"]:
+        notes.append(f"{counts['other rate']} clips have another sample rate than TensorFlow Datasets says for all of "
+                     "them, so they are too fast or too slow, as they are for everyone who uses it.")
+    return notes
+
+
+def _replace_beam(builder: Any) -> None:
+    """Let VoxForge's builder, which is written for Apache Beam, give its examples one archive after the other.
+
+    Beam's local runners hold all recordings in memory: measured, 5 times the size of the prepared files, half a
+    terabyte here. The builder's own writer, which sorts on disk, takes what it gives: the same records in the same
+    order.
+    """
+    from tensorflow_datasets.audio import voxforge
+
+    split_generators = builder._split_generators
+
+    def read_archives(dl_manager: Any) -> dict[str, Iterator[Any]]:
+        return {split.name: itertools.chain.from_iterable(
+            voxforge._generate_examples(path, dl_manager) for path in sorted(split.gen_kwargs["file_names"]))
+            for split in split_generators(dl_manager)}
+
+    builder._split_generators = read_archives
+
+
+def _adopt_mirror(source: Source, checksums: Path, progress: bool) -> list[str]:
+    """Put what a clone of CREMA-D's mirror holds among TensorFlow Datasets' downloads, and see to the rest.
+
+    TensorFlow Datasets asks GitHub for each of 7,438 clips, and the project's quota there is at times used up. A clip
+    cannot be put into the manual folder, because the registered list has no names for them; but a file among its
+    downloads is used as if it had been downloaded. Only files that agree with the registered SHA-256 are put there.
+    """
+    from etils import epath
+    from tensorflow_datasets.core.download import checksums as tfds_checksums
+    from tensorflow_datasets.core.download import resource
+    from tqdm.std import tqdm
+
+    clone, folder = manual_dir() / "CREMA-D", noss_sources.downloads_dir(source.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    registered, missing = noss_sources.parse_checksums(checksums.read_text(encoding="utf-8")), []
+    for file in tqdm(registered, desc="checking CREMA-D", unit="file", disable=not progress):
+        parent, name = file.url.split("/")[-2:]
+        path, target = clone / parent / name, folder / resource.get_dl_fname(file.url, file.sha256)
+        if target.exists():
+            continue
+        if not path.is_file() or nslib_config.hash_file(path) != file.sha256:
+            missing.append(file.url)
+            continue
+        try:
+            os.link(path, target)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(path, target)
+        info = tfds_checksums.UrlInfo(size=file.size, checksum=file.sha256, filename=name)
+        resource.write_info_file(url=file.url, path=epath.Path(target), dataset_name=source.name, original_fname=name,
+                                 url_info=info)
+    _ask_hosts(source, missing)
+    names = ", ".join(url.rpartition("/")[2] for url in missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return [f"{len(missing)} files of the clone of CREMA-D are not those that TensorFlow Datasets registered and were "
+            f"downloaded instead ({names})."] if missing and clone.is_dir() else []
+
+
+@contextlib.contextmanager
+def _quieten(progress: bool) -> Iterator[None]:
+    """Keep TensorFlow Datasets' warnings for its own developers off the terminal, and its messages on stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+    from absl import logging
+
+    loggers = (logging.get_absl_logger(), tf.get_logger())
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel("ERROR")
+    if not progress:
+        tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        tfds.enable_progress_bar()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _decode_here(rate: int) -> Iterator[Counter[str]]:
+    """Let pydub, by which builders decode, have from the kit what it would call FFmpeg's programs for.
+
+    MP3 so decoded differs from FFmpeg's program in the last bit of a sample here and there. Counted are the clips that
+    were decoded so, and those that have another sample rate (Hz) than TensorFlow Datasets says all have.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that FFmpeg's program was not found
+        import pydub
+        from pydub.exceptions import PydubException
+
+    counts: Counter[str] = Counter()
+
+    def from_file(file: Any, format: str | None = None, **_: Any) -> Any:
+        try:
+            if format != "wav":
+                raise PydubException
+            sound = pydub.AudioSegment._from_safe_wav(file)
+        except (PydubException, OSError, ValueError, KeyError, IndexError):
+            file.seek(0)
+            counts["decoded"] += 1
+            sound = _decode_segment(file.read(), format)
+        counts["other rate"] += sound.frame_rate != rate
+        return sound
+
+    original = vars(pydub.AudioSegment)["from_file"]
+    pydub.AudioSegment.from_file = staticmethod(from_file)
+    try:
+        yield counts
+    finally:
+        pydub.AudioSegment.from_file = original
+
+
+def _decode_segment(data: bytes, suffix: str | None) -> Any:
+    """Decode to what pydub would have made, with its own error, so that builders leave out what they always do."""
+    import pydub
+    from pydub.exceptions import CouldntDecodeError
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
+            path = Path(folder) / f"clip.{suffix or 'audio'}"
+            path.write_bytes(data)
+            samples, rate = audio.decode(path)[:2]
+    except BadAudio as error:
+        raise CouldntDecodeError(error.reason) from error
+    if samples.dtype != np.int16:
+        samples = np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype("<i2")
+    return pydub.AudioSegment(data=samples.tobytes(), sample_width=2, frame_rate=rate, channels=samples.shape[1])
+
+
+# --- what can stop it: network, disk and everything else ----------------------------------------
+
+
+def _ask_hosts(source: Source, urls: list[str]) -> None:
+    """Refuse downloads that are forbidden, or from a host that does not answer: one quick question to each host."""
+    for url in {urlsplit(url).netloc: url for url in reversed(urls)}.values():
+        if why := _refuse_download(url):
+            file = next((file for file in noss_sources.list_registered_files(source.name) if file.url == url), None)
+            by_hand = f"save {url} as {file.manual_path}, and it is used instead" if file else "fetch it as described"
+            raise Unavailable(f"data set {source.name}", f"{(file and file.name) or url.rpartition('/')[2]} {why}",
+                              f"Try again with a network; or, by hand, {by_hand}.\n{source.instructions()}")
+
+
+def _refuse_download(url: str) -> str:
+    """Why a file cannot be downloaded; empty if it can."""
+    import requests
+
+    if offline():
+        return "would have to be downloaded, and downloads are forbidden (NSLIB_OFFLINE=1)"
+    host = urlsplit(url).netloc
+    try:
+        with requests.get(url, stream=True, timeout=5.0) as answer:
+            code = answer.status_code
+    except requests.RequestException as error:
+        return f"cannot be downloaded: {host} does not answer ({type(error).__name__})"
+    return f"cannot be downloaded: {host} answers with error {code}" if code >= 400 else ""
+
+
+def _check_room_to_prepare(source: Source, archives: int) -> None:
+    """Refuse to prepare what will not fit; of archives (bytes, 0: not known) that are a part, a part is made."""
+    part = min(1.0, archives / (source.download_gb * 1e9)) if archives else 1.0
+    download = source.download_gb if not source.by_hand and not archives else 0.0
+    prepared, clips = (source.unpacked_gb + 1.1 * source.prepared_gb) * part + download, source.clips_gb * part
+    one_disk = _find_existing(tfds_dir()).stat().st_dev == _find_existing(cache_dir()).stat().st_dev
+    _check_room(source.name, tfds_dir(), prepared + (clips if one_disk else 0))
+    _check_room(source.name, cache_dir(), clips)
+
+
+def _check_room(name: str, folder: Path, needed: float) -> None:
+    """Refuse to write more (GB) than fits; what stopped runs have left behind is named."""
+    free = shutil.disk_usage(_find_existing(folder)).free / 1e9
+    if needed > free:
+        left = [*(tfds_dir() / name).glob("*incomplete*"), *(tfds_dir() / "downloads/extracted").glob("incomplete*")]
+        more = f" Runs that were stopped have left these behind, which can be deleted: {', '.join(map(str, left))}."
+        raise Unavailable(f"room for the data set {name}",
+                          f"about {needed:.1f} GB are needed in {folder}, and {free:.1f} GB are free",
+                          "Free some space, or point NSLIB_DATA_DIR (prepared data sets) or NSLIB_CACHE (clips) to a "
+                          f"larger disk.{more if left else ''}")
+
+
+def _find_existing(folder: Path) -> Path:
+    """A folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _explain_failure(error: Exception, source: Source) -> Unavailable:
+    """Reason and remedy of what TensorFlow Datasets, or what it is built on, raised."""
+    causes = list(_list_causes(error))
+    if ours := next((cause for cause in causes if isinstance(cause, Unavailable)), None):
+        return ours
+    names, text = {type(cause).__name__ for cause in causes}, " ".join(str(cause) for cause in causes)
+    remedy = f"Compare with these steps.\n{source.remedy()}"
+    if any(getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) for cause in causes) \
+            or "No space left" in text or "Not enough disk space" in text or "ResourceExhaustedError" in names:
+        why = f"the disk of {tfds_dir()} is full"
+        remedy = ("Free some space, or point NSLIB_DATA_DIR to a larger disk, and run again: what was downloaded and "
+                  "unpacked is used again.")
+    elif "NonMatchingChecksumError" in names:
+        match = re.search(r"Artifact (\S+), downloaded to (\S+), has wrong checksum", text)
+        path, url = (match[2], f" for {match[1]}") if match else ("a file", "")
+        why = (f"{path} is not the file that TensorFlow Datasets registered{url} (its checksum differs: it is cut "
+               "short or damaged, or its publisher has changed it)")
+        remedy = f"Download that file again.\n{source.remedy()}"
+    elif any(isinstance(cause, ImportError) for cause in causes):
+        why, remedy = f"a package is missing ({_summarise(error)})", "make setup"
+    elif any(isinstance(cause, MemoryError) for cause in causes):
+        why, remedy = "the memory of this machine does not suffice", "Close other programs and run again."
+    elif match := re.search(r"Error for (.+?): ", text):
+        why = f"{match[1]} cannot be decoded: it is cut short or damaged"
+    elif names & {"ExtractError", "BadZipFile", "ReadError", "EOFError", "zlib.error", "BadGzipFile"}:
+        why = f"an archive cannot be unpacked: it is cut short or damaged ({_summarise(error)})"
+    elif names & {"DownloadError", "ConnectionError", "Timeout", "ReadTimeout", "ChunkedEncodingError"}:
+        why = f"a download failed ({_summarise(error)})"
+    else:
+        why = f"TensorFlow Datasets stopped with {_summarise(error)}"
+    return Unavailable(f"data set {source.name}", why, remedy)
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _summarise(error: BaseException) -> str:
+    """Kind and message of an error, on one line."""
+    message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+# --- any other data set of TensorFlow Datasets --------------------------------------------------
+
+
+def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[str, Any]], list[str]]:
+    """Have the clips of ``NAME?label=FEATURE&speaker=FEATURE&audio=FEATURE``, as rows of a list, and notes.
+
+    ``NAME`` is what ``tfds.builder`` takes (``NAME/CONFIG:VERSION``); features are named where they do not say by
+    themselves which is which. A clip is called by its split and its place in it.
+    """
+    name, _, asked = source.partition("?")
+    with _quieten(progress):
+        builder = _find_builder(name)
+        roles = _choose_roles(name, builder.info.features, dict(parse_qsl(asked)))
+        if not builder.is_prepared():
+            _prepare_other(name, builder, roles)
+        data = _Prepared(name, Path(builder.data_path), roles, tuple(sorted(builder.info.splits)))
+        rows = _make_clips(ClipCache(f"tfds-{builder.name}"), data, (None, 0), progress)
+    rows = rows.assign(fault=rows["note"].where(rows["sha256"] == "", ""), remedy=_UNUSABLE,
+                       split=rows["split"] if len(data.splits) > 1 else "")
+    fields = ["audio", "clip_id", "label", "speaker", "split", "fault", "remedy"]
+    features = ", ".join(f"{role}: {feature or 'none'}" for role, feature in roles.items())
+    return rows[fields].to_dict("records"), [f"Features of {name} read: {features}."]
+
+
+def _find_builder(name: str) -> Any:
+    """TensorFlow Datasets' builder of a data set."""
+    import tensorflow_datasets as tfds
+
+    if (plain := re.split("[/:]", name)[0]) in noss_sources.SOURCES:
+        raise BadParameter(f"{plain} is one of the kit's own tasks, with the paper's splits; name it as a task: "
+                           f"--profile paper --tasks {plain}")
+    try:
+        return tfds.builder(name, data_dir=tfds_dir())
+    except tfds.core.DatasetNotFoundError:
+        raise UnknownName("data set of TensorFlow Datasets", name, tfds.list_builders()) from None
+    except (ValueError, RuntimeError, AssertionError, ImportError) as error:
+        raise BadParameter(f"TensorFlow Datasets refuses {name!r}: {_summarise(error)}") from error
+
+
+def _choose_roles(name: str, features: Any, asked: dict[str, str]) -> dict[str, str]:
+    """Which feature is the audio, the label and the speaker."""
+    import tensorflow_datasets as tfds
+
+    for role, feature in asked.items():
+        if role not in ("audio", "label", "speaker"):
+            raise UnknownName(f"word in tfds:{name}?{role}=", role, ("audio", "label", "speaker"))
+        if feature not in features:
+            raise UnknownName(f"feature of {name}", feature, features)
+    sound = sorted(key for key, kind in features.items() if isinstance(kind, tfds.features.Audio))
+    classes = sorted(key for key, kind in features.items() if isinstance(kind, tfds.features.ClassLabel))
+    label = "label" if "label" in classes else classes[0] if len(classes) == 1 else ""
+    speaker = next((key for key in ("speaker", "speaker_id", "speaker_name", "actor") if key in features), "")
+    roles = {"audio": sound[0] if len(sound) == 1 else "", "label": label, "speaker": speaker} | asked
+    for role, candidates in (("audio", sound), ("label", classes)):
+        if not roles[role] and (candidates or role == "audio"):
+            raise BadParameter(f"{name} has {len(candidates)} features that could be the {role} "
+                               f"({', '.join(candidates) or 'none'}; all: {', '.join(sorted(features))}); name one: "
+                               f"tfds:{name}?{role}=FEATURE")
+    return roles
+
+
+def _prepare_other(name: str, builder: Any, roles: dict[str, str]) -> None:
+    """Have TensorFlow Datasets prepare a data set that is not of NOSS."""
+    import tensorflow_datasets as tfds
+
+    if offline():
+        raise Unavailable(f"data set {name}", f"it is not prepared in {builder.data_path}, and downloads are forbidden "
+                          "(NSLIB_OFFLINE=1)", "Run once without NSLIB_OFFLINE, or set NSLIB_DATA_DIR to where it is.")
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir(), try_download_gcs=False)
+    try:
+        with _decode_here(builder.info.features[roles["audio"]].sample_rate or audio.SAMPLE_RATE):
+            builder.download_and_prepare(download_config=config)
+    except NslibError:
+        raise
+    except Exception as error:  # builders, archives, networks and disks fail in a hundred ways
+        raise Unavailable(f"data set {name}", f"TensorFlow Datasets cannot prepare it ({_summarise(error)})",
+                          f"Its page, https://www.tensorflow.org/datasets/catalog/{builder.name}, says what it needs; "
+                          f"files fetched by hand belong into {manual_dir()}.") from error

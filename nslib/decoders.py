@@ -1,2 +1,0 @@
-# shim
-from nslib.audio import decode as decode

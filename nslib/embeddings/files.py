@@ -1,0 +1,755 @@
+"""Your own weights as an embedding: a SavedModel, a TFLite or an ONNX file.
+
+>>> from nslib import embeddings
+>>> mine = embeddings.from_file("my_model.onnx")                       # doctest: +SKIP
+>>> print(embeddings.check(mine))                                      # doctest: +SKIP
+
+Conventions
+-----------
+Nothing is tried out until it works. What a model offers is read from the file; what is left open is
+asked for, in an error that lists the choices. Where the choice is only how the same sound is handed
+over, there is a rule: a batch before a single clip, float32 before other types.
+
+Clips are brought to the model's rate, range and type, and handed over in batches or one by one, whole
+or in windows; what comes out is brought to ``[clips, frames, dim]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.audio import RATES
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
+from nslib.embeddings.custom import embed_one_by_one, wrap_function
+from nslib.embeddings.pretrained import open_onnx
+from nslib.embeddings.runtime import count_threads, make_embedder
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+
+__all__ = ["from_file", "from_saved_model"]
+
+Array = npt.NDArray[Any]
+
+DTYPES = ("float32", "float64", "float16", "int16", "int32", "int64")
+"""Types that samples can have, the best first."""
+
+CALLS = ("callable", "signature")
+
+# a rate that goes with the samples is told by its name; other names need rate_argument=True
+_RATE_NAMES = ("sr", "fs")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model in a file is used; options of all loaders.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz that the model expects. Clips are brought from 16000 Hz to it by soxr HQ. A model does not
+        tell its rate, so a wrong one is not noticed.
+    full_scale : float, optional
+        What the model calls full scale. Default: 1.0 for floating point; 32767 for integers, which are
+        rounded, and saturate (with a warning) where a sample is beyond full scale.
+    fixed : {"window"}, optional
+        Run the model over windows of a fixed length, one vector a window: of the length that the model
+        takes, else of `window` seconds. Only whole windows are used.
+    one_by_one : bool
+        Call the model for one clip at a time, although it takes batches: for a model that mixes clips,
+        or that puts the frames of all clips on one axis.
+    window, hop : float
+        Seconds that a frame sees, and between frames; 0 if there is one vector a clip. With
+        ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
+    min_samples, pad
+        As in `nslib.embeddings.from_callable`; at least one window.
+    parameters, licence, source, trained_on, citation
+        For the report. The default of `source` is the file's name.
+    """
+
+    sample_rate: int = SAMPLE_RATE
+    full_scale: float | None = None
+    fixed: str | None = None
+    one_by_one: bool = False
+    window: float = 0.0
+    hop: float = 0.0
+    min_samples: int = 1_600
+    pad: str = "end"
+    parameters: int = 0
+    licence: str = "not stated"
+    source: str = ""
+    trained_on: str = "not stated"
+    citation: str = ""
+
+
+_HANDLING = ("sample_rate", "full_scale", "fixed", "one_by_one")
+"""Options that are not attributes of an `Embedding`."""
+
+
+# ---- any file ----------------------------------------------------------------------------------------
+
+
+def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embedding:
+    """Make an embedding of a model, whatever its kind.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder of a SavedModel (hub-style callable, Keras export or any signature), TFLite file or ONNX file; weights
+        of an ONNX file that are in files of their own must lie beside it.
+    name : str, optional
+        As shown in tables (default: the name of the folder or file).
+    **options
+        Those of `Options`, and what the file leaves open:
+
+        - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
+        - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.
+        - signature : str (SavedModel, TFLite); needed if there are several. (Keras writes its one signature under
+          two names, ``serve`` and ``serving_default``; these count as one.)
+        - call : "callable" or "signature" (SavedModel); call the object itself, as hub modules and Keras models allow,
+          or one of its signatures. Default: the signature if one is named; else the object if it can be called.
+        - rank : 1, 2 or 3 (SavedModel); one clip a call, [samples], a batch, [clips, samples], or one with an axis of
+          size 1 for the channel. Default: a batch, if the object can be called with one.
+        - dtype : str (SavedModel); of the samples: floating point, or integers (``int16``). Default: the first of
+          `DTYPES` that the model takes.
+
+        A model that takes one length only needs ``fixed="window"``.
+
+    Returns
+    -------
+    Embedding
+        The input is made as long as each clip, and as large as the batch, where the model allows it. Quantised inputs
+        and outputs of TFLite files are converted by the scale and zero point in the file. The revision is the hash of
+        the files that the vectors depend on, and of the choices made.
+
+    Raises
+    ------
+    BadParameter
+        If it is no model, if something is left open (the error lists what there is), or if a trial call fails.
+    UnknownName
+        For an option, output or signature that is not there.
+    Unavailable
+        If LiteRT or onnxruntime is not there.
+
+    Examples
+    --------
+    >>> from_file("trill/", key="layer19")                               # doctest: +SKIP
+    >>> from_file("model.tflite", fixed="window", hop=0.48)              # doctest: +SKIP
+    """
+    kind = find_kind(path)
+    if kind is None:
+        raise BadParameter(f"{path} {_explain_path(Path(path))}. Give the folder of a SavedModel, a .tflite or a "
+                           ".onnx file, or a function to nslib.embeddings.from_callable.")
+    loader = {"SavedModel": from_saved_model, "TFLite": from_tflite, "ONNX": from_onnx}[kind]
+    allowed = {*inspect.signature(loader).parameters, *Options.__dataclass_fields__} - {"path", "options"}
+    for option in options:
+        if option not in allowed:
+            raise UnknownName(f"option of {kind} models", option, allowed)
+    return loader(path, name, **options)
+
+
+def find_kind(path: str | Path) -> str | None:
+    """Return "SavedModel" (with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``), else None."""
+    path = Path(path)
+    if (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file():
+        return "SavedModel"
+    if not path.is_file():
+        return None
+    if path.suffix.lower() == ".onnx":
+        return "ONNX"
+    with path.open("rb") as file:
+        return "TFLite" if file.read(8)[4:] == b"TFL3" else None
+
+
+def _explain_path(path: Path) -> str:
+    """Explain why a path is no model."""
+    if not path.exists():
+        return "does not exist"
+    if path.suffix.lower() in (".keras", ".h5", ".hdf5"):
+        return "is a Keras file; load it and write a SavedModel with model.export(folder)"
+    if (path / "tfhub_module.pb").exists():
+        return "is a module of TensorFlow 1, which is called differently"
+    if path.suffix.lower() in (".gz", ".tgz", ".zip", ".tar"):
+        return "is an archive; unpack it first"
+    return "holds no saved_model.pb" if path.is_dir() else "is no model that is understood"
+
+
+# ---- what a file offers, and choosing from it --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a file says of an input or output: NumPy's name of its type, and its shape.
+
+    A size that is not fixed is None; so is, as a whole, a shape that is not known.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        sizes = "of any shape" if self.shape is None else [n or "any" for n in self.shape]
+        return f"{self.dtype} {sizes}".replace("'", "")
+
+
+Tensors = Mapping[str, Tensor]
+
+
+def _choose(what: str, parameter: str, given: Any, offered: Mapping[str, Any], path: Path) -> str:
+    """Take what was asked for, or the only one there is."""
+    if given is not None and str(given) not in offered:
+        raise UnknownName(f"{what} of {path.name}", given, offered)
+    if given is not None:
+        return str(given)
+    if len(offered) == 1:
+        return next(iter(offered))
+    raise BadParameter(f"{path.name} has {len(offered)} {what}s; give {parameter}= one of: {_list(offered)}.")
+
+
+def _find_inputs(offered: Tensors, rate_argument: bool | None, path: Path) -> tuple[str, str | None]:
+    """Tell the samples from the sample rate: names of both, None for a model that is not told the rate."""
+    scalars = [n for n, t in offered.items() if t.shape in ((), (1,)) and len(offered) > 1 and t.dtype != "bool"]
+    named = [n for n in scalars if "rate" in n.lower() or n.lower() in _RATE_NAMES]
+    rates = scalars if rate_argument else named if rate_argument is None else []
+    rest = [n for n in offered if n not in rates]
+    if len(rest) != 1 or len(rates) > 1 or (rate_argument and not rates):
+        raise BadParameter(f"{path.name} takes {_list(offered)}. Needed are the samples and nothing else, or the "
+                           "samples and a sample rate (rate_argument=True if it has another name).")
+    shape, dtype = offered[rest[0]].shape, offered[rest[0]].dtype
+    waves = shape is not None and (len(shape) in (1, 2) or (len(shape) == 3 and 1 in shape[1:]))
+    if not waves or dtype not in DTYPES:
+        raise BadParameter(f"{path.name} takes {_list(offered)}. Samples must be [samples], [clips, samples], "
+                           f"[clips, samples, 1] or [clips, 1, samples] of {', '.join(DTYPES)}; for other models "
+                           "write a function and use nslib.embeddings.from_callable.")
+    return rest[0], rates[0] if rates else None
+
+
+def _list(offered: Mapping[str, Any]) -> str:
+    """Describe named things in words."""
+    return ", ".join(f"{name!r} ({thing})" for name, thing in offered.items()) or "nothing"
+
+
+class _Opened(NamedTuple):
+    """A model's inputs and outputs by name, and a function of inputs by name and the name of the output wanted.
+
+    ``label`` says which of its functions this is.
+    """
+
+    inputs: Tensors
+    outputs: Mapping[str, Any]
+    call: Callable[[dict[str, Array], str], Any]
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model that is open: the files that its vectors depend on, its input for samples, and a function that runs it.
+
+    ``made_of`` is what else its vectors depend on.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    samples: Tensor
+    run: Callable[[Array], Array]
+    made_of: tuple[Any, ...]
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Sizes of the samples' tensor: [samples], [clips, samples], or the latter with an axis for the channel."""
+        return self.samples.shape or ()
+
+    @property
+    def axes(self) -> tuple[int | None, ...]:
+        """The same without the channel."""
+        shape = self.shape
+        return shape if len(shape) < 3 else (shape[0], shape[2] if shape[1] == 1 else shape[1])
+
+    @property
+    def length(self) -> int | None:
+        """How many samples it takes, if that is fixed (1 says that nobody fixed it)."""
+        return None if self.axes[-1] == 1 else self.axes[-1]
+
+    @property
+    def batches(self) -> bool:
+        """Whether it takes any number of clips."""
+        return len(self.axes) == 2 and self.axes[0] is None
+
+
+def _feed(opened: _Opened, path: Path, files: tuple[Path, ...], kind: str, name: str | None, key: str | int | None,
+          rate_argument: bool | None, options: Options) -> Embedding:
+    """Choose a model's input and output, and make its embedding."""
+    samples, rate = _find_inputs(opened.inputs, rate_argument, path)
+    output = _choose("output", "key", key, opened.outputs, path)
+
+    def run(waves: Array) -> Array:
+        feeds = {samples: waves}
+        if rate:
+            tensor = opened.inputs[rate]
+            feeds[rate] = np.full([1] * len(tensor.shape or ()), options.sample_rate, tensor.dtype)
+        return np.asarray(opened.call(feeds, output))
+
+    made_of = (kind, opened.label, output, rate)
+    return _make_embedding(_Model(path, files, opened.inputs[samples], run, made_of), name, options)
+
+
+# ---- handing clips over ------------------------------------------------------------------------------
+
+
+def _make_embedding(model: _Model, name: str | None, options: Options) -> Embedding:
+    """Make an embedding of an open model; BadParameter if the options do not fit it, or a trial call fails."""
+    path = model.path.resolve()
+    name = name or (path.name if path.is_dir() else path.stem)
+    _check_options(model, options)
+    length, together = None, None
+    if model.length or options.fixed:
+        length, options = _plan_windows(model, options)
+        together = embed_windows = _embed_windows(model, options, length)
+
+        def function(waves: FloatArray) -> Array:
+            return embed_windows(waves, np.full(len(waves), waves.shape[1]))[0]
+    else:
+
+        def function(waves: FloatArray) -> Array:
+            return _call_model(model, options, np.stack([_resample(wave, options.sample_rate) for wave in waves]))
+
+        if options.one_by_one or not model.batches:
+            together = embed_one_by_one(function, name)
+    facts = {k: v for k, v in asdict(options).items() if k not in _HANDLING}
+    facts["source"] = options.source or path.name
+    return wrap_function(function, name, _hash_model(model, options, length), together=together, **facts)
+
+
+def _hash_model(model: _Model, options: Options, length: int | None) -> str:
+    """Hash the content of a model's files, and the choices made."""
+    # a file may be renamed, the files of a folder may not
+    root = model.path if model.path.is_dir() else model.path.parent
+    content = hashlib.sha256()
+    for path in sorted(model.files):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        called = "." if len(model.files) == 1 else path.relative_to(root).as_posix()
+        content.update(f"{called} {digest}\n".encode())
+    made_of = [content.hexdigest(), *model.made_of, model.samples.dtype, len(model.shape), options.sample_rate,
+               options.full_scale, length]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def _check_options(model: _Model, options: Options) -> None:
+    """Raise BadParameter for options that cannot be, or that the model does not bear."""
+    if not RATES[0] <= options.sample_rate <= RATES[1]:
+        raise BadParameter(f"sample_rate is {options.sample_rate}; allowed: {RATES[0]} to {RATES[1]} Hz.")
+    if options.fixed not in (None, "window"):
+        raise BadParameter(f"fixed is {options.fixed!r}; allowed: None or 'window'.")
+    if options.full_scale is not None and not options.full_scale > 0:
+        raise BadParameter(f"full_scale is {options.full_scale}; give a number above 0, as 1.0 or 32767.")
+    clips = model.axes[0] if len(model.axes) == 2 else 1
+    if clips not in (None, 1):
+        raise BadParameter(f"{model.path.name} takes {clips} clips at a time, no more and no fewer "
+                           f"({model.samples}); export it for one clip or for any number.")
+    if model.length and not options.fixed:
+        seconds = model.length / options.sample_rate
+        raise BadParameter(f"{model.path.name} takes {model.length} samples ({seconds:.4g} s) and no other length. "
+                           "Give fixed='window' to run it over windows of that length, with hop= (seconds from one "
+                           "window to the next; default: side by side), or export it for any length.")
+
+
+def _plan_windows(model: _Model, options: Options) -> tuple[int, Options]:
+    """Return the samples of a window, at the model's rate, and the options with what follows from them."""
+    rate = options.sample_rate
+    length = model.length or round(options.window * rate)
+    if length < 1:
+        raise BadParameter(f"{model.path.name} takes clips of any length; for fixed='window' give window= in seconds.")
+    if options.window and round(options.window * rate) != length:
+        raise BadParameter(f"window is {options.window} s, but {model.path.name} takes {length} samples, which are "
+                           f"{length / rate:.6g} s at {rate} Hz. Leave window out, or correct sample_rate.")
+    step = round(options.hop * rate) if options.hop else length
+    if step < 1:
+        raise BadParameter(f"hop is {options.hop} s; give at least one sample, or 0 for windows side by side.")
+    shortest = max(options.min_samples, -(-length * SAMPLE_RATE // rate))
+    return length, replace(options, window=length / rate, hop=step / rate, min_samples=shortest)
+
+
+def _embed_windows(model: _Model, options: Options, length: int) -> EmbedFunction:
+    """Make an embed function of windows of so many samples at the model's rate, one vector each."""
+    step = round(options.hop * options.sample_rate)
+
+    def cut(wave: FloatArray) -> Array:
+        samples = _resample(wave, options.sample_rate)
+        if len(samples) < length:
+            raise BadParameter(f"a clip of {len(wave)} samples is shorter than a window of {options.window:.4g} s; "
+                               "nslib.extraction pads such clips.")
+        return np.lib.stride_tricks.sliding_window_view(samples, length)[::step]
+
+    def network(windows: Array) -> Array:
+        vectors = _call_model(model, options, windows)
+        if vectors.ndim > 3 or (vectors.ndim == 3 and vectors.shape[1] != 1):
+            count = " x ".join(map(str, vectors.shape[1:-1]))
+            raise BadParameter(f"{model.path.name} gives {count} vectors for a window of {length} samples; "
+                               "fixed='window' needs one. Give a shorter window, or average inside the model.")
+        return vectors.reshape(len(vectors), -1)
+
+    return make_embedder(cut, network)
+
+
+def _resample(wave: FloatArray, rate: int) -> FloatArray:
+    """Bring a clip to the model's rate."""
+    if rate == SAMPLE_RATE:
+        return wave
+    import soxr
+
+    return np.asarray(soxr.resample(wave, SAMPLE_RATE, rate, quality="HQ"), np.float32)
+
+
+def _convert_samples(model: _Model, options: Options, samples: Array) -> Array:
+    """Bring samples to the model's range and type."""
+    dtype = np.dtype(model.samples.dtype)
+    scale = options.full_scale or (32_767.0 if dtype.kind in "iu" else 1.0)
+    # a float64 factor would make float32 samples float64, and the model's own type may be float64
+    scaled = samples if scale == 1.0 else samples.astype(np.float64) * scale
+    if dtype.kind not in "iu":
+        return np.ascontiguousarray(scaled, dtype)
+    top = min(max(scale, 32_767), np.iinfo(dtype).max)
+    beyond = int((np.abs(scaled) > top + 1).sum())
+    if beyond:
+        warnings.warn(f"{model.path.name} takes integers: {beyond} of {samples.size} samples are beyond full scale "
+                      "and saturate.", stacklevel=2)
+    return np.rint(scaled).clip(-top - 1, top).astype(dtype)
+
+
+def _call_model(model: _Model, options: Options, samples: Array) -> Array:
+    """Call a model with [clips, samples] at its rate: [clips, dim] or [clips, frames, dim]."""
+    samples = _convert_samples(model, options, samples)
+    if options.one_by_one or not model.batches:
+        rows = (model.run(_shape_samples(model, row[None])) for row in samples)
+        return np.stack([_drop_axes(row, 0, 2) for row in rows])
+    output = model.run(_shape_samples(model, samples))
+    if output.ndim < 2 or len(output) != len(samples):
+        raise BadParameter(f"{model.path.name} was called with {len(samples)} clip(s) and gave shape "
+                           f"{list(output.shape)}, which is not one row a clip. If it puts the frames of all clips on "
+                           "one axis, or takes one clip only, give one_by_one=True.")
+    return _drop_axes(output, 1, 3)
+
+
+def _shape_samples(model: _Model, samples: Array) -> Array:
+    """Bring [clips, samples] to the axes that the model takes."""
+    if len(model.shape) == 1:
+        return samples[0]
+    if len(model.shape) == 2:
+        return samples
+    return samples[:, None] if model.shape[1] == 1 else samples[..., None]
+
+
+def _drop_axes(output: Array, first: int, rank: int) -> Array:
+    """Drop axes of size 1 from axis `first` on, but for the last axis, until there are `rank` axes."""
+    while output.ndim > rank and 1 in output.shape[first:-1]:
+        output = output.squeeze(first + output.shape[first:-1].index(1))
+    return output
+
+
+# ---- SavedModels -------------------------------------------------------------------------------------
+
+
+def from_saved_model(path: str | Path, name: str | None = None, *, call: str | None = None,
+                     signature: str | None = None, key: str | int | None = None, rate_argument: bool | None = None,
+                     rank: int | None = None, dtype: str | None = None, **options: Any) -> Embedding:
+    """Make an embedding of a SavedModel.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder with ``saved_model.pb``.
+    name : str, optional
+    call, signature, key, rate_argument, rank, dtype, **options
+        As of `from_file`.
+
+    Returns
+    -------
+    Embedding
+
+    Raises
+    ------
+    BadParameter
+        As `from_file`.
+    """
+    settled, folder = Options(**options), Path(path)
+    if call not in (None, *CALLS):
+        raise BadParameter(f"call is {call!r}; allowed: {', '.join(map(repr, CALLS))}.")
+    loaded = _load_saved_model(folder)
+    if call == "callable" or (call is None and signature is None and _is_callable(loaded)):
+        opened = _open_callable(loaded, folder, rate_argument, rank, dtype)
+    else:
+        opened = _open_signature(loaded, folder, signature, rate_argument, rank, dtype)
+    # what TensorFlow reads; a text or a picture beside it changes no vector
+    parts = [*folder.glob("saved_model.pb*"), *(folder / "variables").rglob("*"), *(folder / "assets").rglob("*")]
+    files = tuple(part for part in parts if part.is_file())
+    return _feed(opened, folder, files, "SavedModel", name, key, rate_argument, settled)
+
+
+def _load_saved_model(folder: Path) -> Any:
+    """Load a SavedModel."""
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder))
+    except Exception as error:  # anybody's file; TensorFlow raises whatever its parts raise
+        what = f"{folder} cannot be loaded as a SavedModel: {type(error).__name__}: {error}"
+        raise BadParameter(f"{what} Give the folder that holds saved_model.pb, and write it again if a part of it "
+                           "is missing.") from error
+
+
+def _is_callable(loaded: Any) -> bool:
+    """Whether a SavedModel can be called itself."""
+    return callable(loaded) and hasattr(loaded.__call__, "concrete_functions")
+
+
+def _open_callable(loaded: Any, folder: Path, rate_argument: bool | None, rank: int | None, dtype: str | None
+                   ) -> _Opened:
+    """Open the best of the ways in which the object itself can be called."""
+    if not _is_callable(loaded):
+        raise BadParameter(f"{folder.name} cannot be called itself; it has signatures: "
+                           f"{_list(_describe_signatures(loaded))}. Leave call out, or give call='signature'.")
+    traced = [_TracedCall.read(f, rank) for f in loaded.__call__.concrete_functions]
+    calls = [call for call in traced if call is not None]
+    fitting = [call for call in calls if call.fits(rate_argument, rank, dtype)]
+    if not fitting:
+        offers = "; ".join(dict.fromkeys(_list(call.tensors) for call in calls)) or "nothing that is a tensor"
+        raise BadParameter(f"{folder.name} can be called with: {offers}. Asked for was rank={rank}, dtype={dtype}, "
+                           f"rate_argument={rate_argument}. Correct these, or give call='signature'.")
+    best = min(fitting, key=lambda call: call.preference(rate_argument))
+    return best.open(loaded, "the object")
+
+
+def _open_signature(loaded: Any, folder: Path, name: str | None, rate_argument: bool | None, rank: int | None,
+                    dtype: str | None) -> _Opened:
+    """Open a signature, the only one if none is named."""
+    offered = _describe_signatures(loaded)
+    if name is None and offered.keys() == {"serve", "serving_default"}:
+        name = "serving_default"
+    label = _choose("signature", "signature", name, offered, folder)
+    call = _TracedCall.read(loaded.signatures[label], rank)
+    tensors = call.tensors if call else {}
+    _find_inputs(tensors, rate_argument, folder)
+    if call is None or not call.fits(rate_argument, rank, dtype):
+        raise BadParameter(f"signature {label!r} of {folder.name} takes {_list(tensors)}. Asked for was "
+                           f"rank={rank}, dtype={dtype}; leave them out, or choose another signature.")
+    return call.open(loaded.signatures[label], label)
+
+
+@dataclass(frozen=True)
+class _TracedCall:
+    """One traced call: values of all arguments, the places and types of those that are tensors, and its outputs."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    places: dict[str, Any]
+    tensors: dict[str, Tensor]
+    outputs: dict[str, Any]
+
+    @classmethod
+    def read(cls, function: Any, rank: int | None = None) -> _TracedCall | None:
+        """Read a ConcreteFunction; None if it takes nested tensors, which no waveform is."""
+        import tensorflow as tf
+
+        args, kwargs = function.structured_input_signature
+        values = [*enumerate(args), *sorted(kwargs.items())]
+        specs = {place: value for place, value in values if isinstance(value, tf.TensorSpec)}
+        if len(tf.nest.flatten((args, kwargs))) != len(values) or not specs:
+            return None
+        names = {spec.name or f"argument {place}": place for place, spec in specs.items()}
+        return cls(args, kwargs, {n: (p, specs[p].dtype) for n, p in names.items()},
+                   {name: _read_spec(specs[place], rank) for name, place in names.items()},
+                   {name: _read_spec(spec) for name, spec in _name_outputs(function.structured_outputs).items()
+                    if hasattr(spec, "shape")})
+
+    def fits(self, rate_argument: bool | None, rank: int | None, dtype: str | None) -> bool:
+        """Whether it takes samples of a rank and type, and is told the rate or not; None is any."""
+        try:
+            samples, rate = _find_inputs(self.tensors, rate_argument, Path())
+        except BadParameter:
+            return False
+        tensor = self.tensors[samples]
+        return (dtype in (None, tensor.dtype) and rank in (None, len(tensor.shape or ()))
+                and rate_argument in (None, bool(rate)))
+
+    def preference(self, rate_argument: bool | None) -> tuple[Any, ...]:
+        """Sort key: a batch, float32, the rate given, and not in training."""
+        samples, rate = _find_inputs(self.tensors, rate_argument, Path())
+        tensor = self.tensors[samples]
+        training = sum(value is True for value in (*self.args, *self.kwargs.values()))
+        return abs(2 - len(tensor.shape or ())), DTYPES.index(tensor.dtype), rate is None, training
+
+    def open(self, target: Any, label: str) -> _Opened:
+        """Open it as a call of a target: the object or a signature."""
+        import tensorflow as tf
+
+        def call(feeds: dict[str, Array], output: str) -> Any:
+            args, kwargs = list(self.args), dict(self.kwargs)
+            for name, value in feeds.items():
+                place, dtype = self.places[name]
+                (args if isinstance(place, int) else kwargs)[place] = tf.constant(value, dtype)  # type: ignore[index,call-overload]
+            return _name_outputs(target(*args, **kwargs))[output]
+
+        return _Opened(self.tensors, self.outputs, call, label)
+
+
+def _describe_signatures(loaded: Any) -> dict[str, str]:
+    """Describe each signature: what it takes and gives."""
+    described = {}
+    for name, function in getattr(loaded, "signatures", {}).items():
+        call = _TracedCall.read(function)
+        described[name] = f"{_list(call.tensors)} -> {_list(call.outputs)}" if call else "nothing that is a tensor"
+    return described
+
+
+def _read_spec(spec: Any, rank: int | None = None) -> Tensor:
+    """Read TensorFlow's description of a tensor, of a rank if the file does not tell it."""
+    if spec.shape.rank is None:
+        return Tensor(spec.dtype.name, (None,) * rank if rank else None)
+    return Tensor(spec.dtype.name, tuple(spec.shape.as_list()))
+
+
+def _name_outputs(outputs: Any) -> dict[str, Any]:
+    """Name what a call gives: keys of a dictionary, places in a tuple, "0" for a lone tensor."""
+    if isinstance(outputs, dict):
+        return {str(key): outputs[key] for key in sorted(outputs)}  # TensorFlow's order changes from run to run
+    many = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return {str(place): value for place, value in enumerate(many)}
+
+
+# ---- TFLite ------------------------------------------------------------------------------------------
+
+Details = dict[str, dict[str, Any]]
+Runner = Callable[[Mapping[str, Array], str], Array]
+
+
+def from_tflite(path: str | Path, name: str | None = None, *, signature: str | None = None,
+                key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
+    """Make an embedding of a TFLite file, run by LiteRT; see `from_file`."""
+    settled, file = Options(**options), Path(path)
+    label, inputs, outputs, run = _open_tflite(file, signature)
+    if key is not None and str(key) not in outputs:  # called by its name or its place in the file
+        key = next((k for k, d in outputs.items() if key == d["name"] or str(key) == str(d.get("place"))), key)
+
+    def call(feeds: dict[str, Array], output: str) -> Array:
+        quantised = {n: _quantise(value, inputs[n]) for n, value in feeds.items()}
+        return _dequantise(run(quantised, output), outputs[output])
+
+    taken, given = ({n: _read_details(d) for n, d in details.items()} for details in (inputs, outputs))
+    opened = _Opened(taken, given, call, label)
+    return _feed(opened, file, (file,), "TFLite", name, key, rate_argument, settled)
+
+
+def _open_tflite(file: Path, signature: str | None) -> tuple[str, Details, Details, Runner]:
+    """Open a TFLite file: name of the signature, inputs, outputs, and a function that gives an output."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise Unavailable("ai_edge_litert", str(error), "Run make setup.") from error
+    try:
+        interpreter = Interpreter(model_content=file.read_bytes(), num_threads=count_threads())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadParameter(f"{file} cannot be opened as a TFLite file: {error}") from error
+    offered, lock = interpreter.get_signature_list(), threading.Lock()
+    if not offered:
+        return "", *_open_without_signature(interpreter)
+    label = _choose("signature", "signature", signature, offered, file)
+    call = interpreter.get_signature_runner(label)
+    outputs = call.get_output_details()
+    if len(offered) == 1:  # then places in the file are places in the signature
+        places = {d["name"]: k for k, d in enumerate(interpreter.get_output_details())}
+        outputs = {k: d | {"place": places[d["name"]]} for k, d in outputs.items()}
+
+    def run(feeds: Mapping[str, Array], output: str) -> Array:
+        with lock:
+            return np.asarray(call(**feeds)[output])
+
+    return label, call.get_input_details(), outputs, run
+
+
+def _open_without_signature(interpreter: Any) -> tuple[Details, Details, Runner]:
+    """Open a file of an older converter: inputs by name, outputs by place."""
+    inputs = {d["name"]: d for d in interpreter.get_input_details()}
+    outputs = {str(k): d for k, d in enumerate(interpreter.get_output_details())}
+    lock = threading.Lock()
+
+    def run(feeds: Mapping[str, Array], output: str) -> Array:
+        with lock:
+            for name, value in feeds.items():
+                interpreter.resize_tensor_input(inputs[name]["index"], value.shape)
+            interpreter.allocate_tensors()
+            for name, value in feeds.items():
+                interpreter.set_tensor(inputs[name]["index"], value)
+            interpreter.invoke()
+            return np.asarray(interpreter.get_tensor(outputs[output]["index"]))
+
+    return inputs, outputs, run
+
+
+def _read_details(details: dict[str, Any]) -> Tensor:
+    """Read LiteRT's description of a tensor."""
+    # files of older converters have no signature of the shape
+    shape = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
+    sizes = tuple(None if size < 0 else int(size) for size in shape)
+    return Tensor("float32" if _is_quantised(details) else np.dtype(details["dtype"]).name, sizes)
+
+
+def _is_quantised(details: dict[str, Any]) -> bool:
+    """Whether a tensor holds integers that stand for floating point numbers."""
+    return bool(details["quantization"][0]) and np.dtype(details["dtype"]).kind in "iu"
+
+
+def _quantise(values: Array, details: dict[str, Any]) -> Array:
+    """Bring floating point numbers to a tensor's integers, if it holds such."""
+    if not _is_quantised(details):
+        return values
+    (scale, zero), limits = details["quantization"], np.iinfo(details["dtype"])
+    return np.rint(values / scale + zero).clip(limits.min, limits.max).astype(details["dtype"])
+
+
+def _dequantise(values: Array, details: dict[str, Any]) -> Array:
+    """Bring a tensor's integers to floating point numbers, if it holds such."""
+    if not _is_quantised(details):
+        return values
+    scale, zero = details["quantization"]
+    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
+
+
+# ---- ONNX --------------------------------------------------------------------------------------------
+
+
+def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | None = None,
+              rate_argument: bool | None = None, **options: Any) -> Embedding:
+    """Make an embedding of an ONNX file, run by onnxruntime; see `from_file`."""
+    settled, file = Options(**options), Path(path)
+    try:
+        content = file.read_bytes()
+        # weights of more than 2 GB are kept in other files, which the model calls by name
+        beside = [p for p in file.parent.iterdir() if p.is_file() and p != file and p.name.encode() in content]
+        session = open_onnx(str(file))  # by its path, so that onnxruntime finds those
+    except NslibError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no common class but this
+        raise BadParameter(f"{file} cannot be opened as an ONNX file: {error}") from error
+    inputs, outputs = ({t.name: _read_onnx(t) for t in ts} for ts in (session.get_inputs(), session.get_outputs()))
+    if isinstance(key, int) and 0 <= key < len(outputs):
+        key = list(outputs)[key]
+    opened = _Opened(inputs, outputs, lambda feeds, output: session.run([output], feeds)[0])
+    return _feed(opened, file, (file, *beside), "ONNX", name, key, rate_argument, settled)
+
+
+def _read_onnx(value: Any) -> Tensor:
+    """Read onnxruntime's description of a tensor."""
+    # "tensor(float)": float, double, float16, int16, ...; a size that is not fixed is a name or None
+    dtype = value.type.removeprefix("tensor(").removesuffix(")")
+    return Tensor({"float": "float32", "double": "float64"}.get(dtype, dtype),
+                  tuple(size if isinstance(size, int) else None for size in value.shape))

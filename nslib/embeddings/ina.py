@@ -1,2 +1,0 @@
-# shim
-from nslib.embeddings.pretrained import load_builtin as parts

@@ -1,2 +1,0 @@
-# shim
-from nslib.embeddings.networks import load_builtin as parts

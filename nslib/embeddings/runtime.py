@@ -1,0 +1,315 @@
+"""How embeddings run: threads, networks on the patches of many clips, and frozen TensorFlow graphs.
+
+Patches
+-------
+A batch of clips has as many patches as the clips are long. They are put into one row, sent through the network in
+pieces of bounded size, and dealt out again, so that short clips cost no padding and long ones no memory. The network
+starts on the first patches while the last clips are still being cut.
+
+Steady networks
+---------------
+A frozen graph is one to two times as fast as a function with variables. On a processor it gives a patch the same bits
+in whatever row of a call and in whatever company, but other bits (in the seventh digit) in a call of another size: the
+kernels differ. So the graphs of the kit see calls of `AT_ONCE` patches only, the last one filled up with zeros. Where
+this machine gives the same bits in calls of `FEW` patches too, which is tried once a network, the last patches of a
+batch go in such calls, and a clip alone costs little more than its own patches.
+
+Conventions
+-----------
+A device is named as TensorFlow does, without the slash: ``"CPU:0"``, ``"GPU:1"``. Where none is asked for, TensorFlow
+chooses: the first GPU if there is one, and else the processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
+from nslib.errors import BadParameter
+
+__all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged"]
+
+Array = npt.NDArray[Any]
+Network = Callable[[Array], Array]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
+AT_ONCE = 64
+FEW = 16
+# a second call fills the gaps that the first leaves on the processors: a fifth faster on two of them
+_CALLS = 2
+
+
+# ---- threads -----------------------------------------------------------------------------------------
+
+
+def count_threads() -> int:
+    """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``.
+
+    Raises
+    ------
+    BadParameter
+        If ``NSLIB_THREADS`` is not a whole number above 0.
+    """
+    asked = os.environ.get("NSLIB_THREADS", "").strip()
+    if not asked:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+    if not asked.isdigit() or int(asked) < 1:
+        raise BadParameter(f"NSLIB_THREADS is {asked!r}; give a whole number of threads, 1 or more.")
+    return int(asked)
+
+
+def map_threads(function: Callable[[_Given], _Made], items: Sequence[_Given]) -> list[_Made]:
+    """Apply a function of NumPy operations to items side by side, one thread each; results are in their order."""
+    with stream_threads(function, items) as results:
+        return list(results)
+
+
+@contextlib.contextmanager
+def stream_threads(function: Callable[[_Given], _Made], items: Sequence[_Given]) -> Iterator[Iterator[_Made]]:
+    """Do what `map_threads` does, and yield the first results while the last are still computed."""
+    # the matrix products here are small: with threads of its own, BLAS would mostly make them wait for
+    # each other, and on a busy machine by a factor of ten
+    with _single_blas():
+        if len(items) == 1:
+            yield map(function, items)
+            return
+        with ThreadPoolExecutor(count_threads()) as pool:
+            yield pool.map(function, items)
+
+
+class _BlasLimit:
+    """The limit of BLAS's threads, which is of the whole process, and who uses it."""
+
+    lock = threading.Lock()
+    users = 0
+    limiter: Any = None
+    controller: Any = None
+    modules = 0
+
+
+@contextlib.contextmanager
+def _single_blas() -> Iterator[None]:
+    """Keep BLAS to one thread: the first user sets the limit and the last one takes it away."""
+    import threadpoolctl
+
+    limit = _BlasLimit
+    with limit.lock:
+        if limit.users == 0:
+            # to find the libraries takes longer than a short clip's front end; a new one comes with a new module only
+            if limit.modules != len(sys.modules):
+                limit.controller, limit.modules = threadpoolctl.ThreadpoolController(), len(sys.modules)
+            limit.limiter = limit.controller.limit(limits=1, user_api="blas")
+        limit.users += 1
+    try:
+        yield
+    finally:
+        with limit.lock:
+            limit.users -= 1
+            if limit.users == 0:
+                limit.limiter.restore_original_limits()
+
+
+# ---- patches -----------------------------------------------------------------------------------------
+
+
+class PatchNetwork(NamedTuple):
+    """A network on patches, and how clips become patches: what every way to compute it is made of.
+
+    ``cut`` takes a clip, float32 [samples], to its patches, float32 [patches, *shape], at least one; ``function``, of
+    TensorFlow operations, takes a tensor of patches to a tensor [patches, dim].
+    """
+
+    cut: Callable[[FloatArray], Array]
+    function: Callable[[Any], Any]
+    shape: Sequence[int]
+
+
+def make_embedder(cut: Callable[[FloatArray], Array], network: Network, at_once: int = AT_ONCE, *,
+                  steady: bool = False) -> EmbedFunction:
+    """Make an embed function of a front end, as of `PatchNetwork`, and a network, at most `at_once` patches in a call.
+
+    It looks at a clip's true length only, so padding and company change nothing; in the seventh digit they can, unless
+    it is `steady`. Then the network must take every patch by itself, zeros too, and bear two calls at a time.
+    """
+
+    @cache
+    def sizes(*shape: int) -> tuple[int, ...]:
+        return find_steady_sizes(network, shape, at_once)
+
+    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        counts: list[int] = []
+        with stream_threads(cut, [wave[:length] for wave, length in zip(waves, lengths, strict=True)]) as cuts:
+            pieces = _cut_pieces(cuts, counts, at_once)
+            if not steady:
+                rows = [network(piece) for piece in pieces]
+            else:
+                with ThreadPoolExecutor(_CALLS) as pool:
+                    calls = [pool.submit(_run_filled, network, piece, sizes(*piece.shape[1:])) for piece in pieces]
+                    rows = [call.result() for call in calls]
+        return group_by_clip(np.concatenate(rows), counts)
+
+    return mark_ragged(embed)
+
+
+def find_steady_sizes(network: Network, shape: Sequence[int], at_once: int = AT_ONCE) -> tuple[int, ...]:
+    """Try in which sizes of a call a network gives a patch of a shape the same bits: `at_once`, perhaps `FEW` too."""
+    if at_once <= FEW:
+        return (at_once,)
+    patches = np.random.default_rng(0).normal(-4, 2.5, (at_once, *shape)).astype(np.float32)
+    whole, turned = network(patches), network(np.roll(patches, 1, 0))
+    few = [network(patches[i:i + FEW]) for i in range(0, at_once // FEW * FEW, FEW)]
+    same = np.array_equal(np.roll(whole, 1, 0), turned) and np.array_equal(np.concatenate(few), whole[: len(few) * FEW])
+    return (at_once, FEW) if same else (at_once,)
+
+
+def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntArray]:
+    """Give each clip its rows back.
+
+    Parameters
+    ----------
+    rows : array [sum of counts, dim]
+    counts : sequence of int
+        Rows of each clip.
+
+    Returns
+    -------
+    frames : float32 [clips, frames, dim]
+        Zeros after a clip's own.
+    counts : int64 [clips]
+    """
+    frames = np.zeros((len(counts), max(counts), rows.shape[1]), np.float32)
+    start = 0
+    for row, count in zip(frames, counts, strict=True):
+        row[:count] = rows[start:start + count]
+        start += count
+    return frames, np.asarray(counts, dtype=np.int64)
+
+
+def mark_ragged(embed: EmbedFunction) -> EmbedFunction:
+    """Mark an embed function as taking a clip's own samples only, so that padding costs nothing; return it."""
+    embed.__dict__["ragged"] = True
+    return embed
+
+
+def is_ragged(embed: EmbedFunction) -> bool:
+    """Whether an embed function, or the one that it wraps, is marked by `mark_ragged`."""
+    return bool(getattr(embed, "ragged", False))
+
+
+def _cut_pieces(cuts: Iterable[Array], counts: list[int], size: int) -> Iterator[Array]:
+    """Cut the row of all patches into pieces of a size, the last one smaller; note each clip's count on the way."""
+    waiting: list[Array] = []
+    for patches in cuts:
+        counts.append(len(patches))
+        waiting.append(patches)
+        if sum(map(len, waiting)) >= size:
+            row = np.concatenate(waiting)
+            whole = len(row) // size * size
+            yield from (row[i:i + size] for i in range(0, whole, size))
+            waiting = [row[whole:]]
+    rest = np.concatenate(waiting)
+    if len(rest):
+        yield rest
+
+
+def _run_filled(network: Network, piece: Array, sizes: Sequence[int]) -> Array:
+    """Run a piece in calls of the sizes, of a smaller one where few patches are left."""
+    count = len(piece)
+    # calls of few patches are half as fast, so more than half a large call goes as a large one
+    size = sizes[0] if 2 * count > sizes[0] else sizes[-1]
+    if count % size:
+        piece = np.concatenate([piece, np.zeros((-count % size, *piece.shape[1:]), piece.dtype)])
+    return np.concatenate([network(piece[i:i + size]) for i in range(0, len(piece), size)])[:count]
+
+
+# ---- TensorFlow graphs -------------------------------------------------------------------------------
+
+_device: ContextVar[str] = ContextVar("device", default="")
+
+
+@contextlib.contextmanager
+def place_graphs(device: str) -> Iterator[None]:
+    """Put the graphs that are made inside on a device, wherever they are called later."""
+    token = _device.set(device)
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+def current_device() -> str:
+    """Return the device that graphs are now put on; empty where TensorFlow chooses."""
+    return _device.get()
+
+
+def bind_device(call: Callable[[Any], Any], device: str | None = None) -> Callable[[Any], Any]:
+    """Tie a function of TensorFlow operations to a device; default: the one that graphs are now put on."""
+    where = current_device() if device is None else device
+    if not where:
+        return call
+
+    def run(given: Any) -> Any:
+        import tensorflow as tf
+
+        with tf.device(where):
+            return call(given)
+
+    return run
+
+
+def embed_network(network: PatchNetwork) -> EmbedFunction:
+    """Make the embed function of a network on patches: frozen, with the same bits in any company."""
+    return make_embedder(network.cut, freeze_network(network.function, network.shape), steady=True)
+
+
+def freeze_network(function: Callable[[Any], Any], shape: Sequence[int]) -> Network:
+    """Turn a function of TensorFlow operations into one of arrays, on the device that graphs are now put on.
+
+    Parameters
+    ----------
+    function : callable
+        float32 tensor [patches, *shape] to tensor [patches, dim].
+    shape : sequence of int
+        Of one patch.
+
+    Returns
+    -------
+    callable
+        float32 array [patches, *shape] to array [patches, dim]; its weights are those of now.
+    """
+    return bind_device(make_runner(freeze_graph(function, [None, *shape])))
+
+
+def freeze_graph(function: Callable[[Any], Any], shape: Sequence[int | None]) -> Any:
+    """Trace a function of one float32 tensor of a shape, and make its weights constants: a ConcreteFunction."""
+    import tensorflow as tf
+
+    # no public function does this outside of sessions
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    signature = [tf.TensorSpec(shape, tf.float32)]
+    return convert_variables_to_constants_v2(tf.function(function, input_signature=signature).get_concrete_function())
+
+
+def make_runner(graph: Any) -> Network:
+    """Make a function of arrays of a ConcreteFunction with one output."""
+    import tensorflow as tf
+
+    def run(given: Array) -> Array:
+        out = graph(tf.constant(given, tf.float32))
+        return np.asarray(out[0] if isinstance(out, (list, tuple)) else out)
+
+    return run

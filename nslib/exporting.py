@@ -1,2 +1,0 @@
-# shim
-from nslib.evaluation.tfrecords import export_vectors as export

@@ -1,2 +1,0 @@
-# shim
-from nslib.extraction.batches import decode_ahead as ahead

@@ -1,2 +1,0 @@
-# shim
-from nslib.extraction.devices import DEFAULT_BATCH_SECONDS as DEFAULT

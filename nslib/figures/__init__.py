@@ -1,0 +1,47 @@
+"""Figures: results or arrays in; a picture, a sentence and a table that say the same out.
+
+============  ==================================================================================
+`figure`      what a figure is, the style of all of them, and the drawing that they share
+`scores`      scores with intervals, ties, effects, published numbers; order and names of results
+`corpora`     classes, speakers and lengths of clips; what embedding them costs
+`probes`      which probe was chosen, what choosing on test would add, what was confused
+`protocols`   within speakers and on new ones, few clips and many, by clip and by speaker
+`trust`       calibration, robustness, and the map of an embedding
+`training`    learning curves
+`signal`      log-mel pictures, patches, the filterbank
+============  ==================================================================================
+
+Conventions
+-----------
+``rows`` and ``predictions`` are tables of a benchmark (`nslib.evaluation.results`), maybe of several runs, of which the
+last counts. ``task`` and ``embedding`` name one score of the table; where there are scores, but not that one, a figure
+raises ValueError. Where nothing was run it is drawn nevertheless: it says so in words, and its table is empty. ``name``
+is the name of the figure's files. Scores are drawn in percent.
+"""
+
+from nslib.figures.corpora import class_balance, durations, embedding_cost, split_audit
+from nslib.figures.figure import Figure, palette, style
+from nslib.figures.probes import choice, confusion, optimism
+from nslib.figures.protocols import learning, personalisation, protocol_switch
+from nslib.figures.scores import (
+    accuracy_dots,
+    against_published,
+    claim_differences,
+    effects,
+    mark_best,
+    recall,
+    result_heatmap,
+    select_scores,
+    stability,
+    ties,
+    tradeoff,
+)
+from nslib.figures.signal import filterbank, log_mel, patch_times
+from nslib.figures.training import curve
+from nslib.figures.trust import calibration, calibration_gaps, embedding_map, robustness
+
+__all__ = ["Figure", "accuracy_dots", "against_published", "calibration", "calibration_gaps", "choice",
+           "claim_differences", "class_balance", "confusion", "curve", "durations", "effects", "embedding_cost",
+           "embedding_map", "filterbank", "learning", "log_mel", "mark_best", "optimism", "palette", "patch_times",
+           "personalisation", "protocol_switch", "recall", "result_heatmap", "robustness", "select_scores",
+           "split_audit", "stability", "style", "ties", "tradeoff"]

@@ -1,0 +1,151 @@
+"""Figures of the protocols: inside a speaker and between speakers, few clips and many, careless and careful.
+
+Conventions
+-----------
+``rows`` are those of `nslib.evaluation.protocols`; what is drawn is the score over all split numbers, with its interval.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nslib.evaluation.protocols import summarise
+from nslib.figures import figure
+from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Figure, palette, with_style
+from nslib.figures.scores import BOUNDS, SYNTHETIC, label_tasks, order_embeddings, select_scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["learning", "personalisation", "protocol_switch"]
+
+_WITHIN = ["task", "corpus_kind", "embedding"]
+_NEW = ["value_new", "low_new", "high_new", "chance_new"]
+_PERSONAL_COLUMNS = [*_WITHIN, *BOUNDS, "spread", "splits", "n_speakers", "interval_by", "chance", *_NEW]
+_LEARNING_COLUMNS = [*_WITHIN, "shots", "n_train", *BOUNDS, "spread", "chance", "n_speakers"]
+_SWITCH_COLUMNS = ["task", "embedding", "protocol", "corpus_kind", *BOUNDS, "spread", "splits", "n_train", "n",
+                   "n_speakers", "shared_speakers", "chance", "interval_by"]
+_AXIS = {"xlim": (0, 102), "xlabel": "% correct on test, with its interval"}
+
+
+def _select_protocol(rows: pd.DataFrame, protocol: str, shots: int | None) -> pd.DataFrame:
+    """Scores of a protocol: recordings before synthetic speech, tasks by name, the best embedding first."""
+    if rows.empty:
+        return rows
+    scores = summarise(rows, protocol, shots)
+    place = {embedding: i for i, embedding in enumerate(order_embeddings(scores))}
+    keyed = scores.assign(_e=scores["embedding"].map(place), _s=scores["corpus_kind"] == SYNTHETIC)
+    return keyed.sort_values(["_s", "task", "_e"], kind="stable", ignore_index=True).drop(columns=["_e", "_s"])
+
+
+@with_style
+def personalisation(rows: pd.DataFrame, inter: pd.DataFrame | None = None, *, name: str = "personalisation") -> Figure:
+    """Within-speaker score of each embedding, and beside it the score on new speakers.
+
+    `inter` are rows of the benchmark (`nslib.evaluation.results`), whose tests are of new speakers.
+    """
+    scores = _select_protocol(rows, "within-speaker", 0)
+    if scores.empty:
+        return figure.draw_nothing(name, "there is no within-speaker result among these rows", _PERSONAL_COLUMNS)
+    if inter is not None and len(inter):
+        other = select_scores(inter)[["task", "embedding", *BOUNDS, "chance"]]
+        scores = scores.merge(other, how="left", on=["task", "embedding"], suffixes=("", "_new"))
+    else:
+        scores = scores.assign(**dict.fromkeys(_NEW, float("nan")))
+    labels, names = label_tasks(scores), order_embeddings(scores)
+    fig, axes = figure.make_panels(list(labels.values()), (3.6, 1.5 + 0.42 * len(names)), (2.6, 0.0), sharey=True)
+    inside, outside = palette(2)
+    parts = []
+    for axis, (task, part) in zip(axes, scores.groupby("task", sort=False), strict=True):
+        new = part[part["value_new"].notna()]
+        figure.draw_intervals(axis, names, 100 * part[BOUNDS], at=list(part["embedding"]), offset=-0.15, colour=inside,
+                              line=100 * part["chance"].mean(), label="within each speaker (dashed: chance)")
+        figure.draw_intervals(axis, names, 100 * new[_NEW[:3]], at=list(new["embedding"]), offset=0.15, marker="s",
+                              line=100 * new["chance_new"].mean() if len(new) else None, dashes=DOTTED, filled=False,
+                              colour=outside, label="new speakers (dotted: chance)")
+        axis.set(**_AXIS)
+        best, last = part.loc[part["value"].idxmax()], part.loc[part["value"].idxmin()]
+        parts.append(f"{labels[str(task)]}, {int(best['n_speakers'])} speakers: {best['embedding']} with "
+                     f"{100 * best['value']:.0f} % (interval {100 * best['low']:.0f} to {100 * best['high']:.0f}, "
+                     f"chance {100 * best['chance']:.0f}) to {last['embedding']} with {100 * last['value']:.0f} %")
+        if len(new):
+            ahead = int((new["value"] > new["value_new"]).sum())
+            parts[-1] += f"; higher than on new speakers for {ahead} of {len(new)}"
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    alt = f"Scores within speakers, highest to lowest. {'. '.join(parts)}."
+    return Figure(name, fig, alt, scores[_PERSONAL_COLUMNS])
+
+
+@with_style
+def protocol_switch(rows: pd.DataFrame, *, name: str = "protocol_switch") -> Figure:
+    """The same vectors by four protocols: new speakers or random clips, all training clips or a few.
+
+    By-clip scores are called careless: they are no results. Rows are those of `nslib.evaluation.protocols.run_switch`.
+    """
+    careful = _select_protocol(rows, "by-speaker", None)
+    if careful.empty:
+        return figure.draw_nothing(name, "there is no by-speaker result among these rows", _SWITCH_COLUMNS)
+    every = summarise(rows)
+    every = every[every["protocol"].str.match("by-(speaker|clip)")]
+    names, labels = order_embeddings(careful), label_tasks(careful)
+    fig, axes = figure.make_panels(list(labels.values()), (3.6, 1.9 + 0.62 * len(names)), (2.6, 0.0), sharey=True)
+    for axis, task in zip(axes, labels, strict=True):
+        _draw_protocols(axis, every[every["task"] == task], names)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    place = {e: i for i, e in enumerate(names)}
+    table = every.assign(_e=every["embedding"].map(place)).sort_values(["task", "_e", "shots", "protocol"])
+    table = table[_SWITCH_COLUMNS].reset_index(drop=True)
+    parts = []
+    for task, part in table.groupby("task", sort=False):
+        means = part.groupby("protocol", sort=False)["value"].mean()
+        each = figure.join_words([f"{protocol} {100 * value:.0f} %" for protocol, value in means.items()])
+        parts.append(f"{labels[str(task)]}, mean of {part['embedding'].nunique()} embeddings: {each}; dividing by clip "
+                     f"instead of by speaker changes {100 * (means['by-clip'] - means['by-speaker']):+.0f} points")
+    alt = f"The same vectors by four protocols. {'. '.join(parts)}. Scores by clip are no results."
+    return Figure(name, fig, alt, table)
+
+
+def _draw_protocols(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
+    honest, careless = palette(2)
+    few = int(part["shots"].max())
+    chance = 100 * part.loc[part["protocol"] == "by-speaker", "chance"].mean()
+    looks = {("by-speaker", 0): (-0.27, "o", honest, "new speakers, all training clips"),
+             ("by-speaker", few): (-0.09, "o", honest, f"new speakers, {few} clips a class"),
+             ("by-clip", 0): (0.09, "D", careless, "careless: same speakers, as many clips"),
+             ("by-clip", few): (0.27, "D", careless, f"careless: same speakers, {few} clips a class")}
+    for (protocol, shots), (offset, marker, colour, label) in looks.items():
+        scores = part[part["protocol"].str.startswith(protocol) & (part["shots"] == shots)]
+        figure.draw_intervals(axes, names, 100 * scores[BOUNDS], at=list(scores["embedding"]), filled=not shots,
+                              offset=offset, marker=marker, colour=colour, label=label,
+                              line=chance if protocol == "by-speaker" and not shots else None)
+    axes.set(**_AXIS)
+
+
+@with_style
+def learning(rows: pd.DataFrame, *, name: str = "learning") -> Figure:
+    """Within-speaker score against the number of clips that each speaker gives to learn from: rows at several shots."""
+    scores = _select_protocol(rows, "within-speaker", None)
+    if scores.empty:
+        return figure.draw_nothing(name, "there is no within-speaker result among these rows", _LEARNING_COLUMNS)
+    scores = scores.sort_values(["task", "n_train"], kind="stable", ignore_index=True)
+    labels = label_tasks(scores)
+    names = order_embeddings(scores[scores["shots"] == 0] if (scores["shots"] == 0).any() else scores)
+    fig, axes = figure.make_panels(list(labels.values()), (3.4, 3.8), (2.6, 0.0), sharey=True)
+    parts = []
+    for axis, (task, part) in zip(axes, scores.groupby("task", sort=False), strict=True):
+        for embedding, marker, colour in zip(names, MARKERS * 9, palette(len(names)), strict=False):
+            own = part[part["embedding"] == embedding]
+            axis.plot(own["n_train"], 100 * own["value"], f"{marker}-", color=colour, label=embedding, markersize=6)
+        axis.axhline(100 * part["chance"].mean(), color=INK, linestyle=DASHED, linewidth=1)
+        axis.set(xlabel="training clips of each speaker (dashed: chance)", ylim=(0, 102))
+        axis.set_xticks(sorted(part["n_train"].unique()))
+        axis.grid(color=RULE)
+        best = part.loc[part.groupby("n_train")["value"].idxmax()]
+        highest = [f"with {r.n_train} clips {r.embedding} at {100 * r.value:.0f} % is highest"
+                   for r in best.itertuples()]
+        parts.append(f"{labels[str(task)]}: {'; '.join(highest)}")
+    axes[0].set_ylabel("% correct within speakers")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), labelspacing=0.8)
+    alt = f"Scores within speakers by the number of training clips of each speaker. {'. '.join(parts)}."
+    return Figure(name, fig, alt, scores[_LEARNING_COLUMNS])

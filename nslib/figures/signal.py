@@ -1,0 +1,148 @@
+"""Figures of sound: a clip's waveform and log-mel picture, its patches, the filterbank.
+
+Conventions
+-----------
+Waveforms are float32 at 16 kHz. Log-mel arrays are ``[frames, mels]``; the picture has time from left to right and low
+bands at the bottom. These functions draw arrays that they are given: they compute no feature, so that what is seen is
+what the embeddings get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nslib.figures import figure
+from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Figure, palette, with_style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["filterbank", "log_mel", "patch_times"]
+
+RATE = 16_000
+
+Array = npt.NDArray[np.floating]
+Spans = Sequence[tuple[float, float]]
+
+
+@with_style
+def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, patches: Spans = (), title: str = "",
+            name: str = "log_mel") -> Figure:
+    """A log-mel picture, with its waveform above and its patches below if they are given.
+
+    Parameters
+    ----------
+    picture : array [frames, mels]
+        Log-mel values.
+    hop : float
+        Seconds between frames.
+    wave : array [samples], optional
+        The 16 kHz waveform.
+    patches : sequence of (start, end)
+        Seconds; drawn as bars below the picture.
+    """
+    heights = [0.7] * (wave is not None) + [2.2] + [0.25 + 0.11 * len(patches)] * bool(patches)
+    fig, axes = figure.make_axes(8, 0.7 + sum(heights), len(heights), 1, height_ratios=heights, sharex=True)
+    seconds = len(picture) * hop
+    if wave is not None:
+        _draw_wave(axes[0], wave)
+    main = axes[int(wave is not None)]
+    extent = (0, seconds, 0, picture.shape[1])
+    image = main.imshow(picture.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    main.set(ylabel="mel band", xlim=(0, seconds))
+    fig.colorbar(image, ax=main, label="log magnitude", pad=0.01, aspect=12)
+    if patches:
+        for y, (start, end) in enumerate(patches):
+            axes[-1].barh(y, end - start, left=start, height=0.55, color=palette(1)[0])
+        axes[-1].set(ylabel="patch", ylim=(len(patches) - 0.4, -0.6), yticks=sorted({0, len(patches) - 1}))
+        axes[-1].grid(axis="x", color=RULE)
+    axes[-1].set_xlabel("seconds")
+    axes[0].set_title(title)
+    alt = (f"Log-mel picture{f' of {title}' if title else ''}: {len(picture)} frames, one every {1000 * hop:.0f} ms, "
+           f"by {picture.shape[1]} mel bands, values {picture.min():.2f} to {picture.max():.2f}, mean "
+           f"{picture.mean():.2f}, loudest at {int(picture.mean(1).argmax()) * hop:.2f} s.")
+    if patches:
+        step = patches[1][0] - patches[0][0] if len(patches) > 1 else 0.0
+        alt += f" {len(patches)} patches of {patches[0][1] - patches[0][0]:.3g} s"
+        alt += f", one every {step:.3g} s." if step else "."
+    return Figure(name, fig, alt, _average_by_time(picture, hop))
+
+
+def _draw_wave(axes: Axes, wave: Array) -> None:
+    step = max(1, len(wave) // 4000)
+    ends = np.arange(0, len(wave) - step + 1, step)
+    low, high = np.minimum.reduceat(wave, ends), np.maximum.reduceat(wave, ends)
+    axes.fill_between(ends / RATE, low, high, color=INK, linewidth=0.3)
+    axes.set(ylabel="wave", yticks=[])
+    axes.tick_params(axis="x", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
+    import pandas as pd
+
+    starts = np.arange(0, len(picture), max(1, round(0.1 / hop)))
+    means = np.add.reduceat(picture, starts, axis=0) / np.diff(np.append(starts, len(picture)))[:, None]
+    return pd.DataFrame({"second": starts * hop, "mean": means.mean(1), "loudest_band": means.argmax(1),
+                         "loudest": means.max(1)})
+
+
+@with_style
+def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name: str = "filterbank") -> Figure:
+    """The triangles that turn spectrum bins into mel bands.
+
+    Parameters
+    ----------
+    matrix : array [bins, mels]
+        Weights.
+    highest : float
+        Frequency of the last bin in Hz.
+    every : int
+        Draw each ``every``-th band strongly, the others faintly.
+    """
+    import pandas as pd
+
+    bins, mels = matrix.shape
+    hertz = np.linspace(0, highest, bins)
+    fig, (axes,) = figure.make_axes(8, 2.6)
+    for band in range(mels):
+        strong = band % every == 0
+        axes.plot(hertz, matrix[:, band], color=INK if strong else MUTED, linewidth=1.4 if strong else 0.4)
+    axes.set(xlabel="Hz", ylabel="weight", xlim=(0, highest), ylim=(0, 1.05))
+    peaks, widths = hertz[matrix.argmax(0)], (matrix > 0).sum(0)
+    table = pd.DataFrame({"band": range(mels), "peak_hz": peaks, "bins": widths, "sum": matrix.sum(0)})
+    alt = (f"{mels} triangular mel filters over {bins} spectrum bins: the first peaks at {peaks[0]:.0f} Hz and covers "
+           f"{widths[0]} bins, the last peaks at {peaks[-1]:.0f} Hz and covers {widths[-1]}.")
+    return Figure(name, fig, alt, table)
+
+
+@with_style
+def patch_times(spans: Mapping[str, Spans], seconds: float, *, name: str = "patch_times") -> Figure:
+    """Which stretch of one clip each patch of several frontends sees.
+
+    `spans` maps a frontend to its patches, ``(start, end)`` in seconds; the clip is so many `seconds` long.
+    """
+    import pandas as pd
+
+    heights = [0.22 + 0.09 * max(len(s), 2) for s in spans.values()]
+    fig, axes = figure.make_axes(8, 0.8 + 1.25 * sum(heights), len(spans), 1, height_ratios=heights, sharex=True)
+    looks = zip(palette(len(spans)), HATCHES, strict=False)
+    for axis, (frontend, part), (colour, hatch) in zip(axes, spans.items(), looks, strict=False):
+        starts, lengths = [a for a, _ in part], [b - a for a, b in part]
+        axis.barh(range(len(part)), lengths, left=starts, height=0.7, color=colour, hatch=hatch, edgecolor="white")
+        axis.axvline(seconds, color=INK, linewidth=1, linestyle=DASHED)
+        axis.set(ylim=(max(len(part), 2) - 0.4, -0.6), yticks=[])
+        axis.set_title(f"{frontend}: {len(part)} {'patch' if len(part) == 1 else 'patches'}")
+        axis.spines[["left", "bottom"]].set_visible(False)
+        axis.tick_params(axis="x", length=0)
+    axes[-1].set(xlabel="seconds (dashed: end of the clip; what lies right of it is padding)", xlim=(0, None))
+    table = pd.DataFrame([(frontend, i, a, b) for frontend, part in spans.items() for i, (a, b) in enumerate(part)],
+                         columns=["frontend", "patch", "start", "end"])
+    ends = [f"{len(p)} (the last ends at {p[-1][1]:.2f} s)" if p else "none" for p in spans.values()]
+    parts = [f"{frontend} {end}" for frontend, end in zip(spans, ends, strict=True)]
+    return Figure(name, fig, f"Patches of a clip of {seconds:.2f} s: {figure.join_words(parts)}.", table)

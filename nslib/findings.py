@@ -1,3 +1,0 @@
-# shim
-from nslib.evaluation.results import Results as Results
-from nslib.evaluation.results import ResultsBuilder as Found

@@ -1,2 +1,0 @@
-# shim
-from nslib.teaching.kernels import make_kernel_manager as manager

@@ -1,2 +1,0 @@
-# shim
-from nslib.evaluation.lda import ShrinkageLDA as ShrinkageLDA

@@ -1,2 +1,0 @@
-# shim
-from nslib.report.cards import make_model_card as make

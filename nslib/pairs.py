@@ -1,2 +1,0 @@
-# shim
-from nslib.statistics.comparisons import average_differences as average

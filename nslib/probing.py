@@ -1,2 +1,0 @@
-# shim
-from nslib.evaluation.benchmark import probe_vectors as grid

@@ -1,2 +1,0 @@
-# shim
-from nslib.evaluation.protocols import make_row as blank

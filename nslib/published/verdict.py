@@ -1,2 +1,0 @@
-# shim
-from nslib.paper.published import VERDICTS as VERDICTS

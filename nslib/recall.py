@@ -1,2 +1,0 @@
-# shim
-from nslib.statistics.intervals import recall_by_class as table

@@ -1,1 +1,0 @@
-"""Training: the paper's triplet objective, from raw audio to an embedding with the taps of TRILL."""

@@ -1,2 +1,0 @@
-# shim
-from nslib.training.distill import distill as train

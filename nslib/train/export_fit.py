@@ -1,2 +1,0 @@
-# shim
-from nslib.training.classifier import fit_and_export as fit_and_export

@@ -1,2 +1,0 @@
-# shim
-from nslib.training.finetune import finetune as finetune

@@ -1,2 +1,0 @@
-# shim
-from nslib.training.data import load_folder as recordings

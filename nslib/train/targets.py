@@ -1,2 +1,0 @@
-# shim
-from nslib.training.distill import draw_targets as batches

@@ -1,2 +1,0 @@
-# shim
-from nslib.training.distill import make_teacher as named

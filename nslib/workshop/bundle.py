@@ -1,2 +1,0 @@
-# shim
-from nslib.teaching.workshop import build as build

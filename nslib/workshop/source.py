@@ -1,2 +1,0 @@
-# shim
-from nslib.teaching.workshop import read_chapters as chapters

@@ -1,0 +1,290 @@
+"""Own recordings in every layout: folders, lists, Kaldi's directories, audiofolder, TensorFlow Datasets'."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import noise
+
+from nslib import audio
+from nslib.datasets import noss
+from nslib.datasets.folder import read_recordings
+from nslib.datasets.layouts import name_recordings, recordings_exist
+from nslib.datasets.splits import SPLITS
+from nslib.errors import BadParameter, Unavailable, UnknownName
+
+SPEAKERS = [f"s{i}" for i in range(6)]
+
+
+def read(path):
+    return read_recordings(path, progress=False)
+
+
+def by_id(dataset):
+    return dataset.clips.set_index("clip_id")
+
+
+def lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{row}\n" for row in rows))
+    return path
+
+
+# --- folders and lists --------------------------------------------------------------------------
+
+
+def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
+    for seed, name in enumerate(("one.wav", "one.flac", "two.wav")):
+        noise(tmp_path / name, seed)
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / ".DS_Store").write_text("x")
+    dataset = read(tmp_path)
+    assert dataset.clips["clip_id"].tolist() == ["one.flac", "one.wav", "two"]
+    assert set(dataset.clips["label"]) == set(dataset.clips["split"]) == {""}
+    assert any("1 files were not read" in note and ".txt" in note for note in dataset.notes)
+    assert any("not benchmarked" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
+def test_lists_of_every_kind(tmp_path, cache, ending):
+    for i in range(6):
+        noise(tmp_path / "wav" / f"{i}.wav", i)
+    table = pd.DataFrame({"audio": [f"wav/{i}.wav" for i in range(6)], "label": [1, 2] * 3,
+                          "speaker": list("aabbcc"),
+                          "split": ["train", "train", "val", "val", "test", "test"],
+                          "clip_id": [f"clip {i}" for i in range(6)], "age": range(6)})
+    path = tmp_path / f"list{ending}"
+    if ending == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",", encoding="utf-8-sig")
+    dataset = read(path)
+    assert dataset.clips["clip_id"].tolist() == [f"clip {i}" for i in range(6)]
+    assert dataset.clips["label"].tolist() == ["1", "2"] * 3
+    assert dataset.clips["split"].tolist() == ["train", "train", "validation", "validation", "test", "test"]
+    assert "Columns that were not read: age." in dataset.notes
+
+
+def test_rows_that_name_nothing_are_problems(tmp_path, cache):
+    noise(tmp_path / "a.wav")
+    dataset = read(lines(tmp_path / "list.csv", ["audio,label", "a.wav,x", ",y", "gone.wav,y"]))
+    assert dataset.clips["clip_id"].tolist() == ["a.wav"]
+    reasons = " ".join(dataset.problems["reason"])
+    assert "row 3 of list.csv" in reasons and "no such file" in reasons
+
+
+@pytest.mark.parametrize(("rows", "error", "said"), [
+    (["Audio,label", "a.wav,x"], UnknownName, "Audio"),
+    (["path,label", "a.wav,x"], UnknownName, "audio"),
+    (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
+    (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
+    (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"),
+    ([], BadParameter, "cannot be read"),
+    (["audio,label"], BadParameter, "holds no audio"),
+])
+def test_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error, said):
+    noise(tmp_path / "a.wav")
+    with pytest.raises(error, match=said):
+        read(lines(tmp_path / "list.csv", rows))
+
+
+def test_what_is_not_there_is_said_with_the_nearest(tmp_path, cache):
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "broken.parquet").write_text("x")
+    noise(tmp_path / "a.wav")
+    for name, said in (("recording", "did you mean recordings"), ("recordings", "holds no audio"),
+                       ("a.wav", "neither a folder nor a list"), ("broken.parquet", "PARQUET")):
+        with pytest.raises(BadParameter, match=said):
+            read(tmp_path / name)
+    assert recordings_exist(tmp_path) and recordings_exist("tfds:x") and not recordings_exist(tmp_path / "no")
+
+
+# --- Kaldi --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kaldi(tmp_path, cache):
+    """Twelve utterances of six speakers, two classes, paths from the folder above."""
+    home, names = tmp_path / "data", [f"{s}-{i}" for s in SPEAKERS for i in range(2)]
+    for seed, name in enumerate(names):
+        noise(tmp_path / "wavs" / f"{name}.wav", seed)
+    lines(home / "wav.scp", [f"{name} wavs/{name}.wav" for name in names])
+    lines(home / "utt2spk", [*(f"{name}\t{name[:2]}" for name in names), "ghost s9"])
+    lines(home / "utt2lang", [f"{name} {'cs' if name.endswith('0') else 'nl'}" for name in names])
+    return home
+
+
+def test_a_kaldi_directory_has_labels_speakers_and_paths_from_the_folder_above(kaldi, tmp_path):
+    dataset = read(kaldi)
+    clips = by_id(dataset)
+    assert len(clips) == 12 and dataset.problems.empty
+    assert clips.loc["s1-0", ["label", "speaker"]].tolist() == ["cs", "s1"]
+    assert clips.groupby("speaker")["split"].nunique().eq(1).all() and set(clips["split"]) == set(SPLITS)
+    assert any("utt2lang" in note for note in dataset.notes)
+    assert any("1 utterances of utt2spk have no audio" in note for note in dataset.notes)
+    (tmp_path / "wavs" / "s0-0.wav").unlink()
+    assert read(kaldi).problems["clip_id"].tolist() == ["s0-0"]
+
+
+def test_one_directory_a_split_is_taken_as_given(kaldi, tmp_path):
+    home = tmp_path / "all"
+    for split, part in (("train", SPEAKERS[:3]), ("dev", SPEAKERS[3:4]), ("test", SPEAKERS[4:])):
+        for file in ("wav.scp", "utt2spk", "utt2lang"):
+            kept = [row for row in (kaldi / file).read_text().splitlines() if row[:2] in part]
+            lines(home / split / file, [row.replace(" wavs", f" {tmp_path}/wavs") for row in kept])
+    clips = by_id(read(home))
+    assert clips.loc["s3-1", "split"] == "validation"
+    assert clips["split"].value_counts().to_dict() == {"train": 6, "test": 4, "validation": 2}
+    lines(home / "test" / "wav.scp", ["s0-0 x.wav"])
+    with pytest.raises(BadParameter, match=r"'s0-0' is in test and in train|'s0-0' is in train and in test"):
+        read(home)
+    (home / "dev").rename(home / "other")
+    with pytest.raises(UnknownName, match="other"):
+        read(home)
+
+
+def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_path, cache):
+    noise(tmp_path / "long.wav", 5, seconds=2)
+    lines(tmp_path / "d" / "wav.scp", ["long ../long.wav", "bad ../bad.wav"])
+    lines(tmp_path / "d" / "segments", ["a long 0.25 0.75", "b long 1 -1", "c long 1.5 9", "e none 0 1", "f bad 0 1"])
+    lines(tmp_path / "d" / "utt2label", ["a x", "b y", "c x", "e y"])
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    dataset = read(tmp_path / "d")
+    clips = by_id(dataset)
+    whole = audio.read(tmp_path / "long.wav").wave
+    part = audio.read(clips.loc["a", "audio"]).wave
+    assert len(part) == 8000 and np.abs(part - whole[4000:12000]).max() < 1 / 32767
+    assert clips.loc["b", "seconds"] == 1.0
+    faults = dataset.problems.set_index("clip_id")["reason"]
+    assert "1.5 s to 9 s, but long.wav has 2.00 s" in faults["c"] and "no none in wav.scp" in faults["e"]
+    assert "its recording cannot be used" in faults["f"]
+    assert any("4 clips were cut out of 2 recordings" in note for note in dataset.notes)
+    before = {path: path.stat().st_mtime_ns for path in (cache / "corpora").rglob("*.wav")}
+    assert by_id(read(tmp_path / "d")).equals(clips)
+    assert before == {path: path.stat().st_mtime_ns for path in (cache / "corpora").rglob("*.wav")}
+
+
+@pytest.mark.parametrize(("file", "line", "said"), [
+    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"),
+    ("wav.scp", "x feats.ark:17", "line 2.*archive"),
+    ("wav.scp", "alone", "line 2.*name and, after a space"),
+    ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
+    ("segments", "u a 3 1", "line 1.*later end"),
+    ("segments", "u a one two", "line 1.*START END"),
+])
+def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
+    lines(tmp_path / "wav.scp", ["a a.wav"])
+    with (tmp_path / file).open("a") as out:
+        out.write(line + "\n")
+    with pytest.raises(BadParameter, match=said):
+        read(tmp_path)
+
+
+# --- audiofolder --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
+    rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": SPEAKERS[i // 2], "note": "x"}
+            for i in range(12)]
+    for i in range(13):
+        noise(tmp_path / "clips" / f"{i}.wav", i)
+    table = pd.DataFrame([*rows, {"file_name": "", "label": "b", "speaker_id": "", "note": ""}])
+    table.to_csv(tmp_path / "metadata.csv", index=False) if ending == "csv" else table.to_json(
+        tmp_path / "metadata.jsonl", orient="records", lines=True)
+    dataset = read(tmp_path)
+    assert by_id(dataset).loc["clips/3.wav", ["label", "speaker"]].tolist() == ["b", "s1"] and len(dataset.clips) == 12
+    notes = " ".join(dataset.notes)
+    assert "not read: note" in notes and "1 audio files have no row" in notes
+    assert f"row {14 if ending == 'csv' else 13} of metadata.{ending}" in dataset.problems["reason"].iloc[0]
+
+
+def test_an_audiofolder_with_a_folder_a_split_draws_the_validation_part_it_lacks(tmp_path, cache):
+    for part, count in (("train", 20), ("test", 6)):
+        for i in range(count):
+            noise(tmp_path / part / f"{i}.wav", i + 100 * (part == "test"))
+        pd.DataFrame([{"file_name": f"{i}.wav", "label": "ab"[i % 2]} for i in range(count)]).to_csv(
+            tmp_path / part / "metadata.csv", index=False)
+    dataset = read(tmp_path)
+    assert dataset.clips["split"].value_counts().to_dict() == {"train": 16, "test": 6, "validation": 4}
+    assert by_id(dataset).loc["test/0.wav", "split"] == "test"
+    assert any("no validation part" in note for note in dataset.notes)
+
+
+def test_another_metadata_file_leaves_a_folder_a_folder(tmp_path, cache):
+    for i in range(6):
+        noise(tmp_path / "ab"[i % 2] / f"{i}.wav", i)
+    (tmp_path / "metadata.csv").write_text("LJ001|Printing\n")
+    assert set(read(tmp_path).clips["label"]) == {"a", "b"}
+
+
+# --- TensorFlow Datasets ------------------------------------------------------------------------
+
+
+def hear(i):
+    return np.random.default_rng(i).integers(-9000, 9000, 1600)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data set as TensorFlow Datasets prepares it, in three shards, whose builder is then no longer there."""
+    import tensorflow_datasets as tfds
+
+    class TinyVoices(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
+                "speech": tfds.features.Audio(sample_rate=8000, dtype=np.int64),
+                "mood": tfds.features.ClassLabel(names=["calm", "cross"]),
+                "place": tfds.features.ClassLabel(names=["in", "out"]),
+                "speaker_id": tfds.features.Text()}))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(0, 20), "test": self._generate_examples(20, 26)}
+
+        def _generate_examples(self, first=0, last=0):
+            for i in range(first, last):
+                wave = hear(i) + 30000 * (i == 25)  # the last does not fit into 16 bits
+                yield i, {"speech": wave, "mood": i % 2, "place": i % 2, "speaker_id": f"s{i}"}
+
+    where = tmp_path_factory.mktemp("tfds")
+    TinyVoices(data_dir=where).download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
+    tfds.core.registered._DATASET_REGISTRY.pop("tiny_voices")
+    return where
+
+
+def test_a_data_set_of_tensorflow_datasets(prepared, cache, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setenv("NSLIB_DATA_DIR", str(prepared))
+    with pytest.raises(BadParameter, match=r"2 features that could be the label \(mood, place"):
+        read("tfds:tiny_voices")
+    dataset = read("tfds:tiny_voices?label=mood")
+    clips = by_id(dataset)
+    assert set(clips["label"]) == {"calm", "cross"} and clips.loc["test/000000", "split"] == "test"
+    assert clips["split"].value_counts().to_dict() == {"train": 16, "test": 5, "validation": 4}
+    assert clips["seconds"].eq(0.2).all()  # of 8 kHz, heard at 16
+    assert "do not fit into 16 bits" in dataset.problems["reason"].iloc[0]
+    builder = tfds.builder_from_directory(prepared / "tiny_voices" / "1.0.0")
+    ids = tfds.as_numpy(builder.as_dataset(split="train", read_config=tfds.ReadConfig(add_tfds_id=True)))
+    places = {example["tfds_id"].decode().split("tfrecord-")[1]: example["speaker_id"].decode() for example in ids}
+    in_order = [places[key] for key in sorted(places, key=lambda key: (key[:5], int(key.rpartition("__")[2])))]
+    assert [clips.loc[f"train/{place:06d}", "speaker"] for place in range(20)] == in_order  # shard after shard
+    for clip in clips.itertuples():
+        wave = audio.from_array(hear(int(clip.speaker[1:])).astype(np.int16), 8000).wave
+        assert np.abs(audio.read(clip.audio).wave - np.clip(wave, -1, 1)).max() < 1 / 32767
+    assert name_recordings("tfds:tiny_voices?label=mood") == "tiny_voices"
+    monkeypatch.setattr(noss._Prepared, "_read", None)  # the second time nothing is read
+    assert by_id(read("tfds:tiny_voices?label=mood")).equals(clips)
+
+
+@pytest.mark.parametrize(("name", "error", "said"), [
+    ("gtsan", UnknownName, "gtzan"), ("savee", BadParameter, "--tasks savee"),
+    ("tiny_voices?label=moot", UnknownName, "mood"), ("tiny_voices?lable=mood", UnknownName, "label"),
+    ("mnist", BadParameter, "0 features that could be the audio"), ("gtzan", Unavailable, "NSLIB_OFFLINE")])
+def test_what_tensorflow_datasets_has_not_is_said(prepared, cache, monkeypatch, name, error, said):
+    monkeypatch.setenv("NSLIB_DATA_DIR", str(prepared))
+    with pytest.raises(error, match=said):
+        read(f"tfds:{name}")

@@ -1,0 +1,127 @@
+"""The paper profile, from archives to report: the real builders of TFDS on small archives in the real layouts, and
+models with the published signatures from a hub on the loopback interface. Nothing in the kit knows that they are small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import hub_models
+import hub_server
+import noss_archives
+import pandas as pd
+import pytest
+
+from nslib import config
+from nslib.datasets.loading import load_clips
+from nslib.datasets.noss_sources import get_status
+from nslib.datasets.tasks import get_task
+from nslib.evaluation import benchmark, results
+from nslib.report import reproduce
+
+# everything at once, on stand-ins; the builders, the hub and every step have tests of their own
+pytestmark = pytest.mark.heavy
+SIX = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
+HUB = ("trill-layer19", "trill-top", "trill-distilled", "frill", *(f"trillsson{n}" for n in range(1, 6)),
+       "yamnet-top", "yamnet-scores", "yamnet-layer10", "vggish-top", "vggish-fc1")
+
+SHOWN = ("logmel", "trill-distilled", "trill-layer19")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Folders of a machine that has the archives and can reach the hub."""
+    home = tmp_path_factory.mktemp("paper")
+    folders = {"NSLIB_DATA_DIR": home / "tfds", "NSLIB_CACHE": home / "cache", "NSLIB_REPORTS": home / "reports"}
+    with pytest.MonkeyPatch.context() as patch, hub_server.serving(hub_models.all_models()) as url:
+        for name, folder in folders.items():
+            patch.setenv(name, str(folder))
+        patch.setenv("NSLIB_HUB_URL", url)
+        patch.setenv("NSLIB_OFFLINE", "0")
+        noss_archives.fabricate(config.manual_dir())
+        yield home
+
+
+@pytest.fixture(scope="module")
+def found(home):
+    """All six tasks and all embeddings, as `make reproduce PROFILE=paper SMOKE=1` measures them."""
+    with noss_archives.registered(config.manual_dir()):
+        return benchmark.benchmark(params=config.load_params({"profile": "paper", "smoke": True}), progress=False)
+
+
+@pytest.fixture(scope="module")
+def outcome(found):
+    """`make reproduce PROFILE=paper SMOKE=1 EMBEDDINGS=...`: everything is there already but notebooks and report."""
+    return reproduce.reproduce_all(config.load_params({"profile": "paper", "smoke": True, "embeddings": SHOWN}))
+
+
+def test_every_embedding_is_measured_on_every_task(found):
+    assert found.not_run.empty, found.not_run
+    chosen = results.selected(found.rows)
+    assert set(zip(chosen["task"], chosen["embedding"], strict=True)) >= {(t, e) for t in SIX for e in HUB}
+    assert chosen["value"].between(0, 1).all() and (chosen["corpus_kind"] == "real").all()
+
+
+def test_the_report_has_the_table_the_verdicts_and_the_notebooks(outcome, home):
+    assert outcome.ok and "not run" not in outcome.text, outcome.text
+    page = (home / "reports" / "index.html").read_text()
+    for word in (*SHOWN, "SAVEE", "DementiaBank", "numbers mean nothing", "without a verified published value"):
+        assert word in page, word
+    ran = {p.stem for p in (home / "reports" / "notebooks").glob("*.html")}
+    assert ran == {"01_noss_tasks", "05_benchmark", "06_personalisation", "08_what_matters", "09_how_sure"}
+
+
+def test_a_whole_set_once_prepared_needs_tfds_no_more(found, home):
+    assert {get_status(name).state for name in SIX} == {"prepared"}  # a tiny run takes a few clips of each
+    whole = load_clips(get_task("savee"), config.load_params({"profile": "paper"}), progress=False)
+    assert whole.problems.empty and get_status("savee").state == "ready"
+    speakers = whole.clips.groupby("split")["speaker"].unique().map(set).to_dict()
+    assert speakers == {"train": {"JK", "KL"}, "validation": {"JE"}, "test": {"DC"}}
+
+
+def test_a_killed_run_goes_on_where_it_was(found, home, tmp_path):
+    words = [sys.executable, "-m", "nslib", "benchmark", "trill-distilled", "yamnet-top", "--tasks", "savee,crema_d",
+             "--smoke", "--out", str(tmp_path / "rows.csv")]
+    environment = {**os.environ, "NSLIB_REPORTS": str(tmp_path / "reports"), "PROFILE": "paper"}
+    # the vectors of one embedding are taken away, so that there is something to compute
+    store = home / "cache" / "vectors"
+    for facts in store.glob("*/embedding.json"):
+        if json.loads(facts.read_text())["name"] == "yamnet-top":
+            facts.parent.rename(tmp_path / "taken")
+    killed = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "reports").rglob("*.rows.parquet")) and killed.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "reports").rglob("*.rows.parquet")}
+    assert kept and not (tmp_path / "rows.csv").exists()
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "reports").rglob("*.rows.parquet")}
+    assert kept.items() <= after.items() and len(after) == 4  # what was there has not been touched
+    found = pd.read_csv(tmp_path / "rows.csv")
+    before = results.load_results(home / "reports" / "results")[0]
+    same = ["task", "embedding", "probe", "l2", "speaker_norm", "split"]
+    both = found.merge(before, on=same, suffixes=("", "_before"))
+    assert len(both) == len(found) and (both["value"] == both["value_before"]).all()
+
+
+def test_without_data_every_task_says_what_to_do(tmp_path, monkeypatch):
+    for name in ("NSLIB_DATA_DIR", "NSLIB_CACHE", "NSLIB_REPORTS"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "nslib", "reproduce", "--profile", "paper"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - began < 240  # two minutes on a quiet machine
+    page = (tmp_path / "NSLIB_REPORTS" / "index.html").read_text()
+    for name in SIX:
+        assert f"{name} with" in done.stdout and get_task(name).title in page
+    for steps in ("AudioData.zip", "vox_dev_wav.zip", "voxforge_urls.txt", "dementia/English/Pitt"):
+        assert steps in page, steps

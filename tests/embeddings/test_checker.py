@@ -1,0 +1,122 @@
+"""The checker finds every kind of fault; sounds to try things on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nslib import embeddings
+from nslib.embeddings import checker
+from nslib.embeddings.checker import check
+
+
+def bands(waves):
+    """Energies of 8 bands, one vector a clip."""
+    spectrum = np.abs(np.fft.rfft(waves, 4096, axis=1))[:, :2048]
+    return spectrum.reshape(len(waves), 8, 256).mean(2)
+
+
+GOOD = embeddings.from_callable(bands, name="good")
+CALLS = iter(range(10**9))
+
+
+def broken(embed=None, **changes):
+    """`GOOD` with another way from (waves, lengths) and good frames to what embed returns."""
+    if embed is not None:
+        changes["embed"] = lambda waves, lengths: embed(waves, lengths, GOOD.embed(waves, lengths)[0])
+    return replace(GOOD, **changes)
+
+
+def one_each(frames):
+    return np.ones(len(frames), np.int64)
+
+
+def needs_quarter_second(waves, lengths, frames):
+    if waves.shape[1] < 4000:
+        raise ValueError("too short")
+    return frames, one_each(frames)
+
+
+FAULTS = {
+    "nan on silence": (broken(lambda w, n, f: (f / np.abs(w).max(), one_each(f))), "silence", "NaN"),
+    "nan always": (broken(lambda w, n, f: (f * np.nan, one_each(f))), "ordinary sounds", "log"),
+    "random": (broken(lambda w, n, f: (f + np.float32(next(CALLS)), one_each(f))), "determinism", "seed"),
+    "rank": (broken(lambda w, n, f: (f[:, 0], one_each(f))), "ordinary sounds", "rank 2"),
+    "dim": (broken(dim=9), "ordinary sounds", "dim says 9"),
+    "dtype": (broken(lambda w, n, f: (f.astype(float), one_each(f))), "ordinary sounds", "return float32"),
+    "no counts": (broken(lambda w, n, f: f), "ordinary sounds", "two arrays"),
+    "zero counts": (broken(lambda w, n, f: (f, 0 * one_each(f))), "ordinary sounds", "at least 1"),
+    "merged clips": (broken(lambda w, n, f: (f.reshape(1, -1, 8), one_each(f))), "batches", "first size"),
+    "batch norm": (broken(lambda w, n, f: (f - f.mean(0), one_each(f))), "batches", "normalisation"),
+    "constant": (broken(lambda w, n, f: (0 * f + 3, one_each(f))), "difference", "use its input"),
+    "expects 16 bits": (embeddings.from_callable(lambda w: bands(w / 32767 + 1.0), "b"), "range of the input",
+                        "multiply by 32767"),
+    "crash": (broken(lambda w, n, f: 1 / 0), "ordinary sounds", "ZeroDivisionError"),
+    "looks at padding": (broken(lambda w, n, f: (f, one_each(f)), pads_safely=True), "batches", "one length"),
+    "frames but no hop": (broken(lambda w, n, f: (np.repeat(f, w.shape[1] // 8000, 1),
+                                                  one_each(f) * (w.shape[1] // 8000))), "time", "0.5 s"),
+    "wrong hop": (broken(hop=0.1), "time", "one frame a clip"),
+    "too short": (broken(needs_quarter_second), "shortest clip", "raised ValueError: too short"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_checker_finds(fault):
+    embedding, item, words = FAULTS[fault]
+    report = check(embedding)
+    assert not report.ok
+    failed = {i.name: i.sentence for i in report.items if not i.passed}
+    assert item in failed, str(report)
+    assert words in failed[item]
+    assert "breaks the contract" in str(report)
+    assert "✗" in str(report)
+
+
+def test_checker_passes_what_is_good():
+    report = check(GOOD)
+    assert report.ok, str(report)
+    assert len(report.items) == 9
+    assert "keeps the contract" in str(report)
+
+
+def test_checker_sees_padding_leak_into_a_clip():
+    def leaky(waves, lengths):
+        return bands(waves).astype(np.float32)[:, None] / np.float32(waves.shape[1]), one_each(waves)
+
+    report = check(replace(GOOD, embed=leaky, pads_safely=True))
+    assert "pads_safely=False" in next(i.sentence for i in report.items if i.name == "batches")
+
+
+# ---- sounds --------------------------------------------------------------------------------------
+
+
+def test_sounds_are_like_speech_and_unlike_each_other():
+    made = checker.make_sounds(12)
+    assert all(s.dtype == np.float32 and len(s) == 48_000 for s in made)
+    peaks = 20 * np.log10([np.abs(s).max() for s in made])
+    assert (peaks > -30.01).all() and (peaks < 0.01).all() and np.ptp(peaks) > 10
+    clipped, silent = [[(s == v).mean() for s in made] for v in (1, 0)]
+    assert (np.flatnonzero(clipped) % 4 == 2).all() and np.count_nonzero(np.array(clipped) > 1e-4) == 3
+    assert (np.flatnonzero(np.array(silent) > 0.01) % 4 == 1).all() and max(silent) > 0.01
+    levels = [20 * np.log10(s.reshape(-1, 400).std(1) + 1e-9) for s in made]
+    assert all(np.ptp(level) > 15 for level in levels)  # pauses and syllables
+    power = np.abs(np.fft.rfft(made)) ** 2
+    hertz = np.fft.rfftfreq(48_000, 1 / 16_000)
+    assert (power[:, hertz < 4000].sum(1) / power.sum(1)).min() > 0.5
+    assert np.abs(np.corrcoef(made) - np.eye(12)).max() < 0.2
+    assert np.array_equal(made[3], checker.make_sound(3)) and len(checker.make_sound(0, 0.5)) == 8_000
+
+
+def test_sounds_at_the_edge():
+    *voices, silence, half, noise = checker.make_extreme_sounds(2, 70)
+    assert np.array_equal(voices, checker.make_sounds(2, 70))
+    assert not silence.any() and half[:24_000].any() and not half[24_000:].any() and noise.std() > 0.5
+
+
+def test_sounds_stay_what_they_are():
+    # of the first writing: other sounds would be other ranges, and need another SOUNDS_VERSION
+    assert checker.SOUNDS_VERSION == 1
+    golden = [0.3160225, 0.0060286, -0.0038839]
+    assert checker.make_sound(0)[[1000, 20_000, 40_000]] == pytest.approx(golden, abs=1e-6)

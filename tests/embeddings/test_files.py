@@ -1,0 +1,440 @@
+"""Models in files: one arithmetic in every kind of file gives one vector, and what is open is asked for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import soxr
+from helpers import clip_table
+from onnx_writer import DOUBLE, FLOAT, INT16, INT32, model, node, tensor, value
+
+from nslib import embeddings
+from nslib.embeddings import files
+from nslib.errors import BadParameter, Unavailable
+from nslib.extraction import extract
+
+# frames of 25 ms every 10 ms, eight numbers each, and never below 0
+KERNEL = np.random.default_rng(3).normal(0, 0.05, (8, 400)).astype(np.float32)
+TIMES = {"window": 0.025, "hop": 0.01}
+
+
+def by_hand(waves):
+    return np.maximum(np.lib.stride_tricks.sliding_window_view(waves, 400, axis=1)[:, ::160] @ KERNEL.T, 0)
+
+
+def noise(clips, samples, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, (clips, samples)).astype(np.float32)
+
+
+def frames_of(embedding, waves):
+    """What an embedding gives of clips of one length."""
+    frames, counts = embedding.embed(waves, np.full(len(waves), waves.shape[1]))
+    assert frames.dtype == np.float32 and set(counts) == {frames.shape[1]}
+    return frames
+
+
+# ---- the models ----------------------------------------------------------------------------------
+
+
+def save_tensorflow(root):
+    import tensorflow as tf
+
+    def frames(samples):
+        kernel = tf.constant(KERNEL.T[:, None])
+        return tf.nn.relu(tf.nn.conv1d(tf.expand_dims(tf.cast(samples, tf.float32), -1), kernel, 160, "VALID"))
+
+    def spec(shape, dtype=tf.float32, name="samples"):
+        return tf.TensorSpec(shape, dtype, name=name)
+
+    class Hub(tf.Module):
+        """As TRILL: a batch and the rate, a dictionary comes out."""
+
+        @tf.function(input_signature=[spec([None, None]), spec([], tf.int32, "sample_rate")])
+        def __call__(self, samples, sample_rate):
+            with tf.control_dependencies([tf.debugging.assert_equal(sample_rate, 16000)]):
+                found = frames(samples)
+            return {"embedding": found, "double": 2 * found}
+
+    class Types(tf.Module):
+        """As TRILL too: types and ranks side by side, one tensor comes out."""
+
+        @tf.function
+        def __call__(self, samples):
+            scale = 32767.0 if samples.dtype.is_integer else 1.0
+            batch = samples if samples.shape.rank == 2 else samples[None]
+            found = frames(tf.cast(batch, tf.float32) / scale)
+            return found if samples.shape.rank == 2 else found[0]
+
+    class Single(tf.Module):
+        """As YAMNet: one clip, a tuple comes out."""
+
+        @tf.function(input_signature=[spec([None])])
+        def __call__(self, samples):
+            found = frames(samples[None])[0]
+            return found[:, :3], found, samples
+
+    class Merged(tf.Module):
+        """As FRILL: clips and frames on one axis."""
+
+        @tf.function(input_signature=[spec([None, None])])
+        def __call__(self, samples):
+            return tf.reshape(frames(samples), [-1, 8])
+
+    class Anything(tf.Module):
+        """Of a shape that the file does not tell."""
+
+        @tf.function(input_signature=[spec(None)])
+        def __call__(self, samples):
+            return frames(tf.reshape(samples, [-1, tf.shape(samples)[-1]]))
+
+    class Plain(tf.Module):
+        @tf.function(input_signature=[spec([None, None])])
+        def batch(self, samples):
+            return {"embedding": frames(samples)}
+
+        @tf.function(input_signature=[spec([None, None], name="wave"), spec([], tf.float32, "gain")])
+        def louder(self, wave, gain):
+            return {"embedding": frames(gain * wave)}
+
+        @tf.function(input_signature=[spec([1, 4000])])
+        def fixed(self, samples):
+            return {"mean": tf.reduce_mean(frames(samples), 1)}
+
+        @tf.function(input_signature=[spec([1, 4000])])
+        def several(self, samples):
+            return {"frames": frames(samples), "mean": tf.reduce_mean(frames(samples), 1)}
+
+    types, plain = Types(), Plain()
+    for dtype in (tf.int16, tf.float32):
+        for shape in ([None], [None, None]):
+            types.__call__.get_concrete_function(spec(shape, dtype))
+    for name, module in {"hub": Hub(), "types": types, "single": Single(), "merged": Merged(),
+                         "anything": Anything()}.items():
+        tf.saved_model.save(module, str(root / name))
+    tf.saved_model.save(plain, str(root / "batch"), signatures=plain.batch)
+    tf.saved_model.save(plain, str(root / "signatures"), signatures={
+        "first": plain.batch, "louder": plain.louder, "fixed": plain.fixed, "several": plain.several})
+    return plain
+
+
+def save_keras(root):
+    import keras
+    import tf_keras
+
+    for library, name in ((keras, "keras3"), (tf_keras, "keras2")):
+        wave = library.Input((None, 1), name="wave")
+        layer = library.layers.Conv1D(8, 400, 160, activation="relu", use_bias=False)
+        network = library.Model(wave, library.layers.Dropout(0.5)(layer(wave)))
+        layer.set_weights([KERNEL.T[:, None]])
+        if library is keras:
+            network.export(str(root / name), verbose=False)
+        else:
+            network.save(str(root / name), save_format="tf")
+
+
+def save_tflite(root, plain):
+    import tensorflow as tf
+
+    def convert(name, function, **settings):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], plain)
+        for key, setting in settings.items():
+            setattr(converter, key, setting)
+        (root / f"{name}.tflite").write_bytes(converter.convert())
+
+    def examples():
+        for k in range(20):
+            yield [noise(1, 4000, k)]
+
+    small = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    convert("batch", plain.batch)
+    convert("louder", plain.louder)
+    convert("fixed", plain.fixed)
+    convert("several", plain.several)
+    convert("weights8", plain.fixed, **small)
+    convert("int8", plain.fixed, **small, representative_dataset=examples, inference_input_type=tf.int8,
+            inference_output_type=tf.int8)
+    data = tf.lite.TFLiteConverter.from_saved_model(str(root / "signatures"), signature_keys=["first", "fixed"])
+    (root / "two.tflite").write_bytes(data.convert())
+
+
+def onnx_frames(shape, kind=FLOAT, *, outside="", rate=None, mean=False, out=("frames",)):
+    """`by_hand` in ONNX."""
+    kernel = tensor("kernel", KERNEL[:, None], outside)
+    channel = np.array([0, 1] if len(shape) == 1 else [1])
+    nodes = [node("Cast", ["samples"], "float", to=FLOAT), node("Unsqueeze", ["float", "axes"], "wave"),
+             node("Conv", ["wave", "kernel"], "bands", kernel_shape=[400], strides=[160]),
+             node("Relu", ["bands"], "positive"), node("Transpose", ["positive"], "frames", perm=[0, 2, 1])]
+    if mean:
+        nodes.append(node("ReduceMean", ["frames"], "mean", axes=[1], keepdims=0))
+    if "double" in out:
+        nodes.append(node("Add", ["frames", "frames"], "double"))
+    inputs = [value("samples", kind, shape)] + ([value(rate, INT32, [1])] if rate else [])
+    if rate:
+        nodes.append(node("Identity", [rate], "told"))
+    outputs = [value(name, FLOAT, ["clips", 8] if name == "mean" else ["clips", "frames", 8]) for name in out]
+    return model(nodes, [kernel, tensor("axes", channel)], inputs, outputs)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    save_tflite(folder, save_tensorflow(folder))
+    save_keras(folder)
+    onnx = {"batch": onnx_frames(["clips", "samples"]), "single": onnx_frames(["samples"]),
+            "one": onnx_frames([1, "samples"]),
+            "fixed": onnx_frames([1, 4000], mean=True, out=("mean",)),
+            "eight": onnx_frames([8, "samples"]), "double": onnx_frames(["clips", "samples"], DOUBLE),
+            "int16": onnx_frames(["clips", "samples"], INT16),
+            "int32": onnx_frames(["clips", "samples"], INT32),
+            "outputs": onnx_frames(["clips", "samples"], out=("frames", "double")),
+            "rate": onnx_frames(["clips", "samples"], rate="sr"),
+            "gain": onnx_frames(["clips", "samples"], rate="gain"),
+            "outside": onnx_frames(["clips", "samples"], outside="weights.bin")}
+    for name, data in onnx.items():
+        (folder / f"{name}.onnx").write_bytes(data)
+    (folder / "weights.bin").write_bytes(KERNEL.tobytes())
+    return folder
+
+
+# ---- one arithmetic, every file ------------------------------------------------------------------
+
+KINDS = {
+    "hub": {"key": "embedding"}, "types": {}, "single": {"key": 1}, "merged": {"one_by_one": True}, "batch": {},
+    "anything": {"rank": 2},
+    "signatures": {"signature": "first"}, "keras3": {}, "keras2": {},
+    "batch.tflite": {}, "two.tflite": {"signature": "first"},
+    "batch.onnx": {}, "single.onnx": {}, "one.onnx": {}, "double.onnx": {}, "rate.onnx": {},
+    "outputs.onnx": {"key": "frames"}, "outside.onnx": {},
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return clip_table(tmp_path_factory.mktemp("clips"), [1.0, 0.4, 0.737, 1.5, 0.05])
+
+
+@pytest.mark.parametrize("file", KINDS)
+def test_every_kind_gives_the_vectors_of_the_function(file, root, clips, cache):
+    expected = extract.extract_vectors(clips, embeddings.from_callable(by_hand, "by hand", **TIMES), progress=False)
+    mine = files.from_file(root / file, **KINDS[file], **TIMES)
+    found = extract.extract_vectors(clips, mine, progress=False)
+    assert found.vectors.shape == (5, 8)
+    np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-5)
+    assert (mine.pads_safely, mine.name, mine.source) == (True, file.split(".")[0], file)
+    report = embeddings.check(mine)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("file", ["signatures", "fixed.tflite", "fixed.onnx"])
+def test_windows_of_a_fixed_length(file, root, clips, cache):
+    which = {"signature": "fixed"} if file == "signatures" else {}
+    with pytest.raises(BadParameter, match=r"4000 samples \(0.25 s\) and no other length. Give fixed='window'"):
+        files.from_file(root / file, **which)
+    mine = files.from_file(root / file, fixed="window", hop=0.1, **which)
+    assert (mine.window, mine.hop, mine.min_samples, mine.pads_safely) == (0.25, 0.1, 4000, True)
+
+    def windowed(waves):
+        view = np.lib.stride_tricks.sliding_window_view(waves, 4000, axis=1)[:, ::1600]
+        return np.stack([by_hand(clip).mean(1) for clip in view])
+
+    same = embeddings.from_callable(windowed, "same", window=0.25, hop=0.1, min_samples=4000)
+    expected, found = (extract.extract_vectors(clips, e, progress=False).vectors for e in (same, mine))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [frames_of(mine, noise(1, samples)).shape[1] for samples in (7199, 7200)] == [2, 3]
+    assert embeddings.check(mine).ok
+    side = files.from_file(root / file, fixed="window", **which)
+    assert side.hop == 0.25 and side.fingerprint != mine.fingerprint
+
+
+def through_8_khz(waves):
+    return by_hand(np.stack([soxr.resample(wave, 16000, 8000, quality="HQ") for wave in waves]))
+
+
+def rounded(waves):
+    return by_hand(np.rint(waves.astype(float) * 32767) / 32767)
+
+
+@pytest.mark.parametrize(("file", "options", "expected"), [
+    ("types", {"dtype": "int16"}, rounded),
+    ("types", {"rank": 1}, by_hand),
+    ("types", {"rank": 2}, by_hand),
+    ("hub", {"call": "callable", "key": "double"}, lambda waves: 2 * by_hand(waves)),
+    ("hub", {"call": "signature", "key": "double"}, lambda waves: 2 * by_hand(waves)),
+    ("keras2", {}, by_hand),  # without its dropout
+    ("int32.onnx", {"full_scale": 2.0**20}, lambda waves: by_hand(np.rint(waves.astype(float) * 2**20))),
+    ("batch.onnx", {"full_scale": 32768.0}, lambda waves: by_hand(waves * 32768)),
+    ("batch.onnx", {"fixed": "window"}, by_hand),
+    ("outputs.onnx", {"key": 1}, lambda waves: 2 * by_hand(waves)),
+    ("gain.onnx", {"rate_argument": True}, by_hand),
+    ("batch.tflite", {"sample_rate": 8000, "window": 0.05, "hop": 0.02}, through_8_khz),
+])
+def test_range_type_rank_rate_and_output(file, options, expected, root):
+    mine, waves = files.from_file(root / file, **{**TIMES, **options}), noise(2, 8000)
+    right = expected(waves)
+    np.testing.assert_allclose(frames_of(mine, waves), right, atol=2e-6 * right.max(), rtol=0)
+    if "sample_rate" in options:
+        assert embeddings.check(mine).ok
+
+
+def test_rounding_to_16_bits_is_not_lost_in_the_tolerance():
+    waves = noise(2, 8000)
+    assert np.abs(rounded(waves) - by_hand(waves)).max() > 4e-6 * by_hand(waves).max()
+
+
+def test_what_is_beyond_16_bits_saturates_with_a_warning(root):
+    mine = files.from_onnx(root / "int16.onnx", **TIMES)
+    with pytest.warns(UserWarning, match="8000 of 8000 samples are beyond full scale"):
+        found = frames_of(mine, np.full((1, 8000), 2.0, np.float32))
+    np.testing.assert_allclose(found, by_hand(np.full((1, 8000), 32767, np.float32)), rtol=1e-4)
+
+
+def test_windows_at_another_rate(root):
+    mine = files.from_tflite(root / "fixed.tflite", sample_rate=22050, fixed="window", hop=0.1)
+    assert (mine.window, mine.min_samples, mine.pads_safely) == (4000 / 22050, 2903, True)
+    assert frames_of(mine, noise(1, 2903)).shape[1] == 1
+    assert embeddings.check(mine).ok
+
+
+@pytest.mark.parametrize(("file", "error"), [("weights8.tflite", 0.02), ("int8.tflite", 0.06)])
+def test_8_bit_models(file, error, root):
+    wave = noise(1, 8000)
+    expected = np.stack([by_hand(part)[0].mean(0) for part in (wave[:, :4000], wave[:, 4000:])])
+    found = frames_of(files.from_file(root / file, fixed="window"), wave)[0]
+    assert 0 < np.abs(found - expected).max() < error * expected.max()
+
+
+# ---- what is left open ---------------------------------------------------------------------------
+
+WINDOW = {"fixed": "window"}
+
+
+@pytest.mark.parametrize(("file", "options", "words"), [
+    ("batch.onnx", {"fixed": "window", "window": 0.0}, "give window="),
+    ("batch.onnx", {"fixed": "crop"}, "allowed: None or 'window'"),
+    ("batch.onnx", {"fixed": "window", "window": 1.0}, "gives 98 vectors for a window"),
+    ("several.tflite", {"fixed": "window", "window": 0.25, "key": "frames"}, "gives 23 vectors for a window of 4000"),
+    ("fixed.onnx", {"fixed": "window", "window": 0.3}, "takes 4000 samples, which are 0.25 s at 16000 Hz"),
+    ("fixed.onnx", {"fixed": "window", "window": 0.25, "hop": 1e-6}, "at least one sample"),
+    ("eight.onnx", {}, "takes 8 clips at a time"),
+    ("batch.onnx", {"sample_rate": 16}, "allowed: 4000 to 384000"),
+    ("batch.onnx", {"full_scale": 0.0}, "number above 0"),
+    ("batch.onnx", {"min_samples": 100}, "raise min_samples"),
+    ("merged", {}, "one_by_one=True"),
+    ("hub", {"key": "embedding", "sample_rate": 8000}, "assertion failed"),  # the rate reaches the module
+    ("hub", {}, "has 2 outputs; give key= one of: 'double' (float32 [any, any, 8]), 'embedding' ("),
+    ("single", {"key": 3}, "unknown output of single '3'"),
+    ("hub", {"key": "embeding"}, "Did you mean embedding?"),
+    ("types", {"dtype": "float64"}, "can be called with: 'samples' (int16 [any])"),
+    ("types", {"rate_argument": True}, "can be called with: 'samples'"),
+    ("types", {"rank": 3}, "Asked for was rank=3"),
+    ("signatures", {}, "has 4 signatures; give signature= one of: 'first' ('samples' (float32 [any, any]) -> "),
+    ("signatures", {"signature": "last"}, "unknown signature"),
+    ("signatures", {"call": "callable"}, "cannot be called itself; it has signatures: 'first'"),
+    ("signatures", {"call": "method"}, "allowed: 'callable', 'signature'"),
+    ("signatures", {"signature": "louder"}, "takes 'gain' (float32 []), 'wave' (float32 [any, any])"),
+    ("signatures", {"signature": "first", "dtype": "int16"}, "Asked for was rank=None, dtype=int16"),
+    ("two.tflite", {}, "has 2 signatures; give signature="),
+    ("louder.tflite", {}, "Needed are the samples and nothing else, or the samples and a sample rate"),
+    ("several.tflite", WINDOW, "has 2 outputs; give key= one of: 'frames' (float32 [1, 23, 8]), 'mean'"),
+    ("batch.tflite", {"key": "1"}, "unknown output"),
+    ("anything", {}, "'samples' (float32 of any shape)"),
+    ("outputs.onnx", {"key": 2}, "unknown output"),
+    ("gain.onnx", {}, "rate_argument=True if it has another name"),
+    ("rate.onnx", {"rate_argument": False}, "takes 'samples' (float32 [any, any]), 'sr' (int32 [1])"),
+    ("batch.onnx", {"rate_argument": True}, "Needed are the samples"),
+    ("batch.onnx", {"dtype": "int16"}, "unknown option of ONNX models 'dtype'"),
+    ("batch.onnx", {"samplerate": 8000}, "Did you mean sample_rate"),
+])
+def test_what_is_open_or_does_not_fit_is_told(file, options, words, root):
+    with pytest.raises(BadParameter, match=re.escape(words)):
+        files.from_file(root / file, **{**TIMES, **options})
+
+
+def test_choices_are_part_of_the_revision(root):
+    def fingerprint(file, **options):
+        return files.from_file(root / file, **{**TIMES, **options}).fingerprint
+
+    assert fingerprint("outputs.onnx", key="frames") == fingerprint("outputs.onnx", key=0)
+    assert fingerprint("outputs.onnx", key="frames") != fingerprint("outputs.onnx", key=1)
+    assert fingerprint("types") != fingerprint("types", dtype="int16")
+    assert fingerprint("batch.tflite") != fingerprint("batch.tflite", sample_rate=8000)
+
+
+def test_a_file_without_signatures(root, monkeypatch):
+    from ai_edge_litert.interpreter import Interpreter
+
+    monkeypatch.setattr(Interpreter, "get_signature_list", lambda self: {})
+    name = Interpreter(str(root / "batch.tflite")).get_output_details()[0]["name"]
+    for key in (None, 0, name):
+        mine = files.from_tflite(root / "batch.tflite", key=key, **TIMES)
+        np.testing.assert_allclose(frames_of(mine, noise(2, 8000)), by_hand(noise(2, 8000)), atol=1e-5)
+
+
+def test_outputs_by_key_place_and_name(root):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(root / "several.tflite"))
+    places = [d["name"] for d in interpreter.get_output_details()]
+    name = interpreter.get_signature_runner().get_output_details()["mean"]["name"]
+    found = [files.from_tflite(root / "several.tflite", key=key, fixed="window")
+             for key in ("mean", places.index(name), name)]
+    assert len({mine.fingerprint for mine in found}) == 1
+    wave = noise(1, 4000)
+    np.testing.assert_allclose(frames_of(found[0], wave)[0], by_hand(wave).mean(1), atol=1e-5)
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def test_kinds(root, tmp_path):
+    expected = {"hub": "SavedModel", "batch.tflite": "TFLite", "batch.onnx": "ONNX", "weights.bin": None, "none": None}
+    assert {name: files.find_kind(root / name) for name in expected} == expected
+    shutil.copy(root / "batch.tflite", tmp_path / "model.bin")
+    assert files.find_kind(str(tmp_path / "model.bin")) == "TFLite"
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("none", "does not exist"), ("a.keras", "model.export(folder)"), ("a.tar.gz", "unpack it first"),
+    ("folder", "holds no saved_model.pb"), ("a.bin", "is no model that is understood"),
+    ("tf1", "is a module of TensorFlow 1"), ("bad.onnx", "cannot be opened as an ONNX file"),
+    ("bad.tflite", "cannot be opened as a TFLite file"), ("broken", "cannot be loaded as a SavedModel"),
+])
+def test_what_is_no_model(name, words, tmp_path):
+    for folder in ("folder", "tf1", "broken"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tf1" / "tfhub_module.pb").touch()
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"no model")
+    for file in ("a.keras", "a.tar.gz", "a.bin", "bad.onnx"):
+        (tmp_path / file).write_bytes(b"no model")
+    (tmp_path / "bad.tflite").write_bytes(b"----TFL3----")
+    with pytest.raises(BadParameter, match=re.escape(words)):
+        files.from_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("file", ["batch", "batch.tflite", "outside.onnx"])
+def test_revision_is_that_of_the_content(file, root, tmp_path):
+    def copy(name):
+        (tmp_path / name).mkdir()
+        for part in (file, "weights.bin"):
+            (shutil.copytree if (root / part).is_dir() else shutil.copy)(root / part, tmp_path / name / part)
+        return tmp_path / name / file
+
+    original, same, other = files.from_file(root / file, **TIMES), copy("same"), copy("other")
+    (same / "note.txt" if same.is_dir() else same.with_name("note.txt")).write_text("read by nobody")
+    assert files.from_file(same, "renamed", **TIMES).fingerprint == original.fingerprint
+    part = {"batch": other / "assets" / "words.txt", "batch.tflite": other}.get(file, other.with_name("weights.bin"))
+    part.parent.mkdir(exist_ok=True)
+    part.write_bytes((part.read_bytes() if part.exists() else b"")[:-4] + b"\0\0\0\1")
+    assert files.from_file(other, **TIMES).fingerprint != original.fingerprint
+
+
+@pytest.mark.parametrize(("module", "file"), [
+    ("onnxruntime", "batch.onnx"), ("ai_edge_litert.interpreter", "batch.tflite")])
+def test_a_library_that_is_missing(module, file, root, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(Unavailable, match="make setup"):
+        files.from_file(root / file)

@@ -1,0 +1,151 @@
+"""Threads; networks on patches: pieces of bounded size, the same bits in any company, shared log-mel frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib import embeddings, frontend
+from nslib.embeddings import runtime
+from nslib.embeddings.networks import cut_patches
+from nslib.errors import BadParameter
+
+
+def cut(wave):
+    return wave[: len(wave) // 10 * 10].reshape(-1, 10)
+
+
+def batch(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    waves = np.zeros((len(lengths), max(lengths)), np.float32)
+    for row, n in zip(waves, lengths, strict=True):
+        row[:n] = rng.normal(0, 0.1, n)
+    return waves, np.array(lengths)
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+
+def test_thread_count(monkeypatch):
+    monkeypatch.delenv("NSLIB_THREADS", raising=False)
+    assert runtime.count_threads() >= 1
+    monkeypatch.setenv("NSLIB_THREADS", "3")
+    assert runtime.count_threads() == 3
+    for asked in ("0", "-1", "two", "1.5"):
+        monkeypatch.setenv("NSLIB_THREADS", asked)
+        with pytest.raises(BadParameter, match="NSLIB_THREADS"):
+            runtime.count_threads()
+
+
+def test_results_come_in_order_and_before_the_end():
+    with runtime.stream_threads(lambda k: k * k, range(50)) as results:
+        assert next(results) == 0
+        assert list(results) == [k * k for k in range(1, 50)]
+    assert runtime.map_threads(str, [1]) == ["1"] and runtime.map_threads(str, []) == []
+
+
+def test_threads_put_the_limit_of_blas_back():
+    from threadpoolctl import threadpool_info
+
+    def blas():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    before = blas()
+    inner = runtime.map_threads(lambda k: (k, max(runtime.map_threads(lambda _: max(blas()), range(2)))), range(6))
+    assert inner == [(k, 1) for k in range(6)]
+    with pytest.raises(ZeroDivisionError):
+        runtime.map_threads(lambda k: 1 / k, [1, 0])
+    assert blas() == before
+
+
+# ---- patches -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steady", [False, True])
+@given(counts=st.lists(st.integers(1, 90), min_size=1, max_size=6), at_once=st.sampled_from([1, 7, 32, 64]))
+def test_each_clip_gets_the_frames_of_its_own_patches(steady, counts, at_once):
+    sizes = []
+
+    def network(patches):
+        sizes.append(len(patches))
+        return patches[:, :3] * 2
+
+    embed = runtime.make_embedder(cut, network, at_once, steady=steady)
+    waves, lengths = batch([10 * count + 5 for count in counts])
+    frames, found = embed(waves, lengths)
+    assert found.tolist() == counts and frames.dtype == np.float32 and runtime.is_ragged(embed)
+    for wave, n, row, count in zip(waves, lengths, frames, counts, strict=True):
+        np.testing.assert_array_equal(row[:count], cut(wave[:n])[:, :3] * 2)
+        assert not row[count:].any()
+    assert max(sizes) <= at_once and (steady or sum(sizes) == sum(counts))
+
+
+def test_a_steady_network_sees_calls_of_two_sizes_only():
+    sizes = []
+
+    def network(patches):
+        sizes.append(len(patches))
+        return patches[:, :2]
+
+    embed = runtime.make_embedder(cut, network, steady=True)
+    embed(*batch([705, 99, 320]))
+    assert set(sizes) == {runtime.AT_ONCE, runtime.FEW}
+    sizes.clear()
+    embed(*batch([90]))
+    assert sizes == [runtime.FEW]
+
+
+def test_a_size_that_gives_other_bits_is_not_used():
+    def by_size(patches):
+        return patches[:, :2] * np.float32(1 + 1e-7 * (len(patches) == runtime.FEW))
+
+    def by_row(patches):
+        return patches[:, :2] * (1 + np.float32(1e-6) * np.arange(len(patches), dtype=np.float32))[:, None]
+
+    assert runtime.find_steady_sizes(lambda p: p[:, :2], (10,)) == (runtime.AT_ONCE, runtime.FEW)
+    for network in (by_size, by_row):
+        assert runtime.find_steady_sizes(network, (10,)) == (runtime.AT_ONCE,)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_a_failing_patch_is_an_error_of_the_batch(steady):
+    def network(patches):
+        raise RuntimeError("poisoned")
+
+    with pytest.raises(RuntimeError, match="poisoned"):
+        runtime.make_embedder(cut, network, steady=steady)(*batch([100, 900]))
+
+
+@pytest.mark.parametrize("name", ["trill-mini-top", "trill-mini-layer19", "untrained", "trill-mini-distilled"])
+def test_networks_of_the_kit_give_the_same_bits_alone_and_in_any_company(name):
+    embedding = embeddings.get(name)
+    waves, lengths = batch([16000, 23000, 48000, 31234, 16000, 90000, 17000])
+    together, counts = embedding.embed(waves, lengths)
+    order = np.array([3, 6, 0, 5])
+    some, few = embedding.embed(waves[order], lengths[order])
+    for i, n in enumerate(counts):
+        alone, count = embedding.embed(waves[i:i + 1, : lengths[i]], lengths[i:i + 1])
+        assert count[0] == n
+        np.testing.assert_array_equal(alone[0, :n], together[i, :n])
+    for i, k in enumerate(order):
+        np.testing.assert_array_equal(some[i, : few[i]], together[k, : counts[k]])
+
+
+def test_overlapping_windows_share_their_log_mel_frames(monkeypatch):
+    computed = []
+    spectra = frontend.spectra
+    monkeypatch.setattr(frontend, "spectra", lambda framed, *a: computed.append(len(framed)) or spectra(framed, *a))
+    samples = 5 * 16000
+    patches = cut_patches(np.zeros(samples, np.float32))
+    assert sum(computed) == 1 + (samples - frontend.WINDOW) // frontend.HOP
+    assert len(patches) * patches.shape[1] > 4 * sum(computed)
+
+
+def test_long_clips_are_computed_in_blocks_with_the_same_result(monkeypatch):
+    wave = np.random.default_rng(0).normal(0, 0.1, 16000 * 3).astype(np.float32)
+    whole = frontend.log_mel(wave)
+    monkeypatch.setattr(frontend, "_BLOCK", 64)
+    np.testing.assert_array_equal(frontend.log_mel(wave), whole)

@@ -1,0 +1,141 @@
+"""Made-up tables for every figure, and every figure of them. No number is real."""
+
+from __future__ import annotations
+
+import functools
+
+import fabricated
+import numpy as np
+import pandas as pd
+
+from nslib import figures
+from nslib.evaluation.results import PROTOCOL_ROWS
+from nslib.evaluation.robustness import CLEAN, GAIN, TELEPHONE, UNITS, WHITE
+from nslib.statistics.embedding_map import ACROSS, LABEL, PCA, PLANE, SPEAKER, VECTORS, EmbeddingMap
+
+ROWS, ANSWERS, CLIPS = fabricated.rows(), fabricated.predictions(), fabricated.clips()
+LEDGER = fabricated.ledger()
+TWO = ROWS[ROWS["task"].isin(["language-five", "phrase-hedgewars"])]
+_RNG = np.random.default_rng(0)
+PICTURE, WAVE, BANK = _RNG.normal(size=(198, 64)), _RNG.normal(size=32000), np.abs(_RNG.normal(size=(257, 64)))
+SPANS = [(0.17 * i, 0.17 * i + 0.975) for i in range(7)]
+
+EFFECTS = pd.DataFrame(
+    [("mine", "embedding", 6.25, 2.0, 10.5, 4), ("other", "embedding", -1.0, -5.2, 3.2, 4),
+     ("worst", "embedding", -5.25, -9.5, -1.0, 3), ("easy", "task", 20.0, 15.0, 25.0, 3),
+     ("hard", "task", -20.0, -25.0, -15.0, 3)], columns=["term", "kind", "effect", "low", "high", "n"])
+COSTS = pd.DataFrame({
+    "name": ["big", "small", "twin", "by-hand"], "quality": [0.72, 0.68, 0.40, 0.50], "low": [0.66, 0.61, 0.33, 0.45],
+    "high": [0.77, 0.74, 0.47, 0.56], "parameters": [24.5e6, 0.86e6, 0.86e6, np.nan],
+    "multiply_adds": [492e6, 14.3e6, 14.3e6, np.nan], "latency_ms": [80.0, 9.5, 9.75, 4.0]})
+VERDICTS = pd.DataFrame(
+    [("savee", "trill-top", "differs", "58.1 %", 0.66), ("crema_d", "frill", "reproduced", "65.9 %", 0.66),
+     ("crema_d", "logmel", "no verified published value", "", 0.5)],
+    columns=["task", "embedding", "verdict", "published", "value"]).assign(
+        low=0.61, high=0.71, ours="66.0 %", compared="chosen", paper="noss", status="quoted-by",
+        published_value=[58.1, 65.9, np.nan])
+CLAIMS = pd.DataFrame(
+    [(1, "trill-top", "logmel", "", "holds", 0.3, 0.2, 0.4, "points", 3),
+     (2, "trill-top", "trill-layer19", "savee", "undecided", -0.01, -0.05, 0.03, "points", 1),
+     (6, "", "", "", "holds", 0.7, 0.6, 0.8, "share", 3),
+     (5, "trill-top", "mfcc", "", "not run", 0.0, 0.0, 0.0, "points", 0)],
+    columns=["claim", "subject", "against", "task", "verdict", "diff", "low", "high", "unit", "tasks"]).assign(
+        by="speaker", clips=120)
+
+PROTOCOL_TASKS, VALUES = {"moods": "real", "tones-synthetic": "synthetic"}, {"mfcc": 0.7, "ina": 0.8, "untrained": 0.4}
+
+
+def protocol_rows(protocol, settings):
+    """Rows over all splits, for each task, embedding and setting: `settings` are dictionaries of columns."""
+    usual = {"protocol": protocol, "key": "k", "splits": 5, "shots": 0, "split_number": "", "shared_speakers": 0,
+             "spread": 0.02, "n_train": 14, "n_speakers": 10, "chance": 0.25, "interval_by": "speaker",
+             "selected": True, "when": "2026-01-01"}
+    rows = [{"task": t, "corpus_kind": kind, "embedding": e, **usual, **setting, "value": v + setting.get("value", 0.0)}
+            for setting in settings for t, kind in PROTOCOL_TASKS.items() for e, v in VALUES.items()]
+    table = pd.DataFrame(rows)
+    return fabricated._filled(table.assign(low=table["value"] - 0.1, high=table["value"] + 0.1), PROTOCOL_ROWS)
+
+
+WITHIN = protocol_rows("within-speaker", [{}])
+LEARNING = protocol_rows("within-speaker", [{"shots": 1, "n_train": 4, "value": -0.2},
+                                            {"shots": 2, "n_train": 8, "value": -0.1}, {}])
+SWITCHED = protocol_rows("", [{"protocol": "by-speaker"}, {"protocol": "by-speaker-8-shot", "shots": 8, "value": -0.1},
+                              {"protocol": "by-clip", "value": 0.15, "shared_speakers": 9},
+                              {"protocol": "by-clip-8-shot", "shots": 8, "value": -0.05, "shared_speakers": 9}])
+REPEATED = protocol_rows("repeated", [{"split_number": str(i), "value": (i - 1) / 10} for i in range(3)] + [{}])
+STRANGERS = pd.DataFrame([  # the untrained network was not run
+    {"task": t, "corpus_kind": kind, "embedding": e, "metric": "accuracy", "value": VALUES[e] - 0.05, "low": 0.3,
+     "high": 0.9, "chance": 0.3, "selected": True, "split": "test", "when": "2026", "seed": 0}
+    for t, kind in PROTOCOL_TASKS.items() for e in ("mfcc", "ina")])
+
+
+def _sure(over):
+    sure = np.linspace(0.34, 0.99, 80)
+    right = np.random.default_rng(1).permutation(80) / 80 < sure - over
+    clips, speakers = [str(i) for i in range(80)], [f"s{i % 8}" for i in range(80)]
+    return pd.DataFrame({"probe": "p", "clip_id": clips, "speaker": speakers, "y_true": "yes",
+                         "y_pred": np.where(right, "yes", "no"), "confidence": sure,
+                         "brier": 2 * np.where(right, 1 - sure, sure) ** 2, "embedding": f"over-{over:g}"})
+
+
+SURE = pd.concat([_sure(over).assign(task=task) for task in ("one", "two", "three", "four") for over in (0.0, 0.4)])
+_STEPS = [(CLEAN, 0.0), (WHITE, 20.0), (WHITE, 0.0), (TELEPHONE, 8000.0), (GAIN, -20.0), (GAIN, 0.0)]
+NOISY = pd.DataFrame([
+    {"embedding": name, "condition": c, "level": level, "unit": UNITS[c], "value": value - 0.1 * i,
+     "low": value - 0.1 * i - 0.05, "high": value - 0.1 * i + 0.05}
+    for name, value in (("mfcc", 0.7), ("logmel", 0.9)) for i, (c, level) in enumerate(_STEPS)]).assign(
+        task="t", corpus_kind="real", interval_by="speaker", change=0.0, change_low=0.0, change_high=0.0, n=40,
+        n_speakers=8, chance=0.25, left_out=0, clipped=0, samples=9)
+POINTS = pd.DataFrame([(f"c{i}", f"l{i % 3}", f"s{i % 14}", np.cos(i), np.sin(i)) for i in range(84)],
+                      columns=["clip_id", "label", "speaker", "x", "y"])
+MAP = EmbeddingMap("made", "planted", PCA, POINTS, (0.6, 0.2), 0.9, pd.DataFrame(
+    [(of, space, 0.81 - 0.1 * i, 0.7, 0.9, "speaker", 0.25, 0.1, 84, 3, 5)
+     for i, (of, space) in enumerate((of, space) for of in (LABEL, SPEAKER, ACROSS) for space in (VECTORS, PLANE))],
+    columns=["of", "space", "agreement", "low", "high", "by", "chance", "silhouette", "clips", "names", "neighbours"]))
+
+
+def learning_curve(last, better):
+    """Three looks; nothing is learnt before the first."""
+    rows = [(step, part, figure, better * (1 + step / last) + number)
+            for step in (0, last // 2, last) for part in ("train", "held-out") if step or part == "held-out"
+            for number, figure in enumerate(("loss", "accuracy", "active", "spread"))]
+    return pd.DataFrame(rows, columns=["step", "part", "figure", "value"])
+
+
+SHORT, LONG = learning_curve(40, 0.1), learning_curve(1000, 0.2)
+
+MAKERS = {
+    "result_heatmap": lambda rows=ROWS: figures.result_heatmap(rows, ANSWERS),
+    "accuracy_dots": lambda rows=ROWS: figures.accuracy_dots(rows, ANSWERS),
+    "ties": lambda rows=TWO: figures.ties(rows, ANSWERS),
+    "choice": lambda rows=ROWS: figures.choice(rows, "language-five", "logmel"),
+    "optimism": lambda rows=ROWS: figures.optimism(rows),
+    "recall": lambda rows=ROWS: figures.recall(rows, ANSWERS, "style-espeak", "mfcc"),
+    "confusion": lambda answers=ANSWERS: figures.confusion(answers, "language-five", "logmel"),
+    "effects": lambda table=EFFECTS: figures.effects(table),
+    "tradeoff": lambda table=COSTS: figures.tradeoff(table),
+    "against_published": lambda verdicts=VERDICTS: figures.against_published(verdicts),
+    "claim_differences": lambda parts=CLAIMS: figures.claim_differences(parts),
+    "stability": lambda rows=REPEATED: figures.stability(rows),
+    "class_balance": lambda clips=CLIPS[CLIPS["task"] == "language-five"]: figures.class_balance(clips, task="five"),
+    "split_audit": lambda clips=CLIPS: figures.split_audit(clips),
+    "durations": lambda clips=CLIPS: figures.durations(clips),
+    "embedding_cost": lambda ledger=LEDGER: figures.embedding_cost(ledger),
+    "personalisation": lambda rows=WITHIN: figures.personalisation(rows, STRANGERS),
+    "protocol_switch": lambda rows=SWITCHED: figures.protocol_switch(rows),
+    "learning": lambda rows=LEARNING: figures.learning(rows),
+    "calibration": lambda answers=SURE: figures.calibration(answers, "one"),
+    "calibration_gaps": lambda answers=SURE: figures.calibration_gaps(answers),
+    "robustness": lambda curves=NOISY: figures.robustness(curves),
+    "curve": lambda curve=SHORT: figures.curve(curve, LONG),
+    "embedding_map": lambda: figures.embedding_map(MAP),
+    "log_mel": lambda: figures.log_mel(PICTURE, wave=WAVE, patches=SPANS, title="noise"),
+    "filterbank": lambda: figures.filterbank(BANK),
+    "patch_times": lambda: figures.patch_times({"TRILL": SPANS, "VGGish": []}, 2.0),
+}
+
+
+@functools.cache
+def draw(name):
+    """A figure of `MAKERS`, drawn once."""
+    return MAKERS[name]()

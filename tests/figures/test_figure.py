@@ -1,0 +1,116 @@
+"""Every figure has a sentence and a table, stays on its page, and is drawn the same twice; one of nothing says so."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from figure_examples import ANSWERS, COSTS, LEDGER, MAKERS, NOISY, ROWS, SHORT, SURE, draw
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from nslib import figures
+from nslib.errors import UnknownName
+from nslib.figures.figure import Figure, make_axes
+
+EMPTY = {name: (make, make.__defaults__[0][:0]) for name, make in MAKERS.items() if make.__defaults__}
+NOTHING = {**EMPTY, "unselected": (MAKERS["result_heatmap"], ROWS.assign(selected=False)),
+           "stored": (MAKERS["embedding_cost"], LEDGER.assign(computed=0)),
+           "unknown costs": (MAKERS["tradeoff"], COSTS.assign(parameters=0, multiply_adds=float("nan"), latency_ms=0)),
+           "clean only": (MAKERS["robustness"], NOISY[:1]), "no run": (MAKERS["curve"], None),
+           "no map": (figures.embedding_map, None), "no regression": (MAKERS["effects"], None)}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_figure_has_a_sentence_and_a_table(name):
+    figure = draw(name)
+    assert figure.name == name and len(figure.table) and len(figure.alt) > 40 and figure.alt.endswith(".")
+    assert "nan" not in figure.alt
+
+
+@pytest.mark.parametrize("name", ["ties", "choice", "split_audit", "personalisation", "embedding_map", "log_mel"])
+def test_the_same_rows_give_the_same_bytes(name):
+    figure, again = draw(name), MAKERS[name]()
+    assert again.alt == figure.alt and again.table.equals(figure.table) and again.render("svg") == figure.render("svg")
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_everything_stays_on_the_page_and_axes_have_room(name):
+    fig = draw(name).fig
+    renderer, page = FigureCanvasAgg(fig).get_renderer(), fig.bbox
+    for axis in [axis for axis in fig.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]:
+        assert axis.get_position().width * fig.get_figwidth() > 1.5
+        legend = axis.get_legend()
+        for box in [axis.get_tightbbox(renderer), *([legend.get_window_extent(renderer)] if legend else [])]:
+            assert box.x0 >= -1 and box.x1 <= page.x1 + 1 and box.y0 >= -1
+    for legend in fig.legends:
+        box = legend.get_window_extent(renderer)
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page.x1
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_where_nothing_was_run_a_figure_says_so(name):
+    make, nothing = NOTHING[name]
+    figure = make(nothing)
+    assert re.match(r"Nothing to show: \w.{9,}\.$", figure.alt) and figure.table.empty
+    (text,) = figure.fig.axes[0].texts
+    assert text.get_text().replace("\n", " ") == figure.alt
+    assert text.get_window_extent().x1 <= figure.fig.bbox.x1
+
+
+def test_what_is_asked_for_by_name_and_not_there_is_an_error():
+    for wrong, message in [
+        (lambda: figures.choice(ROWS, "language-five", "nobody"), "no scores of 'nobody' on 'language-five'"),
+        (lambda: figures.confusion(ANSWERS, "language-five", "nobody"), "no predictions of 'nobody'"),
+        (lambda: figures.recall(ROWS, ANSWERS, "style-espeak", "nobody"), "no predictions of 'nobody'"),
+        (lambda: figures.ties(ROWS, ANSWERS, "nothing"), "no answers to 'nothing'"),
+        (lambda: figures.calibration(SURE, "one", ["e9"]), "no answers of e9 to 'one'"),
+        (lambda: figures.calibration(SURE, "none"), "no answers of any embedding to 'none'"),
+        (lambda: figures.tradeoff(COSTS[["name", "quality", "low", "high"]]), "no embedding has a cost: give one of"),
+        (lambda: figures.robustness(NOISY.assign(task=list("ab") * 6)), "curves of one task; there are 2 in 12 rows"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            wrong()
+    with pytest.raises(UnknownName, match="accuracy"):
+        figures.curve(SHORT, figures=("acuracy",))
+
+
+@pytest.mark.parametrize("figure", [draw("ties"), MAKERS["ties"](ROWS[:0])], ids=["scores", "nothing"])
+def test_a_figure_is_kept_as_four_files(figure, tmp_path):
+    assert figure.save(tmp_path / "new") == tmp_path / "new" / "ties.svg"
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [f"ties.{e}" for e in ("csv", "png", "svg", "txt")]
+    svg = (tmp_path / "new" / "ties.svg").read_bytes()
+    assert ElementTree.fromstring(svg).tag.endswith("svg") and b"dc:date" not in svg
+    assert (tmp_path / "new" / "ties.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "new" / "ties.txt").read_text() == figure.alt + "\n"
+    table = pd.read_csv(tmp_path / "new" / "ties.csv")
+    assert list(table) == list(figure.table) and len(table) == len(figure.table)
+
+
+def test_shown_in_a_notebook_it_is_html_with_its_sentence():
+    shown = draw("confusion")._repr_mimebundle_()
+    assert set(shown) == {"text/html", "text/plain"} and shown["text/plain"] == draw("confusion").alt
+    assert re.search(r'<img alt="Confusions of logmel on language-five: [^"]+"', shown["text/html"])
+    assert "<table" in shown["text/html"] and "image/png" not in shown
+    assert "<table" not in MAKERS["ties"](ROWS[:0])._repr_mimebundle_()["text/html"]
+
+
+def test_markup_in_a_name_stays_text():
+    fig, _ = make_axes(1, 1)
+    shown = Figure("x", fig, 'a "quoted" <b> name', pd.DataFrame({"a": ["<script>"]}))._repr_mimebundle_()["text/html"]
+    assert "<script>" not in shown and "<b>" not in shown and 'alt="a &quot;quoted&quot;' in shown
+
+
+def test_a_figure_without_a_sentence_cannot_be_made():
+    with pytest.raises(ValueError, match="no alternative text"):
+        Figure("x", make_axes(1, 1)[0], " ", pd.DataFrame())
+
+
+def test_nothing_is_left_behind_in_matplotlib():
+    import matplotlib.pyplot as plt
+
+    before = dict(mpl.rcParams)
+    MAKERS["optimism"]().render("png")
+    assert dict(mpl.rcParams) == before and plt.get_fignums() == []

@@ -1,0 +1,272 @@
+"""Audio: scaling, conversion, every kind of broken file, atomic writing."""
+
+from __future__ import annotations
+
+import resource
+import struct
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from nslib import audio
+from nslib.errors import BadAudio, Unavailable
+
+RNG = np.random.default_rng(7)
+
+
+def sine(rate, seconds=1.0, frequency=440.0, level=0.5):
+    return level * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+
+
+def refuse(path, word):
+    with pytest.raises(BadAudio, match=word) as error:
+        audio.read(path)
+    assert error.value.path == str(path) and error.value.remedy.endswith(".")
+
+
+def loudest_hertz(clip):
+    return int(np.abs(np.fft.rfft(clip.wave[:16000])).argmax())
+
+
+@pytest.fixture
+def wav(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sine(16000), 16000, subtype="PCM_16")
+    return path
+
+
+# ------------------------------------------------------------------ scaling
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_sixteen_bits_are_divided_by_32767(tmp_path, name):
+    pcm = np.array([0, 1, -1, 12345, 32767, -32767, -32768], np.int16)
+    soundfile.write(tmp_path / name, pcm, 16000, subtype="PCM_16")
+    clip = audio.read(tmp_path / name)
+    assert clip.wave.dtype == np.float32 and clip.wave[4] == 1.0 and clip.notes == ()
+    assert np.array_equal(clip.wave, pcm.astype(np.float32) / np.float32(32767))
+
+
+@pytest.mark.parametrize(("subtype", "step"), [("PCM_U8", 2**-7), ("PCM_24", 2**-23), ("PCM_32", 2**-31),
+                                               ("FLOAT", 2**-24), ("DOUBLE", 2**-24)])
+def test_other_widths_use_full_scale(tmp_path, subtype, step):
+    soundfile.write(tmp_path / "a.wav", sine(16000), 16000, subtype=subtype)
+    assert np.abs(audio.read(tmp_path / "a.wav").wave - sine(16000)).max() <= step + 2**-24
+
+
+@pytest.mark.parametrize(("samples", "expected"), [
+    (np.array([32767, -32768], np.int16), [1, -32768 / 32767]), (np.array([0, 128, 192], np.uint8), [-1, 0, 0.5]),
+    (np.array([-128, 64], np.int8), [-1, 0.5]), (np.array([2**30, -(2**31)], np.int32), [0.5, -1]),
+    (np.array([0.25, -1.5], np.float64), [0.25, -1.5])])
+def test_arrays_are_scaled_by_their_type(samples, expected):
+    assert np.allclose(audio.from_array(samples).wave, expected, atol=1e-7)
+
+
+@settings(max_examples=40)
+@given(arrays(np.float32, st.integers(1, 200), elements=st.floats(-1, 1, width=32)))
+def test_what_is_written_is_read(tmp_path_factory, wave):
+    path = audio.write_wav(tmp_path_factory.getbasetemp() / "written.wav", wave)
+    expected = np.rint(wave.astype(np.float64) * 32767).astype(np.float32) / np.float32(32767)
+    first = audio.read(path)
+    assert np.array_equal(first.wave, expected)
+    audio.write_wav(path, first.wave)
+    assert audio.sha256(audio.read(path).wave) == audio.sha256(first.wave)
+
+
+# ------------------------------------------------------------------ conversion
+
+def test_channels_are_averaged(tmp_path):
+    both = np.stack([sine(16000), sine(16000, frequency=600)], 1)
+    soundfile.write(tmp_path / "a.wav", both, 16000, subtype="FLOAT")
+    clip = audio.read(tmp_path / "a.wav")
+    assert clip.channels == 2 and clip.notes == ("stereo mixed to mono",)
+    assert np.allclose(clip.wave, both.mean(1), atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_resampling_keeps_length_frequency_and_level(rate):
+    clip = audio.from_array(sine(rate, 2, 1000), rate)
+    assert clip.notes == (f"resampled {rate} -> 16000 Hz",)
+    assert (clip.source_rate, len(clip.wave), clip.seconds) == (rate, 32000, 2.0)
+    assert np.abs(clip.wave[8000:24000] - sine(16000, 2, 1000)[8000:24000]).max() < 1e-3
+    # what cannot be represented at 16 kHz is gone
+    assert np.abs(audio.from_array(sine(48000, 1, 12000), 48000).wave[1000:-1000]).max() < 1e-4
+
+
+def test_loud_and_silent_clips_are_kept_and_noted():
+    loud = audio.from_array(sine(16000, level=3.0))
+    assert loud.wave.max() == pytest.approx(3, rel=1e-3) and "above full scale" in loud.notes[0]
+    assert "silence" in audio.from_array(np.zeros(100)).notes[0]
+
+
+def encode(path, form, codec, rate, wave, **options):
+    kind = {"aac": "fltp", "libmp3lame": "s16p"}.get(codec, "s16")
+    with av.open(str(path), "w", format=form, options=options) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono", **({"bit_rate": 16000} if options else {}))
+        values = wave.astype(np.float32) if kind == "fltp" else np.rint(wave * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(values[None], format=kind, layout="mono")
+        frame.sample_rate = rate
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("name", "form", "codec"), [("a.ogg", "OGG", "VORBIS"), ("a.mp3", "MP3", "MPEG_LAYER_III")])
+def test_lossy_files_are_read(tmp_path, name, form, codec):
+    soundfile.write(tmp_path / name, sine(44100, 2), 44100, format=form, subtype=codec)
+    clip = audio.read(tmp_path / name)
+    assert abs(clip.seconds - 2) < 0.1
+    assert abs(np.sqrt(np.mean(clip.wave[4000:28000] ** 2)) - 0.5 / np.sqrt(2)) < 0.02
+
+
+def test_raw_g722_is_read_and_divided_by_32767(tmp_path):
+    clip = audio.read(encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000)))
+    assert (clip.source_rate, clip.channels, loudest_hertz(clip)) == (16000, 1, 440)
+    assert np.allclose(clip.wave * 32767, np.rint(clip.wave * 32767), atol=2e-3)
+
+
+def test_m4a_is_read_through_ffmpeg_and_a_cut_one_refused(tmp_path):
+    path = encode(tmp_path / "a.m4a", "mp4", "aac", 44100, sine(44100, 2))
+    assert abs(audio.read(path).seconds - 2) < 0.1
+    path.write_bytes(path.read_bytes()[:-2000])  # the index lies at the end
+    refuse(path, "no decoder|cut short")
+
+
+def test_raw_gsm_is_read_and_held_to_whole_frames(tmp_path):
+    soundfile.write(tmp_path / "a.raw", sine(8000), 8000, format="RAW", subtype="GSM610")
+    gsm = (tmp_path / "a.raw").rename(tmp_path / "a.gsm")
+    clip = audio.read(gsm)
+    assert clip.source_rate == 8000 and abs(clip.seconds - 1) < 0.03 and loudest_hertz(clip) == 440
+    gsm.write_bytes(gsm.read_bytes()[:-5])
+    refuse(gsm, "cut short")
+    gsm.write_bytes(b"RIFF" * 40)
+    refuse(gsm, "not raw GSM")
+
+
+def test_wav_with_a_codec_that_cannot_be_sought_in_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", sine(8000, 1.3, 300), 8000, subtype="GSM610")
+    clip = audio.read(tmp_path / "a.wav")
+    # the codec has frames of 320 samples, and the writer here adds an empty one
+    assert not len(clip.wave) % 640 and 0 <= len(clip.wave) - 20800 <= 2 * 640
+    assert abs(loudest_hertz(clip) - 300) <= 1
+
+
+def test_an_mp3_whose_length_is_nowhere_written_is_read(tmp_path, seconds=1.3):
+    path = encode(tmp_path / "a.mp3", "mp3", "libmp3lame", 11025, sine(11025, seconds), write_xing="0",
+                  id3v2_version="0")
+    assert not {b"Xing", b"Info"} & {path.read_bytes()[i:i + 4] for i in range(100)}
+    assert audio.read(path).seconds == pytest.approx(seconds, abs=0.2)
+
+
+# ------------------------------------------------------------------ faults
+
+def test_missing_folder_and_empty(tmp_path):
+    (tmp_path / "e.wav").touch()
+    soundfile.write(tmp_path / "z.wav", np.zeros(0), 16000)
+    for name, word in {"no.wav": "no such file", "": "not a file", "e.wav": "0 bytes", "z.wav": "0 samples"}.items():
+        refuse(tmp_path / name, word)
+
+
+@pytest.mark.parametrize("end", [36, 44, 44 + 9600, 44 + 31680])
+def test_a_cut_wav_is_refused(wav, end):
+    wav.write_bytes(wav.read_bytes()[:end])
+    refuse(wav, "cut short")
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
+def test_wav_written_to_a_pipe_has_no_length_and_is_read_whole(wav, length):
+    data = bytearray(wav.read_bytes())
+    at = data.index(b"data") + 4
+    data[4:8] = data[at:at + 4] = struct.pack("<I", length)
+    wav.write_bytes(data)
+    if length == 0:
+        refuse(wav, "0 samples")
+    else:
+        assert audio.read(wav).seconds == 1.0
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.flac", {}), ("a.ogg", {}), ("b.ogg", {"subtype": "OPUS"})])
+def test_cut_flac_and_ogg_are_refused(tmp_path, name, options):
+    path = tmp_path / name
+    soundfile.write(path, RNG.normal(size=48000) / 10, 16000, **options)
+    assert audio.read(path).seconds == pytest.approx(3, abs=0.05)
+    data = path.read_bytes()
+    for keep in (0.4, 0.97):
+        path.write_bytes(data[:int(keep * len(data))])
+        refuse(path, "cut short|cannot be decoded")
+
+
+def test_ogg_that_ends_on_a_page_without_end_mark_is_noted(tmp_path):
+    soundfile.write(tmp_path / "a.ogg", RNG.normal(size=160000) / 10, 16000)
+    data = (tmp_path / "a.ogg").read_bytes()
+    (tmp_path / "a.ogg").write_bytes(data[:data.rindex(b"OggS")])
+    clip = audio.read(tmp_path / "a.ogg")
+    assert clip.seconds < 10 and "end mark" in clip.notes[0]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.wav", b"hello " * 500), ("a.m4a", bytes(range(256)) * 40)])
+def test_what_is_not_audio_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    refuse(tmp_path / name, "decode|no sound")
+
+
+def test_samples_that_are_not_finite_and_absurd_rates_are_refused(tmp_path):
+    x = sine(16000)
+    x[123] = np.inf
+    soundfile.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
+    refuse(tmp_path / "a.wav", "first at 123")
+    for rate in (3999, 500_000):
+        soundfile.write(tmp_path / "a.wav", np.ones(100) / 2, rate)
+        refuse(tmp_path / "a.wav", f"sample rate of {rate} Hz is outside")
+
+
+def test_too_long_is_known_from_the_header_or_while_decoding(wav, tmp_path, monkeypatch):
+    raw = encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000, 3))
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.5)
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("decoded"))
+    refuse(wav, "longer than")
+    refuse(raw, "longer than")
+
+
+@pytest.mark.parametrize(("samples", "rate", "word"), [
+    (np.zeros(0), 16000, "0 samples"), (np.zeros((2, 16000)), 16000, "transpose"), (3.0, 16000, "shape"),
+    (np.zeros((1, 2, 3)), 16000, "shape"), (np.array(["a"]), 16000, "not audio"), (np.array([1j]), 16000, "not audio"),
+    (np.array([np.nan]), 16000, "NaN"), (np.ones(1), 384_000, "nothing at 16 kHz"),
+])
+def test_bad_arrays(samples, rate, word):
+    with pytest.raises(BadAudio, match=word):
+        audio.from_array(samples, rate, "mine")
+
+
+# ------------------------------------------------------------------ identity and writing
+
+def test_the_hash_is_of_the_samples():
+    wave = np.array([0.5, -1.0], np.float32)
+    assert audio.sha256(wave) == audio.sha256(wave.astype(">f4"))
+    assert audio.sha256(wave) == "031a5e93e726630d2e7087e4356829de6907683f3a2aba769e5155e7a068d167"
+    assert audio.sha256(wave) != audio.sha256(wave[:1])
+
+
+@pytest.mark.parametrize("wave", [[], [[0.1]], [np.nan], [1.5], [-1.1]])
+def test_unwritable_waves(tmp_path, wave):
+    with pytest.raises(BadAudio):
+        audio.write_wav(tmp_path / "a.wav", np.array(wave))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path):
+    path = audio.write_wav(tmp_path / "a.wav", sine(16000, 0.1))
+    old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(Unavailable, match="Free"):
+            audio.write_wav(path, sine(16000, 30))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+    with pytest.raises(Unavailable, match="No such file"):
+        audio.write_wav(tmp_path / "no" / "a.wav", sine(16000))

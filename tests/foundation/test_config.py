@@ -1,0 +1,163 @@
+"""Parameters are declared once; files are whole or not there; lock files and versions are read in one place."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.metadata
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nslib
+from nslib import config
+from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName, failed_download
+
+# ------------------------------------------------------------------ parameters
+
+def test_environment_is_read_and_arguments_win(monkeypatch):
+    assert config.load_params() == config.Params(profile="quick", corpus="real", seed=0, smoke=False)
+    for name, value in {"SEED": "7", "TASKS": "a, b,", "SMOKE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert config.load_params() == config.Params(seed=7, tasks=("a", "b"), smoke=True)
+    given_ = {"seed": 1, "tasks": ["c"], "smoke": False, "corpus": None}
+    assert config.load_params(given_) == config.Params(seed=1, tasks=("c",))
+
+
+@pytest.mark.parametrize(("given_", "error", "message"), [
+    ({"sead": 1}, UnknownName, "Did you mean seed"), ({"corpus": "reel"}, UnknownName, "Did you mean real"),
+    ({"profile": "quik"}, UnknownName, "Did you mean quick"),
+    ({"seed": "one"}, BadParameter, "seed' is 'one'; give a whole number"),
+    ({"smoke": "maybe"}, BadParameter, "smoke' is 'maybe'; allowed: 1 or 0")])
+def test_unknown_names_and_unreadable_values_are_refused(given_, error, message):
+    with pytest.raises(error, match=message):
+        config.load_params(given_)
+
+
+@given(st.integers(), st.lists(st.text("abc-", min_size=1), max_size=4), st.booleans())
+def test_what_goes_in_comes_out(seed, names, smoke):
+    out = config.load_params({"seed": str(seed), "tasks": ",".join(names), "smoke": str(smoke)})
+    assert (out.seed, out.tasks, out.smoke) == (seed, tuple(names), smoke)
+
+
+# ------------------------------------------------------------------ paths and files
+
+def test_one_variable_moves_the_cache_and_what_lies_in_it(tmp_path, monkeypatch):
+    for folder in (config.reports_dir(), config.cache_dir("vectors")):  # tests leave the reader's own alone
+        assert not folder.is_relative_to(config.root()) and folder.is_relative_to(os.environ["NSLIB_CACHE"])
+    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "there"))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    assert config.cache_dir("vectors") == (tmp_path / "there" / "vectors").resolve()
+    assert config.cache_dir("vectors").is_dir()
+    assert config.manual_dir() == config.cache_dir("tfds") / "downloads" / "manual"
+    monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "tfds"))
+    assert config.tfds_dir() == tmp_path / "tfds"
+
+
+def test_a_file_is_replaced_whole_and_a_full_disk_keeps_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.txt"
+    config.write_file(path, "first")
+    config.write_file(path, b"second")
+    assert path.read_text() == "second" and path.stat().st_mode & 0o777 == 0o644
+    assert config.hash_file(path) == hashlib.sha256(b"second").hexdigest()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(config.os, "fsync", full)
+    with pytest.raises(NslibError, match=r"no space left for .* point NSLIB_CACHE to a larger disk"):
+        config.write_file(path, "third")
+    assert path.read_text() == "second" and [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+# ------------------------------------------------------------------ versions
+
+def test_lock_files_are_compared_with_what_is_installed(tmp_path, monkeypatch):
+    text = ('numpy==0.1 \\\n    --hash=sha256:00\nnowhere-to-be-found==1 ; python_version >= "3.11" \\\n'
+            'other==2 ; python_version < "3.0"\n')
+    (tmp_path / "x.lock").write_text(text)
+    monkeypatch.setattr(config, "root", lambda: tmp_path)
+    numpy = importlib.metadata.version("numpy")
+    assert config.lock_differences("x.lock") == [f"numpy 0.1 is locked, {numpy} is installed",
+                                                 "nowhere-to-be-found 1 is locked, none is installed"]
+    assert config.package_versions(["numpy", "nowhere-to-be-found"]) == {
+        "numpy": numpy, "nowhere-to-be-found": "not installed"}
+
+
+@pytest.fixture
+def fresh():
+    yield
+    config.code_revision.cache_clear()
+    config.lock_hash.cache_clear()
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *arguments], cwd=folder, check=True,
+                   capture_output=True)
+
+
+def test_the_revision_is_that_of_a_checkout_of_our_own(tmp_path, monkeypatch, fresh):
+    def revision():
+        config.code_revision.cache_clear()
+        return config.code_revision()
+
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    monkeypatch.setattr(config, "root", lambda: kit)
+    assert revision() == "unknown"  # the repository around it is somebody else's
+    git(kit, "init")
+    assert revision() == "unknown"  # no commit yet
+    (kit / "file").write_text("1")
+    git(kit, "add", "file")
+    git(kit, "commit", "-m", "two")
+    clean = revision()
+    assert len(clean) >= 7 and "dirty" not in clean
+    (kit / "file").write_text("2")
+    assert revision() == f"{clean}-dirty"
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    assert revision() == "unknown"
+
+
+def test_an_origin_names_revision_lock_and_time(tmp_path, monkeypatch, fresh):
+    origin = config.describe_origin()
+    assert list(origin) == ["code_revision", "lock_hash", "when"] and all(origin.values())
+    assert origin["lock_hash"] == config.hash_file(config.root() / "requirements.lock")[:16]
+    config.lock_hash.cache_clear()
+    monkeypatch.setattr(config, "root", lambda: tmp_path)
+    assert config.lock_hash() == "unknown"
+
+
+# ------------------------------------------------------------------ errors and the face
+
+@pytest.mark.parametrize("error", [
+    NslibError("what, and what next"), BadParameter("a value"), UnknownName("task", "savvee", ["savee", "crema_d"]),
+    BadAudio("a.wav", "it is cut short", "Copy it again."), Unavailable("weights", "no network", "Fetch them.")])
+def test_an_error_survives_pickling_with_all_its_words(error):
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error) and str(back) == str(error) and vars(back) == vars(error)
+
+
+@pytest.mark.parametrize(("output", "message"), [
+    ("E: write: No space left on device", "w is not available: the disk is full. Free some space, or set NSLIB_CACHE."),
+    ("Could not resolve 'mirror'", "or the server that apt is set up for, cannot be reached. Connect and run again"),
+    ("get\nE: bad key of https://host/x", "apt failed: E: bad key of <address>. Try it by hand."),
+    ("", "apt failed: it gave no message")])
+def test_why_a_download_failed_is_told_without_the_machines_addresses(output, message):
+    assert message in str(failed_download("w", "apt", output))
+
+
+def test_import_is_light_and_an_unknown_attribute_names_the_public_surface():
+    code = ("import sys, nslib; print('numpy' in sys.modules); import nslib.paper.published, nslib.frontend; "
+            "print([m for m in ('tensorflow', 'pandas', 'sklearn', 'scipy') if m in sys.modules])")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "[]"]
+    with pytest.raises(AttributeError, match="audio, benchmark"):
+        _ = nslib.benchmrk
+    assert set(nslib.__all__) <= set(dir(nslib))

@@ -1,0 +1,154 @@
+"""The front end in NumPy and TensorFlow: golden values, an independent derivation, equality of the two."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nslib import frontend as fe
+from nslib.errors import BadParameter
+
+ALL = [fe.TRILL, fe.TRILLSSON, fe.YAMNET, fe.VGGISH]
+RNG = np.random.default_rng(3)
+
+
+def golden_wave(seconds=2.0):
+    t = np.arange(round(16000 * seconds)) / 16000
+    return (0.5 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 3000 * t)).astype(np.float32)
+
+
+# ------------------------------------------------------------------ golden: by the authors' formula in TensorFlow
+
+@pytest.mark.parametrize(("frontend", "shape", "mean", "spread", "first"), [
+    (fe.TRILL, (198, 64), -4.232589339, 3.006730854, [-4.21001724, -2.89423705, -2.28968648, -2.12519239]),
+    (fe.TRILLSSON, (198, 80), -4.405370747, 2.927416244, [])])
+def test_golden_spectrograms(frontend, shape, mean, spread, first):
+    x = fe.log_mel(golden_wave(), frontend, dtype=np.float64)
+    assert x.shape == shape and x.mean() == pytest.approx(mean, abs=1e-8) and x.std() == pytest.approx(spread, abs=1e-8)
+    assert np.allclose(x[0, :len(first)], first, atol=1e-7)
+
+
+@pytest.mark.parametrize(("frontend", "value"), [(fe.TRILL, -6.907755278), (fe.TRILLSSON, -6.907755278),
+                                                 (fe.YAMNET, math.log(0.001)), (fe.VGGISH, math.log(0.01))])
+def test_golden_silence(frontend, value):
+    x = fe.log_mel(np.zeros(16000, np.float32), frontend)
+    assert x.dtype == np.float32 and np.allclose(x, value, atol=1e-6)
+
+
+@pytest.mark.parametrize(("frontend", "seconds", "count"), [
+    (fe.TRILL, 0.1, 1), (fe.TRILL, 1.0, 1), (fe.TRILL, 1.49, 4), (fe.TRILL, 2.0, 7), (fe.TRILL, 3.36, 15),
+    (fe.TRILL, 6.6, 34), (fe.TRILL, 30.0, 171), (fe.YAMNET, 0.1, 1), (fe.YAMNET, 0.975, 1), (fe.YAMNET, 0.976, 2),
+    (fe.YAMNET, 1.455, 2), (fe.YAMNET, 10, 20), (fe.VGGISH, 0.9, 0), (fe.VGGISH, 0.01, 0), (fe.VGGISH, 0.975, 1),
+    (fe.VGGISH, 10, 10), (fe.TRILLSSON, 0.3, 1), (fe.TRILLSSON, 2, 1), (fe.TRILLSSON, 4, 2)])
+def test_golden_patch_counts(frontend, seconds, count):
+    wave = np.zeros(round(16000 * seconds), np.float32)
+    assert fe.patch_count(len(wave), frontend) == count
+    patches = fe.patches(fe.log_mel(fe.pad(wave, frontend), frontend), frontend)
+    assert patches.shape == (count, frontend.patch, frontend.mels)
+
+
+def test_patch_times():
+    assert np.allclose(fe.patch_starts(3), [0, 0.17, 0.34]) and np.allclose(fe.patch_starts(2, fe.YAMNET), [0, 0.48])
+    assert fe.patch_seconds() == 0.975
+
+
+# ------------------------------------------------------------------ an independent derivation, term by term
+
+def slow_log_mel_frame(samples, frontend):
+    """One frame by a plain DFT and triangles built from their three corners."""
+    lines = []
+    for k in range(257):
+        total = 0j
+        for n in range(400):
+            w = math.sin(math.pi * n / 400) ** 2
+            total += w * float(samples[n]) * complex(math.cos(2 * math.pi * k * n / 512),
+                                                     -math.sin(2 * math.pi * k * n / 512))
+        lines.append(abs(total))
+    htk = lambda hz: 2595 * math.log10(1 + hz / 700) * (1127 / (2595 / math.log(10)))  # noqa: E731
+    edges = [htk(frontend.low) + i * (htk(frontend.high) - htk(frontend.low)) / (frontend.mels + 1)
+             for i in range(frontend.mels + 2)]
+    out = []
+    for left, centre, right in zip(edges, edges[1:], edges[2:], strict=False):
+        energy = 0.0
+        for k in range(1, 257):
+            pitch = htk(k * 31.25)
+            if left < pitch <= centre:
+                energy += lines[k] * (pitch - left) / (centre - left)
+            elif centre < pitch < right:
+                energy += lines[k] * (right - pitch) / (right - centre)
+        out.append(math.log(max(energy, frontend.floor) + frontend.offset))
+    return out
+
+
+@pytest.mark.parametrize("frontend", [fe.TRILL, fe.TRILLSSON, fe.VGGISH])
+def test_agrees_with_the_definition(frontend):
+    wave = RNG.normal(size=400 + 160 * 5)
+    fast = fe.log_mel(wave, frontend, dtype=np.float64)
+    assert np.allclose(fast[3], slow_log_mel_frame(wave[480:880], frontend), atol=1e-9)
+
+
+# ------------------------------------------------------------------ properties
+
+@given(st.integers(1, 80_000), st.sampled_from(ALL))
+def test_padding_only_adds_at_the_end(samples, frontend):
+    wave = np.arange(1, samples + 1, dtype=np.float64)
+    padded = fe.pad(wave, frontend)
+    assert np.array_equal(padded[:samples], wave)
+    if frontend.pad != "none":
+        assert len(padded) == fe.padded_samples(samples, frontend) >= frontend.min_samples
+    if frontend.pad == "zeros":
+        assert not padded[samples:].any()
+    if frontend.pad == "symmetric" and samples < 32_000:
+        assert padded[samples] == samples
+
+
+def test_a_batch_is_its_clips():
+    waves = RNG.normal(size=(3, 4000))
+    together = fe.log_mel(waves, dtype=np.float64)
+    assert np.array_equal(together, np.stack([fe.log_mel(w, dtype=np.float64) for w in waves]))
+
+
+def test_empty_clip_is_refused():
+    with pytest.raises(BadParameter, match="empty"):
+        fe.pad(np.zeros(0))
+
+
+# ------------------------------------------------------------------ TensorFlow
+
+@pytest.mark.parametrize("frontend", ALL, ids=lambda f: f.name)
+@pytest.mark.parametrize(("precision", "tones", "noise"),
+                         [("float64", 1e-10, 1e-10), ("float32", 5e-3, 2e-5)])
+def test_tensorflow_agrees(frontend, precision, tones, noise):
+    import tensorflow as tf
+
+    wave = np.stack([golden_wave(2.3), 0.1 * RNG.normal(size=36800)]).astype(np.float32)
+    spectrograms = [fe.log_mel(fe.pad(w, frontend), frontend, dtype=np.float64) for w in wave]
+    ours = np.stack([fe.patches(s, frontend) for s in spectrograms])
+    dtype = tf.as_dtype(precision)
+    graph = tf.function(lambda w: fe.patches_tf(
+        fe.log_mel_tf(fe.pad_tf(w, frontend), frontend, dtype), frontend))
+    theirs = graph(tf.constant(wave)).numpy()
+    assert theirs.dtype == precision and theirs.shape == ours.shape
+    assert np.abs(theirs - ours)[0].max() <= tones and np.abs(theirs - ours)[1].max() <= noise
+
+
+@pytest.mark.parametrize("frontend", ALL, ids=lambda f: f.name)
+@pytest.mark.parametrize("samples", [1, 399, 9000, 15600, 15601, 40000])
+def test_tensorflow_pads_alike(frontend, samples):
+    wave = np.arange(1.0, samples + 1)
+    assert np.array_equal(np.asarray(fe.pad_tf(wave, frontend)), fe.pad(wave, frontend))
+
+
+def test_our_mel_matrix_is_tensorflows_and_narrow_bands_are_the_same_bands():
+    import tensorflow as tf
+
+    for bands in (64, 80):
+        theirs = tf.signal.linear_to_mel_weight_matrix(bands, 257, 16000, 125.0, 7500.0, tf.float64).numpy()
+        assert np.abs(theirs - fe.mel_matrix(bands)).max() < 1e-12
+    wave = (0.1 * RNG.normal(size=8000)).astype(np.float32)
+    narrow, whole = (np.asarray(fe.log_mel_tf(wave, narrow=narrow)) for narrow in (True, False))
+    assert np.abs(narrow - whole).max() < 1e-12
