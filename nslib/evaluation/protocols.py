@@ -766,7 +766,8 @@ class ProtocolResults:
         Of within-speaker are the results without a cap on training clips. BadParameter for by-clip, which is no result.
         """
         if protocol.startswith(BY_CLIP):
-            raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside one.")
+            raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside "
+                               "one.")
         chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
         return results.table(chosen.assign(split="test")) if len(chosen) else chosen[["metric", "chance"]]
 

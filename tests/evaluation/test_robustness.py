@@ -351,7 +351,7 @@ def test_conditions_are_refused_before_anything_is_computed(tmp_path, conditions
 def test_scores_by_probability_are_possible(folder, monkeypatch):
     """The change is always of right answers; the value is of the task's metric."""
     task, corpus = loading.load_own_task(folder, progress=False)
-    monkeypatch.setattr(benchmark.corpora, "load_clips", lambda *a, **k: corpus)
+    monkeypatch.setattr(benchmark.loading, "load_clips", lambda *a, **k: corpus)
     table = measure(dataclasses.replace(task, metric="auc"), [pitch], {WHITE: (-10.0,)})
     clean = of(table, "pitch", CLEAN, 0)
     assert (clean["metric"], clean["chance"]) == ("auc", scores.chance("auc", ["a", "b"]))
