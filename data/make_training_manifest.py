@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from nslib.corpora.candidates import Found, decode, distinct, say, write
-from nslib.datasets import debian, game_archives
+from nslib.datasets import debian
 from nslib.datasets.splits import split_by_group
 from nslib.training.data import MANIFEST, PACKAGES, PARTS
 
@@ -37,7 +37,7 @@ def choose(package: str, member: str) -> Found | None:
 
 
 def _name_queen(member: str) -> tuple[str, str, str] | None:
-    stem = _inner_name(member, game_archives.QUEEN, ".SB.mp3")
+    stem = _inner_name(member, debian.QUEEN, ".SB.mp3")
     if not stem or "SS" in stem:  # sounds of a scene
         return None
     scene = stem[:3] if stem[0] == "C" else stem[:2]
@@ -46,12 +46,12 @@ def _name_queen(member: str) -> tuple[str, str, str] | None:
 
 
 def _name_sky(member: str) -> tuple[str, str, str] | None:
-    stem = _inner_name(member, game_archives.SKY, ".wav")
+    stem = _inner_name(member, debian.SKY, ".wav")
     return (f"sky-{int(stem) // _SCENE_OF_LINES}", "sky", stem) if stem else None
 
 
 def _inner_name(member: str, outer: str, suffix: str) -> str:
-    inside = member.removeprefix(outer + game_archives.INNER_MARK)
+    inside = member.removeprefix(outer + debian.INNER_MARK)
     return inside.removesuffix(suffix) if inside != member and inside.endswith(suffix) else ""
 
 

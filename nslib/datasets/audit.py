@@ -1,9 +1,7 @@
 """The audit of any split: what in a clip table can make a score wrong.
 
-Conventions
------------
-Only tables are read, never audio: equal ``sha256`` means equal decoded audio. An empty speaker or
-split means "not known".
+Only tables are read, never audio: equal ``sha256`` means equal decoded audio. An empty speaker or split means "not
+known".
 """
 
 from __future__ import annotations
@@ -35,8 +33,7 @@ class Audit:
     Attributes
     ----------
     table : DataFrame
-        One row a split: ``clips``, ``minutes``, ``speakers``, ``classes``, and the clips of the
-        smallest and largest class.
+        One row a split: ``clips, minutes, speakers, classes``, and the clips of the smallest and largest class.
     classes : DataFrame
         Clips of each label (rows) in each split (columns), and ``speakers`` of the label.
     shared_speakers : DataFrame
@@ -60,24 +57,13 @@ class Audit:
 def audit_clips(clips: pd.DataFrame) -> Audit:
     """Look for what makes a split unsound: leaks between splits, missing and confounded classes.
 
+    Where every label has one speaker and every speaker one label (speaker identification), speakers must be shared
+    between splits: that is then a note, not a problem.
+
     Parameters
     ----------
     clips : DataFrame
-        A clip table with ``clip_id, sha256, seconds, label, speaker, split``. It is not changed.
-
-    Returns
-    -------
-    Audit
-
-    Raises
-    ------
-    BadParameter
-        If a needed column is missing.
-
-    Notes
-    -----
-    Where every label has one speaker and every speaker one label (speaker identification),
-    speakers must be shared between splits: that is then a note, not a problem.
+        A clip table with ``clip_id, sha256, seconds, label, speaker, split``; `BadParameter` if a column is missing.
     """
     missing = [name for name in _NEEDED if name not in clips.columns]
     if missing:
@@ -136,9 +122,8 @@ def _list_duplicates(clips: pd.DataFrame) -> pd.DataFrame:
     """Clips whose audio comes more than once."""
     hashed = clips[clips["sha256"].notna() & (clips["sha256"] != "")]
     doubles = hashed[hashed["sha256"].duplicated(keep=False)]
-    return doubles[["sha256", "clip_id", "label", "speaker", "split"]].sort_values(
-        ["sha256", "clip_id"], ignore_index=True
-    )
+    columns = ["sha256", "clip_id", "label", "speaker", "split"]
+    return doubles[columns].sort_values(columns[:2], ignore_index=True)
 
 
 def _size_problems(clips: pd.DataFrame) -> list[str]:

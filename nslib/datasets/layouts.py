@@ -17,13 +17,9 @@ folder                ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper f
                       nothing else at its top; ``clip.wav`` alone has no label, which is enough to embed
 ====================  ============================================================================
 
-References: the data preparation page of Kaldi's documentation, which has no file for classes, commands (``... |``) and
-archives (``x.ark:17``) are refused; Hugging Face datasets, "Create an audio dataset", AudioFolder.
-
-Conventions
------------
 A reader lists, it decodes nothing. A clip that cannot be used, as far as names and rows tell, has a `ClipFile.fault`;
-whatever else is not read is named in the notes. What contradicts itself is refused.
+whatever else is not read is named in the notes. What contradicts itself is refused. References: Kaldi's "Data
+preparation" (commands, ``... |``, and archives, ``x.ark:17``, are refused); Hugging Face datasets, AudioFolder.
 """
 
 from __future__ import annotations
@@ -110,7 +106,7 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
     if path.is_dir():
         clips, notes = next(reader for holds, reader in _FOLDERS if holds(path))(path)
     elif path.suffix.lower() in _LISTS:
-        clips, notes = read_list_file(path)
+        clips, notes = _read_rows(path, read_list(path))
     else:
         raise BadParameter(f"{path} is neither a folder nor a list ({', '.join(_LISTS)}); for one audio file, "
                            "give the folder that it is in.")
@@ -154,11 +150,6 @@ def read_folder(root: Path) -> Listing:
 # --- lists, and folders with metadata -----------------------------------------------------------
 
 
-def read_list_file(path: Path) -> Listing:
-    """A list, one row a clip."""
-    return _read_rows(path, read_list(path))
-
-
 def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
     """Clips of a list; paths in it start at its folder."""
     if "audio" not in table:
@@ -197,14 +188,14 @@ def read_audiofolder(root: Path) -> Listing:
         if "audio" in table:
             raise BadParameter(f"{path} has the columns file_name and audio; keep the one that holds the paths.")
         speaker = next((name for name in ("speaker", "speaker_id", "client_id") if name in table), "speaker")
-        part, said = _read_rows(path, table.rename(columns={"file_name": "audio", speaker: "speaker"}))
+        part, more = _read_rows(path, table.rename(columns={"file_name": "audio", speaker: "speaker"}))
         if path.parent == root:
             part = _split_by_first_folder(part)
         else:
             split = _name_split(path.parent, f"split (the name of a folder with {path.name})")
             part = [replace(clip, split=split, clip_id=f"{path.parent.name}/{clip.clip_id}") for clip in part]
         clips += part
-        notes += said
+        notes += more
     listed = {clip.audio for clip in clips}
     rest = sum(path.suffix.lower() in AUDIO_ENDINGS and path.resolve() not in listed for path in root.rglob("*"))
     return clips, [*notes, f"{rest} audio files have no row in the metadata and were not read."] if rest else notes
@@ -220,8 +211,8 @@ def _find_metadata(root: Path) -> list[Path]:
         with path.open("rb") as file:
             return b"file_name" in file.readline(1 << 16)
 
-    own = [path for name in _METADATA if names_files(path := root / name)]
-    return own[:1] or sorted(path for name in _METADATA for path in root.glob(f"*/{name}") if names_files(path))
+    at_top = [path for name in _METADATA if names_files(path := root / name)]
+    return at_top[:1] or sorted(path for name in _METADATA for path in root.glob(f"*/{name}") if names_files(path))
 
 
 def _split_by_first_folder(clips: list[ClipFile]) -> list[ClipFile]:
@@ -247,13 +238,13 @@ def read_kaldi(root: Path) -> Listing:
     clips: list[ClipFile] = []
     notes: list[str] = []
     for folder in _find_kaldi(root):
-        part, said = _read_kaldi_directory(folder)
+        part, more = _read_kaldi_directory(folder)
         if folder != root:
             split = _name_split(folder, f"split (the name of a data directory in {root})")
             part = [replace(clip, split=split) for clip in part]
-            said = [f"{folder.name}: {note}" for note in said]
+            more = [f"{folder.name}: {note}" for note in more]
         clips += part
-        notes += said
+        notes += more
     split_of: dict[str, str] = {}
     for clip in clips:
         if (other := split_of.setdefault(clip.clip_id, clip.split)) != clip.split:

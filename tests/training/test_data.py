@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiny_training import make_bank
 
 from nslib import audio, config, frontend, packages
-from nslib.datasets import debian, game_archives, loading
+from nslib.datasets import debian, loading
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.training import data
@@ -106,10 +106,10 @@ def test_the_manifest_keeps_its_rules(manifest, maker):
 @pytest.mark.parametrize(("package", "member", "speaker"), [
     ("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps/animals/birds/crow.ogg", None),
     ("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps/animals/birds/crow_desc_pt_BR.ogg", "tuxpaint-pt_BR"),
-    ("flight-of-the-amazon-queen", f"{game_archives.QUEEN}#116SSSSS.SB.mp3", None),
-    ("flight-of-the-amazon-queen", f"{game_archives.QUEEN}#020006J1.SB.mp3", "queen-joe"),
-    ("flight-of-the-amazon-queen", f"{game_archives.QUEEN}#020006P1.SB.mp3", "queen-02"),
-    ("beneath-a-steel-sky", f"{game_archives.SKY}#50123.wav", "sky-2506"),
+    ("flight-of-the-amazon-queen", f"{debian.QUEEN}#116SSSSS.SB.mp3", None),
+    ("flight-of-the-amazon-queen", f"{debian.QUEEN}#020006J1.SB.mp3", "queen-joe"),
+    ("flight-of-the-amazon-queen", f"{debian.QUEEN}#020006P1.SB.mp3", "queen-02"),
+    ("beneath-a-steel-sky", f"{debian.SKY}#50123.wav", "sky-2506"),
     ("beneath-a-steel-sky", "usr/games/sky", None),
 ])
 def test_what_is_speech_is_chosen_and_its_speaker_named(maker, package, member, speaker):
