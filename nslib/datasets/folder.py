@@ -57,9 +57,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     Raises
     ------
     BadParameter
-        If there is nothing to read, or the list or the file of splits contradicts itself.
-    UnknownName
-        For a column, clip or split that does not exist, with the nearest name.
+        If there is nothing to read, or the list or the file of splits contradicts itself; `UnknownName` for a column,
+        clip or split that does not exist, with the nearest name.
     Unavailable
         If a data set of TensorFlow Datasets cannot be had.
     """
@@ -76,9 +75,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
     placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed)
     root = str(path) if os.fspath(path).startswith("tfds:") else str(Path(path).expanduser())
-    clips = [{"clip_id": clip.clip_id, "audio": str(clip.audio.absolute()), "sha256": known.sha256,
-              "seconds": known.seconds, "sample_rate": known.sample_rate, "label": clip.label,
-              "speaker": clip.speaker, "split": clip.split, "source": root}
+    clips = [{**vars(clip), **vars(known), "audio": str(clip.audio.absolute()), "source": root}
              for clip, (_, known) in zip(placed, pairs, strict=True)]
     counts = Counter(note for _, known in pairs for note in known.notes)
     done = [f"{count} of {len(pairs)} clips: {note}." for note, count in counts.most_common()]

@@ -81,19 +81,19 @@ Listing = tuple[list[ClipFile], list[str]]
 
 def recordings_exist(source: str | os.PathLike[str]) -> bool:
     """Whether there are, or could be, recordings; only TensorFlow Datasets knows which ``tfds:`` names there are."""
-    return _is_tfds(source) or Path(source).expanduser().exists()
+    return os.fspath(source).startswith(_TFDS) or Path(source).expanduser().exists()
 
 
 def name_recordings(source: str | os.PathLike[str]) -> str:
     """How recordings are called in tables: as the folder, the list without its ending, or the data set."""
-    if _is_tfds(source):
+    if os.fspath(source).startswith(_TFDS):
         return re.split("[/:?]", os.fspath(source).removeprefix(_TFDS))[0]
     return Path(source).expanduser().resolve().stem
 
 
 def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> Listing:
     """List the clips of recordings in whatever layout; arguments and errors are those of `folder.read_recordings`."""
-    if _is_tfds(source):
+    if os.fspath(source).startswith(_TFDS):
         rows, notes = list_tfds_clips(os.fspath(source).removeprefix(_TFDS), progress=progress)
         return [ClipFile(**{**row, "audio": Path(row["audio"]), "split": SPLIT_NAMES.get(row["split"].lower(), "")})
                 for row in rows], notes
@@ -113,11 +113,6 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
     if not clips:
         raise BadParameter(f"{path} holds no audio; endings that are read: {' '.join(sorted(AUDIO_ENDINGS))}.")
     return clips, notes
-
-
-def _is_tfds(source: str | os.PathLike[str]) -> bool:
-    """Whether a data set of TensorFlow Datasets is named."""
-    return os.fspath(source).startswith(_TFDS)
 
 
 # --- a folder a label ---------------------------------------------------------------------------
@@ -218,7 +213,7 @@ def _find_metadata(root: Path) -> list[Path]:
 def _split_by_first_folder(clips: list[ClipFile]) -> list[ClipFile]:
     """Splits from the first folder of each path, if no clip has one by its column and every folder is a split."""
     first = [Path(clip.clip_id).parts[0].lower() if len(Path(clip.clip_id).parts) > 1 else "" for clip in clips]
-    if any(clip.split for clip in clips) or not {"train", "test"} <= set(first) or not set(first) <= set(SPLIT_NAMES):
+    if any(clip.split for clip in clips) or not {"train", "test"} <= set(first) <= set(SPLIT_NAMES):
         return clips
     return [replace(clip, split=SPLIT_NAMES[name]) for clip, name in zip(clips, first, strict=True)]
 
