@@ -13,7 +13,7 @@ from helpers import tone
 from shell import call
 
 from nslib import audio, embeddings
-from nslib.embeddings import checkpoint, networks
+from nslib.embeddings import networks
 from nslib.evaluation import results
 
 SMALL = ("--corpus", "synthetic", "--tasks", "word-synthetic", "--smoke")
@@ -181,6 +181,6 @@ def test_train_on_a_folder_and_export_the_weights(tmp_path, monkeypatch, capsys)
 
 
 def test_weights_of_a_network_that_is_not_known(tmp_path, monkeypatch, capsys):
-    checkpoint.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
+    networks.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
     code, _, err = call(monkeypatch, capsys, "train", "export", tmp_path / "other.npz", tmp_path / "out")
     assert code == 2 and "unknown kind of student 'resnet'" in err
