@@ -36,6 +36,7 @@ import numpy as np
 from nslib import config
 from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.runtime import list_devices
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 
 __all__ = ["GPU_LOCK", "Gpu", "Replica", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus",
@@ -148,14 +149,6 @@ def load_replicas(embedding: Embedding, devices: Sequence[str] | None = None) ->
     default = _default_devices(present)[0]
     return [Replica(name, embedding.embed if name == default else embedding.replica(name))
             for name in choose_devices(devices, present)]
-
-
-def list_devices() -> list[str]:
-    """List the processors and GPUs that TensorFlow sees; the first call sets them up."""
-    import tensorflow as tf
-
-    names = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
-    return [name for name in names if name.startswith(("CPU:", "GPU:"))]
 
 
 def choose_devices(devices: Sequence[str] | None, present: Sequence[str]) -> list[str]:
