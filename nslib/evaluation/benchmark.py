@@ -216,7 +216,7 @@ class EmbeddingSpec:
         return self.identify()
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
-        """Return one vector a clip, computed with the options of `nslib.extraction.extract.extract_vectors` or read from its file."""
+        """Return one vector a clip, read from its file or computed, with the options of `extract_vectors`."""
         return self.given.extraction(clips) if self.given else extract.extract_vectors(clips, self.load(), **options)
 
 
@@ -242,7 +242,8 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
         return _specify_named(given, name)
     shown_name = name or str(getattr(given, "__name__", type(given).__name__))
     ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=shown_name)
-    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: extraction_cluster.make_recipe(ready))
+    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready,
+                         lambda: extraction_cluster.make_recipe(ready))
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:

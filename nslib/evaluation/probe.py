@@ -541,7 +541,8 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
         A name in `nslib.statistics.scores.METRICS`; says whether high or low is good.
     """
     given = np.asarray(values, dtype=np.float64)
-    worth = np.where(np.isnan(given), -np.inf, given if statistics_scores.get_metric(metric).higher_is_better else -given)
+    higher = statistics_scores.get_metric(metric).higher_is_better
+    worth = np.where(np.isnan(given), -np.inf, given if higher else -given)
     best = np.zeros(len(worth), dtype=bool)
     best[np.argmax(worth)] = not np.isnan(given).all()
     return best
