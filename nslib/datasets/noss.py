@@ -145,8 +145,7 @@ def _describe_clips(rows: pd.DataFrame) -> list[str]:
         f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used resampy's "
         "kaiser_best, so vectors agree closely but not to the last bit.": rates,
         f"{limited} clips reach beyond full scale and were cut off there.": limited,
-        f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable,
-    }
+        f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable}
     return [sentence for sentence, applies in sentences.items() if applies]
 
 
@@ -339,8 +338,7 @@ class _Folder:
         return decode_audio(data, Path(member).suffix)
 
 
-_Members = Iterator[tuple[str, str, str, str]]
-"""Name, file, label and split of each clip."""
+_Members = Iterator[tuple[str, str, str, str]]  # name, file, label and split of each clip
 
 
 def _list_esc50(root: Path | zipfile.Path, _: Collection[str]) -> _Members:

@@ -43,17 +43,14 @@ STYLES = {  # rate (words a minute), pitch and its range (0 to 100), loudness (0
     "calm": {"rate": 150, "pitch": 45, "range": 40, "volume": 90},
     "lively": {"rate": 185, "pitch": 65, "range": 90, "volume": 110},
     "weary": {"rate": 125, "pitch": 32, "range": 12, "volume": 70},
-    "urgent": {"rate": 225, "pitch": 55, "range": 60, "volume": 130},
-}
+    "urgent": {"rate": 225, "pitch": 55, "range": 60, "volume": 130}}
 SPREAD = {"rate": 0.10, "pitch": 0.15, "range": 0.15, "volume": 0.15}  # largest relative change between takes
 PLAIN = {"rate": 165, "pitch": 50, "range": 50, "volume": 100}  # in the tasks that are not about the manner
 PATIENCE = 30.0  # seconds without an answer after which the worker counts as hung; a clip takes a few milliseconds
 WORKER = (sys.executable, "-m", "nslib.datasets.synthetic_worker")
-
-_PACKAGE = "espeakng-loader"
-
 # the ten commands that NOSS's keyword task has beside silence and unknown
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+_PACKAGE = "espeakng-loader"
 
 _SUBJECTS = {
     "en": ("the teacher, my sister, the doctor, our neighbour, the singer, the farmer",
@@ -67,16 +64,14 @@ _SUBJECTS = {
     "it": ("il professore, mia sorella, il medico, il nostro vicino, la cantante, il contadino",
            "il panettiere, mio fratello, il pilota", "la pittrice, un amico, l'infermiera"),
     "ru": ("учитель, моя сестра, врач, наш сосед, певица, крестьянин",
-           "пекарь, мой брат, пилот", "художница, один друг, медсестра"),
-}
+           "пекарь, мой брат, пилот", "художница, один друг, медсестра")}
 _VERBS = {
     "en": ("sings, works", "travels", "laughs"),
     "de": ("singt, arbeitet", "reist", "lacht"),
     "es": ("canta, trabaja", "viaja", "se ríe"),
     "fr": ("chante, travaille", "voyage", "rit"),
     "it": ("canta, lavora", "viaggia", "ride"),
-    "ru": ("поёт, работает", "путешествует", "смеётся"),
-}
+    "ru": ("поёт, работает", "путешествует", "смеётся")}
 _RESTS = {
     "en": ("in the garden, at home, in the evening, near the river, every morning, without a word",
            "on Sundays, among the hills, very often", "behind the house, after dinner, with pleasure"),
@@ -89,10 +84,10 @@ _RESTS = {
     "it": ("nel giardino, a casa, di sera, vicino al fiume, ogni mattina, senza una parola",
            "la domenica, in città, molto spesso", "dietro il muro, dopo cena, con piacere"),
     "ru": ("в саду, дома, вечером, у реки, каждое утро, без слов",
-           "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием"),
-}
+           "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием")}
 
 LANGUAGES = tuple(sorted(_SUBJECTS))  # the six languages of NOSS's VoxForge
+_SPLIT_OF_VOICE = split_by_group(VOICES, VOICES, (0.5, 0.25, 0.25))  # where no voice may be in two
 
 
 def list_sentences(language: str, split: str) -> list[str]:
@@ -137,8 +132,7 @@ def speak_task(task: str, per_class: int | None = None, seed: int = 0, *, progre
     table = pd.DataFrame(map(asdict, jobs)).assign(speaker=[job.voice for job in jobs])
     chosen = set(limit_clips(table, per_class, seed)["clip_id"])
     jobs = [job for job in jobs if job.clip_id in chosen]
-    todo = [job for job in jobs if cache.get(job.clip_id, job.key) is None]
-    reasons = speak_jobs(cache, todo, progress=progress)
+    reasons = speak_jobs(cache, [job for job in jobs if cache.get(job.clip_id, job.key) is None], progress=progress)
     clips, problems = [], []
     for job in jobs:
         entry = cache.get(job.clip_id, job.key)
@@ -181,39 +175,33 @@ def _draw_sentences(name: str, language: str, split: str, count: int) -> list[st
     return sorted(pool, key=lambda text: hashlib.sha256(f"{name}:{text}".encode()).hexdigest())[:count]
 
 
-def _split_voices() -> dict[str, str]:
-    """Split of each voice where no voice may be in two."""
-    return split_by_group(VOICES, VOICES, (0.5, 0.25, 0.25))
-
-
 def _plan_speakers() -> Iterator[Job]:
     for split, count in zip(SPLITS, (8, 4, 4), strict=True):
         for voice in VOICES:
             for i, text in enumerate(_draw_sentences(f"speaker {voice}", "en", split, count)):
-                name = f"{voice}-{split}-{i}"
-                yield _job("speaker-synthetic", name, text, "en", voice, voice, split, PLAIN)
+                yield _job("speaker-synthetic", f"{voice}-{split}-{i}", text, "en", voice, voice, split, PLAIN)
 
 
 def _plan_words() -> Iterator[Job]:
-    for voice, split in _split_voices().items():
+    for voice, split in _SPLIT_OF_VOICE.items():
         for word in WORDS:
             for take in range(2):
                 yield _job("word-synthetic", f"{voice}-{word}-{take}", word, "en", voice, word, split, PLAIN)
 
 
 def _plan_styles() -> Iterator[Job]:
-    for voice, split in _split_voices().items():
+    for voice, split in _SPLIT_OF_VOICE.items():
         for i, text in enumerate(_draw_sentences(f"style {voice}", "en", split, 6)):
             for style, manner in STYLES.items():
                 yield _job("style-synthetic", f"{voice}-{style}-{i}", text, "en", voice, style, split, manner)
 
 
 def _plan_languages() -> Iterator[Job]:
-    for voice, split in _split_voices().items():
+    for voice, split in _SPLIT_OF_VOICE.items():
         for language in LANGUAGES:
             for i, text in enumerate(_draw_sentences(f"language {voice}", language, split, 4)):
-                name = f"{voice}-{language}-{i}"
-                yield _job("language-synthetic", name, text, language, voice, language, split, PLAIN)
+                yield _job("language-synthetic", f"{voice}-{language}-{i}", text, language, voice, language, split,
+                           PLAIN)
 
 
 # --- the worker ----------------------------------------------------------------------------------

@@ -18,8 +18,7 @@ def table(rows):
 
 
 def sound():
-    return table([(label, f"{split}{i}", split) for split in SPLITS for i in range(3)
-                  for label in ("yes", "no")])
+    return table([(label, f"{split}{i}", split) for split in SPLITS for i in range(3) for label in ("yes", "no")])
 
 
 def test_a_sound_split_has_no_problems():

@@ -80,8 +80,7 @@ def test_rows_that_name_nothing_are_problems(tmp_path, cache):
     (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
     (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"),
     ([], BadParameter, "cannot be read"),
-    (["audio,label"], BadParameter, "holds no audio"),
-])
+    (["audio,label"], BadParameter, "holds no audio")])
 def test_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error, said):
     noise(tmp_path / "a.wav")
     with pytest.raises(error, match=said):
@@ -170,8 +169,7 @@ def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_
     ("wav.scp", "alone", "line 2.*name and, after a space"),
     ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
     ("segments", "u a 3 1", "line 1.*later end"),
-    ("segments", "u a one two", "line 1.*START END"),
-])
+    ("segments", "u a one two", "line 1.*START END")])
 def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
     lines(tmp_path / "wav.scp", ["a a.wav"])
     with (tmp_path / file).open("a") as out:

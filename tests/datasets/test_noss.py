@@ -80,8 +80,7 @@ def bare(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "classes", "rate", "seconds", "count"), [
     ("voxceleb", 4, 16_000, 1.1, 32), ("voxforge", 6, 16_000, 0.6, 66), ("speech_commands", 12, 16_000, 1.0, 71),
     ("crema_d", 6, 16_000, 0.5, 546), ("savee", 7, 44_100, 0.9, 56), ("dementiabank", 2, 44_100, 1.5, 42),
-    ("esc50-human", 10, 44_100, 1.2, 50), ("masked-speech", 2, 16_000, 1.0, 12),
-])
+    ("esc50-human", 10, 44_100, 1.2, 50), ("masked-speech", 2, 16_000, 1.0, 12)])
 def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, classes, rate, seconds, count):
     state, dataset = world[2][name], here[name]
     assert (state.state, state.remedy, state.detail[:6]) == ("archives", "", "found ")
@@ -112,8 +111,7 @@ def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, cl
     ("crema_d", (0.5, 16_000, 0, 0, 2), "NEU", "1001", "train"),
     ("savee", (0.9, 44_100, 4, 3, 1), "neutral", "KL", "train"),
     ("esc50-human", (1.2, 44_100, 1, 5, 0), "crying_baby", "", "test"),
-    ("masked-speech", (1.0, 16_000, 1, 1, 2), "mask", "", "test"),
-])
+    ("masked-speech", (1.0, 16_000, 1, 1, 2), "mask", "", "test")])
 def test_a_recording_keeps_its_sound_label_speaker_and_split(here, tmp_path, name, made, label, speaker, split):
     clip = clip_cache.write_clip(tmp_path / "clip.wav", audio.from_array(speech(*made), made[1]).wave)
     same = here[name].clips.query(f"sha256 == '{audio.sha256(clip.wave)}'")

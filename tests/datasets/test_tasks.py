@@ -32,8 +32,7 @@ def test_unknown_names_get_the_nearest():
     ({"corpus": "synthetic"}, "speaker-synthetic word-synthetic style-synthetic language-synthetic"),
     ({"profile": "paper"}, "voxceleb voxforge speech_commands crema_d savee dementiabank"),
     ({"tasks": "word-synthetic, language-5"}, "language-5 word-synthetic"),  # in the order of the registry
-    ({"tasks": "masked-speech"}, "masked-speech"),
-])
+    ({"tasks": "masked-speech"}, "masked-speech")])
 def test_names_follow_the_parameters(given, names):
     assert tasks.choose_task_names(config.load_params(given)) == tuple(names.split())
 
