@@ -121,37 +121,9 @@ def test_the_facts_of_noss_are_the_reference():
         assert row["download"] == ("by hand" if noss_sources.get_source(name).by_hand else "automatic")
 
 
-# --- the rules that made them ------------------------------------------------------------------
-
-
-def test_a_recording_under_two_labels_is_left_out_and_a_repeat_counts_once(make, capsys):
-    facts = [("1", "1", "a", "s"), ("2", "x", "a", "s"), ("3", "x", "b", "s"), ("4", "y", "a", "s"),
-             ("5", "y", "a", "s"), ("6", "z", "a", "s"), ("7", "z", "a", "t")]
-    rows = [make.Candidate("p", member, f"c/{member}", label, speaker, "train", sha256=sha256)
-            for member, sha256, label, speaker in facts]
-    assert [row.member for row in make.drop_repeats(rows)] == ["1", "4"]
-    assert "4 left out: one recording under several" in capsys.readouterr().err
-
-
-def test_caps_are_shared_evenly_by_sources(make):
-    rows = [make.Candidate("p", f"{i}", f"c/{source}/{i}", "a", "s", "train")
-            for i, source in enumerate(["big"] * 50 + ["small"] * 3)]
-    names = [row.clip_id.split("/")[1] for row in make.cap(rows, {"train": 10})]
-    assert (len(names), names.count("small")) == (10, 3)
-
-
 @pytest.mark.parametrize("name", ["language-5", TRAIN])
 def test_where_a_file_lies_tells_label_and_speaker(manifests, make, name):
     choose = make.choose_language if name == "language-5" else make.choose_training
     for row in manifests[name].sample(200, random_state=0).itertuples():
         chosen = choose(row.package, row.member)
         assert (chosen.clip_id, chosen.speaker, chosen.label) == (row.clip_id, row.speaker, row.label)
-
-
-def test_what_is_no_speech_in_one_of_the_five_is_not_chosen(make):
-    for package, member in (
-            ("klettres-data", "usr/share/klettres/de/alpha/A.ogg"),
-            ("ktuberling-data", "usr/share/ktuberling/sounds/sr@latin/sat.ogg"),
-            ("asterisk-core-sounds-ru-g722", "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU/silence/1.g722"),
-            ("asterisk-core-sounds-en-g722", "usr/share/asterisk/sounds/en_US_f_Allison/beep.g722")):
-        assert make.choose_language(package, member) is None
