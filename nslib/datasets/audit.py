@@ -138,17 +138,15 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     """Sentences on audio that comes more than once."""
     splits_of = doubles[doubles["split"] != ""].groupby("sha256")["split"].nunique()
     leaked = splits_of.index[splits_of > 1]
-    again = doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist()
-    torn = int((doubles.groupby("sha256")["label"].nunique() > 1).sum())
     problems = []
     if len(leaked):
         names = doubles.loc[doubles["sha256"].isin(leaked), "clip_id"].tolist()
         count = _count(len(leaked), "recording is", "recordings are")
         problems.append(f"{count} in more than one split: {_list_names(names)}.")
-    if again:
+    if again := doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist():
         count = _count(len(again), "clip has", "clips have")
         problems.append(f"{count} the same audio as another clip of the same split: {_list_names(again)}.")
-    if torn:
+    if torn := int((doubles.groupby("sha256")["label"].nunique() > 1).sum()):
         problems.append(f"{_count(torn, 'recording has', 'recordings have')} more than one label.")
     return problems
 
@@ -159,8 +157,7 @@ def _confound_problems(known: pd.DataFrame) -> list[str]:
         return []
     counts = known.groupby(["label", "speaker"]).size()
     share = counts.groupby("label").max() / counts.groupby("label").sum()
-    dominated = share.index[share >= _DOMINANT].tolist()
-    if not dominated:
+    if not (dominated := share.index[share >= _DOMINANT].tolist()):
         return []
     count = _count(len(dominated), "class has", "classes have")
     return [f"{count} at least {_DOMINANT:.0%} of the clips from one speaker, who may be recognised "

@@ -1,9 +1,8 @@
 """Recorded speech from Debian packages, checked clip by clip against a committed manifest.
 
 Packages come through apt-get with the machine's own configuration (mirror, releases, proxy, keys), but without root:
-apt gets lists and archives directories inside the cache. Nothing of a package is run or unpacked to a name that the
-archive chose: files are read from it in memory. ``NSLIB_OFFLINE=1`` forbids every request; archives in the cache are
-used without asking anybody, also those that you put there by hand (`archives_dir`).
+apt gets lists and archives directories inside the cache. Nothing of a package is run or unpacked: files are read from
+it in memory. Archives in the cache are used without asking anybody, also those put there by hand (`archives_dir`).
 
 Names of files are relative, with ``/`` and without a leading ``./``; ``outer#inner`` is a recording inside a game's
 resource file, and ends with the kind of its bytes (``queen.1c#020001P2.SB.mp3``, ``sky.dsk#50007.wav``).
@@ -67,7 +66,6 @@ _Codes = tuple[int, list[int], list[int]]
 _Readers = dict[str, Callable[[], bytes]]
 
 # --- packages from apt ---------------------------------------------------------------------------
-
 
 class _Archive(NamedTuple):
     """A ``.deb`` as apt describes it; `digest` by the hash `algorithm`."""
@@ -218,7 +216,6 @@ def _name_packages(names: Sequence[str]) -> str:
 
 # --- files in a package --------------------------------------------------------------------------
 
-
 def list_files(path: Path) -> list[str]:
     """List the regular files of a package; of resource files that are known, the recordings in them."""
     names = [name for name, entry, _ in _iterate_entries(path) if entry.isfile()]
@@ -355,7 +352,6 @@ def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> byt
 
 
 # --- recordings inside the resource files of two games -------------------------------------------
-
 
 def _open_resource(path: Path, outer: str) -> _Readers:
     """Name of each recording of a package's resource file, and the function that reads it."""
@@ -511,7 +507,6 @@ def crc16(data: bytes) -> int:
 
 
 # --- manifests -----------------------------------------------------------------------------------
-
 
 class ManifestRow(NamedTuple):
     """One line of a manifest; all columns are explained in ``data/README.md``."""

@@ -76,7 +76,6 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
 
 # --- parts of recordings ------------------------------------------------------------------------
 
-
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
     """Put every clip that is a part of a file into a file of its own, or say in its fault why that cannot be."""
     from tqdm.std import tqdm
@@ -125,7 +124,6 @@ def _hash_part(part: ClipFile) -> str:
 
 
 # --- splits -------------------------------------------------------------------------------------
-
 
 def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""

@@ -104,7 +104,6 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
 
 # --- a folder a label ---------------------------------------------------------------------------
 
-
 def read_folder(root: Path) -> Listing:
     """Labels, speakers and splits from the names of folders."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not any(
@@ -130,7 +129,6 @@ def read_folder(root: Path) -> Listing:
 
 
 # --- lists, and folders with metadata -----------------------------------------------------------
-
 
 def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
     """Clips of a list; paths in it start at its folder."""
@@ -213,7 +211,6 @@ def _name_split(folder: Path, what: str) -> str:
 
 
 # --- Kaldi --------------------------------------------------------------------------------------
-
 
 def read_kaldi(root: Path) -> Listing:
     """A data directory, or a folder with one a split."""

@@ -30,10 +30,9 @@ class Plan:
 def resolve_tasks(params: Params, *, progress: bool = True) -> Plan:
     """Choose the tasks of a run, and fetch the packages they need.
 
-    In the quick profile, where no recorded speech can be had although it was asked for, the synthetic
-    tasks take its place and a note says so. Tasks that were asked for by name are never replaced, and
-    neither are those of the paper profile: of these, the ones for which something must be done by hand
-    first are not run, and nothing is downloaded or unpacked yet. `UnknownName` for a task that does not exist.
+    In the quick profile, where no recorded speech can be had, the synthetic tasks take its place and a note says so.
+    Tasks that were asked for by name are never replaced, nor are those of the paper profile: of these, the ones for
+    which something must be done by hand first are not run, and nothing is downloaded yet. `UnknownName` for others.
     """
     wanted = [tasks.get_task(name) for name in tasks.choose_task_names(params)]
     failures = {task.name: error for task in wanted if (error := _prepare_task(task, params, progress))}

@@ -143,8 +143,7 @@ _SOURCES = (
               "instead of wav are read too.\n"
               "3. The release has ? for the labels of the test: ask for them too, and put them into labels.csv."))
 
-SOURCES: dict[str, Source] = {source.name: source for source in _SOURCES}
-"""Every data set of the paper profile, by name: the six of NOSS, then the two that FRILL added."""
+SOURCES: dict[str, Source] = {source.name: source for source in _SOURCES}  # the six of NOSS, then FRILL's two
 
 
 def get_source(name: str) -> Source:
@@ -155,7 +154,6 @@ def get_source(name: str) -> Source:
 
 
 # --- where a data set stands --------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Status:
@@ -205,7 +203,6 @@ def _find_state(source: Source) -> tuple[str, str, str]:
 
 
 # --- files that TensorFlow Datasets fetches by itself -------------------------------------------
-
 
 @dataclass(frozen=True)
 class RegisteredFile:
@@ -258,7 +255,6 @@ def _tfds_folders() -> list[Path]:
 
 
 # --- files that were fetched by hand ------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class ManualFiles:

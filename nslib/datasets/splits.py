@@ -60,7 +60,7 @@ def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilitie
     >>> split_by_group("abcd", ["DC", "JE", "JK", "KL"], (0.6, 0.2, 0.2))
     {'a': 'test', 'b': 'validation', 'c': 'train', 'd': 'train'}
     """
-    group_of = _pair(list(items), [str(g) for g in groups])
+    group_of = _pair(items, groups)
     shuffled = sorted(set(group_of.values()))
     _refuse_bad_shares(probabilities, names)
     if len(shuffled) < len(names):
@@ -93,10 +93,9 @@ def split_within_group(items: Iterable[Item], groups: Iterable[object],
     >>> split_within_group("abcdef", "xxxyyz")
     {'b': 'train', 'c': 'validation', 'a': 'test'}
     """
-    group_of = _pair(list(items), [str(g) for g in groups])
     _refuse_bad_shares(probabilities, names)
     rng, split_of = np.random.RandomState(split_number), {}
-    for members in _collect_members(group_of).values():
+    for members in _collect_members(items, groups).values():
         if len(members) < len(names):
             continue
         rng.shuffle(members)  # type: ignore[arg-type]
@@ -108,20 +107,20 @@ def split_within_group(items: Iterable[Item], groups: Iterable[object],
 def count_small_groups(items: Iterable[Item], groups: Iterable[object],
                        names: Sequence[str] = SPLITS) -> dict[str, int]:
     """Groups that `split_within_group` leaves out, as they have fewer items than there are splits, and their sizes."""
-    members = _collect_members(_pair(list(items), [str(g) for g in groups]))
-    return {group: len(those) for group, those in members.items() if len(those) < len(names)}
+    return {group: len(those) for group, those in _collect_members(items, groups).items() if len(those) < len(names)}
 
 
-def _collect_members(group_of: dict[Item, str]) -> dict[str, list[Item]]:
+def _collect_members(items: Iterable[Item], groups: Iterable[object]) -> dict[str, list[Item]]:
     """Items of each group, in first-seen order."""
     members: dict[str, list[Item]] = {}
-    for item, group in group_of.items():
+    for item, group in _pair(items, groups).items():
         members.setdefault(group, []).append(item)
     return members
 
 
-def _pair(items: list[Item], groups: list[str]) -> dict[Item, str]:
+def _pair(items: Iterable[Item], groups: Iterable[object]) -> dict[Item, str]:
     """Item to its group; an item in two groups is refused."""
+    items, groups = list(items), list(map(str, groups))
     if len(items) != len(groups):
         raise BadParameter(f"{len(items)} items but {len(groups)} groups; give one group an item.")
     pairs: dict[Item, str] = {}

@@ -1,13 +1,10 @@
 """Computer voices for where no recorded speech can be had: eSpeak NG speaks the kit's own texts.
 
-Scores on them say that the path works and how embeddings react to what a synthesiser varies; they say little about
-people. The synthesiser runs in another process (`synthetic_worker`), so that a crash of the library costs one clip, a
-hang costs `PATIENCE` seconds, and its GPL code is not loaded into this process.
-
-A voice is an eSpeak NG variant (formants, pitch) without breath noise, which nothing can seed; the rest is the same,
-byte for byte, in every build on one platform. What is drawn (sentences, small changes of rate and pitch between takes)
-depends on the clip's name only. A sentence is subject, verb and rest; those of the train, validation and test sentences
-are different words (articles and a few prepositions apart), so that words do not give the language or the voice away.
+Scores on them say little about people. The synthesiser runs in another process (`synthetic_worker`): a crash costs one
+clip, a hang `PATIENCE` seconds, and its GPL code is not loaded into this process. A voice is an eSpeak NG variant
+without breath noise, which nothing can seed; the rest is the same, byte for byte, in every build on one platform. What
+is drawn depends on the clip's name only. A sentence is subject, verb and rest, whose words differ between train,
+validation and test (articles and a few prepositions apart), so that they do not give language or voice away.
 """
 
 from __future__ import annotations
@@ -158,7 +155,6 @@ def _synthesiser_version() -> str:
 
 # --- what is spoken ------------------------------------------------------------------------------
 
-
 def _job(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
          manner: dict[str, int]) -> Job:
     """A clip in a manner that is changed a little, as the clip's name decides."""
@@ -205,7 +201,6 @@ def _plan_languages() -> Iterator[Job]:
 
 
 # --- the worker ----------------------------------------------------------------------------------
-
 
 def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) -> dict[str, str]:
     """Speak jobs into a clip cache, whatever happens to the worker; clip_id and reason of those that failed."""

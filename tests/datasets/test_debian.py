@@ -33,7 +33,6 @@ SKY_INDEX = SKY.replace(".dsk", ".dnr")
 
 # --- files in a package ------------------------------------------------------------------------
 
-
 @pytest.mark.parametrize("kind", ["xz", "gz", "zst", ""])
 def test_reads_every_compression_and_a_cut_archive_gives_what_is_whole(tmp_path, kind):
     path = deb(tmp_path / "p.deb", FILES, kind)
@@ -76,7 +75,6 @@ def test_what_is_no_deb_holds_unsafe_names_or_is_too_large_is_refused(tmp_path, 
 
 
 # --- packages from apt -------------------------------------------------------------------------
-
 
 @pytest.fixture
 def apt(tmp_path, cache, monkeypatch):
@@ -146,7 +144,7 @@ def test_no_apt_and_offline_are_told_apart_and_a_file_put_there_by_hand_counts(c
 
 # --- recordings inside resource files of games -------------------------------------------------
 
-# packed by another program by the format's description: literals, and copies that overlap what they make
+# packed by a program written from the format's description: literals, and copies that overlap what they make
 PACKED = bytes.fromhex(
     "524e4301000000ab0000005a73f28ad1000140222222222222222248444444444444440489888888888888880800648468656c6c6f20776f726c64"
     "073063c8c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7e8e9eaebecedeeefb013080021")
@@ -204,7 +202,6 @@ def test_recordings_in_resource_files_are_listed_and_read_beside_the_others(tmp_
 
 
 # --- clips of a manifest -----------------------------------------------------------------------
-
 
 @pytest.fixture(scope="module")
 def speech():

@@ -33,7 +33,6 @@ def lines(path, rows):
 
 # --- folders and lists --------------------------------------------------------------------------
 
-
 def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
     for seed, name in enumerate(("one.wav", "one.flac", "two.wav")):
         noise(tmp_path / name, seed)
@@ -99,7 +98,6 @@ def test_what_is_not_there_is_said_with_the_nearest(tmp_path, cache):
 
 
 # --- Kaldi --------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def kaldi(tmp_path, cache):
@@ -180,7 +178,6 @@ def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
 
 # --- audiofolder --------------------------------------------------------------------------------
 
-
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
     rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": f"s{i // 2}", "note": "x"}
@@ -216,7 +213,6 @@ def test_another_metadata_file_leaves_a_folder_a_folder(tmp_path, cache):
 
 
 # --- TensorFlow Datasets ------------------------------------------------------------------------
-
 
 def hear(i):
     return np.random.default_rng(i).integers(-9000, 9000, 1600)

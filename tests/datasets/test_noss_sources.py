@@ -37,22 +37,6 @@ def zipped(path: Path, *names: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "steps"), [
-    ("voxceleb", ("vox1_dev_wav_parta* > {}/vox_dev_wav.zip", "{}/iden_split.txt", "Register")),
-    ("voxforge", ("{}/voxforge_urls.txt", "wget -c -i voxforge_urls.txt -x", "100 GB", "60 GB")),
-    ("speech_commands", ("{}/speech_commands_v0.02.tar.gz", "{}/speech_commands_test_set_v0.02.tar.gz")),
-    ("crema_d", ("{}/crema_d.txt", "crema-d-mirror.git {}/CREMA-D", "git-lfs")),
-    ("savee", ("{}/AudioData.zip", "Register.html")),
-    ("dementiabank", ("member", "{}/dementia/English/Pitt/Control/cookie/", "FFmpeg is not needed")),
-    ("esc50-human", ("{}/ESC-50-master.zip",)), ("masked-speech", ("{}/masked-speech/lab/labels.csv",))])
-def test_the_steps_name_files_and_folders(manual, name, steps):
-    status = get_status(name)  # offline, so nothing can be downloaded either
-    assert status.state == "manual" and status.download_gb > 0 < status.disk_gb
-    for part in (*steps, status.homepage, status.licence):
-        assert part.format(manual) in status.remedy
-    assert status.licence == tasks.get_task(name).licence
-
-
 def test_what_the_kit_can_download_it_says_and_plans(manual, monkeypatch):
     plan = loading.resolve_tasks(PAPER, progress=False)
     assert (plan.tasks, [name for name, _ in plan.not_run]) == ((), list(noss_archives.ALL))
@@ -94,7 +78,6 @@ def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_sho
 
 
 # --- wrong archives -----------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("how", ["cut", "short", "wrong order", "empty", "text"])
 def test_an_archive_that_is_not_whole_is_recognised(manual, how):
@@ -149,7 +132,6 @@ def test_git_lfs_pointers_are_no_sound(manual):
 
 
 # --- around it ----------------------------------------------------------------------------------
-
 
 def test_status_imports_nothing_heavy_and_says_what_is_not_installed(manual, monkeypatch):
     code = ("import sys; from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(n) for n in SOURCES];"

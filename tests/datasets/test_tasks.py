@@ -5,14 +5,6 @@ import pytest
 
 from nslib import config
 from nslib.datasets import tasks
-from nslib.errors import UnknownName
-
-
-def test_unknown_names_get_the_nearest():
-    with pytest.raises(UnknownName, match="speaker-fillets"):
-        tasks.get_task("speaker-filets")
-    with pytest.raises(UnknownName, match="language-5"):
-        tasks.choose_task_names(config.load_params({"tasks": "language5"}))
 
 
 @pytest.mark.parametrize(("given", "names"), [
