@@ -315,9 +315,8 @@ def _explain_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        why = f"it is cut short or damaged ({str(error) or type(error).__name__})"
-        remedy = "Delete that file and run again; it will be fetched again."
-        raise Unavailable(f"archive {path}", why, remedy) from error
+        raise Unavailable(f"archive {path}", f"it is cut short or damaged ({str(error) or type(error).__name__})",
+                          "Delete that file and run again; it will be fetched again.") from error
 
 
 def _check_name(path: Path, name: str) -> str:
@@ -455,11 +454,9 @@ class _Bits:
             if self.place + 4 > len(self.data):
                 raise ValueError("packed data end too early")
             self.ahead |= self._next_word() << self.count
-            self.count += 16
-            self.place += 2
+            self.count, self.place = self.count + 16, self.place + 2
         value = self.ahead & ((1 << n) - 1)
-        self.ahead >>= n
-        self.count -= n
+        self.ahead, self.count = self.ahead >> n, self.count - n
         return value
 
     def take_number(self, codes: _Codes) -> int:
@@ -477,8 +474,7 @@ class _Bits:
         """A table: code lengths of the symbols; codes count up, and are stored lowest bit first."""
         sizes = [self.take(4) for _ in range(self.take(5))]
         span = 1 << max(sizes, default=0)
-        symbols, lengths = [0] * span, [0] * span
-        code = 0
+        symbols, lengths, code = [0] * span, [0] * span, 0
         for length in range(1, 16):
             for symbol, size in enumerate(sizes):
                 if size == length:

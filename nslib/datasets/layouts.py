@@ -253,9 +253,8 @@ def _read_kaldi_directory(folder: Path) -> Listing:
         fault = "" if recording in paths else f"row of {name} in segments: there is no {recording} in wav.scp"
         clips.append(ClipFile(paths.get(recording, folder / recording), name, label.get(name, ""),
                               speaker.get(name, ""), "", start, end, fault))
-    known = {clip.clip_id for clip in clips}
     for file, names in (("utt2spk", speaker), ("the labels", label)):
-        if other := len(set(names) - known):
+        if other := len(set(names) - {clip.clip_id for clip in clips}):
             notes.append(f"{other} utterances of {file} have no audio and were not read.")
     return clips, notes
 

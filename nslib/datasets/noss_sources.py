@@ -121,8 +121,7 @@ _SOURCES = (
               "2. Take Data/Zip/AudioData.zip of the download and put it, as it is, into {manual}/AudioData.zip "
               "(inside it: AudioData/DC, AudioData/JE, AudioData/JK, AudioData/KL)"),
     Source(
-        "dementiabank", "https://dementia.talkbank.org", version="1.0.0",
-        download_gb=1, prepared_gb=19, clips_gb=2.3,
+        "dementiabank", "https://dementia.talkbank.org", version="1.0.0", download_gb=1, prepared_gb=19, clips_gb=2.3,
         steps="1. Become a member of DementiaBank: https://dementia.talkbank.org\n"
               "2. From https://media.talkbank.org/dementia/English/Pitt/ download the MP3 files of Control/cookie and "
               "of Dementia/cookie.\n"

@@ -63,12 +63,9 @@ _SUBJECTS = {
     "ru": ("учитель, моя сестра, врач, наш сосед, певица, крестьянин",
            "пекарь, мой брат, пилот", "художница, один друг, медсестра")}
 _VERBS = {
-    "en": ("sings, works", "travels", "laughs"),
-    "de": ("singt, arbeitet", "reist", "lacht"),
-    "es": ("canta, trabaja", "viaja", "se ríe"),
-    "fr": ("chante, travaille", "voyage", "rit"),
-    "it": ("canta, lavora", "viaggia", "ride"),
-    "ru": ("поёт, работает", "путешествует", "смеётся")}
+    "en": ("sings, works", "travels", "laughs"), "de": ("singt, arbeitet", "reist", "lacht"),
+    "es": ("canta, trabaja", "viaja", "se ríe"), "fr": ("chante, travaille", "voyage", "rit"),
+    "it": ("canta, lavora", "viaggia", "ride"), "ru": ("поёт, работает", "путешествует", "смеётся")}
 _RESTS = {
     "en": ("in the garden, at home, in the evening, near the river, every morning, without a word",
            "on Sundays, among the hills, very often", "behind the house, after dinner, with pleasure"),

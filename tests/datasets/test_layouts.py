@@ -73,12 +73,10 @@ def test_rows_that_name_nothing_are_problems(tmp_path, cache):
 
 
 @pytest.mark.parametrize(("rows", "error", "said"), [
-    (["Audio,label", "a.wav,x"], UnknownName, "Audio"),
-    (["path,label", "a.wav,x"], UnknownName, "audio"),
+    (["Audio,label", "a.wav,x"], UnknownName, "Audio"), (["path,label", "a.wav,x"], UnknownName, "audio"),
     (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
     (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
-    (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"),
-    ([], BadParameter, "cannot be read"),
+    (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"), ([], BadParameter, "cannot be read"),
     (["audio,label"], BadParameter, "holds no audio")])
 def test_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error, said):
     noise(tmp_path / "a.wav")
@@ -162,12 +160,9 @@ def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_
 
 
 @pytest.mark.parametrize(("file", "line", "said"), [
-    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"),
-    ("wav.scp", "x feats.ark:17", "line 2.*archive"),
-    ("wav.scp", "alone", "line 2.*name and, after a space"),
-    ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
-    ("segments", "u a 3 1", "line 1.*later end"),
-    ("segments", "u a one two", "line 1.*START END")])
+    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"), ("wav.scp", "x feats.ark:17", "line 2.*archive"),
+    ("wav.scp", "alone", "line 2.*name and, after a space"), ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
+    ("segments", "u a 3 1", "line 1.*later end"), ("segments", "u a one two", "line 1.*START END")])
 def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
     lines(tmp_path / "wav.scp", ["a a.wav"])
     with (tmp_path / file).open("a") as out:

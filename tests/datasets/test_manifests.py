@@ -68,8 +68,7 @@ def test_splits_keep_the_promise_of_the_task(manifests, name):
 @pytest.mark.parametrize(("name", "what"), [
     ("speaker-hedgewars", lambda row, _: re.sub(r"\d+$", "", PurePosixPath(row.member).stem)),  # the phrase
     ("speaker-fillets", lambda row, _: row.clip_id.split("/")[2]),  # the level
-    ("phrase-hedgewars", lambda row, _: row.speaker),
-    ("language-5", lambda row, _: row.package),
+    ("phrase-hedgewars", lambda row, _: row.speaker), ("language-5", lambda row, _: row.package),
     ("language-5", lambda row, make: make.name_prompt(row.member) or row.clip_id),
     (TRAIN, lambda row, _: row.clip_id.rsplit("/", 1)[1] if row.package.startswith("tuxpaint") else row.clip_id)])
 def test_nothing_that_gives_the_answer_away_is_in_two_splits(manifests, make, name, what):

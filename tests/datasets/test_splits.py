@@ -49,10 +49,8 @@ def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [((["a"], []), "1 items but 0 groups"),
-     ((["a", "a"], ["x", "y"]), "two groups"),
-     ((ACTORS, ACTORS, (0.5, 0.1, 0.2)), "sum to 1"),
-     ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"),
-     ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name"),
+     ((["a", "a"], ["x", "y"]), "two groups"), ((ACTORS, ACTORS, (0.5, 0.1, 0.2)), "sum to 1"),
+     ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name"),
      ((ACTORS, ACTORS, (0.5, 0.5), ("a", "a")), "one probability for each name")])
 def test_bad_requests_are_refused(arguments, message):
     with pytest.raises(BadParameter, match=message):
