@@ -73,8 +73,7 @@ def _summarise(clips: pd.DataFrame, problems: int) -> str:
     speakers = clips.loc[clips["speaker"] != "", "speaker"].nunique()
     unknown = int((clips["speaker"] == "").sum())
     who = f"{speakers} speakers" + (f" ({unknown} clips of unknown ones)" if unknown else "")
-    unused = int((~clips["split"].isin(SPLITS)).sum())
-    rest = f" {unused} clips are in no split." if unused else ""
+    rest = f" {unused} clips are in no split." if (unused := int((~clips["split"].isin(SPLITS)).sum())) else ""
     rest += f" {problems} files could not be used." if problems else ""
     return (f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, "
             f"{clips.loc[clips['label'] != '', 'label'].nunique()} classes, {who}.{rest}")

@@ -62,14 +62,9 @@ def test_lists_of_every_kind(tmp_path, cache, ending):
     for column, values in (("clip_id", table["clip_id"]), ("label", ["1", "2"] * 3), ("speaker", table["speaker"])):
         assert dataset.clips[column].tolist() == list(values)
     assert "Columns that were not read: age." in dataset.notes
-
-
-def test_rows_that_name_nothing_are_problems(tmp_path, cache):
-    noise(tmp_path / "a.wav")
-    dataset = read(lines(tmp_path / "list.csv", ["audio,label", "a.wav,x", ",y", "gone.wav,y"]))
-    assert dataset.clips["clip_id"].tolist() == ["a.wav"]
-    reasons = " ".join(dataset.problems["reason"])
-    assert "row 3 of list.csv" in reasons and "no such file" in reasons
+    dataset = read(lines(tmp_path / "rows.csv", ["audio,label", "wav/0.wav,x", ",y", "gone.wav,y"]))
+    assert dataset.clips["clip_id"].tolist() == ["wav/0.wav"]
+    assert all(words in " ".join(dataset.problems["reason"]) for words in ("row 3 of rows.csv", "no such file"))
 
 
 @pytest.mark.parametrize(("rows", "error", "said"), [
