@@ -243,9 +243,7 @@ def export_row(
 
 
 @app.command("import-row")
-def import_row(
-    files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")],
-) -> None:
+def import_row(files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")]) -> None:
     """Take rows of others in, if they are of the same recordings and splits."""
     rows, _ = results.load_results()
     for path in files:
@@ -347,9 +345,7 @@ def store_prune() -> None:
 
 
 @published_app.command("list")
-def published_list(
-    paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None,
-) -> None:
+def published_list(paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None) -> None:
     """List the works and how well their numbers are known, or all numbers of one work."""
     print(list_numbers(paper))
 
@@ -390,9 +386,7 @@ def vectors_probe(
 
 
 @embeddings_app.command("list")
-def embeddings_list(
-    profile: Annotated[str | None, Option(help="quick or paper; default: all.")] = None,
-) -> None:
+def embeddings_list(profile: Annotated[str | None, Option(help="quick or paper; default: all.")] = None) -> None:
     """List the built-in embeddings, each with the backends that name@backend can ask for."""
     for name in models.names(profile):
         print(f"{name:<32}{', '.join(registry.list_backends(name))}")
@@ -453,9 +447,7 @@ def train_distill(
 
 
 @train_app.command("finetune")
-def train_finetune(
-    task: Task, changed: Settings = None, corpus: Corpus = None, smoke: Smoke = None,
-) -> None:
+def train_finetune(task: Task, changed: Settings = None, corpus: Corpus = None, smoke: Smoke = None) -> None:
     """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
     chosen = settings.make_finetune_settings(_read_settings(changed))
     rows, _ = finetune.benchmark_finetuned(get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
@@ -528,9 +520,7 @@ def cluster_cost(
 
 
 @colab_app.command("zip")
-def colab_zip(
-    out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None,
-) -> None:
+def colab_zip(out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None) -> None:
     """Pack the kit into one file, which the first cell of a notebook asks for on Colab."""
     path = colab.pack_kit(out or Path(colab.ARCHIVE))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -30,9 +30,8 @@ from nslib.evaluation.results import Results, export_rows, selected
 from nslib.figures import Figure
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
-from nslib.report import latex, leaderboard, tables
-from nslib.report.notebooks import Run, read_last_runs
-from nslib.report.page import render
+from nslib.report import leaderboard, tables
+from nslib.report.notebooks import Run, read_last_runs, render
 from nslib.statistics.effects import Regression, regress
 
 if TYPE_CHECKING:
@@ -111,11 +110,11 @@ def _write_latex(context: dict[str, Any], folder: Path) -> None:
     statements = [[c["claim"], c["sentence"], c["subject"], c["verdict"], c["why"]] for c in context["claims"]]
     columns, words = context["ledger_columns"], context["ledger_words"]
     cost = [[row.get(column, "") for column in columns] for row in context["ledger"]]
-    _write_or_remove(folder / "results.tex", latex.format_results(context))
-    _write_or_remove(folder / "claims.tex", latex.format_words(
+    _write_or_remove(folder / "results.tex", tables.format_latex_results(context))
+    _write_or_remove(folder / "claims.tex", tables.format_latex_words(
         "The paper's claims, tested by paired differences on the same clips.",
         ["No.", "Claim", "Tested with", "Verdict", "Why"], statements, "lXllX"))
-    _write_or_remove(folder / "cost.tex", latex.format_words(
+    _write_or_remove(folder / "cost.tex", tables.format_latex_words(
         "Cost of extraction on this machine, from file to vector.", [c.replace("_", " ") for c in columns], cost,
         "l" * words + "r" * (len(columns) - words)) if cost else "")
 

@@ -26,7 +26,7 @@ from nslib.datasets import debian, splits
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.results import ROWS, Column, check_table, selected, write_table
-from nslib.report.page import render
+from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
 from nslib.statistics.scores import get_metric
 

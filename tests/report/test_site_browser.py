@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-
 import fabricated
 import nbformat
 import pandas as pd
 import pytest
+from browser import BROWSER, needs_browser
 from nbformat import v4
 
 from nslib import config
 from nslib.evaluation.results import ResultsBuilder
 from nslib.report.html import write_report
-from nslib.report.notebooks import Run
-from nslib.report.page import render_notebook
+from nslib.report.notebooks import Run, render_notebook
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium here: install one (Debian: apt install chromium)")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
