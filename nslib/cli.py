@@ -1,10 +1,8 @@
 """``python -m nslib``: the verbs of the kit from a shell.
 
 Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
-something is not available on this machine. Messages go to stderr, results to stdout.
-
-What takes seconds to import (TensorFlow, nbconvert) is imported by the verbs that need it, so that ``--help`` and wrong
-requests answer at once.
+something is not available on this machine. Messages go to stderr, results to stdout. What takes seconds to import
+(TensorFlow, nbconvert) is imported by the verbs that need it, so that ``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["app", "main"]
-
-# ------------------------------------------------------------------------------------------------ options
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
               "package.module:function or file.py:function.")
@@ -312,11 +308,9 @@ def data_card(
     card = make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
-    if out is None:
-        print(card.markdown())
-    else:
+    if out:
         config.write_file(out, card.markdown())
-        print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}")
+    print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}" if out else card.markdown())
 
 
 @notebooks_app.command("check")
@@ -466,10 +460,8 @@ def train_export(
     model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     from nslib.training import export
 
-    if out.suffix == ".tflite":
-        print(export.export_litert(model, out, quantise=quantise, licence=licence))
-    else:
-        print(export.export_saved_model(model, out, licence=licence))
+    print(export.export_litert(model, out, quantise=quantise, licence=licence) if out.suffix == ".tflite" else
+          export.export_saved_model(model, out, licence=licence))
 
 
 @train_app.command("classifier")
@@ -568,9 +560,6 @@ def workshop_check(
     for chapter in workshop.read_chapters(notebooks):
         for name in workshop.prove(chapter, workshop.notebook_environment(chosen)):
             print(f"{chapter.name} {name}: passes; the empty cell is refused")
-
-
-# ------------------------------------------------------------------------------------------------ helpers
 
 
 def _load(**given: Any) -> Params:

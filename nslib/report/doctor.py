@@ -1,7 +1,4 @@
-"""What this machine can and can't run, and what would change that.
-
-Nothing heavy is imported and nothing is downloaded: the answer comes in about a second.
-"""
+"""What this machine can and can't run, and what would change that: nothing heavy imported, nothing downloaded."""
 
 from __future__ import annotations
 

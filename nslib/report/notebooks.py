@@ -2,13 +2,10 @@
 
 Notebooks run one after the other, in the order of their names, with the Python of this process (never with a kernel of
 the same name that the user has installed elsewhere). An executed notebook and its page go to ``reports/notebooks/``;
-each is written whole or not at all, so that a run that is killed leaves what the last complete one wrote.
-
-A notebook is *unchanged*, and not run, when its last run was good and its stamp is the same. A stamp is made of the
-notebook and its parameters, the code, templates and style sheets of this package, ``data/``, the lock file, Python, all
-installed distributions (an optional one may have come or gone), and what was available, as the caller says. Vectors and
-scores in the cache are not part of it: they are keyed by content. Pages need no script: Jupyter's converters turn
-cells into HTML, and the page around them is the report's, because their own page templates load scripts.
+each is written whole or not at all. A notebook is *unchanged*, and not run, when its last run was good and its stamp is
+the same: of notebook and parameters, code, templates and style sheets of this package, ``data/``, lock file, Python,
+installed distributions, and what was available, as the caller says. Vectors and scores in the cache are keyed by
+content. Pages need no script: the page around Jupyter's HTML is the report's, because its own templates load scripts.
 """
 
 from __future__ import annotations
@@ -205,9 +202,6 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-# --- pages ---------------------------------------------------------------------------------------------------------
-
-
 def render(template: str, **values: Any) -> str:
     """Fill a template of the report; HTML in the values is escaped, except in ``body``."""
     import markupsafe
@@ -232,23 +226,19 @@ def render_notebook(path: Path, run: Run) -> str:
     import nbformat
 
     cells = nbformat.read(str(path), as_version=4)["cells"]
-    body = "\n".join(_prose(cell) if cell["cell_type"] == "markdown" else _code(cell) for cell in cells)
+    body = "\n".join(map(_render_cell, cells))
     contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
     return render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
 
 
-def _prose(cell: Any) -> str:
-    """Turn Markdown into HTML, with links to the pages of other notebooks."""
+def _render_cell(cell: Any) -> str:
+    """Turn Markdown into HTML, with links to the pages of other notebooks, or code and its outputs."""
+    from nbconvert.filters.highlight import Highlight2HTML
     from nbconvert.filters.markdown import markdown2html
 
-    text = re.sub(r"<a class=\"anchor-link\".*?</a>", "", markdown2html(cell["source"]))
-    return re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
-
-
-def _code(cell: Any) -> str:
-    """Turn a code cell and its outputs into HTML."""
-    from nbconvert.filters.highlight import Highlight2HTML
-
+    if cell["cell_type"] == "markdown":
+        text = re.sub(r"<a class=\"anchor-link\".*?</a>", "", markdown2html(cell["source"]))
+        return re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
     source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
     source = source.replace("<div class", f'<div {_REACHABLE.format("Code")}class', 1)
     outputs = "".join(_output(output) for output in cell.get("outputs", []))

@@ -195,9 +195,6 @@ def _format_value(value: Any) -> Any:
     return value
 
 
-# --- LaTeX ---------------------------------------------------------------------------------------------------------
-
-
 def _escape(text: Any) -> str:
     """Write a text so that LaTeX prints it."""
     return str(text).translate(_SPECIAL)

@@ -1,10 +1,8 @@
 """Is every number of a report true? Scores from stored answers, and any task and embedding run once more.
 
 `verify_report` asks whether scores, intervals, counts and choices follow from the stored answers (also those of the
-protocols), and whether ``results.csv`` and ``results.parquet`` say what the results say; at level ``all`` it runs every
-pair of task and embedding again. ``ok`` is true, false, or missing for what could not be checked here; ``why`` then
-says why not. Floats are the same if they differ by no more than `TOLERANCE`: the same sum in another order.
-
+protocols), and whether ``results.csv`` and ``results.parquet`` say what the results say. ``ok`` is true, false, or
+missing for what could not be checked here; ``why`` then says why not. Floats are the same within `TOLERANCE`.
 `run_again` is `nslib.benchmark` (or a protocol) for one task and embedding with an empty folder of results, and,
 afresh, an empty store of vectors, beside what is stored. What it makes is not kept.
 """
@@ -72,30 +70,11 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
                     "interval_by": bounds.by}
 
 
-# ------------------------------------------------------------------------------------------------ a report
-
-
 def verify_report(folder: Path | None = None, *, level: str = "scores", progress: bool = True) -> pd.DataFrame:
-    """Recompute the numbers of a report.
+    """Recompute the numbers of a report, a row each: ``key, task, embedding, what, file, said, recomputed, ok, why``.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        With ``results/``, ``results.csv`` and ``results.parquet``. Default: the reports.
-    level : {"scores", "all"}
-        Scores from stored answers take seconds; all pairs again as long as the probes of the run.
-    progress : bool
-        A bar on stderr.
-
-    Returns
-    -------
-    DataFrame
-        One line a check: ``key, task, embedding, what, file, said, recomputed, ok, why``.
-
-    Raises
-    ------
-    NslibError
-        If the folder holds no results, or (UnknownName) for another level.
+    At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder (default: the
+    reports) without results is refused (NslibError), as is another level (UnknownName).
     """
     import pandas as pd
     from tqdm.std import tqdm
@@ -246,7 +225,8 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
         return made
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
     clips, speakers, splits = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    test = RepeatedTest(right, clips, speakers, splits, "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits")
+    unit = "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits"
+    test = RepeatedTest(right, clips, speakers, splits, unit)
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])
@@ -291,9 +271,6 @@ def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[
         yield _check({}, "results that the other table has", name, f"{len(lost)} missing", "0 missing", ", ".join(lost))
 
 
-# ------------------------------------------------------------------------------------------------ one pair again
-
-
 class Rerun(NamedTuple):
     """A pair run again: is it equal as a report shows it, in words, its row now and as stored, answers that differ."""
 
@@ -317,25 +294,17 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         ``task/embedding``, or, without a protocol, the first characters of a result's key (six or more).
     params : Params
         For ``smoke``; its seed where nothing is stored.
-    protocol : {"within-speaker", "repeated", "switch"}, optional
-        Default: the benchmark.
     seed : int, optional
         Default: that of the stored result; for a protocol that of `params`.
     fresh : bool
         Compute the vectors too, into a temporary store.
     folder : Path, optional
         Of the results; default ``results`` below the reports.
-    progress : bool
-        Bars on stderr.
 
     Raises
     ------
-    UnknownName
-        For a protocol, task, embedding or key that is not known, with the nearest.
-    BadParameter
-        For what is no cell, or a key that begins several results.
-    Unavailable
-        If the recordings or the embedding cannot be had, or the protocol cannot be run on the task.
+    UnknownName, BadParameter, Unavailable
+        For an unknown name or key; a key that begins several results; recordings or an embedding that cannot be had.
     """
     if protocol is not None:
         task, slash, embedding = cell.partition("/")

@@ -5,10 +5,8 @@ later. It is at least half prose and plain Python: only the cell tagged ``colab`
 something on Colab only. It holds no output but in cells tagged ``nbval-check-output``, whose text is compared when the
 notebook is tested. A prose cell that starts with ``**Check`` is followed, before the next, by a ``check(...)``. How an
 exercise is written, docs/workshop.md says. After the kernel: cells ran once each and in order, none failed, the
-parameters given are those injected, and no picture is without alternative text. The rest is ruff's
-(``notebooks/ruff.toml``).
-
-A rule takes the list of cells and yields (cell, what is wrong, what to do); cells count from 1, 0 is the whole.
+parameters given are those injected, and every picture has alternative text. A rule takes the list of cells and yields
+(cell, what is wrong, what to do); cells count from 1, 0 is the whole.
 """
 
 from __future__ import annotations
@@ -81,23 +79,16 @@ def read_notebook(path: str | Path) -> Any:
         node = nbformat.read(str(path), as_version=4)
         nbformat.validate(node)
     except (nbformat.ValidationError, ValueError, AttributeError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NslibError(
-            f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or restore it.") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise NslibError(f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or "
+                         "restore it.") from None
     return node
 
 
 def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]:
     """Check everything that can be known before a kernel starts.
 
-    `given` are the names of the parameters that the notebook will be run with.
-
-    Raises
-    ------
-    UnknownName
-        If a parameter is given that the notebook does not declare.
-    NslibError
-        If the file is not a notebook.
+    `given` names the parameters that the notebook will be run with; one that it does not declare is refused.
     """
     declared = read_parameters(path)
     for name in given:
@@ -129,9 +120,6 @@ def _apply(path: str | Path, rules: Iterable[Rule]) -> list[Violation]:
     violations = [Violation(Path(path).name, at, lines[at], wrong, remedy)
                   for rule in rules for at, wrong, remedy in rule(cells)]
     return sorted(violations, key=lambda v: (v.cell, v.rule))
-
-
-# --- cells and the Python in them ------------------------------------------------------------------------------------
 
 
 def code_cells(cells: list[Node]) -> list[tuple[int, Node]]:
@@ -190,9 +178,6 @@ def _literals(source: str) -> list[tuple[str, object, int]]:
     return rows
 
 
-# --- rules for a source ----------------------------------------------------------------------------------------------
-
-
 def _one_parameters_cell(cells: list[Node]) -> Broken:
     here = tagged(cells, PARAMETERS_TAG)
     if len(here) != 1:
@@ -235,11 +220,10 @@ def _plain_python(cells: list[Node]) -> Broken:
         if at in colab:
             if GUARD not in source:
                 yield at, "the colab cell is not guarded", f"Put everything below: {GUARD}"
-        elif parse(source) is None and _MAGIC.search(source):
-            remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
-            yield at, "the cell has a shell or magic line", remedy
         elif parse(source) is None:
-            yield at, "the cell is not valid Python", "Correct it"
+            remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
+            yield (at, "the cell has a shell or magic line", remedy) if _MAGIC.search(source) else (
+                at, "the cell is not valid Python", "Correct it")
 
 
 def _enough_prose(cells: list[Node]) -> Broken:
@@ -261,9 +245,6 @@ def _backed_claims(cells: list[Node]) -> Broken:
             claim = at
     if claim:
         yield claim, "this claim has no check", remedy
-
-
-# --- rules for exercises ---------------------------------------------------------------------------------------------
 
 
 def answers_of(check: str) -> tuple[str, ...]:
@@ -325,9 +306,6 @@ def _notes_for_instructors(cells: list[Node]) -> Broken:
             yield at, "metadata 'workshop' has no mistakes", "List the source texts of typical wrong answers"
 
 
-# --- rules for an executed notebook ----------------------------------------------------------------------------------
-
-
 def _ran_once_and_well(cells: list[Node]) -> Broken:
     for expected, (at, cell) in enumerate(code_cells(cells), 1):
         if (count := cell.get("execution_count")) != expected:
@@ -363,14 +341,10 @@ _SOURCE: tuple[Rule, ...] = (
 _EXECUTED: tuple[Rule, ...] = (_ran_once_and_well, _described_pictures)
 
 
-# --- kernels ---------------------------------------------------------------------------------------------------------
-
-
 def make_kernel_manager(scratch: str | Path) -> type:
     """Make a class of kernel managers that start this very Python, whatever a user-wide ``python3`` kernel would start.
 
-    For nbclient and papermill. `scratch` is an empty folder in place of the user's IPython folder, whose start-up files
-    could change what a notebook does.
+    `scratch` is an empty folder in place of the user's IPython folder, whose start-up files could change a notebook.
     """
     import zmq
     from jupyter_client.kernelspec import KernelSpec
@@ -386,7 +360,7 @@ def make_kernel_manager(scratch: str | Path) -> type:
 
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=argv, display_name="Python 3", language="python",
-                              metadata={"supported_encryption": ["curve"]})
+            about = {"supported_encryption": ["curve"]}
+            return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata=about)
 
     return ThisPython

@@ -97,14 +97,6 @@ def test_the_command_is_copied_or_selected_and_that_is_said(page, before, told):
     assert told == "copied" or page.evaluate("getSelection().toString()").startswith("python -m nslib ")
 
 
-def test_every_figure_is_there(page):
-    pictures = page.locator("img").all()
-    assert len(pictures) >= 4
-    for picture in pictures:
-        picture.scroll_into_view_if_needed()
-        assert picture.evaluate("p => p.decode().then(() => p.naturalWidth)") > 0
-
-
 @pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
 def test_on_a_telephone_the_page_is_no_wider_than_the_screen(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -6,25 +6,15 @@ import re
 import shlex
 
 import fabricated
-import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.figures import scores as figures_scores
 from nslib.report import tables
 
 
 @pytest.fixture(scope="module")
 def table():
     return tables.build_result_table(fabricated.rows(), fabricated.predictions())
-
-
-def test_best_and_tied_of_the_table_are_those_of_the_figures(table):
-    shown = pd.Series({(c["task"], c["embedding"]): c["standing"] for c in table["cells"]})
-    scores = figures_scores.select_scores(fabricated.rows())
-    expected = figures_scores.mark_best(scores, fabricated.predictions())
-    expected.index = pd.MultiIndex.from_frame(scores[["task", "embedding"]], names=[None, None])
-    pd.testing.assert_series_equal(shown.sort_index(), expected.sort_index(), check_names=False)
 
 
 def test_facts_name_everything_that_decides_a_number():

@@ -58,11 +58,6 @@ def test_an_answer_that_breaks_the_check_gets_a_sentence_too(odd, message):
         it.expect(odd(), "wrong")
 
 
-def test_stopping_a_check_stops_it():
-    with pytest.raises(KeyboardInterrupt), nslib.exercise("A", "s", hint="h"):
-        raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("error", [Unsolved("A", "wrong", "hint"), CheckFailed("all is well")])
 def test_errors_survive_a_process_and_are_short_in_a_notebook(error):
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

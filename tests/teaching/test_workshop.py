@@ -59,9 +59,6 @@ def saved(folder: Path, node: nbformat.NotebookNode, name: str = "one.ipynb") ->
     return folder / name
 
 
-# --- the rules of exercises, and chapters ----------------------------------------------------------------------------
-
-
 def change(at, **fields):
     return lambda node: [node.cells[at].__setitem__(name, value) for name, value in fields.items()]
 
@@ -93,14 +90,6 @@ def test_what_breaks_the_rules_is_found(tmp_path, spoil, message):
     spoil(node)
     violations = check_source(saved(tmp_path, node))
     assert any(message in violation.rule for violation in violations), violations
-
-
-def test_a_good_exercise_breaks_no_rule_and_a_loop_variable_of_a_comprehension_is_no_clash(tmp_path):
-    node = small()
-    assert check_source(saved(tmp_path, node)) == []
-    node.cells[5]["source"] = "import nslib\n\nprint(number, [k for k in (1, 2)])"
-    node.cells[7]["source"] = "root = [k**0.5 for k in (number,)][0]"
-    assert check_source(saved(tmp_path, node)) == []
 
 
 def test_notebooks_with_exercises_are_chapters(tmp_path):
@@ -204,9 +193,6 @@ def test_the_first_cell_of_an_edition_finds_the_kit(tmp_path, place):
     assert (f"pip install -q -r {workshop.ROOT}/requirements-colab.txt" in done.stdout) == (place == "colab")
 
 
-# --- the proof -------------------------------------------------------------------------------------------------------
-
-
 def check_of(letter: str, name: str, condition: str) -> str:
     return (f'with nslib.exercise("{letter}", "s", hint="think of {letter}") as it:\n    it.made({name}={name})\n'
             f'    it.expect({condition}, "wrong")')
@@ -233,27 +219,8 @@ def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tm
     assert "exercise E: to the empty cell the check fails with AssertionError" in e
 
 
-@pytest.mark.slow
-def test_what_comes_out_is_returned_and_another_cell_that_fails_is_named(tmp_path):
-    saved(tmp_path, small())
-    (chapter,) = workshop.read_chapters(folder=tmp_path)
-    assert [o["text"] for o in workshop.prove(chapter)["A"]] == ["4.0\n"]
-    chapter.node["cells"][5]["source"] += '\nraise ValueError("no")'
-    with pytest.raises(NslibError, match=r"one.ipynb: a cell failed: ValueError: no"):
-        workshop.prove(chapter)
-
-
-# --- what a room needs, and what starts it ---------------------------------------------------------------------------
-
-
 def chosen(**given: object):
     return workshop.choose_settings(config.load_params({"corpus": "synthetic", **given}))
-
-
-def test_settings_stay_as_they_were_asked_for():
-    settings = chosen(tasks="word-synthetic", profile="paper")
-    assert settings.tasks == ("word-synthetic",) and settings.profile == "quick" and "logmel" in settings.embeddings
-    assert workshop.notebook_environment(settings)["TASKS"] == "word-synthetic"
 
 
 @pytest.mark.slow
@@ -334,9 +301,6 @@ def test_the_starter_runs_where_nothing_is_installed_and_refuses_wheels_of_anoth
     command = [sys.executable, "-S", "-I", str(tmp_path / "start.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "are for Python and machine 3.9 plan9-vax" in done.stderr
-
-
-# --- the real thing, with a handful of clips -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
