@@ -183,8 +183,8 @@ def _compare_independent(x: pd.Series, y: pd.Series, before: pd.DataFrame,
         one, two = (interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
                              seed=int(row["seed"])) for row, answers in ((x, before), (y, after)))
         difference = y["value"] - x["value"]
-        down, up = (math.hypot(y["value"] - two.low, one.high - x["value"]),
-                    math.hypot(two.high - y["value"], x["value"] - one.low))
+        down = math.hypot(y["value"] - two.low, one.high - x["value"])
+        up = math.hypot(two.high - y["value"], x["value"] - one.low)
         return Difference(difference, difference - down, difference + up, " and ".join(sorted({one.by, two.by})))
 
     return at

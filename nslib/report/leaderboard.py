@@ -54,11 +54,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     by, about : str
         Who measured it, as others shall read it; what it is, and where it can be had.
 
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an embedding or a task without a result; for what others would refuse: too long a text, scores of several
-        weights, or of a part of a task's clips, as in a smoke run.
+    What others would refuse (BadParameter) is: too long a text, scores of several weights or of some clips of a task.
     """
     import pandas as pd
 

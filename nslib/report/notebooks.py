@@ -120,9 +120,8 @@ def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
     if names is None:
         return list(by_name.values())
     wanted = [Path(name).stem for name in names]
-    for name in wanted:
-        if name not in by_name:
-            raise UnknownName("notebook", name, by_name)
+    if unknown := [name for name in wanted if name not in by_name]:
+        raise UnknownName("notebook", unknown[0], by_name)
     return [path for stem, path in by_name.items() if stem in wanted]
 
 
@@ -225,8 +224,7 @@ def render_notebook(path: Path, run: Run) -> str:
     """Turn an executed notebook into a page; `run` is what made it."""
     import nbformat
 
-    cells = nbformat.read(str(path), as_version=4)["cells"]
-    body = "\n".join(map(_render_cell, cells))
+    body = "\n".join(map(_render_cell, nbformat.read(str(path), as_version=4)["cells"]))
     contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
     return render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
 
@@ -247,10 +245,9 @@ def _render_cell(cell: Any) -> str:
 
 def _output(output: Any) -> str:
     """Put an output, if anything is left of it, into a box that a keyboard reaches."""
-    kind, text = output["output_type"], _output_text(output)
-    if not text.strip():
+    if not (text := _output_text(output)).strip():
         return ""
-    name = {"stream": output.get("name", ""), "error": "error"}.get(kind, "")
+    name = {"stream": output.get("name", ""), "error": "error"}.get(output["output_type"], "")
     reachable = _REACHABLE.format("Output") if "<table" in text or "<pre" in text else ""
     return f'<div {reachable}class="output {name}">{text}</div>'
 

@@ -103,8 +103,7 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[s
 
 def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     """Map task, embedding and seed to the newest value."""
-    last = rows.drop_duplicates(_SETTING, keep="last")
-    return dict(zip(last[_SETTING].itertuples(index=False, name=None), last["value"], strict=True))
+    return dict(zip(rows[_SETTING].itertuples(index=False, name=None), rows["value"], strict=True))
 
 
 def _percent(value: float | None) -> str:
@@ -122,16 +121,13 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, "
                        f"chance {_percent(cell['chance'])} %"),
-        ("Interval", interval),
-        ("Standing", cell["said"]),
+        ("Interval", interval), ("Standing", cell["said"]),
         ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
-        ("Chosen probe", cell["setting"]),
-        ("Validation score", f"{cell['validation_said']} %"),
+        ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']} %"),
         ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
-        ("Vector", f"{cell['dim']} numbers"),
-        ("Result key", str(cell["key"])[:12]),
+        ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
         ("Data", f"{cell['data_hash']} ({_SPEECH.get(str(cell['corpus_kind']), str(cell['corpus_kind']))})"),
         ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),
         ("Weights", str(cell["weights_hash"])), ("Lock file", str(cell["lock_hash"])),
@@ -140,8 +136,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Notebook", "07_finetune" if is_fine_tuned(cell) else "05_benchmark"),
         ("Notes", str(cell["notes"])),
     ]
-    optional = ("Standing", "Group", "Notes")
-    return [(name, words) for name, words in facts if words or name not in optional]
+    return [(name, words) for name, words in facts if words or name not in ("Standing", "Group", "Notes")]
 
 
 def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
@@ -187,9 +182,7 @@ def _format_value(value: Any) -> Any:
     if value is None or value != value:
         return "–"
     if isinstance(value, float):
-        if math.isinf(value):
-            return str(value)
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return f"{value:,.0f}" if 100 <= abs(value) < math.inf else f"{value:.3g}"
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"
     return value

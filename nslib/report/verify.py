@@ -300,11 +300,6 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
         Compute the vectors too, into a temporary store.
     folder : Path, optional
         Of the results; default ``results`` below the reports.
-
-    Raises
-    ------
-    UnknownName, BadParameter, Unavailable
-        For an unknown name or key; a key that begins several results; recordings or an embedding that cannot be had.
     """
     if protocol is not None:
         task, slash, embedding = cell.partition("/")
@@ -438,15 +433,13 @@ def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], 
     names = [name for name in _DECIDING if stored and made[name] != stored[name]]
     # other data or weights have another key by themselves
     why = [f"{_ORIGIN[name]} ({name})" for name in names if name != "key" or len(names) == 1]
-    if not stored:
-        verdict = "Nothing is kept of this cell, so there is nothing to compare it with."
-    elif not moved:
-        verdict = f"Equal, to the last decimal that the report shows.{clips}"
-    elif why:
-        verdict = f"Moved: {moved}.{clips} What differs: {'; '.join(why)}."
-    else:
-        verdict = (f"Moved: {moved}.{clips} Every hash that decides the result is the same: the kept number was "
-                   "changed since, or this machine computes something else from the same.")
+    differs = (f"What differs: {'; '.join(why)}." if why else
+               "Every hash that decides the result is the same: the kept number was changed since, or this machine "
+               "computes something else from the same.")
+    verdict = "Nothing is kept of this cell, so there is nothing to compare it with."
+    if stored:
+        equal = "Equal, to the last decimal that the report shows."
+        verdict = f"Moved: {moved}.{clips} {differs}" if moved else f"{equal}{clips}"
     table = pd.DataFrame([(_name(name), *rest) for name, *rest in lines], columns=["what", "kept", "recomputed", ""])
     with pd.option_context("display.max_columns", None, "display.width", 200, "display.max_colwidth", 60):
         text = f"{title}\n{table.set_index('what').to_string()}\n{verdict}"

@@ -152,9 +152,9 @@ def _unit(values: npt.ArrayLike) -> FloatArray:
 class Resemblance:
     """Whom a voice resembles.
 
-    `speakers` has the columns speaker, similarity (mean over the speaker's clips), low, high (the middle 80 % of them)
-    and clips, most similar first. `same` and `other` are the median similarities of two clips of one speaker and of
-    two in the same space, NaN if there are none; `right` is the share of `Space.own_first`.
+    `speakers`, most similar first, has the columns speaker, similarity (mean over the clips), low, high (the middle
+    80 % of them) and clips. `same` and `other` are the median similarities of two clips of one speaker and of two, NaN
+    if there are none; `right` is the share of `Space.own_first`.
     """
 
     speakers: pd.DataFrame
@@ -307,10 +307,7 @@ class Page:
 
 
 def show_neighbours(space: Space, clip: Recording, count: int = 5) -> Page:
-    """Show a clip of the space (its ``clip_id``), or a decoded recording, and its neighbours: players and pictures.
-
-    A neighbour whose file is gone is shown with what is wrong with it.
-    """
+    """Show a clip of the space (its ``clip_id``), or a decoded recording, and its neighbours: players and pictures."""
     if isinstance(clip, str):
         row, title = space.clips.iloc[space.row(clip)], clip
         cards = [_card("this clip", f"{clip}: {_describe(row)}", audio.read(row["audio"]).wave)]

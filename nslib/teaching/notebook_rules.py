@@ -86,14 +86,10 @@ def read_notebook(path: str | Path) -> Any:
 
 
 def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]:
-    """Check everything that can be known before a kernel starts.
-
-    `given` names the parameters that the notebook will be run with; one that it does not declare is refused.
-    """
+    """Check all that can be known before a kernel starts; parameters `given` must be declared (UnknownName)."""
     declared = read_parameters(path)
-    for name in given:
-        if declared and name not in declared:
-            raise UnknownName(f"parameter of {Path(path).name}", name, declared)
+    if declared and (unknown := [name for name in given if name not in declared]):
+        raise UnknownName(f"parameter of {Path(path).name}", unknown[0], declared)
     return _apply(path, _SOURCE)
 
 
@@ -141,8 +137,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def _walk(source: str) -> list[ast.AST]:
-    tree = parse(source)
-    return list(ast.walk(tree)) if tree else []
+    return list(ast.walk(parse(source) or ast.Module([], [])))
 
 
 def _calls(source: str) -> list[tuple[str, ast.Call]]:
@@ -220,10 +215,11 @@ def _plain_python(cells: list[Node]) -> Broken:
         if at in colab:
             if GUARD not in source:
                 yield at, "the colab cell is not guarded", f"Put everything below: {GUARD}"
-        elif parse(source) is None:
+        elif parse(source) is None and _MAGIC.search(source):
             remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
-            yield (at, "the cell has a shell or magic line", remedy) if _MAGIC.search(source) else (
-                at, "the cell is not valid Python", "Correct it")
+            yield at, "the cell has a shell or magic line", remedy
+        elif parse(source) is None:
+            yield at, "the cell is not valid Python", "Correct it"
 
 
 def _enough_prose(cells: list[Node]) -> Broken:
@@ -342,10 +338,7 @@ _EXECUTED: tuple[Rule, ...] = (_ran_once_and_well, _described_pictures)
 
 
 def make_kernel_manager(scratch: str | Path) -> type:
-    """Make a class of kernel managers that start this very Python, whatever a user-wide ``python3`` kernel would start.
-
-    `scratch` is an empty folder in place of the user's IPython folder, whose start-up files could change a notebook.
-    """
+    """Make a class of kernel managers for this very Python, with `scratch` in place of the user's IPython folder."""
     import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager

@@ -13,7 +13,6 @@ SETTINGS = {"corpus": "synthetic", "tasks": "word-synthetic", "embeddings": "log
 
 
 def write_notebook(folder, name, line):
-    """The smallest notebook that keeps the contract."""
     code, prose = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     cells = [prose("# A notebook"), code('corpus = "real"  # or synthetic', metadata={"tags": ["parameters"]}),
              prose("Its one thought."), code(line)]

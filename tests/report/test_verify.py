@@ -79,21 +79,6 @@ def test_any_value_of_the_stored_rows(folder, data):
     assert (wrong["key"] == key).any() and wrong["file"].str.contains("results").any()
 
 
-@SOME
-@given(data=st.data(), name=st.sampled_from(["results.csv", "results.parquet"]))
-def test_any_value_of_the_tables_of_all_rows(folder, data, name):
-    reported.restore(folder)
-    path, is_csv = folder / name, name.endswith("csv")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False) if is_csv else pd.read_parquet(path)
-    row, column = data.draw(st.integers(0, len(table) - 1)), data.draw(st.sampled_from(list(table.columns)))
-    values = table[column].tolist()
-    values[row] = change_value(values[row])
-    table = table.assign(**{column: values})
-    table.to_csv(path, index=False) if is_csv else results.write_table(path, table)
-    wrong = find_wrong(folder)
-    assert name in set(wrong["file"]) and (wrong["key"] != "").any()
-
-
 @pytest.mark.parametrize("column", ["value", "low", "n", "chance", "interval_by"])
 def test_a_chosen_score_is_recomputed_from_the_answers_even_if_all_tables_agree(folder, column):
     key = plant_in_all_tables(folder, column)
@@ -191,16 +176,6 @@ def test_a_number_that_moved_is_told_with_the_reason(folder, changes, said):
                         folder / "results")
     again = run_again(reported.CELL, SMOKE, progress=False)
     assert not again.equal and "Moved: score by" in again.text and said in again.text and "differs" in again.text
-
-
-@pytest.mark.parametrize(("changes", "cell", "said"), [
-    ({"task": "mine"}, "mine/logmel", "--dataset FOLDER"), ({"embedding": "mine"}, f"{reported.TASK}/mine", "FILE")])
-def test_what_only_its_owner_has_is_said_with_the_command(folder, changes, cell, said):
-    rows, answers = results.load_results(folder / "results")
-    rows = rows[rows["key"] == reported.key(folder)]
-    results.save_result(rows.assign(key="a" * 32, **changes), answers[:0], folder / "results")
-    with pytest.raises(BadParameter, match=said):
-        run_again(cell, SMOKE, progress=False)
 
 
 def test_a_protocol_is_run_again(folder):

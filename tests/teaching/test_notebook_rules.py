@@ -21,7 +21,7 @@ def good() -> nbformat.NotebookNode:
         v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         v4.new_markdown_cell("## 1. A thing\n\nProse."),
         v4.new_code_cell("value = 2 + seed if tasks is None else 0"),
-        v4.new_markdown_cell("**Claim 1.** One and one make two."),
+        v4.new_markdown_cell("**Check 1.** One and one make two."),
         v4.new_code_cell('import nslib\nnslib.check(value == 2, "one and one make two")'),
         v4.new_markdown_cell("## Try it\n\nChange the seed."),
         v4.new_markdown_cell("## 9. What we saw\n\n- two")])
@@ -83,8 +83,8 @@ BROKEN = [
     ("an unguarded colab cell", [source(1, "!pip install nslib")], 2, "not guarded"),
     ("too little prose", [insert(6, *[v4.new_code_cell("value") for _ in range(4)])], 0, "less than 50%"),
     ("a claim without check", [source(7, "value")], 7, "claim has no check"),
-    ("a claim below other prose", [source(8, "Prose.\n\n**Claim 2.** More.")], 9, "claim has no check"),
-    ("two claims, one check", [insert(6, v4.new_markdown_cell("**Claim 0.** Before."))], 7, "claim has no check"),
+    ("a claim below other prose", [source(8, "Prose.\n\n**Check 2.** More.")], 9, "claim has no check"),
+    ("two claims, one check", [insert(6, v4.new_markdown_cell("**Check 0.** Before."))], 7, "claim has no check"),
     ("another check", [source(7, "nslib.embeddings.check(value)")], 7, "claim has no check")]
 BROKEN_RUN = [
     ("out of order", lambda n: n.cells[6].update(execution_count=9), "execution count is 9, expected 4"),

@@ -21,7 +21,7 @@ import pytest
 from nbformat import v4
 
 from nslib import config
-from nslib.datasets import loading, table, tasks
+from nslib.datasets import loading, table
 from nslib.errors import NslibError, UnknownName
 from nslib.teaching import colab, start, workshop
 from nslib.teaching.notebook_rules import ContractBroken, check_source, tagged
@@ -156,18 +156,6 @@ def test_the_reader_gets_solutions_links_to_what_is_there_and_the_instructor_not
     assert NOTE in box and "root = number / 2 + 1" in box and "math.sqrt(number)" in text
 
 
-def test_the_merge_is_one_valid_notebook_with_one_first_cell():
-    other = small()
-    for cell in other.cells:
-        cell["id"] = cell["id"].replace("one", "two")
-    node = workshop.merge([edit(workshop.StudentEdition, chapter)[0] for chapter in (small(), other)])
-    nbformat.validate(node)
-    ids = [cell["id"] for cell in node["cells"]]
-    tags = [tag for cell in node["cells"] for tag in cell["metadata"].get("tags", [])]
-    assert len(set(ids)) == len(ids) and tags.count("setup") == 1 and tags.count("exercise") == 2
-    assert workshop.ARCHIVE in node["cells"][0]["source"] and "- One" in node["cells"][0]["source"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["colab", "room"])
 def test_the_first_cell_of_an_edition_finds_the_kit(tmp_path, place):
@@ -221,19 +209,6 @@ def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tm
 
 def chosen(**given: object):
     return workshop.choose_settings(config.load_params({"corpus": "synthetic", **given}))
-
-
-@pytest.mark.slow
-def test_a_collected_cache_serves_the_same_clips_without_a_network(tmp_path, monkeypatch):
-    settings, task = chosen(tasks="style-synthetic", smoke=True), tasks.get_task("style-synthetic")
-    here = loading.load_clips(task, settings, progress=False).clips
-    workshop.collect_material(settings, tmp_path / "there", progress=False)
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "there"))
-    spoken = []
-    monkeypatch.setattr("nslib.datasets.synthetic.speak_jobs", lambda cache, jobs, progress: spoken.extend(jobs) or {})
-    there = loading.load_clips(task, settings, progress=False).clips
-    assert there["sha256"].tolist() == here["sha256"].tolist() and spoken == []
-    assert all(Path(p).is_relative_to(tmp_path) and Path(p).stat().st_size for p in there["audio"])
 
 
 def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
