@@ -191,8 +191,7 @@ def embed(
     """Embed recordings: one vector a clip."""
     table = benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
     _write_table(table, out)
-    problems = table.attrs["problems"]
-    for clip in problems:
+    for clip in (problems := table.attrs["problems"]):
         print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
     print(f"{len(table)} clips -> {out}; {len(problems)} left out")
 
@@ -524,8 +523,7 @@ def colab_refresh(
 ) -> None:
     """Write badge and first cell of every notebook for the address declared in pyproject.toml."""
     behind = colab.refresh_notebooks(write=not check)
-    where = colab.read_address()
-    print(f"address: {where or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
+    print(f"address: {colab.read_address() or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
     print(f"{'behind' if check else 'written'}: {', '.join(behind) or 'none'}")
     _exit(not (check and behind))
 

@@ -302,8 +302,7 @@ def _write_paper_banner(results: Results, table: dict[str, Any]) -> tuple[str, s
 
 def group_not_run(rows: pd.DataFrame, not_run: pd.DataFrame) -> list[dict[str, Any]]:
     """Put together what did not run for the same reason: ``tasks``, ``embeddings``, ``why`` and ``remedy``."""
-    asked = {*rows["embedding"], *not_run["embedding"]}
-    groups = []
+    asked, groups = {*rows["embedding"], *not_run["embedding"]}, []
     for (why, remedy), part in not_run.groupby(["why", "remedy"], sort=False):
         names = dict.fromkeys(part["embedding"])
         every = "every embedding" if set(names) == asked and len(asked) > 1 else ""

@@ -45,16 +45,10 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
                   predictions: pd.DataFrame | None = None, by: str = "", about: str = "") -> Path:
     """Write the scores of an embedding for others, as ``.parquet``.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of `nslib.benchmark`. With the answers others can compute each score again, on tasks with a manifest.
-    tasks : sequence of str
-        Default: the kit's own. Scores on recordings of one's own go along only if they are named.
-    by, about : str
-        Who measured it, as others shall read it; what it is, and where it can be had.
-
-    What others would refuse (BadParameter) is: too long a text, scores of several weights or of some clips of a task.
+    With the answers (`predictions`) others can compute each score again, on tasks with a manifest. `tasks` are by
+    default the kit's own: scores on recordings of one's own go along only if they are named. `by` says who measured it,
+    `about` what it is and where it can be had. Too long a text, scores of several weights, or of only some clips of a
+    task are what others would refuse (BadParameter).
     """
     import pandas as pd
 

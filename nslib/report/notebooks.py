@@ -264,8 +264,7 @@ def _output_text(output: Any) -> str:
     data = output["data"]
     if "text/html" in data:
         return str(data["text/html"])
-    image = next((k for k in data if k.startswith("image/") and k != "image/svg+xml"), "")
-    if image:
+    if image := next((k for k in data if k.startswith("image/") and k != "image/svg+xml"), ""):
         alt = html.escape(str(output["metadata"].get(image, {}).get("alt", "")))
         return f'<img alt="{alt}" src="data:{image};base64,{data[image]}">'
     return f"<pre>{ansi2html(data.get('text/plain', ''))}</pre>"

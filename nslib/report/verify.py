@@ -283,23 +283,12 @@ class Rerun(NamedTuple):
 
 def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: int | None = None, fresh: bool = False,
               folder: Path | None = None, progress: bool = True) -> Rerun:
-    """Run one task and embedding again, beside what is stored of it.
+    """Run one task and embedding again, by the benchmark or a protocol with its usual settings, beside what is stored.
 
     All combinations of the probes are fitted and the choice is made on validation, as in the run itself: what is
-    compared is the score, not one fit. A protocol is run with its usual settings.
-
-    Parameters
-    ----------
-    cell : str
-        ``task/embedding``, or, without a protocol, the first characters of a result's key (six or more).
-    params : Params
-        For ``smoke``; its seed where nothing is stored.
-    seed : int, optional
-        Default: that of the stored result; for a protocol that of `params`.
-    fresh : bool
-        Compute the vectors too, into a temporary store.
-    folder : Path, optional
-        Of the results; default ``results`` below the reports.
+    compared is the score, not one fit. `cell` is ``task/embedding`` or, without a protocol, the first characters (six
+    or more) of a result's key. The seed is by default that of the stored result, for a protocol that of `params`.
+    `fresh`: compute the vectors too, into a temporary store. `folder` has the results (default: those of the reports).
     """
     if protocol is not None:
         task, slash, embedding = cell.partition("/")

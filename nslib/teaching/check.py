@@ -29,8 +29,7 @@ class CheckFailed(NslibError, AssertionError):
 def check(condition: object, sentence: str) -> None:
     """Print ``✓ sentence`` if the condition holds, else stop (`CheckFailed`).
 
-    The condition is a single truth value (else TypeError): for an array say ``.all()`` or ``.any()``, so that the
-    reader sees which is meant. The sentence should read well as a tick and as the message of a failure.
+    The condition is a single truth value (else TypeError); the sentence reads well as a tick and as a failure.
 
     Examples
     --------

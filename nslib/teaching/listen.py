@@ -109,10 +109,7 @@ class Space:
 
 
 def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bool = True) -> Space:
-    """Embed 4 to 5000 clips of a clip table (or take their vectors from the cache) and make them comparable.
-
-    A warning says how many clips cannot be embedded and are not in the space, and why the first is not.
-    """
+    """Embed 4 to 5000 clips of a clip table and make them comparable; a warning counts those that cannot be used."""
     if not FEWEST_CLIPS <= len(clips) <= MOST_CLIPS:
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
     model = load_embedding(embedding)
@@ -328,8 +325,7 @@ def show_neighbours(space: Space, clip: Recording, count: int = 5) -> Page:
 
 def _describe(row: Any) -> str:
     kinds = ("speaker",) if row["label"] == row["speaker"] else ("label", "speaker")
-    parts = [f"{kind} {row[kind]}" for kind in kinds if row[kind]]
-    return ", ".join([*parts, f"{row['seconds']:.2f} s"])
+    return ", ".join([*(f"{kind} {row[kind]}" for kind in kinds if row[kind]), f"{row['seconds']:.2f} s"])
 
 
 def _card(heading: str, text: str, wave: FloatArray) -> str:

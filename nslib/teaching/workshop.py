@@ -88,10 +88,7 @@ class Chapter:
 
 
 def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None) -> list[Chapter]:
-    """Read the notebooks of a folder (default: the kit's) that have exercises, in the order of their names.
-
-    `names` chooses some, with or without ending. One that breaks the contract is refused (ContractBroken).
-    """
+    """Read the notebooks of a folder (default: the kit's) that have exercises, or those of `names`, in their order."""
     notebooks = [Chapter(p, rules.read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
     chapters = {c.path.stem: c for c in notebooks if rules.tagged(c.node["cells"], rules.EXERCISE_TAG)}
     wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
@@ -310,8 +307,7 @@ def notebook_environment(settings: Params, home: Path | None = None) -> dict[str
 def begin() -> None:
     """Use the recordings and weights of the workshop's folder, and nothing from the network; say so.
 
-    The first cell of every edition calls it. Where there is no ``workshop.json`` beside the package nothing is
-    changed. Variables that are set already stay: who gives another cache keeps it.
+    Where there is no ``workshop.json`` beside the package nothing is changed. Variables that are set already stay.
     """
     home = config.root()
     if not (home / SETTINGS).exists():
