@@ -1,18 +1,5 @@
 """Figures: results or arrays in; a picture, a sentence and a table that say the same out.
 
-============  ==================================================================================
-`figure`      what a figure is, the style of all of them, and the drawing that they share
-`scores`      scores with intervals, ties, effects, published numbers; order and names of results
-`corpora`     classes, speakers and lengths of clips; what embedding them costs
-`probes`      which probe was chosen, what choosing on test would add, what was confused
-`protocols`   within speakers and on new ones, few clips and many, by clip and by speaker
-`trust`       calibration, robustness, and the map of an embedding
-`training`    learning curves
-`signal`      log-mel pictures, patches, the filterbank
-============  ==================================================================================
-
-Conventions
------------
 ``rows`` and ``predictions`` are tables of a benchmark (`nslib.evaluation.results`), maybe of several runs, of which the
 last counts. ``task`` and ``embedding`` name one score of the table; where there are scores, but not that one, a figure
 raises ValueError. Where nothing was run it is drawn nevertheless: it says so in words, and its table is empty. ``name``

@@ -1,7 +1,5 @@
 """Figures of what the clips are: classes and speakers in each split, lengths, cost of embedding them.
 
-Conventions
------------
 ``clips`` is a clip table with the columns label, speaker, split, seconds and, where several tasks are shown, task and
 corpus_kind. Splits always come in the order train, validation, test, and have the same hatch everywhere.
 """
@@ -117,10 +115,9 @@ def durations(clips: pd.DataFrame, *, by: str = "task", name: str = "durations")
 
 @with_style
 def embedding_cost(ledger: pd.DataFrame, *, name: str = "embedding_cost") -> Figure:
-    """How many times faster than real time each embedding was computed.
+    """How many times faster than real time each embedding was computed; of those in the store, only how many.
 
-    `ledger` has the columns embedding, times_real_time, wall_seconds and computed. Rows that computed nothing (all
-    vectors came from the store) are left out, and the sentence says how many.
+    `ledger` has the columns embedding, times_real_time, wall_seconds and computed.
     """
     done = ledger if ledger.empty else ledger[ledger["computed"] > 0]
     if done.empty:

@@ -1,18 +1,9 @@
 """What a figure is in this kit: a picture, a sentence and a table that say the same.
 
-Conventions
------------
-Every plot function takes ``name``, the name of the figure's files, and returns a `Figure`. Its alternative text is
-built from the numbers in its table, so that the two cannot disagree, and it is what a screen reader, a failed image
-load or a text-only log shows. Pictures are drawn without pyplot: nothing is registered globally, and a notebook can
-show a figure only through the record, that is, with its text.
-
-Where nothing was run, a plot function returns a figure that says so in words, with an empty table (`draw_nothing`); a
-task, embedding or curve that is asked for by name and not there is an error.
-
-One style for all: white ground, few lines, the colour-blind-safe palette of seaborn, and never colour alone: groups
-also differ by marker, hatch or a printed value, so that a black-and-white print says the same. Scores with intervals
-are drawn by one function (`draw_intervals`). The same input gives the same SVG, byte for byte.
+The alternative text of a `Figure` is built from the numbers in its table, so that the two cannot disagree. Pictures are
+drawn without pyplot: nothing is registered globally, and a notebook can show a figure only with its text. One style for
+all: white ground, few lines, the colour-blind-safe palette of seaborn, and never colour alone: groups also differ by
+marker, hatch or a printed value. The same input gives the same SVG, byte for byte.
 """
 
 from __future__ import annotations
@@ -51,17 +42,7 @@ _TEXT_AT = 103.0  # where the text of a row begins, right of an axis in percent
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its sentence and its table.
-
-    Attributes
-    ----------
-    name : str
-        File name without ending.
-    alt : str
-        What the picture `fig` shows, in words, with numbers from `table`; ValueError if it is blank.
-    table : pandas.DataFrame
-        The numbers that are drawn; no row where there is nothing to show.
-    """
+    """A picture with its sentence, `alt` (ValueError if it is blank), and the table of the numbers that are drawn."""
 
     name: str
     fig: MplFigure
@@ -77,7 +58,7 @@ class Figure:
 
     @property
     def width(self) -> int:
-        """int: how wide it is meant to be seen, in CSS pixels."""
+        """How wide it is meant to be seen, in CSS pixels."""
         return round(96 * self.fig.get_figwidth())
 
     def render(self, kind: str) -> bytes:
@@ -91,18 +72,11 @@ class Figure:
         return buffer.getvalue()
 
     def save(self, directory: str | Path) -> Path:
-        """Write ``name.svg``, ``name.png``, ``name.csv`` (the table) and ``name.txt`` (the sentence).
-
-        The folder is made if it does not exist. Returns the path of the SVG.
-        """
+        """Write ``name.svg`` (whose path is returned), ``.png``, ``.csv`` (the table) and ``.txt`` (the sentence)."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        contents = {
-            "svg": self.render("svg"),
-            "png": self.render("png"),
-            "txt": f"{self.alt}\n".encode(),
-            "csv": self.table.to_csv(index=False, float_format="%.6g").encode(),
-        }
+        contents = {"svg": self.render("svg"), "png": self.render("png"), "txt": f"{self.alt}\n".encode(),
+                    "csv": self.table.to_csv(index=False, float_format="%.6g").encode()}
         for ending, content in contents.items():
             write_file(folder / f"{self.name}.{ending}", content)
         return folder / f"{self.name}.svg"
@@ -111,14 +85,10 @@ class Figure:
         import base64
 
         image = base64.b64encode(self.render("png")).decode()
-        picture = (
-            f'<img alt="{html.escape(self.alt)}" style="width:{self.width}px;max-width:100%;background:#fff" '
-            f'src="data:image/png;base64,{image}">'
-        )
-        return {
-            "text/html": f'<figure style="margin:0">{picture}{_fold_table(self.table)}</figure>',
-            "text/plain": self.alt,
-        }
+        picture = (f'<img alt="{html.escape(self.alt)}" style="width:{self.width}px;max-width:100%;background:#fff" '
+                   f'src="data:image/png;base64,{image}">')
+        return {"text/html": f'<figure style="margin:0">{picture}{_fold_table(self.table)}</figure>',
+                "text/plain": self.alt}
 
 
 def _fold_table(table: pd.DataFrame) -> str:
@@ -147,8 +117,7 @@ def style() -> dict[str, Any]:
         "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 10.5, "axes.titlepad": 8,
         "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "grid.color": RULE,
         "grid.linewidth": 0.8, "hatch.linewidth": 0.7, "legend.frameon": False, "figure.facecolor": PAPER,
-        "savefig.facecolor": PAPER, "svg.fonttype": "path", "svg.hashsalt": "nslib", "path.simplify": True,
-    }
+        "savefig.facecolor": PAPER, "svg.fonttype": "path", "svg.hashsalt": "nslib", "path.simplify": True}
     return sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | own
 
 
@@ -167,11 +136,7 @@ def with_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def make_axes(width: float, height: float, rows: int = 1, columns: int = 1, used: int | None = None,
               **options: Any) -> tuple[MplFigure, list[Axes]]:
-    """Make a picture of so many inches with empty axes; return it and the axes in reading order.
-
-    Of ``rows * columns`` panels the first `used` are returned and the others hidden; options go to
-    ``matplotlib.figure.Figure.subplots``.
-    """
+    """Make a picture of so many inches; return it and the first `used` axes in reading order (others are hidden)."""
     from matplotlib.figure import Figure as Picture
 
     fig = Picture(figsize=(width, height), layout="constrained")
@@ -189,10 +154,7 @@ def make_axes(width: float, height: float, rows: int = 1, columns: int = 1, used
 
 def make_panels(titles: Sequence[str], size: tuple[float, float], margin: tuple[float, float], most: int | None = None,
                 **options: Any) -> tuple[MplFigure, list[Axes]]:
-    """Make a picture with a panel a title, at most so many beside each other.
-
-    `size` of a panel and `margin` are in inches, width and height; options go to `make_axes`.
-    """
+    """Make a picture with a panel a title, at most so many beside each other; `size` of one and `margin` in inches."""
     columns = min(len(titles), most or len(titles))
     rows = -(-len(titles) // columns)
     fig, axes = make_axes(margin[0] + size[0] * columns, margin[1] + size[1] * rows, rows, columns, len(titles),
@@ -225,10 +187,9 @@ def draw_intervals(axes: Axes, names: Sequence[str], scores: npt.ArrayLike, *, a
                    label: str = "") -> None:
     """Draw a row a name: the bar of an interval, the dot of a value and, right of 100, a text.
 
-    `scores` are [dots, 3], value with low and high, or [dots, 1], on the scale of the axis; `at` names the rows of the
-    dots (default: a dot a row). Dots are filled or hollow, all alike or each: then texts of the filled ones are bold.
-    A vertical `line` shows chance or zero. `offset` lowers dots by a part of a row, so that several calls can draw into
-    the same rows; `label` is for the legend.
+    `scores` are [dots, 3], value with low and high, or [dots, 1]; `at` names the rows of the dots (default: a dot a
+    row). Dots are filled or hollow, all alike or each: then texts of the filled ones are bold. A vertical `line` shows
+    chance or zero. `offset` lowers dots by a part of a row, so that several calls can draw into the same rows.
     """
     colour = colour or palette(1)[0]
     values = np.asarray(scores, dtype=np.float64)

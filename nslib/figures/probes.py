@@ -20,10 +20,7 @@ _SETTINGS = ["probe", "l2", "speaker_norm", "seed"]
 
 @with_style
 def choice(rows: pd.DataFrame, task: str, embedding: str, *, name: str = "choice") -> Figure:
-    """Every probe and normalisation of one score of the table: validation against test.
-
-    The sentence says what choosing on test would have gained: the optimism of tables made that way.
-    """
+    """Every probe and normalisation of one score: validation against test, and what choosing on test would gain."""
     if select_scores(rows).empty:
         return figure.draw_nothing(name, NOT_EVALUATED, [*_SETTINGS, "test", "validation", "chosen"])
     own = rows[(rows["task"] == task) & (rows["embedding"] == embedding)]

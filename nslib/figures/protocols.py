@@ -1,8 +1,6 @@
 """Figures of the protocols: inside a speaker and between speakers, few clips and many, careless and careful.
 
-Conventions
------------
-``rows`` are those of `nslib.evaluation.protocols`; what is drawn is the score over all split numbers, with its interval.
+``rows`` are of `nslib.evaluation.protocols`; what is drawn is the score over all split numbers, with its interval.
 """
 
 from __future__ import annotations
@@ -41,10 +39,7 @@ def _select_protocol(rows: pd.DataFrame, protocol: str, shots: int | None) -> pd
 
 @with_style
 def personalisation(rows: pd.DataFrame, inter: pd.DataFrame | None = None, *, name: str = "personalisation") -> Figure:
-    """Within-speaker score of each embedding, and beside it the score on new speakers.
-
-    `inter` are rows of the benchmark (`nslib.evaluation.results`), whose tests are of new speakers.
-    """
+    """Within-speaker score of each embedding, and beside it the score on new speakers: `inter`, of the benchmark."""
     scores = _select_protocol(rows, "within-speaker", 0)
     if scores.empty:
         return figure.draw_nothing(name, "there is no within-speaker result among these rows", _PERSONAL_COLUMNS)

@@ -1,14 +1,9 @@
 """Figures of scores: tables and dots, ties, effects, costs, published numbers, classes and splits; order and names.
 
-Conventions
------------
 A score is the test score of the probe chosen on validation, one a task and embedding; its bar is the bootstrap interval
-of its row. Chance is the score of the best constant answer of that row.
-
-Two scores are called *not separable* when `nslib.statistics.comparisons` does not tell them apart: by their paired
-difference on the same clips, with the error shared by all pairs of the task. Where the predictions are not at hand,
-when their own intervals overlap. In the figures of ties and effects bars are intervals of single scores or levels:
-whether two of them differ is said by letters, or stands with the claims.
+of its row. Chance is the score of the best constant answer of that row. Two scores are called *not separable* when
+`nslib.statistics.comparisons` does not tell them apart by their paired difference on the same clips, with the error
+shared by all pairs of the task; where the predictions are not at hand, when their own intervals overlap.
 """
 
 from __future__ import annotations
@@ -44,8 +39,7 @@ _MOST_ACROSS = 9  # more embeddings than this would shrink a figure of the page'
 def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """Test rows of the probes chosen on validation, one a task and embedding, in the order in which they are shown.
 
-    Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as `order_embeddings` has
-    them. No row if nothing was evaluated.
+    Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as `order_embeddings`.
     """
     if rows.empty:
         return rows
@@ -58,10 +52,7 @@ def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def correct_for_chance(scores: pd.DataFrame) -> pd.Series:
-    """Share of the way from chance to perfect, so that tasks can be compared and averaged: at most 1, may be negative.
-
-    `scores` has the columns ``value`` and ``chance``, both from 0 to 1.
-    """
+    """Share of the way from chance to perfect, so that tasks can be averaged: at most 1, may be negative."""
     return (scores["value"] - scores["chance"]) / (1 - scores["chance"])
 
 
@@ -76,29 +67,16 @@ def order_embeddings(scores: pd.DataFrame) -> list[str]:
 
 
 def label_tasks(scores: pd.DataFrame) -> dict[str, str]:
-    """Tasks in the order of the rows, each with what it is called wherever its numbers are shown.
-
-    ``(synthetic)`` is added to the name of a task whose ``corpus_kind`` it is, unless the name says so already.
-    """
+    """Tasks in the order of the rows, each with what it is called: ``(synthetic)`` if that is its ``corpus_kind``."""
     kinds = dict(zip(scores["task"].astype(str), scores["corpus_kind"], strict=True))
     return {task: f"{task} (synthetic)" if kind == SYNTHETIC and SYNTHETIC not in task else task
             for task, kind in kinds.items()}
 
 
 def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Series:
-    """Say of each score whether it is the best of its task, not separable from it, or below.
+    """Say of each score of `select_scores` whether it is "best" of its task, not separable from it ("tied"), or "".
 
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        As `select_scores` returns it.
-    predictions : pandas.DataFrame, optional
-        Test answers of the same probes; without them intervals decide.
-
-    Returns
-    -------
-    pandas.Series
-        ``"best"``, ``"tied"`` or ``""``, on the same index.
+    ``predictions`` are test answers of the same probes; without them intervals decide.
     """
     import pandas as pd
 
@@ -164,10 +142,7 @@ def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, 
 @with_style
 def accuracy_dots(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *,
                   name: str = "accuracy_dots") -> Figure:
-    """One panel a task: score and interval of each embedding, with the line of chance.
-
-    With predictions, embeddings are called tied by paired differences on the same clips.
-    """
+    """One panel a task: score and interval of each embedding, with the line of chance."""
     scores = select_scores(rows)
     if scores.empty:
         return figure.draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
@@ -199,17 +174,8 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
          name: str = "ties") -> Figure:
     """Score, interval and letters of each embedding, one panel a task and one for the average over tasks.
 
-    Parameters
-    ----------
-    task : str, optional
-        Only this one; `nslib.statistics.comparisons.AVERAGE` is the average. Default: all.
-    level : float
-        Confidence level at which embeddings are told apart, over all pairs of a task together, in (0, 1).
-
-    Returns
-    -------
-    Figure
-        Its table has the letters in a column.
+    ``task`` shows only one; `nslib.statistics.comparisons.AVERAGE` is the average. Embeddings are told apart at a
+    confidence ``level`` over all pairs of a task together.
     """
     every = None if rows.empty or predictions.empty else comparisons.group_embeddings(rows, predictions, level)
     if every is None or every.empty:
@@ -280,8 +246,6 @@ def _say_ties(part: pd.DataFrame) -> str:
 
 _WIDE = 200.0  # an axis that spans more than this has room for powers of ten only
 _BESIDE = 1.05
-
-
 # Column of a cost to its unit, the label of its axis, and what it is called in the sentence.
 _COSTS = {"parameters": (1e6, "million parameters", "million parameters"),
           "multiply_adds": (1e6, "million multiply-adds a patch", "million multiply-adds"),
@@ -293,16 +257,9 @@ def tradeoff(table: pd.DataFrame, *, what: str = "mean % correct on test", of: s
              name: str = "tradeoff") -> Figure:
     """Quality with its interval against parameters, multiply-adds and latency, a panel and a logarithmic axis each.
 
-    An embedding of which a cost is not known, or that has none of it (as hand-made features have no parameters), is
-    not in that panel, and the sentence says so. Embeddings of equal cost stand side by side, a few percent apart.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns name, quality, low, high (shares of clips, 0 to 1), and at least one of parameters, multiply_adds (of
-        one patch) and latency_ms (else ValueError); NaN or 0 where there is none.
-    what, of : str
-        What quality is, in percent, and what the latency is of.
+    ``table`` has the columns name, quality, low, high (shares of clips, 0 to 1), and at least one of parameters,
+    multiply_adds (of one patch) and latency_ms (else ValueError); what has NaN or 0 there is not in that panel, and
+    the sentence says so. ``what`` and ``of`` say what quality is, in percent, and what the latency is of.
     """
     shown, given = ["name", "quality", "low", "high"], [cost for cost in _COSTS if cost in table]
     if table.empty:
@@ -464,8 +421,8 @@ def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: 
 def stability(rows: pd.DataFrame | None, *, name: str = "stability") -> Figure:
     """Scores of repeated splits beside the interval of their mean, a panel a task; `rows` of `protocols.repeated`."""
     if rows is None or rows.empty or (table := intervals.spread_over_splits(rows)).empty:
-        return figure.draw_nothing(name, "there is no result of repeated splits: see nslib.evaluation.protocols.run_repeated",
-                                   intervals.SPREADS)
+        why = "there is no result of repeated splits: see nslib.evaluation.protocols.run_repeated"
+        return figure.draw_nothing(name, why, intervals.SPREADS)
     each, labels = intervals.scores_of_splits(rows), label_tasks(table)
     names = [str(e) for e in table.groupby("embedding")["value"].mean().sort_values(ascending=False).index]
     fig, axes = figure.make_panels(list(labels.values()), (3.4, 1.4 + 0.42 * len(names)), (1.5, 0.0), sharey=True)

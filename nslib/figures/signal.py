@@ -1,10 +1,7 @@
 """Figures of sound: a clip's waveform and log-mel picture, its patches, the filterbank.
 
-Conventions
------------
 Waveforms are float32 at 16 kHz. Log-mel arrays are ``[frames, mels]``; the picture has time from left to right and low
-bands at the bottom. These functions draw arrays that they are given: they compute no feature, so that what is seen is
-what the embeddings get.
+bands at the bottom. These functions compute no feature, so that what is seen is what the embeddings get.
 """
 
 from __future__ import annotations
@@ -35,16 +32,8 @@ def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, pat
             name: str = "log_mel") -> Figure:
     """A log-mel picture, with its waveform above and its patches below if they are given.
 
-    Parameters
-    ----------
-    picture : array [frames, mels]
-        Log-mel values.
-    hop : float
-        Seconds between frames.
-    wave : array [samples], optional
-        The 16 kHz waveform.
-    patches : sequence of (start, end)
-        Seconds; drawn as bars below the picture.
+    ``picture`` is [frames, mels], with ``hop`` seconds between frames; ``wave`` [samples] is at 16 kHz; ``patches`` are
+    (start, end) in seconds.
     """
     heights = [0.7] * (wave is not None) + [2.2] + [0.25 + 0.11 * len(patches)] * bool(patches)
     fig, axes = figure.make_axes(8, 0.7 + sum(heights), len(heights), 1, height_ratios=heights, sharex=True)
@@ -94,17 +83,7 @@ def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
 
 @with_style
 def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name: str = "filterbank") -> Figure:
-    """The triangles that turn spectrum bins into mel bands.
-
-    Parameters
-    ----------
-    matrix : array [bins, mels]
-        Weights.
-    highest : float
-        Frequency of the last bin in Hz.
-    every : int
-        Draw each ``every``-th band strongly, the others faintly.
-    """
+    """The triangles [bins, mels] that turn bins up to `highest` Hz into mel bands, each ``every``-th drawn strongly."""
     import pandas as pd
 
     bins, mels = matrix.shape
@@ -123,10 +102,7 @@ def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name
 
 @with_style
 def patch_times(spans: Mapping[str, Spans], seconds: float, *, name: str = "patch_times") -> Figure:
-    """Which stretch of one clip each patch of several frontends sees.
-
-    `spans` maps a frontend to its patches, ``(start, end)`` in seconds; the clip is so many `seconds` long.
-    """
+    """Which stretch, ``(start, end)`` in seconds, of one clip each patch of several frontends sees."""
     import pandas as pd
 
     heights = [0.22 + 0.09 * max(len(s), 2) for s in spans.values()]

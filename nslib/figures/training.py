@@ -1,10 +1,7 @@
 """Figures of training: what a network learnt, step by step.
 
-Conventions
------------
-Curves are those of `nslib.training.trainer`: one row a number, with columns step, part (train, held-out), figure and value.
-A number of the part that is learnt from is the mean over the steps since the look before; a held-out one is of
-always the same pairs.
+Curves are those of `nslib.training.trainer`: one row a number, with columns step, part (train, held-out), figure and
+value. A number of the part that is learnt from is the mean over the steps since the look before.
 """
 
 from __future__ import annotations
@@ -37,16 +34,10 @@ _COLUMNS = ["run", "part", "figure", "step", "value"]
 def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
           figures: Sequence[str] = ("loss", "accuracy", "active", "spread"), *, name: str = "curve",
           of: str = "pairs") -> Figure:
-    """Learning curve of a run, and behind it that of a longer one.
+    """Learning curve of a run, and behind it, in grey, that of a longer one.
 
-    Parameters
-    ----------
-    curve, reference : pandas.DataFrame, optional
-        Columns step, part, figure, value: of the run, and of the one to compare with, which is drawn in grey.
-    figures : sequence of str
-        Which numbers of the curve, a panel each; UnknownName for one that it does not have.
-    of : str
-        What it learns from: pairs, clips.
+    ``figures`` are the numbers of the curve to draw, a panel each; UnknownName for one that it does not have. ``of``
+    says what it learns from: pairs, clips.
     """
     import pandas as pd
 

@@ -1,13 +1,7 @@
 """Figures of how far scores can be trusted: calibration, robustness, and the map of an embedding.
 
-Conventions
------------
-How sure probes were is from `nslib.evaluation.confidence`, the numbers on it from `nslib.statistics.calibration`; below the
-diagonal, and with a gap above zero, a probe is too sure of itself.
-
-Robustness is drawn one panel a condition, from the clean clips on the left to the worst on the right (gains in their
-own order), with equal steps between levels; embeddings stand a little apart so that their intervals can be read.
-
+Below the diagonal, and with a gap above zero, a probe is too sure of itself. Robustness is drawn one panel a condition,
+from the clean clips on the left to the worst on the right (gains in their own order), with equal steps between levels.
 On a map a name has a colour and a marker of its own; beyond nine, the rarer ones are small grey dots. Every panel says
 what the eye should find in it: the share of neighbours, in the full vectors, that have the same name, and chance.
 """
@@ -37,8 +31,7 @@ def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | No
                 name: str = "calibration") -> Figure:
     """Reliability of the chosen probes of a task: share right against how sure they were, one panel an embedding.
 
-    `answers` are from `nslib.evaluation.confidence`; of `embeddings` only these, in this order; at most so many `bins`, of equal
-    counts.
+    `answers` are from `nslib.evaluation.confidence`; `embeddings` come in this order; `bins` are of equal counts.
     """
     if answers.empty:
         return figure.draw_nothing(name, NOT_SURE, RELIABILITY)
@@ -113,9 +106,9 @@ _ROBUSTNESS_COLUMNS = ["task", "corpus_kind", "embedding", "condition", "level",
 
 @with_style
 def robustness(curves: pd.DataFrame, *, name: str = "robustness") -> Figure:
-    """Score of each embedding with its interval as the test clips get worse, condition by condition and level by level.
+    """Score of each embedding with its interval as the test clips get worse; of repeated rows the last counts.
 
-    `curves` are from `nslib.evaluation.robustness.measure_curves` or `load`; of repeated rows the last counts. Several tasks: ValueError.
+    `curves` are from `nslib.evaluation.robustness.measure_curves` or `load`, of one task (else ValueError).
     """
     if curves.empty or set(curves["condition"]) <= {CLEAN}:
         return figure.draw_nothing(name, "no embedding was measured on changed clips", _ROBUSTNESS_COLUMNS)

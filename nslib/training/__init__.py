@@ -2,12 +2,10 @@
 
 settings    every choice of the three ways to train, and what the paper says about it
 data        audio to learn from, and the windows that are drawn from it
-triplets    the triplet loss, and what is wrong with a batch
-trainer     one training loop: steps, held-out audio, checkpoints from which it goes on exactly
+triplets    the triplet loss; trainer: the loop, with checkpoints from which it goes on exactly
 distill     teachers, their students, and what a student costs
 finetune    a whole network learns a task
-export      networks as SavedModel and LiteRT files
-classifier  an embedding and a linear probe as one SavedModel
+export      networks as SavedModel and LiteRT files; classifier: an embedding and a linear probe as one SavedModel
 """
 
 __all__: list[str] = []

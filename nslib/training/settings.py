@@ -1,12 +1,10 @@
 """Every choice of triplet training, distillation and fine-tuning, declared, and what the paper is known to say of it.
 
 Reference: Shor et al. 2020, sections 3.1 and 3.4, table 2. Its training code is not public. ``known`` means read in a
-source of the authors; ``believed`` means remembered or second-hand, not verified against the paper's text; ``unknown``
-means that no statement of the authors was found, so the value is ours alone.
-
-Values are those of the kit's own networks; the paper's are in the remarks where there are any. Remarks of distillation
-name what the public code of FRILL does, a later work of the same group; of fine-tuning, what the authors' public
-evaluation code (`eval_embedding`) does.
+source of the authors; ``believed`` remembered or second-hand, not verified against the paper's text; ``unknown`` that
+no statement of the authors was found, so the value is ours alone. Values are those of the kit's own networks. Remarks
+of distillation name what the public code of FRILL does, a later work of the same group; of fine-tuning, what the
+authors' public evaluation code (`eval_embedding`) does; else what the paper does.
 """
 
 from __future__ import annotations
@@ -267,18 +265,9 @@ class FinetuneSettings:
 
 
 def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
-    """Make settings of triplet training from names and values.
+    """Make settings of triplet training from fields of any group, or groups themselves, as ``settings.json`` has them.
 
-    Parameters
-    ----------
-    values : mapping
-        Fields of any group, or the groups themselves, as `TrainingSettings.json` and the committed ``settings.json``
-        have them.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For a name that no group has; for a value that cannot be.
+    UnknownName for a name that no group has, BadParameter for a value that cannot be.
 
     Examples
     --------

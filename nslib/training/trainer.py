@@ -4,10 +4,9 @@ A run is a folder: ``settings.json`` and ``recordings.txt`` (every choice, and f
 run in the same folder is refused), ``state.npz`` (weights, optimiser, curve), ``best.npz`` (the weights with the best
 look at held-out audio), ``curve.csv`` (step, part, figure, value) and ``tensorboard/``.
 
-The state is written at the end of each look, so that a run which was killed repeats the steps since the last look and
-then goes on as if nothing had happened. With TensorFlow's deterministic operations, which the loop asks for, that is
-the same to the last bit on a processor, given the same number of threads. Several GPUs share a batch of triplet
-training by whole pairs; each mines negatives in its own part, and their gradients are averaged.
+The state is written at the end of each look: a run that was killed repeats the steps since then, and goes on the same
+to the last bit on a processor, given the same number of threads. Several GPUs share a batch of triplets by whole pairs;
+each mines negatives in its own part, and their gradients are averaged.
 """
 
 from __future__ import annotations
@@ -54,23 +53,18 @@ Figures = dict[str, Any]
 
 
 class Learner:
-    """What a run learns, on all devices, and how it is judged; the loop below knows nothing of triplets and teachers.
+    """What a run learns, on all devices, and how it is judged; the loop knows nothing of triplets and teachers."""
 
-    A subclass says how to ``build`` the keras.Model, ``measure`` a batch, and ``look`` at held-out audio. ``network``
-    is the part of the model that is kept, ``score`` names the held-out figure that must rise, ``interval`` is that of
-    the last look, and ``constants`` are kept with the state.
-    """
-
-    score: str
-    network: Any
-    interval: tuple[float, float] = (math.nan, math.nan)
+    score: str  # names the held-out figure that must rise
+    network: Any  # the part of the model that is kept
+    interval: tuple[float, float] = (math.nan, math.nan)  # of the last look
 
     def __init__(self, learn: AudioBank, held_out: AudioBank, pairs: PairSettings, loop: LoopSettings | DistillSettings,
                  *, precision: str = "float32", epsilon: float = 1e-7, strategy: Any = None):
         import keras
 
         self.loop = loop
-        self.constants: Arrays = []
+        self.constants: Arrays = []  # kept with the state
         self.pairs, self.held_out = Pairs(learn, pairs, loop.seed), Pairs(held_out, pairs, loop.seed + HELD_OUT_SEED)
         gpus = len(tf.config.list_physical_devices("GPU"))
         self.strategy = strategy or (tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy())
@@ -269,17 +263,10 @@ def average_figures(rows: Iterable[Figures]) -> dict[str, float]:
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
 
 
-@contextmanager
-def use_deterministic_operations() -> Iterator[None]:
-    """Ask TensorFlow for operations that give the same bits every time, and stop asking afterwards."""
+def use_deterministic_operations() -> None:
+    """Let TensorFlow give the same bits every time, from now on in this process: there is no public way back."""
     tf.config.experimental.enable_op_determinism()
     tf.random.set_seed(0)  # demanded by that mode; nothing here draws from it
-    try:
-        yield
-    finally:
-        from tensorflow.python.framework import config  # there is no public way back
-
-        config.disable_op_determinism()
 
 
 @contextmanager
@@ -294,15 +281,9 @@ def _use_precision(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_dtype_policy(before)
 
 
-# ---- triplets -----------------------------------------------------------------------------------------------------
-
 @dataclass(frozen=True)
 class Training:
-    """A run that has ended: ``model`` has the weights of ``best_step``, and ``accuracy`` is of held-out triplets, then.
-
-    ``curve`` has the columns step, part, figure, value; ``ended`` says why ("steps", "patience", "collapse"), ``notes``
-    what was degenerate and what was left out.
-    """
+    """A run that has ended, for "steps", "patience" or "collapse", with the weights and the score of its best step."""
 
     model: Any
     curve: pd.DataFrame
@@ -316,26 +297,16 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
                    strategy: Any = None, progress: bool = True) -> Training:
     """Train a network by triplets, or go on where a run in this folder was interrupted.
 
-    Parameters
-    ----------
-    learn, held_out : AudioBank
-        To learn from, and to stop by.
-    strategy : tf.distribute.Strategy, optional
-        Which devices learn. Default: all GPUs, or the one device there is.
-
-    Raises
-    ------
-    BadParameter
-        If the folder holds a run with other settings or recordings, if there are too few clips for a batch, or if the
-        loss is no number any more.
-    NslibError
-        If the disk is full; the last checkpoint stays.
+    BadParameter if the folder holds a run with other settings or recordings, if there are too few clips for a batch, or
+    if the loss is no number any more; NslibError if the disk is full (the last checkpoint stays). TensorFlow's
+    operations stay deterministic afterwards. ``strategy`` says which devices learn: by default all GPUs, or the one
+    device there is.
     """
     settings = settings or TrainingSettings()
     claim_folder(folder, learn, held_out, settings.json())
-    with use_deterministic_operations():
-        run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
-        ended, state = run.finish(f"train {settings.loop.network}", progress), run.state
+    use_deterministic_operations()
+    run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
+    ended, state = run.finish(f"train {settings.loop.network}", progress), run.state
     return Training(run.learner.network, state.table(), state.best_step, state.best, ended, tuple(state.notes))
 
 

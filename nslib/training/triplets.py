@@ -30,21 +30,11 @@ _FAR = 1e9
 
 def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
                  settings: TripletSettings) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Compute the triplet loss of a batch.
+    """Compute the triplet loss of a batch [pairs, 2, dim], and figures; windows of the same clip are no negatives.
 
-    Parameters
-    ----------
-    vectors : float tensor [pairs, 2, dim]
-    clips : int tensor [pairs]
-        Number of the clip of each pair; windows of the same number are never negatives of each other.
-
-    Returns
-    -------
-    loss : float32 scalar
-    figures : dict of str to float32 scalar
-        ``positive, negative`` (mean distance to the positive and to the mined negative), ``active`` (share of anchors
-        with a loss), ``spread`` (mean distance of windows of different clips), ``accuracy`` (share of all possible
-        triplets of the batch whose negative is farther than the positive), ``without_negative`` (share of anchors).
+    ``positive, negative`` (mean distance to the positive and to the mined negative), ``active`` (share of anchors with
+    a loss), ``spread`` (mean distance of windows of different clips), ``accuracy`` (share of all possible triplets of
+    the batch whose negative is farther than the positive), ``without_negative`` (share of anchors).
     """
     pairs = tf.shape(vectors)[0]
     rows = tf.cast(tf.concat([vectors[:, 0], vectors[:, 1]], axis=0), tf.float32)
@@ -85,13 +75,7 @@ def _masked_mean(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
 
 
 def describe_problems(figures: Mapping[str, Any]) -> list[str]:
-    """Say what is degenerate about a batch; an empty list for one that can teach something.
-
-    Parameters
-    ----------
-    figures : dict
-        Those of `compute_loss`, and ``silent``, the share of windows without sound; what is unknown is no problem.
-    """
+    """Say what is degenerate about a batch, by the figures of `compute_loss` and the share of ``silent`` windows."""
     problems = []
     without, silent = float(figures.get("without_negative", 0)), float(figures.get("silent", 0))
     spread = float(figures.get("spread", np.inf))
