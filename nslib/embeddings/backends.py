@@ -60,7 +60,6 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
     ----------
     model : keras.Model
         float32 [patches, *shape] to a tensor or to a dict with ``embedding``.
-    form : {"float32", "dynamic", "int8"}
     patches : float32 [patches, *shape], optional
         Log-mel of real audio; "int8" needs them, some hundred are enough.
     shape : sequence of int
@@ -174,11 +173,7 @@ def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patche
 
 
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
-    """Convert a network for a backend, or take it from the cache, and open it; it may be called from several threads.
-
-    The cache goes by `key`, which says which network, form and converter it is. Raises Unavailable if LiteRT is not
-    installed, or does not know an operation of the network.
-    """
+    """Convert a network for a backend, or take it from the cache, and open it."""
     stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
     for path in folder.glob(f"{stem}-*.tflite"):
         content = path.read_bytes()

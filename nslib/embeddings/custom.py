@@ -61,10 +61,6 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     parameters, licence, source, trained_on, citation
         For the report.
 
-    Returns
-    -------
-    Embedding
-
     Raises
     ------
     BadParameter
@@ -91,11 +87,7 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
 
 def wrap_function(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,
                   min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
-    """Try a function on noise and make an embedding of it; errors as of `from_callable`.
-
-    ``together``, for clips of different lengths, is used if it gives what `function` gives of each clip alone. Default,
-    where `window` and `hop` say which frames a clip has: `function` with zeros after the shorter clips.
-    """
+    """Try a function on noise and make an embedding of it; errors as of `from_callable`."""
     if pad not in ("end", "centre"):
         raise BadParameter(f"pad is {pad!r}; allowed: 'end' or 'centre'.")
     if min_samples < 1 or window < 0 or hop < 0:

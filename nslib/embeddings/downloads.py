@@ -102,10 +102,6 @@ def fetch_model(model: str) -> Path:
     model : str
         A key of `SOURCES`.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     UnknownName
@@ -125,10 +121,6 @@ def fetch_address(url: str) -> Path:
         ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, the same at ``NSLIB_HUB_URL``, or
         ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``. That of a model of `SOURCES`
         leads to its folder, so that nothing is fetched twice.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------
@@ -445,11 +437,7 @@ class ChecksumRecord(NamedTuple):
 
 
 def verify_checksum(model: str, folder: Path, origin: str = "found on this machine", *, fully: bool = False) -> str:
-    """Return a model's checksum: recorded now if this is its first use, else compared with the record.
-
-    `origin` says where it came from, for the record; `fully` hashes also files whose size and time of change are the
-    same. Raises Unavailable, with both checksums, if the files are not the recorded ones.
-    """
+    """Return a model's checksum: recorded now if this is its first use, else compared with the record."""
     stats = tuple((name, s.st_size, s.st_mtime_ns) for name, s in ((n, (folder / n).stat()) for n in _names(folder)))
     sha256 = hash_model(folder) if fully else _hash_once(folder, stats)
     known = read_record(model)

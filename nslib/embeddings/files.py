@@ -85,7 +85,6 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
         As shown in tables (default: the name of the folder or file).
     **options
         How the model is used:
-
         - sample_rate : int; Hz that it expects (default 16000). Clips are brought to it by soxr HQ. A model does not
           tell its rate, so a wrong one is not noticed.
         - full_scale : float; what it calls full scale. Default: 1.0 for floating point; 32767 for integers, which are
@@ -98,9 +97,7 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
           ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
         - min_samples, pad; as in `nslib.embeddings.from_callable`; at least one window.
         - parameters, licence, source (default: the file's name), trained_on, citation; for the report.
-
         What the file leaves open:
-
         - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
         - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.
         - signature : str (SavedModel, TFLite); needed if there are several. (Keras writes its one signature under
@@ -190,10 +187,7 @@ Tensors = Mapping[str, Tensor]
 
 
 class _Opened(NamedTuple):
-    """A model that is open: its files, what kind and which function it is, its inputs and outputs by name.
-
-    ``call`` takes inputs by name, and the name of the output wanted.
-    """
+    """A model that is open: its files, what kind and which function it is, its inputs and outputs by name."""
 
     path: Path
     files: tuple[Path, ...]  # those that its vectors depend on

@@ -355,10 +355,7 @@ def read_revision(info: EmbeddingInfo) -> str:
 
 
 def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
-    """Load an embedding of a published model, of the revision that `read_revision` gives.
-
-    It opens the model again if others were opened since; loaded on a device, it keeps the model as long as it lives.
-    """
+    """Load an embedding of a published model, of the revision that `read_revision` gives."""
     if current_device():
         return _open(info, str(fetch_model(info.hub)))
     _open_shared(info, str(fetch_model(info.hub)))

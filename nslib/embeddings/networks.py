@@ -101,10 +101,6 @@ def build_network(name: str, seed: int = 0) -> Any:
     seed : int
         Of the weights.
 
-    Returns
-    -------
-    keras.Model
-
     Raises
     ------
     UnknownName, BadParameter
@@ -235,10 +231,6 @@ def parse_student(name: str) -> MobileNetShape:
     name : str
         ``kind-alpha`` or ``kind-alpha-dim``; without ``dim`` it is the published number: 2,048 for MobileNet; 1,024
         (small) or 1,280 (large) for MobileNetV3, times alpha where that is above 1.
-
-    Returns
-    -------
-    MobileNetShape
 
     Raises
     ------
@@ -533,14 +525,8 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
     ----------
     model : keras.Model
         Its weights are copied: training on does not change the embedding.
-    tap : {"embedding", "layer19"}
-    name : str
     **facts
         Licence, source, trained_on and so on (see `Embedding`).
-
-    Returns
-    -------
-    Embedding
     """
     size = count_cost(model)
     patched = _tap_network(model, tap)
@@ -557,13 +543,7 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
 
 
 def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
-    """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end.
-
-    Raises
-    ------
-    NslibError
-        If the weights are missing or not those of the card.
-    """
+    """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end."""
     if info.name in TRAINED_TAPS:
         network, tap = TRAINED_TAPS[info.name]
         return _tap_network(load_network(network), tap)

@@ -43,17 +43,14 @@ class EmbeddingInfo:
 
     Attributes
     ----------
-    kind : {"hand-made", "untrained", "trained"}
     build : callable
         Of this record: gives the embed function, or a network on patches.
     parameters : int
         0 of a trained one: not stated.
     engine : {"tensorflow", "onnx", "numpy", "opensmile"}
         What computes it: its first backend. TensorFlow runs it as a frozen graph.
-    weights : WheelFile or None
     needs : str
         A Python module that must be importable; empty if none beyond the installed set.
-    profiles : tuple of {"quick", "paper"}
     hub : str
         Published model that it is read from, a key of `nslib.embeddings.downloads.SOURCES`. Its revision is then empty
         here: the checksum of the model's files takes its place on first use.

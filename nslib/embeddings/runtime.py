@@ -186,14 +186,8 @@ def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntAr
 
     Parameters
     ----------
-    rows : array [sum of counts, dim]
     counts : sequence of int
         Rows of each clip.
-
-    Returns
-    -------
-    frames : float32 [clips, frames, dim], zeros after a clip's own
-    counts : int64 [clips]
     """
     frames = np.zeros((len(counts), max(counts), rows.shape[1]), np.float32)
     start = 0

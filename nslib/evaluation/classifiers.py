@@ -53,11 +53,7 @@ def _lda(clips: int, classes: int, seed: int) -> Any:
 
 
 class RandomForest:
-    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree.
-
-    The forest of scikit-learn clones, validates and seeds each of its hundred trees by itself; with a few hundred clips
-    that takes longer than to grow them.
-    """
+    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree."""
 
     def __init__(self, trees: int, class_weight: str | None, seed: int) -> None:
         self.trees, self.class_weight, self.seed = trees, class_weight, seed

@@ -62,22 +62,7 @@ def _make_class() -> type:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     class ShrinkageLDA(LinearDiscriminantAnalysis):
-        """scikit-learn's classifier with another way to the coefficients of ``solver="lsqr", shrinkage="auto"``.
-
-        Takes the parameters of its parent, and with other settings is its parent.
-
-        Notes
-        -----
-        Time is of the order of ``clips * dim * min(clips, dim)``. Memory besides the vectors: their copy and
-        [clips, clips] where clips are fewer than dimensions, else two matrices [dim, dim].
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> x, y = np.random.default_rng(0).normal(size=(40, 3000)), np.arange(40) % 2
-        >>> ShrinkageLDA(solver="lsqr", shrinkage="auto").fit(x, y).coef_.shape
-        (1, 3000)
-        """
+        """scikit-learn's classifier with another way to the coefficients of ``solver="lsqr", shrinkage="auto"``."""
 
         def _solve_lstsq(self, X: Any, y: Any, shrinkage: Any, covariance_estimator: Any) -> None:
             # The parent's one step of O(dim^3). Should a release rename it, that one's is used: slower, and as right.

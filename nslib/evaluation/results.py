@@ -360,7 +360,6 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
     ----------
     rows, predictions : DataFrame
         As in `ROWS` and `PREDICTIONS`, or what `tables` says; predictions without rows are refused.
-    folder : Path, optional
     tables : mapping, optional
         `BENCHMARK_TABLES` or `PROTOCOL_TABLES`, here and below.
 

@@ -98,7 +98,6 @@ def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.D
     ----------
     names : sequence of str
         Tasks, or folders and lists of recordings.
-    params : Params
 
     Returns
     -------
@@ -164,10 +163,6 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
         As in `write_tfrecords`; bars on stderr.
     say : callable
         Is told how many clips were left out, if any.
-
-    Returns
-    -------
-    list of Path
 
     Raises
     ------
@@ -442,13 +437,8 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, L
 
     Parameters
     ----------
-    table : VectorTable
     name : str, optional
         Which embedding. Needed if there are several.
-
-    Returns
-    -------
-    dict of str to Split
 
     Raises
     ------

@@ -127,7 +127,6 @@ def load_replicas(embedding: Embedding, devices: Sequence[str] | None = None) ->
 
     Parameters
     ----------
-    embedding : Embedding
     devices : sequence of str, optional
         Their names. Default: those of ``NSLIB_DEVICES``, else all GPUs, else the processor.
 
@@ -172,12 +171,7 @@ def _default_devices(present: Sequence[str]) -> list[str]:
 
 
 class SmallerBatches:
-    """An embed function that goes on with smaller batches where the memory is too small for one.
-
-    It halves a batch on ``MemoryError`` or TensorFlow's ``ResourceExhaustedError`` until it fits, and sends no larger
-    one from then on; a warning says so once. Memory is counted in samples: clips times the longest. A single clip that
-    does not fit is an `NslibError`.
-    """
+    """An embed function that goes on with smaller batches where the memory is too small for one."""
 
     def __init__(self, embed: EmbedFunction):
         self._embed, self._most = embed, sys.maxsize

@@ -94,10 +94,6 @@ def read_vectors(path: str | Path, name: str | None = None) -> Precomputed:
     name : str, optional
         As shown in tables; default: the file's, without its ending.
 
-    Returns
-    -------
-    Precomputed
-
     Raises
     ------
     BadParameter

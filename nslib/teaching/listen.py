@@ -45,10 +45,7 @@ Recording = audio.Clip | str | Path | npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Space:
-    """Clips (columns clip_id, audio, sha256, seconds, label, speaker; "" if not known) and their scaled vectors.
-
-    `unit`, float32 [clips, dim], has vectors of length one; `mean` was taken off them, and `scale` divided them.
-    """
+    """Clips (columns clip_id, audio, sha256, seconds, label, speaker; "" if not known) and their scaled vectors."""
 
     embedding: Embedding
     clips: pd.DataFrame
@@ -147,12 +144,7 @@ def _unit(values: npt.ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True)
 class Resemblance:
-    """Whom a voice resembles.
-
-    `speakers`, most similar first, has the columns speaker, similarity (mean over the clips), low, high (the middle
-    80 % of them) and clips. `same` and `other` are the median similarities of two clips of one speaker and of two, NaN
-    if there are none; `right` is the share of `Space.own_first`.
-    """
+    """Whom a voice resembles."""
 
     speakers: pd.DataFrame
     same: float
@@ -223,11 +215,7 @@ def plot_resemblance(resemblance: Resemblance, *, name: str = "resemblance") -> 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Vectors of one clip over time: `wave` float32 [samples] at 16 kHz, `vectors` float32 [frames, dim].
-
-    `table` has the columns frame, start, end (seconds), padding (seconds of these that lie beyond the clip) and change
-    (one minus the cosine with the vector before, in [0, 2]; NaN for the first).
-    """
+    """Vectors of one clip over time: `wave` float32 [samples] at 16 kHz, `vectors` float32 [frames, dim]."""
 
     embedding: str
     wave: FloatArray

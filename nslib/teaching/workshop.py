@@ -112,11 +112,7 @@ def _title(node: Any) -> str:
 
 
 class ReaderEdition(Preprocessor):
-    """As the source, with solutions; what only the instructor may see is gone.
-
-    ``resources["notebooks"]`` are the file names that may be linked (other links become text), ``resources["outputs"]``
-    has, for the id of an exercise's cell, what comes out of its solution.
-    """
+    """As the source, with solutions; what only the instructor may see is gone."""
 
     def preprocess(self, nb: Any, resources: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return an edition of a notebook, which stays as it is."""
@@ -191,10 +187,7 @@ def merge(editions: Sequence[Any]) -> Any:
 
 
 def _hint(name: str, outputs: Sequence[Any]) -> list[Any]:
-    """Return a cell with what comes out of a right answer, folded away; none if nothing does.
-
-    That is the first figure, and as text what was printed and tables; not progress bars and logs (stderr).
-    """
+    """Return a cell with what comes out of a right answer, folded away; none if nothing does."""
     pictures, printed, tables = [], [], []
     for output in outputs:
         data = output.get("data", {})
