@@ -249,7 +249,8 @@ def _asked_batch_seconds() -> float | None:
 
 
 def _tuning_key(embedding: Embedding) -> str:
-    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads", os.environ.get(DEVICES_VARIABLE, "")]
+    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads",
+               os.environ.get(DEVICES_VARIABLE, "")]
     return " | ".join([embedding.fingerprint, *machine])
 
 
