@@ -562,15 +562,9 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
     Parameters
     ----------
     protocol : {"within-speaker", "repeated", "switch"}
-        Defined at the top of this module.
-    embeddings : str, path, Embedding, callable, or iterable of these, optional
-        As in `nslib.benchmark`.
-    tasks : str, path, Task, or iterable of these, optional
-        As in `nslib.benchmark`. Default: those tasks of `params` that are also asked within speakers.
-    params : Params, optional
-        Default: from the environment.
-    progress : bool
-        Progress bars on stderr.
+        Defined at the top of this module. An unknown one, or an unknown setting or name, is refused before any work.
+    embeddings, tasks, params, progress
+        As in `nslib.benchmark`. Default of tasks: those of `params` that are also asked within speakers.
     **settings
         Of any protocol: ``probes``, names in `nslib.evaluation.probe.PROBES` (default: `FAST_PROBES`).
         Of within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
@@ -579,16 +573,6 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
         Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's own
         split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often
         clips are drawn (5). A smoke run draws two splits unless told otherwise.
-
-    Returns
-    -------
-    ProtocolResults
-        A pair that cannot be run is in ``not_run``, and the others go on.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown protocol, setting, probe, task or embedding, or no probe; nothing has been computed then.
     """
     params = params or config.load_params()
     settings = _complete_settings(protocol, settings, params)
@@ -614,8 +598,6 @@ def run_within_speaker(embedding: Embeddable | TaskVectors, task: AnyTask | None
 
     Vectors that exist already come as `TaskVectors` (`make_task_vectors`), which bring their task. If it cannot be run,
     Unavailable says why and what to do.
-
-    >>> run_within_speaker("mfcc", "style-synthetic").table()    # doctest: +SKIP
     """
     return _run_one(WITHIN_SPEAKER, embedding, task, params, progress, settings)
 
@@ -729,17 +711,8 @@ def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: R
 class ProtocolResults:
     """What a protocol gives.
 
-    Attributes
-    ----------
-    rows, answers : DataFrame
-        Scores, and test answers of the chosen probes, with the columns `PROTOCOL_ROWS` and `PROTOCOL_ANSWERS` of
-        `nslib.evaluation.results`.
-    not_run : DataFrame
-        Columns task, embedding, why, remedy.
-    problems : DataFrame
-        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
-    notes : list of str
-        Sentences that a reader of the numbers must know.
+    The columns of ``rows`` and ``answers`` (of the chosen probes) are `PROTOCOL_ROWS` and `PROTOCOL_ANSWERS` of
+    `nslib.evaluation.results`; the others are as in `nslib.evaluation.results.Results`.
     """
 
     rows: pd.DataFrame
@@ -793,19 +766,9 @@ def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None = None) -> pd.DataFrame:
-    """Select the scores over all splits and speakers of what was chosen on validation.
+    """Select the scores over all splits and speakers of what was chosen on validation, of several runs the newest.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Maybe of several runs; the newest count.
-    protocol, shots : str, int, optional
-        Only this protocol; only this cap on training clips (0: none).
-
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding, protocol and shots, in order of first appearance.
+    One row a task, embedding, protocol and shots, in order of first appearance; `protocol` and `shots` select.
     """
     chosen = rows[(rows["split_number"] == "") & (rows["speaker"] == "") & rows["selected"] & rows["value"].notna()]
     if protocol is not None:
