@@ -4,12 +4,9 @@ Everything is reached from here in one direction: tasks -> clips -> vectors -> p
 that exist already are used again, so both verbs can be called freely from notebooks, and a run that was interrupted
 goes on where it was.
 
-Conventions
------------
-GB are of a thousand million bytes. Memory is counted array by array; what is small beside them is not. Time is
-estimated: that of extraction from what an embedding took on this machine before, or from a trial on noise; that of
-probes from counts of arithmetic and the speed of a matrix product. It is right within a factor of three, which is
-enough to tell minutes from days.
+GB are of a thousand million bytes; memory is counted array by array. Time is estimated, within a factor of three: that
+of extraction from what an embedding took on this machine before, or from a trial on noise; that of probes from counts
+of arithmetic and the speed of a matrix product.
 
 Options of a model's file are written behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell can give
 them; they are those of `nslib.embeddings.from_file`.

@@ -1,12 +1,7 @@
 """The paper's five classifiers and two normalisations, as today's scikit-learn must be told them.
 
-Reference
----------
-Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation.
-
-Conventions
------------
-Where scikit-learn has changed since the paper, settings are translated so that the same thing is computed:
+Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation. Where scikit-learn
+has changed since the paper, settings are translated so that the same thing is computed:
 
 - ``multi_class="multinomial"`` is gone. With three classes or more it is what is left. With two, what is left is binary
   regression, whose penalty falls on the one weight vector ``w = w1 - w0``. The multinomial penalty

@@ -1,12 +1,8 @@
 """How sure the chosen probe was: its probabilities on the test clips, which results do not keep.
 
-Conventions
------------
-Results keep the labels that a probe answered, not its probabilities. They are had again by fitting the chosen probe
-once more, on the same train clips, from stored vectors, by the code of the benchmark. If an answer then differs from
-the one that was kept, the result is of other code or other vectors: nothing is said of it.
-
-What is found is kept beside the results, as ``<key>.confidence.parquet``.
+They are had again by fitting the chosen probe once more, on the same train clips, from stored vectors, by the code of
+the benchmark. If an answer then differs from the one that was kept, the result is of other code or other vectors:
+nothing is said of it. What is found is kept beside the results, as ``<key>.confidence.parquet``.
 """
 
 from __future__ import annotations

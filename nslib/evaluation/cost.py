@@ -1,7 +1,5 @@
 """Quality beside cost: the mean score of each embedding, its size, and how long one clip takes.
 
-Conventions
------------
 Means are over the tasks that *every* embedding of the table has, tasks counting equally, recorded speech where there
 is any; their intervals combine those of the tasks as of independent test sets
 (`nslib.statistics.comparisons.average_differences`). Two such intervals are no paired comparison: that is what

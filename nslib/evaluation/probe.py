@@ -1,12 +1,8 @@
 """The paper's test of an embedding: five simple classifiers on frozen vectors.
 
-Reference
----------
-Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation: every classifier on vectors with
-and without L2 normalisation, with and without a z-score for each speaker.
+Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation: every classifier on
+vectors with and without L2 normalisation, with and without a z-score for each speaker.
 
-Conventions
------------
 A classifier is fitted on train, chosen on validation, and its test score is the result. (The authors' code writes the
 test score of every combination and leaves the choice to the reader; the best of those is marked ``best_on_test``, and
 is optimistic.)
@@ -198,8 +194,7 @@ def check_splits(train: LabelledVectors, validation: LabelledVectors,
     NslibError if vectors are not finite, or a split is empty or of one class; BadParameter if clips or dimensions do
     not match, or a clip comes twice in a split.
     """
-    splits = {name: _order_split(name, split)
-              for name, split in zip(SPLITS, (train, validation, test), strict=True)}
+    splits = {name: _order_split(name, split) for name, split in zip(SPLITS, (train, validation, test), strict=True)}
     dims = {name: split.x.shape[1] for name, split in splits.items()}
     if len(set(dims.values())) > 1 or not dims["train"]:
         raise BadParameter(f"vectors of all splits must be equally long, and not empty; got {dims}.")
@@ -303,8 +298,6 @@ class _FitContext:
     def take_warnings(self) -> list[tuple[type[Warning], str]]:
         """Return category and text of what this thread warned of since it was last asked."""
         return self._warnings.pop(threading.get_ident(), [])
-
-    heard = take_warnings  # its name in modules that are still to be turned
 
 
 FIT_CONTEXT = _FitContext()

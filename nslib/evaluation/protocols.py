@@ -6,14 +6,10 @@ repeated            the speakers divided again and again: how much one division 
 switch              by clip or by speaker, few training clips or all: how much the protocol decides
 ==================  ===============================================================================
 
-Reference
----------
-Shor et al., 2020, Table 3 (CREMA-D and SAVEE). The authors published how they split
+Reference: Shor et al., 2020, Table 3 (CREMA-D and SAVEE). The authors published how they split
 (`nslib.datasets.splits.split_within_group`), not how they scored. What is defined here: the accuracy of each speaker,
 averaged over speakers with equal weight, over several split numbers, the authors' canonical 666 among them.
 
-Conventions
------------
 *Within speakers* one probe and normalisation is chosen for all speakers of a split, on the validation score averaged
 over speakers: one speaker's validation part is a handful of clips, among which any choice would be luck. Chance is the
 share of each speaker's most frequent label among all of their clips. (In a test part of five clips the most frequent
@@ -41,10 +37,8 @@ never cut. By-clip uses shares as large as those of the task's own split, counte
 tried: it would itself move from split to split. Draws are numbered from 0; ``own`` is the task's own split.
 
 There are rows (`nslib.evaluation.results.PROTOCOL_ROWS`) of a split and all its speakers (one a probe and
-normalisation, the choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number``
-and ``speaker``), once for what was chosen on validation and once for the best on test. Answers (`PROTOCOL_ANSWERS`)
-have one row a tested clip and split. A result is kept as ``<key>.answers.parquet`` and, last,
-``<key>.protocol.parquet``.
+normalisation), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``), once for what
+was chosen on validation and once for the best on test. They are kept as ``<key>.protocol.parquet``, after the answers.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
 """The results table: its columns, its files, and how it is read.
 
-Conventions
------------
 A *key* is a hash of everything that decides a result (all rows of one embedding on one task): equal keys mean that the
 same would be computed again. Tables are kept as ``<key>.<kind>.parquet``, each written whole or not at all, with
 checksums, and held to their columns when they are read. A result is ``<key>.predictions.parquet`` and
 ``<key>.rows.parquet``; rows are written last, so a result without rows does not exist. A file that cannot be read is
 named in a warning and counts as missing.
-
-Any table with a column ``key`` can be kept so: see `Column`, `write_table`, `read_table` and `find_table`.
+Any table with a column ``key`` can be kept so (`write_table`, `find_table`).
 """
 
 from __future__ import annotations

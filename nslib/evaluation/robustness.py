@@ -1,11 +1,7 @@
 """How an embedding holds up: the probe that learnt on clean clips, asked about the same test clips in worse conditions.
 
-References
-----------
-ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
+References: ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
 
-Conventions
------------
 A clip is changed at 16 kHz and written as a 16-bit WAV file of its own, as a recorder would have: what exceeds full
 scale is clipped, and the clipped samples are counted. No level is adapted to avoid it.
 

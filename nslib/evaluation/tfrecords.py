@@ -8,8 +8,6 @@
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
 
-Conventions
------------
 One record a clip, one vector an embedding: the authors' evaluation ignores the shape of a vector, so it must be
 averaged over time. ``embedding/<name>`` holds the vector and ``embedding/<name>/shape`` its shape, ``[1, dim]``;
 ``label`` and ``speaker_id`` are bytes. We add ``clip_id``, ``sha256`` (of the audio), ``seconds`` and ``key``, which is
