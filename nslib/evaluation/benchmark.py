@@ -4,12 +4,9 @@ Everything is reached from here in one direction: tasks -> clips -> vectors -> p
 that exist already are used again, so both verbs can be called freely from notebooks, and a run that was interrupted
 goes on where it was.
 
-Conventions
------------
-GB are of a thousand million bytes. Memory is counted array by array; what is small beside them is not. Time is
-estimated: that of extraction from what an embedding took on this machine before, or from a trial on noise; that of
-probes from counts of arithmetic and the speed of a matrix product. It is right within a factor of three, which is
-enough to tell minutes from days.
+GB are of a thousand million bytes; memory is counted array by array. Time is estimated, within a factor of three: that
+of extraction from what an embedding took on this machine before, or from a trial on noise; that of probes from counts
+of arithmetic and the speed of a matrix product.
 
 Options of a model's file are written behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell can give
 them; they are those of `nslib.embeddings.from_file`.
@@ -94,8 +91,7 @@ def benchmark(
         of the profile that need no extra licence.
     tasks : str, path, Task, or iterable of these, optional
         Task names, or recordings of your own: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data
-        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else all of the
-        profile.
+        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else of the profile.
     params : Params, optional
         Default: from the environment.
     name : str, optional
@@ -105,15 +101,8 @@ def benchmark(
     progress : bool
         Progress bars on stderr.
     cluster : str, distributed.Client or cluster object of dask, optional
-        Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
+        Address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
         `nslib.extraction.cluster.connect`. Default: in this process.
-
-    Raises
-    ------
-    UnknownName
-        For an unknown task or embedding; nothing has been computed then.
-    Unavailable
-        If no scheduler answers at `cluster`, or it has no workers.
 
     Examples
     --------
@@ -144,18 +133,7 @@ def benchmark(
 
 def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
           cluster: Any = None) -> pd.DataFrame:
-    """Embed recordings: one vector a clip.
-
-    Parameters
-    ----------
-    source : path
-        Recordings in any layout that `benchmark` takes.
-    embedding : str, Embedding or callable
-        As in `benchmark`.
-    progress : bool
-        Progress bars on stderr.
-    cluster : str, distributed.Client or cluster object of dask, optional
-        As in `benchmark`.
+    """Embed recordings in any layout that `benchmark` takes: one vector a clip.
 
     Returns
     -------
@@ -186,18 +164,8 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
 class EmbeddingSpec:
     """An embedding that takes part, loaded only when a vector is really needed.
 
-    Attributes
-    ----------
-    name : str
-        As shown in tables.
-    identify : callable
-        Gives its fingerprint. For a published model that is the first use: it is fetched.
-    load : callable
-        Gives the embedding.
-    recipe : callable
-        Gives how a worker of a cluster loads it.
-    given : Precomputed, optional
-        Its vectors, if they come from a file.
+    ``identify`` gives its fingerprint (a published model is fetched for that), ``load`` the embedding, ``recipe`` how a
+    worker of a cluster loads it; ``given`` are its vectors, if they come from a file.
     """
 
     name: str
@@ -217,7 +185,7 @@ class EmbeddingSpec:
 
 
 def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
-    """Make a specification of whatever can become an embedding.
+    """Make a specification of whatever can become an embedding; UnknownName or BadParameter for what cannot.
 
     Parameters
     ----------
@@ -226,13 +194,6 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
         ``?option=value``; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
-
-    Raises
-    ------
-    UnknownName
-        For text that is neither a name nor a file.
-    BadParameter
-        For a file or function that is no embedding.
     """
     if isinstance(given, str | Path):
         return _specify_named(given, name)
@@ -284,10 +245,7 @@ def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
 
 
 def default_embeddings(params: Params) -> tuple[str, ...]:
-    """Return the embeddings of a run that names none: all of its profile whose licence allows any use.
-
-    A smoke run of the quick profile has fewer.
-    """
+    """Return the embeddings of a run that names none: all of its profile that are free for any use."""
     free = tuple(name for name in embeddings.names(params.profile) if not embeddings.needs_extra(name))
     if params.smoke and params.profile == "quick":
         return tuple(n for n in free if n in SMOKE_EMBEDDINGS)
@@ -325,23 +283,10 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
 
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
                splits: str | Path | None = None) -> list[tuple[Task, Dataset]]:
-    """Load the clips of tasks, and make tasks of somebody's own recordings.
+    """Load the clips of tasks, and make tasks of somebody's own recordings, given as for `benchmark`.
 
-    Parameters
-    ----------
-    given, params, splits
-        As for `benchmark`.
-    specs : sequence of EmbeddingSpec
-        For the reasons of what cannot be run.
-    builder : ResultsBuilder
-        Is told of clips, notes, and of tasks that cannot be had.
-
-    Raises
-    ------
-    UnknownName
-        For text that is neither a task nor a file or folder.
-    BadParameter
-        If there are splits for anything but one set of own recordings.
+    `builder` is told of clips, notes, and of tasks that cannot be had (for each of `specs`). UnknownName for text that
+    is neither a task nor a file or folder; BadParameter for splits of anything but one set of own recordings.
     """
     items = list_given(given, ())
     named = [t for t in items if isinstance(t, str) and t in datasets_tasks.REGISTRY]
@@ -394,25 +339,9 @@ def run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[st
              progress: bool = True) -> PairResult:
     """Run one embedding on one task: vectors, probes, scores.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        Its clips, with their splits.
-    spec : EmbeddingSpec
-        From `specify_embedding`.
-    settings : dict
-        From `probe_settings`.
-    engine : Engine, optional
-        Where the work is done (`nslib.extraction.cluster.connect`). Default: in this process.
-    store : Store, optional
-        Where vectors are kept. Default: the one in the cache.
-    use_stored : bool
-        Whether a stored result is returned, and a new one is stored. If not, nothing is kept but vectors.
-
-    Raises
-    ------
-    NslibError
-        If the embedding fails on every clip, the vectors do not fit into memory, or the clips are no task.
+    Work is done by `engine` (of `nslib.extraction.cluster.connect`; default: in this process), with `settings` of
+    `probe_settings`. Without `use_stored` nothing is kept but vectors. NslibError if the embedding fails on every clip,
+    the vectors do not fit into memory, or the clips are no task.
     """
     origin = identify_pair(task, spec, corpus.clips)
     stored = results.find_result(results.make_key(**origin, settings=settings)) if use_stored else None
@@ -445,23 +374,9 @@ def identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[
 
 def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], progress: bool = True,
                   mapper: Mapper | None = None) -> Grid:
-    """Fit, choose and score the probes of one embedding on one task, if its vectors fit into memory.
+    """Fit, choose and score the probes of one embedding on one task; Unavailable if its vectors don't fit into memory.
 
-    Parameters
-    ----------
-    task, embedding : str
-        Names, for messages.
-    out : Extraction
-        Vectors and clips of all splits.
-    settings : dict
-        From `probe_settings`.
-    mapper : callable, optional
-        Does the fits elsewhere; see `nslib.evaluation.probe.Mapper`.
-
-    Raises
-    ------
-    Unavailable
-        If they do not fit, with what they need and what is free.
+    `settings` are those of `probe_settings`; a `mapper` does the fits elsewhere (`nslib.evaluation.probe.Mapper`).
     """
     from tqdm.std import tqdm
 
@@ -500,20 +415,7 @@ def fits_in_memory(clips: int, train_clips: int, dim: int, classes: int = 2) -> 
 
 
 def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
-    """Refuse probes that need more memory than there is, before they start.
-
-    Parameters
-    ----------
-    clips, train_clips : int
-        Of all splits, and of train.
-    dim, classes : int
-        Length of a vector, and classes of train.
-
-    Raises
-    ------
-    Unavailable
-        With what they need and what is free.
-    """
+    """Refuse probes (Unavailable) that need more memory than there is, before they start."""
     needed, free = memory_gb(clips, train_clips, dim, classes), _free_gb()
     if needed > free:
         raise Unavailable(

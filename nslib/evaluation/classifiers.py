@@ -1,12 +1,7 @@
 """The paper's five classifiers and two normalisations, as today's scikit-learn must be told them.
 
-Reference
----------
-Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation.
-
-Conventions
------------
-Where scikit-learn has changed since the paper, settings are translated so that the same thing is computed:
+Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation. Where scikit-learn
+has changed since the paper, settings are translated so that the same thing is computed:
 
 - ``multi_class="multinomial"`` is gone. With three classes or more it is what is left. With two, what is left is binary
   regression, whose penalty falls on the one weight vector ``w = w1 - w0``. The multinomial penalty
@@ -126,22 +121,10 @@ _SAME_IF_BALANCED = {"LogisticRegression_balanced": "LogisticRegression"}
 
 
 def find_same_fits(probes: Sequence[str], y: npt.NDArray[Any]) -> dict[str, str]:
-    """Find probes whose fit is that of another, to the last bit, because all classes of train are of one size.
+    """Map probes whose fit is that of another, to the last bit, as all classes of train are of one size, to that other.
 
     All weights of ``class_weight="balanced"`` are then 1. (Forests are not the same: scikit-learn draws the clips of a
     tree in another way as soon as there are weights.)
-
-    Parameters
-    ----------
-    probes : sequence of str
-        Names that are asked for.
-    y : ndarray [clips]
-        Labels of train.
-
-    Returns
-    -------
-    dict
-        Name of such a probe to the name of the other.
     """
     if len(set(np.unique(y, return_counts=True)[1].tolist())) > 1:
         return {}
@@ -149,17 +132,9 @@ def find_same_fits(probes: Sequence[str], y: npt.NDArray[Any]) -> dict[str, str]
 
 
 def l2_normalise(x: npt.ArrayLike) -> Floats:
-    """Scale each vector to unit length.
+    """Scale each vector [clips, dim] to unit length, in float64.
 
-    Parameters
-    ----------
-    x : array-like of float [clips, dim]
-        Vectors.
-
-    Returns
-    -------
-    ndarray [clips, dim] float64
-        A vector of zeros stays one. (The authors' code divides by its norm, which gives NaN.)
+    A vector of zeros stays one. (The authors' code divides by its norm, which gives NaN.)
     """
     from sklearn.preprocessing import normalize
 
@@ -167,25 +142,11 @@ def l2_normalise(x: npt.ArrayLike) -> Floats:
 
 
 def speaker_normalise(x: npt.ArrayLike, speaker: npt.ArrayLike) -> Floats:
-    """Z-score each dimension over the clips of each speaker.
+    """Z-score each dimension of vectors [clips, dim] over the clips of each speaker [clips], in float64.
 
-    Parameters
-    ----------
-    x : array-like of float [clips, dim]
-        Vectors of one split.
-    speaker : array-like of str [clips]
-        Speaker of each clip.
-
-    Returns
-    -------
-    ndarray [clips, dim] float64
-        Mean 0 and population standard deviation 1 for each speaker and dimension; a dimension that does not vary
-        becomes 0.
-
-    Notes
-    -----
-    Transductive: a test speaker's clips are normalised by all clips of that speaker in the test set, which a system
-    that hears one clip at a time does not have.
+    The standard deviation is the population's; a dimension that does not vary becomes 0. Transductive: a test speaker's
+    clips are normalised by all clips of that speaker in the test set, which a system that hears one clip at a time does
+    not have.
     """
     return _z_score(np.array(x, dtype=np.float64, order="C"), speaker)
 
@@ -202,22 +163,7 @@ def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
 
 
 def normalise(x: npt.ArrayLike, speaker: npt.ArrayLike, *, l2: bool, speaker_norm: bool) -> Floats:
-    """Return vectors as a combination of the two normalisations wants them.
-
-    Parameters
-    ----------
-    x : array-like of float [clips, dim]
-        Vectors of one split; left as they are.
-    speaker : array-like of str [clips]
-        Speaker of each clip.
-    l2, speaker_norm : bool
-        Whether to apply `l2_normalise`, then `speaker_normalise`.
-
-    Returns
-    -------
-    ndarray [clips, dim] float64
-        `x` itself if it is float64 in rows and nothing is applied.
-    """
+    """Apply `l2_normalise`, then `speaker_normalise`, as wanted; `x` itself if nothing changes in it."""
     if not l2:
         return speaker_normalise(x, speaker) if speaker_norm else np.ascontiguousarray(x, dtype=np.float64)
     unit = l2_normalise(x)

@@ -1,12 +1,8 @@
 """How sure the chosen probe was: its probabilities on the test clips, which results do not keep.
 
-Conventions
------------
-Results keep the labels that a probe answered, not its probabilities. They are had again by fitting the chosen probe
-once more, on the same train clips, from stored vectors, by the code of the benchmark. If an answer then differs from
-the one that was kept, the result is of other code or other vectors: nothing is said of it.
-
-What is found is kept beside the results, as ``<key>.confidence.parquet``.
+They are had again by fitting the chosen probe once more, on the same train clips, from stored vectors, by the code of
+the benchmark. If an answer then differs from the one that was kept, the result is of other code or other vectors:
+nothing is said of it. What is found is kept beside the results, as ``<key>.confidence.parquet``.
 """
 
 from __future__ import annotations
@@ -56,25 +52,9 @@ def measure_confidence(row: Any, train: LabelledVectors, validation: LabelledVec
                        test: LabelledVectors) -> pd.DataFrame:
     """Fit a chosen probe again and ask how sure it is of its answers on test.
 
-    Parameters
-    ----------
-    row : mapping or Series
-        A selected row of the results (`nslib.evaluation.results.selected`): key, task, embedding, probe, l2,
-        speaker_norm, seed.
-    train, validation, test : LabelledVectors
-        As the benchmark was given them. Nothing of validation or test reaches the fit.
-
-    Returns
-    -------
-    DataFrame
-        Columns `COLUMNS`, one row a test clip, in the order of ``clip_id``.
-
-    Raises
-    ------
-    Unavailable
-        If the row is not of one of the five probes, or the probe cannot be fitted.
-    NslibError
-        As for `nslib.evaluation.probe.grid`.
+    `row` is a selected row of the results; the splits are as the benchmark was given them, and nothing of validation or
+    test reaches the fit. Returns `COLUMNS`, one row a test clip, in the order of ``clip_id``. Unavailable if the row is
+    not of one of the five probes, or the probe cannot be fitted; other faults as for `nslib.evaluation.probe.grid`.
     """
     import pandas as pd
 
@@ -100,23 +80,8 @@ def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Param
                     progress: bool = True, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How sure the chosen probes of a benchmark were; what is stored is not computed again.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark, as in `nslib.evaluation.results.ROWS` and `nslib.evaluation.results.PREDICTIONS`.
-    params : Params, optional
-        Default: from the environment. Vectors that are not stored are extracted.
-    progress : bool
-        Progress bars on stderr.
-    folder : Path, optional
-        Where results are kept. Default: ``results`` below the reports.
-
-    Returns
-    -------
-    answers : DataFrame
-        Columns `COLUMNS`, one row a task, embedding and test clip.
-    left_out : DataFrame
-        Columns task, embedding, why: of which results nothing can be said.
+    Rows and predictions are those of a benchmark; vectors that are not stored are extracted. Returns the answers, with
+    `COLUMNS`, one row a task, embedding and test clip, and of which results nothing can be said: task, embedding, why.
     """
     import pandas as pd
     from tqdm.std import tqdm
@@ -139,20 +104,7 @@ def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Param
 
 
 def load_confidence(rows: pd.DataFrame, folder: Path | None = None) -> pd.DataFrame:
-    """Read what is stored of the chosen results among some rows.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of a benchmark, as in `nslib.evaluation.results.ROWS`.
-    folder : Path, optional
-        Where results are kept. Default: ``results`` below the reports.
-
-    Returns
-    -------
-    DataFrame
-        Columns `COLUMNS`; without rows if there is nothing.
-    """
+    """Read what is stored of the chosen results among the rows of a benchmark: `COLUMNS`, maybe without rows."""
     stored = (find_table(str(key), _KIND, COLUMNS, folder) for key in selected(rows)["key"])
     return join_tables([table for table in stored if table is not None], COLUMNS)
 

@@ -1,7 +1,5 @@
 """Quality beside cost: the mean score of each embedding, its size, and how long one clip takes.
 
-Conventions
------------
 Means are over the tasks that *every* embedding of the table has, tasks counting equally, recorded speech where there
 is any; their intervals combine those of the tasks as of independent test sets
 (`nslib.statistics.comparisons.average_differences`). Two such intervals are no paired comparison: that is what
@@ -58,25 +56,9 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
 def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, seconds: float = 1.0) -> pd.DataFrame:
     """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of a benchmark, as in `nslib.evaluation.results.ROWS`.
-    names : sequence of str, optional
-        Embeddings; default: all in `rows`. One without any row is left out.
-    seconds : float
-        Length of the clip whose latency is measured.
-
-    Returns
-    -------
-    DataFrame
-        name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
-        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first.
-
-    Raises
-    ------
-    Unavailable
-        If there is no task that all of them have.
+    Columns: name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
+    multiply_adds (of one patch) and latency_ms (of a clip of `seconds`), NaN where unknown; the best first. Names
+    without any row are left out. Unavailable if there is no task that all of them have.
     """
     averages = average_scores(rows, names)
     sizes = [count_size(name) for name in averages["name"]]
@@ -85,10 +67,7 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
 
 
 def count_size(name: str) -> tuple[float, float]:
-    """Count parameters, and multiply-adds for one patch, of an embedding; NaN what is not known.
-
-    Networks of the kit are counted, of others the card's number is taken.
-    """
+    """Count parameters and multiply-adds (one patch) of a network of the kit, else ask the card; NaN: not known."""
     if name in TRAINED_TAPS:
         counted = count_tap_cost(*TRAINED_TAPS[name])
         return float(counted.parameters), float(counted.multiply_adds)

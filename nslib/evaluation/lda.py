@@ -1,13 +1,9 @@
 """Linear discriminant analysis with Ledoit-Wolf shrinkage, for vectors of thousands of numbers.
 
-Reference
----------
 What is computed is scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")``. Shrinkage:
 Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices". Row space: Woodbury's
 identity.
 
-Conventions
------------
 scikit-learn builds the covariance within classes, a matrix [dim, dim], and takes it apart by singular values: 5 s at
 2,048 dimensions, growing with the cube; here it is a fraction of a second (``benchmarks/lda.py``). For that matrix is
 ``D + U'U``. For class k with share p_k, n_k clips, standard deviations s_k and, of its standardised clips Z_k,

@@ -1,12 +1,8 @@
 """The paper's test of an embedding: five simple classifiers on frozen vectors.
 
-Reference
----------
-Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation: every classifier on vectors with
-and without L2 normalisation, with and without a z-score for each speaker.
+Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation: every classifier on
+vectors with and without L2 normalisation, with and without a z-score for each speaker.
 
-Conventions
------------
 A classifier is fitted on train, chosen on validation, and its test score is the result. (The authors' code writes the
 test score of every combination and leaves the choice to the reader; the best of those is marked ``best_on_test``, and
 is optimistic.)
@@ -62,15 +58,7 @@ _BLOCK = 1 << 23  # numbers that are looked at together
 
 @dataclass(frozen=True)
 class LabelledVectors:
-    """Vectors of one split.
-
-    Attributes
-    ----------
-    x : ndarray [clips, dim] float
-        One vector a clip.
-    y, speaker, clip_id : ndarray [clips] str
-        Class, speaker (``""`` if unknown) and unique name of each clip.
-    """
+    """Vectors [clips, dim] of one split; class, speaker (``""`` if unknown) and unique name of each clip."""
 
     x: npt.NDArray[np.floating[Any]]
     y: npt.NDArray[Any]
@@ -80,17 +68,7 @@ class LabelledVectors:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is the same for all fits of a grid.
-
-    Attributes
-    ----------
-    classes : ndarray [classes] str
-        Labels of all splits, sorted.
-    metric : str
-        A name in `nslib.statistics.scores.METRICS`.
-    seed : int
-        Of forests and intervals.
-    """
+    """What is the same for all fits of a grid; ``classes`` are the labels of all splits, sorted."""
 
     classes: Names
     metric: str
@@ -106,20 +84,9 @@ class FitSettings:
 class Fit:
     """What one combination answered.
 
-    Attributes
-    ----------
-    probe, l2, speaker_norm
-        The combination.
-    answers : dict
-        Split to what its metric takes: labels [clips], or scores [clips, classes]; empty if the fit failed.
-    labels : dict
-        Split to the answered label of each clip.
-    converged : bool
-        Whether the fit ended by itself.
-    seconds : float
-        Time of the fit.
-    reason : str
-        Why there is no answer, or what the classifier warned of.
+    ``answers`` has for each split what its metric takes: labels [clips], or scores [clips, classes]; empty if the fit
+    failed. ``labels`` has the answered labels. ``reason`` says why there is no answer, or what the classifier warned
+    of.
     """
 
     probe: str
@@ -149,14 +116,8 @@ Mapper = Callable[[Callable[[ProbeTask], Fit], Iterable[ProbeTask]], Iterable[Fi
 class Grid:
     """Every score of one embedding on one task.
 
-    Attributes
-    ----------
-    rows : DataFrame
-        One row for each combination and split (validation, test), in the order of choice.
-    predictions : DataFrame
-        Test clips of the chosen combination, columns `PREDICTED`; empty if nothing could be fitted.
-    notes : tuple of str
-        Sentences on what was left out or cannot be right.
+    One row for each combination and split (validation, test), in the order of choice; ``predictions`` are of the test
+    clips of the chosen combination, empty if nothing could be fitted.
     """
 
     rows: pd.DataFrame
@@ -185,17 +146,18 @@ def grid(
 ) -> Grid:
     """Fit, choose and score every combination of classifier and normalisation.
 
+    A combination that cannot be fitted has NaN scores and says why in ``reason``. Faulty vectors or clips
+    (`check_splits`) and unknown probes or metrics raise NslibError.
+
     Parameters
     ----------
     train, validation, test : LabelledVectors
         Nothing of validation or test reaches a fit.
-    probes : sequence of str
-        Names in `PROBES`.
+    probes, metric
+        Names in `PROBES`, and in `nslib.statistics.scores.METRICS`.
     speaker_norm : bool
         Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
         where the speaker is the label: it would then use the answer.
-    metric : str
-        A name in `nslib.statistics.scores.METRICS`.
     seed : int
         Seeds forests and the intervals' resamples.
     jobs : int
@@ -204,19 +166,6 @@ def grid(
         Called after each of the ``len(probes) * 4`` (or ``* 2``) fits.
     mapper : callable, optional
         Does the fits elsewhere; see `Mapper`.
-
-    Returns
-    -------
-    Grid
-        A combination that cannot be fitted has NaN scores and says why in ``reason``.
-
-    Raises
-    ------
-    NslibError
-        If vectors are not finite, clips or dimensions do not match, a clip comes twice in a split, or a split is empty
-        or of one class.
-    UnknownName
-        For an unknown probe or metric.
     """
     for name in probes:
         if name not in CLASSIFIERS:
@@ -242,15 +191,10 @@ def check_splits(train: LabelledVectors, validation: LabelledVectors,
                  test: LabelledVectors) -> dict[str, LabelledVectors]:
     """Check three splits and bring them into the order of ``clip_id``, by name of the split.
 
-    Raises
-    ------
-    NslibError
-        If vectors are not finite, or a split is empty or of one class.
-    BadParameter
-        If clips or dimensions do not match, or a clip comes twice in a split.
+    NslibError if vectors are not finite, or a split is empty or of one class; BadParameter if clips or dimensions do
+    not match, or a clip comes twice in a split.
     """
-    splits = {name: _order_split(name, split)
-              for name, split in zip(SPLITS, (train, validation, test), strict=True)}
+    splits = {name: _order_split(name, split) for name, split in zip(SPLITS, (train, validation, test), strict=True)}
     dims = {name: split.x.shape[1] for name, split in splits.items()}
     if len(set(dims.values())) > 1 or not dims["train"]:
         raise BadParameter(f"vectors of all splits must be equally long, and not empty; got {dims}.")
@@ -355,8 +299,6 @@ class _FitContext:
         """Return category and text of what this thread warned of since it was last asked."""
         return self._warnings.pop(threading.get_ident(), [])
 
-    heard = take_warnings  # its name in modules that are still to be turned
-
 
 FIT_CONTEXT = _FitContext()
 """A context of which any number may be open: ``with FIT_CONTEXT: model.fit(...)``."""
@@ -365,27 +307,10 @@ FIT_CONTEXT = _FitContext()
 def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
                settings: FitSettings, *, jobs: int = 2, progress: Callable[[], object] | None = None,
                mapper: Mapper | None = None) -> list[Fit]:
-    """Fit every probe on every variant of the vectors.
+    """Fit every probe on every variant of the vectors: all variants of the first probe, then of the next.
 
-    Parameters
-    ----------
-    probes : sequence of str
-        Names in `PROBES`.
-    variants : sequence of (bool, bool)
-        Whether to apply L2 normalisation, and the z-score by speaker.
-    splits : dict of LabelledVectors
-        From `check_splits`; or ``train`` and whatever else is to be answered, under any names.
-    jobs : int
-        Fits at a time, in threads.
-    progress : callable, optional
-        Called after each fit, and for each combination that needs none of its own.
-    mapper : callable, optional
-        Does the fits elsewhere, instead of in threads here; see `Mapper`.
-
-    Returns
-    -------
-    list of Fit
-        All variants of the first probe, then of the next.
+    A variant says whether to apply L2 normalisation, and the z-score by speaker. Splits are those of `check_splits`, or
+    ``train`` and whatever else is to be answered. `progress` is called for each combination; see `grid` for the rest.
     """
     copies = find_same_fits(probes, splits["train"].y)
     # long fits first, so that jobs end together: forests, regression, discriminant analysis
@@ -495,14 +420,7 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
                notes: Sequence[str] = ()) -> Grid:
     """Score answers, from whatever they come: of classifiers, or of a fine-tuned network.
 
-    Parameters
-    ----------
-    fits : sequence of Fit
-        Answers for the clips of validation and test, in the order of `splits`.
-    splits : dict of LabelledVectors
-        From `check_splits`.
-    notes : sequence of str
-        Sentences that go before those on labels that train lacks and on vectors of zeros.
+    Fits have answers for validation and test, in the order of `splits`. Given notes go before those found here.
     """
     import pandas as pd
 
@@ -524,15 +442,7 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
-    """Mark the first of the best of some scores; none if all are NaN.
-
-    Parameters
-    ----------
-    values : array-like of float
-        NaN where there is no score.
-    metric : str
-        A name in `nslib.statistics.scores.METRICS`; says whether high or low is good.
-    """
+    """Mark the first of the best of some scores by a metric; NaN is no score, and none is marked if all are NaN."""
     given = np.asarray(values, dtype=np.float64)
     higher = statistics_scores.get_metric(metric).higher_is_better
     worth = np.where(np.isnan(given), -np.inf, given if higher else -given)

@@ -6,14 +6,10 @@ repeated            the speakers divided again and again: how much one division 
 switch              by clip or by speaker, few training clips or all: how much the protocol decides
 ==================  ===============================================================================
 
-Reference
----------
-Shor et al., 2020, Table 3 (CREMA-D and SAVEE). The authors published how they split
+Reference: Shor et al., 2020, Table 3 (CREMA-D and SAVEE). The authors published how they split
 (`nslib.datasets.splits.split_within_group`), not how they scored. What is defined here: the accuracy of each speaker,
 averaged over speakers with equal weight, over several split numbers, the authors' canonical 666 among them.
 
-Conventions
------------
 *Within speakers* one probe and normalisation is chosen for all speakers of a split, on the validation score averaged
 over speakers: one speaker's validation part is a handful of clips, among which any choice would be luck. Chance is the
 share of each speaker's most frequent label among all of their clips. (In a test part of five clips the most frequent
@@ -41,10 +37,8 @@ never cut. By-clip uses shares as large as those of the task's own split, counte
 tried: it would itself move from split to split. Draws are numbered from 0; ``own`` is the task's own split.
 
 There are rows (`nslib.evaluation.results.PROTOCOL_ROWS`) of a split and all its speakers (one a probe and
-normalisation, the choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number``
-and ``speaker``), once for what was chosen on validation and once for the best on test. Answers (`PROTOCOL_ANSWERS`)
-have one row a tested clip and split. A result is kept as ``<key>.answers.parquet`` and, last,
-``<key>.protocol.parquet``.
+normalisation), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``), once for what
+was chosen on validation and once for the best on test. They are kept as ``<key>.protocol.parquet``, after the answers.
 """
 
 from __future__ import annotations
@@ -562,15 +556,9 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
     Parameters
     ----------
     protocol : {"within-speaker", "repeated", "switch"}
-        Defined at the top of this module.
-    embeddings : str, path, Embedding, callable, or iterable of these, optional
-        As in `nslib.benchmark`.
-    tasks : str, path, Task, or iterable of these, optional
-        As in `nslib.benchmark`. Default: those tasks of `params` that are also asked within speakers.
-    params : Params, optional
-        Default: from the environment.
-    progress : bool
-        Progress bars on stderr.
+        Defined at the top of this module. An unknown one, or an unknown setting or name, is refused before any work.
+    embeddings, tasks, params, progress
+        As in `nslib.benchmark`. Default of tasks: those of `params` that are also asked within speakers.
     **settings
         Of any protocol: ``probes``, names in `nslib.evaluation.probe.PROBES` (default: `FAST_PROBES`).
         Of within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
@@ -579,16 +567,6 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
         Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's own
         split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often
         clips are drawn (5). A smoke run draws two splits unless told otherwise.
-
-    Returns
-    -------
-    ProtocolResults
-        A pair that cannot be run is in ``not_run``, and the others go on.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown protocol, setting, probe, task or embedding, or no probe; nothing has been computed then.
     """
     params = params or config.load_params()
     settings = _complete_settings(protocol, settings, params)
@@ -614,8 +592,6 @@ def run_within_speaker(embedding: Embeddable | TaskVectors, task: AnyTask | None
 
     Vectors that exist already come as `TaskVectors` (`make_task_vectors`), which bring their task. If it cannot be run,
     Unavailable says why and what to do.
-
-    >>> run_within_speaker("mfcc", "style-synthetic").table()    # doctest: +SKIP
     """
     return _run_one(WITHIN_SPEAKER, embedding, task, params, progress, settings)
 
@@ -729,17 +705,8 @@ def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: R
 class ProtocolResults:
     """What a protocol gives.
 
-    Attributes
-    ----------
-    rows, answers : DataFrame
-        Scores, and test answers of the chosen probes, with the columns `PROTOCOL_ROWS` and `PROTOCOL_ANSWERS` of
-        `nslib.evaluation.results`.
-    not_run : DataFrame
-        Columns task, embedding, why, remedy.
-    problems : DataFrame
-        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
-    notes : list of str
-        Sentences that a reader of the numbers must know.
+    The columns of ``rows`` and ``answers`` (of the chosen probes) are `PROTOCOL_ROWS` and `PROTOCOL_ANSWERS` of
+    `nslib.evaluation.results`; the others are as in `nslib.evaluation.results.Results`.
     """
 
     rows: pd.DataFrame
@@ -793,19 +760,9 @@ def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None = None) -> pd.DataFrame:
-    """Select the scores over all splits and speakers of what was chosen on validation.
+    """Select the scores over all splits and speakers of what was chosen on validation, of several runs the newest.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Maybe of several runs; the newest count.
-    protocol, shots : str, int, optional
-        Only this protocol; only this cap on training clips (0: none).
-
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding, protocol and shots, in order of first appearance.
+    One row a task, embedding, protocol and shots, in order of first appearance; `protocol` and `shots` select.
     """
     chosen = rows[(rows["split_number"] == "") & (rows["speaker"] == "") & rows["selected"] & rows["value"].notna()]
     if protocol is not None:

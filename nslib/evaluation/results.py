@@ -1,14 +1,11 @@
 """The results table: its columns, its files, and how it is read.
 
-Conventions
------------
 A *key* is a hash of everything that decides a result (all rows of one embedding on one task): equal keys mean that the
 same would be computed again. Tables are kept as ``<key>.<kind>.parquet``, each written whole or not at all, with
 checksums, and held to their columns when they are read. A result is ``<key>.predictions.parquet`` and
 ``<key>.rows.parquet``; rows are written last, so a result without rows does not exist. A file that cannot be read is
 named in a warning and counts as missing.
-
-Any table with a column ``key`` can be kept so: see `Column`, `write_table`, `read_table` and `find_table`.
+Any table with a column ``key`` can be kept so (`write_table`, `find_table`).
 """
 
 from __future__ import annotations
@@ -194,19 +191,9 @@ def empty_table(columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Check a table against its columns.
+    """Check a table against its columns, and return it with these in their order and of their exact types.
 
-    Returns
-    -------
-    DataFrame
-        The same rows, with the columns in their order and of their exact types.
-
-    Raises
-    ------
-    UnknownName
-        For a column that is not among `columns`.
-    BadParameter
-        For a missing column or a wrong type.
+    UnknownName for a column that is not among `columns`; BadParameter for a missing column or a wrong type.
     """
     names = [c.name for c in columns]
     for name in frame.columns:
@@ -244,14 +231,8 @@ def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.
 def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
     """Return the path of a stored table, ``<key>.<kind>.parquet``, whether it is there or not.
 
-    Parameters
-    ----------
-    key : str
-        Letters and digits; anything else could lead elsewhere and raises BadParameter.
-    kind : str
-        What the table holds, as ``rows``.
-    folder : Path, optional
-        Default, here and below: ``results`` below the reports.
+    A key is letters and digits; anything else could lead elsewhere and raises BadParameter. Default of the folder, here
+    and below: ``results`` below the reports.
     """
     if not key.isalnum():
         raise BadParameter(f"a key is letters and digits, as nslib makes it; got {key!r}.")
@@ -266,24 +247,7 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
-    """Read a stored table and hold it to its checksums, its columns and its name.
-
-    Parameters
-    ----------
-    path : Path
-        From `table_path`.
-    key : str
-        That all of its rows must have in the column ``key``.
-    columns : sequence of Column
-        What it must have.
-    may_be_empty : bool
-        Whether a table without rows is whole.
-
-    Raises
-    ------
-    NslibError
-        If it cannot be read or is another table.
-    """
+    """Read a stored table and hold it to its checksums, its columns and its key; NslibError if it is another."""
     import pandas as pd
     import pyarrow as pa
 
@@ -313,17 +277,10 @@ def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | No
 
 def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
              settings: Mapping[str, object]) -> str:
-    """Make the key of a result, 32 hex digits.
+    """Make the key of a result, 32 hex digits, of names and hashes as in `ROWS`.
 
-    Parameters
-    ----------
-    task, embedding : str
-        Names, as shown in tables.
-    data_hash, split_hash, weights_hash : str
-        As in `ROWS`.
-    settings : mapping
-        Keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``). The version of the
-        probe and of the packages it uses (`nslib.evaluation.probe.probe_hash`) are part of the key.
+    Settings are those keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``). The
+    version of the probe and of the packages it uses (`nslib.evaluation.probe.probe_hash`) are part of the key.
     """
     made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), probe_hash()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
@@ -333,17 +290,7 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
                weights_hash: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Add to the scores of a grid what they are of and where they come from.
 
-    Parameters
-    ----------
-    grid : Grid
-        From `nslib.evaluation.probe.grid`.
-    key, task, corpus_kind, embedding, data_hash, split_hash, weights_hash : str
-        As in `ROWS`; the rest of the origin is found out here.
-
-    Returns
-    -------
-    rows, predictions : DataFrame
-        As in `ROWS` and `PREDICTIONS`, ready for `save_result`.
+    Returns rows and predictions, as in `ROWS` and `PREDICTIONS`, ready for `save_result`.
     """
     names = {"key": key, "task": task, "embedding": embedding}
     origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
@@ -354,26 +301,10 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
 
 def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None,
                 tables: Tables = BENCHMARK_TABLES) -> list[Path]:
-    """Store results of one or more keys; a key that was stored before is written anew.
+    """Store results of one or more keys, return the files of rows; a key that was stored before is written anew.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        As in `ROWS` and `PREDICTIONS`, or what `tables` says; predictions without rows are refused.
-    tables : mapping, optional
-        `BENCHMARK_TABLES` or `PROTOCOL_TABLES`, here and below.
-
-    Returns
-    -------
-    list of Path
-        The files of rows, one a key.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For a table that is not as `check_table` wants it; nothing is written then.
-    NslibError
-        If the disk is full; what was stored before stays.
+    What is not as `check_table` wants it, and predictions without rows, are refused before anything is written.
+    `tables` is `BENCHMARK_TABLES` or `PROTOCOL_TABLES`, here and below.
     """
     kind, kind_of_predictions = tables
     rows, predictions = check_table(rows, tables[kind]), check_table(predictions, tables[kind_of_predictions])
@@ -390,13 +321,7 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
 
 
 def load_results(folder: Path | None = None, tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read all stored results: rows and predictions, oldest first.
-
-    Warns
-    -----
-    UserWarning
-        Once, naming every file that cannot be read and was left out.
-    """
+    """Read all stored results, rows and predictions, oldest first; one warning names the files that can't be read."""
     (kind, columns), (_, columns_of_predictions) = tables.items()
     readable, unreadable = [], []
     for path in sorted(table_path("0", kind, folder).parent.glob(f"*.{kind}.parquet")):
@@ -448,15 +373,7 @@ def export_rows(rows: pd.DataFrame, path: Path) -> None:
 def selected(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the result of each embedding on each task: the test score of what validation chose.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        As in `ROWS`, maybe of several runs.
-
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding and metric, in order of first appearance; of several runs the newest.
+    One row a task, embedding and metric, in order of first appearance; of several runs the newest.
     """
     chosen = rows[rows["selected"] & (rows["split"] == "test")]
     newest = chosen.sort_values("when", kind="stable").drop_duplicates(["task", "embedding", "metric"], keep="last")
@@ -464,20 +381,10 @@ def selected(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
-    """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
+    """Make the table to read, of the selected rows: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        As in `ROWS`; the selected ones are taken.
-    decimals : int
-        Digits after the point.
-
-    Returns
-    -------
-    DataFrame of str
-        Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
-        speech are called so. Where an embedding has no result, it is ``"not run"``.
+    Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
+    speech are called so. Where an embedding has no result, it is ``"not run"``.
     """
     import pandas as pd
 
@@ -502,22 +409,10 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
 class Results:
     """What a benchmark gives.
 
-    Attributes
-    ----------
-    rows : DataFrame
-        One row a score, as in `ROWS`; `selected` keeps the one chosen on validation for each task and embedding.
-    predictions : DataFrame
-        Test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`.
-    not_run : DataFrame
-        Columns task, embedding, why, remedy.
-    problems : DataFrame
-        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
-    ledger : DataFrame
-        Cost of extraction on this machine, one row an embedding, as in `LEDGER`.
-    notes : list of str
-        Sentences that a reader of the numbers must know.
-    clips : DataFrame
-        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
+    ``rows`` and ``predictions`` (of the chosen probes) are as in `ROWS` and `PREDICTIONS`; ``not_run`` has the columns
+    task, embedding, why, remedy; ``problems``, the clips that were left out, task, embedding, clip_id, audio, reason,
+    remedy; ``ledger``, the cost of extraction on this machine, is as in `LEDGER`; ``notes`` are sentences that a reader
+    of the numbers must know; ``clips`` are the clip tables of all tasks, with the columns task and corpus_kind.
     """
 
     rows: pd.DataFrame
@@ -541,22 +436,10 @@ class Results:
         return self.with_stored([FINE_TUNED], networks.WEIGHT_FILES["trill-mini"].sha256, folder)
 
     def with_stored(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:
-        """Add stored results that this run did not make.
+        """Add stored results that this run did not make, of embeddings that have no rows here.
 
-        Parameters
-        ----------
-        names : sequence of str
-            Embeddings; those that have rows here already are passed over.
-        weights : str
-            Only results with this ``weights_hash``; empty: of any weights.
-        folder : Path, optional
-            Default: ``results`` below the reports.
-
-        Returns
-        -------
-        Results
-            With the newest result of each on the very same clips and splits (task and ``split_hash``); what was
-            made of others, by a smoke run for instance, is not taken.
+        The newest result of each on the very same clips and splits (task and ``split_hash``) is taken; what was made of
+        others, by a smoke run for instance, is not. With `weights`, only results with this ``weights_hash``.
         """
         wanted = set(names) - set(self.rows["embedding"])
         rows, predictions = load_results(folder)
@@ -570,13 +453,7 @@ class Results:
 
 @dataclass
 class ResultsBuilder:
-    """Results as they come together, task by task and embedding by embedding.
-
-    Attributes
-    ----------
-    notes : list of str
-        Sentences for the reader; each is kept once.
-    """
+    """Results as they come together, task by task and embedding by embedding; each of `notes` is kept once."""
 
     notes: list[str] = field(default_factory=list)
     _rows: list[pd.DataFrame] = field(default_factory=list)

@@ -1,11 +1,7 @@
 """How an embedding holds up: the probe that learnt on clean clips, asked about the same test clips in worse conditions.
 
-References
-----------
-ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
+References: ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
 
-Conventions
------------
 A clip is changed at 16 kHz and written as a 16-bit WAV file of its own, as a recorder would have: what exceeds full
 scale is clipped, and the clipped samples are counted. No level is adapted to avoid it.
 
@@ -289,25 +285,14 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
                    folder: Path | None = None, progress: bool = True) -> pd.DataFrame:
     """Score the chosen probe of each embedding on changed test clips; what exists already is not computed again.
 
-    Parameters
-    ----------
-    task, embeddings, params, progress
-        As of `nslib.benchmark`, which is run first.
-    conditions : mapping of str to sequence of float, optional
-        Levels of each condition. Default: `CONDITIONS`, in a smoke run `SMOKE_CONDITIONS`. ``clean`` is always there.
-    folder : Path, optional
-        Where curves are kept. Default: ``results`` below the reports.
+    The benchmark is run first, with the other arguments. Conditions map names to levels (default: `CONDITIONS`, in a
+    smoke run `SMOKE_CONDITIONS`; ``clean`` is always there); unknown ones are refused before any work.
 
     Returns
     -------
     DataFrame
         Columns `CURVES`, one row an embedding, condition and level. ``attrs["not_run"]`` is a list of dicts, one for
         each embedding that could not be measured: embedding, why, remedy.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown task, embedding or condition, or a level that it does not have; nothing has been computed then.
 
     Examples
     --------
@@ -342,19 +327,9 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 
 
 def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Read stored curves; a file that cannot be read is warned of and left out.
+    """Read stored curves, `CURVES`, the newest of each; a file that cannot be read is warned of and left out.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Default: ``results`` below the reports.
-    rows : DataFrame, optional
-        Of a benchmark: only curves of its very results are taken; none of a smoke run, or of other recordings.
-
-    Returns
-    -------
-    DataFrame
-        Columns `CURVES`, the newest of each task, embedding, condition and level; maybe without rows.
+    With `rows`, of a benchmark, only curves of its very results are taken; none of a smoke run, or of other recordings.
     """
     paths = sorted(results.table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
     stored = (results.find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
@@ -369,17 +344,8 @@ def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) ->
 def choose_cheapest_task(clips: pd.DataFrame) -> str:
     """Name the task on which curves cost least and still have intervals by speaker.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`;
-        BadParameter without a test clip.
-
-    Returns
-    -------
-    str
-        Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if
-        no test has as many.
+    Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if no
+    test has as many. Clips need the columns task, split, speaker and seconds; BadParameter without a test clip.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):

@@ -8,8 +8,6 @@
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
 
-Conventions
------------
 One record a clip, one vector an embedding: the authors' evaluation ignores the shape of a vector, so it must be
 averaged over time. ``embedding/<name>`` holds the vector and ``embedding/<name>/shape`` its shape, ``[1, dim]``;
 ``label`` and ``speaker_id`` are bytes. We add ``clip_id``, ``sha256`` (of the audio), ``seconds`` and ``key``, which is
@@ -67,17 +65,10 @@ _SPLIT = re.compile(rf"(?:^|\.)({'|'.join(SPLITS)})(?=[.@-]|$)")
 
 @dataclass(frozen=True)
 class VectorTable:
-    """Clips and their vectors, as read from TFRecord files.
+    """Clips, sorted by clip_id, and their vectors, as read from TFRecord files.
 
-    Attributes
-    ----------
-    clips : DataFrame
-        Clip table, sorted by clip_id; audio is ``""``, sample_rate 0 and source the name of the file. What a file does
-        not tell is ``""``, or NaN for seconds.
-    vectors : dict of str to ndarray of float32, [clips, dim]
-        Embeddings by name.
-    notes : tuple of str
-        What was done to the vectors, and what is unusual about the table.
+    Of a clip, audio is ``""``, sample_rate 0 and source the name of the file; what a file does not tell is ``""``, or
+    NaN for seconds. Notes say what was done to the vectors, and what is unusual about the table.
     """
 
     clips: pd.DataFrame
@@ -89,26 +80,12 @@ class VectorTable:
 
 
 def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List the clips of tasks, all splits together, for vectors that are computed elsewhere.
+    """List the clips of tasks or own recordings, all splits together, for vectors that are computed elsewhere.
 
-    The list has no labels and no splits: a vector must not know the answer. ``clip_id`` and ``sha256`` are what
-    `nslib.extraction.precomputed` finds vectors by.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Tasks, or folders and lists of recordings.
-
-    Returns
-    -------
-    clips, problems : DataFrame
-        One row a clip with `CLIP_LIST_COLUMNS` (sha256 of the decoded 16 kHz waveform), and the clips that cannot be
-        read: clip_id, audio, reason, remedy.
-
-    Raises
-    ------
-    NslibError
-        If a task cannot be had here.
+    The list has no labels and no splits: a vector must not know the answer. ``clip_id`` and ``sha256`` (of the decoded
+    16 kHz waveform) are what `nslib.extraction.precomputed` finds vectors by. Returned are clips, with
+    `CLIP_LIST_COLUMNS`, and those that cannot be read: clip_id, audio, reason, remedy. NslibError if a task cannot be
+    had here.
     """
     import pandas as pd
 
@@ -149,25 +126,9 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
                    shards: int = 1, progress: bool = True, say: Callable[[str], object] = print) -> list[Path]:
     """Write the vectors of whole tasks, one set of files a task, for the authors' scikit-learn step or other readers.
 
-    Parameters
-    ----------
-    embeddings : iterable of str, path, Embedding or callable
-        All go into the same files.
-    folder : Path
-        Gets ``<task>.train-00000-of-00001`` and so on.
-    params : Params
-        Says which tasks.
-    numbers : bool
-        Labels as numbers, as the authors' probes want them; a list of their names is written beside.
-    shards, progress
-        As in `write_tfrecords`; bars on stderr.
-    say : callable
-        Is told how many clips were left out, if any.
-
-    Raises
-    ------
-    Unavailable
-        If a task or an embedding cannot be had.
+    All embeddings go into the same files, ``<folder>/<task>.train-00000-of-00001`` and so on. With `numbers`, labels
+    are numbers, as the authors' probes want them, and a list of their names is written beside. `say` is told how many
+    clips were left out. Unavailable if a task or an embedding cannot be had.
     """
     entrants = [specify_embedding(given) for given in embeddings]
     plan = loading.resolve_tasks(params, progress=progress)
@@ -191,7 +152,7 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
 
 def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: Mapping[str, npt.ArrayLike], *,
                     label_numbers: Sequence[str] | None = None, shards: int = 1) -> list[Path]:
-    """Write vectors as TFRecord files, as the authors' pipeline does.
+    """Write vectors as TFRecord files, as the authors' pipeline does; the same clips and vectors give the same bytes.
 
     Parameters
     ----------
@@ -206,19 +167,7 @@ def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: 
         Names of all classes. Labels are written as their places in it, ``"0"``, ``"1"``, ..., and the list is written
         to ``<prefix>.label_list.txt``, one name a line. Default: labels as they are.
     shards : int
-        Files of each split.
-
-    Returns
-    -------
-    list of Path
-        What was written. The same clips and vectors give the same bytes.
-
-    Raises
-    ------
-    BadParameter
-        If something does not fit, or there are other shards under this prefix.
-    NslibError
-        If a file cannot be written.
+        Files of each split. Other shards under this prefix are refused (BadParameter).
     """
     as_folder = str(folder_or_prefix).endswith(("/", os.sep)) or Path(folder_or_prefix).is_dir()
     prefix = Path(folder_or_prefix) / "vectors" if as_folder else Path(folder_or_prefix)
@@ -373,6 +322,10 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
                    label_list: str | Path | None = None, progress: bool = True) -> VectorTable:
     """Read TFRecord files of the authors' pipeline, or of `write_tfrecords`.
 
+    Vectors with several frames (told by their shape) are averaged over time, and counted in a note. A clip without an
+    id gets one of the content of its record. BadRecord names file and number of the first record that is damaged, cut
+    short or lacks something; BadParameter if no file is found, or a shard is missing.
+
     Parameters
     ----------
     paths : str, Path, or iterable of these
@@ -382,22 +335,6 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
         Embeddings. Default: those of the first record.
     label_list : path, optional
         File with the names of the classes, as `write_tfrecords` makes it: labels that are numbers become names.
-    progress : bool
-        Show a progress bar on stderr.
-
-    Returns
-    -------
-    VectorTable
-        Vectors with several frames (told by their shape) are averaged over time, and counted in a note. A clip without
-        an id gets one of the content of its record.
-
-    Raises
-    ------
-    BadRecord
-        For the first record that is damaged, cut short or lacks something, or whose vector is not as long as the
-        others'; with the file and the number of the record.
-    BadParameter
-        If no file is found, or a shard is missing.
     """
     from tqdm.std import tqdm
 
@@ -433,18 +370,7 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
 
 
 def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, LabelledVectors]:
-    """Bring a table to the probes: ``probe.grid(**split_for_probes(table))``.
-
-    Parameters
-    ----------
-    name : str, optional
-        Which embedding. Needed if there are several.
-
-    Raises
-    ------
-    BadParameter
-        If a split is missing, or several embeddings are there and none is named; `UnknownName` if it is not there.
-    """
+    """Bring a table to the probes: ``probe.grid(**split_for_probes(table))``; of several embeddings name one."""
     if name is None and len(table.vectors) > 1:
         raise BadParameter(f"the table has {', '.join(table.vectors)}; name one of them.")
     name = name or next(iter(table.vectors))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from helpers import clip_table, embedding, tone
+from helpers import tone
 
 from nslib import audio, config
 from nslib.datasets import loading
@@ -146,34 +146,6 @@ def test_vectors_that_do_not_fit_are_refused_with_both_numbers(folder, monkeypat
     found = run(folder)
     assert found.rows.empty and "36 vectors of 128 numbers and 2 classes need" in found.not_run["why"].item()
     assert len(VectorCache.at(next((folder.parent / "cache" / "vectors").iterdir()))) == 36  # and the vectors are kept
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(1, "1 min"), (600, "10 min"), (5399, "90 min"), (5400, "1.5 h"),
-                                                (129_600, "1.5 days")])
-def test_a_time_is_said_in_its_unit(seconds, words):
-    assert benchmark.format_duration(seconds) == words
-
-
-def test_more_clips_longer_vectors_and_more_classes_take_longer():
-    base = benchmark.estimate_probes_seconds(2000, 512, 6, 2)
-    assert benchmark.estimate_probes_seconds(4000, 512, 6, 2) > 1.9 * base
-    assert benchmark.estimate_probes_seconds(2000, 2048, 6, 2) > 1.9 * base
-    assert benchmark.estimate_probes_seconds(2000, 512, 600, 2) > base
-    assert benchmark.estimate_probes_seconds(2000, 512, 6, 4) == pytest.approx(2 * base)
-
-
-def test_speed_comes_from_earlier_runs_else_from_a_trial(tmp_path, cache):
-    tried = []
-
-    def watched(waves, lengths):
-        tried.append(len(waves))
-        return embedding().embed(waves, lengths)
-
-    mine = embedding(embed=watched)
-    assert benchmark._times_real_time(mine.fingerprint, mine) > 0 and tried == [1, 4]
-    extract.extract_vectors(clip_table(tmp_path / "clips", [3.0] * 10), mine, store=VectorCache(mine), progress=False)
-    tried.clear()
-    assert benchmark._times_real_time(mine.fingerprint, mine) > 0 and not tried
 
 
 def test_a_long_run_says_first_what_it_will_take_and_a_short_one_nothing(folder, monkeypatch, capsys):

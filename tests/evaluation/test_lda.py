@@ -9,9 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.preprocessing import StandardScaler
 
 from nslib.evaluation import classifiers, lda
 
@@ -114,18 +112,6 @@ def test_small_vectors_and_other_settings_are_scikit_learns_to_the_last_bit():
 
 def test_the_step_that_is_replaced_is_still_the_parents():
     assert callable(LinearDiscriminantAnalysis._solve_lstsq)  # else long vectors become slow, silently
-
-
-@pytest.mark.parametrize("shape", [(7, 30), (30, 7), (2, 9), (1, 9), (40, 1200)])
-def test_shrinkage_is_ledoit_wolfs(shape):
-    z = StandardScaler().fit_transform(np.random.default_rng(0).gamma(1, size=shape))
-    products = z @ z.T
-    found, mean = lda._shrinkage(np.diag(products), (products**2).sum(), shape[1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        covariance, expected = ledoit_wolf(z)
-    assert found == pytest.approx(expected, abs=1e-12)
-    assert mean == pytest.approx(np.trace(covariance) / shape[1])
 
 
 def test_a_class_of_one_clip_warns_as_scikit_learn(every_size):

@@ -72,14 +72,6 @@ def test_the_ledgers_columns_are_those_that_costs_have():
     assert all(isinstance(found[c.name], types[c.dtype]) for c in results.LEDGER)
 
 
-def test_complete_rows_conform(make):
-    rows, predictions = make()
-    assert rows.columns.tolist() == [c.name for c in results.ROWS]
-    assert predictions.columns.tolist() == [c.name for c in results.PREDICTIONS]
-    assert set(rows["code_revision"]) == {config.code_revision()}
-    assert rows["when"].str.endswith("+00:00").all()
-
-
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [(lambda rows: rows.rename(columns={"value": "valeu"}), UnknownName, "Did you mean value"),
@@ -141,19 +133,6 @@ def test_one_call_keeps_several_results(make, tmp_path):
     both = [pd.concat(tables) for tables in zip(make(), make(task="other"), strict=True)]
     assert len(results.save_result(*both, tmp_path)) == 2
     assert set(results.load_results(tmp_path)[0]["task"]) == {"words", "other"}
-
-
-def test_join_of_nothing_has_the_columns_and_types(make):
-    rows = make()[0]
-    nothing = results.join_tables([], results.ROWS)
-    assert nothing.empty and nothing.dtypes.equals(rows.dtypes)
-    assert len(results.join_tables([rows, rows], results.ROWS)) == 2 * len(rows)
-
-
-def test_results_lie_below_the_reports(make, tmp_path, monkeypatch):
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
-    path, = results.save_result(*make())
-    assert path.parent == tmp_path / "results" == config.reports_dir() / "results"
 
 
 @pytest.mark.parametrize("break_it", ["cut", "empty", "noise", "bit", "schema", "gone", "other key"])

@@ -88,8 +88,7 @@ def test_files_and_fields_are_those_of_the_authors(tmp_path):
 
     clips, vectors = clip_rows(6), numbers(6)
     paths = write_tfrecords(tmp_path / "out" / "savee", clips, {"trill": vectors}, label_numbers=["happy", "sad"])
-    assert [p.name for p in paths] == [
-        *(f"savee.{split}-00000-of-00001" for split in SPLITS), "savee.label_list.txt"]
+    assert [p.name for p in paths] == [*(f"savee.{split}-00000-of-00001" for split in SPLITS), "savee.label_list.txt"]
     assert paths[-1].read_text() == "happy\nsad\n"
     (record, *_) = tf.data.TFRecordDataset(str(paths[0])).as_numpy_iterator()
     found = tf.train.Example.FromString(record).features.feature
