@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from nslib.teaching.check import check, exercise
     from nslib.training.classifier import load_classifier
 
-__all__ = ["audio", "benchmark", "check", "config", "datasets", "embed", "embeddings", "errors", "evaluation", "exercise",
-           "extraction", "figures", "frontend", "load_classifier", "paper", "report", "statistics", "teaching", "training"]
+__all__ = ["audio", "benchmark", "check", "config", "datasets", "embed", "embeddings", "errors", "evaluation",
+           "exercise", "extraction", "figures", "frontend", "load_classifier", "paper", "report", "statistics",
+           "teaching", "training"]
 
 _FUNCTIONS = {"benchmark": "evaluation.benchmark", "embed": "evaluation.benchmark", "check": "teaching.check",
               "exercise": "teaching.check", "load_classifier": "training.classifier"}

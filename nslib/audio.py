@@ -138,7 +138,6 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
 
     Parameters
     ----------
-    path : path-like
     wave : float [samples]
         In [-1, 1].
 

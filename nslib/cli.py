@@ -1,10 +1,8 @@
 """``python -m nslib``: the verbs of the kit from a shell.
 
 Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
-something is not available on this machine. Messages go to stderr, results to stdout.
-
-What takes seconds to import (TensorFlow, nbconvert) is imported by the verbs that need it, so that ``--help`` and wrong
-requests answer at once.
+something is not available on this machine. Messages go to stderr, results to stdout. What takes seconds to import
+(TensorFlow, nbconvert) is imported by the verbs that need it, so that ``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["app", "main"]
-
-# ------------------------------------------------------------------------------------------------ options
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
               "package.module:function or file.py:function.")
@@ -195,8 +191,7 @@ def embed(
     """Embed recordings: one vector a clip."""
     table = benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
     _write_table(table, out)
-    problems = table.attrs["problems"]
-    for clip in problems:
+    for clip in (problems := table.attrs["problems"]):
         print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
     print(f"{len(table)} clips -> {out}; {len(problems)} left out")
 
@@ -243,9 +238,7 @@ def export_row(
 
 
 @app.command("import-row")
-def import_row(
-    files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")],
-) -> None:
+def import_row(files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")]) -> None:
     """Take rows of others in, if they are of the same recordings and splits."""
     rows, _ = results.load_results()
     for path in files:
@@ -314,11 +307,9 @@ def data_card(
     card = make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
-    if out is None:
-        print(card.markdown())
-    else:
+    if out:
         config.write_file(out, card.markdown())
-        print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}")
+    print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}" if out else card.markdown())
 
 
 @notebooks_app.command("check")
@@ -347,9 +338,7 @@ def store_prune() -> None:
 
 
 @published_app.command("list")
-def published_list(
-    paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None,
-) -> None:
+def published_list(paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None) -> None:
     """List the works and how well their numbers are known, or all numbers of one work."""
     print(list_numbers(paper))
 
@@ -390,9 +379,7 @@ def vectors_probe(
 
 
 @embeddings_app.command("list")
-def embeddings_list(
-    profile: Annotated[str | None, Option(help="quick or paper; default: all.")] = None,
-) -> None:
+def embeddings_list(profile: Annotated[str | None, Option(help="quick or paper; default: all.")] = None) -> None:
     """List the built-in embeddings, each with the backends that name@backend can ask for."""
     for name in models.names(profile):
         print(f"{name:<32}{', '.join(registry.list_backends(name))}")
@@ -453,9 +440,7 @@ def train_distill(
 
 
 @train_app.command("finetune")
-def train_finetune(
-    task: Task, changed: Settings = None, corpus: Corpus = None, smoke: Smoke = None,
-) -> None:
+def train_finetune(task: Task, changed: Settings = None, corpus: Corpus = None, smoke: Smoke = None) -> None:
     """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
     chosen = settings.make_finetune_settings(_read_settings(changed))
     rows, _ = finetune.benchmark_finetuned(get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
@@ -474,10 +459,8 @@ def train_export(
     model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     from nslib.training import export
 
-    if out.suffix == ".tflite":
-        print(export.export_litert(model, out, quantise=quantise, licence=licence))
-    else:
-        print(export.export_saved_model(model, out, licence=licence))
+    print(export.export_litert(model, out, quantise=quantise, licence=licence) if out.suffix == ".tflite" else
+          export.export_saved_model(model, out, licence=licence))
 
 
 @train_app.command("classifier")
@@ -528,9 +511,7 @@ def cluster_cost(
 
 
 @colab_app.command("zip")
-def colab_zip(
-    out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None,
-) -> None:
+def colab_zip(out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None) -> None:
     """Pack the kit into one file, which the first cell of a notebook asks for on Colab."""
     path = colab.pack_kit(out or Path(colab.ARCHIVE))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
@@ -542,8 +523,7 @@ def colab_refresh(
 ) -> None:
     """Write badge and first cell of every notebook for the address declared in pyproject.toml."""
     behind = colab.refresh_notebooks(write=not check)
-    where = colab.read_address()
-    print(f"address: {where or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
+    print(f"address: {colab.read_address() or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
     print(f"{'behind' if check else 'written'}: {', '.join(behind) or 'none'}")
     _exit(not (check and behind))
 
@@ -578,9 +558,6 @@ def workshop_check(
     for chapter in workshop.read_chapters(notebooks):
         for name in workshop.prove(chapter, workshop.notebook_environment(chosen)):
             print(f"{chapter.name} {name}: passes; the empty cell is refused")
-
-
-# ------------------------------------------------------------------------------------------------ helpers
 
 
 def _load(**given: Any) -> Params:

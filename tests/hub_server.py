@@ -30,16 +30,15 @@ FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "ass
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve the models of a folder; gives the hub's address."""
-    with Hub({name: packed(folder / name) for name in SOURCES if (folder / name).exists()}) as hub:
+    archives = {}
+    for name in SOURCES:
+        if (folder / name).exists():
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
+                tar.add(folder / name, ".")
+            archives[name] = buffer.getvalue()
+    with Hub(archives) as hub:
         yield hub.url
-
-
-def packed(folder: Path) -> bytes:
-    """A model's folder as the hub sends it: a .tar.gz of ``./saved_model.pb`` and so on."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
-        tar.add(folder, ".")
-    return buffer.getvalue()
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
@@ -47,6 +46,16 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
+
+
+def archive(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    """A .tar.gz of chosen members, hostile ones too."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for info, data in members:
+            info.size = len(data) if info.isreg() else 0
+            tar.addfile(info, io.BytesIO(data))
+    return gzip.compress(buffer.getvalue(), 1, mtime=0)
 
 
 def model_archive(files: dict[str, bytes] = FILES) -> bytes:
@@ -62,26 +71,6 @@ def write_model(folder: Path, files: dict[str, bytes] = FILES) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """What lies in a folder, as `FILES`."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def left_over(models: Path) -> list[str]:
-    """What a failed download left, apart from locks."""
-    return sorted(p.name for p in models.iterdir() if not p.name.endswith(".lock"))
-
-
-def archive(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    """A .tar.gz of chosen members, hostile ones too."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for info, data in members:
-            info.size = len(data) if info.isreg() else 0
-            tar.addfile(info, io.BytesIO(data))
-    return gzip.compress(buffer.getvalue(), 1, mtime=0)
-
-
 class Hub:
     """A server for ``{model name: archive}``; `faults` are used up in order, one a request to storage."""
 
@@ -90,28 +79,6 @@ class Hub:
         self.faults: list[Fault] = []
         self.handles = {handle: name for name in archives for handle in SOURCES[name].handles}
         self.requests: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Hub:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def fetched(self) -> int:
-        """Requests to storage."""
-        return sum(path.startswith("/storage") for path in self.requests)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -124,7 +91,26 @@ class Hub:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        return Handler
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def fetched(self) -> int:
+        """Requests to storage."""
+        return sum(path.startswith("/storage") for path in self.requests)
+
+    def __enter__(self) -> Hub:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path, _, query = request.path.partition("?")
@@ -162,9 +148,9 @@ def status(code: int, **headers: str) -> Fault:
     return lambda request, data: send(request, code, headers=named)
 
 
-def interrupted(at: int) -> Fault:
-    """The connection breaks after `at` bytes of the archive."""
-    return lambda request, data: send(request, 200, data[:at], length=len(data))
+def interrupted(request: BaseHTTPRequestHandler, data: bytes) -> None:
+    """The connection breaks within the archive."""
+    send(request, 200, data[:70_000], length=len(data))
 
 
 def page(request: BaseHTTPRequestHandler, data: bytes) -> None:

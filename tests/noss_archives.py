@@ -19,19 +19,17 @@ from unittest import mock
 import numpy as np
 import soundfile
 
+from nslib.datasets.noss import HUMAN_SOUNDS
 from nslib.datasets.splits import split_by_group
 
 ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 EXTRA = ("esc50-human", "masked-speech")
-
 VOXCELEB_SPEAKERS, VOXCELEB_ABSENT = (10001, 10002, 10003, 11251), 10270
 LANGUAGES = ("de", "en", "es", "fr", "it", "ru")
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 CREMA_EMOTIONS, CREMA_SENTENCES = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), ("IEO", "TIE", "IOM")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
 SAVEE_LETTERS = ("a", "d", "f", "h", "n", "sa", "su")
-ESC_HUMAN = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing", "brushing_teeth",
-             "snoring", "drinking_sipping")
 
 
 def speech(seconds: float, rate: int, label: int, speaker: int, take: int) -> np.ndarray:
@@ -119,9 +117,7 @@ def _voxforge(manual: Path) -> None:
 
 
 def _speech_commands(manual: Path) -> None:
-    main: dict[str, bytes] = {}
-    lists: dict[str, list[str]] = {"validation": [], "testing": []}
-    test: dict[str, bytes] = {}
+    main, test, lists = {}, {}, {"validation": [], "testing": []}
     for label, word in enumerate((*WORDS, "bed", "cat")):
         for speaker in range(5):
             name = f"{word}/{speaker:08x}_nohash_0.wav"
@@ -145,20 +141,17 @@ def _crema_d(manual: Path) -> None:
     """A clone of the repository, and the list of checksums that TensorFlow Datasets registered."""
     from tensorflow_datasets.audio import crema_d
 
-    folder = manual / "CREMA-D" / "AudioWAV"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = []
+    folder, names = manual / "CREMA-D" / "AudioWAV", []
     for number, actor in enumerate(range(1001, 1092)):
         for half in range(2):
             label = (number + 3 * half) % len(CREMA_EMOTIONS)
             for take in range(3):
                 names.append(f"{actor}_{CREMA_SENTENCES[take]}_{CREMA_EMOTIONS[label]}_XX")
-                (folder / f"{names[-1]}.wav").write_bytes(sound(0.5, 16_000, label, number, take))
+                _write(folder / f"{names[-1]}.wav", sound(0.5, 16_000, label, number, take))
     names = [name for name in names if name not in CREMA_LOST]
     summary = manual / "CREMA-D" / "processedResults" / "summaryTable.csv"
-    summary.parent.mkdir(exist_ok=True)
     rows = [f'"{i}","{name}","N"\n' for i, name in enumerate((*names, *CREMA_LOST), start=1)]
-    summary.write_text('"","FileName","VoiceVote"\n' + "".join(rows))
+    _write(summary, ('"","FileName","VoiceVote"\n' + "".join(rows)).encode())
     files = {f"{crema_d.WAV_DATA_URL}{name}.wav": folder / f"{name}.wav" for name in names}
     contents = {url: path.read_bytes() for url, path in {**files, crema_d.SUMMARY_TABLE_URL: summary}.items()}
     (manual / "crema_d.txt").write_text("".join(
@@ -181,38 +174,35 @@ def _dementiabank(manual: Path) -> None:
     ordered = sorted(people, key=lambda person: (split_of[person], person))
     for number, person in enumerate(ordered):  # alternate inside each split, so that each has both
         kind = ("Control", "Dementia")[number % 2]
-        folder = manual / "dementia" / "English" / "Pitt" / kind / "cookie"
-        folder.mkdir(parents=True, exist_ok=True)
         for take in range(2):
-            data = sound(1.5, 44_100, number % 2, number, take, "MP3")
-            (folder / f"{person}-{take}.mp3").write_bytes(data)
+            _write(manual / "dementia" / "English" / "Pitt" / kind / "cookie" / f"{person}-{take}.mp3",
+                   sound(1.5, 44_100, number % 2, number, take, "MP3"))
 
 
 def _esc50(manual: Path) -> None:
-    root = manual / "ESC-50-master"
-    (root / "audio").mkdir(parents=True, exist_ok=True)
-    (root / "meta").mkdir(exist_ok=True)
-    rows = ["filename,fold,target,category,esc10,src_file,take"]
-    for label, category in enumerate(("dog", *ESC_HUMAN)):
+    root, rows = manual / "ESC-50-master", ["filename,fold,target,category,esc10,src_file,take"]
+    for label, category in enumerate(("dog", *HUMAN_SOUNDS)):
         target = 0 if category == "dog" else 19 + label
         for fold in range(1, 6):
             name = f"{fold}-{1000 + 10 * label}-A-{target}.wav"
             rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
-            (root / "audio" / name).write_bytes(sound(1.2, 44_100, label, fold, 0))
-    (root / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
+            _write(root / "audio" / name, sound(1.2, 44_100, label, fold, 0))
+    _write(root / "meta" / "esc50.csv", ("\n".join(rows) + "\n").encode())
 
 
 def _masked(manual: Path) -> None:
-    root = manual / "masked-speech"
-    (root / "wav").mkdir(parents=True, exist_ok=True)
-    (root / "lab").mkdir(exist_ok=True)
-    rows = ["file_name,label"]
+    root, rows = manual / "masked-speech", ["file_name,label"]
     for take, part in enumerate(("train", "devel", "test")):
         for number in range(4):
             name = f"{part}_{number:05d}.wav"
             rows.append(f"{name},{('clear', 'mask')[number % 2]}")
-            (root / "wav" / name).write_bytes(sound(1.0, 16_000, number % 2, number, take))
-    (root / "lab" / "labels.csv").write_text("\n".join(rows) + "\n")
+            _write(root / "wav" / name, sound(1.0, 16_000, number % 2, number, take))
+    _write(root / "lab" / "labels.csv", ("\n".join(rows) + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def _noise(seconds: float, seed: int) -> bytes:

@@ -25,7 +25,9 @@ CELL = f"{TASK}/logmel"
 def _home() -> Path:
     """Cache and reports, in the cache of the session, which is removed at its end."""
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
-    with _places(home / "cache", home / "reports"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSLIB_CACHE", str(home / "cache"))
+        patch.setenv("NSLIB_REPORTS", str(home / "reports"))
         settings = config.load_params({"smoke": True, "tasks": TASK})
         made = benchmark.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
         protocols.run_protocol("within-speaker", "logmel", TASK, settings, progress=False)
@@ -34,19 +36,13 @@ def _home() -> Path:
 
 
 @contextlib.contextmanager
-def _places(cache: Path, reports: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NSLIB_CACHE", str(cache))
-        patch.setenv("NSLIB_REPORTS", str(reports))
-        yield
-
-
-@contextlib.contextmanager
 def copied(where: Path) -> Iterator[Path]:
     """A copy of the report to spoil; its recordings and vectors are found."""
     folder = where / "reports"
     shutil.copytree(_home() / "reports", folder)
-    with _places(_home() / "cache", folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSLIB_CACHE", str(_home() / "cache"))
+        patch.setenv("NSLIB_REPORTS", str(folder))
         yield folder
 
 

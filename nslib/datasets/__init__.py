@@ -1,20 +1,10 @@
 """Datasets: tasks, the clips that they are asked about, how these are split, and where the recordings come from.
 
-=====================  ====================================================================
-`tasks`                what is measured: one record a task
-`table`                the clip table that every source returns
-`splits`               splits as the authors draw them, split files, and the hashes of a split
-`audit`                what in a clip table can make a score wrong
-`card`                 data cards of your own recordings
-`loading`              from parameters to tasks that can be run, and from a task to its clips
-`clip_cache`           prepared 16 kHz clips on disk, and facts on audio files
-`folder`               your own recordings: cut, decoded once, split
-`layouts`              which clips your own recordings hold, one reader a layout
-`noss`                 clips of the NOSS data sets, and of any other, through TensorFlow Datasets
-`noss_sources`         where the NOSS data sets come from, what to do by hand, where each stands here
-`debian`               recorded speech from Debian packages, checked against committed manifests
-`synthetic`            the kit's own texts, spoken by eSpeak NG (`synthetic_worker`, a process of its own)
-=====================  ====================================================================
+What is measured (`tasks`), the table that every source of clips returns (`table`), how clips are split (`splits`), what
+can make a score wrong (`audit`, `card`); from parameters to tasks, and from a task to its clips (`loading`), prepared
+on disk (`clip_cache`); and the sources: your own recordings (`folder`, `layouts`), NOSS and other data sets of
+TensorFlow Datasets (`noss`, `noss_sources`), Debian packages (`debian`), computer voices (`synthetic`, whose
+synthesiser runs in `synthetic_worker`).
 """
 
 from nslib.datasets.audit import audit_clips

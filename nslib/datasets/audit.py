@@ -19,51 +19,28 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "audit_clips"]
 
 _NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
-_DOMINANT = 0.9
-"""Share of a class's clips from which one speaker counts as *being* the class."""
-
-_MOST_NAMES = 5
-"""Names in a sentence; the others are counted."""
+_DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
+_MOST_NAMES = 5  # in a sentence; the others are counted
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit says of a clip table.
+    """What an audit says of a clip table."""
 
-    Attributes
-    ----------
-    table : DataFrame
-        One row a split: ``clips, minutes, speakers, classes``, and the clips of the smallest and largest class.
-    classes : DataFrame
-        Clips of each label (rows) in each split (columns), and ``speakers`` of the label.
-    shared_speakers : DataFrame
-        One row for each speaker who is in more than one split: clips in each split.
-    duplicates : DataFrame
-        ``sha256, clip_id, label, speaker, split`` of every clip whose audio comes more than once.
-    problems : tuple of str
-        Sentences on what can make a score wrong; empty if there is nothing.
-    notes : tuple of str
-        Sentences on what is as it should be, but must be known to read the numbers.
-    """
-
-    table: pd.DataFrame
-    classes: pd.DataFrame
-    shared_speakers: pd.DataFrame
-    duplicates: pd.DataFrame
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
+    table: pd.DataFrame  # a row a split: clips, minutes, speakers, classes, clips of its smallest and largest class
+    classes: pd.DataFrame  # clips of each label (rows) in each split (columns), and `speakers` of the label
+    shared_speakers: pd.DataFrame  # a row a speaker who is in more than one split: clips in each
+    duplicates: pd.DataFrame  # sha256, clip_id, label, speaker, split of clips whose audio comes more than once
+    problems: tuple[str, ...]  # sentences on what can make a score wrong; empty if there is nothing
+    notes: tuple[str, ...]  # sentences on what is as it should be, but must be known to read the numbers
 
 
 def audit_clips(clips: pd.DataFrame) -> Audit:
     """Look for what makes a split unsound: leaks between splits, missing and confounded classes.
 
     Where every label has one speaker and every speaker one label (speaker identification), speakers must be shared
-    between splits: that is then a note, not a problem.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        A clip table with ``clip_id, sha256, seconds, label, speaker, split``; `BadParameter` if a column is missing.
+    between splits: that is then a note, not a problem. `BadParameter` if ``clip_id``, ``sha256``, ``seconds``,
+    ``label``, ``speaker`` or ``split`` is missing.
     """
     missing = [name for name in _NEEDED if name not in clips.columns]
     if missing:
@@ -151,8 +128,7 @@ def _class_problems(classes: pd.DataFrame) -> list[str]:
     if len(classes) < 2:
         problems.append(f"There is nothing to tell apart: {_count(len(classes), 'class', 'classes')}.")
     for name in (n for n in SPLITS if classes[n].any()):
-        absent = classes.index[classes[name] == 0].tolist()
-        if absent:
+        if absent := classes.index[classes[name] == 0].tolist():
             count = _count(len(absent), "class is", "classes are")
             problems.append(f"{count} absent from {name} and so {_ABSENT[name]}: {_list_names(absent)}.")
     return problems
@@ -162,17 +138,15 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     """Sentences on audio that comes more than once."""
     splits_of = doubles[doubles["split"] != ""].groupby("sha256")["split"].nunique()
     leaked = splits_of.index[splits_of > 1]
-    again = doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist()
-    torn = int((doubles.groupby("sha256")["label"].nunique() > 1).sum())
     problems = []
     if len(leaked):
         names = doubles.loc[doubles["sha256"].isin(leaked), "clip_id"].tolist()
         count = _count(len(leaked), "recording is", "recordings are")
         problems.append(f"{count} in more than one split: {_list_names(names)}.")
-    if again:
+    if again := doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist():
         count = _count(len(again), "clip has", "clips have")
         problems.append(f"{count} the same audio as another clip of the same split: {_list_names(again)}.")
-    if torn:
+    if torn := int((doubles.groupby("sha256")["label"].nunique() > 1).sum()):
         problems.append(f"{_count(torn, 'recording has', 'recordings have')} more than one label.")
     return problems
 
@@ -183,8 +157,7 @@ def _confound_problems(known: pd.DataFrame) -> list[str]:
         return []
     counts = known.groupby(["label", "speaker"]).size()
     share = counts.groupby("label").max() / counts.groupby("label").sum()
-    dominated = share.index[share >= _DOMINANT].tolist()
-    if not dominated:
+    if not (dominated := share.index[share >= _DOMINANT].tolist()):
         return []
     count = _count(len(dominated), "class has", "classes have")
     return [f"{count} at least {_DOMINANT:.0%} of the clips from one speaker, who may be recognised "

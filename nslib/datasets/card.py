@@ -7,7 +7,6 @@ Kjartansson, *Data Cards*, FAccT 2022.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +26,8 @@ _BY_HAND = {
     "People": "Who speaks, how were they found, and what did they agree to?",
     "Recording": "Rooms, microphones, codecs. Do they differ between the classes? Then a probe may hear the room.",
     "Labels": "Who gave them, by what rule, and how often do two people agree?",
-    "Licence": "Who may have the recordings, and what for?",
-}
-"""What the card asks of its author."""
-
-_MOST_ROWS = 20
-"""Of a table in the card."""
+    "Licence": "Who may have the recordings, and what for?"}
+_MOST_ROWS = 20  # of a table in the card
 
 
 @dataclass(frozen=True)
@@ -54,9 +49,9 @@ class DataCard:
         parts = [f"# {self.name}", _summarise(clips, len(excluded)), "## To be filled in by those who know",
                  "\n".join(f"- **{what}**: {question}" for what, question in _BY_HAND.items()),
                  "## What can make a score wrong",
-                 _format_list(self.audit.problems, "Nothing was found in the tables."),
+                 "\n".join(f"- {line}" for line in self.audit.problems) or "Nothing was found in the tables.",
                  "## What must be known to read the numbers",
-                 _format_list([*self.audit.notes, *self.corpus.notes], "Nothing."),
+                 "\n".join(f"- {line}" for line in (*self.audit.notes, *self.corpus.notes)) or "Nothing.",
                  "## Splits", _format_table(self.audit.table), "## Classes", _format_table(self.audit.classes),
                  "## Sound", _format_table(_measure_sound(clips)), "## Left out", reasons, "## Identity",
                  f"- data {hash_data(clips)}\n- split {hash_split(clips)}"]
@@ -78,8 +73,7 @@ def _summarise(clips: pd.DataFrame, problems: int) -> str:
     speakers = clips.loc[clips["speaker"] != "", "speaker"].nunique()
     unknown = int((clips["speaker"] == "").sum())
     who = f"{speakers} speakers" + (f" ({unknown} clips of unknown ones)" if unknown else "")
-    unused = int((~clips["split"].isin(SPLITS)).sum())
-    rest = f" {unused} clips are in no split." if unused else ""
+    rest = f" {unused} clips are in no split." if (unused := int((~clips["split"].isin(SPLITS)).sum())) else ""
     rest += f" {problems} files could not be used." if problems else ""
     return (f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, "
             f"{clips.loc[clips['label'] != '', 'label'].nunique()} classes, {who}.{rest}")
@@ -92,11 +86,6 @@ def _measure_sound(clips: pd.DataFrame) -> pd.DataFrame:
     table.columns = ["shortest (s)", "median (s)", "longest (s)"]
     rates = by["sample_rate"].agg(lambda rates: " ".join(str(rate) for rate in sorted(set(rates))))
     return table.assign(**{"rates of the files (Hz)": rates})
-
-
-def _format_list(lines: Sequence[str], empty: str) -> str:
-    """Sentences as a list in Markdown."""
-    return "\n".join(f"- {line}" for line in lines) or empty
 
 
 def _format_table(table: pd.DataFrame) -> str:

@@ -27,8 +27,7 @@ from nslib.errors import BadAudio, Unavailable
 
 __all__: list[str] = []
 
-LIMITED = "limited to full scale"
-"""Note of a clip whose peak was above full scale."""
+LIMITED = "limited to full scale"  # note of a clip whose peak was above it
 
 
 @dataclass(frozen=True)

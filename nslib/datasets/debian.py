@@ -1,9 +1,8 @@
 """Recorded speech from Debian packages, checked clip by clip against a committed manifest.
 
 Packages come through apt-get with the machine's own configuration (mirror, releases, proxy, keys), but without root:
-apt gets lists and archives directories inside the cache. Nothing of a package is run or unpacked to a name that the
-archive chose: files are read from it in memory. ``NSLIB_OFFLINE=1`` forbids every request; archives in the cache are
-used without asking anybody, also those that you put there by hand (`archives_dir`).
+apt gets lists and archives directories inside the cache. Nothing of a package is run or unpacked: files are read from
+it in memory. Archives in the cache are used without asking anybody, also those put there by hand (`archives_dir`).
 
 Names of files are relative, with ``/`` and without a leading ``./``; ``outer#inner`` is a recording inside a game's
 resource file, and ends with the kind of its bytes (``queen.1c#020001P2.SB.mp3``, ``sky.dsk#50007.wav``).
@@ -50,15 +49,9 @@ if TYPE_CHECKING:
 __all__ = ["INNER_MARK", "MANIFEST_COLUMNS", "QUEEN", "SKY", "ManifestRow", "decode_audio", "fetch_packages",
            "list_files", "list_rows", "manifest_path", "read_files", "read_manifest"]
 
-LISTS_DAYS = 7
-"""apt's lists are fetched again when they are older than this."""
-
-MAX_MEMBER = 1 << 29
-"""Largest file that is read from an archive, bytes: no clip is near it."""
-
-INNER_MARK = "#"
-"""Between a resource file and the recording inside it."""
-
+LISTS_DAYS = 7  # apt's lists are fetched again when they are older
+MAX_MEMBER = 1 << 29  # bytes of the largest file that is read from an archive: no clip is near it
+INNER_MARK = "#"  # between a resource file and the recording inside it
 QUEEN = "usr/share/scummvm/flight-of-the-amazon-queen/queen.1c"
 SKY = "usr/share/scummvm/beneath-a-steel-sky/sky.dsk"
 _SKY_INDEX = SKY.replace(".dsk", ".dnr")
@@ -72,9 +65,7 @@ _DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EO
 _Codes = tuple[int, list[int], list[int]]
 _Readers = dict[str, Callable[[], bytes]]
 
-
 # --- packages from apt ---------------------------------------------------------------------------
-
 
 class _Archive(NamedTuple):
     """A ``.deb`` as apt describes it; `digest` by the hash `algorithm`."""
@@ -91,24 +82,10 @@ def archives_dir() -> Path:
 
 
 def fetch_packages(names: str | Iterable[str], *, progress: bool = True) -> dict[str, Path]:
-    """Have the archives of Debian packages, downloading those that are not in the cache.
+    """Find the ``.deb`` of each package, downloading those that are not in the cache, checked by apt's checksums.
 
-    Parameters
-    ----------
-    names : str or iterable of str
-        Package names, without version: the release that apt is configured for decides.
-    progress : bool
-        Show how many bytes have arrived.
-
-    Returns
-    -------
-    dict of str to Path
-        Package name to its ``.deb``, whose checksum agreed with apt's when it was downloaded.
-
-    Raises
-    ------
-    Unavailable
-        Saying which package, why and what to do. What was downloaded before stays.
+    Names have no version: the release that apt is configured for decides. `Unavailable` says which package cannot be
+    had, why and what to do; what was downloaded before stays.
     """
     wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     missing = [name for name in wanted if find_archive(name) is None]
@@ -159,8 +136,7 @@ def _look_up(names: Sequence[str]) -> dict[str, _Archive]:
             stamp.touch()
         archives, problem = _ask_addresses(names)
         messages = f"{done.stderr}\n{problem}"
-    absent = [name for name in names if name not in archives]
-    if absent:
+    if absent := [name for name in names if name not in archives]:
         raise _explain_apt(_name_packages(absent), messages)
     return archives
 
@@ -226,8 +202,7 @@ def _run_download(archives: dict[str, _Archive], folder: Path, progress: bool) -
 def _explain_apt(what: str, messages: str) -> Unavailable:
     """Turn apt's messages into a reason and a remedy."""
     if re.search(r"Could not get lock|Unable to lock", messages):
-        why = "another run is fetching packages now"
-        return Unavailable(what, why, "Wait until it has ended and run again.")
+        return Unavailable(what, "another run is fetching packages now", "Wait until it has ended and run again.")
     if "Unable to locate package" in messages and not NETWORK.search(messages):
         why = "apt knows no package of that name in the releases this machine is set up for"
         return Unavailable(what, why, f"It is in Debian 12's main section. {_SYNTHETIC_TOO}")
@@ -241,7 +216,6 @@ def _name_packages(names: Sequence[str]) -> str:
 
 # --- files in a package --------------------------------------------------------------------------
 
-
 def list_files(path: Path) -> list[str]:
     """List the regular files of a package; of resource files that are known, the recordings in them."""
     names = [name for name, entry, _ in _iterate_entries(path) if entry.isfile()]
@@ -251,29 +225,13 @@ def list_files(path: Path) -> list[str]:
 
 
 def read_files(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Read files of a package, in the order in which they are stored, and then those of its resource files.
+    """Yield name and contents of files of a ``.deb``, as they are stored, and then those in its resource files.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.deb``.
-    wanted : collection of str
-        Names of files or links, e.g. ``usr/share/klettres/en/alpha/a-0.ogg``. One that is not there is not yielded;
-        links are followed inside the archive only.
-
-    Yields
-    ------
-    name, data : str, bytes
-        The wanted name (for a link: of the link, not of what it points to) and the contents.
-
-    Raises
-    ------
-    Unavailable
-        If the archive or a resource file is damaged, has a compression that is not read, or holds an unsafe name or a
-        file larger than `MAX_MEMBER`. Files read before it have been given out.
+    Names are of files or links, e.g. ``usr/share/klettres/en/alpha/a-0.ogg``; one that is not there is not yielded, and
+    links are followed inside the archive only. `Unavailable` if the archive or a resource file is damaged, has a
+    compression that is not read, or holds an unsafe name or a file larger than `MAX_MEMBER`.
     """
-    plain = [name for name in wanted if INNER_MARK not in name]
-    if plain:
+    if plain := [name for name in wanted if INNER_MARK not in name]:
         yield from _read_members(path, plain)
     inside = [name.partition(INNER_MARK) for name in wanted if INNER_MARK in name]
     for outer in {outer for outer, _, _ in inside} & set(_RESOURCES):
@@ -300,8 +258,7 @@ def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, by
     # links come before or after what they point to, so they need a second pass
     aliases: dict[str, list[str]] = {}
     for name in left:
-        target = _follow_links(name, links)
-        if target and target != name:
+        if (target := _follow_links(name, links)) and target != name:
             aliases.setdefault(target, []).append(name)
     if aliases:
         for name, entry, tar in _iterate_entries(path):
@@ -358,9 +315,8 @@ def _explain_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        why = f"it is cut short or damaged ({str(error) or type(error).__name__})"
-        remedy = "Delete that file and run again; it will be fetched again."
-        raise Unavailable(f"archive {path}", why, remedy) from error
+        raise Unavailable(f"archive {path}", f"it is cut short or damaged ({str(error) or type(error).__name__})",
+                          "Delete that file and run again; it will be fetched again.") from error
 
 
 def _check_name(path: Path, name: str) -> str:
@@ -396,7 +352,6 @@ def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> byt
 
 # --- recordings inside the resource files of two games -------------------------------------------
 
-
 def _open_resource(path: Path, outer: str) -> _Readers:
     """Name of each recording of a package's resource file, and the function that reads it."""
     parts = dict(_read_members(path, _RESOURCES[outer]))
@@ -422,8 +377,7 @@ def _open_queen(data: bytes) -> _Readers:
     readers: _Readers = {}
     for place in range(15, 15 + 21 * count, 21):
         name, _, offset, length = struct.unpack(">12sBII", data[place:place + 21])
-        text = name.rstrip(b"\0").decode("ascii")
-        if text.endswith(".SB"):
+        if (text := name.rstrip(b"\0").decode("ascii")).endswith(".SB"):
             readers[f"{text}.mp3"] = _cut(data, offset, length)
     return readers
 
@@ -453,8 +407,7 @@ def _cut(data: bytes, offset: int, length: int) -> Callable[[], bytes]:
 def _make_wav(read: Callable[[], bytes]) -> bytes:
     """Make a WAV file of a spoken line: header of 22 bytes, then 8-bit samples, packed if they begin with RNC."""
     body = read()[22:]
-    samples = unpack_rnc(body) if body.startswith(_RNC_MAGIC) else body
-    buffer = io.BytesIO()
+    samples, buffer = unpack_rnc(body) if body.startswith(_RNC_MAGIC) else body, io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setparams((1, 1, 11_025, len(samples), "NONE", ""))
         file.writeframesraw(samples)
@@ -501,11 +454,9 @@ class _Bits:
             if self.place + 4 > len(self.data):
                 raise ValueError("packed data end too early")
             self.ahead |= self._next_word() << self.count
-            self.count += 16
-            self.place += 2
+            self.count, self.place = self.count + 16, self.place + 2
         value = self.ahead & ((1 << n) - 1)
-        self.ahead >>= n
-        self.count -= n
+        self.ahead, self.count = self.ahead >> n, self.count - n
         return value
 
     def take_number(self, codes: _Codes) -> int:
@@ -523,8 +474,7 @@ class _Bits:
         """A table: code lengths of the symbols; codes count up, and are stored lowest bit first."""
         sizes = [self.take(4) for _ in range(self.take(5))]
         span = 1 << max(sizes, default=0)
-        symbols, lengths = [0] * span, [0] * span
-        code = 0
+        symbols, lengths, code = [0] * span, [0] * span, 0
         for length in range(1, 16):
             for symbol, size in enumerate(sizes):
                 if size == length:
@@ -553,7 +503,6 @@ def crc16(data: bytes) -> int:
 
 
 # --- manifests -----------------------------------------------------------------------------------
-
 
 class ManifestRow(NamedTuple):
     """One line of a manifest; all columns are explained in ``data/README.md``."""
@@ -598,7 +547,6 @@ def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
 
 
 # --- clips of a manifest -----------------------------------------------------------------------
-
 # Packages differ between releases, so archives are never compared, only clips:
 #
 # file's bytes    waveform    status        what happens
@@ -615,8 +563,7 @@ _REMEDIES = {"changed": _OF_MANIFEST, "missing": _OF_MANIFEST,
 _SENTENCES = {
     "platform": "{} decoded to other samples here than where the manifest was made, from the same file: "
                 "used, with a hash of their own, so vectors are comparable but not identical.",
-    "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used.",
-}
+    "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used."}
 
 
 def decode_audio(data: bytes, suffix: str) -> audio.Clip:
@@ -629,11 +576,7 @@ def decode_audio(data: bytes, suffix: str) -> audio.Clip:
 
 def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable[ManifestRow] = (), *,
                         progress: bool = True) -> Dataset:
-    """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`.
-
-    Clips of `also`, of tasks of the same audio, are prepared on the occasion, because reading an archive takes longer
-    than decoding. `Unavailable` if a package cannot be had, or an archive or the disk fails; what was prepared stays.
-    """
+    """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`."""
     cache = ClipCache(corpus)
     if any(_find_clip(cache, row) is None for row in rows):
         every = {row.clip_id: row for row in (*also, *rows)}.values()
@@ -664,13 +607,8 @@ def _find_clip(cache: ClipCache, row: ManifestRow) -> CachedClip | None:
     """The prepared clip of a row, or the failure that is known of it in the archive that is there."""
     entry = cache.get(row.clip_id, row.key)
     if entry is None and (archive := find_archive(row.package)):
-        return cache.get(row.clip_id, _failure_key(row, archive))
+        return cache.get(row.clip_id, f"{row.key}@{archive.name}")
     return entry
-
-
-def _failure_key(row: ManifestRow, archive: Path) -> str:
-    """Key of a failure: what one version of a package lacks, another may have."""
-    return f"{row.key}@{archive.name}"
 
 
 def _prepare_clips(cache: ClipCache, rows: list[ManifestRow], progress: bool) -> None:
@@ -718,20 +656,18 @@ def _make_clip(cache: ClipCache, row: ManifestRow, data: bytes, archive: Path) -
 
 
 def _record_failure(cache: ClipCache, row: ManifestRow, archive: Path, status: str, why: str) -> CachedClip:
-    """Remember that an archive does not give a clip."""
-    return cache.record(CachedClip(row.clip_id, _failure_key(row, archive), status, note=why))
+    """Remember that an archive does not give a clip: what one version of a package lacks, another may have."""
+    return cache.record(CachedClip(row.clip_id, f"{row.key}@{archive.name}", status, note=why))
 
 
 def _describe_clips(entries: list[CachedClip]) -> list[str]:
     """Sentences on what was not as the manifest says."""
     counts = Counter(entry.status for entry in entries)
     notes = [text.format(_count_clips(counts[status])) for status, text in _SENTENCES.items() if counts[status]]
-    lost = sum(counts[status] for status in _REMEDIES)
-    if lost:
+    if lost := sum(counts[status] for status in _REMEDIES):
         words = ", ".join(f"{counts[status]} {status}" for status in _REMEDIES if counts[status])
         notes.append(f"{lost} of {_count_clips(len(entries))} are not used ({words}).")
-    limited = sum(entry.note == LIMITED for entry in entries if entry.size)
-    if limited:
+    if limited := sum(entry.note == LIMITED for entry in entries if entry.size):
         notes.append(f"{_count_clips(limited)} had a peak above full scale after decoding, cut off there.")
     return notes
 

@@ -27,9 +27,7 @@ from nslib.errors import BadAudio
 
 __all__ = ["read_recordings"]
 
-SHARES = (0.6, 0.2, 0.2)
-"""NOSS's shares for a corpus of few speakers (SAVEE): with .7/.1/.2, nine speakers leave validation empty."""
-
+SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
 _LEARN = {"train": 0.8, "validation": 0.2}
 _DRAWS = 100
 _LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
@@ -42,36 +40,30 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     Parameters
     ----------
     path : str or path-like
-        A folder, a list (``.csv``, ``.tsv``, ``.parquet``) or ``tfds:NAME``; see `layouts`.
+        A folder, a list (``.csv``, ``.tsv``, ``.parquet``) or ``tfds:NAME``; see `layouts`. Files that cannot be used
+        are in the `problems` of the result. Without labels the clips have no split: they are embedded, not benchmarked.
     seed : int
         Of the split, if none is given.
     splits : path-like, optional
         A split file (`splits`), which then counts, whatever the layout says.
 
-    Returns
-    -------
-    Dataset
-        Files that cannot be used are in `problems`, each with reason and remedy. Without labels,
-        the clips have no split either: they can be embedded, not benchmarked.
-
     Raises
     ------
-    BadParameter
-        If there is nothing to read, or the list or the file of splits contradicts itself; `UnknownName` for a column,
-        clip or split that does not exist, with the nearest name.
-    Unavailable
-        If a data set of TensorFlow Datasets cannot be had.
+    BadParameter, UnknownName, Unavailable
+        Nothing to read, or a list or split file that contradicts itself; a column or split that does not exist; a
+        data set of TensorFlow Datasets that cannot be had.
     """
     listed, notes = list_clips(path, progress=progress)
     listed, cut_notes = _cut_parts(listed, progress)
-    problems = [_describe_problem(clip, clip.fault, clip.remedy) for clip in listed if clip.fault]
-    sound = [clip for clip in listed if not clip.fault]
+    faulty, sound = [clip for clip in listed if clip.fault], [clip for clip in listed if not clip.fault]
     split_notes: list[str] = []
     if splits is not None:
         sound, split_notes = apply_split_file(sound, Path(splits).expanduser())
     facts = read_audio_facts([clip.audio for clip in sound], progress=progress)
     pairs = list(zip(sound, facts, strict=True))
-    problems += [_describe_problem(clip, known.reason, known.remedy) for clip, known in pairs if known.reason]
+    faulty += [replace(clip, fault=known.reason, remedy=known.remedy) for clip, known in pairs if known.reason]
+    problems = [{"clip_id": clip.clip_id, "audio": str(clip.audio), "reason": clip.fault, "remedy": clip.remedy}
+                for clip in faulty]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
     placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed)
     root = str(path) if os.fspath(path).startswith("tfds:") else str(Path(path).expanduser())
@@ -82,13 +74,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     return make_dataset(clips, problems, [*notes, *cut_notes, *split_notes, *done, *draw_notes])
 
 
-def _describe_problem(clip: ClipFile, reason: str, remedy: str) -> dict[str, object]:
-    """A row of the table of problems."""
-    return {"clip_id": clip.clip_id, "audio": str(clip.audio), "reason": reason, "remedy": remedy}
-
-
 # --- parts of recordings ------------------------------------------------------------------------
-
 
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
     """Put every clip that is a part of a file into a file of its own, or say in its fault why that cannot be."""
@@ -138,7 +124,6 @@ def _hash_part(part: ClipFile) -> str:
 
 
 # --- splits -------------------------------------------------------------------------------------
-
 
 def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""

@@ -1,21 +1,13 @@
 """Which clips somebody's own recordings hold: one reader a layout, each giving the same records.
 
-====================  ============================================================================
-layout                what is read
-====================  ============================================================================
-``tfds:NAME``         a data set of TensorFlow Datasets (`noss.list_tfds_clips`)
-list                  CSV, TSV or Parquet with the column ``audio`` (paths relative to the list) and,
-                      if there are, ``label, speaker, split, clip_id``
-Kaldi's               a folder with ``wav.scp`` (``RECORDING PATH``) and, if there are, ``segments``
-                      (``UTTERANCE RECORDING START END``, seconds, END -1 for the end), ``utt2spk`` and
-                      the first there is of `KALDI_LABELS`; or a folder with one of these a split
-audiofolder           a folder with ``metadata.csv`` (or ``.tsv``, ``.jsonl``, ``.parquet``), or one a
-                      split; its column ``file_name`` is a path from there, ``label`` and ``speaker``
-                      (or ``speaker_id``, ``client_id``) are read
-folder                ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper folders are part of the
-                      name; the same below ``train``, ``validation`` and ``test``, if the folder has
-                      nothing else at its top; ``clip.wav`` alone has no label, which is enough to embed
-====================  ============================================================================
+- ``tfds:NAME``: a data set of TensorFlow Datasets (`noss.list_tfds_clips`)
+- list: CSV, TSV or Parquet with the column ``audio`` (from the list) and perhaps ``label, speaker, split, clip_id``
+- Kaldi's: a folder with ``wav.scp`` (``RECORDING PATH``) and perhaps ``segments`` (``UTTERANCE RECORDING START END``,
+  seconds, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or a folder with one a split
+- audiofolder: ``metadata.csv`` (or ``.tsv``, ``.jsonl``, ``.parquet``), or one a split; ``file_name`` is a path from
+  there, ``label`` and ``speaker`` (or ``speaker_id``, ``client_id``) are read
+- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper folders are part of the name; the same below
+  ``train``, ``validation`` and ``test``, if nothing else is at the top; ``clip.wav`` alone can only be embedded
 
 A reader lists, it decodes nothing. A clip that cannot be used, as far as names and rows tell, has a `ClipFile.fault`;
 whatever else is not read is named in the notes. What contradicts itself is refused. References: Kaldi's "Data
@@ -48,12 +40,8 @@ AUDIO_ENDINGS = frozenset((
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd",
     ".caf", ".w64", ".rf64", ".sph", ".nist", ".m4a", ".aac", ".wma", ".mp4", ".mka", ".mkv", ".mov", ".webm",
     ".amr", ".3gp", ".ac3", ".g722", ".gsm",
-))
-"""File endings that are taken for audio in a folder; a list may name any file."""
-
-KALDI_LABELS = ("utt2label", "utt2lang", "utt2emo", "spk2gender")
-"""Files of classes, the first of which that is there is read; the last is a speaker's."""
-
+))  # taken for audio in a folder; a list may name any file
+KALDI_LABELS = ("utt2label", "utt2lang", "utt2emo", "spk2gender")  # the first that is there; the last is a speaker's
 _LISTS = (".csv", ".tsv", ".parquet")
 _COLUMNS = ("audio", "label", "speaker", "split", "clip_id")
 _METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
@@ -75,8 +63,7 @@ class ClipFile:
     remedy: str = "Mend the row, or remove it."  # of the fault
 
 
-Listing = tuple[list[ClipFile], list[str]]
-"""Clips, and notes on what was not read."""
+Listing = tuple[list[ClipFile], list[str]]  # clips, and notes on what was not read
 
 
 def recordings_exist(source: str | os.PathLike[str]) -> bool:
@@ -117,7 +104,6 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
 
 # --- a folder a label ---------------------------------------------------------------------------
 
-
 def read_folder(root: Path) -> Listing:
     """Labels, speakers and splits from the names of folders."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not any(
@@ -143,7 +129,6 @@ def read_folder(root: Path) -> Listing:
 
 
 # --- lists, and folders with metadata -----------------------------------------------------------
-
 
 def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
     """Clips of a list; paths in it start at its folder."""
@@ -227,7 +212,6 @@ def _name_split(folder: Path, what: str) -> str:
 
 # --- Kaldi --------------------------------------------------------------------------------------
 
-
 def read_kaldi(root: Path) -> Listing:
     """A data directory, or a folder with one a split."""
     clips: list[ClipFile] = []
@@ -269,9 +253,8 @@ def _read_kaldi_directory(folder: Path) -> Listing:
         fault = "" if recording in paths else f"row of {name} in segments: there is no {recording} in wav.scp"
         clips.append(ClipFile(paths.get(recording, folder / recording), name, label.get(name, ""),
                               speaker.get(name, ""), "", start, end, fault))
-    known = {clip.clip_id for clip in clips}
     for file, names in (("utt2spk", speaker), ("the labels", label)):
-        if other := len(set(names) - known):
+        if other := len(set(names) - {clip.clip_id for clip in clips}):
             notes.append(f"{other} utterances of {file} have no audio and were not read.")
     return clips, notes
 

@@ -30,10 +30,9 @@ class Plan:
 def resolve_tasks(params: Params, *, progress: bool = True) -> Plan:
     """Choose the tasks of a run, and fetch the packages they need.
 
-    In the quick profile, where no recorded speech can be had although it was asked for, the synthetic
-    tasks take its place and a note says so. Tasks that were asked for by name are never replaced, and
-    neither are those of the paper profile: of these, the ones for which something must be done by hand
-    first are not run, and nothing is downloaded or unpacked yet. `UnknownName` for a task that does not exist.
+    In the quick profile, where no recorded speech can be had, the synthetic tasks take its place and a note says so.
+    Tasks that were asked for by name are never replaced, nor are those of the paper profile: of these, the ones for
+    which something must be done by hand first are not run, and nothing is downloaded yet. `UnknownName` for others.
     """
     wanted = [tasks.get_task(name) for name in tasks.choose_task_names(params)]
     failures = {task.name: error for task in wanted if (error := _prepare_task(task, params, progress))}
@@ -55,8 +54,7 @@ def _prepare_task(task: Task, params: Params, progress: bool) -> Unavailable | N
     if task.kind == "synthetic":
         return None
     if task.corpus == "noss":
-        status = get_status(task.name)
-        by_hand = status.state == "manual"
+        by_hand = (status := get_status(task.name)).state == "manual"
         return Unavailable(f"data set {task.name}", status.detail, status.remedy) if by_hand else None
     try:
         debian.fetch_packages(debian.list_unread_packages(task.corpus, _read_rows(task, params)), progress=progress)
@@ -78,14 +76,6 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
 
     `Params.clips_per_class` caps the clips of a label in a split; only those are prepared. `Unavailable` tells why the
     audio cannot be had, and what to do.
-
-    Examples
-    --------
-    >>> from nslib.config import load_params
-    >>> from nslib.datasets.tasks import get_task
-    >>> dataset = load_clips(get_task("word-synthetic"), load_params({"smoke": 1}), progress=False)
-    >>> sorted(dataset.clips["split"].unique())
-    ['test', 'train', 'validation']
     """
     if task.kind == "synthetic":
         return synthetic.speak_task(task.name, params.clips_per_class, params.seed, progress=progress)
@@ -98,10 +88,7 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
 
 def load_own_task(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
                   progress: bool = True) -> tuple[Task, Dataset]:
-    """Make a task of your own recordings.
-
-    Arguments and errors are those of `folder.read_recordings`.
-    """
+    """Make a task of your own recordings; arguments and errors are those of `folder.read_recordings`."""
     dataset = read_recordings(path, seed=seed, splits=splits, progress=progress)
     return tasks.make_own_task(name_recordings(path), dataset.clips), dataset
 

@@ -1,13 +1,12 @@
 """Clips of the NOSS data sets, through TensorFlow Datasets' own builders; and of any other of its data sets with sound.
 
-What the kit adds is around a builder, not in it: archives are looked at before anything is unpacked, room on disk is
-counted, a host that does not answer is found out in seconds, clips are decoded without programs, and whatever goes
-wrong becomes an `Unavailable` with what to do. ESC-50's human sounds and masked speech are read by the kit itself.
+Around the builders, the kit looks at archives, room on disk and hosts beforehand, decodes clips without programs, and
+turns whatever goes wrong into an `Unavailable`. ESC-50's human sounds and masked speech it reads itself.
 
 Clips become 16 kHz WAV files in a `ClipCache`, each made once. Beside them lies the list of all clips of the data set:
 ``index.parquet``, or ``clips.parquet`` once every clip is made; then nothing else of the data set is read any more.
-List and clips name the key of what they were made of, so that another version is never mixed in. A clip is called by
-its place in its split, over all shards (``savee/test/00017``), which is the same wherever the data set is prepared.
+Both name the key of what they were made of, so that another version is never mixed in. A clip is called by its place
+in its split, over all shards (``savee/test/00017``), which is the same wherever the data set is prepared.
 """
 
 from __future__ import annotations
@@ -52,10 +51,9 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+# ESC-50's group "human, non-speech sounds" (targets 20 to 29), which FRILL's model card names but does not list
 HUMAN_SOUNDS = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
                 "brushing_teeth", "snoring", "drinking_sipping")
-"""ESC-50's group "human, non-speech sounds" (targets 20 to 29), which FRILL's model card names but does not list."""
-
 _NOTES = "nslib.json"  # beside the prepared files: how the kit prepared them
 _COLUMNS = ["clip_id", "label", "speaker", "split", "sample_rate", "source"]
 _DAMAGE = (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError)
@@ -63,7 +61,6 @@ _UNUSABLE = "Compare it with the original recording; without it the numbers are 
 
 
 # --- from a data set to its clip table ----------------------------------------------------------
-
 
 def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
     """Have the clips of a task of the paper profile; `Unavailable` says by which steps its data set can be had."""
@@ -145,8 +142,7 @@ def _describe_clips(rows: pd.DataFrame) -> list[str]:
         f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used resampy's "
         "kaiser_best, so vectors agree closely but not to the last bit.": rates,
         f"{limited} clips reach beyond full scale and were cut off there.": limited,
-        f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable,
-    }
+        f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable}
     return [sentence for sentence, applies in sentences.items() if applies]
 
 
@@ -167,7 +163,6 @@ def _read_index(cache: ClipCache, key: str) -> pd.DataFrame | None:
 
 
 # --- reading what TensorFlow Datasets prepared --------------------------------------------------
-
 
 @dataclass(frozen=True)
 class _Prepared:
@@ -284,7 +279,6 @@ def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int) -> audi
 
 # --- ESC-50 and masked speech -------------------------------------------------------------------
 
-
 class _Folder:
     """A data set that the kit reads itself, from a folder or from the ZIP archive of it."""
 
@@ -339,8 +333,7 @@ class _Folder:
         return decode_audio(data, Path(member).suffix)
 
 
-_Members = Iterator[tuple[str, str, str, str]]
-"""Name, file, label and split of each clip."""
+_Members = Iterator[tuple[str, str, str, str]]  # name, file, label and split of each clip
 
 
 def _list_esc50(root: Path | zipfile.Path, _: Collection[str]) -> _Members:
@@ -372,7 +365,6 @@ _LAYOUTS = {"esc50-human": ("ESC-50-master", _list_esc50), "masked-speech": ("ma
 
 
 # --- preparing with TensorFlow Datasets ---------------------------------------------------------
-
 
 def _fetch_data(source: Source, progress: bool) -> _Prepared | _Folder:
     """Have TensorFlow Datasets prepare a data set, or say why it cannot be had."""
@@ -547,7 +539,6 @@ def _decode_segment(data: bytes, suffix: str | None) -> Any:
 
 # --- what can stop it: network, disk and everything else ----------------------------------------
 
-
 def _ask_hosts(source: Source, urls: list[str]) -> None:
     """Refuse downloads that are forbidden, or from a host that does not answer: one quick question to each host."""
     for url in {urlsplit(url).netloc: url for url in reversed(urls)}.values():
@@ -644,7 +635,6 @@ def _summarise(error: BaseException) -> str:
 
 
 # --- any other data set of TensorFlow Datasets --------------------------------------------------
-
 
 def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[str, Any]], list[str]]:
     """Have the clips of ``NAME/CONFIG:VERSION?label=FEATURE&speaker=FEATURE&audio=FEATURE``, as rows, and notes."""

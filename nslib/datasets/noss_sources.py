@@ -85,8 +85,7 @@ _SOURCES = (
               "the joined file vox1_dev_wav.zip; its MD5 is ae63e55b951748cc486645f532ba230b):\n"
               "   cat vox1_dev_wav_parta* > {quoted}/vox_dev_wav.zip\n"
               "3. The list of splits is downloaded when it is needed. Where there is no network, save "
-              "http://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta/iden_split.txt as {manual}/iden_split.txt",
-    ),
+              "http://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta/iden_split.txt as {manual}/iden_split.txt"),
     Source(
         "voxforge", "http://www.voxforge.org", version="1.0.0", download_gb=25, prepared_gb=97, clips_gb=33,
         steps="1. Save the list of archives, "
@@ -95,16 +94,14 @@ _SOURCES = (
               "2. Download every archive of the list (TensorFlow Datasets says: about 100 GB are needed while "
               "preparing, 60 GB stay):\n"
               "   cd {quoted} && wget -c -i voxforge_urls.txt -x\n"
-              "   They must come to lie in {manual}/www.repository.voxforge1.org/downloads/",
-    ),
+              "   They must come to lie in {manual}/www.repository.voxforge1.org/downloads/"),
     Source(
         "speech_commands", "https://arxiv.org/abs/1804.03209", version="0.0.3", by_hand=False,
         download_gb=2.5, prepared_gb=9, clips_gb=3.2,
         steps=_TO_FETCH + "1. Save http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz as "
               "{manual}/speech_commands_v0.02.tar.gz\n"
               "2. Save http://download.tensorflow.org/data/speech_commands_test_set_v0.02.tar.gz as "
-              "{manual}/speech_commands_test_set_v0.02.tar.gz",
-    ),
+              "{manual}/speech_commands_test_set_v0.02.tar.gz"),
     Source(
         "crema_d", "https://github.com/CheyneyComputerScience/CREMA-D", version="1.0.0", by_hand=False,
         download_gb=0.6, prepared_gb=1.8, clips_gb=0.6,
@@ -115,32 +112,27 @@ _SOURCES = (
               "2. With git and git-lfs, clone the project's mirror into the folder CREMA-D:\n"
               "   git clone https://gitlab.com/cs-cooper-lab/crema-d-mirror.git {quoted}/CREMA-D\n"
               "   The kit checks each clip of CREMA-D/AudioWAV against that list, and "
-              "CREMA-D/processedResults/summaryTable.csv too.",
-    ),
+              "CREMA-D/processedResults/summaryTable.csv too."),
     Source(
         "savee", "http://kahlan.eps.surrey.ac.uk/savee/", version="1.0.0", archive="AudioData.zip",
         download_gb=0.1, unpacked_gb=0.2, prepared_gb=0.3, clips_gb=0.06,
         steps="1. Register at http://personal.ee.surrey.ac.uk/Personal/P.Jackson/SAVEE/Register.html; the address "
               "of the download comes by e-mail.\n"
               "2. Take Data/Zip/AudioData.zip of the download and put it, as it is, into {manual}/AudioData.zip "
-              "(inside it: AudioData/DC, AudioData/JE, AudioData/JK, AudioData/KL)",
-    ),
+              "(inside it: AudioData/DC, AudioData/JE, AudioData/JK, AudioData/KL)"),
     Source(
-        "dementiabank", "https://dementia.talkbank.org", version="1.0.0",
-        download_gb=1, prepared_gb=19, clips_gb=2.3,
+        "dementiabank", "https://dementia.talkbank.org", version="1.0.0", download_gb=1, prepared_gb=19, clips_gb=2.3,
         steps="1. Become a member of DementiaBank: https://dementia.talkbank.org\n"
               "2. From https://media.talkbank.org/dementia/English/Pitt/ download the MP3 files of Control/cookie and "
               "of Dementia/cookie.\n"
               "3. Put them into {manual}/dementia/English/Pitt/Control/cookie/ and "
               "{manual}/dementia/English/Pitt/Dementia/cookie/, with names as they are (NNN-N.mp3: participant, "
-              "hyphen, visit). FFmpeg is not needed: the kit decodes MP3 itself.",
-    ),
+              "hyphen, visit). FFmpeg is not needed: the kit decodes MP3 itself."),
     Source(
         "esc50-human", "https://github.com/karolpiczak/ESC-50", download_gb=0.65, clips_gb=0.07,
         steps="1. Download https://github.com/karolpiczak/ESC-50/archive/master.zip\n"
               "2. Put it into {manual}/ESC-50-master.zip, or unpack it there, so that "
-              "{manual}/ESC-50-master/meta/esc50.csv and {manual}/ESC-50-master/audio/ exist",
-    ),
+              "{manual}/ESC-50-master/meta/esc50.csv and {manual}/ESC-50-master/audio/ exist"),
     Source(
         "masked-speech", "http://www.compare.openaudio.eu/compare2020/", download_gb=1.2, clips_gb=1.2,
         steps="1. Ask the organisers of ComParE 2020 for the data of the Mask Sub-Challenge (ComParE2020_Mask).\n"
@@ -148,12 +140,9 @@ _SOURCES = (
               "{manual}/masked-speech/lab/labels.csv (columns file_name,label) and "
               "{manual}/masked-speech/wav/train_00001.wav, devel_..., test_... exist; folders train, devel and test "
               "instead of wav are read too.\n"
-              "3. The release has ? for the labels of the test: ask for them too, and put them into labels.csv.",
-    ),
-)
+              "3. The release has ? for the labels of the test: ask for them too, and put them into labels.csv."))
 
-SOURCES: dict[str, Source] = {source.name: source for source in _SOURCES}
-"""Every data set of the paper profile, by name: the six of NOSS, then the two that FRILL added."""
+SOURCES: dict[str, Source] = {source.name: source for source in _SOURCES}  # the six of NOSS, then FRILL's two
 
 
 def get_source(name: str) -> Source:
@@ -164,7 +153,6 @@ def get_source(name: str) -> Source:
 
 
 # --- where a data set stands --------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Status:
@@ -181,13 +169,7 @@ class Status:
 
 
 def get_status(name: str) -> Status:
-    """Say where a data set (a task of the paper profile) stands; `UnknownName` tells the nearest.
-
-    Examples
-    --------
-    >>> get_status("savee").disk_gb
-    0.36
-    """
+    """Say where a data set (a task of the paper profile) stands; `UnknownName` tells the nearest."""
     source = get_source(name)
     return Status(name, *_find_state(source), source.download_gb, round(source.disk_gb, 2), get_task(name).licence,
                   source.homepage)
@@ -220,7 +202,6 @@ def _find_state(source: Source) -> tuple[str, str, str]:
 
 
 # --- files that TensorFlow Datasets fetches by itself -------------------------------------------
-
 
 @dataclass(frozen=True)
 class RegisteredFile:
@@ -258,8 +239,7 @@ def list_missing_files(dataset: str) -> list[RegisteredFile]:
     # single clips of CREMA-D are passed over: there are thousands, and the list that comes with the package has none
     downloads = [path for path in downloads_dir(dataset).glob("*.INFO") if not path.name.endswith(".wav.INFO")]
     urls = {url for path in downloads for url in json.loads(path.read_text(encoding="utf-8")).get("urls", [])}
-    return [file for file in list_registered_files(dataset)
-            if not file.manual_path.is_file() and file.url not in urls]
+    return [file for file in list_registered_files(dataset) if not file.manual_path.is_file() and file.url not in urls]
 
 
 def downloads_dir(dataset: str) -> Path:
@@ -275,7 +255,6 @@ def _tfds_folders() -> list[Path]:
 
 # --- files that were fetched by hand ------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class ManualFiles:
     """What is in the manual folder for one data set."""
@@ -286,14 +265,8 @@ class ManualFiles:
     size: int = 0  # bytes of audio that are there; 0 if it is not known
 
 
-_LFS_POINTER = b"version https://git-lfs"
-
-
 def inspect_manual_files(name: str) -> ManualFiles:
-    """Tell whether what was fetched by hand is the right thing, in the right place, under the right name.
-
-    A damaged clip or a wrong checksum shows only when the data set is prepared.
-    """
+    """Tell whether what was fetched by hand is the right thing, in the right place; damaged clips show only later."""
     wrong = [file for file in list_registered_files(get_source(name).name)
              if file.manual_path.is_file() and file.manual_path.stat().st_size != file.size]
     if wrong:
@@ -409,9 +382,9 @@ def _inspect_crema_d(manual: Path) -> ManualFiles:
         return ManualFiles(there, f"{missing} is missing; clone the mirror again, with git-lfs installed.")
     for path in (Path(clips[0].path), summary):
         with path.open("rb") as file:
-            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
-                advice = f"It holds Git LFS pointers instead of sound: cd {_quote(clone)} && git lfs pull"
-                return ManualFiles(there, advice)
+            if file.read(23) == b"version https://git-lfs":
+                return ManualFiles(there, "It holds Git LFS pointers instead of sound: "
+                                          f"cd {_quote(clone)} && git lfs pull")
     return ManualFiles(there, "" if lists.complete else "The list crema_d.txt is needed too.", lists.complete,
                        sum(entry.stat().st_size for entry in clips))
 
@@ -468,8 +441,7 @@ _INSPECTORS: dict[str, Callable[[Path], ManualFiles]] = {
     "voxceleb": _inspect_voxceleb, "voxforge": _inspect_voxforge,
     "speech_commands": lambda _: _inspect_registered("speech_commands"), "crema_d": _inspect_crema_d,
     "savee": _inspect_savee, "dementiabank": _inspect_dementiabank, "esc50-human": _inspect_esc50,
-    "masked-speech": _inspect_masked_speech,
-}
+    "masked-speech": _inspect_masked_speech}
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

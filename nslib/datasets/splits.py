@@ -32,14 +32,10 @@ __all__ = ["CANONICAL_SPLIT_NUMBER", "SPLITS", "count_small_groups", "hash_data"
            "split_by_group", "split_within_group"]
 
 SPLITS = ("train", "validation", "test")
+# names that lists and folders may give a split, in lower case, and the kit's name of it
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
-"""Names that lists and folders may give a split, in lower case, and the kit's name of it."""
-
-CANONICAL_SPLIT_NUMBER = 666
-"""Seed of the split within speakers that the authors call canonical."""
-
+CANONICAL_SPLIT_NUMBER = 666  # seed of the split within speakers that the authors call canonical
 Item = TypeVar("Item", bound=Hashable)
-
 _FILE_COLUMNS = ["clip_id", "split", "label", "speaker"]
 
 
@@ -52,32 +48,19 @@ def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilitie
     items : iterable of hashable
         What is split, e.g. clip names. An item may come twice, with the same group.
     groups : iterable
-        Group of each item, compared and sorted as ``str(group)``.
+        Group of each item, compared and sorted as ``str(group)``; `BadParameter` if there are fewer than splits.
     probabilities : sequence of float
         Share of the *groups* (not of the items) for each split; they sum to 1. Shares are cut towards zero, so that
         with few groups a split other than the last can stay empty (3 groups at .7/.1/.2 give 2, 0 and 1).
-    names : sequence of str
-        Name of each split.
     seed : int
         Seed of the shuffle. NOSS uses 0.
-
-    Returns
-    -------
-    dict
-        Item to name of its split, in the order of `items`.
-
-    Raises
-    ------
-    BadParameter
-        If the lengths disagree, the probabilities are no distribution, there are fewer groups
-        than splits, or one item is given two groups.
 
     Examples
     --------
     >>> split_by_group("abcd", ["DC", "JE", "JK", "KL"], (0.6, 0.2, 0.2))
     {'a': 'test', 'b': 'validation', 'c': 'train', 'd': 'train'}
     """
-    group_of = _pair(list(items), [str(g) for g in groups])
+    group_of = _pair(items, groups)
     shuffled = sorted(set(group_of.values()))
     _refuse_bad_shares(probabilities, names)
     if len(shuffled) < len(names):
@@ -96,20 +79,13 @@ def split_within_group(items: Iterable[Item], groups: Iterable[object],
     """Split the items of each group (speaker) on their own: everybody is in every split.
 
     Parameters and errors are those of `split_by_group`, but `probabilities` are shares of a group's items, and
-    `split_number` is the seed of the shuffles, of which the authors call 666 canonical.
-
-    Returns
-    -------
-    dict
-        Item to name of its split, group by group, the items of a group in the order of the shuffle. Items of a
-        group with fewer items than splits are left out, as the authors' code does; `count_small_groups` names
-        these groups.
+    `split_number` is the seed of the shuffles, of which the authors call 666 canonical. Items of a group with fewer
+    items than splits are left out, as the authors' code does; `count_small_groups` names these groups.
 
     Notes
     -----
-    One generator serves all groups, in the order in which they are first seen among `items`, and
-    shuffles the items of each in the order given. Another order of items is therefore another split,
-    and a group that is added or taken out changes the draws of all that come after it. The
+    One generator serves all groups as they are first seen among `items`, and shuffles the items of each in the order
+    given: another order of items is another split, and a group that is added changes the draws of all after it. The
     authors take whatever order their files have; the kit's protocols sort clips by name first.
 
     Examples
@@ -117,10 +93,9 @@ def split_within_group(items: Iterable[Item], groups: Iterable[object],
     >>> split_within_group("abcdef", "xxxyyz")
     {'b': 'train', 'c': 'validation', 'a': 'test'}
     """
-    group_of = _pair(list(items), [str(g) for g in groups])
     _refuse_bad_shares(probabilities, names)
     rng, split_of = np.random.RandomState(split_number), {}
-    for members in _collect_members(group_of).values():
+    for members in _collect_members(items, groups).values():
         if len(members) < len(names):
             continue
         rng.shuffle(members)  # type: ignore[arg-type]
@@ -132,20 +107,20 @@ def split_within_group(items: Iterable[Item], groups: Iterable[object],
 def count_small_groups(items: Iterable[Item], groups: Iterable[object],
                        names: Sequence[str] = SPLITS) -> dict[str, int]:
     """Groups that `split_within_group` leaves out, as they have fewer items than there are splits, and their sizes."""
-    members = _collect_members(_pair(list(items), [str(g) for g in groups]))
-    return {group: len(those) for group, those in members.items() if len(those) < len(names)}
+    return {group: len(those) for group, those in _collect_members(items, groups).items() if len(those) < len(names)}
 
 
-def _collect_members(group_of: dict[Item, str]) -> dict[str, list[Item]]:
+def _collect_members(items: Iterable[Item], groups: Iterable[object]) -> dict[str, list[Item]]:
     """Items of each group, in first-seen order."""
     members: dict[str, list[Item]] = {}
-    for item, group in group_of.items():
+    for item, group in _pair(items, groups).items():
         members.setdefault(group, []).append(item)
     return members
 
 
-def _pair(items: list[Item], groups: list[str]) -> dict[Item, str]:
+def _pair(items: Iterable[Item], groups: Iterable[object]) -> dict[Item, str]:
     """Item to its group; an item in two groups is refused."""
+    items, groups = list(items), list(map(str, groups))
     if len(items) != len(groups):
         raise BadParameter(f"{len(items)} items but {len(groups)} groups; give one group an item.")
     pairs: dict[Item, str] = {}

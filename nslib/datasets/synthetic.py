@@ -1,13 +1,10 @@
 """Computer voices for where no recorded speech can be had: eSpeak NG speaks the kit's own texts.
 
-Scores on them say that the path works and how embeddings react to what a synthesiser varies; they say little about
-people. The synthesiser runs in another process (`synthetic_worker`), so that a crash of the library costs one clip, a
-hang costs `PATIENCE` seconds, and its GPL code is not loaded into this process.
-
-A voice is an eSpeak NG variant (formants, pitch) without breath noise, which nothing can seed; the rest is the same,
-byte for byte, in every build on one platform. What is drawn (sentences, small changes of rate and pitch between takes)
-depends on the clip's name only. A sentence is subject, verb and rest; those of the train, validation and test sentences
-are different words (articles and a few prepositions apart), so that words do not give the language or the voice away.
+Scores on them say little about people. The synthesiser runs in another process (`synthetic_worker`): a crash costs one
+clip, a hang `PATIENCE` seconds, and its GPL code is not loaded into this process. A voice is an eSpeak NG variant
+without breath noise, which nothing can seed; the rest is the same, byte for byte, in every build on one platform. What
+is drawn depends on the clip's name only. A sentence is subject, verb and rest, whose words differ between train,
+validation and test (articles and a few prepositions apart), so that they do not give language or voice away.
 """
 
 from __future__ import annotations
@@ -43,17 +40,14 @@ STYLES = {  # rate (words a minute), pitch and its range (0 to 100), loudness (0
     "calm": {"rate": 150, "pitch": 45, "range": 40, "volume": 90},
     "lively": {"rate": 185, "pitch": 65, "range": 90, "volume": 110},
     "weary": {"rate": 125, "pitch": 32, "range": 12, "volume": 70},
-    "urgent": {"rate": 225, "pitch": 55, "range": 60, "volume": 130},
-}
+    "urgent": {"rate": 225, "pitch": 55, "range": 60, "volume": 130}}
 SPREAD = {"rate": 0.10, "pitch": 0.15, "range": 0.15, "volume": 0.15}  # largest relative change between takes
 PLAIN = {"rate": 165, "pitch": 50, "range": 50, "volume": 100}  # in the tasks that are not about the manner
 PATIENCE = 30.0  # seconds without an answer after which the worker counts as hung; a clip takes a few milliseconds
 WORKER = (sys.executable, "-m", "nslib.datasets.synthetic_worker")
-
-_PACKAGE = "espeakng-loader"
-
 # the ten commands that NOSS's keyword task has beside silence and unknown
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+_PACKAGE = "espeakng-loader"
 
 _SUBJECTS = {
     "en": ("the teacher, my sister, the doctor, our neighbour, the singer, the farmer",
@@ -67,16 +61,11 @@ _SUBJECTS = {
     "it": ("il professore, mia sorella, il medico, il nostro vicino, la cantante, il contadino",
            "il panettiere, mio fratello, il pilota", "la pittrice, un amico, l'infermiera"),
     "ru": ("учитель, моя сестра, врач, наш сосед, певица, крестьянин",
-           "пекарь, мой брат, пилот", "художница, один друг, медсестра"),
-}
+           "пекарь, мой брат, пилот", "художница, один друг, медсестра")}
 _VERBS = {
-    "en": ("sings, works", "travels", "laughs"),
-    "de": ("singt, arbeitet", "reist", "lacht"),
-    "es": ("canta, trabaja", "viaja", "se ríe"),
-    "fr": ("chante, travaille", "voyage", "rit"),
-    "it": ("canta, lavora", "viaggia", "ride"),
-    "ru": ("поёт, работает", "путешествует", "смеётся"),
-}
+    "en": ("sings, works", "travels", "laughs"), "de": ("singt, arbeitet", "reist", "lacht"),
+    "es": ("canta, trabaja", "viaja", "se ríe"), "fr": ("chante, travaille", "voyage", "rit"),
+    "it": ("canta, lavora", "viaggia", "ride"), "ru": ("поёт, работает", "путешествует", "смеётся")}
 _RESTS = {
     "en": ("in the garden, at home, in the evening, near the river, every morning, without a word",
            "on Sundays, among the hills, very often", "behind the house, after dinner, with pleasure"),
@@ -89,10 +78,10 @@ _RESTS = {
     "it": ("nel giardino, a casa, di sera, vicino al fiume, ogni mattina, senza una parola",
            "la domenica, in città, molto spesso", "dietro il muro, dopo cena, con piacere"),
     "ru": ("в саду, дома, вечером, у реки, каждое утро, без слов",
-           "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием"),
-}
+           "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием")}
 
 LANGUAGES = tuple(sorted(_SUBJECTS))  # the six languages of NOSS's VoxForge
+_SPLIT_OF_VOICE = split_by_group(VOICES, VOICES, (0.5, 0.25, 0.25))  # where no voice may be in two
 
 
 def list_sentences(language: str, split: str) -> list[str]:
@@ -137,8 +126,7 @@ def speak_task(task: str, per_class: int | None = None, seed: int = 0, *, progre
     table = pd.DataFrame(map(asdict, jobs)).assign(speaker=[job.voice for job in jobs])
     chosen = set(limit_clips(table, per_class, seed)["clip_id"])
     jobs = [job for job in jobs if job.clip_id in chosen]
-    todo = [job for job in jobs if cache.get(job.clip_id, job.key) is None]
-    reasons = speak_jobs(cache, todo, progress=progress)
+    reasons = speak_jobs(cache, [job for job in jobs if cache.get(job.clip_id, job.key) is None], progress=progress)
     clips, problems = [], []
     for job in jobs:
         entry = cache.get(job.clip_id, job.key)
@@ -164,7 +152,6 @@ def _synthesiser_version() -> str:
 
 # --- what is spoken ------------------------------------------------------------------------------
 
-
 def _job(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
          manner: dict[str, int]) -> Job:
     """A clip in a manner that is changed a little, as the clip's name decides."""
@@ -181,43 +168,36 @@ def _draw_sentences(name: str, language: str, split: str, count: int) -> list[st
     return sorted(pool, key=lambda text: hashlib.sha256(f"{name}:{text}".encode()).hexdigest())[:count]
 
 
-def _split_voices() -> dict[str, str]:
-    """Split of each voice where no voice may be in two."""
-    return split_by_group(VOICES, VOICES, (0.5, 0.25, 0.25))
-
-
 def _plan_speakers() -> Iterator[Job]:
     for split, count in zip(SPLITS, (8, 4, 4), strict=True):
         for voice in VOICES:
             for i, text in enumerate(_draw_sentences(f"speaker {voice}", "en", split, count)):
-                name = f"{voice}-{split}-{i}"
-                yield _job("speaker-synthetic", name, text, "en", voice, voice, split, PLAIN)
+                yield _job("speaker-synthetic", f"{voice}-{split}-{i}", text, "en", voice, voice, split, PLAIN)
 
 
 def _plan_words() -> Iterator[Job]:
-    for voice, split in _split_voices().items():
+    for voice, split in _SPLIT_OF_VOICE.items():
         for word in WORDS:
             for take in range(2):
                 yield _job("word-synthetic", f"{voice}-{word}-{take}", word, "en", voice, word, split, PLAIN)
 
 
 def _plan_styles() -> Iterator[Job]:
-    for voice, split in _split_voices().items():
+    for voice, split in _SPLIT_OF_VOICE.items():
         for i, text in enumerate(_draw_sentences(f"style {voice}", "en", split, 6)):
             for style, manner in STYLES.items():
                 yield _job("style-synthetic", f"{voice}-{style}-{i}", text, "en", voice, style, split, manner)
 
 
 def _plan_languages() -> Iterator[Job]:
-    for voice, split in _split_voices().items():
+    for voice, split in _SPLIT_OF_VOICE.items():
         for language in LANGUAGES:
             for i, text in enumerate(_draw_sentences(f"language {voice}", language, split, 4)):
-                name = f"{voice}-{language}-{i}"
-                yield _job("language-synthetic", name, text, language, voice, language, split, PLAIN)
+                yield _job("language-synthetic", f"{voice}-{language}-{i}", text, language, voice, language, split,
+                           PLAIN)
 
 
 # --- the worker ----------------------------------------------------------------------------------
-
 
 def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) -> dict[str, str]:
     """Speak jobs into a clip cache, whatever happens to the worker; clip_id and reason of those that failed."""

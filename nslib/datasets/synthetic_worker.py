@@ -19,9 +19,7 @@ from typing import Any
 __all__: list[str] = []
 
 _RETRIEVAL, _UTF8, _DONT_EXIT = 1, 1, 0x8000
-_MANNER = {"rate": 1, "pitch": 3, "range": 4, "volume": 2}
-"""Numbers of the library's parameters."""
-
+_MANNER = {"rate": 1, "pitch": 3, "range": 4, "volume": 2}  # numbers of the library's parameters
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 

@@ -26,22 +26,15 @@ _TYPES = {"seconds": float, "sample_rate": int}
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips that can be used, and clips that cannot.
+    """Clips that can be used (`COLUMNS`), and clips that cannot (`PROBLEM_COLUMNS`).
 
-    Attributes
-    ----------
-    clips : DataFrame
-        One row a usable clip: ``clip_id, audio`` (absolute path), ``sha256`` (of the decoded 16 kHz waveform),
-        ``seconds, sample_rate`` (of the original), ``label, speaker, split, source``. Empty text means unknown.
-    problems : DataFrame
-        One row a clip that is not used: ``clip_id, audio, reason, remedy``.
-    notes : tuple of str
-        Sentences for the report.
+    Of a clip, ``audio`` is an absolute path, ``sha256`` is of the decoded 16 kHz waveform, and ``sample_rate`` is the
+    original's. Empty text means unknown.
     """
 
     clips: pd.DataFrame
     problems: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences for the report
 
 
 def make_dataset(clips: Iterable[Mapping[str, object]], problems: Iterable[Mapping[str, object]] = (),

@@ -67,15 +67,13 @@ _TASKS = (
         label="voice pack of a game", speaker="the same", speaker_is_label=True,
         split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' algorithm)",
         corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
-        caution="A voice pack stands for a speaker, but also for a microphone and, in five, a language.",
-    ),
+        caution="A voice pack stands for a speaker, but also for a microphone and, in five, a language."),
     Task(
         name="phrase-hedgewars", title="Which of 26 spoken phrases", kind="real", noss="speech_commands",
         label="phrase (by its English name)", speaker="voice actor", speaker_is_label=False,
         split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
         corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
-        caution="Few clips a phrase, shouted and acted; some packs vary the words of a phrase.",
-    ),
+        caution="Few clips a phrase, shouted and acted; some packs vary the words of a phrase."),
     Task(
         name="language-5", title="Which of five languages", kind="real", noss="voxforge",
         label="language (ISO 639-1)", speaker="source: package and language folder, a proxy for a speaker",
@@ -88,16 +86,14 @@ _TASKS = (
                "and Michel Gutierrez; Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); "
                "the KTuberling and KLettres authors (KDE)",
         caution="The test's English and Spanish are the same person; validation is letters and syllables; "
-                "few speakers a language, so expect low scores.",
-    ),
+                "few speakers a language, so expect low scores."),
     Task(
         name="speaker-fillets", title="Which of four actors", kind="real", noss="voxceleb",
         label="actor (language of the dialogue, role)", speaker="the same", speaker_is_label=True,
         split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' algorithm)",
         corpus="fillets", licence="GPL-2.0",
         credit="ALTAR interactive and the Fish Fillets NG team, https://fillets.sourceforge.net",
-        caution="Two actors speak Czech and two Dutch, so the language gives half of the answer away.",
-    ),
+        caution="Two actors speak Czech and two Dutch, so the language gives half of the answer away."),
     _synthetic("speaker-synthetic", "Which of 12 synthetic voices", "voxceleb", _VOICES,
                "by sentence: no sentence is in two splits", speaker="the same", speaker_is_label=True),
     _synthetic("word-synthetic", "Which of ten synthetic words", "speech_commands", "word",
@@ -107,8 +103,7 @@ _TASKS = (
                "by voice and sentence: neither is in two splits", within_speaker=True,
                caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion."),
     _synthetic("language-synthetic", "Which of six synthetic languages", "voxforge", "language (ISO 639-1)",
-               "by voice and words: no voice, and no word but articles, is in two splits"),
-)
+               "by voice and words: no voice, and no word but articles, is in two splits"))
 
 _BY_SPEAKER = "by speaker: {} % of the speakers (TensorFlow Datasets draws them by the authors' algorithm)"
 _SEVEN_ONE_TWO, _SIX_TWO_TWO = _BY_SPEAKER.format("70, 10 and 20"), _BY_SPEAKER.format("60, 20 and 20")
@@ -143,60 +138,36 @@ _NOSS_TASKS = (
     _noss("masked-speech", "With or without a mask", "mask", speaker="not given", optional=True,
           split="the organisers' parts train, devel and test", licence="as agreed with the organisers",
           credit="Schuller et al.: ComParE 2020, Mask sub-challenge (MASC)",
-          caution="Not of NOSS: FRILL's model card added it."),
-)
+          caution="Not of NOSS: FRILL's model card added it."))
 
 REGISTRY: dict[str, Task] = {task.name: task for task in (*_TASKS, *_NOSS_TASKS)}
 """Every task, by name."""
 
-_STANDS_IN = "style-synthetic"
-"""Runs beside recorded tasks too, because no recordings of emotion can be had from the registries."""
+_STANDS_IN = "style-synthetic"  # runs beside recorded tasks too: no recordings of emotion can be had
 
 
 def get_task(name: str) -> Task:
-    """Look a task up; `UnknownName` tells the nearest names.
-
-    Examples
-    --------
-    >>> get_task("language-5").noss
-    'voxforge'
-    """
+    """Look a task up; `UnknownName` tells the nearest names."""
     if name not in REGISTRY:
         raise UnknownName("task", name, REGISTRY)
     return REGISTRY[name]
 
 
 def choose_task_names(params: Params) -> tuple[str, ...]:
-    """List the tasks that parameters ask for, in the order of the registry.
+    """List the tasks that parameters ask for, in the order of the registry; `UnknownName` for one that does not exist.
 
-    Parameters
-    ----------
-    params : Params
-        `tasks` as given; else, with the paper profile, the six of NOSS; with the quick profile, all of
-        `corpus`: with "real", the recorded tasks and the synthetic style task, because no recordings
-        of emotion are to be had; with "synthetic", those only.
-
-    Raises
-    ------
-    UnknownName
-        For a task that does not exist.
+    `tasks` as given; else, with the paper profile, the six of NOSS; with the quick profile, all of `corpus`: with
+    "real", the recorded tasks and the synthetic style task; with "synthetic", those only.
     """
-    asked = {get_task(name).name for name in params.tasks}
-    return tuple(name for name, task in REGISTRY.items() if name in asked or (not asked and _is_default(task, params)))
-
-
-def _is_default(task: Task, params: Params) -> bool:
-    """Whether a task is run when none is asked for by name."""
-    if task.profile != params.profile or task.optional:
-        return False
-    return params.profile == "paper" or task.kind == params.corpus or task.name == _STANDS_IN
+    asked = {get_task(name).name for name in params.tasks} or {
+        task.name for task in REGISTRY.values() if task.profile == params.profile and not task.optional
+        and (task.profile == "paper" or task.kind == params.corpus or task.name == _STANDS_IN)}
+    return tuple(name for name in REGISTRY if name in asked)
 
 
 def make_own_task(name: str, clips: pd.DataFrame) -> Task:
     """Make a task of the clip table of somebody's own recordings."""
     return Task(
         name=name, title=f"{clips['label'].nunique()} classes of {name}", kind="real", noss="",
-        label="as given", speaker="as given",
-        speaker_is_label=label_is_speaker(clips["label"], clips["speaker"]),
-        split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="",
-    )
+        label="as given", speaker="as given", speaker_is_label=label_is_speaker(clips["label"], clips["speaker"]),
+        split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="")

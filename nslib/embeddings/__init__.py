@@ -1,18 +1,10 @@
 """Speech embeddings under one contract: built in, or yours.
 
->>> from nslib import embeddings
->>> embeddings.names()[:2]
-['logmel', 'mfcc']
->>> mine = embeddings.from_callable(my_function, name="mine")     # doctest: +SKIP
->>> print(embeddings.check(mine))                                  # doctest: +SKIP
-
-- `base`: the `Embedding` record, which is the contract
+- `base`: the `Embedding` record, which is the contract; `checker`: does an embedding keep it
 - `registry`: the built-in embeddings, what is known of them, and their loading
 - `handmade`, `pretrained`, `hub`, `networks`: what they are computed by; `downloads` fetches their weights
 - `custom`, `files`: embeddings of your functions and your models
-- `checker`: does an embedding keep the contract
-- `runtime`, `backends`, `tflite`: threads, patches, frozen graphs; LiteRT and 8 bits
-- `checkpoint`: weights as files
+- `runtime`, `backends`: threads, patches, frozen graphs, devices; LiteRT and 8 bits
 
 Nothing heavy is imported and nothing is downloaded before `get`.
 """

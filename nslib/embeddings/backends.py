@@ -1,44 +1,46 @@
 """Other ways to compute a network on patches: LiteRT (TensorFlow Lite) files, and what each way costs and saves.
 
-Files are made and opened by `nslib.embeddings.tflite` and kept in the cache; a patch has the same bits in whatever
-company it comes. The ranges of ``litert-int8`` are those of `CALIBRATION` and some sounds of
-`nslib.embeddings.checker`; what lies outside them is cut off.
+``float32`` has the weights as they are; ``dynamic`` has them in 8 bits, and brings activations to 8 bits as they come;
+``int8`` has both in 8 bits, by the ranges that real patches had when it was converted (what lies outside is cut off),
+with float32 input and output. All are post-training. A file takes one patch at a time, as a device would, so a patch
+has the same bits in whatever company it comes.
 
-Comparison
-----------
-All backends are given the same `CLIPS` and some of those sounds, silence and noise at full scale among them; the voices
-are not those that set the ranges. Recordings can be stranger: where a network in 8 bits matters, compare it on clips of
-your own too. Backends are timed in turns, several rounds, and ratios are taken within a round, so that a busy machine
-hits all alike; the front end is in the times. Errors are of frames, and cosines of vectors (means over frames), as a
-probe sees them.
+In the comparison all backends are given the same `CLIPS` and some sounds of `nslib.embeddings.checker`, silence and
+noise at full scale among them; the voices are not those that set the ranges. Recordings can be stranger: where a
+network in 8 bits matters, compare it on clips of your own too. Errors are of frames, cosines of means over frames.
 """
 
 from __future__ import annotations
 
 import hashlib
-import queue
+import logging
+import os
+import tempfile
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.embeddings.base import Embedding, FloatArray, IntArray
+from nslib.embeddings.base import Embedding, FloatArray
 from nslib.embeddings.checker import make_extreme_sounds
-from nslib.embeddings.runtime import Network, PatchNetwork, count_threads
-from nslib.embeddings.tflite import convert_network, open_network
-from nslib.errors import BadParameter, Unavailable
+from nslib.embeddings.networks import EMBEDDING_TAP
+from nslib.embeddings.runtime import Network, PatchNetwork, count_threads, freeze_graph, share_workers
+from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.frontend import TRILL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["format_backends"]
+__all__ = ["FORMS", "convert_network", "format_backends", "open_network", "take_embedding"]
 
+FORMS = ("float32", "dynamic", "int8")
 BACKEND_FORMS = {"litert": "float32", "litert-dynamic": "dynamic", "litert-int8": "int8"}
-"""Backends, and their forms in `nslib.embeddings.tflite`."""
 
 CALIBRATION = 32
 CLIPS, FIRST_SEED = 16, 1_000
@@ -47,27 +49,150 @@ COLUMNS = ("backend", "available", "time_ratio", "ms_per_patch", "largest_error"
 Patches = npt.NDArray[Any]
 
 
+# ---- LiteRT files ------------------------------------------------------------------------------------
+
+
+def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
+                    shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
+    """Convert a network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        float32 [patches, *shape] to a tensor or to a dict with ``embedding``.
+    patches : float32 [patches, *shape], optional
+        Log-mel of real audio; "int8" needs them, some hundred are enough.
+    shape : sequence of int
+        Of a patch.
+
+    Returns
+    -------
+    bytes
+        Content of a ``.tflite`` file: float32 [1, *shape] to float32 [1, dim].
+
+    Raises
+    ------
+    UnknownName
+        For another form.
+    BadParameter
+        For "int8" without patches.
+    """
+    import tensorflow as tf
+
+    if form not in FORMS:
+        raise UnknownName("form of a LiteRT file", form, FORMS)
+    known = np.empty((0, *shape)) if patches is None else patches
+    if form == "int8" and not len(known):
+        raise BadParameter("int8 is set by the ranges of real patches; give patches=, some hundred of them.")
+    # frozen before: ranges cannot be found in a graph that still reads variables
+    graph = freeze_graph(lambda log_mel: take_embedding(model(log_mel, training=False)), [1, *shape])
+    with _quiet_output(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")  # they are float on purpose
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], tf.Module())
+        if form != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if form == "int8":
+            converter.representative_dataset = lambda: ([patch[None].astype(np.float32)] for patch in known)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return bytes(converter.convert())
+
+
+def take_embedding(outputs: Any) -> Any:
+    """Return the embedding of a network's outputs, a dict or the one tensor."""
+    return outputs[EMBEDDING_TAP] if isinstance(outputs, dict) else outputs
+
+
+@contextmanager
+def _quiet_output() -> Iterator[None]:
+    """Keep what converter and interpreter print from the user: some of it goes past Python's streams."""
+    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def open_interpreter(content: bytes, threads: int, what: str) -> Any:
+    """Open a file's content as an ``Interpreter`` of LiteRT; raises Unavailable, or BadParameter that begins `what`."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise Unavailable("ai_edge_litert", str(error), "Run make setup.") from error
+    try:
+        with _quiet_output():
+            return Interpreter(model_content=content, num_threads=threads)
+    except (ValueError, RuntimeError) as error:
+        raise BadParameter(f"{what}: {error}") from error
+
+
+def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patches]:
+    """Open a converted network.
+
+    Parameters
+    ----------
+    content : bytes
+        As of `convert_network`.
+    threads : int
+        Of one call.
+
+    Returns
+    -------
+    callable
+        float32 [patches, *shape] to float32 [patches, dim]; patch by patch, from one thread at a time.
+
+    Raises
+    ------
+    Unavailable
+        If LiteRT is not installed.
+    BadParameter
+        If it is no such file.
+    """
+    interpreter = open_interpreter(content, threads, "this is no LiteRT file")
+    with _quiet_output():
+        interpreter.allocate_tensors()
+    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def run(patch: Patches) -> Patches:
+        interpreter.set_tensor(given, patch[None].astype(np.float32))
+        interpreter.invoke()
+        return np.array(interpreter.get_tensor(made)[0])
+
+    return lambda patches: np.stack([run(patch) for patch in patches])
+
+
 # ---- LiteRT as a backend -----------------------------------------------------------------------------
 
 
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
-    """Convert a network for a backend, or take it from the cache, and open it; it may be called from several threads.
-
-    The cache goes by `key`, which says which network, form and converter it is. Raises Unavailable if LiteRT is not
-    installed, or does not know an operation of the network.
-    """
-    stem, folder = _hash(key.encode()), config.cache_dir("litert")
-    content = None
+    """Convert a network for a backend, or take it from the cache, and open it."""
+    stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
     for path in folder.glob(f"{stem}-*.tflite"):
-        stored = path.read_bytes()
-        if path.stem.endswith(_hash(stored)):
-            content = stored
-        else:  # damaged
+        content = path.read_bytes()
+        if path.stem != f"{stem}-{_hash(content)}":  # damaged
             path.unlink(missing_ok=True)
-    if content is None:
+            content = b""
+    if not content:
         content = _convert_patched(network, BACKEND_FORMS[backend])
         config.write_file(folder / f"{stem}-{_hash(content)}.tflite", content)
-    return _share([open_network(content) for _ in range(count_threads())])
+    # an interpreter's own threads, which wait spinning, would take the processors from the front end
+    interpreters = [open_network(content) for _ in range(count_threads())]
+    run = share_workers(interpreters)
+
+    def call(patches: Patches) -> Patches:
+        parts = np.array_split(patches, min(len(interpreters), len(patches)))
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return np.concatenate(list(pool.map(run, parts)))
+
+    return call
 
 
 def _hash(content: bytes) -> str:
@@ -86,47 +211,24 @@ def _convert_patched(network: PatchNetwork, form: str) -> bytes:
         raise Unavailable(f"LiteRT in the form {form}", why, "Use another backend.") from error
 
 
-def _share(interpreters: list[Network]) -> Network:
-    """Share patches out to interpreters, a thread each."""
-    # an interpreter is not for two threads at a time; and its own threads, which wait spinning, would take the
-    # processors from the front end
-    idle: queue.SimpleQueue[Network] = queue.SimpleQueue()
-    for interpreter in interpreters:
-        idle.put(interpreter)
-
-    def run(patches: Patches) -> Patches:
-        interpreter = idle.get()
-        try:
-            return interpreter(patches)
-        finally:
-            idle.put(interpreter)
-
-    def network(patches: Patches) -> Patches:
-        parts = np.array_split(patches, min(len(interpreters), len(patches)))
-        with ThreadPoolExecutor(len(parts)) as pool:
-            return np.concatenate(list(pool.map(run, parts)))
-
-    return network
-
-
 # ---- comparison --------------------------------------------------------------------------------------
 
 
 def measure_backends(loaded: Mapping[str, Embedding], notes: Mapping[str, str], rounds: int) -> pd.DataFrame:
-    """Measure the backends of an embedding, the first of which is right; see `nslib.embeddings.compare_backends`.
-
-    `notes` has a line for every backend; those that are not `loaded` are not available.
-    """
+    """Measure the backends that have `notes`, the first of which is right; those not `loaded` are not available."""
     import pandas as pd
 
     first = next(iter(notes))
-    batch = _make_batch(loaded[first])
-    frames = {name: _compute_frames(one, batch) for name, one in loaded.items()}
+    waves = np.stack(make_extreme_sounds(CLIPS, FIRST_SEED))
+    lengths = np.full(len(waves), waves.shape[1], np.int64)
+    frames = {name: [row[:count] for row, count in zip(*one.embed(waves, lengths), strict=True)]
+              for name, one in loaded.items()}
     seconds = {name: np.zeros(rounds) for name in loaded}
+    # in turns, and ratios are taken within a round, so that a busy machine hits all alike
     for turn in range(rounds):
         for name, one in loaded.items():
             began = time.perf_counter()
-            one.embed(*batch)
+            one.embed(waves, lengths)
             seconds[name][turn] = time.perf_counter() - began
     patches = sum(map(len, frames[first]))
     rows: list[dict[str, Any]] = [{"backend": name, "available": name in loaded, "note": note}
@@ -149,21 +251,6 @@ def format_backends(table: pd.DataFrame) -> str:
                    f"{row.cosine:>10.5f}{row.least_cosine:>10.5f}")
         lines.append(f"{row.backend:<16}{figures if row.available else ''}  {row.note}".rstrip())
     return "\n".join(lines)
-
-
-def _make_batch(embedding: Embedding) -> tuple[FloatArray, IntArray]:
-    """Make the sounds that backends are measured on."""
-    waves = np.stack(make_extreme_sounds(CLIPS, FIRST_SEED))
-    if waves.shape[1] < embedding.min_samples:
-        raise BadParameter(f"{embedding.name} needs clips of {embedding.min_samples} samples; the sounds that backends "
-                           f"are measured on have {waves.shape[1]}.")
-    return waves, np.full(len(waves), waves.shape[1], np.int64)
-
-
-def _compute_frames(embedding: Embedding, batch: tuple[FloatArray, IntArray]) -> list[FloatArray]:
-    """Compute the valid frames of each clip."""
-    frames, counts = embedding.embed(*batch)
-    return [row[:count] for row, count in zip(frames, counts, strict=True)]
 
 
 def compute_error(frames: list[FloatArray], right: list[FloatArray]) -> float:

@@ -1,11 +1,8 @@
 """The embedding contract: one small record that every embedding, built in or yours, fills in.
 
-Conventions
------------
-Waveforms are float32 at 16 kHz, mono, nominally in [-1, 1]; a batch is ``[clips, samples]``,
-zero-padded at the end, with the true length of each clip beside it. An embedding returns frames,
-``[clips, frames, dim]`` float32, and how many frames of each clip are valid. Averaging over time
-is done by `nslib.extraction`, over valid frames only: an embedding never averages.
+Waveforms are float32 at 16 kHz, mono, nominally in [-1, 1]; a batch is ``[clips, samples]``, zero-padded at the end,
+with the true length of each clip beside it. An embedding returns frames, ``[clips, frames, dim]`` float32, and how many
+frames of each clip are valid. It never averages over time: `nslib.extraction` does, over valid frames only.
 """
 
 from __future__ import annotations
@@ -36,36 +33,32 @@ class Embedding:
     name : str
         As shown in tables.
     revision : str
-        Hash of the weights, or of the constants where there are no weights. Two embeddings that
-        can give different vectors for the same audio must differ here.
+        Hash of the weights, or of the constants where there are no weights. Two embeddings that can give different
+        vectors for the same audio must differ here.
     dim : int
         Size of one frame's vector.
     embed : callable
-        ``(waves [clips, samples] float32, lengths [clips] int64) ->
-        (frames [clips, frames, dim] float32, counts [clips] int64)``.
-        ``counts[i]`` frames of clip ``i`` are valid; the rest of the row is ignored.
+        ``(waves [clips, samples] float32, lengths [clips] int64) -> (frames [clips, frames, dim] float32,
+        counts [clips] int64)``. ``counts[i]`` frames of clip ``i`` are valid; the rest of the row is ignored.
     window, hop : float
-        Seconds of audio that one frame sees, and seconds between frames. Frame ``t`` starts at
-        ``t * hop``. ``hop = 0`` says that there is one frame a clip.
+        Seconds of audio that one frame sees, and seconds between frames. Frame ``t`` starts at ``t * hop``; ``hop = 0``
+        says that there is one frame a clip.
     min_samples : int
         Shorter clips are padded with zeros to this length by `nslib.extraction`, and counted.
     pad : {"end", "centre"}
         Where those zeros go: after the clip, or half before and half after.
     pads_safely : bool
-        Whether a clip's frames are the same whatever padding and company it has in a batch.
-        If not, extraction puts only clips of equal length in a batch.
+        Whether a clip's frames are the same whatever padding and company it has in a batch. If not, extraction puts
+        only clips of equal length in a batch.
     parameters : int
         Number of trained (or randomly drawn) weights; 0 for hand-made features.
-    licence, source, trained_on : str
-        Licence of the weights, where they come from and what audio they were trained on.
-    citation : str
-        Who to cite.
+    licence, source, trained_on, citation : str
+        Licence of the weights, where they come from, what audio they were trained on, and who to cite.
     wrapper : int
         Raised by hand when the code around the weights changes what comes out.
     replica : callable, optional
-        Loads the function once more, on the TensorFlow device of the name given (``"GPU:1"``), so that
-        several devices can share the work (`nslib.extraction.devices`). It computes the same, so it is part
-        neither of the fingerprint nor of what a store writes down.
+        Loads the function once more, on the TensorFlow device of the name given (``"GPU:1"``), so that several devices
+        can share the work. It computes the same, so it is part neither of the fingerprint nor of what a store keeps.
     """
 
     name: str
@@ -88,6 +81,6 @@ class Embedding:
     @property
     def fingerprint(self) -> str:
         """str: 16 hex digits that change whenever the vectors can (the name is not part of it)."""
-        made_of = [self.revision, self.wrapper, self.dim, self.window, self.hop,
-                   self.min_samples, self.pad, SAMPLE_RATE, "mean", "float32"]
+        made_of = [self.revision, self.wrapper, self.dim, self.window, self.hop, self.min_samples, self.pad,
+                   SAMPLE_RATE, "mean", "float32"]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]

@@ -1,17 +1,8 @@
 """Does an embedding keep the contract? The checker tries, and says in words what is wrong. And sounds to try things on.
 
-What it tries: ordinary sounds, silence, the shortest clip, the range of the input, running twice, a
-clip alone and in company, and whether time and difference between sounds come out.
-
-Sounds
-------
-Sounds with the make-up of speech, made by rule, are the same on every machine and free of anybody's rights. They set
-the ranges of networks in 8 bits and measure what a backend costs in accuracy. They stand for speech in pitch, formants,
-fricatives, pauses, loudness and background, not in words. A source of pulses at a gliding pitch goes through resonators
-at the formants of ten English vowels (men's means of Peterson and Barney, JASA 1952; women's voices have formants 1.17
-times as high); fricatives are high-passed noise. Peak level -30 to 0 dBFS, background noise 20 to 60 dB below the
-voice. As recordings are: one sound in four has no noise, so that its pauses are digital silence, and one in four is
-overdriven and clipped.
+The sounds have the make-up of speech, are made by rule, the same on every machine and free of anybody's rights. They
+stand for speech in pitch, formants, fricatives, pauses, loudness and background, not in words; they set the ranges of
+networks in 8 bits and measure what a backend costs in accuracy.
 """
 
 from __future__ import annotations
@@ -41,15 +32,7 @@ class CheckItem(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` finds; ``str(report)`` says it in words.
-
-    Attributes
-    ----------
-    name : str
-        Of the embedding.
-    items : tuple of (name, passed, sentence)
-        What was tried.
-    """
+    """What `check` finds of the embedding ``name``: ``items`` of (name, passed, sentence); ``str`` says it in words."""
 
     name: str
     items: tuple[CheckItem, ...]
@@ -71,11 +54,10 @@ class _Failed(NslibError):
 
 
 def check(embedding: Embedding) -> CheckReport:
-    """Try an embedding on what it will meet.
+    """Try an embedding on what it will meet: ordinary sounds, silence, the shortest clip, the range of the input.
 
-    Parameters
-    ----------
-    embedding : Embedding
+    It is run twice, with a clip alone and in company, and it is tried whether time and difference between sounds come
+    out.
 
     Returns
     -------
@@ -125,8 +107,8 @@ def _call(embedding: Embedding, waves: list[FloatArray]) -> list[FloatArray]:
     frames: npt.NDArray[Any] = np.asarray(output[0])
     counts: npt.NDArray[Any] = np.asarray(output[1])
     if frames.ndim != 3:
-        raise _Failed(f"frames have rank {frames.ndim} (shape {list(frames.shape)}); return "
-                      "[clips, frames, dim], with one frame for a vector a clip.")
+        raise _Failed(f"frames have rank {frames.ndim} (shape {list(frames.shape)}); return [clips, frames, dim], "
+                      "with one frame for a vector a clip.")
     if frames.shape[0] != len(waves) or counts.shape != (len(waves),):
         raise _Failed(f"{len(waves)} clips gave frames of shape {list(frames.shape)} and counts of shape "
                       f"{list(counts.shape)}; the first size of both must be {len(waves)}.")
@@ -253,6 +235,11 @@ def _check_time(embedding: Embedding) -> str:
 
 
 # ---- sounds ------------------------------------------------------------------------------------------
+#
+# A source of pulses at a gliding pitch goes through resonators at the formants of ten English vowels (men's means of
+# Peterson and Barney, JASA 1952; women's voices have formants 1.17 times as high); fricatives are high-passed noise.
+# Peak level -30 to 0 dBFS, background noise 20 to 60 dB below the voice. As recordings are: one sound in four has no
+# noise, so that its pauses are digital silence, and one in four is overdriven and clipped.
 
 SOUNDS_VERSION = 1
 """Raised when a sound changes: networks in 8 bits are then others."""
@@ -277,14 +264,9 @@ def make_sound(seed: int, seconds: float = 3.0) -> FloatArray:
     return np.clip(mixed / np.abs(mixed).max() * level, -1, 1).astype(np.float32)
 
 
-def make_sounds(count: int, first: int = 0) -> list[FloatArray]:
-    """Make sounds of 3 s, of seeds from `first` on."""
-    return [make_sound(seed) for seed in range(first, first + count)]
-
-
 def make_extreme_sounds(count: int, first: int = 0) -> list[FloatArray]:
-    """Make `make_sounds` and three more: digital silence, a sound that ends in it, and noise at full scale."""
-    sounds, last = make_sounds(count, first), make_sound(first + count)
+    """Make sounds of 3 s, of seeds from `first` on, then digital silence, a sound that ends in it, and loud noise."""
+    sounds, last = [make_sound(seed) for seed in range(first, first + count)], make_sound(first + count)
     last[len(last) // 2:] = 0
     noise = np.random.default_rng(first).uniform(-1, 1, len(last)).astype(np.float32)
     return [*sounds, np.zeros_like(last), last, noise]

@@ -1,14 +1,14 @@
 """Your own function as an embedding, and a hash of it, so that a changed function never gets old vectors.
 
-What goes into the hash: the code; default values; what the function closes over; the globals that it
-names, functions among them followed in turn; attributes of callable objects; arrays by their bytes;
-Keras and PyTorch models by their weights; imported modules by name and version; other objects by
-their pickle. What has none of these cannot be seen. Code that is called by another name (through
-`getattr`, a file, a library that you edit in place) is not followed.
+What goes into the hash: the code; default values; what the function closes over; the globals that it names, functions
+among them followed in turn; attributes of callable objects; arrays by their bytes; Keras and PyTorch models by their
+weights; imported modules by name and version; other objects by their pickle. What has none of these cannot be seen.
+Code that is called by another name (through `getattr`, a file, a library that you edit in place) is not followed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import hashlib
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.runtime import group_by_clip
+from nslib.embeddings.runtime import group_by_clip, make_noise
 from nslib.errors import BadParameter, NslibError
 
 __all__ = ["from_callable"]
@@ -42,30 +42,24 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     Parameters
     ----------
     function : callable
-        float32 [clips, samples], 16 kHz, in [-1, 1], all clips of the same true length, to
-        ``[clips, dim]`` (one vector a clip) or ``[clips, frames, dim]``; NumPy or anything that
-        `numpy.asarray` takes.
+        float32 [clips, samples], 16 kHz, in [-1, 1], all clips of the same true length, to ``[clips, dim]`` (one
+        vector a clip) or ``[clips, frames, dim]``; NumPy or anything that `numpy.asarray` takes.
     name : str
         As shown in tables.
     revision : str, optional
-        Says which version this is; stored vectors are used again as long as it stays.
-        Default: a hash of the function and what it uses (the module's text has the limits).
-        If something in it cannot be hashed, a warning says so and the revision is a new one each
-        time, so that you never get old vectors.
+        Says which version this is; stored vectors are used again as long as it stays. Default: a hash of the function
+        and what it uses (the module's text has the limits). If something in it cannot be hashed, a warning says so and
+        the revision is a new one each time, so that you never get old vectors.
     min_samples : int
         Shorter clips are padded with zeros to this length, and counted.
     pad : {"end", "centre"}
         Where those zeros go.
     window, hop : float
-        Seconds that a frame sees, and between frames; 0 if there is one vector a clip. Given both,
-        it is tried whether zeros after a clip leave its frames alone; if so, clips of different
-        lengths share a batch (``pads_safely``), which is faster.
+        Seconds that a frame sees, and between frames; 0 if there is one vector a clip. Given both, it is tried whether
+        zeros after a clip leave its frames alone; if so, clips of different lengths share a batch (``pads_safely``),
+        which is faster.
     parameters, licence, source, trained_on, citation
         For the report.
-
-    Returns
-    -------
-    Embedding
 
     Raises
     ------
@@ -93,17 +87,12 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
 
 def wrap_function(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,
                   min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
-    """Try a function on noise and make an embedding of it; errors as of `from_callable`.
-
-    ``together`` is an `Embedding.embed` for clips of different lengths. It is used if it gives what `function` gives
-    of each clip alone. Default, where `window` and `hop` say which frames a clip has: `function` with zeros after the
-    shorter clips.
-    """
+    """Try a function on noise and make an embedding of it; errors as of `from_callable`."""
     if pad not in ("end", "centre"):
         raise BadParameter(f"pad is {pad!r}; allowed: 'end' or 'centre'.")
     if min_samples < 1 or window < 0 or hop < 0:
         raise BadParameter("min_samples must be at least 1, and window and hop at least 0.")
-    trial = _call(function, _noise(2, max(min_samples, SAMPLE_RATE)), name)
+    trial = _call(function, make_noise(2, max(min_samples, SAMPLE_RATE)), name)
     dim = trial.shape[2]
     if trial.shape[1] > 1 and not hop:
         warnings.warn(f"{name} gives {trial.shape[1]} frames a second; give window= and hop= (in seconds) "
@@ -141,11 +130,6 @@ def embed_one_by_one(function: Function, name: str) -> EmbedFunction:
     return embed
 
 
-def _noise(clips: int, samples: int) -> FloatArray:
-    """Make noise to try functions on."""
-    return np.random.default_rng(0).normal(0, 0.1, (clips, samples)).astype(np.float32)
-
-
 def _call(function: Function, waves: FloatArray, name: str, dim: int | None = None) -> FloatArray:
     """Call a function and check what comes out: float32 [clips, frames, dim]."""
     asked = f"{name} was called with float32 of shape {list(waves.shape)}"
@@ -174,7 +158,7 @@ def _agrees(alone: Embedding, together: EmbedFunction) -> bool:
     """Whether `together`, given clips with zeros after them, gives what the embedding gives of each alone."""
     longest = max(alone.min_samples, 2 * SAMPLE_RATE)
     lengths = np.unique(np.linspace(alone.min_samples, longest, 7).astype(np.int64))
-    waves = _noise(len(lengths), longest) * (np.arange(longest) < lengths[:, None])
+    waves = make_noise(len(lengths), longest) * (np.arange(longest) < lengths[:, None])
     frames, counts = together(waves, lengths)
     for wave, length, row, count in zip(waves, lengths, frames, counts, strict=True):
         single = alone.embed(wave[None, :length], np.array([length]))[0][0]
@@ -299,10 +283,8 @@ def _closed_over(function: types.FunctionType) -> tuple[Any, ...]:
     """List what a function closes over, as far as it has values yet."""
     values = []
     for cell in function.__closure__ or ():
-        try:
+        with contextlib.suppress(ValueError):
             values.append(cell.cell_contents)
-        except ValueError:
-            continue
     return tuple(values)
 
 

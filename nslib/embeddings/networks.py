@@ -1,57 +1,20 @@
-"""Networks of the kit: TRILL's kind and MobileNets, their costs, their committed weights, and the embeddings they give.
+"""Networks of the kit: TRILL's kind and MobileNets, their costs, their files of weights, and the embeddings they give.
 
-References: Shor et al. 2020 (arXiv:2002.12764): "a variant of ResNet-50" on log-mel patches of 96 frames x 64 bands
-with a 512-d embedding, section 3.4 for the distilled MobileNet; the published model's node names and sizes; He et al.
-(arXiv:1512.03385) for ResNet-50; Howard et al. (arXiv:1704.04861, arXiv:1905.02244) for MobileNets; FRILL (Peplinski
-et al., arXiv:2011.04609).
-
-What is known of TRILL's network and what we chose
---------------------------------------------------
-- known: the input; the 512-d L2-normalised top; ``layer19``, a convolution's output before normalisation and
-  activation, flattened to 12,288 = 6 x 4 x 512; 98.1 MB, about 24.5 M parameters.
-- believed: ``layer19`` is the first convolution of 512 channels. At 6 x 4 (1/16 of the input) that is the 1 x 1
-  convolution that opens the fourth stage, if the stage halves the resolution in its 3 x 3 convolution.
-  keras.applications has ResNet-50 too, but halves it elsewhere, so that the same node would be 3 x 2; that is why the
-  network is built here.
-- chosen: the input is centred and scaled by the constants of speech; average pooling, then one dense layer for the top;
-  batch normalisation after every convolution.
-
-What is known of the students and what we chose
------------------------------------------------
-- known: the input; the kind of network; 2,048 dimensions; width (2.0), pooling and weights of FRILL.
-- unknown: the width of trill-distilled, and what makes 2,048 dimensions of its last map. Here the map is flattened and
-  a dense layer follows: 3 x 2 places of a patch differ in when and how high, as does the target, a flattened map too.
-- MobileNetV3 is built as FRILL was: the map is averaged, then comes the last pointwise layer of the paper, with
-  hard-swish. keras.applications has left it out of networks without a top since, so it is added here.
-- chosen: batch normalisation remembers with 0.9 instead of 0.99 or 0.999, so that runs of some hundred steps can be
-  judged; no dropout.
-
-The untrained control
----------------------
-The paper's "Random Network" row is TRILL's own network before training; its code is not public. The embedding
-``untrained`` is a MobileNet of half width on the same patches. Its weights are uniform in ``±sqrt(6 / fan-in)`` (He et
-al. 2015), drawn from the raw bits of PCG64, whose stream NumPy promises to keep; its ready-made distributions may
-change. So they, and their hash, are the same on every machine. Batch normalisation in a new network divides by 1 and
-adds 0; it is left out.
-
-Conventions
------------
 Networks take float32 [patches, 96, 64] log-mel and give a dict of float32, one entry a tap: ``embedding`` and, of
 TRILL's kind, ``layer19``. Clips are padded, made log-mel and cut into patches every 0.17 s as for the published TRILL.
 
 Trained networks have a folder each in ``data/models``: ``weights.npz``, ``untrained.npz`` (the weights with which that
 run began; trill-mini only), ``settings.json``, ``curve.csv`` (step, part, figure, value) and ``card.md``. Files of
 weights are pinned by hash; anything else in their place is refused, because results would carry the wrong provenance.
-Such a file is a NumPy ``.npz`` without pickles, written by `nslib.embeddings.checkpoint`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -61,11 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray
-from nslib.embeddings.checkpoint import copy_values, load_weights, read_arrays
-from nslib.embeddings.runtime import PatchNetwork, bind_device, embed_network, freeze_network, make_embedder
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
+from nslib.embeddings.runtime import PatchNetwork, bind_device, freeze_network, make_embedder
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.frontend import HOP, SAMPLE_RATE, TRILL, log_mel, pad, patch_seconds
+from nslib.frontend import HOP, TRILL, log_mel, pad, patch_seconds
 from nslib.frontend import patches as to_patches
 
 if TYPE_CHECKING:
@@ -73,13 +35,10 @@ if TYPE_CHECKING:
 
     from nslib.embeddings.registry import EmbeddingInfo
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "STUDENTS", "TAPS", "TRAINED_TAPS", "WEIGHT_FILES",
-           "NetworkCost", "ResNetShape", "build_network", "build_resnet", "build_student", "count_cost",
-           "count_tap_cost", "cut_at_tap", "cut_patches", "embed_tap", "hash_weights", "list_trained", "load_network",
-           "load_network_file", "make_embedding", "network_folder", "parse_student", "read_curve", "read_settings",
-           "resnet50_trill", "tap_network", "trill_mini"]
+__all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "TAPS", "TRAINED_TAPS", "WEIGHT_FILES", "Arrays",
+           "assign_values", "build_network", "copy_values", "count_cost", "count_tap_cost", "cut_at_tap", "cut_patches",
+           "hash_weights", "list_trained", "load_network", "load_network_file", "make_embedding", "parse_student",
+           "read_arrays", "read_curve", "read_settings", "save_weights", "write_arrays"]
 
 
 EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"
@@ -87,8 +46,19 @@ TAPS = (EMBEDDING_TAP, LAYER19_TAP)
 CENTRE, SCALE = -4.0, 2.5
 """About mean and standard deviation of log-mel values of speech: a constant offset would swamp what differs."""
 
+Arrays = list[npt.NDArray[Any]]
+
 
 # ---- networks of TRILL's kind ------------------------------------------------------------------------
+#
+# Shor et al. 2020 (arXiv:2002.12764): "a variant of ResNet-50" (He et al., arXiv:1512.03385). Known, from the paper and
+# the published model's node names and sizes: the input; the 512-d L2-normalised top; layer19, a convolution's output
+# before normalisation and activation, flattened to 12,288 = 6 x 4 x 512; 98.1 MB, about 24.5 M parameters.
+# Believed: layer19 is the first convolution of 512 channels. At 6 x 4 (1/16 of the input) that is the 1 x 1 convolution
+# that opens the fourth stage, if the stage halves the resolution in its 3 x 3 convolution. keras.applications halves it
+# elsewhere, so that the same node would be 3 x 2; that is why the network is built here.
+# Chosen: the input is centred and scaled by constants of speech; average pooling, then one dense layer for the top;
+# batch normalisation after every convolution.
 
 _TOP_DIM = 512
 _BASE_CHANNELS = (64, 128, 256, 512)
@@ -97,24 +67,13 @@ _EXPANSION = 4
 
 @dataclass(frozen=True)
 class ResNetShape:
-    """Size of a network of TRILL's kind.
-
-    Attributes
-    ----------
-    width : float
-        Channels relative to ResNet-50.
-    blocks : (int, int, int, int)
-        Residual blocks of the four stages.
-    stem : int
-        Side of the first convolution's kernel.
-    pooled : bool
-        Whether the first convolution halves the resolution and pooling halves it again; else the convolution quarters
-        it by itself, which is a third cheaper on a processor.
-    """
+    """Size of a network of TRILL's kind: channels relative to ResNet-50, blocks of the four stages, and the stem."""
 
     width: float
     blocks: tuple[int, int, int, int]
-    stem: int = 7
+    stem: int = 7  # side of the first convolution's kernel
+    # whether that convolution halves the resolution and pooling halves it again; else it quarters it by itself, which
+    # is a third cheaper on a processor
     pooled: bool = True
 
     def __post_init__(self) -> None:
@@ -127,19 +86,9 @@ class ResNetShape:
         return tuple(max(8, 8 * round(self.width * base / 8)) for base in _BASE_CHANNELS)
 
 
-TRILL_MINI = ResNetShape(0.25, (1, 2, 2, 1), stem=8, pooled=False)
-RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)), "trill-mini": TRILL_MINI}
+RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
+                 "trill-mini": ResNetShape(0.25, (1, 2, 2, 1), stem=8, pooled=False)}
 """TRILL's network, and the same narrower and shallower, for processors without a GPU."""
-
-
-def resnet50_trill(seed: int = 0) -> Any:
-    """Build TRILL's network, untrained; its ``layer19`` has 12,288 dimensions."""
-    return build_network("resnet50-trill", seed)
-
-
-def trill_mini(seed: int = 0) -> Any:
-    """Build the small network of TRILL's kind, untrained; its ``layer19`` has 6 x 4 x 128 = 3,072 dimensions."""
-    return build_network("trill-mini", seed)
 
 
 def build_network(name: str, seed: int = 0) -> Any:
@@ -152,10 +101,6 @@ def build_network(name: str, seed: int = 0) -> Any:
     seed : int
         Of the weights.
 
-    Returns
-    -------
-    keras.Model
-
     Raises
     ------
     UnknownName, BadParameter
@@ -165,27 +110,14 @@ def build_network(name: str, seed: int = 0) -> Any:
         return build_resnet(RESNET_SHAPES[name], seed, name)
     if not _STUDENT_NAME.fullmatch(name):
         raise UnknownName("network", name, (*RESNET_SHAPES, *STUDENTS))
-    return build_student(parse_student(name), seed, name)
+    return _build_student(parse_student(name), seed, name)
 
 
 def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
-    """Build a network of TRILL's kind, untrained.
-
-    Parameters
-    ----------
-    shape : ResNetShape
-    seed : int
-        Of the weights: every layer draws from its own stream, so that the same seed gives the same network.
-    name : str
-
-    Returns
-    -------
-    keras.Model
-        ``embedding`` [patches, 512], rows of length one, and ``layer19`` [patches, 24 * channels of the last stage].
-    """
+    """Build a network of TRILL's kind, untrained; ``layer19`` has 24 times the channels of the last stage."""
     import keras
 
-    layers, draw = keras.layers, _initialisers(seed)
+    layers, draw = keras.layers, _draw_initialisers(seed)
     given, x = _standardised_input()
     x = layers.Conv2D(shape.channels[0], shape.stem, 2 if shape.pooled else 4, "same", use_bias=False,
                       kernel_initializer=next(draw), name="stem")(x)
@@ -213,7 +145,7 @@ def _standardised_input() -> tuple[Any, Any]:
     return given, keras.layers.Rescaling(1 / SCALE, -CENTRE / SCALE, dtype="float32", name="standardise")(x)
 
 
-def _initialisers(seed: int) -> Any:
+def _draw_initialisers(seed: int) -> Iterator[Any]:
     """Yield initialisers of kernels, each with a seed of its own."""
     import keras
 
@@ -230,7 +162,7 @@ def _normalise(x: Any, name: str) -> Any:
     return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
 
 
-def _convolve(x: Any, channels: int, side: int, stride: int, name: str, draw: Any) -> tuple[Any, Any]:
+def _convolve(x: Any, channels: int, side: int, stride: int, name: str, draw: Iterator[Any]) -> tuple[Any, Any]:
     """Add a convolution with its batch normalisation; return what comes before the latter, and after."""
     import keras
 
@@ -239,7 +171,7 @@ def _convolve(x: Any, channels: int, side: int, stride: int, name: str, draw: An
     return before, _normalise(before, name)
 
 
-def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Any) -> tuple[Any, Any]:
+def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Iterator[Any]) -> tuple[Any, Any]:
     """Add a bottleneck block; return its output, and that of its first convolution."""
     import keras
 
@@ -254,6 +186,14 @@ def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Any) -> tup
 
 
 # ---- students ----------------------------------------------------------------------------------------
+#
+# Section 3.4 of the paper for the distilled MobileNet (Howard et al., arXiv:1704.04861, arXiv:1905.02244); FRILL
+# (Peplinski et al., arXiv:2011.04609). Known: the input; the kind of network; 2,048 dimensions; width (2.0), pooling
+# and weights of FRILL. Unknown: the width of trill-distilled, and what makes 2,048 dimensions of its last map. Here the
+# map is flattened and a dense layer follows: 3 x 2 places of a patch differ in when and how high, as does the target, a
+# flattened map too. MobileNetV3 is built as FRILL was: the map is averaged, then comes the last pointwise layer of the
+# paper, with hard-swish, which keras.applications leaves out of networks without a top. Chosen: batch normalisation
+# remembers with 0.9 instead of 0.99 or 0.999, so that runs of some hundred steps can be judged; no dropout.
 
 STUDENT_KINDS = ("mobilenet", "mobilenetv3-small", "mobilenetv3-large")
 STUDENTS = ("mobilenet-1.0", "mobilenet-0.5", "mobilenet-0.25-512", "mobilenet-0.1-512", "mobilenet-0.05-256",
@@ -267,17 +207,7 @@ _STUDENT_NAME = re.compile(r"(?P<kind>.+?)-(?P<alpha>\d+(?:\.\d+)?)(?:-(?P<dim>\
 
 @dataclass(frozen=True)
 class MobileNetShape:
-    """Size of a student.
-
-    Attributes
-    ----------
-    kind : {"mobilenet", "mobilenetv3-small", "mobilenetv3-large"}
-    alpha : float
-        Channels relative to the network of the paper, 0.05 to 4.
-    dim : int
-        Of the embedding; 0 is the published number: 2,048 for MobileNet; 1,024 (small) or 1,280 (large) for
-        MobileNetV3, times `alpha` where that is above 1.
-    """
+    """Size of a student: its kind, channels relative to the network of the paper, dimensions (0: the published)."""
 
     kind: str
     alpha: float
@@ -299,11 +229,8 @@ def parse_student(name: str) -> MobileNetShape:
     Parameters
     ----------
     name : str
-        ``kind-alpha`` or ``kind-alpha-dim``.
-
-    Returns
-    -------
-    MobileNetShape
+        ``kind-alpha`` or ``kind-alpha-dim``; without ``dim`` it is the published number: 2,048 for MobileNet; 1,024
+        (small) or 1,280 (large) for MobileNetV3, times alpha where that is above 1.
 
     Raises
     ------
@@ -324,13 +251,24 @@ def parse_student(name: str) -> MobileNetShape:
     return MobileNetShape(match["kind"], float(match["alpha"]), int(match["dim"] or 0))
 
 
-def build_student(shape: MobileNetShape, seed: int = 0, name: str = "student") -> Any:
-    """Build a student, untrained; every layer's weights are drawn with a seed of their own."""
+def _build_student(shape: MobileNetShape, seed: int, name: str) -> Any:
+    """Build a student, untrained."""
     import keras
 
-    layers = keras.layers
+    layers, size = keras.layers, (TRILL.patch, TRILL.mels, 1)
+    if shape.kind == "mobilenet":
+        body = keras.applications.MobileNet(size, alpha=shape.alpha, include_top=False, weights=None, dropout=0)
+    else:
+        small = shape.kind.endswith("small")
+        make = keras.applications.MobileNetV3Small if small else keras.applications.MobileNetV3Large
+        # its preprocessing would scale pictures of 0 to 255
+        body = make(size, alpha=shape.alpha, include_top=False, weights=None, dropout_rate=0,
+                    include_preprocessing=False)
+    for layer in body.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.momentum = _MOMENTUM
     given, x = _standardised_input()
-    x = _student_body(shape)(x)
+    x = body(x)
     if shape.kind == "mobilenet":
         top = layers.Dense(shape.dim, name=EMBEDDING_TAP)(layers.Flatten(name="places")(x))
     else:
@@ -344,49 +282,15 @@ def build_student(shape: MobileNetShape, seed: int = 0, name: str = "student") -
     return model
 
 
-def _student_body(shape: MobileNetShape) -> Any:
-    """Build the network of keras.applications without its top: the last map."""
-    import keras
-
-    size = (TRILL.patch, TRILL.mels, 1)
-    if shape.kind == "mobilenet":
-        body = keras.applications.MobileNet(size, alpha=shape.alpha, include_top=False, weights=None, dropout=0)
-    else:
-        small = shape.kind.endswith("small")
-        make = keras.applications.MobileNetV3Small if small else keras.applications.MobileNetV3Large
-        # its preprocessing would scale pictures of 0 to 255
-        body = make(size, alpha=shape.alpha, include_top=False, weights=None, dropout_rate=0,
-                    include_preprocessing=False)
-    for layer in body.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            layer.momentum = _MOMENTUM
-    return body
-
-
 # ---- what a network costs ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Size of a network.
-
-    A multiply-add is one product that is added up in a convolution or dense layer. Normalisation, activations,
-    pooling and additions are not counted, as is usual; normalisation can be folded into the convolution before it.
-
-    Attributes
-    ----------
-    name : str
-    parameters, trainable : int
-        All weights, those of normalisation included.
-    multiply_adds : int
-        For one patch.
-    outputs : dict of str to int
-        Dimensions of each tap.
-    """
+    """Size of a network: all its weights, multiply-adds for one patch, and dimensions of each tap."""
 
     name: str
     parameters: int
-    trainable: int
     multiply_adds: int
     outputs: dict[str, int]
 
@@ -399,14 +303,17 @@ class NetworkCost:
 def count_cost(model: Any) -> NetworkCost:
     """Count parameters and multiply-adds of a keras.Model of fixed input size.
 
+    A multiply-add is one product that is added up in a convolution or dense layer. Normalisation, activations, pooling
+    and additions are not counted, as is usual; normalisation can be folded into the convolution before it.
+
     Raises
     ------
     BadParameter
         If it has weights in a kind of layer whose multiply-adds are not known here.
     """
     outputs = model.output if isinstance(model.output, dict) else {"output": model.output}
-    every, trainable = (sum(prod(w.shape) for w in some) for some in (model.weights, model.trainable_weights))
-    return NetworkCost(model.name, every, trainable, sum(_multiply_adds(layer) for layer in _flat_layers(model)),
+    return NetworkCost(model.name, sum(prod(weight.shape) for weight in model.weights),
+                       sum(map(_count_multiply_adds, model.layers)),
                        {name: prod(tensor.shape[1:]) for name, tensor in outputs.items()})
 
 
@@ -424,16 +331,10 @@ def cut_at_tap(model: Any, tap: str) -> Any:
     return keras.Model(model.input, model.output[tap], name=f"{model.name}-{tap}")
 
 
-def _flat_layers(model: Any) -> list[Any]:
-    """Return the layers of a model, those of models inside it among them."""
-    layers: list[Any] = []
-    for layer in model.layers:
-        layers += _flat_layers(layer) if hasattr(layer, "layers") else [layer]
-    return layers
-
-
-def _multiply_adds(layer: Any) -> int:
-    """Count the multiply-adds of one layer."""
+def _count_multiply_adds(layer: Any) -> int:
+    """Count the multiply-adds of one layer, or of the layers of a model inside the model."""
+    if hasattr(layer, "layers"):
+        return sum(map(_count_multiply_adds, layer.layers))
     kind = type(layer).__name__
     if kind in ("Conv2D", "Conv1D", "DepthwiseConv2D", "Dense"):  # every weight is used once at every place
         return int(prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape))
@@ -444,25 +345,85 @@ def _multiply_adds(layer: Any) -> int:
 
 
 # ---- files of weights --------------------------------------------------------------------------------
+#
+# NumPy's .npz without pickles: arrays in the order of the model's variables, named weights/000 and so on, and meta,
+# facts as JSON. The same values give the same bytes; a file is written whole or not at all.
+
+_META = "meta"
+
+
+def copy_values(variables: Sequence[Any]) -> Arrays:
+    """Copy the values of Keras variables, in order, into arrays."""
+    return [np.array(variable) for variable in variables]
+
+
+def assign_values(variables: Sequence[Any], arrays: Sequence[npt.NDArray[Any]]) -> None:
+    """Put arrays into Keras variables; BadParameter if number or shapes differ: they are of another network."""
+    shapes, given = [tuple(v.shape) for v in variables], [a.shape for a in arrays]
+    if shapes != given:
+        raise BadParameter(f"these {len(given)} arrays are of another network, which has {len(shapes)}; build the one "
+                           "that was saved.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def write_arrays(path: Path, groups: Mapping[str, Sequence[npt.NDArray[Any]]], meta: Mapping[str, Any]) -> None:
+    """Write groups of arrays, and facts that JSON can hold; if the disk is full, the file that was there stays."""
+    named = {f"{group}/{i:03d}": array for group, arrays in groups.items() for i, array in enumerate(arrays)}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}, **named)
+    config.write_file(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:
+    """Read what `write_arrays` wrote: groups of arrays, and facts; Unavailable if the file is damaged or another."""
+    groups: dict[str, Arrays] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            meta = json.loads(file[_META].tobytes())
+            for name in sorted(set(file.files) - {_META}):
+                groups.setdefault(name.split("/")[0], []).append(file[name])
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable(f"checkpoint {path}", f"it cannot be read ({error})", "Delete it to start anew.") from error
+    return groups, meta
+
+
+def save_weights(path: Path, model: Any, meta: Mapping[str, Any] | None = None, dtype: str = "float32") -> None:
+    """Write a network's weights alone, with facts; float16 halves the file, and loses below 0.1 % of a weight."""
+    write_arrays(path, {"weights": [array.astype(dtype) for array in copy_values(model.weights)]},
+                 {"network": model.name, **(meta or {})})
+
+
+def load_weights(path: Path, model: Any) -> dict[str, Any]:
+    """Put saved weights into a network of the same shape, and return the facts beside them; errors as above."""
+    groups, meta = read_arrays(path)
+    assign_values(model.weights, [array.astype(np.float32) for array in groups.get("weights", [])])
+    return meta
+
+
+def hash_weights(model: Any) -> str:
+    """Hash a network's name and weights: 16 hex digits."""
+    digest = hashlib.sha256(model.name.encode())
+    for array in copy_values(model.weights):
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, "<f4").tobytes())
+    return digest.hexdigest()[:16]
 
 
 # ---- trained networks --------------------------------------------------------------------------------
 
 
 class WeightFile(NamedTuple):
-    """A committed file of weights: folder in ``data/models``, its name, the network, first 16 hex digits of sha256."""
+    """A committed file of weights, which names its network: folder in ``data/models``, file, start of its sha256."""
 
     folder: str
     file: str
-    network: str
     sha256: str
 
 
 WEIGHT_FILES = {
-    "trill-mini": WeightFile("trill-mini", "weights.npz", "trill-mini", "5c924f09c6cc08ba"),
-    "trill-mini-distilled": WeightFile("trill-mini-distilled", "weights.npz", "mobilenetv3-small-0.25-512",
-                                       "b3e67385e4effec6"),
-    "trill-mini-untrained": WeightFile("trill-mini", "untrained.npz", "trill-mini", "18839216bf8d1263"),
+    "trill-mini": WeightFile("trill-mini", "weights.npz", "5c924f09c6cc08ba"),
+    "trill-mini-distilled": WeightFile("trill-mini-distilled", "weights.npz", "b3e67385e4effec6"),
+    "trill-mini-untrained": WeightFile("trill-mini", "untrained.npz", "18839216bf8d1263"),
 }
 
 TRAINED_TAPS = {
@@ -480,7 +441,9 @@ def list_trained() -> list[str]:
 
 def network_folder(name: str) -> Path:
     """Return the folder of a trained network; raises UnknownName for a name that is not in `list_trained`."""
-    return config.data_dir() / "models" / _weight_file(name).folder
+    if name not in WEIGHT_FILES:
+        raise UnknownName("network of the kit", name, WEIGHT_FILES)
+    return config.data_dir() / "models" / WEIGHT_FILES[name].folder
 
 
 def load_network(name: str) -> Any:
@@ -503,19 +466,18 @@ def load_network(name: str) -> Any:
     Unavailable
         If the file of weights is missing or is not the one that belongs here.
     """
-    file = _weight_file(name)
-    path = network_folder(name) / file.file
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest()[:16] != file.sha256:
+    folder = network_folder(name)
+    file = WEIGHT_FILES[name]
+    path = folder / file.file
+    if not path.exists() or config.hash_file(path)[:16] != file.sha256:
         why = "the file is missing" if not path.exists() else f"it does not have the hash {file.sha256}..."
         raise Unavailable(f"weights {path}", why, "Restore it: git checkout data/models. Weights of your own are read "
                           "with nslib.embeddings.networks.load_weights.")
-    model = build_network(file.network)
-    load_weights(path, model)
-    return model
+    return load_network_file(path)
 
 
 def load_network_file(path: Path) -> Any:
-    """Build the network of a file of weights of your own, which names it: ``best.npz`` of a run, for example.
+    """Build the network of a file of weights, which names it: ``best.npz`` of a run of yours, for example.
 
     Raises
     ------
@@ -543,13 +505,6 @@ def read_settings(name: str) -> dict[str, Any]:
     return settings
 
 
-def _weight_file(name: str) -> WeightFile:
-    """Look up a trained network."""
-    if name not in WEIGHT_FILES:
-        raise UnknownName("network of the kit", name, WEIGHT_FILES)
-    return WEIGHT_FILES[name]
-
-
 # ---- networks as embeddings --------------------------------------------------------------------------
 
 
@@ -558,14 +513,9 @@ def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
     return to_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)
 
 
-def tap_network(model: Any, tap: str) -> PatchNetwork:
+def _tap_network(model: Any, tap: str) -> PatchNetwork:
     """Put one tap of a network, a key of its outputs, behind TRILL's front end; of its own weights, not of a copy."""
     return PatchNetwork(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
-
-
-def embed_tap(model: Any, tap: str) -> EmbedFunction:
-    """Freeze one tap of a network behind TRILL's front end: an embed function."""
-    return embed_network(tap_network(model, tap))
 
 
 def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
@@ -575,17 +525,11 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
     ----------
     model : keras.Model
         Its weights are copied: training on does not change the embedding.
-    tap : {"embedding", "layer19"}
-    name : str
     **facts
         Licence, source, trained_on and so on (see `Embedding`).
-
-    Returns
-    -------
-    Embedding
     """
     size = count_cost(model)
-    patched = tap_network(model, tap)
+    patched = _tap_network(model, tap)
     network = freeze_network(patched.function, patched.shape)
 
     def replica(device: str) -> EmbedFunction:
@@ -598,33 +542,25 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
                      min_samples=TRILL.min_samples, pads_safely=True, parameters=size.parameters, **facts)
 
 
-def hash_weights(model: Any) -> str:
-    """Hash a network's name and weights: 16 hex digits."""
-    digest = hashlib.sha256(model.name.encode())
-    for array in copy_values(model.weights):
-        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, "<f4").tobytes())
-    return digest.hexdigest()[:16]
-
-
 def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
-    """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end.
-
-    Raises
-    ------
-    NslibError
-        If the weights are missing or not those of the card.
-    """
+    """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end."""
     if info.name in TRAINED_TAPS:
         network, tap = TRAINED_TAPS[info.name]
-        return tap_network(load_network(network), tap)
+        return _tap_network(load_network(network), tap)
     layers = draw_untrained()
     if (drawn := hash_untrained(layers)) != info.revision:
         raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "
                          "Please report it with your version of NumPy.")
-    return PatchNetwork(cut_patches, lambda patch: run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
+    return PatchNetwork(cut_patches, lambda patch: _run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
 
 
 # ---- the untrained control ---------------------------------------------------------------------------
+#
+# The paper's "Random Network" row is TRILL's own network before training; its code is not public. The embedding
+# "untrained" is a MobileNet of half width on the same patches. Its weights are uniform in ±sqrt(6 / fan-in) (He et al.
+# 2015), drawn from the raw bits of PCG64, whose stream NumPy promises to keep; its ready-made distributions may change.
+# So they, and their hash, are the same on every machine. Batch normalisation in a new network divides by 1 and adds 0;
+# it is left out.
 
 _SEED = 2002_12764
 _WIDTH = 0.5
@@ -648,7 +584,16 @@ def draw_untrained() -> tuple[UntrainedLayer, ...]:
     return tuple(layers)
 
 
-def run_untrained(layers: Sequence[UntrainedLayer], spectrograms: Any) -> Any:
+def _draw(bits: np.random.PCG64, shape: tuple[int, int, int, int]) -> npt.NDArray[np.float32]:
+    """Draw the weights of one layer."""
+    # 53 bits of each word make a uniform number in [0, 1), exactly
+    unit = (bits.random_raw(int(np.prod(shape))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    # a depthwise filter sees one channel
+    fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
+    return ((2 * unit - 1) * np.sqrt(6 / fan_in)).astype(np.float32).reshape(shape)
+
+
+def _run_untrained(layers: Sequence[UntrainedLayer], spectrograms: Any) -> Any:
     """Compute drawn layers of log-mel patches by TensorFlow."""
     import tensorflow as tf
 
@@ -665,12 +610,3 @@ def hash_untrained(layers: Sequence[UntrainedLayer]) -> str:
     for kind, stride, weights in layers:
         digest.update(f"{kind} {stride} {weights.shape}".encode() + weights.astype("<f4").tobytes())
     return digest.hexdigest()[:16]
-
-
-def _draw(bits: np.random.PCG64, shape: tuple[int, int, int, int]) -> npt.NDArray[np.float32]:
-    """Draw the weights of one layer."""
-    # 53 bits of each word make a uniform number in [0, 1), exactly
-    unit = (bits.random_raw(int(np.prod(shape))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    # a depthwise filter sees one channel
-    fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
-    return ((2 * unit - 1) * np.sqrt(6 / fan_in)).astype(np.float32).reshape(shape)

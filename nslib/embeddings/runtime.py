@@ -1,29 +1,20 @@
-"""How embeddings run: threads, networks on the patches of many clips, and frozen TensorFlow graphs.
+"""How embeddings run: threads, networks on the patches of many clips, frozen TensorFlow graphs, and devices.
 
-Patches
--------
-A batch of clips has as many patches as the clips are long. They are put into one row, sent through the network in
-pieces of bounded size, and dealt out again, so that short clips cost no padding and long ones no memory. The network
-starts on the first patches while the last clips are still being cut.
+The patches of a batch of clips are put into one row, sent through the network in pieces of bounded size, and dealt out
+again, so that short clips cost no padding and long ones no memory. The network starts on the first patches while the
+last clips are still being cut.
 
-Steady networks
----------------
 A frozen graph is one to two times as fast as a function with variables. On a processor it gives a patch the same bits
-in whatever row of a call and in whatever company, but other bits (in the seventh digit) in a call of another size: the
-kernels differ. So the graphs of the kit see calls of `AT_ONCE` patches only, the last one filled up with zeros. Where
-this machine gives the same bits in calls of `FEW` patches too, which is tried once a network, the last patches of a
-batch go in such calls, and a clip alone costs little more than its own patches.
-
-Conventions
------------
-A device is named as TensorFlow does, without the slash: ``"CPU:0"``, ``"GPU:1"``. Where none is asked for, TensorFlow
-chooses: the first GPU if there is one, and else the processor.
+in whatever row and company, but other bits (in the seventh digit) in a call of another size. So the graphs of the kit
+see calls of `AT_ONCE` patches only, the last one filled up with zeros; where calls of `FEW` patches give the same bits
+too, which is tried once a network, the last patches of a batch go in such calls.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,7 +29,7 @@ import numpy.typing as npt
 from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
 from nslib.errors import BadParameter
 
-__all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged"]
+__all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged", "list_devices"]
 
 Array = npt.NDArray[Any]
 Network = Callable[[Array], Array]
@@ -49,6 +40,11 @@ AT_ONCE = 64
 FEW = 16
 # a second call fills the gaps that the first leaves on the processors: a fifth faster on two of them
 _CALLS = 2
+
+
+def make_noise(*shape: int) -> FloatArray:
+    """Make noise to try functions on, float32 of a shape; the same every time."""
+    return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
 
 
 # ---- threads -----------------------------------------------------------------------------------------
@@ -90,6 +86,22 @@ def stream_threads(function: Callable[[_Given], _Made], items: Sequence[_Given])
             yield pool.map(function, items)
 
 
+def share_workers(workers: Sequence[Callable[[_Given], _Made]]) -> Callable[[_Given], _Made]:
+    """Make one function of many that bear one call at a time each: a call goes to one that is idle, or waits for it."""
+    idle: queue.SimpleQueue[Callable[[_Given], _Made]] = queue.SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def run(given: _Given) -> _Made:
+        worker = idle.get()
+        try:
+            return worker(given)
+        finally:
+            idle.put(worker)
+
+    return run
+
+
 class _BlasLimit:
     """The limit of BLAS's threads, which is of the whole process, and who uses it."""
 
@@ -126,24 +138,18 @@ def _single_blas() -> Iterator[None]:
 
 
 class PatchNetwork(NamedTuple):
-    """A network on patches, and how clips become patches: what every way to compute it is made of.
+    """A network on patches, and how clips become patches: what every way to compute it is made of."""
 
-    ``cut`` takes a clip, float32 [samples], to its patches, float32 [patches, *shape], at least one; ``function``, of
-    TensorFlow operations, takes a tensor of patches to a tensor [patches, dim].
-    """
-
-    cut: Callable[[FloatArray], Array]
-    function: Callable[[Any], Any]
-    shape: Sequence[int]
+    cut: Callable[[FloatArray], Array]  # a clip, [samples], to its patches, float32 [patches, *shape], at least one
+    function: Callable[[Any], Any]  # TensorFlow operations: a tensor of patches to a tensor [patches, dim]
+    shape: Sequence[int]  # of one patch
 
 
 def make_embedder(cut: Callable[[FloatArray], Array], network: Network, at_once: int = AT_ONCE, *,
                   steady: bool = False) -> EmbedFunction:
-    """Make an embed function of a front end, as of `PatchNetwork`, and a network, at most `at_once` patches in a call.
-
-    It looks at a clip's true length only, so padding and company change nothing; in the seventh digit they can, unless
-    it is `steady`. Then the network must take every patch by itself, zeros too, and bear two calls at a time.
-    """
+    """Make an embed function of `PatchNetwork.cut` and a network, of at most `at_once` patches in a call."""
+    # A `steady` network gives the same bits in any company; it must take every patch by itself, zeros too, and bear
+    # two calls at a time.
 
     @cache
     def sizes(*shape: int) -> tuple[int, ...]:
@@ -180,15 +186,8 @@ def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntAr
 
     Parameters
     ----------
-    rows : array [sum of counts, dim]
     counts : sequence of int
         Rows of each clip.
-
-    Returns
-    -------
-    frames : float32 [clips, frames, dim]
-        Zeros after a clip's own.
-    counts : int64 [clips]
     """
     frames = np.zeros((len(counts), max(counts), rows.shape[1]), np.float32)
     start = 0
@@ -235,9 +234,18 @@ def _run_filled(network: Network, piece: Array, sizes: Sequence[int]) -> Array:
     return np.concatenate([network(piece[i:i + size]) for i in range(0, len(piece), size)])[:count]
 
 
-# ---- TensorFlow graphs -------------------------------------------------------------------------------
+# ---- TensorFlow graphs and devices -------------------------------------------------------------------
 
+# named as TensorFlow does, without the slash; where none is asked for, it takes the first GPU, else the processor
 _device: ContextVar[str] = ContextVar("device", default="")
+
+
+def list_devices() -> list[str]:
+    """List the processors and GPUs that TensorFlow sees, as ``"CPU:0"``; the first call sets them up."""
+    import tensorflow as tf
+
+    names = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    return [name for name in names if name.startswith(("CPU:", "GPU:"))]
 
 
 @contextlib.contextmanager
@@ -268,11 +276,6 @@ def bind_device(call: Callable[[Any], Any], device: str | None = None) -> Callab
             return call(given)
 
     return run
-
-
-def embed_network(network: PatchNetwork) -> EmbedFunction:
-    """Make the embed function of a network on patches: frozen, with the same bits in any company."""
-    return make_embedder(network.cut, freeze_network(network.function, network.shape), steady=True)
 
 
 def freeze_network(function: Callable[[Any], Any], shape: Sequence[int]) -> Network:

@@ -108,10 +108,6 @@ def benchmark(
         Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
         `nslib.extraction.cluster.connect`. Default: in this process.
 
-    Returns
-    -------
-    Results
-
     Raises
     ------
     UnknownName
@@ -216,7 +212,7 @@ class EmbeddingSpec:
         return self.identify()
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
-        """Return one vector a clip, computed with the options of `nslib.extraction.extract.extract_vectors` or read from its file."""
+        """Return one vector a clip, read from its file or computed, with the options of `extract_vectors`."""
         return self.given.extraction(clips) if self.given else extract.extract_vectors(clips, self.load(), **options)
 
 
@@ -242,7 +238,8 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
         return _specify_named(given, name)
     shown_name = name or str(getattr(given, "__name__", type(given).__name__))
     ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=shown_name)
-    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready, lambda: extraction_cluster.make_recipe(ready))
+    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready,
+                         lambda: extraction_cluster.make_recipe(ready))
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
@@ -338,7 +335,6 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
         For the reasons of what cannot be run.
     builder : ResultsBuilder
         Is told of clips, notes, and of tasks that cannot be had.
-    progress : bool
 
     Raises
     ------
@@ -400,7 +396,6 @@ def run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[st
 
     Parameters
     ----------
-    task : Task
     corpus : Corpus
         Its clips, with their splits.
     spec : EmbeddingSpec
@@ -413,7 +408,6 @@ def run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[st
         Where vectors are kept. Default: the one in the cache.
     use_stored : bool
         Whether a stored result is returned, and a new one is stored. If not, nothing is kept but vectors.
-    progress : bool
 
     Raises
     ------
@@ -461,7 +455,6 @@ def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str
         Vectors and clips of all splits.
     settings : dict
         From `probe_settings`.
-    progress : bool
     mapper : callable, optional
         Does the fits elsewhere; see `nslib.evaluation.probe.Mapper`.
 
@@ -494,11 +487,7 @@ def label_vectors(out: Extraction) -> list[LabelledVectors]:
 
 
 def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float:
-    """Return the memory in GB that a grid of probes needs.
-
-    Vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64; train
-    by columns, float32; and two forests.
-    """
+    """Return the memory in GB that a grid of probes needs."""
     # a leaf for each clip that a tree is given, two nodes a leaf, a share of each class in each node; twice, as a tree
     # that outgrows its memory doubles it
     forests = 2 * 2 * 0.64 * _TREES * train_clips * (8.0 * classes + 64)
@@ -515,7 +504,6 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int
 
     Parameters
     ----------
-    task : str
     clips, train_clips : int
         Of all splits, and of train.
     dim, classes : int
@@ -631,11 +619,7 @@ def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time in words, rounded: nobody plans by the second of an estimate.
-
-    >>> format_duration(90), format_duration(7200), format_duration(400_000)
-    ('2 min', '2.0 h', '4.6 days')
-    """
+    """Return a time in words, rounded: nobody plans by the second of an estimate."""
     for unit, size in (("days", 86_400), ("h", 3_600)):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nslib.evaluation import lda
+
 __all__ = ["CLASSIFIERS", "IN_FLOAT32", "PROBES", "find_same_fits", "l2_normalise", "normalise", "speaker_normalise"]
 
 Floats = npt.NDArray[np.float64]
@@ -47,17 +49,11 @@ def _logistic_balanced(clips: int, classes: int, seed: int) -> Any:
 
 def _lda(clips: int, classes: int, seed: int) -> Any:
     """Discriminant analysis with Ledoit-Wolf shrinkage."""
-    from nslib.evaluation.lda import ShrinkageLDA  # subclasses a scikit-learn class, which takes a second to import
-
-    return ShrinkageLDA(solver="lsqr", shrinkage="auto")
+    return lda.ShrinkageLDA(solver="lsqr", shrinkage="auto")
 
 
 class RandomForest:
-    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree.
-
-    The forest of scikit-learn clones, validates and seeds each of its hundred trees by itself; with a few hundred clips
-    that takes longer than to grow them.
-    """
+    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree."""
 
     def __init__(self, trees: int, class_weight: str | None, seed: int) -> None:
         self.trees, self.class_weight, self.seed = trees, class_weight, seed
@@ -69,13 +65,13 @@ class RandomForest:
         from sklearn.utils import check_X_y
         from sklearn.utils.class_weight import compute_sample_weight
 
-        x, y = check_X_y(x, y, dtype=np.float32)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        odds = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        rows, labels = check_X_y(x, y, dtype=np.float32)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        odds = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
         odds = None if odds is None else odds / odds.sum()
         seeds = np.random.RandomState(self.seed).randint(np.iinfo(np.int32).max, size=self.trees)
         random = np.random.RandomState(0)  # to seed one takes a hundredth of the time of making one
-        model, clips = DecisionTreeClassifier(max_features="sqrt", random_state=random), len(x)
+        model, clips = DecisionTreeClassifier(max_features="sqrt", random_state=random), len(rows)
         self._grown = []
         with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
             for seed in seeds:
@@ -83,17 +79,17 @@ class RandomForest:
                 drawn = random.randint(0, clips, clips) if odds is None else random.choice(clips, clips, p=odds)
                 random.seed(seed)
                 counts = np.bincount(drawn, minlength=clips).astype(np.float64)
-                self._grown.append(model.fit(x, codes, sample_weight=counts, check_input=False).tree_)
+                self._grown.append(model.fit(rows, codes, sample_weight=counts, check_input=False).tree_)
         return self
 
     def predict_proba(self, x: npt.ArrayLike) -> Floats:
         """Average what the trees say: [clips, classes]."""
         from sklearn.utils import check_array
 
-        x = check_array(x, dtype=np.float32, order="C")
-        total = np.zeros((len(x), len(self.classes_)))
+        rows = check_array(x, dtype=np.float32, order="C")
+        total = np.zeros((len(rows), len(self.classes_)))
         for tree in self._grown:
-            total += tree.predict(x)[:, : len(self.classes_)]
+            total += tree.predict(rows)[:, : len(self.classes_)]
         return total / len(self._grown)
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:

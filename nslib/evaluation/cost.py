@@ -97,10 +97,7 @@ def count_size(name: str) -> tuple[float, float]:
 
 
 def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
-    """Time from the samples of a clip of noise to its vector, alone in its batch, on this machine, in milliseconds.
-
-    The median of `repeats`, after one that is not counted; NaN if it is not built in, or cannot be had here.
-    """
+    """Time from the samples of a clip of noise to its vector, alone in its batch, on this machine, in milliseconds."""
     if name not in embeddings.names():
         return math.nan
     try:

@@ -35,17 +35,15 @@ Where this differs from scikit-learn by more than rounding:
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.preprocessing import StandardScaler
 
-__all__ = ["ShrinkageLDA"]
+__all__ = ["ShrinkageLDA"]  # noqa: F822  (made when it is first asked for)
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -58,40 +56,39 @@ _COLUMNS = 512  # that are multiplied at a time, to leave out what is below the 
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class ShrinkageLDA(LinearDiscriminantAnalysis):
-    """scikit-learn's classifier with another way to the coefficients of ``solver="lsqr", shrinkage="auto"``.
+@functools.cache
+def _make_class() -> type:
+    """Make `ShrinkageLDA` when it is first asked for: its parent's package takes a second to import."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    Takes the parameters of its parent, and with other settings is its parent.
+    class ShrinkageLDA(LinearDiscriminantAnalysis):
+        """scikit-learn's classifier with another way to the coefficients of ``solver="lsqr", shrinkage="auto"``."""
 
-    Notes
-    -----
-    Time is of the order of ``clips * dim * min(clips, dim)``. Memory besides the vectors: their copy and
-    [clips, clips] where clips are fewer than dimensions, else two matrices [dim, dim].
+        def _solve_lstsq(self, X: Any, y: Any, shrinkage: Any, covariance_estimator: Any) -> None:
+            # The parent's one step of O(dim^3). Should a release rename it, that one's is used: slower, and as right.
+            if X.shape[1] <= SMALL or shrinkage != "auto" or covariance_estimator is not None:
+                super()._solve_lstsq(X, y, shrinkage, covariance_estimator)
+                return
+            order = np.argsort(y, kind="stable")
+            classes = np.split(order, np.flatnonzero(y[order][1:] != y[order][:-1]) + 1)
+            if any(len(rows) == 1 for rows in classes):  # in the words of scikit-learn, whose own solver warns
+                warnings.warn("Only one sample available. You may want to reshape your data array", stacklevel=2)
+            if len(X) < X.shape[1]:
+                u, diagonal, self.means_ = _factor_rows(X, classes, self.priors_)
+                self.coef_ = _solve_rows(u, diagonal, self.means_)
+            else:
+                matrix, self.means_ = _sum_covariances(X, classes, self.priors_)
+                self.coef_ = _solve_matrix(matrix, self.means_)
+            self.intercept_ = -0.5 * np.einsum("kd,kd->k", self.means_, self.coef_) + np.log(self.priors_)
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x, y = np.random.default_rng(0).normal(size=(40, 3000)), np.arange(40) % 2
-    >>> ShrinkageLDA(solver="lsqr", shrinkage="auto").fit(x, y).coef_.shape
-    (1, 3000)
-    """
+    ShrinkageLDA.__qualname__ = "ShrinkageLDA"  # so that a fitted one can be pickled
+    return ShrinkageLDA
 
-    def _solve_lstsq(self, X: Any, y: Any, shrinkage: Any, covariance_estimator: Any) -> None:
-        # The parent's one step of O(dim^3). Should a release rename it, that one's is used: slower, and as right.
-        if X.shape[1] <= SMALL or shrinkage != "auto" or covariance_estimator is not None:
-            super()._solve_lstsq(X, y, shrinkage, covariance_estimator)
-            return
-        order = np.argsort(y, kind="stable")
-        classes = np.split(order, np.flatnonzero(y[order][1:] != y[order][:-1]) + 1)
-        if any(len(rows) == 1 for rows in classes):  # in the words of scikit-learn, whose own solver warns
-            warnings.warn("Only one sample available. You may want to reshape your data array", stacklevel=2)
-        if len(X) < X.shape[1]:
-            u, diagonal, self.means_ = _factor_rows(X, classes, self.priors_)
-            self.coef_ = _solve_rows(u, diagonal, self.means_)
-        else:
-            matrix, self.means_ = _sum_covariances(X, classes, self.priors_)
-            self.coef_ = _solve_matrix(matrix, self.means_)
-        self.intercept_ = -0.5 * np.einsum("kd,kd->k", self.means_, self.coef_) + np.log(self.priors_)
+
+def __getattr__(name: str) -> Any:
+    if name == "ShrinkageLDA":
+        return _make_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _blocks(count: int, width: int) -> Iterator[slice]:
@@ -110,6 +107,8 @@ def _column_blocks(matrix: Floats) -> Iterator[slice]:
 
 def _scale_class(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Floats, Floats, Floats]:
     """Mean, centre and scale of a class; the centre is the mean after a second look, which the covariance takes too."""
+    from sklearn.preprocessing import StandardScaler
+
     mean, centre, scale = np.empty((3, x.shape[1]))
     for cols in _blocks(x.shape[1], clips):
         scaler = StandardScaler()
@@ -222,6 +221,8 @@ def _largest_eigenvalue(start: Floats, times: Callable[[Floats], Floats]) -> flo
 
 def _solve_rows(u: Floats, diagonal: Floats, means: Floats) -> Floats:
     """Divide the means by ``D + U'U`` without building it."""
+    from scipy import linalg
+
     variance = diagonal + np.einsum("nd,nd->d", u, u)
     largest = _largest_eigenvalue(variance, lambda v: diagonal * v + (u @ v) @ u)
     lost = variance <= _EPS * largest
@@ -249,6 +250,8 @@ def _solve_rows(u: Floats, diagonal: Floats, means: Floats) -> Floats:
 
 def _solve_matrix(matrix: Floats, means: Floats) -> Floats:
     """Divide the means by the matrix, which is overwritten."""
+    from scipy import linalg
+
     variance = np.diag(matrix).copy()
     largest = _largest_eigenvalue(variance, lambda v: matrix @ v)
     lost = variance <= _EPS * largest

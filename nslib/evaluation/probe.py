@@ -323,12 +323,7 @@ def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
 
 
 class _FitContext:
-    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process.
-
-    ``warnings.catch_warnings`` and ``threadpool_limits`` put back what they found, and both are of the whole process.
-    Of two that overlap, as fits in threads do, the first to leave would take from the second what it needs. Here the
-    first to come sets both, and the last to leave puts both back.
-    """
+    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process."""
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
@@ -380,7 +375,6 @@ def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[
         Whether to apply L2 normalisation, and the z-score by speaker.
     splits : dict of LabelledVectors
         From `check_splits`; or ``train`` and whatever else is to be answered, under any names.
-    settings : FitSettings
     jobs : int
         Fits at a time, in threads.
     progress : callable, optional
@@ -507,7 +501,6 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
         Answers for the clips of validation and test, in the order of `splits`.
     splits : dict of LabelledVectors
         From `check_splits`.
-    settings : FitSettings
     notes : sequence of str
         Sentences that go before those on labels that train lacks and on vectors of zeros.
     """
@@ -541,7 +534,8 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
         A name in `nslib.statistics.scores.METRICS`; says whether high or low is good.
     """
     given = np.asarray(values, dtype=np.float64)
-    worth = np.where(np.isnan(given), -np.inf, given if statistics_scores.get_metric(metric).higher_is_better else -given)
+    higher = statistics_scores.get_metric(metric).higher_is_better
+    worth = np.where(np.isnan(given), -np.inf, given if higher else -given)
     best = np.zeros(len(worth), dtype=bool)
     best[np.argmax(worth)] = not np.isnan(given).all()
     return best

@@ -310,11 +310,7 @@ def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: 
 
 def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple[str, Mapping[str, str]]], shots: int,
                      **options: Any) -> _Computed:
-    """Score each division (its number, and clip to split) by `nslib.evaluation.probe.grid`, and all together.
-
-    A clip that a division puts nowhere, or into a split of another name, is not used. A division that cannot be scored
-    becomes a row with its reason. `options` are those of the grid.
-    """
+    """Score each division (its number, and clip to split) by `nslib.evaluation.probe.grid`, and all together."""
     import pandas as pd
 
     vectors, numbers = data.vectors, []
@@ -445,11 +441,7 @@ def _describe_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits]) -> 
 def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], combinations: Sequence[dict[str, Any]],
                          seed: int, jobs: int, progress: Progress,
                          ) -> tuple[pd.DataFrame, dict[tuple[int, int], str], list[str]]:
-    """Fit every combination to every speaker of every split.
-
-    Gives the answers (one row a split number, combination by its place, and clip of validation or test), the first
-    reason why a combination could not be fitted to some speaker of a split number, and notes.
-    """
+    """Fit every combination to every speaker of every split."""
     import joblib
     import pandas as pd
 
@@ -836,10 +828,7 @@ def average_by_speaker(rows: pd.DataFrame, shots: int = 0) -> pd.DataFrame:
 
 def difference(answers: pd.DataFrame, task: str, first: str, second: str, *, protocol: str = WITHIN_SPEAKER,
                shots: int = 0, seed: int = 0) -> Difference:
-    """Compute the paired difference of two embeddings, first minus second, on what both have answered.
-
-    Of several runs of an embedding the last counts. BadParameter if one has no answers, or none that the other has too.
-    """
+    """Compute the paired difference of two embeddings, first minus second, on what both have answered."""
     mine = answers[(answers["task"] == task) & (answers["protocol"] == protocol) & (answers["shots"] == shots)]
     parts = []
     for name in (first, second):

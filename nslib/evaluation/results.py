@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nslib import config
 from nslib.datasets.table import PROBLEM_COLUMNS, Dataset
 from nslib.datasets.tasks import Task
+from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.probe import Grid, probe_hash
 from nslib.extraction import cache
@@ -359,7 +360,6 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
     ----------
     rows, predictions : DataFrame
         As in `ROWS` and `PREDICTIONS`, or what `tables` says; predictions without rows are refused.
-    folder : Path, optional
     tables : mapping, optional
         `BENCHMARK_TABLES` or `PROTOCOL_TABLES`, here and below.
 
@@ -538,8 +538,6 @@ class Results:
 
     def with_fine_tuned(self, folder: Path | None = None) -> Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
-        from nslib.embeddings import networks  # today its package imports this one
-
         return self.with_stored([FINE_TUNED], networks.WEIGHT_FILES["trill-mini"].sha256, folder)
 
     def with_stored(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:

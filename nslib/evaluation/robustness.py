@@ -139,11 +139,7 @@ class Perturbed(NamedTuple):
 
 def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, seed: int = 0,
             taps: npt.ArrayLike | None = None) -> Perturbed:
-    """Put a clip [samples] of 16 kHz into a condition; speech-shaped noise needs `taps`, of `design_noise_filter`.
-
-    Name, seed and condition decide the noise. UnknownName or BadParameter for another condition or level, BadAudio if
-    noise is to be added to digital silence.
-    """
+    """Put a clip [samples] of 16 kHz into a condition; speech-shaped noise needs `taps`, of `design_noise_filter`."""
     check_condition(condition, level)
     full = np.asarray(wave, dtype=np.float64)
     if condition == TELEPHONE:
@@ -205,10 +201,7 @@ def pass_telephone(wave: npt.ArrayLike) -> Floats:
 
 
 def design_noise_filter(waves: Iterable[npt.ArrayLike]) -> Floats:
-    """Design the filter [taps] of linear phase that gives white noise the mean spectrum of some clips.
-
-    Each clip counts as much as any other, however loud it is; digital silence does not count.
-    """
+    """Design the filter [taps] of linear phase that gives white noise the mean spectrum of some clips."""
     from scipy import signal
 
     total, counted = np.zeros(_FFT // 2 + 1), 0
@@ -462,10 +455,7 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
 
 
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
-    """Fit the chosen probe of a result once more and score it on copies of its test clips, the first the clean ones.
-
-    Gives a row a copy, but for the key and the origin. A clip without a vector is left out and counted.
-    """
+    """Fit the chosen probe of a result once more and score it on copies of its test clips, the first the clean ones."""
     import pandas as pd
 
     row, cache = job.row, VectorCache(job.spec.load())

@@ -3,7 +3,7 @@
 >>> from nslib.evaluation import tfrecords
 >>> tfrecords.write_tfrecords("out/savee", clips, {"logmel": vectors}, label_numbers=NAMES)      # doctest: +SKIP
 >>> table = tfrecords.read_tfrecords("out/savee")                                                # doctest: +SKIP
->>> nslib.evaluation.probe.grid(**tfrecords.split_for_probes(table))                                        # doctest: +SKIP
+>>> nslib.evaluation.probe.grid(**tfrecords.split_for_probes(table))                             # doctest: +SKIP
 
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
@@ -27,9 +27,8 @@ import hashlib
 import io
 import os
 import re
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +43,7 @@ from nslib.datasets import table as datasets_table
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
+from nslib.embeddings.tfrecords import BadRecord, decode_example, encode_example, read_records, write_records
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embedding
 from nslib.evaluation.probe import LabelledVectors
@@ -55,9 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["CLIP_LIST_COLUMNS", "BadRecord", "VectorTable", "export_vectors", "list_clips", "read_tfrecords",
            "split_for_probes", "write_clip_audio", "write_tfrecords"]
 
-# TensorFlow greets with a page of notes about the machine; errors are raised anyway
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 CLIP_LIST_COLUMNS = ("task", "clip_id", "sha256", "seconds", "audio")
 Paths = str | Path | Iterable[str | Path]
 
@@ -66,14 +63,6 @@ _TEXTS = {"clip_id": "clip_id", "sha256": "sha256", "label": "label", "speaker":
 _NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
 _SHARD = re.compile(r"(?P<table>.+?)(@(\*|\d+))?-(?P<shard>\d{5})-of-(?P<count>\d{5})")
 _SPLIT = re.compile(rf"(?:^|\.)({'|'.join(SPLITS)})(?=[.@-]|$)")
-
-
-class BadRecord(NslibError):
-    """A record that cannot be used: its file, its number from 0, what is wrong with it, and what to do about it."""
-
-    def __init__(self, path: Path, number: int, reason: str, remedy: str):
-        self.path, self.number, self.reason, self.remedy = path, number, reason, remedy
-        super().__init__(f"{path}, record {number}: {reason}. {remedy}")
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,6 @@ def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.D
     ----------
     names : sequence of str
         Tasks, or folders and lists of recordings.
-    params : Params
 
     Returns
     -------
@@ -175,10 +163,6 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
         As in `write_tfrecords`; bars on stderr.
     say : callable
         Is told how many clips were left out, if any.
-
-    Returns
-    -------
-    list of Path
 
     Raises
     ------
@@ -249,7 +233,7 @@ def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: 
                            "read together with the new ones. Delete them or choose another prefix.")
     columns = {name: clips[name].to_numpy() for name in ("clip_id", "sha256", "seconds", "speaker")}
     for path, rows in plan.items():
-        _write_records(path, (_serialise({name: column[i] for name, column in columns.items()}, labels[i],
+        write_records(path, (_serialise({name: column[i] for name, column in columns.items()}, labels[i],
                                          {name: matrix[i] for name, matrix in matrices.items()}) for i in rows))
     if label_numbers is None:
         return list(plan)
@@ -311,42 +295,17 @@ def _plan_shards(prefix: Path, clips: pd.DataFrame, count: int) -> dict[Path, li
 
 def _serialise(clip: Mapping[str, Any], label: str, vectors: Mapping[str, FloatArray]) -> bytes:
     """Make the record of a clip: the same bytes for the same clip."""
-    import tensorflow as tf
-
-    example = tf.train.Example()
-    features = example.features.feature
     # 32 hex digits, as many bits as the authors' random keys have
     key = hashlib.sha256(f"{clip['clip_id']}\0{clip['sha256']}".encode()).hexdigest()[:32]
     texts = {name: label if column == "label" else clip[column] for column, name in _TEXTS.items()}
-    for name, text in {**texts, "key": key}.items():
-        if text or name == "label":
-            features[name].bytes_list.value.append(text.encode())
+    features: dict[str, list[Any]] = {name: [text.encode()] for name, text in {**texts, "key": key}.items()
+                                      if text or name == "label"}
     if np.isfinite(clip["seconds"]):
-        features["seconds"].float_list.value.append(clip["seconds"])
+        features["seconds"] = [float(clip["seconds"])]
     for name, vector in vectors.items():
-        features[_PREFIX + name].float_list.value.extend(vector.tolist())
-        features[_PREFIX + name + _SHAPE].int64_list.value.extend([1, len(vector)])
-    return bytes(example.SerializeToString(deterministic=True))
-
-
-def _write_records(path: Path, records: Iterable[bytes]) -> None:
-    """Write a file of records in one step: it appears under its name only when it is whole."""
-    import tensorflow as tf
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # in a folder of its own, because a shard can be too large to be made in memory as nslib.config does
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as folder:
-        temporary = Path(folder, path.name)
-        try:
-            with tf.io.TFRecordWriter(str(temporary)) as writer:
-                for record in records:
-                    writer.write(record)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except (OSError, tf.errors.OpError) as error:
-            raise NslibError(f"{path} cannot be written: {error}. Free some space or choose another folder, and run "
-                             "the same again.") from error
+        features[_PREFIX + name] = vector.tolist()
+        features[_PREFIX + name + _SHAPE] = [1, len(vector)]
+    return encode_example(features)
 
 
 # ---- finding files --------------------------------------------------------------------------------
@@ -451,7 +410,7 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
     first: dict[str, str] = {}
     notes: Counter[str] = Counter()
     for path, split in tqdm(found, "read vectors", unit="file", disable=not progress):
-        for number, record in enumerate(_read_records(path)):
+        for number, record in enumerate(read_records(path)):
             try:
                 row, vectors_of = _parse(record, chosen, classes, notes)
                 for name, vector in vectors_of.items():
@@ -478,13 +437,8 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, L
 
     Parameters
     ----------
-    table : VectorTable
     name : str, optional
         Which embedding. Needed if there are several.
-
-    Returns
-    -------
-    dict of str to Split
 
     Raises
     ------
@@ -506,34 +460,18 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, L
             for split, part in rows.items()}
 
 
-def _read_records(path: Path) -> Iterator[bytes]:
-    import tensorflow as tf
-
-    number = 0
-    try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            yield record
-            number += 1
-    except tf.errors.DataLossError as error:
-        raise BadRecord(path, number, f"it is damaged or cut short, or this is no TFRecord file ({error.message})",
-                        "Copy or make the file again.") from error
-
-
 def _parse(record: bytes, names: Sequence[str], classes: list[str] | None,
            notes: Counter[str]) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Give the row of a record in the clip table, and its vectors: of the names, or all if there are none."""
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
     try:
-        features = tf.train.Example.FromString(record).features.feature
-    except DecodeError as error:
+        features = decode_example(record)
+    except ValueError as error:
         raise _UnusableError(f"it is no tf.Example ({error})", "Give the output of the embedding pipeline.") from error
     present = sorted(f[len(_PREFIX):] for f in features if f.startswith(_PREFIX) and not f.endswith(_SHAPE))
     if not present or "label" not in features:
         raise _UnusableError(f"it has no field {'label' if present else _PREFIX + 'NAME'}; it has "
                              f"{', '.join(sorted(features)) or 'none'}", "Give the output of the embedding pipeline.")
-    seconds = features["seconds"].float_list.value if "seconds" in features else []
+    seconds = features["seconds"][1] if "seconds" in features else []
     texts = {column: _get_text(features, name) for column, name in _TEXTS.items()}
     vectors = {name: _get_vector(features, name, present, notes) for name in names or present}
     if classes is not None:
@@ -548,8 +486,7 @@ def _get_text(features: Any, name: str) -> str:
     """Give a field of bytes, or of a whole number, as text: the authors' labels are either."""
     if name not in features:
         return ""
-    kind = features[name].WhichOneof("kind")
-    values = getattr(features[name], kind).value if kind else []
+    kind, values = features[name]
     if kind not in ("bytes_list", "int64_list") or len(values) != 1:
         raise _UnusableError(f"its {name} is {len(values)} values of {kind or 'nothing'}, not one text or whole number",
                              "Give the output of the embedding pipeline.")
@@ -563,13 +500,14 @@ def _get_vector(features: Any, name: str, present: list[str], notes: Counter[str
     """Give the vector of an embedding, averaged over time if its shape says that there are frames."""
     if name not in present:
         raise _UnusableError(f"it has no {_PREFIX}{name}; it has {', '.join(present)}", "Read with names= of these.")
-    flat = np.array(features[_PREFIX + name].float_list.value, np.float32)
+    kind, values = features[_PREFIX + name]
+    flat = np.array(values if kind == "float_list" else [], np.float32)
     if not len(flat):
         raise _UnusableError(f"{_PREFIX}{name} is empty", "Leave the clip out, or compute it again.")
     if _PREFIX + name + _SHAPE not in features:
         notes["that do not tell the shape of their vectors, taken as averaged over time"] += 1
         return flat
-    shape = tuple(features[_PREFIX + name + _SHAPE].int64_list.value)
+    shape = tuple(features[_PREFIX + name + _SHAPE][1])
     if not shape or min(shape) < 1 or int(np.prod(shape)) != len(flat) or any(size > 1 for size in shape[:-2]):
         raise _UnusableError(f"{_PREFIX}{name} has {len(flat)} numbers and the shape {list(shape)}, which is not "
                              "[frames, dim] of them", "Write the table again, averaged over time.")

@@ -64,22 +64,7 @@ class Clip:
 
 
 class WorkUnits(Sequence[list[Clip]]):
-    """Work units of a clip table, made when they are asked for, so that a large table costs little memory.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip table; needs the columns clip_id, audio, sha256 and seconds. A waveform that is in it twice counts once.
-    seconds : float
-        Most audio of a unit, counted with padding; a longer clip forms a unit of its own.
-    wanted : bool [clips], optional
-        Clips to work on; the others are left out of their units. Default: all.
-
-    Attributes
-    ----------
-    seconds : float
-        Audio of all wanted clips.
-    """
+    """Work units of a clip table, made when they are asked for, so that a large table costs little memory."""
 
     def __init__(self, clips: pd.DataFrame, seconds: float, wanted: npt.NDArray[np.bool_] | None = None):
         self._clips = clips
@@ -126,12 +111,7 @@ def choose_unit_seconds(audio_seconds: float) -> float:
 
 def group_clips(clips: Sequence[Clip], *, same_length: bool, seconds: float, padding: float = 1.0,
                 shortest: int = 0) -> list[list[Clip]]:
-    """Cut clips, shortest first, into groups of at most `seconds` of audio counted with padding.
-
-    Every clip is in one group, and the same clips give the same groups in whatever order they come. A longer clip forms
-    a group of its own. `padding` is the most share of a group that may be padding. Clips shorter than `shortest`
-    samples are brought to it first; that is not counted as a group's padding.
-    """
+    """Cut clips, shortest first, into groups of at most `seconds` of audio counted with padding."""
     ordered = sorted(clips, key=lambda clip: (clip.samples, clip.key))
     lengths = [max(clip.samples, shortest) for clip in ordered]
     cuts = _find_cuts(lengths, seconds, 0.0 if same_length else padding)
@@ -173,11 +153,7 @@ def load_clip(clip: Clip) -> FloatArray:
 
 
 def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple[list[Clip], DecodeFunction]]:
-    """Give each unit, the last one first, with a function for its clips, while threads decode the next ones.
-
-    `lanes` is how many units are worked on at a time. The function gives a clip's waveform, once, and raises as
-    `load_clip`. Decoders, the resampler and the hash let other threads run.
-    """
+    """Give each unit, the last one first, with a function for its clips, while threads decode the next ones."""
     decoded: dict[str, Future[FloatArray]] = {}
     queue: deque[list[Clip]] = deque()
 

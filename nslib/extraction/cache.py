@@ -205,11 +205,7 @@ def list_caches() -> list[tuple[str, VectorCache]]:
 
 
 class _Index:
-    """Shard and row of keys in 16 bytes a clip: millions of clips need no gigabyte of names.
-
-    Only a 64-bit hash of a key is kept, Python's own, which differs from process to process. Two of ten million keys
-    have the same with a probability of 3 in a million: who reads a row must compare its key.
-    """
+    """Shard and row of keys in 16 bytes a clip: millions of clips need no gigabyte of names."""
 
     def __init__(self) -> None:
         self._hashes, self._places = np.empty(0, np.int64), np.empty(0, np.int64)

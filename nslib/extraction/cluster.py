@@ -111,10 +111,6 @@ def connect(cluster: Any = None) -> Iterator[Engine]:
         processes on this machine, or an object that a Client can connect to. Default: no cluster; the work is done in
         this process.
 
-    Yields
-    ------
-    Engine
-
     Raises
     ------
     BadParameter
@@ -264,11 +260,7 @@ def _start_workers(address: str) -> Iterator[Any]:
 
 def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterable[tuple[str, Any]], shared: Any, *,
              lost: tuple[type[BaseException], ...], times: int, what: str) -> Iterator[tuple[Any, Any]]:
-    """Give payload and outcome of ``function(payload, shared)`` for each named task, in any order, few at a time.
-
-    An outcome that is an exception was raised more often than a task is tried. A task whose outcome is of a `lost` kind
-    is sent again, with `shared` anew, until it was lost so many `times`.
-    """
+    """Give payload and outcome of ``function(payload, shared)`` for each named task, in any order, few at a time."""
     from distributed import as_completed
 
     # one name and something behind it: so dask keeps tasks that no worker is free for at the scheduler, and a worker

@@ -36,6 +36,7 @@ import numpy as np
 from nslib import config
 from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.runtime import list_devices
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 
 __all__ = ["GPU_LOCK", "Gpu", "Replica", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus",
@@ -126,7 +127,6 @@ def load_replicas(embedding: Embedding, devices: Sequence[str] | None = None) ->
 
     Parameters
     ----------
-    embedding : Embedding
     devices : sequence of str, optional
         Their names. Default: those of ``NSLIB_DEVICES``, else all GPUs, else the processor.
 
@@ -150,14 +150,6 @@ def load_replicas(embedding: Embedding, devices: Sequence[str] | None = None) ->
             for name in choose_devices(devices, present)]
 
 
-def list_devices() -> list[str]:
-    """List the processors and GPUs that TensorFlow sees; the first call sets them up."""
-    import tensorflow as tf
-
-    names = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
-    return [name for name in names if name.startswith(("CPU:", "GPU:"))]
-
-
 def choose_devices(devices: Sequence[str] | None, present: Sequence[str]) -> list[str]:
     """Choose the devices to use among those of `list_devices`; parameters and errors as of `load_replicas`."""
     asked = os.environ.get(DEVICES_VARIABLE, "").strip()
@@ -179,12 +171,7 @@ def _default_devices(present: Sequence[str]) -> list[str]:
 
 
 class SmallerBatches:
-    """An embed function that goes on with smaller batches where the memory is too small for one.
-
-    It halves a batch on ``MemoryError`` or TensorFlow's ``ResourceExhaustedError`` until it fits, and sends no larger
-    one from then on; a warning says so once. Memory is counted in samples: clips times the longest. A single clip that
-    does not fit is an `NslibError`.
-    """
+    """An embed function that goes on with smaller batches where the memory is too small for one."""
 
     def __init__(self, embed: EmbedFunction):
         self._embed, self._most = embed, sys.maxsize
@@ -262,7 +249,8 @@ def _asked_batch_seconds() -> float | None:
 
 
 def _tuning_key(embedding: Embedding) -> str:
-    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads", os.environ.get(DEVICES_VARIABLE, "")]
+    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads",
+               os.environ.get(DEVICES_VARIABLE, "")]
     return " | ".join([embedding.fingerprint, *machine])
 
 

@@ -97,10 +97,6 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
     run : callable, optional
         Does the work units and stores them, as of `nslib.extraction.cluster.Engine`. Default: this process does.
 
-    Returns
-    -------
-    Extraction
-
     Raises
     ------
     NslibError
@@ -120,7 +116,6 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
 
     Returns
     -------
-    clips, problems : DataFrame
     cost : dict
         As the attributes of `Extraction`.
     """

@@ -9,8 +9,8 @@ Conventions
 -----------
 ``sha256`` is that of the decoded sound (`nslib.audio.sha256`), so that a vector can only go to the sound that it was
 made of; ``clip_id`` is a name, which is trusted. Where both are there, the hash counts. The clip tables of
-`nslib.datasets.loading.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file: another file,
-other results.
+`nslib.datasets.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file: another
+file, other results.
 """
 
 from __future__ import annotations
@@ -93,10 +93,6 @@ def read_vectors(path: str | Path, name: str | None = None) -> Precomputed:
         Ending in ``.parquet`` or ``.npz``.
     name : str, optional
         As shown in tables; default: the file's, without its ending.
-
-    Returns
-    -------
-    Precomputed
 
     Raises
     ------

@@ -185,12 +185,7 @@ def draw_intervals(axes: Axes, names: Sequence[str], scores: npt.ArrayLike, *, a
                    filled: Sequence[bool] | bool = True, texts: Sequence[str] = (), line: float | None = None,
                    dashes: Any = DASHED, colour: str = "", marker: str = "o", offset: float = 0.0,
                    label: str = "") -> None:
-    """Draw a row a name: the bar of an interval, the dot of a value and, right of 100, a text.
-
-    `scores` are [dots, 3], value with low and high, or [dots, 1]; `at` names the rows of the dots (default: a dot a
-    row). Dots are filled or hollow, all alike or each: then texts of the filled ones are bold. A vertical `line` shows
-    chance or zero. `offset` lowers dots by a part of a row, so that several calls can draw into the same rows.
-    """
+    """Draw a row a name: the bar of an interval, the dot of a value and, right of 100, a text."""
     colour = colour or palette(1)[0]
     values = np.asarray(scores, dtype=np.float64)
     places = range(len(names)) if at is None else [list(names).index(name) for name in at]

@@ -132,13 +132,7 @@ def load_sources() -> pd.DataFrame:
 
 
 def format_number(number: Mapping[str, str], source: str = "") -> str:
-    """Write a published number with its status: the one way in which any page, table or figure shows it.
-
-    >>> format_number({"value": "12.1", "unit": "%", "status": "recalled-unverified"})
-    '12.1 % (recalled-unverified)'
-    >>> format_number({"value": "", "unit": "%", "status": "unknown"})
-    'unknown'
-    """
+    """Write a published number with its status: the one way in which any page, table or figure shows it."""
     if number["status"] == UNKNOWN:
         return UNKNOWN
     value, unit = number["value"], number["unit"]

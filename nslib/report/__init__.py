@@ -1,11 +1,9 @@
 """Everything that is written about a run, and how it is held to be true.
 
 `reproduce`    from parameters to ``reports/index.html``, with notebooks and figures
-`notebooks`    notebooks run strictly, and only where something changed
-`page`         templates, and an executed notebook as a page
+`notebooks`    notebooks run strictly, and only where something changed; their pages
 `html`         ``index.html`` and the files beside it
-`tables`       what the pages show, as plain values
-`latex`        the same tables for a paper
+`tables`       what the pages show, as plain values, and for a paper
 `cards`        a model card; the result table in the README
 `verify`       scores computed again from kept answers; one pair run again
 `compare`      what moved between two runs

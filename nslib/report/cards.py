@@ -1,7 +1,6 @@
 """A model card: what an embedding is, whether it keeps the contract, and what was measured of it; tables in READMEs.
 
 Reference: M. Mitchell and others, *Model Cards for Model Reporting*, FAT* 2019, for what such a card should answer.
-What only its author knows is asked for, and left open.
 """
 
 from __future__ import annotations
@@ -32,16 +31,7 @@ _TABLE = re.compile(r"^\| Embedding .*(?:\n\|.*)+", re.MULTILINE)
 
 
 def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame | None = None) -> str:
-    """Write the card of an embedding as Markdown.
-
-    Parameters
-    ----------
-    embedding : Embedding
-    report : CheckReport
-        Of `nslib.embeddings.check`.
-    rows : DataFrame, optional
-        Results, in which those of the embedding with these weights are looked for.
-    """
+    """Write the card of an embedding as Markdown; among the results in `rows` those of these very weights count."""
     questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
     parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author", questions,
              "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]

@@ -4,9 +4,8 @@ What a report shows are the results in its ``results.parquet``; where there is n
 Differences are the second run minus the first. Where both have answered the very same clips (``data_hash`` and
 ``split_hash``), answers are paired clip by clip; where recordings or splits differ, the two scores are taken as
 independent, which is said. A score has *moved* if its p-value, corrected by Holm's procedure (Scand. J. Stat. 6, 1979)
-over all scores of the comparison, is at most 5 %: the chance that anything is called so where nothing differs is then
-at most that. The interval of a difference of two independent scores is that of Zou, Huang and Zhang, Comput. Stat.
-Data Anal. 53, 2009.
+over all scores, is at most 5 %: the chance that anything is called so where nothing differs. The interval of a
+difference of independent scores is that of Zou, Huang and Zhang, Comput. Stat. Data Anal. 53, 2009.
 """
 
 from __future__ import annotations
@@ -97,13 +96,7 @@ class Comparison:
 
 
 def compare_reports(first: Path, second: Path) -> Comparison:
-    """Compare two report folders.
-
-    Raises
-    ------
-    NslibError, BadParameter
-        If one of the two is no report, is empty, or is of another schema.
-    """
+    """Compare two report folders; what is no report, empty or of another schema is refused."""
     import pandas as pd
 
     (a, answers_a, notes), (b, answers_b, more) = _read_run(Path(first)), _read_run(Path(second))
@@ -190,8 +183,8 @@ def _compare_independent(x: pd.Series, y: pd.Series, before: pd.DataFrame,
         one, two = (interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
                              seed=int(row["seed"])) for row, answers in ((x, before), (y, after)))
         difference = y["value"] - x["value"]
-        down, up = (math.hypot(y["value"] - two.low, one.high - x["value"]),
-                    math.hypot(two.high - y["value"], x["value"] - one.low))
+        down = math.hypot(y["value"] - two.low, one.high - x["value"])
+        up = math.hypot(two.high - y["value"], x["value"] - one.low)
         return Difference(difference, difference - down, difference + up, " and ".join(sorted({one.by, two.by})))
 
     return at

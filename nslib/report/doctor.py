@@ -1,7 +1,4 @@
-"""What this machine can and can't run, and what would change that.
-
-Nothing heavy is imported and nothing is downloaded: the answer comes in about a second.
-"""
+"""What this machine can and can't run, and what would change that: nothing heavy imported, nothing downloaded."""
 
 from __future__ import annotations
 
@@ -92,13 +89,12 @@ def _examine_gpu(gpu: devices.Gpu, missing: list[str]) -> Finding:
     """Say whether a GPU can be used."""
     memory = "" if gpu.memory_gb is None else f", {gpu.memory_gb:.0f} GB"
     memory += "" if gpu.free_gb is None else f" ({gpu.free_gb:.0f} GB free)"
-    name, detail = f"GPU {gpu.index}", f"{gpu.name}{memory}, driver {gpu.driver}"
+    state, why, remedy = "ok", "CUDA is installed, extraction uses it", ""
     if not devices.is_cuda_supported():
-        return Finding("machine", name, "note", f"{detail}; TensorFlow has no CUDA on this system")
-    if missing:
-        return Finding("machine", name, "note", f"{detail}; not used: CUDA is not installed as locked ({missing[0]})",
-                       "make setup GPU=1")
-    return Finding("machine", name, "ok", f"{detail}; CUDA is installed, extraction uses it")
+        state, why = "note", "TensorFlow has no CUDA on this system"
+    elif missing:
+        state, why, remedy = "note", f"not used: CUDA is not installed as locked ({missing[0]})", "make setup GPU=1"
+    return Finding("machine", f"GPU {gpu.index}", state, f"{gpu.name}{memory}, driver {gpu.driver}; {why}", remedy)
 
 
 def examine_devices() -> list[Finding]:

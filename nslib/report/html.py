@@ -1,9 +1,7 @@
 """``reports/index.html`` and what lies beside it: one page that says what was found and how.
 
 The page is complete in itself: nothing is fetched, and the one small script in it only copies a command; it works from
-a file, in light and dark, and on paper. Beside it are ``summary.md``, ``results.csv``, ``results.parquet``,
-``problems.csv`` (if there are any), ``tables/*.tex``, ``figures/``, and ``leaderboard.html`` if rows of others were
-taken in. Nothing is computed but figures and the words around the numbers.
+a file, in light and dark, and on paper. Nothing is computed but figures and the words around the numbers.
 """
 
 from __future__ import annotations
@@ -30,9 +28,8 @@ from nslib.evaluation.results import Results, export_rows, selected
 from nslib.figures import Figure
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
-from nslib.report import latex, leaderboard, tables
-from nslib.report.notebooks import Run, read_last_runs
-from nslib.report.page import render
+from nslib.report import leaderboard, tables
+from nslib.report.notebooks import Run, read_last_runs, render
 from nslib.statistics.effects import Regression, regress
 
 if TYPE_CHECKING:
@@ -111,11 +108,11 @@ def _write_latex(context: dict[str, Any], folder: Path) -> None:
     statements = [[c["claim"], c["sentence"], c["subject"], c["verdict"], c["why"]] for c in context["claims"]]
     columns, words = context["ledger_columns"], context["ledger_words"]
     cost = [[row.get(column, "") for column in columns] for row in context["ledger"]]
-    _write_or_remove(folder / "results.tex", latex.format_results(context))
-    _write_or_remove(folder / "claims.tex", latex.format_words(
+    _write_or_remove(folder / "results.tex", tables.format_latex_results(context))
+    _write_or_remove(folder / "claims.tex", tables.format_latex_words(
         "The paper's claims, tested by paired differences on the same clips.",
         ["No.", "Claim", "Tested with", "Verdict", "Why"], statements, "lXllX"))
-    _write_or_remove(folder / "cost.tex", latex.format_words(
+    _write_or_remove(folder / "cost.tex", tables.format_latex_words(
         "Cost of extraction on this machine, from file to vector.", [c.replace("_", " ") for c in columns], cost,
         "l" * words + "r" * (len(columns) - words)) if cost else "")
 
@@ -154,11 +151,9 @@ def _draw_verdicts(parts: pd.DataFrame, verdicts: pd.DataFrame | None,
     if (parts["tasks"] > 0).any():
         figures.append(("The differences that the claims are about.", nslib_figures.claim_differences(parts)))
     if regression:
-        figures.append(("What each embedding and each task adds to accuracy.", nslib_figures.effects(regression.effects)))
+        picture = nslib_figures.effects(regression.effects)
+        figures.append(("What each embedding and each task adds to accuracy.", picture))
     return figures
-
-
-# ------------------------------------------------------------------------------------------------ words
 
 
 def _describe_run(results: Results, params: Params, runs: list[Run], folder: Path) -> dict[str, Any]:
@@ -167,8 +162,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
     ledger = [c for c in _LEDGER if c in results.ledger.columns]
     problems = [c for c in _PROBLEM if c in results.problems.columns]
     pages = {path.stem for path in (folder / "notebooks").glob("*.html")}
-    names = {*results.rows["embedding"], *results.not_run["embedding"]}
-    described = embeddings.describe().reset_index()
+    names, described = {*results.rows["embedding"], *results.not_run["embedding"]}, embeddings.describe().reset_index()
     return {
         **table, "title": TITLES[params.profile], "version": nslib.__version__, "paper": params.profile == "paper",
         "lede": _write_lede(results, table, params), "banners": _write_banners(results, table, params),
@@ -210,12 +204,10 @@ def _describe_provenance(results: Results, params: Params) -> list[tuple[str, st
     versions = ", ".join(f"{name} {version}" for name, version in config.package_versions(_PACKAGES).items())
     codes, locks = (" ".join(sorted({str(c) for c in results.rows[name]})) if len(results.rows) else "–"
                     for name in ("code_revision", "lock_hash"))
-    now = datetime.datetime.now(datetime.UTC)
     return [
-        ("Written", f"{now:%Y-%m-%d %H:%M} UTC"),
+        ("Written", f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"),
         ("Parameters", ", ".join(f"{k}={v!r}" for k, v in vars(params).items())),
-        ("Code", codes), ("Lock file", locks),
-        ("Python", f"{platform.python_version()}, {versions}"),
+        ("Code", codes), ("Lock file", locks), ("Python", f"{platform.python_version()}, {versions}"),
         ("Machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
         ("Result rows", str(len(results.rows))),
     ]
@@ -254,10 +246,10 @@ def _describe_verdicts(verdicts: pd.DataFrame | None) -> dict[str, Any]:
     shown, others = ([describe(row) for row in part.to_dict("records")] for part in (compared, rest))
     counts = verdicts["verdict"].value_counts()
     reproduced, differ, missing, without = (counts.get(verdict, 0) for verdict in VERDICTS)
-    sentence = (f"{len(verdicts)} published numbers, or results that have none: {reproduced} reproduced, {differ} "
-                f"differ, {missing} not run, {without} without a verified published value.")
-    return {"verdicts": shown, "no_verdicts": others, "references": works.reset_index().to_dict("records"),
-            "published_said": sentence}
+    said = (f"{len(verdicts)} published numbers, or results that have none: {reproduced} reproduced, {differ} differ, "
+            f"{missing} not run, {without} without a verified published value.")
+    return {"verdicts": shown, "no_verdicts": others, "published_said": said,
+            "references": works.reset_index().to_dict("records")}
 
 
 def _write_lede(results: Results, table: dict[str, Any], params: Params) -> str:
@@ -310,13 +302,12 @@ def _write_paper_banner(results: Results, table: dict[str, Any]) -> tuple[str, s
 
 def group_not_run(rows: pd.DataFrame, not_run: pd.DataFrame) -> list[dict[str, Any]]:
     """Put together what did not run for the same reason: ``tasks``, ``embeddings``, ``why`` and ``remedy``."""
-    asked = {*rows["embedding"], *not_run["embedding"]}
-    groups = []
+    asked, groups = {*rows["embedding"], *not_run["embedding"]}, []
     for (why, remedy), part in not_run.groupby(["why", "remedy"], sort=False):
-        names = list(dict.fromkeys(part["embedding"]))
-        every = set(names) == asked and len(asked) > 1
+        names = dict.fromkeys(part["embedding"])
+        every = "every embedding" if set(names) == asked and len(asked) > 1 else ""
         groups.append({"tasks": ", ".join(dict.fromkeys(part["task"])), "why": why, "remedy": str(remedy).strip("\n"),
-                       "embeddings": "every embedding" if every else ", ".join(names)})
+                       "embeddings": every or ", ".join(names)})
     return groups
 
 

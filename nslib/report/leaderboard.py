@@ -1,13 +1,10 @@
 """Scores that are shared: a table of results as a file for others, and one page over one's own and theirs.
 
 A file is Parquet: of one embedding the chosen test rows (`nslib.evaluation.results.ROWS`), who measured them, and, on
-tasks with a committed manifest, what the chosen probe said of every test clip. Whoever takes it in has the truth and
-the speakers of these clips in the manifest, so score, interval and counts follow without any recording; a score that
-does not follow is refused. ``sha256`` is of everything else in a row, so that one that was changed without care is
-found as well. Whose vectors they were, and that the probe was chosen on validation only, no file can show.
-
-A score can be set beside others only if recordings and splits are the same. For the quick profile's tasks of recorded
-speech they are compared with the manifests; for other tasks with results of one's own.
+tasks with a committed manifest, what the chosen probe said of every test clip, from which score, interval and counts
+follow; a score that does not is refused. Whose vectors they were, and that the probe was chosen on validation only, no
+file can show. A score can be set beside others only if recordings and splits are the same: they are compared with the
+manifests of the quick profile's recorded speech, for other tasks with results of one's own.
 """
 
 from __future__ import annotations
@@ -26,7 +23,7 @@ from nslib.datasets import debian, splits
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.results import ROWS, Column, check_table, selected, write_table
-from nslib.report.page import render
+from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
 from nslib.statistics.scores import get_metric
 
@@ -46,28 +43,12 @@ _COLUMNS = (*ROWS, Column("version", "int", "", "of this layout"),
 
 def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks: Sequence[str] = (),
                   predictions: pd.DataFrame | None = None, by: str = "", about: str = "") -> Path:
-    """Write the scores of an embedding for others.
+    """Write the scores of an embedding for others, as ``.parquet``.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of `nslib.benchmark`. With the answers others can compute each score again, on tasks with a manifest.
-    embedding : str
-        Its name in them.
-    path : path-like
-        Ending in ``.parquet``.
-    tasks : sequence of str
-        Default: the kit's own. Scores on recordings of one's own go along only if they are named.
-    by, about : str
-        Who measured it, as others shall read it; what it is, and where it can be had.
-
-    Raises
-    ------
-    UnknownName
-        For an embedding or a task that has no result, with the nearest.
-    BadParameter
-        For another ending, or what others would refuse: too long a text, scores of several weights, or of a part of a
-        task's clips, as in a smoke run.
+    With the answers (`predictions`) others can compute each score again, on tasks with a manifest. `tasks` are by
+    default the kit's own: scores on recordings of one's own go along only if they are named. `by` says who measured it,
+    `about` what it is and where it can be had. Too long a text, scores of several weights, or of only some clips of a
+    task are what others would refuse (BadParameter).
     """
     import pandas as pd
 
@@ -111,11 +92,8 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
 def read_scores(path: str | Path) -> pd.DataFrame:
     """Read scores of somebody's: the columns of `ROWS`, and version, measured_by, about, answers and sha256.
 
-    Raises
-    ------
-    BadParameter
-        If it is no such file, of a newer version, changed since it was written, says what cannot be, or a score on the
-        recordings of the kit does not follow from its answers.
+    A file of a newer version, changed since it was written, or with a score that cannot be or does not follow from its
+    answers is refused (BadParameter).
     """
     import pandas as pd
     import pyarrow as pa
@@ -144,25 +122,10 @@ def read_scores(path: str | Path) -> pd.DataFrame:
 
 
 def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = None) -> tuple[Path, list[str]]:
-    """Take scores of somebody's into one's own folder, if they are of the same recordings and splits.
+    """Take scores of somebody's into a folder (default: ``rows`` below the reports); return the copy, and notes.
 
-    Parameters
-    ----------
-    path : path-like
-    rows : DataFrame
-        Results of one's own, for tasks that have no manifest.
-    folder : Path, optional
-        Default: ``rows`` below the reports.
-
-    Returns
-    -------
-    path, notes
-        The copy; sentences on what could be verified, and what not.
-
-    Raises
-    ------
-    BadParameter
-        As `read_scores`; and if a score is of other recordings or another split, with both hashes.
+    `rows` are results of one's own, for tasks without a manifest; the notes say what could be verified, and what not.
+    A score of other recordings or another split is refused, as is what `read_scores` refuses (BadParameter).
     """
     scores, notes = read_scores(path), list[str]()
     again, rest = list[str](), list[str]()
@@ -222,9 +185,8 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = None) -> Path:
     """Write ``leaderboard.html`` and ``leaderboard.csv`` to a folder (default: the reports).
 
-    Columns are tasks (the kit's, and those of rows of others), rows embeddings; those with a score on every task come
-    first, by their mean, the others by their names. The order is no rank: intervals overlap. A score of others is
-    marked as reported unless it followed, here, from the answers that came with it.
+    Embeddings with a score on every task come first, by their mean, the others by their names. The order is no rank:
+    intervals overlap. A score of others is marked as reported unless it followed, here, from its answers.
     """
     folder, table = folder or config.reports_dir(), build_table(own, others)
     about = table.drop_duplicates("task").set_index("task", drop=False)

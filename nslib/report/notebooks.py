@@ -1,13 +1,11 @@
-"""Run notebooks strictly, and only those for which something changed.
+"""Run notebooks strictly, and only those for which something changed; fill templates, and make pages of notebooks.
 
 Notebooks run one after the other, in the order of their names, with the Python of this process (never with a kernel of
 the same name that the user has installed elsewhere). An executed notebook and its page go to ``reports/notebooks/``;
-each is written whole or not at all, so that a run that is killed leaves what the last complete one wrote.
-
-A notebook is *unchanged*, and not run, when its last run was good and its stamp is the same. A stamp is made of the
-notebook and its parameters, the code, templates and style sheets of this package, ``data/``, the lock file, Python, all
-installed distributions (an optional one may have come or gone), and what was available, as the caller says. Vectors and
-scores in the cache are not part of it: they are keyed by content.
+each is written whole or not at all. A notebook is *unchanged*, and not run, when its last run was good and its stamp is
+the same: of notebook and parameters, code, templates and style sheets of this package, ``data/``, lock file, Python,
+installed distributions, and what was available, as the caller says. Vectors and scores in the cache are keyed by
+content. Pages need no script: the page around Jupyter's HTML is the report's, because its own templates load scripts.
 """
 
 from __future__ import annotations
@@ -16,27 +14,37 @@ import dataclasses
 import datetime
 import functools
 import hashlib
+import html
 import importlib.metadata
 import json
 import platform
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nslib import config
 from nslib.config import Params
 from nslib.errors import NslibError, UnknownName
-from nslib.report.page import render_notebook
 from nslib.teaching import notebook_rules
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__: list[str] = []
 
 START_SECONDS = 120
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+_HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
+# Progress bars, and what TensorFlow says on starting whatever its log level is.
+_NOISE = re.compile(r"\d+%\|.*\[|\d+\S* \[\d\d:\d\d[<,]|^[IW]0000 |^WARNING: All log messages before absl")
+# Long lines and wide tables scroll, which a keyboard can only do where it can go.
+_REACHABLE = 'tabindex="0" role="group" aria-label="{}" '
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,8 @@ def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
     if names is None:
         return list(by_name.values())
     wanted = [Path(name).stem for name in names]
-    for name in wanted:
-        if name not in by_name:
-            raise UnknownName("notebook", name, by_name)
+    if unknown := [name for name in wanted if name not in by_name]:
+        raise UnknownName("notebook", unknown[0], by_name)
     return [path for stem, path in by_name.items() if stem in wanted]
 
 
@@ -192,3 +199,72 @@ def _read_last_run(path: Path) -> Run | None:
 def _now() -> str:
     """Return the time, ISO 8601 in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of the report; HTML in the values is escaped, except in ``body``."""
+    import markupsafe
+
+    css, script = (markupsafe.Markup((TEMPLATES / name).read_text("utf-8")) for name in ("style.css", "page.js"))
+    values |= {name: markupsafe.Markup(values[name]) for name in ("body",) if name in values}
+    return _templates().get_template(template).render(css=css, script=script, **values)
+
+
+@functools.lru_cache(maxsize=1)
+def _templates() -> jinja2.Environment:
+    """Return the templates, which refuse names that they are not given."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True,
+        autoescape=lambda name: bool(name and name.endswith(".html.j2")), undefined=jinja2.StrictUndefined)
+
+
+def render_notebook(path: Path, run: Run) -> str:
+    """Turn an executed notebook into a page; `run` is what made it."""
+    import nbformat
+
+    body = "\n".join(map(_render_cell, nbformat.read(str(path), as_version=4)["cells"]))
+    contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
+    return render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
+
+
+def _render_cell(cell: Any) -> str:
+    """Turn Markdown into HTML, with links to the pages of other notebooks, or code and its outputs."""
+    from nbconvert.filters.highlight import Highlight2HTML
+    from nbconvert.filters.markdown import markdown2html
+
+    if cell["cell_type"] == "markdown":
+        text = re.sub(r"<a class=\"anchor-link\".*?</a>", "", markdown2html(cell["source"]))
+        return re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
+    source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
+    source = source.replace("<div class", f'<div {_REACHABLE.format("Code")}class', 1)
+    outputs = "".join(_output(output) for output in cell.get("outputs", []))
+    return f'<div class="cell-code">{source}{outputs}</div>'
+
+
+def _output(output: Any) -> str:
+    """Put an output, if anything is left of it, into a box that a keyboard reaches."""
+    if not (text := _output_text(output)).strip():
+        return ""
+    name = {"stream": output.get("name", ""), "error": "error"}.get(output["output_type"], "")
+    reachable = _REACHABLE.format("Output") if "<table" in text or "<pre" in text else ""
+    return f'<div {reachable}class="output {name}">{text}</div>'
+
+
+def _output_text(output: Any) -> str:
+    """Turn an output into HTML: of several forms the richest that needs no script."""
+    from nbconvert.filters.ansi import ansi2html
+
+    if output["output_type"] == "stream":
+        lines = [line for line in output["text"].splitlines() if not _NOISE.search(line)]
+        return f"<pre>{ansi2html(chr(10).join(lines))}</pre>" if any(line.strip() for line in lines) else ""
+    if output["output_type"] == "error":
+        return f"<pre>{ansi2html(chr(10).join(output['traceback']))}</pre>"
+    data = output["data"]
+    if "text/html" in data:
+        return str(data["text/html"])
+    if image := next((k for k in data if k.startswith("image/") and k != "image/svg+xml"), ""):
+        alt = html.escape(str(output["metadata"].get(image, {}).get("alt", "")))
+        return f'<img alt="{alt}" src="data:{image};base64,{data[image]}">'
+    return f"<pre>{ansi2html(data.get('text/plain', ''))}</pre>"

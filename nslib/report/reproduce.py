@@ -1,8 +1,4 @@
-"""``make reproduce``: from nothing to ``reports/index.html``, saying at each step what it does.
-
-The long work (fetching, embedding, fitting) is done here, where progress is visible; the notebooks then find everything
-in the store and in the results, and take seconds.
-"""
+"""``make reproduce``: from nothing to ``reports/index.html``, with progress; the notebooks then take seconds."""
 
 from __future__ import annotations
 
@@ -43,8 +39,11 @@ def reproduce_all(settings: Params) -> Outcome:
     corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
     _print(f"profile {settings.profile}, {corpus}seed {settings.seed}"
            + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))
-    if settings.profile == "paper":
-        _print_downloads(settings)
+    for name in tasks.choose_task_names(settings) if settings.profile == "paper" else ():
+        if tasks.get_task(name).profile == "paper":
+            status = noss_sources.get_status(name)
+            size = f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
+            _print(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
     _print("1/3 recordings, vectors and probes")
     results = benchmark(params=settings)
     personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
@@ -83,16 +82,6 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
         except Unavailable as error:
             missing.append(f"{name}: {error}")
     return Outcome(not missing, "\n".join([*lines, *missing]))
-
-
-def _print_downloads(settings: Params) -> None:
-    """Say what will be downloaded, and what it takes on disk, before anything is."""
-    for name in tasks.choose_task_names(settings):
-        if tasks.get_task(name).profile == "paper":
-            status = noss_sources.get_status(name)
-            size = (f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
-                    if status.state == "download" else "")
-            _print(f"  {name}: {status.detail}{size}")
 
 
 def _summarise(results: Results, runs: list[Run], page: Path, seconds: float) -> str:

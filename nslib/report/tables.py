@@ -1,14 +1,16 @@
-"""What the pages show, as plain values: the result table with the facts of each score, and the other tables.
+r"""What the pages show, as plain values: the result table with the facts of each score; tables for LaTeX.
 
 Templates compute nothing: every mark, word and number that they show is decided here. A row is one of
-`nslib.evaluation.results.ROWS`, as a mapping; a score of the result table is named ``task/embedding``.
+`nslib.evaluation.results.ROWS`, as a mapping; a score of the result table is named ``task/embedding``. For a paper,
+each file is one ``tabular`` to be pasted or ``\input``, with its caption in a comment; it needs booktabs and, for
+tables of words, tabularx. Best of a column bold; what is not told apart from it, underlined.
 """
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nslib import embeddings
@@ -31,6 +33,12 @@ MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best")
 _SPEECH = {"real": "recorded speech", "synthetic": "computer voices"}
 _TRAINED = ("finetuned-", "frozen-")
 _SETTING = ["task", "embedding", "seed"]
+_SPECIAL = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "–": "--", "—": "---", "×": r"$\times$", "±": r"$\pm$", "★": r"$\star$", "≈": r"$\approx$", "≥": r"$\ge$",
+    "≤": r"$\le$", "…": r"\ldots{}", "−": "$-$", "·": r"$\cdot$", "\u200b": "", "“": "``", "”": "''", "’": "'",
+})
 
 
 def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
@@ -40,7 +48,8 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
         return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
                 "has_synthetic": False, "has_letters": False}
     scores = figures_scores.select_scores(rows)
-    scores = scores.assign(standing=figures_scores.mark_best(scores, predictions), way=figures_scores.correct_for_chance(scores).clip(0, 1))
+    scores = scores.assign(standing=figures_scores.mark_best(scores, predictions),
+                           way=figures_scores.correct_for_chance(scores).clip(0, 1))
     columns, letters = figures_scores.order_embeddings(scores), {}
     if predictions is not None and not predictions.empty:
         groups = comparisons.group_embeddings(rows, predictions)
@@ -94,8 +103,7 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[s
 
 def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     """Map task, embedding and seed to the newest value."""
-    last = rows.drop_duplicates(_SETTING, keep="last")
-    return dict(zip(last[_SETTING].itertuples(index=False, name=None), last["value"], strict=True))
+    return dict(zip(rows[_SETTING].itertuples(index=False, name=None), rows["value"], strict=True))
 
 
 def _percent(value: float | None) -> str:
@@ -113,16 +121,13 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, "
                        f"chance {_percent(cell['chance'])} %"),
-        ("Interval", interval),
-        ("Standing", cell["said"]),
+        ("Interval", interval), ("Standing", cell["said"]),
         ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
-        ("Chosen probe", cell["setting"]),
-        ("Validation score", f"{cell['validation_said']} %"),
+        ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']} %"),
         ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
-        ("Vector", f"{cell['dim']} numbers"),
-        ("Result key", str(cell["key"])[:12]),
+        ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
         ("Data", f"{cell['data_hash']} ({_SPEECH.get(str(cell['corpus_kind']), str(cell['corpus_kind']))})"),
         ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),
         ("Weights", str(cell["weights_hash"])), ("Lock file", str(cell["lock_hash"])),
@@ -131,8 +136,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Notebook", "07_finetune" if is_fine_tuned(cell) else "05_benchmark"),
         ("Notes", str(cell["notes"])),
     ]
-    optional = ("Standing", "Group", "Notes")
-    return [(name, words) for name, words in facts if words or name not in optional]
+    return [(name, words) for name, words in facts if words or name not in ("Standing", "Group", "Notes")]
 
 
 def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
@@ -178,9 +182,52 @@ def _format_value(value: Any) -> Any:
     if value is None or value != value:
         return "–"
     if isinstance(value, float):
-        if math.isinf(value):
-            return str(value)
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return f"{value:,.0f}" if 100 <= abs(value) < math.inf else f"{value:.3g}"
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"
     return value
+
+
+def _escape(text: Any) -> str:
+    """Write a text so that LaTeX prints it."""
+    return str(text).translate(_SPECIAL)
+
+
+def format_latex_results(table: dict[str, Any]) -> str:
+    """Write the table of `build_result_table`, embeddings by tasks; nothing if it is empty."""
+    tasks = [task for group in table["groups"] for task in group["tasks"]]
+    if not tasks:
+        return ""
+    head = ["", *(_escape(task["label"]) for task in tasks)]
+    about = [["chance", *(f"{100 * task['chance']:.1f}" for task in tasks)],
+             ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in tasks)]]
+    body = [[_escape(column["name"]), *(_format_score(task["cells"][k]) for task in tasks)]
+            for k, column in enumerate(table["columns"])]
+    caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "
+               f"{table['level']} % interval. Bold: best of its column. Underlined: not separable from the best.")
+    return _format_tabular(caption, "l" + "c" * len(tasks), head, [about, body])
+
+
+def format_latex_words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
+    """Write a table of words and numbers; `columns` are LaTeX's letters, an ``X`` is as wide as the line leaves."""
+    return _format_tabular(caption, columns, [_escape(h) for h in head],
+                           [[[_escape(cell) for cell in row] for row in rows]])
+
+
+def _format_score(cell: dict[str, Any] | None) -> str:
+    """Write a score with its interval, marked as best or tied."""
+    if cell is None:
+        return "--"
+    value = f"{100 * cell['value']:.1f}"
+    value = {"best": rf"\textbf{{{value}}}", "tied": rf"\underline{{{value}}}"}.get(cell["standing"], value)
+    return f"{value} {{\\scriptsize [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]}}"
+
+
+def _format_tabular(caption: str, columns: str, head: Sequence[str], parts: Sequence[Sequence[Sequence[str]]]) -> str:
+    """Put escaped cells into a tabular, a rule between the parts."""
+    wide = "X" in columns
+    kind = "tabularx" if wide else "tabular"
+    begin = rf"\begin{{{kind}}}" + (r"{\textwidth}" if wide else "") + f"{{{columns}}}"
+    body = "\n\\midrule\n".join("\n".join(" & ".join(row) + r" \\" for row in part) for part in parts if part)
+    comment, top = " ".join(caption.split()), " & ".join(head)  # a line break would end the comment
+    return f"% {comment}\n{begin}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{{kind}}}\n"

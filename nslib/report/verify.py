@@ -1,10 +1,8 @@
 """Is every number of a report true? Scores from stored answers, and any task and embedding run once more.
 
 `verify_report` asks whether scores, intervals, counts and choices follow from the stored answers (also those of the
-protocols), and whether ``results.csv`` and ``results.parquet`` say what the results say; at level ``all`` it runs every
-pair of task and embedding again. ``ok`` is true, false, or missing for what could not be checked here; ``why`` then
-says why not. Floats are the same if they differ by no more than `TOLERANCE`: the same sum in another order.
-
+protocols), and whether ``results.csv`` and ``results.parquet`` say what the results say. ``ok`` is true, false, or
+missing for what could not be checked here; ``why`` then says why not. Floats are the same within `TOLERANCE`.
 `run_again` is `nslib.benchmark` (or a protocol) for one task and embedding with an empty folder of results, and,
 afresh, an empty store of vectors, beside what is stored. What it makes is not kept.
 """
@@ -72,30 +70,11 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
                     "interval_by": bounds.by}
 
 
-# ------------------------------------------------------------------------------------------------ a report
-
-
 def verify_report(folder: Path | None = None, *, level: str = "scores", progress: bool = True) -> pd.DataFrame:
-    """Recompute the numbers of a report.
+    """Recompute the numbers of a report, a row each: ``key, task, embedding, what, file, said, recomputed, ok, why``.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        With ``results/``, ``results.csv`` and ``results.parquet``. Default: the reports.
-    level : {"scores", "all"}
-        Scores from stored answers take seconds; all pairs again as long as the probes of the run.
-    progress : bool
-        A bar on stderr.
-
-    Returns
-    -------
-    DataFrame
-        One line a check: ``key, task, embedding, what, file, said, recomputed, ok, why``.
-
-    Raises
-    ------
-    NslibError
-        If the folder holds no results, or (UnknownName) for another level.
+    At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder (default: the
+    reports) without results is refused (NslibError), as is another level (UnknownName).
     """
     import pandas as pd
     from tqdm.std import tqdm
@@ -246,7 +225,8 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
         return made
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
     clips, speakers, splits = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    test = RepeatedTest(right, clips, speakers, splits, "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits")
+    unit = "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits"
+    test = RepeatedTest(right, clips, speakers, splits, unit)
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])
@@ -291,9 +271,6 @@ def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[
         yield _check({}, "results that the other table has", name, f"{len(lost)} missing", "0 missing", ", ".join(lost))
 
 
-# ------------------------------------------------------------------------------------------------ one pair again
-
-
 class Rerun(NamedTuple):
     """A pair run again: is it equal as a report shows it, in words, its row now and as stored, answers that differ."""
 
@@ -306,36 +283,12 @@ class Rerun(NamedTuple):
 
 def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: int | None = None, fresh: bool = False,
               folder: Path | None = None, progress: bool = True) -> Rerun:
-    """Run one task and embedding again, beside what is stored of it.
+    """Run one task and embedding again, by the benchmark or a protocol with its usual settings, beside what is stored.
 
     All combinations of the probes are fitted and the choice is made on validation, as in the run itself: what is
-    compared is the score, not one fit. A protocol is run with its usual settings.
-
-    Parameters
-    ----------
-    cell : str
-        ``task/embedding``, or, without a protocol, the first characters of a result's key (six or more).
-    params : Params
-        For ``smoke``; its seed where nothing is stored.
-    protocol : {"within-speaker", "repeated", "switch"}, optional
-        Default: the benchmark.
-    seed : int, optional
-        Default: that of the stored result; for a protocol that of `params`.
-    fresh : bool
-        Compute the vectors too, into a temporary store.
-    folder : Path, optional
-        Of the results; default ``results`` below the reports.
-    progress : bool
-        Bars on stderr.
-
-    Raises
-    ------
-    UnknownName
-        For a protocol, task, embedding or key that is not known, with the nearest.
-    BadParameter
-        For what is no cell, or a key that begins several results.
-    Unavailable
-        If the recordings or the embedding cannot be had, or the protocol cannot be run on the task.
+    compared is the score, not one fit. `cell` is ``task/embedding`` or, without a protocol, the first characters (six
+    or more) of a result's key. The seed is by default that of the stored result, for a protocol that of `params`.
+    `fresh`: compute the vectors too, into a temporary store. `folder` has the results (default: those of the reports).
     """
     if protocol is not None:
         task, slash, embedding = cell.partition("/")
@@ -469,15 +422,13 @@ def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], 
     names = [name for name in _DECIDING if stored and made[name] != stored[name]]
     # other data or weights have another key by themselves
     why = [f"{_ORIGIN[name]} ({name})" for name in names if name != "key" or len(names) == 1]
-    if not stored:
-        verdict = "Nothing is kept of this cell, so there is nothing to compare it with."
-    elif not moved:
-        verdict = f"Equal, to the last decimal that the report shows.{clips}"
-    elif why:
-        verdict = f"Moved: {moved}.{clips} What differs: {'; '.join(why)}."
-    else:
-        verdict = (f"Moved: {moved}.{clips} Every hash that decides the result is the same: the kept number was "
-                   "changed since, or this machine computes something else from the same.")
+    differs = (f"What differs: {'; '.join(why)}." if why else
+               "Every hash that decides the result is the same: the kept number was changed since, or this machine "
+               "computes something else from the same.")
+    verdict = "Nothing is kept of this cell, so there is nothing to compare it with."
+    if stored:
+        equal = "Equal, to the last decimal that the report shows."
+        verdict = f"Moved: {moved}.{clips} {differs}" if moved else f"{equal}{clips}"
     table = pd.DataFrame([(_name(name), *rest) for name, *rest in lines], columns=["what", "kept", "recomputed", ""])
     with pd.option_context("display.max_columns", None, "display.width", 200, "display.max_colwidth", 60):
         text = f"{title}\n{table.set_index('what').to_string()}\n{verdict}"

@@ -362,11 +362,7 @@ def find_complete_block(rows: pd.DataFrame, predictions: pd.DataFrame) -> tuple[
 
 
 def assign_letters(ordered: Collection[str], apart: Collection[tuple[str, str]]) -> dict[str, str]:
-    """Compact letter display of names, the best first: two share a letter unless they are told apart.
-
-    >>> assign_letters(["best", "middle", "last"], [("best", "last")])
-    {'best': 'a', 'middle': 'ab', 'last': 'b'}
-    """
+    """Compact letter display of names, the best first: two share a letter unless they are told apart."""
     # H.-P. Piepho, J. Comput. Graph. Stat. 13(2), 2004
     place = {name: i for i, name in enumerate(ordered)}
     groups = [frozenset(place.values())]

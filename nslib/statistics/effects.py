@@ -53,7 +53,6 @@ class Regression:
         Standard deviation of the residuals, in points.
     n : int
         Scores.
-    speech : {"recorded", "synthetic"}
     notes : tuple of str
         What was left out.
     """

@@ -62,11 +62,7 @@ def f1_weighted(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
 # ------------------------------------------------------------------ metrics of scores
 
 def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """Mean of misses and false alarms where they are first closest, in [0, 1]; 0.5 is no information. Two classes only.
-
-    >>> equal_error_rate([0, 0, 1, 1], [0.1, 0.8, 0.2, 0.9])
-    0.5
-    """
+    """Mean of misses and false alarms where they are first closest, in [0, 1]."""
     true, table, names = check_scores(y_true, scores, classes)
     if len(names) != 2:
         # The authors' code takes the second column whatever the number of classes.

@@ -1,9 +1,7 @@
 """One sentence, one condition: how notebooks back what they say, and how exercises tell what is wrong.
 
-`check` stops a notebook whose sentence is false. An `exercise` is about a reader's answer: its conditions are asked in
-order, so that a later one may rely on an earlier one, and whatever goes wrong inside the block, also an error of
-Python's that an answer of the wrong kind causes, ends as one `Unsolved` with a sentence and the hint, not as a
-traceback through the check's own code.
+`check` stops a notebook whose sentence is false. An `exercise` is about a reader's answer: whatever goes wrong inside
+its block, also an error of Python's, ends as one `Unsolved` with a sentence and the hint, not as a traceback.
 """
 
 from __future__ import annotations
@@ -29,22 +27,9 @@ class CheckFailed(NslibError, AssertionError):
 
 
 def check(condition: object, sentence: str) -> None:
-    """Print ``✓ sentence`` if the condition holds, else stop.
+    """Print ``✓ sentence`` if the condition holds, else stop (`CheckFailed`).
 
-    Parameters
-    ----------
-    condition : bool or NumPy bool
-        A single truth value. An array is refused: say ``.all()`` or ``.any()`` yourself, so that the reader sees which
-        of the two is meant.
-    sentence : str
-        What holds, in words and with its numbers, so that it reads well as a tick and as the message of a failure.
-
-    Raises
-    ------
-    CheckFailed
-        If the condition is false.
-    TypeError
-        If the condition is not a single truth value, or the sentence is empty.
+    The condition is a single truth value (else TypeError); the sentence reads well as a tick and as a failure.
 
     Examples
     --------
@@ -111,11 +96,9 @@ class ExerciseCheck:
                  trace: TracebackType | None) -> None:
         if error is None:
             print(f"✓ Exercise {self.name}: {self.shows}")
-        elif isinstance(error, NameError):
-            missing = f"there is no `{error.name}` yet; run your cell above first."
-            raise Unsolved(self.name, missing, self.hint) from error
         elif isinstance(error, Exception) and not isinstance(error, Unsolved):
-            wrong = f"your answer is of a kind that cannot be checked ({type(error).__name__}: {error})."
+            wrong = (f"there is no `{error.name}` yet; run your cell above first." if isinstance(error, NameError) else
+                     f"your answer is of a kind that cannot be checked ({type(error).__name__}: {error}).")
             raise Unsolved(self.name, wrong, self.hint) from error
 
 
@@ -123,8 +106,7 @@ def exercise(name: str, shows: str, *, hint: str) -> ExerciseCheck:
     """Check the answer to the exercise with a letter, in a ``with`` statement.
 
     `shows`, what is true of a right answer, is printed when it is; `hint` with every failure. The block's
-    ``made(name=name)`` wants answers to be there, its ``expect(condition, wrong)`` a condition to be true; the first
-    that fails raises `Unsolved`.
+    ``made(name=name)`` wants answers to be there, its ``expect(condition, wrong)`` a condition to be true.
 
     Examples
     --------

@@ -73,10 +73,10 @@ def refresh_cells(cells: list[Node], address: str | None, notebook: str) -> bool
         raise NslibError(f"{notebook}: {len(code)} code cells are tagged {COLAB_TAG!r}, wanted one, below a title.")
     title = strip_invitation(cells[0]["source"]).rstrip() + "\n\n" + write_invitation(address, notebook)
     new = [(cells[0], title), (code[0], write_cell(address))]
-    changed = [(cell, text) for cell, text in new if cell["source"] != text]
-    for cell, text in changed:
+    changed = any(cell["source"] != text for cell, text in new)
+    for cell, text in new:
         cell["source"] = text  # type: ignore[index]
-    return bool(changed)
+    return changed
 
 
 def refresh_notebooks(folder: Path | None = None, *, write: bool = True) -> list[str]:

@@ -1,13 +1,10 @@
 """Explore by ear and eye: clips beside their neighbours, vectors over time, and whom a voice resembles.
 
 Every dimension is centred and scaled by its mean and standard deviation over the clips of a space; the similarity of
-two clips is the cosine of their scaled vectors, in [-1, 1]: 0 for clips that share nothing beyond the average. A clip
-is never its own neighbour: clips are told apart by their audio, not by their names. A recording is a `Clip`, a file, or
-float [samples] at 16 kHz. Vector ``t`` of a clip sees the audio from ``t * hop`` to ``t * hop + window`` seconds; with
-``hop = 0`` there is one, which sees all of it. What it sees beyond the end of the clip is padding.
-
-Pages are plain HTML without scripts, sound and pictures inside, so they work in an executed notebook or an e-mail.
-Whatever comes from file names or labels is escaped.
+two clips is the cosine of their scaled vectors, in [-1, 1]: 0 for clips that share nothing beyond the average. Clips
+are told apart by their audio, not by their names. A recording is a `Clip`, a file, or float [samples] at 16 kHz. Vector
+``t`` of a clip sees the audio from ``t * hop`` to ``t * hop + window`` seconds; with ``hop = 0`` there is one, which
+sees all of it. Pages are plain HTML without scripts, sound and pictures inside; names and labels are escaped.
 """
 
 from __future__ import annotations
@@ -46,15 +43,9 @@ _SPEAKERS_DRAWN = 12
 Recording = audio.Clip | str | Path | npt.NDArray[np.floating]
 
 
-# --- neighbours ------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Space:
-    """Clips (columns clip_id, audio, sha256, seconds, label, speaker; "" if not known) and their scaled vectors.
-
-    `unit`, float32 [clips, dim], has vectors of length one; `mean` was taken off them, and `scale` divided them.
-    """
+    """Clips (columns clip_id, audio, sha256, seconds, label, speaker; "" if not known) and their scaled vectors."""
 
     embedding: Embedding
     clips: pd.DataFrame
@@ -89,20 +80,14 @@ class Space:
         return _unit((_embed(self.embedding, wave).astype(np.float64).mean(0) - self.mean) / self.scale)
 
     def pairs(self) -> tuple[FloatArray, FloatArray]:
-        """Return the similarities of all pairs of clips, float32 [pairs]: of one speaker, and of two.
-
-        A pair of clips with the same audio, or with one whose speaker is not known, counts for neither.
-        """
+        """Return similarities, float32 [pairs], of pairs of clips of one speaker and of two, if known and not equal."""
         speaker, similarity = self._compare_known()
         upper = np.triu(np.isfinite(similarity), 1)
         same = speaker[:, None] == speaker
         return similarity[upper & same], similarity[upper & ~same]
 
     def own_first(self) -> tuple[float, float]:
-        """Return the share of clips whose most similar speaker is their own, the clip itself left out, and its chance.
-
-        Over clips whose speaker is known and has another clip; chance is one in the number of known speakers.
-        """
+        """Return the share of clips whose most similar speaker is their own, itself left out, and the chance of it."""
         import pandas as pd
 
         speaker, similarity = self._compare_known()
@@ -121,17 +106,7 @@ class Space:
 
 
 def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bool = True) -> Space:
-    """Embed the clips of a clip table (or take their vectors from the cache) and make them comparable.
-
-    A warning says how many clips cannot be embedded and are not in the space, and why the first is not.
-
-    Raises
-    ------
-    BadParameter
-        For fewer than 4 clips, or more than 5000, of which all pairs would be compared.
-    UnknownName, Unavailable
-        If the embedding does not exist, or cannot be had here.
-    """
+    """Embed 4 to 5000 clips of a clip table and make them comparable; a warning counts those that cannot be used."""
     if not FEWEST_CLIPS <= len(clips) <= MOST_CLIPS:
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
     model = load_embedding(embedding)
@@ -167,17 +142,9 @@ def _unit(values: npt.ArrayLike) -> FloatArray:
     return np.asarray(array / np.where(length > 0, length, 1.0), dtype=np.float32)
 
 
-# --- whom a voice resembles ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Resemblance:
-    """Whom a voice resembles.
-
-    `speakers` has the columns speaker, similarity (mean over the speaker's clips), low, high (the middle 80 % of them)
-    and clips, most similar first. `same` and `other` are the median similarities of two clips of one speaker and of
-    two in the same space, NaN if there are none; `right` is the share of `Space.own_first`.
-    """
+    """Whom a voice resembles."""
 
     speakers: pd.DataFrame
     same: float
@@ -197,15 +164,7 @@ class Resemblance:
 
 
 def compare_voice(space: Space, recording: Recording) -> Resemblance:
-    """Compare a recording with every speaker of a space; if this very audio is a clip of it, that clip is left out.
-
-    Raises
-    ------
-    BadAudio
-        If the recording cannot be used.
-    BadParameter
-        If the clips of the space have fewer than two known speakers.
-    """
+    """Compare a recording with the speakers (two or more) of a space; a clip with this very audio is left out."""
     import pandas as pd
 
     if len(set(space.clips["speaker"]) - {""}) < 2:
@@ -219,13 +178,7 @@ def compare_voice(space: Space, recording: Recording) -> Resemblance:
 
 
 def read_upload(upload: Any) -> audio.Clip | None:
-    """Decode the sound file chosen in an ``ipywidgets.FileUpload`` (of ipywidgets 7, on Colab, or 8); None if none was.
-
-    Raises
-    ------
-    BadAudio
-        If it cannot be used.
-    """
+    """Decode the file chosen in an ``ipywidgets.FileUpload`` (of ipywidgets 7, on Colab, or 8); None if none was."""
     value = upload.value
     files = [{"name": name, **entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
     if not files:
@@ -260,16 +213,9 @@ def plot_resemblance(resemblance: Resemblance, *, name: str = "resemblance") -> 
     return Figure(name, fig, alt, resemblance.speakers)
 
 
-# --- vectors over time -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Timeline:
-    """Vectors of one clip over time: `wave` float32 [samples] at 16 kHz, `vectors` float32 [frames, dim].
-
-    `table` has the columns frame, start, end (seconds), padding (seconds of these that lie beyond the clip) and change
-    (one minus the cosine with the vector before, in [0, 2]; NaN for the first).
-    """
+    """Vectors of one clip over time: `wave` float32 [samples] at 16 kHz, `vectors` float32 [frames, dim]."""
 
     embedding: str
     wave: FloatArray
@@ -278,15 +224,7 @@ class Timeline:
 
 
 def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timeline:
-    """Embed one clip and say of every vector which seconds it covers.
-
-    Raises
-    ------
-    BadAudio
-        If the clip cannot be used.
-    UnknownName, Unavailable
-        If the embedding does not exist, or cannot be had here.
-    """
+    """Embed one clip and say of every vector which seconds it covers."""
     import pandas as pd
 
     model, wave = load_embedding(embedding), _decode(recording)
@@ -336,9 +274,6 @@ def _log_mel(wave: FloatArray) -> FloatArray:
     return frontend.log_mel(np.pad(wave, (0, max(0, frontend.WINDOW - len(wave)))))
 
 
-# --- pages -----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Page:
     """Something to look at and to listen to: plain HTML, and the same as text without pictures and sound."""
@@ -357,11 +292,7 @@ class Page:
 
 
 def show_neighbours(space: Space, clip: Recording, count: int = 5) -> Page:
-    """Show a clip beside its `count` nearest neighbours: a player and a log-mel picture each.
-
-    `clip` is the ``clip_id`` of a clip of the space (`UnknownName` if there is none), or any decoded recording (for a
-    file: ``nslib.audio.read(path)``). A neighbour whose file is gone is shown with what is wrong with it.
-    """
+    """Show a clip of the space (its ``clip_id``), or a decoded recording, and its neighbours: players and pictures."""
     if isinstance(clip, str):
         row, title = space.clips.iloc[space.row(clip)], clip
         cards = [_card("this clip", f"{clip}: {_describe(row)}", audio.read(row["audio"]).wave)]
@@ -382,8 +313,7 @@ def show_neighbours(space: Space, clip: Recording, count: int = 5) -> Page:
 
 def _describe(row: Any) -> str:
     kinds = ("speaker",) if row["label"] == row["speaker"] else ("label", "speaker")
-    parts = [f"{kind} {row[kind]}" for kind in kinds if row[kind]]
-    return ", ".join([*parts, f"{row['seconds']:.2f} s"])
+    return ", ".join([*(f"{kind} {row[kind]}" for kind in kinds if row[kind]), f"{row['seconds']:.2f} s"])
 
 
 def _card(heading: str, text: str, wave: FloatArray) -> str:
@@ -418,10 +348,7 @@ def _picture(wave: FloatArray, about: str) -> str:
 
 
 def browse_clips(space: Space, clip_id: str | None = None, count: int = 5) -> Browser:
-    """Show a clip (default: the first) beside its neighbours, with menus of clips and numbers of neighbours.
-
-    A front end without widgets shows the page of that clip.
-    """
+    """Show a clip (default: the first) beside its neighbours, with menus; without widgets, its page is shown."""
     return Browser(space, clip_id or str(space.clips["clip_id"].iloc[0]), count)
 
 

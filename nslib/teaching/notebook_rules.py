@@ -5,10 +5,8 @@ later. It is at least half prose and plain Python: only the cell tagged ``colab`
 something on Colab only. It holds no output but in cells tagged ``nbval-check-output``, whose text is compared when the
 notebook is tested. A prose cell that starts with ``**Check`` is followed, before the next, by a ``check(...)``. How an
 exercise is written, docs/workshop.md says. After the kernel: cells ran once each and in order, none failed, the
-parameters given are those injected, and no picture is without alternative text. The rest is ruff's
-(``notebooks/ruff.toml``).
-
-A rule takes the list of cells and yields (cell, what is wrong, what to do); cells count from 1, 0 is the whole.
+parameters given are those injected, and every picture has alternative text. A rule takes the list of cells and yields
+(cell, what is wrong, what to do); cells count from 1, 0 is the whole.
 """
 
 from __future__ import annotations
@@ -81,28 +79,17 @@ def read_notebook(path: str | Path) -> Any:
         node = nbformat.read(str(path), as_version=4)
         nbformat.validate(node)
     except (nbformat.ValidationError, ValueError, AttributeError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NslibError(
-            f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or restore it.") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise NslibError(f"{path}: not a valid notebook: {reason}. Open and save it in JupyterLab, or "
+                         "restore it.") from None
     return node
 
 
 def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]:
-    """Check everything that can be known before a kernel starts.
-
-    `given` are the names of the parameters that the notebook will be run with.
-
-    Raises
-    ------
-    UnknownName
-        If a parameter is given that the notebook does not declare.
-    NslibError
-        If the file is not a notebook.
-    """
+    """Check all that can be known before a kernel starts; parameters `given` must be declared (UnknownName)."""
     declared = read_parameters(path)
-    for name in given:
-        if declared and name not in declared:
-            raise UnknownName(f"parameter of {Path(path).name}", name, declared)
+    if declared and (unknown := [name for name in given if name not in declared]):
+        raise UnknownName(f"parameter of {Path(path).name}", unknown[0], declared)
     return _apply(path, _SOURCE)
 
 
@@ -131,9 +118,6 @@ def _apply(path: str | Path, rules: Iterable[Rule]) -> list[Violation]:
     return sorted(violations, key=lambda v: (v.cell, v.rule))
 
 
-# --- cells and the Python in them ------------------------------------------------------------------------------------
-
-
 def code_cells(cells: list[Node]) -> list[tuple[int, Node]]:
     """List the code cells with their numbers."""
     return [(at, cell) for at, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
@@ -153,8 +137,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def _walk(source: str) -> list[ast.AST]:
-    tree = parse(source)
-    return list(ast.walk(tree)) if tree else []
+    return list(ast.walk(parse(source) or ast.Module([], [])))
 
 
 def _calls(source: str) -> list[tuple[str, ast.Call]]:
@@ -188,9 +171,6 @@ def _literals(source: str) -> list[tuple[str, object, int]]:
                 value = ast.literal_eval(statement.value)
         rows.append((name, value, statement.lineno))
     return rows
-
-
-# --- rules for a source ----------------------------------------------------------------------------------------------
 
 
 def _one_parameters_cell(cells: list[Node]) -> Broken:
@@ -263,9 +243,6 @@ def _backed_claims(cells: list[Node]) -> Broken:
         yield claim, "this claim has no check", remedy
 
 
-# --- rules for exercises ---------------------------------------------------------------------------------------------
-
-
 def answers_of(check: str) -> tuple[str, ...]:
     """List the names that the check of an exercise expects: the keywords of its ``made(...)``, in their order."""
     return tuple(k.arg for name, call in _calls(check) if name.endswith(".made") for k in call.keywords if k.arg)
@@ -325,9 +302,6 @@ def _notes_for_instructors(cells: list[Node]) -> Broken:
             yield at, "metadata 'workshop' has no mistakes", "List the source texts of typical wrong answers"
 
 
-# --- rules for an executed notebook ----------------------------------------------------------------------------------
-
-
 def _ran_once_and_well(cells: list[Node]) -> Broken:
     for expected, (at, cell) in enumerate(code_cells(cells), 1):
         if (count := cell.get("execution_count")) != expected:
@@ -363,15 +337,8 @@ _SOURCE: tuple[Rule, ...] = (
 _EXECUTED: tuple[Rule, ...] = (_ran_once_and_well, _described_pictures)
 
 
-# --- kernels ---------------------------------------------------------------------------------------------------------
-
-
 def make_kernel_manager(scratch: str | Path) -> type:
-    """Make a class of kernel managers that start this very Python, whatever a user-wide ``python3`` kernel would start.
-
-    For nbclient and papermill. `scratch` is an empty folder in place of the user's IPython folder, whose start-up files
-    could change what a notebook does.
-    """
+    """Make a class of kernel managers for this very Python, with `scratch` in place of the user's IPython folder."""
     import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -386,7 +353,7 @@ def make_kernel_manager(scratch: str | Path) -> type:
 
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=argv, display_name="Python 3", language="python",
-                              metadata={"supported_encryption": ["curve"]})
+            about = {"supported_encryption": ["curve"]}
+            return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata=about)
 
     return ThisPython

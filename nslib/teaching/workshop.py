@@ -2,10 +2,8 @@
 
 The notebooks in ``notebooks/`` are the one source, solutions included. What only the instructor may see is in the
 metadata of the exercise cells, where no page and no reader shows it. An edition is an nbconvert preprocessor over a
-source notebook. Cell ids stay, cells that are added get ids of their own: equal sources give equal editions.
-
-`build` first puts everything into a folder as students will have it. There, with every download forbidden, every
-chapter is proven, so that what is packed has been run; nothing is packed if anything failed.
+source notebook; equal sources give equal editions. `build` puts everything into a folder as students will have it;
+there, with every download forbidden, every chapter is proven; nothing is packed if anything failed.
 """
 
 from __future__ import annotations
@@ -69,9 +67,6 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _SMOKE = "\n*This is a smoke build: a handful of clips, to see that everything runs. Its numbers mean nothing.*\n"
 
 
-# --- chapters --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Chapter:
     """A notebook with exercises; take a copy of its `node` before you change it."""
@@ -93,23 +88,12 @@ class Chapter:
 
 
 def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None) -> list[Chapter]:
-    """Read the notebooks of a folder (default: the kit's) that have exercises, in the order of their names.
-
-    `names` chooses some, with or without ending.
-
-    Raises
-    ------
-    UnknownName
-        For a name that is no notebook with exercises.
-    ContractBroken, NslibError
-        If a notebook breaks the contract, or there is none.
-    """
+    """Read the notebooks of a folder (default: the kit's) that have exercises, or those of `names`, in their order."""
     notebooks = [Chapter(p, rules.read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
     chapters = {c.path.stem: c for c in notebooks if rules.tagged(c.node["cells"], rules.EXERCISE_TAG)}
     wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
-    for name in wanted:
-        if name not in chapters:
-            raise UnknownName("notebook with exercises", name, chapters)
+    if unknown := [name for name in wanted if name not in chapters]:
+        raise UnknownName("notebook with exercises", unknown[0], chapters)
     if not wanted:
         raise NslibError("no notebook has exercises: none has a cell that is tagged 'exercise'.")
     if broken := [violation for name in wanted for violation in rules.check_source(chapters[name].path)]:
@@ -127,16 +111,8 @@ def _title(node: Any) -> str:
     return str(node["cells"][0]["source"].splitlines()[0].lstrip("# "))
 
 
-# --- editions --------------------------------------------------------------------------------------------------------
-
-
 class ReaderEdition(Preprocessor):
-    """As the source, with solutions; what only the instructor may see is gone.
-
-    The cell for Colab becomes one that finds the workshop's folder. ``resources["notebooks"]`` are the file names that
-    may be linked (other links become text), ``resources["outputs"]`` has, for the id of an exercise's cell, what comes
-    out of its solution.
-    """
+    """As the source, with solutions; what only the instructor may see is gone."""
 
     def preprocess(self, nb: Any, resources: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return an edition of a notebook, which stays as it is."""
@@ -211,10 +187,7 @@ def merge(editions: Sequence[Any]) -> Any:
 
 
 def _hint(name: str, outputs: Sequence[Any]) -> list[Any]:
-    """Return a cell with what comes out of a right answer, folded away; none if nothing does.
-
-    That is the first figure, and as text what was printed and tables; not progress bars and logs (stderr).
-    """
+    """Return a cell with what comes out of a right answer, folded away; none if nothing does."""
     pictures, printed, tables = [], [], []
     for output in outputs:
         data = output.get("data", {})
@@ -236,9 +209,6 @@ def _markdown(name: str, source: str, tag: str) -> Any:
     return new_markdown_cell(source, id=name, metadata={"tags": [tag]})
 
 
-# --- proof -----------------------------------------------------------------------------------------------------------
-
-
 class Unproven(NslibError):
     """Exercises that do not teach what they should, a line for each fault."""
 
@@ -247,23 +217,11 @@ class Unproven(NslibError):
 
 def prove(chapter: Chapter, environment: Mapping[str, str] | None = None, *,
           cwd: Path | None = None) -> dict[str, list[Any]]:
-    """Show that the solutions of a chapter pass their checks, and that the empty cells do not.
+    """Show that the solutions of a chapter pass their checks; return, by the exercise's letter, what they put out.
 
     One kernel runs the chapter from its first cell, with variables besides those of this process, in `cwd` (default:
     the folder of the notebook). In place of each exercise it runs the cell as students get it and the check, which must
-    refuse it with its hint, then the solution and the check, which must pass.
-
-    Returns
-    -------
-    dict of str to list
-        By the exercise's letter, what comes out of its solution.
-
-    Raises
-    ------
-    Unproven
-        If a solution does not pass, or an empty cell does; with all faults of the chapter.
-    NslibError
-        If another cell fails.
+    refuse it with its hint, then the solution and the check, which must pass; else `Unproven`, with all faults.
     """
     from nbformat.v4 import new_code_cell, new_notebook
 
@@ -323,9 +281,6 @@ def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> 
             raise NslibError(f"{name} could not be run to its end: {error}") from None
 
 
-# --- what a room without a network needs -----------------------------------------------------------------------------
-
-
 def choose_settings(given: Params) -> Params:
     """Return the settings of a workshop: tasks and embeddings that are given are kept; the profile is quick."""
     return dataclasses.replace(given, profile="quick", tasks=given.tasks or TASKS[given.corpus],
@@ -345,13 +300,7 @@ def notebook_environment(settings: Params, home: Path | None = None) -> dict[str
 def begin() -> None:
     """Use the recordings and weights of the workshop's folder, and nothing from the network; say so.
 
-    The first cell of every edition calls it. Where there is no ``workshop.json`` beside the package nothing is
-    changed. Variables that are set already stay: who gives another cache keeps it.
-
-    Raises
-    ------
-    NslibError
-        If the folder's cache is not there.
+    Where there is no ``workshop.json`` beside the package nothing is changed. Variables that are set already stay.
     """
     home = config.root()
     if not (home / SETTINGS).exists():
@@ -367,10 +316,7 @@ def begin() -> None:
 
 
 def collect_material(settings: Params, cache: Path, *, progress: bool = True) -> None:
-    """Copy recordings and weights that the tasks and embeddings need into a cache.
-
-    Everything is first made available here as for any run. What is missing is an error, never a gap in the copy.
-    """
+    """Copy recordings and weights that a workshop needs into a cache; what is missing is an error, never a gap."""
     wanted: dict[str, dict[str, Path]] = {}
     for name in settings.tasks:
         task = tasks.get_task(name)
@@ -401,11 +347,7 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
 
 
 def fetch_wheels(folder: Path, lock: Path) -> int:
-    """Fetch the packages of a lock as wheels for this Python and kind of machine; return how many.
-
-    pip checks every download against the lock and builds what comes as source only. ``requirements.txt`` in the folder
-    then names the very files, by their hashes.
-    """
+    """Fetch the packages of a lock as wheels for this machine, with their hashes as requirements; return how many."""
     if config.offline():
         raise Unavailable("the packages of the lock", "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps",
@@ -425,9 +367,6 @@ def _copy(path: Path, target: Path) -> None:
     shutil.copyfile(path, target)
 
 
-# --- the zip files ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Built:
     """What was built: the zip files, megabytes of the first, numbers of exercises and of wheels (0: none asked for)."""
@@ -441,25 +380,10 @@ class Built:
 
 def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offline: bool = False,
           progress: bool = True) -> Built:
-    """Make, prove and pack the workshop, and say on stderr what is being done.
+    """Make, prove (else `Unproven`) and pack the workshop, and say on stderr what is being done.
 
-    Parameters
-    ----------
-    given : Params
-        Tasks and embeddings that it does not name are those of a workshop.
-    out : Path
-        Folder of the zip files; the folder that they are made from stays there too.
-    names : iterable of str, optional
-        Notebooks; default: all with exercises.
-    offline : bool
-        Put the packages of the lock into it.
-
-    Raises
-    ------
-    Unproven
-        If an exercise does not keep what it promises.
-    NslibError
-        If a notebook breaks the contract or fails, or something cannot be had.
+    Tasks and embeddings that are not given are those of a workshop; `names` are notebooks, by default all with
+    exercises. With `offline` the packages of the lock go along. The folder of the files stays in `out` as well.
     """
     def say(text: str) -> None:
         if progress:

@@ -25,11 +25,11 @@ import tensorflow as tf
 
 from nslib import embeddings
 from nslib.embeddings import networks, runtime
+from nslib.embeddings.backends import FORMS, convert_network, open_network, take_embedding
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut_at_tap
 from nslib.embeddings.networks import build_network as build_student
 from nslib.embeddings.networks import hash_weights as revision
-from nslib.embeddings.tflite import FORMS, convert_network, open_network, take_embedding
 from nslib.errors import BadParameter
 from nslib.extraction.batches import pad_clip
 from nslib.frontend import TRILL

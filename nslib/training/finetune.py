@@ -23,8 +23,7 @@ from nslib import audio
 from nslib.datasets import loading, splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
-from nslib.embeddings.checkpoint import assign_values, copy_values
-from nslib.embeddings.networks import WEIGHT_FILES, cut_at_tap, cut_patches, load_network
+from nslib.embeddings.networks import WEIGHT_FILES, assign_values, copy_values, cut_at_tap, cut_patches, load_network
 from nslib.embeddings.runtime import group_by_clip
 from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.evaluation import results

@@ -62,21 +62,7 @@ class TripletSettings:
 
 @dataclass(frozen=True)
 class PairSettings:
-    """Which windows make pairs, and how they are changed.
-
-    - ``tau``, ``gap``: largest and smallest distance in seconds between the starts of anchor and positive; at least one
-      sample
-    - ``batch``: pairs in a batch, of as many different clips
-    - ``join``: clips shorter than this many seconds are continued by the next of the same speaker name; 0 for none
-    - ``weight``: whether each "clip" is drawn alike, or in proportion to its "seconds" (how many windows it has)
-    - ``gain``: each window is made louder or softer by up to this many dB
-    - ``noise``: white noise is added to each window, at a random level up to this many dB above -90 dB of full scale;
-      0 adds none
-    - ``tilt``: each window's spectrum is tilted by up to this many dB between lowest and highest band
-    - ``short``: share of windows that end early, after 0.3 s or more, and are silent from there: so that clips which
-      are shorter than a window, and padded by the front end, are nothing new to the network
-    - ``quiet``: windows below this level (dB of full scale, root mean square) are drawn again, up to three times
-    """
+    """Which windows make pairs, and how they are changed."""
 
     tau: float = _setting(10.0, "believed", "10 s, the length of AudioSet's clips; negatives from other clips")
     gap: float = _setting(0.2, "unknown", "")
@@ -107,16 +93,7 @@ class PairSettings:
 
 
 class _Schedule:
-    """What triplets and distillation share: how many steps, at which rates, and when to look at held-out audio.
-
-    - ``steps``: batches at most
-    - ``learning_rate``: of Adam, at its highest; ``warmup``: steps in which it rises from 0; ``schedule``: what becomes
-      of it then, "constant", or "cosine", which falls to 0 at ``steps``
-    - ``evaluate_every``: steps between looks at held-out audio; each ends in a checkpoint
-    - ``held_out``: batches of held-out audio, always the same
-    - ``patience``: looks without a better score before training stops; 0 never stops early
-    - ``seed``: of weights, draws and augmentation
-    """
+    """What triplets and distillation share: how many steps, at which rates, and when to look at held-out audio."""
 
     steps: int
     learning_rate: float
@@ -146,11 +123,7 @@ class _Schedule:
 
 @dataclass(frozen=True)
 class LoopSettings(_Schedule):
-    """How the network learns by triplets.
-
-    - ``network``: a name in `nslib.embeddings.networks.RESNET_SHAPES`
-    - ``precision``: "auto" is mixed_float16 where there is a GPU, else float32
-    """
+    """How the network learns by triplets."""
 
     network: str = _setting("trill-mini", "known", "a variant of ResNet-50; trill-mini is a small one")
     steps: int = _setting(4000, "unknown")
@@ -171,14 +144,7 @@ class LoopSettings(_Schedule):
 
 @dataclass(frozen=True)
 class DistillSettings(_Schedule):
-    """Who learns from a teacher, and how. A batch is both windows of `PairSettings.batch` pairs.
-
-    - ``student``: ``kind-alpha`` or ``kind-alpha-dim``, as `nslib.embeddings.networks.parse_student` reads it
-    - ``scale``: whether targets are centred and divided by one number, so that their mean variance is 1 ("all"); or
-      each dimension by its own, so that all weigh the same ("dimension"); or taken as they are ("none"). "all" has the
-      same best student as "none", at a learning rate that does not depend on the teacher
-    - ``sample``: batches by which centre and scale are found
-    """
+    """Who learns from a teacher, and how. A batch is both windows of `PairSettings.batch` pairs."""
 
     student: str = _setting("mobilenetv3-small-0.25-512", "known",
                             "MobileNet with 2,048 dimensions; its width is unknown")

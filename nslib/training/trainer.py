@@ -22,8 +22,16 @@ import numpy as np
 import tensorflow as tf
 
 from nslib import config as nslib_config
-from nslib.embeddings.checkpoint import Arrays, assign_values, copy_values, read_arrays, save_weights, write_arrays
-from nslib.embeddings.networks import EMBEDDING_TAP, build_network
+from nslib.embeddings.networks import (
+    EMBEDDING_TAP,
+    Arrays,
+    assign_values,
+    build_network,
+    copy_values,
+    read_arrays,
+    save_weights,
+    write_arrays,
+)
 from nslib.errors import BadParameter
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset

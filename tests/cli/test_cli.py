@@ -17,7 +17,7 @@ from helpers import tone
 from shell import call
 
 from nslib import audio, cli, embeddings
-from nslib.embeddings import checkpoint, networks
+from nslib.embeddings import networks
 from nslib.evaluation import results
 
 SMALL = ("--corpus", "synthetic", "--tasks", "word-synthetic", "--smoke")
@@ -189,6 +189,6 @@ def test_train_on_a_folder_and_export_the_weights(tmp_path, monkeypatch, capsys)
     waves, lengths = tone(1.5, 400)[None], np.array([24_000])
     mine = networks.make_embedding(networks.load_network_file(run / "best.npz"), "embedding", "mine")
     np.testing.assert_allclose(exported.embed(waves, lengths)[0], mine.embed(waves, lengths)[0], atol=1e-5)
-    checkpoint.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
+    networks.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
     code, _, err = call(monkeypatch, capsys, "train", "export", tmp_path / "other.npz", tmp_path / "out")
     assert code == 2 and "unknown kind of student 'resnet'" in err

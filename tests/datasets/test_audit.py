@@ -18,8 +18,7 @@ def table(rows):
 
 
 def sound():
-    return table([(label, f"{split}{i}", split) for split in SPLITS for i in range(3)
-                  for label in ("yes", "no")])
+    return table([(label, f"{split}{i}", split) for split in SPLITS for i in range(3) for label in ("yes", "no")])
 
 
 def test_a_sound_split_has_no_problems():
@@ -36,14 +35,11 @@ def problem(clips):
     return only
 
 
-def test_shared_speaker_is_found():
+def test_shared_speaker_and_audio_in_two_splits_and_twice_in_one_are_found():
     clips = sound()
     clips.loc[clips["speaker"] == "test1", "speaker"] = "train0"
     assert problem(clips) == "1 speaker is in more than one split: train0."
     assert audit_clips(clips).shared_speakers.loc["train0"].tolist() == [2, 0, 2]
-
-
-def test_audio_in_two_splits_and_twice_in_one_is_found():
     clips = sound()
     clips.loc[clips.index[-2], "sha256"] = clips.loc[0, "sha256"]
     assert problem(clips) == "1 recording is in more than one split: clip0, clip16."

@@ -33,7 +33,6 @@ def lines(path, rows):
 
 # --- folders and lists --------------------------------------------------------------------------
 
-
 def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
     for seed, name in enumerate(("one.wav", "one.flac", "two.wav")):
         noise(tmp_path / name, seed)
@@ -63,25 +62,17 @@ def test_lists_of_every_kind(tmp_path, cache, ending):
     for column, values in (("clip_id", table["clip_id"]), ("label", ["1", "2"] * 3), ("speaker", table["speaker"])):
         assert dataset.clips[column].tolist() == list(values)
     assert "Columns that were not read: age." in dataset.notes
-
-
-def test_rows_that_name_nothing_are_problems(tmp_path, cache):
-    noise(tmp_path / "a.wav")
-    dataset = read(lines(tmp_path / "list.csv", ["audio,label", "a.wav,x", ",y", "gone.wav,y"]))
-    assert dataset.clips["clip_id"].tolist() == ["a.wav"]
-    reasons = " ".join(dataset.problems["reason"])
-    assert "row 3 of list.csv" in reasons and "no such file" in reasons
+    dataset = read(lines(tmp_path / "rows.csv", ["audio,label", "wav/0.wav,x", ",y", "gone.wav,y"]))
+    assert dataset.clips["clip_id"].tolist() == ["wav/0.wav"]
+    assert all(words in " ".join(dataset.problems["reason"]) for words in ("row 3 of rows.csv", "no such file"))
 
 
 @pytest.mark.parametrize(("rows", "error", "said"), [
-    (["Audio,label", "a.wav,x"], UnknownName, "Audio"),
-    (["path,label", "a.wav,x"], UnknownName, "audio"),
+    (["Audio,label", "a.wav,x"], UnknownName, "Audio"), (["path,label", "a.wav,x"], UnknownName, "audio"),
     (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
     (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
-    (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"),
-    ([], BadParameter, "cannot be read"),
-    (["audio,label"], BadParameter, "holds no audio"),
-])
+    (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"), ([], BadParameter, "cannot be read"),
+    (["audio,label"], BadParameter, "holds no audio")])
 def test_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error, said):
     noise(tmp_path / "a.wav")
     with pytest.raises(error, match=said):
@@ -100,7 +91,6 @@ def test_what_is_not_there_is_said_with_the_nearest(tmp_path, cache):
 
 
 # --- Kaldi --------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def kaldi(tmp_path, cache):
@@ -165,13 +155,9 @@ def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_
 
 
 @pytest.mark.parametrize(("file", "line", "said"), [
-    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"),
-    ("wav.scp", "x feats.ark:17", "line 2.*archive"),
-    ("wav.scp", "alone", "line 2.*name and, after a space"),
-    ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
-    ("segments", "u a 3 1", "line 1.*later end"),
-    ("segments", "u a one two", "line 1.*START END"),
-])
+    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"), ("wav.scp", "x feats.ark:17", "line 2.*archive"),
+    ("wav.scp", "alone", "line 2.*name and, after a space"), ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
+    ("segments", "u a 3 1", "line 1.*later end"), ("segments", "u a one two", "line 1.*START END")])
 def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
     lines(tmp_path / "wav.scp", ["a a.wav"])
     with (tmp_path / file).open("a") as out:
@@ -181,7 +167,6 @@ def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
 
 
 # --- audiofolder --------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
@@ -218,7 +203,6 @@ def test_another_metadata_file_leaves_a_folder_a_folder(tmp_path, cache):
 
 
 # --- TensorFlow Datasets ------------------------------------------------------------------------
-
 
 def hear(i):
     return np.random.default_rng(i).integers(-9000, 9000, 1600)

@@ -14,8 +14,6 @@ import noss_archives
 import pytest
 
 from nslib import config
-from nslib.datasets.loading import load_clips
-from nslib.datasets.noss_sources import get_status
 from nslib.datasets.tasks import get_task
 from nslib.evaluation import benchmark, results
 from nslib.report import reproduce
@@ -70,14 +68,6 @@ def test_the_report_has_the_table_the_verdicts_and_the_notebooks(outcome, home):
         assert word in page, word
     ran = {p.stem for p in (home / "reports" / "notebooks").glob("*.html")}
     assert ran == {"01_noss_tasks", "05_benchmark", "06_personalisation", "08_what_matters", "09_how_sure"}
-
-
-def test_a_whole_set_once_prepared_needs_tfds_no_more(benchmark_results):
-    assert {get_status(name).state for name in SIX} == {"prepared"}  # a tiny run takes a few clips of each
-    whole = load_clips(get_task("savee"), config.load_params({"profile": "paper"}), progress=False)
-    assert whole.problems.empty and get_status("savee").state == "ready"
-    speakers = whole.clips.groupby("split")["speaker"].unique().map(set).to_dict()
-    assert speakers == {"train": {"JK", "KL"}, "validation": {"JE"}, "test": {"DC"}}
 
 
 def test_without_data_every_task_says_what_to_do(tmp_path, monkeypatch):

@@ -1,30 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pandas as pd
 import pytest
 
 from nslib import config
 from nslib.datasets import tasks
-from nslib.errors import UnknownName
-
-
-def test_every_task_says_what_it_is():
-    for name, task in tasks.REGISTRY.items():
-        assert task.name == name
-        fields = dataclasses.asdict(task)
-        assert all(fields[field] != "" for field in fields if field != "caution"), name
-        assert task.metric in ("accuracy", "balanced_accuracy", "macro_f1", "eer")
-        named = ("synthetic" in task.title.lower(), name.endswith("-synthetic"))
-        assert named == (task.kind == "synthetic",) * 2 and task.kind in ("real", "synthetic")
-
-
-def test_unknown_names_get_the_nearest():
-    with pytest.raises(UnknownName, match="speaker-fillets"):
-        tasks.get_task("speaker-filets")
-    with pytest.raises(UnknownName, match="language-5"):
-        tasks.choose_task_names(config.load_params({"tasks": "language5"}))
 
 
 @pytest.mark.parametrize(("given", "names"), [
@@ -32,8 +12,7 @@ def test_unknown_names_get_the_nearest():
     ({"corpus": "synthetic"}, "speaker-synthetic word-synthetic style-synthetic language-synthetic"),
     ({"profile": "paper"}, "voxceleb voxforge speech_commands crema_d savee dementiabank"),
     ({"tasks": "word-synthetic, language-5"}, "language-5 word-synthetic"),  # in the order of the registry
-    ({"tasks": "masked-speech"}, "masked-speech"),
-])
+    ({"tasks": "masked-speech"}, "masked-speech")])
 def test_names_follow_the_parameters(given, names):
     assert tasks.choose_task_names(config.load_params(given)) == tuple(names.split())
 

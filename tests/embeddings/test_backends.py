@@ -1,8 +1,9 @@
-"""LiteRT: values, conversions and their cache, and what a backend costs."""
+"""LiteRT: files, conversions and their cache, and what a backend costs."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from nslib.embeddings.runtime import PatchNetwork
 from nslib.errors import BadParameter, Unavailable, UnknownName
 
 WEIGHTS = np.random.default_rng(3).normal(0, 0.1, (5, 5, 1, 64)).astype(np.float32)
+PATCHES = np.random.default_rng(0).normal(-4, 2, (24, 96, 64)).astype(np.float32)
 
 
 def convolve(patches):
@@ -35,27 +37,65 @@ def small(monkeypatch):
 
 @pytest.fixture(scope="module")
 def patches():
-    return np.concatenate([cut_patches(wave) for wave in checker.make_sounds(2, 500)])
+    return np.concatenate([cut_patches(checker.make_sound(seed)) for seed in (500, 501)])
 
 
 @pytest.fixture(scope="module")
-def right(patches):
-    return np.asarray(convolve(patches))
+def model():
+    import keras
+
+    given = keras.Input((96, 64))
+    x = keras.layers.Dense(8, kernel_initializer=keras.initializers.HeNormal(1))(keras.layers.Flatten()(given))
+    return keras.Model(given, {"embedding": x}, name="little")
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def test_the_float_file_gives_what_the_network_gives(model):
+    import keras
+
+    vectors = backends.open_network(backends.convert_network(model))(PATCHES)
+    assert vectors.shape == (24, 8) and vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, model(PATCHES, training=False)["embedding"], atol=1e-4)
+    plain = keras.Model(model.input, model.output["embedding"])
+    assert np.array_equal(backends.open_network(backends.convert_network(plain))(PATCHES), vectors)
+
+
+def test_conversion_is_silent_and_errors_are_heard_again_afterwards(model, capfd, caplog):
+    backends.open_network(backends.convert_network(model, "int8", PATCHES))
+    assert capfd.readouterr() == ("", "") and caplog.records == []
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+@pytest.mark.parametrize(("call", "error", "words"), [
+    (lambda model: backends.convert_network(model, "int4"), UnknownName, "float32"),
+    (lambda model: backends.convert_network(model, "int8"), BadParameter, "give patches="),
+    (lambda model: backends.open_network(b"no file"), BadParameter, "no LiteRT file"),
+    (lambda model: embeddings.compare_backends("untrained", rounds=0), BadParameter, "at least 1; got 0"),
+    (lambda model: embeddings.compare_backends("untrained@litert"), UnknownName, "untrained"),
+])
+def test_what_cannot_be_is_refused(model, call, error, words):
+    with pytest.raises(error, match=words):
+        call(model)
+
+
+# ---- backends ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("backend", "low", "high"), [
     ("litert", 0, 1e-5), ("litert-dynamic", 1e-4, 0.05), ("litert-int8", 1e-4, 0.05)])
-def test_values_are_near_and_the_same_in_any_company(backend, low, high, patches, right):
-    network = backends.open_litert(SMALL, backend, f"values {backend}")
-    found = network(patches)
-    assert low <= np.abs(found - right).max() / np.abs(right).max() <= high
-    assert np.array_equal(found[:9], np.concatenate([network(patches[i:i + 1]) for i in range(9)]))
+def test_values_are_near_and_the_same_in_any_company(backend, low, high, patches):
+    network, right = backends.open_litert(SMALL, backend, f"values {backend}"), np.asarray(convolve(patches))
+    vectors = network(patches)
+    assert low <= np.abs(vectors - right).max() / np.abs(right).max() <= high
+    assert np.array_equal(vectors[:9], np.concatenate([network(patches[i:i + 1]) for i in range(9)]))
 
 
 def test_a_backend_is_an_embedding_of_its_own(small):
     made = embeddings.get("untrained@litert-int8")
-    assert made.name == "untrained@litert-int8"
-    assert made is embeddings.get("untrained@litert-int8")
+    assert made.name == "untrained@litert-int8" and made is embeddings.get("untrained@litert-int8")
     assert made.fingerprint == embeddings.fingerprint("untrained@litert-int8") != embeddings.fingerprint("untrained")
     assert made.replica is None and embeddings.get("untrained").replica is not None
     assert (made.dim, made.window, made.hop) == (64, embeddings.get("untrained").window, 0.17)
@@ -85,9 +125,6 @@ def test_network_that_cannot_be_converted():
         backends.open_litert(PatchNetwork(cut_patches, odd, (96, 64)), "litert-int8", "odd")
 
 
-# ---- what it costs -------------------------------------------------------------------------------
-
-
 def test_table_of_backends(small, monkeypatch):
     opened = backends.open_litert
 
@@ -111,19 +148,11 @@ def test_table_of_backends(small, monkeypatch):
 
 
 def test_error_and_cosine_by_hand():
-    right = [np.array([[3.0, 0], [5, 0]]), np.array([[0.0, -8]])]
-    found = [np.array([[3.0, 1], [5, 0]]), np.array([[2.0, -8]])]
-    assert backends.compute_error(found, right) == 2 / 8
-    assert backends.compute_cosines(found, right) == pytest.approx([4 / np.hypot(4, 0.5), 8 / np.hypot(2, 8)])
-    assert backends.compute_cosines([np.zeros((1, 2))], [np.zeros((1, 2))]) == [1]
-    assert backends.compute_cosines([np.ones((1, 2))], [np.zeros((1, 2))]) == [0]
-
-
-def test_rounds_and_names_are_checked():
-    with pytest.raises(BadParameter, match="at least 1; got 0"):
-        embeddings.compare_backends("untrained", rounds=0)
-    with pytest.raises(UnknownName):
-        embeddings.compare_backends("untrained@litert")
+    right, made = [np.array([[3.0, 0], [5, 0]]), np.array([[0.0, -8]])], [np.array([[3.0, 1], [5, 0]]), [[2.0, -8]]]
+    made = [np.array(rows) for rows in made]
+    assert backends.compute_error(made, right) == 2 / 8
+    assert backends.compute_cosines(made, right) == pytest.approx([4 / np.hypot(4, 0.5), 8 / np.hypot(2, 8)])
+    assert backends.compute_cosines([np.zeros((1, 2)), np.ones((1, 2))], [np.zeros((1, 2))] * 2) == [1, 0]
 
 
 def test_verbs():

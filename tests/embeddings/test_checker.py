@@ -55,6 +55,8 @@ FAULTS = {
                         "multiply by 32767"),
     "crash": (broken(lambda w, n, f: 1 / 0), "ordinary sounds", "ZeroDivisionError"),
     "looks at padding": (broken(lambda w, n, f: (f, one_each(f)), pads_safely=True), "batches", "one length"),
+    "padding leaks": (replace(GOOD, pads_safely=True, embed=lambda w, n: (
+        bands(w).astype(np.float32)[:, None] / np.float32(w.shape[1]), one_each(w))), "batches", "pads_safely=False"),
     "frames but no hop": (broken(lambda w, n, f: (np.repeat(f, w.shape[1] // 8000, 1),
                                                   one_each(f) * (w.shape[1] // 8000))), "time", "0.5 s"),
     "wrong hop": (broken(hop=0.1), "time", "one frame a clip"),
@@ -66,34 +68,21 @@ FAULTS = {
 def test_checker_finds(fault):
     embedding, item, words = FAULTS[fault]
     report = check(embedding)
-    assert not report.ok
     failed = {i.name: i.sentence for i in report.items if not i.passed}
-    assert item in failed, str(report)
-    assert words in failed[item]
-    assert "breaks the contract" in str(report)
-    assert "✗" in str(report)
+    assert not report.ok and words in failed[item], str(report)
+    assert "breaks the contract" in str(report) and "✗" in str(report)
 
 
 def test_checker_passes_what_is_good():
     report = check(GOOD)
-    assert report.ok, str(report)
-    assert len(report.items) == 9
-    assert "keeps the contract" in str(report)
-
-
-def test_checker_sees_padding_leak_into_a_clip():
-    def leaky(waves, lengths):
-        return bands(waves).astype(np.float32)[:, None] / np.float32(waves.shape[1]), one_each(waves)
-
-    report = check(replace(GOOD, embed=leaky, pads_safely=True))
-    assert "pads_safely=False" in next(i.sentence for i in report.items if i.name == "batches")
+    assert report.ok and len(report.items) == 9 and "keeps the contract" in str(report), str(report)
 
 
 # ---- sounds --------------------------------------------------------------------------------------
 
 
 def test_sounds_are_like_speech_and_unlike_each_other():
-    made = checker.make_sounds(12)
+    *made, silence, half, noise = checker.make_extreme_sounds(12)
     assert all(s.dtype == np.float32 and len(s) == 48_000 for s in made)
     peaks = 20 * np.log10([np.abs(s).max() for s in made])
     assert (peaks > -30.01).all() and (peaks < 0.01).all() and np.ptp(peaks) > 10
@@ -106,12 +95,6 @@ def test_sounds_are_like_speech_and_unlike_each_other():
     hertz = np.fft.rfftfreq(48_000, 1 / 16_000)
     assert (power[:, hertz < 4000].sum(1) / power.sum(1)).min() > 0.5
     assert np.abs(np.corrcoef(made) - np.eye(12)).max() < 0.2
-    assert np.array_equal(made[3], checker.make_sound(3)) and len(checker.make_sound(0, 0.5)) == 8_000
-
-
-def test_sounds_at_the_edge():
-    *voices, silence, half, noise = checker.make_extreme_sounds(2, 70)
-    assert np.array_equal(voices, checker.make_sounds(2, 70))
     assert not silence.any() and half[:24_000].any() and not half[24_000:].any() and noise.std() > 0.5
 
 

@@ -40,22 +40,17 @@ def test_one_vector_a_clip():
     assert check(mine).ok, str(check(mine))
 
 
-def test_frames_that_pad_safely_are_found_out():
+def test_whether_frames_pad_safely_is_found_out():
     mine = embeddings.from_callable(framed, name="framed", **TIMES)
     assert mine.pads_safely
-    frames, counts = mine.embed(np.zeros((2, 16000), np.float32), np.array([3200, 16000]))
+    batch = np.zeros((2, 16000), np.float32), np.array([3200, 16000])
+    frames, counts = mine.embed(*batch)
     assert frames.shape == (2, 9, 2) and counts.tolist() == [1, 9]
     assert check(mine).ok, str(check(mine))
-
-
-def test_frames_that_do_not_pad_safely_are_found_out():
     mine = embeddings.from_callable(lambda w: framed(w - w.mean(1, keepdims=True)), name="centred", **TIMES)
     assert not mine.pads_safely
     with pytest.raises(BadParameter, match="clips of one length"):
-        mine.embed(np.zeros((2, 16000), np.float32), np.array([3200, 16000]))
-
-
-def test_frames_without_times_are_warned_about():
+        mine.embed(*batch)
     with pytest.warns(UserWarning, match="window= and hop="):
         embeddings.from_callable(framed, name="framed", min_samples=3200)
 
@@ -71,18 +66,14 @@ def test_frames_without_times_are_warned_about():
     (lambda w: [["a"], ["b"]], {}, "floating point"),
     (lambda w: 1 / 0, {}, "failed: ZeroDivisionError"),
     (lambda: None, {}, "failed: TypeError"),
+    (lambda w: w, {}, "must not depend on the length"),
     (bands, {"pad": "left"}, "allowed: 'end' or 'centre'"),
     (bands, {"min_samples": 0}, "min_samples must be at least 1"),
     (bands, {"hop": -1}, "window and hop at least 0"),
 ])
 def test_what_is_wrong_is_explained(function, options, words):
     with pytest.raises(BadParameter, match=words):
-        embeddings.from_callable(function, name="wrong", **options)
-
-
-def test_vectors_whose_size_follows_the_clip_are_refused():
-    mine = embeddings.from_callable(lambda w: w, name="raw")
-    with pytest.raises(BadParameter, match="must not depend on the length"):
+        mine = embeddings.from_callable(function, name="wrong", **options)
         mine.embed(np.zeros((1, 8000), np.float32), np.array([8000]))
 
 

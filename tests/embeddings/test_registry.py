@@ -11,15 +11,17 @@ import pytest
 
 from nslib import embeddings
 from nslib.embeddings import checker, registry
-from nslib.embeddings.base import Embedding
+from nslib.embeddings.hub import ADAPTERS
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable, UnknownName
 
 
-def run(code, environment=None):
-    """What a fresh process prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    return done.stdout.strip()
+def run(code, **environment):
+    """What a fresh process prints, line by line."""
+    unset = {k: v for k, v in os.environ.items() if k != "TF_FORCE_GPU_ALLOW_GROWTH"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**unset, **environment})
+    return done.stdout.splitlines()
 
 
 def test_names():
@@ -34,31 +36,21 @@ def test_names():
     assert embeddings.names(profile="paper") == [*both, "untrained", *extra, *hub]
     with pytest.raises(UnknownName, match="profile"):
         embeddings.names("papers")
-
-
-def test_unknown_name_teaches():
-    with pytest.raises(UnknownName, match="Did you mean resemblyzer"):
-        embeddings.get("resemblizer")
     with pytest.raises(AttributeError, match="no attribute 'gets'"):
         _ = embeddings.gets
 
 
-def test_describe_and_logmel_are_light():
-    heavy = "sorted({'tensorflow', 'onnxruntime', 'h5py', 'torch', 'sklearn', 'requests'} & sys.modules.keys())"
-    code = ("import sys; from nslib import embeddings; t = embeddings.describe(); assert len(t) == 28;"
-            "assert t.loc['trill-top', 'profiles'] == 'paper';"
-            "assert t.loc['resemblyzer', 'download_mb'] > 10;"
-            f"embeddings.get('logmel'); print({heavy}); import nslib.embeddings.files; print({heavy})")
-    assert run(code).splitlines() == ["[]", "[]"]
-    code = "import sys, nslib.embeddings; print(sorted(n for n in sys.modules if n.startswith('nslib.embeddings.')))"
-    assert run(code) == "[]"
-
-
-def test_gpu_memory_grows_as_needed():
-    code = "import os, nslib.embeddings; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])"
-    unset = {k: v for k, v in os.environ.items() if k != "TF_FORCE_GPU_ALLOW_GROWTH"}
-    assert run(code, unset) == "true"
-    assert run(code, {**unset, "TF_FORCE_GPU_ALLOW_GROWTH": "false"}) == "false"
+def test_importing_and_describing_is_light():
+    heavy = ("sorted({'tensorflow', 'keras', 'onnxruntime', 'h5py', 'torch', 'sklearn', 'requests', 'kagglehub', "
+             "'ssl', 'http.client', 'urllib.request', 'multiprocessing'} & sys.modules.keys())")
+    code = ("import sys, nslib.embeddings; print(sorted(n for n in sys.modules if n.startswith('nslib.embeddings.')));"
+            f"import nslib.embeddings.files, nslib.embeddings.registry; print({heavy});"
+            "t = nslib.embeddings.describe(); assert len(t) == 28 and t.loc['trill-top', 'profiles'] == 'paper';"
+            "assert t.loc['resemblyzer', 'download_mb'] > 10; nslib.embeddings.get('logmel');"
+            "print({'tensorflow', 'keras'} & sys.modules.keys());"
+            "import os; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])")
+    assert run(code) == ["[]", "[]", "set()", "true"]
+    assert run(code, TF_FORCE_GPU_ALLOW_GROWTH="false")[-1] == "false"
 
 
 def test_every_record_is_complete():
@@ -69,10 +61,12 @@ def test_every_record_is_complete():
     assert len(set(revisions)) == len(revisions)
     for info in EMBEDDINGS.values():
         if info.weights:
-            assert info.kind == "trained"
-            assert info.parameters > 100_000
+            assert info.kind == "trained" and info.parameters > 100_000
             assert len(info.weights.sha256) == len(info.weights.wheel_sha256) == 64
             assert info.weights.sha256.startswith(info.revision)
+    published = {name: info.hub for name, info in EMBEDDINGS.items() if info.hub}
+    assert published == {name: adapter.model for name, adapter in ADAPTERS.items()}
+    assert set(published.values()) == set(registry.SOURCES)
 
 
 def test_missing_library_says_how_to_get_it(monkeypatch):
@@ -82,16 +76,11 @@ def test_missing_library_says_how_to_get_it(monkeypatch):
     assert embeddings.needs_extra("opensmile-egemaps") and not embeddings.needs_extra("logmel")
 
 
-def test_get_gives_the_record_and_the_same_object():
+def test_get_gives_the_same_record_and_its_fingerprint_follows_the_vectors_not_the_name():
     logmel = embeddings.get("logmel")
     assert logmel is embeddings.get("logmel") is embeddings.get("logmel@numpy")
-    assert isinstance(logmel, Embedding)
     assert (logmel.name, logmel.dim, logmel.hop, logmel.parameters) == ("logmel", 128, 0.0, 0)
     assert logmel.fingerprint == embeddings.fingerprint("logmel")
-
-
-def test_fingerprint_follows_revision_not_name():
-    logmel = embeddings.get("logmel")
     assert dataclasses.replace(logmel, name="x", licence="y", replica=print).fingerprint == logmel.fingerprint
     for change in ({"revision": "z"}, {"wrapper": 2}, {"min_samples": 3}, {"hop": 1.0}):
         assert dataclasses.replace(logmel, **change).fingerprint != logmel.fingerprint
@@ -110,33 +99,26 @@ def test_every_embedding_says_what_computes_it():
     assert not any("@" in name for name in [*embeddings.names(), *embeddings.describe().index])
 
 
-def test_every_backend_has_vectors_of_its_own():
-    names = [*(f"untrained@{backend}" for backend in registry.list_backends("untrained")), "ina-gender",
-             "ina-gender@litert"]
-    assert len({embeddings.fingerprint(name) for name in names}) == len(names)
-    assert embeddings.fingerprint("untrained@tensorflow") == embeddings.fingerprint("untrained")
-    assert embeddings.fingerprint("speech-embedding@onnx") == embeddings.fingerprint("speech-embedding")
-
-
-def test_converter_and_sounds_are_part_of_the_fingerprint(monkeypatch):
-    before = {form: embeddings.fingerprint(f"untrained@{form}") for form in ("litert", "litert-int8")}
+def test_every_backend_has_a_fingerprint_that_holds_converter_and_sounds(monkeypatch):
+    names = [*(f"untrained@{backend}" for backend in registry.list_backends("untrained")), "ina-gender@litert"]
+    before = {name: embeddings.fingerprint(name) for name in names}
+    assert len(set(before.values())) == len(names)
+    assert before["untrained@tensorflow"] == embeddings.fingerprint("untrained")
     monkeypatch.setattr(checker, "SOUNDS_VERSION", checker.SOUNDS_VERSION + 1)
-    assert embeddings.fingerprint("untrained@litert") == before["litert"]
-    assert embeddings.fingerprint("untrained@litert-int8") != before["litert-int8"]
+    assert embeddings.fingerprint("untrained@litert") == before["untrained@litert"]
+    assert embeddings.fingerprint("untrained@litert-int8") != before["untrained@litert-int8"]
     monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
-    assert embeddings.fingerprint("untrained@litert") != before["litert"]
+    assert embeddings.fingerprint("untrained@litert") != before["untrained@litert"]
 
 
 @pytest.mark.parametrize(("name", "words"), [
     ("untrained@litert-int4", r"unknown backend of untrained 'litert-int4'.*Known: litert, litert-dynamic, "
                               "litert-int8, tensorflow"),
-    ("speech-embedding@litert", "Known: onnx"),
-    ("frill@litert", "Known: tensorflow"),
-    ("logmel@tensorflow", "Known: numpy"),
-    ("untrained@", "unknown backend of untrained ''"),
+    ("speech-embedding@litert", "Known: onnx"), ("frill@litert", "Known: tensorflow"),
+    ("logmel@tensorflow", "Known: numpy"), ("untrained@", "unknown backend of untrained ''"),
     ("untrian@litert", "unknown embedding 'untrian'. Did you mean untrained"),
-])
-def test_backends_that_do_not_fit(name, words):
+    ("resemblizer", "Did you mean resemblyzer")])
+def test_names_that_do_not_fit(name, words):
     for ask in (embeddings.get, embeddings.fingerprint, embeddings.needs_extra):
         with pytest.raises(UnknownName, match=words):
             ask(name)

@@ -10,14 +10,12 @@ import fabricated
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nslib import config
 from nslib.evaluation.results import PREDICTIONS, ROWS, selected
 from nslib.paper import published
 from nslib.report import tables
-from nslib.report.html import group_not_run, group_notes, write_report
+from nslib.report.html import group_notes, write_report
 from nslib.report.notebooks import Run
 
 NOT_RUN = ["task", "embedding", "why", "remedy"]
@@ -144,9 +142,6 @@ def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
     assert not (tmp_path / "problems.csv").exists()
 
 
-# ------------------------------------------------------------------ the paper profile
-
-
 def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
     """Results of the paper profile: some tasks with made-up scores, the rest not run, each for its reason."""
     cells = [fabricated._cell(np.random.default_rng(i), t, "real", 6, e)
@@ -195,17 +190,6 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
     assert not [value for value in bare if value in text]
 
 
-# ------------------------------------------------------------------ what is put together
-
-
-def test_what_did_not_run_is_put_together_by_reason():
-    missing = [("savee", "a", "no data", "x"), ("savee", "b", "no data", "x"), ("crema_d", "b", "no weights", "y"),
-               ("voxforge", "b", "no weights", "y")]
-    ran = pd.DataFrame([("crema_d", "a"), ("voxforge", "a")], columns=["task", "embedding"])
-    assert [(f["tasks"], f["embeddings"]) for f in group_not_run(ran, pd.DataFrame(missing, columns=NOT_RUN))] == [
-        ("savee", "every embedding"), ("crema_d, voxforge", "b")]
-
-
 NAMES = ("logmel", "mfcc", "trill-mini-top")
 
 
@@ -218,12 +202,3 @@ def test_notes_that_differ_in_name_and_numbers_become_one():
         "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
         "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
         "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
-
-
-@given(st.lists(st.tuples(st.sampled_from(["a", "within speakers: b"]), st.sampled_from(NAMES), st.integers(0, 99),
-                          st.integers(0, 9)), max_size=12))
-def test_nothing_that_notes_say_is_lost(given):
-    notes = [f"{where}: {name}: {one} of {other}.5 clips." for where, name, one, other in given]
-    together = " ".join(group_notes(notes, NAMES))
-    for where, name, one, _ in given:
-        assert where in together and name in together and re.search(rf"\b{one}\b", together)

@@ -12,7 +12,7 @@ from nbformat import v4
 
 from nslib import config
 from nslib.errors import UnknownName
-from nslib.report import notebooks, page
+from nslib.report import notebooks
 
 GOOD = 'import nslib\nprint("seed", seed, smoke)\nnslib.check(seed >= 0, "the seed is not negative")'
 
@@ -114,7 +114,7 @@ def test_a_page_has_no_script_and_links_to_pages(tmp_path):
                               v4.new_output("display_data", data={"text/html": "<table></table>", "text/plain": "x"})]
     nbformat.write(node, tmp_path / "a.ipynb")
     run = notebooks.Run("a", "A <title>", "ran", 1.0, "", "s", "2026-01-02T03:04:05+00:00")
-    text = page.render_notebook(tmp_path / "a.ipynb", run)
+    text = notebooks.render_notebook(tmp_path / "a.ipynb", run)
     assert "<script" not in text and "https://" not in text and "A &lt;title&gt;" in text
     assert 'href="b.html"' in text and "<table></table>" in text
     assert "UserWarning: &lt;b&gt;" in text and "clip/s" not in text

@@ -7,14 +7,12 @@ import pytest
 
 from nslib import config
 from nslib.datasets import tasks
-from nslib.errors import UnknownName
-from nslib.report.reproduce import prepare_inputs, reproduce_all
+from nslib.report.reproduce import reproduce_all
 
 SETTINGS = {"corpus": "synthetic", "tasks": "word-synthetic", "embeddings": "logmel", "smoke": True}
 
 
 def write_notebook(folder, name, line):
-    """The smallest notebook that keeps the contract."""
     code, prose = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     cells = [prose("# A notebook"), code('corpus = "real"  # or synthetic', metadata={"tags": ["parameters"]}),
              prose("Its one thought."), code(line)]
@@ -53,16 +51,3 @@ def test_recordings_and_embeddings_that_cannot_be_had_are_said_and_no_failure(ki
     assert outcome.ok and "word-synthetic x speech-embedding: NSLIB_OFFLINE" in outcome.text
     page = (kit / "reports" / "index.html").read_text()
     assert "No recorded speech could be had" in page and "NSLIB_OFFLINE" in page
-
-
-def test_prepare_says_what_is_ready_and_what_is_missing(kit):
-    outcome = prepare_inputs(config.load_params({**SETTINGS, "embeddings": "logmel,resemblyzer"}))
-    assert not outcome.ok
-    assert "word-synthetic: " in outcome.text and "logmel: ready" in outcome.text
-    assert "resemblyzer: " in outcome.text and "is not available" in outcome.text
-
-
-def test_unknown_names_stop_before_anything_is_written(kit):
-    with pytest.raises(UnknownName, match="word-synthetic"):
-        reproduce_all(config.load_params({**SETTINGS, "tasks": "wrd-synthetic"}))
-    assert not (kit / "reports").exists()

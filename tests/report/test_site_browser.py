@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-
 import fabricated
 import nbformat
 import pandas as pd
 import pytest
+from browser import BROWSER, needs_browser
 from nbformat import v4
 
 from nslib import config
 from nslib.evaluation.results import ResultsBuilder
 from nslib.report.html import write_report
-from nslib.report.notebooks import Run
-from nslib.report.page import render_notebook
+from nslib.report.notebooks import Run, render_notebook
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium here: install one (Debian: apt install chromium)")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +95,6 @@ def test_the_command_is_copied_or_selected_and_that_is_said(page, before, told):
     page.wait_for_function(f"document.querySelector(':popover-open button.copy').textContent.startsWith('{told}')")
     assert drawer.locator("code").inner_text().startswith("python -m nslib ")
     assert told == "copied" or page.evaluate("getSelection().toString()").startswith("python -m nslib ")
-
-
-def test_every_figure_is_there(page):
-    pictures = page.locator("img").all()
-    assert len(pictures) >= 4
-    for picture in pictures:
-        picture.scroll_into_view_if_needed()
-        assert picture.evaluate("p => p.decode().then(() => p.naturalWidth)") > 0
 
 
 @pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)

@@ -6,25 +6,15 @@ import re
 import shlex
 
 import fabricated
-import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.figures import scores as figures_scores
-from nslib.report import latex, tables
+from nslib.report import tables
 
 
 @pytest.fixture(scope="module")
 def table():
     return tables.build_result_table(fabricated.rows(), fabricated.predictions())
-
-
-def test_best_and_tied_of_the_table_are_those_of_the_figures(table):
-    shown = pd.Series({(c["task"], c["embedding"]): c["standing"] for c in table["cells"]})
-    scores = figures_scores.select_scores(fabricated.rows())
-    expected = figures_scores.mark_best(scores, fabricated.predictions())
-    expected.index = pd.MultiIndex.from_frame(scores[["task", "embedding"]], names=[None, None])
-    pd.testing.assert_series_equal(shown.sort_index(), expected.sort_index(), check_names=False)
 
 
 def test_facts_name_everything_that_decides_a_number():
@@ -59,7 +49,7 @@ def test_the_command_is_one_that_the_shell_takes(changes, smoke, said):
 
 
 def test_the_latex_table_has_every_score_and_marks_best_and_tied(table):
-    text = latex.format_results(table)
+    text = tables.format_latex_results(table)
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     columns = text[text.index("tabular}{") + 9:].split("}")[0]
     assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)} == {1 + len(fabricated.TASKS)}
@@ -67,13 +57,13 @@ def test_the_latex_table_has_every_score_and_marks_best_and_tied(table):
     standings = [cell["standing"] for cell in table["cells"]]
     assert text.count(r"\textbf") == standings.count("best") and text.count(r"\underline") == standings.count("tied")
     assert text.count("{") == text.count("}") and text.index(r"\toprule") < text.index(r"\bottomrule")
-    assert latex.format_results(tables.build_result_table(fabricated.rows().iloc[:0])) == ""
+    assert tables.format_latex_results(tables.build_result_table(fabricated.rows().iloc[:0])) == ""
 
 
 @pytest.mark.parametrize(("text", "written"), [
     ("a_b & 5 %", r"a\_b \& 5 \%"), ("x<y>z", r"x\textless{}y\textgreater{}z"), ("1–2 × ≈", r"1--2 $\times$ $\approx$"),
     ("\\", r"\textbackslash{}"), ("{$#^~}", r"\{\$\#\textasciicircum{}\textasciitilde{}\}")])
 def test_what_latex_takes_for_commands_is_escaped(text, written):
-    table = latex.format_words("A caption\nof two lines, 5 %", ["a_b"], [[text]], "X")
+    table = tables.format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text]], "X")
     assert written + r" \\" in table
     assert table.startswith("% A caption of two lines, 5 %\n\\begin{tabularx}{\\textwidth}{X}")

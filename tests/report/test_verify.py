@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nslib import config
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, UnknownName
 from nslib.evaluation import results
 from nslib.extraction.cache import VectorCache
 from nslib.report.verify import format_checks, run_again, verify_report
@@ -57,9 +57,6 @@ def plant_in_all_tables(folder, column):
     return key
 
 
-# ------------------------------------------------------------------ a report
-
-
 def test_a_true_report_is_true_in_every_number(folder):
     checks = verify_report(folder, level="all", progress=False)
     assert checks["ok"].all() and {"results.csv", "results.parquet"} <= set(checks["file"])
@@ -80,21 +77,6 @@ def test_any_value_of_the_stored_rows(folder, data):
     reported.change(folder, key, "rows", row, column, change_value(rows[column].iloc[row]))
     wrong = find_wrong(folder)
     assert (wrong["key"] == key).any() and wrong["file"].str.contains("results").any()
-
-
-@SOME
-@given(data=st.data(), name=st.sampled_from(["results.csv", "results.parquet"]))
-def test_any_value_of_the_tables_of_all_rows(folder, data, name):
-    reported.restore(folder)
-    path, is_csv = folder / name, name.endswith("csv")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False) if is_csv else pd.read_parquet(path)
-    row, column = data.draw(st.integers(0, len(table) - 1)), data.draw(st.sampled_from(list(table.columns)))
-    values = table[column].tolist()
-    values[row] = change_value(values[row])
-    table = table.assign(**{column: values})
-    table.to_csv(path, index=False) if is_csv else results.write_table(path, table)
-    wrong = find_wrong(folder)
-    assert name in set(wrong["file"]) and (wrong["key"] != "").any()
 
 
 @pytest.mark.parametrize("column", ["value", "low", "n", "chance", "interval_by"])
@@ -143,14 +125,6 @@ def test_a_cut_table_is_named_and_the_others_are_checked(folder, kind):
     assert path.name in format_checks(checks)
 
 
-def test_missing_files_are_named(folder):
-    key = reported.key(folder)
-    results.table_path(key, "rows", folder / "results").unlink()
-    (folder / "results.csv").unlink()
-    wrong = find_wrong(folder)
-    assert set(wrong["file"]) == {"results.csv", "results.parquet"} and key in set(wrong["key"])
-
-
 def test_what_cannot_be_run_here_is_said_and_is_not_wrong(folder):
     rows, answers = results.load_results(folder / "results")
     for name in ("results.csv", "results.parquet"):
@@ -159,16 +133,6 @@ def test_what_cannot_be_run_here_is_said_and_is_not_wrong(folder):
     checks = verify_report(folder, level="all", progress=False)
     text = format_checks(checks)
     assert "mine/logmel fits" in text and "0 wrong, 2 not made" in text and "--dataset FOLDER" in text
-
-
-def test_a_folder_without_results_and_an_unknown_level_are_refused(tmp_path):
-    with pytest.raises(NslibError, match="holds no results"):
-        verify_report(tmp_path)
-    with pytest.raises(UnknownName, match="Did you mean scores"):
-        verify_report(tmp_path, level="score")
-
-
-# ------------------------------------------------------------------ one pair again
 
 
 def test_a_cell_is_equal_from_stored_vectors_and_nothing_is_kept_of_it(folder, tmp_path):
@@ -212,24 +176,6 @@ def test_a_number_that_moved_is_told_with_the_reason(folder, changes, said):
                         folder / "results")
     again = run_again(reported.CELL, SMOKE, progress=False)
     assert not again.equal and "Moved: score by" in again.text and said in again.text and "differs" in again.text
-
-
-@pytest.mark.parametrize(("cell", "said"), [
-    ("style-sinthetic/logmel", "Did you mean style-synthetic"), (f"{reported.TASK}/logmell", "Did you mean logmel"),
-    ("0000000", "unknown cell"), ("logmel", "unknown cell")])
-def test_unknown_names_are_refused_with_the_nearest(cell, said):
-    with pytest.raises(UnknownName, match=said):
-        run_again(cell, SMOKE, progress=False)
-
-
-@pytest.mark.parametrize(("changes", "cell", "said"), [
-    ({"task": "mine"}, "mine/logmel", "--dataset FOLDER"), ({"embedding": "mine"}, f"{reported.TASK}/mine", "FILE")])
-def test_what_only_its_owner_has_is_said_with_the_command(folder, changes, cell, said):
-    rows, answers = results.load_results(folder / "results")
-    rows = rows[rows["key"] == reported.key(folder)]
-    results.save_result(rows.assign(key="a" * 32, **changes), answers[:0], folder / "results")
-    with pytest.raises(BadParameter, match=said):
-        run_again(cell, SMOKE, progress=False)
 
 
 def test_a_protocol_is_run_again(folder):

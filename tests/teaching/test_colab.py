@@ -62,11 +62,6 @@ def test_an_address_that_colab_could_not_open_is_refused(tmp_path, text):
         colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"'))
 
 
-def test_no_address_means_an_upload(tmp_path):
-    assert colab.read_address(project(tmp_path, "")) is None
-    assert colab.ARCHIVE in colab.write_invitation(None, "a.ipynb") and colab.ARCHIVE in colab.write_cell(None)
-
-
 @pytest.mark.parametrize("address", [None, GITHUB])
 def test_the_cell_does_nothing_elsewhere(address):
     from IPython.core.inputtransformer2 import TransformerManager
@@ -134,9 +129,6 @@ def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
     for name, need in ours.items():
         assert bool(need.specifier) == (name not in comes), f"{name}: bounded where Colab lacks it, and only there"
         assert not need.specifier or f"\n{name}{str(need.specifier).replace('<=', '==')}" in locked, name
-
-
-# --- a session like Colab's ------------------------------------------------------------------------------------------
 
 
 def find_python() -> str:

@@ -17,14 +17,13 @@ import urllib.request
 
 import nbformat
 import pytest
+from browser import BROWSER, needs_browser
 from helpers import tone
 
 from nslib import audio, config
 from nslib.teaching import notebook_rules
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.heavy,
-              pytest.mark.skipif(not BROWSER, reason="no Chromium here: install one (Debian: apt install chromium)")]
+pytestmark = [pytest.mark.heavy, needs_browser]
 FIRST, LISTEN = "00_start_here.ipynb", "10_listen.ipynb"
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
 MINUTE = 60_000  # milliseconds

@@ -66,9 +66,6 @@ def windows(hop: float = 0.5, window: float = 1.0) -> Embedding:
     return Embedding("windows", "1", 2, embed, window=window, hop=hop, min_samples=round(window * RATE))
 
 
-# --- neighbours --------------------------------------------------------------------------------------------------
-
-
 def test_similarities_are_cosines_of_standardised_vectors_and_a_clip_is_not_its_own_neighbour(space, clips):
     vectors = extract.extract_vectors(clips, embeddings.get("logmel"), progress=False).vectors.astype(np.float64)
     scaled = (vectors - vectors.mean(0)) / vectors.std(0)
@@ -101,15 +98,6 @@ def test_pairs_and_own_first_by_hand(space):
         sign("").own_first()
 
 
-def test_own_first_is_chance_where_vectors_know_nothing(clips):
-    table = pd.concat([clips] * 20, ignore_index=True)
-    table["sha256"] = [f"{i:064x}" for i in range(len(table))]
-    unit = np.random.default_rng(0).normal(size=(len(table), 30))
-    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
-    nothing = listen.Space(embeddings.get("logmel"), table, unit, np.zeros(30, np.float32), np.ones(30, np.float32))
-    assert nothing.own_first()[0] == pytest.approx(1 / 3, abs=0.12)
-
-
 def test_clips_that_cannot_be_embedded_are_counted(clips, tmp_path):
     first = clips["clip_id"] == "low/0"
     gone = clips.assign(audio=clips["audio"].mask(first, str(tmp_path / "gone.wav")),
@@ -127,9 +115,6 @@ def test_requests_that_make_no_sense(space, clips):
         listen.build_space(clips.head(3), "logmel")
     with pytest.raises(BadParameter, match="fewer than two known speakers"):
         listen.compare_voice(listen.build_space(clips.assign(speaker=None), "logmel", progress=False), voice(200, 0))
-
-
-# --- whom a voice resembles --------------------------------------------------------------------------------------
 
 
 def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space, clips):
@@ -158,9 +143,6 @@ def test_an_uploaded_file_is_heard(tmp_path, wrap):
     assert listen.read_upload(SimpleNamespace(value=type(wrap(content))())) is None
 
 
-# --- vectors over time -------------------------------------------------------------------------------------------
-
-
 def test_windows_padding_and_change_by_hand():
     timeline = listen.embed_over_time(np.concatenate([voice(120, 0, 1.0), voice(2000, 1, 1.3)]), windows())
     table = timeline.table
@@ -181,17 +163,6 @@ def test_a_clip_shorter_than_the_window_says_how_much_is_padding(seconds):
     assert "of 1 vector of windows" in alt and "The largest change" not in alt
 
 
-def test_without_hop_one_vector_sees_all_and_the_mean_over_time_is_the_vector_of_the_clip(clips):
-    assert listen.embed_over_time(voice(120, 0, 0.8), "logmel").table[["start", "end"]].values.tolist() == \
-        [[0.0, pytest.approx(0.8)]]
-    model = windows(hop=0.1, window=0.3)
-    stored = extract.extract_vectors(clips.head(1), model, progress=False).vectors[0]
-    assert listen.embed_over_time(clips["audio"][0], model).vectors.mean(0) == pytest.approx(stored, rel=1e-5)
-
-
-# --- pages and menus ---------------------------------------------------------------------------------------------
-
-
 def sounds(html: str) -> list[np.ndarray]:
     """Decode the players of a page."""
     files = [base64.b64decode(text) for text in re.findall(r"data:audio/wav;base64,([^\"]+)", html)]
@@ -210,13 +181,6 @@ def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(
     assert "<script" not in page.html and "loud &lt;b&gt;" in page.html and "loud <b>" not in page.html
     text = page.save(tmp_path / "page.html").read_text()
     assert text.startswith("<!doctype html>") and text.count("<audio") == 4 and "http" not in text.replace("data:", "")
-
-
-def test_a_recording_that_is_long_or_too_loud_is_cut_and_scaled_and_the_page_says_so(space):
-    wave = voice(120, 3, 11.0) * np.float32(4)
-    page = listen.show_neighbours(space, wave, 1)
-    assert "the first 10 s are shown" in page.html
-    assert sounds(page.html)[0] == pytest.approx(wave[:10 * RATE] / np.abs(wave[:10 * RATE]).max(), abs=1e-4)
 
 
 def test_a_neighbour_whose_file_is_gone_is_named_with_what_is_wrong(space, tmp_path):

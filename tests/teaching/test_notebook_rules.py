@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import nbformat
 import pytest
 from nbformat import v4
 
-from nslib import config
 from nslib.errors import NslibError, UnknownName
 from nslib.teaching import notebook_rules
 
@@ -25,7 +21,7 @@ def good() -> nbformat.NotebookNode:
         v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         v4.new_markdown_cell("## 1. A thing\n\nProse."),
         v4.new_code_cell("value = 2 + seed if tasks is None else 0"),
-        v4.new_markdown_cell("**Claim 1.** One and one make two."),
+        v4.new_markdown_cell("**Check 1.** One and one make two."),
         v4.new_code_cell('import nslib\nnslib.check(value == 2, "one and one make two")'),
         v4.new_markdown_cell("## Try it\n\nChange the seed."),
         v4.new_markdown_cell("## 9. What we saw\n\n- two")])
@@ -87,8 +83,8 @@ BROKEN = [
     ("an unguarded colab cell", [source(1, "!pip install nslib")], 2, "not guarded"),
     ("too little prose", [insert(6, *[v4.new_code_cell("value") for _ in range(4)])], 0, "less than 50%"),
     ("a claim without check", [source(7, "value")], 7, "claim has no check"),
-    ("a claim below other prose", [source(8, "Prose.\n\n**Claim 2.** More.")], 9, "claim has no check"),
-    ("two claims, one check", [insert(6, v4.new_markdown_cell("**Claim 0.** Before."))], 7, "claim has no check"),
+    ("a claim below other prose", [source(8, "Prose.\n\n**Check 2.** More.")], 9, "claim has no check"),
+    ("two claims, one check", [insert(6, v4.new_markdown_cell("**Check 0.** Before."))], 7, "claim has no check"),
     ("another check", [source(7, "nslib.embeddings.check(value)")], 7, "claim has no check")]
 BROKEN_RUN = [
     ("out of order", lambda n: n.cells[6].update(execution_count=9), "execution count is 9, expected 4"),
@@ -158,15 +154,3 @@ def test_a_folder_is_checked_and_a_violation_says_where_and_what_to_do(tmp_path)
     assert str(violation) == (
         "b.ipynb, cell 6 ('seed, tasks'): the cell has a shell or magic line. "
         "Call Python instead; only the cell tagged 'colab' may use ! and %.")
-
-
-@pytest.mark.parametrize("code, rule", [
-    ("x = '" + "x" * 100 + "'", "E501"), ("print(unknown)", "F821"), ("import os", "F401"), ("x = (", "invalid-syntax"),
-    ("def f():\n" + "    print(1)\n" * 5, "PLR0915"),
-    ("import sys\n\nif sys.argv:\n    !ls\n    %pip list", None)])
-def test_ruff_holds_notebooks_to_length_and_style(code, rule):
-    node = v4.new_notebook(cells=[v4.new_code_cell(code)], metadata={"language_info": {"name": "python"}})
-    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--no-cache", "--stdin-filename",
-               str(config.notebooks_dir() / "x.ipynb"), "-"]
-    done = subprocess.run(command, input=nbformat.writes(node), capture_output=True, text=True, check=False)
-    assert (rule in done.stdout) if rule else done.returncode == 0, done.stdout + done.stderr

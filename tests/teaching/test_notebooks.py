@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat import v4
 
 from nslib import config
 from nslib.teaching import colab, notebook_rules
@@ -58,18 +57,3 @@ def test_every_cell_runs(tmp_path, first):
     cells = sum(c["cell_type"] == "code" for path in paths for c in nbformat.read(path, as_version=4)["cells"])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert cells > 50 and f"{cells} passed" in done.stdout.splitlines()[-1], done.stdout[-500:]
-
-
-@pytest.mark.slow
-def test_a_promised_text_that_drifts_fails(tmp_path):
-    """The same harness on a notebook whose marked output is one digit off, and on one where it is right."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    paths = [tmp_path / f"drift{digit}.ipynb" for digit in "12"]
-    for path in paths:
-        text = f"value 0.100{path.stem[-1]}\n"
-        promised = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
-                                    execution_count=1, outputs=[v4.new_output("stream", name="stdout", text=text)])
-        nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1 + 1"), promised], metadata=kernel), path)
-    done = run_nbval(paths, tmp_path)
-    assert done.returncode == 1 and "1 failed, 3 passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "FAILED" in done.stdout and "drift1" not in done.stdout.split("FAILED")[-1]

@@ -21,7 +21,7 @@ import pytest
 from nbformat import v4
 
 from nslib import config
-from nslib.datasets import loading, table, tasks
+from nslib.datasets import loading, table
 from nslib.errors import NslibError, UnknownName
 from nslib.teaching import colab, start, workshop
 from nslib.teaching.notebook_rules import ContractBroken, check_source, tagged
@@ -59,9 +59,6 @@ def saved(folder: Path, node: nbformat.NotebookNode, name: str = "one.ipynb") ->
     return folder / name
 
 
-# --- the rules of exercises, and chapters ----------------------------------------------------------------------------
-
-
 def change(at, **fields):
     return lambda node: [node.cells[at].__setitem__(name, value) for name, value in fields.items()]
 
@@ -93,14 +90,6 @@ def test_what_breaks_the_rules_is_found(tmp_path, spoil, message):
     spoil(node)
     violations = check_source(saved(tmp_path, node))
     assert any(message in violation.rule for violation in violations), violations
-
-
-def test_a_good_exercise_breaks_no_rule_and_a_loop_variable_of_a_comprehension_is_no_clash(tmp_path):
-    node = small()
-    assert check_source(saved(tmp_path, node)) == []
-    node.cells[5]["source"] = "import nslib\n\nprint(number, [k for k in (1, 2)])"
-    node.cells[7]["source"] = "root = [k**0.5 for k in (number,)][0]"
-    assert check_source(saved(tmp_path, node)) == []
 
 
 def test_notebooks_with_exercises_are_chapters(tmp_path):
@@ -167,18 +156,6 @@ def test_the_reader_gets_solutions_links_to_what_is_there_and_the_instructor_not
     assert NOTE in box and "root = number / 2 + 1" in box and "math.sqrt(number)" in text
 
 
-def test_the_merge_is_one_valid_notebook_with_one_first_cell():
-    other = small()
-    for cell in other.cells:
-        cell["id"] = cell["id"].replace("one", "two")
-    node = workshop.merge([edit(workshop.StudentEdition, chapter)[0] for chapter in (small(), other)])
-    nbformat.validate(node)
-    ids = [cell["id"] for cell in node["cells"]]
-    tags = [tag for cell in node["cells"] for tag in cell["metadata"].get("tags", [])]
-    assert len(set(ids)) == len(ids) and tags.count("setup") == 1 and tags.count("exercise") == 2
-    assert workshop.ARCHIVE in node["cells"][0]["source"] and "- One" in node["cells"][0]["source"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["colab", "room"])
 def test_the_first_cell_of_an_edition_finds_the_kit(tmp_path, place):
@@ -202,9 +179,6 @@ def test_the_first_cell_of_an_edition_finds_the_kit(tmp_path, place):
                           cwd=content if place == "colab" else kit / "nslib", env=os.environ | {"PATH": search})
     assert f"begun {content if place == 'colab' else tmp_path}/{workshop.ROOT}/nslib" in done.stdout, done.stderr
     assert (f"pip install -q -r {workshop.ROOT}/requirements-colab.txt" in done.stdout) == (place == "colab")
-
-
-# --- the proof -------------------------------------------------------------------------------------------------------
 
 
 def check_of(letter: str, name: str, condition: str) -> str:
@@ -233,40 +207,8 @@ def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tm
     assert "exercise E: to the empty cell the check fails with AssertionError" in e
 
 
-@pytest.mark.slow
-def test_what_comes_out_is_returned_and_another_cell_that_fails_is_named(tmp_path):
-    saved(tmp_path, small())
-    (chapter,) = workshop.read_chapters(folder=tmp_path)
-    assert [o["text"] for o in workshop.prove(chapter)["A"]] == ["4.0\n"]
-    chapter.node["cells"][5]["source"] += '\nraise ValueError("no")'
-    with pytest.raises(NslibError, match=r"one.ipynb: a cell failed: ValueError: no"):
-        workshop.prove(chapter)
-
-
-# --- what a room needs, and what starts it ---------------------------------------------------------------------------
-
-
 def chosen(**given: object):
     return workshop.choose_settings(config.load_params({"corpus": "synthetic", **given}))
-
-
-def test_settings_stay_as_they_were_asked_for():
-    settings = chosen(tasks="word-synthetic", profile="paper")
-    assert settings.tasks == ("word-synthetic",) and settings.profile == "quick" and "logmel" in settings.embeddings
-    assert workshop.notebook_environment(settings)["TASKS"] == "word-synthetic"
-
-
-@pytest.mark.slow
-def test_a_collected_cache_serves_the_same_clips_without_a_network(tmp_path, monkeypatch):
-    settings, task = chosen(tasks="style-synthetic", smoke=True), tasks.get_task("style-synthetic")
-    here = loading.load_clips(task, settings, progress=False).clips
-    workshop.collect_material(settings, tmp_path / "there", progress=False)
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "there"))
-    spoken = []
-    monkeypatch.setattr("nslib.datasets.synthetic.speak_jobs", lambda cache, jobs, progress: spoken.extend(jobs) or {})
-    there = loading.load_clips(task, settings, progress=False).clips
-    assert there["sha256"].tolist() == here["sha256"].tolist() and spoken == []
-    assert all(Path(p).is_relative_to(tmp_path) and Path(p).stat().st_size for p in there["audio"])
 
 
 def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
@@ -334,9 +276,6 @@ def test_the_starter_runs_where_nothing_is_installed_and_refuses_wheels_of_anoth
     command = [sys.executable, "-S", "-I", str(tmp_path / "start.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "are for Python and machine 3.9 plan9-vax" in done.stderr
-
-
-# --- the real thing, with a handful of clips -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

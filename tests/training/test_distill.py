@@ -9,8 +9,7 @@ import pytest
 from tiny_training import interrupt_run, student, teacher_network, tones
 
 from nslib.embeddings.base import Embedding
-from nslib.embeddings.checkpoint import assign_values, load_weights, read_arrays
-from nslib.embeddings.networks import make_embedding
+from nslib.embeddings.networks import assign_values, load_weights, make_embedding, read_arrays
 from nslib.errors import BadParameter, UnknownName
 from nslib.training import data, distill
 from nslib.training.settings import make_distillation_settings

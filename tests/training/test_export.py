@@ -11,7 +11,7 @@ from tiny_training import triplet_network
 
 from nslib import embeddings, frontend
 from nslib.embeddings import files
-from nslib.embeddings.networks import ResNetShape, build_resnet, embed_tap, hash_weights, make_embedding
+from nslib.embeddings.networks import ResNetShape, build_resnet, hash_weights, make_embedding
 from nslib.errors import BadParameter, UnknownName
 from nslib.training import export
 
@@ -21,7 +21,7 @@ TAPS = ("embedding", "layer19")
 
 def frames_of(model):
     """The in-memory frames of one clip."""
-    functions = {tap: embed_tap(model, tap) for tap in TAPS}
+    functions = {tap: make_embedding(model, tap, tap).embed for tap in TAPS}
     return lambda wave, tap: functions[tap](wave[None], np.array([len(wave)]))[0][0]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny_training import interrupt_run, tones, triplet_network
 
-from nslib.embeddings.checkpoint import load_weights
+from nslib.embeddings.networks import load_weights
 from nslib.errors import BadParameter, Unavailable
 from nslib.training import trainer
 from nslib.training.data import make_dataset
