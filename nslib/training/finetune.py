@@ -29,7 +29,6 @@ from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.evaluation import results
 from nslib.evaluation.probe import Fit, FitSettings, Grid, LabelledVectors, check_splits, score_fits
 from nslib.frontend import TRILL
-from nslib.statistics import comparisons
 from nslib.statistics.scores import get_metric, score
 from nslib.training.settings import FinetuneSettings
 
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
 
     from nslib.config import Params
 
-__all__ = ["POOLS", "benchmark_finetuned", "compare_with_others", "cut_clips", "finetune", "make_pool",
-           "name_finetuned"]
+__all__ = ["POOLS", "benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
 
 VERSION = 1
 """Of how a result comes about; another number lets every kept result be made anew."""
@@ -362,23 +360,3 @@ def score_finetuned(done: Finetuned, material: dict[str, Material], metric: str,
     parts = (LabelledVectors(done.vectors[split], material[split].y, material[split].speaker, material[split].clip_id)
              for split in SPLITS)
     return score_fits([fit], check_splits(*parts), FitSettings(done.classes, metric, settings.seed), notes)
-
-
-def compare_with_others(answers: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """Compare one embedding, the subject, with all others of a table of predictions, clip by clip.
-
-    Index task and against; points of accuracy by which the subject is better, low and high of the 95 % interval, by
-    (what was resampled) and clips (that both have an answer to).
-    """
-    import pandas as pd
-
-    gaps = []
-    for task, rows in answers.groupby("task", sort=False):
-        ours = rows[rows["embedding"] == subject]
-        for other, theirs in rows[rows["embedding"] != subject].groupby("embedding"):
-            matched = comparisons.match_answers(ours, theirs)
-            if len(matched):
-                d = comparisons.pair_matched(matched).at()
-                gaps.append({"task": task, "against": other, "points": 100 * d.diff, "low": 100 * d.low,
-                             "high": 100 * d.high, "by": d.by, "clips": len(matched)})
-    return pd.DataFrame(gaps).set_index(["task", "against"])

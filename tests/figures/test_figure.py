@@ -100,12 +100,9 @@ def test_shown_in_a_notebook_it_is_html_with_its_sentence():
 def test_markup_in_a_name_stays_text():
     fig, _ = make_axes(1, 1)
     shown = Figure("x", fig, 'a "quoted" <b> name', pd.DataFrame({"a": ["<script>"]}))._repr_mimebundle_()["text/html"]
-    assert "<script>" not in shown and "<b>" not in shown and 'alt="a &quot;quoted&quot;' in shown
-
-
-def test_a_figure_without_a_sentence_cannot_be_made():
     with pytest.raises(ValueError, match="no alternative text"):
         Figure("x", make_axes(1, 1)[0], " ", pd.DataFrame())
+    assert "<script>" not in shown and "<b>" not in shown and 'alt="a &quot;quoted&quot;' in shown
 
 
 def test_nothing_is_left_behind_in_matplotlib():

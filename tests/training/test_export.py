@@ -10,6 +10,7 @@ from helpers import tone
 from tiny_training import triplet_network
 
 from nslib import embeddings, frontend
+from nslib.embeddings import files
 from nslib.embeddings.networks import ResNetShape, build_resnet, hash_weights, make_embedding
 from nslib.errors import BadParameter, UnknownName
 from nslib.training import export
@@ -88,16 +89,6 @@ def test_a_long_clip_goes_through_the_network_in_pieces_and_one_sample_is_enough
     close(loaded(least, 16_000)["embedding"], memory(least, "embedding"))
 
 
-def test_no_sample_and_another_rate_are_errors_of_the_graph(loaded):
-    import tensorflow as tf
-
-    for samples, rate, why in ((np.zeros(0, np.float32), 16_000, "at least one sample"),
-                               (np.zeros(8000, np.float32), 8_000, "16000 samples a second; resample"),
-                               (np.zeros((2, 8000), np.int16), 8_000, "16000 samples a second; resample")):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=why):
-            loaded(samples, rate)
-
-
 def test_plain_hub_load_and_the_signature_for_servers(folder, loaded, memory):
     import warnings
 
@@ -106,6 +97,10 @@ def test_plain_hub_load_and_the_signature_for_servers(folder, loaded, memory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow_hub as hub
+    for samples, rate, why in ((np.zeros(0, np.float32), 16_000, "at least one sample"),
+                               (np.zeros((2, 8000), np.int16), 8_000, "16000 samples a second; resample")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=why):
+            loaded(samples, rate)
     wave, module = tone(1.2), hub.load(str(folder))
     close(module(samples=wave, sample_rate=16_000)["embedding"], memory(wave, "embedding"))
     served = loaded.signatures["serving_default"](samples=tf.constant(wave[None]), sample_rate=tf.constant(16_000))
@@ -164,14 +159,14 @@ def test_litert_hears_clips_of_any_length_with_its_own_operations_and_its_error_
     assert light["none"].bytes > 2 * light["dynamic"].bytes
     assert light["dynamic"].error["layer19"] > 10 * light["none"].error["layer19"] > 0
 
-    heard = embeddings.from_tflite(light["none"].path, key="layer19")
+    heard = files.from_tflite(light["none"].path, key="layer19")
     for k, seconds in enumerate(SECONDS):
         wave = tone(seconds, 200 + 90 * k, seed=k)
         frames = heard.embed(wave[None], np.array([len(wave)]))[0][0]
         # tones leave bands with rounding only, where float32 is up to 0.005 away (see `nslib.frontend.log_mel_tf`)
         assert np.abs(frames - memory(wave, "layer19")).max() < 1e-3 * np.abs(frames).max()
     wave = (np.random.default_rng(5).normal(0, 0.1, 24_000)).astype(np.float32)
-    vectors = embeddings.from_tflite(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
+    vectors = files.from_tflite(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
     true = memory(wave, "layer19")
     apart = np.linalg.norm(vectors - true, axis=1) / np.linalg.norm(true, axis=1)
     assert apart.max() < 2 * light["dynamic"].error["layer19"]

@@ -27,8 +27,6 @@ PITCH = {"low": 200.0, "high": 900.0}
 SECONDS = (1.0, 0.4, 2.5)
 
 
-# ---- pools --------------------------------------------------------------------------------------------------------
-
 def pooled(pool, frames, counts):
     return np.asarray(pool(np.asarray(frames, np.float32), np.asarray(counts)))
 
@@ -72,8 +70,6 @@ def test_padding_changes_nothing(name, seed, more, filler):
     pool = make_pool(name, alpha=2.0)
     np.testing.assert_allclose(pooled(pool, frames, counts), pooled(pool, longer, counts), atol=1e-6)
 
-
-# ---- learning -----------------------------------------------------------------------------------------------------
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
@@ -152,8 +148,6 @@ def test_what_cannot_be(material):
             FinetuneModel(FinetuneSettings(**change), 2)
 
 
-# ---- results ------------------------------------------------------------------------------------------------------
-
 @pytest.fixture
 def task(tmp_path, monkeypatch):
     parts = [(split, k) for split, n in (("train", 12), ("validation", 6), ("test", 6)) for k in range(n)]
@@ -201,11 +195,3 @@ def test_names_of_the_usual_run_the_control_and_an_experiment():
     assert name_finetuned(FinetuneSettings()) == name_finetuned(FinetuneSettings(seed=7)) == "trill-mini-finetuned"
     assert name_finetuned(FinetuneSettings(frozen=True, pool="netvlad")) == "trill-mini-frozen-netvlad"
     assert name_finetuned(FinetuneSettings(network_rate=1e-6)) == "trill-mini-finetuned-92ee", "as kept results have it"
-
-
-def test_gaps_are_of_the_clips_that_both_have_answered():
-    names = ["task", "embedding", "clip_id", "speaker", "y_true", "y_pred"]
-    ours = [("t", "a", f"c{k}", f"s{k % 6}", "x", "xy"[k >= 5]) for k in range(10)]
-    theirs = [("t", "b", f"c{k}", f"s{k % 6}", "x", "y") for k in range(8)]
-    gaps = room.compare_with_others(pd.DataFrame(ours + theirs, columns=names), "a").loc[("t", "b")]
-    assert gaps["clips"] == 8 and gaps["points"] == pytest.approx(62.5)
