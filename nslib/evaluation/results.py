@@ -615,7 +615,7 @@ class ResultsBuilder:
         """Put everything together."""
         import pandas as pd
 
-        problems = ["task", "embedding", *PROBLEM_COLUMNS]
+        problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]
         return Results(
             rows=join_tables(self._rows, ROWS),
             predictions=join_tables(self._predictions, PREDICTIONS),
@@ -623,5 +623,5 @@ class ResultsBuilder:
             problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
             ledger=pd.DataFrame(list(self._costs.values()), columns=[c.name for c in LEDGER]),
             notes=list(dict.fromkeys(self.notes)),
-            clips=pd.concat(self._clips or [pd.DataFrame(columns=[*COLUMNS, "task", "corpus_kind"])], ignore_index=True),
+            clips=pd.concat(self._clips or [pd.DataFrame(columns=clips)], ignore_index=True),
         )
