@@ -10,8 +10,9 @@ cost         mean scores beside size and latency
 lda          discriminant analysis of vectors of thousands of numbers
 """
 
-from nslib.evaluation.benchmark import load_embedding
+from nslib.evaluation.benchmark import label_vectors, load_embedding
 from nslib.evaluation.probe import LabelledVectors
 from nslib.evaluation.results import PREDICTIONS, ROWS, Results, join_tables, selected, table
 
-__all__ = ["PREDICTIONS", "ROWS", "LabelledVectors", "Results", "join_tables", "load_embedding", "selected", "table"]
+__all__ = ["PREDICTIONS", "ROWS", "LabelledVectors", "Results", "join_tables", "label_vectors", "load_embedding",
+           "selected", "table"]

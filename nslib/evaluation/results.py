@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nslib import config
-from nslib.datasets.table import PROBLEM_COLUMNS, Dataset
+from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset
 from nslib.datasets.tasks import Task
 from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
@@ -490,13 +490,13 @@ class ResultsBuilder:
         """Put everything together."""
         import pandas as pd
 
-        problems = ["task", "embedding", *PROBLEM_COLUMNS]
+        problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]
         return Results(
             rows=join_tables(self._rows, ROWS),
             predictions=join_tables(self._predictions, PREDICTIONS),
             not_run=pd.DataFrame(self._not_run, columns=list(_NOT_RUN)),
             problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
-            ledger=pd.DataFrame(list(self._costs.values())),
+            ledger=pd.DataFrame(list(self._costs.values()), columns=[c.name for c in LEDGER]),
             notes=list(dict.fromkeys(self.notes)),
-            clips=pd.concat(self._clips, ignore_index=True) if self._clips else pd.DataFrame(),
+            clips=pd.concat(self._clips or [pd.DataFrame(columns=clips)], ignore_index=True),
         )
