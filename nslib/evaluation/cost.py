@@ -39,6 +39,8 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
     import pandas as pd
 
     scores = selected(rows)
+    if scores.empty:
+        return pd.DataFrame(columns=["name", "quality", "low", "high", "by", "tasks"])
     scores = scores[scores["embedding"].isin(scores["embedding"] if names is None else names)]
     real = scores["corpus_kind"] == "real"
     scores = scores[(real | ~real.any()) & (scores["metric"] == "accuracy")]
@@ -71,7 +73,7 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
     -------
     DataFrame
         name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
-        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first.
+        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first. No row if nothing was run.
 
     Raises
     ------

@@ -536,6 +536,11 @@ class Results:
         """Return test scores with intervals, tasks by embeddings, as `table` makes it."""
         return table(self.rows)
 
+    def best(self, task: str) -> str:
+        """Name the embedding that did best on validation on a task; empty, if none was run on it."""
+        own = self.rows[(self.rows["task"] == task) & self.rows["selected"] & (self.rows["split"] == "validation")]
+        return str(own.loc[own["value"].idxmax(), "embedding"]) if len(own) else ""
+
     def with_fine_tuned(self, folder: Path | None = None) -> Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
         from nslib.embeddings import networks  # today its package imports this one

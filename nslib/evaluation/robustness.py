@@ -299,7 +299,7 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
     Parameters
     ----------
     task, embeddings, params, progress
-        As of `nslib.benchmark`, which is run first.
+        As of `nslib.benchmark`, which is run first; of an empty list of embeddings the table has no rows.
     conditions : mapping of str to sequence of float, optional
         Levels of each condition. Default: `CONDITIONS`, in a smoke run `SMOKE_CONDITIONS`. ``clean`` is always there.
     folder : Path, optional
@@ -323,6 +323,10 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
     params = params or config.load_params()
     usual = SMOKE_CONDITIONS if params.smoke else CONDITIONS
     levels = _check_conditions(conditions if conditions is not None else usual)
+    if not embeddings:
+        nothing = results.join_tables([], CURVES)
+        nothing.attrs["not_run"] = []
+        return nothing
     given = benchmark.list_given(embeddings, ())
     specs = {spec.name: spec for spec in map(benchmark.specify_embedding, given)}
     plain = benchmark.benchmark(given, task, params=params, progress=progress)
@@ -379,18 +383,17 @@ def choose_cheapest_task(clips: pd.DataFrame) -> str:
     Parameters
     ----------
     clips : DataFrame
-        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`;
-        BadParameter without a test clip.
+        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`.
 
     Returns
     -------
     str
         Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if
-        no test has as many.
+        no test has as many; empty, if there are no test clips.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):
-        raise BadParameter("there are no test clips, so there is no task to choose.")
+        return ""
     facts = test.groupby("task").agg(people=("speaker", "nunique"), unknown=("speaker", lambda s: (s == "").any()),
                                      seconds=("seconds", "sum"))
     enough = (facts["people"] >= MIN_SPEAKERS) & ~facts["unknown"].astype(bool)

@@ -279,7 +279,7 @@ def _describe_claims(parts: pd.DataFrame, regression: Regression | None) -> dict
             "comparison": "embeddings, beside the task" if part["unit"] == "share"
                           else f"{part['subject']} − {part['against']}",
             "on": f"{where}, {part['clips']:,} clips{synthetic}", "by": part["by"].replace(" and ", "s and ") + "s"})
-    sentences = [regression.said(), *regression.notes] if regression else []
+    sentences = [regression.describe(), *regression.notes] if regression else []
     return {"claims": heads, "claim_parts": rows, "effects": sentences}
 
 

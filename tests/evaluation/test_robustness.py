@@ -412,8 +412,8 @@ def test_the_cheapest_task_has_enough_speakers():
     clips = pd.DataFrame([*task("few", 4, 1), *task("long", 6, 9), *task("short", 5, 2), *task("unknown", 9, 0.1, "")])
     assert robustness.choose_cheapest_task(clips) == "short"
     assert robustness.choose_cheapest_task(clips[clips["task"].isin(["few", "unknown"])]) == "unknown"
-    with pytest.raises(BadParameter, match="no test clips"):
-        robustness.choose_cheapest_task(clips[:0])
+    assert robustness.choose_cheapest_task(clips[:0]) == ""
+    assert robustness.measure_curves("", []).empty  # as for a notebook in which nothing was run
 
 
 def test_defaults_are_levels_that_exist():
