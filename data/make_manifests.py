@@ -31,7 +31,7 @@ import pandas as pd
 from nslib import audio, config
 from nslib.datasets import debian
 from nslib.datasets.clip_cache import write_clip
-from nslib.datasets.game_archives import INNER_MARK, QUEEN, SKY
+from nslib.datasets.debian import INNER_MARK, QUEEN, SKY
 from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, UnknownName
 from nslib.training.data import PACKAGES, PARTS

@@ -3,7 +3,8 @@
 Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
 something is not available on this machine. Messages go to stderr, results to stdout.
 
-Every verb imports what it needs when it is called, so that ``--help`` and wrong requests answer at once.
+What takes seconds to import (TensorFlow, nbconvert) is imported by the verbs that need it, so that ``--help`` and wrong
+requests answer at once.
 """
 
 from __future__ import annotations
@@ -13,19 +14,34 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer import Argument, Option
 
+from nslib import config
+from nslib import embeddings as models
+from nslib.config import Params, load_params
+from nslib.datasets.card import make_data_card
+from nslib.datasets.splits import SPLITS
+from nslib.datasets.tasks import get_task
+from nslib.embeddings import networks, registry
+from nslib.embeddings.backends import format_backends
 from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
+from nslib.extraction.cache import list_caches
+from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
+from nslib.paper.published import list_numbers
+from nslib.report import cards, doctor, leaderboard, verify
+from nslib.report.compare import compare_reports
+from nslib.report.reproduce import prepare_inputs, reproduce_all
+from nslib.teaching import colab, notebook_rules
+from nslib.training import data, finetune, settings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from nslib.config import Params
 
 __all__ = ["app", "main"]
 
@@ -49,7 +65,6 @@ Dataset = Annotated[list[Path] | None, Option(
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
 Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).")]
 Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.")]
-Markdown = Annotated[Path | None, Option("--out", help="Write it here too (.md).")]
 Cluster = Annotated[str | None, Option(
     help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.")]
 Settings = Annotated[list[str] | None, Argument(
@@ -57,6 +72,8 @@ Settings = Annotated[list[str] | None, Argument(
 Folder = Annotated[Path | None, Option(help="Of the run; the same command goes on with it. Default: the cache.")]
 Clips = Annotated[Path | None, Option(help="Your audio: a folder or a table; default: the kit's own.")]
 Notebooks = Annotated[list[str] | None, Argument(help="Notebooks (default: all with exercises).")]
+Task = Annotated[str, Argument(help="Name of a task.")]
+Licence = Annotated[str, Option(help="Written beside the model.")]
 
 
 def _group(name: str, about: str) -> typer.Typer:
@@ -93,15 +110,10 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-# ------------------------------------------------------------------------------------------------ measuring
-
-
-@app.command()
-def doctor() -> None:
+@app.command("doctor")
+def examine_machine() -> None:
     """Say what this machine can and can't run."""
-    from nslib.report.doctor import examine_machine, format_findings
-
-    print(format_findings(examine_machine()))
+    print(doctor.format_findings(doctor.examine_machine()))
 
 
 @app.command()
@@ -114,80 +126,64 @@ def reproduce(
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
-    if cell is not None:
-        from nslib.report.verify import run_again
-
-        if tasks or embeddings:
-            raise BadParameter("a cell names its task and its embedding: leave --tasks and --embeddings out.")
-        params = _load(profile=profile, corpus=corpus, seed=seed, smoke=smoke)
-        again = run_again(cell, params, protocol=protocol, seed=seed, fresh=fresh)
-        print(again.text)
-        raise typer.Exit(0 if again.equal else 1)
-    if fresh or protocol:
-        raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
-    from nslib.report.reproduce import reproduce_all
-
-    outcome = reproduce_all(_load(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed,
-                                  smoke=smoke))
-    print(outcome.text)
-    raise typer.Exit(0 if outcome.ok else 1)
+    params = _load(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke)
+    if cell is None:
+        if fresh or protocol:
+            raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
+        outcome = reproduce_all(params)
+        print(outcome.text)
+        _exit(outcome.ok)
+    if tasks or embeddings:
+        raise BadParameter("a cell names its task and its embedding: leave --tasks and --embeddings out.")
+    again = verify.run_again(cell, params, protocol=protocol, seed=seed, fresh=fresh)
+    print(again.text)
+    _exit(again.equal)
 
 
-@app.command()
-def report(
+@app.command("report")
+def verify_report(
     folder: Annotated[Path | None, Argument(help="Folder of a report (default: reports/, or NSLIB_REPORTS).")] = None,
-    verify: Annotated[bool, Option("--verify", help="Recompute every number, and name what is wrong.")] = False,
+    verifying: Annotated[bool, Option("--verify", help="Recompute every number, and name what is wrong.")] = False,
     level: Annotated[str, Option(
         help="What is recomputed: scores, from kept answers (seconds), or all: every pair is run again.")] = "scores",
     out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).")] = None,
 ) -> None:
     """Say whether the numbers of a report are true: from kept answers, and from stored vectors."""
-    from nslib.report.verify import format_checks, verify_report
-
-    if not verify:
+    if not verifying:
         raise BadParameter("say what to do with the report: --verify recomputes its numbers; 'reproduce' writes it.")
-    checks = verify_report(folder, level=level)
-    if out:
-        _write_table(checks, out)
-    print(format_checks(checks))
-    raise typer.Exit(1 if checks["ok"].eq(False).fillna(False).any() else 0)
+    checks = verify.verify_report(folder, level=level)
+    _write_table(checks, out)
+    print(verify.format_checks(checks))
+    _exit(not checks["ok"].eq(False).fillna(False).any())
 
 
 @app.command()
 def compare(
     first: Annotated[Path, Argument(help="Folder of a report, such as one of another machine or version.")],
     second: Annotated[Path, Argument(help="Folder of the report that is compared with it.")],
-    out: Markdown = None,
+    out: Annotated[Path | None, Option(help="Write it here too (.md).")] = None,
 ) -> None:
     """Say what moved beyond noise between two runs. Exit code 0: nothing; 1: something; 2: not comparable."""
-    from nslib.config import write_file
-    from nslib.report.compare import compare_reports
-
     comparison = compare_reports(first, second)
     if out:
-        write_file(out, comparison.markdown())
+        config.write_file(out, comparison.markdown())
         print(f"written: {out}", file=sys.stderr)
     print(comparison.text())
-    raise typer.Exit(1 if comparison.moved else 0)
+    _exit(not comparison.moved)
 
 
-@app.command()
-def benchmark(
+@app.command("benchmark")
+def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
     cluster: Cluster = None,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    from nslib.evaluation import benchmark as evaluation_benchmark
-
     params = _load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
-    results = evaluation_benchmark.benchmark([_find_embedding(name) for name in embeddings],
-                                [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
-                                cluster=cluster)
-    _print_table(results.table() if len(results.rows) else None)
-    _print_rest(results)
-    if out:
-        _write_table(results.rows, out)
+    measured = benchmark.benchmark([_find_embedding(name) for name in embeddings],
+                                   [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
+                                   cluster=cluster)
+    _print_results(measured, measured.table, out)
 
 
 @app.command()
@@ -197,9 +193,7 @@ def embed(
     out: Table = Path("vectors.parquet"), cluster: Cluster = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
-    from nslib.evaluation import benchmark as evaluation_benchmark
-
-    table = evaluation_benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
+    table = benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
     _write_table(table, out)
     problems = table.attrs["problems"]
     for clip in problems:
@@ -213,18 +207,13 @@ def check(
     card: Annotated[Path | None, Option(help="Write a model card here (.md): facts, contract, results.")] = None,
 ) -> None:
     """Run an embedding through the contract's checker."""
-    from nslib import config, embeddings
-    from nslib.evaluation import benchmark as evaluation_benchmark
-    from nslib.evaluation import results as evaluation_results
-    from nslib.report.cards import make_model_card
-
-    ready = evaluation_benchmark.load_embedding(_find_embedding(embedding))
-    found = embeddings.check(ready)
-    print(found)
+    ready = benchmark.load_embedding(_find_embedding(embedding))
+    report = models.check(ready)
+    print(report)
     if card:
-        config.write_file(card, make_model_card(ready, found, evaluation_results.load_results()[0]))
+        config.write_file(card, cards.make_model_card(ready, report, results.load_results()[0]))
         print(f"card -> {card}", file=sys.stderr)
-    raise typer.Exit(0 if found.ok else 1)
+    _exit(report.ok)
 
 
 @app.command()
@@ -234,17 +223,9 @@ def protocol(
     smoke: Smoke = None, out: Rows = None,
 ) -> None:
     """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
-    from nslib.evaluation import protocols
-
     params = _load(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
-    results = protocols.run_protocol(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
-    _print_table(results.summary() if len(results.rows) else None)
-    _print_rest(results)
-    if out:
-        _write_table(results.rows, out)
-
-
-# ------------------------------------------------------------------------------------------------ sharing
+    measured = protocols.run_protocol(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
+    _print_results(measured, measured.summary, out)
 
 
 @app.command("export-row")
@@ -256,12 +237,9 @@ def export_row(
     about: Annotated[str, Option(help="What it is, and where it can be had.")] = "",
 ) -> None:
     """Write the scores of an embedding as a file that others can take in."""
-    from nslib.evaluation import results as evaluation_results
-    from nslib.report.leaderboard import export_scores
-
-    rows, predictions = evaluation_results.load_results()
+    rows, predictions = results.load_results()
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    print(export_scores(rows, embedding, out, tasks=names, predictions=predictions, by=by, about=about))
+    print(leaderboard.export_scores(rows, embedding, out, tasks=names, predictions=predictions, by=by, about=about))
 
 
 @app.command("import-row")
@@ -269,43 +247,30 @@ def import_row(
     files: Annotated[list[Path], Argument(help="Files that others have written with export-row.")],
 ) -> None:
     """Take rows of others in, if they are of the same recordings and splits."""
-    from nslib.evaluation import results as evaluation_results
-    from nslib.report.leaderboard import adopt_scores
-
-    rows, _ = evaluation_results.load_results()
+    rows, _ = results.load_results()
     for path in files:
-        copy, notes = adopt_scores(path, rows)
+        copy, notes = leaderboard.adopt_scores(path, rows)
         print(copy)
         for note in notes:
             print(f"{path.name}: {note}", file=sys.stderr)
 
 
-@app.command()
-def leaderboard() -> None:
+@app.command("leaderboard")
+def write_leaderboard() -> None:
     """Write reports/leaderboard.html: rows of your own, and those that were taken in."""
-    from nslib.evaluation import results as evaluation_results
-    from nslib.report.leaderboard import read_folder, write_page
-
-    print(write_page(evaluation_results.load_results()[0], read_folder()))
+    print(leaderboard.write_page(results.load_results()[0], leaderboard.read_folder()))
 
 
 @app.command(hidden=True)
 def readme() -> None:
     """For maintainers: put the result table of the last full run into the README and the card of trill-mini."""
-    from nslib.report.cards import update_readme
-
-    update_readme()
-
-
-# ------------------------------------------------------------------------------------------------ data on disk
+    cards.update_readme()
 
 
 @data_app.command("status")
 def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
     """List every task: ready, can be fetched, or not to be had, and why."""
-    from nslib.report.doctor import examine_data, format_findings
-
-    print(format_findings(examine_data(_load(profile=profile, corpus=corpus))))
+    print(doctor.format_findings(doctor.examine_data(_load(profile=profile, corpus=corpus))))
 
 
 @data_app.command("prepare")
@@ -314,12 +279,10 @@ def data_prepare(
     tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """Fetch and check the recordings, and without names the weights too, so that later runs need no network."""
-    from nslib.report.reproduce import prepare_inputs
-
-    outcome = prepare_inputs(_load(profile=profile, corpus=corpus, tasks=names or tasks, smoke=smoke),
-                             weights=not names)
+    params = _load(profile=profile, corpus=corpus, tasks=names or tasks, smoke=smoke)
+    outcome = prepare_inputs(params, weights=not names)
     print(outcome.text)
-    raise typer.Exit(0 if outcome.ok else 3)
+    _exit(outcome.ok, 3)
 
 
 @data_app.command("clips")
@@ -331,8 +294,6 @@ def data_clips(
     corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
-    from nslib.evaluation import tfrecords
-
     table, problems = tfrecords.list_clips(names, _load(corpus=corpus, profile=profile, smoke=smoke))
     for clip in problems.itertuples():
         print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
@@ -350,10 +311,7 @@ def data_card(
     splits: SplitFile = None, seed: Seed = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    from nslib import config
-    from nslib.datasets import card as datasets_card
-
-    card = datasets_card.make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
+    card = make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
     if out is None:
@@ -368,36 +326,24 @@ def notebooks_check(
     paths: Annotated[list[Path] | None, Argument(help="Default: every notebook of the kit.")] = None,
 ) -> None:
     """Check notebooks against the contract, without running them."""
-    from nslib import config
-    from nslib.teaching import notebook_rules
-
     violations = [v for path in paths for v in notebook_rules.check_source(path)] if paths else \
         notebook_rules.check_folder(config.notebooks_dir())
-    for violation in violations:
-        print(violation)
-    print(f"{len(violations)} violations")
-    raise typer.Exit(1 if violations else 0)
+    print("\n".join([*map(str, violations), f"{len(violations)} violations"]))
+    _exit(not violations)
 
 
 @store_app.command("verify")
 def store_verify() -> None:
     """Check every stored vector against its checksum."""
-    from nslib.extraction import cache
-
-    bad = [f"{name}/{sentence}" for name, s in cache.list_caches() for sentence in s.verify()]
+    bad = [f"{name}/{sentence}" for name, store in list_caches() for sentence in store.verify()]
     print("\n".join([*bad, f"{len(bad)} damaged shards"]))
-    raise typer.Exit(1 if bad else 0)
+    _exit(not bad)
 
 
 @store_app.command("prune")
 def store_prune() -> None:
     """Delete damaged shards and what killed runs left; their clips are computed again when asked for."""
-    from nslib.extraction import cache
-
-    print(f"{sum(s.prune() for _, s in cache.list_caches())} files deleted")
-
-
-# ------------------------------------------------------------------------------------------------ tables of others
+    print(f"{sum(store.prune() for _, store in list_caches())} files deleted")
 
 
 @published_app.command("list")
@@ -405,9 +351,7 @@ def published_list(
     paper: Annotated[str | None, Argument(help="Key of a work, to see its numbers.")] = None,
 ) -> None:
     """List the works and how well their numbers are known, or all numbers of one work."""
-    from nslib.paper import published
-
-    print(published.list_numbers(paper))
+    print(list_numbers(paper))
 
 
 @vectors_app.command("export")
@@ -419,8 +363,6 @@ def vectors_export(
     shards: Annotated[int, Option(help="Files of a split.")] = 1,
 ) -> None:
     """Write the vectors of tasks for the authors' scikit-learn step, or for any reader of TFRecord files."""
-    from nslib.evaluation import tfrecords
-
     params = _load(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
     for path in tfrecords.export_vectors(embeddings, out, params, numbers=numbers, shards=shards,
                                  say=lambda text: print(text, file=sys.stderr)):
@@ -435,24 +377,16 @@ def vectors_probe(
     seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Run the probes on vectors that the authors' pipeline, or 'vectors export', has written."""
-    from nslib.datasets.splits import SPLITS
-    from nslib.evaluation import benchmark as evaluation_benchmark
-    from nslib.evaluation import classifiers, tfrecords
-    from nslib.evaluation import probe as evaluation_probe
-
     params = _load(seed=seed, smoke=smoke)
     table = tfrecords.read_tfrecords(files, [name] if name else None, label_list=labels)
     _print_notes(table.notes)
     parts = tfrecords.split_for_probes(table, name)
-    grid = evaluation_probe.grid(*(parts[split] for split in SPLITS), seed=params.seed,
-                      probes=evaluation_benchmark.SMOKE_PROBES if params.smoke else classifiers.PROBES)
+    grid = probe.grid(*(parts[split] for split in SPLITS), seed=params.seed,
+                      probes=benchmark.SMOKE_PROBES if params.smoke else probe.PROBES)
     _print_notes(grid.notes)
     test = grid.rows[grid.rows["split"] == "test"]
     _print_table(test[["probe", "l2", "speaker_norm", "value", "low", "high", "interval_by", "n", "selected",
                        "best_on_test"]])
-
-
-# ------------------------------------------------------------------------------------------------ models
 
 
 @embeddings_app.command("list")
@@ -460,11 +394,8 @@ def embeddings_list(
     profile: Annotated[str | None, Option(help="quick or paper; default: all.")] = None,
 ) -> None:
     """List the built-in embeddings, each with the backends that name@backend can ask for."""
-    from nslib import embeddings
-    from nslib.embeddings.registry import list_backends
-
-    for name in embeddings.names(profile):
-        print(f"{name:<32}{', '.join(list_backends(name))}")
+    for name in models.names(profile):
+        print(f"{name:<32}{', '.join(registry.list_backends(name))}")
 
 
 @embeddings_app.command("backends")
@@ -473,37 +404,27 @@ def embeddings_backends(
     rounds: Annotated[int, Option(help="How often each backend is timed.")] = 5,
 ) -> None:
     """Measure on this machine how fast, and how far from the embedding itself, each backend is."""
-    from nslib import embeddings
-    from nslib.embeddings.backends import format_backends
-
-    print(format_backends(embeddings.compare_backends(name, rounds)))
+    print(format_backends(registry.compare_backends(name, rounds)))
 
 
 @embeddings_app.command("devices")
 def embeddings_devices() -> None:
     """List the devices that TensorFlow sees, and which of them extraction uses (NSLIB_DEVICES chooses)."""
-    from nslib.report.doctor import examine_devices, format_findings
-
-    print(format_findings(examine_devices()))
+    print(doctor.format_findings(doctor.examine_devices()))
 
 
 @train_app.command("settings")
 def train_settings() -> None:
     """List every choice of a training run, its value for trill-mini, and what the paper is known to say."""
-    from nslib.embeddings import networks
-    from nslib.training import settings
-
     _print_table(settings.tabulate_settings(settings.make_training_settings(networks.read_settings("trill-mini"))))
 
 
 @train_app.command("triplets")
 def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips = None) -> None:
     """Train by triplets of windows. Without arguments: the run that made the kit's trill-mini, again."""
-    from nslib import config
-    from nslib.embeddings import networks
-    from nslib.training import settings, trainer
-
     chosen = settings.make_training_settings(networks.read_settings("trill-mini") | _read_settings(changed))
+    from nslib.training import trainer
+
     folder = folder or config.cache_dir("runs", chosen.loop.network)
     done = trainer.train_triplets(*_load_audio(clips, chosen.pairs.join, folder), folder, chosen)
     _print_notes(done.notes)
@@ -518,12 +439,11 @@ def train_distill(
     folder: Folder = None, clips: Clips = None,
 ) -> None:
     """Teach a student. Without arguments: the run that made the kit's trill-mini-distilled, again."""
-    from nslib import config
-    from nslib.embeddings import networks
-    from nslib.training import distill, settings
-
     usual = networks.read_settings("trill-mini-distilled")
-    chosen = settings.make_distillation_settings({part: usual[part] for part in ("pairs", "distill")} | _read_settings(changed))
+    usual = {part: usual[part] for part in ("pairs", "distill")}
+    chosen = settings.make_distillation_settings(usual | _read_settings(changed))
+    from nslib.training import distill
+
     folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
     learn, held_out = _load_audio(clips, chosen.pairs.join, folder)
     done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
@@ -534,18 +454,13 @@ def train_distill(
 
 @train_app.command("finetune")
 def train_finetune(
-    task: Annotated[str, Argument(help="Name of a task.")], changed: Settings = None, corpus: Corpus = None,
-    smoke: Smoke = None,
+    task: Task, changed: Settings = None, corpus: Corpus = None, smoke: Smoke = None,
 ) -> None:
     """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
-    from nslib.datasets import tasks as datasets_tasks
-    from nslib.evaluation import results as evaluation_results
-    from nslib.training import finetune, settings
-
     chosen = settings.make_finetune_settings(_read_settings(changed))
-    rows, _ = finetune.benchmark_finetuned(datasets_tasks.get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
+    rows, _ = finetune.benchmark_finetuned(get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
     _print_notes(rows["notes"].iloc[0].splitlines())
-    _print_table(evaluation_results.table(rows))
+    _print_table(results.table(rows))
 
 
 @train_app.command("export")
@@ -553,13 +468,12 @@ def train_export(
     network: Annotated[str, Argument(help="trill-mini, trill-mini-distilled, or a file best.npz of a run.")],
     out: Annotated[Path, Argument(help="Folder of a SavedModel, or a file ending in .tflite.")],
     quantise: Annotated[str, Option(help="Of a .tflite: none or dynamic.")] = "none",
-    licence: Annotated[str, Option(help="Written beside the model.")] = "",
+    licence: Licence = "",
 ) -> None:
     """Write a network with its front end as a SavedModel with TRILL's signature, or for LiteRT."""
-    from nslib.embeddings import networks
+    model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     from nslib.training import export
 
-    model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     if out.suffix == ".tflite":
         print(export.export_litert(model, out, quantise=quantise, licence=licence))
     else:
@@ -595,9 +509,6 @@ def train_classify(
         print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}")
 
 
-# ------------------------------------------------------------------------------------------------ machines, teaching
-
-
 @cluster_app.command("cost")
 def cluster_cost(
     clips: Annotated[float, Option(help="Number of clips, such as 1e7.")],
@@ -612,10 +523,8 @@ def cluster_cost(
     sent_per_second: Annotated[float, Option(help="Clips that the scheduler can pass on.")] = 20_000.0,
 ) -> None:
     """Work out hours, money and disk of a large extraction. Every default is an assumption: give your own figures."""
-    from nslib.extraction import cluster as extraction_cluster
-
-    print(extraction_cluster.describe_cluster_cost(extraction_cluster.ClusterJob(clips, seconds, clips_per_second, workers, price, dim, start_seconds, redone,
-                               tasks_per_second, sent_per_second)))
+    print(describe_cluster_cost(ClusterJob(clips, seconds, clips_per_second, workers, price, dim, start_seconds,
+                                           redone, tasks_per_second, sent_per_second)))
 
 
 @colab_app.command("zip")
@@ -623,8 +532,6 @@ def colab_zip(
     out: Annotated[Path | None, Argument(help="The file (default: nslib-kit.zip here).")] = None,
 ) -> None:
     """Pack the kit into one file, which the first cell of a notebook asks for on Colab."""
-    from nslib.teaching import colab
-
     path = colab.pack_kit(out or Path(colab.ARCHIVE))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
@@ -634,13 +541,11 @@ def colab_refresh(
     check: Annotated[bool, Option("--check", help="Change nothing; exit code 1 if one is behind.")] = False,
 ) -> None:
     """Write badge and first cell of every notebook for the address declared in pyproject.toml."""
-    from nslib.teaching import colab
-
     behind = colab.refresh_notebooks(write=not check)
     where = colab.read_address()
     print(f"address: {where or 'none declared; the notebooks say how to upload'}", file=sys.stderr)
     print(f"{'behind' if check else 'written'}: {', '.join(behind) or 'none'}")
-    raise typer.Exit(1 if check and behind else 0)
+    _exit(not (check and behind))
 
 
 @workshop_app.command("build")
@@ -651,7 +556,6 @@ def workshop_build(
     tasks: Tasks = None, corpus: Corpus = None, embeddings: Names = None, seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Prove every exercise and pack the workshop: one zip file for participants, one for the instructor."""
-    from nslib import config
     from nslib.teaching import workshop
 
     given = _load(tasks=tasks, corpus=corpus, embeddings=embeddings, seed=seed, smoke=smoke)
@@ -681,9 +585,12 @@ def workshop_check(
 
 def _load(**given: Any) -> Params:
     """Return the parameters of a run: what was given on the command line, else the environment's."""
-    from nslib import config
+    return load_params(given)
 
-    return config.load_params(given)
+
+def _exit(ok: bool, otherwise: int = 1) -> NoReturn:
+    """End a verb with an exit code."""
+    raise typer.Exit(0 if ok else otherwise)
 
 
 def _find_embedding(name: str) -> Any:
@@ -712,8 +619,6 @@ def _find_embedding(name: str) -> Any:
 
 def _load_audio(clips: Path | None, join: float, folder: Path) -> tuple[Any, Any]:
     """Return audio to learn from and audio that is held out, and say how much there is of each."""
-    from nslib.training import data
-
     learn, held_out = data.load_folder(clips, join) if clips is not None else (
         data.load_packages(split, join) for split in ("train", "validation"))
     print(f"{learn.hours:.2f} h to learn from, {held_out.hours:.2f} h held out; the run is in {folder}",
@@ -749,19 +654,23 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _print_rest(results: Any) -> None:
-    """Say on stderr what is no number: notes, what was not run, and clips that were left out."""
-    _print_notes(results.notes)
-    for row in results.not_run.itertuples():
+def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Path | None) -> None:
+    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write all rows."""
+    _print_table(tabulate() if len(measured.rows) else None)
+    _print_notes(measured.notes)
+    for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {row.why}. {row.remedy}", file=sys.stderr)
-    if len(results.problems):
-        print(f"{len(results.problems)} clips left out", file=sys.stderr)
-        for row in results.problems.itertuples():
+    if len(measured.problems):
+        print(f"{len(measured.problems)} clips left out", file=sys.stderr)
+        for row in measured.problems.itertuples():
             print(f"left out {row.clip_id}: {row.reason}. {row.remedy}", file=sys.stderr)
+    _write_table(measured.rows, out)
 
 
-def _write_table(table: Any, out: Path) -> None:
-    """Write a table as .csv or .parquet; vectors in a .csv are lists in JSON."""
+def _write_table(table: pd.DataFrame, out: Path | None) -> None:
+    """Write a table, if it is wanted, as .csv or .parquet; vectors in a .csv are lists in JSON."""
+    if out is None:
+        return
     if out.suffix not in (".csv", ".parquet"):
         raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,10 @@ from nslib.datasets import debian
 from nslib.datasets.clip_cache import write_clip
 
 APT = '''#!{python} -SE
-import hashlib, os, shutil, sys
+import hashlib, shutil, sys
 from pathlib import Path
 
-repo, words = Path({repo!r}), [w for w in sys.argv[1:] if not w.startswith("-")]
+repo, here, words = Path({repo!r}), Path.cwd(), [w for w in sys.argv[1:] if not w.startswith("-")]
 mode = (repo / "mode").read_text() if (repo / "mode").exists() else ""
 with (repo / "calls").open("a") as log:
     log.write(" ".join(words) + "\\n")
@@ -43,36 +43,27 @@ if words[0] == "update":
     sys.exit(0)
 debs = []
 for name in words[1:]:
-    found = sorted(repo.glob(name + "_*.deb"))
-    if not (repo / "updated").exists() or not found or mode == "unknown":
+    debs += sorted(repo.glob(name + "_*.deb"))[:1]
+    if not (repo / "updated").exists() or not debs or not debs[-1].name.startswith(name) or mode == "unknown":
         fail("E: Unable to locate package " + name)
-    debs.append(found[0])
 if "--print-uris" in sys.argv:
     for deb in debs:
-        digest = hashlib.sha256(deb.read_bytes()).hexdigest()
         size = 10 ** 18 if mode == "huge" else deb.stat().st_size
+        digest = hashlib.sha256(deb.read_bytes()).hexdigest()
         print(f"'http://secret.example/{{deb.name}}' {{deb.name}} {{size}} SHA256:{{digest}}")
     sys.exit(0)
-shutil.copy(debs[0], Path.cwd() / debs[0].name)
 if mode == "half":
-    if len(debs) > 1:
-        with open(Path.cwd() / debs[1].name, "wb") as file:
-            file.write(debs[1].read_bytes()[:100])
-    fail("E: Failed to fetch http://secret.example/x.deb  Connection failed")
-(Path.cwd() / debs[0].name).unlink()
-if mode == "offline":
-    fail("E: Failed to fetch http://secret.example/x.deb  Connection timed out")
-if mode == "full":
-    fail("E: You don't have enough free space in /x. - write (28: No space left on device)")
-if mode == "lock":
-    fail("E: Could not get lock /x/lock - open (11: Resource temporarily unavailable)")
-if mode == "strange":
-    fail("E: http://secret.example/ says something new")
+    shutil.copy(debs[0], here)
+    (here / debs[1].name).write_bytes(debs[1].read_bytes()[:100])
+for case, text in (("half", "Failed to fetch http://secret.example/x.deb  Connection failed"),
+                   ("offline", "Failed to fetch http://secret.example/x.deb  Connection timed out"),
+                   ("full", "You don't have enough free space in /x. - write (28: No space left on device)"),
+                   ("lock", "Could not get lock /x/lock - open (11: Resource temporarily unavailable)"),
+                   ("strange", "http://secret.example/ says something new")):
+    if mode == case:
+        fail("E: " + text)
 for deb in debs:
-    shutil.copy(deb, Path.cwd() / deb.name)
-    if mode == "corrupt":
-        with open(Path.cwd() / deb.name, "ab") as file:
-            file.write(b"x")
+    (here / deb.name).write_bytes(deb.read_bytes() + b"x" * (mode == "corrupt"))
 '''
 
 
@@ -85,23 +76,19 @@ def ar(members: dict[str, bytes]) -> bytes:
     return out
 
 
-def tar(files: dict[str, bytes], links: dict[str, str] | None = None,
-        hard: dict[str, str] | None = None) -> bytes:
-    """A tar file; names are stored as given."""
+def tar(files: dict[str, bytes], links: dict[str, str] | None = None, hard: dict[str, str] | None = None) -> bytes:
+    """A tar file: symbolic links, files, hard links; names are stored as given."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, target in (links or {}).items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, target
-            archive.addfile(info)
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for name, target in (hard or {}).items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.LNKTYPE, target
-            archive.addfile(info)
+        for kind, entries in ((tarfile.SYMTYPE, links), (tarfile.REGTYPE, files), (tarfile.LNKTYPE, hard)):
+            for name, content in (entries or {}).items():
+                info = tarfile.TarInfo(name)
+                info.type = kind
+                if isinstance(content, str):
+                    info.linkname = content
+                else:
+                    info.size = len(content)
+                archive.addfile(info, None if isinstance(content, str) else io.BytesIO(content))
     return buffer.getvalue()
 
 
@@ -110,10 +97,9 @@ def deb(path: Path, files: dict[str, bytes], kind: str = "xz", links: dict[str, 
     """A .deb with these data, in the real layout: names start with ./ and controls come first."""
     data = tar({f"./{name}": value for name, value in files.items()}, links, hard)
     compress = {"xz": lzma.compress, "gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}
-    packed = compress.get(kind, bytes)(data)
-    control = lzma.compress(tar({"./control": b"Package: x\n"}))
-    ending = f".{kind}" if kind else ""
-    path.write_bytes(ar({"debian-binary": b"2.0\n", "control.tar.xz": control, f"data.tar{ending}": packed}))
+    control, ending = lzma.compress(tar({"./control": b"Package: x\n"})), f".{kind}" if kind else ""
+    path.write_bytes(ar({"debian-binary": b"2.0\n", "control.tar.xz": control,
+                         f"data.tar{ending}": compress.get(kind, bytes)(data)}))
     return path
 
 
@@ -121,19 +107,17 @@ class Apt:
     """An apt-get on PATH that serves the packages of a folder."""
 
     def __init__(self, folder: Path, monkeypatch) -> None:
-        self.repo = folder / "repo"
+        self.repo, script = folder / "repo", folder / "bin" / "apt-get"
         self.repo.mkdir(parents=True)
-        programs = folder / "bin"
-        programs.mkdir()
-        script = programs / "apt-get"
+        script.parent.mkdir()
         script.write_text(APT.format(python=sys.executable, repo=str(self.repo)))
         script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("NSLIB_OFFLINE", "")
 
-    def serve(self, name: str, files: dict[str, bytes], version: str = "1.0", **layout) -> Path:
+    def serve(self, name: str, files: dict[str, bytes]) -> Path:
         """Put a package into the repository."""
-        return deb(self.repo / f"{name}_{version}_all.deb", files, **layout)
+        return deb(self.repo / f"{name}_1.0_all.deb", files)
 
     def mode(self, mode: str) -> None:
         """Make it fail in a way."""

@@ -1,8 +1,7 @@
-"""Small archives in the layouts of the real data sets of NOSS, filled with speech-like sound.
+"""Small archives in the layouts of the real data sets of NOSS, filled with speech-like sound, for the real builders.
 
-`fabricate` writes what a user would fetch by hand into a manual folder; `registered` makes TensorFlow
-Datasets take these files for the registered ones, whose checksums nothing fabricated can have. The
-builders themselves are the real ones.
+`fabricate` writes what a user would fetch by hand into a manual folder; `registered` makes TensorFlow Datasets take
+these files for the registered ones, whose checksums nothing fabricated can have.
 """
 
 from __future__ import annotations
@@ -25,13 +24,10 @@ from nslib.datasets.splits import split_by_group
 ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 EXTRA = ("esc50-human", "masked-speech")
 
-VOXCELEB_SPEAKERS = (10001, 10002, 10003, 11251)
-VOXCELEB_ABSENT = (10270,)
+VOXCELEB_SPEAKERS, VOXCELEB_ABSENT = (10001, 10002, 10003, 11251), 10270
 LANGUAGES = ("de", "en", "es", "fr", "it", "ru")
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
-CREMA_ACTORS = tuple(str(n) for n in range(1001, 1092))
-CREMA_EMOTIONS = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
-CREMA_SENTENCES = ("IEO", "TIE", "IOM")
+CREMA_EMOTIONS, CREMA_SENTENCES = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), ("IEO", "TIE", "IOM")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
 SAVEE_LETTERS = ("a", "d", "f", "h", "n", "sa", "su")
 ESC_HUMAN = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing", "brushing_teeth",
@@ -39,35 +35,31 @@ ESC_HUMAN = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "fo
 
 
 def speech(seconds: float, rate: int, label: int, speaker: int, take: int) -> np.ndarray:
-    """A buzz with two formants and syllables, int16: the speaker sets the pitch, the label the rest."""
+    """A buzz with syllables in some noise, int16: the speaker sets the pitch, the label timbre and pace."""
     rng = np.random.default_rng([label, speaker, take])
     t = np.arange(round(seconds * rate)) / rate
-    pitch = 90 + 17 * (speaker % 9) + rng.normal(0, 2)
-    phase = 2 * np.pi * pitch * (t + (0.004 + 0.002 * (label % 3)) * np.sin(2 * np.pi * 4 * t))
-    harmonics = np.arange(1, 25)
-    formants = ((400 + 70 * (label % 5), 1.0), (1200 + 190 * (label % 7), 0.6))
-    weights = sum(g * np.exp(-(((harmonics * pitch - f) / 180) ** 2)) for f, g in formants) + 0.02
-    turn, voice = np.exp(1j * phase), np.zeros(len(t), complex)
-    for weight in weights[::-1]:  # Horner's rule: the k-th power turns k times as fast
-        voice = (voice + weight) * turn
+    turn, voice = np.exp(2j * np.pi * (90 + 17 * (speaker % 9) + rng.normal(0, 2)) * t), np.zeros(len(t), complex)
+    for harmonic in range(12, 0, -1):  # Horner's rule: the k-th power turns k times as fast
+        voice = (voice + np.exp(-((harmonic - 2 - label % 7) / 2) ** 2) + 0.02) * turn
     syllables = 0.55 + 0.45 * np.sin(2 * np.pi * (2.5 + 0.7 * (label % 4)) * t + rng.uniform(0, 6))
     wave = voice.imag * syllables + rng.normal(0, 0.02, len(t))
     return np.round(wave / np.abs(wave).max() * 32767 * rng.uniform(0.3, 0.7)).astype(np.int16)
 
 
-def sound(seconds: float, rate: int, label: int, speaker: int, take: int, kind: str = "WAV") -> bytes:
-    """The same as a file."""
+def encode(samples: np.ndarray, rate: int = 16_000, kind: str = "WAV", subtype: str | None = None) -> bytes:
+    """Samples as a file."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, speech(seconds, rate, label, speaker, take), rate, format=kind)
+    soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
     return buffer.getvalue()
 
 
-def fabricate(manual: Path, names: tuple[str, ...] = ALL) -> None:
-    """Write the archives of data sets into a manual folder.
+def sound(seconds: float, rate: int, label: int, speaker: int, take: int, kind: str = "WAV") -> bytes:
+    """Speech as a file."""
+    return encode(speech(seconds, rate, label, speaker, take), rate, kind)
 
-    A clip is 0.5 to 1.5 s long, every label is in every split, and every speaker of savee and crema_d has six clips
-    or more.
-    """
+
+def fabricate(manual: Path, names: tuple[str, ...] = ALL) -> None:
+    """Write the archives of data sets into a manual folder; every label is in every split."""
     manual.mkdir(parents=True, exist_ok=True)
     for name in names:
         _WRITERS[name](manual)
@@ -102,12 +94,12 @@ def registered(manual: Path) -> Iterator[None]:
 def _voxceleb(manual: Path) -> None:
     lines = []
     with zipfile.ZipFile(manual / "vox_dev_wav.zip", "w") as archive:
-        for label, speaker in enumerate((*VOXCELEB_SPEAKERS, *VOXCELEB_ABSENT)):
+        for label, speaker in enumerate((*VOXCELEB_SPEAKERS, VOXCELEB_ABSENT)):
             for video, group in enumerate((1, 1, 2, 3)):
                 for take in range(2):
                     name = f"id{speaker}/video{video}_-x/{take + 1:05d}.wav"
                     lines.append(f"{group} {name}\n")
-                    if speaker not in VOXCELEB_ABSENT:
+                    if speaker != VOXCELEB_ABSENT:
                         archive.writestr(f"wav/{name}", sound(1.1, 16_000, label, label, 10 * video + take))
     (manual / "iden_split.txt").write_text("".join(lines))
 
@@ -151,10 +143,12 @@ def _speech_commands(manual: Path) -> None:
 
 def _crema_d(manual: Path) -> None:
     """A clone of the repository, and the list of checksums that TensorFlow Datasets registered."""
+    from tensorflow_datasets.audio import crema_d
+
     folder = manual / "CREMA-D" / "AudioWAV"
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for number, actor in enumerate(CREMA_ACTORS):
+    for number, actor in enumerate(range(1001, 1092)):
         for half in range(2):
             label = (number + 3 * half) % len(CREMA_EMOTIONS)
             for take in range(3):
@@ -165,16 +159,10 @@ def _crema_d(manual: Path) -> None:
     summary.parent.mkdir(exist_ok=True)
     rows = [f'"{i}","{name}","N"\n' for i, name in enumerate((*names, *CREMA_LOST), start=1)]
     summary.write_text('"","FileName","VoiceVote"\n' + "".join(rows))
-    (manual / "crema_d.txt").write_text(_crema_registered(folder, names, summary))
-
-
-def _crema_registered(folder: Path, names: list[str], summary: Path) -> str:
-    from tensorflow_datasets.audio import crema_d
-
     files = {f"{crema_d.WAV_DATA_URL}{name}.wav": folder / f"{name}.wav" for name in names}
-    files[crema_d.SUMMARY_TABLE_URL] = summary
-    contents = {url: path.read_bytes() for url, path in files.items()}
-    return "".join(f"{url} {len(data)} {hashlib.sha256(data).hexdigest()}\n" for url, data in contents.items())
+    contents = {url: path.read_bytes() for url, path in {**files, crema_d.SUMMARY_TABLE_URL: summary}.items()}
+    (manual / "crema_d.txt").write_text("".join(
+        f"{url} {len(data)} {hashlib.sha256(data).hexdigest()}\n" for url, data in contents.items()))
 
 
 def _savee(manual: Path) -> None:
@@ -228,10 +216,7 @@ def _masked(manual: Path) -> None:
 
 
 def _noise(seconds: float, seed: int) -> bytes:
-    samples = np.random.default_rng(seed).normal(0, 900, round(seconds * 16_000)).astype(np.int16)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, 16_000, format="WAV")
-    return buffer.getvalue()
+    return encode(np.random.default_rng(seed).normal(0, 900, round(seconds * 16_000)).astype(np.int16))
 
 
 def _tar(path: Path, files: dict[str, bytes]) -> None:
@@ -243,7 +228,5 @@ def _tar(path: Path, files: dict[str, bytes]) -> None:
             archive.addfile(entry, io.BytesIO(data))
 
 
-_WRITERS = {
-    "voxceleb": _voxceleb, "voxforge": _voxforge, "speech_commands": _speech_commands, "crema_d": _crema_d,
-    "savee": _savee, "dementiabank": _dementiabank, "esc50-human": _esc50, "masked-speech": _masked,
-}
+_WRITERS = dict(zip((*ALL, *EXTRA), (_voxceleb, _voxforge, _speech_commands, _crema_d, _savee, _dementiabank, _esc50,
+                                     _masked), strict=True))

@@ -11,59 +11,54 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from nslib import config
 from nslib.evaluation import benchmark, protocols, results
 from nslib.report.html import write_report
 
-TASK = "style-synthetic"
-EMBEDDINGS = ("logmel", "mfcc")
+TASK, EMBEDDINGS = "style-synthetic", ("logmel", "mfcc")
 CELL = f"{TASK}/logmel"
 
 
 @functools.cache
-def _made() -> Path:
+def _home() -> Path:
     """Cache and reports, in the cache of the session, which is removed at its end."""
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
     with _places(home / "cache", home / "reports"):
         settings = config.load_params({"smoke": True, "tasks": TASK})
-        found = benchmark.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
+        made = benchmark.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
         protocols.run_protocol("within-speaker", "logmel", TASK, settings, progress=False)
-        write_report(found, settings, runs=[])
+        write_report(made, settings, runs=[])
     return home
 
 
 @contextlib.contextmanager
 def _places(cache: Path, reports: Path) -> Iterator[None]:
-    mine = {"NSLIB_CACHE": str(cache), "NSLIB_REPORTS": str(reports)}
-    before = {name: os.environ.get(name) for name in mine}
-    os.environ.update(mine)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSLIB_CACHE", str(cache))
+        patch.setenv("NSLIB_REPORTS", str(reports))
         yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            os.environ.update({name: value} if value is not None else {})
 
 
 @contextlib.contextmanager
 def copied(where: Path) -> Iterator[Path]:
     """A copy of the report to spoil; its recordings and vectors are found."""
     folder = where / "reports"
-    shutil.copytree(_made() / "reports", folder)
-    with _places(_made() / "cache", folder):
+    shutil.copytree(_home() / "reports", folder)
+    with _places(_home() / "cache", folder):
         yield folder
 
 
 def restore(folder: Path) -> None:
     """Undo what was done to a copy."""
     shutil.rmtree(folder)
-    shutil.copytree(_made() / "reports", folder)
+    shutil.copytree(_home() / "reports", folder)
 
 
 def cache() -> Path:
     """The cache with recordings and vectors."""
-    return _made() / "cache"
+    return _home() / "cache"
 
 
 def key(folder: Path, embedding: str = "logmel") -> str:
@@ -73,12 +68,12 @@ def key(folder: Path, embedding: str = "logmel") -> str:
 
 
 def table(folder: Path, key: str, kind: str = "rows") -> pd.DataFrame:
-    """A kept table."""
+    """A stored table."""
     return pd.read_parquet(results.table_path(key, kind, folder / "results"))
 
 
 def change(folder: Path, key: str, kind: str, row: int, column: str, value: object) -> None:
-    """Plant a value in a kept table, checksums and all."""
+    """Plant a value in a stored table, checksums and all."""
     frame = table(folder, key, kind)
     frame[column] = frame[column].astype(object)
     frame.iloc[row, frame.columns.get_loc(column)] = value

@@ -1,9 +1,7 @@
 """The audit of any split: what in a clip table can make a score wrong.
 
-Conventions
------------
-Only tables are read, never audio: equal ``sha256`` means equal decoded audio. An empty speaker or
-split means "not known".
+Only tables are read, never audio: equal ``sha256`` means equal decoded audio. An empty speaker or split means "not
+known".
 """
 
 from __future__ import annotations
@@ -35,8 +33,7 @@ class Audit:
     Attributes
     ----------
     table : DataFrame
-        One row a split: ``clips``, ``minutes``, ``speakers``, ``classes``, and the clips of the
-        smallest and largest class.
+        One row a split: ``clips, minutes, speakers, classes``, and the clips of the smallest and largest class.
     classes : DataFrame
         Clips of each label (rows) in each split (columns), and ``speakers`` of the label.
     shared_speakers : DataFrame
@@ -60,24 +57,13 @@ class Audit:
 def audit_clips(clips: pd.DataFrame) -> Audit:
     """Look for what makes a split unsound: leaks between splits, missing and confounded classes.
 
+    Where every label has one speaker and every speaker one label (speaker identification), speakers must be shared
+    between splits: that is then a note, not a problem.
+
     Parameters
     ----------
     clips : DataFrame
-        A clip table with ``clip_id, sha256, seconds, label, speaker, split``. It is not changed.
-
-    Returns
-    -------
-    Audit
-
-    Raises
-    ------
-    BadParameter
-        If a needed column is missing.
-
-    Notes
-    -----
-    Where every label has one speaker and every speaker one label (speaker identification),
-    speakers must be shared between splits: that is then a note, not a problem.
+        A clip table with ``clip_id, sha256, seconds, label, speaker, split``; `BadParameter` if a column is missing.
     """
     missing = [name for name in _NEEDED if name not in clips.columns]
     if missing:
@@ -100,7 +86,7 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
 
 def _split_order(present: Iterable[str]) -> list[str]:
     """The kit's splits, then any others."""
-    return list(SPLITS) + sorted(set(present) - set(SPLITS))
+    return [*SPLITS, *sorted(set(present) - set(SPLITS))]
 
 
 def _measure_splits(clips: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -136,26 +122,21 @@ def _list_duplicates(clips: pd.DataFrame) -> pd.DataFrame:
     """Clips whose audio comes more than once."""
     hashed = clips[clips["sha256"].notna() & (clips["sha256"] != "")]
     doubles = hashed[hashed["sha256"].duplicated(keep=False)]
-    return doubles[["sha256", "clip_id", "label", "speaker", "split"]].sort_values(
-        ["sha256", "clip_id"], ignore_index=True
-    )
+    columns = ["sha256", "clip_id", "label", "speaker", "split"]
+    return doubles[columns].sort_values(columns[:2], ignore_index=True)
 
 
 def _size_problems(clips: pd.DataFrame) -> list[str]:
     """Sentences on empty and unknown splits, lengths and names."""
     counts = clips["split"].value_counts()
     problems = [f"The {name} split has no clips." for name in SPLITS if not counts.get(name)]
-    unplaced = int(counts.get("", 0))
-    if unplaced:
+    if unplaced := int(counts.get("", 0)):
         problems.append(f"{_count(unplaced, 'clip is', 'clips are')} in no split.")
-    odd = sorted(set(counts.index) - {*SPLITS, ""})
-    if odd:
+    if odd := sorted(set(counts.index) - {*SPLITS, ""}):
         problems.append(f"Splits that nothing reads (the names are {', '.join(SPLITS)}): {_list_names(odd)}.")
-    bad = int((~(clips["seconds"] > 0)).sum())
-    if bad:
+    if bad := int((~(clips["seconds"] > 0)).sum()):
         problems.append(f"{_count(bad, 'clip has', 'clips have')} no positive length.")
-    repeated = int(clips["clip_id"].duplicated().sum())
-    if repeated:
+    if repeated := int(clips["clip_id"].duplicated().sum()):
         problems.append(f"{_count(repeated, 'clip has', 'clips have')} the clip_id of another clip.")
     return problems
 
@@ -179,8 +160,7 @@ def _class_problems(classes: pd.DataFrame) -> list[str]:
 
 def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     """Sentences on audio that comes more than once."""
-    placed = doubles[doubles["split"] != ""]
-    splits_of = placed.groupby("sha256")["split"].nunique()
+    splits_of = doubles[doubles["split"] != ""].groupby("sha256")["split"].nunique()
     leaked = splits_of.index[splits_of > 1]
     again = doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist()
     torn = int((doubles.groupby("sha256")["label"].nunique() > 1).sum())

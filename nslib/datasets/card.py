@@ -1,8 +1,7 @@
 """A data card: what somebody's own recordings are, what was done to them, and what can make a score on them wrong.
 
-Reference: M. Pushkarna, A. Zaldivar and O. Kjartansson, *Data Cards: Purposeful and Transparent Dataset Documentation
-for Responsible AI*, FAccT 2022, for what such a card should answer. What only people know is left to be filled in, and
-says so.
+What only people know is left to be filled in, and says so. What a card should answer: Pushkarna, Zaldivar and
+Kjartansson, *Data Cards*, FAccT 2022.
 """
 
 from __future__ import annotations
@@ -38,16 +37,7 @@ _MOST_ROWS = 20
 
 @dataclass(frozen=True)
 class DataCard:
-    """Facts on recordings.
-
-    Attributes
-    ----------
-    name : str
-    corpus : Dataset
-        Clips, problems and notes.
-    audit : Audit
-        Of the split.
-    """
+    """Facts on recordings: their clips, problems and notes, and the audit of the split."""
 
     name: str
     corpus: Dataset
@@ -78,12 +68,7 @@ class DataCard:
 
 def make_data_card(source: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
                    progress: bool = True) -> DataCard:
-    """Make the card of somebody's own recordings; arguments and errors are those of `load_own_task`.
-
-    Examples
-    --------
-    >>> print(make_data_card("my_recordings/"))     # doctest: +SKIP
-    """
+    """Make the card of somebody's own recordings; arguments and errors are those of `folder.read_recordings`."""
     task, dataset = load_own_task(source, seed=seed, splits=splits, progress=progress)
     return DataCard(task.name, dataset, audit_clips(dataset.clips))
 

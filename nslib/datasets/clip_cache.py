@@ -1,12 +1,8 @@
 """Prepared clips on disk, and what is known of audio files: decoded once, remembered.
 
-A clip is written whole or not at all, and the ledger gets its line afterwards, so a run that was
-killed loses only the clip it was at. A second load reads the ledger and compares sizes.
-
-Conventions
------------
-A clip cache is a folder: ``wav/<clip_id>.wav`` (16 kHz; ``/`` in the id is a subfolder) and ``ledger.jsonl``,
-one JSON object a line; the last line of a clip counts, a line torn by a crash is ignored. ``key``
+A clip is written whole or not at all, and the ledger gets its line afterwards, so a run that was killed loses only the
+clip it was at. A clip cache is a folder: ``wav/<clip_id>.wav`` (16 kHz; ``/`` in the id is a subfolder) and
+``ledger.jsonl``, one JSON object a line; the last line of a clip counts, a line torn by a crash is ignored. ``key``
 names everything the clip was made from: another key means that it is made again.
 """
 
@@ -69,9 +65,7 @@ class ClipCache:
     def get(self, clip_id: str, key: str) -> CachedClip | None:
         """Find a clip that was made from `key` and whose file has its size."""
         clip = self._clips.get(clip_id)
-        if clip is None or clip.key != key:
-            return None
-        if clip.size and _file_size(self.path(clip_id)) != clip.size:
+        if clip is None or clip.key != key or (clip.size and _file_size(self.path(clip_id)) != clip.size):
             return None
         return clip
 
@@ -97,10 +91,8 @@ class ClipCache:
 
 
 def write_clip(path: Path, wave: npt.NDArray[np.float32]) -> audio.Clip:
-    """Write a waveform (16 kHz, mono) as the kit serves it, and read it back: whole numbers over 32767.
-
-    A peak above full scale, which lossy codecs and resampling produce, is cut off there, as any player does.
-    """
+    """Write a waveform (16 kHz, mono) as the kit serves it, and read it back: whole numbers over 32767."""
+    # a peak above full scale, which lossy codecs and resampling produce, is cut off there, as any player does
     return audio.read(audio.write_wav(path, np.clip(wave, -1, 1)))
 
 
@@ -117,11 +109,7 @@ class AudioFacts:
 
 
 def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[AudioFacts]:
-    """Decode files in parallel, or remember them by path, size and time.
-
-    Files that cannot be used are not remembered, so that one is tried again after it was repaired or a decoder was
-    installed.
-    """
+    """Decode files in parallel, or remember them by path, size and time."""
     from tqdm.std import tqdm
 
     ledger = _Ledger(config.cache_dir("corpora") / "decoded.jsonl")

@@ -1,35 +1,13 @@
 """Recorded speech from Debian packages, checked clip by clip against a committed manifest.
 
-Packages come through apt-get with the machine's own configuration (mirror, releases, proxy, keys), but
-without root and without touching the system's lists: apt gets lists and archives directories inside the
-cache. No address is written here, and nothing of a package is run or unpacked to a name that the archive
-chose: files are read from it in memory. ``NSLIB_OFFLINE=1`` in the environment forbids every request;
-archives in the cache are used without asking anybody, also those that you put there by hand (`archives_dir`).
+Packages come through apt-get with the machine's own configuration (mirror, releases, proxy, keys), but without root:
+apt gets lists and archives directories inside the cache. Nothing of a package is run or unpacked to a name that the
+archive chose: files are read from it in memory. ``NSLIB_OFFLINE=1`` forbids every request; archives in the cache are
+used without asking anybody, also those that you put there by hand (`archives_dir`).
 
-A manifest (``data/manifests/<task>.csv``, columns explained in ``data/README.md``) names for every clip its
-package, the file inside it, the sha256 of that file's bytes and the sha256 of the waveform that the kit made
-of them. Packages differ between releases, so archives are never compared, only clips:
-
-=================  ==========  ============  =====================================================
-file's bytes       waveform    status        what happens
-=================  ==========  ============  =====================================================
-same               same        (empty)       used
-other              same        re-encoded    used, counted
-same               other       platform      used with its own hash, counted: another decoder build
-other              other       changed       not used: not the recording that the manifest means
-not there          -           missing       not used
-not decodable      -           undecodable   not used
-=================  ==========  ============  =====================================================
-
-Reference: apt-get(8), ``Dir::State::lists`` and ``Dir::Cache``; deb(5): a ``.deb`` is an ``ar`` archive whose
-``data.tar`` is xz, gzip or, in Ubuntu, zstd compressed.
-
-Conventions
------------
-Names of files are relative, with ``/`` and without a leading ``./``; ``outer#inner`` is a recording inside a
-resource file (`nslib.datasets.game_archives`). An archive with an absolute name or one with ``..`` is refused whole:
-no honest package has one. Links are followed inside the archive only. Damage raises `Unavailable` with the remedy;
-files read before it have been given out.
+Names of files are relative, with ``/`` and without a leading ``./``; ``outer#inner`` is a recording inside a game's
+resource file, and ends with the kind of its bytes (``queen.1c#020001P2.SB.mp3``, ``sky.dsk#50007.wav``).
+Reference: apt-get(8), ``Dir::State::lists`` and ``Dir::Cache``; deb(5); for the games' formats, ScummVM.
 """
 
 from __future__ import annotations
@@ -42,33 +20,34 @@ import os
 import posixpath
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+import wave
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import zstandard
 
 from nslib import audio, config
-from nslib.config import client_environment, run_client
-from nslib.config import hash_file as file_sha256
+from nslib.config import client_environment, hash_file, run_client
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
-from nslib.datasets.game_archives import INNER_MARK, RESOURCES, open_resource
 from nslib.datasets.table import Dataset, make_dataset
 from nslib.errors import NETWORK, BadAudio, Unavailable, failed_download
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MANIFEST_COLUMNS", "ManifestRow", "archives_dir", "decode_audio", "fetch_packages", "find_archive",
+__all__ = ["INNER_MARK", "MANIFEST_COLUMNS", "QUEEN", "SKY", "ManifestRow", "decode_audio", "fetch_packages",
            "list_files", "list_rows", "manifest_path", "read_files", "read_manifest"]
 
 LISTS_DAYS = 7
@@ -77,23 +56,28 @@ LISTS_DAYS = 7
 MAX_MEMBER = 1 << 29
 """Largest file that is read from an archive, bytes: no clip is near it."""
 
+INNER_MARK = "#"
+"""Between a resource file and the recording inside it."""
+
+QUEEN = "usr/share/scummvm/flight-of-the-amazon-queen/queen.1c"
+SKY = "usr/share/scummvm/beneath-a-steel-sky/sky.dsk"
+_SKY_INDEX = SKY.replace(".dsk", ".dnr")
+_RESOURCES = {QUEEN: (QUEEN,), SKY: (_SKY_INDEX, SKY)}  # which files are needed to read each
+_RNC_MAGIC, _RNC_HEADER = b"RNC\x01", 18
+
 _SYNTHETIC_TOO = "Or choose the synthetic corpus (CORPUS=synthetic), which needs pip packages only."
-_BOOKWORM = "Use the package of Debian 12 (bookworm), for which the manifest was made."
-_REMEDIES = {"changed": _BOOKWORM, "missing": _BOOKWORM,
-             "undecodable": "Check that soundfile and av are installed as in requirements.lock."}
-_SENTENCES = {
-    "platform": "{} decoded to other samples here than where the manifest was made, from the same file: "
-                "used, with a hash of their own, so vectors are comparable but not identical.",
-    "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used.",
-}
+_BOOKWORM = "Use the package of Debian 12 (bookworm)"
 _DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, OSError, ValueError)
+
+_Codes = tuple[int, list[int], list[int]]
+_Readers = dict[str, Callable[[], bytes]]
 
 
 # --- packages from apt ---------------------------------------------------------------------------
 
 
 class _Archive(NamedTuple):
-    """A ``.deb`` as apt describes it."""
+    """A ``.deb`` as apt describes it; `digest` by the hash `algorithm`."""
 
     file: str
     size: int
@@ -124,13 +108,17 @@ def fetch_packages(names: str | Iterable[str], *, progress: bool = True) -> dict
     Raises
     ------
     Unavailable
-        Saying which package, why (no apt, no network, no such package, disk full, wrong checksum, another
-        process at work), and what to do. What was downloaded before stays.
+        Saying which package, why and what to do. What was downloaded before stays.
     """
     wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     missing = [name for name in wanted if find_archive(name) is None]
     if missing:
-        _need_apt(missing)
+        if config.offline():
+            raise Unavailable(_name_packages(missing), "NSLIB_OFFLINE forbids downloads", f"Unset it. {_SYNTHETIC_TOO}")
+        if shutil.which("apt-get") is None:
+            why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"
+            by_hand = f"Copy the .deb files of a Debian 12 mirror to {archives_dir()}. {_SYNTHETIC_TOO}"
+            raise Unavailable(_name_packages(missing), why, by_hand)
         archives = _look_up(missing)
         size, free = sum(archive.size for archive in archives.values()), shutil.disk_usage(archives_dir()).free
         if size * 1.1 > free:
@@ -146,51 +134,35 @@ def find_archive(name: str) -> Path | None:
     return max(archives, key=lambda p: p.stat().st_mtime, default=None)
 
 
-def _need_apt(names: Sequence[str]) -> None:
-    """Refuse where apt cannot or must not be asked."""
-    if config.offline():
-        raise Unavailable(_name_packages(names), "NSLIB_OFFLINE forbids downloads", f"Unset it. {_SYNTHETIC_TOO}")
-    if shutil.which("apt-get") is None:
-        why = "this machine has no apt-get (it comes with Debian, Ubuntu and their relatives)"
-        by_hand = f"Copy the .deb files of a Debian 12 mirror to {archives_dir()}. {_SYNTHETIC_TOO}"
-        raise Unavailable(_name_packages(names), why, by_hand)
-
-
 def _apt_command(*words: str) -> list[str]:
     """The command line of apt-get, with its state in the cache."""
     state = config.cache_dir("packages", "debian")
-    lists, cache = state / "lists", state / "apt"
-    for folder in (lists / "partial", cache / "archives" / "partial"):
+    for folder in (state / "lists/partial", state / "apt/archives/partial"):
         folder.mkdir(parents=True, exist_ok=True)
     # the sandbox user could not enter a private home folder; it changes nothing for other users
-    options = {"Dir::State::lists": lists, "Dir::Cache": cache, "APT::Sandbox::User": "root",
+    options = {"Dir::State::lists": state / "lists", "Dir::Cache": state / "apt", "APT::Sandbox::User": "root",
                "Acquire::Retries": 2, "Acquire::http::Timeout": 30, "Acquire::https::Timeout": 30}
     return ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items()), *words]
 
 
 def _look_up(names: Sequence[str]) -> dict[str, _Archive]:
     """Ask apt for file, size and checksum; with fresh lists if they are old or lack a name."""
-    stamp = config.cache_dir("packages", "debian") / "lists-fetched"
-    fresh = stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_DAYS * 86400
-    messages = "" if fresh else _update_lists(stamp)
-    archives, problem = _ask_addresses(names)
-    if fresh and len(archives) < len(names):
-        messages = _update_lists(stamp)
+    stamp, messages = config.cache_dir("packages", "debian") / "lists-fetched", ""
+    archives: dict[str, _Archive] = {}
+    if fresh := stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_DAYS * 86400:
+        archives, messages = _ask_addresses(names)
+    if not fresh or len(archives) < len(names):
+        print("Fetching apt's package lists ...", file=sys.stderr)
+        done = run_client(_apt_command("update"))
+        # apt ends with 0 where only some lists failed, so its words decide, and only if a name is missing
+        if done.returncode == 0 and not NETWORK.search(done.stderr):
+            stamp.touch()
         archives, problem = _ask_addresses(names)
+        messages = f"{done.stderr}\n{problem}"
     absent = [name for name in names if name not in archives]
     if absent:
-        raise _explain_apt(_name_packages(absent), f"{messages}\n{problem}")
+        raise _explain_apt(_name_packages(absent), messages)
     return archives
-
-
-def _update_lists(stamp: Path) -> str:
-    """Fetch apt's lists; what it says."""
-    print("Fetching apt's package lists ...", file=sys.stderr)
-    done = run_client(_apt_command("update"))
-    # apt ends with 0 where only some lists failed, so its words decide, and only if a name is missing
-    if done.returncode == 0 and not NETWORK.search(done.stderr):
-        stamp.touch()
-    return done.stderr
 
 
 def _ask_addresses(names: Sequence[str]) -> tuple[dict[str, _Archive], str]:
@@ -210,18 +182,20 @@ def _download(archives: dict[str, _Archive], progress: bool) -> None:
     """Download archives and put those that are whole into their folder."""
     partial_dir = config.cache_dir("packages", "debian", "partial")
     code, messages = _run_download(archives, partial_dir, progress)
-    errors = []
+    errors: list[Unavailable] = []
     for name, archive in archives.items():
-        path = partial_dir / archive.file
-        size = path.stat().st_size if path.exists() else -1
-        if size == archive.size or (size >= 0 and not code):
-            try:
-                _check_archive(name, archive, path)
-                os.replace(path, archives_dir() / archive.file)
-            except Unavailable as error:
-                errors.append(error)
+        path, what = partial_dir / archive.file, _name_packages([name])
+        if not path.exists() or (code and path.stat().st_size != archive.size):
+            errors.append(_explain_apt(what, messages))
+        elif archive.algorithm not in hashlib.algorithms_available:
+            why = f"apt gives a checksum of the kind {archive.algorithm}, which Python lacks"
+            errors.append(Unavailable(what, why, _SYNTHETIC_TOO))
+        elif (digest := hash_file(path, archive.algorithm)) != archive.digest:
+            path.unlink()
+            why = f"its {archive.algorithm} is {digest[:12]}..., and {archive.digest[:12]}... in apt's lists"
+            errors.append(Unavailable(what, why, "Run again; the damaged file was deleted."))
         else:
-            errors.append(_explain_apt(_name_packages([name]), messages))
+            os.replace(path, archives_dir() / archive.file)
     if errors:
         raise errors[0]
 
@@ -249,19 +223,6 @@ def _run_download(archives: dict[str, _Archive], folder: Path, progress: bool) -
             raise
 
 
-def _check_archive(name: str, archive: _Archive, path: Path) -> None:
-    """Compare an archive's checksum with apt's; a damaged one is deleted."""
-    try:
-        digest = file_sha256(path, archive.algorithm)
-    except ValueError:
-        why = f"apt gives a checksum of the kind {archive.algorithm}, which Python lacks"
-        raise Unavailable(_name_packages([name]), why, _SYNTHETIC_TOO) from None
-    if digest != archive.digest:
-        path.unlink()
-        why = f"its {archive.algorithm} is {digest[:12]}..., and {archive.digest[:12]}... in apt's lists"
-        raise Unavailable(_name_packages([name]), why, "Run again; the damaged file was deleted.")
-
-
 def _explain_apt(what: str, messages: str) -> Unavailable:
     """Turn apt's messages into a reason and a remedy."""
     if re.search(r"Could not get lock|Unable to lock", messages):
@@ -282,14 +243,11 @@ def _name_packages(names: Sequence[str]) -> str:
 
 
 def list_files(path: Path) -> list[str]:
-    """List the regular files of a package, in the order in which they are stored.
-
-    Resource files of games that are known are replaced by the recordings in them. Errors are those of `read_files`.
-    """
+    """List the regular files of a package; of resource files that are known, the recordings in them."""
     names = [name for name, entry, _ in _iterate_entries(path) if entry.isfile()]
-    inside = [f"{outer}{INNER_MARK}{inner}" for outer in RESOURCES if outer in names
-              for inner in open_resource(path.name, outer, dict(_read_members(path, RESOURCES[outer])))]
-    return [name for name in names if name not in RESOURCES] + inside
+    inside = [f"{outer}{INNER_MARK}{inner}" for outer in _RESOURCES if outer in names
+              for inner in _open_resource(path, outer)]
+    return [name for name in names if name not in _RESOURCES] + inside
 
 
 def read_files(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -300,30 +258,30 @@ def read_files(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes
     path : Path
         The ``.deb``.
     wanted : collection of str
-        Names of files or links, e.g. ``usr/share/klettres/en/alpha/a-0.ogg``. One that is not
-        there is not yielded.
+        Names of files or links, e.g. ``usr/share/klettres/en/alpha/a-0.ogg``. One that is not there is not yielded;
+        links are followed inside the archive only.
 
     Yields
     ------
-    name : str
-        The wanted name (for a link: of the link, not of what it points to).
-    data : bytes
-        Contents.
+    name, data : str, bytes
+        The wanted name (for a link: of the link, not of what it points to) and the contents.
 
     Raises
     ------
     Unavailable
-        If the archive or a resource file is damaged, has a compression that is not read, or holds an
-        unsafe name or a file larger than `MAX_MEMBER`.
+        If the archive or a resource file is damaged, has a compression that is not read, or holds an unsafe name or a
+        file larger than `MAX_MEMBER`. Files read before it have been given out.
     """
     plain = [name for name in wanted if INNER_MARK not in name]
     if plain:
         yield from _read_members(path, plain)
     inside = [name.partition(INNER_MARK) for name in wanted if INNER_MARK in name]
-    for outer in {outer for outer, _, _ in inside} & set(RESOURCES):
-        readers = open_resource(path.name, outer, dict(_read_members(path, RESOURCES[outer])))
-        yield from ((outer + mark + inner, readers[inner]()) for where, mark, inner in inside
-                    if where == outer and inner in readers)
+    for outer in {outer for outer, _, _ in inside} & set(_RESOURCES):
+        readers = _open_resource(path, outer)
+        for name in [inner for where, _, inner in inside if where == outer and inner in readers]:
+            with _explain_format(path, f"{outer}{INNER_MARK}{name}"):
+                data = readers[name]()
+            yield f"{outer}{INNER_MARK}{name}", data
 
 
 def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -331,7 +289,9 @@ def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, by
     left, links = set(wanted), {}
     for name, entry, tar in _iterate_entries(path):
         if entry.issym() or entry.islnk():
-            links[name] = _link_target(name, entry)
+            # an absolute link is absolute in the installed tree, which is the archive
+            start = posixpath.dirname(name) if entry.issym() else ""
+            links[name] = posixpath.normpath(posixpath.join(start, entry.linkname)).lstrip("/")
         elif entry.isfile() and name in left:
             left.discard(name)
             yield name, _read_entry(path, tar, entry)
@@ -411,19 +371,10 @@ def _check_name(path: Path, name: str) -> str:
     return posixpath.normpath(name)
 
 
-def _link_target(name: str, entry: tarfile.TarInfo) -> str:
-    """Name in the archive to which a link points."""
-    if entry.islnk():
-        return posixpath.normpath(entry.linkname)
-    # an absolute link is absolute in the installed tree, which is the archive
-    return posixpath.normpath(posixpath.join(posixpath.dirname(name), entry.linkname)).lstrip("/")
-
-
 def _follow_links(name: str, links: dict[str, str]) -> str:
     """Resolve links to files and to folders on the way; a loop ends at a name that is not there."""
     for _ in range(16):
-        parents = (name, *map(str, Path(name).parents))
-        linked = next((part for part in parents if part in links), None)
+        linked = next((part for part in (name, *map(str, Path(name).parents)) if part in links), None)
         if linked is None:
             return name
         name = posixpath.normpath(links[linked] + name[len(linked):])
@@ -443,16 +394,174 @@ def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> byt
         return data
 
 
+# --- recordings inside the resource files of two games -------------------------------------------
+
+
+def _open_resource(path: Path, outer: str) -> _Readers:
+    """Name of each recording of a package's resource file, and the function that reads it."""
+    parts = dict(_read_members(path, _RESOURCES[outer]))
+    with _explain_format(path, outer):
+        return _open_queen(parts[QUEEN]) if outer == QUEEN else _open_sky(parts[_SKY_INDEX], parts[SKY])
+
+
+@contextmanager
+def _explain_format(path: Path, name: str) -> Iterator[None]:
+    """Turn errors of reading a resource file into a remedy."""
+    try:
+        yield
+    except (KeyError, ValueError, IndexError, struct.error) as error:
+        why = f"it is not in the format that is known here ({str(error) or type(error).__name__})"
+        raise Unavailable(f"{name} of {path.name}", why, f"{_BOOKWORM}.") from error
+
+
+def _open_queen(data: bytes) -> _Readers:
+    """MP3 files of Flight of the Amazon Queen, by its table: name, bundle, offset, length, big-endian."""
+    if data[:4] != b"QTBL" or data[12] != 1:
+        raise ValueError("no table of MP3 files")
+    count: int = struct.unpack(">H", data[13:15])[0]
+    readers: _Readers = {}
+    for place in range(15, 15 + 21 * count, 21):
+        name, _, offset, length = struct.unpack(">12sBII", data[place:place + 21])
+        text = name.rstrip(b"\0").decode("ascii")
+        if text.endswith(".SB"):
+            readers[f"{text}.mp3"] = _cut(data, offset, length)
+    return readers
+
+
+def _open_sky(index: bytes, data: bytes) -> _Readers:
+    """Spoken lines of Beneath a Steel Sky, by its directory: number, 24-bit offset, 24 bits of length and flags."""
+    count: int = struct.unpack("<I", index[:4])[0]
+    readers: _Readers = {}
+    for place in range(4, 4 + 8 * count, 8):
+        number = int.from_bytes(index[place:place + 2], "little")
+        where = int.from_bytes(index[place + 2:place + 5], "little")
+        length = int.from_bytes(index[place + 5:place + 8], "little") & 0x3FFFFF
+        # the highest bit says that the offset counts units of 16 bytes
+        offset = (where & 0x7FFFFF) << (4 if where >> 23 else 0)
+        if 50_000 <= number < 60_000:
+            readers[f"{number}.wav"] = partial(_make_wav, _cut(data, offset, length))
+    return readers
+
+
+def _cut(data: bytes, offset: int, length: int) -> Callable[[], bytes]:
+    """A function that gives some of the bytes, which must be there."""
+    if offset + length > len(data):
+        raise ValueError(f"bytes {offset} to {offset + length} of {len(data)}")
+    return lambda: data[offset:offset + length]
+
+
+def _make_wav(read: Callable[[], bytes]) -> bytes:
+    """Make a WAV file of a spoken line: header of 22 bytes, then 8-bit samples, packed if they begin with RNC."""
+    body = read()[22:]
+    samples = unpack_rnc(body) if body.startswith(_RNC_MAGIC) else body
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 1, 11_025, len(samples), "NONE", ""))
+        file.writeframesraw(samples)
+    return buffer.getvalue()
+
+
+def unpack_rnc(data: bytes) -> bytes:
+    """Unpack Rob Northen's method 1: literals and copies, with Huffman-coded counts; ValueError if it is another."""
+    # Magic, sizes and checksums (big-endian), two bits, then blocks: three code tables (counts of literals, distances,
+    # lengths of copies), the number of pairs, and the pairs. Bits come from little-endian 16-bit words, lowest first;
+    # literals lie between those words as plain bytes, so a word is fetched only when its first bit is needed.
+    if not data.startswith(_RNC_MAGIC) or len(data) < _RNC_HEADER:
+        raise ValueError("no RNC file of method 1")
+    size, packed, checksum = struct.unpack(">IIH", data[4:14])
+    bits, out = _Bits(data[:_RNC_HEADER + packed], _RNC_HEADER), bytearray()
+    bits.take(2)
+    while len(out) < size:
+        tables = [bits.take_codes() for _ in range(3)]
+        for left in range(bits.take(16), 0, -1):
+            out += bits.copy(bits.take_number(tables[0]))
+            if left > 1:
+                distance, length = bits.take_number(tables[1]) + 1, bits.take_number(tables[2]) + 2
+                if distance > len(out):
+                    raise ValueError("a copy from before the start")
+                pattern = bytes(out[len(out) - distance:][:length])
+                out += (pattern * (length // len(pattern) + 1))[:length]  # it may overlap what it makes
+    if len(out) != size or crc16(bytes(out)) != checksum:
+        raise ValueError("its checksum is wrong")
+    return bytes(out)
+
+
+class _Bits:
+    """Bits, numbers and literals of packed data; `ahead` are `count` bits of words that were fetched."""
+
+    def __init__(self, data: bytes, place: int):
+        self.data, self.place, self.ahead, self.count = data + bytes(4), place, 0, 0
+
+    def _next_word(self) -> int:
+        return self.data[self.place] | self.data[self.place + 1] << 8
+
+    def take(self, n: int) -> int:
+        """The next `n` bits."""
+        while self.count < n:
+            if self.place + 4 > len(self.data):
+                raise ValueError("packed data end too early")
+            self.ahead |= self._next_word() << self.count
+            self.count += 16
+            self.place += 2
+        value = self.ahead & ((1 << n) - 1)
+        self.ahead >>= n
+        self.count -= n
+        return value
+
+    def take_number(self, codes: _Codes) -> int:
+        """A number: the code of its count of bits, then the bits below the first."""
+        mask, symbols, lengths = codes
+        # look without fetching: the next word is not ours before one of its bits is needed
+        code = (self.ahead | self._next_word() << self.count) & mask
+        if not lengths[code]:
+            raise ValueError("a code that is in no table")
+        symbol = symbols[code]
+        self.take(lengths[code])
+        return symbol if symbol < 2 else 1 << (symbol - 1) | self.take(symbol - 1)
+
+    def take_codes(self) -> _Codes:
+        """A table: code lengths of the symbols; codes count up, and are stored lowest bit first."""
+        sizes = [self.take(4) for _ in range(self.take(5))]
+        span = 1 << max(sizes, default=0)
+        symbols, lengths = [0] * span, [0] * span
+        code = 0
+        for length in range(1, 16):
+            for symbol, size in enumerate(sizes):
+                if size == length:
+                    low = int(f"{code:0{length}b}"[::-1], 2)
+                    for rest in range(low, span, 1 << length):
+                        symbols[rest], lengths[rest] = symbol, length
+                    code += 1
+            code <<= 1
+        return span - 1, symbols, lengths
+
+    def copy(self, n: int) -> bytes:
+        """The next `n` plain bytes."""
+        start, self.place = self.place, self.place + n
+        return self.data[start:start + n]
+
+
+def crc16(data: bytes) -> int:
+    """Checksum CRC-16/ARC."""
+    table = list(range(256))
+    for _ in range(8):
+        table = [value >> 1 ^ (0xA001 if value & 1 else 0) for value in table]
+    checksum = 0
+    for byte in data:
+        checksum = checksum >> 8 ^ table[(checksum ^ byte) & 0xFF]
+    return checksum
+
+
 # --- manifests -----------------------------------------------------------------------------------
 
 
 class ManifestRow(NamedTuple):
-    """One line of a manifest; see ``data/README.md``."""
+    """One line of a manifest; all columns are explained in ``data/README.md``."""
 
     clip_id: str
-    member: str
-    sha256: str
-    file_sha256: str
+    member: str  # the file inside the package
+    sha256: str  # of the waveform that the kit made of it
+    file_sha256: str  # of the file's bytes
     seconds: float
     sample_rate: int
     label: str
@@ -463,7 +572,7 @@ class ManifestRow(NamedTuple):
 
     @property
     def key(self) -> str:
-        """str: names everything that the prepared clip depends on."""
+        """What the prepared clip depends on."""
         return f"{self.file_sha256}:{self.sha256}"
 
 
@@ -479,9 +588,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest: a table with the columns `MANIFEST_COLUMNS`."""
     import pandas as pd
 
-    columns = list(MANIFEST_COLUMNS)
-    types = {name: {"seconds": float, "sample_rate": int}.get(name, str) for name in columns}
-    return pd.read_csv(path, dtype=types, keep_default_na=False, usecols=columns)[columns]
+    types = {name: {"seconds": float, "sample_rate": int}.get(name, str) for name in MANIFEST_COLUMNS}
+    return pd.read_csv(path, dtype=types, keep_default_na=False, usecols=list(types))[list(types)]
 
 
 def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
@@ -489,7 +597,26 @@ def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
     return [ManifestRow(*values) for values in manifest[list(MANIFEST_COLUMNS)].itertuples(index=False, name=None)]
 
 
-# --- clips of a manifest -------------------------------------------------------------------------
+# --- clips of a manifest -----------------------------------------------------------------------
+
+# Packages differ between releases, so archives are never compared, only clips:
+#
+# file's bytes    waveform    status        what happens
+# same            same        (empty)       used
+# other           same        re-encoded    used, counted
+# same            other       platform      used with its own hash, counted: another decoder build
+# other           other       changed       not used: not the recording that the manifest means
+# not there       -           missing       not used
+# not decodable   -           undecodable   not used
+
+_OF_MANIFEST = f"{_BOOKWORM}, for which the manifest was made."
+_REMEDIES = {"changed": _OF_MANIFEST, "missing": _OF_MANIFEST,
+             "undecodable": "Check that soundfile and av are installed as in requirements.lock."}
+_SENTENCES = {
+    "platform": "{} decoded to other samples here than where the manifest was made, from the same file: "
+                "used, with a hash of their own, so vectors are comparable but not identical.",
+    "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used.",
+}
 
 
 def decode_audio(data: bytes, suffix: str) -> audio.Clip:
@@ -500,18 +627,17 @@ def decode_audio(data: bytes, suffix: str) -> audio.Clip:
         return audio.read(path)
 
 
-def load_packaged_clips(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame | None = None, *,
+def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable[ManifestRow] = (), *,
                         progress: bool = True) -> Dataset:
     """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`.
 
-    Clips of `also`, a manifest of tasks of the same audio, are prepared on the occasion, because reading an archive
-    takes longer than decoding. `Unavailable` if a package cannot be had, or an archive or the disk fails; what was
-    prepared before stays.
+    Clips of `also`, of tasks of the same audio, are prepared on the occasion, because reading an archive takes longer
+    than decoding. `Unavailable` if a package cannot be had, or an archive or the disk fails; what was prepared stays.
     """
-    cache, rows = ClipCache(corpus), list_rows(manifest)
+    cache = ClipCache(corpus)
     if any(_find_clip(cache, row) is None for row in rows):
-        every = {row.clip_id: row for row in (*(list_rows(also) if also is not None else ()), *rows)}
-        _prepare_clips(cache, [row for row in every.values() if _find_clip(cache, row) is None], progress)
+        every = {row.clip_id: row for row in (*also, *rows)}.values()
+        _prepare_clips(cache, [row for row in every if _find_clip(cache, row) is None], progress)
     clips, problems, entries = [], [], []
     for row in rows:
         entry = _find_clip(cache, row)
@@ -525,13 +651,13 @@ def load_packaged_clips(corpus: str, manifest: pd.DataFrame, also: pd.DataFrame 
         else:
             problems.append({"clip_id": row.clip_id, "audio": f"{row.package}: {row.member}",
                              "reason": f"{entry.status}: {entry.note}", "remedy": _REMEDIES[entry.status]})
-    return make_dataset(clips, problems, _notes(entries))
+    return make_dataset(clips, problems, _describe_clips(entries))
 
 
-def list_unread_packages(corpus: str, manifest: pd.DataFrame) -> list[str]:
+def list_unread_packages(corpus: str, rows: Iterable[ManifestRow]) -> list[str]:
     """List the packages that must be read because clips of a manifest are not prepared yet."""
     cache = ClipCache(corpus)
-    return sorted({row.package for row in list_rows(manifest) if _find_clip(cache, row) is None})
+    return sorted({row.package for row in rows if _find_clip(cache, row) is None})
 
 
 def _find_clip(cache: ClipCache, row: ManifestRow) -> CachedClip | None:
@@ -552,8 +678,7 @@ def _prepare_clips(cache: ClipCache, rows: list[ManifestRow], progress: bool) ->
     from tqdm.std import tqdm
 
     archives = fetch_packages(sorted({row.package for row in rows}), progress=progress)
-    title = f"preparing {cache.folder.name}"
-    with tqdm(total=len(rows), desc=title, unit="clip", disable=not progress) as bar:
+    with tqdm(total=len(rows), desc=f"preparing {cache.folder.name}", unit="clip", disable=not progress) as bar:
         for name, archive in archives.items():
             _unpack_clips(cache, archive, [row for row in rows if row.package == name], bar.update)
 
@@ -597,7 +722,7 @@ def _record_failure(cache: ClipCache, row: ManifestRow, archive: Path, status: s
     return cache.record(CachedClip(row.clip_id, _failure_key(row, archive), status, note=why))
 
 
-def _notes(entries: list[CachedClip]) -> list[str]:
+def _describe_clips(entries: list[CachedClip]) -> list[str]:
     """Sentences on what was not as the manifest says."""
     counts = Counter(entry.status for entry in entries)
     notes = [text.format(_count_clips(counts[status])) for status, text in _SENTENCES.items() if counts[status]]

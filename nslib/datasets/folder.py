@@ -1,12 +1,9 @@
 """Your own recordings, in any of the layouts of `layouts`: cut, decoded once, and split.
 
 Splits are taken as given, by the layout or by a file of splits; without any, speakers are drawn into train, validation
-and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which.
-
-Conventions
------------
-Parts of longer recordings are cut once from the recording as the kit hears it (16 kHz, mono), so that a clip is the
-same wherever its neighbours end; times are in seconds, borders are rounded to a sample.
+and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which. Parts of
+longer recordings are cut once from the recording as the kit hears it (16 kHz, mono), so that a clip is the same
+wherever its neighbours end; times are in seconds, borders are rounded to a sample.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +47,6 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         Of the split, if none is given.
     splits : path-like, optional
         A split file (`splits`), which then counts, whatever the layout says.
-    progress : bool
 
     Returns
     -------
@@ -62,9 +57,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     Raises
     ------
     BadParameter
-        If there is nothing to read, or the list or the file of splits contradicts itself.
-    UnknownName
-        For a column, clip or split that does not exist, with the nearest name.
+        If there is nothing to read, or the list or the file of splits contradicts itself; `UnknownName` for a column,
+        clip or split that does not exist, with the nearest name.
     Unavailable
         If a data set of TensorFlow Datasets cannot be had.
     """
@@ -81,9 +75,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
     placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed)
     root = str(path) if os.fspath(path).startswith("tfds:") else str(Path(path).expanduser())
-    clips = [{"clip_id": clip.clip_id, "audio": str(clip.audio.absolute()), "sha256": known.sha256,
-              "seconds": known.seconds, "sample_rate": known.sample_rate, "label": clip.label,
-              "speaker": clip.speaker, "split": clip.split, "source": root}
+    clips = [{**vars(clip), **vars(known), "audio": str(clip.audio.absolute()), "source": root}
              for clip, (_, known) in zip(placed, pairs, strict=True)]
     counts = Counter(note for _, known in pairs for note in known.notes)
     done = [f"{count} of {len(pairs)} clips: {note}." for note, count in counts.most_common()]
@@ -102,18 +94,17 @@ def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], l
     """Put every clip that is a part of a file into a file of its own, or say in its fault why that cannot be."""
     from tqdm.std import tqdm
 
-    places = [i for i, clip in enumerate(clips) if not clip.fault and (clip.start or clip.end is not None)]
+    places: dict[Path, list[int]] = {}
+    for i, clip in enumerate(clips):
+        if not clip.fault and (clip.start or clip.end is not None):
+            places.setdefault(clip.audio, []).append(i)
     if not places:
         return clips, []
-    cache, files, recordings = ClipCache("segments"), list(clips), 0
-    with tqdm(total=len(places), desc="cutting", unit="clip", disable=not progress) as bar:
-        for path, group in groupby(sorted(places, key=lambda i: str(clips[i].audio)), key=lambda i: clips[i].audio):
-            members = list(group)
-            for i, made in zip(members, _cut_recording(path, [clips[i] for i in members], cache), strict=True):
-                files[i] = made
-                bar.update()
-            recordings += 1
-    return files, [f"{len(places)} clips were cut out of {recordings} recordings."]
+    cache, files = ClipCache("segments"), list(clips)
+    for path, members in tqdm(places.items(), "cutting", unit="recording", disable=not progress):
+        for i, made in zip(members, _cut_recording(path, [clips[i] for i in members], cache), strict=True):
+            files[i] = made
+    return files, [f"{sum(map(len, places.values()))} clips were cut out of {len(places)} recordings."]
 
 
 def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[ClipFile]:
@@ -135,10 +126,8 @@ def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[
             cache.record(CachedClip(key, key, "outside", note=(
                 f"it is to reach from {part.start:g} s to {end}, but {path.name} has "
                 f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
-    made = [(part, cache.get(key, key)) for key, part in zip(keys, parts, strict=True)]
-    return [replace(part, fault=clip.note) if clip and clip.status else
-            replace(part, audio=cache.path(key), start=0.0, end=None)
-            for key, (part, clip) in zip(keys, made, strict=True)]
+    return [replace(part, fault=clip.note) if (clip := cache.get(key, key)) and clip.status else
+            replace(part, audio=cache.path(key), start=0.0, end=None) for key, part in zip(keys, parts, strict=True)]
 
 
 def _hash_part(part: ClipFile) -> str:

@@ -17,13 +17,9 @@ folder                ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper f
                       nothing else at its top; ``clip.wav`` alone has no label, which is enough to embed
 ====================  ============================================================================
 
-References: the data preparation page of Kaldi's documentation, which has no file for classes, commands (``... |``) and
-archives (``x.ark:17``) are refused; Hugging Face datasets, "Create an audio dataset", AudioFolder.
-
-Conventions
------------
 A reader lists, it decodes nothing. A clip that cannot be used, as far as names and rows tell, has a `ClipFile.fault`;
-whatever else is not read is named in the notes. What contradicts itself is refused.
+whatever else is not read is named in the notes. What contradicts itself is refused. References: Kaldi's "Data
+preparation" (commands, ``... |``, and archives, ``x.ark:17``, are refused); Hugging Face datasets, AudioFolder.
 """
 
 from __future__ import annotations
@@ -85,19 +81,19 @@ Listing = tuple[list[ClipFile], list[str]]
 
 def recordings_exist(source: str | os.PathLike[str]) -> bool:
     """Whether there are, or could be, recordings; only TensorFlow Datasets knows which ``tfds:`` names there are."""
-    return _is_tfds(source) or Path(source).expanduser().exists()
+    return os.fspath(source).startswith(_TFDS) or Path(source).expanduser().exists()
 
 
 def name_recordings(source: str | os.PathLike[str]) -> str:
     """How recordings are called in tables: as the folder, the list without its ending, or the data set."""
-    if _is_tfds(source):
+    if os.fspath(source).startswith(_TFDS):
         return re.split("[/:?]", os.fspath(source).removeprefix(_TFDS))[0]
     return Path(source).expanduser().resolve().stem
 
 
 def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> Listing:
     """List the clips of recordings in whatever layout; arguments and errors are those of `folder.read_recordings`."""
-    if _is_tfds(source):
+    if os.fspath(source).startswith(_TFDS):
         rows, notes = list_tfds_clips(os.fspath(source).removeprefix(_TFDS), progress=progress)
         return [ClipFile(**{**row, "audio": Path(row["audio"]), "split": SPLIT_NAMES.get(row["split"].lower(), "")})
                 for row in rows], notes
@@ -110,18 +106,13 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
     if path.is_dir():
         clips, notes = next(reader for holds, reader in _FOLDERS if holds(path))(path)
     elif path.suffix.lower() in _LISTS:
-        clips, notes = read_list_file(path)
+        clips, notes = _read_rows(path, read_list(path))
     else:
         raise BadParameter(f"{path} is neither a folder nor a list ({', '.join(_LISTS)}); for one audio file, "
                            "give the folder that it is in.")
     if not clips:
         raise BadParameter(f"{path} holds no audio; endings that are read: {' '.join(sorted(AUDIO_ENDINGS))}.")
     return clips, notes
-
-
-def _is_tfds(source: str | os.PathLike[str]) -> bool:
-    """Whether a data set of TensorFlow Datasets is named."""
-    return os.fspath(source).startswith(_TFDS)
 
 
 # --- a folder a label ---------------------------------------------------------------------------
@@ -152,11 +143,6 @@ def read_folder(root: Path) -> Listing:
 
 
 # --- lists, and folders with metadata -----------------------------------------------------------
-
-
-def read_list_file(path: Path) -> Listing:
-    """A list, one row a clip."""
-    return _read_rows(path, read_list(path))
 
 
 def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
@@ -197,14 +183,14 @@ def read_audiofolder(root: Path) -> Listing:
         if "audio" in table:
             raise BadParameter(f"{path} has the columns file_name and audio; keep the one that holds the paths.")
         speaker = next((name for name in ("speaker", "speaker_id", "client_id") if name in table), "speaker")
-        part, said = _read_rows(path, table.rename(columns={"file_name": "audio", speaker: "speaker"}))
+        part, more = _read_rows(path, table.rename(columns={"file_name": "audio", speaker: "speaker"}))
         if path.parent == root:
             part = _split_by_first_folder(part)
         else:
             split = _name_split(path.parent, f"split (the name of a folder with {path.name})")
             part = [replace(clip, split=split, clip_id=f"{path.parent.name}/{clip.clip_id}") for clip in part]
         clips += part
-        notes += said
+        notes += more
     listed = {clip.audio for clip in clips}
     rest = sum(path.suffix.lower() in AUDIO_ENDINGS and path.resolve() not in listed for path in root.rglob("*"))
     return clips, [*notes, f"{rest} audio files have no row in the metadata and were not read."] if rest else notes
@@ -220,14 +206,14 @@ def _find_metadata(root: Path) -> list[Path]:
         with path.open("rb") as file:
             return b"file_name" in file.readline(1 << 16)
 
-    own = [path for name in _METADATA if names_files(path := root / name)]
-    return own[:1] or sorted(path for name in _METADATA for path in root.glob(f"*/{name}") if names_files(path))
+    at_top = [path for name in _METADATA if names_files(path := root / name)]
+    return at_top[:1] or sorted(path for name in _METADATA for path in root.glob(f"*/{name}") if names_files(path))
 
 
 def _split_by_first_folder(clips: list[ClipFile]) -> list[ClipFile]:
     """Splits from the first folder of each path, if no clip has one by its column and every folder is a split."""
     first = [Path(clip.clip_id).parts[0].lower() if len(Path(clip.clip_id).parts) > 1 else "" for clip in clips]
-    if any(clip.split for clip in clips) or not {"train", "test"} <= set(first) or not set(first) <= set(SPLIT_NAMES):
+    if any(clip.split for clip in clips) or not {"train", "test"} <= set(first) <= set(SPLIT_NAMES):
         return clips
     return [replace(clip, split=SPLIT_NAMES[name]) for clip, name in zip(clips, first, strict=True)]
 
@@ -247,13 +233,13 @@ def read_kaldi(root: Path) -> Listing:
     clips: list[ClipFile] = []
     notes: list[str] = []
     for folder in _find_kaldi(root):
-        part, said = _read_kaldi_directory(folder)
+        part, more = _read_kaldi_directory(folder)
         if folder != root:
             split = _name_split(folder, f"split (the name of a data directory in {root})")
             part = [replace(clip, split=split) for clip in part]
-            said = [f"{folder.name}: {note}" for note in said]
+            more = [f"{folder.name}: {note}" for note in more]
         clips += part
-        notes += said
+        notes += more
     split_of: dict[str, str] = {}
     for clip in clips:
         if (other := split_of.setdefault(clip.clip_id, clip.split)) != clip.split:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nslib.config import Params
 from nslib.datasets import debian, noss, synthetic, tasks
+from nslib.datasets.debian import ManifestRow
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.layouts import name_recordings
 from nslib.datasets.noss_sources import get_status
@@ -15,29 +15,16 @@ from nslib.datasets.table import Dataset, limit_clips
 from nslib.datasets.tasks import Task
 from nslib.errors import Unavailable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["Plan", "list_missing_packages", "load_clips", "load_own_task", "resolve_tasks"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run can do on this machine.
+    """What a run can do on this machine."""
 
-    Attributes
-    ----------
-    tasks : tuple of Task
-        In the order of the registry.
-    not_run : tuple of (str, Unavailable)
-        Name of a task that was asked for and cannot be run, and why.
-    notes : tuple of str
-        Sentences for the report.
-    """
-
-    tasks: tuple[Task, ...]
-    not_run: tuple[tuple[str, Unavailable], ...] = ()
-    notes: tuple[str, ...] = ()
+    tasks: tuple[Task, ...]  # in the order of the registry
+    not_run: tuple[tuple[str, Unavailable], ...] = ()  # name of a task that was asked for, and why it cannot be run
+    notes: tuple[str, ...] = ()  # sentences for the report
 
 
 def resolve_tasks(params: Params, *, progress: bool = True) -> Plan:
@@ -46,12 +33,7 @@ def resolve_tasks(params: Params, *, progress: bool = True) -> Plan:
     In the quick profile, where no recorded speech can be had although it was asked for, the synthetic
     tasks take its place and a note says so. Tasks that were asked for by name are never replaced, and
     neither are those of the paper profile: of these, the ones for which something must be done by hand
-    first are not run, and nothing is downloaded or unpacked yet.
-
-    Raises
-    ------
-    UnknownName
-        For a task that does not exist.
+    first are not run, and nothing is downloaded or unpacked yet. `UnknownName` for a task that does not exist.
     """
     wanted = [tasks.get_task(name) for name in tasks.choose_task_names(params)]
     failures = {task.name: error for task in wanted if (error := _prepare_task(task, params, progress))}
@@ -77,7 +59,7 @@ def _prepare_task(task: Task, params: Params, progress: bool) -> Unavailable | N
         by_hand = status.state == "manual"
         return Unavailable(f"data set {task.name}", status.detail, status.remedy) if by_hand else None
     try:
-        debian.fetch_packages(debian.list_unread_packages(task.corpus, _manifest(task, params)), progress=progress)
+        debian.fetch_packages(debian.list_unread_packages(task.corpus, _read_rows(task, params)), progress=progress)
     except Unavailable as error:
         return error
     return None
@@ -87,25 +69,21 @@ def list_missing_packages(task: Task, params: Params) -> list[str]:
     """List the packages that must be fetched before a task of recorded speech can be run (of NOSS: none)."""
     if task.corpus == "noss":
         return []
-    unread = debian.list_unread_packages(task.corpus, _manifest(task, params))
+    unread = debian.list_unread_packages(task.corpus, _read_rows(task, params))
     return [name for name in unread if debian.find_archive(name) is None]
 
 
 def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
     """Have the clips of a task on disk, as 16 kHz mono WAV files.
 
-    `Params.clips_per_class` caps the clips of a label in a split; only those are prepared.
-
-    Raises
-    ------
-    Unavailable
-        If the audio cannot be had, with the reason and what to do.
+    `Params.clips_per_class` caps the clips of a label in a split; only those are prepared. `Unavailable` tells why the
+    audio cannot be had, and what to do.
 
     Examples
     --------
-    >>> from nslib import params
-    >>> from nslib.datasets import tasks
-    >>> dataset = load_clips(tasks.get_task("word-synthetic"), params.load({"smoke": 1}), progress=False)
+    >>> from nslib.config import load_params
+    >>> from nslib.datasets.tasks import get_task
+    >>> dataset = load_clips(get_task("word-synthetic"), load_params({"smoke": 1}), progress=False)
     >>> sorted(dataset.clips["split"].unique())
     ['test', 'train', 'validation']
     """
@@ -113,44 +91,22 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
         return synthetic.speak_task(task.name, params.clips_per_class, params.seed, progress=progress)
     if task.corpus == "noss":
         return noss.load_noss(task, params, progress)
-    return debian.load_packaged_clips(task.corpus, _manifest(task, params), _siblings(task, params), progress=progress)
+    family = [other for other in tasks.REGISTRY.values() if other.corpus == task.corpus]
+    manifest, also = _read_rows(task, params), [row for other in family for row in _read_rows(other, params)]
+    return debian.load_packaged_clips(task.corpus, manifest, also, progress=progress)
 
 
 def load_own_task(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
                   progress: bool = True) -> tuple[Task, Dataset]:
     """Make a task of your own recordings.
 
-    Parameters
-    ----------
-    path : str or path-like
-        A folder, a list or ``tfds:NAME``.
-    seed : int
-        Of the split, if none is given.
-    splits : path-like, optional
-        A split file.
-
-    Raises
-    ------
-    BadParameter
-        If there is nothing to read, or the list or the split file contradicts itself.
-    UnknownName
-        For a column, clip or split that does not exist, with the nearest name.
-    Unavailable
-        If a data set of TensorFlow Datasets cannot be had.
+    Arguments and errors are those of `folder.read_recordings`.
     """
     dataset = read_recordings(path, seed=seed, splits=splits, progress=progress)
     return tasks.make_own_task(name_recordings(path), dataset.clips), dataset
 
 
-def _manifest(task: Task, params: Params) -> pd.DataFrame:
+def _read_rows(task: Task, params: Params) -> list[ManifestRow]:
     """Rows of a task's manifest that are used."""
     manifest = debian.read_manifest(debian.manifest_path(task.name))
-    return limit_clips(manifest, params.clips_per_class, params.seed)
-
-
-def _siblings(task: Task, params: Params) -> pd.DataFrame:
-    """Manifests of all tasks of the same audio."""
-    import pandas as pd
-
-    family = [other for other in tasks.REGISTRY.values() if other.corpus == task.corpus]
-    return pd.concat([_manifest(other, params) for other in family])
+    return debian.list_rows(limit_clips(manifest, params.clips_per_class, params.seed))

@@ -1,24 +1,13 @@
 """Clips of the NOSS data sets, through TensorFlow Datasets' own builders; and of any other of its data sets with sound.
 
 What the kit adds is around a builder, not in it: archives are looked at before anything is unpacked, room on disk is
-counted, a host that does not answer is found out in seconds (TensorFlow Datasets itself tries for minutes), clips are
-decoded without programs, and whatever goes wrong becomes an `Unavailable` with what to do. What was downloaded and
-unpacked stays for the next attempt.
+counted, a host that does not answer is found out in seconds, clips are decoded without programs, and whatever goes
+wrong becomes an `Unavailable` with what to do. ESC-50's human sounds and masked speech are read by the kit itself.
 
-ESC-50's human sounds and masked speech, which FRILL added, are read by the kit itself. ESC-50: the ten classes of its
-group "human, non-speech sounds", which FRILL's model card names but does not list; each fold holds clips of other
-original recordings. Masked speech: ``lab/labels.csv`` with ``file_name`` and ``label`` (? where it is kept back).
-
-Conventions
------------
 Clips become 16 kHz WAV files in a `ClipCache`, each made once. Beside them lies the list of all clips of the data set:
-``index.parquet``, or ``clips.parquet`` once every clip is made; then nothing else of the data set is read any more,
-neither prepared files nor TensorFlow. List and clips name the key of what they were made of, so that another version
-is never mixed in.
-
-A clip is called by its place in its split, over all shards (``savee/test/00017``): TensorFlow Datasets orders
-recordings by a hash of their names, so the place is the same wherever the data set is prepared. Samples are the stored
-integers, resampled by soxr HQ. As with pydub, samples of lossy formats become 16-bit integers, by 32768, rounded.
+``index.parquet``, or ``clips.parquet`` once every clip is made; then nothing else of the data set is read any more.
+List and clips name the key of what they were made of, so that another version is never mixed in. A clip is called by
+its place in its split, over all shards (``savee/test/00017``), which is the same wherever the data set is prepared.
 """
 
 from __future__ import annotations
@@ -48,8 +37,7 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from nslib import audio
-from nslib import config as nslib_config
-from nslib.config import Params, cache_dir, manual_dir, offline, tfds_dir
+from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, tfds_dir, write_file
 from nslib.datasets import noss_sources
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
 from nslib.datasets.debian import decode_audio
@@ -66,14 +54,12 @@ __all__: list[str] = []
 
 HUMAN_SOUNDS = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
                 "brushing_teeth", "snoring", "drinking_sipping")
-"""ESC-50's targets 20 to 29."""
+"""ESC-50's group "human, non-speech sounds" (targets 20 to 29), which FRILL's model card names but does not list."""
 
 _NOTES = "nslib.json"  # beside the prepared files: how the kit prepared them
 _COLUMNS = ["clip_id", "label", "speaker", "split", "sample_rate", "source"]
 _DAMAGE = (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError)
 _UNUSABLE = "Compare it with the original recording; without it the numbers are of fewer clips than others have."
-_ELSEWHERE = ("was prepared outside the kit: by which decoder its clips were read, and what its archives lacked, is "
-              "not known here.")
 
 
 # --- from a data set to its clip table ----------------------------------------------------------
@@ -100,10 +86,11 @@ def _open_data(source: Source) -> _Prepared | _Folder | None:
     """The data set as it lies here, if it can be read."""
     if source.is_prepared:
         path, size = source.prepared_dir / _NOTES, sum(p.stat().st_size for p in source.prepared_dir.iterdir())
-        notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [f"{source.name} {_ELSEWHERE}"]
-        speaker = "label" if source.name == "voxceleb" else "speaker_id"
-        return _Prepared(source.name, source.prepared_dir, {"audio": "audio", "label": "label", "speaker": speaker},
-                         SPLITS, f"{source.name}/", 5, tuple(notes),
+        notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [
+            f"{source.name} was prepared outside the kit: by which decoder its clips were read, and what its archives "
+            "lacked, is not known here."]
+        roles = {"audio": "audio", "label": "label", "speaker": "label" if source.name == "voxceleb" else "speaker_id"}
+        return _Prepared(source.name, source.prepared_dir, roles, SPLITS, f"{source.name}/", 5, tuple(notes),
                          source.clips_gb * min(1.0, size / (source.prepared_gb * 1e9)))
     if not source.version and noss_sources.inspect_manual_files(source.name).complete:
         return _Folder(source)
@@ -122,7 +109,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     if index is None:
         index = data.list_clips(progress)
         index.attrs = {"key": data.key, "notes": list(data.notes)}
-        nslib_config.write_file(listed, index.to_parquet(index=False))
+        write_file(listed, index.to_parquet(index=False))
     wanted = limit_clips(index, *limit)["clip_id"]
     if missing := {name for name in wanted if cache.get(name, data.key) is None}:
         _check_room(data.name, cache_dir(), data.clips_gb * len(missing) / len(index))
@@ -154,15 +141,13 @@ def _describe_clips(rows: pd.DataFrame) -> list[str]:
     """Sentences for the report on what was done to clips."""
     rates = sorted({int(rate) for rate in rows["sample_rate"]} - {0, audio.SAMPLE_RATE})
     limited, unusable = int((rows["note"] == LIMITED).sum()), int((rows["sha256"] == "").sum())
-    notes = []
-    if rates:
-        notes.append(f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used "
-                     "resampy's kaiser_best, so vectors agree closely but not to the last bit.")
-    if limited:
-        notes.append(f"{limited} clips reach beyond full scale and were cut off there.")
-    if unusable:
-        notes.append(f"{unusable} of {len(rows)} clips cannot be used; the report names them.")
-    return notes
+    sentences = {
+        f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used resampy's "
+        "kaiser_best, so vectors agree closely but not to the last bit.": rates,
+        f"{limited} clips reach beyond full scale and were cut off there.": limited,
+        f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable,
+    }
+    return [sentence for sentence, applies in sentences.items() if applies]
 
 
 def _read_index(cache: ClipCache, key: str) -> pd.DataFrame | None:
@@ -287,7 +272,7 @@ class _Prepared:
 
 
 def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int) -> audio.Clip:
-    """A clip as the kit hears it."""
+    """A clip as the kit hears it: whole numbers are 16-bit samples."""
     if samples.dtype.kind in "iu":
         low, high = int(samples.min(initial=0)), int(samples.max(initial=0))
         if low < -32768 or high > 32767:
@@ -359,7 +344,7 @@ _Members = Iterator[tuple[str, str, str, str]]
 
 
 def _list_esc50(root: Path | zipfile.Path, _: Collection[str]) -> _Members:
-    """Human sounds, split by fold."""
+    """Human sounds, split by fold: each holds clips of other original recordings."""
     folds = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}
     for row in _read_csv(root / "meta/esc50.csv"):
         if row["category"] in HUMAN_SOUNDS:
@@ -368,7 +353,7 @@ def _list_esc50(root: Path | zipfile.Path, _: Collection[str]) -> _Members:
 
 
 def _list_masked_speech(root: Path | zipfile.Path, members: Collection[str]) -> _Members:
-    """Labelled clips, split by the first word of their names."""
+    """Labelled clips (? is a label that is kept back), split by the first word of their names."""
     place = {Path(member).name: member for member in members}
     parts = {"train": "train", "devel": "validation", "test": "test"}
     for row in _read_csv(root / "lab/labels.csv"):
@@ -405,7 +390,7 @@ def _fetch_data(source: Source, progress: bool) -> _Prepared | _Folder:
         raise
     except Exception as error:  # builders, archives, networks and disks fail in a hundred ways
         raise _explain_failure(error, source) from error
-    nslib_config.write_file(source.prepared_dir / _NOTES, json.dumps(notes))
+    write_file(source.prepared_dir / _NOTES, json.dumps(notes))
     data = _open_data(source)
     assert data is not None  # it has just been prepared
     return data
@@ -441,14 +426,11 @@ def _run_builder(source: Source, progress: bool) -> list[str]:
 
 
 def _replace_beam(builder: Any) -> None:
-    """Let VoxForge's builder, which is written for Apache Beam, give its examples one archive after the other.
-
-    Beam's local runners hold all recordings in memory: measured, 5 times the size of the prepared files, half a
-    terabyte here. The builder's own writer, which sorts on disk, takes what it gives: the same records in the same
-    order.
-    """
+    """Let VoxForge's builder, which is written for Apache Beam, give its examples one archive after the other."""
     from tensorflow_datasets.audio import voxforge
 
+    # Beam's local runners would hold half a terabyte in memory (measured: 5 times the size of the prepared files); the
+    # builder's own writer, which sorts on disk, makes the same records in the same order.
     split_generators = builder._split_generators
 
     def read_archives(dl_manager: Any) -> dict[str, Iterator[Any]]:
@@ -460,12 +442,9 @@ def _replace_beam(builder: Any) -> None:
 
 
 def _adopt_mirror(source: Source, checksums: Path, progress: bool) -> list[str]:
-    """Put what a clone of CREMA-D's mirror holds among TensorFlow Datasets' downloads, and see to the rest.
-
-    TensorFlow Datasets asks GitHub for each of 7,438 clips, and the project's quota there is at times used up. A clip
-    cannot be put into the manual folder, because the registered list has no names for them; but a file among its
-    downloads is used as if it had been downloaded. Only files that agree with the registered SHA-256 are put there.
-    """
+    """Put what a clone of CREMA-D's mirror holds among TensorFlow Datasets' downloads, if its SHA-256 is registered."""
+    # TensorFlow Datasets asks GitHub for each of 7,438 clips, and the project's quota there is at times used up; in the
+    # manual folder it would not find them, because the registered list has no names for them.
     from etils import epath
     from tensorflow_datasets.core.download import checksums as tfds_checksums
     from tensorflow_datasets.core.download import resource
@@ -479,7 +458,7 @@ def _adopt_mirror(source: Source, checksums: Path, progress: bool) -> list[str]:
         path, target = clone / parent / name, folder / resource.get_dl_fname(file.url, file.sha256)
         if target.exists():
             continue
-        if not path.is_file() or nslib_config.hash_file(path) != file.sha256:
+        if not path.is_file() or hash_file(path) != file.sha256:
             missing.append(file.url)
             continue
         try:
@@ -520,11 +499,8 @@ def _quieten(progress: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _decode_here(rate: int) -> Iterator[Counter[str]]:
-    """Let pydub, by which builders decode, have from the kit what it would call FFmpeg's programs for.
-
-    MP3 so decoded differs from FFmpeg's program in the last bit of a sample here and there. Counted are the clips that
-    were decoded so, and those that have another sample rate (Hz) than TensorFlow Datasets says all have.
-    """
+    """Let pydub, by which builders decode, have from the kit what it would call FFmpeg's programs for; count that."""
+    # MP3 so decoded differs from FFmpeg's program in the last bit of a sample here and there
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that FFmpeg's program was not found
         import pydub
@@ -564,7 +540,7 @@ def _decode_segment(data: bytes, suffix: str | None) -> Any:
             samples, rate = audio.decode(path)[:2]
     except BadAudio as error:
         raise CouldntDecodeError(error.reason) from error
-    if samples.dtype != np.int16:
+    if samples.dtype != np.int16:  # of lossy formats, as pydub has them
         samples = np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype("<i2")
     return pydub.AudioSegment(data=samples.tobytes(), sample_width=2, frame_rate=rate, channels=samples.shape[1])
 
@@ -626,7 +602,11 @@ def _find_existing(folder: Path) -> Path:
 
 def _explain_failure(error: Exception, source: Source) -> Unavailable:
     """Reason and remedy of what TensorFlow Datasets, or what it is built on, raised."""
-    causes = list(_list_causes(error))
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
     if ours := next((cause for cause in causes if isinstance(cause, Unavailable)), None):
         return ours
     names, text = {type(cause).__name__ for cause in causes}, " ".join(str(cause) for cause in causes)
@@ -657,15 +637,6 @@ def _explain_failure(error: Exception, source: Source) -> Unavailable:
     return Unavailable(f"data set {source.name}", why, remedy)
 
 
-def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _summarise(error: BaseException) -> str:
     """Kind and message of an error, on one line."""
     message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
@@ -676,17 +647,13 @@ def _summarise(error: BaseException) -> str:
 
 
 def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[str, Any]], list[str]]:
-    """Have the clips of ``NAME?label=FEATURE&speaker=FEATURE&audio=FEATURE``, as rows of a list, and notes.
-
-    ``NAME`` is what ``tfds.builder`` takes (``NAME/CONFIG:VERSION``); features are named where they do not say by
-    themselves which is which. A clip is called by its split and its place in it.
-    """
+    """Have the clips of ``NAME/CONFIG:VERSION?label=FEATURE&speaker=FEATURE&audio=FEATURE``, as rows, and notes."""
     name, _, asked = source.partition("?")
     with _quieten(progress):
         builder = _find_builder(name)
         roles = _choose_roles(name, builder.info.features, dict(parse_qsl(asked)))
         if not builder.is_prepared():
-            _prepare_other(name, builder, roles)
+            _prepare_other(name, builder, roles["audio"])
         data = _Prepared(name, Path(builder.data_path), roles, tuple(sorted(builder.info.splits)))
         rows = _make_clips(ClipCache(f"tfds-{builder.name}"), data, (None, 0), progress)
     rows = rows.assign(fault=rows["note"].where(rows["sha256"] == "", ""), remedy=_UNUSABLE,
@@ -733,7 +700,7 @@ def _choose_roles(name: str, features: Any, asked: dict[str, str]) -> dict[str, 
     return roles
 
 
-def _prepare_other(name: str, builder: Any, roles: dict[str, str]) -> None:
+def _prepare_other(name: str, builder: Any, feature: str) -> None:
     """Have TensorFlow Datasets prepare a data set that is not of NOSS."""
     import tensorflow_datasets as tfds
 
@@ -742,7 +709,7 @@ def _prepare_other(name: str, builder: Any, roles: dict[str, str]) -> None:
                           "(NSLIB_OFFLINE=1)", "Run once without NSLIB_OFFLINE, or set NSLIB_DATA_DIR to where it is.")
     config = tfds.download.DownloadConfig(manual_dir=manual_dir(), try_download_gcs=False)
     try:
-        with _decode_here(builder.info.features[roles["audio"]].sample_rate or audio.SAMPLE_RATE):
+        with _decode_here(builder.info.features[feature].sample_rate or audio.SAMPLE_RATE):
             builder.download_and_prepare(download_config=config)
     except NslibError:
         raise

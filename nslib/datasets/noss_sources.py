@@ -1,29 +1,13 @@
 """The data sets of NOSS and the two that FRILL added: facts, what to do by hand, and where each stands on this machine.
 
-To tell where one stands, nothing heavy is imported, and nothing is fetched or unpacked:
+To tell where one stands, nothing heavy is imported, and nothing is fetched or unpacked. GB are 10^9 bytes, rounded, of
+the whole data set. What is fetched by hand lies in the manual folder (`config.manual_dir`); a file there whose name
+TensorFlow Datasets' own list of checksums knows is used instead of a download.
 
-==========  ================================================================================
-state       meaning
-==========  ================================================================================
-ready       the kit's clips are there; neither archives nor TensorFlow Datasets are needed
-prepared    TensorFlow Datasets' files are there; the clips are made when they are needed
-archives    everything that must be fetched is there; preparing starts when it is needed
-download    everything can be fetched by the kit, or what is left of it
-manual      something must be done by hand first: the remedy says what
-==========  ================================================================================
-
-References
-----------
-Versions, names and layouts: the builders of TensorFlow Datasets 4.9.10. Sizes: its catalogue where it
-gives one (voxceleb 107.98 GiB, crema_d 1.65 GiB, dementiabank 17.71 GiB, savee 259 MiB), else computed
-from hours of speech: its TFRecord files hold a sample as a varint, about 3 times its 16 bits.
-ESC-50: github.com/karolpiczak/ESC-50. Masked speech: the release of the ComParE 2020 challenge.
-
-Conventions
------------
-GB are 10^9 bytes, rounded; they are what the whole data set takes. What is fetched by hand lies in the manual folder
-(`params.manual_dir`). A file there whose name TensorFlow Datasets' own list of checksums knows is used instead of a
-download; these lists are text files of the installed package.
+Versions, names and layouts: the builders of TensorFlow Datasets 4.9.10. Sizes: its catalogue where it gives one
+(voxceleb 107.98 GiB, crema_d 1.65 GiB, dementiabank 17.71 GiB, savee 259 MiB), else computed from hours of speech: its
+TFRecord files hold a sample as a varint, about 3 times its 16 bits. ESC-50: github.com/karolpiczak/ESC-50. Masked
+speech: the release of the ComParE 2020 challenge.
 """
 
 from __future__ import annotations
@@ -33,7 +17,7 @@ import json
 import os
 import shlex
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +65,7 @@ class Source:
 
     def instructions(self) -> str:
         """Numbered steps by hand, one a line, with the folders of this machine."""
-        folder = config.manual_dir()
-        return self.steps.format(manual=folder, quoted=shlex.quote(str(folder)))
+        return self.steps.format(manual=config.manual_dir(), quoted=_quote(config.manual_dir()))
 
     def remedy(self) -> str:
         """The steps by hand, and how to go on then."""
@@ -188,7 +171,7 @@ class Status:
     """Where a data set stands."""
 
     name: str
-    state: str  # see the module
+    state: str  # "ready", "prepared", "archives", "download" or "manual"; see `_find_state`
     detail: str  # in words, without a full stop
     remedy: str  # what has to be done by hand, in lines; empty if nothing
     download_gb: float  # what must be fetched, by hand or by the kit, if nothing of it is there
@@ -198,12 +181,7 @@ class Status:
 
 
 def get_status(name: str) -> Status:
-    """Say where a data set stands on this machine.
-
-    Parameters
-    ----------
-    name : str
-        Of a task of the paper profile; `UnknownName` tells the nearest, if there is no such data set.
+    """Say where a data set (a task of the paper profile) stands; `UnknownName` tells the nearest.
 
     Examples
     --------
@@ -217,7 +195,7 @@ def get_status(name: str) -> Status:
 
 def _find_state(source: Source) -> tuple[str, str, str]:
     """State, detail and remedy."""
-    if source.clip_table.is_file():
+    if source.clip_table.is_file():  # neither archives nor TensorFlow Datasets are needed
         return "ready", "clips ready", ""
     if source.is_prepared:
         where = f"prepared in {source.prepared_dir}"
@@ -233,7 +211,7 @@ def _find_state(source: Source) -> tuple[str, str, str]:
         what = f"{f'found {there}; ' if there else ''}{names or 'the clips'}"
         return ("manual", f"{what} would have to be downloaded, and downloads are forbidden (NSLIB_OFFLINE=1)",
                 source.remedy())
-    if manual.complete:
+    if manual.complete:  # preparing starts when it is needed
         rest = f"; {names} will be downloaded" if missing else ""
         return "archives", f"found {there or 'its downloads'}{rest}; preparing takes {disk}", ""
     if source.by_hand:
@@ -277,11 +255,11 @@ def parse_checksums(text: str) -> list[RegisteredFile]:
 
 def list_missing_files(dataset: str) -> list[RegisteredFile]:
     """List the registered files that are neither in the manual folder nor among TensorFlow Datasets' downloads."""
-    files = [file for file in list_registered_files(dataset) if not file.manual_path.is_file()]
     # single clips of CREMA-D are passed over: there are thousands, and the list that comes with the package has none
     downloads = [path for path in downloads_dir(dataset).glob("*.INFO") if not path.name.endswith(".wav.INFO")]
     urls = {url for path in downloads for url in json.loads(path.read_text(encoding="utf-8")).get("urls", [])}
-    return [file for file in files if file.url not in urls]
+    return [file for file in list_registered_files(dataset)
+            if not file.manual_path.is_file() and file.url not in urls]
 
 
 def downloads_dir(dataset: str) -> Path:
@@ -308,7 +286,6 @@ class ManualFiles:
     size: int = 0  # bytes of audio that are there; 0 if it is not known
 
 
-_READS_ARCHIVE = "TensorFlow Datasets reads the archive itself"
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -317,8 +294,7 @@ def inspect_manual_files(name: str) -> ManualFiles:
 
     A damaged clip or a wrong checksum shows only when the data set is prepared.
     """
-    get_source(name)
-    wrong = [file for file in list_registered_files(name)
+    wrong = [file for file in list_registered_files(get_source(name).name)
              if file.manual_path.is_file() and file.manual_path.stat().st_size != file.size]
     if wrong:
         sizes = "; ".join(f"{file.manual_path} has {file.manual_path.stat().st_size} bytes, {file.size} are registered"
@@ -330,41 +306,39 @@ def inspect_manual_files(name: str) -> ManualFiles:
 
 def _inspect_voxceleb(manual: Path) -> ManualFiles:
     """One archive, which the project gives in parts and under another name."""
-    archive, official = manual / "vox_dev_wav.zip", manual / "vox1_dev_wav.zip"
-    if archive.is_file():
-        return _inspect_zip(archive, "wav/id", "wav/id10001/.../00001.wav")
-    if official.is_file():
-        return ManualFiles(official.name, _advise_rename(official, archive))
-    if parts := sorted(manual.glob("vox1_dev_wav_part*")):
+    archive = manual / "vox_dev_wav.zip"
+    parts = sorted(manual.glob("vox1_dev_wav_part*"))
+    if parts and not archive.is_file() and not (manual / "vox1_dev_wav.zip").is_file():
         missing = [part for part in ("aa", "ab", "ac", "ad") if not (manual / f"vox1_dev_wav_part{part}").is_file()]
         advice = f"Download the missing parts ({', '.join(missing)}). " if missing else ""
         return ManualFiles(", ".join(path.name for path in parts),
                            f"{advice}Join the four: cat {_quote(manual)}/vox1_dev_wav_parta* > {_quote(archive)}")
-    if (manual / "wav").is_dir():
-        return ManualFiles("an unpacked folder wav",
-                           f"{_READS_ARCHIVE}: cd {_quote(manual)} && zip -0 -q -r {archive.name} wav")
-    if (manual / "vox1_test_wav.zip").is_file():
+    there = _inspect_archive(archive, "wav/id", "wav/id10001/.../00001.wav", "wav", "-0 -q -r", ("vox1_dev_wav.zip",))
+    if not there.description and (manual / "vox1_test_wav.zip").is_file():
         return ManualFiles("vox1_test_wav.zip", "That is the other archive; the task uses the development set.")
-    return ManualFiles()
+    return there
 
 
 def _inspect_savee(manual: Path) -> ManualFiles:
     """One archive."""
-    archive = manual / "AudioData.zip"
-    if archive.is_file():
-        return _inspect_zip(archive, "AudioData/", "AudioData/DC/a01.wav", ("DC", "JE", "JK", "KL"))
-    if (manual / "AudioData").is_dir():
-        return ManualFiles("an unpacked folder AudioData",
-                           f"{_READS_ARCHIVE}: cd {_quote(manual)} && zip -q -r {archive.name} AudioData")
-    for near in sorted(manual.glob("*.zip")):
-        if near.stem.lower() in ("audiodata", "savee"):
-            advice = f"If it holds AudioData/DC/a01.wav and so on: {_advise_rename(near, archive)}"
-            return ManualFiles(near.name, advice)
-    return ManualFiles()
+    near = [path.name for path in sorted(manual.glob("*.zip")) if path.stem.lower() in ("audiodata", "savee")]
+    return _inspect_archive(manual / "AudioData.zip", "AudioData/", "AudioData/DC/a01.wav", "AudioData", "-q -r", near,
+                            ("DC", "JE", "JK", "KL"))
 
 
-def _inspect_zip(archive: Path, prefix: str, example: str, folders: tuple[str, ...] = ()) -> ManualFiles:
-    """Whether an archive is whole and has clips below `prefix`, in each of its `folders`."""
+def _inspect_archive(archive: Path, prefix: str, example: str, unpacked: str = "", options: str = "",
+                     near: Sequence[str] = (), folders: Sequence[str] = ()) -> ManualFiles:
+    """Whether an archive is there, whole, and has clips below `prefix`, in each of its `folders`; else what is near."""
+    manual = archive.parent
+    if not archive.is_file():
+        for other in (manual / name for name in near if (manual / name).is_file()):
+            rename = f"Rename {other.name} to {archive.name}: mv {_quote(other)} {_quote(archive)}"
+            return ManualFiles(other.name, f"If it holds {example} and so on: {rename}")
+        if unpacked and (manual / unpacked).is_dir():
+            pack = f"cd {_quote(manual)} && zip {options} {archive.name} {unpacked}"
+            return ManualFiles(f"an unpacked folder {unpacked}",
+                               f"TensorFlow Datasets reads the archive itself: {pack}")
+        return ManualFiles()
     size = archive.stat().st_size
     try:
         names = list_zip(archive)
@@ -468,17 +442,13 @@ def _inspect_dementiabank(manual: Path) -> ManualFiles:
 
 def _inspect_esc50(manual: Path) -> ManualFiles:
     """A folder, or the archive of it."""
-    folder, archive = manual / "ESC-50-master", manual / "ESC-50-master.zip"
+    folder = manual / "ESC-50-master"
     if folder.is_dir():
         missing = [path for path in (folder / "meta" / "esc50.csv", folder / "audio") if not path.exists()]
         advice = f"{missing[0]} is missing; unpack the archive again." if missing else ""
         return ManualFiles(folder.name, advice, not missing)
-    if archive.is_file():
-        return _inspect_zip(archive, "ESC-50-master/audio/", "ESC-50-master/audio/1-100032-A-0.wav")
-    for near in ("master.zip", "ESC-50.zip", "ESC-50-main.zip"):
-        if (manual / near).is_file():
-            return ManualFiles(near, _advise_rename(manual / near, archive))
-    return ManualFiles()
+    sounds, near = "ESC-50-master/audio/", ("master.zip", "ESC-50.zip", "ESC-50-main.zip")
+    return _inspect_archive(manual / "ESC-50-master.zip", sounds, f"{sounds}1-100032-A-0.wav", near=near)
 
 
 def _inspect_masked_speech(manual: Path) -> ManualFiles:
@@ -510,8 +480,3 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 def _quote(path: Path) -> str:
     """A path as a shell takes it."""
     return shlex.quote(str(path))
-
-
-def _advise_rename(old: Path, new: Path) -> str:
-    """How to give a file the name that is looked for."""
-    return f"Rename {old.name} to {new.name}: mv {_quote(old)} {_quote(new)}"

@@ -1,18 +1,11 @@
 """Splits between and within speakers exactly as the authors draw them, split files, and the hashes of a split.
 
-References
-----------
-The algorithm of `split_by_group` is the one by which the CREMA-D, SAVEE, DementiaBank and VoxForge
-builders of TensorFlow Datasets make the splits of NOSS (Shor et al., 2020, section 3).
-`split_within_group` is the other method of the authors' splitter, which they call "intra".
+`split_by_group` is the algorithm by which the CREMA-D, SAVEE, DementiaBank and VoxForge builders of TensorFlow
+Datasets make the splits of NOSS (Shor et al., 2020, section 3); `split_within_group` is the other method of the
+authors' splitter, which they call "intra". An empty speaker or split of a clip table means "not known".
 
-Conventions
------------
-A clip table has one row a clip with at least the columns ``clip_id``, ``sha256``, ``seconds``,
-``label``, ``speaker`` and ``split``. An empty speaker or split means "not known".
-
-A split file is a CSV with the columns ``clip_id`` and ``split`` (train, validation or test; empty: not used)
-and, to be read by people, ``label`` and ``speaker``, which are compared with the recordings when it is given again.
+A split file is a CSV with the columns ``clip_id`` and ``split`` (train, validation or test; empty: not used) and, to
+be read by people, ``label`` and ``speaker``, which are compared with the recordings when it is given again.
 """
 
 from __future__ import annotations
@@ -50,13 +43,8 @@ Item = TypeVar("Item", bound=Hashable)
 _FILE_COLUMNS = ["clip_id", "split", "label", "speaker"]
 
 
-def split_by_group(
-    items: Iterable[Item],
-    groups: Iterable[object],
-    probabilities: Sequence[float] = (0.7, 0.1, 0.2),
-    names: Sequence[str] = SPLITS,
-    seed: int = 0,
-) -> dict[Item, str]:
+def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilities: Sequence[float] = (0.7, 0.1, 0.2),
+                   names: Sequence[str] = SPLITS, seed: int = 0) -> dict[Item, str]:
     """Assign items to splits so that all items of one group (speaker) share a split.
 
     Parameters
@@ -66,7 +54,8 @@ def split_by_group(
     groups : iterable
         Group of each item, compared and sorted as ``str(group)``.
     probabilities : sequence of float
-        Share of the *groups* (not of the items) for each split; they sum to 1.
+        Share of the *groups* (not of the items) for each split; they sum to 1. Shares are cut towards zero, so that
+        with few groups a split other than the last can stay empty (3 groups at .7/.1/.2 give 2, 0 and 1).
     names : sequence of str
         Name of each split.
     seed : int
@@ -82,11 +71,6 @@ def split_by_group(
     BadParameter
         If the lengths disagree, the probabilities are no distribution, there are fewer groups
         than splits, or one item is given two groups.
-
-    Notes
-    -----
-    Shares are cut towards zero, so that with few groups a split other than the last can stay
-    empty (3 groups at .7/.1/.2 give 2, 0 and 1); the audit reports it.
 
     Examples
     --------
@@ -106,23 +90,13 @@ def split_by_group(
     return {item: split_of[group] for item, group in group_of.items()}
 
 
-def split_within_group(
-    items: Iterable[Item],
-    groups: Iterable[object],
-    probabilities: Sequence[float] = (0.6, 0.2, 0.2),
-    names: Sequence[str] = SPLITS,
-    split_number: int = CANONICAL_SPLIT_NUMBER,
-) -> dict[Item, str]:
+def split_within_group(items: Iterable[Item], groups: Iterable[object],
+                       probabilities: Sequence[float] = (0.6, 0.2, 0.2), names: Sequence[str] = SPLITS,
+                       split_number: int = CANONICAL_SPLIT_NUMBER) -> dict[Item, str]:
     """Split the items of each group (speaker) on their own: everybody is in every split.
 
-    Parameters
-    ----------
-    items, groups, names
-        As for `split_by_group`.
-    probabilities : sequence of float
-        Share of a group's items for each split; they sum to 1.
-    split_number : int
-        Seed of the shuffles. The authors call 666 canonical.
+    Parameters and errors are those of `split_by_group`, but `probabilities` are shares of a group's items, and
+    `split_number` is the seed of the shuffles, of which the authors call 666 canonical.
 
     Returns
     -------
@@ -130,11 +104,6 @@ def split_within_group(
         Item to name of its split, group by group, the items of a group in the order of the shuffle. Items of a
         group with fewer items than splits are left out, as the authors' code does; `count_small_groups` names
         these groups.
-
-    Raises
-    ------
-    BadParameter
-        If the lengths disagree, the probabilities are no distribution, or one item is given two groups.
 
     Notes
     -----
@@ -213,16 +182,11 @@ def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bo
 
 def hash_data(clips: pd.DataFrame) -> str:
     """Hash which recordings a clip table holds, whatever their order, names, labels and splits: 16 hex digits."""
-    return _hash_rows(clips, ["sha256"])
+    return hash_split(clips, ("sha256",))
 
 
-def hash_split(clips: pd.DataFrame) -> str:
+def hash_split(clips: pd.DataFrame, columns: Sequence[str] = ("sha256", "label", "speaker", "split")) -> str:
     """Hash ``(sha256, label, speaker, split)`` of every clip of a table, in any order: 16 hex digits."""
-    return _hash_rows(clips, ["sha256", "label", "speaker", "split"])
-
-
-def _hash_rows(clips: pd.DataFrame, columns: list[str]) -> str:
-    """Hash columns of a table as a sorted list of rows."""
     values = [clips[name].fillna("").astype(str).tolist() for name in columns]
     # JSON quotes its strings: no label with an odd character can imitate a border between fields.
     text = json.dumps(sorted(zip(*values, strict=True)))

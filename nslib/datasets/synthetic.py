@@ -1,28 +1,20 @@
 """Computer voices for where no recorded speech can be had: eSpeak NG speaks the kit's own texts.
 
-Everything comes from pip packages and takes seconds. Scores on it say that the path works and how
-embeddings react to what a synthesiser varies; they say little about people, and every task of it
-has "synthetic" in its name.
+Scores on them say that the path works and how embeddings react to what a synthesiser varies; they say little about
+people. The synthesiser runs in another process (`synthetic_worker`), so that a crash of the library costs one clip, a
+hang costs `PATIENCE` seconds, and its GPL code is not loaded into this process.
 
-The synthesiser runs in another process (`nslib.datasets.synthetic_worker`), so that a crash of the library
-costs one clip, a hang costs `PATIENCE` seconds, and its GPL code is not loaded into this process.
-
-Conventions
------------
-A voice is an eSpeak NG variant (formants, pitch), the same in every language. Only variants without
-breath noise are used: eSpeak NG draws that noise from a generator that nothing can seed. The rest is
-the same, byte for byte, in every build on one platform. What is drawn (sentences, small changes of
-rate and pitch between takes) depends on the clip's name only.
-
-A sentence is subject, verb and rest. The parts of the train, validation and test sentences are
-different words (articles and a few prepositions apart), so that recognising words does not give
-the language or the voice away.
+A voice is an eSpeak NG variant (formants, pitch) without breath noise, which nothing can seed; the rest is the same,
+byte for byte, in every build on one platform. What is drawn (sentences, small changes of rate and pitch between takes)
+depends on the clip's name only. A sentence is subject, verb and rest; those of the train, validation and test sentences
+are different words (articles and a few prepositions apart), so that words do not give the language or the voice away.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -33,7 +25,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from itertools import product
 from pathlib import Path
 from typing import IO
 
@@ -48,31 +39,21 @@ from nslib.errors import BadAudio, Unavailable, UnknownName
 __all__: list[str] = []
 
 VOICES = ("Annie", "belinda", "f1", "f4", "linda", "m1", "m3", "m4", "m5", "m6", "m7", "steph")
-"""eSpeak NG variants that have no ``breath`` line."""
-
-STYLES = {
+STYLES = {  # rate (words a minute), pitch and its range (0 to 100), loudness (0 to 200)
     "calm": {"rate": 150, "pitch": 45, "range": 40, "volume": 90},
     "lively": {"rate": 185, "pitch": 65, "range": 90, "volume": 110},
     "weary": {"rate": 125, "pitch": 32, "range": 12, "volume": 70},
     "urgent": {"rate": 225, "pitch": 55, "range": 60, "volume": 130},
 }
-"""Centres of the four styles: rate (words a minute), pitch and its range (0 to 100), loudness (0 to 200)."""
-
-SPREAD = {"rate": 0.10, "pitch": 0.15, "range": 0.15, "volume": 0.15}
-"""Largest relative change between takes."""
-
-PLAIN = {"rate": 165, "pitch": 50, "range": 50, "volume": 100}
-"""The manner of speaking in the tasks that are not about it."""
-
-PATIENCE = 30.0
-"""Seconds without an answer after which the worker counts as hung; a clip takes a few milliseconds."""
-
+SPREAD = {"rate": 0.10, "pitch": 0.15, "range": 0.15, "volume": 0.15}  # largest relative change between takes
+PLAIN = {"rate": 165, "pitch": 50, "range": 50, "volume": 100}  # in the tasks that are not about the manner
+PATIENCE = 30.0  # seconds without an answer after which the worker counts as hung; a clip takes a few milliseconds
 WORKER = (sys.executable, "-m", "nslib.datasets.synthetic_worker")
 
 _PACKAGE = "espeakng-loader"
 
+# the ten commands that NOSS's keyword task has beside silence and unknown
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-"""The ten commands that NOSS's keyword task has beside silence and unknown."""
 
 _SUBJECTS = {
     "en": ("the teacher, my sister, the doctor, our neighbour, the singer, the farmer",
@@ -111,14 +92,13 @@ _RESTS = {
            "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием"),
 }
 
-LANGUAGES = tuple(sorted(_SUBJECTS))
-"""Two-letter codes; the six languages of NOSS's VoxForge."""
+LANGUAGES = tuple(sorted(_SUBJECTS))  # the six languages of NOSS's VoxForge
 
 
 def list_sentences(language: str, split: str) -> list[str]:
     """List every sentence of a language in a split: 72 for train, 9 for the others; none is in two splits."""
     parts = [table[language][SPLITS.index(split)].split(", ") for table in (_SUBJECTS, _VERBS, _RESTS)]
-    return [f"{who[0].upper()}{who[1:]} {does} {rest}." for who, does, rest in product(*parts)]
+    return [f"{who[0].upper()}{who[1:]} {does} {rest}." for who, does, rest in itertools.product(*parts)]
 
 
 @dataclass(frozen=True)
@@ -142,17 +122,15 @@ class Job:
 
 def plan_task(task: str) -> list[Job]:
     """List the clips of a synthetic task; nothing is spoken."""
-    if task not in _PLANS:
-        raise UnknownName("synthetic task", task, _PLANS)
-    return list(_PLANS[task]())
+    plans = {"speaker-synthetic": _plan_speakers, "word-synthetic": _plan_words, "style-synthetic": _plan_styles,
+             "language-synthetic": _plan_languages}
+    if task not in plans:
+        raise UnknownName("synthetic task", task, plans)
+    return list(plans[task]())
 
 
 def speak_task(task: str, per_class: int | None = None, seed: int = 0, *, progress: bool = True) -> Dataset:
-    """Have the clips of a synthetic task on disk, speaking those that are not there.
-
-    `per_class` caps the clips of a label in a split, `seed` chooses them; only these are spoken. `Unavailable` if the
-    synthesiser cannot be started.
-    """
+    """Have the clips of a synthetic task on disk, speaking those that are not there (`limit_clips` chooses them)."""
     import pandas as pd
 
     cache, jobs = ClipCache("espeak"), plan_task(task)
@@ -238,10 +216,6 @@ def _plan_languages() -> Iterator[Job]:
                 yield _job("language-synthetic", name, text, language, voice, language, split, PLAIN)
 
 
-_PLANS = {"speaker-synthetic": _plan_speakers, "word-synthetic": _plan_words, "style-synthetic": _plan_styles,
-          "language-synthetic": _plan_languages}
-
-
 # --- the worker ----------------------------------------------------------------------------------
 
 
@@ -253,17 +227,14 @@ def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) 
     left = list(jobs)
     with tqdm(total=len(left), desc="speaking (synthetic)", unit="clip", disable=not (progress and left)) as bar:
         while left:
-            done = 0
-            for reason in _ask_worker(cache, left, first=len(left) == len(jobs)):
+            answers = _ask_worker(cache, left.copy(), first=len(left) == len(jobs))
+            for reason in itertools.chain(answers, ["the synthesiser crashed or hung at this clip"]):
+                if not left:
+                    break
+                job = left.pop(0)
                 if reason:
-                    reasons[left[done].clip_id] = reason
-                done += 1
+                    reasons[job.clip_id] = reason
                 bar.update()
-            if done < len(left):
-                reasons[left[done].clip_id] = "the synthesiser crashed or hung at this clip"
-                done += 1
-                bar.update()
-            left = left[done:]
     return reasons
 
 

@@ -1,13 +1,10 @@
 """Speak jobs with eSpeak NG, in a process of its own: ``python -m nslib.datasets.synthetic_worker FOLDER``.
 
-The library is a GPL shared object, called through its C interface (speak_lib.h) and never imported
-by the kit itself; a crash in it ends this process only. One JSON job comes in a line of standard input,
-``{"name", "text", "language", "voice", "rate", "pitch", "range", "volume"}``; 16-bit PCM goes to
-``FOLDER/<name>.pcm`` and one JSON answer, ``{"name", "rate", "error"}``, to standard output.
-
-The library is opened and closed for every clip: it keeps state (noise of breathy voices, pitch)
-that no call of it resets, so the same job would give other samples later in the same process.
-Every return code is checked, because a voice that does not exist leaves the one before in use.
+The library is a GPL shared object, called through its C interface (speak_lib.h) and never imported by the kit itself.
+One JSON job comes in a line of standard input, ``{"name", "text", "language", "voice", "rate", "pitch", "range",
+"volume"}``; 16-bit PCM goes to ``FOLDER/<name>.pcm`` and one JSON answer, ``{"name", "rate", "error"}``, to standard
+output. The library is opened and closed for every clip: it keeps state (noise of breathy voices, pitch) that no call
+of it resets. Every return code is checked, because a voice that does not exist leaves the one before in use.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The clip table: what every source of recordings returns.
 
-Conventions
------------
-One row a clip, columns `COLUMNS`, sorted by ``clip_id``. Clips that cannot be used are rows of a
-second table, with a reason and a remedy: nothing is left out silently.
+One row a clip, columns `COLUMNS`, sorted by ``clip_id``. Clips that cannot be used are rows of a second table, with a
+reason and a remedy: nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -33,9 +31,8 @@ class Dataset:
     Attributes
     ----------
     clips : DataFrame
-        One row a usable clip: ``clip_id, audio`` (absolute path), ``sha256`` (of the decoded
-        16 kHz waveform), ``seconds, sample_rate`` (of the original), ``label, speaker, split,
-        source``. Empty text means unknown.
+        One row a usable clip: ``clip_id, audio`` (absolute path), ``sha256`` (of the decoded 16 kHz waveform),
+        ``seconds, sample_rate`` (of the original), ``label, speaker, split, source``. Empty text means unknown.
     problems : DataFrame
         One row a clip that is not used: ``clip_id, audio, reason, remedy``.
     notes : tuple of str
@@ -62,19 +59,8 @@ def make_dataset(clips: Iterable[Mapping[str, object]], problems: Iterable[Mappi
 def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0) -> pd.DataFrame:
     """Keep at most `per_class` clips of each label in each split, spread over its speakers.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        With ``clip_id, label, speaker, split``.
-    per_class : int or None
-        None keeps all.
-    seed : int
-        Which clips are kept. The order of rows does not matter.
-
-    Returns
-    -------
-    DataFrame
-        A subset of the rows, in their order.
+    None keeps all; `seed` decides which are kept, whatever the order of the rows (columns ``clip_id, label, speaker,
+    split``). The result is a subset of the rows, in their order.
     """
     if per_class is None:
         return clips

@@ -1,16 +1,8 @@
 """What is measured: one record a task, and the data set of NOSS that it stands beside.
 
-The paper profile is NOSS itself. The quick profile has no NOSS data: each of its tasks asks the same
-kind of question as a data set of NOSS, of other recordings, so its numbers are never compared with the
-paper's.
-
-Reference: Shor et al., Towards Learning a Universal Non-Semantic Representation of Speech,
-Interspeech 2020, arXiv 2002.12764. The six data sets of NOSS are in ``data/noss_tasks.csv``.
-
-Conventions
------------
-``kind`` is "real" for recordings and "synthetic" for computer voices; a synthetic task has the word
-in its name and its title.
+The paper profile is NOSS itself (Shor et al. 2020, arXiv 2002.12764; facts in ``data/noss_tasks.csv``). The quick
+profile has no NOSS data: each of its tasks asks the same kind of question of other recordings, so its numbers are
+never compared with the paper's. A task of computer voices has "synthetic" in its name and its title.
 """
 
 from __future__ import annotations
@@ -30,76 +22,57 @@ __all__ = ["REGISTRY", "Task", "choose_task_names", "get_task", "make_own_task"]
 
 @dataclass(frozen=True)
 class Task:
-    """A question about speech that an embedding's vectors must answer.
+    """A question about speech that an embedding's vectors must answer."""
 
-    Attributes
-    ----------
-    name, title : str
-        As used in parameters, and for people.
-    kind : {"real", "synthetic"}
-        Recorded people, or a speech synthesiser.
-    noss : str
-        The data set of NOSS that asks the same kind of question.
-    label, speaker : str
-        What the columns of the clip table mean here.
-    speaker_is_label : bool
-        Then every speaker is in every split and a z-score by speaker would erase the answer.
-    split : str
-        The rule by which clips were assigned to train, validation and test.
-    corpus : str
-        Where the audio comes from: a group of packages, "espeak", "noss", or "folder" (your own).
-    licence, credit : str
-        Of the audio; the full list, with homepages, is ``data/sources.csv``.
-    caution : str
-        What must be known to read the numbers; empty if nothing.
-    metric : str
-        Name in `nslib.statistics.scores`.
-    profile : {"quick", "paper"}
-        The experiment to which it belongs.
-    optional : bool
-        Run only when asked for by name.
-    within_speaker : bool
-        Whether it is also asked inside each speaker (the paper's personalised tasks).
-    """
-
-    name: str
-    title: str
-    kind: str
-    noss: str
-    label: str
+    name: str  # as used in parameters
+    title: str  # for people
+    kind: str  # "real": recorded people, or "synthetic"
+    noss: str  # the data set of NOSS that asks the same kind of question
+    label: str  # what the columns of the clip table mean here
     speaker: str
-    speaker_is_label: bool
-    split: str
-    corpus: str
-    licence: str
+    speaker_is_label: bool  # then every speaker is in every split, and a z-score by speaker would erase the answer
+    split: str  # the rule by which clips were assigned to train, validation and test
+    corpus: str  # where the audio comes from: a group of packages, "espeak", "noss", or "folder" (your own)
+    licence: str  # of the audio; the full list, with homepages, is ``data/sources.csv``
     credit: str
-    caution: str = ""
-    metric: str = "accuracy"
-    profile: str = "quick"
-    optional: bool = False
-    within_speaker: bool = False
+    caution: str = ""  # what must be known to read the numbers
+    metric: str = "accuracy"  # a name of `nslib.statistics.scores`
+    profile: str = "quick"  # or "paper"
+    optional: bool = False  # run only when asked for by name
+    within_speaker: bool = False  # also asked inside each speaker (the paper's personalised tasks)
 
 
 _HEDGEWARS = "GFDL-1.3"
 _HEDGEWARS_CREDIT = "Hedgewars Project, https://hedgewars.org (Debian package hedgewars-data)"
-_ESPEAK_LICENCE = "eSpeak NG is GPL-3.0-or-later; the texts are the kit's own (Apache-2.0)"
-_ESPEAK_CREDIT = "eSpeak NG 1.52, https://github.com/espeak-ng/espeak-ng"
 _VOICES = "synthetic voice (eSpeak NG variant)"
+
+
+def _synthetic(name: str, title: str, noss: str, label: str, split: str, **facts: Any) -> Task:
+    """Make a task of computer voices."""
+    return Task(name=name, title=title, kind="synthetic", noss=noss, label=label, split=split, corpus="espeak",
+                licence="eSpeak NG is GPL-3.0-or-later; the texts are the kit's own (Apache-2.0)",
+                credit="eSpeak NG 1.52, https://github.com/espeak-ng/espeak-ng",
+                **{"speaker": _VOICES, "speaker_is_label": False, **facts})
+
+
+def _noss(name: str, title: str, label: str, **facts: Any) -> Task:
+    """Make a task of the paper profile."""
+    return Task(name=name, title=title, kind="real", noss=name, label=label, corpus="noss", profile="paper",
+                **{"speaker_is_label": False, **facts})
+
 
 _TASKS = (
     Task(
         name="speaker-hedgewars", title="Which of 14 voices", kind="real", noss="voxceleb",
         label="voice pack of a game", speaker="the same", speaker_is_label=True,
-        split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' "
-              "algorithm)",
+        split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' algorithm)",
         corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
         caution="A voice pack stands for a speaker, but also for a microphone and, in five, a language.",
     ),
     Task(
         name="phrase-hedgewars", title="Which of 26 spoken phrases", kind="real", noss="speech_commands",
         label="phrase (by its English name)", speaker="voice actor", speaker_is_label=False,
-        split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' "
-              "algorithm)",
+        split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
         corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
         caution="Few clips a phrase, shouted and acted; some packs vary the words of a phrase.",
     ),
@@ -120,47 +93,22 @@ _TASKS = (
     Task(
         name="speaker-fillets", title="Which of four actors", kind="real", noss="voxceleb",
         label="actor (language of the dialogue, role)", speaker="the same", speaker_is_label=True,
-        split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' "
-              "algorithm)",
+        split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' algorithm)",
         corpus="fillets", licence="GPL-2.0",
         credit="ALTAR interactive and the Fish Fillets NG team, https://fillets.sourceforge.net",
         caution="Two actors speak Czech and two Dutch, so the language gives half of the answer away.",
     ),
-    Task(
-        name="speaker-synthetic", title="Which of 12 synthetic voices", kind="synthetic", noss="voxceleb",
-        label=_VOICES, speaker="the same", speaker_is_label=True,
-        split="by sentence: no sentence is in two splits", corpus="espeak",
-        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
-    ),
-    Task(
-        name="word-synthetic", title="Which of ten synthetic words", kind="synthetic", noss="speech_commands",
-        label="word", speaker=_VOICES, speaker_is_label=False,
-        split="by voice: no voice is in two splits", corpus="espeak",
-        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
-    ),
-    Task(
-        name="style-synthetic", title="Which of four synthetic speaking styles",
-        kind="synthetic", noss="crema_d",
-        label="style, made by rate, pitch, pitch range and loudness", speaker=_VOICES, speaker_is_label=False,
-        split="by voice and sentence: neither is in two splits", corpus="espeak", within_speaker=True,
-        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
-        caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion.",
-    ),
-    Task(
-        name="language-synthetic", title="Which of six synthetic languages",
-        kind="synthetic", noss="voxforge",
-        label="language (ISO 639-1)", speaker=_VOICES, speaker_is_label=False,
-        split="by voice and words: no voice, and no word but articles, is in two splits", corpus="espeak",
-        licence=_ESPEAK_LICENCE, credit=_ESPEAK_CREDIT,
-    ),
+    _synthetic("speaker-synthetic", "Which of 12 synthetic voices", "voxceleb", _VOICES,
+               "by sentence: no sentence is in two splits", speaker="the same", speaker_is_label=True),
+    _synthetic("word-synthetic", "Which of ten synthetic words", "speech_commands", "word",
+               "by voice: no voice is in two splits"),
+    _synthetic("style-synthetic", "Which of four synthetic speaking styles", "crema_d",
+               "style, made by rate, pitch, pitch range and loudness",
+               "by voice and sentence: neither is in two splits", within_speaker=True,
+               caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion."),
+    _synthetic("language-synthetic", "Which of six synthetic languages", "voxforge", "language (ISO 639-1)",
+               "by voice and words: no voice, and no word but articles, is in two splits"),
 )
-
-
-def _noss(name: str, title: str, label: str, **facts: Any) -> Task:
-    """Make a task of the paper profile."""
-    return Task(name=name, title=title, kind="real", noss=name, label=label, corpus="noss", profile="paper",
-                **{"speaker_is_label": False, **facts})
-
 
 _BY_SPEAKER = "by speaker: {} % of the speakers (TensorFlow Datasets draws them by the authors' algorithm)"
 _SEVEN_ONE_TWO, _SIX_TWO_TWO = _BY_SPEAKER.format("70, 10 and 20"), _BY_SPEAKER.format("60, 20 and 20")
@@ -206,12 +154,7 @@ _STANDS_IN = "style-synthetic"
 
 
 def get_task(name: str) -> Task:
-    """Look a task up.
-
-    Raises
-    ------
-    UnknownName
-        With the nearest names.
+    """Look a task up; `UnknownName` tells the nearest names.
 
     Examples
     --------
@@ -224,7 +167,7 @@ def get_task(name: str) -> Task:
 
 
 def choose_task_names(params: Params) -> tuple[str, ...]:
-    """List the tasks that parameters ask for.
+    """List the tasks that parameters ask for, in the order of the registry.
 
     Parameters
     ----------
@@ -232,11 +175,6 @@ def choose_task_names(params: Params) -> tuple[str, ...]:
         `tasks` as given; else, with the paper profile, the six of NOSS; with the quick profile, all of
         `corpus`: with "real", the recorded tasks and the synthetic style task, because no recordings
         of emotion are to be had; with "synthetic", those only.
-
-    Returns
-    -------
-    tuple of str
-        In the order of the registry.
 
     Raises
     ------

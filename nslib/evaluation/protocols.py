@@ -74,7 +74,7 @@ from nslib.statistics.intervals import LEVEL, Difference, Interval, RepeatedTest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BY_CLIP", "FAST_PROBES", "REPEATED", "SWITCH", "WITHIN_SPEAKER", "ProtocolResults", "TaskVectors",
+__all__ = ["BY_CLIP", "REPEATED", "SWITCH", "WITHIN_SPEAKER", "ProtocolResults", "TaskVectors",
            "average_accuracy", "average_by_speaker", "load_protocols", "measure_interval", "run_protocol",
            "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 
@@ -227,8 +227,8 @@ def measure_interval(answers: pd.DataFrame, *, of_speakers: bool, level: float =
 def _make_test(answers: pd.DataFrame, of_speakers: bool) -> RepeatedTest:
     """Right answers, as `nslib.statistics.intervals` takes them."""
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
-    columns = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    return RepeatedTest(right, *columns, "speakers" if of_speakers else "splits")
+    clips, speakers, numbers = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
+    return RepeatedTest(right, clips, speakers, numbers, "speakers" if of_speakers else "splits")
 
 
 # ------------------------------------------------------------------ splits of a whole task: repeated, and the switch
@@ -275,7 +275,8 @@ def _compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: An
     divisions = {BY_SPEAKER: [("own", own)], BY_CLIP: [(str(draw), split) for draw, split in enumerate(by_clip)]}
     scored = []
     for protocol, full in divisions.items():
-        few = ((str(draw), _cut_training(full[draw % len(full)][1], label, shots, draw)) for draw in range(draws))
+        drawn = [split for _, split in full] * (draws // len(full))  # the own split is cut in each draw
+        few = ((str(draw), _cut_training(split, label, shots, draw)) for draw, split in enumerate(drawn))
         scored += [_score_divisions(data, protocol, full, 0, speaker_norm=False, **options),
                    _score_divisions(data, f"{protocol}-{shots}-shot", few, shots, speaker_norm=False, **options)]
     notes.append(f"{BY_CLIP} is no result: the people who are tested are also in training.")
@@ -765,7 +766,8 @@ class ProtocolResults:
         Of within-speaker are the results without a cap on training clips. BadParameter for by-clip, which is no result.
         """
         if protocol.startswith(BY_CLIP):
-            raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside one.")
+            raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside "
+                               "one.")
         chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
         return results.table(chosen.assign(split="test")) if len(chosen) else chosen[["metric", "chance"]]
 

@@ -415,7 +415,7 @@ def _make_key(result: str, condition: str, levels: Sequence[float], clips: pd.Da
     """Key of the curve of one result and condition."""
     # Noise is drawn by the clip's name, which the hash of a split does not hold.
     named = sorted(zip(clips["clip_id"].astype(str), clips["sha256"].astype(str), strict=True))
-    algorithm = config.hash_algorithm("robustness", ROBUSTNESS_VERSION, _PACKAGES)
+    algorithm = [ROBUSTNESS_VERSION, sorted(config.package_versions(_PACKAGES).items())]
     return _hash_text(json.dumps([result, condition, list(levels), named, algorithm]))[:32]
 
 

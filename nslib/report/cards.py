@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import config
-from nslib.config import code_revision, write_file
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.checker import CheckReport
 from nslib.errors import NslibError
-from nslib.evaluation import results
+from nslib.evaluation.results import selected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +42,8 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
     rows : DataFrame, optional
         Results, in which those of the embedding with these weights are looked for.
     """
-    parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author",
-             "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items()),
+    questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
+    parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author", questions,
              "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -64,38 +63,32 @@ def _list_facts(embedding: Embedding) -> str:
 
 def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
     """Write the scores of these very weights, as a table."""
-    mine = [] if rows is None or rows.empty else [
-        row for row in results.selected(rows[rows["weights_hash"] == embedding.fingerprint]).to_dict("records")
+    chosen = [] if rows is None or rows.empty else [
+        row for row in selected(rows[rows["weights_hash"] == embedding.fingerprint]).to_dict("records")
         if row["value"] == row["value"]]
-    if not mine:
+    if not chosen:
         return "Nothing yet: `python -m nslib benchmark` measures it."
-    head = ("task", "score", "interval", "chance", "test clips", "speakers", "probe", "data", "split")
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in mine:
+    lines = [("task", "score", "interval", "chance", "test clips", "speakers", "probe", "data", "split"), ("---",) * 9]
+    for row in chosen:
         synthetic = " (synthetic)" if row["corpus_kind"] == "synthetic" else ""
         interval = (f"{100 * row['low']:.1f} to {100 * row['high']:.1f} "
                     f"({100 * row['level']:.0f} %, over {row['interval_by']}s)")
-        cells = (f"{row['task']}{synthetic}", f"{100 * row['value']:.1f} % {row['metric']}", interval,
-                 f"{100 * row['chance']:.1f}", row["n"], row["n_speakers"], row["probe"], row["data_hash"],
-                 row["split_hash"])
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        lines.append((f"{row['task']}{synthetic}", f"{100 * row['value']:.1f} % {row['metric']}", interval,
+                      f"{100 * row['chance']:.1f}", row["n"], row["n_speakers"], row["probe"], row["data_hash"],
+                      row["split_hash"]))
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def update_readme() -> None:
     """Put the result table of the last full run into the README and the card of trill-mini, for maintainers."""
-    summary, revision = config.reports_dir() / "summary.md", code_revision().removesuffix("-dirty")
+    summary, revision = config.reports_dir() / "summary.md", config.code_revision().removesuffix("-dirty")
     copy_result_table(summary, config.root() / "README.md", revision)
     copy_result_table(summary, config.data_dir() / "models" / "trill-mini" / "card.md", revision,
                       ("trill-mini", "logmel", "mfcc"))
 
 
 def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str, ...] = ()) -> None:
-    """Copy the table of ``summary.md`` between the markers of a page; it is never typed.
-
-    `only` are beginnings of the names of embeddings to show. A summary of a smoke run or without a table, and a page
-    without markers, are refused.
-    """
+    """Copy the table of a full run between the markers of a page; `only` are beginnings of embeddings to show."""
     made, text = summary.read_text(), page.read_text()
     table = _TABLE.search(made)
     if not table or "numbers mean nothing" in made.lower():
@@ -108,4 +101,4 @@ def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str,
             "**Bold** ★: best of its column; ≈: not separable from it.")
     head, rows = table[0].splitlines()[:4], table[0].splitlines()[4:]
     rows = [row for row in rows if not only or row.removeprefix("| ").startswith(only)]
-    write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, f"{END}{after}"]))
+    config.write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, f"{END}{after}"]))

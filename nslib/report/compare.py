@@ -1,17 +1,12 @@
 """Two runs, of another machine or another version: what moved beyond noise, and what differs in their origin.
 
-References
-----------
-S. Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Stat. 6, 1979. G. Zou, W. Huang and X.
-Zhang, Comput. Stat. Data Anal. 53, 2009 (the interval of a difference of two independent scores).
-
-Conventions
------------
 What a report shows are the results in its ``results.parquet``; where there is none, all that are kept in ``results/``.
 Differences are the second run minus the first. Where both have answered the very same clips (``data_hash`` and
 ``split_hash``), answers are paired clip by clip; where recordings or splits differ, the two scores are taken as
-independent, which is said. A score has *moved* if its p-value, corrected by Holm's procedure over all scores of the
-comparison, is at most 5 %: the chance that anything is called so where nothing differs is then at most that.
+independent, which is said. A score has *moved* if its p-value, corrected by Holm's procedure (Scand. J. Stat. 6, 1979)
+over all scores of the comparison, is at most 5 %: the chance that anything is called so where nothing differs is then
+at most that. The interval of a difference of two independent scores is that of Zou, Huang and Zhang, Comput. Stat.
+Data Anal. 53, 2009.
 """
 
 from __future__ import annotations
@@ -24,11 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib.errors import BadParameter, NslibError
-from nslib.evaluation import results
-from nslib.evaluation.results import ROWS, check_table
-from nslib.statistics import comparisons, intervals
-from nslib.statistics import scores as statistics_scores
-from nslib.statistics.intervals import LEVEL, Difference
+from nslib.evaluation.results import ROWS, check_table, join_tables, load_results, selected
+from nslib.statistics.comparisons import Paired, holm, p_value
+from nslib.statistics.intervals import LEVEL, Difference, interval
+from nslib.statistics.scores import get_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["compare_reports"]
 
 PAIRED, UNPAIRED, NOT_COMPARED = "same clips", "other clips or splits", "no answers kept"
-_CELLS = ["task", "embedding", "metric", "first", "second", "difference", "low", "high", "p", "p_adjusted", "clips",
-          "answered_differently", "how", "moved"]
 _ORIGIN = {"data_hash": "recordings", "split_hash": "splits", "weights_hash": "weights", "lock_hash": "lock file",
            "code_revision": "code", "seed": "seed", "probe": "chosen probe"}
 _HEAD = ["Task", "Embedding", "First", "Second", "Difference", "p", "p (Holm)", "Answers changed", "Compared by"]
@@ -45,26 +37,12 @@ _HEAD = ["Task", "Embedding", "First", "Second", "Difference", "p", "p (Holm)", 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs have in common, and what not.
+    """What two runs have in common, and what not: scores of both, origins that differ, scores of one only, notes."""
 
-    Attributes
-    ----------
-    cells : DataFrame
-        One row a task and embedding that both have: the two scores, their difference with its own 95 % interval, the
-        p-value alone and corrected, how many test clips were answered differently (-1 where they are not the same), how
-        it was compared, and whether it moved.
-    origin : DataFrame
-        Columns what, first, second, cells: each difference in provenance, and which scores have it.
-    only : DataFrame
-        Columns task, embedding, run: scores that one run lacks.
-    notes : tuple of str
-        What could not be read or compared.
-    """
-
-    cells: pd.DataFrame
+    cells: pd.DataFrame  # answered_differently is -1 where the clips are not the same
     origin: pd.DataFrame
     only: pd.DataFrame
-    notes: tuple[str, ...]
+    notes: list[str]
 
     @property
     def moved(self) -> bool:
@@ -79,25 +57,47 @@ class Comparison:
             with pd.option_context("display.max_columns", None, "display.width", 250, "display.max_colwidth", 90):
                 return pd.DataFrame(lines, columns=head).to_string(index=False)
 
-        return "\n".join(_describe(self, align, "{}"))
+        return "\n".join(self._describe(align, "{}"))
 
     def markdown(self) -> str:
         """Return the comparison as Markdown, with a title."""
         def pipe(head: list[str], lines: list[list[str]]) -> str:
             return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
 
-        return "# Two runs compared\n\n" + "\n\n".join(_describe(self, pipe, "## {}")) + "\n"
+        return "# Two runs compared\n\n" + "\n\n".join(self._describe(pipe, "## {}")) + "\n"
+
+    def _describe(self, table: Callable[[list[str], list[list[str]]], str], heading: str) -> list[str]:
+        """Put the comparison into words and tables."""
+        cells = self.cells
+        how, same = cells["how"].value_counts(), (cells["how"] == PAIRED) & (cells["answered_differently"] == 0)
+        verdict = [f"{len(cells)} scores are in both runs; {int(cells['moved'].sum())} moved beyond noise (5 % over "
+                   f"all of them together, Holm). {int(same.sum())} have the same answer to every clip."]
+        if how.get(UNPAIRED):
+            verdict.append(f"{how[UNPAIRED]} are of other clips or splits: compared as independent, not clip by clip.")
+        if how.get(NOT_COMPARED):
+            verdict.append(f"{how[NOT_COMPARED]} could not be compared: {NOT_COMPARED}.")
+        parts = [" ".join(verdict)]
+        changed = cells[cells["moved"] | (cells["first"] != cells["second"]) | ~same]
+        if len(changed):
+            order = changed.sort_values(["moved", "p"], ascending=[False, True], kind="stable").to_dict("records")
+            parts += [heading.format("Scores that are not the same"), table(_HEAD, [_write_cell(row) for row in order])]
+        if len(self.origin):
+            lines = []
+            for row in self.origin.to_dict("records"):
+                names = row["cells"]
+                more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+                where = f"all {len(cells)}" if len(names) == len(cells) else ", ".join(names[:4]) + more
+                lines.append([_ORIGIN[row["what"]], row["first"], row["second"], where])
+            parts += [heading.format("Where the runs differ"), table(["What", "First", "Second", "Cells"], lines)]
+        if len(self.only):
+            by = self.only.groupby(["run", "embedding"], sort=False)["task"]
+            lines = [[str(run), str(embedding), ", ".join(tasks)] for (run, embedding), tasks in by]
+            parts += [heading.format("In one run only"), table(["Run", "Embedding", "Tasks"], lines)]
+        return [*parts, *(f"Note: {note}" for note in self.notes)]
 
 
-def compare_reports(first: Path, second: Path, level: float = LEVEL) -> Comparison:
+def compare_reports(first: Path, second: Path) -> Comparison:
     """Compare two report folders.
-
-    Parameters
-    ----------
-    first, second : Path
-        Folders of reports.
-    level : float
-        Confidence level of each interval; 1 minus it is the error that all scores share.
 
     Raises
     ------
@@ -106,46 +106,46 @@ def compare_reports(first: Path, second: Path, level: float = LEVEL) -> Comparis
     """
     import pandas as pd
 
-    (a, of_a, notes), (b, of_b, more) = _read_run(Path(first)), _read_run(Path(second))
-    shared = a.index.intersection(b.index, sort=False)
-    notes += more
-    if not len(shared):
-        notes.append("The two runs have no task and embedding in common, so nothing was compared.")
-    pairs = [(a.loc[one], b.loc[one]) for one in shared]
-    cells = pd.DataFrame([_compare_cell(x, y, of_a.get(x["key"]), of_b.get(y["key"]), level) for x, y in pairs],
-                         columns=_CELLS).assign(p_adjusted=math.nan, moved=False)
+    (a, answers_a, notes), (b, answers_b, more) = _read_run(Path(first)), _read_run(Path(second))
+    pairs = [(a.loc[at], b.loc[at]) for at in a.index.intersection(b.index, sort=False)]
+    if not pairs:
+        more.append("The two runs have no task and embedding in common, so nothing was compared.")
+    columns = ["task", "embedding", "metric", "first", "second", "difference", "low", "high", "p", "clips",
+               "answered_differently", "how"]
+    cells = pd.DataFrame([_compare_cell(x, y, answers_a.get(x["key"]), answers_b.get(y["key"])) for x, y in pairs],
+                         columns=columns).assign(p_adjusted=math.nan, moved=False)
     tested = cells["p"].notna()
     if tested.any():
-        moved, adjusted = comparisons.holm(cells.loc[tested, "p"].to_numpy(float), level)
+        moved, adjusted = holm(cells.loc[tested, "p"].to_numpy(float))
         cells.loc[tested, "p_adjusted"], cells.loc[tested, "moved"] = adjusted, moved
     differ = [(what, str(x[what]), str(y[what]), f"{x['task']}/{x['embedding']}")
               for what in _ORIGIN for x, y in pairs if x[what] != y[what]]
     origin = pd.DataFrame(differ, columns=["what", "first", "second", "cells"])
     origin = origin.groupby(["what", "first", "second"], sort=False)["cells"].agg(list).reset_index()
-    alone = [(task, embedding, which) for which, one, other in (("first", a, b), ("second", b, a))
-             for task, embedding, _ in one.index.difference(other.index, sort=False)]
-    return Comparison(cells, origin, pd.DataFrame(alone, columns=["task", "embedding", "run"]), tuple(notes))
+    only = [(task, embedding, run) for run, one, other in (("first", a, b), ("second", b, a))
+            for task, embedding, _ in one.index.difference(other.index, sort=False)]
+    return Comparison(cells, origin, pd.DataFrame(only, columns=["task", "embedding", "run"]), notes + more)
 
 
 def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list[str]]:
     """Read the scores that a report shows, their answers by key, and notes on what could not be read."""
     if not folder.is_dir():
         raise NslibError(f"there is no folder {folder}: give the folder of a report, with results/ in it.")
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows, answers = results.load_results(folder / "results")
-    notes = [str(warning.message) for warning in told if warning.category is UserWarning]
+        rows, answers = load_results(folder / "results")
+    notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
     if (shown := _read_shown(folder / "results.parquet")) is not None:
         lost = sorted(set(shown["key"]) - set(rows["key"]))
         if lost:
             notes.append(f"{len(lost)} results that {folder} shows are not in its results/ and have no answers.")
-        rows = results.join_tables([rows[rows["key"].isin(shown["key"])], shown[shown["key"].isin(lost)]], ROWS)
-    scores = results.selected(rows)
-    if scores.empty:
+        rows = join_tables([rows[rows["key"].isin(shown["key"])], shown[shown["key"].isin(lost)]], ROWS)
+    chosen = selected(rows)
+    if chosen.empty:
         why = " ".join(notes) or "python -m nslib reproduce makes them."
         raise NslibError(f"{folder} holds no results of a test: {why}")
     by_key = {str(key): part.set_index("clip_id") for key, part in answers.groupby("key")}
-    return scores.set_index(["task", "embedding", "metric"], drop=False), by_key, notes
+    return chosen.set_index(["task", "embedding", "metric"], drop=False), by_key, notes
 
 
 def _read_shown(path: Path) -> pd.DataFrame | None:
@@ -163,71 +163,38 @@ def _read_shown(path: Path) -> pd.DataFrame | None:
         raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
 
 
-def _compare_cell(x: pd.Series, y: pd.Series, mine: pd.DataFrame | None, other: pd.DataFrame | None,
-                  level: float) -> dict[str, Any]:
+def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,
+                  after: pd.DataFrame | None) -> dict[str, Any]:
     """Compare one score, clip by clip where both runs have the same clips."""
     cell = {"task": x["task"], "embedding": x["embedding"], "metric": x["metric"], "first": x["value"],
             "second": y["value"], "difference": y["value"] - x["value"], "low": math.nan, "high": math.nan,
             "p": math.nan, "clips": min(x["n"], y["n"]), "answered_differently": -1, "how": NOT_COMPARED}
-    if mine is None or other is None or statistics_scores.get_metric(x["metric"]).needs != "labels":
+    if before is None or after is None or get_metric(x["metric"]).needs != "labels":
         return cell
-    same = all(x[name] == y[name] for name in ("data_hash", "split_hash")) and set(mine.index) == set(other.index)
+    same = all(x[name] == y[name] for name in ("data_hash", "split_hash")) and set(before.index) == set(after.index)
     if same and x["metric"] == "accuracy":
-        other = other.loc[mine.index]
-        before, after = (answers["y_true"] == answers["y_pred"] for answers in (mine, other))
-        at: Callable[[float], Difference] = comparisons.Paired.of(after, before, mine["speaker"]).at
-        cell |= {"how": PAIRED, "answered_differently": int((mine["y_pred"] != other["y_pred"]).sum())}
+        after = after.loc[before.index]
+        was_right, is_right = (answers["y_true"] == answers["y_pred"] for answers in (before, after))
+        at: Callable[[float], Difference] = Paired.of(is_right, was_right, before["speaker"]).at
+        cell |= {"how": PAIRED, "answered_differently": int((before["y_pred"] != after["y_pred"]).sum())}
     else:
-        at = _compare_independent(x, y, mine, other)
-        cell |= {"how": UNPAIRED}
-    difference = at(level)
-    return cell | {"low": difference.low, "high": difference.high, "p": comparisons.p_value(at)}
+        at, cell["how"] = _compare_independent(x, y, before, after), UNPAIRED
+    difference = at(LEVEL)
+    return cell | {"low": difference.low, "high": difference.high, "p": p_value(at)}
 
 
-def _compare_independent(x: pd.Series, y: pd.Series, mine: pd.DataFrame,
-                         other: pd.DataFrame) -> Callable[[float], Difference]:
+def _compare_independent(x: pd.Series, y: pd.Series, before: pd.DataFrame,
+                         after: pd.DataFrame) -> Callable[[float], Difference]:
     """Return the difference of two scores that have no clips in common as a function of the level."""
     def at(level: float) -> Difference:
-        first, second = (
-            intervals.interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
-                             seed=int(row["seed"])) for row, answers in ((x, mine), (y, other)))
+        one, two = (interval(answers["y_true"], answers["y_pred"], answers["speaker"], str(row["metric"]), level=level,
+                             seed=int(row["seed"])) for row, answers in ((x, before), (y, after)))
         difference = y["value"] - x["value"]
-        down = math.hypot(y["value"] - second.low, first.high - x["value"])
-        up = math.hypot(second.high - y["value"], x["value"] - first.low)
-        by = " and ".join(sorted({first.by, second.by}))
-        return Difference(difference, difference - down, difference + up, by)
+        down, up = (math.hypot(y["value"] - two.low, one.high - x["value"]),
+                    math.hypot(two.high - y["value"], x["value"] - one.low))
+        return Difference(difference, difference - down, difference + up, " and ".join(sorted({one.by, two.by})))
 
     return at
-
-
-def _describe(found: Comparison, table: Callable[[list[str], list[list[str]]], str], heading: str) -> list[str]:
-    """Put a comparison into words and tables."""
-    cells = found.cells
-    how, same = cells["how"].value_counts(), (cells["how"] == PAIRED) & (cells["answered_differently"] == 0)
-    verdict = [f"{len(cells)} scores are in both runs; {int(cells['moved'].sum())} moved beyond noise (5 % over all of "
-               "them together, Holm).", f"{int(same.sum())} have the same answer to every clip."]
-    if how.get(UNPAIRED):
-        verdict.append(f"{how[UNPAIRED]} are of other clips or splits: compared as independent, not clip by clip.")
-    if how.get(NOT_COMPARED):
-        verdict.append(f"{how[NOT_COMPARED]} could not be compared: {NOT_COMPARED}.")
-    parts = [" ".join(verdict)]
-    changed = cells[cells["moved"] | (cells["first"] != cells["second"]) | ~same]
-    if len(changed):
-        order = changed.sort_values(["moved", "p"], ascending=[False, True], kind="stable").to_dict("records")
-        parts += [heading.format("Scores that are not the same"), table(_HEAD, [_write_cell(row) for row in order])]
-    if len(found.origin):
-        lines = []
-        for row in found.origin.to_dict("records"):
-            names = row["cells"]
-            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-            where = f"all {len(cells)}" if len(names) == len(cells) else ", ".join(names[:4]) + more
-            lines.append([_ORIGIN[row["what"]], row["first"], row["second"], where])
-        parts += [heading.format("Where the runs differ"), table(["What", "First", "Second", "Cells"], lines)]
-    if len(found.only):
-        by = found.only.groupby(["run", "embedding"], sort=False)["task"]
-        lines = [[str(run), str(embedding), ", ".join(tasks)] for (run, embedding), tasks in by]
-        parts += [heading.format("In one run only"), table(["Run", "Embedding", "Tasks"], lines)]
-    return [*parts, *(f"Note: {note}" for note in found.notes)]
 
 
 def _write_cell(row: dict[str, Any]) -> list[str]:
@@ -237,5 +204,5 @@ def _write_cell(row: dict[str, Any]) -> list[str]:
         change += f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
     answers = f"{row['answered_differently']} of {row['clips']}" if row["how"] == PAIRED else "–"
     p = ["–" if math.isnan(v) else f"{v:.2g}" if v >= 0.001 else "< 0.001" for v in (row["p"], row["p_adjusted"])]
-    return [str(row["task"]), str(row["embedding"]), f"{100 * row['first']:.1f}", f"{100 * row['second']:.1f}", change,
-            *p, answers, str(row["how"])]
+    return [row["task"], row["embedding"], f"{100 * row['first']:.1f}", f"{100 * row['second']:.1f}", change, *p,
+            answers, row["how"]]

@@ -22,29 +22,15 @@ from nslib.embeddings.registry import EMBEDDINGS, EmbeddingInfo
 from nslib.errors import Unavailable
 from nslib.extraction import devices
 
-__all__ = ["examine_data", "examine_devices", "examine_embeddings", "examine_gpus", "examine_machine",
-           "format_findings"]
+__all__ = ["examine_data", "examine_devices", "examine_machine", "format_findings"]
 
 MARK = {"ok": "✓", "note": "·", "no": "✗"}
 PYTHONS = ((3, 11), (3, 14))
-NEEDED_DISK_GB = 3.0
-NEEDED_MEMORY_GB = 4.0
+NEEDED_DISK_GB, NEEDED_MEMORY_GB = 3.0, 4.0
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    area, what : str
-        Heading and subject.
-    state : {"ok", "note", "no"}
-        As needed; good to know; missing.
-    detail : str
-        What was found.
-    remedy : str
-        What to do, if anything.
-    """
+    """What was looked at; as needed ("ok"), good to know ("note") or missing ("no"); what was found, what to do."""
 
     area: str
     what: str
@@ -61,12 +47,11 @@ def examine_machine() -> list[Finding]:
 
 def format_findings(findings: Iterable[Finding]) -> str:
     """Write findings as a table for a terminal."""
-    lines: list[str] = []
-    area = ""
+    lines, area = list[str](), ""
     for finding in findings:
         if finding.area != area:
+            lines += ["", finding.area] if lines else [finding.area]
             area = finding.area
-            lines += ["", area] if lines else [area]
         lines.append(f"  {MARK[finding.state]} {finding.what:<24} {finding.detail}")
         if finding.remedy:
             lines.append(f"    {'':<24} -> " + finding.remedy.replace("\n", "\n" + " " * 32))
@@ -117,13 +102,7 @@ def _examine_gpu(gpu: devices.Gpu, missing: list[str]) -> Finding:
 
 
 def examine_devices() -> list[Finding]:
-    """Say which devices TensorFlow itself sees, and which of them extraction would use. Imports TensorFlow.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        If ``NSLIB_DEVICES`` asks for devices that are not there.
-    """
+    """Say which devices TensorFlow itself sees, and which of them extraction would use (``NSLIB_DEVICES``)."""
     present = devices.list_devices()
     used = devices.choose_devices(None, present)
     return [Finding("devices", name, "ok" if name in used else "note",

@@ -1,19 +1,14 @@
 """``reports/index.html`` and what lies beside it: one page that says what was found and how.
 
-Conventions
------------
 The page is complete in itself: nothing is fetched, and the one small script in it only copies a command; it works from
-a file, in light and dark, and on paper. What is written: ``index.html``, ``summary.md``, ``results.csv``,
-``results.parquet``, ``problems.csv`` (if there are any), ``tables/*.tex``, ``figures/``, and ``leaderboard.html`` if
-rows of others were taken in. Everything comes from the results that are given; nothing is computed but figures and the
-words around the numbers.
-
-Notes to read with the numbers are ``[within speakers: ]task: [embedding: ]sentence``. Those that differ only in the
-embedding and in numbers become one, with the numbers that differ beside the names.
+a file, in light and dark, and on paper. Beside it are ``summary.md``, ``results.csv``, ``results.parquet``,
+``problems.csv`` (if there are any), ``tables/*.tex``, ``figures/``, and ``leaderboard.html`` if rows of others were
+taken in. Nothing is computed but figures and the words around the numbers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
@@ -29,8 +24,9 @@ from nslib import figures as nslib_figures
 from nslib.config import Params, write_file
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
-from nslib.evaluation import confidence, robustness
-from nslib.evaluation.results import Results, export_rows
+from nslib.evaluation import robustness
+from nslib.evaluation.confidence import load_confidence
+from nslib.evaluation.results import Results, export_rows, selected
 from nslib.figures import Figure
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
@@ -72,39 +68,21 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 def write_report(results: Results, params: Params, *, runs: list[Run] | None = None,
                  clips: pd.DataFrame | None = None, protocol_answers: pd.DataFrame | None = None,
                  out: Path | None = None) -> Path:
-    """Write the report.
-
-    Parameters
-    ----------
-    results : Results
-        As `nslib.benchmark` returns them.
-    params : Params
-        Of the run.
-    runs : list of Run, optional
-        What happened to the notebooks; default: what their last runs left.
-    clips : DataFrame, optional
-        Clip tables of all tasks, one below the other, with the columns ``task`` and ``corpus_kind``; with it the
-        report has the figures of the recordings.
-    protocol_answers : DataFrame, optional
-        Answers of the protocols, for the claim about single speakers.
-    out : Path, optional
-        Folder; default ``reports/``.
-
-    Returns
-    -------
-    Path
-        Of ``index.html``.
-    """
+    """Write the report of a run to `out` (default: ``reports/``); clips give figures of the recordings."""
     folder = out or config.reports_dir()
     runs = read_last_runs(folder / "notebooks") if runs is None else runs
     parts = claims.judge_claims(results.rows, results.predictions, protocol_answers, not_run=results.not_run)
     verdicts = None if params.profile != "paper" else published.judge_results(results.rows, results.not_run,
-                                                                         smoke=params.smoke)
-    regression = _regress(results)
+                                                                              smoke=params.smoke)
+    regression = None
+    with contextlib.suppress(Unavailable):  # too few scores, and claim 6 says why
+        regression = regress(results.rows)
     figures = [*_draw_results(results, clips, folder), *_draw_verdicts(parts, verdicts, regression)]
     for _, figure in figures:
         figure.save(folder / "figures")
-    _write_tables(results, folder)
+    export_rows(results.rows, folder / "results.csv")
+    export_rows(results.rows, folder / "results.parquet")
+    _write_or_remove(folder / "problems.csv", results.problems.to_csv(index=False) if len(results.problems) else "")
     others = leaderboard.read_folder(folder / "rows")
     if len(others):
         leaderboard.write_page(results.rows, others, folder)
@@ -120,30 +98,12 @@ def write_report(results: Results, params: Params, *, runs: list[Run] | None = N
     return folder / "index.html"
 
 
-def _regress(results: Results) -> Regression | None:
-    """Regress accuracy on task and embedding; None if there are too few scores, and claim 6 says why."""
-    try:
-        return regress(results.rows)
-    except Unavailable:
-        return None
-
-
-# ------------------------------------------------------------------------------------------------ files
-
-
 def _write_or_remove(path: Path, text: str) -> None:
     """Write a file, or remove that of an earlier run if there is nothing to write."""
     if text:
         write_file(path, text)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write_tables(results: Results, folder: Path) -> None:
-    """Write every row, and the clips that were left out."""
-    export_rows(results.rows, folder / "results.csv")
-    export_rows(results.rows, folder / "results.parquet")
-    _write_or_remove(folder / "problems.csv", results.problems.to_csv(index=False) if len(results.problems) else "")
 
 
 def _write_latex(context: dict[str, Any], folder: Path) -> None:
@@ -163,14 +123,14 @@ def _write_latex(context: dict[str, Any], folder: Path) -> None:
 def _draw_results(results: Results, clips: pd.DataFrame | None, folder: Path) -> list[tuple[str, Figure]]:
     """Draw scores, how far they can be trusted, recordings and cost, as far as there are any."""
     rows, answers, figures = results.rows, results.predictions, []
-    if not rows.empty and (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
+    if len(selected(rows)):
         figures += [("Every score with its interval, task by task.", nslib_figures.accuracy_dots(rows, answers)),
                     ("The result table as a picture.", nslib_figures.result_heatmap(rows, answers))]
         if len(answers):
             figures.append(("Which embeddings each task tells apart: those that share a letter it does not.",
                             nslib_figures.ties(rows, answers)))
         # what notebook 09 has computed, where it has run
-        gaps = confidence.load_confidence(rows, folder / "results")
+        gaps = load_confidence(rows, folder / "results")
         if len(gaps):
             figures.append(("How much too sure of itself each chosen probe is.", nslib_figures.calibration_gaps(gaps)))
         figures += [(f"What noise, the telephone and loudness do to scores on {task}.",
@@ -208,6 +168,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
     problems = [c for c in _PROBLEM if c in results.problems.columns]
     pages = {path.stem for path in (folder / "notebooks").glob("*.html")}
     names = {*results.rows["embedding"], *results.not_run["embedding"]}
+    described = embeddings.describe().reset_index()
     return {
         **table, "title": TITLES[params.profile], "version": nslib.__version__, "paper": params.profile == "paper",
         "lede": _write_lede(results, table, params), "banners": _write_banners(results, table, params),
@@ -218,8 +179,9 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "ledger_words": sum(column in ledger for column in ("task", "embedding")),
         "elsewhere": [(words, name) for words, name in _ELSEWHERE if name in pages],
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],
-        "provenance": _describe_provenance(results, params),
-        **_describe_tasks(results), **_describe_embeddings(names),
+        "provenance": _describe_provenance(results, params), **_describe_tasks(results),
+        "embeddings": tables.format_rows(described[described["name"].isin(names)], ["name", *_EMBEDDING]),
+        "embedding_columns": _EMBEDDING, "numbers": _NUMBERS,
     }
 
 
@@ -233,22 +195,14 @@ def _describe_tasks(results: Results) -> dict[str, Any]:
     path, sources = config.data_dir() / "sources.csv", pd.DataFrame()
     if any(task.profile == "quick" for task in asked) and path.exists():
         sources = pd.read_csv(path, dtype=str).fillna("")
-    return {"tasks": [vars(task) | {"origin": _describe_origin(task)} for task in asked],
+
+    def origin(task: tasks.Task) -> str:
+        if task.profile == "paper":
+            return "a data set of NOSS" if task.noss in NOSS else "added to NOSS by later work"
+        return f"asks what {NOSS.get(task.noss, task.noss)} asks in NOSS, of other audio" if task.noss else ""
+
+    return {"tasks": [vars(task) | {"origin": origin(task)} for task in asked],
             "sources": tables.format_rows(sources), "source_columns": list(sources.columns)}
-
-
-def _describe_origin(task: tasks.Task) -> str:
-    """Say how a task stands to NOSS; nothing of a task of somebody's own."""
-    if task.profile == "paper":
-        return "a data set of NOSS" if task.noss in NOSS else "added to NOSS by later work"
-    return f"asks what {NOSS.get(task.noss, task.noss)} asks in NOSS, of other audio" if task.noss else ""
-
-
-def _describe_embeddings(names: Collection[str]) -> dict[str, Any]:
-    """Describe the built-in embeddings among those that were asked for."""
-    every = embeddings.describe().reset_index()
-    return {"embeddings": tables.format_rows(every[every["name"].isin(names)], ["name", *_EMBEDDING]),
-            "embedding_columns": [c for c in _EMBEDDING if c in every.columns], "numbers": _NUMBERS}
 
 
 def _describe_provenance(results: Results, params: Params) -> list[tuple[str, str]]:
@@ -275,7 +229,7 @@ def _describe_claims(parts: pd.DataFrame, regression: Regression | None) -> dict
         where = part["task"] or f"{part['tasks']} {'task' if part['tasks'] == 1 else 'tasks'}"
         synthetic = ", synthetic speech" if part["speech"] == "synthetic" else ""
         rows.append({
-            "claim": part["claim"], "difference": claims.format_part(part), "verdict": part["verdict"], "why": part["why"],
+            **{name: part[name] for name in ("claim", "verdict", "why")}, "difference": claims.format_part(part),
             "comparison": "embeddings, beside the task" if part["unit"] == "share"
                           else f"{part['subject']} − {part['against']}",
             "on": f"{where}, {part['clips']:,} clips{synthetic}", "by": part["by"].replace(" and ", "s and ") + "s"})
@@ -290,23 +244,20 @@ def _describe_verdicts(verdicts: pd.DataFrame | None) -> dict[str, Any]:
     compared = published.keep_compared(verdicts)
     rest = verdicts.drop(index=verdicts.index[verdicts["verdict"].isin(compared["verdict"])])
     works = published.load_sources().loc[lambda table: table.index.isin(verdicts["paper"])]
-    shown, others = ([_describe_verdict(row, works) for row in part.to_dict("records")] for part in (compared, rest))
+
+    def describe(row: dict[str, Any]) -> dict[str, Any]:
+        table = f", table {row['table']}" if row["table"].isdigit() else ""
+        return row | {"where": f"{works.at[row['paper'], 'name']}{table}: {row['row']}" if row["paper"] else "–",
+                      "said": "; ".join(part for part in (row["compared"], row["note"]) if part),
+                      "tag": _TAGS.get(row["verdict"], "")}
+
+    shown, others = ([describe(row) for row in part.to_dict("records")] for part in (compared, rest))
     counts = verdicts["verdict"].value_counts()
     reproduced, differ, missing, without = (counts.get(verdict, 0) for verdict in VERDICTS)
     sentence = (f"{len(verdicts)} published numbers, or results that have none: {reproduced} reproduced, {differ} "
                 f"differ, {missing} not run, {without} without a verified published value.")
     return {"verdicts": shown, "no_verdicts": others, "references": works.reset_index().to_dict("records"),
             "published_said": sentence}
-
-
-def _describe_verdict(row: dict[str, Any], works: pd.DataFrame) -> dict[str, Any]:
-    """Say where a number was published, and how it was compared."""
-    where = "–"
-    if row["paper"]:
-        table = f", table {row['table']}" if row["table"].isdigit() else ""
-        where = f"{works.at[row['paper'], 'name']}{table}: {row['row']}"
-    said = "; ".join(part for part in (row["compared"], row["note"]) if part)
-    return row | {"where": where, "said": said, "tag": _TAGS.get(row["verdict"], "")}
 
 
 def _write_lede(results: Results, table: dict[str, Any], params: Params) -> str:
@@ -370,13 +321,7 @@ def group_not_run(rows: pd.DataFrame, not_run: pd.DataFrame) -> list[dict[str, A
 
 
 def group_notes(notes: Iterable[str], names: Collection[str]) -> list[str]:
-    """Put notes together that differ in the embedding and in numbers only; nothing that a note says is lost.
-
-    Examples
-    --------
-    >>> group_notes(["t: a: 3 of 9 fits failed.", "t: b: 4 of 9 fits failed.", "t: Few clips."], ["a", "b"])
-    ['t: … of 9 fits failed: a 3, b 4.', 't: Few clips.']
-    """
+    """Join notes (``[where: ]task: [embedding: ]sentence``) that differ in the embedding and in numbers only."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for note in dict.fromkeys(notes):
         pieces = note.split(": ")

@@ -1,7 +1,5 @@
 r"""Tables of a report for a paper: LaTeX with booktabs, to be pasted or ``\input``.
 
-Conventions
------------
 Each file is one ``tabular`` with its caption in a comment. Needed are the packages booktabs and, for the tables of
 words, tabularx. Numbers are those of the page: percent with one decimal. Best of a column bold; what is not told apart
 from it, underlined.

@@ -1,13 +1,10 @@
 """Scores that are shared: a table of results as a file for others, and one page over one's own and theirs.
 
-Conventions
------------
-A file is Parquet: of one embedding the chosen test rows (`nslib.evaluation.results.ROWS`), who measured them, and, on tasks with a
-committed manifest, what the chosen probe said of every test clip. Whoever takes it in has the truth and the speakers of
-these clips in the manifest, so score, interval and counts follow without any recording; a score that does not follow is
-refused. ``sha256`` is of everything else in a row, so that one that was changed without care is found as well. That the
-answers are those of the embedding named, and that its probe was chosen on validation only, cannot be seen in them:
-neither proves whose vectors they were.
+A file is Parquet: of one embedding the chosen test rows (`nslib.evaluation.results.ROWS`), who measured them, and, on
+tasks with a committed manifest, what the chosen probe said of every test clip. Whoever takes it in has the truth and
+the speakers of these clips in the manifest, so score, interval and counts follow without any recording; a score that
+does not follow is refused. ``sha256`` is of everything else in a row, so that one that was changed without care is
+found as well. Whose vectors they were, and that the probe was chosen on validation only, no file can show.
 
 A score can be set beside others only if recordings and splits are the same. For the quick profile's tasks of recorded
 speech they are compared with the manifests; for other tasks with results of one's own.
@@ -16,7 +13,6 @@ speech they are compared with the manifests; for other tasks with results of one
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import re
@@ -29,22 +25,18 @@ from nslib import config
 from nslib.datasets import debian, splits
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
-from nslib.evaluation import results
-from nslib.evaluation.results import ROWS, Column, check_table
+from nslib.evaluation.results import ROWS, Column, check_table, selected, write_table
 from nslib.report.page import render
 from nslib.report.verify import recompute_score
-from nslib.statistics import scores as statistics_scores
+from nslib.statistics.scores import get_metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["adopt_scores", "export_scores", "read_folder", "read_scores", "write_page"]
 
-HERE, RECOMPUTED, REPORTED = "measured here", "recomputed", "as reported"
-"""How far a score is to be trusted."""
-VERSION = 1
-LONGEST = 500
-"""Characters of a text in a file, so that no page is spoilt by one."""
+HERE, RECOMPUTED, REPORTED = "measured here", "recomputed", "as reported"  # how far a score is to be trusted
+VERSION, LONGEST = 1, 500  # of the layout; characters of a text, so that no page is spoilt by one
 _ENDING = ".nslib-row.parquet"
 _COLUMNS = (*ROWS, Column("version", "int", "", "of this layout"),
             Column("measured_by", "str", "", "who measured it"), Column("about", "str", "", "what it is"),
@@ -58,63 +50,66 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
 
     Parameters
     ----------
-    rows : DataFrame
-        Of `nslib.benchmark`, or `nslib.evaluation.results.load_results`.
+    rows, predictions : DataFrame
+        Of `nslib.benchmark`. With the answers others can compute each score again, on tasks with a manifest.
     embedding : str
         Its name in them.
     path : path-like
         Ending in ``.parquet``.
     tasks : sequence of str
         Default: the kit's own. Scores on recordings of one's own go along only if they are named.
-    predictions : DataFrame, optional
-        Answers of the same results. With them others can compute each score again, on tasks with a manifest.
-    by : str
-        Who measured it, as others shall read it.
-    about : str
-        What it is, and where it can be had.
-
-    Returns
-    -------
-    Path
+    by, about : str
+        Who measured it, as others shall read it; what it is, and where it can be had.
 
     Raises
     ------
     UnknownName
         For an embedding or a task that has no result, with the nearest.
     BadParameter
-        For another ending, too long a text, or if scores are of several weights, or of a part of a task's clips, as in
-        a smoke run.
+        For another ending, or what others would refuse: too long a text, scores of several weights, or of a part of a
+        task's clips, as in a smoke run.
     """
-    path, chosen = Path(path), results.selected(rows)
+    import pandas as pd
+
+    path, chosen = Path(path), selected(rows)
     if path.suffix != ".parquet":
         raise BadParameter(f"a row is written as .parquet, best as NAME{_ENDING}; got {path.name}.")
-    mine = chosen[(chosen["embedding"] == embedding) & chosen["value"].notna()]
-    if mine.empty:
+    chosen = chosen[chosen["value"].notna()]
+    own = chosen[chosen["embedding"] == embedding]
+    if own.empty:
         raise UnknownName("embedding with a result", embedding, map(str, chosen["embedding"].unique()))
-    mine = _choose_tasks(mine, tasks)
-    if mine["weights_hash"].nunique() > 1:
-        raise BadParameter(f"the scores of {embedding} are of {mine['weights_hash'].nunique()} versions of it; measure "
+    names = list(own["task"].unique())
+    for task in tasks:
+        if task not in names:
+            raise UnknownName(f"task with a result of {embedding}", task, names)
+    own = own[own["task"].isin(tasks or REGISTRY)]
+    if own.empty:
+        raise BadParameter(f"{embedding} was measured on recordings of your own only ({', '.join(names)}). Name those "
+                           "that others may see (--tasks), or measure it on a task of the kit.")
+    if own["weights_hash"].nunique() > 1:
+        raise BadParameter(f"the scores of {embedding} are of {own['weights_hash'].nunique()} versions of it; measure "
                            "all tasks with one.")
     # notes may name recordings, which are nobody else's business
-    shared = mine.assign(notes="", reason="", version=VERSION, measured_by=by, about=about, sha256="",
-                         answers=[_pack_answers(row, predictions) for row in mine.to_dict("records")])
-    for row in shared.to_dict("records"):
-        _refuse_part(row)
-        _refuse_long(row, path)
-    shared["sha256"] = [_hash_row(row) for row in shared.to_dict("records")]
-    buffer = io.BytesIO()
-    check_table(shared, _COLUMNS).to_parquet(buffer, index=False, write_page_checksum=True)
-    config.write_file(path, buffer.getvalue())
+    own = own.assign(notes="", reason="", version=VERSION, measured_by=by, about=about)
+    shared = []
+    for row in own.to_dict("records"):
+        manifest, answers = _read_manifest(row["task"]), {}
+        if manifest and manifest[1] != (row["data_hash"], row["split_hash"]):
+            raise BadParameter(f"the score on {row['task']} is not of all its clips (data {row['data_hash']}, the "
+                               f"task's is {manifest[1][0]}): of a smoke run, or some could not be embedded. Measure "
+                               "it again.")
+        if manifest and predictions is not None:  # in their order, which resampling follows
+            part = predictions[predictions["key"] == row["key"]]
+            answers = dict(zip(part["clip_id"], part["y_pred"], strict=True))
+        row["answers"] = json.dumps(answers) if answers else ""
+        _refuse_faults(row, path)
+        shared.append(row | {"sha256": _hash_row(row)})
+    write_table(path, check_table(pd.DataFrame(shared), _COLUMNS))
     return path
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
-    """Read scores of somebody's, and hold them to their checksums, their form and their answers.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `nslib.evaluation.results.ROWS`, and version, measured_by, about, answers and sha256.
+    """Read scores of somebody's: the columns of `ROWS`, and version, measured_by, about, answers and sha256.
 
     Raises
     ------
@@ -144,11 +139,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         if row["sha256"] != _hash_row(row):
             raise BadParameter(f"{path} has been changed since it was written: its checksum is not that of what it "
                                "says. Ask its author for it again.")
-        _refuse_long(row, path)
-        _refuse_impossible(row, path)
-        if wrong := _find_contradictions(row):
-            raise BadParameter(f"{path}: its score on {row['task']} does not follow from its answers: "
-                               f"{'; '.join(wrong)}. Ask its author to export it again.")
+        _refuse_faults(row, path)
     return frame
 
 
@@ -173,8 +164,8 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
     BadParameter
         As `read_scores`; and if a score is of other recordings or another split, with both hashes.
     """
-    scores, again, rest = read_scores(path), list[str](), list[str]()
-    notes = []
+    scores, notes = read_scores(path), list[str]()
+    again, rest = list[str](), list[str]()
     for score in scores.to_dict("records"):
         task, hashes = score["task"], _find_hashes(score["task"], rows)
         if not hashes:
@@ -192,7 +183,7 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
     if rest:
         notes.append(f"as reported, since the answers are not in the file or the truth is not here: {', '.join(rest)}.")
     name = re.sub(r"[^A-Za-z0-9.@_-]+", "-", scores["embedding"].iloc[0])
-    target = _find_folder(folder) / f"{name}-{scores['sha256'].iloc[0][:8]}{_ENDING}"
+    target = (folder or config.reports_dir() / "rows") / f"{name}-{scores['sha256'].iloc[0][:8]}{_ENDING}"
     config.write_file(target, Path(path).read_bytes())
     return target, notes
 
@@ -202,7 +193,7 @@ def read_folder(folder: Path | None = None) -> pd.DataFrame:
     import pandas as pd
 
     frames = [pd.DataFrame(columns=[*(column.name for column in _COLUMNS), "file"])]
-    for path in sorted(_find_folder(folder).glob(f"*{_ENDING}")):
+    for path in sorted((folder or config.reports_dir() / "rows").glob(f"*{_ENDING}")):
         try:
             frames.append(read_scores(path).assign(file=path.name))
         except NslibError as error:
@@ -214,14 +205,14 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Put scores of one's own and of `read_folder` below each other, with ``by``, ``about`` and ``trust``."""
     import pandas as pd
 
-    mine = results.selected(own)
-    mine = mine[mine["value"].notna()].assign(by=HERE, about="", trust=HERE)
-    comparable = mine["task"].isin({*REGISTRY, *others["task"]})
-    mine = mine[comparable] if comparable.any() else mine  # nobody else has recordings of one's own
+    here = selected(own)
+    here = here[here["value"].notna()].assign(by=HERE, about="", trust=HERE)
+    comparable = here["task"].isin({*REGISTRY, *others["task"]})
+    here = here[comparable] if comparable.any() else here  # nobody else has recordings of one's own
     records = others.to_dict("records")
-    theirs = others.assign(by=[f"reported by {row['measured_by'] or 'somebody'}" for row in records],
+    others = others.assign(by=[f"reported by {row['measured_by'] or 'somebody'}" for row in records],
                            trust=[REPORTED if _find_truth(row) is None else RECOMPUTED for row in records])
-    table = pd.concat([part for part in (mine, theirs[list(mine.columns)]) if len(part)] or [mine], ignore_index=True)
+    table = pd.concat([part for part in (here, others[list(here.columns)]) if len(part)] or [here], ignore_index=True)
     if table.empty:
         raise NslibError("there is no row yet: measure an embedding, or take one in with: python -m nslib import-row "
                          "FILE")
@@ -229,28 +220,16 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = None) -> Path:
-    """Write ``leaderboard.html`` and ``leaderboard.csv``.
+    """Write ``leaderboard.html`` and ``leaderboard.csv`` to a folder (default: the reports).
 
     Columns are tasks (the kit's, and those of rows of others), rows embeddings; those with a score on every task come
     first, by their mean, the others by their names. The order is no rank: intervals overlap. A score of others is
     marked as reported unless it followed, here, from the answers that came with it.
-
-    Parameters
-    ----------
-    own, others : DataFrame
-        Results of one's own, and those of `read_folder`.
-    folder : Path, optional
-        Default: the reports.
-
-    Raises
-    ------
-    NslibError
-        If there is nothing to show.
     """
     folder, table = folder or config.reports_dir(), build_table(own, others)
     about = table.drop_duplicates("task").set_index("task", drop=False)
     heads = [{"name": row["task"], "synthetic": row["corpus_kind"] == "synthetic", "n": row["n"],
-              "chance": row["chance"], "metric": row["metric"]} for row in about.to_dict("records")]
+              "chance": row["chance"]} for row in about.to_dict("records")]
     lines = []
     for (name, by, weights), part in table.groupby(["embedding", "by", "weights_hash"], sort=True):
         scores = part.drop_duplicates("task", keep="last").set_index("task")
@@ -261,96 +240,40 @@ def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = No
     lines.sort(key=lambda line: -line["mean"])
     config.write_file(folder / "leaderboard.csv", table.to_csv(index=False))
     config.write_file(folder / "leaderboard.html", render("leaderboard.html.j2", heads=heads, lines=lines,
-                                                    recomputed=RECOMPUTED, reported=REPORTED))
+                                                          recomputed=RECOMPUTED, reported=REPORTED))
     return folder / "leaderboard.html"
 
 
-def _find_folder(folder: Path | None) -> Path:
-    """Return where rows of others are kept."""
-    return folder if folder is not None else config.reports_dir() / "rows"
-
-
-def _choose_tasks(mine: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """Keep the tasks that are named, else those of the kit."""
-    names = list(mine["task"].unique())
-    for task in tasks:
-        if task not in names:
-            raise UnknownName(f"task with a result of {mine['embedding'].iloc[0]}", task, names)
-    chosen = tasks or [task for task in names if task in REGISTRY]
-    if not chosen:
-        raise BadParameter(f"{mine['embedding'].iloc[0]} was measured on recordings of your own only "
-                           f"({', '.join(names)}). Name those that others may see (--tasks), or measure it on a task "
-                           "of the kit.")
-    return mine[mine["task"].isin(chosen)]
-
-
-def _read_manifest(task: str) -> pd.DataFrame | None:
-    """Read the clips of a task as the kit commits them; None for a task without a manifest."""
+def _read_manifest(task: str) -> tuple[pd.DataFrame, tuple[str, str]] | None:
+    """Read the clips of a task as the kit commits them, with the hashes of recordings and split; None without."""
     path = debian.manifest_path(task)
-    return debian.read_manifest(path) if path.is_file() else None
-
-
-def _hash_clips(clips: pd.DataFrame) -> tuple[str, str]:
-    """Return the hashes by which a result says what it was measured on."""
-    return splits.hash_data(clips), splits.hash_split(clips)
+    if not path.is_file():
+        return None
+    clips = debian.read_manifest(path)
+    return clips, (splits.hash_data(clips), splits.hash_split(clips))
 
 
 def _find_hashes(task: str, rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the hashes of recordings and split that a task has here."""
-    if (clips := _read_manifest(task)) is not None:
-        return [_hash_clips(clips)]
+    """Return the hashes of recordings and split that a task has here, by its manifest or else by results."""
+    if (manifest := _read_manifest(task)) is not None:
+        return [manifest[1]]
     own = rows[rows["task"] == task]
     return list(dict.fromkeys(zip(own["data_hash"], own["split_hash"], strict=True)))
 
 
-def _pack_answers(row: Mapping[str, Any], predictions: pd.DataFrame | None) -> str:
-    """Take the answers of a result in their order, which resampling follows; those on own recordings stay at home."""
-    if predictions is None or _read_manifest(row["task"]) is None:
-        return ""
-    mine = predictions[predictions["key"] == row["key"]]
-    return json.dumps(dict(zip(mine["clip_id"], mine["y_pred"], strict=True))) if len(mine) else ""
-
-
 def _find_truth(row: Mapping[str, Any]) -> pd.DataFrame | None:
     """Return the clips by which a score follows from its answers; None if it cannot be computed again here."""
-    if not row["answers"] or statistics_scores.get_metric(row["metric"]).needs == "scores":
+    if not row["answers"] or get_metric(row["metric"]).needs == "scores":
         return None
-    clips = _read_manifest(row["task"])
-    return clips if clips is not None and _hash_clips(clips) == (row["data_hash"], row["split_hash"]) else None
+    manifest = _read_manifest(row["task"])
+    return manifest[0] if manifest and manifest[1] == (row["data_hash"], row["split_hash"]) else None
 
 
-def _find_contradictions(row: Mapping[str, Any]) -> list[str]:
-    """Compute a score from its answers again, and say what differs."""
-    if (clips := _find_truth(row)) is None:
-        return []
-    answers = json.loads(row["answers"])
-    test = clips[clips["split"] == "test"].set_index("clip_id")
-    if differ := set(test.index) ^ set(answers):
-        return [f"the answers are not those of the {len(test)} test clips: {len(set(test.index) - set(answers))} lack "
-                f"one, {len(set(answers) - set(test.index))} are of other clips, such as {min(differ)}"]
-    test = test.loc[list(answers)].rename(columns={"label": "y_true"}).assign(y_pred=list(answers.values()))
-    again = recompute_score(test, row["metric"], level=row["level"], seed=row["seed"])
-    return [f"{name} is {row[name]}, from the answers {value}" for name, value in again.items()
-            if row[name] != value and (isinstance(value, str) or not math.isclose(row[name], value, abs_tol=1e-9))]
-
-
-def _refuse_part(row: Mapping[str, Any]) -> None:
-    """Refuse a score that is of other clips than its task has."""
-    clips = _read_manifest(row["task"])
-    if clips is not None and (row["data_hash"], row["split_hash"]) != (hashes := _hash_clips(clips)):
-        raise BadParameter(f"the score on {row['task']} is not of all its clips (data {row['data_hash']}, the task's "
-                           f"is {hashes[0]}): of a smoke run, or some could not be embedded. Measure it again.")
-
-
-def _refuse_long(row: Mapping[str, Any], path: Path) -> None:
-    """Refuse a text that would spoil a page."""
+def _refuse_faults(row: Mapping[str, Any], path: Path) -> None:
+    """Refuse a text that would spoil a page, numbers that no score can have, and a score that its answers belie."""
     for name in ("embedding", "weights_hash", "about", "measured_by"):
         if (length := len(row[name])) > LONGEST:
             raise BadParameter(f"{path}: {name!r} has {length} characters; at most {LONGEST} are taken.")
-
-
-def _refuse_impossible(row: Mapping[str, Any], path: Path) -> None:
-    """Refuse numbers that no score can have, and answers that are none."""
     numbers = all(math.isfinite(row[name]) for name in ("value", "low", "high", "level", "chance"))
     if not numbers or not row["low"] <= row["value"] <= row["high"] or row["n"] < 1:
         raise BadParameter(f"{path}: its score on {row['task']} cannot be: value {row['value']}, interval "
@@ -359,11 +282,27 @@ def _refuse_impossible(row: Mapping[str, Any], path: Path) -> None:
         raise BadParameter(f"{path}: its accuracy on {row['task']} is not between 0 and 1.")
     try:
         answers = json.loads(row["answers"] or "{}")
-        whole = isinstance(answers, dict) and all(isinstance(value, str) for value in answers.values())
     except ValueError:
-        whole = False
-    if not whole:
+        answers = None
+    if not isinstance(answers, dict) or not all(isinstance(value, str) for value in answers.values()):
         raise BadParameter(f"{path}: the answers of its score on {row['task']} are not one text a clip, each once.")
+    if wrong := _find_contradictions(row, answers):
+        raise BadParameter(f"{path}: its score on {row['task']} does not follow from its answers: {'; '.join(wrong)}. "
+                           "Ask its author to export it again.")
+
+
+def _find_contradictions(row: Mapping[str, Any], answers: dict[str, str]) -> list[str]:
+    """Compute a score from its answers again, and say what differs."""
+    if (clips := _find_truth(row)) is None:
+        return []
+    test = clips[clips["split"] == "test"].set_index("clip_id")
+    if differ := set(test.index) ^ set(answers):
+        return [f"the answers are not those of the {len(test)} test clips: {len(set(test.index) - set(answers))} lack "
+                f"one, {len(set(answers) - set(test.index))} are of other clips, such as {min(differ)}"]
+    test = test.loc[list(answers)].rename(columns={"label": "y_true"}).assign(y_pred=list(answers.values()))
+    again = recompute_score(test, row["metric"], level=row["level"], seed=row["seed"])
+    return [f"{name} is {row[name]}, from the answers {value}" for name, value in again.items()
+            if row[name] != value and (isinstance(value, str) or not math.isclose(row[name], value, abs_tol=1e-9))]
 
 
 def _hash_row(row: Mapping[str, Any]) -> str:

@@ -1,22 +1,13 @@
 """Run notebooks strictly, and only those for which something changed.
 
-Conventions
------------
 Notebooks run one after the other, in the order of their names, with the Python of this process (never with a kernel of
 the same name that the user has installed elsewhere). An executed notebook and its page go to ``reports/notebooks/``;
 each is written whole or not at all, so that a run that is killed leaves what the last complete one wrote.
 
-A notebook is *unchanged*, and not run, when its last run was good and its stamp is the same. The rule errs on the side
-of running again. A stamp is made of
-
-- the source notebook, and the parameters it is given;
-- every Python file, template and style sheet of this package, the lock file, and the Python version;
-- everything in ``data/``;
-- the names and versions of the installed distributions (an optional one may have come or gone);
-- `inputs`, by which the caller says what was really available, e.g. the keys of the results.
-
-Vectors and scores in the cache are not part of it: they are keyed by content, so what a notebook reads from there is
-decided by what is in the stamp already.
+A notebook is *unchanged*, and not run, when its last run was good and its stamp is the same. A stamp is made of the
+notebook and its parameters, the code, templates and style sheets of this package, ``data/``, the lock file, Python, all
+installed distributions (an optional one may have come or gone), and what was available, as the caller says. Vectors and
+scores in the cache are not part of it: they are keyed by content.
 """
 
 from __future__ import annotations
@@ -50,33 +41,15 @@ RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 
 @dataclass(frozen=True)
 class Run:
-    """What happened to one notebook.
+    """What happened to one notebook."""
 
-    Attributes
-    ----------
-    notebook : str
-        File name without ending.
-    title : str
-        Its first heading.
-    status : {"ran", "unchanged", "failed"}
-        What was done now.
-    seconds : float
-        How long the kernel worked, now or when it last ran.
-    why : str
-        For a failed one: what went wrong, with the cell.
-    stamp : str
-        What it depended on.
-    when : str
-        When it last ran, ISO 8601 in UTC.
-    """
-
-    notebook: str
+    notebook: str  # file name without ending
     title: str
-    status: str
-    seconds: float
-    why: str
+    status: str  # of now: ran, unchanged or failed
+    seconds: float  # how long the kernel worked, now or when it last ran
+    why: str  # what went wrong, with the cell
     stamp: str
-    when: str
+    when: str  # it last ran, ISO 8601 in UTC
 
     @property
     def ok(self) -> bool:
@@ -84,40 +57,16 @@ class Run:
         return self.status != FAILED
 
 
-def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "", progress: bool = True,
-                  force: bool = False) -> list[Run]:
-    """Execute notebooks with papermill; one that failed does not stop the others.
-
-    Parameters
-    ----------
-    params : Params
-        A notebook gets the fields that it declares in its parameters cell.
-    names : iterable of str, optional
-        With or without ending; default: all in ``notebooks/``.
-    inputs : str
-        What was available outside the checkout; part of the stamp.
-    progress : bool
-        A bar for the notebooks and one for the cells, on stderr.
-    force : bool
-        Run all of them, changed or not.
-
-    Returns
-    -------
-    list of Run
-        One a notebook.
-
-    Raises
-    ------
-    UnknownName
-        For a name that is not a notebook.
-    """
+def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "",
+                  progress: bool = True) -> list[Run]:
+    """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
     from tqdm.std import tqdm
 
     runs = []
     with tqdm(_find_notebooks(names), desc="notebooks", unit="notebook", disable=not progress) as bar:
         for path in bar:
             bar.set_postfix_str(path.stem)
-            runs.append(_run_if_changed(path, params, inputs, progress, force))
+            runs.append(_run_if_changed(path, params, inputs, progress))
     unchanged = [run.notebook for run in runs if run.status == UNCHANGED]
     if progress and unchanged:
         tqdm.write(f"unchanged, not run: {', '.join(unchanged)}", sys.stderr)
@@ -126,19 +75,18 @@ def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs:
 
 def read_last_runs(folder: Path | None = None) -> list[Run]:
     """Read what the last run of each notebook gave, from ``reports/notebooks`` or another folder."""
-    home = folder or config.reports_dir() / "notebooks"
-    runs = (_read_last_run(path) for path in sorted(home.glob("*.json")))
-    return [run for run in runs if run]
+    paths = sorted((folder or config.reports_dir() / "notebooks").glob("*.json"))
+    return [run for path in paths if (run := _read_last_run(path))]
 
 
 def list_notebooks(params: Params) -> list[str]:
     """List the notebooks of a profile: those without a parameter ``profile`` teach with the quick one only."""
-    paths = sorted(config.notebooks_dir().glob("*.ipynb"))
-    return [path.stem for path in paths if params.profile == "quick" or "profile" in notebook_rules.read_parameters(path)]
+    return [path.stem for path in sorted(config.notebooks_dir().glob("*.ipynb"))
+            if params.profile == "quick" or "profile" in notebook_rules.read_parameters(path)]
 
 
 def make_stamp(path: Path, given: Mapping[str, object], inputs: str = "") -> str:
-    """Hash everything that a notebook's executed copy depends on; see the conventions."""
+    """Hash everything that a notebook's executed copy depends on."""
     parameters = json.dumps(dict(given), sort_keys=True)
     parts = [path.read_bytes(), parameters.encode(), inputs.encode(), _hash_surroundings()]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
@@ -150,16 +98,12 @@ def _hash_surroundings() -> bytes:
     package, root = Path(__file__).resolve().parent.parent, config.root()
     code = [path for ending in ("*.py", "*.j2", "*.css") for path in package.rglob(ending)]
     data = [path for path in config.data_dir().rglob("*") if path.is_file()]
-    digest = hashlib.sha256(f"{platform.python_version()} {_list_distributions()}".encode())
+    distributions = sorted({f"{d.name}=={d.version}" for d in importlib.metadata.distributions()})
+    digest = hashlib.sha256(f"{platform.python_version()} {distributions}".encode())
     for path in sorted([*code, *data, root / "requirements.lock"]):
         if path.exists():
             digest.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
-
-
-def _list_distributions() -> list[str]:
-    """List installed packages with their versions."""
-    return sorted({f"{d.name}=={d.version}" for d in importlib.metadata.distributions()})
 
 
 def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
@@ -174,14 +118,14 @@ def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
     return [path for stem, path in by_name.items() if stem in wanted]
 
 
-def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool, force: bool) -> Run:
+def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> Run:
     """Execute a notebook unless its last run was good and nothing that it depends on has changed."""
     target = config.reports_dir() / "notebooks" / path.name
     try:
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(params).items()}
         given = {name: values[name] for name in notebook_rules.read_parameters(path) if name in values}
         stamp, last = make_stamp(path, given, inputs), _read_last_run(target.with_suffix(".json"))
-        if last and last.ok and last.stamp == stamp and target.with_suffix(".html").exists() and not force:
+        if last and last.ok and last.stamp == stamp and target.with_suffix(".html").exists():
             return dataclasses.replace(last, status=UNCHANGED)
         if broken := notebook_rules.check_source(path, given):
             raise notebook_rules.ContractBroken(broken)

@@ -1,7 +1,5 @@
 """Pages made of templates; an executed notebook as a page of its own, without script or network.
 
-Conventions
------------
 Jupyter's converters turn Markdown, source and outputs into HTML; the page around them, and how it looks, are the
 report's. Their own page templates are not used because they load scripts.
 """
@@ -31,10 +29,8 @@ def render(template: str, **values: Any) -> str:
     """Fill a template of the report; HTML in the values is escaped, except in ``body``."""
     import markupsafe
 
-    css, script = (markupsafe.Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css",
-                                                                                                  "page.js"))
-    if "body" in values:
-        values["body"] = markupsafe.Markup(values["body"])
+    css, script = (markupsafe.Markup((TEMPLATES / name).read_text("utf-8")) for name in ("style.css", "page.js"))
+    values |= {name: markupsafe.Markup(values[name]) for name in ("body",) if name in values}
     return _templates().get_template(template).render(css=css, script=script, **values)
 
 

@@ -11,19 +11,17 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, noss_sources, tasks
 from nslib.errors import Unavailable
-from nslib.evaluation import benchmark, protocols
+from nslib.evaluation import protocols
+from nslib.evaluation.benchmark import benchmark, default_embeddings
 from nslib.evaluation.results import Results
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["prepare_inputs", "reproduce_all"]
 
@@ -38,16 +36,8 @@ class Outcome(NamedTuple):
 def reproduce_all(settings: Params) -> Outcome:
     """Fetch, embed, evaluate, run the notebooks and write the report.
 
-    Returns
-    -------
-    Outcome
-        Not ok if a notebook failed or nothing at all could be measured; what could not be run here is in the report
-        with its reason and is no failure.
-
-    Raises
-    ------
-    UnknownName
-        For an unknown task or embedding; nothing has been done then.
+    Not ok if a notebook failed or nothing at all could be measured; what could not be run here is in the report with
+    its reason and is no failure. Unknown tasks and embeddings are refused (UnknownName) before anything is done.
     """
     began = time.perf_counter()
     corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
@@ -56,7 +46,7 @@ def reproduce_all(settings: Params) -> Outcome:
     if settings.profile == "paper":
         _print_downloads(settings)
     _print("1/3 recordings, vectors and probes")
-    results = benchmark.benchmark(params=settings)
+    results = benchmark(params=settings)
     personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
@@ -86,7 +76,7 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
             continue
         lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
         lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
-    for name in (settings.embeddings or benchmark.default_embeddings(settings)) if weights else ():
+    for name in (settings.embeddings or default_embeddings(settings)) if weights else ():
         try:
             embeddings.get(name)
             lines.append(f"{name}: ready")
@@ -96,7 +86,7 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
 
 
 def _print_downloads(settings: Params) -> None:
-    """Tell what will be downloaded, and what it takes on disk, before anything is."""
+    """Say what will be downloaded, and what it takes on disk, before anything is."""
     for name in tasks.choose_task_names(settings):
         if tasks.get_task(name).profile == "paper":
             status = noss_sources.get_status(name)
@@ -109,25 +99,19 @@ def _summarise(results: Results, runs: list[Run], page: Path, seconds: float) ->
     """Say what failed, what was not run and why, and where the report is."""
     lines = [f"notebook {run.notebook} failed: {run.why}" for run in runs if not run.ok]
     for why, rows in results.not_run.groupby("why", sort=False):
-        remedy = rows["remedy"].iloc[0]
+        remedy, names = rows["remedy"].iloc[0], rows["embedding"].nunique()
+        pairs = (", ".join(dict.fromkeys(rows["task"] + " x " + rows["embedding"])) if names <= 2 else
+                 f"{', '.join(rows['task'].unique())} with {names} embeddings")
         # steps go below the sentence that they belong to; what is one line stays in it
         remedy = "\n" + textwrap.indent(remedy, "    ") if "\n" in remedy else f" {remedy}"
-        lines.append(f"not run: {_name_pairs(rows)}: {why}.{remedy}")
+        lines.append(f"not run: {pairs}: {why}.{remedy}")
     if not len(results.rows):
         lines.append("nothing could be measured: see 'python -m nslib doctor' and the report")
     if len(results.problems):
         lines.append(f"{len(results.problems)} clips were left out; the report names them")
-    pairs, ran = len(results.rows[["task", "embedding"]].drop_duplicates()), sum(run.status == "ran" for run in runs)
+    scored, ran = len(results.rows[["task", "embedding"]].drop_duplicates()), sum(run.status == "ran" for run in runs)
     where = page.relative_to(config.root()) if page.is_relative_to(config.root()) else page
-    return "\n".join([*lines, f"{pairs} results, {ran} of {len(runs)} notebooks run now, {seconds:.0f} s: {where}"])
-
-
-def _name_pairs(rows: pd.DataFrame) -> str:
-    """Name what did not run, in a line that stays short with many embeddings."""
-    names = rows["embedding"].nunique()
-    if names <= 2:
-        return ", ".join(dict.fromkeys(rows["task"] + " x " + rows["embedding"]))
-    return f"{', '.join(rows['task'].unique())} with {names} embeddings"
+    return "\n".join([*lines, f"{scored} results, {ran} of {len(runs)} notebooks run now, {seconds:.0f} s: {where}"])
 
 
 def _print(text: str) -> None:

@@ -1,7 +1,5 @@
 """What the pages show, as plain values: the result table with the facts of each score, and the other tables.
 
-Conventions
------------
 Templates compute nothing: every mark, word and number that they show is decided here. A row is one of
 `nslib.evaluation.results.ROWS`, as a mapping; a score of the result table is named ``task/embedding``.
 """
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nslib import embeddings
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import NslibError
+from nslib.evaluation.results import selected
 from nslib.figures import scores as figures_scores
 from nslib.paper.claims import FINE_TUNED
 from nslib.statistics import comparisons
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from nslib.config import Params
 
-__all__ = ["write_command"]
+__all__: list[str] = []
 
 MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
 _SPEECH = {"real": "recorded speech", "synthetic": "computer voices"}
@@ -36,19 +35,16 @@ _SETTING = ["task", "embedding", "seed"]
 
 def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
                        params: Params | None = None) -> dict[str, Any]:
-    """Arrange the chosen scores, grouped into recordings and synthetic tasks.
-
-    Returns ``groups`` (each with ``title``, ``synthetic`` and ``tasks``), ``columns`` (the embeddings), ``cells`` (one
-    a score), ``metric_words``, ``level``, ``has_synthetic``, ``has_letters``; empty ones if nothing was scored.
-    """
-    if rows.empty or not (rows["selected"].astype(bool) & (rows["split"] == "test")).any():
+    """Arrange the chosen scores, recordings before synthetic tasks; empty lists and words if nothing was scored."""
+    if selected(rows).empty:
         return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
                 "has_synthetic": False, "has_letters": False}
     scores = figures_scores.select_scores(rows)
     scores = scores.assign(standing=figures_scores.mark_best(scores, predictions), way=figures_scores.correct_for_chance(scores).clip(0, 1))
     columns, letters = figures_scores.order_embeddings(scores), {}
     if predictions is not None and not predictions.empty:
-        letters = {(r.task, r.embedding): r.letters for r in comparisons.group_embeddings(rows, predictions).itertuples()}
+        groups = comparisons.group_embeddings(rows, predictions)
+        letters = {(row.task, row.embedding): row.letters for row in groups.itertuples()}
     cells = {(cell["task"], cell["embedding"]): cell for cell in _build_cells(scores, rows, letters, params)}
     return {
         "groups": _build_groups(scores, columns, cells),
@@ -80,14 +76,15 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, letters: dict[tuple[s
                  params: Params | None) -> list[dict[str, Any]]:
     """Add to each score its mark, its words, and where it comes from."""
     labels = figures_scores.label_tasks(scores)
-    validation = _index_values(rows[rows["selected"].astype(bool) & (rows["split"] == "validation")])
-    best = _index_values(rows[rows["best_on_test"].astype(bool) & (rows["split"] == "test")])
+    validation = _index_values(rows[rows["selected"] & (rows["split"] == "validation")])
+    best = _index_values(rows[rows["best_on_test"] & (rows["split"] == "test")])
     cells = []
     for number, row in enumerate(scores.to_dict("records"), 1):
         at = tuple(row[name] for name in _SETTING)
         mark, words = MARKS[row["standing"]]
+        normalised = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
         cell = {**row, "id": f"score-{number}", "mark": mark, "said": words, "task_label": labels[row["task"]],
-                "normalised": describe_normalisation(row), "validation_said": _percent(validation.get(at)),
+                "normalised": " and ".join(normalised) or "none", "validation_said": _percent(validation.get(at)),
                 "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
                 "letters": letters.get((row["task"], row["embedding"]), ""), "command": write_command(row, params)}
         cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
@@ -138,30 +135,8 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, words) for name, words in facts if words or name not in optional]
 
 
-def describe_normalisation(row: Mapping[str, Any]) -> str:
-    """Say how vectors were normalised before the probe."""
-    parts = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
-    return " and ".join(parts) or "none"
-
-
 def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
-    """Write the shell command that makes just this score again.
-
-    Parameters
-    ----------
-    row : mapping
-        A row of `nslib.evaluation.results.ROWS`.
-    params : Params, optional
-        Of the run that made it: a row cannot tell whether it is of a smoke run.
-
-    Returns
-    -------
-    str
-        For a task of the kit, ``python -m nslib reproduce TASK/EMBEDDING`` with the profile, the seed and ``--smoke``
-        where they are not the usual ones. (A task that is named needs no ``--corpus``.) For recordings of the user's
-        own, or an embedding that the kit does not know by name, the command that measures them, with ``FOLDER`` and
-        ``FILE`` for what only the user knows.
-    """
+    """Write the shell command that makes just this score again, with FOLDER and FILE for what only the user knows."""
     name, embedding = str(row["task"]), str(row["embedding"])
     task = REGISTRY.get(name)
     if task is None:

@@ -50,8 +50,7 @@ def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
 def test_lists_of_every_kind(tmp_path, cache, ending):
     for i in range(6):
         noise(tmp_path / "wav" / f"{i}.wav", i)
-    table = pd.DataFrame({"audio": [f"wav/{i}.wav" for i in range(6)], "label": [1, 2] * 3,
-                          "speaker": list("aabbcc"),
+    table = pd.DataFrame({"audio": [f"wav/{i}.wav" for i in range(6)], "label": [1, 2] * 3, "speaker": list("aabbcc"),
                           "split": ["train", "train", "val", "val", "test", "test"],
                           "clip_id": [f"clip {i}" for i in range(6)], "age": range(6)})
     path = tmp_path / f"list{ending}"
@@ -60,9 +59,9 @@ def test_lists_of_every_kind(tmp_path, cache, ending):
     else:
         table.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",", encoding="utf-8-sig")
     dataset = read(path)
-    assert dataset.clips["clip_id"].tolist() == [f"clip {i}" for i in range(6)]
-    assert dataset.clips["label"].tolist() == ["1", "2"] * 3
     assert dataset.clips["split"].tolist() == ["train", "train", "validation", "validation", "test", "test"]
+    for column, values in (("clip_id", table["clip_id"]), ("label", ["1", "2"] * 3), ("speaker", table["speaker"])):
+        assert dataset.clips[column].tolist() == list(values)
     assert "Columns that were not read: age." in dataset.notes
 
 
@@ -131,13 +130,13 @@ def test_one_directory_a_split_is_taken_as_given(kaldi, tmp_path):
     home = tmp_path / "all"
     for split, part in (("train", SPEAKERS[:3]), ("dev", SPEAKERS[3:4]), ("test", SPEAKERS[4:])):
         for file in ("wav.scp", "utt2spk", "utt2lang"):
-            kept = [row for row in (kaldi / file).read_text().splitlines() if row[:2] in part]
-            lines(home / split / file, [row.replace(" wavs", f" {tmp_path}/wavs") for row in kept])
+            rows = [row for row in (kaldi / file).read_text().splitlines() if row[:2] in part]
+            lines(home / split / file, [row.replace(" wavs", f" {tmp_path}/wavs") for row in rows])
     clips = by_id(read(home))
     assert clips.loc["s3-1", "split"] == "validation"
     assert clips["split"].value_counts().to_dict() == {"train": 6, "test": 4, "validation": 2}
     lines(home / "test" / "wav.scp", ["s0-0 x.wav"])
-    with pytest.raises(BadParameter, match=r"'s0-0' is in test and in train|'s0-0' is in train and in test"):
+    with pytest.raises(BadParameter, match=r"'s0-0' is in (test and in train|train and in test)"):
         read(home)
     (home / "dev").rename(home / "other")
     with pytest.raises(UnknownName, match="other"):
@@ -186,26 +185,25 @@ def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
-    rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": SPEAKERS[i // 2], "note": "x"}
-            for i in range(12)]
-    for i in range(13):
+    rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": f"s{i // 2}", "note": "x"}
+            for i in range(6)] + [{"file_name": "", "label": "b", "speaker_id": "", "note": ""}]
+    for i in range(7):
         noise(tmp_path / "clips" / f"{i}.wav", i)
-    table = pd.DataFrame([*rows, {"file_name": "", "label": "b", "speaker_id": "", "note": ""}])
+    table = pd.DataFrame(rows)
     table.to_csv(tmp_path / "metadata.csv", index=False) if ending == "csv" else table.to_json(
         tmp_path / "metadata.jsonl", orient="records", lines=True)
     dataset = read(tmp_path)
-    assert by_id(dataset).loc["clips/3.wav", ["label", "speaker"]].tolist() == ["b", "s1"] and len(dataset.clips) == 12
+    assert by_id(dataset).loc["clips/3.wav", ["label", "speaker"]].tolist() == ["b", "s1"] and len(dataset.clips) == 6
     notes = " ".join(dataset.notes)
     assert "not read: note" in notes and "1 audio files have no row" in notes
-    assert f"row {14 if ending == 'csv' else 13} of metadata.{ending}" in dataset.problems["reason"].iloc[0]
+    assert f"row {8 if ending == 'csv' else 7} of metadata.{ending}" in dataset.problems["reason"].iloc[0]
 
 
 def test_an_audiofolder_with_a_folder_a_split_draws_the_validation_part_it_lacks(tmp_path, cache):
     for part, count in (("train", 20), ("test", 6)):
         for i in range(count):
             noise(tmp_path / part / f"{i}.wav", i + 100 * (part == "test"))
-        pd.DataFrame([{"file_name": f"{i}.wav", "label": "ab"[i % 2]} for i in range(count)]).to_csv(
-            tmp_path / part / "metadata.csv", index=False)
+        lines(tmp_path / part / "metadata.csv", ["file_name,label", *(f"{i}.wav,{'ab'[i % 2]}" for i in range(count))])
     dataset = read(tmp_path)
     assert dataset.clips["split"].value_counts().to_dict() == {"train": 16, "test": 6, "validation": 4}
     assert by_id(dataset).loc["test/0.wav", "split"] == "test"
@@ -215,7 +213,7 @@ def test_an_audiofolder_with_a_folder_a_split_draws_the_validation_part_it_lacks
 def test_another_metadata_file_leaves_a_folder_a_folder(tmp_path, cache):
     for i in range(6):
         noise(tmp_path / "ab"[i % 2] / f"{i}.wav", i)
-    (tmp_path / "metadata.csv").write_text("LJ001|Printing\n")
+    lines(tmp_path / "metadata.csv", ["LJ001|Printing"])
     assert set(read(tmp_path).clips["label"]) == {"a", "b"}
 
 
@@ -235,11 +233,10 @@ def prepared(tmp_path_factory):
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
-                "speech": tfds.features.Audio(sample_rate=8000, dtype=np.int64),
-                "mood": tfds.features.ClassLabel(names=["calm", "cross"]),
-                "place": tfds.features.ClassLabel(names=["in", "out"]),
-                "speaker_id": tfds.features.Text()}))
+            kinds = tfds.features
+            return tfds.core.DatasetInfo(builder=self, features=kinds.FeaturesDict({
+                "speech": kinds.Audio(sample_rate=8000, dtype=np.int64), "speaker_id": kinds.Text(),
+                "mood": kinds.ClassLabel(names=["calm", "cross"]), "place": kinds.ClassLabel(names=["in", "out"])}))
 
         def _split_generators(self, dl_manager):
             return {"train": self._generate_examples(0, 20), "test": self._generate_examples(20, 26)}

@@ -64,7 +64,7 @@ def test_a_task_asked_for_by_name_is_not_replaced(registry):
         loading.resolve_tasks(config.load_params({"tasks": "word-syntetic"}))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     rows = [(f"c{i}", "ab"[i % 2], f"s{i % 5}", SPLITS[i % 3]) for i in range(40)]
@@ -75,15 +75,5 @@ def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     assert set(again["clip_id"]) == set(few["clip_id"])
     assert set(few["clip_id"]) <= set(table.limit_clips(clips, cap + 1, seed)["clip_id"])
     assert few.groupby(["split", "label"])["speaker"].nunique().eq(min(cap, 5)).all()
-
-
-def test_limit_none_keeps_all_and_seeds_differ():
-    clips = pd.DataFrame({"clip_id": [f"c{i}" for i in range(40)], "label": "a", "speaker": "s", "split": "train"})
     assert table.limit_clips(clips, None) is clips
-    assert set(table.limit_clips(clips, 5, 0)["clip_id"]) != set(table.limit_clips(clips, 5, 1)["clip_id"])
-
-
-def test_an_empty_dataset_has_the_columns():
-    empty = table.make_dataset([])
-    assert tuple(empty.clips.columns) == table.COLUMNS
-    assert tuple(empty.problems.columns) == table.PROBLEM_COLUMNS
+    assert set(few["clip_id"]) != set(table.limit_clips(clips, cap, seed + 1)["clip_id"])

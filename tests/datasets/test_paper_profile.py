@@ -4,8 +4,6 @@ models with the published signatures from a hub on the loopback interface. Nothi
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import time
@@ -13,7 +11,6 @@ import time
 import hub_models
 import hub_server
 import noss_archives
-import pandas as pd
 import pytest
 
 from nslib import config
@@ -47,21 +44,21 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(home):
+def benchmark_results(home):
     """All six tasks and all embeddings, as `make reproduce PROFILE=paper SMOKE=1` measures them."""
     with noss_archives.registered(config.manual_dir()):
         return benchmark.benchmark(params=config.load_params({"profile": "paper", "smoke": True}), progress=False)
 
 
 @pytest.fixture(scope="module")
-def outcome(found):
+def outcome(benchmark_results):
     """`make reproduce PROFILE=paper SMOKE=1 EMBEDDINGS=...`: everything is there already but notebooks and report."""
     return reproduce.reproduce_all(config.load_params({"profile": "paper", "smoke": True, "embeddings": SHOWN}))
 
 
-def test_every_embedding_is_measured_on_every_task(found):
-    assert found.not_run.empty, found.not_run
-    chosen = results.selected(found.rows)
+def test_every_embedding_is_measured_on_every_task(benchmark_results):
+    assert benchmark_results.not_run.empty, benchmark_results.not_run
+    chosen = results.selected(benchmark_results.rows)
     assert set(zip(chosen["task"], chosen["embedding"], strict=True)) >= {(t, e) for t in SIX for e in HUB}
     assert chosen["value"].between(0, 1).all() and (chosen["corpus_kind"] == "real").all()
 
@@ -75,41 +72,12 @@ def test_the_report_has_the_table_the_verdicts_and_the_notebooks(outcome, home):
     assert ran == {"01_noss_tasks", "05_benchmark", "06_personalisation", "08_what_matters", "09_how_sure"}
 
 
-def test_a_whole_set_once_prepared_needs_tfds_no_more(found, home):
+def test_a_whole_set_once_prepared_needs_tfds_no_more(benchmark_results):
     assert {get_status(name).state for name in SIX} == {"prepared"}  # a tiny run takes a few clips of each
     whole = load_clips(get_task("savee"), config.load_params({"profile": "paper"}), progress=False)
     assert whole.problems.empty and get_status("savee").state == "ready"
     speakers = whole.clips.groupby("split")["speaker"].unique().map(set).to_dict()
     assert speakers == {"train": {"JK", "KL"}, "validation": {"JE"}, "test": {"DC"}}
-
-
-def test_a_killed_run_goes_on_where_it_was(found, home, tmp_path):
-    words = [sys.executable, "-m", "nslib", "benchmark", "trill-distilled", "yamnet-top", "--tasks", "savee,crema_d",
-             "--smoke", "--out", str(tmp_path / "rows.csv")]
-    environment = {**os.environ, "NSLIB_REPORTS": str(tmp_path / "reports"), "PROFILE": "paper"}
-    # the vectors of one embedding are taken away, so that there is something to compute
-    store = home / "cache" / "vectors"
-    for facts in store.glob("*/embedding.json"):
-        if json.loads(facts.read_text())["name"] == "yamnet-top":
-            facts.parent.rename(tmp_path / "taken")
-    killed = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not list((tmp_path / "reports").rglob("*.rows.parquet")) and killed.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    killed.kill()
-    killed.wait()
-    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "reports").rglob("*.rows.parquet")}
-    assert kept and not (tmp_path / "rows.csv").exists()
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "reports").rglob("*.rows.parquet")}
-    assert kept.items() <= after.items() and len(after) == 4  # what was there has not been touched
-    found = pd.read_csv(tmp_path / "rows.csv")
-    before = results.load_results(home / "reports" / "results")[0]
-    same = ["task", "embedding", "probe", "l2", "speaker_norm", "split"]
-    both = found.merge(before, on=same, suffixes=("", "_before"))
-    assert len(both) == len(found) and (both["value"] == both["value_before"]).all()
 
 
 def test_without_data_every_task_says_what_to_do(tmp_path, monkeypatch):

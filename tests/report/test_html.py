@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -17,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nslib import config
-from nslib.evaluation import results as evaluation_results
-from nslib.evaluation.results import PREDICTIONS, ROWS
+from nslib.evaluation.results import PREDICTIONS, ROWS, selected
 from nslib.paper import published
 from nslib.report import tables
 from nslib.report.html import group_not_run, group_notes, write_report
@@ -27,10 +23,10 @@ from nslib.report.notebooks import Run
 NOT_RUN = ["task", "embedding", "why", "remedy"]
 NOSS = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 STEPS = "1. Register.\n2. Put AudioData.zip into\n   <manual>/savee\n3. Run the same command again."
-PAPER = config.load_params({"profile": "paper"})
+QUICK, SMOKE, PAPER = (config.load_params(given) for given in ({}, {"smoke": True}, {"profile": "paper"}))
 
 
-def results(**changes):
+def make_results(**changes):
     made = {
         "rows": fabricated.rows(), "predictions": fabricated.predictions(), "ledger": fabricated.ledger(),
         "not_run": pd.DataFrame([("language-five", "opensmile-egemaps", "not installed", "Install it")],
@@ -52,7 +48,7 @@ def plain(monkeypatch):
 def built(tmp_path_factory):
     run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s",
               "2026-01-02T03:04:05+00:00")
-    return write_report(results(), config.load_params({"smoke": True}), clips=fabricated.clips(), runs=[run],
+    return write_report(make_results(), SMOKE, clips=fabricated.clips(), runs=[run],
                         out=tmp_path_factory.mktemp("reports"))
 
 
@@ -81,7 +77,12 @@ def test_the_page_is_complete_in_itself(built):
     assert not re.findall(r"fetch\(|XMLHttp|import\b", text[text.index("<script>"):])
     assert not re.findall(r"url\(|@import|src=\"https?:", text)
     for picture in page.all("img"):
-        assert picture["alt"].strip() and (built.parent / picture["src"]).exists()
+        assert (built.parent / picture["src"]).exists()
+        # the words have a number of the table beside the picture
+        table = pd.read_csv((built.parent / picture["src"]).with_suffix(".csv")).select_dtypes("number")
+        known = {round(abs(scale * value), d) for value in table.to_numpy(float).ravel() if np.isfinite(value)
+                 for scale in (1, 100) for d in (0, 1, 2)}
+        assert {float(n) for n in re.findall(r"\d+(?:\.\d+)?", picture["alt"])} & known, picture["src"]
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
     for link in page.all("a"):
@@ -94,10 +95,10 @@ def test_the_page_is_complete_in_itself(built):
 
 
 def test_every_score_is_a_button_with_its_facts_and_command(built):
-    text, scores = built.read_text(), evaluation_results.selected(fabricated.rows())
+    text, scores = built.read_text(), selected(fabricated.rows())
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
-        assert f"<code>{tables.write_command(row, config.load_params({'smoke': True}))}</code>" in text
+        assert f"<code>{tables.write_command(row, SMOKE)}</code>" in text
     buttons = [b["popovertarget"] for b in Page(built).all("button") if b["class"] == "cell"]
     assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
     assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
@@ -124,41 +125,23 @@ def test_files_beside_the_page(built):
     assert "the numbers mean nothing" in summary and "No published number applies" in summary
 
 
-def test_a_cell_that_did_not_run_says_so(tmp_path, plain):
+def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, plain):
     rows = fabricated.rows()
-    rows = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
-    path = write_report(results(rows=rows), config.load_params(), out=tmp_path, runs=[])
-    assert path.read_text().count('<a href="#not-run">not run</a>') == 1
-    assert "not run |" in (tmp_path / "summary.md").read_text() and "Smoke run" not in path.read_text()
+    fewer = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
+    text = write_report(make_results(rows=fewer), QUICK, out=tmp_path, runs=[]).read_text()
+    assert text.count('<a href="#not-run">not run</a>') == 1 and "Smoke run" not in text
+    assert "not run |" in (tmp_path / "summary.md").read_text() and "Synthetic speech only." not in text
+    synthetic = make_results(rows=rows.query("corpus_kind == 'synthetic'"))
+    assert "Synthetic speech only." in write_report(synthetic, QUICK, out=tmp_path, runs=[]).read_text()
 
 
-def test_only_computer_voices_is_said_aloud(tmp_path, plain):
-    rows = fabricated.rows().query("corpus_kind == 'synthetic'")
-    assert "Synthetic speech only." in write_report(results(rows=rows), config.load_params(), out=tmp_path,
-                                                    runs=[]).read_text()
-
-
-def test_a_run_in_which_nothing_worked_still_gives_a_page_without_tensorflow(tmp_path):
-    code = """
-import sys
-from pathlib import Path
-import fabricated, pandas as pd
-from types import SimpleNamespace
-from nslib import params
-from nslib.report.html import write_report
-from nslib.report import compare, doctor, reproduce, verify
-rows, answers, ledger = (make().iloc[:0] for make in (fabricated.rows, fabricated.predictions, fabricated.ledger))
-missing = pd.DataFrame([dict(task="language-five", embedding="mfcc", why="not installed", remedy="x")])
-write_report(SimpleNamespace(rows=rows, predictions=answers, ledger=ledger, not_run=missing, problems=pd.DataFrame(),
-                             notes=[]), params.load(), out=Path(sys.argv[1]))
-print([name for name in ("tensorflow", "keras", "torch", "onnxruntime") if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
-    assert done.stdout.strip() == "[]", done.stderr
-    text = (tmp_path / "index.html").read_text()
-    assert "Nothing was scored" in text and "not installed" in text and "No notebook has been run" in text
-    assert "every clip could be read" in text and not (tmp_path / "problems.csv").exists()
+def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
+    nothing = {"rows": fabricated.rows().iloc[:0], "predictions": fabricated.predictions().iloc[:0],
+               "ledger": fabricated.ledger().iloc[:0], "problems": pd.DataFrame(), "notes": []}
+    text = write_report(make_results(**nothing), QUICK, out=tmp_path).read_text()
+    for said in ("Nothing was scored", "not installed", "No notebook has been run", "every clip could be read"):
+        assert said in text
+    assert not (tmp_path / "problems.csv").exists()
 
 
 # ------------------------------------------------------------------ the paper profile
@@ -170,12 +153,12 @@ def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
              for i, (t, e) in enumerate((t, e) for t in ran for e in embeddings)]
     rows = fabricated._filled(pd.concat(cells), ROWS) if cells else fabricated.rows().iloc[:0]
     rows.loc[rows["task"] == "crema_d", "n"] = 1556
-    answers = [fabricated._answers(row) for row in evaluation_results.selected(rows).to_dict("records")]
+    answers = [fabricated._answers(row) for row in selected(rows).to_dict("records")]
     predictions = fabricated._filled(pd.concat(answers), PREDICTIONS) if answers else fabricated.predictions().iloc[:0]
     missing = [(t, e, f"the archive of {t} is not here", STEPS.replace("savee", t))
                for e in embeddings for t in NOSS if t not in ran]
-    return results(rows=rows, predictions=predictions, ledger=pd.DataFrame(), problems=pd.DataFrame(), notes=[],
-                   not_run=pd.DataFrame(missing, columns=NOT_RUN))
+    return make_results(rows=rows, predictions=predictions, ledger=pd.DataFrame(), problems=pd.DataFrame(), notes=[],
+                        not_run=pd.DataFrame(missing, columns=NOT_RUN))
 
 
 def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
@@ -203,11 +186,7 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
         assert f'src="figures/{picture}.svg"' in text and (tmp_path / f"figures/{picture}.svg").exists()
     assert re.search(r"\| FRILL's model card: TRILL \| crema_d × trill-layer19 \| 65.9 % \|",
                      (tmp_path / "summary.md").read_text())
-
-
-def test_no_recalled_number_is_on_the_page_without_the_word(tmp_path, plain):
-    """Cell by cell: what stands in the table of numbers without a verdict is worded as the loader words it."""
-    text = write_report(paper_results(ran=("crema_d",)), PAPER, out=tmp_path, runs=[]).read_text()
+    # no recalled number is on the page without the word
     cells = published.load_numbers()
     recalled = cells[(cells["status"] == "recalled-unverified") & (cells["embedding"] != "") & (cells["task"] != "")]
     assert len(re.findall(r">([\d.]+ %) \(recalled-unverified\)<", text)) == len(recalled) > 30
@@ -222,9 +201,8 @@ def test_no_recalled_number_is_on_the_page_without_the_word(tmp_path, plain):
 def test_what_did_not_run_is_put_together_by_reason():
     missing = [("savee", "a", "no data", "x"), ("savee", "b", "no data", "x"), ("crema_d", "b", "no weights", "y"),
                ("voxforge", "b", "no weights", "y")]
-    table = pd.DataFrame(missing, columns=NOT_RUN)
     ran = pd.DataFrame([("crema_d", "a"), ("voxforge", "a")], columns=["task", "embedding"])
-    assert [(f["tasks"], f["embeddings"]) for f in group_not_run(ran, table)] == [
+    assert [(f["tasks"], f["embeddings"]) for f in group_not_run(ran, pd.DataFrame(missing, columns=NOT_RUN))] == [
         ("savee", "every embedding"), ("crema_d, voxforge", "b")]
 
 
@@ -232,11 +210,11 @@ NAMES = ("logmel", "mfcc", "trill-mini-top")
 
 
 def test_notes_that_differ_in_name_and_numbers_become_one():
-    said = ["within speakers: style: logmel: 34 of 240 fits ended, as the authors' do.",
-            "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
-            "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
-            *(f"t: {name}: 2 clips left out." for name in NAMES)]
-    assert group_notes(said, NAMES) == [
+    notes = ["within speakers: style: logmel: 34 of 240 fits ended, as the authors' do.",
+             "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
+             "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
+             *(f"t: {name}: 2 clips left out." for name in NAMES)]
+    assert group_notes(notes, NAMES) == [
         "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
         "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
         "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
@@ -245,7 +223,7 @@ def test_notes_that_differ_in_name_and_numbers_become_one():
 @given(st.lists(st.tuples(st.sampled_from(["a", "within speakers: b"]), st.sampled_from(NAMES), st.integers(0, 99),
                           st.integers(0, 9)), max_size=12))
 def test_nothing_that_notes_say_is_lost(given):
-    said = [f"{where}: {name}: {one} of {other}.5 clips." for where, name, one, other in given]
-    together = " ".join(group_notes(said, NAMES))
+    notes = [f"{where}: {name}: {one} of {other}.5 clips." for where, name, one, other in given]
+    together = " ".join(group_notes(notes, NAMES))
     for where, name, one, _ in given:
         assert where in together and name in together and re.search(rf"\b{one}\b", together)

@@ -13,7 +13,7 @@ from shell import call
 from nslib import config
 from nslib.datasets import debian, splits
 from nslib.errors import BadParameter, NslibError, UnknownName
-from nslib.evaluation import results as evaluation_results
+from nslib.evaluation.results import ResultsBuilder
 from nslib.report import leaderboard
 from nslib.report.html import write_report
 from nslib.report.leaderboard import adopt_scores, build_table, export_scores, read_folder, read_scores, write_page
@@ -26,10 +26,9 @@ MANIFEST = debian.read_manifest(debian.manifest_path(TASK))
 @pytest.fixture
 def measured():
     """Results on a task with a manifest, with its hashes."""
-    made = fabricated.rows()
-    made = made[made["task"] == TASK]
-    return made.assign(data_hash=splits.hash_data(MANIFEST), split_hash=splits.hash_split(MANIFEST),
-                       weights_hash=made["embedding"])
+    rows = fabricated.rows().query("task == @TASK")
+    return rows.assign(data_hash=splits.hash_data(MANIFEST), split_hash=splits.hash_split(MANIFEST),
+                       weights_hash=rows["embedding"])
 
 
 @pytest.fixture
@@ -37,48 +36,50 @@ def answered(measured):
     """The same of one embedding with answers, and with the scores that follow from them."""
     rng, test = np.random.default_rng(3), MANIFEST.query("split == 'test'")
     true, speaker = (test[name].to_numpy(str) for name in ("label", "speaker"))
-    said = np.where(rng.random(len(true)) < 0.7, true, rng.permutation(true))
-    mine = measured[measured["embedding"] == "logmel"].copy()
-    found = intervals.interval(true, said, speaker, "accuracy", level=0.95, seed=0)
-    facts = {"value": float((said == true).mean()), "low": found.low, "high": found.high, "interval_by": found.by,
+    pred = np.where(rng.random(len(true)) < 0.7, true, rng.permutation(true))
+    rows = measured[measured["embedding"] == "logmel"].copy()
+    bounds = intervals.interval(true, pred, speaker, "accuracy", level=0.95, seed=0)
+    facts = {"value": float((pred == true).mean()), "low": bounds.low, "high": bounds.high, "interval_by": bounds.by,
              "n": len(true), "n_speakers": len(set(speaker) - {""}), "chance": scores.chance("accuracy", true)}
     for column, value in facts.items():
-        mine.loc[mine["selected"] & (mine["split"] == "test"), column] = value
-    answers = pd.DataFrame({"clip_id": test["clip_id"], "speaker": speaker, "y_true": true, "y_pred": said})
-    return mine, answers.assign(key=mine["key"].iloc[0])
+        rows.loc[rows["selected"] & (rows["split"] == "test"), column] = value
+    answers = pd.DataFrame({"clip_id": test["clip_id"], "speaker": speaker, "y_true": true, "y_pred": pred})
+    return rows, answers.assign(key=rows["key"].iloc[0])
 
 
 def reseal(path, **changes):
     """Change a file with care: its checksum is that of what it says now."""
     frame = pd.read_parquet(path).assign(**changes)
     frame.assign(sha256=[leaderboard._hash_row(row) for row in frame.to_dict("records")]).to_parquet(path)
-    return path
 
 
 def change_answers(change):
     def changed(row):
         answers = json.loads(row["answers"])
-        return json.dumps(change(answers, list(answers)))
+        return {"answers": json.dumps(change(answers, list(answers)))}
 
     return changed
 
 
-def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path):
-    mine, answers = answered
-    path = export_scores(mine, "logmel", tmp_path / "a.parquet", predictions=answers, by="Ada")
+def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path, monkeypatch):
+    rows, answers = answered
+    path = export_scores(rows, "logmel", tmp_path / "a.parquet", predictions=answers, by="Ada")
     assert list(json.loads(read_scores(path)["answers"][0])) == answers["clip_id"].tolist()
-    copy, notes = adopt_scores(path, mine[:0], tmp_path / "rows")
+    copy, notes = adopt_scores(path, rows[:0], tmp_path / "rows")
     assert notes == ["computed again from the answers, and right: speaker-fillets. Whose vectors they were, no file "
                      "can show."]
-    table = build_table(mine[:0], read_folder(tmp_path / "rows"))
+    table = build_table(rows[:0], read_folder(tmp_path / "rows"))
     assert table["trust"].tolist() == [leaderboard.RECOMPUTED] and copy.exists()
-    without = read_scores(export_scores(mine, "logmel", tmp_path / "b.parquet"))
+    without = read_scores(export_scores(rows, "logmel", tmp_path / "b.parquet"))
     assert without["answers"].tolist() == [""]
-    assert build_table(mine[:0], without)["trust"].tolist() == [leaderboard.REPORTED]
-    own = export_scores(mine.assign(task="mine", notes="clip of Bob left out"), "logmel", tmp_path / "c.parquet",
+    assert build_table(rows[:0], without)["trust"].tolist() == [leaderboard.REPORTED]
+    own = export_scores(rows.assign(task="mine", notes="clip of Bob left out"), "logmel", tmp_path / "c.parquet",
                         predictions=answers, tasks=["mine"])
     # names of one's own recordings stay at home
     assert read_scores(own)["answers"].tolist() == read_scores(own)["notes"].tolist() == [""]
+    # the list of clips has changed since
+    monkeypatch.setattr(debian, "read_manifest", lambda path: MANIFEST[1:])
+    assert build_table(rows[:0], read_scores(path))["trust"].tolist() == [leaderboard.REPORTED]
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -90,20 +91,18 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path):
     (lambda s: {"value": 0.99, "low": 0.1, "high": 0.2}, r"cannot be: value 0\.99"),
     (lambda s: {"data_hash": "0000"}, "data 0000 and split"),
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
-    (lambda s: {"answers": change_answers(lambda a, ids: dict(zip(ids, reversed(a.values()), strict=True)))(s)},
-     "value is"),
-    (lambda s: {"answers": change_answers(lambda a, ids: {i: a[i] for i in ids[1:]})(s)}, "1 lack one, 0 are of other"),
-    (lambda s: {"answers": change_answers(lambda a, ids: {"nobody": "x"} | {i: a[i] for i in ids[1:]})(s)},
-     "1 lack one, 1 are of other"),
+    (change_answers(lambda a, ids: dict(zip(ids, reversed(a.values()), strict=True))), "value is"),
+    (change_answers(lambda a, ids: {i: a[i] for i in ids[1:]}), "1 lack one, 0 are of other"),
+    (change_answers(lambda a, ids: {"nobody": "x"} | {i: a[i] for i in ids[1:]}), "1 lack one, 1 are of other"),
     (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
     (lambda s: {"answers": '["a"]'}, "not one text a clip"),
 ])
 def test_whoever_edits_with_care_and_seals_again_is_found(answered, tmp_path, change, said):
-    mine, answers = answered
-    path = export_scores(mine, "logmel", tmp_path / "a.parquet", predictions=answers)
+    rows, answers = answered
+    path = export_scores(rows, "logmel", tmp_path / "a.parquet", predictions=answers)
     reseal(path, **change(read_scores(path).iloc[0].to_dict()))
     with pytest.raises(BadParameter, match=said):
-        adopt_scores(path, mine, tmp_path / "rows")
+        adopt_scores(path, rows, tmp_path / "rows")
     assert not (tmp_path / "rows").exists()
 
 
@@ -131,13 +130,6 @@ def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path, spoil):
         assert read_folder(tmp_path).empty
 
 
-def test_a_score_on_a_list_of_clips_that_has_changed_since_is_as_reported(answered, tmp_path, monkeypatch):
-    mine, answers = answered
-    path = export_scores(mine, "logmel", tmp_path / "a.parquet", predictions=answers)
-    monkeypatch.setattr(debian, "read_manifest", lambda path: MANIFEST[1:])
-    assert build_table(mine[:0], read_scores(path))["trust"].tolist() == [leaderboard.REPORTED]
-
-
 def test_a_row_comes_back_as_it_went(measured, tmp_path):
     path = export_scores(measured, "logmel", tmp_path / "a.parquet", by="Ada", about="a net")
     content = read_scores(path)
@@ -146,39 +138,37 @@ def test_a_row_comes_back_as_it_went(measured, tmp_path):
     copy, notes = adopt_scores(path, measured[:0], tmp_path / "rows")
     assert read_folder(tmp_path / "rows").drop(columns="file").equals(content) and copy.exists()
     assert len(notes) == 1 and notes[0].startswith("as reported") and notes[0].endswith(": speaker-fillets.")
-
-
-def test_what_is_not_of_the_whole_task_is_not_shared(measured, tmp_path):
-    with pytest.raises(BadParameter, match="not of all its clips"):
-        export_scores(measured.assign(data_hash="part"), "logmel", tmp_path / "a.parquet")
-    with pytest.raises(UnknownName, match="mfc"):
-        export_scores(measured, "mfc", tmp_path / "a.parquet")
-    with pytest.raises(BadParameter, match=r"\.parquet"):
-        export_scores(measured, "logmel", tmp_path / "a.txt")
-    with pytest.raises(BadParameter, match="2 versions of it"):
-        export_scores(pd.concat([measured, measured.assign(task="language-5", weights_hash="other")]), "logmel",
-                      tmp_path / "a.parquet")
-
-
-def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, capsys):
-    own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
-    with pytest.raises(BadParameter, match=r"your own only .my-patients.*--tasks"):
-        export_scores(own, "logmel", to)
-    both = pd.concat([measured, own])
-    for named, there in (((), [TASK]), (("my-patients",), ["my-patients"])):
-        assert read_scores(export_scores(both, "logmel", to, tasks=named))["task"].tolist() == there
-    with pytest.raises(UnknownName, match="my-patient"):
-        export_scores(both, "logmel", to, tasks=["my-patient"])
-    monkeypatch.setattr(evaluation_results, "load_results", lambda: (both, pd.DataFrame({"key": []})))
-    assert call(monkeypatch, capsys, "export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
-    assert set(read_scores(to)["task"]) == {"my-patients", TASK}
-
-
-def test_a_task_that_is_not_known_here_is_taken_in_with_a_word(measured, tmp_path):
     other = measured.assign(task="their-task")
     path = export_scores(other, "logmel", tmp_path / "a.parquet", tasks=["their-task"])
     assert "could not be compared" in adopt_scores(path, other[:0], tmp_path / "rows")[1][0]
     assert len(adopt_scores(path, other, tmp_path / "rows")[1]) == 1
+
+
+@pytest.mark.parametrize(("change", "embedding", "name", "error", "said"), [
+    (lambda r: r.assign(data_hash="part"), "logmel", "a.parquet", BadParameter, "not of all its clips"),
+    (lambda r: r, "mfc", "a.parquet", UnknownName, "mfc"), (lambda r: r, "logmel", "a.txt", BadParameter, r"\.parquet"),
+    (lambda r: pd.concat([r, r.assign(task="language-5", weights_hash="other")]), "logmel", "a.parquet", BadParameter,
+     "2 versions of it"),
+    (lambda r: r.assign(task="my-ward"), "logmel", "a.parquet", BadParameter, "your own only .my-ward.*--tasks"),
+])
+def test_what_others_could_not_use_is_not_shared(measured, tmp_path, change, embedding, name, error, said):
+    with pytest.raises(error, match=said):
+        export_scores(change(measured), embedding, tmp_path / name)
+
+
+def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, capsys):
+    own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
+    both, nothing = pd.concat([measured, own]), read_folder(tmp_path)
+    for named, there in (((), [TASK]), (("my-patients",), ["my-patients"])):
+        assert read_scores(export_scores(both, "logmel", to, tasks=named))["task"].tolist() == there
+    with pytest.raises(UnknownName, match="my-patient"):
+        export_scores(both, "logmel", to, tasks=["my-patient"])
+    monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))
+    assert call(monkeypatch, capsys, "export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
+    assert set(read_scores(to)["task"]) == {"my-patients", TASK}
+    # nor have they a column beside rows of others
+    assert set(build_table(both, nothing)["task"]) == {TASK}
+    assert set(build_table(own, nothing)["task"]) == {"my-patients"}
 
 
 def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
@@ -191,22 +181,14 @@ def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
         write_page(measured[:0], read_folder(tmp_path), tmp_path)
 
 
-def test_recordings_of_ones_own_have_no_column_beside_rows_of_others(measured, tmp_path):
-    own, nothing = measured.assign(task="my-patients"), read_folder(tmp_path)
-    assert set(build_table(pd.concat([measured, own]), nothing)["task"]) == {TASK}
-    assert set(build_table(own, nothing)["task"]) == {"my-patients"}
-
-
 def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_path, monkeypatch):
-    from nslib.evaluation.results import ResultsBuilder
-
     monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
-    mine, answers = answered
-    found = ResultsBuilder().results()
-    found.rows, found.predictions = mine, fabricated.predictions()[:0]
-    page = write_report(found, config.load_params(), out=tmp_path, runs=[]).read_text()
+    rows, answers = answered
+    results = ResultsBuilder().results()
+    results.rows, results.predictions = rows, fabricated.predictions()[:0]
+    page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()
-    adopt_scores(export_scores(mine, "logmel", tmp_path / "a.parquet", predictions=answers), mine, tmp_path / "rows")
-    page = write_report(found, config.load_params(), out=tmp_path, runs=[]).read_text()
+    adopt_scores(export_scores(rows, "logmel", tmp_path / "a.parquet", predictions=answers), rows, tmp_path / "rows")
+    page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert 'Beside 1 that others have measured: <a href="leaderboard.html">' in page
     assert leaderboard.RECOMPUTED in (tmp_path / "leaderboard.html").read_text()

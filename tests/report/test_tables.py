@@ -22,9 +22,9 @@ def table():
 def test_best_and_tied_of_the_table_are_those_of_the_figures(table):
     shown = pd.Series({(c["task"], c["embedding"]): c["standing"] for c in table["cells"]})
     scores = figures_scores.select_scores(fabricated.rows())
-    said = figures_scores.mark_best(scores, fabricated.predictions())
-    expected = pd.Series(dict(zip(zip(scores["task"], scores["embedding"], strict=True), said, strict=True)))
-    assert shown.sort_index().equals(expected.sort_index())
+    expected = figures_scores.mark_best(scores, fabricated.predictions())
+    expected.index = pd.MultiIndex.from_frame(scores[["task", "embedding"]], names=[None, None])
+    pd.testing.assert_series_equal(shown.sort_index(), expected.sort_index(), check_names=False)
 
 
 def test_facts_name_everything_that_decides_a_number():
@@ -32,14 +32,14 @@ def test_facts_name_everything_that_decides_a_number():
     facts = {"data_hash": "d1", "split_hash": "d2", "weights_hash": "d3", "lock_hash": "d4", "code_revision": "d5",
              "seed": 7, "low": 0.5, "high": 0.75, "notes": "a note"}
     cell = tables.build_result_table(rows[rows["task"] == "speaker-fillets"].assign(**facts))["cells"][0]
-    found = dict(cell["facts"])
-    assert list(found)[:2] == ["Test score", "Interval"] and found["Notebook"] == "05_benchmark"
+    shown = dict(cell["facts"])
+    assert list(shown)[:2] == ["Test score", "Interval"] and shown["Notebook"] == "05_benchmark"
     for name, value in {"Data": "d1 (recorded speech)", "Split": "d2 (by level", "Weights": "d3", "Lock file": "d4",
                         "Code": "d5", "Seed": "7", "When": "2026-01-02 03:04:05 UTC", "Chosen probe": cell["probe"],
                         "Interval": "50.0 to 75.0 % (95 % interval), bootstrap over speakers, 1000 resamples, seed 7",
                         "Test set": "120 clips, 6 speakers, 4 classes", "Best on test": "optimistic", "Notes": "a note",
                         "Vector": "96 numbers", "Converged": "yes", "Result key": cell["key"][:12]}.items():
-        assert found[name].startswith(value) or value in found[name], name
+        assert value in shown[name], name
 
 
 @pytest.mark.parametrize(("changes", "smoke", "said"), [

@@ -114,10 +114,10 @@ def test_any_embedding_can_teach_and_a_network_of_the_kit_teaches_the_same_eithe
     np.testing.assert_allclose(one[1], other[1], atol=1e-3)
     assert list(one[2][::2]) == list(one[2][1::2]) == list(pairs.draw(0)[1])
     assert run(tmp_path, heard, steps=2).curve["step"].max() == 2
+    made = distill.make_teacher("trill-mini-top")
+    assert (made.name, made.sees, made.dim) == ("trill-mini-top", "patches", 512)
 
-
-def test_several_frames_of_a_window_are_averaged_over_those_that_count():
-    def embed(waves, lengths):
+    def embed(waves, lengths):  # two frames that count, and one that does not
         frames = np.stack([np.abs(waves).max(1), np.full(len(waves), 5), np.full(len(waves), 99)], 1)
         return frames[..., None].astype(np.float32), np.full(len(waves), 2, np.int64)
 
@@ -131,20 +131,15 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path):
         run(tmp_path, still, noise=10.0, short=0.5)
     with pytest.raises(BadParameter, match="nothing to learn"):
         run(tmp_path, still)
+    with pytest.raises(UnknownName, match="trill-mini"):
+        distill.make_teacher("trill-mni-top")
+    with pytest.raises(UnknownName, match="layer19"):
+        distill.make_teacher_of_network(teacher_network(), "layer20")
     for frames, why in ((0, "no frame"), (1, "not finite ones")):
         nothing = Embedding("none", "1", 2, lambda waves, lengths, frames=frames: (
             np.full((len(waves), 1, 2), np.nan, np.float32), np.full(len(waves), frames, np.int64)))
         with pytest.raises(BadParameter, match=why):
             distill.make_teacher_of_embedding(nothing)
-
-
-def test_names_of_the_kit_are_networks_and_unknown_ones_are_refused():
-    made = distill.make_teacher("trill-mini-top")
-    assert (made.name, made.sees, made.dim) == ("trill-mini-top", "patches", 512)
-    with pytest.raises(UnknownName, match="trill-mini"):
-        distill.make_teacher("trill-mni-top")
-    with pytest.raises(UnknownName, match="layer19"):
-        distill.make_teacher_of_network(teacher_network(), "layer20")
 
 
 def test_targets_are_brought_to_one_scale():

