@@ -1,5 +1,7 @@
 """Quality beside cost: the mean score of each embedding, its size, and how long one clip takes.
 
+Conventions
+-----------
 Means are over the tasks that *every* embedding of the table has, tasks counting equally, recorded speech where there
 is any; their intervals combine those of the tasks as of independent test sets
 (`nslib.statistics.comparisons.average_differences`). Two such intervals are no paired comparison: that is what
@@ -37,6 +39,8 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
     import pandas as pd
 
     scores = selected(rows)
+    if scores.empty:
+        return pd.DataFrame(columns=["name", "quality", "low", "high", "by", "tasks"])
     scores = scores[scores["embedding"].isin(scores["embedding"] if names is None else names)]
     real = scores["corpus_kind"] == "real"
     scores = scores[(real | ~real.any()) & (scores["metric"] == "accuracy")]
@@ -56,9 +60,25 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
 def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, seconds: float = 1.0) -> pd.DataFrame:
     """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it.
 
-    Columns: name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
-    multiply_adds (of one patch) and latency_ms (of a clip of `seconds`), NaN where unknown; the best first. Names
-    without any row are left out. Unavailable if there is no task that all of them have.
+    Parameters
+    ----------
+    rows : DataFrame
+        Of a benchmark, as in `nslib.evaluation.results.ROWS`.
+    names : sequence of str, optional
+        Embeddings; default: all in `rows`. One without any row is left out.
+    seconds : float
+        Length of the clip whose latency is measured.
+
+    Returns
+    -------
+    DataFrame
+        name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
+        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first. No row if nothing was run.
+
+    Raises
+    ------
+    Unavailable
+        If there is no task that all of them have.
     """
     averages = average_scores(rows, names)
     sizes = [count_size(name) for name in averages["name"]]
@@ -67,7 +87,10 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
 
 
 def count_size(name: str) -> tuple[float, float]:
-    """Count parameters and multiply-adds (one patch) of a network of the kit, else ask the card; NaN: not known."""
+    """Count parameters, and multiply-adds for one patch, of an embedding; NaN what is not known.
+
+    Networks of the kit are counted, of others the card's number is taken.
+    """
     if name in TRAINED_TAPS:
         counted = count_tap_cost(*TRAINED_TAPS[name])
         return float(counted.parameters), float(counted.multiply_adds)
@@ -76,7 +99,10 @@ def count_size(name: str) -> tuple[float, float]:
 
 
 def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
-    """Time from the samples of a clip of noise to its vector, alone in its batch, on this machine, in milliseconds."""
+    """Time from the samples of a clip of noise to its vector, alone in its batch, on this machine, in milliseconds.
+
+    The median of `repeats`, after one that is not counted; NaN if it is not built in, or cannot be had here.
+    """
     if name not in embeddings.names():
         return math.nan
     try:

@@ -431,6 +431,11 @@ class Results:
         """Return test scores with intervals, tasks by embeddings, as `table` makes it."""
         return table(self.rows)
 
+    def best(self, task: str) -> str:
+        """Name the embedding that did best on validation on a task; empty, if none was run on it."""
+        own = self.rows[(self.rows["task"] == task) & self.rows["selected"] & (self.rows["split"] == "validation")]
+        return str(own.loc[own["value"].idxmax(), "embedding"]) if len(own) else ""
+
     def with_fine_tuned(self, folder: Path | None = None) -> Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
         return self.with_stored([FINE_TUNED], networks.WEIGHT_FILES["trill-mini"].sha256, folder)

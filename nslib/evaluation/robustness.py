@@ -1,7 +1,11 @@
 """How an embedding holds up: the probe that learnt on clean clips, asked about the same test clips in worse conditions.
 
-References: ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
+References
+----------
+ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
 
+Conventions
+-----------
 A clip is changed at 16 kHz and written as a 16-bit WAV file of its own, as a recorder would have: what exceeds full
 scale is clipped, and the clipped samples are counted. No level is adapted to avoid it.
 
@@ -135,7 +139,11 @@ class Perturbed(NamedTuple):
 
 def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, seed: int = 0,
             taps: npt.ArrayLike | None = None) -> Perturbed:
-    """Put a clip [samples] of 16 kHz into a condition; speech-shaped noise needs `taps`, of `design_noise_filter`."""
+    """Put a clip [samples] of 16 kHz into a condition; speech-shaped noise needs `taps`, of `design_noise_filter`.
+
+    Name, seed and condition decide the noise. UnknownName or BadParameter for another condition or level, BadAudio if
+    noise is to be added to digital silence.
+    """
     check_condition(condition, level)
     full = np.asarray(wave, dtype=np.float64)
     if condition == TELEPHONE:
@@ -197,7 +205,10 @@ def pass_telephone(wave: npt.ArrayLike) -> Floats:
 
 
 def design_noise_filter(waves: Iterable[npt.ArrayLike]) -> Floats:
-    """Design the filter [taps] of linear phase that gives white noise the mean spectrum of some clips."""
+    """Design the filter [taps] of linear phase that gives white noise the mean spectrum of some clips.
+
+    Each clip counts as much as any other, however loud it is; digital silence does not count.
+    """
     from scipy import signal
 
     total, counted = np.zeros(_FFT // 2 + 1), 0
@@ -285,14 +296,25 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
                    folder: Path | None = None, progress: bool = True) -> pd.DataFrame:
     """Score the chosen probe of each embedding on changed test clips; what exists already is not computed again.
 
-    The benchmark is run first, with the other arguments. Conditions map names to levels (default: `CONDITIONS`, in a
-    smoke run `SMOKE_CONDITIONS`; ``clean`` is always there); unknown ones are refused before any work.
+    Parameters
+    ----------
+    task, embeddings, params, progress
+        As of `nslib.benchmark`, which is run first; of an empty list of embeddings the table has no rows.
+    conditions : mapping of str to sequence of float, optional
+        Levels of each condition. Default: `CONDITIONS`, in a smoke run `SMOKE_CONDITIONS`. ``clean`` is always there.
+    folder : Path, optional
+        Where curves are kept. Default: ``results`` below the reports.
 
     Returns
     -------
     DataFrame
         Columns `CURVES`, one row an embedding, condition and level. ``attrs["not_run"]`` is a list of dicts, one for
         each embedding that could not be measured: embedding, why, remedy.
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        For an unknown task, embedding or condition, or a level that it does not have; nothing has been computed then.
 
     Examples
     --------
@@ -301,6 +323,10 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
     params = params or config.load_params()
     usual = SMOKE_CONDITIONS if params.smoke else CONDITIONS
     levels = _check_conditions(conditions if conditions is not None else usual)
+    if not embeddings:
+        nothing = results.join_tables([], CURVES)
+        nothing.attrs["not_run"] = []
+        return nothing
     given = benchmark.list_given(embeddings, ())
     specs = {spec.name: spec for spec in map(benchmark.specify_embedding, given)}
     plain = benchmark.benchmark(given, task, params=params, progress=progress)
@@ -327,9 +353,19 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 
 
 def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Read stored curves, `CURVES`, the newest of each; a file that cannot be read is warned of and left out.
+    """Read stored curves; a file that cannot be read is warned of and left out.
 
-    With `rows`, of a benchmark, only curves of its very results are taken; none of a smoke run, or of other recordings.
+    Parameters
+    ----------
+    folder : Path, optional
+        Default: ``results`` below the reports.
+    rows : DataFrame, optional
+        Of a benchmark: only curves of its very results are taken; none of a smoke run, or of other recordings.
+
+    Returns
+    -------
+    DataFrame
+        Columns `CURVES`, the newest of each task, embedding, condition and level; maybe without rows.
     """
     paths = sorted(results.table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
     stored = (results.find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
@@ -344,12 +380,20 @@ def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) ->
 def choose_cheapest_task(clips: pd.DataFrame) -> str:
     """Name the task on which curves cost least and still have intervals by speaker.
 
-    Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if no
-    test has as many. Clips need the columns task, split, speaker and seconds; BadParameter without a test clip.
+    Parameters
+    ----------
+    clips : DataFrame
+        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`.
+
+    Returns
+    -------
+    str
+        Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if
+        no test has as many; empty, if there are no test clips.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):
-        raise BadParameter("there are no test clips, so there is no task to choose.")
+        return ""
     facts = test.groupby("task").agg(people=("speaker", "nunique"), unknown=("speaker", lambda s: (s == "").any()),
                                      seconds=("seconds", "sum"))
     enough = (facts["people"] >= MIN_SPEAKERS) & ~facts["unknown"].astype(bool)
@@ -421,7 +465,10 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
 
 
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
-    """Fit the chosen probe of a result once more and score it on copies of its test clips, the first the clean ones."""
+    """Fit the chosen probe of a result once more and score it on copies of its test clips, the first the clean ones.
+
+    Gives a row a copy, but for the key and the origin. A clip without a vector is left out and counted.
+    """
     import pandas as pd
 
     row, cache = job.row, VectorCache(job.spec.load())

@@ -41,8 +41,8 @@ from nslib.statistics.scores import Floats, Names, select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "average_differences", "collect_answers",
-           "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm", "keep_recorded",
+__all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "assign_letters", "average_differences",
+           "collect_answers", "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm", "keep_recorded",
            "match_answers", "p_value", "pair_matched"]
 
 SMALLEST = 1e-9

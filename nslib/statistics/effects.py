@@ -55,6 +55,8 @@ class Regression:
         Scores.
     notes : tuple of str
         What was left out.
+    missing : str
+        Why there is no regression; then the tables have no rows. Else empty.
     """
 
     effects: pd.DataFrame
@@ -64,18 +66,19 @@ class Regression:
     n: int
     speech: str
     notes: tuple[str, ...]
+    missing: str = ""
 
     def describe(self) -> str:
-        """Two sentences on what explains how much."""
+        """Two sentences on what explains how much, or one on why nothing can be said."""
+        if self.missing:
+            return f"No regression: {self.missing}."
         parts = [f"the {t.kind} {100 * t.share:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}] (F({t.df}, "
                  f"{t.df_residual}) = {t.f:.1f}, p = {t.p:.2g})" for t in self.terms.itertuples()]
         return (f"Of the variance that the other leaves, {' and '.join(parts)} explain of {self.n} scores. What "
                 f"neither explains has a standard deviation of {self.residual:.1f} points.")
 
-    said = describe  # until the callers of the old name are turned
 
-
-def regress(rows: pd.DataFrame, *, every_probe: bool = False) -> Regression:
+def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = True) -> Regression:
     """Regress accuracy on task and embedding.
 
     Parameters
@@ -85,6 +88,8 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False) -> Regression:
     every_probe : bool
         Take the mean test score over all probes and normalisations instead of the chosen one's. Scores of the same
         vectors are no independent observations, and so they are one here.
+    strict : bool
+        If not, what would raise Unavailable gives a regression without rows, which says why it is `missing`.
 
     Raises
     ------
@@ -92,6 +97,19 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False) -> Regression:
         If there are too few scores, if tasks and embeddings fall into groups that share nothing, or if nothing
         varies.
     """
+    import pandas as pd
+
+    try:
+        return _regress(rows, every_probe)
+    except Unavailable as error:
+        if strict:
+            raise
+        effects, terms = (pd.DataFrame(columns=columns) for columns in (EFFECTS, TERMS))
+        return Regression(effects, terms, np.nan, np.nan, 0, "", (), error.why)
+
+
+def _regress(rows: pd.DataFrame, every_probe: bool) -> Regression:
+    """Regress, or raise Unavailable."""
     import pandas as pd
     from statsmodels.regression.linear_model import OLS
 

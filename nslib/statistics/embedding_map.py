@@ -76,8 +76,6 @@ class EmbeddingMap:
         return (f"PCA, {len(self.points)} clips: the axes have {first:.1f} % and {second:.1f} % of the variance, "
                 f"together {first + second:.1f} %; {trust}")
 
-    said = describe  # until the callers of the old name are turned
-
 
 def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, task: str, method: str = PCA,
                 seed: int = 0) -> EmbeddingMap:

@@ -146,3 +146,5 @@ def test_what_cannot_be_told_is_refused_with_the_reason(grid, why):
     rows = rows_of(holes) if holes.size else rows_of(np.full((2, 2), 0.5)).iloc[:0]
     with pytest.raises(Unavailable, match=why):
         effects.regress(rows)
+    nothing = effects.regress(rows, strict=False)
+    assert nothing.effects.empty and nothing.terms.empty and why in nothing.describe()
