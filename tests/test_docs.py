@@ -140,7 +140,8 @@ def test_pages_are_made_without_a_warning_and_without_a_network(tmp_path):
     done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(ROOT / "docs"),
                            str(tmp_path)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    for name in ("index", "faq", "glossary", "api", "your_dataset", "your_embedding", "generated/nslib.evaluation.benchmark"):
+    for name in ("index", "faq", "glossary", "api", "your_dataset", "your_embedding",
+                 "generated/nslib.evaluation.benchmark"):
         text = (tmp_path / f"{name}.html").read_text()
         assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", text), name
     assert "benchmark" in (tmp_path / "searchindex.js").read_text()

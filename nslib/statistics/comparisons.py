@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "assign_letters", "average_differences",
-           "collect_answers", "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm", "keep_recorded",
-           "match_answers", "p_value", "pair_matched"]
+           "collect_answers", "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm",
+           "keep_recorded", "match_answers", "p_value", "pair_matched"]
 
 SMALLEST = 1e-9
 """No p-value is given below this."""

@@ -216,8 +216,8 @@ def test_embed_and_benchmark_on_a_cluster(client, tmp_path, monkeypatch):
         monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / f"cache{where is None}"))
         monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / f"reports{where is None}"))
         tables.append(nslib.embed(tmp_path / "pitches", "logmel", cluster=where, progress=False))
-        results = nslib.benchmark("logmel", tmp_path / "pitches", params=config.load_params({"smoke": True}), progress=False,
-                                  cluster=where)
+        results = nslib.benchmark("logmel", tmp_path / "pitches", params=config.load_params(smoke=True),
+                                  progress=False, cluster=where)
         rows.append(results.rows.drop(columns=["fit_seconds", "when"]))
     pd.testing.assert_frame_equal(*tables)
     pd.testing.assert_frame_equal(*rows)
