@@ -427,7 +427,8 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     facts = {name: describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
     common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "metric": settings.metric,
               "classes": len(set(splits["train"].y)), "level": intervals.LEVEL}
-    scores = {(id(fit.answers), name): score_split(fit, name, splits[name], settings)
+    units = {name: intervals.speaker_units(splits[name].speaker, len(splits[name].y)) for name in SPLITS[1:]}
+    scores = {(id(fit.answers), name): score_split(fit, name, splits[name], settings, units[name])
               for fit in {id(fit.answers): fit for fit in fits}.values() for name in SPLITS[1:]}
     rows = pd.DataFrame([
         {"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "split": name,
@@ -457,13 +458,14 @@ def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
             "chance": statistics_scores.chance(metric, split.y) if len(split.y) else np.nan}
 
 
-def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> dict[str, object]:
+def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings,
+                units: intervals.Units | None) -> dict[str, object]:
     """Return score and interval of a fit on a split; NaN if it has not answered it."""
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
     columns = settings.classes if settings.needs_scores else None
     value = statistics_scores.score(settings.metric, split.y, fit.answers[name], columns)
-    interval = intervals.interval(split.y, fit.answers[name], split.speaker, settings.metric, classes=columns,
+    interval = intervals.interval(split.y, fit.answers[name], units, settings.metric, classes=columns,
                                 seed=settings.seed)
     return {"value": value, "low": interval.low, "high": interval.high, "interval_by": interval.by}
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -76,9 +77,20 @@ class Units:
     shares: Floats  # [units]: probability of each unit in one draw
     draws: int  # in a resample: the number of speakers, or of clips
 
-    def weights(self, resamples: int, rng: np.random.Generator) -> Floats:
+    def weights(self, resamples: int, seed: int) -> Floats:
         """How often each unit was drawn, [resamples, units]: whole numbers; each row sums to `draws`."""
-        return rng.multinomial(self.draws, self.shares, size=resamples).astype(np.float64)
+        if self.by == "speaker":  # the same for all scores of a split
+            return _draw_speakers(self.draws, resamples, seed)
+        return np.random.default_rng(seed).multinomial(self.draws, self.shares, size=resamples).astype(np.float64)
+
+
+@lru_cache(maxsize=4)
+def _draw_speakers(speakers: int, resamples: int, seed: int) -> Floats:
+    """How often each of some speakers was drawn, [resamples, speakers]; not to be changed, as it is shared."""
+    shares = np.full(speakers, 1 / speakers)
+    weights = np.random.default_rng(seed).multinomial(speakers, shares, size=resamples).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def speaker_units(speakers: npt.ArrayLike | None, clips: int) -> Units | None:
@@ -125,7 +137,7 @@ class UnitSums:
 
     def resample(self, resamples: int, seed: int) -> Floats:
         """Mean of each value on each resample, [resamples, values]."""
-        weights = self.units.weights(resamples, np.random.default_rng(seed))
+        weights = self.units.weights(resamples, seed)
         return np.asarray((weights @ self.sums) / (weights @ self.clips)[:, None], dtype=np.float64)
 
 
@@ -185,7 +197,7 @@ def _wilson(value: float, n: float, z: float) -> tuple[float, float]:
 
 # ------------------------------------------------------------------ the interval of any score
 
-def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLike | None = None,
+def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLike | Units | None = None,
              metric: str = "accuracy", *, classes: Classes = None, level: float = LEVEL,
              resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """Confidence interval of a score on a test set.
@@ -196,7 +208,7 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
         As of `nslib.statistics.scores.score`.
     speakers : array-like of str [clips], optional
         Speaker of each clip, ``""`` if unknown. With at least `MIN_SPEAKERS` known speakers, speakers are
-        resampled, else clips.
+        resampled, else clips. For many answers to the same clips `speaker_units` of them, found once.
     level : float
         Confidence level, in (0, 1).
     resamples, seed : int
@@ -211,18 +223,16 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
     of_labels = scores.get_metric(metric).needs == "labels"
     if of_labels:
         true, pred = scores.check_labels(y_true, answer)
-        value = scores.score(metric, true, pred)
-        columns: npt.NDArray[Any] = np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
-        if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
-            columns = np.column_stack([np.zeros(len(true), np.int64), true != pred])
+        value, columns = scores.score(metric, true, pred), _code_labels(metric, true, pred)
     else:
         true, table, names = scores.check_scores(y_true, answer, classes)
         value = scores.score(metric, true, table, names)
         columns = np.column_stack([np.searchsorted(names, true), table])
-    size, units = _clips_worth(metric, true), speaker_units(speakers, len(true))
+    size = _clips_worth(metric, true)
+    units = speakers if isinstance(speakers, Units) else speaker_units(speakers, len(true))
     if units is None:
         units, columns = clip_units(columns)
-    weights, codes = units.weights(resamples, np.random.default_rng(seed)), columns[:, 0].astype(np.int64)
+    weights, codes = units.weights(resamples, seed), columns[:, 0].astype(np.int64)
     if of_labels:
         resampled = _from_counts(metric, codes, columns[:, 1].astype(np.int64), units, weights)
         return bounds(value, resampled, units, size, level)
@@ -234,6 +244,13 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
     # d' has no bounds of its own; it rises with the area, so the area's interval is carried over.
     area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
     return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
+
+
+def _code_labels(metric: str, true: Names, pred: Names) -> npt.NDArray[Any]:
+    """Whole numbers [clips, 2] for the true and the predicted class."""
+    if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
+        return np.column_stack([np.zeros(len(true), np.int64), true != pred])
+    return np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
 
 
 def _from_counts(metric: str, true: Ints, pred: Ints, units: Units, weights: Floats) -> Floats:
@@ -266,9 +283,9 @@ def _from_curves(metric: str, true: Names, table: Floats, names: Names, weights:
 
 def _clips_worth(metric: str, true: Names) -> float:
     """Clips in classes of equal size that a mean over classes varies as."""
-    counts = np.unique(true, return_counts=True)[1]
     if metric in ("accuracy", "f1_weighted"):
-        return float(counts.sum())
+        return float(len(true))
+    counts = np.unique(true, return_counts=True)[1]
     return float(len(counts) ** 2 / np.sum(1 / counts))
 
 
@@ -335,14 +352,13 @@ class RepeatedTest:
         flat, shape = split * len(owner) + index, (int(split.max()) + 1, len(owner))
         values, counts = (np.bincount(flat, given, math.prod(shape)).reshape(shape).astype(np.float64)
                           for given in (self.values, None))
-        rng = np.random.default_rng(seed)
         if self.over == "splits":
-            weights = units.weights(resamples, rng)
+            weights = units.weights(resamples, seed)
             return _mean_of_tested(weights @ values.T, weights @ counts.T), units
         if units.by == "speaker":
             each = _mean_of_tested(values.T, counts.T)
-            return units.weights(resamples, rng) @ each / units.draws, units
-        means = []
+            return units.weights(resamples, seed) @ each / units.draws, units
+        rng, means = np.random.default_rng(seed), []
         for number in np.unique(owner):
             mine = owner == number
             weights = rng.multinomial(mine.sum(), np.full(mine.sum(), 1 / mine.sum()), size=resamples).astype(float)

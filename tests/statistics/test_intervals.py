@@ -33,8 +33,8 @@ def answers(name, n, per_speaker):
 def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatch):
     true, answer, speaker = answers(name, 60, 6)
     seen = {}
-    monkeypatch.setattr(intervals.Units, "weights", lambda units, n, rng: seen.setdefault(
-        "weights", rng.multinomial(units.draws, units.shares, size=n).astype(float)))
+    monkeypatch.setattr(intervals.Units, "weights", lambda units, n, seed: seen.setdefault(
+        "weights", np.random.default_rng(seed).multinomial(units.draws, units.shares, size=n).astype(float)))
     monkeypatch.setattr(intervals, "bounds", lambda value, resampled, units, *_: seen.update(
         resampled=resampled) or intervals.Interval(0.0, 1.0, units.by))
     intervals.interval(true, answer, speaker if by == "speaker" else None, name, resamples=6)
