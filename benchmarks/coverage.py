@@ -4,8 +4,8 @@ Answers are drawn with a known expected accuracy: the logit of a clip is a const
 of the clip, shared by all embeddings, and one of the speaker that each embedding has on its own. Five to forty
 speakers, accuracies from 0.6 to 0.98. Each line says how often the interval of accuracy and of a paired difference held
 the truth, and how often three tests of two equal embeddings fell below 5 and 1 %: the kit's, flips of the sign of whole
-speakers, and Student's t over speakers. Then follow the intervals of calibration, and the chance of any wrong pair among
-all pairs of several embeddings.
+speakers, and Student's t over speakers. Then follow the intervals of calibration, and the chance of any wrong pair
+among all pairs of several embeddings.
 
 The target of an interval is 95 %, less what the draws leave open (three standard errors); that of a test is 5 or 1 %,
 and as much more.

@@ -41,7 +41,7 @@ from nslib.training import data, finetune, settings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
               "package.module:function or file.py:function.")

@@ -26,9 +26,9 @@ from pathlib import Path
 from nslib.errors import BadParameter, NslibError, UnknownName
 
 __all__ = ["CHOICES", "Params", "cache_dir", "client_environment", "code_revision", "data_dir", "describe_origin",
-           "hash_file", "hub_url", "load_params", "lock_differences", "lock_hash", "locked_versions", "manual_dir",
-           "models_dir", "notebooks_dir", "offline", "package_versions", "reports_dir", "root", "run_client",
-           "tfds_dir", "write_file"]
+           "hash_file", "hub_url", "load_params", "lock_differences", "lock_hash", "manual_dir", "models_dir",
+           "notebooks_dir", "offline", "package_versions", "reports_dir", "root", "run_client", "tfds_dir",
+           "write_file"]
 
 CHOICES = {"profile": ("quick", "paper"), "corpus": ("real", "synthetic")}
 """Parameter to the values it may have."""

@@ -19,7 +19,7 @@ from nslib.datasets.table import Dataset
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DataCard", "make_data_card"]
+__all__ = ["make_data_card"]
 
 _BY_HAND = {
     "Purpose": "What were they recorded for, and what may be asked of them?",

@@ -15,7 +15,7 @@ from nslib.datasets.table import Dataset, limit_clips
 from nslib.datasets.tasks import Task
 from nslib.errors import Unavailable
 
-__all__ = ["Plan", "list_missing_packages", "load_clips", "load_own_task", "resolve_tasks"]
+__all__ = ["list_missing_packages", "load_clips", "load_own_task", "resolve_tasks"]
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,8 @@ if TYPE_CHECKING:
 
     from nslib.datasets.table import Dataset
 
-__all__ = ["LONG_SECONDS", "SMOKE_EMBEDDINGS", "SMOKE_PROBES", "Embeddable", "EmbeddingSpec", "PairResult", "benchmark",
-           "check_memory", "default_embeddings", "embed", "estimate_probes_seconds", "find_usable", "fits_in_memory",
-           "identify_pair", "label_vectors", "list_given", "load_embedding", "load_tasks", "probe_settings",
-           "probe_vectors", "run_pair", "specify_embedding"]
+__all__ = ["SMOKE_PROBES", "Embeddable", "EmbeddingSpec", "benchmark", "check_memory", "default_embeddings", "embed",
+           "find_usable", "label_vectors", "list_given", "load_embedding", "load_tasks", "specify_embedding"]
 
 Embeddable = str | Path | Embedding | Callable[..., Any]
 

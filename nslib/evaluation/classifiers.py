@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from nslib.evaluation import lda
 
-__all__ = ["CLASSIFIERS", "IN_FLOAT32", "PROBES", "find_same_fits", "l2_normalise", "normalise", "speaker_normalise"]
+__all__ = ["CLASSIFIERS", "IN_FLOAT32", "PROBES", "find_same_fits", "normalise"]
 
 Floats = npt.NDArray[np.float64]
 

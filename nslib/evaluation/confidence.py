@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from nslib.datasets.table import Dataset
 
-__all__ = ["COLUMNS", "find_confidence", "load_confidence", "measure_confidence"]
+__all__ = ["COLUMNS", "find_confidence", "load_confidence"]
 
 COLUMNS: tuple[Column, ...] = (
     *PREDICTIONS,

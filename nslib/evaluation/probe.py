@@ -37,9 +37,8 @@ from nslib.statistics import scores as statistics_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FIT_CONTEXT", "PREDICTED", "PROBES", "PROBE_VERSION", "Fit", "FitSettings", "Grid", "LabelledVectors",
-           "Mapper", "ProbeTask", "check_splits", "fit_probe", "fit_probes", "grid", "list_classes", "probe_hash",
-           "score_fits", "select_best"]
+__all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "Mapper", "ProbeTask",
+           "check_splits", "fit_probe", "fit_probes", "grid", "list_classes", "probe_hash", "score_fits", "select_best"]
 
 # Raise it whenever a score, an interval or an answer can move: it is part of the key of every result. Golden values in
 # tests/evaluation/test_probe.py hold it.

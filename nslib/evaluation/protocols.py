@@ -68,9 +68,8 @@ from nslib.statistics.intervals import LEVEL, Difference, Interval, RepeatedTest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BY_CLIP", "REPEATED", "SWITCH", "WITHIN_SPEAKER", "ProtocolResults", "TaskVectors",
-           "average_accuracy", "average_by_speaker", "load_protocols", "measure_interval", "run_protocol",
-           "run_repeated", "run_switch", "run_within_speaker", "summarise"]
+__all__ = ["REPEATED", "SWITCH", "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "load_protocols",
+           "run_protocol", "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 
 # Raise it whenever a score, an interval or an answer of a protocol can move: it is part of the key of every result.
 # Golden values in tests/evaluation/test_protocols.py hold it. What the grid decides has a version of its own.

@@ -31,10 +31,9 @@ from nslib.extraction import cache
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FINE_TUNED", "LEDGER", "PREDICTIONS", "PROTOCOL_ANSWERS", "PROTOCOL_ROWS", "ROWS", "Column", "Results",
-           "ResultsBuilder", "add_origin", "check_table", "describe_columns", "empty_table", "export_rows",
-           "find_result", "find_table", "join_tables", "load_results", "make_key", "read_table", "save_result",
-           "selected", "table", "table_path", "write_table"]
+__all__ = ["FINE_TUNED", "PREDICTIONS", "PROTOCOL_ANSWERS", "PROTOCOL_ROWS", "ROWS", "Column", "Results",
+           "ResultsBuilder", "add_origin", "check_table", "export_rows", "find_result", "find_table", "join_tables",
+           "load_results", "make_key", "save_result", "selected", "table", "table_path", "write_table"]
 
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""

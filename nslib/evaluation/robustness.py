@@ -65,8 +65,8 @@ from nslib.statistics.intervals import LEVEL, MIN_SPEAKERS, Difference
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLEAN", "GAIN", "SHAPED", "SMOKE_CONDITIONS", "TELEPHONE", "TELEPHONE_RATE", "WHITE",
-           "choose_cheapest_task", "load_curves", "measure_curves"]
+__all__ = ["CLEAN", "GAIN", "SHAPED", "TELEPHONE", "TELEPHONE_RATE", "WHITE", "choose_cheapest_task", "load_curves",
+           "measure_curves"]
 
 # Raise it whenever a changed clip, a score or an interval can move: it is part of the key of every curve. Golden values
 # in tests/evaluation/test_robustness.py hold it.

@@ -50,8 +50,7 @@ from nslib.evaluation.results import ResultsBuilder
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLIP_LIST_COLUMNS", "BadRecord", "VectorTable", "export_vectors", "list_clips", "read_tfrecords",
-           "split_for_probes", "write_clip_audio", "write_tfrecords"]
+__all__ = ["BadRecord", "export_vectors", "list_clips", "read_tfrecords", "split_for_probes", "write_clip_audio"]
 
 CLIP_LIST_COLUMNS = ("task", "clip_id", "sha256", "seconds", "audio")
 Paths = str | Path | Iterable[str | Path]

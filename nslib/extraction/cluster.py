@@ -59,8 +59,8 @@ from nslib.extraction.extract import RunUnits, advance_bar, open_bar, run_here, 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["BuiltInModel", "ClusterJob", "Engine", "Mapper", "ModelFile", "PickledModel", "Recipe", "connect",
-           "describe_cluster_cost", "make_recipe"]
+__all__ = ["BuiltInModel", "ClusterJob", "Engine", "Mapper", "ModelFile", "Recipe", "connect", "describe_cluster_cost",
+           "make_recipe"]
 
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 

@@ -38,8 +38,8 @@ from nslib.statistics.scores import select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FAMILIES", "FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS",
-           "format_part", "judge_claims", "judge_difference", "summarise_claims"]
+__all__ = ["FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS", "format_part",
+           "judge_claims", "judge_difference", "summarise_claims"]
 
 NOT_RUN = "not run"
 VERDICTS = (REFUTED, UNDECIDED, NOT_RUN, HOLDS)

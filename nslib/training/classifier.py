@@ -42,7 +42,7 @@ from nslib.training import export
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answer", "Classifier", "export_classifier", "fit_and_export", "load_classifier"]
+__all__ = ["Answer", "fit_and_export", "load_classifier"]
 
 LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))
 """Probes that can be exported."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["PACKAGES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_packages",
-           "make_dataset", "read_manifest", "round_to_int16"]
+           "make_dataset", "read_manifest"]
 
 MANIFEST = "train-speech"
 PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "tuxpaint-stamps-default")

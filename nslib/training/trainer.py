@@ -40,7 +40,7 @@ from nslib.training.settings import DistillSettings, LoopSettings, PairSettings,
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HELD_OUT_SEED", "TripletLearner", "train_triplets", "use_deterministic_operations"]
+__all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 
 COLUMNS = ("step", "part", "figure", "value")
 HELD_OUT_SEED = 1_000_000
