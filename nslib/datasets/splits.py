@@ -120,11 +120,11 @@ def _collect_members(items: Iterable[Item], groups: Iterable[object]) -> dict[st
 
 def _pair(items: Iterable[Item], groups: Iterable[object]) -> dict[Item, str]:
     """Item to its group; an item in two groups is refused."""
-    items, groups = list(items), list(map(str, groups))
+    items, groups = list(items), list(groups)
     if len(items) != len(groups):
         raise BadParameter(f"{len(items)} items but {len(groups)} groups; give one group an item.")
     pairs: dict[Item, str] = {}
-    for item, group in zip(items, groups, strict=True):
+    for item, group in zip(items, map(str, groups), strict=True):
         if pairs.setdefault(item, group) != group:
             raise BadParameter(f"item {item!r} is in two groups, {pairs[item]!r} and {group!r}.")
     return pairs

@@ -458,11 +458,12 @@ def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
 
 
 def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings,
-                units: intervals.Units | None) -> dict[str, object]:
-    """Return score and interval of a fit on a split; NaN if it has not answered it."""
+                units: intervals.Units | None = None) -> dict[str, object]:
+    """Return score and interval of a fit on a split; NaN if it has not answered it. `units` may be shared by fits."""
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
     columns = settings.classes if settings.needs_scores else None
+    units = units or intervals.speaker_units(split.speaker, len(split.y))
     value = statistics_scores.score(settings.metric, split.y, fit.answers[name], columns)
     interval = intervals.interval(split.y, fit.answers[name], units, settings.metric, classes=columns,
                                 seed=settings.seed)

@@ -232,7 +232,7 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
     if len(names) < 2:
         return float(share), math.nan, math.nan
     clips = intervals.Units("clip", index, np.full(len(names), 1 / len(names)), len(names))
-    weights, tail = clips.weights(intervals.RESAMPLES, np.random.default_rng(seed)), (1 - intervals.LEVEL) / 2
+    weights, tail = clips.weights(intervals.RESAMPLES, seed), (1 - intervals.LEVEL) / 2
     low, high = np.quantile(1 - (weights @ wrong) / (weights @ total), (tail, 1 - tail))
     return float(share), float(low), float(high)
 
