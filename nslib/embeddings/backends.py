@@ -54,7 +54,7 @@ Patches = npt.NDArray[Any]
 
 def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
                     shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
-    """Convert a network.
+    """Convert a network of patches of a shape to the content of a ``.tflite`` file of one patch, [1, dim] float32.
 
     Parameters
     ----------
@@ -63,20 +63,11 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
     form : {"float32", "dynamic", "int8"}
     patches : float32 [patches, *shape], optional
         Log-mel of real audio; "int8" needs them, some hundred are enough.
-    shape : sequence of int
-        Of a patch.
-
-    Returns
-    -------
-    bytes
-        Content of a ``.tflite`` file: float32 [1, *shape] to float32 [1, dim].
 
     Raises
     ------
-    UnknownName
-        For another form.
-    BadParameter
-        For "int8" without patches.
+    UnknownName, BadParameter
+        For another form; for "int8" without patches.
     """
     import tensorflow as tf
 
@@ -135,29 +126,15 @@ def open_interpreter(content: bytes, threads: int, what: str) -> Any:
         raise BadParameter(f"{what}: {error}") from error
 
 
-def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patches]:
-    """Open a converted network.
-
-    Parameters
-    ----------
-    content : bytes
-        As of `convert_network`.
-    threads : int
-        Of one call.
-
-    Returns
-    -------
-    callable
-        float32 [patches, *shape] to float32 [patches, dim]; patch by patch, from one thread at a time.
+def open_network(content: bytes) -> Callable[[Patches], Patches]:
+    """Open what `convert_network` gave: float32 [patches, *shape] to float32 [patches, dim], a call at a time.
 
     Raises
     ------
-    Unavailable
-        If LiteRT is not installed.
-    BadParameter
-        If it is no such file.
+    Unavailable, BadParameter
+        If LiteRT is not installed; if it is no such file.
     """
-    interpreter = open_interpreter(content, threads, "this is no LiteRT file")
+    interpreter = open_interpreter(content, 1, "this is no LiteRT file")
     with _quiet_output():
         interpreter.allocate_tensors()
     given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
@@ -174,11 +151,7 @@ def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patche
 
 
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
-    """Convert a network for a backend, or take it from the cache, and open it; it may be called from several threads.
-
-    The cache goes by `key`, which says which network, form and converter it is. Raises Unavailable if LiteRT is not
-    installed, or does not know an operation of the network.
-    """
+    """Convert a network for a backend, or take it from the cache by a key, and open it for several threads."""
     stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
     for path in folder.glob(f"{stem}-*.tflite"):
         content = path.read_bytes()

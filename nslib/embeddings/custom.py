@@ -61,10 +61,6 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     parameters, licence, source, trained_on, citation
         For the report.
 
-    Returns
-    -------
-    Embedding
-
     Raises
     ------
     BadParameter

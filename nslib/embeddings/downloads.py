@@ -95,16 +95,7 @@ def find_model(model: str) -> Path | None:
 
 
 def fetch_model(model: str) -> Path:
-    """Return the folder, which holds ``saved_model.pb``, of a published model; fetch it if it is not on this machine.
-
-    Parameters
-    ----------
-    model : str
-        A key of `SOURCES`.
-
-    Returns
-    -------
-    Path
+    """Return the folder of a published model (a key of `SOURCES`), fetching it if it is not on this machine.
 
     Raises
     ------
@@ -126,16 +117,10 @@ def fetch_address(url: str) -> Path:
         ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``. That of a model of `SOURCES`
         leads to its folder, so that nothing is fetched twice.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
-    BadParameter
-        For an address elsewhere.
-    Unavailable
-        If it cannot be had.
+    BadParameter, Unavailable
+        For an address elsewhere; if the model cannot be had.
     """
     places = dict.fromkeys((TFHUB, config.hub_url(), KAGGLE))
     place = next((one for one in places if url.startswith(f"{one}/")), "")

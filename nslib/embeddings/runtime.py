@@ -182,13 +182,7 @@ def find_steady_sizes(network: Network, shape: Sequence[int], at_once: int = AT_
 
 
 def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntArray]:
-    """Give each clip its rows back.
-
-    Parameters
-    ----------
-    rows : array [sum of counts, dim]
-    counts : sequence of int
-        Rows of each clip.
+    """Give each clip its rows back, of an array [sum of counts, dim].
 
     Returns
     -------
@@ -287,17 +281,7 @@ def bind_device(call: Callable[[Any], Any], device: str | None = None) -> Callab
 def freeze_network(function: Callable[[Any], Any], shape: Sequence[int]) -> Network:
     """Turn a function of TensorFlow operations into one of arrays, on the device that graphs are now put on.
 
-    Parameters
-    ----------
-    function : callable
-        float32 tensor [patches, *shape] to tensor [patches, dim].
-    shape : sequence of int
-        Of one patch.
-
-    Returns
-    -------
-    callable
-        float32 array [patches, *shape] to array [patches, dim]; its weights are those of now.
+    Both take float32 [patches, *shape] to [patches, dim]; the weights are those of now.
     """
     return bind_device(make_runner(freeze_graph(function, [None, *shape])))
 

@@ -75,7 +75,7 @@ def test_checker_finds(fault):
 
 def test_checker_passes_what_is_good():
     report = check(GOOD)
-    assert report.ok and len(report.items) == 9 and "keeps the contract" in str(report), str(report)
+    assert report.ok and len(report.items) == 8 and "keeps the contract" in str(report), str(report)
 
 
 # ---- sounds --------------------------------------------------------------------------------------

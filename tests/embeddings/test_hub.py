@@ -98,7 +98,7 @@ def test_keeps_the_contract_and_gives_its_frames_at_their_times(name, tmp_path):
 
 def layer10(published, wave):
     """The tenth layer after its ReLU, from the network itself."""
-    return np.asarray(hub_models.Yamnet().layers(published(wave)[2])[9])
+    return np.asarray(hub_models.Yamnet().layers(published(wave)[2])[10])
 
 
 def fc1(published, wave):
@@ -239,20 +239,18 @@ def frames_of(samples):
 def test_same_numbers_traced_once_without_the_variables(capsys):
     traced = []
     call = hub.freeze_call(lambda samples: (traced.append(1), frames_of(samples))[1], 2, "model")
-    once = len(traced)
+    once, before = len(traced), MATRIX.numpy()
     assert capsys.readouterr().err == ""
-    before = MATRIX.numpy()
     for samples in (320, 16_000, 20_001):
         wave = np.stack([tone(samples / 16_000, 200, seed=s) for s in range(3)])
         assert np.abs(call(wave) - frames_of(wave).numpy()).max() < 1e-5
     right = call(wave)
     MATRIX.assign(before + 1)
-    assert np.array_equal(call(wave), right)
+    assert np.array_equal(call(wave), right) and len(traced) == once
     MATRIX.assign(before)
-    assert len(traced) == once
 
 
-@pytest.mark.parametrize(("kind", "words"), [("eager", r"frozen \(using a|frozen \("), ("drifts", "differs from the"),
+@pytest.mark.parametrize(("kind", "words"), [("eager", "frozen ("), ("drifts", "differs from the"),
                                              ("shape", "it gives float"), ("type", "it gives float")])
 def test_what_cannot_be_frozen_is_called_as_it_is(kind, words, capsys):
     calls = itertools.count(1)
@@ -268,8 +266,7 @@ def test_what_cannot_be_frozen_is_called_as_it_is(kind, words, capsys):
 
     call = hub.freeze_call(odd, 1, "oddity")
     said = capsys.readouterr().err
-    assert "oddity is called as it is, which is slower: its graph was not frozen (" in said
-    assert words.split("|")[-1].replace("\\", "") in said
+    assert "oddity is called as it is, which is slower: its graph was not frozen (" in said and words in said
     assert call(tone(1.0)).shape == (100, 4)
 
 

@@ -71,7 +71,6 @@ def test_a_name_says_kind_width_and_dimensions(name, shape):
     (lambda: build_network("mobilnet-0.5"), UnknownName, "Did you mean mobilenet"),
     (lambda: build_network("mobilenet-0.01"), BadParameter, "0.05 to 4"),
     (lambda: networks.parse_student("mobilenet-wide"), BadParameter, "kind-alpha"),
-    (lambda: networks.ResNetShape(0.5, (1, 1, 0, 1)), BadParameter, "four stages"),
     (lambda: networks.load_network("trill-minni"), UnknownName, "Did you mean trill-mini")])
 def test_what_cannot_be_built_is_refused(make, error, words):
     with pytest.raises(error, match=words):
