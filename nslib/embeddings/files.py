@@ -70,7 +70,6 @@ _HANDLING = ("sample_rate", "full_scale", "fixed", "one_by_one")
 
 # ---- any file ----------------------------------------------------------------------------------------
 
-
 def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embedding:
     """Make an embedding of a model, whatever its kind.
 
@@ -166,7 +165,6 @@ def _explain_path(path: Path) -> str:
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Tensor:
     """What a file says of an input or output: NumPy's name of its type, and its shape."""
@@ -231,7 +229,6 @@ def _list(offered: Mapping[str, Any]) -> str:
 
 
 # ---- handing clips over ------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class _Model:
@@ -429,7 +426,6 @@ def _drop_axes(output: Array, first: int, rank: int) -> Array:
 
 
 # ---- SavedModels -------------------------------------------------------------------------------------
-
 
 def from_saved_model(path: str | Path, name: str | None = None, *, signature: str | None = None,
                      key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
@@ -632,7 +628,6 @@ def _dequantise(values: Array, details: dict[str, Any]) -> Array:
 
 
 # ---- ONNX --------------------------------------------------------------------------------------------
-
 
 def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | None = None,
               rate_argument: bool | None = None, **options: Any) -> Embedding:

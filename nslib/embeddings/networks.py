@@ -258,7 +258,6 @@ def _build_student(shape: MobileNetShape, seed: int, name: str) -> Any:
 
 # ---- what a network costs ----------------------------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class NetworkCost:
     """Size of a network: all its weights, multiply-adds for one patch, and dimensions of each tap."""
@@ -385,7 +384,6 @@ def hash_weights(model: Any) -> str:
 
 # ---- trained networks --------------------------------------------------------------------------------
 
-
 class WeightFile(NamedTuple):
     """A committed file of weights, which names its network: folder in ``data/models``, file, start of its sha256."""
 
@@ -465,7 +463,6 @@ def read_settings(name: str) -> dict[str, Any]:
 
 
 # ---- networks as embeddings --------------------------------------------------------------------------
-
 
 def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
     """Cut a clip, float32 [samples], padded with zeros to a second, into log-mel patches, float32 [patches, 96, 64]."""

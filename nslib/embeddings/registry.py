@@ -82,7 +82,6 @@ class EmbeddingInfo:
 
 # ---- looking up and loading --------------------------------------------------------------------------
 
-
 def names(profile: str | None = None) -> list[str]:
     """List the built-in embeddings: all, or those of a profile, "quick" or "paper".
 
@@ -254,7 +253,6 @@ def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
 
 
 # ---- the table ---------------------------------------------------------------------------------------
-
 
 def _hash_constants(*values: object) -> str:
     """Hash what a hand-made embedding is made of."""

@@ -49,7 +49,6 @@ def make_noise(*shape: int) -> FloatArray:
 
 # ---- threads -----------------------------------------------------------------------------------------
 
-
 def count_threads() -> int:
     """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``.
 
@@ -135,7 +134,6 @@ def _single_blas() -> Iterator[None]:
 
 
 # ---- patches -----------------------------------------------------------------------------------------
-
 
 class PatchNetwork(NamedTuple):
     """A network on patches, and how clips become patches: what every way to compute it is made of."""

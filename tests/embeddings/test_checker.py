@@ -80,7 +80,6 @@ def test_checker_passes_what_is_good():
 
 # ---- sounds --------------------------------------------------------------------------------------
 
-
 def test_sounds_are_like_speech_and_unlike_each_other():
     *made, silence, half, noise = checker.make_extreme_sounds(12)
     assert all(s.dtype == np.float32 and len(s) == 48_000 for s in made)

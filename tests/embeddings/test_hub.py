@@ -76,7 +76,6 @@ def alone(embedding, wave):
 
 # ---- each embedding: the tests of one come together, so that it is loaded once -----------------------
 
-
 @pytest.fixture(scope="module", params=tuple(COUNTS))
 def name(request):
     return request.param
@@ -138,7 +137,6 @@ def test_values_are_those_of_the_documented_call_for_one_clip(name, models):
 
 
 # ---- time --------------------------------------------------------------------------------------------
-
 
 def test_long_clips_go_in_pieces_that_change_nothing(monkeypatch):
     embedding = embeddings.get("frill")
@@ -305,7 +303,6 @@ def test_published_model_on_two_devices(models):
 
 
 # ---- loading -----------------------------------------------------------------------------------------
-
 
 def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
