@@ -1,9 +1,8 @@
 """SavedModels with the call forms, shapes and operation names of the published models, and small weights.
 
-Each is written as the authors' exporters write it: the same arguments, ranks and types, the same padding
-and patches, outputs of the true size that depend on the audio; only the networks are a few thousand
-random weights. The front ends are TensorFlow's own (`tf.signal`), so that nothing here is
-what it is to test. `all_models` builds them once for all test processes of a run.
+Each is written as the authors' exporters write it: the same arguments, ranks and types, the same padding and patches,
+outputs of the true size that depend on the audio; only the networks are a few thousand random weights. The front ends
+are TensorFlow's own (`tf.signal`), so that nothing here is what it is to test.
 """
 
 from __future__ import annotations
@@ -41,17 +40,9 @@ def all_models() -> Path:
 
 def save(name: str, folder: Path, **changes: Any) -> Path:
     """Write one model; `changes` go to its class (see there) to make it unlike the published one."""
-    if name in ("trill", "trill-distilled"):
-        module = Trill(name, **changes)
-    elif name == "frill":
-        module = Frill(**changes)
-    elif name == "yamnet":
-        module = Yamnet(**changes)
-    elif name == "vggish":
-        module = Vggish(**changes)
-    else:
-        module = Trillsson(int(name[-1]), **changes)
-    tf.saved_model.save(module, str(folder))
+    kind = {"trill": Trill, "trill-distilled": Trill, "frill": Frill, "yamnet": Yamnet, "vggish": Vggish}.get(
+        name, Trillsson)
+    tf.saved_model.save(kind(name, **changes), str(folder))
     return folder
 
 
@@ -128,7 +119,7 @@ class Trill(tf.Module):
 class Frill(tf.Module):
     """FRILL: batches only, no rate; clips and patches on one axis."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.eye, self.top = _draw(30, 4, 4, 1, 8), _draw(31, 16, 2048)
 
@@ -142,8 +133,9 @@ class Frill(tf.Module):
 class Trillsson(tf.Module):
     """TRILLsson: batches only; mirrors up to 2 s, averages over patches inside."""
 
-    def __init__(self, number: int, mode: str = "SYMMETRIC"):
+    def __init__(self, name: str, mode: str = "SYMMETRIC"):
         super().__init__()
+        number = int(name[-1])
         self.eye, self.top, self.mode = _draw(40 + number, 4, 4, 1, 8), _draw(50 + number, 16, 1024), mode
 
     @tf.function(input_signature=[WAVES], autograph=False)
@@ -160,16 +152,16 @@ class Trillsson(tf.Module):
 class Yamnet(tf.Module):
     """YAMNet: one clip, no rate; a tuple of scores, embeddings and spectrogram; a class map as an asset."""
 
-    WIDTHS = (4,) * 9 + (512,) + (8,) * 3 + (1024,)
-    STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+    # number of the layer, its channels and its stride; those in between are left out
+    LAYERS = ((1, 4, 4), (9, 4, 4), (10, 512, 1), (11, 8, 1), (14, 1024, 2))
 
-    def __init__(self, layer: str = "layer") -> None:
+    def __init__(self, name: str = "yamnet", layer: str = "layer") -> None:
         super().__init__()
-        self.layer = layer
-        self.stem = _draw(60, 3, 3, 1, self.WIDTHS[0])
-        pairs = list(zip(self.WIDTHS, self.WIDTHS[1:], strict=False))
-        self.depthwise = [tf.Variable(4 * _draw(61 + k, 3, 3, width, 1)) for k, (width, _) in enumerate(pairs)]
-        self.pointwise = [tf.Variable(2 * _draw(81 + k, 1, 1, *pair)) for k, pair in enumerate(pairs)]
+        self.layer, before = layer, 1
+        self.kernels = []
+        for number, channels, _ in self.LAYERS:
+            self.kernels.append(tf.Variable(2 * _draw(60 + number, 3, 3, before, channels)))
+            before = channels
         self.head = [_draw(99, 1024, 4), _draw(100, 4, 521)]
         classes = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"])) / "yamnet_class_map.csv"
         classes.write_text("index,mid,display_name\n0,/m/09x0r,Speech\n")
@@ -183,30 +175,22 @@ class Yamnet(tf.Module):
     def __call__(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         spectrogram = _log_mel(_zeros_to(waveform, 15600, 7680), dtype=tf.float32)
         with tf.name_scope("yamnet_frames"):
-            embeddings = tf.reduce_mean(self.layers(spectrogram)[-1], [1, 2])
+            embeddings = tf.reduce_mean(self.layers(spectrogram)[14], [1, 2])
         return tf.sigmoid(embeddings @ self.head[0] @ self.head[1]), embeddings, spectrogram
 
-    def layers(self, spectrogram: tf.Tensor) -> list[tf.Tensor]:
+    def layers(self, spectrogram: tf.Tensor) -> dict[int, tf.Tensor]:
         """What comes out of each layer."""
-        x = (tf.signal.frame(spectrogram, 96, 48, axis=0)[..., None] + 4) / 2.5
-        found = [self.activated(tf.nn.conv2d(x, self.stem, 2, "SAME"), f"{self.layer}1")]
-        for k, (deep, point) in enumerate(zip(self.depthwise, self.pointwise, strict=True), start=2):
-            step = self.STRIDES[k - 1]
-            x = tf.nn.depthwise_conv2d(found[-1], deep, [1, step, step, 1], "SAME")
-            x = self.activated(x, f"{self.layer}{k}/depthwise_conv")
-            found.append(self.activated(tf.nn.conv2d(x, point, 1, "SAME"), f"{self.layer}{k}/pointwise_conv"))
-        return found
-
-    @staticmethod
-    def activated(x: tf.Tensor, name: str) -> tf.Tensor:
-        with tf.name_scope(f"{name}/relu"):
-            return tf.nn.relu(x)
+        x, outputs = (tf.signal.frame(spectrogram, 96, 48, axis=0)[..., None] + 4) / 2.5, {}
+        for (number, _, stride), kernel in zip(self.LAYERS, self.kernels, strict=True):
+            with tf.name_scope(f"{self.layer}{number}/pointwise_conv/relu"):
+                x = outputs[number] = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, "SAME"))
+        return outputs
 
 
 class Vggish(tf.Module):
     """VGGish: one clip, no rate; a bare tensor. A wrapped TF1 graph, as TF-Slim needs it."""
 
-    def __init__(self, pads: bool = False, twice: bool = False) -> None:
+    def __init__(self, name: str = "vggish", pads: bool = False, twice: bool = False) -> None:
         super().__init__()
         self.pads, self.twice, self.weights = pads, twice, []
         self.wrapped = tf.compat.v1.wrap_function(self.define, [CLIP])

@@ -51,10 +51,9 @@ Patches = npt.NDArray[Any]
 
 # ---- LiteRT files ------------------------------------------------------------------------------------
 
-
 def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
                     shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
-    """Convert a network.
+    """Convert a network of patches of a shape to the content of a ``.tflite`` file of one patch, [1, dim] float32.
 
     Parameters
     ----------
@@ -62,20 +61,11 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
         float32 [patches, *shape] to a tensor or to a dict with ``embedding``.
     patches : float32 [patches, *shape], optional
         Log-mel of real audio; "int8" needs them, some hundred are enough.
-    shape : sequence of int
-        Of a patch.
-
-    Returns
-    -------
-    bytes
-        Content of a ``.tflite`` file: float32 [1, *shape] to float32 [1, dim].
 
     Raises
     ------
-    UnknownName
-        For another form.
-    BadParameter
-        For "int8" without patches.
+    UnknownName, BadParameter
+        For another form; for "int8" without patches.
     """
     import tensorflow as tf
 
@@ -134,29 +124,15 @@ def open_interpreter(content: bytes, threads: int, what: str) -> Any:
         raise BadParameter(f"{what}: {error}") from error
 
 
-def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patches]:
-    """Open a converted network.
-
-    Parameters
-    ----------
-    content : bytes
-        As of `convert_network`.
-    threads : int
-        Of one call.
-
-    Returns
-    -------
-    callable
-        float32 [patches, *shape] to float32 [patches, dim]; patch by patch, from one thread at a time.
+def open_network(content: bytes) -> Callable[[Patches], Patches]:
+    """Open what `convert_network` gave: float32 [patches, *shape] to float32 [patches, dim], a call at a time.
 
     Raises
     ------
-    Unavailable
-        If LiteRT is not installed.
-    BadParameter
-        If it is no such file.
+    Unavailable, BadParameter
+        If LiteRT is not installed; if it is no such file.
     """
-    interpreter = open_interpreter(content, threads, "this is no LiteRT file")
+    interpreter = open_interpreter(content, 1, "this is no LiteRT file")
     with _quiet_output():
         interpreter.allocate_tensors()
     given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
@@ -171,9 +147,8 @@ def open_network(content: bytes, threads: int = 1) -> Callable[[Patches], Patche
 
 # ---- LiteRT as a backend -----------------------------------------------------------------------------
 
-
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
-    """Convert a network for a backend, or take it from the cache, and open it."""
+    """Convert a network for a backend, or take it from the cache by a key, and open it for several threads."""
     stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
     for path in folder.glob(f"{stem}-*.tflite"):
         content = path.read_bytes()
@@ -212,7 +187,6 @@ def _convert_patched(network: PatchNetwork, form: str) -> bytes:
 
 
 # ---- comparison --------------------------------------------------------------------------------------
-
 
 def measure_backends(loaded: Mapping[str, Embedding], notes: Mapping[str, str], rounds: int) -> pd.DataFrame:
     """Measure the backends that have `notes`, the first of which is right; those not `loaded` are not available."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,11 @@ class Embedding:
     @property
     def fingerprint(self) -> str:
         """str: 16 hex digits that change whenever the vectors can (the name is not part of it)."""
-        made_of = [self.revision, self.wrapper, self.dim, self.window, self.hop, self.min_samples, self.pad,
-                   SAMPLE_RATE, "mean", "float32"]
-        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+        return hash_facts(self)
+
+
+def hash_facts(facts: Any) -> str:
+    """Hash what decides vectors, of an `Embedding` or of what is known of one that is not loaded: its fingerprint."""
+    made_of = [facts.revision, facts.wrapper, facts.dim, facts.window, facts.hop, facts.min_samples, facts.pad,
+               SAMPLE_RATE, "mean", "float32"]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]

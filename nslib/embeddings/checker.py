@@ -66,7 +66,7 @@ def check(embedding: Embedding) -> CheckReport:
     """
     checks: dict[str, Callable[[Embedding], str]] = {
         "ordinary sounds": _check_sounds, "silence": _check_silence, "shortest clip": _check_shortest,
-        "range of the input": _check_range, "16-bit input": _check_integers, "determinism": _check_twice,
+        "range of the input": _check_range, "determinism": _check_twice,
         "batches": _check_batches, "difference": _check_difference, "time": _check_time}
     items = []
     for name, attempt in checks.items():
@@ -163,18 +163,6 @@ def _check_range(embedding: Embedding) -> str:
         raise _Failed("a sound in [-1, 1] gives almost the vector of silence, one in [-32767, 32767] does "
                       "not: the function seems to expect 16-bit values; multiply by 32767 inside it.")
     return "sounds in [-1, 1] are told from silence."
-
-
-def _check_integers(embedding: Embedding) -> str:
-    whole = np.rint(_voice(0, _length(embedding)) * 32767).astype(np.int16)
-    expected = _mean(embedding, whole.astype(np.float32) / np.float32(32767))
-    try:
-        vector = _mean(embedding, whole)  # type: ignore[arg-type]
-    except Exception:  # refusing is as good as converting
-        return "int16 is refused; nslib always gives float32."
-    if np.abs(vector - expected).max() <= 1e-3 * np.abs(expected).max():
-        return "int16 gives the vector of the same sound in float32."
-    return "int16 is taken at face value, not as [-1, 1]; nslib always gives float32."
 
 
 def _check_twice(embedding: Embedding) -> str:

@@ -34,9 +34,7 @@ Function = Callable[[FloatArray], Any]
 
 
 def from_callable(function: Function, name: str, *, revision: str | None = None, min_samples: int = 1_600,
-                  pad: str = "end", window: float = 0.0, hop: float = 0.0, parameters: int = 0,
-                  licence: str = "not stated", source: str = "not stated", trained_on: str = "not stated",
-                  citation: str = "") -> Embedding:
+                  pad: str = "end", window: float = 0.0, hop: float = 0.0, **facts: Any) -> Embedding:
     """Make an embedding of a function.
 
     Parameters
@@ -58,8 +56,8 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
         Seconds that a frame sees, and between frames; 0 if there is one vector a clip. Given both, it is tried whether
         zeros after a clip leave its frames alone; if so, clips of different lengths share a batch (``pads_safely``),
         which is faster.
-    parameters, licence, source, trained_on, citation
-        For the report.
+    **facts
+        For the report: parameters, licence, source, trained_on, citation.
 
     Raises
     ------
@@ -80,9 +78,7 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
                           "anew in every session; give revision= and change it when the function changes.",
                           stacklevel=2)
             revision = secrets.token_hex(8)
-    return wrap_function(function, name, revision, min_samples=min_samples, pad=pad, window=window, hop=hop,
-                         parameters=parameters, licence=licence, source=source, trained_on=trained_on,
-                         citation=citation)
+    return wrap_function(function, name, revision, min_samples=min_samples, pad=pad, window=window, hop=hop, **facts)
 
 
 def wrap_function(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,

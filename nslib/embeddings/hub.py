@@ -104,13 +104,7 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def choose_rank(module: Any, adapter: Adapter) -> int:
-    """Return the rank of the samples that a loaded model is given: the first of the adapter's that it declares.
-
-    Raises
-    ------
-    NslibError
-        If it declares none of several, for float32.
-    """
+    """Return the rank of the samples that a loaded model is given: the first of the adapter's that it declares."""
     import tensorflow as tf
 
     if len(adapter.ranks) == 1:

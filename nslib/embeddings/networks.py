@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,10 +77,6 @@ class ResNetShape:
     # is a third cheaper on a processor
     pooled: bool = True
 
-    def __post_init__(self) -> None:
-        if not 0 < self.width <= 4 or len(self.blocks) != 4 or min(self.blocks) < 1 or self.stem < 1:
-            raise BadParameter(f"width must be above 0 and at most 4, each of four stages needs a block; got {self}.")
-
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels inside the blocks of each stage, multiples of 8."""
@@ -92,14 +89,7 @@ RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
 
 
 def build_network(name: str, seed: int = 0) -> Any:
-    """Build a network by its name, untrained.
-
-    Parameters
-    ----------
-    name : str
-        A key of `RESNET_SHAPES`, or a student's name (see `parse_student`).
-    seed : int
-        Of the weights.
+    """Build a keras.Model, its weights drawn by a seed: a key of `RESNET_SHAPES`, or a student (see `parse_student`).
 
     Raises
     ------
@@ -117,11 +107,12 @@ def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
     """Build a network of TRILL's kind, untrained; ``layer19`` has 24 times the channels of the last stage."""
     import keras
 
-    layers, draw = keras.layers, _draw_initialisers(seed)
+    layers = keras.layers
+    # each layer's kernel has a seed of its own
+    draw = (keras.initializers.HeNormal(seed=seed * 1000 + number) for number in itertools.count())
     given, x = _standardised_input()
-    x = layers.Conv2D(shape.channels[0], shape.stem, 2 if shape.pooled else 4, "same", use_bias=False,
-                      kernel_initializer=next(draw), name="stem")(x)
-    x = layers.ReLU()(_normalise(x, "stem"))
+    x = _convolve(x, shape.channels[0], shape.stem, 2 if shape.pooled else 4, "stem", draw, bias=False)[1]
+    x = layers.ReLU()(x)
     x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x) if shape.pooled else x
     tap = None
     for stage, (channels, count) in enumerate(zip(shape.channels, shape.blocks, strict=True)):
@@ -145,30 +136,15 @@ def _standardised_input() -> tuple[Any, Any]:
     return given, keras.layers.Rescaling(1 / SCALE, -CENTRE / SCALE, dtype="float32", name="standardise")(x)
 
 
-def _draw_initialisers(seed: int) -> Iterator[Any]:
-    """Yield initialisers of kernels, each with a seed of its own."""
-    import keras
-
-    number = 0
-    while True:
-        yield keras.initializers.HeNormal(seed=seed * 1000 + number)
-        number += 1
-
-
-def _normalise(x: Any, name: str) -> Any:
-    """Add a batch normalisation."""
-    import keras
-
-    return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
-
-
-def _convolve(x: Any, channels: int, side: int, stride: int, name: str, draw: Iterator[Any]) -> tuple[Any, Any]:
+def _convolve(x: Any, channels: int, side: int, stride: int, name: str, draw: Iterator[Any], *,
+              bias: bool = True) -> tuple[Any, Any]:
     """Add a convolution with its batch normalisation; return what comes before the latter, and after."""
     import keras
 
     # the published node is a BiasAdd, so convolutions have a bias although normalisation makes it idle
-    before = keras.layers.Conv2D(channels, side, stride, "same", kernel_initializer=next(draw), name=name)(x)
-    return before, _normalise(before, name)
+    before = keras.layers.Conv2D(channels, side, stride, "same", use_bias=bias, kernel_initializer=next(draw),
+                                 name=name)(x)
+    return before, keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(before)
 
 
 def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Iterator[Any]) -> tuple[Any, Any]:
@@ -234,10 +210,8 @@ def parse_student(name: str) -> MobileNetShape:
 
     Raises
     ------
-    UnknownName
-        For another kind.
-    BadParameter
-        For a name of another form, or an alpha that cannot be.
+    UnknownName, BadParameter
+        For another kind; for a name of another form, or an alpha that cannot be.
 
     Examples
     --------
@@ -283,7 +257,6 @@ def _build_student(shape: MobileNetShape, seed: int, name: str) -> Any:
 
 
 # ---- what a network costs ----------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class NetworkCost:
@@ -411,7 +384,6 @@ def hash_weights(model: Any) -> str:
 
 # ---- trained networks --------------------------------------------------------------------------------
 
-
 class WeightFile(NamedTuple):
     """A committed file of weights, which names its network: folder in ``data/models``, file, start of its sha256."""
 
@@ -447,24 +419,12 @@ def network_folder(name: str) -> Path:
 
 
 def load_network(name: str) -> Any:
-    """Build a network with its trained weights.
-
-    Parameters
-    ----------
-    name : str
-        One of `list_trained`.
-
-    Returns
-    -------
-    keras.Model
-        A new one at every call, to train on as you like.
+    """Build a network of `list_trained` with its weights: a new keras.Model at every call, to train on as you like.
 
     Raises
     ------
-    UnknownName
-        For another name.
-    Unavailable
-        If the file of weights is missing or is not the one that belongs here.
+    UnknownName, Unavailable
+        For another name; if the file of weights is missing or is not the one that belongs here.
     """
     folder = network_folder(name)
     file = WEIGHT_FILES[name]
@@ -481,10 +441,8 @@ def load_network_file(path: Path) -> Any:
 
     Raises
     ------
-    Unavailable
-        If the file cannot be read.
-    UnknownName
-        If it is of a network that the kit does not know.
+    Unavailable, UnknownName
+        If the file cannot be read; if it is of a network that the kit does not know.
     """
     _, meta = read_arrays(path)
     model = build_network(str(meta.get("network", "not named")))
@@ -501,12 +459,10 @@ def read_curve(name: str) -> pd.DataFrame:
 
 def read_settings(name: str) -> dict[str, Any]:
     """Read the settings, in groups, of the run that made a trained network."""
-    settings: dict[str, Any] = json.loads((network_folder(name) / "settings.json").read_text(encoding="utf-8"))
-    return settings
+    return dict(json.loads((network_folder(name) / "settings.json").read_text(encoding="utf-8")))
 
 
 # ---- networks as embeddings --------------------------------------------------------------------------
-
 
 def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
     """Cut a clip, float32 [samples], padded with zeros to a second, into log-mel patches, float32 [patches, 96, 64]."""
@@ -519,14 +475,9 @@ def _tap_network(model: Any, tap: str) -> PatchNetwork:
 
 
 def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
-    """Make an embedding of one tap of a network.
+    """Make an embedding of one tap, a key of its outputs, of a keras.Model.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Its weights are copied: training on does not change the embedding.
-    **facts
-        Licence, source, trained_on and so on (see `Embedding`).
+    The weights are copied: training on does not change it. `facts` are licence, source and so on (see `Embedding`).
     """
     size = count_cost(model)
     patched = _tap_network(model, tap)

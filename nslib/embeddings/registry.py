@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from nslib import config
 from nslib.embeddings import backends, checker, handmade, hub, networks, pretrained
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, hash_facts
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
 from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
@@ -39,25 +39,11 @@ SIGN = "@"
 
 @dataclass(frozen=True)
 class EmbeddingInfo:
-    """Static facts of one built-in embedding; see `nslib.embeddings.base.Embedding` for those not listed here.
-
-    Attributes
-    ----------
-    build : callable
-        Of this record: gives the embed function, or a network on patches.
-    parameters : int
-        0 of a trained one: not stated.
-    engine : {"tensorflow", "onnx", "numpy", "opensmile"}
-        What computes it: its first backend. TensorFlow runs it as a frozen graph.
-    needs : str
-        A Python module that must be importable; empty if none beyond the installed set.
-    hub : str
-        Published model that it is read from, a key of `nslib.embeddings.downloads.SOURCES`. Its revision is then empty
-        here: the checksum of the model's files takes its place on first use.
-    """
+    """Static facts of one built-in embedding; see `nslib.embeddings.base.Embedding` for those without a comment."""
 
     name: str
-    kind: str
+    kind: str  # "hand-made", "untrained" or "trained"
+    # of this record: gives the embed function, or a network on patches
     build: Callable[[EmbeddingInfo], EmbedFunction | PatchNetwork] = field(repr=False)
     dim: int
     revision: str
@@ -66,16 +52,18 @@ class EmbeddingInfo:
     min_samples: int = 1
     pad: str = "end"
     pads_safely: bool = True
-    parameters: int = 0
+    parameters: int = 0  # of a trained one: not stated
     licence: str = "Apache-2.0 (this repository)"
     source: str = "computed here"
     trained_on: str = "nothing"
     citation: str = ""
     wrapper: int = 1
-    engine: str = "tensorflow"
+    engine: str = "tensorflow"  # its first backend; else "onnx", "numpy" or "opensmile"
     weights: WheelFile | None = field(default=None, repr=False)
-    needs: str = ""
+    needs: str = ""  # a Python module that must be importable, beyond the installed set
     profiles: tuple[str, ...] = ("quick", "paper")
+    # the published model that it is read from, a key of `SOURCES`: then revision is empty here, the checksum of the
+    # model's files takes its place on first use
     hub: str = ""
 
     @property
@@ -91,23 +79,11 @@ class EmbeddingInfo:
         patched = self.engine == "tensorflow" and not self.hub
         return (self.engine, *(backends.BACKEND_FORMS if patched else ()))
 
-    def make_embedding(self, embed: EmbedFunction,
-                       replica: Callable[[str], EmbedFunction] | None = None) -> Embedding:
-        """Make the embedding of this record and its function."""
-        shared = {fact.name for fact in fields(self)} & {fact.name for fact in fields(Embedding)}
-        return Embedding(embed=embed, replica=replica, **{name: getattr(self, name) for name in shared})
-
 
 # ---- looking up and loading --------------------------------------------------------------------------
 
-
 def names(profile: str | None = None) -> list[str]:
-    """List the built-in embeddings.
-
-    Parameters
-    ----------
-    profile : {"quick", "paper"}, optional
-        Only those that belong to it. Default: all.
+    """List the built-in embeddings: all, or those of a profile, "quick" or "paper".
 
     Raises
     ------
@@ -120,17 +96,12 @@ def names(profile: str | None = None) -> list[str]:
 
 
 def get(name: str) -> Embedding:
-    """Load a built-in embedding, fetching its weights the first time.
+    """Load a built-in embedding, fetching its weights the first time; the same object every time within a process.
 
     Parameters
     ----------
     name : str
         One of `names`, or with a backend, such as ``"trill-mini-top@litert-int8"``.
-
-    Returns
-    -------
-    Embedding
-        The same object every time within a process.
 
     Raises
     ------
@@ -149,16 +120,10 @@ def fingerprint(name: str) -> str:
 
     Raises
     ------
-    UnknownName
-        For another name.
-    Unavailable
-        If the files of a published model cannot be had, or are not those of its first use.
+    UnknownName, Unavailable
+        For another name; if the files of a published model cannot be had, or are not those of its first use.
     """
-
-    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        raise AssertionError("it is not loaded")
-
-    return _pin_revision(find_info(name)).make_embedding(embed).fingerprint
+    return hash_facts(_pin_revision(find_info(name)))
 
 
 def needs_extra(name: str) -> bool:
@@ -233,7 +198,9 @@ def _load(info: EmbeddingInfo) -> Embedding:
         with place_graphs(device):
             return load()
 
-    return info.make_embedding(load(), replica if info.engine == "tensorflow" else None)
+    shared = {fact.name for fact in fields(info)} & {fact.name for fact in fields(Embedding)}
+    return Embedding(embed=load(), replica=replica if info.engine == "tensorflow" else None,
+                     **{name: getattr(info, name) for name in shared})
 
 
 def describe() -> pd.DataFrame:
@@ -255,14 +222,7 @@ def describe() -> pd.DataFrame:
 
 
 def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
-    """Measure the backends of an embedding on this machine.
-
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-    rounds : int
-        How often each is timed.
+    """Measure the backends of an embedding, one of `names`, on this machine; each is timed `rounds` times.
 
     Returns
     -------
@@ -275,10 +235,8 @@ def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
 
     Raises
     ------
-    UnknownName
-        For another name.
-    Unavailable
-        If the embedding itself cannot be had.
+    UnknownName, Unavailable
+        For another name; if the embedding itself cannot be had.
     BadParameter
         If `rounds` is below 1.
     """
@@ -295,7 +253,6 @@ def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
 
 
 # ---- the table ---------------------------------------------------------------------------------------
-
 
 def _hash_constants(*values: object) -> str:
     """Hash what a hand-made embedding is made of."""

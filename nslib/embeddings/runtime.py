@@ -49,7 +49,6 @@ def make_noise(*shape: int) -> FloatArray:
 
 # ---- threads -----------------------------------------------------------------------------------------
 
-
 def count_threads() -> int:
     """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``.
 
@@ -136,7 +135,6 @@ def _single_blas() -> Iterator[None]:
 
 # ---- patches -----------------------------------------------------------------------------------------
 
-
 class PatchNetwork(NamedTuple):
     """A network on patches, and how clips become patches: what every way to compute it is made of."""
 
@@ -182,13 +180,7 @@ def find_steady_sizes(network: Network, shape: Sequence[int], at_once: int = AT_
 
 
 def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntArray]:
-    """Give each clip its rows back.
-
-    Parameters
-    ----------
-    counts : sequence of int
-        Rows of each clip.
-    """
+    """Give each clip its rows back, of an array [sum of counts, dim]."""
     frames = np.zeros((len(counts), max(counts), rows.shape[1]), np.float32)
     start = 0
     for row, count in zip(frames, counts, strict=True):
@@ -281,17 +273,7 @@ def bind_device(call: Callable[[Any], Any], device: str | None = None) -> Callab
 def freeze_network(function: Callable[[Any], Any], shape: Sequence[int]) -> Network:
     """Turn a function of TensorFlow operations into one of arrays, on the device that graphs are now put on.
 
-    Parameters
-    ----------
-    function : callable
-        float32 tensor [patches, *shape] to tensor [patches, dim].
-    shape : sequence of int
-        Of one patch.
-
-    Returns
-    -------
-    callable
-        float32 array [patches, *shape] to array [patches, dim]; its weights are those of now.
+    Both take float32 [patches, *shape] to [patches, dim]; the weights are those of now.
     """
     return bind_device(make_runner(freeze_graph(function, [None, *shape])))
 

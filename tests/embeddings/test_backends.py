@@ -51,7 +51,6 @@ def model():
 
 # ---- files ---------------------------------------------------------------------------------------
 
-
 def test_the_float_file_gives_what_the_network_gives(model):
     import keras
 
@@ -82,7 +81,6 @@ def test_what_cannot_be_is_refused(model, call, error, words):
 
 
 # ---- backends ------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(("backend", "low", "high"), [
     ("litert", 0, 1e-5), ("litert-dynamic", 1e-4, 0.05), ("litert-int8", 1e-4, 0.05)])

@@ -76,7 +76,6 @@ def hub(models, monkeypatch):
 
 # ---- where a model is looked for ---------------------------------------------------------------------
 
-
 def test_fetched_through_a_redirect_once(hub, models):
     folder = fetch_model("trill")
     assert folder == models / "trill" == find_model("trill")
@@ -144,7 +143,6 @@ def test_doctor_tells_what_is_here_without_asking(hub, models, monkeypatch):
 
 
 # ---- addresses and Kaggle ----------------------------------------------------------------------------
-
 
 def test_any_address_of_the_hub_is_fetched_once(hub):
     hub.archives["other"], hub.handles["somebody/model/2"] = hub.archives["trill"], "other"
@@ -232,7 +230,6 @@ def test_own_hub_and_missing_client(kaggle, hub, monkeypatch):
 
 
 # ---- servers that fail -------------------------------------------------------------------------------
-
 
 def test_second_handle_where_there_are_two(hub):
     del hub.handles["google/nonsemantic-speech-benchmark/trillsson4/1"]
@@ -331,7 +328,6 @@ def test_two_at_once_fetch_one(hub):
 
 # ---- bad archives ------------------------------------------------------------------------------------
 
-
 @pytest.mark.parametrize("keep", [30, 600, -9, -4, 0])
 def test_truncated_or_damaged_archive(hub, models, keep):
     good = hub.archives["trill"]
@@ -404,7 +400,6 @@ def test_disk_that_takes_nothing(hub, monkeypatch, code, words):
 
 # ---- checksums ---------------------------------------------------------------------------------------
 
-
 def test_checksum_is_of_names_sizes_and_contents(tmp_path):
     first = downloads.hash_model(write_model(tmp_path / "a", {**FILES, "keras_metadata.pb": b"not hashed"}))
     digest = hashlib.sha256()
@@ -458,7 +453,6 @@ def test_records_that_cannot_be_read_or_written_beside_the_model(models, monkeyp
 
 
 # ---- wheels ------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def pip(monkeypatch, cache, tmp_path):

@@ -23,7 +23,6 @@ def noise(*shape):
 
 # ---- log-mel and MFCC --------------------------------------------------------------------------------
 
-
 def test_logmel_statistics():
     wave = noise(16000)
     frames, counts = embeddings.get("logmel").embed(wave[None], np.array([16000]))

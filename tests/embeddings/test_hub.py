@@ -18,7 +18,7 @@ import tensorflow as tf
 from helpers import clip_table, tone
 
 from nslib import embeddings
-from nslib.embeddings import downloads, hub, registry
+from nslib.embeddings import hub, registry
 from nslib.embeddings.hub import ADAPTERS
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable
@@ -76,24 +76,20 @@ def alone(embedding, wave):
 
 # ---- each embedding: the tests of one come together, so that it is loaded once -----------------------
 
-
 @pytest.fixture(scope="module", params=tuple(COUNTS))
 def name(request):
     return request.param
 
 
-def test_keeps_the_contract(name):
-    report = embeddings.check(embeddings.get(name))
-    assert report.ok, str(report)
-
-
-def test_frames_and_their_times(name, tmp_path):
+def test_keeps_the_contract_and_gives_its_frames_at_their_times(name, tmp_path):
     counts, hop = COUNTS[name]
     embedding = embeddings.get(name)
+    report = embeddings.check(embedding)
+    assert report.ok, str(report)
     clips = clip_table(tmp_path, list(SECONDS))
-    found = extract.extract_frames(clips, embedding)
+    extracted = extract.extract_frames(clips, embedding)
     for clip, count in zip(clips["clip_id"], counts, strict=True):
-        times, frames = found[clip]
+        times, frames = extracted[clip]
         assert frames.shape == (count, EMBEDDINGS[name].dim)
         assert np.allclose(times, hop * np.arange(count), atol=1e-5)
     assert embedding.window == (2.0 if name.startswith("trillsson") else 0.975)
@@ -101,7 +97,7 @@ def test_frames_and_their_times(name, tmp_path):
 
 def layer10(published, wave):
     """The tenth layer after its ReLU, from the network itself."""
-    return np.asarray(hub_models.Yamnet().layers(published(wave)[2])[9])
+    return np.asarray(hub_models.Yamnet().layers(published(wave)[2])[10])
 
 
 def fc1(published, wave):
@@ -129,46 +125,29 @@ def test_values_are_those_of_the_documented_call_for_one_clip(name, models):
     waves, batch, lengths = voices(1.0, 2.1, 1.49)
     if embedding.pads_safely:
         frames, counts = embedding.embed(batch, lengths)
-        found = [row[:count] for row, count in zip(frames, counts, strict=True)]
+        made = [row[:count] for row, count in zip(frames, counts, strict=True)]
     else:
-        found = [alone(embedding, wave) for wave in waves]
-    for wave, own in zip(waves, found, strict=True):
+        made = [alone(embedding, wave) for wave in waves]
+    for wave, vectors in zip(waves, made, strict=True):
         expected = np.asarray(DOCUMENTED[name](published, wave))
-        assert own.shape == (len(expected), np.prod(expected.shape[1:]))
-        assert np.abs(own - expected.reshape(own.shape)).max() <= 1e-5 * np.abs(expected).max()
+        assert vectors.shape == (len(expected), np.prod(expected.shape[1:]))
+        assert np.abs(vectors - expected.reshape(vectors.shape)).max() <= 1e-5 * np.abs(expected).max()
     if name in ("yamnet-layer10", "vggish-fc1"):
-        assert 0.1 < (found[1] == 0).mean() < 0.9
-    if name == "trill-top":  # 16 bits are divided by 32767
-        whole = np.rint(waves[1] * 32767).astype(np.int16)
-        own = alone(embedding, whole.astype(np.float32) / np.float32(32767))
-        assert np.abs(own - np.asarray(published(samples=whole, sample_rate=16000)["embedding"])).max() < 1e-6
+        assert 0.1 < (made[1] == 0).mean() < 0.9
 
 
 # ---- time --------------------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize("model", ["vggish-top", "frill"])
-def test_long_clips_go_in_pieces_that_change_nothing(model, monkeypatch):
-    embedding = embeddings.get(model)
+def test_long_clips_go_in_pieces_that_change_nothing(monkeypatch):
+    embedding = embeddings.get("frill")
     _, batch, lengths = voices(7.3, 12.0)
     whole, counts = embedding.embed(batch, lengths)
-    for at_once in (1, 5, 16):
+    for at_once in (1, 16):
         monkeypatch.setattr(hub, "AT_ONCE", at_once)
         pieces, same = embedding.embed(batch, lengths)
         assert np.array_equal(counts, same)
         for one, other, count in zip(whole, pieces, counts, strict=True):
             assert np.abs(one[:count] - other[:count]).max() <= 1e-5 * np.abs(one).max()
-
-
-def test_a_frame_sees_its_own_seconds_only():
-    embedding = embeddings.get("frill")
-    wave = tone(4.0)
-    changed = wave.copy()
-    changed[32000:32100] += 0.3  # from 2.0 s on
-    before, after = alone(embedding, wave), alone(embedding, changed)
-    moved = np.flatnonzero(np.abs(before - after).max(1) > 1e-5)
-    starts = np.arange(len(before)) * embedding.hop
-    assert np.array_equal(moved, np.flatnonzero((starts < 2.00625) & (starts + embedding.window > 2.0)))
 
 
 def test_trillsson_mirrors_short_clips_and_takes_one_length(models):
@@ -183,19 +162,19 @@ def test_trillsson_mirrors_short_clips_and_takes_one_length(models):
         embedding.embed(batch, lengths)
 
 
-@pytest.mark.parametrize("layer", ["vggish-top", "vggish-fc1"])
-def test_vggish_that_pads_inside(layer, tmp_path, monkeypatch):
+def test_vggish_that_pads_inside(tmp_path, monkeypatch):
     """Of the exporter, versions with and without padding are public: which it is, is found out."""
     hub_models.save("vggish", tmp_path / "vggish", pads=True)
-    embedding = load(layer, tmp_path, monkeypatch)
-    assert tuple(len(alone(embedding, tone(seconds))) for seconds in SECONDS) == VGGISH_PADDED_COUNTS
+    for layer in ("vggish-top", "vggish-fc1"):
+        embedding = load(layer, tmp_path, monkeypatch)
+        assert tuple(len(alone(embedding, tone(seconds))) for seconds in SECONDS) == VGGISH_PADDED_COUNTS
 
 
 def test_model_that_gives_other_frames_for_some_clips_is_caught():
     def drops_long(waves):
         return np.zeros((len(waves), min(7, 1 + (waves.shape[1] - 15600) // 2720), 4), np.float32)
 
-    embed = hub.make_embedder(drops_long, ADAPTERS["trill-top"], 2)
+    embed = hub.embed_calls(drops_long, ADAPTERS["trill-top"], 2)
     assert embed(tone(2.0)[None], np.array([32000]))[0].shape == (1, 7, 4)
     with pytest.raises(NslibError, match="48000 samples gave 7 frames, not 12"):
         embed(tone(3.0)[None], np.array([48000]))
@@ -258,20 +237,18 @@ def frames_of(samples):
 def test_same_numbers_traced_once_without_the_variables(capsys):
     traced = []
     call = hub.freeze_call(lambda samples: (traced.append(1), frames_of(samples))[1], 2, "model")
-    once = len(traced)
+    once, before = len(traced), MATRIX.numpy()
     assert capsys.readouterr().err == ""
-    before = MATRIX.numpy()
     for samples in (320, 16_000, 20_001):
         wave = np.stack([tone(samples / 16_000, 200, seed=s) for s in range(3)])
         assert np.abs(call(wave) - frames_of(wave).numpy()).max() < 1e-5
     right = call(wave)
     MATRIX.assign(before + 1)
-    assert np.array_equal(call(wave), right)
+    assert np.array_equal(call(wave), right) and len(traced) == once
     MATRIX.assign(before)
-    assert len(traced) == once
 
 
-@pytest.mark.parametrize(("kind", "words"), [("eager", r"frozen \(using a|frozen \("), ("drifts", "differs from the"),
+@pytest.mark.parametrize(("kind", "words"), [("eager", "frozen ("), ("drifts", "differs from the"),
                                              ("shape", "it gives float"), ("type", "it gives float")])
 def test_what_cannot_be_frozen_is_called_as_it_is(kind, words, capsys):
     calls = itertools.count(1)
@@ -287,8 +264,7 @@ def test_what_cannot_be_frozen_is_called_as_it_is(kind, words, capsys):
 
     call = hub.freeze_call(odd, 1, "oddity")
     said = capsys.readouterr().err
-    assert "oddity is called as it is, which is slower: its graph was not frozen (" in said
-    assert words.split("|")[-1].replace("\\", "") in said
+    assert "oddity is called as it is, which is slower: its graph was not frozen (" in said and words in said
     assert call(tone(1.0)).shape == (100, 4)
 
 
@@ -300,21 +276,21 @@ def test_published_model_on_two_devices(models):
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         from nslib import embeddings
         from nslib.embeddings import hub, runtime
-        from nslib.extraction.extract import devices
+        from nslib.extraction.devices import load_replicas
 
         ran = []
         def recording(graph):
             def run(given):
-                found = graph(tf.constant(given, tf.float32))
-                found = found[0] if isinstance(found, (list, tuple)) else found
-                ran.append(found.device[-5:])
-                return found.numpy()
+                made = graph(tf.constant(given, tf.float32))
+                made = made[0] if isinstance(made, (list, tuple)) else made
+                ran.append(made.device[-5:])
+                return made.numpy()
             return run
         runtime.make_runner = hub.make_runner = recording
         waves = np.random.default_rng(0).normal(0, 0.1, (2, 20_000)).astype(np.float32)
         for name in ("frill", "yamnet-layer10"):
             outputs = []
-            for replica in devices.replicas(embeddings.get(name), ["CPU:0", "CPU:1"]):
+            for replica in load_replicas(embeddings.get(name), ["CPU:0", "CPU:1"]):
                 ran.clear()
                 outputs.append(replica.embed(waves, np.array([20_000, 17_000]))[0])
                 print(name, *sorted(set(ran)))
@@ -328,11 +304,9 @@ def test_published_model_on_two_devices(models):
 
 # ---- loading -----------------------------------------------------------------------------------------
 
-
 def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
-    downloads.forget_failures()
     hub._open_shared.cache_clear()
     registry._load.cache_clear()
     with hub_server.serving(models) as url:
@@ -356,9 +330,9 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
 
 
 def test_fingerprints_follow_the_files_and_the_output():
-    found = {name: embeddings.fingerprint(name) for name in ADAPTERS}
-    assert len(set(found.values())) == len(ADAPTERS)
-    assert embeddings.get("frill").fingerprint == found["frill"]
+    prints = {name: embeddings.fingerprint(name) for name in ADAPTERS}
+    assert len(set(prints.values())) == len(ADAPTERS)
+    assert embeddings.get("frill").fingerprint == prints["frill"]
 
 
 def test_models_in_memory_are_few_and_come_back():
@@ -369,10 +343,3 @@ def test_models_in_memory_are_few_and_come_back():
     assert hub._open_shared.cache_info().currsize <= hub.OPEN
     assert np.array_equal(alone(first, tone(2.0)), before)
     assert embeddings.get("trillsson1") is first
-
-
-def test_import_of_the_package_is_light():
-    code = ("import sys; from nslib.embeddings import hub, downloads, handmade, networks, pretrained;"
-            "print(sorted({'tensorflow', 'requests', 'pandas', 'kagglehub', 'keras', 'h5py'} & sys.modules.keys()))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout.strip() == "[]"

@@ -30,7 +30,6 @@ def mini():
 
 # ---- shapes and costs --------------------------------------------------------------------------------
 
-
 def test_the_large_network_has_the_published_sizes():
     model = build_network("resnet50-trill")
     cost = count_cost(model)
@@ -71,7 +70,6 @@ def test_a_name_says_kind_width_and_dimensions(name, shape):
     (lambda: build_network("mobilnet-0.5"), UnknownName, "Did you mean mobilenet"),
     (lambda: build_network("mobilenet-0.01"), BadParameter, "0.05 to 4"),
     (lambda: networks.parse_student("mobilenet-wide"), BadParameter, "kind-alpha"),
-    (lambda: networks.ResNetShape(0.5, (1, 1, 0, 1)), BadParameter, "four stages"),
     (lambda: networks.load_network("trill-minni"), UnknownName, "Did you mean trill-mini")])
 def test_what_cannot_be_built_is_refused(make, error, words):
     with pytest.raises(error, match=words):
@@ -110,7 +108,6 @@ def test_multiply_adds_are_those_of_a_count_by_hand_and_of_mobilenets_paper():
 
 
 # ---- weights -----------------------------------------------------------------------------------------
-
 
 def test_weights_survive_their_file(mini, tmp_path):
     for dtype, tolerance in (("float32", 0), ("float16", 1e-3)):
@@ -168,7 +165,6 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
 
 # ---- networks as embeddings --------------------------------------------------------------------------
 
-
 def test_a_network_is_an_embedding_that_keeps_the_contract(mini):
     mine = networks.make_embedding(mini, "layer19", "mini-layer19", trained_on="nothing")
     report = embeddings.check(mine)
@@ -188,7 +184,6 @@ def test_built_in_gives_the_vectors_of_the_network():
 
 
 # ---- the untrained control ---------------------------------------------------------------------------
-
 
 def test_untrained_weights_are_the_same_on_every_machine(monkeypatch):
     layers = networks.draw_untrained()

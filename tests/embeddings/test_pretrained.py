@@ -42,7 +42,6 @@ def alone_and_together(embed, lengths, tolerance=1e-5):
 
 # ---- files of PyTorch --------------------------------------------------------------------------------
 
-
 @contextlib.contextmanager
 def stand_in_torch():
     """Modules that pickle can name; they are gone again before anybody looks."""
@@ -114,7 +113,6 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path):
 
 
 # ---- Resemblyzer -------------------------------------------------------------------------------------
-
 
 def lstm_tensors(inputs=40, units=8, layers=3, dim=6):
     out = {}
@@ -204,7 +202,6 @@ def test_faint_clips_are_raised_and_loud_ones_left():
 
 # ---- inaSpeechSegmenter ------------------------------------------------------------------------------
 
-
 def slow_bands(frame):
     """One frame by the definition, band by band and line by line."""
     emphasised = [frame[0] - 0.97 * frame[0]] + [frame[n] - 0.97 * frame[n - 1] for n in range(1, 400)]
@@ -284,7 +281,6 @@ def test_network_agrees_with_keras_and_ignores_company(saved):
 
 
 # ---- speech_embedding --------------------------------------------------------------------------------
-
 
 def test_onnx_model_runs_and_counts_whole_windows():
     filters = noise(3, 1, pretrained.ONNX_WINDOW)

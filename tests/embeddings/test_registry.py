@@ -88,7 +88,6 @@ def test_get_gives_the_same_record_and_its_fingerprint_follows_the_vectors_not_t
 
 # ---- name@backend --------------------------------------------------------------------------------
 
-
 def test_every_embedding_says_what_computes_it():
     assert {name: info.engine for name, info in EMBEDDINGS.items() if info.engine != "tensorflow"} == {
         "logmel": "numpy", "mfcc": "numpy", "resemblyzer": "numpy", "speech-embedding": "onnx",
