@@ -68,7 +68,7 @@ from nslib.statistics.intervals import LEVEL, Difference, Interval, RepeatedTest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BY_CLIP", "REPEATED", "SWITCH", "WITHIN_SPEAKER", "ProtocolResults", "TaskVectors",
+__all__ = ["REPEATED", "SWITCH", "WITHIN_SPEAKER", "ProtocolResults", "TaskVectors",
            "average_accuracy", "average_by_speaker", "load_protocols", "measure_interval", "run_protocol",
            "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 

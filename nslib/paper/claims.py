@@ -38,7 +38,7 @@ from nslib.statistics.scores import select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FAMILIES", "FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS",
+__all__ = ["FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS",
            "format_part", "judge_claims", "judge_difference", "summarise_claims"]
 
 NOT_RUN = "not run"

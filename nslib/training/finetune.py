@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from nslib.config import Params
 
-__all__ = ["POOLS", "benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
+__all__ = ["benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
 
 VERSION = 1
 """Of how a result comes about; another number lets every kept result be made anew."""
