@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat import v4
 
 from nslib import config
 from nslib.teaching import colab, notebook_rules
@@ -57,3 +58,17 @@ def test_every_cell_runs(tmp_path, first):
     cells = sum(c["cell_type"] == "code" for path in paths for c in nbformat.read(path, as_version=4)["cells"])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert cells > 50 and f"{cells} passed" in done.stdout.splitlines()[-1], done.stdout[-500:]
+
+
+def test_at_least_forty_outputs_are_promised_and_one_digit_that_drifts_fails(tmp_path):
+    cells = [c for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"]]
+    promised = [c for c in cells if "nbval-check-output" in c["metadata"].get("tags", [])]
+    assert len(promised) >= 40 and all(cell["outputs"] for cell in promised)
+    for digit, status in (("1", 0), ("2", 1)):
+        cell = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
+                                execution_count=1, outputs=[v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")])
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        path = tmp_path / f"drift{digit}.ipynb"
+        nbformat.write(v4.new_notebook(cells=[cell], metadata=kernel), path)
+        done = run_nbval([path], tmp_path)
+        assert done.returncode == status, done.stdout[-3000:] + done.stderr[-1000:]
