@@ -66,7 +66,8 @@ def test_at_least_forty_outputs_are_promised_and_one_digit_that_drifts_fails(tmp
     assert len(promised) >= 40 and all(cell["outputs"] for cell in promised)
     for digit, status in (("1", 0), ("2", 1)):
         cell = v4.new_code_cell('print("value 0.100" + "1")', metadata={"tags": ["nbval-check-output"]},
-                                execution_count=1, outputs=[v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")])
+                                execution_count=1)
+        cell["outputs"] = [v4.new_output("stream", name="stdout", text=f"value 0.100{digit}\n")]
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         path = tmp_path / f"drift{digit}.ipynb"
         nbformat.write(v4.new_notebook(cells=[cell], metadata=kernel), path)
