@@ -12,6 +12,7 @@ each mines negatives in its own part, and their gradients are averaged.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ PATIENCE_WITH_COLLAPSE = 5
 Figures = dict[str, Any]
 
 
-class Learner:
+class Learner(ABC):
     """What a run learns, on all devices, and how it is judged; the loop knows nothing of triplets and teachers."""
 
     score: str  # names the held-out figure that must rise
@@ -77,17 +78,17 @@ class Learner:
             self._optimiser.build(self.model.trainable_variables)
         self.learn = self.run_on_every_device(self._step)
 
+    @abstractmethod
     def build(self) -> Any:
         """Build the keras.Model, and set ``network``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measure(self, batch: Any, training: bool) -> tuple[Any, Figures]:
         """Return the loss of a batch, and figures, ``loss`` among them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self) -> dict[str, float]:
         """Return the figures of held-out audio."""
-        raise NotImplementedError
 
     def prepare(self) -> list[str]:
         """Find the constants of a new run before its first step; return notes."""
