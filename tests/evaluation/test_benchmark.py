@@ -16,6 +16,7 @@ from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.evaluation import benchmark, results
 from nslib.extraction import extract
 from nslib.extraction.cache import VectorCache
+from nslib.statistics.scores import select_scores
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def run(folder, which="logmel", **given):
 
 def test_own_folder_gives_a_row_in_the_same_table(folder):
     found = run(folder)
-    row = results.selected(found.rows).iloc[0]
+    row = select_scores(found.rows).iloc[0]
     assert (row["task"], row["embedding"], row["value"], row["n_speakers"]) == ("pitches", "logmel", 1.0, 2)
     assert row["low"] < 1.0 == row["high"] and row["n"] == len(found.predictions)
     assert "logmel" in found.table().columns
@@ -60,7 +61,7 @@ def test_a_function_is_an_embedding(folder):
         return np.stack([waves.std(1), crossings], 1).astype(np.float32)
 
     found = run(folder, loudness_and_crossings, name="crossings")
-    row = results.selected(found.rows).iloc[0]
+    row = select_scores(found.rows).iloc[0]
     assert (row["embedding"], row["dim"], row["value"]) == ("crossings", 2, 1.0)
 
 

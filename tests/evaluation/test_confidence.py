@@ -8,6 +8,7 @@ from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import benchmark, confidence, probe, results
 from nslib.extraction import extract
+from nslib.statistics.scores import select_scores
 
 SPLITS = ("train", "validation", "test")
 
@@ -34,7 +35,7 @@ def made(parts):
 @pytest.mark.parametrize("name", probe.PROBES)
 def test_the_refit_answers_what_the_benchmark_answered_and_says_how_sure(name, parts, made):
     rows, predictions = made[name]
-    again = confidence.measure_confidence(results.selected(rows).iloc[0], *parts)
+    again = confidence.measure_confidence(select_scores(rows).iloc[0], *parts)
     assert again["y_pred"].tolist() == predictions["y_pred"].tolist() and again["clip_id"].is_monotonic_increasing
     assert again["confidence"].between(1 / 3, 1).all() and again["brier"].between(0, 2).all()
     right = again["y_true"] == again["y_pred"]

@@ -9,13 +9,13 @@ import pytest
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable
 from nslib.evaluation import cost
-from nslib.evaluation.results import selected
+from nslib.statistics.scores import select_scores
 
 
 def test_means_are_over_the_recorded_tasks_that_all_have():
     rows = fabricated.rows()
     table = cost.average_scores(rows).set_index("name")
-    chosen = selected(rows)
+    chosen = select_scores(rows)
     real = chosen[chosen["corpus_kind"] == "real"]
     assert table["quality"].to_dict() == pytest.approx(real.groupby("embedding")["value"].mean().to_dict())
     assert (table["tasks"] == 3).all() and table["quality"].is_monotonic_decreasing

@@ -15,6 +15,7 @@ from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import probe, results
 from nslib.extraction import cache
+from nslib.statistics.scores import select_scores
 
 HASHES = {"data_hash": "d" * 16, "split_hash": "s" * 16, "weights_hash": "w" * 16}
 SETTINGS = {"probes": ("LogisticRegression",), "metric": "accuracy", "seed": 0}
@@ -203,7 +204,7 @@ def test_a_run_killed_between_the_two_files_leaves_no_result(make, tmp_path, mon
 def test_selected_is_one_test_row_of_the_newest_run(make):
     old, new, other = make()[0], make(data_hash="n" * 16)[0], make(task="other")[0]
     old["when"], new["when"] = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
-    chosen = results.selected(pd.concat([new, old, other], ignore_index=True))
+    chosen = select_scores(pd.concat([new, old, other], ignore_index=True))
     assert chosen["task"].tolist() == ["words", "other"] and chosen["split"].eq("test").all()
     assert chosen["data_hash"].iloc[0] == "n" * 16
 
@@ -214,7 +215,7 @@ def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     shown = results.table(rows)
     assert shown.index.tolist() == ["words", "tones (synthetic)"]
     assert shown.columns.tolist() == ["metric", "chance", "interval over", "mfcc", "logmel"]
-    row = results.selected(rows).iloc[0]
+    row = select_scores(rows).iloc[0]
     assert shown.loc["words", "mfcc"] == f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
     assert shown.loc["words"].tolist()[:3] == ["accuracy", "0.50", "speakers"]
     assert shown.loc["tones (synthetic)", "logmel"] == "not run"
@@ -260,7 +261,7 @@ def stored(tmp_path):
 def test_the_newest_of_each_task_on_the_same_clips_is_taken(stored):
     before = run(fabricated.rows(), fabricated.predictions())
     after = before.with_stored([TUNED], folder=stored)
-    added = after.selected().query("embedding == @TUNED").set_index("task")
+    added = select_scores(after.rows).query("embedding == @TUNED").set_index("task")
     assert set(added.index) == {"language-five", "phrase-hedgewars"} and added.at["language-five", "value"] == 0.9
     assert set(after.predictions.query("embedding == @TUNED")["key"]) == {"languagefive2", "phrasehedgewars0"}
     assert len(before.rows) == len(fabricated.rows())

@@ -18,6 +18,7 @@ from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, results, robustness
 from nslib.evaluation.robustness import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
 from nslib.statistics import scores
+from nslib.statistics.scores import select_scores
 
 RATE = 16_000
 BLOCK = 320
@@ -246,7 +247,7 @@ def test_each_condition_does_what_it_must(curves):
 
 def test_the_clean_row_is_the_benchmark(curves):
     table, rows = curves
-    chosen = results.selected(rows).set_index("embedding")
+    chosen = select_scores(rows).set_index("embedding")
     for row in table[table["condition"] == CLEAN].itertuples():
         known = chosen.loc[row.embedding]
         assert (row.value, row.low, row.high, row.n) == (known["value"], known["low"], known["high"], known["n"])
