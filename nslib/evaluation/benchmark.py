@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -93,15 +93,9 @@ def benchmark(
         How to call a callable in tables.
     splits : path, optional
         A file of splits for recordings of your own; see `nslib.datasets.splits`.
-    progress : bool
-        Progress bars on stderr.
     cluster : str, distributed.Client or cluster object of dask, optional
         Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
         `nslib.extraction.cluster.connect`. Default: in this process.
-
-    Returns
-    -------
-    Results
 
     Raises
     ------
@@ -138,14 +132,7 @@ def benchmark(
 
 def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
           cluster: Any = None) -> pd.DataFrame:
-    """Embed recordings: one vector a clip.
-
-    Parameters
-    ----------
-    source : path
-        Recordings in any layout that `benchmark` takes.
-    embedding, progress, cluster
-        As in `benchmark`.
+    """Embed recordings, in any layout that `benchmark` takes: one vector a clip.
 
     Returns
     -------
@@ -192,7 +179,7 @@ class EmbeddingSpec:
 
 
 def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
-    """Make a specification of whatever can become an embedding.
+    """Make a specification (name, ``load()``, ``vectors(clips)``) of whatever can become an embedding.
 
     Parameters
     ----------
@@ -202,11 +189,6 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
         can give them; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
-
-    Returns
-    -------
-    EmbeddingSpec
-        With its name; ``load()`` gives the embedding, ``vectors(clips)`` one vector a clip.
 
     Raises
     ------
@@ -218,9 +200,14 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     if isinstance(given, str | Path):
         return _specify_named(given, name)
     name = name or str(getattr(given, "__name__", type(given).__name__))
-    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=name)
-    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready,
-                         lambda: extraction_cluster.make_recipe(ready))
+    return _specify_loaded(given if isinstance(given, Embedding) else embeddings.from_callable(given, name=name))
+
+
+def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None = None,
+                    given: Precomputed | None = None) -> EmbeddingSpec:
+    """Specify an embedding that is loaded."""
+    return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
+                         lambda: recipe or extraction_cluster.make_recipe(loaded), given)
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
@@ -237,16 +224,10 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
                              lambda: extraction_cluster.BuiltInModel(built_in))
     if precomputed.is_vector_file(path):
         stored = precomputed.read_vectors(path, name)
-
-        def no_recipe() -> NoReturn:
-            raise NslibError(f"the vectors of {stored.name} are there already: no worker computes them.")
-
-        return EmbeddingSpec(stored.name, lambda: stored.embedding.fingerprint, lambda: stored.embedding, no_recipe,
-                             stored)
+        return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
     values = tuple((key, _parse_value(text)) for key, text in parse_qsl(options))
     file = extraction_cluster.ModelFile(str(Path(path).resolve()), name, values)
-    loaded = file.load()
-    return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
+    return _specify_loaded(file.load(), file)
 
 
 def _parse_value(text: str) -> int | float | str | bool:

@@ -361,7 +361,7 @@ def fit_probe(task: ProbeTask) -> Fit:
     """Normalise the vectors, fit a probe and ask it for its answers; the same wherever it is computed."""
     ready = _prepare(task.splits, task.variant, [task.probe])
     with FIT_CONTEXT:
-        return _fit(task.probe, task.variant, ready, task.settings)
+        return _fit(task.probe, task.variant, *ready, task.settings)
 
 
 def refit_probe(row: Any, splits: dict[str, LabelledVectors], metric: str) -> tuple[Fit, FitSettings]:
@@ -405,30 +405,24 @@ def _fit_variants(pool: Any, probes: Sequence[str], variants: Sequence[Variant],
 
     ready = {variant: _prepare(splits, variant, probes) for variant in variants}
     fit = joblib.delayed(_fit)
-    yield from pool(fit(probe, variant, ready[variant], settings) for probe in probes for variant in variants)
+    yield from pool(fit(probe, variant, *ready[variant], settings) for probe in probes for variant in variants)
 
 
-class _Ready(NamedTuple):
-    """Normalised splits in float64, and train as forests read it: in float32, by columns."""
-
-    splits: dict[str, LabelledVectors]
-    by_columns: npt.NDArray[np.float32] | None
-
-
-def _prepare(splits: dict[str, LabelledVectors], variant: Variant, probes: Sequence[str]) -> _Ready:
-    """Apply the normalisations of a variant to all splits."""
+def _prepare(splits: dict[str, LabelledVectors], variant: Variant,
+             probes: Sequence[str]) -> tuple[dict[str, LabelledVectors], npt.NDArray[np.float32] | None]:
+    """Normalise all splits, in float64; and train as forests read it, if there are any: in float32, by columns."""
     l2, norm = variant
     ready = {name: replace(split, x=normalise(split.x, split.speaker, l2=l2, speaker_norm=norm))
              for name, split in splits.items()}
     forests = any(probe in IN_FLOAT32 for probe in probes)
-    return _Ready(ready, np.asarray(ready["train"].x, dtype=np.float32, order="F") if forests else None)
+    return ready, np.asarray(ready["train"].x, dtype=np.float32, order="F") if forests else None
 
 
-def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> Fit:
+def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
+         by_columns: npt.NDArray[np.float32] | None, settings: FitSettings) -> Fit:
     """Fit a probe and ask it for its answers; what classifiers raise or warn of becomes the reason."""
     from sklearn.exceptions import ConvergenceWarning
 
-    splits = ready.splits
     learnt, codes = np.unique(splits["train"].y, return_inverse=True)
     answers: dict[str, npt.NDArray[Any]] = {}
     labels: dict[str, Names] = {}
@@ -436,7 +430,7 @@ def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> 
     start, seconds, why = time.perf_counter(), 0.0, ""
     try:
         model = CLASSIFIERS[probe](len(codes), len(learnt), settings.seed)
-        model.fit(ready.by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
+        model.fit(by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
         seconds = time.perf_counter() - start
         for name in (name for name in splits if name != "train"):
             labels[name] = learnt[model.predict(splits[name].x)]

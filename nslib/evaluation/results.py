@@ -255,15 +255,10 @@ def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | No
 
 def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
              settings: Mapping[str, object]) -> str:
-    """Make the key of a result, 32 hex digits.
+    """Make the key of a result, 32 hex digits, of columns of `ROWS` and the settings that can change a score.
 
-    Parameters
-    ----------
-    task, embedding, data_hash, split_hash, weights_hash : str
-        As in `ROWS`.
-    settings : mapping
-        Keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``). The version of the
-        probe and of the packages it uses are part of the key.
+    These are keyword arguments of `nslib.evaluation.probe.grid` (not ``jobs``). The version of the probe and of the
+    packages it uses are part of the key.
     """
     made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), probe_hash()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
@@ -273,10 +268,7 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
                weights_hash: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Add to the scores of a grid what they are of (as in `ROWS`) and where they come from, which is found out here.
 
-    Returns
-    -------
-    rows, predictions : DataFrame
-        As in `ROWS` and `PREDICTIONS`, ready for `save_result`.
+    Rows and predictions are returned as `save_result` wants them.
     """
     names = {"key": key, "task": task, "embedding": embedding}
     origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
@@ -292,11 +284,10 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
     Parameters
     ----------
     rows, predictions : DataFrame
-        As in `ROWS` and `PREDICTIONS`, or what `tables` says; predictions without rows are refused.
+        With the columns that `tables` says, those of the benchmark or of a protocol; predictions without rows are
+        refused.
     folder : Path, optional
         Default, here and below: ``results`` below the reports.
-    tables : mapping, optional
-        Kinds and columns of the two, here and below: of the benchmark or of a protocol.
 
     Returns
     -------
