@@ -62,7 +62,7 @@ from nslib.statistics.intervals import LEVEL, Difference, RepeatedTest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BY_CLIP", "REPEATED", "SWITCH", "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "load_protocols",
+__all__ = ["REPEATED", "SWITCH", "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "load_protocols",
            "make_task_vectors", "run_protocol", "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 
 # Raise it whenever a score, an interval or an answer of a protocol can move: it is part of the key of every result.
@@ -71,8 +71,7 @@ PROTOCOLS_VERSION = 1
 
 WITHIN_SPEAKER, REPEATED, SWITCH, BY_SPEAKER = "within-speaker", "repeated", "switch", "by-speaker"
 
-BY_CLIP = "by-clip"
-"""Random clips: the same speakers learn and are tested. Never a result, only a warning."""
+BY_CLIP = "by-clip"  # random clips: the same speakers learn and are tested; never a result, only a warning
 
 # unless others are asked for: two of the five, because a protocol fits hundreds of times
 FAST_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")

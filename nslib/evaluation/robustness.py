@@ -57,8 +57,8 @@ from nslib.statistics.scores import keep_newest, select_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLEAN", "GAIN", "SHAPED", "SMOKE_CONDITIONS", "TELEPHONE", "TELEPHONE_RATE", "WHITE",
-           "choose_cheapest_task", "load_curves", "measure_curves"]
+__all__ = ["CLEAN", "GAIN", "SHAPED", "TELEPHONE", "TELEPHONE_RATE", "WHITE", "choose_cheapest_task", "load_curves",
+           "measure_curves"]
 
 # Raise it whenever a changed clip, a score or an interval can move: it is part of the key of every curve. Golden values
 # in tests/evaluation/test_robustness.py hold it.
@@ -73,7 +73,6 @@ CONDITIONS: dict[str, tuple[float, ...]] = {
     WHITE: (30.0, 20.0, 10.0, 5.0, 0.0), SHAPED: (30.0, 20.0, 10.0, 5.0, 0.0), TELEPHONE: (float(TELEPHONE_RATE),),
     GAIN: (-30.0, -20.0, -10.0, 0.0, 6.0)}
 SMOKE_CONDITIONS: dict[str, tuple[float, ...]] = {WHITE: (0.0,), GAIN: (0.0,)}
-"""Conditions of a smoke run, with their levels."""
 
 CURVES: tuple[Column, ...] = (
     *pick_columns("key", "task", "corpus_kind", "embedding"),
@@ -276,7 +275,7 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
         As of `nslib.benchmark`, which is run first; of an empty list of embeddings the table has no rows.
     conditions : mapping of str to sequence of float, optional
         Levels of each condition. Default: 0 to 30 dB of both noises, the telephone, gains of -30 to 6 dB; in a smoke
-        run `SMOKE_CONDITIONS`. ``clean`` is always there.
+        run white noise of 0 dB and the control. ``clean`` is always there.
 
     Returns
     -------
