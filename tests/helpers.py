@@ -53,3 +53,14 @@ def embedding(**changes: object) -> Embedding:
     facts = {"name": "energy", "revision": "test-1", "dim": 2, "embed": frame_energy, "window": 0.1, "hop": 0.1,
              "min_samples": 1600, "pads_safely": True}
     return Embedding(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def write_pitches(home: Path, takes: int = 3) -> Path:
+    """Write two classes of tones from six speakers, ``label/speaker/take.wav``; any embedding tells them apart."""
+    for label, hertz in (("low", 200), ("high", 2000)):
+        for speaker in range(6):
+            (home / label / f"s{speaker}").mkdir(parents=True)
+            for take in range(takes):
+                wave = tone(0.6 + 0.1 * take, hertz * (1 + 0.02 * speaker), seed=10 * speaker + take)
+                audio.write_wav(home / label / f"s{speaker}" / f"{take}.wav", wave)
+    return home

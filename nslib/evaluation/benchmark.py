@@ -4,12 +4,10 @@ Everything is reached from here in one direction: tasks -> clips -> vectors -> p
 that exist already are used again, so both verbs can be called freely from notebooks, and a run that was interrupted
 goes on where it was.
 
-GB are of a thousand million bytes; memory is counted array by array. Time is estimated, within a factor of three: that
-of extraction from what an embedding took on this machine before, or from a trial on noise; that of probes from counts
-of arithmetic and the speed of a matrix product.
-
-Options of a model's file are written behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell can give
-them; they are those of `nslib.embeddings.from_file`.
+What a run takes: GB are of a thousand million bytes. Memory is counted array by array; what is small beside them is
+not. Time is that of extraction from what an embedding took on this machine before, or from a trial on noise, and that
+of probes from counts of arithmetic and the speed of a matrix product; right within a factor of three, which is enough
+to tell minutes from days.
 """
 
 from __future__ import annotations
@@ -22,8 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,15 +30,15 @@ from nslib.datasets import folder, layouts, loading
 from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
-from nslib.embeddings.base import SAMPLE_RATE, Embedding
+from nslib.embeddings.base import Embedding
 from nslib.embeddings.downloads import fetch_address
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
-from nslib.evaluation.probe import Grid, LabelledVectors, Mapper
+from nslib.evaluation.probe import LabelledVectors
 from nslib.evaluation.results import Results, ResultsBuilder
 from nslib.extraction import cache as extraction_cache
 from nslib.extraction import cluster as extraction_cluster
-from nslib.extraction import extract, precomputed
+from nslib.extraction import devices, extract, precomputed
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import Extraction
 from nslib.extraction.precomputed import Precomputed
@@ -51,8 +48,8 @@ if TYPE_CHECKING:
 
     from nslib.datasets.table import Dataset
 
-__all__ = ["SMOKE_PROBES", "Embeddable", "EmbeddingSpec", "benchmark", "check_memory", "default_embeddings", "embed",
-           "find_usable", "label_vectors", "list_given", "load_embedding", "load_tasks", "specify_embedding"]
+__all__ = ["SMOKE_PROBES", "benchmark", "default_embeddings", "embed", "label_vectors", "load_embedding",
+           "specify_embedding"]
 
 Embeddable = str | Path | Embedding | Callable[..., Any]
 
@@ -60,10 +57,9 @@ Embeddable = str | Path | Embedding | Callable[..., Any]
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
 
-LONG_SECONDS = 600.0
-"""A run that will take longer says so before it starts."""
+LONG_SECONDS = 600.0  # a run that will take longer says so before it starts
 
-_TRIAL_SECONDS, _TRIAL_CLIPS = 5, 4
+_TRIAL_SECONDS = 20.0
 _ITERATIONS, _TREES = 100, 100
 # of a tree, by clip, level and candidate dimension, on one core: 5.2 to 5.7e-8 at three sizes (benchmarks/estimates.py)
 _SECONDS_PER_SPLIT = 5.4e-8
@@ -85,22 +81,28 @@ def benchmark(
     ----------
     embeddings : str, path, Embedding, callable, or iterable of these, optional
         Built-in names, files of a model (a SavedModel's folder, ``.tflite``, ``.onnx``), records, or functions
-        ``float32 [clips, samples] -> [clips, dim]`` or ``[clips, frames, dim]``. Default: those of `params`, else all
-        of the profile that need no extra licence.
+        ``float32 [clips, samples] -> [clips, dim]`` or ``[clips, frames, dim]``; see `specify_embedding`. Default:
+        those of `params`, else all of the profile that need no extra licence.
     tasks : str, path, Task, or iterable of these, optional
         Task names, or recordings of your own: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data
-        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else of the profile.
+        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else all of the
+        profile.
     params : Params, optional
         Default: from the environment.
     name : str, optional
         How to call a callable in tables.
     splits : path, optional
         A file of splits for recordings of your own; see `nslib.datasets.splits`.
-    progress : bool
-        Progress bars on stderr.
     cluster : str, distributed.Client or cluster object of dask, optional
-        Address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
+        Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
         `nslib.extraction.cluster.connect`. Default: in this process.
+
+    Raises
+    ------
+    UnknownName
+        For an unknown task or embedding; nothing has been computed then.
+    Unavailable
+        If no scheduler answers at `cluster`, or it has no workers.
 
     Examples
     --------
@@ -119,19 +121,18 @@ def benchmark(
         for spec in usable:
             for task, corpus in ready:
                 try:
-                    pair = run_pair(task, corpus, spec, probe_settings(task, params), engine=engine, progress=progress)
+                    rows, predictions, problems = _run_pair(task, corpus, spec, params, engine, progress)
                 except NslibError as error:
                     builder.refuse(task.name, spec.name, error)
                     continue
-                if pair.problems is not None:
-                    builder.lose(task.name, spec.name, pair.problems)
-                builder.add_scores(spec.name, spec.fingerprint, pair.rows, pair.predictions)
+                builder.add_problems(task.name, spec.name, problems)
+                builder.add_scores(spec.name, spec.fingerprint, rows, predictions)
     return builder.results()
 
 
 def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
           cluster: Any = None) -> pd.DataFrame:
-    """Embed recordings in any layout that `benchmark` takes: one vector a clip.
+    """Embed recordings, in any layout that `benchmark` takes: one vector a clip.
 
     Returns
     -------
@@ -157,52 +158,62 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
 
 # ------------------------------------------------------------------ embeddings
 
-
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """An embedding that takes part, loaded only when a vector is really needed.
+    """An embedding that takes part, loaded only when a vector is really needed."""
 
-    ``identify`` gives its fingerprint (a published model is fetched for that), ``load`` the embedding, ``recipe`` how a
-    worker of a cluster loads it; ``given`` are its vectors, if they come from a file.
-    """
-
-    name: str
-    identify: Callable[[], str]
+    name: str  # as shown in tables
+    identify: Callable[[], str]  # gives its fingerprint; a published model is fetched for it
     load: Callable[[], Embedding]
-    recipe: Callable[[], extraction_cluster.Recipe]
-    given: Precomputed | None = None
+    recipe: Callable[[], extraction_cluster.Recipe]  # gives how a worker of a cluster loads it
+    given: Precomputed | None = None  # its vectors, if they come from a file
 
     @property
     def fingerprint(self) -> str:
-        """str: see `nslib.embeddings.base.Embedding.fingerprint`."""
+        """As of `nslib.embeddings.base.Embedding.fingerprint`."""
         return self.identify()
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
-        """Return one vector a clip, read from its file or computed, with the options of `extract_vectors`."""
+        """Return one vector a clip: read from its file, or of `extract_vectors`, with its options."""
         return self.given.extraction(clips) if self.given else extract.extract_vectors(clips, self.load(), **options)
 
 
 def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
-    """Make a specification of whatever can become an embedding; UnknownName or BadParameter for what cannot.
+    """Make a specification (name, ``load()``, ``vectors(clips)``) of whatever can become an embedding.
 
     Parameters
     ----------
     given : str, path, Embedding or callable
         A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
-        ``?option=value``; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
+        options of `nslib.embeddings.from_file` behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell
+        can give them; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
+
+    Raises
+    ------
+    UnknownName
+        For text that is neither a name nor a file.
+    BadParameter
+        For a file or function that is no embedding.
     """
     if isinstance(given, str | Path):
         return _specify_named(given, name)
-    shown_name = name or str(getattr(given, "__name__", type(given).__name__))
-    ready = given if isinstance(given, Embedding) else embeddings.from_callable(given, name=shown_name)
-    return EmbeddingSpec(ready.name, lambda: ready.fingerprint, lambda: ready,
-                         lambda: extraction_cluster.make_recipe(ready))
+    name = name or str(getattr(given, "__name__", type(given).__name__))
+    return _specify_loaded(given if isinstance(given, Embedding) else embeddings.from_callable(given, name=name))
+
+
+def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None = None,
+                    given: Precomputed | None = None) -> EmbeddingSpec:
+    """Specify an embedding that is loaded."""
+    return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
+                         lambda: recipe or extraction_cluster.make_recipe(loaded), given)
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     """Specify a built-in name, an address, a model's file or a file of vectors."""
+    from urllib.parse import parse_qsl
+
     path, _, options = str(given).partition("?")
     if path.startswith(("https://", "http://")):
         name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
@@ -213,16 +224,10 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
                              lambda: extraction_cluster.BuiltInModel(built_in))
     if precomputed.is_vector_file(path):
         stored = precomputed.read_vectors(path, name)
-
-        def no_recipe() -> NoReturn:
-            raise NslibError(f"the vectors of {stored.name} are there already: no worker computes them.")
-
-        return EmbeddingSpec(stored.name, lambda: stored.embedding.fingerprint, lambda: stored.embedding, no_recipe,
-                             stored)
+        return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
     values = tuple((key, _parse_value(text)) for key, text in parse_qsl(options))
     file = extraction_cluster.ModelFile(str(Path(path).resolve()), name, values)
-    loaded = file.load()
-    return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded, lambda: file)
+    return _specify_loaded(file.load(), file)
 
 
 def _parse_value(text: str) -> int | float | str | bool:
@@ -243,7 +248,10 @@ def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
 
 
 def default_embeddings(params: Params) -> tuple[str, ...]:
-    """Return the embeddings of a run that names none: all of its profile that are free for any use."""
+    """Return the embeddings of a run that names none: all of its profile whose licence allows any use.
+
+    A smoke run of the quick profile has fewer.
+    """
     free = tuple(name for name in embeddings.names(params.profile) if not embeddings.needs_extra(name))
     if params.smoke and params.profile == "quick":
         return tuple(n for n in free if n in SMOKE_EMBEDDINGS)
@@ -278,14 +286,9 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
 
 # ------------------------------------------------------------------ tasks
 
-
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
                splits: str | Path | None = None) -> list[tuple[Task, Dataset]]:
-    """Load the clips of tasks, and make tasks of somebody's own recordings, given as for `benchmark`.
-
-    `builder` is told of clips, notes, and of tasks that cannot be had (for each of `specs`). UnknownName for text that
-    is neither a task nor a file or folder; BadParameter for splits of anything but one set of own recordings.
-    """
+    """Load the clips of tasks and of somebody's own recordings; `builder` is told what `specs` cannot be run on."""
     items = list_given(given, ())
     named = [t for t in items if isinstance(t, str) and t in datasets_tasks.REGISTRY]
     others = [t for t in items if not (isinstance(t, str) and t in datasets_tasks.REGISTRY)]
@@ -323,39 +326,22 @@ def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | N
 
 # ------------------------------------------------------------------ one embedding on one task
 
-
-class PairResult(NamedTuple):
-    """Scores of one embedding on one task, and the clips without a vector: None if a stored result was found first."""
-
-    rows: pd.DataFrame
-    predictions: pd.DataFrame
-    problems: pd.DataFrame | None
-
-
-def run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[str, Any], *,
-             engine: extraction_cluster.Engine | None = None, store: VectorCache | None = None, use_stored: bool = True,
-             progress: bool = True) -> PairResult:
-    """Run one embedding on one task: vectors, probes, scores.
-
-    Work is done by `engine` (of `nslib.extraction.cluster.connect`; default: in this process), with `settings` of
-    `probe_settings`. Without `use_stored` nothing is kept but vectors. NslibError if the embedding fails on every clip,
-    the vectors do not fit into memory, or the clips are no task.
-    """
-    origin = identify_pair(task, spec, corpus.clips)
-    stored = results.find_result(results.make_key(**origin, settings=settings)) if use_stored else None
+def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, engine: extraction_cluster.Engine,
+              progress: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Rows, predictions and lost clips of one embedding on one task: a stored result, else vectors, probes, scores."""
+    settings = probe_settings(task, params)
+    stored = results.find_result(results.make_key(**_identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
-        return PairResult(*stored, None)
-    options: dict[str, Any] = {"run": engine.run(spec.recipe)} if engine else {}
-    out = spec.vectors(corpus.clips, progress=progress, store=store, **options)
-    origin = identify_pair(task, spec, out.clips)  # clips may have been lost
+        return *stored, corpus.problems[:0]
+    out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
+    origin = _identify_pair(task, spec, out.clips)  # clips may have been lost
     key = results.make_key(**origin, settings=settings)
-    stored = results.find_result(key) if use_stored else None
+    stored = results.find_result(key)
     if stored is None:
-        grid = probe_vectors(task.name, spec.name, out, settings, progress, engine.mapper if engine else None)
+        grid = _probe_vectors(task.name, spec.name, out, settings, engine.mapper, progress)
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
-        if use_stored:
-            results.save_result(*stored)
-    return PairResult(*stored, out.problems)
+        results.save_result(*stored)
+    return *stored, out.problems
 
 
 def probe_settings(task: Task, params: Params) -> dict[str, Any]:
@@ -364,18 +350,15 @@ def probe_settings(task: Task, params: Params) -> dict[str, Any]:
             "speaker_norm": not task.speaker_is_label, "seed": params.seed}
 
 
-def identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
+def _identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
     """Return what a result is of: the arguments of `results.make_key` beside the settings."""
     return {"task": task.name, "embedding": spec.name, "data_hash": datasets_splits.hash_data(clips),
             "split_hash": datasets_splits.hash_split(clips), "weights_hash": spec.fingerprint}
 
 
-def probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], progress: bool = True,
-                  mapper: Mapper | None = None) -> Grid:
-    """Fit, choose and score the probes of one embedding on one task; Unavailable if its vectors don't fit into memory.
-
-    `settings` are those of `probe_settings`; a `mapper` does the fits elsewhere (`nslib.evaluation.probe.Mapper`).
-    """
+def _probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], mapper: probe.Mapper | None,
+                   progress: bool) -> probe.Grid:
+    """Fit, choose and score the probes of one embedding on one task, if its vectors fit into memory."""
     from tqdm.std import tqdm
 
     train = out.clips[out.clips["split"] == "train"]
@@ -390,31 +373,26 @@ def label_vectors(out: Extraction) -> list[LabelledVectors]:
     for name in datasets_splits.SPLITS:
         rows = np.flatnonzero(out.clips["split"] == name)
         rows = rows[np.argsort(out.clips["clip_id"].to_numpy(str)[rows])]  # the grid's order: it need not copy again
-        part = out.clips.iloc[rows]
-        columns = (part[column].to_numpy(str) for column in ("label", "speaker", "clip_id"))
-        parts.append(LabelledVectors(out.vectors[rows], *columns))
+        parts.append(LabelledVectors.of(out.clips.iloc[rows], out.vectors[rows]))
     return parts
 
 
 # ------------------------------------------------------------------ what it takes
 
-
 def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float:
     """Return the memory in GB that a grid of probes needs."""
-    # a leaf for each clip that a tree is given, two nodes a leaf, a share of each class in each node; twice, as a tree
-    # that outgrows its memory doubles it
+    # vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64;
+    # train by columns, float32; and two forests, of which a leaf for each clip that a tree is given, two nodes a leaf,
+    # a share of each class in each node; twice, as a tree that outgrows its memory doubles it
     forests = 2 * 2 * 0.64 * _TREES * train_clips * (8.0 * classes + 64)
     return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4)) + forests) / 1e9
 
 
-def fits_in_memory(clips: int, train_clips: int, dim: int, classes: int = 2) -> bool:
-    """Return whether a grid of probes fits into the memory that is free now."""
-    return memory_gb(clips, train_clips, dim, classes) <= _free_gb()
-
-
 def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
-    """Refuse probes (Unavailable) that need more memory than there is, before they start."""
-    needed, free = memory_gb(clips, train_clips, dim, classes), _free_gb()
+    """Refuse probes that need more memory than there is, before they start: Unavailable, with both numbers."""
+    import psutil
+
+    needed, free = memory_gb(clips, train_clips, dim, classes), float(psutil.virtual_memory().available / 1e9)
     if needed > free:
         raise Unavailable(
             f"memory for the probes of {task}",
@@ -447,7 +425,7 @@ def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSp
 def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> _Work | None:
     """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
     clips = corpus.clips
-    key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
+    key = results.make_key(**_identify_pair(task, spec, clips), settings=probe_settings(task, params))
     if spec.given or results.find_result(key) is not None:
         return None
     try:
@@ -507,15 +485,9 @@ def _flops() -> float:
 def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
     """Seconds of audio that an embedding takes in a second, from earlier runs or a trial on noise."""
     known = extraction_cache.read_costs(fingerprint)
-    if known.audio_seconds > _TRIAL_SECONDS * _TRIAL_CLIPS:
+    if known.audio_seconds > _TRIAL_SECONDS:
         return known.audio_seconds / known.wall_seconds
-    samples = max(_TRIAL_SECONDS * SAMPLE_RATE, embedding.min_samples)
-    noise = np.random.default_rng(0).normal(0, 0.1, (_TRIAL_CLIPS, samples)).astype(np.float32)
-    lengths = np.full(_TRIAL_CLIPS, samples, np.int64)
-    embedding.embed(noise[:1], lengths[:1])  # the first call also builds the graph
-    began = time.perf_counter()
-    embedding.embed(noise, lengths)
-    return noise.size / SAMPLE_RATE / (time.perf_counter() - began)
+    return _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS))  # the first of two builds the graph
 
 
 def format_duration(seconds: float) -> str:
@@ -524,10 +496,3 @@ def format_duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{math.ceil(seconds / 60)} min"
-
-
-def _free_gb() -> float:
-    """Return the memory in GB that programs may have now."""
-    import psutil
-
-    return float(psutil.virtual_memory().available / 1e9)

@@ -1,7 +1,7 @@
 """The paper's five classifiers and two normalisations, as today's scikit-learn must be told them.
 
 Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation. Where scikit-learn
-has changed since the paper, settings are translated so that the same thing is computed:
+has changed since, settings are translated so that the same thing is computed:
 
 - ``multi_class="multinomial"`` is gone. With three classes or more it is what is left. With two, what is left is binary
   regression, whose penalty falls on the one weight vector ``w = w1 - w0``. The multinomial penalty
@@ -10,13 +10,14 @@ has changed since the paper, settings are translated so that the same thing is c
 - Since version 1.4 the loss is averaged, no longer summed, over clips, so that ``tol`` means something else:
   ``tol / clips`` stops where 1e-4 did. It matters: with 1e-4 on the mean, easy tasks stop after a dozen of the hundred
   iterations, and some answers change.
-- Forests had no seed; here they have one.
-- Discriminant analysis takes another way to the same coefficients: see `nslib.evaluation.lda`.
+- Forests had no seed; here they have one. Discriminant analysis takes another way to the same coefficients
+  (`nslib.evaluation.lda`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ import numpy.typing as npt
 
 from nslib.evaluation import lda
 
-__all__ = ["CLASSIFIERS", "IN_FLOAT32", "PROBES", "find_same_fits", "normalise"]
+__all__ = ["CLASSIFIERS", "PROBES", "normalise"]
 
 Floats = npt.NDArray[np.float64]
+
+_TREES = 100
 
 
 def _logistic(clips: int, classes: int, seed: int, weight: str | None = None) -> Any:
@@ -37,18 +40,22 @@ def _logistic(clips: int, classes: int, seed: int, weight: str | None = None) ->
     return LogisticRegression(C=strength, tol=1e-4 / clips, max_iter=100, class_weight=weight)
 
 
-def _logistic_balanced(clips: int, classes: int, seed: int) -> Any:
-    """Regression in which every class weighs the same."""
-    return _logistic(clips, classes, seed, "balanced")
-
-
 def _lda(clips: int, classes: int, seed: int) -> Any:
     """Discriminant analysis with Ledoit-Wolf shrinkage."""
     return lda.ShrinkageLDA(solver="lsqr", shrinkage="auto")
 
 
+def _forest(clips: int, classes: int, seed: int, weight: str | None = None) -> Any:
+    """A hundred trees."""
+    return RandomForest(_TREES, weight, seed)
+
+
 class RandomForest:
-    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree."""
+    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree.
+
+    The forest of scikit-learn clones, validates and seeds each of its hundred trees by itself; with a few hundred clips
+    that takes longer than to grow them.
+    """
 
     def __init__(self, trees: int, class_weight: str | None, seed: int) -> None:
         self.trees, self.class_weight, self.seed = trees, class_weight, seed
@@ -60,53 +67,48 @@ class RandomForest:
         from sklearn.utils import check_X_y
         from sklearn.utils.class_weight import compute_sample_weight
 
-        rows, labels = check_X_y(x, y, dtype=np.float32)
+        vectors, labels = check_X_y(x, y, dtype=np.float32)
         self.classes_, codes = np.unique(labels, return_inverse=True)
+        # what scikit-learn's own metrics attach to labels, so that each tree need not look for the classes again
+        codes = codes.view(np.dtype(codes.dtype, metadata={"unique": np.arange(len(self.classes_))}))
         odds = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
-        odds = None if odds is None else odds / odds.sum()
+        edges = None if odds is None else np.cumsum(odds / odds.sum())
         seeds = np.random.RandomState(self.seed).randint(np.iinfo(np.int32).max, size=self.trees)
         random = np.random.RandomState(0)  # to seed one takes a hundredth of the time of making one
-        model, clips = DecisionTreeClassifier(max_features="sqrt", random_state=random), len(rows)
-        self._grown = []
+        model, clips = DecisionTreeClassifier(max_features="sqrt", random_state=random), len(vectors)
+        self._trees = []
         with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
             for seed in seeds:
                 random.seed(seed)
-                drawn = random.randint(0, clips, clips) if odds is None else random.choice(clips, clips, p=odds)
+                if edges is None:
+                    drawn = random.randint(0, clips, clips)
+                else:  # what random.choice(clips, clips, p=odds) gives, which checks the odds each time
+                    drawn = np.searchsorted(edges / edges[-1], random.random_sample(clips), side="right")
                 random.seed(seed)
                 counts = np.bincount(drawn, minlength=clips).astype(np.float64)
-                self._grown.append(model.fit(rows, codes, sample_weight=counts, check_input=False).tree_)
+                self._trees.append(model.fit(vectors, codes, sample_weight=counts, check_input=False).tree_)
         return self
 
     def predict_proba(self, x: npt.ArrayLike) -> Floats:
         """Average what the trees say: [clips, classes]."""
         from sklearn.utils import check_array
 
-        rows = check_array(x, dtype=np.float32, order="C")
-        total = np.zeros((len(rows), len(self.classes_)))
-        for tree in self._grown:
-            total += tree.predict(rows)[:, : len(self.classes_)]
-        return total / len(self._grown)
+        vectors = check_array(x, dtype=np.float32, order="C")
+        total = np.zeros((len(vectors), len(self.classes_)))
+        for tree in self._trees:
+            total += tree.predict(vectors)[:, : len(self.classes_)]
+        return total / len(self._trees)
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the likeliest class of each clip."""
-        return self.classes_[self.predict_proba(x).argmax(axis=1)]
-
-
-def _forest(clips: int, classes: int, seed: int, weight: str | None = None) -> Any:
-    """A hundred trees."""
-    return RandomForest(100, weight, seed)
-
-
-def _forest_balanced(clips: int, classes: int, seed: int) -> Any:
-    """A hundred trees in which every class weighs the same."""
-    return _forest(clips, classes, seed, "balanced")
+        return np.asarray(self.classes_[self.predict_proba(x).argmax(axis=1)])
 
 
 CLASSIFIERS: dict[str, Callable[[int, int, int], Any]] = {
     "LogisticRegression": _logistic,
-    "LogisticRegression_balanced": _logistic_balanced,
+    "LogisticRegression_balanced": partial(_logistic, weight="balanced"),
     "LDA_LSQR_AUTO": _lda,
-    "Forest_balanced_100": _forest_balanced,
+    "Forest_balanced_100": partial(_forest, weight="balanced"),
     "Forest_unbalanced_100": _forest,
 }
 """The authors' names to ``(clips, classes, seed) -> classifier``."""
@@ -114,40 +116,31 @@ CLASSIFIERS: dict[str, Callable[[int, int, int], Any]] = {
 PROBES = tuple(CLASSIFIERS)
 """The order of choice: of equal validation scores the first wins, then no L2, then no z-score."""
 
+# scikit-learn computes these in float32, whatever they are given; quickest by columns, as trees read them
 IN_FLOAT32 = ("Forest_balanced_100", "Forest_unbalanced_100")
-"""Probes that scikit-learn computes in float32, whatever they are given; quickest by columns, as trees read them."""
-
-_SAME_IF_BALANCED = {"LogisticRegression_balanced": "LogisticRegression"}
 
 
 def find_same_fits(probes: Sequence[str], y: npt.NDArray[Any]) -> dict[str, str]:
-    """Map probes whose fit is that of another, to the last bit, as all classes of train are of one size, to that other.
-
-    All weights of ``class_weight="balanced"`` are then 1. (Forests are not the same: scikit-learn draws the clips of a
-    tree in another way as soon as there are weights.)
-    """
-    if len(set(np.unique(y, return_counts=True)[1].tolist())) > 1:
-        return {}
-    return {name: source for name, source in _SAME_IF_BALANCED.items() if {name, source} <= set(probes)}
+    """Find probes whose fit is that of another, to the last bit, because all classes of train are of one size."""
+    # All weights of ``class_weight="balanced"`` are then 1. (Forests are not the same: scikit-learn draws the clips of
+    # a tree in another way as soon as there are weights.)
+    of_one_size = len(set(np.unique(y, return_counts=True)[1].tolist())) == 1
+    both = {"LogisticRegression", "LogisticRegression_balanced"} <= set(probes)
+    return {"LogisticRegression_balanced": "LogisticRegression"} if of_one_size and both else {}
 
 
 def l2_normalise(x: npt.ArrayLike) -> Floats:
-    """Scale each vector [clips, dim] to unit length, in float64.
-
-    A vector of zeros stays one. (The authors' code divides by its norm, which gives NaN.)
-    """
+    """Scale each vector [clips, dim] to unit length; one of zeros stays one."""
     from sklearn.preprocessing import normalize
 
-    return normalize(np.array(x, dtype=np.float64, order="C"), copy=False)
+    # the authors' code divides by the norm, which gives NaN of zeros
+    return np.asarray(normalize(np.array(x, dtype=np.float64, order="C"), copy=False))
 
 
 def speaker_normalise(x: npt.ArrayLike, speaker: npt.ArrayLike) -> Floats:
-    """Z-score each dimension of vectors [clips, dim] over the clips of each speaker [clips], in float64.
-
-    The standard deviation is the population's; a dimension that does not vary becomes 0. Transductive: a test speaker's
-    clips are normalised by all clips of that speaker in the test set, which a system that hears one clip at a time does
-    not have.
-    """
+    """Z-score each dimension [clips, dim] over the clips of each speaker; one that does not vary becomes 0."""
+    # Transductive: a test speaker's clips are normalised by all clips of that speaker in the test set, which a system
+    # that hears one clip at a time does not have.
     return _z_score(np.array(x, dtype=np.float64, order="C"), speaker)
 
 
@@ -163,7 +156,22 @@ def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
 
 
 def normalise(x: npt.ArrayLike, speaker: npt.ArrayLike, *, l2: bool, speaker_norm: bool) -> Floats:
-    """Apply `l2_normalise`, then `speaker_normalise`, as wanted; `x` itself if nothing changes in it."""
+    """Return vectors as a combination of the two normalisations wants them.
+
+    Parameters
+    ----------
+    x : array-like of float [clips, dim]
+        Vectors of one split; left as they are.
+    speaker : array-like of str [clips]
+        Speaker of each clip.
+    l2, speaker_norm : bool
+        Whether to scale each vector to unit length, then to z-score each dimension over the clips of each speaker.
+
+    Returns
+    -------
+    ndarray [clips, dim] float64
+        `x` itself if it is float64 in rows and nothing is applied.
+    """
     if not l2:
         return speaker_normalise(x, speaker) if speaker_norm else np.ascontiguousarray(x, dtype=np.float64)
     unit = l2_normalise(x)

@@ -1,7 +1,5 @@
 """Quality beside cost: the mean score of each embedding, its size, and how long one clip takes.
 
-Conventions
------------
 Means are over the tasks that *every* embedding of the table has, tasks counting equally, recorded speech where there
 is any; their intervals combine those of the tasks as of independent test sets
 (`nslib.statistics.comparisons.average_differences`). Two such intervals are no paired comparison: that is what
@@ -23,10 +21,10 @@ from nslib import embeddings
 from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable
-from nslib.evaluation.results import selected
 from nslib.frontend import SAMPLE_RATE
 from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
+from nslib.statistics.scores import select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,12 +36,12 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
     """Average the accuracy of each embedding over the tasks that all of them have, as in `compare_costs`."""
     import pandas as pd
 
-    scores = selected(rows)
-    if scores.empty:
-        return pd.DataFrame(columns=["name", "quality", "low", "high", "by", "tasks"])
+    scores = select_scores(rows)
     scores = scores[scores["embedding"].isin(scores["embedding"] if names is None else names)]
     real = scores["corpus_kind"] == "real"
     scores = scores[(real | ~real.any()) & (scores["metric"] == "accuracy")]
+    if scores.empty:
+        return pd.DataFrame(columns=["name", "quality", "low", "high", "by", "tasks"])
     each = scores.groupby("task")["embedding"].nunique()
     common = scores[scores["task"].isin(each.index[each == scores["embedding"].nunique()])]
     if common.empty:
@@ -63,7 +61,7 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
     Parameters
     ----------
     rows : DataFrame
-        Of a benchmark, as in `nslib.evaluation.results.ROWS`.
+        Of a benchmark.
     names : sequence of str, optional
         Embeddings; default: all in `rows`. One without any row is left out.
     seconds : float
@@ -99,10 +97,7 @@ def count_size(name: str) -> tuple[float, float]:
 
 
 def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
-    """Time from the samples of a clip of noise to its vector, alone in its batch, on this machine, in milliseconds.
-
-    The median of `repeats`, after one that is not counted; NaN if it is not built in, or cannot be had here.
-    """
+    """Median milliseconds from a clip of noise, alone in its batch, to its vector; NaN if it cannot be had here."""
     if name not in embeddings.names():
         return math.nan
     try:
@@ -113,7 +108,7 @@ def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
     length = np.array([samples])
     took = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats + 1):  # the first is not counted
         began = time.perf_counter()
         embedding.embed(wave, length)
         took.append(time.perf_counter() - began)

@@ -100,7 +100,6 @@ def _column_blocks(matrix: Floats) -> Iterator[slice]:
 
 # ------------------------------------------------------------------ covariance within classes
 
-
 def _scale_class(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Floats, Floats, Floats]:
     """Mean, centre and scale of a class; the centre is the mean after a second look, which the covariance takes too."""
     from sklearn.preprocessing import StandardScaler
@@ -200,7 +199,6 @@ def _mirror(matrix: Floats) -> None:
 
 
 # ------------------------------------------------------------------ coefficients
-
 
 def _largest_eigenvalue(start: Floats, times: Callable[[Floats], Floats]) -> float:
     """Largest eigenvalue, within a factor of two or so: it is needed for cuts at the level of rounding."""

@@ -1,11 +1,8 @@
 """The paper's test of an embedding: five simple classifiers on frozen vectors.
 
-Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation: every classifier on
-vectors with and without L2 normalisation, with and without a z-score for each speaker.
-
-A classifier is fitted on train, chosen on validation, and its test score is the result. (The authors' code writes the
-test score of every combination and leaves the choice to the reader; the best of those is marked ``best_on_test``, and
-is optimistic.)
+Reference: Shor et al., 2020, section 3, and the settings of the authors' scikit-learn evaluation. A classifier is
+fitted on train, chosen on validation, and its test score is the result. (The authors' code writes the test score of
+every combination and leaves the choice to the reader; the best of those is marked ``best_on_test``, and is optimistic.)
 
 Rows are brought into the order of ``clip_id`` and computed in float64 on one BLAS thread a job, so that neither the
 order of clips nor the number of jobs changes an answer. Vectors are kept as given, in float32 as a rule; a normalised
@@ -20,7 +17,7 @@ import threading
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +26,7 @@ import numpy.typing as npt
 
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
@@ -37,65 +34,75 @@ from nslib.statistics import scores as statistics_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "Mapper", "ProbeTask",
-           "check_splits", "fit_probe", "fit_probes", "grid", "list_classes", "probe_hash", "score_fits", "select_best"]
+__all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "check_splits", "grid",
+           "score_fits", "select_best"]
 
 # Raise it whenever a score, an interval or an answer can move: it is part of the key of every result. Golden values in
 # tests/evaluation/test_probe.py hold it.
 PROBE_VERSION = 1
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
 
-PREDICTED = ["probe", "l2", "speaker_norm", "seed", "clip_id", "speaker", "y_true", "y_pred"]
-"""Columns of `Grid.predictions`."""
-
 Names = npt.NDArray[np.str_]
-Variant = tuple[bool, bool]
+Variant = tuple[bool, bool]  # whether to apply L2 normalisation, and the z-score by speaker
 
+_PREDICTED = ["probe", "l2", "speaker_norm", "seed", "clip_id", "speaker", "y_true", "y_pred"]
 _ROOM = 1 << 28  # bytes of normalised copies that are not worth waiting for: with more at a time, jobs end together
 _BLOCK = 1 << 23  # numbers that are looked at together
 
 
 @dataclass(frozen=True)
 class LabelledVectors:
-    """Vectors [clips, dim] of one split; class, speaker (``""`` if unknown) and unique name of each clip."""
+    """Vectors of one split.
+
+    Attributes
+    ----------
+    x : ndarray [clips, dim] float
+        One vector a clip.
+    y, speaker, clip_id : ndarray [clips] str
+        Class, speaker (``""`` if unknown) and unique name of each clip.
+    """
 
     x: npt.NDArray[np.floating[Any]]
     y: npt.NDArray[Any]
     speaker: npt.NDArray[Any]
     clip_id: npt.NDArray[Any]
 
+    @classmethod
+    def of(cls, clips: pd.DataFrame, x: npt.NDArray[Any]) -> LabelledVectors:
+        """Label the vectors of the clips of a table."""
+        return cls(x, *(clips[name].fillna("").to_numpy(str) for name in ("label", "speaker", "clip_id")))
+
+    def take(self, rows: npt.NDArray[Any]) -> LabelledVectors:
+        """Take some of the clips, by position or mask."""
+        return LabelledVectors(self.x[rows], self.y[rows], self.speaker[rows], self.clip_id[rows])
+
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is the same for all fits of a grid; ``classes`` are the labels of all splits, sorted."""
+    """What is the same for all fits of a grid; the metric is one of `nslib.statistics.scores.METRICS`."""
 
-    classes: Names
+    classes: Names  # labels of all splits, sorted
     metric: str
-    seed: int
+    seed: int  # of forests and intervals
 
     @property
     def needs_scores(self) -> bool:
-        """bool: whether the metric needs probabilities, not only labels."""
+        """Whether the metric needs probabilities, not only labels."""
         return statistics_scores.get_metric(self.metric).needs == "scores"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What one combination answered.
-
-    ``answers`` has for each split what its metric takes: labels [clips], or scores [clips, classes]; empty if the fit
-    failed. ``labels`` has the answered labels. ``reason`` says why there is no answer, or what the classifier warned
-    of.
-    """
+    """What one combination answered."""
 
     probe: str
     l2: bool
     speaker_norm: bool
-    answers: dict[str, npt.NDArray[Any]]
-    labels: dict[str, Names]
-    converged: bool
+    answers: dict[str, npt.NDArray[Any]]  # by split, what the metric takes: labels [clips] or scores [clips, classes]
+    labels: dict[str, Names]  # by split: the answered label of each clip; empty, as the answers, if the fit failed
+    converged: bool  # whether the fit ended by itself
     seconds: float
-    reason: str
+    reason: str  # why there is no answer, or what the classifier warned of
 
 
 class ProbeTask(NamedTuple):
@@ -107,16 +114,23 @@ class ProbeTask(NamedTuple):
     settings: FitSettings
 
 
+# mapper(function, tasks) gives function(task) for every task, in any order
 Mapper = Callable[[Callable[[ProbeTask], Fit], Iterable[ProbeTask]], Iterable[Fit]]
-"""``mapper(function, tasks)`` gives ``function(task)`` for every task, in any order."""
 
 
 @dataclass(frozen=True)
 class Grid:
     """Every score of one embedding on one task.
 
-    One row for each combination and split (validation, test), in the order of choice; ``predictions`` are of the test
-    clips of the chosen combination, empty if nothing could be fitted.
+    Attributes
+    ----------
+    rows : DataFrame
+        One row for each combination and split (validation, test), in the order of choice.
+    predictions : DataFrame
+        Test clips of the chosen combination: probe, l2, speaker_norm, seed, clip_id, speaker, y_true, y_pred; empty if
+        nothing could be fitted.
+    notes : tuple of str
+        Sentences on what was left out or cannot be right.
     """
 
     rows: pd.DataFrame
@@ -145,18 +159,17 @@ def grid(
 ) -> Grid:
     """Fit, choose and score every combination of classifier and normalisation.
 
-    A combination that cannot be fitted has NaN scores and says why in ``reason``. Faulty vectors or clips
-    (`check_splits`) and unknown probes or metrics raise NslibError.
-
     Parameters
     ----------
     train, validation, test : LabelledVectors
         Nothing of validation or test reaches a fit.
-    probes, metric
-        Names in `PROBES`, and in `nslib.statistics.scores.METRICS`.
+    probes : sequence of str
+        Names in `PROBES`.
     speaker_norm : bool
         Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
         where the speaker is the label: it would then use the answer.
+    metric : str
+        A name in `nslib.statistics.scores.METRICS`.
     seed : int
         Seeds forests and the intervals' resamples.
     jobs : int
@@ -164,7 +177,20 @@ def grid(
     progress : callable, optional
         Called after each of the ``len(probes) * 4`` (or ``* 2``) fits.
     mapper : callable, optional
-        Does the fits elsewhere; see `Mapper`.
+        ``mapper(function, tasks)`` does the fits elsewhere: it gives ``function(task)`` for every task, in any order.
+
+    Returns
+    -------
+    Grid
+        A combination that cannot be fitted has NaN scores and says why in ``reason``.
+
+    Raises
+    ------
+    NslibError
+        If vectors are not finite, clips or dimensions do not match, a clip comes twice in a split, or a split is empty
+        or of one class.
+    UnknownName
+        For an unknown probe or metric.
     """
     for name in probes:
         if name not in CLASSIFIERS:
@@ -173,7 +199,7 @@ def grid(
         raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
     splits = check_splits(train, validation, test)
     norms, notes = _choose_speaker_norms(splits, speaker_norm)
-    settings = FitSettings(list_classes(splits), metric, seed)
+    settings = FitSettings(_list_classes(splits), metric, seed)
     if settings.needs_scores:  # a metric that does not fit the task fails before any fit
         truth = splits["test"].y
         statistics_scores.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
@@ -185,15 +211,19 @@ def grid(
 
 # ------------------------------------------------------------------ vectors
 
-
 def check_splits(train: LabelledVectors, validation: LabelledVectors,
                  test: LabelledVectors) -> dict[str, LabelledVectors]:
     """Check three splits and bring them into the order of ``clip_id``, by name of the split.
 
-    NslibError if vectors are not finite, or a split is empty or of one class; BadParameter if clips or dimensions do
-    not match, or a clip comes twice in a split.
+    Raises
+    ------
+    NslibError
+        If vectors are not finite, or a split is empty or of one class.
+    BadParameter
+        If clips or dimensions do not match, or a clip comes twice in a split.
     """
-    splits = {name: _order_split(name, split) for name, split in zip(SPLITS, (train, validation, test), strict=True)}
+    splits = {name: _order_split(name, split)
+              for name, split in zip(SPLITS, (train, validation, test), strict=True)}
     dims = {name: split.x.shape[1] for name, split in splits.items()}
     if len(set(dims.values())) > 1 or not dims["train"]:
         raise BadParameter(f"vectors of all splits must be equally long, and not empty; got {dims}.")
@@ -217,9 +247,8 @@ def _order_split(name: str, split: LabelledVectors) -> LabelledVectors:
         raise BadParameter(f"{len(clip_id) - len(set(clip_id))} names of clips come twice in {name}.")
     if len(set(y)) < 2:
         raise NslibError(f"{name} holds {len(x)} clips of {len(set(y))} classes; a task needs two or more.")
-    order = np.argsort(clip_id)
-    in_order = bool((order[1:] > order[:-1]).all())
-    return LabelledVectors(x if in_order else x[order], y[order], speaker[order], clip_id[order])
+    checked, order = LabelledVectors(x, y, speaker, clip_id), np.argsort(clip_id)
+    return checked if (order[1:] > order[:-1]).all() else checked.take(order)
 
 
 def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], Any]) -> npt.NDArray[np.bool_]:
@@ -230,7 +259,7 @@ def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], Any]) -> 
     return answers
 
 
-def list_classes(splits: dict[str, LabelledVectors]) -> Names:
+def _list_classes(splits: Mapping[str, LabelledVectors]) -> Names:
     """Return the labels of all splits, sorted."""
     return np.unique(np.concatenate([split.y for split in splits.values()]))
 
@@ -264,9 +293,13 @@ def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
 
 # ------------------------------------------------------------------ fits
 
-
 class _FitContext:
-    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process."""
+    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process.
+
+    ``warnings.catch_warnings`` and ``threadpool_limits`` put back what they found, and both are of the whole process.
+    Of two that overlap, as fits in threads do, the first to leave would take from the second what it needs. Here the
+    first to come sets both, and the last to leave puts both back.
+    """
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
@@ -306,11 +339,7 @@ FIT_CONTEXT = _FitContext()
 def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
                settings: FitSettings, *, jobs: int = 2, progress: Callable[[], object] | None = None,
                mapper: Mapper | None = None) -> list[Fit]:
-    """Fit every probe on every variant of the vectors: all variants of the first probe, then of the next.
-
-    A variant says whether to apply L2 normalisation, and the z-score by speaker. Splits are those of `check_splits`, or
-    ``train`` and whatever else is to be answered. `progress` is called for each combination; see `grid` for the rest.
-    """
+    """Fit every probe on every variant of the splits (``train`` and what is to be answered), probe after probe."""
     copies = find_same_fits(probes, splits["train"].y)
     # long fits first, so that jobs end together: forests, regression, discriminant analysis
     needed = sorted((probe for probe in probes if probe not in copies),
@@ -332,7 +361,29 @@ def fit_probe(task: ProbeTask) -> Fit:
     """Normalise the vectors, fit a probe and ask it for its answers; the same wherever it is computed."""
     ready = _prepare(task.splits, task.variant, [task.probe])
     with FIT_CONTEXT:
-        return _fit(task.probe, task.variant, ready, task.settings)
+        return _fit(task.probe, task.variant, *ready, task.settings)
+
+
+def refit_probe(row: Any, splits: dict[str, LabelledVectors], metric: str) -> tuple[Fit, FitSettings]:
+    """Fit the probe of a row of results once more, on splits from `check_splits` and more that are to be answered."""
+    what = f"the probe of {row['embedding']} on {row['task']}"
+    if row["probe"] not in CLASSIFIERS:
+        raise Unavailable(what, f"{row['probe']} is no probe on stored vectors", "Choose an embedding that was probed.")
+    settings = FitSettings(_list_classes(splits), metric, int(row["seed"]))
+    variant = bool(row["l2"]), bool(row["speaker_norm"])
+    fit = fit_probe(ProbeTask(str(row["probe"]), variant, splits, settings))
+    if not fit.labels:
+        raise Unavailable(what, fit.reason, "Run the benchmark again.")
+    return fit, settings
+
+
+def refuse_other_answers(answers: pd.DataFrame, stored: pd.DataFrame) -> None:
+    """Refuse answers (columns clip_id, y_pred) that are not those of a stored result."""
+    both = answers.merge(stored, on="clip_id", how="outer")
+    other = int((both["y_pred_x"] != both["y_pred_y"]).sum())
+    if other:
+        raise NslibError(f"{other} of {len(stored)} answers are not those that were kept: code, clips or vectors have "
+                         "changed since. Run the benchmark again.")
 
 
 def _fit_in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
@@ -354,34 +405,24 @@ def _fit_variants(pool: Any, probes: Sequence[str], variants: Sequence[Variant],
 
     ready = {variant: _prepare(splits, variant, probes) for variant in variants}
     fit = joblib.delayed(_fit)
-    yield from pool(fit(probe, variant, ready[variant], settings) for probe in probes for variant in variants)
+    yield from pool(fit(probe, variant, *ready[variant], settings) for probe in probes for variant in variants)
 
 
-class _Ready(NamedTuple):
-    """Normalised splits in float64, and train as forests read it: in float32, by columns."""
-
-    splits: dict[str, LabelledVectors]
-    by_columns: npt.NDArray[np.float32] | None
-
-
-def _prepare(splits: dict[str, LabelledVectors], variant: Variant, probes: Sequence[str]) -> _Ready:
-    """Normalise all splits."""
-    ready = {name: _normalise_split(split, variant) for name, split in splits.items()}
-    forests = any(probe in IN_FLOAT32 for probe in probes)
-    return _Ready(ready, np.asarray(ready["train"].x, dtype=np.float32, order="F") if forests else None)
-
-
-def _normalise_split(split: LabelledVectors, variant: Variant) -> LabelledVectors:
-    """Apply the normalisations of a variant to one split."""
+def _prepare(splits: dict[str, LabelledVectors], variant: Variant,
+             probes: Sequence[str]) -> tuple[dict[str, LabelledVectors], npt.NDArray[np.float32] | None]:
+    """Normalise all splits, in float64; and train as forests read it, if there are any: in float32, by columns."""
     l2, norm = variant
-    return replace(split, x=normalise(split.x, split.speaker, l2=l2, speaker_norm=norm))
+    ready = {name: replace(split, x=normalise(split.x, split.speaker, l2=l2, speaker_norm=norm))
+             for name, split in splits.items()}
+    forests = any(probe in IN_FLOAT32 for probe in probes)
+    return ready, np.asarray(ready["train"].x, dtype=np.float32, order="F") if forests else None
 
 
-def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> Fit:
+def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
+         by_columns: npt.NDArray[np.float32] | None, settings: FitSettings) -> Fit:
     """Fit a probe and ask it for its answers; what classifiers raise or warn of becomes the reason."""
     from sklearn.exceptions import ConvergenceWarning
 
-    splits = ready.splits
     learnt, codes = np.unique(splits["train"].y, return_inverse=True)
     answers: dict[str, npt.NDArray[Any]] = {}
     labels: dict[str, Names] = {}
@@ -389,7 +430,7 @@ def _fit(probe: str, variant: Variant, ready: _Ready, settings: FitSettings) -> 
     start, seconds, why = time.perf_counter(), 0.0, ""
     try:
         model = CLASSIFIERS[probe](len(codes), len(learnt), settings.seed)
-        model.fit(ready.by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
+        model.fit(by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
         seconds = time.perf_counter() - start
         for name in (name for name in splits if name != "train"):
             labels[name] = learnt[model.predict(splits[name].x)]
@@ -414,38 +455,37 @@ def _copy_fit(fit: Fit, name: str) -> Fit:
 
 # ------------------------------------------------------------------ scores
 
-
 def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings: FitSettings,
                notes: Sequence[str] = ()) -> Grid:
-    """Score answers, from whatever they come: of classifiers, or of a fine-tuned network.
+    """Score answers to the clips of `splits` (from `check_splits`), whatever gave them: a probe, a fine-tuned network.
 
-    Fits have answers for validation and test, in the order of `splits`. Given notes go before those found here.
+    `notes` go before those on labels that train lacks and on vectors of zeros.
     """
     import pandas as pd
 
-    facts = {name: describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
     common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "metric": settings.metric,
               "classes": len(set(splits["train"].y)), "level": intervals.LEVEL}
+    facts = {name: common | describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
     units = {name: intervals.speaker_units(splits[name].speaker, len(splits[name].y)) for name in SPLITS[1:]}
     scores = {(id(fit.answers), name): score_split(fit, name, splits[name], settings, units[name])
               for fit in {id(fit.answers): fit for fit in fits}.values() for name in SPLITS[1:]}
     rows = pd.DataFrame([
         {"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "split": name,
          "converged": fit.converged, "fit_seconds": fit.seconds, "reason": fit.reason,
-         **common, **facts[name], **scores[id(fit.answers), name]}
+         **facts[name], **scores[id(fit.answers), name]}
         for fit in fits for name in SPLITS[1:]])
     for flag, name in (("selected", "validation"), ("best_on_test", "test")):
         values = rows.loc[rows["split"] == name, "value"].to_numpy()
         rows[flag] = np.repeat(select_best(values, settings.metric), 2)
-    predictions = _predictions(fits, rows["selected"].to_numpy()[::2], splits["test"], settings.seed)
+    predictions = _list_predictions(fits, rows["selected"].to_numpy()[::2], splits["test"], settings.seed)
     return Grid(rows, predictions, (*notes, *_describe_oddities(splits)))
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
-    """Mark the first of the best of some scores by a metric; NaN is no score, and none is marked if all are NaN."""
+    """Mark the first of the best of some scores of a metric; none if all are NaN."""
     given = np.asarray(values, dtype=np.float64)
-    higher = statistics_scores.get_metric(metric).higher_is_better
-    worth = np.where(np.isnan(given), -np.inf, given if higher else -given)
+    sign = 1 if statistics_scores.get_metric(metric).higher_is_better else -1
+    worth = np.where(np.isnan(given), -np.inf, sign * given)
     best = np.zeros(len(worth), dtype=bool)
     best[np.argmax(worth)] = not np.isnan(given).all()
     return best
@@ -459,24 +499,24 @@ def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
 
 def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings,
                 units: intervals.Units | None = None) -> dict[str, object]:
-    """Return score and interval of a fit on a split; NaN if it has not answered it. `units` may be shared by fits."""
+    """Return score and interval of a fit on a split; NaN if it has not answered it."""
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
     columns = settings.classes if settings.needs_scores else None
-    units = units or intervals.speaker_units(split.speaker, len(split.y))
     value = statistics_scores.score(settings.metric, split.y, fit.answers[name], columns)
-    interval = intervals.interval(split.y, fit.answers[name], units, settings.metric, classes=columns,
-                                seed=settings.seed)
+    interval = intervals.interval(split.y, fit.answers[name], units or split.speaker, settings.metric, classes=columns,
+                                  seed=settings.seed)
     return {"value": value, "low": interval.low, "high": interval.high, "interval_by": interval.by}
 
 
-def _predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors, seed: int) -> pd.DataFrame:
-    """Answers of the chosen fit on test."""
+def _list_predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors,
+                      seed: int) -> pd.DataFrame:
+    """List the answers of the chosen fit on test."""
     import pandas as pd
 
     if not chosen.any():
-        return pd.DataFrame(columns=PREDICTED)
+        return pd.DataFrame(columns=_PREDICTED)
     fit = fits[int(np.argmax(chosen))]
     return pd.DataFrame({"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "seed": seed,
                          "clip_id": test.clip_id, "speaker": test.speaker, "y_true": test.y,
-                         "y_pred": fit.labels["test"]}, columns=PREDICTED)
+                         "y_pred": fit.labels["test"]}, columns=_PREDICTED)

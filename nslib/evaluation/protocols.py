@@ -1,25 +1,19 @@
 """Protocols beyond the plain one: the same vectors, probes and columns, other ways to divide the clips.
 
-==================  ===============================================================================
-within-speaker      personalised: train, choose and test inside each speaker (the paper's Table 3)
-repeated            the speakers divided again and again: how much one division decides
-switch              by clip or by speaker, few training clips or all: how much the protocol decides
-==================  ===============================================================================
+**Within speakers** (personalised; the paper's Table 3, of CREMA-D and SAVEE): train, choose and test inside each
+speaker. The authors published how they split (`nslib.datasets.splits.split_within_group`), not how they scored. Defined
+here: the accuracy of each speaker, averaged over speakers with equal weight, over several split numbers, the authors'
+canonical 666 among them. One probe and normalisation is chosen for all speakers of a split, on the validation score
+averaged over speakers: one speaker's validation part is a handful of clips, among which any choice would be luck.
+Chance is the share of each speaker's most frequent label among all of their clips. (In a test part of five clips the
+most frequent label has two or more by luck alone.)
 
-Reference: Shor et al., 2020, Table 3 (CREMA-D and SAVEE). The authors published how they split
-(`nslib.datasets.splits.split_within_group`), not how they scored. What is defined here: the accuracy of each speaker,
-averaged over speakers with equal weight, over several split numbers, the authors' canonical 666 among them.
+**Repeated**: the speakers are divided again and again by the authors' algorithm
+(`nslib.datasets.splits.split_by_group`) and graded like the benchmark's own split: how much one division decides. A
+split in which a class is missing from a part is scored all the same, and counted: to draw again until all classes are
+there would be to choose the easy splits.
 
-*Within speakers* one probe and normalisation is chosen for all speakers of a split, on the validation score averaged
-over speakers: one speaker's validation part is a handful of clips, among which any choice would be luck. Chance is the
-share of each speaker's most frequent label among all of their clips. (In a test part of five clips the most frequent
-label has two or more by luck alone.)
-
-*Repeated* splits are between speakers, by the authors' algorithm (`nslib.datasets.splits.split_by_group`) with another
-seed, and graded like the benchmark's own. A split in which a class is missing from a part is scored all the same, and
-counted: to draw again until all classes are there would be to choose the easy splits.
-
-The *switch* has two positions twice:
+**Switch**: how much the protocol decides. It has two positions twice:
 
 ===================  ====================================  ===========================================
 protocol             who is tested                         what is learnt from
@@ -32,13 +26,13 @@ by-clip-8-shot       the same                              8 of those of each cl
 ===================  ====================================  ===========================================
 
 Only the first two are results. The last two are what a table shows when clips were divided without a thought of who
-speaks; they are called by-clip wherever they are shown and never enter a table of results. Validation and test are
-never cut. By-clip uses shares as large as those of the task's own split, counted in clips. No z-score by speaker is
-tried: it would itself move from split to split. Draws are numbered from 0; ``own`` is the task's own split.
+speaks; they never enter a table of results. Validation and test are never cut. By-clip uses shares as large as those
+of the task's own split, counted in clips. No z-score by speaker is tried: it would itself move from split to split.
 
-There are rows (`nslib.evaluation.results.PROTOCOL_ROWS`) of a split and all its speakers (one a probe and
-normalisation), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``), once for what
-was chosen on validation and once for the best on test. They are kept as ``<key>.protocol.parquet``, after the answers.
+Rows (`nslib.evaluation.results.PROTOCOL_ROWS`) are of a split and all its speakers (one a probe and normalisation, the
+choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``),
+once for what was chosen on validation and once for the best on test. Answers have one row a tested clip and split. A
+result is kept as ``<key>.answers.parquet`` and, last, ``<key>.protocol.parquet``.
 """
 
 from __future__ import annotations
@@ -63,13 +57,13 @@ from nslib.evaluation.probe import FIT_CONTEXT, PROBES, Fit, FitSettings, Labell
 from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, PROTOCOL_TABLES, ResultsBuilder, check_table
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
-from nslib.statistics.intervals import LEVEL, Difference, Interval, RepeatedTest
+from nslib.statistics.intervals import LEVEL, Difference, RepeatedTest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["REPEATED", "SWITCH", "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "load_protocols",
-           "run_protocol", "run_repeated", "run_switch", "run_within_speaker", "summarise"]
+           "make_task_vectors", "run_protocol", "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 
 # Raise it whenever a score, an interval or an answer of a protocol can move: it is part of the key of every result.
 # Golden values in tests/evaluation/test_protocols.py hold it. What the grid decides has a version of its own.
@@ -77,11 +71,10 @@ PROTOCOLS_VERSION = 1
 
 WITHIN_SPEAKER, REPEATED, SWITCH, BY_SPEAKER = "within-speaker", "repeated", "switch", "by-speaker"
 
-BY_CLIP = "by-clip"
-"""Random clips: the same speakers learn and are tested. Never a result, only a warning."""
+BY_CLIP = "by-clip"  # random clips: the same speakers learn and are tested; never a result, only a warning
 
+# unless others are asked for: two of the five, because a protocol fits hundreds of times
 FAST_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
-"""Probes of the protocols unless others are asked for: two of the five, because a protocol fits hundreds of times."""
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     WITHIN_SPEAKER: {"split_numbers": (splits.CANONICAL_SPLIT_NUMBER, 0, 1, 2, 3), "probes": FAST_PROBES, "shots": 0,
@@ -104,10 +97,9 @@ Progress = Callable[[], object] | None
 
 # ------------------------------------------------------------------ vectors
 
-
 @dataclass(frozen=True)
 class TaskVectors:
-    """Vectors of one embedding for the clips of one task.
+    """Vectors of one embedding for the clips of one task, made by `make_task_vectors`.
 
     Splits within speakers are drawn among all clips of the task, so that a clip for which an embedding has no vector
     does not change the split of the others.
@@ -137,19 +129,13 @@ def make_task_vectors(task: Task, clips: pd.DataFrame, vectors: npt.ArrayLike, *
     if not clips["clip_id"].is_monotonic_increasing:  # every data set is: gigabytes of vectors are not copied
         order = np.argsort(clips["clip_id"].to_numpy(str), kind="stable")
         clips, x = clips.iloc[order], x[order]
-    columns = (clips[name].fillna("").to_numpy(str) for name in ("label", "speaker", "clip_id"))
-    return TaskVectors(task, embedding, fingerprint, clips.reset_index(drop=True), LabelledVectors(x, *columns), among)
+    return TaskVectors(task, embedding, fingerprint, clips.reset_index(drop=True), LabelledVectors.of(clips, x), among)
 
 
 def _list_clips(clips: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     """Name and speaker of each clip, sorted: what splits are drawn among."""
     columns = (clips[name].fillna("").astype(str) for name in ("clip_id", "speaker"))
     return tuple(sorted(zip(*columns, strict=True)))
-
-
-def _take(vectors: LabelledVectors, rows: npt.NDArray[Any]) -> LabelledVectors:
-    """Some of the clips, by position or mask."""
-    return LabelledVectors(vectors.x[rows], vectors.y[rows], vectors.speaker[rows], vectors.clip_id[rows])
 
 
 def _keep_known_speakers(given: TaskVectors, protocol: str) -> tuple[TaskVectors, list[str]]:
@@ -167,7 +153,7 @@ def _keep_known_speakers(given: TaskVectors, protocol: str) -> tuple[TaskVectors
     if known.all():
         return given, []
     note = f"{(~known).sum()} of {len(known)} clips were left out: their speaker is not known."
-    return replace(given, clips=given.clips[known].reset_index(drop=True), vectors=_take(given.vectors, known),
+    return replace(given, clips=given.clips[known].reset_index(drop=True), vectors=given.vectors.take(known),
                    listed=tuple(pair for pair in given.listed if pair[1])), [note]
 
 
@@ -179,7 +165,6 @@ def _join_names(names: Iterable[str]) -> str:
 
 
 # ------------------------------------------------------------------ rows
-
 
 class _Computed(NamedTuple):
     """Rows and answers but for their origin, and sentences on what was left out, counted, or cannot be right."""
@@ -207,25 +192,14 @@ def _sum_up(chosen: pd.DataFrame, mark: str, **facts: object) -> dict[str, objec
                     spread=chosen["value"].std(), splits=len(chosen), classes=chosen["classes"].max(), **{mark: True})
 
 
-def average_accuracy(answers: pd.DataFrame, *, of_speakers: bool) -> float:
-    """Average the accuracy of answers over all splits, speakers counting equally or (not `of_speakers`) splits."""
-    return _make_test(answers, of_speakers).mean()
-
-
-def measure_interval(answers: pd.DataFrame, *, of_speakers: bool, level: float = LEVEL, seed: int = 0) -> Interval:
-    """Compute the confidence interval of `average_accuracy`, at a level in (0, 1)."""
-    return _make_test(answers, of_speakers).interval(level, seed=seed)
-
-
-def _make_test(answers: pd.DataFrame, of_speakers: bool) -> RepeatedTest:
-    """Right answers, as `nslib.statistics.intervals` takes them."""
+def _make_test(answers: pd.DataFrame, over: str) -> RepeatedTest:
+    """Right answers over all splits, of which speakers count equally, or splits."""
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
     clips, speakers, numbers = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    return RepeatedTest(right, clips, speakers, numbers, "speakers" if of_speakers else "splits")
+    return RepeatedTest(right, clips, speakers, numbers, over)
 
 
 # ------------------------------------------------------------------ splits of a whole task: repeated, and the switch
-
 
 def _compute_repeated(given: TaskVectors, *, seeds: Sequence[int], probabilities: Sequence[float] | None,
                       **options: Any) -> _Computed:
@@ -303,8 +277,10 @@ def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: 
 
 def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple[str, Mapping[str, str]]], shots: int,
                      **options: Any) -> _Computed:
-    """Score each division (its number, and clip to split) by `nslib.evaluation.probe.grid`, and all together."""
+    """Score each division (its number, and clip to split) by the grid, of `options`, and all together."""
     import pandas as pd
+
+    # a clip that a division puts nowhere is not used; one that cannot be scored becomes a row with its reason
 
     vectors, numbers = data.vectors, []
     rows: list[dict[str, Any]] = []
@@ -324,7 +300,7 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
                  "shared_speakers": len(tested & set(vectors.speaker[train])), "n": int(test.sum()), "classes": classes}
         try:
             benchmark.check_memory(data.task.name, len(split), int(train.sum()), vectors.x.shape[1], classes)
-            grid = probe.grid(*(_take(vectors, mask) for mask in masks), **options)
+            grid = probe.grid(*(vectors.take(mask) for mask in masks), **options)
         except NslibError as error:
             rows.append(make_row(**facts, probe="", l2=False, speaker_norm=False, chance=np.nan, reason=str(error)))
             continue
@@ -338,7 +314,7 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
     if scored.empty:
         raise NslibError(f"none of {len(numbers)} splits of {protocol} could be scored: {rows[0]['reason']}")
     every = pd.concat(answers, ignore_index=True)
-    interval = measure_interval(every, of_speakers=False, seed=options["seed"])
+    interval = _make_test(every, "splits").interval(seed=options["seed"])
     facts = {"low": interval.low, "high": interval.high, "interval_by": interval.by, "n": every["clip_id"].nunique(),
              "n_speakers": len(set(every["speaker"]) - {""})}
     rows += [_sum_up(scored[scored["selected"]], "selected", **facts),
@@ -352,7 +328,6 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
 
 
 # ------------------------------------------------------------------ splits inside speakers
-
 
 class _SpeakerSplits(NamedTuple):
     """One split number: positions of each usable speaker's clips by part, and why other speakers cannot be used."""
@@ -434,7 +409,9 @@ def _describe_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits]) -> 
 def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], combinations: Sequence[dict[str, Any]],
                          seed: int, jobs: int, progress: Progress,
                          ) -> tuple[pd.DataFrame, dict[tuple[int, int], str], list[str]]:
-    """Fit every combination to every speaker of every split."""
+    """Fit every combination to every speaker of every split: answers, why one could not be fitted, notes."""
+    # Answers have one row a split number, combination by its place, and clip of validation or test; reasons are the
+    # first of a combination and a split number.
     import joblib
     import pandas as pd
 
@@ -480,7 +457,7 @@ def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], c
 def _fit_speaker(vectors: LabelledVectors, part: Parts, probes: Sequence[str], settings: FitSettings) -> list[Fit]:
     """Fit all probes, with and without L2 normalisation, to one speaker; a few clips need no threads of their own."""
     asked = np.concatenate([part[name] for name in SPLITS[1:]])
-    parts = {"train": _take(vectors, part["train"]), "asked": _take(vectors, asked)}
+    parts = {"train": vectors.take(part["train"]), "asked": vectors.take(asked)}
     return fit_probes(probes, [(False, False), (True, False)], parts, settings, jobs=1)
 
 
@@ -511,11 +488,11 @@ def _score_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits],
         tested, of_splits = pd.concat(parts), every[(every["speaker"] == "") & every[mark]]
         if tested.empty:
             return every, tested
-        speakers = tested["speaker"].nunique()
-        facts = {"value": average_accuracy(tested, of_speakers=True), "n": tested["clip_id"].nunique(),
-                 "n_speakers": speakers, "shared_speakers": speakers}
+        speakers, test = tested["speaker"].nunique(), _make_test(tested, "speakers")
+        facts = {"value": test.mean(), "n": tested["clip_id"].nunique(), "n_speakers": speakers,
+                 "shared_speakers": speakers}
         if mark == "selected":  # an optimistic number gets no interval: it would be one around a bias
-            interval = measure_interval(tested, of_speakers=True, seed=common["seed"])
+            interval = test.interval(seed=common["seed"])
             facts |= {"low": interval.low, "high": interval.high, "interval_by": interval.by}
         rows.append(_sum_up(of_splits, mark, **facts))
     return pd.DataFrame(rows), pd.concat(chosen["selected"])
@@ -542,7 +519,6 @@ def _describe_split(label: Names, split: _SpeakerSplits, who: Sequence[str],
 
 # ------------------------------------------------------------------ running
 
-
 _COMPUTE: dict[str, Callable[..., _Computed]] = {
     WITHIN_SPEAKER: _compute_within_speaker, REPEATED: _compute_repeated, SWITCH: _compute_switch}
 
@@ -555,17 +531,28 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
     Parameters
     ----------
     protocol : {"within-speaker", "repeated", "switch"}
-        Defined at the top of this module. An unknown one, or an unknown setting or name, is refused before any work.
+        Defined at the top of this module.
     embeddings, tasks, params, progress
-        As in `nslib.benchmark`. Default of tasks: those of `params` that are also asked within speakers.
+        As in `nslib.benchmark`. Default: those tasks of `params` that are also asked within speakers.
     **settings
-        Of any protocol: ``probes``, names in `nslib.evaluation.probe.PROBES` (default: `FAST_PROBES`).
+        Of any protocol: ``probes``, names in `nslib.evaluation.probe.PROBES` (regression and discriminant analysis).
         Of within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
         ``shots``, cap on the training clips of a label of a speaker, the first as drawn, so that a smaller cap keeps a
         subset (0: all); ``probabilities``, shares of train, validation and test of a speaker's clips (0.6, 0.2, 0.2).
         Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's own
         split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often
         clips are drawn (5). A smoke run draws two splits unless told otherwise.
+
+    Returns
+    -------
+    ProtocolResults
+        With the tables ``rows`` (scores), ``answers`` (of the chosen probes to test clips), ``not_run`` (pairs that
+        cannot be run: the others go on), ``problems`` (clips that were left out), and ``notes``.
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        For an unknown protocol, setting, probe, task or embedding, or no probe; nothing has been computed then.
     """
     params = params or config.load_params()
     settings = _complete_settings(protocol, settings, params)
@@ -589,8 +576,9 @@ def run_within_speaker(embedding: Embeddable | TaskVectors, task: AnyTask | None
                        params: config.Params | None = None, progress: bool = True, **settings: Any) -> ProtocolResults:
     """Train, choose and test inside each speaker: one embedding, one task, settings as of `run_protocol`.
 
-    Vectors that exist already come as `TaskVectors` (`make_task_vectors`), which bring their task. If it cannot be run,
-    Unavailable says why and what to do.
+    `TaskVectors` bring their task. If it cannot be run, Unavailable says why and what to do.
+
+    >>> run_within_speaker("mfcc", "style-synthetic").table()    # doctest: +SKIP
     """
     return _run_one(WITHIN_SPEAKER, embedding, task, params, progress, settings)
 
@@ -649,7 +637,7 @@ def _run_pair(protocol: str, task: Task, clips: pd.DataFrame, spec: EmbeddingSpe
     if stored is not None:
         return stored
     out = spec.vectors(clips, progress=progress)
-    builder.lose(task.name, spec.name, out.problems)
+    builder.add_problems(task.name, spec.name, out.problems)
     data = make_task_vectors(task, out.clips, out.vectors, embedding=spec.name, fingerprint=spec.fingerprint,
                              listed=clips)
     return _run_vectors(protocol, data, settings, progress)
@@ -699,20 +687,15 @@ def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: R
 
 # ------------------------------------------------------------------ results
 
-
 @dataclass(frozen=True)
 class ProtocolResults:
-    """What a protocol gives.
+    """What a protocol gives."""
 
-    The columns of ``rows`` and ``answers`` (of the chosen probes) are `PROTOCOL_ROWS` and `PROTOCOL_ANSWERS` of
-    `nslib.evaluation.results`; the others are as in `nslib.evaluation.results.Results`.
-    """
-
-    rows: pd.DataFrame
-    answers: pd.DataFrame
-    not_run: pd.DataFrame
-    problems: pd.DataFrame
-    notes: list[str]
+    rows: pd.DataFrame  # scores, as in nslib.evaluation.results.PROTOCOL_ROWS
+    answers: pd.DataFrame  # of the chosen probes to test clips, as in PROTOCOL_ANSWERS
+    not_run: pd.DataFrame  # task, embedding, why, remedy
+    problems: pd.DataFrame  # clips that were left out: task, embedding, clip_id, audio, reason, remedy
+    notes: list[str]  # sentences that a reader of the numbers must know
 
     def summary(self, protocol: str | None = None, shots: int | None = None) -> pd.DataFrame:
         """Return one row a task, embedding and protocol: see `summarise`."""
@@ -733,9 +716,9 @@ class ProtocolResults:
         """Tell whether each other embedding beats the best of some baselines within speakers.
 
         On each task the baseline with the highest *validation* score counts: the best on test would be a baseline that
-        had seen the answers. The table has one row a task and other embedding: ``task, embedding, baseline, diff, low,
-        high, by, verdict``. The verdict ("it beats the baseline") is ``holds`` if the whole interval of the paired
-        difference lies above 0, ``does not hold`` if it lies below, else ``undecided``.
+        had seen the answers. Columns: ``task, embedding, baseline, diff, low, high, by, verdict``. The verdict ("it
+        beats the baseline") is ``holds`` if the whole interval of the paired difference lies above 0, ``does not hold``
+        if it lies below, else ``undecided``.
         """
         import pandas as pd
 
@@ -759,9 +742,10 @@ def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None = None) -> pd.DataFrame:
-    """Select the scores over all splits and speakers of what was chosen on validation, of several runs the newest.
+    """Select the scores over all splits and speakers of what was chosen on validation, the newest of several runs.
 
-    One row a task, embedding, protocol and shots, in order of first appearance; `protocol` and `shots` select.
+    One row a task, embedding, protocol and shots (cap on training clips, 0: none), in order of first appearance; only
+    of one `protocol` and `shots` if they are given.
     """
     chosen = rows[(rows["split_number"] == "") & (rows["speaker"] == "") & rows["selected"] & rows["value"].notna()]
     if protocol is not None:
@@ -772,10 +756,9 @@ def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None
 
 
 def average_by_speaker(rows: pd.DataFrame, shots: int = 0) -> pd.DataFrame:
-    """Average the within-speaker score of each speaker over split numbers.
+    """Average the within-speaker score of each speaker over split numbers, of the newest of several runs.
 
-    Of several runs the newest counts; `shots` is the cap on training clips, 0: none. The columns are task, embedding,
-    speaker, value, chance, splits.
+    The columns are task, embedding, speaker, value, chance, splits; `shots` is the cap on training clips, 0: none.
     """
     keys = summarise(rows, WITHIN_SPEAKER, shots)["key"]
     each = rows[rows["key"].isin(keys) & (rows["speaker"] != "")].groupby(["task", "embedding", "speaker"], sort=False)
@@ -784,7 +767,7 @@ def average_by_speaker(rows: pd.DataFrame, shots: int = 0) -> pd.DataFrame:
 
 def difference(answers: pd.DataFrame, task: str, first: str, second: str, *, protocol: str = WITHIN_SPEAKER,
                shots: int = 0, seed: int = 0) -> Difference:
-    """Compute the paired difference of two embeddings, first minus second, on what both have answered."""
+    """Compute the paired difference of two embeddings, first minus second, on what both have answered last."""
     mine = answers[(answers["task"] == task) & (answers["protocol"] == protocol) & (answers["shots"] == shots)]
     parts = []
     for name in (first, second):

@@ -4,8 +4,7 @@ A *key* is a hash of everything that decides a result (all rows of one embedding
 same would be computed again. Tables are kept as ``<key>.<kind>.parquet``, each written whole or not at all, with
 checksums, and held to their columns when they are read. A result is ``<key>.predictions.parquet`` and
 ``<key>.rows.parquet``; rows are written last, so a result without rows does not exist. A file that cannot be read is
-named in a warning and counts as missing.
-Any table with a column ``key`` can be kept so (`write_table`, `find_table`).
+named in a warning and counts as missing. Any table with a column ``key`` can be kept so.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.probe import Grid, probe_hash
 from nslib.extraction import cache
+from nslib.statistics.scores import keep_newest, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FINE_TUNED", "PREDICTIONS", "PROTOCOL_ANSWERS", "PROTOCOL_ROWS", "ROWS", "Column", "Results",
-           "ResultsBuilder", "add_origin", "check_table", "export_rows", "find_result", "find_table", "join_tables",
-           "load_results", "make_key", "save_result", "selected", "table", "table_path", "write_table"]
+__all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Column", "Results", "add_origin", "check_table", "export_rows",
+           "find_result", "join_tables", "load_results", "make_key", "save_result", "table", "write_table"]
 
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""
 
 
 class Column(NamedTuple):
-    """A column of a table: name, type (``str``, ``int``, ``float``, ``bool``), unit and meaning."""
+    """A column of a table."""
 
     name: str
-    dtype: str
+    dtype: str  # str, int, float or bool
     unit: str
     meaning: str
 
@@ -103,19 +102,19 @@ PREDICTIONS: tuple[Column, ...] = (
 """Answers: a row a test clip, of the selected probe."""
 
 
-def _columns_of_rows(*names: str) -> tuple[Column, ...]:
+def pick_columns(*names: str) -> tuple[Column, ...]:
     """Return columns of `ROWS` by name."""
     return tuple(next(column for column in ROWS if column.name == name) for name in names)
 
 
 PROTOCOL_ROWS: tuple[Column, ...] = (
-    *_columns_of_rows("key", "task", "corpus_kind", "embedding", "dim"),
+    *pick_columns("key", "task", "corpus_kind", "embedding", "dim"),
     Column("protocol", "str", "", "within-speaker, repeated, by-speaker, by-clip, or the last two at 8 shots"),
     Column("shots", "int", "clips", "cap on the training clips of a class (of a speaker); 0: all"),
     Column("split_number", "str", "", "seed of the split; empty: over all of them"),
     Column("speaker", "str", "", "whose clips; empty: over all speakers"),
     Column("probe", "str", "", "classifier, as in the scores; over all splits the one chosen most often"),
-    *_columns_of_rows("l2", "speaker_norm", "seed", "metric"),
+    *pick_columns("l2", "speaker_norm", "seed", "metric"),
     Column("validation", "float", "of the metric", "score on validation, on which the choice is made"),
     Column("value", "float", "of the metric", "test score; NaN if the probe could not be fitted"),
     Column("spread", "float", "of the metric", "standard deviation over splits; NaN for a single one"),
@@ -124,9 +123,9 @@ PROTOCOL_ROWS: tuple[Column, ...] = (
     Column("n_train", "int", "clips", "clips that a probe learnt from; a mean where there are several"),
     Column("n_speakers", "int", "speakers", "known speakers tested"),
     Column("shared_speakers", "int", "speakers", "of these, those who are also in train; a mean over splits"),
-    *_columns_of_rows("classes", "chance"),
+    *pick_columns("classes", "chance"),
     Column("low", "float", "of the metric", "lower end of the confidence interval; NaN where none is given"),
-    *_columns_of_rows("high", "interval_by", "level"),
+    *pick_columns("high", "interval_by", "level"),
     Column("selected", "bool", "", "best on validation"),
     Column("best_on_test", "bool", "", "best on test: optimistic"),
     Column("reason", "str", "", "why there is no value"),
@@ -164,35 +163,24 @@ LEDGER: tuple[Column, ...] = (
 
 Tables = Mapping[str, Sequence[Column]]
 
+# Kind of table to its columns: what a result is kept as. The first is written last; the second may be empty.
 BENCHMARK_TABLES: Tables = {"rows": ROWS, "predictions": PREDICTIONS}
-"""Kind of table to its columns: what a result is kept as. The first is written last; the second may be empty."""
-
 PROTOCOL_TABLES: Tables = {"protocol": PROTOCOL_ROWS, "answers": PROTOCOL_ANSWERS}
-"""The same of a result of a protocol."""
 
 _DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 _KINDS = {"int": "iu", "float": "fiu", "bool": "b"}
 _NOT_RUN = ("task", "embedding", "why", "remedy")
 
 
-def describe_columns(columns: Sequence[Column] = ROWS) -> pd.DataFrame:
-    """Return columns as a table to show: name, dtype, unit, meaning."""
-    import pandas as pd
-
-    return pd.DataFrame(columns, columns=list(Column._fields))
-
-
-def empty_table(columns: Sequence[Column]) -> pd.DataFrame:
-    """Return a table without rows that has these columns and their types."""
-    import pandas as pd
-
-    return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.dtype]) for c in columns})
-
-
 def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Check a table against its columns, and return it with these in their order and of their exact types.
+    """Check a table against its columns, and give it these in their order and of their exact types.
 
-    UnknownName for a column that is not among `columns`; BadParameter for a missing column or a wrong type.
+    Raises
+    ------
+    UnknownName
+        For a column that is not among `columns`.
+    BadParameter
+        For a missing column or a wrong type.
     """
     names = [c.name for c in columns]
     for name in frame.columns:
@@ -203,37 +191,29 @@ def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
         raise BadParameter(f"the results lack {', '.join(missing)}; nslib.evaluation.results.add_origin adds the "
                            "origin.")
     for column in columns if len(frame) else ():
-        _check_type(frame[column.name], column)
+        values = frame[column.name]
+        if column.dtype == "str":
+            right = all(isinstance(value, str) for value in values)
+        else:
+            right = values.dtype.kind in _KINDS[column.dtype]
+        if not right:
+            raise BadParameter(f"results column {column.name!r} must be {column.dtype}; got {values.dtype}.")
     return frame[names].astype({c.name: _DTYPES[c.dtype] for c in columns})
-
-
-def _check_type(values: pd.Series, column: Column) -> None:
-    """Refuse values that are not of the column's type."""
-    if column.dtype == "str":
-        right = all(isinstance(value, str) for value in values)
-    else:
-        right = values.dtype.kind in _KINDS[column.dtype]
-    if not right:
-        raise BadParameter(f"results column {column.name!r} must be {column.dtype}; got {values.dtype}.")
 
 
 def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
     """Put tables of the same columns below each other; of none, the right columns and types remain."""
     import pandas as pd
 
-    return pd.concat([empty_table(columns), *parts], ignore_index=True)
+    empty = pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.dtype]) for c in columns})
+    return pd.concat([empty, *parts], ignore_index=True)
 
 
 # ------------------------------------------------------------------ tables on disk
 
-
 def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
-    """Return the path of a stored table, ``<key>.<kind>.parquet``, whether it is there or not.
-
-    A key is letters and digits; anything else could lead elsewhere and raises BadParameter. Default of the folder, here
-    and below: ``results`` below the reports.
-    """
-    if not key.isalnum():
+    """Return the path of a table, there or not; here and below the default folder is ``results`` below the reports."""
+    if not key.isalnum():  # anything else could lead elsewhere
         raise BadParameter(f"a key is letters and digits, as nslib makes it; got {key!r}.")
     return (Path(folder) if folder is not None else config.reports_dir() / "results") / f"{key}.{kind}.parquet"
 
@@ -245,8 +225,8 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
     config.write_file(path, buffer.getvalue())
 
 
-def read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
-    """Read a stored table and hold it to its checksums, its columns and its key; NslibError if it is another."""
+def _read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
+    """Read a table and hold it to its checksums, its columns and its key, else NslibError."""
     import pandas as pd
     import pyarrow as pa
 
@@ -265,7 +245,7 @@ def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | No
     if not path.exists():
         return None
     try:
-        return read_table(path, key, columns, may_be_empty=False)
+        return _read_table(path, key, columns, may_be_empty=False)
     except NslibError as error:
         warnings.warn(f"{error} It is not used.", stacklevel=3)
         return None
@@ -273,13 +253,12 @@ def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | No
 
 # ------------------------------------------------------------------ results on disk
 
-
 def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
              settings: Mapping[str, object]) -> str:
-    """Make the key of a result, 32 hex digits, of names and hashes as in `ROWS`.
+    """Make the key of a result, 32 hex digits, of columns of `ROWS` and the settings that can change a score.
 
-    Settings are those keyword arguments of `nslib.evaluation.probe.grid` that can change a score (not ``jobs``). The
-    version of the probe and of the packages it uses (`nslib.evaluation.probe.probe_hash`) are part of the key.
+    These are keyword arguments of `nslib.evaluation.probe.grid` (not ``jobs``). The version of the probe and of the
+    packages it uses are part of the key.
     """
     made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), probe_hash()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
@@ -287,9 +266,9 @@ def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weig
 
 def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: str, data_hash: str, split_hash: str,
                weights_hash: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add to the scores of a grid what they are of and where they come from.
+    """Add to the scores of a grid what they are of (as in `ROWS`) and where they come from, which is found out here.
 
-    Returns rows and predictions, as in `ROWS` and `PREDICTIONS`, ready for `save_result`.
+    Rows and predictions are returned as `save_result` wants them.
     """
     names = {"key": key, "task": task, "embedding": embedding}
     origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
@@ -300,10 +279,27 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
 
 def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None,
                 tables: Tables = BENCHMARK_TABLES) -> list[Path]:
-    """Store results of one or more keys, return the files of rows; a key that was stored before is written anew.
+    """Store results of one or more keys; a key that was stored before is written anew.
 
-    What is not as `check_table` wants it, and predictions without rows, are refused before anything is written.
-    `tables` is `BENCHMARK_TABLES` or `PROTOCOL_TABLES`, here and below.
+    Parameters
+    ----------
+    rows, predictions : DataFrame
+        With the columns that `tables` says, those of the benchmark or of a protocol; predictions without rows are
+        refused.
+    folder : Path, optional
+        Default, here and below: ``results`` below the reports.
+
+    Returns
+    -------
+    list of Path
+        The files of rows, one a key.
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        For a table that is not as `check_table` wants it; nothing is written then.
+    NslibError
+        If the disk is full; what was stored before stays.
     """
     kind, kind_of_predictions = tables
     rows, predictions = check_table(rows, tables[kind]), check_table(predictions, tables[kind_of_predictions])
@@ -320,7 +316,7 @@ def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | No
 
 
 def load_results(folder: Path | None = None, tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read all stored results, rows and predictions, oldest first; one warning names the files that can't be read."""
+    """Read all stored results: rows and predictions, oldest first; one warning names the files that cannot be read."""
     (kind, columns), (_, columns_of_predictions) = tables.items()
     readable, unreadable = [], []
     for path in sorted(table_path("0", kind, folder).parent.glob(f"*.{kind}.parquet")):
@@ -349,10 +345,9 @@ def find_result(key: str, folder: Path | None = None,
 
 def _read_result(key: str, folder: Path | None, tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read rows and predictions of a key, or raise."""
-    kind, kind_of_predictions = tables
-    return (read_table(table_path(key, kind, folder), key, tables[kind], may_be_empty=False),
-            read_table(table_path(key, kind_of_predictions, folder), key, tables[kind_of_predictions],
-                       may_be_empty=True))
+    rows, predictions = (_read_table(table_path(key, kind, folder), key, columns, may_be_empty=bool(place))
+                         for place, (kind, columns) in enumerate(tables.items()))
+    return rows, predictions
 
 
 def export_rows(rows: pd.DataFrame, path: Path) -> None:
@@ -368,26 +363,18 @@ def export_rows(rows: pd.DataFrame, path: Path) -> None:
 
 # ------------------------------------------------------------------ views
 
-
-def selected(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the result of each embedding on each task: the test score of what validation chose.
-
-    One row a task, embedding and metric, in order of first appearance; of several runs the newest.
-    """
-    chosen = rows[rows["selected"] & (rows["split"] == "test")]
-    newest = chosen.sort_values("when", kind="stable").drop_duplicates(["task", "embedding", "metric"], keep="last")
-    return newest.sort_index().reset_index(drop=True)
-
-
 def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
-    """Make the table to read, of the selected rows: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
+    """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
 
-    Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
-    speech are called so. Where an embedding has no result, it is ``"not run"``.
+    Returns
+    -------
+    DataFrame of str
+        Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
+        speech are called so. Where an embedding has no result, it is ``"not run"``.
     """
     import pandas as pd
 
-    chosen = selected(rows)
+    chosen = select_scores(rows)
     unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
     scores = [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
               for value, low, high in zip(chosen["value"], chosen["low"], chosen["high"], strict=True)]
@@ -408,10 +395,22 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
 class Results:
     """What a benchmark gives.
 
-    ``rows`` and ``predictions`` (of the chosen probes) are as in `ROWS` and `PREDICTIONS`; ``not_run`` has the columns
-    task, embedding, why, remedy; ``problems``, the clips that were left out, task, embedding, clip_id, audio, reason,
-    remedy; ``ledger``, the cost of extraction on this machine, is as in `LEDGER`; ``notes`` are sentences that a reader
-    of the numbers must know; ``clips`` are the clip tables of all tasks, with the columns task and corpus_kind.
+    Attributes
+    ----------
+    rows : DataFrame
+        One row a score, as in `ROWS`; `nslib.evaluation.select_scores` takes those chosen on validation.
+    predictions : DataFrame
+        Test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`.
+    not_run : DataFrame
+        Columns task, embedding, why, remedy.
+    problems : DataFrame
+        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
+    ledger : DataFrame
+        Cost of extraction on this machine, one row an embedding, with the columns that docs/results.md explains.
+    notes : list of str
+        Sentences that a reader of the numbers must know.
+    clips : DataFrame
+        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
     """
 
     rows: pd.DataFrame
@@ -422,12 +421,8 @@ class Results:
     notes: list[str]
     clips: pd.DataFrame
 
-    def selected(self) -> pd.DataFrame:
-        """Return the chosen test score of each embedding on each task, as `selected` finds it."""
-        return selected(self.rows)
-
     def table(self) -> pd.DataFrame:
-        """Return test scores with intervals, tasks by embeddings, as `table` makes it."""
+        """Return test scores with intervals, tasks by embeddings, as `nslib.evaluation.table` makes it."""
         return table(self.rows)
 
     def best(self, task: str) -> str:
@@ -440,16 +435,16 @@ class Results:
         return self.with_stored([FINE_TUNED], networks.WEIGHT_FILES["trill-mini"].sha256, folder)
 
     def with_stored(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:
-        """Add stored results that this run did not make, of embeddings that have no rows here.
+        """Add stored results of embeddings that have no rows here yet, the newest of each task.
 
-        The newest result of each on the very same clips and splits (task and ``split_hash``) is taken; what was made of
-        others, by a smoke run for instance, is not. With `weights`, only results with this ``weights_hash``.
+        They must be of the very same clips and splits (task and ``split_hash``), which those of a smoke run are not,
+        and of the ``weights_hash`` given, if any.
         """
         wanted = set(names) - set(self.rows["embedding"])
         rows, predictions = load_results(folder)
         of_wanted = rows["embedding"].isin(wanted) & ((rows["weights_hash"] == weights) | (not weights))
         rows = rows[of_wanted].merge(self.rows[["task", "split_hash"]].drop_duplicates())
-        newest = rows.sort_values("when", kind="stable").drop_duplicates(["task", "embedding"], keep="last")["key"]
+        newest = keep_newest(rows, ["task", "embedding"])["key"]
         rows, predictions = (part[part["key"].isin(newest)] for part in (rows, predictions))
         return dataclasses.replace(self, rows=join_tables([self.rows, rows], ROWS),
                                    predictions=join_tables([self.predictions, predictions], PREDICTIONS))
@@ -457,7 +452,7 @@ class Results:
 
 @dataclass
 class ResultsBuilder:
-    """Results as they come together, task by task and embedding by embedding; each of `notes` is kept once."""
+    """Results as they come together, task by task and embedding by embedding."""
 
     notes: list[str] = field(default_factory=list)
     _rows: list[pd.DataFrame] = field(default_factory=list)
@@ -476,9 +471,9 @@ class ResultsBuilder:
         """Take the clips of a task, its notes, and the clips that could not be used."""
         self.notes += [f"{task.name}: {note}" for note in (*corpus.notes, task.caution) if note]
         self._clips.append(corpus.clips.assign(task=task.name, corpus_kind=task.kind))
-        self.lose(task.name, "", corpus.problems)
+        self.add_problems(task.name, "", corpus.problems)
 
-    def lose(self, task: str, embedding: str, problems: pd.DataFrame) -> None:
+    def add_problems(self, task: str, embedding: str, problems: pd.DataFrame) -> None:
         """Take clips that were left out, with the reason of each."""
         if len(problems):
             self._problems.append(problems.assign(task=task, embedding=embedding))
@@ -491,7 +486,7 @@ class ResultsBuilder:
         self._costs[embedding] = {"embedding": embedding, **cache.read_costs(fingerprint).summary()}
 
     def results(self) -> Results:
-        """Put everything together."""
+        """Put everything together; each note is kept once."""
         import pandas as pd
 
         problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]

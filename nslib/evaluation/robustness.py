@@ -1,13 +1,6 @@
 """How an embedding holds up: the probe that learnt on clean clips, asked about the same test clips in worse conditions.
 
-References
-----------
-ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
-
-Conventions
------------
-A clip is changed at 16 kHz and written as a 16-bit WAV file of its own, as a recorder would have: what exceeds full
-scale is clipped, and the clipped samples are counted. No level is adapted to avoid it.
+References: ITU-T P.56 (levels of speech are measured while somebody speaks) and G.712 (the telephone band).
 
 ===================  ====  ================================================================================
 condition            unit  level
@@ -19,19 +12,18 @@ telephone            Hz    8000: 300 to 3400 Hz by a filter of linear phase, sam
 gain                 dB    gain; 0 is the control: nothing is done but writing the file
 ===================  ====  ================================================================================
 
-The ratio is that of mean squares over the *speech-active* samples of the clip, before clipping: those in blocks of
-20 ms that lie at most 30 dB below its loudest block. Over the whole clip, pauses would lower the noise. Noise itself
-is stationary and fills the clip. It depends on the seed, the condition and the clip's name, so that all embeddings
-hear the same bytes and two levels differ by the level alone. A clip of digital silence has no ratio and is left out.
+A clip is changed at 16 kHz and written as a 16-bit WAV file of its own, as a recorder would have: what exceeds full
+scale is clipped, and the clipped samples are counted. No level is adapted to avoid it. The ratio is that of mean
+squares over the *speech-active* samples of the clip, before clipping: those in blocks of 20 ms that lie at most 30 dB
+below its loudest block. Over the whole clip, pauses would lower the noise. Noise itself is stationary and fills the
+clip. It depends on the seed, the condition and the clip's name, so that all embeddings hear the same bytes and two
+levels differ by the level alone. A clip of digital silence has no ratio and is left out.
 
 Training, and the choice of probe and normalisation on validation, see clean clips only: they are those of the
 benchmark. The chosen probe is fitted once more, and refused if its answers to the clean test clips are not those that
-the benchmark kept. A z-score by speaker, where that was chosen, is over the speaker's test clips in the same condition,
-and takes part of the damage back.
-
-``change`` is the paired difference from the clean clips, on the clips that both have. It says whether a condition did
-harm: its interval knows that the clips are the same. Curves are kept as ``<key>.robustness.parquet`` beside the
-results, one file an embedding and condition.
+the benchmark stored. A z-score by speaker, where that was chosen, is over the speaker's test clips in the same
+condition, and takes part of the damage back. Curves are kept as ``<key>.robustness.parquet`` beside the results, one
+file an embedding and condition.
 """
 
 from __future__ import annotations
@@ -51,16 +43,16 @@ from nslib import audio, config
 from nslib.audio import FloatArray
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.datasets.tasks import Task
-from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
-from nslib.evaluation.classifiers import CLASSIFIERS
-from nslib.evaluation.probe import FitSettings, LabelledVectors
-from nslib.evaluation.results import ROWS, Column
+from nslib.evaluation.probe import LabelledVectors
+from nslib.evaluation.results import Column, pick_columns
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import fill_cache
 from nslib.statistics.comparisons import match_answers, pair_matched
 from nslib.statistics.intervals import LEVEL, MIN_SPEAKERS, Difference
+from nslib.statistics.scores import keep_newest, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,45 +67,35 @@ _PACKAGES = ("scipy", "soxr")
 
 CLEAN, WHITE, SHAPED, TELEPHONE, GAIN = "clean", "white-noise", "speech-shaped-noise", "telephone", "gain"
 UNITS = {CLEAN: "", WHITE: "dB", SHAPED: "dB", TELEPHONE: "Hz", GAIN: "dB"}
-"""Every condition and the unit of its levels."""
-
 TELEPHONE_RATE = 8000
 
 CONDITIONS: dict[str, tuple[float, ...]] = {
     WHITE: (30.0, 20.0, 10.0, 5.0, 0.0), SHAPED: (30.0, 20.0, 10.0, 5.0, 0.0), TELEPHONE: (float(TELEPHONE_RATE),),
     GAIN: (-30.0, -20.0, -10.0, 0.0, 6.0)}
-"""Conditions that are asked for by default, with their levels."""
-
 SMOKE_CONDITIONS: dict[str, tuple[float, ...]] = {WHITE: (0.0,), GAIN: (0.0,)}
-"""Those of a smoke run."""
-
-_ROW = {column.name: column for column in ROWS}
 
 CURVES: tuple[Column, ...] = (
-    *(_ROW[name] for name in ("key", "task", "corpus_kind", "embedding")),
+    *pick_columns("key", "task", "corpus_kind", "embedding"),
     Column("condition", "str", "", "a name in nslib.evaluation.robustness.UNITS"),
     Column("level", "float", "of the condition", "how much of it: dB, or Hz; 0 for clean"),
     Column("unit", "str", "", "dB, Hz, or empty"),
-    *(_ROW[name] for name in ("probe", "l2", "speaker_norm", "seed", "metric")),
+    *pick_columns("probe", "l2", "speaker_norm", "seed", "metric"),
     Column("value", "float", "of the metric", "the score on the changed test clips"),
-    *(_ROW[name] for name in ("low", "high", "interval_by")),
+    *pick_columns("low", "high", "interval_by"),
     Column("confidence", "float", "", "confidence level of the intervals"),
     Column("change", "float", "share of clips", "right answers, minus those to the same clips when clean"),
     Column("change_low", "float", "share of clips", "lower end of its paired interval"),
     Column("change_high", "float", "share of clips", "upper end of its paired interval"),
     Column("n", "int", "clips", "test clips that were scored"),
-    *(_ROW[name] for name in ("n_speakers", "chance")),
+    *pick_columns("n_speakers", "chance"),
     Column("left_out", "int", "clips", "test clips without a score in this condition; notes say why"),
     Column("clipped", "int", "samples", "samples beyond full scale, which were clipped"),
     Column("samples", "int", "samples", "of how many"),
-    *(_ROW[name] for name in ("notes", "data_hash", "split_hash", "weights_hash")),
-    *(_ROW[name] for name in ("lock_hash", "code_revision", "when")),
+    *pick_columns("notes", "data_hash", "split_hash", "weights_hash", "lock_hash", "code_revision", "when"),
 )
-"""Columns of `measure_curves`."""
 
 _KIND = "robustness"
 _OF_RESULT = ["task", "embedding", "data_hash", "split_hash", "weights_hash", "probe", "l2", "speaker_norm", "seed"]
-_AGAIN = "Run the benchmark again."
 
 _TELEPHONE_BAND = (300.0, 3400.0)
 _ACTIVE_DB, _BLOCK = 30.0, 320  # of speech activity: dB below the loudest block, samples of a block
@@ -129,7 +111,6 @@ Conditions = Mapping[str, Sequence[float]]
 
 # ------------------------------------------------------------------ one clip
 
-
 class Perturbed(NamedTuple):
     """A changed clip (float32, 16 kHz, exactly as its file will be read), and how many samples were clipped."""
 
@@ -139,11 +120,7 @@ class Perturbed(NamedTuple):
 
 def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, seed: int = 0,
             taps: npt.ArrayLike | None = None) -> Perturbed:
-    """Put a clip [samples] of 16 kHz into a condition; speech-shaped noise needs `taps`, of `design_noise_filter`.
-
-    Name, seed and condition decide the noise. UnknownName or BadParameter for another condition or level, BadAudio if
-    noise is to be added to digital silence.
-    """
+    """Put a clip [samples] of 16 kHz into a condition; name, seed and condition decide the noise."""
     check_condition(condition, level)
     full = np.asarray(wave, dtype=np.float64)
     if condition == TELEPHONE:
@@ -205,12 +182,10 @@ def pass_telephone(wave: npt.ArrayLike) -> Floats:
 
 
 def design_noise_filter(waves: Iterable[npt.ArrayLike]) -> Floats:
-    """Design the filter [taps] of linear phase that gives white noise the mean spectrum of some clips.
-
-    Each clip counts as much as any other, however loud it is; digital silence does not count.
-    """
+    """Design the filter [taps] of linear phase that gives white noise the mean spectrum of some clips."""
     from scipy import signal
 
+    # each clip counts as much as any other, however loud it is; digital silence does not count
     total, counted = np.zeros(_FFT // 2 + 1), 0
     for wave in waves:
         full = np.asarray(wave, dtype=np.float64)
@@ -223,7 +198,7 @@ def design_noise_filter(waves: Iterable[npt.ArrayLike]) -> Floats:
 
 
 def _draw_noise(samples: int, rng: np.random.Generator, condition: str, taps: Any) -> Floats:
-    """Draw white or speech-shaped noise [samples]."""
+    """Draw white or speech-shaped noise [samples]; the latter needs the taps of `design_noise_filter`."""
     from scipy import signal
 
     if condition == WHITE:
@@ -240,7 +215,6 @@ def _hash_text(text: str) -> str:
 
 
 # ------------------------------------------------------------------ a test set
-
 
 class PerturbedClips(NamedTuple):
     """The clips of a test set in one condition."""
@@ -281,7 +255,6 @@ def design_noise_filter_of(clips: pd.DataFrame) -> Floats:
 
 # ------------------------------------------------------------------ curves
 
-
 class _Job(NamedTuple):
     """An embedding, its result and answers, and the keys of the conditions that are not stored yet."""
 
@@ -293,7 +266,7 @@ class _Job(NamedTuple):
 
 def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Embeddable], *,
                    params: config.Params | None = None, conditions: Conditions | None = None,
-                   folder: Path | None = None, progress: bool = True) -> pd.DataFrame:
+                   progress: bool = True) -> pd.DataFrame:
     """Score the chosen probe of each embedding on changed test clips; what exists already is not computed again.
 
     Parameters
@@ -301,15 +274,17 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
     task, embeddings, params, progress
         As of `nslib.benchmark`, which is run first; of an empty list of embeddings the table has no rows.
     conditions : mapping of str to sequence of float, optional
-        Levels of each condition. Default: `CONDITIONS`, in a smoke run `SMOKE_CONDITIONS`. ``clean`` is always there.
-    folder : Path, optional
-        Where curves are kept. Default: ``results`` below the reports.
+        Levels of each condition. Default: 0 to 30 dB of both noises, the telephone, gains of -30 to 6 dB; in a smoke
+        run white noise of 0 dB and the control. ``clean`` is always there.
 
     Returns
     -------
     DataFrame
-        Columns `CURVES`, one row an embedding, condition and level. ``attrs["not_run"]`` is a list of dicts, one for
-        each embedding that could not be measured: embedding, why, remedy.
+        One row an embedding, condition and level: the score with its interval (value, low, high), chance, and
+        ``change`` with its interval, the paired difference from the clean clips, on the clips that both have: whether a
+        condition did harm, for its interval knows that the clips are the same. n, left_out and clipped count.
+        ``attrs["not_run"]`` is a list of dicts, one for each embedding that could not be measured: embedding, why,
+        remedy.
 
     Raises
     ------
@@ -333,17 +308,17 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
     not_run = plain.not_run[["embedding", "why", "remedy"]].to_dict("records")
     jobs: list[_Job] = []
     stored: list[pd.DataFrame] = []
-    for row in plain.selected().to_dict("records"):
+    for row in select_scores(plain.rows).to_dict("records"):
         missing = {}
         for condition, those in levels.items():
             key = _make_key(row["key"], condition, those, plain.clips)
-            if (curve := results.find_table(key, _KIND, CURVES, folder)) is not None:
+            if (curve := results.find_table(key, _KIND, CURVES)) is not None:
                 stored.append(curve)
             else:
                 missing[condition] = key
         answers = plain.predictions[plain.predictions["key"] == row["key"]]
         jobs.append(_Job(specs[row["embedding"]], row, answers, missing))
-    stored += _compute([job for job in jobs if job.keys], levels, plain.clips, not_run, folder, progress)
+    stored += _compute([job for job in jobs if job.keys], levels, plain.clips, not_run, progress)
     curves = results.join_tables(stored, CURVES)
     places = {"embedding": [job.spec.name for job in jobs], "condition": list(levels)}
     table = curves.sort_values(["embedding", "condition"], key=lambda names: names.map(places[str(names.name)].index),
@@ -353,43 +328,29 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 
 
 def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Read stored curves; a file that cannot be read is warned of and left out.
+    """Read stored curves, the newest of each task, embedding, condition and level, as `measure_curves` gives them.
 
     Parameters
     ----------
     folder : Path, optional
-        Default: ``results`` below the reports.
+        Default: ``results`` below the reports. A file that cannot be read is warned of and left out.
     rows : DataFrame, optional
         Of a benchmark: only curves of its very results are taken; none of a smoke run, or of other recordings.
-
-    Returns
-    -------
-    DataFrame
-        Columns `CURVES`, the newest of each task, embedding, condition and level; maybe without rows.
     """
     paths = sorted(results.table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
     stored = (results.find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
     curves = results.join_tables([curve for curve in stored if curve is not None], CURVES)
     if rows is not None:
-        curves = curves.merge(results.selected(rows)[_OF_RESULT].drop_duplicates())
+        curves = curves.merge(select_scores(rows)[_OF_RESULT].drop_duplicates())
     one = ["task", "embedding", "condition", "level"]
-    newest = curves.sort_values(["when", "key"], kind="stable").drop_duplicates(one, keep="last")
-    return newest.sort_values(one, kind="stable", ignore_index=True)
+    return keep_newest(curves.sort_values("key"), one).sort_values(one, kind="stable", ignore_index=True)
 
 
 def choose_cheapest_task(clips: pd.DataFrame) -> str:
     """Name the task on which curves cost least and still have intervals by speaker.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Of one or more tasks: columns task, split, speaker and seconds, as in `nslib.evaluation.results.Results.clips`.
-
-    Returns
-    -------
-    str
-        Of the tasks with `MIN_SPEAKERS` known speakers in the test, that with the least test audio; of all tasks, if
-        no test has as many; empty, if there are no test clips.
+    Of the tasks with five known speakers in the test, that with the least test audio; of all tasks, if no test has as
+    many; empty, if there are no test clips. `clips` are those of a benchmark's results.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):
@@ -420,7 +381,7 @@ def _make_key(result: str, condition: str, levels: Sequence[float], clips: pd.Da
 
 
 def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_run: list[dict[str, str]],
-             folder: Path | None, progress: bool) -> list[pd.DataFrame]:
+             progress: bool) -> list[pd.DataFrame]:
     """Compute and store the missing curves; an embedding that fails goes to `not_run`."""
     import pandas as pd
 
@@ -430,13 +391,13 @@ def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_
         try:
             rows = pd.DataFrame(_score_copies(job, clips, mine))
         except NslibError as error:
-            why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", _AGAIN)
+            why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", "Run the benchmark again.")
             not_run.append({"embedding": job.spec.name, "why": why, "remedy": remedy})
             continue
         for condition, key in job.keys.items():
             part = rows[rows["condition"] == condition].assign(key=key, **config.describe_origin())
             stored.append(results.check_table(part, CURVES))
-            results.write_table(results.table_path(key, _KIND, folder), stored[-1])
+            results.write_table(results.table_path(key, _KIND), stored[-1])
     return stored
 
 
@@ -463,28 +424,18 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
 
 # ------------------------------------------------------------------ scores
 
-
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
-    """Fit the chosen probe of a result once more and score it on copies of its test clips, the first the clean ones.
-
-    Gives a row a copy, but for the key and the origin. A clip without a vector is left out and counted.
-    """
+    """Score the chosen probe of a result on copies of its test clips, the first the clean ones: a row a copy."""
     import pandas as pd
 
     row, cache = job.row, VectorCache(job.spec.load())
-    if row["probe"] not in CLASSIFIERS:
-        raise Unavailable(str(row["embedding"]), f"{row['probe']} is no probe on stored vectors", "Choose another.")
     train, validation = (_read_split(clips[clips["split"] == name], cache) for name in ("train", "validation"))
-    tests = [_read_split(copy.clips, cache) for copy in copies]
+    tests = [_read_split(copy.clips, cache) for copy in copies]  # a clip without a vector is left out and counted
     splits = probe.check_splits(train, validation, tests[0]) | {str(i): t for i, t in enumerate(tests) if len(t.y)}
-    settings = FitSettings(probe.list_classes(splits), str(row["metric"]), int(row["seed"]))
-    variant = bool(row["l2"]), bool(row["speaker_norm"])
-    fit = probe.fit_probe(probe.ProbeTask(str(row["probe"]), variant, splits, settings))
-    if not fit.labels:
-        raise Unavailable(str(row["embedding"]), fit.reason, _AGAIN)
+    fit, settings = probe.refit_probe(row, splits, str(row["metric"]))
     rows, answers = [], [pd.DataFrame({"clip_id": test.clip_id, "speaker": test.speaker, "y_true": test.y,
                                        "y_pred": fit.labels.get(str(i), test.y)}) for i, test in enumerate(tests)]
-    _refuse_other_answers(answers[0], job.answers)
+    probe.refuse_other_answers(answers[0], job.answers)
     for i, (copy, test) in enumerate(zip(copies, tests, strict=True)):
         lost = len(tests[0].y) - len(test.y)
         reasons = dict.fromkeys(copy.problems["reason"]) if len(copy.problems) else {"no vector": None}
@@ -500,17 +451,7 @@ def _read_split(clips: pd.DataFrame, cache: VectorCache) -> LabelledVectors:
     """Read the vectors of the clips that have one, in the order of ``clip_id``."""
     there = clips[cache.holds(clips["sha256"])]
     there = there.iloc[np.argsort(there["clip_id"].to_numpy(str), kind="stable")]
-    names = (there[column].fillna("").to_numpy(str) for column in ("label", "speaker", "clip_id"))
-    return LabelledVectors(cache.read(there["sha256"]), *names)
-
-
-def _refuse_other_answers(clean: pd.DataFrame, stored: pd.DataFrame) -> None:
-    """Refuse a fit that does not answer the clean clips as the stored one did."""
-    both = clean.merge(stored, on="clip_id", how="outer")
-    other = int((both["y_pred_x"] != both["y_pred_y"]).sum())
-    if other:
-        raise NslibError(f"{other} of {len(stored)} answers to the clean clips are not those that were kept: code, "
-                         f"clips or vectors have changed since. {_AGAIN}")
+    return LabelledVectors.of(there, cache.read(there["sha256"]))
 
 
 def _measure_change(answers: pd.DataFrame, clean: pd.DataFrame, seed: int) -> dict[str, float]:

@@ -75,8 +75,7 @@ class VectorTable:
     notes: tuple[str, ...]
 
 
-# ---- clip lists -----------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ clip lists
 
 def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the clips of tasks or own recordings, all splits together, for vectors that are computed elsewhere.
@@ -118,8 +117,7 @@ def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return clips.assign(wav=[str(folder / f"{key}.wav") for key in clips["sha256"]])
 
 
-# ---- writing --------------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ writing
 
 def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Params, *, numbers: bool = False,
                    shards: int = 1, progress: bool = True, say: Callable[[str], object] = print) -> list[Path]:
@@ -256,8 +254,7 @@ def _serialise(clip: Mapping[str, Any], label: str, vectors: Mapping[str, FloatA
     return encode_example(features)
 
 
-# ---- finding files --------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ finding files
 
 def _list_shards(prefix: Path) -> list[Path]:
     """List every shard of a table, of any split and count."""
@@ -310,8 +307,7 @@ def _check_whole(found: list[Path], asked: int | None) -> None:
                                "name the files to read without them.")
 
 
-# ---- reading --------------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ reading
 
 class _UnusableError(Exception):
     """A record that cannot be used: ``(reason, remedy)``."""

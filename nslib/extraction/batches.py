@@ -1,14 +1,11 @@
 """From clips to vectors: which clips are worked on together, decoded ahead of the model, and one work unit computed.
 
-Conventions
------------
 Clips are sorted by length and cut into work units by the clips alone, so that every run, on any machine, decides the
 same. A unit is what a killed run can lose, a file of the vector cache and a task of a scheduler. It is counted in
-seconds of audio, padding included, because that is what memory and time grow with.
-
-A process can map about 65,000 files at a time (Linux), and a scheduler takes some hundred tasks a second; so beyond
-`MOST_UNITS` units the size doubles until they fit. It depends on nothing but the corpus. A corpus that grows past a
-doubling gets other units for its new clips only, since vectors are found by clip: nothing is computed twice.
+seconds of audio, padding included, because that is what memory and time grow with. A process can map about 65,000 files
+at a time (Linux), and a scheduler takes some hundred tasks a second; so beyond `MOST_UNITS` units the size doubles
+until they fit. A corpus that grows past a doubling gets other units for its new clips only, since vectors are found by
+clip: nothing is computed twice.
 
 A clip's vector is the mean over its valid frames, accumulated in float64 and kept in float32 (the authors average over
 time too; see ``np.mean(axis=0)`` in their notebook).
@@ -21,7 +18,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -36,6 +32,8 @@ from nslib.extraction.cache import Cost
 from nslib.extraction.devices import get_batch_seconds
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import pandas as pd
 
 __all__ = ["pad_clip"]
@@ -64,7 +62,11 @@ class Clip:
 
 
 class WorkUnits(Sequence[list[Clip]]):
-    """Work units of a clip table, made when they are asked for, so that a large table costs little memory."""
+    """Work units of a clip table, made when they are asked for, so that a large table costs little memory.
+
+    `seconds` is the most audio of a unit, counted with padding; a longer clip forms a unit of its own. A waveform that
+    is in the table twice counts once. Clips that are not `wanted` (default: all are) are left out of their units.
+    """
 
     def __init__(self, clips: pd.DataFrame, seconds: float, wanted: npt.NDArray[np.bool_] | None = None):
         self._clips = clips
@@ -79,7 +81,7 @@ class WorkUnits(Sequence[list[Clip]]):
         self._rows, self._samples = rows, samples
         starts = np.flatnonzero(np.diff(unit, prepend=-1))
         self._ends = np.append(starts, len(rows)) if len(rows) else np.zeros(1, np.int64)
-        self.seconds = float(samples.sum()) / SAMPLE_RATE
+        self.seconds = float(samples.sum()) / SAMPLE_RATE  # of all wanted clips
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -111,7 +113,9 @@ def choose_unit_seconds(audio_seconds: float) -> float:
 
 def group_clips(clips: Sequence[Clip], *, same_length: bool, seconds: float, padding: float = 1.0,
                 shortest: int = 0) -> list[list[Clip]]:
-    """Cut clips, shortest first, into groups of at most `seconds` of audio counted with padding."""
+    """Cut clips, shortest first, into groups of at most `seconds` of audio, and at most a share of padding in them."""
+    # the same clips give the same groups in whatever order they come; a longer clip forms a group of its own; that
+    # clips shorter than `shortest` samples are brought to it first is not counted as a group's padding
     ordered = sorted(clips, key=lambda clip: (clip.samples, clip.key))
     lengths = [max(clip.samples, shortest) for clip in ordered]
     cuts = _find_cuts(lengths, seconds, 0.0 if same_length else padding)
@@ -153,7 +157,10 @@ def load_clip(clip: Clip) -> FloatArray:
 
 
 def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple[list[Clip], DecodeFunction]]:
-    """Give each unit, the last one first, with a function for its clips, while threads decode the next ones."""
+    """Give each unit, the last one first, with `load_clip` for its clips, once each, while threads decode the next."""
+    # `lanes` is how many units are worked on at a time; decoders, the resampler and the hash let other threads run
+    from concurrent.futures import ThreadPoolExecutor
+
     decoded: dict[str, Future[FloatArray]] = {}
     queue: deque[list[Clip]] = deque()
 

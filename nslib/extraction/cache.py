@@ -3,8 +3,6 @@
 A vector's key is the hash of the decoded waveform and the embedding's fingerprint, so renaming a data set recomputes
 nothing and new weights can never be served an old vector.
 
-Conventions
------------
 ``<cache>/vectors/<fingerprint>/<unit>.arrow`` holds the vectors of one work unit (Arrow IPC, uncompressed, so that it
 can be memory-mapped). A shard is written under a temporary name, flushed and renamed: a shard that exists is whole. Its
 schema carries a checksum of its vectors. Shards are never changed, only added or removed. In memory is an index only; a
@@ -50,16 +48,12 @@ class VectorCache:
     Parameters
     ----------
     embedding : Embedding
-        Its fingerprint names the directory.
+        Its fingerprint names the directory, `path`; `dim` is the size of a vector.
     root : Path, optional
         Directory of all vector caches (default: ``vectors`` in the cache).
 
     Attributes
     ----------
-    path : Path
-        The directory.
-    dim : int
-        Size of a vector.
     damaged : list of Path
         Shards that could not be read when the cache was opened. They are left where they are and ignored, so their
         clips are computed again; `prune` removes them.
@@ -193,13 +187,7 @@ class VectorCache:
 
 
 def list_caches() -> list[tuple[str, VectorCache]]:
-    """List every vector cache on this machine.
-
-    Returns
-    -------
-    list of (str, VectorCache)
-        The embedding's name and its cache.
-    """
+    """List the vector caches of this machine, each with the embedding's name."""
     paths = sorted(config.cache_dir("vectors").glob(f"*/{_FACTS}"))
     return [(json.loads(path.read_text())["name"], VectorCache.at(path.parent)) for path in paths]
 
@@ -296,11 +284,8 @@ class Cost:
             file.write(json.dumps(vars(self)) + "\n")
 
     def summary(self) -> dict[str, Any]:
-        """Give the cost as the report shows it, with the columns that docs/results.md explains.
-
-        Rates are NaN if nothing was computed, shares of the devices' time if nothing was watched: the first versions of
-        the kit did not.
-        """
+        """Give the cost as the report shows it, with the columns that docs/results.md explains."""
+        # NaN where nothing was computed, or nothing was watched: the first versions of the kit did not
         per_second = 1 / self.wall_seconds if self.computed else float("nan")
         per_watched = 1 / self.watched_seconds if self.watched_seconds else float("nan")
         return {
@@ -315,18 +300,7 @@ class Cost:
 
 
 def read_costs(fingerprint: str) -> Cost:
-    """Sum up the cost log of an embedding: what all its vectors took that were ever computed on this machine.
-
-    Parameters
-    ----------
-    fingerprint : str
-        Of the embedding.
-
-    Returns
-    -------
-    Cost
-        Zeros if there is no log.
-    """
+    """Sum up the cost log of an embedding: what all its vectors took that were ever computed here; maybe zeros."""
     path = config.cache_dir("vectors") / fingerprint / COST_LOG
     costs = Cost()
     for line in path.read_text().splitlines() if path.exists() else []:

@@ -4,8 +4,6 @@
 >>> nslib.embed("my_recordings/", embedding="logmel", cluster="local:2")                # doctest: +SKIP
 >>> nslib.benchmark("logmel", cluster="tls://scheduler.example.org:8786")               # doctest: +SKIP
 
-Conventions
------------
 A task is one work unit of `nslib.extraction.batches`. Workers send vectors back, and this process writes the shard,
 whose name is that of the unit's content: a killed worker, a retry or a second run can neither lose nor double anything.
 A worker process computes one unit at a time, however many threads dask gives it: an embedding uses the cores by itself
@@ -14,10 +12,8 @@ A unit that ends worker after worker is put aside; when all others are done its 
 process of this machine that may die, and a clip at which it does is a problem like one that cannot be decoded.
 
 The vectors of a grid of probes are sent once, to one worker, from which the others take them. If they die with the
-workers that hold them, they and the fits that were lost are sent again.
-
-``docs/clusters.md`` says how to set up a cluster, and how to close it to strangers: a dask scheduler runs whatever code
-it is sent. Nothing of dask is imported before `connect` is called with a cluster.
+workers that hold them, they and the fits that were lost are sent again. ``docs/clusters.md`` says how to set up a
+cluster, and how to close it to strangers: a dask scheduler runs whatever code it is sent.
 """
 
 from __future__ import annotations
@@ -31,8 +27,6 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -57,9 +51,11 @@ from nslib.extraction.devices import SmallerBatches
 from nslib.extraction.extract import RunUnits, advance_bar, open_bar, run_here, store_result
 
 if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
+
     from distributed import Client, Future
 
-__all__ = ["BuiltInModel", "ClusterJob", "Engine", "Mapper", "ModelFile", "Recipe", "connect", "describe_cluster_cost",
+__all__ = ["BuiltInModel", "ClusterJob", "Engine", "ModelFile", "Recipe", "connect", "describe_cluster_cost",
            "make_recipe"]
 
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -85,15 +81,11 @@ _FITS_SENT_AT_MOST = 3
 class Engine:
     """Where work is done.
 
-    Attributes
-    ----------
-    run : callable
-        Takes how workers load an embedding (a function that gives a `Recipe`; called only if it is needed), and gives
-        what `nslib.extraction.extract.extract_vectors` takes as `run`.
-    mapper : callable or None
-        ``mapper(function, tasks)`` gives ``function(task)`` for every task, in any order. Tasks are named tuples with
-        the fields ``probe``, for messages, and ``splits``, the vectors, which are sent apart and once. It raises
-        `NslibError` with the words of a worker that failed. None: fit on this machine.
+    ``run`` takes how workers load an embedding (a function that gives a `Recipe`; called only if it is needed), and
+    gives what `nslib.extraction.extract.extract_vectors` takes as `run`. ``mapper(function, tasks)`` gives
+    ``function(task)`` for every task, in any order, or raises `NslibError` with the words of a worker that failed.
+    Tasks are named tuples with the fields ``probe``, for messages, and ``splits``, the vectors, which are sent apart
+    and once. No mapper: fit on this machine.
     """
 
     run: Callable[[Callable[[], Recipe]], RunUnits]
@@ -109,7 +101,7 @@ def connect(cluster: Any = None) -> Iterator[Engine]:
     cluster : str, distributed.Client or cluster object of dask, optional
         Address of a scheduler (``tcp://host:8786``, ``tls://host:8786``, ``host:8786``), or ``local:N`` for N worker
         processes on this machine, or an object that a Client can connect to. Default: no cluster; the work is done in
-        this process.
+        this process. Nothing of dask is imported without one.
 
     Raises
     ------
@@ -126,7 +118,7 @@ def connect(cluster: Any = None) -> Iterator[Engine]:
                      lambda function, tasks: _map_fits(client, function, tasks))
 
 
-# ---- how a worker loads an embedding --------------------------------------------------------------
+# ------------------------------------------------------------------ how a worker loads an embedding
 # An embedding holds a session or a graph, which cannot travel. A recipe can: it is small, or as large as what a
 # function closes over, and is sent to each worker once.
 
@@ -196,8 +188,7 @@ def make_recipe(embedding: Embedding) -> Recipe:
             "itself, or a function that opens its model when it is first called instead of holding it.") from error
 
 
-# ---- reaching a scheduler -------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ reaching a scheduler
 
 @contextmanager
 def open_client(cluster: Any) -> Iterator[Client]:
@@ -255,12 +246,13 @@ def _start_workers(address: str) -> Iterator[Any]:
         yield cluster
 
 
-# ---- many tasks through a scheduler ---------------------------------------------------------------
-
+# ------------------------------------------------------------------ many tasks through a scheduler
 
 def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterable[tuple[str, Any]], shared: Any, *,
              lost: tuple[type[BaseException], ...], times: int, what: str) -> Iterator[tuple[Any, Any]]:
     """Give payload and outcome of ``function(payload, shared)`` for each named task, in any order, few at a time."""
+    # An outcome that is an exception was raised more often than a task is tried. A task whose outcome is of a `lost`
+    # kind is sent again, with `shared` anew, until it was lost so many `times`.
     from distributed import as_completed
 
     # one name and something behind it: so dask keeps tasks that no worker is free for at the scheduler, and a worker
@@ -303,6 +295,8 @@ def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterabl
 
 
 def _get_outcome(client: Client, future: Future) -> Any:
+    from concurrent.futures import CancelledError
+
     try:
         return future.result()
     except CancelledError as error:
@@ -314,8 +308,7 @@ def _get_outcome(client: Client, future: Future) -> Any:
         return error
 
 
-# ---- work units -----------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ work units
 
 @dataclass(frozen=True)
 class _Job:
@@ -331,6 +324,8 @@ _LOADED: dict[Recipe, Embedding] = {}
 
 
 def _make_run(client: Client, get_recipe: Callable[[], Recipe]) -> RunUnits:
+    from concurrent.futures import CancelledError
+
     from distributed.scheduler import KilledWorker
 
     def run(units: Sequence[list[Clip]], embedding: Embedding, store: VectorCache, cost: Cost,
@@ -440,6 +435,8 @@ def _decode_and_embed(unit: list[Clip], embedding: Embedding) -> UnitResult:
 
 def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
     """Embed a unit clip by clip in processes of this machine that may die, on the processor."""
+    from concurrent.futures.process import BrokenProcessPool
+
     from joblib.externals.loky import ProcessPoolExecutor
 
     result, pool = UnitResult(), None
@@ -475,10 +472,11 @@ def _embed_in_child(recipe: Recipe, clips: list[Clip]) -> UnitResult:
     return embed_unit(clips, load_clip, _load(recipe))
 
 
-# ---- fits of probes -------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ fits of probes
 
 def _map_fits(client: Client, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    from concurrent.futures import CancelledError
+
     from distributed.scheduler import KilledWorker
 
     todo = list(tasks)
@@ -501,8 +499,7 @@ def _fit_on_worker(call: tuple[Callable[[Any], Any], Any, int], splits: dict[int
     return function(task._replace(splits=splits[key]))
 
 
-# ---- what a large extraction takes ----------------------------------------------------------------
-
+# ------------------------------------------------------------------ what a large extraction takes
 
 @dataclass(frozen=True)
 class ClusterJob:

@@ -1,18 +1,14 @@
 """The devices of this machine: which there are, one copy of an embedding on each, batches that suit them.
 
-Conventions
------------
-Devices are TensorFlow's, named ``"GPU:0"`` or ``"CPU:0"``. Used are all GPUs; without one, the processor. The
-environment variable ``NSLIB_DEVICES`` (names with commas between) chooses others. An embedding whose function
-TensorFlow does not compute, or that cannot be loaded again, has one copy: itself.
+Devices are TensorFlow's, named ``"GPU:0"`` or ``"CPU:0"``. Used are all GPUs; without one, the processor;
+``NSLIB_DEVICES`` (names with commas between) chooses others. An embedding whose function TensorFlow does not compute,
+or that cannot be loaded again, has one copy: itself. TensorFlow's wheel for Linux on x86-64 can use CUDA, but brings
+none of it; ``make setup GPU=1`` installs what is in `GPU_LOCK`.
 
 Small batches leave a device idle, large ones leave the processor's cache or fill the memory. Which size is best depends
 on the embedding, the machine and the threads, so a short trial on noise finds it before a long extraction, and
 ``tuning.json`` in the cache keeps it. ``NSLIB_BATCH_SECONDS`` sets the size instead. Work units do not depend on it,
 and vectors do not beyond rounding (1e-5); the networks of the kit give the same bits (`nslib.embeddings.runtime`).
-
-TensorFlow's wheel for Linux on x86-64 can use CUDA, but brings none of it; ``make setup GPU=1`` installs what is in
-`GPU_LOCK`. Reference for GPUs: ``nvidia-smi --help-query-gpu``.
 """
 
 from __future__ import annotations
@@ -39,7 +35,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatAr
 from nslib.embeddings.runtime import list_devices
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 
-__all__ = ["GPU_LOCK", "Gpu", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus", "load_replicas"]
+__all__ = ["GPU_LOCK", "Gpu", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus", "time_batches"]
 
 GPU_LOCK = "requirements-gpu.lock"
 DEVICES_VARIABLE = "NSLIB_DEVICES"
@@ -69,12 +65,7 @@ class Gpu:
 
 
 def list_gpus() -> list[Gpu]:
-    """List NVIDIA's GPUs; imports nothing heavy.
-
-    Returns
-    -------
-    list of Gpu
-        Empty if there is no ``nvidia-smi``, or it lists none.
+    """List NVIDIA's GPUs; none if there is no ``nvidia-smi``, or it lists none. Imports nothing heavy.
 
     Raises
     ------
@@ -122,35 +113,20 @@ class Replica:
 
 
 def load_replicas(embedding: Embedding, devices: Sequence[str] | None = None) -> list[Replica]:
-    """Load an embedding's function on every device that is to be used.
-
-    Parameters
-    ----------
-    devices : sequence of str, optional
-        Their names. Default: those of ``NSLIB_DEVICES``, else all GPUs, else the processor.
-
-    Returns
-    -------
-    list of Replica
-        At least one. On the device that TensorFlow would choose by itself it is ``embedding.embed``, not a copy.
-
-    Raises
-    ------
-    UnknownName
-        For a device that is not there.
-    BadParameter
-        If a device is named twice, or an empty list is given.
-    """
+    """Load an embedding's function on every device to be used, as `choose_devices` says; at least one."""
     if embedding.replica is None:
         return [Replica("default", embedding.embed)]
     present = list_devices()
-    default = _default_devices(present)[0]
+    default = _default_devices(present)[0]  # on which TensorFlow would put it by itself
     return [Replica(name, embedding.embed if name == default else embedding.replica(name))
             for name in choose_devices(devices, present)]
 
 
 def choose_devices(devices: Sequence[str] | None, present: Sequence[str]) -> list[str]:
-    """Choose the devices to use among those of `list_devices`; parameters and errors as of `load_replicas`."""
+    """Choose the devices to use: these, or those of ``NSLIB_DEVICES``, else all GPUs present, else the processor.
+
+    UnknownName for a device that is not there, BadParameter if one is named twice, or none is.
+    """
     asked = os.environ.get(DEVICES_VARIABLE, "").strip()
     if devices is None and asked:
         devices = [part.strip() for part in asked.split(",") if part.strip()]
@@ -170,7 +146,11 @@ def _default_devices(present: Sequence[str]) -> list[str]:
 
 
 class SmallerBatches:
-    """An embed function that goes on with smaller batches where the memory is too small for one."""
+    """An embed function that halves a batch until it fits the memory, and sends no larger one from then on.
+
+    A warning says so once. Memory is counted in samples: clips times the longest. A single clip that does not fit is an
+    `NslibError`.
+    """
 
     def __init__(self, embed: EmbedFunction):
         self._embed, self._most = embed, sys.maxsize
@@ -248,9 +228,8 @@ def _asked_batch_seconds() -> float | None:
 
 
 def _tuning_key(embedding: Embedding) -> str:
-    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads",
-               os.environ.get(DEVICES_VARIABLE, "")]
-    return " | ".join([embedding.fingerprint, *machine])
+    machine = [platform.node(), platform.machine(), f"{runtime.count_threads()} threads"]
+    return " | ".join([embedding.fingerprint, *machine, os.environ.get(DEVICES_VARIABLE, "")])
 
 
 def _tuning_file() -> Path:
@@ -270,12 +249,12 @@ def _try_batches(embedding: Embedding, audio_seconds: float) -> dict[float, floa
     rates: dict[float, float] = {}
     left = float("inf")
     try:
-        next(_time_batches(embedding, _TRIAL_SIZES[0]))  # the first call also builds graphs
+        next(time_batches(embedding, _TRIAL_SIZES[0]))  # the first call also builds graphs
         for size in _TRIAL_SIZES:
             expected = 2 * size / rates[max(rates)] if rates else 0.0
             if expected > left:
                 break
-            taken = min(_time_batches(embedding, size))
+            taken = min(time_batches(embedding, size))
             if not rates:
                 left = _TRIAL_SHARE * audio_seconds * taken / size
             left -= 2 * taken
@@ -285,8 +264,8 @@ def _try_batches(embedding: Embedding, audio_seconds: float) -> dict[float, floa
     return rates
 
 
-def _time_batches(embedding: Embedding, size: float) -> Iterator[float]:
-    """Give the seconds that each of two batches of `size` seconds of noise takes."""
+def time_batches(embedding: Embedding, size: float) -> Iterator[float]:
+    """Give the seconds that each of two batches of `size` seconds of noise takes; the first may build a graph."""
     samples = max(round(_TRIAL_CLIP_SECONDS * SAMPLE_RATE), embedding.min_samples)
     count = max(1, round(size * SAMPLE_RATE / samples))
     noise = np.random.default_rng(0).normal(0, 0.05, (count, samples)).astype(np.float32)

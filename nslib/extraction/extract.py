@@ -1,7 +1,5 @@
 """Vectors of a clip table: what is cached is read, what is missing is computed here, unit by unit, and cached.
 
-Conventions
------------
 Decode threads run ahead of the model; a unit is stored as soon as it is done. The units depend only on which clips are
 asked for, so a killed run that is started again goes through the very same units and ends in the very same bytes.
 Nothing is padded silently: clips shorter than the embedding's minimum are padded with zeros and counted.
@@ -12,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -39,9 +36,11 @@ from nslib.extraction.cache import Cost, VectorCache
 from nslib.extraction.devices import SmallerBatches, load_replicas, tune_batch_seconds
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import pandas as pd
 
-__all__ = ["Extraction", "RunUnits", "extract_frames", "extract_vectors", "fill_cache"]
+__all__ = ["Extraction", "extract_frames", "extract_vectors", "fill_cache"]
 
 # Computes work units and stores their vectors; adds to the cost; gives the clips without a vector by their hash, and
 # why. The last argument is whether to show a progress bar.
@@ -112,12 +111,7 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
                run: RunUnits | None = None) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Compute vectors as `extract_vectors` does and leave them in the cache, so that memory does not grow with them.
 
-    Parameters and errors are those of `extract_vectors`.
-
-    Returns
-    -------
-    cost : dict
-        As the attributes of `Extraction`.
+    Parameters and errors are those of `extract_vectors`; what is returned are clips, problems and cost of `Extraction`.
     """
     import pandas as pd
 
@@ -143,13 +137,6 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
 def extract_frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Give frame-level vectors with their start times; computed afresh, not cached.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Clip table, as in `extract_vectors`.
-    embedding : Embedding
-        What to compute.
-
     Returns
     -------
     dict
@@ -173,6 +160,8 @@ def extract_frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple
 def run_here(units: Sequence[list[Clip]], embedding: Embedding, store: VectorCache, cost: Cost,
              progress: bool) -> dict[str, BadAudio]:
     """Embed and store work units on every device of this machine at once (a `RunUnits`)."""
+    from concurrent.futures import ThreadPoolExecutor
+
     problems: dict[str, BadAudio] = {}
     if not units:
         return problems
@@ -227,6 +216,8 @@ def _embed_units(units: Sequence[list[Clip]], copies: list[Embedding]) -> Genera
 
 def _embed_side_by_side(coming: Iterable[tuple[list[Clip], DecodeFunction]],
                         copies: list[Embedding]) -> Generator[tuple[list[Clip], UnitResult]]:
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
     free = list(copies)
     begun: dict[Future[UnitResult], tuple[list[Clip], Embedding]] = {}
 

@@ -5,12 +5,10 @@ Parquet    column ``vector`` (a list of numbers) and ``sha256`` or ``clip_id``; 
 NPZ        arrays ``vectors`` [clips, dim] and ``sha256`` or ``clip_id`` [clips]
 =========  ==========================================================================================
 
-Conventions
------------
 ``sha256`` is that of the decoded sound (`nslib.audio.sha256`), so that a vector can only go to the sound that it was
 made of; ``clip_id`` is a name, which is trusted. Where both are there, the hash counts. The clip tables of
-`nslib.datasets.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file: another
-file, other results.
+`nslib.datasets.loading.load_clips` and of ``nslib data clips`` have both. The fingerprint is the hash of the file:
+another file, other results.
 """
 
 from __future__ import annotations
@@ -85,14 +83,7 @@ def is_vector_file(given: object) -> bool:
 
 
 def read_vectors(path: str | Path, name: str | None = None) -> Precomputed:
-    """Read vectors.
-
-    Parameters
-    ----------
-    path : path-like
-        Ending in ``.parquet`` or ``.npz``.
-    name : str, optional
-        As shown in tables; default: the file's, without its ending.
+    """Read vectors of a ``.parquet`` or ``.npz`` file; their name in tables is that of the file unless one is given.
 
     Raises
     ------

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nslib.evaluation.results import selected
 from nslib.figures import figure
 from nslib.figures.figure import INK, MARKERS, MUTED, RULE, Figure, palette, with_style
 from nslib.paper.published import keep_compared
 from nslib.statistics import comparisons, intervals
+from nslib.statistics import scores as statistics_scores
 from nslib.statistics.comparisons import AVERAGE
 from nslib.statistics.intervals import LEVEL, Difference
 
@@ -43,7 +43,7 @@ def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if rows.empty:
         return rows
-    scores = selected(rows)
+    scores = statistics_scores.select_scores(rows)
     embedding_place = {name: i for i, name in enumerate(order_embeddings(scores))}
     task_place = {name: i for i, name in enumerate(scores["task"].unique())}
     keys = {"_kind": scores["corpus_kind"] == SYNTHETIC, "_task": scores["task"].map(task_place),
@@ -206,7 +206,7 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
 
 def _add_intervals(rows: pd.DataFrame, grouped: pd.DataFrame, over: tuple[str, ...]) -> pd.DataFrame:
     """Add the intervals of the rows to the groups; to those of the average, the intervals of its tasks combined."""
-    scores = selected(rows)
+    scores = statistics_scores.select_scores(rows)
     single = {(r.task, r.embedding): Difference(r.value, r.low, r.high, r.interval_by) for r in scores.itertuples()}
     kinds = dict(zip(scores["task"], scores["corpus_kind"], strict=True))
     tasks = [(row.task,) if row.task else over for row in grouped.itertuples()]

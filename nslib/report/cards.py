@@ -13,7 +13,7 @@ from nslib import config
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.checker import CheckReport
 from nslib.errors import NslibError
-from nslib.evaluation.results import selected
+from nslib.statistics.scores import select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def _list_facts(embedding: Embedding) -> str:
 def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
     """Write the scores of these very weights, as a table."""
     chosen = [] if rows is None or rows.empty else [
-        row for row in selected(rows[rows["weights_hash"] == embedding.fingerprint]).to_dict("records")
+        row for row in select_scores(rows[rows["weights_hash"] == embedding.fingerprint]).to_dict("records")
         if row["value"] == row["value"]]
     if not chosen:
         return "Nothing yet: `python -m nslib benchmark` measures it."

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nslib.errors import BadParameter, NslibError
-from nslib.evaluation.results import ROWS, check_table, join_tables, load_results, selected
+from nslib.evaluation.results import ROWS, check_table, join_tables, load_results
 from nslib.statistics.comparisons import Paired, holm, p_value
 from nslib.statistics.intervals import LEVEL, Difference, interval
-from nslib.statistics.scores import get_metric
+from nslib.statistics.scores import get_metric, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         if lost:
             notes.append(f"{len(lost)} results that {folder} shows are not in its results/ and have no answers.")
         rows = join_tables([rows[rows["key"].isin(shown["key"])], shown[shown["key"].isin(lost)]], ROWS)
-    chosen = selected(rows)
+    chosen = select_scores(rows)
     if chosen.empty:
         why = " ".join(notes) or "python -m nslib reproduce makes them."
         raise NslibError(f"{folder} holds no results of a test: {why}")

@@ -24,13 +24,14 @@ from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.confidence import load_confidence
-from nslib.evaluation.results import Results, export_rows, selected
+from nslib.evaluation.results import Results, export_rows
 from nslib.figures import Figure
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
 from nslib.report import leaderboard, tables
 from nslib.report.notebooks import Run, read_last_runs, render
 from nslib.statistics.effects import Regression, regress
+from nslib.statistics.scores import select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,7 @@ def _write_latex(context: dict[str, Any], folder: Path) -> None:
 def _draw_results(results: Results, clips: pd.DataFrame | None, folder: Path) -> list[tuple[str, Figure]]:
     """Draw scores, how far they can be trusted, recordings and cost, as far as there are any."""
     rows, answers, figures = results.rows, results.predictions, []
-    if len(selected(rows)):
+    if len(select_scores(rows)):
         figures += [("Every score with its interval, task by task.", nslib_figures.accuracy_dots(rows, answers)),
                     ("The result table as a picture.", nslib_figures.result_heatmap(rows, answers))]
         if len(answers):

@@ -22,10 +22,10 @@ from nslib import config
 from nslib.datasets import debian, splits
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
-from nslib.evaluation.results import ROWS, Column, check_table, selected, write_table
+from nslib.evaluation.results import ROWS, Column, check_table, write_table
 from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
-from nslib.statistics.scores import get_metric
+from nslib.statistics.scores import get_metric, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     """
     import pandas as pd
 
-    path, chosen = Path(path), selected(rows)
+    path, chosen = Path(path), select_scores(rows)
     if path.suffix != ".parquet":
         raise BadParameter(f"a row is written as .parquet, best as NAME{_ENDING}; got {path.name}.")
     chosen = chosen[chosen["value"].notna()]
@@ -168,7 +168,7 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Put scores of one's own and of `read_folder` below each other, with ``by``, ``about`` and ``trust``."""
     import pandas as pd
 
-    here = selected(own)
+    here = select_scores(own)
     here = here[here["value"].notna()].assign(by=HERE, about="", trust=HERE)
     comparable = here["task"].isin({*REGISTRY, *others["task"]})
     here = here[comparable] if comparable.any() else here  # nobody else has recordings of one's own

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from nslib import embeddings
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import NslibError
-from nslib.evaluation.results import selected
 from nslib.figures import scores as figures_scores
 from nslib.paper.claims import FINE_TUNED
 from nslib.statistics import comparisons
 from nslib.statistics.intervals import RESAMPLES
+from nslib.statistics.scores import select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ _SPECIAL = str.maketrans({
 def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
                        params: Params | None = None) -> dict[str, Any]:
     """Arrange the chosen scores, recordings before synthetic tasks; empty lists and words if nothing was scored."""
-    if selected(rows).empty:
+    if select_scores(rows).empty:
         return {"groups": [], "columns": [], "cells": [], "metric_words": "", "level": "",
                 "has_synthetic": False, "has_letters": False}
     scores = figures_scores.select_scores(rows)

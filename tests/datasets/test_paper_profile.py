@@ -13,9 +13,9 @@ import hub_server
 import noss_archives
 import pytest
 
-from nslib import config
+from nslib import config, evaluation
 from nslib.datasets.tasks import get_task
-from nslib.evaluation import benchmark, results
+from nslib.evaluation import benchmark
 from nslib.report import reproduce
 
 # everything at once, on stand-ins; the builders, the hub and every step have tests of their own
@@ -56,7 +56,7 @@ def outcome(benchmark_results):
 
 def test_every_embedding_is_measured_on_every_task(benchmark_results):
     assert benchmark_results.not_run.empty, benchmark_results.not_run
-    chosen = results.selected(benchmark_results.rows)
+    chosen = evaluation.select_scores(benchmark_results.rows)
     assert set(zip(chosen["task"], chosen["embedding"], strict=True)) >= {(t, e) for t in SIX for e in HUB}
     assert chosen["value"].between(0, 1).all() and (chosen["corpus_kind"] == "real").all()
 

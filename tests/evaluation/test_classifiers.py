@@ -6,6 +6,7 @@ from scipy import optimize
 from sklearn.ensemble import RandomForestClassifier
 
 from nslib.evaluation import classifiers
+from nslib.evaluation.classifiers import CLASSIFIERS
 
 
 def vectors(clips=200, classes=2, dim=8):
@@ -35,7 +36,7 @@ def multinomial(x, y, strength):
 @pytest.mark.parametrize("strength", [0.01, 1.0])
 def test_two_class_regression_is_multinomial(strength):
     x, y = vectors()
-    model = classifiers.CLASSIFIERS["LogisticRegression"](200, 2, 0)
+    model = CLASSIFIERS["LogisticRegression"](200, 2, 0)
     assert model.C == 2e5  # twice the 1e5 of three classes and more
     model.set_params(C=model.C / 1e5 * strength, tol=1e-12, max_iter=20000).fit(x, y)
     ours = model.predict_proba(x)[:, 1]
@@ -45,60 +46,34 @@ def test_two_class_regression_is_multinomial(strength):
 
 
 def test_settings_are_the_papers():
-    logistic = classifiers.CLASSIFIERS["LogisticRegression"](500, 6, 3)
-    assert (logistic.C, logistic.max_iter, logistic.solver) == (1e5, 100, "lbfgs")
-    assert logistic.class_weight is None and logistic.fit_intercept
-    assert logistic.tol * 500 == pytest.approx(1e-4)
-    assert classifiers.CLASSIFIERS["LogisticRegression_balanced"](5, 6, 3).class_weight == "balanced"
-    lda = classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3)
+    logistic, balanced, lda, *forests = (make(500, 6, 3) for make in CLASSIFIERS.values())
+    assert (logistic.C, logistic.max_iter, logistic.solver, logistic.class_weight) == (1e5, 100, "lbfgs", None)
+    assert logistic.fit_intercept and logistic.tol * 500 == pytest.approx(1e-4) and balanced.class_weight == "balanced"
     assert (lda.solver, lda.shrinkage) == ("lsqr", "auto")
-    for name, weight in (("Forest_balanced_100", "balanced"), ("Forest_unbalanced_100", None)):
-        forest = classifiers.CLASSIFIERS[name](5, 6, 3)
-        assert (forest.trees, forest.class_weight, forest.seed) == (100, weight, 3)
-
-
-def test_l2_normalisation_keeps_zero_vectors():
-    x = classifiers.l2_normalise([[3, 4], [0, 0]])
-    assert x.tolist() == [[0.6, 0.8], [0, 0]]
-
-
-def test_speaker_normalisation_is_a_population_z_score_of_each_speaker():
-    rng = np.random.default_rng(0)
-    x, speaker = rng.normal(5, 3, (30, 4)), rng.integers(0, 4, 30).astype(str)
-    x[:, 3] = 0.1  # constant, and its mean is not exactly 0.1
-    before, found = x.copy(), classifiers.speaker_normalise(x, speaker)
-    for name in set(speaker):
-        own = x[speaker == name, :3]
-        assert found[speaker == name, :3] == pytest.approx((own - own.mean(0)) / own.std(0))
-    assert np.abs(found[:, 3]).max() < 1e-12 and (x == before).all()
-    assert classifiers.speaker_normalise(x[:1], speaker[:1]).tolist() == [[0, 0, 0, 0]]
+    assert [(f.trees, f.class_weight, f.seed) for f in forests] == [(100, "balanced", 3), (100, None, 3)]
 
 
 @pytest.mark.parametrize("l2", [False, True])
 @pytest.mark.parametrize("norm", [False, True])
 def test_vectors_are_normalised_first_in_length_then_by_speaker(l2, norm):
-    x, _ = vectors(40)
-    before, speaker = x.copy(), np.arange(40) % 7
-    found = classifiers.normalise(x, speaker, l2=l2, speaker_norm=norm)
-    expected = classifiers.l2_normalise(before) if l2 else before
-    expected = classifiers.speaker_normalise(expected, speaker) if norm else expected
-    assert (found == expected).all() and (x == before).all()
-    assert (found is x) == (not l2 and not norm)
-    short = x.astype(np.float32)
-    found = classifiers.normalise(short, speaker, l2=l2, speaker_norm=norm)
-    assert found.dtype == np.float64 and found == pytest.approx(expected, abs=1e-5)
-
-
-def test_forests_of_classes_of_one_size_are_not_one_forest():
-    """What keeps them from being shared: should scikit-learn change it, two fits could be one."""
-    x, y = vectors(40)
-    one, other = (classifiers.CLASSIFIERS[name](40, 2, 0).fit(x, y).predict_proba(-x)
-                  for name in classifiers.IN_FLOAT32)
-    assert (one != other).any()
+    rng = np.random.default_rng(0)
+    x, speaker = rng.normal(5, 3, (40, 4)), np.arange(40) % 7
+    x[:, 3], x[0] = 0.1, 0  # one that hardly varies, whose mean is not exactly 0.1; and a vector of zeros
+    before = x.copy()
+    expected = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300) if l2 else x.copy()
+    for who in range(7) if norm else ():
+        own = expected[speaker == who]
+        expected[speaker == who] = (own - own.mean(0)) / np.where(own.std(0) > 1e-12, own.std(0), 1)
+    normalised = classifiers.normalise(x, speaker, l2=l2, speaker_norm=norm)
+    assert normalised == pytest.approx(expected, abs=1e-12) and (x == before).all()
+    assert (normalised is x) == (not l2 and not norm)
+    short = classifiers.normalise(x.astype(np.float32), speaker, l2=l2, speaker_norm=norm)
+    assert short.dtype == np.float64 and short == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(("clips", "dim", "classes"), [(30, 5, 2), (97, 300, 7)])
 @pytest.mark.parametrize("weight", [None, "balanced"])
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight):
     rng = np.random.default_rng(1)
     y = np.r_[np.arange(classes), rng.integers(0, classes, clips - classes)]
@@ -109,3 +84,10 @@ def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight
     assert (ours.predict(new) == theirs.predict(new)).all()
     with pytest.raises(ValueError, match="infinity"):
         ours.fit(np.full((2, 2), 1e300), [0, 1])
+
+
+def test_forests_of_classes_of_one_size_are_not_one_forest():
+    """What keeps them from being shared: should scikit-learn change it, two fits could be one."""
+    x, y = vectors(40)
+    one, other = (CLASSIFIERS[name](40, 2, 0).fit(x, y).predict_proba(-x) for name in classifiers.IN_FLOAT32)
+    assert (one != other).any()

@@ -1,4 +1,4 @@
-"""The refit that gives probabilities: the benchmark's answers, kept once, and silent where anything has changed."""
+"""The refit that gives probabilities: the benchmark's answers, stored once, and silent where anything has changed."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,7 @@ from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import benchmark, confidence, probe, results
 from nslib.extraction import extract
-
-SPLITS = ("train", "validation", "test")
+from nslib.statistics.scores import select_scores
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +18,7 @@ def parts():
     whole = probe.LabelledVectors(rng.normal(size=(120, 6)) + 0.8 * np.eye(3, 6)[y], np.char.mod("c%d", y),
                                   np.char.mod("s%d", np.arange(120) % 7), np.char.mod("clip%03d", np.arange(120)))
     split = rng.permutation(120) % 3
-    return [probe.LabelledVectors(*(getattr(whole, a)[split == k] for a in ("x", "y", "speaker", "clip_id")))
-            for k in range(3)]
+    return [whole.take(split == k) for k in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -34,40 +32,32 @@ def made(parts):
 @pytest.mark.parametrize("name", probe.PROBES)
 def test_the_refit_answers_what_the_benchmark_answered_and_says_how_sure(name, parts, made):
     rows, predictions = made[name]
-    again = confidence.measure_confidence(results.selected(rows).iloc[0], *parts)
+    row = select_scores(rows).iloc[0]
+    again = confidence.measure_confidence(row, *parts)
     assert again["y_pred"].tolist() == predictions["y_pred"].tolist() and again["clip_id"].is_monotonic_increasing
     assert again["confidence"].between(1 / 3, 1).all() and again["brier"].between(0, 2).all()
     right = again["y_true"] == again["y_pred"]
     # of three classes, the other two share what is left
     least = np.where(right, (1 - again["confidence"]) ** 2, again["confidence"] ** 2)
     assert (again["brier"] >= least - 1e-12).all() and list(again) == [c.name for c in confidence.COLUMNS]
-
-
-def test_a_network_trained_for_the_task_has_no_probe_to_ask(parts, made):
-    row = made["LDA_LSQR_AUTO"][0].iloc[0].copy()
-    row["probe"] = "finetuned-mean"
-    with pytest.raises(Unavailable, match="no probe on stored vectors"):
-        confidence.measure_confidence(row, *parts)
+    with pytest.raises(Unavailable, match="finetuned-mean is no probe on stored vectors"):
+        confidence.measure_confidence(dict(row) | {"probe": "finetuned-mean"}, *parts)
 
 
 @pytest.fixture
 def stored(parts, made, monkeypatch):
     """A benchmark whose vectors are at hand, and how often they were asked for."""
     clips = pd.concat([pd.DataFrame({"clip_id": s.clip_id, "label": s.y, "speaker": s.speaker, "split": name})
-                       for s, name in zip(parts, SPLITS, strict=True)], ignore_index=True)
+                       for s, name in zip(parts, ("train", "validation", "test"), strict=True)], ignore_index=True)
     vectors, calls = np.concatenate([s.x for s in parts]), []
     corpus = type("Corpus", (), {"clips": clips})
     monkeypatch.setattr(benchmark, "load_tasks", lambda *a, **k: [(tasks.REGISTRY["style-synthetic"], corpus)])
-
-    def vectors_of(*_, **__):
-        calls.append(1)
-        return extract.Extraction(vectors, clips, clips[:0], {})
-
-    monkeypatch.setattr(benchmark.EmbeddingSpec, "vectors", vectors_of)
+    monkeypatch.setattr(benchmark.EmbeddingSpec, "vectors", lambda *_, **__: calls.append(1) or extract.Extraction(
+        vectors, clips, clips[:0], {}))
     return *made["LDA_LSQR_AUTO"], calls
 
 
-def test_what_was_found_is_kept_and_not_computed_again(stored, tmp_path):
+def test_what_was_measured_is_stored_and_not_computed_again(stored, tmp_path):
     rows, predictions, calls = stored
     assert confidence.load_confidence(rows, tmp_path).empty
     first, left_out = confidence.find_confidence(rows, predictions, progress=False, folder=tmp_path)
@@ -82,7 +72,7 @@ def test_what_was_found_is_kept_and_not_computed_again(stored, tmp_path):
     pd.testing.assert_frame_equal(first, third)
 
 
-def test_other_answers_than_those_kept_are_not_described(stored, tmp_path):
+def test_other_answers_than_those_stored_are_not_described(stored, tmp_path):
     rows, predictions, _ = stored
     turned = predictions.copy()
     turned.loc[0, "y_pred"] = {"c0": "c1", "c1": "c2", "c2": "c0"}[predictions["y_pred"].iloc[0]]
@@ -90,5 +80,5 @@ def test_other_answers_than_those_kept_are_not_described(stored, tmp_path):
                                   (rows.assign(embedding="somebody's own"), predictions, "no embedding of this name"),
                                   (rows.assign(probe="finetuned-mean"), predictions, "trained for the task"),
                                   (rows.assign(task="mine"), predictions, "own recordings")):
-        found, left_out = confidence.find_confidence(changed, answers, progress=False, folder=tmp_path)
-        assert found.empty and why in left_out["why"].item()
+        table, left_out = confidence.find_confidence(changed, answers, progress=False, folder=tmp_path)
+        assert table.empty and why in left_out["why"].item()

@@ -9,14 +9,13 @@ import pytest
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable
 from nslib.evaluation import cost
-from nslib.evaluation.results import selected
+from nslib.statistics.scores import select_scores
 
 
 def test_means_are_over_the_recorded_tasks_that_all_have():
     rows = fabricated.rows()
     table = cost.average_scores(rows).set_index("name")
-    chosen = selected(rows)
-    real = chosen[chosen["corpus_kind"] == "real"]
+    real = select_scores(rows).query("corpus_kind == 'real'")
     assert table["quality"].to_dict() == pytest.approx(real.groupby("embedding")["value"].mean().to_dict())
     assert (table["tasks"] == 3).all() and table["quality"].is_monotonic_decreasing
     mfcc = real[real["embedding"] == "mfcc"]
@@ -25,29 +24,17 @@ def test_means_are_over_the_recorded_tasks_that_all_have():
     without = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "untrained"))]
     assert (cost.average_scores(without)["tasks"] == 2).all()
     assert (cost.average_scores(without, ["mfcc", "logmel"])["tasks"] == 3).all()
-
-
-def test_without_a_common_task_there_is_no_mean():
-    rows = fabricated.rows()
-    apart = rows[((rows["embedding"] == "mfcc") & (rows["task"] == "language-five"))
-                 | ((rows["embedding"] == "logmel") & (rows["task"] == "speaker-fillets"))]
     with pytest.raises(Unavailable, match="no task has an accuracy of every embedding"):
-        cost.compare_costs(apart)
+        cost.compare_costs(rows.query("embedding == 'mfcc' and task == 'language-five' or embedding == 'logmel' and "
+                                      "task == 'speaker-fillets'"))
 
 
-def test_costs_stand_beside_the_means():
+def test_costs_stand_beside_the_means_where_they_are_known():
     table = cost.compare_costs(fabricated.rows(), ["mfcc", "logmel"])
     assert list(table.columns) == ["name", "quality", "low", "high", "by", "tasks", "parameters", "multiply_adds",
                                    "latency_ms"]
     assert table["latency_ms"].gt(0).all() and table["parameters"].isna().all()
-
-
-def test_what_is_not_known_is_not_a_number():
     assert cost.count_size("resemblyzer")[0] == EMBEDDINGS["resemblyzer"].parameters
-    assert np.isnan([cost.count_size("resemblyzer")[1], *cost.count_size("mine"), *cost.count_size("mfcc")]).all()
-    assert np.isnan(cost.measure_latency("mine"))
-
-
-def test_a_tap_costs_only_what_lies_before_it():
+    assert np.isnan([cost.count_size("resemblyzer")[1], *cost.count_size("mine"), cost.measure_latency("mine")]).all()
     below, above = cost.count_size("trill-mini-layer19"), cost.count_size("trill-mini-top")
-    assert below[0] < above[0] and below[1] < above[1]
+    assert below[0] < above[0] and below[1] < above[1]  # a tap costs only what lies before it

@@ -16,12 +16,12 @@ from nslib.evaluation import classifiers, lda
 SETTINGS = {"solver": "lsqr", "shrinkage": "auto"}
 
 
-def ours():
-    return lda.ShrinkageLDA(**SETTINGS)
+def fit_ours(x, y, **options):
+    return lda.ShrinkageLDA(**SETTINGS, **options).fit(x, y)
 
 
-def theirs():
-    return LinearDiscriminantAnalysis(**SETTINGS)
+def fit_theirs(x, y, **options):
+    return LinearDiscriminantAnalysis(**SETTINGS, **options).fit(x, y)
 
 
 @pytest.fixture
@@ -42,16 +42,16 @@ def clips(counts, dim, seed=0):
     return x[order], y[order]
 
 
-def same(found, expected, x, tolerance=1e-6):
+def compare(model, expected, x, tolerance=1e-6):
     """Decisions to `tolerance` of their scale, and the same answers but where two are as good."""
-    ours, theirs = (model.decision_function(x) for model in (found, expected))
+    ours, theirs = (fitted.decision_function(x) for fitted in (model, expected))
     scale = np.abs(theirs).max()
     assert np.abs(ours - theirs).max() <= tolerance * scale
-    assert found.predict_proba(x) == pytest.approx(expected.predict_proba(x), abs=tolerance * max(scale, 1))
+    assert model.predict_proba(x) == pytest.approx(expected.predict_proba(x), abs=tolerance * max(scale, 1))
     table = theirs if theirs.ndim > 1 else np.column_stack([np.zeros(len(x)), theirs])
     best = np.sort(table, axis=1)
     clear = best[:, -1] - best[:, -2] > 1e-9 * scale
-    assert (found.predict(x) == expected.predict(x))[clear].all()
+    assert (model.predict(x) == expected.predict(x))[clear].all()
 
 
 @st.composite
@@ -68,103 +68,79 @@ def problems(draw):
     x[np.ix_(y == y[0], some[2])] = 0.7
     x[:, some[3]] = draw(st.sampled_from([0.0, 0.1, -3.0]))
     twins = rng.choice(len(x), draw(st.integers(0, len(x) // 3)))
-    same_class = [rng.choice(np.flatnonzero(y == label)) for label in y[twins]]
-    x[twins] = x[same_class]
+    x[twins] = x[[rng.choice(np.flatnonzero(y == label)) for label in y[twins]]]
     return x, y, rng
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture,
                                                    HealthCheck.filter_too_much])
 @given(problem=problems())
+@pytest.mark.filterwarnings("ignore")
 def test_any_shape_decides_as_scikit_learn(every_size, problem):
     x, y, rng = problem
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        expected = theirs().fit(x, y)
-        assume(np.linalg.cond(expected.covariance_) < 1e9)  # else scikit-learn's own answer is not good to 1e-6
-        found = ours().fit(x, y)
-    same(found, expected, np.concatenate([x, x + rng.normal(size=x.shape), rng.normal(size=x.shape)]))
-    assert found.means_ == pytest.approx(expected.means_) and (found.priors_ == expected.priors_).all()
-    assert found.coef_.shape == expected.coef_.shape and found.intercept_.shape == expected.intercept_.shape
+    expected = fit_theirs(x, y)
+    assume(np.linalg.cond(expected.covariance_) < 1e9)  # else scikit-learn's own answer is not good to 1e-6
+    model = fit_ours(x, y)
+    compare(model, expected, np.concatenate([x, x + rng.normal(size=x.shape), rng.normal(size=x.shape)]))
+    assert model.means_ == pytest.approx(expected.means_) and (model.priors_ == expected.priors_).all()
+    assert model.coef_.shape == expected.coef_.shape and model.intercept_.shape == expected.intercept_.shape
 
 
 @pytest.mark.parametrize(("counts", "dim"), [([40, 30, 50], 650), ([9] * 20, 520), ([70, 50], 513), ([500, 400], 520),
                                              ([600, 60, 3, 1, 40], 513)])
+@pytest.mark.filterwarnings("ignore")
 def test_sizes_that_take_it_decide_as_scikit_learn(counts, dim):
     assert dim > lda.SMALL
     x, y = clips(counts, dim)
     labels = np.array([f"label {k}" for k in range(len(counts))])[::-1][y]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found, expected = ours().fit(x, labels), theirs().fit(x, labels)
-    assert found.classes_.tolist() == sorted(set(labels)) and not hasattr(found, "covariance_")
-    same(found, expected, x + np.random.default_rng(1).normal(size=x.shape), 1e-9)
+    model, expected = fit_ours(x, labels), fit_theirs(x, labels)
+    assert model.classes_.tolist() == sorted(set(labels)) and not hasattr(model, "covariance_")
+    new = x + np.random.default_rng(1).normal(size=x.shape)
+    compare(model, expected, new, 1e-9)
+    single, scores = fit_ours(x.astype(np.float32), labels), model.decision_function(new)  # computed in float64
+    assert single.decision_function(new) == pytest.approx(scores, abs=1e-4 * np.abs(scores).max())
 
 
 def test_small_vectors_and_other_settings_are_scikit_learns_to_the_last_bit():
     x, y = clips([30, 20, 25], 40)
-    assert (ours().fit(x, y).coef_ == theirs().fit(x, y).coef_).all()
+    assert (fit_ours(x, y).coef_ == fit_theirs(x, y).coef_).all()
     x, y = clips([30, 20, 25], 520)
     for options in ({"solver": "lsqr", "shrinkage": 0.3}, {"solver": "svd"}):
-        found = lda.ShrinkageLDA(**options).fit(x, y)
-        assert (found.coef_ == LinearDiscriminantAnalysis(**options).fit(x, y).coef_).all()
+        assert (lda.ShrinkageLDA(**options).fit(x, y).coef_
+                == LinearDiscriminantAnalysis(**options).fit(x, y).coef_).all()
+    assert callable(LinearDiscriminantAnalysis._solve_lstsq)  # the step that is replaced, else all becomes slow
 
 
-def test_the_step_that_is_replaced_is_still_the_parents():
-    assert callable(LinearDiscriminantAnalysis._solve_lstsq)  # else long vectors become slow, silently
-
-
-def test_a_class_of_one_clip_warns_as_scikit_learn(every_size):
+def test_a_class_of_one_clip_warns_as_scikit_learn_and_priors_are_used(every_size):
     x, y = clips([10, 12, 1], 20)
-    said = []
-    for model in (ours(), theirs()):
+    texts = []
+    for fit in (fit_ours, fit_theirs):
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
-            model.fit(x, y)
-        said.append({str(w.message) for w in heard})
-    assert said[0] == said[1] != set()
-
-
-def test_float32_is_computed_in_float64():
-    x, y = clips([30, 20, 25], 600)
-    short = x.astype(np.float32)
-    found = ours().fit(short, y)
-    double = ours().fit(short.astype(float), y).coef_
-    assert found.coef_ == pytest.approx(double, rel=0, abs=1e-6 * np.abs(double).max())  # the priors are float32
-    both = np.abs(found.decision_function(x) - theirs().fit(x, y).decision_function(x)).max()
-    assert both < 1e-4 * np.abs(found.decision_function(x)).max()
-
-
-def test_priors_are_used(every_size):
+            fit(x, y)
+        texts.append({str(w.message) for w in heard})
+    assert texts[0] == texts[1] != set()
     x, y = clips([30, 20, 25], 100)
-    found, expected = (m.set_params(priors=[0.2, 0.5, 0.3]).fit(x, y) for m in (ours(), theirs()))
-    same(found, expected, x)
+    compare(*(fit(x, y, priors=[0.2, 0.5, 0.3]) for fit in (fit_ours, fit_theirs)), x)
 
 
-# --- where rounding decides -------------------------------------------------------------------
-
+# ------------------------------------------------------------------ where rounding decides
 
 @pytest.mark.parametrize("counts", [[20, 30, 25], [100, 80, 90]])
-def test_dimensions_of_rounding_noise_get_no_weight(every_size, counts):
+def test_noise_of_rounding_and_the_scale_of_dimensions_do_not_matter(every_size, counts):
     x, y = clips(counts, 100)
+    model = fit_ours(x, y)
     noise = 1e-17 * np.random.default_rng(1).normal(size=(len(x), 3))  # as a z-score leaves of a constant
-    found, expected, without = ours(), theirs(), ours().fit(x, y)
     wide = np.column_stack([noise, x])
-    found.fit(wide, y)
-    assert (found.coef_[:, :3] == 0).all()
-    same(found, expected.fit(wide, y), wide)
-    assert np.argmax(without.decision_function(x), 1).tolist() == found.predict(wide).tolist()
-
-
-@pytest.mark.parametrize("counts", [[20, 30, 25], [100, 80, 90]])
-def test_scale_of_dimensions_does_not_matter_even_where_it_does_to_scikit_learn(every_size, counts):
-    x, y = clips(counts, 100)
+    noisy = fit_ours(wide, y)
+    assert (noisy.coef_[:, :3] == 0).all() and model.predict(x).tolist() == noisy.predict(wide).tolist()
+    compare(noisy, fit_theirs(wide, y), wide)
     scales = np.where(np.arange(100) < 5, 2.0**-18, 1)  # powers of two: exact in floating point
-    decided, again = ours().fit(x, y).decision_function(x), ours().fit(x * scales, y).decision_function(x * scales)
+    decided, again = model.decision_function(x), fit_ours(x * scales, y).decision_function(x * scales)
     assert again == pytest.approx(decided, abs=1e-11 * np.abs(decided).max())
-    assert theirs().fit(x, y).decision_function(x) == pytest.approx(decided, abs=1e-9 * np.abs(decided).max())
-    off = np.abs(theirs().fit(x * scales, y).decision_function(x * scales) - decided).max() / np.abs(decided).max()
-    assert off > 1e-5
+    assert fit_theirs(x, y).decision_function(x) == pytest.approx(decided, abs=1e-9 * np.abs(decided).max())
+    off = np.abs(fit_theirs(x * scales, y).decision_function(x * scales) - decided).max() / np.abs(decided).max()
+    assert off > 1e-5  # to scikit-learn it does matter
 
 
 @pytest.mark.parametrize("dim", [30, 300])
@@ -172,60 +148,46 @@ def test_pairs_of_clips_get_the_solution_of_least_norm(every_size, dim):
     rng = np.random.default_rng(0)
     y = np.arange(40) % 20
     x = rng.normal(size=(40, dim)) + rng.normal(size=(20, dim))[y]  # two a class: no shrinkage, rank 20
-    found = ours().fit(x, y)
-    covariance = theirs().fit(x, y).covariance_
-    expected = found.means_ @ np.linalg.pinv(covariance, rcond=1e-12, hermitian=True)
-    assert found.coef_ == pytest.approx(expected, rel=1e-7, abs=1e-9 * np.abs(expected).max())
+    model = fit_ours(x, y)
+    expected = model.means_ @ np.linalg.pinv(fit_theirs(x, y).covariance_, rcond=1e-12, hermitian=True)
+    assert model.coef_ == pytest.approx(expected, rel=1e-7, abs=1e-9 * np.abs(expected).max())
 
 
-def test_vectors_without_any_variance_have_no_weights():
+@pytest.mark.filterwarnings("ignore")
+def test_without_variance_there_are_no_weights_and_one_that_overflows_is_refused():
     for count in (20, 1400):
         x, y = np.ones((count, 600)), np.arange(count) % 2
-        found = ours().fit(x, y)
-        assert not found.coef_.any() and np.isfinite(found.decision_function(x)).all()
-
-
-def test_variances_that_overflow_are_refused():
+        model = fit_ours(x, y)
+        assert not model.coef_.any() and np.isfinite(model.decision_function(x)).all()
     x, y = clips([10, 12], 600)
-    with np.errstate(all="ignore"), warnings.catch_warnings(), pytest.raises(ValueError, match=r"inf|NaN|finite"):
-        warnings.simplefilter("ignore")
-        ours().fit(x * 1e200, y)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"inf|NaN|finite"):
+        fit_ours(x * 1e200, y)
 
 
-# --- cost and company -------------------------------------------------------------------------
+# ------------------------------------------------------------------ cost and company
 
-
-def peak(model, x, y):
-    tracemalloc.start()
-    try:
-        model.fit(x, y)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def test_memory_is_a_copy_of_the_vectors_and_never_dim_squared(monkeypatch):
-    monkeypatch.setattr(lda, "_BLOCK", 1 << 16)
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(90, 6000)), np.arange(90) % 3
-    assert peak(ours(), x, y) < 2.5 * x.nbytes  # a matrix [dim, dim] is 67 times as large as x
-
-
-def test_memory_for_many_clips_is_two_matrices_and_no_copy_of_the_vectors(monkeypatch):
+@pytest.mark.parametrize(("shape", "classes", "most"), [
+    ((90, 6000), 3, 2.5 * 90 * 6000),  # a copy of the vectors: a matrix [dim, dim] is 67 times as large
+    ((5000, 520), 2, 3 * 520**2)])  # two matrices, and no copy of the vectors, which are ten times as large
+def test_memory(monkeypatch, shape, classes, most):
     monkeypatch.setattr(lda, "_BLOCK", 1 << 16)
     monkeypatch.setattr(lda, "_COLUMNS", 64)
-    x, y = np.random.default_rng(0).normal(size=(5000, 520)), np.arange(5000) % 2
-    assert peak(ours(), x, y) < 3 * 520**2 * 8 < x.nbytes / 2
+    x, y = np.random.default_rng(0).normal(size=shape), np.arange(shape[0]) % classes
+    tracemalloc.start()
+    fit_ours(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * most
 
 
 def test_it_is_an_estimator_like_its_parent_and_the_probe_uses_it():
     assert isinstance(classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3), lda.ShrinkageLDA)
     x, y = clips([20, 15, 30], 600)
-    model = clone(ours())
-    assert model.get_params() == theirs().get_params()
+    model = clone(lda.ShrinkageLDA(**SETTINGS))
+    assert model.get_params() == LinearDiscriminantAnalysis(**SETTINGS).get_params()
     again = pickle.loads(pickle.dumps(model.fit(x, y)))
     assert (again.predict_log_proba(x) == model.predict_log_proba(x)).all()
     with pytest.raises(ValueError, match="features"):
         model.predict(x[:, :5])
     with pytest.raises(ValueError, match="number of samples"):
-        ours().fit(x[:3], np.arange(3))
+        fit_ours(x[:3], np.arange(3))

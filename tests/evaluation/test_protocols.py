@@ -7,13 +7,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import tone
+from helpers import write_pitches
 
-from nslib import audio, config
+from nslib import config
 from nslib.datasets import splits, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, protocols, results
-from nslib.evaluation.probe import LabelledVectors
 
 TASK = dataclasses.replace(tasks.get_task("style-synthetic"), name="planted", caution="")
 QUICK = config.load_params({"seed": 0})
@@ -163,7 +162,7 @@ def test_within_speakers_the_numbers_are_those_of_a_plain_loop(mine):
     assert abs(over_all["value"].iloc[0] - by_clip) > 0.001
 
 
-def test_who_cannot_be_used_is_counted_and_named(mine):
+def test_who_cannot_be_used_and_what_cannot_be_right_is_counted_and_named(mine):
     extra = clip_rows([("few", "c0", ""), ("few", "c1", ""), *[("single", "c2", "")] * 6, *[("", "c0", "")] * 2])
     extra["clip_id"] = "z" + extra["clip_id"]
     data = make(pd.concat([mine.clips, extra]), np.concatenate([mine.vectors.x, np.ones((10, 24))]))
@@ -176,26 +175,19 @@ def test_who_cannot_be_used_is_counted_and_named(mine):
     assert set(protocols.average_by_speaker(outcome.rows)["speaker"]) == set(mine.vectors.speaker)
     with pytest.raises(Unavailable, match=r"12 of 12 speakers were left out .* one class only: s00 .in 1., .* 4 more"):
         run_within(make(mine.clips.assign(label=np.where(mine.clips["speaker"] < "s06", "a", "b")), mine.vectors.x))
+    unlearnt = run_within(personal(6, takes=1, classes=4), split_numbers=(0, 1), probes=LOGISTIC)
+    assert "12 of 12 test answers cannot be right" in "\n".join(unlearnt.notes)
+    assert one(unlearnt, "within-speaker")["value"] == 0
 
 
-def test_labels_that_a_speakers_training_lacks_count_as_wrong_and_are_said():
-    outcome = run_within(personal(6, takes=1, classes=4), split_numbers=(0, 1), probes=LOGISTIC)
-    assert "12 of 12 test answers cannot be right" in "\n".join(outcome.notes)
-    assert one(outcome, "within-speaker")["value"] == 0
-
-
-def test_a_cap_on_training_clips_leaves_the_test_as_it_was(mine):
-    capped, full = (run_within(mine, shots=shots, probes=LOGISTIC) for shots in (1, 0))
+def test_a_cap_on_training_clips_and_a_clip_without_a_vector_leave_the_rest_as_it_was(mine):
+    whole, capped = (run_within(mine, shots=shots, probes=LOGISTIC) for shots in (0, 1))
     assert (one(capped, "within-speaker")["shots"], one(capped, "within-speaker")["n_train"]) == (1, 3)
-    assert one(full, "within-speaker")["n_train"] == 10
-    pd.testing.assert_series_equal(capped.answers["clip_id"], full.answers["clip_id"])
-
-
-def test_a_clip_without_a_vector_leaves_the_split_of_all_others_as_it_was(mine):
-    whole = run_within(mine)
+    assert one(whole, "within-speaker")["n_train"] == 10
+    pd.testing.assert_series_equal(capped.answers["clip_id"], whole.answers["clip_id"])
     lost = ["s03-003", "s03-008", "s07-100", whole.answers["clip_id"].iloc[0]]
     there = ~mine.clips["clip_id"].isin(lost).to_numpy()
-    lossy = run_within(make(mine.clips[there], mine.vectors.x[there], "lossy", listed=mine.clips))
+    lossy = run_within(make(mine.clips[there], mine.vectors.x[there], "lossy", listed=mine.clips), probes=LOGISTIC)
     assert set(lossy.answers["clip_id"]) == set(whole.answers["clip_id"]) - set(lost)
     answers = pd.concat([whole.answers, lossy.answers])
     assert protocols.difference(answers, "planted", "planted", "lossy").by == "speaker"
@@ -223,18 +215,14 @@ def test_bad_settings_are_refused(mine, settings, error, words):
 
 
 @pytest.mark.parametrize("protocol", [run_within, run_repeated, run_switch])
-def test_tasks_for_which_a_protocol_is_not_defined(protocol, mine):
-    x = mine.vectors.x
+def test_tasks_and_vectors_for_which_a_protocol_is_not_defined(protocol, mine):
+    x = mine.vectors.x.copy()
     refused = {"the label is the speaker": make(mine.clips.assign(label=mine.clips["speaker"]), x),
                "no clip says who speaks": make(mine.clips.assign(speaker=""), x),
                "scored by auc": make(mine.clips, x, task=dataclasses.replace(TASK, metric="auc"))}
     for words, data in refused.items():
         with pytest.raises(Unavailable, match=words):
             protocol(data)
-
-
-def test_vectors_are_checked(mine):
-    x = mine.vectors.x.copy()
     with pytest.raises(BadParameter, match="one vector a clip"):
         make(mine.clips, x[1:])
     with pytest.raises(BadParameter, match="come twice"):
@@ -258,13 +246,10 @@ def test_repeated_draws_as_many_speakers_as_the_own_split_and_averages(mine):
 
 
 def test_one_repeated_split_is_the_grid_on_that_split(mine):
-    rows = run_repeated(mine, seeds=(3,), probabilities=(0.6, 0.2, 0.2)).rows
-    vectors = mine.vectors
+    rows, vectors = run_repeated(mine, seeds=(3,), probabilities=(0.6, 0.2, 0.2)).rows, mine.vectors
     split = splits.split_by_group(vectors.clip_id.tolist(), vectors.speaker, (0.6, 0.2, 0.2), seed=3)
     part = np.array([split[name] for name in vectors.clip_id])
-    parts = [LabelledVectors(*(getattr(vectors, f.name)[part == p] for f in dataclasses.fields(vectors)))
-             for p in splits.SPLITS]
-    grid = probe.grid(*parts, probes=LDA).rows
+    grid = probe.grid(*(vectors.take(part == name) for name in splits.SPLITS), probes=LDA).rows
     test, own = grid[grid["split"] == "test"], rows[rows["split_number"] == "3"]
     for name in ("probe", "l2", "speaker_norm", "value", "low", "high", "selected", "best_on_test", "chance", "n"):
         assert own[name].tolist() == test[name].tolist(), name
@@ -283,14 +268,6 @@ def test_a_split_that_lacks_a_class_is_scored_and_counted():
     assert 0 < len(lost) < 12 and lost["value"].isna().all() and lost["reason"].str.contains("of 1 classes").all()
     assert any(f"repeated: {len(lost)} of 12 splits could not be scored" in note for note in outcome.notes)
     assert one(outcome, "repeated")["splits"] == 12 - len(lost)
-
-
-def test_repeated_needs_three_speakers_and_a_share_for_each_part():
-    data = personal(3)
-    with pytest.raises(Unavailable, match="it has 2 speakers"):
-        run_repeated(make(data.clips.assign(speaker=data.clips["speaker"].replace("s02", "s01")), data.vectors.x))
-    with pytest.raises(Unavailable, match="without speakers"):
-        run_repeated(make(data.clips.assign(split="train"), data.vectors.x))
 
 
 def test_the_four_protocols_are_what_they_are_said_to_be(mine):
@@ -317,8 +294,12 @@ def test_the_four_protocols_are_what_they_are_said_to_be(mine):
             outcome.table(name)
 
 
-def test_switch_refuses_what_it_cannot_compare(mine):
-    shared = mine.clips.copy()
+def test_whole_tasks_that_cannot_be_divided_are_refused(mine):
+    data, shared = personal(3), mine.clips.copy()
+    with pytest.raises(Unavailable, match="it has 2 speakers"):
+        run_repeated(make(data.clips.assign(speaker=data.clips["speaker"].replace("s02", "s01")), data.vectors.x))
+    with pytest.raises(Unavailable, match="without speakers"):
+        run_repeated(make(data.clips.assign(split="train"), data.vectors.x))
     shared.loc[0, "split"] = "test" if shared.loc[0, "split"] == "train" else "train"
     with pytest.raises(Unavailable, match="shares speakers between parts: s00"):
         run_switch(make(shared, mine.vectors.x))
@@ -392,21 +373,9 @@ def test_a_baseline_is_chosen_on_validation_and_every_other_embedding_gets_a_ver
     assert together.against(["nobody"]).empty and nothing.against(["twin"]).empty
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Two classes of tones from six speakers."""
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
-    home = tmp_path / "pitches"
-    for label, hertz in (("low", 200), ("high", 2000)):
-        for speaker in range(6):
-            (home / label / f"s{speaker}").mkdir(parents=True)
-            for take in range(4):
-                wave = tone(0.6 + 0.1 * take, hertz * (1 + 0.02 * speaker), seed=10 * speaker + take)
-                audio.write_wav(home / label / f"s{speaker}" / f"{take}.wav", wave)
-    return home
+def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(tmp_path, cache):
+    folder = write_pitches(tmp_path / "pitches", takes=4)
 
-
-def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(folder):
     def broken(waves):
         return np.full((len(waves), 3), np.nan if waves.std() > 0.2 else 1.0, np.float32)
 

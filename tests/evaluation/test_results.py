@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import probe, results
 from nslib.extraction import cache
+from nslib.statistics.scores import select_scores
 
 HASHES = {"data_hash": "d" * 16, "split_hash": "s" * 16, "weights_hash": "w" * 16}
 SETTINGS = {"probes": ("LogisticRegression",), "metric": "accuracy", "seed": 0}
@@ -48,7 +48,7 @@ def same(found, expected):
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
 
 
-# --- columns and keys -------------------------------------------------------------------------
+# ------------------------------------------------------------------ columns and keys
 
 TABLES = (results.ROWS, results.PREDICTIONS, results.PROTOCOL_ROWS, results.PROTOCOL_ANSWERS, results.LEDGER)
 
@@ -60,16 +60,21 @@ def test_the_page_explains_every_column_of_every_table():
         shown = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", section, re.MULTILINE)
         assert shown == [(c.name, c.dtype, c.unit or "–", c.meaning) for c in columns], "mend docs/results.md"
         assert len({c.name for c in columns}) == len(columns) and all(c.meaning for c in columns)
-    described = results.describe_columns()
-    assert described.columns.tolist() == ["name", "dtype", "unit", "meaning"] and len(described) == len(results.ROWS)
 
 
-def test_the_ledgers_columns_are_those_that_costs_have():
+def test_the_ledgers_columns_are_those_that_costs_have_and_complete_rows_conform(make):
     cost = cache.Cost(computed=2, padded=1, audio_seconds=3.0, samples_real=1, samples_fed=2, wall_seconds=1.5,
-                       watched_seconds=1.5, devices=["CPU:0"])
-    found, types = {"embedding": "mfcc", **cost.summary()}, {"str": str, "int": int, "float": float}
-    assert list(found) == [c.name for c in results.LEDGER]
-    assert all(isinstance(found[c.name], types[c.dtype]) for c in results.LEDGER)
+                      watched_seconds=1.5, devices=["CPU:0"])
+    ledger, types = {"embedding": "mfcc", **cost.summary()}, {"str": str, "int": int, "float": float}
+    assert list(ledger) == [c.name for c in results.LEDGER]
+    assert all(isinstance(ledger[c.name], types[c.dtype]) for c in results.LEDGER)
+    rows, predictions = make()
+    assert rows.columns.tolist() == [c.name for c in results.ROWS]
+    assert predictions.columns.tolist() == [c.name for c in results.PREDICTIONS]
+    assert set(rows["code_revision"]) == {config.code_revision()} and rows["when"].str.endswith("+00:00").all()
+    nothing = results.join_tables([], results.ROWS)
+    assert nothing.empty and nothing.dtypes.equals(rows.dtypes)
+    assert len(results.join_tables([rows, rows], results.ROWS)) == 2 * len(rows)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +85,14 @@ def test_the_ledgers_columns_are_those_that_costs_have():
      (lambda rows: rows.assign(n=0.5), BadParameter, "'n' must be int"),
      (lambda rows: rows.assign(selected=1), BadParameter, "'selected' must be bool"),
      (lambda rows: rows.assign(task=None), BadParameter, "'task' must be str"),
-     (lambda rows: rows.assign(key="other"), BadParameter, "predictions without rows")])
+     (lambda rows: rows.assign(key="other"), BadParameter, "predictions without rows"),
+     (lambda rows: rows.assign(key="../up"), BadParameter, "letters and digits")])
 def test_rows_off_the_schema_are_refused_and_nothing_is_written(make, tmp_path, change, error, message):
     rows, predictions = make()
+    answers = predictions[:0] if message == "letters and digits" else predictions
     with pytest.raises(error, match=message):
-        results.save_result(change(rows), predictions, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_key_cannot_leave_the_folder(make, tmp_path):
-    rows, predictions = make()
-    with pytest.raises(BadParameter, match="letters and digits"):
-        results.save_result(rows.assign(key="../up"), predictions.assign(key="../up"), tmp_path / "results")
-    assert list(tmp_path.rglob("*up*")) == []  # beside the folder, or in it
+        results.save_result(change(rows), answers, tmp_path / "results")
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_key_changes_with_all_that_decides_the_result(monkeypatch):
@@ -112,14 +112,13 @@ def test_key_changes_with_all_that_decides_the_result(monkeypatch):
     assert results.make_key(**again) == keys[0]
 
 
-# --- the store --------------------------------------------------------------------------------
+# ------------------------------------------------------------------ the store
 
-
-def test_save_load_find(make, tmp_path):
+def test_save_load_find(make, tmp_path, monkeypatch):
     assert len(results.load_results(tmp_path / "none")[0]) == 0
     first, second = make(), make(embedding="logmel")
-    for pair in (first, second):
-        results.save_result(*pair, tmp_path)
+    both = [pd.concat(tables) for tables in zip(first, second, strict=True)]
+    assert len(results.save_result(*both, tmp_path)) == 2
     same(results.find_result(first[0]["key"].iloc[0], tmp_path), first)
     assert results.find_result("0" * 32, tmp_path) is None
     rows, predictions = results.load_results(tmp_path)
@@ -127,12 +126,8 @@ def test_save_load_find(make, tmp_path):
     assert rows.dtypes.equals(first[0].dtypes)
     results.save_result(*first, tmp_path)  # the same key again adds nothing
     assert len(results.load_results(tmp_path)[0]) == 16
-
-
-def test_one_call_keeps_several_results(make, tmp_path):
-    both = [pd.concat(tables) for tables in zip(make(), make(task="other"), strict=True)]
-    assert len(results.save_result(*both, tmp_path)) == 2
-    assert set(results.load_results(tmp_path)[0]["task"]) == {"words", "other"}
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
+    assert results.save_result(*first)[0].parent == tmp_path / "results"
 
 
 @pytest.mark.parametrize("break_it", ["cut", "empty", "noise", "bit", "schema", "gone", "other key"])
@@ -197,16 +192,7 @@ def test_a_run_killed_between_the_two_files_leaves_no_result(make, tmp_path, mon
     assert results.find_result(pair[0]["key"].iloc[0], tmp_path) is None and results.load_results(tmp_path)[0].empty
 
 
-# --- reading ----------------------------------------------------------------------------------
-
-
-def test_selected_is_one_test_row_of_the_newest_run(make):
-    old, new, other = make()[0], make(data_hash="n" * 16)[0], make(task="other")[0]
-    old["when"], new["when"] = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
-    chosen = results.selected(pd.concat([new, old, other], ignore_index=True))
-    assert chosen["task"].tolist() == ["words", "other"] and chosen["split"].eq("test").all()
-    assert chosen["data_hash"].iloc[0] == "n" * 16
-
+# ------------------------------------------------------------------ reading
 
 def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     rows = pd.concat([make()[0], make(embedding="logmel")[0], make(task="tones", kind="synthetic")[0]],
@@ -214,7 +200,7 @@ def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     shown = results.table(rows)
     assert shown.index.tolist() == ["words", "tones (synthetic)"]
     assert shown.columns.tolist() == ["metric", "chance", "interval over", "mfcc", "logmel"]
-    row = results.selected(rows).iloc[0]
+    row = select_scores(rows).iloc[0]
     assert shown.loc["words", "mfcc"] == f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
     assert shown.loc["words"].tolist()[:3] == ["accuracy", "0.50", "speakers"]
     assert shown.loc["tones (synthetic)", "logmel"] == "not run"
@@ -232,15 +218,9 @@ def test_export_holds_every_row_in_full_precision(make, tmp_path):
         results.export_rows(rows, tmp_path / "all.xlsx")
 
 
-# --- results of others ------------------------------------------------------------------------
+# ------------------------------------------------------------------ results of others
 
 TUNED = results.FINE_TUNED
-
-
-def run(rows, predictions):
-    return results.Results(rows, predictions, pd.DataFrame(columns=["task", "embedding", "why", "remedy"]),
-                           pd.DataFrame(columns=["task", "embedding", *PROBLEM_COLUMNS]), pd.DataFrame(), [],
-                           pd.DataFrame())
 
 
 @pytest.fixture
@@ -257,29 +237,25 @@ def stored(tmp_path):
     return tmp_path
 
 
-def test_the_newest_of_each_task_on_the_same_clips_is_taken(stored):
-    before = run(fabricated.rows(), fabricated.predictions())
+def test_the_newest_of_each_task_on_the_same_clips_is_taken_once(stored):
+    before = results.ResultsBuilder().results()
+    before.rows, before.predictions = fabricated.rows(), fabricated.predictions()
     after = before.with_stored([TUNED], folder=stored)
-    added = after.selected().query("embedding == @TUNED").set_index("task")
+    added = select_scores(after.rows).query("embedding == @TUNED").set_index("task")
     assert set(added.index) == {"language-five", "phrase-hedgewars"} and added.at["language-five", "value"] == 0.9
     assert set(after.predictions.query("embedding == @TUNED")["key"]) == {"languagefive2", "phrasehedgewars0"}
-    assert len(before.rows) == len(fabricated.rows())
     one = ["task", "embedding", "probe", "l2", "speaker_norm", "split"]
     assert len(after.rows) - len(before.rows) == 2 * 40 and not after.rows.duplicated(one).any()
-
-
-def test_what_is_there_already_or_nowhere_changes_nothing(stored):
-    before = run(fabricated.rows(), fabricated.predictions())
-    once = before.with_stored([TUNED], folder=stored)
-    for again in (once.with_stored([TUNED], folder=stored), once.with_stored(["mfcc", "nobody"], folder=stored)):
-        pd.testing.assert_frame_equal(again.rows, once.rows)
-    nothing = run(before.rows[:0], before.predictions[:0]).with_stored([TUNED], folder=stored)
+    for again in (after.with_stored([TUNED], folder=stored), after.with_stored(["mfcc", "nobody"], folder=stored)):
+        pd.testing.assert_frame_equal(again.rows, after.rows)
+    nothing = results.ResultsBuilder().results().with_stored([TUNED], folder=stored)
     assert nothing.rows.empty and nothing.predictions.empty
 
 
 def test_fine_tuned_results_of_older_weights_are_not_taken(stored, tmp_path_factory):
     """After training anew, what was fine-tuned from the old weights is no answer to claim 4."""
-    before, present = run(fabricated.rows(), fabricated.predictions()), tmp_path_factory.mktemp("present")
+    before, present = results.ResultsBuilder().results(), tmp_path_factory.mktemp("present")
+    before.rows = fabricated.rows()
     assert TUNED not in set(before.with_fine_tuned(stored).rows["embedding"])
     rows, answers = results.load_results(stored)
     results.save_result(rows.assign(weights_hash=networks.WEIGHT_FILES["trill-mini"].sha256), answers, folder=present)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from helpers import clip_table, embedding, frame_energy, tone
+from helpers import clip_table, embedding, frame_energy, write_pitches
 
 import nslib
 from nslib import audio, config
@@ -87,8 +87,7 @@ def stumble(marker):
     return Stumbles(marker)
 
 
-# ---- work units ----------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ work units
 
 def test_the_cache_is_that_of_a_local_run_and_a_second_run_computes_nothing(client, clips, tmp_path):
     out, store = extract_there(client, clips, embedding(), tmp_path / "far")
@@ -153,17 +152,6 @@ def test_a_poisoned_clip_ends_in_the_problems(client, clips, tmp_path, how):
     np.testing.assert_array_equal(out.vectors, expected.vectors)
 
 
-def test_an_embedding_that_kills_where_it_is_loaded_is_an_error(tmp_path):
-    class Deadly:
-        def __reduce__(self):
-            return os._exit, (3,)
-
-    recipe = cluster.PickledModel("deadly", cloudpickle.dumps(Deadly()))
-    clip = batches.Clip("k", "", "", 16000)
-    with pytest.raises(NslibError, match=r"could not be loaded in a process of its own, which ended with EXIT\(3\)"):
-        cluster._embed_isolated(recipe, [clip])
-
-
 def test_what_got_lost_with_a_worker_is_sent_again_and_not_for_ever(client, clips, tmp_path, monkeypatch):
     get_outcome, lost = cluster._get_outcome, []
 
@@ -205,40 +193,30 @@ def test_a_worker_that_sees_no_recordings_or_has_another_model_says_so(client, c
 
 
 def test_embed_and_benchmark_on_a_cluster(client, tmp_path, monkeypatch):
-    for label, hertz in (("low", 200), ("high", 2000)):
-        for speaker in range(6):
-            (tmp_path / "pitches" / label / f"s{speaker}").mkdir(parents=True)
-            for take in range(2):
-                wave = tone(0.6 + 0.1 * take, hertz * (1 + 0.02 * speaker), seed=10 * speaker + take)
-                audio.write_wav(tmp_path / "pitches" / label / f"s{speaker}" / f"{take}.wav", wave)
-    tables, rows = [], []
+    pitches, tables, rows = write_pitches(tmp_path / "pitches", takes=2), [], []
     for where in (None, client):
         monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / f"cache{where is None}"))
         monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / f"reports{where is None}"))
-        tables.append(nslib.embed(tmp_path / "pitches", "logmel", cluster=where, progress=False))
-        results = nslib.benchmark("logmel", tmp_path / "pitches", params=config.load_params(smoke=True),
-                                  progress=False, cluster=where)
+        tables.append(nslib.embed(pitches, "logmel", cluster=where, progress=False))
+        results = nslib.benchmark("logmel", pitches, params=config.load_params(smoke=True), progress=False,
+                                  cluster=where)
         rows.append(results.rows.drop(columns=["fit_seconds", "when"]))
     pd.testing.assert_frame_equal(*tables)
     pd.testing.assert_frame_equal(*rows)
 
 
-# ---- schedulers and recipes ----------------------------------------------------------------------
+# ------------------------------------------------------------------ schedulers and recipes
 
-
-def test_an_address_without_a_scheduler_is_told_in_seconds(monkeypatch):
+def test_an_address_without_a_scheduler_or_that_is_none_is_told_in_seconds(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     began = time.monotonic()
     with (pytest.raises(Unavailable, match=r"tcp://127.0.0.1:9 .*did not answer within 1 s.*dask scheduler"),
           connect("tcp://127.0.0.1:9")):
         pass
     assert time.monotonic() - began < 8
-
-
-@pytest.mark.parametrize("address", ["local:0", "local:two", "local:", "nowhere", "ftp://127.0.0.1:9"])
-def test_an_address_that_is_none_is_refused(address):
-    with pytest.raises(BadParameter, match=r"local:2"), connect(address):
-        pass
+    for address in ("local:0", "local:two", "local:", "nowhere", "ftp://127.0.0.1:9"):
+        with pytest.raises(BadParameter, match=r"local:2"), connect(address):
+            pass
 
 
 def test_local_workers_listen_on_loopback_only_and_share_the_cores(client):
@@ -267,8 +245,7 @@ def test_how_an_embedding_travels():
         make_recipe(embedding(embed=locked))
 
 
-# ---- fits of probes ------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ fits of probes
 
 class Task(NamedTuple):
     probe: str
@@ -309,8 +286,7 @@ def test_a_fit_that_fails_keeps_its_words_and_one_that_is_lost_is_not_sent_for_e
             list(engine.mapper(fit, make_tasks()))
 
 
-# ---- what a large extraction takes ---------------------------------------------------------------
-
+# ------------------------------------------------------------------ what a large extraction takes
 
 def test_costs_by_hand():
     figures = cluster.estimate_cluster_cost(JOB)
@@ -322,7 +298,7 @@ def test_costs_by_hand():
         "useful_workers": 3.84 / (1 / 200 + 96 / 30_000)})
 
 
-def test_more_workers_than_the_scheduler_feeds_cost_and_gain_nothing():
+def test_more_workers_than_the_scheduler_feeds_cost_and_gain_nothing_and_what_cannot_be_is_refused():
     most = cluster.estimate_cluster_cost(JOB)["useful_workers"]
     enough, beyond = (cluster.estimate_cluster_cost(replace(JOB, workers=n)) for n in (most, 2 * most))
     assert beyond["hours"] == pytest.approx(enough["hours"]) and beyond["money"] == pytest.approx(2 * enough["money"])
@@ -330,11 +306,8 @@ def test_more_workers_than_the_scheduler_feeds_cost_and_gain_nothing():
     assert "more workers than the scheduler can feed" in text and "in the currency of the price" in text
     text = cluster.describe_cluster_cost(replace(JOB, price=0))
     assert "more workers than" not in text and "1,000,000 clips of 10 s; 40 workers, each 25 clips/s at 0 an" in text
-
-
-@pytest.mark.parametrize("name", ["clips", "seconds", "clips_per_second", "workers", "dim", "tasks_per_second",
-                                  "sent_per_second", "price"])
-def test_what_cannot_be_is_refused(name):
-    for value in (-1, math.inf, math.nan, *([0] if name != "price" else [])):
-        with pytest.raises(BadParameter, match=rf"{name} is .*{'0 or more' if name == 'price' else 'more than 0'}"):
+    for name, value in (("clips", 0), ("seconds", -1), ("workers", math.inf), ("dim", math.nan)):
+        with pytest.raises(BadParameter, match=rf"{name} is .*more than 0"):
             replace(JOB, **{name: value})
+    with pytest.raises(BadParameter, match="price is -1; it must be 0 or more"):
+        replace(JOB, price=-1)

@@ -36,26 +36,21 @@ def read_shards(store):
     return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
 
 
-# ---- groups and work units -----------------------------------------------------------------------
+# ------------------------------------------------------------------ groups and work units
 
-
-@given(lengths, st.randoms(use_true_random=False), st.booleans())
-def test_groups_are_a_partition_that_ignores_order(samples, random, same_length):
+@given(lengths, st.randoms(use_true_random=False), st.booleans(), st.floats(0, 0.5), st.integers(0, 30000))
+def test_groups_ignore_order_and_bound_the_padding(samples, random, same_length, padding, shortest):
     clips = make_clips(samples)
-    groups = group_clips(clips, same_length=same_length, seconds=30)
+    options = {"same_length": same_length, "seconds": 30, "padding": padding, "shortest": shortest}
+    groups = group_clips(clips, **options)
     shuffled = list(clips)
     random.shuffle(shuffled)
-    assert groups == group_clips(shuffled, same_length=same_length, seconds=30)
+    assert groups == group_clips(shuffled, **options)
     assert sorted((c for group in groups for c in group), key=lambda c: int(c.key[1:])) == clips
     for group in groups:
-        assert len(group) == 1 or len(group) * max(c.samples for c in group) <= 30 * 16000
-        assert not same_length or len({c.samples for c in group}) == 1
-
-
-@given(lengths, st.floats(0, 0.5), st.integers(0, 30000))
-def test_padding_of_a_group_is_bounded(samples, padding, shortest):
-    for group in group_clips(make_clips(samples), same_length=False, seconds=60, padding=padding, shortest=shortest):
         fed = [max(clip.samples, shortest) for clip in group]
+        assert len(group) == 1 or len(group) * max(fed) <= 30 * 16000
+        assert not same_length or len(set(fed)) == 1
         assert 1 - sum(fed) / (len(fed) * max(fed)) <= padding + 1e-12
 
 
@@ -85,8 +80,7 @@ def test_units_grow_with_the_corpus_by_doubling_and_stay_few(one, other):
     assert large / seconds <= most and (seconds == least or large / seconds > most / 2)
 
 
-# ---- decoding ahead ------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ decoding ahead
 
 @pytest.fixture
 def units(tmp_path):
@@ -124,8 +118,7 @@ def test_look_ahead_is_bounded_in_seconds_of_audio_and_decoders_end_with_the_run
     assert threading.active_count() == before
 
 
-# ---- vectors -------------------------------------------------------------------------------------
-
+# ------------------------------------------------------------------ vectors
 
 def test_vectors_are_means_over_valid_frames_in_the_order_given_of_every_clip_alone(tmp_path, cache):
     clips = clip_table(tmp_path, [1.0, 0.35, 2.5, 0.8])
@@ -155,12 +148,15 @@ def test_second_call_computes_nothing_and_costs_are_logged(tmp_path, cache):
     assert logged == {k: v for k, v in first.cost.items() if k not in ("clips", "from_store")}
 
 
-def test_short_clips_are_padded_and_counted(tmp_path, cache):
-    clips = clip_table(tmp_path, [0.05, 0.5])
-    seen = []
+def test_short_clips_are_padded_and_counted_and_unsafe_padding_means_equal_lengths_only(tmp_path, cache):
+    clips, seen = clip_table(tmp_path, [0.05, 0.5, 0.7, 0.5]), []
 
     def spy(waves, lengths):
         seen.extend(waves[i, :n] for i, n in enumerate(lengths))
+        return frame_energy(waves, lengths)
+
+    def strict(waves, lengths):
+        assert len(set(lengths)) == 1 and lengths[0] == waves.shape[1]
         return frame_energy(waves, lengths)
 
     for pad in ("end", "centre"):
@@ -168,17 +164,9 @@ def test_short_clips_are_padded_and_counted(tmp_path, cache):
         out = extract_vectors(clips, embedding(embed=spy, pad=pad), progress=False)
         assert out.cost["padded"] == 1
         before = 400 if pad == "centre" else 0
-        np.testing.assert_array_equal(seen[0], np.pad(audio.read(clips["audio"][0]).wave, (before, 800 - before)))
-
-
-def test_unsafe_padding_means_equal_lengths_only(tmp_path, cache):
-    clips = clip_table(tmp_path, [0.5, 0.7, 0.5, 0.9])
-
-    def strict(waves, lengths):
-        assert len(set(lengths)) == 1 and lengths[0] == waves.shape[1]
-        return frame_energy(waves, lengths)
-
-    out = extract_vectors(clips, embedding(embed=strict, pads_safely=False), progress=False)
+        short = next(wave for wave in seen if len(wave) == 1600)
+        np.testing.assert_array_equal(short, np.pad(audio.read(clips["audio"][0]).wave, (before, 800 - before)))
+    out = extract_vectors(clips[1:], embedding(embed=strict, pads_safely=False, revision="strict"), progress=False)
     assert out.problems.empty and out.cost["padding"] == 0
 
 
@@ -205,21 +193,17 @@ def test_one_poisoned_clip_costs_one_clip(tmp_path, cache, how, words):
     assert (again.cost["computed"], len(again.problems)) == (0, 1)
 
 
-def test_a_file_that_changed_or_went_is_a_problem_not_a_wrong_vector(tmp_path, cache):
+def test_a_file_that_changed_or_went_is_a_problem_and_an_embedding_that_fails_on_all_is_an_error(tmp_path, cache):
     clips = clip_table(tmp_path, [1.0, 0.5, 0.7])
+    with pytest.raises(NslibError, match=r"no vector for any of 3 clips.*has no attribute"):
+        extract_vectors(clips, embedding(embed=lambda waves, lengths: waves.weights), progress=False)
+    with pytest.raises(NslibError, match=r"expected frames of shape \[\d, frames, 3\]"):
+        extract_vectors(clips, embedding(dim=3), progress=False)
     audio.write_wav(clips["audio"][0], np.zeros(16000, np.float32))
     os.unlink(clips["audio"][1])
     out = extract_vectors(clips, embedding(), progress=False)
     assert list(out.clips["clip_id"]) == ["clip002"]
     assert "not what it was" in out.problems["reason"][0]
-
-
-def test_an_embedding_that_fails_on_all_clips_is_an_error(tmp_path, cache):
-    clips = clip_table(tmp_path, [1.0, 0.5])
-    with pytest.raises(NslibError, match=r"no vector for any of 2 clips.*has no attribute"):
-        extract_vectors(clips, embedding(embed=lambda waves, lengths: waves.weights), progress=False)
-    with pytest.raises(NslibError, match=r"expected frames of shape \[1, frames, 3\]"):
-        extract_vectors(clips, embedding(dim=3), progress=False)
 
 
 def test_frames_carry_their_start_times(tmp_path, cache):
@@ -231,25 +215,20 @@ def test_frames_carry_their_start_times(tmp_path, cache):
         extract_frames(clips.assign(audio="gone.wav"), embedding())
 
 
-def test_filling_a_given_cache_leaves_the_vectors_there_only(tmp_path, cache):
+def test_filling_a_given_cache_leaves_the_vectors_there_only_and_what_is_large_is_mapped(tmp_path, cache, monkeypatch):
     clips, store = clip_table(tmp_path / "audio", [0.5, 0.6]), VectorCache(embedding(), tmp_path)
     usable, problems, cost = fill_cache(clips, embedding(), store=store, progress=False)
     assert len(store) == 2 == cost["computed"] and problems.empty and len(VectorCache(embedding())) == 0
     again = extract_vectors(clips, embedding(), store=store, progress=False)
     assert again.cost["computed"] == 0
     np.testing.assert_array_equal(store.read(usable["sha256"]), again.vectors)
-
-
-def test_vectors_that_would_fill_the_memory_are_mapped_from_a_file(tmp_path, cache, monkeypatch):
-    clips = clip_table(tmp_path, [1.0, 0.5, 0.8])
-    held = extract_vectors(clips, embedding(), progress=False).vectors
     monkeypatch.setattr(extract, "_count_free_bytes", lambda: 1.0)
-    mapped = extract_vectors(clips, embedding(), progress=False).vectors
-    assert isinstance(mapped, np.memmap) and not isinstance(held, np.memmap) and mapped.dtype == np.float32
-    np.testing.assert_array_equal(mapped, held)
+    mapped = extract_vectors(clips, embedding(), store=store, progress=False).vectors
+    assert isinstance(mapped, np.memmap) and not isinstance(again.vectors, np.memmap) and mapped.dtype == np.float32
+    np.testing.assert_array_equal(mapped, again.vectors)
 
 
-# ---- killed, on several devices, and what it took ------------------------------------------------
+# ------------------------------------------------------------------ killed, on several devices, and what it took
 
 KILLED = """
 import sys, time, pandas as pd

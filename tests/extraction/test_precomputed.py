@@ -11,6 +11,7 @@ from nslib.extraction.precomputed import is_vector_file, read_vectors
 
 VECTORS = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
 CLIPS = pd.DataFrame({"clip_id": [f"c{i}" for i in range(5)], "sha256": [f"{i:064x}" for i in range(5)]})
+ROWS = [list(v) for v in VECTORS[:3]]
 
 
 def write(path, clips=CLIPS, vectors=VECTORS, by="sha256"):
@@ -31,39 +32,30 @@ def test_vectors_go_by_key_whatever_their_order(tmp_path, name):
     assert out.problems.empty and out.cost["computed"] == 0 and precomputed.embedding.name == "v"
     with pytest.raises(Unavailable, match="model itself"):
         precomputed.embedding.embed(np.zeros((1, 16000), np.float32), np.array([16000]))
-
-
-def test_names_of_clips_are_trusted_and_told(tmp_path):
     with pytest.warns(UserWarning, match="names of clips"):
-        named = read_vectors(write(tmp_path / "v.parquet", by="clip_id"), "mine")
-    assert named.by == "clip_id" and named.name == "mine"
-    assert (named.extraction(CLIPS).vectors == VECTORS).all()
-
-
-def test_a_file_that_lacks_clips_gives_none(tmp_path):
-    path = write(tmp_path / "v.parquet", CLIPS[3:], VECTORS[3:])
+        named = read_vectors(write(tmp_path / name, by="clip_id"), "mine")
+    assert (named.by, named.name) == ("clip_id", "mine") and (named.extraction(CLIPS).vectors == VECTORS).all()
     with pytest.raises(NslibError, match=r"no vector of 3 of the 5 clips, the first c0 .*data clips"):
-        read_vectors(path).extraction(CLIPS)
+        read_vectors(write(tmp_path / name, CLIPS[3:], VECTORS[3:])).extraction(CLIPS)
 
 
-def test_a_bad_file_is_told_with_its_row(tmp_path):
-    rows = [list(v) for v in VECTORS[:3]]
-    table = pd.DataFrame({"sha256": list("abc"), "vector": rows})
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"sha256": ["a", "b", "a"], "vector": [ROWS[0], ROWS[1], ROWS[0]]}, None),
+    ({"sha256": None}, r"vector.*sha256 or clip_id"),
+    ({"vector": [ROWS[0], ROWS[1][:7], ROWS[2]]}, r"row 2 .* has 7 numbers, the first has 8"),
+    ({"vector": [ROWS[0], [np.nan] * 8, ROWS[2]]}, r"that of b .row 2"),
+    ({"sha256": ["a", "b", "a"]}, r"rows 1 and 3 .* different vectors for the same sha256, a")])
+def test_a_bad_table_is_told_with_its_row(tmp_path, changes, words):
+    table = {name: column for name, column in ({"sha256": list("abc"), "vector": ROWS} | changes).items() if column}
+    pd.DataFrame(table).to_parquet(tmp_path / "v.parquet")
+    if words is None:
+        assert read_vectors(tmp_path / "v.parquet").keys == ("a", "b")
+        return
+    with pytest.raises(BadParameter, match=words):
+        read_vectors(tmp_path / "v.parquet")
 
-    def read(changed):
-        changed.to_parquet(tmp_path / "v.parquet")
-        return read_vectors(tmp_path / "v.parquet")
 
-    assert read(table).keys == ("a", "b", "c")
-    assert read(table.assign(sha256=["a", "b", "a"], vector=[rows[0], rows[1], rows[0]])).keys == ("a", "b")
-    for changed, words in [
-        (table.rename(columns={"sha256": "name"}), r"vector.*sha256 or clip_id"),
-        (table.assign(vector=[rows[0], rows[1][:7], rows[2]]), r"row 2 .* has 7 numbers, the first has 8"),
-        (table.assign(vector=[rows[0], [np.nan] * 8, rows[2]]), r"that of b .row 2"),
-        (table.assign(sha256=["a", "b", "a"]), r"rows 1 and 3 .* different vectors for the same sha256, a"),
-    ]:
-        with pytest.raises(BadParameter, match=words):
-            read(changed)
+def test_a_file_that_is_none(tmp_path):
     np.savez(tmp_path / "few.npz", sha256=np.array(list("abc")), vectors=VECTORS[:2])
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     np.savez(tmp_path / "pickled.npz", sha256=np.array(["a"], object), vectors=VECTORS[:1])

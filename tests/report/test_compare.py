@@ -135,7 +135,7 @@ def test_without_answers_a_cell_is_not_compared_and_the_others_are(first, second
 def test_what_is_no_run_is_refused(first, tmp_path):
     with pytest.raises(NslibError, match="there is no folder"):
         compare_reports(first, tmp_path / "nowhere")
-    results.export_rows(results.empty_table(results.ROWS), tmp_path / "empty" / "results.parquet")
+    results.export_rows(results.join_tables([], results.ROWS), tmp_path / "empty" / "results.parquet")
     with pytest.raises(NslibError, match="holds no results of a test"):
         compare_reports(first, tmp_path / "empty")
     path = first / "results.parquet"

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from nslib import config
-from nslib.evaluation.results import PREDICTIONS, ROWS, selected
+from nslib.evaluation.results import PREDICTIONS, ROWS
 from nslib.paper import published
 from nslib.report import tables
 from nslib.report.html import group_notes, write_report
 from nslib.report.notebooks import Run
+from nslib.statistics.scores import select_scores
 
 NOT_RUN = ["task", "embedding", "why", "remedy"]
 NOSS = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
@@ -93,7 +94,7 @@ def test_the_page_is_complete_in_itself(built):
 
 
 def test_every_score_is_a_button_with_its_facts_and_command(built):
-    text, scores = built.read_text(), selected(fabricated.rows())
+    text, scores = built.read_text(), select_scores(fabricated.rows())
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
         assert f"<code>{tables.write_command(row, SMOKE)}</code>" in text
@@ -148,7 +149,7 @@ def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
              for i, (t, e) in enumerate((t, e) for t in ran for e in embeddings)]
     rows = fabricated._filled(pd.concat(cells), ROWS) if cells else fabricated.rows().iloc[:0]
     rows.loc[rows["task"] == "crema_d", "n"] = 1556
-    answers = [fabricated._answers(row) for row in selected(rows).to_dict("records")]
+    answers = [fabricated._answers(row) for row in select_scores(rows).to_dict("records")]
     predictions = fabricated._filled(pd.concat(answers), PREDICTIONS) if answers else fabricated.predictions().iloc[:0]
     missing = [(t, e, f"the archive of {t} is not here", STEPS.replace("savee", t))
                for e in embeddings for t in NOSS if t not in ran]
