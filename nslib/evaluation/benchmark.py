@@ -75,40 +75,7 @@ def benchmark(
     progress: bool = True,
     cluster: Any = None,
 ) -> Results:
-    """Measure embeddings on tasks: the same probes, splits and intervals for all of them.
-
-    Parameters
-    ----------
-    embeddings : str, path, Embedding, callable, or iterable of these, optional
-        Built-in names, files of a model (a SavedModel's folder, ``.tflite``, ``.onnx``), records, or functions
-        ``float32 [clips, samples] -> [clips, dim]`` or ``[clips, frames, dim]``; see `specify_embedding`. Default:
-        those of `params`, else all of the profile that need no extra licence.
-    tasks : str, path, Task, or iterable of these, optional
-        Task names, or recordings of your own: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data
-        directory, a folder with ``metadata.csv``, or ``tfds:NAME``. Default: those of `params`, else all of the
-        profile.
-    params : Params, optional
-        Default: from the environment.
-    name : str, optional
-        How to call a callable in tables.
-    splits : path, optional
-        A file of splits for recordings of your own; see `nslib.datasets.splits`.
-    cluster : str, distributed.Client or cluster object of dask, optional
-        Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
-        `nslib.extraction.cluster.connect`. Default: in this process.
-
-    Raises
-    ------
-    UnknownName
-        For an unknown task or embedding; nothing has been computed then.
-    Unavailable
-        If no scheduler answers at `cluster`, or it has no workers.
-
-    Examples
-    --------
-    >>> import nslib
-    >>> nslib.benchmark("logmel", tasks="speaker-fillets").table()    # doctest: +SKIP
-    """
+    """Measure embeddings on tasks; documented as `nslib.benchmark`."""
     params = params or config.load_params()
     specs = [specify_embedding(e, name)
              for e in list_given(embeddings, params.embeddings or default_embeddings(params))]
@@ -132,18 +99,7 @@ def benchmark(
 
 def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
           cluster: Any = None) -> pd.DataFrame:
-    """Embed recordings, in any layout that `benchmark` takes: one vector a clip.
-
-    Returns
-    -------
-    DataFrame
-        Columns of the clip table and ``vector`` (float32 [dim]). ``attrs["problems"]`` is a list of dicts, one for each
-        file that was left out: clip_id, audio, reason, remedy.
-
-    Examples
-    --------
-    >>> nslib.embed("my_recordings/", embedding="logmel")    # doctest: +SKIP
-    """
+    """Embed recordings; documented as `nslib.embed`."""
     import pandas as pd
 
     corpus = folder.read_recordings(source, progress=progress)
