@@ -89,13 +89,7 @@ RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
 
 
 def build_network(name: str, seed: int = 0) -> Any:
-    """Build a keras.Model, its weights drawn by a seed: a key of `RESNET_SHAPES`, or a student (see `parse_student`).
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another name.
-    """
+    """Build a network, its weights drawn by a seed: a key of `RESNET_SHAPES`, or a student (see `parse_student`)."""
     if name in RESNET_SHAPES:
         return build_resnet(RESNET_SHAPES[name], seed, name)
     if not _STUDENT_NAME.fullmatch(name):
@@ -200,21 +194,11 @@ class MobileNetShape:
 
 
 def parse_student(name: str) -> MobileNetShape:
-    """Read a student's name: ``mobilenet-0.25-512`` is of a quarter of the width and gives 512 dimensions.
+    """Read a student's name, ``kind-alpha`` or ``kind-alpha-dim``: UnknownName, BadParameter if it is none.
 
-    Parameters
-    ----------
-    name : str
-        ``kind-alpha`` or ``kind-alpha-dim``; without ``dim`` it is the published number: 2,048 for MobileNet; 1,024
-        (small) or 1,280 (large) for MobileNetV3, times alpha where that is above 1.
+    ``mobilenet-0.25-512`` is of a quarter of the width and gives 512 dimensions; without ``dim`` they are as published:
+    2,048 for MobileNet; 1,024 (small) or 1,280 (large) for MobileNetV3, times alpha where that is above 1.
 
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another kind; for a name of another form, or an alpha that cannot be.
-
-    Examples
-    --------
     >>> parse_student("mobilenetv3-small-2.0")
     MobileNetShape(kind='mobilenetv3-small', alpha=2.0, dim=2048)
     """
@@ -274,15 +258,10 @@ class NetworkCost:
 
 
 def count_cost(model: Any) -> NetworkCost:
-    """Count parameters and multiply-adds of a keras.Model of fixed input size.
+    """Count parameters and multiply-adds of a keras.Model of fixed input size; BadParameter for layers not known here.
 
     A multiply-add is one product that is added up in a convolution or dense layer. Normalisation, activations, pooling
     and additions are not counted, as is usual; normalisation can be folded into the convolution before it.
-
-    Raises
-    ------
-    BadParameter
-        If it has weights in a kind of layer whose multiply-adds are not known here.
     """
     outputs = model.output if isinstance(model.output, dict) else {"output": model.output}
     return NetworkCost(model.name, sum(prod(weight.shape) for weight in model.weights),
@@ -421,10 +400,7 @@ def network_folder(name: str) -> Path:
 def load_network(name: str) -> Any:
     """Build a network of `list_trained` with its weights: a new keras.Model at every call, to train on as you like.
 
-    Raises
-    ------
-    UnknownName, Unavailable
-        For another name; if the file of weights is missing or is not the one that belongs here.
+    Raises UnknownName, or Unavailable if the file of weights is missing or is not the one that belongs here.
     """
     folder = network_folder(name)
     file = WEIGHT_FILES[name]
@@ -437,13 +413,7 @@ def load_network(name: str) -> Any:
 
 
 def load_network_file(path: Path) -> Any:
-    """Build the network of a file of weights, which names it: ``best.npz`` of a run of yours, for example.
-
-    Raises
-    ------
-    Unavailable, UnknownName
-        If the file cannot be read; if it is of a network that the kit does not know.
-    """
+    """Build the network of a file of weights, which names it: ``best.npz`` of a run; Unavailable, or UnknownName."""
     _, meta = read_arrays(path)
     model = build_network(str(meta.get("network", "not named")))
     load_weights(path, model)
@@ -502,7 +472,17 @@ def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
     if (drawn := hash_untrained(layers)) != info.revision:
         raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "
                          "Please report it with your version of NumPy.")
-    return PatchNetwork(cut_patches, lambda patch: _run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
+
+    def run(patches: Any) -> Any:
+        import tensorflow as tf
+
+        x = (patches[..., None] - CENTRE) / SCALE
+        for kind, stride, weights in layers:
+            convolve = tf.nn.conv2d if kind == "conv" else tf.nn.depthwise_conv2d
+            x = tf.nn.relu6(convolve(x, tf.constant(weights), [1, stride, stride, 1], "SAME"))
+        return tf.reduce_mean(x, axis=(1, 2))
+
+    return PatchNetwork(cut_patches, run, (TRILL.patch, TRILL.mels))
 
 
 # ---- the untrained control ---------------------------------------------------------------------------
@@ -514,21 +494,18 @@ def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
 # it is left out.
 
 _SEED = 2002_12764
-_WIDTH = 0.5
-_STEM = 32
-# channels at full width, and stride, of the depthwise-separable blocks
-_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+_STEM = 16
+# channels and stride of the depthwise-separable blocks
+_BLOCKS = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), *((256, 1),) * 5, (512, 2), (512, 1))
 
 UntrainedLayer = tuple[str, int, npt.NDArray[np.float32]]
 
 
 def draw_untrained() -> tuple[UntrainedLayer, ...]:
     """Draw the layers: ``"conv"`` or ``"depthwise"``, stride, and weights float32 [height, width, in, out]."""
-    bits = np.random.PCG64(_SEED)
-    channels = int(_STEM * _WIDTH)
+    bits, channels = np.random.PCG64(_SEED), _STEM
     layers: list[UntrainedLayer] = [("conv", 2, _draw(bits, (3, 3, 1, channels)))]
-    for full, stride in _BLOCKS:
-        wide = int(full * _WIDTH)
+    for wide, stride in _BLOCKS:
         layers.append(("depthwise", stride, _draw(bits, (3, 3, channels, 1))))
         layers.append(("conv", 1, _draw(bits, (1, 1, channels, wide))))
         channels = wide
@@ -542,17 +519,6 @@ def _draw(bits: np.random.PCG64, shape: tuple[int, int, int, int]) -> npt.NDArra
     # a depthwise filter sees one channel
     fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
     return ((2 * unit - 1) * np.sqrt(6 / fan_in)).astype(np.float32).reshape(shape)
-
-
-def _run_untrained(layers: Sequence[UntrainedLayer], spectrograms: Any) -> Any:
-    """Compute drawn layers of log-mel patches by TensorFlow."""
-    import tensorflow as tf
-
-    x = (spectrograms[..., None] - CENTRE) / SCALE
-    for kind, stride, weights in layers:
-        convolve = tf.nn.conv2d if kind == "conv" else tf.nn.depthwise_conv2d
-        x = tf.nn.relu6(convolve(x, tf.constant(weights), [1, stride, stride, 1], "SAME"))
-    return tf.reduce_mean(x, axis=(1, 2))
 
 
 def hash_untrained(layers: Sequence[UntrainedLayer]) -> str:

@@ -10,7 +10,7 @@ import io
 import json
 import pickle
 from collections import OrderedDict
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,21 +117,15 @@ class SpeakerEncoder(NamedTuple):
 
 def build_encoder(tensors: dict[str, FloatArray]) -> SpeakerEncoder:
     """Arrange a checkpoint's tensors."""
-    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    count = sum(name.startswith("lstm.weight_ih_l") for name in tensors)
-    layers = [_lstm_layer(*(tensors[f"lstm.{kind}_l{k}"] for kind in kinds)) for k in range(count)]
-    return SpeakerEncoder(layers, np.ascontiguousarray(tensors["linear.weight"].T), tensors["linear.bias"])
-
-
-def _lstm_layer(weight_ih: FloatArray, weight_hh: FloatArray, bias_ih: FloatArray, bias_hh: FloatArray) -> LSTMLayer:
-    """Reorder the gates of PyTorch's tensors."""
     # PyTorch's order is input, forget, candidate, output; with the three sigmoids side by side, one call computes them
-    def ordered(rows: FloatArray) -> FloatArray:
-        i, f, g, o = np.split(rows, 4)
-        return np.concatenate([i, f, o, g])
+    def ordered(kind: str, k: int) -> FloatArray:
+        i, f, g, o = np.split(tensors[f"lstm.{kind}_l{k}"], 4)
+        return np.ascontiguousarray(np.concatenate([i, f, o, g]).T)
 
-    return LSTMLayer(np.ascontiguousarray(ordered(weight_ih).T), np.ascontiguousarray(ordered(weight_hh).T),
-                     ordered(bias_ih + bias_hh))
+    count = sum(name.startswith("lstm.weight_ih_l") for name in tensors)
+    layers = [LSTMLayer(ordered("weight_ih", k), ordered("weight_hh", k), ordered("bias_ih", k) + ordered("bias_hh", k))
+              for k in range(count)]
+    return SpeakerEncoder(layers, np.ascontiguousarray(tensors["linear.weight"].T), tensors["linear.bias"])
 
 
 def cut_mel_windows(wave: FloatArray) -> FloatArray:
@@ -265,12 +259,8 @@ def _fold(layers: list[Any]) -> Any:
             layer.set_weights([kernel * scale, bias * scale + beta - mean * scale])
             folded.append(norm)
 
-    def run(x: Any) -> Any:
-        for layer in layers:
-            x = x if layer in folded else layer(x)
-        return x
-
-    return run
+    kept = [layer for layer in layers if layer not in folded]
+    return lambda patch: reduce(lambda x, layer: layer(x), kept, patch)
 
 
 def cut_normalised(wave: FloatArray, bands: int = BANDS) -> FloatArray:

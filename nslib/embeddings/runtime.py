@@ -50,13 +50,7 @@ def make_noise(*shape: int) -> FloatArray:
 # ---- threads -----------------------------------------------------------------------------------------
 
 def count_threads() -> int:
-    """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``.
-
-    Raises
-    ------
-    BadParameter
-        If ``NSLIB_THREADS`` is not a whole number above 0.
-    """
+    """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``, 1 or more."""
     asked = os.environ.get("NSLIB_THREADS", "").strip()
     if not asked:
         affinity = getattr(os, "sched_getaffinity", None)

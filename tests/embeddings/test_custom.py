@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nslib import embeddings
-from nslib.embeddings.checker import check
+from nslib.embeddings.base import check
 from nslib.embeddings.custom import hash_function
 from nslib.errors import BadParameter
 

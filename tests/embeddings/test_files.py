@@ -289,7 +289,7 @@ def test_range_type_rank_rate_and_output(file, options, expected, root):
 
 
 def test_what_is_beyond_16_bits_saturates_with_a_warning(root):
-    mine = files.from_onnx(root / "int16.onnx", **TIMES)
+    mine = files.from_file(root / "int16.onnx", **TIMES)
     with pytest.warns(UserWarning, match="8000 of 8000 samples are beyond full scale"):
         found = frames_of(mine, np.full((1, 8000), 2.0, np.float32))
     np.testing.assert_allclose(found, by_hand(np.full((1, 8000), 32767, np.float32)), rtol=1e-4)
@@ -358,7 +358,7 @@ def test_a_file_without_signatures(root, monkeypatch):
     monkeypatch.setattr(Interpreter, "get_signature_list", lambda self: {})
     name = Interpreter(str(root / "batch.tflite")).get_output_details()[0]["name"]
     for key in (None, 0, name):
-        mine = files.from_tflite(root / "batch.tflite", key=key, **TIMES)
+        mine = files.from_file(root / "batch.tflite", key=key, **TIMES)
         np.testing.assert_allclose(frames_of(mine, noise(2, 8000)), by_hand(noise(2, 8000)), atol=1e-5)
 
 
@@ -368,7 +368,7 @@ def test_outputs_by_key_place_and_name(root):
     interpreter = Interpreter(str(root / "several.tflite"))
     places = [d["name"] for d in interpreter.get_output_details()]
     name = interpreter.get_signature_runner().get_output_details()["mean"]["name"]
-    found = [files.from_tflite(root / "several.tflite", key=key, fixed="window")
+    found = [files.from_file(root / "several.tflite", key=key, fixed="window")
              for key in ("mean", places.index(name), name)]
     assert len({mine.fingerprint for mine in found}) == 1
     wave = noise(1, 4000)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from nslib import embeddings
-from nslib.embeddings import checker, registry
+from nslib.embeddings import backends, registry
 from nslib.embeddings.hub import ADAPTERS
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable, UnknownName
@@ -103,7 +103,7 @@ def test_every_backend_has_a_fingerprint_that_holds_converter_and_sounds(monkeyp
     before = {name: embeddings.fingerprint(name) for name in names}
     assert len(set(before.values())) == len(names)
     assert before["untrained@tensorflow"] == embeddings.fingerprint("untrained")
-    monkeypatch.setattr(checker, "SOUNDS_VERSION", checker.SOUNDS_VERSION + 1)
+    monkeypatch.setattr(backends, "SOUNDS_VERSION", backends.SOUNDS_VERSION + 1)
     assert embeddings.fingerprint("untrained@litert") == before["untrained@litert"]
     assert embeddings.fingerprint("untrained@litert-int8") != before["untrained@litert-int8"]
     monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
