@@ -41,26 +41,21 @@ def serving(folder: Path) -> Iterator[str]:
         yield hub.url
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
-    """A member of an archive, whatever it may be."""
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-def archive(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    """A .tar.gz of chosen members, hostile ones too."""
+def model_archive(files: dict[str, bytes] = FILES, more: tuple[tuple[tarfile.TarInfo, bytes], ...] = ()) -> bytes:
+    """A .tar.gz of files, and of other members."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for info, data in members:
+        for info, data in (*((tarfile.TarInfo(f"./{name}"), data) for name, data in files.items()), *more):
             info.size = len(data) if info.isreg() else 0
             tar.addfile(info, io.BytesIO(data))
     return gzip.compress(buffer.getvalue(), 1, mtime=0)
 
 
-def model_archive(files: dict[str, bytes] = FILES) -> bytes:
-    """A .tar.gz of files."""
-    return archive([(member(f"./{name}"), data) for name, data in files.items()])
+def hostile(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+    """A .tar.gz of a model with a member of any name and kind in it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return model_archive(more=((info, b"evil"), (tarfile.TarInfo("more"), b"x")))
 
 
 def write_model(folder: Path, files: dict[str, bytes] = FILES) -> Path:

@@ -222,33 +222,36 @@ def clips(tmp_path_factory):
     return clip_table(tmp_path_factory.mktemp("clips"), [1.0, 0.4, 0.737, 1.5, 0.05])
 
 
+@pytest.fixture(scope="module")
+def right(clips):
+    """The vectors of the function itself."""
+    mine = embeddings.from_callable(by_hand, "by hand", **TIMES)
+    return extract.extract_vectors(clips, mine, progress=False).vectors
+
+
 @pytest.mark.parametrize("file", KINDS)
-def test_every_kind_gives_the_vectors_of_the_function(file, root, clips, cache):
-    expected = extract.extract_vectors(clips, embeddings.from_callable(by_hand, "by hand", **TIMES), progress=False)
+def test_every_kind_gives_the_vectors_of_the_function(file, root, clips, right, cache):
     mine = files.from_file(root / file, **KINDS[file], **TIMES)
     found = extract.extract_vectors(clips, mine, progress=False)
     assert found.vectors.shape == (5, 8)
-    np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-5)
+    np.testing.assert_allclose(found.vectors, right, atol=1e-5)
     assert (mine.pads_safely, mine.name, mine.source) == (True, file.split(".")[0], file)
-    report = embeddings.check(mine)
-    assert report.ok, str(report)
+    if file in ("hub", "single", "batch.tflite", "one.onnx"):
+        report = embeddings.check(mine)
+        assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("file", ["signatures", "fixed.tflite", "fixed.onnx"])
-def test_windows_of_a_fixed_length(file, root, clips, cache):
+def test_windows_of_a_fixed_length(file, root):
     which = {"signature": "fixed"} if file == "signatures" else {}
     with pytest.raises(BadParameter, match=r"4000 samples \(0.25 s\) and no other length. Give fixed='window'"):
         files.from_file(root / file, **which)
     mine = files.from_file(root / file, fixed="window", hop=0.1, **which)
     assert (mine.window, mine.hop, mine.min_samples, mine.pads_safely) == (0.25, 0.1, 4000, True)
 
-    def windowed(waves):
-        view = np.lib.stride_tricks.sliding_window_view(waves, 4000, axis=1)[:, ::1600]
-        return np.stack([by_hand(clip).mean(1) for clip in view])
-
-    same = embeddings.from_callable(windowed, "same", window=0.25, hop=0.1, min_samples=4000)
-    expected, found = (extract.extract_vectors(clips, e, progress=False).vectors for e in (same, mine))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    wave = noise(2, 8000)
+    view = np.lib.stride_tricks.sliding_window_view(wave, 4000, axis=1)[:, ::1600]
+    np.testing.assert_allclose(frames_of(mine, wave), [by_hand(clip).mean(1) for clip in view], atol=1e-5)
     assert [frames_of(mine, noise(1, samples)).shape[1] for samples in (7199, 7200)] == [2, 3]
     assert embeddings.check(mine).ok
     side = files.from_file(root / file, fixed="window", **which)
