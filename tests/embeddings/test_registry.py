@@ -16,14 +16,6 @@ from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable, UnknownName
 
 
-def run(code, **environment):
-    """What a fresh process prints, line by line."""
-    unset = {k: v for k, v in os.environ.items() if k != "TF_FORCE_GPU_ALLOW_GROWTH"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env={**unset, **environment})
-    return done.stdout.splitlines()
-
-
 def test_names():
     both, extra = ["logmel", "mfcc"], ["opensmile-egemaps", "opensmile-compare"]
     kit = ["trill-mini-untrained-top", "trill-mini-untrained-layer19", "trill-mini-top", "trill-mini-layer19",
@@ -48,9 +40,11 @@ def test_importing_and_describing_is_light():
             "t = nslib.embeddings.describe(); assert len(t) == 28 and t.loc['trill-top', 'profiles'] == 'paper';"
             "assert t.loc['resemblyzer', 'download_mb'] > 10; nslib.embeddings.get('logmel');"
             "print({'tensorflow', 'keras'} & sys.modules.keys());"
-            "import os; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])")
-    assert run(code) == ["[]", "[]", "set()", "true"]
-    assert run(code, TF_FORCE_GPU_ALLOW_GROWTH="false")[-1] == "false"
+            "import importlib, os; key = 'TF_FORCE_GPU_ALLOW_GROWTH'; print(os.environ[key]);"
+            "os.environ[key] = 'false'; importlib.reload(nslib.embeddings); print(os.environ[key])")
+    unset = {k: v for k, v in os.environ.items() if k != "TF_FORCE_GPU_ALLOW_GROWTH"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unset)
+    assert done.stdout.splitlines() == ["[]", "[]", "set()", "true", "false"]
 
 
 def test_every_record_is_complete():
