@@ -13,8 +13,7 @@ from nslib.embeddings.base import check
 
 def bands(waves):
     """Energies of 8 bands, one vector a clip."""
-    spectrum = np.abs(np.fft.rfft(waves, 4096, axis=1))[:, :2048]
-    return spectrum.reshape(len(waves), 8, 256).mean(2)
+    return np.abs(np.fft.rfft(waves, 4096, axis=1))[:, :2048].reshape(len(waves), 8, 256).mean(2)
 
 
 GOOD = embeddings.from_callable(bands, name="good")

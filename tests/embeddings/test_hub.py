@@ -243,20 +243,6 @@ def frames_of(samples):
     return tf.tensordot(tf.signal.frame(samples, 160, 160, axis=-1), MATRIX, 1)
 
 
-def test_same_numbers_traced_once_without_the_variables(capsys):
-    traced = []
-    call = hub.freeze_call(lambda samples: (traced.append(1), frames_of(samples))[1], 2, "model")
-    once, before = len(traced), MATRIX.numpy()
-    assert capsys.readouterr().err == ""
-    for samples in (320, 16_000, 20_001):
-        wave = np.stack([tone(samples / 16_000, 200, seed=s) for s in range(3)])
-        assert np.abs(call(wave) - frames_of(wave).numpy()).max() < 1e-5
-    right = call(wave)
-    MATRIX.assign(before + 1)
-    assert np.array_equal(call(wave), right) and len(traced) == once
-    MATRIX.assign(before)
-
-
 @pytest.mark.parametrize(("kind", "words"), [("eager", "frozen ("), ("drifts", "differs from the"),
                                              ("shape", "it gives float"), ("type", "it gives float")])
 def test_what_cannot_be_frozen_is_called_as_it_is(kind, words, capsys):

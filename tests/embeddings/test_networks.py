@@ -191,27 +191,3 @@ def test_untrained_weights_are_the_same_on_every_machine(monkeypatch):
     monkeypatch.setattr(networks, "_SEED", 1)
     with pytest.raises(NslibError, match=r"this machine draws weights [0-9a-f]{16}, not 6d1ab7f0369116f8"):
         networks.load_builtin(EMBEDDINGS["untrained"])
-
-
-def test_untrained_network_agrees_with_keras_layers_and_tells_sounds_apart():
-    import keras
-
-    x = inputs = keras.Input((96, 64))
-    x = keras.layers.Reshape((96, 64, 1))(keras.layers.Rescaling(1 / 2.5, 4 / 2.5)(x))
-    layers = networks.draw_untrained()
-    made = [keras.layers.Conv2D(w.shape[3], w.shape[0], stride, "same", use_bias=False) if kind == "conv" else
-            keras.layers.DepthwiseConv2D(3, stride, "same", use_bias=False) for kind, stride, w in layers]
-    for layer in made:
-        x = keras.layers.ReLU(6.0)(layer(x))
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
-    for layer, (_, _, w) in zip(made, layers, strict=True):
-        layer.set_weights([w])
-    wave, embedding = noise(24000), embeddings.get("untrained")
-    frames, counts = embedding.embed(wave[None], np.array([24000]))
-    assert counts.tolist() == [4]
-    assert np.allclose(frames[0], model(networks.cut_patches(wave)).numpy(), atol=1e-5)
-    tones = np.stack([0.3 * np.sin(2 * np.pi * f * np.arange(16000) / 16000) for f in (200, 700, 2000, 5000)])
-    sounds = np.concatenate([tones, noise(4, 16000)]).astype(np.float32)
-    vectors = embedding.embed(sounds, np.full(8, 16000))[0][:, 0]
-    assert (vectors.std(0) > 0.01 * vectors.mean()).mean() > 0.7
-    assert np.median(vectors.std(0) / (vectors.mean(0) + 1e-9)) > 0.1
