@@ -283,23 +283,17 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
 
         if model.one_by_one:
             together = embed_one_by_one(function, name)
-    made_of = [_hash_files(path, opened.files), kind, opened.function, output, rate, model.samples.dtype,
+    # a file may be renamed, the files of a folder may not
+    root, content = path if path.is_dir() else path.parent, hashlib.sha256()
+    for file in sorted(opened.files):
+        called = "." if len(opened.files) == 1 else file.relative_to(root).as_posix()
+        content.update(f"{called} {config.hash_file(file)}\n".encode())
+    made_of = [content.hexdigest(), kind, opened.function, output, rate, model.samples.dtype,
                len(model.shape), options.sample_rate, options.full_scale, length]
     revision = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
     facts = {k: v for k, v in vars(settled).items() if k in Embedding.__dataclass_fields__}
     facts["source"] = options.source or path.resolve().name
     return wrap_function(function, name, revision, together=together, **facts)
-
-
-def _hash_files(path: Path, files: tuple[Path, ...]) -> str:
-    """Hash the content of a model's files."""
-    # a file may be renamed, the files of a folder may not
-    root = path if path.is_dir() else path.parent
-    content = hashlib.sha256()
-    for file in sorted(files):
-        called = "." if len(files) == 1 else file.relative_to(root).as_posix()
-        content.update(f"{called} {config.hash_file(file)}\n".encode())
-    return content.hexdigest()
 
 
 def _check_options(model: _Model) -> None:

@@ -140,7 +140,14 @@ class Worker:
                 _send(cast(BinaryIO, self._process.stdin), wave)
                 answer = pickle.load(cast(BinaryIO, self._process.stdout))
             except (OSError, EOFError, pickle.UnpicklingError):
-                raise self._died(self._process) from None
+                self._process.kill()
+                code = self._process.wait()
+                self._process = None
+                self._log.seek(0)
+                last = (self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
+                how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+                raise NslibError(f"openSMILE's process {how}; it said: {last}. The next clip gets a new "
+                                 "process.") from None
         if isinstance(answer, str):
             raise NslibError(f"openSMILE could not process the clip: {answer}")
         return cast(FloatArray, answer)
@@ -154,16 +161,6 @@ class Worker:
             if stream is not None:
                 stream.close()
         return process.wait()
-
-    def _died(self, process: subprocess.Popen[bytes]) -> NslibError:
-        """Say how the process ended."""
-        process.kill()
-        code = process.wait()
-        self._process = None
-        self._log.seek(0)
-        last = (self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        return NslibError(f"openSMILE's process {how}; it said: {last}. The next clip gets a new process.")
 
 
 def _send(stream: BinaryIO, message: FloatArray | str) -> None:

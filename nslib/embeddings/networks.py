@@ -175,22 +175,12 @@ _MOMENTUM = 0.9
 _STUDENT_NAME = re.compile(r"(?P<kind>.+?)-(?P<alpha>\d+(?:\.\d+)?)(?:-(?P<dim>\d+))?")
 
 
-@dataclass(frozen=True)
-class MobileNetShape:
-    """Size of a student: its kind, channels relative to the network of the paper, dimensions (0: the published)."""
+class MobileNetShape(NamedTuple):
+    """Size of a student: its kind, channels relative to the network of the paper, dimensions."""
 
     kind: str
     alpha: float
-    dim: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in STUDENT_KINDS:
-            raise UnknownName("kind of student", self.kind, STUDENT_KINDS)
-        if not 0.05 <= self.alpha <= 4:
-            raise BadParameter(f"alpha must be from 0.05 to 4; got {self.alpha}.")
-        if not self.dim:
-            wider = 1.0 if self.kind == "mobilenet" else max(1.0, self.alpha)
-            object.__setattr__(self, "dim", round(_PAPER_DIM[self.kind] * wider))
+    dim: int
 
 
 def parse_student(name: str) -> MobileNetShape:
@@ -206,7 +196,13 @@ def parse_student(name: str) -> MobileNetShape:
     if not match:
         raise BadParameter(f"{name!r} is no name of a student; write kind-alpha or kind-alpha-dim, for example "
                            f"{STUDENTS[2]}. Kinds: {', '.join(STUDENT_KINDS)}.")
-    return MobileNetShape(match["kind"], float(match["alpha"]), int(match["dim"] or 0))
+    kind, alpha = match["kind"], float(match["alpha"])
+    if kind not in STUDENT_KINDS:
+        raise UnknownName("kind of student", kind, STUDENT_KINDS)
+    if not 0.05 <= alpha <= 4:
+        raise BadParameter(f"alpha must be from 0.05 to 4; got {alpha}.")
+    published = _PAPER_DIM[kind] * (1.0 if kind == "mobilenet" else max(1.0, alpha))
+    return MobileNetShape(kind, alpha, int(match["dim"] or 0) or round(published))
 
 
 def _build_student(shape: MobileNetShape, seed: int, name: str) -> Any:
