@@ -303,14 +303,14 @@ def _hub(name: str, dim: int, output: str) -> EmbeddingInfo:
     """Describe an output of a published model."""
     model, frontend = hub.ADAPTERS[name].model, hub.ADAPTERS[name].frontend
     citation, trained_on, parameters, licence = _MODELS[model]
-    shape = {"window": patch_seconds(frontend), "hop": frontend.patch_hop * HOP / SAMPLE_RATE,
-             "min_samples": frontend.min_samples or YAMNET.min_samples}
+    window, hop = patch_seconds(frontend), frontend.patch_hop * HOP / SAMPLE_RATE
+    shortest = frontend.min_samples or YAMNET.min_samples
     if frontend is TRILLSSON:
         # it averages over its patches: one vector a clip, and no time in it. It mirrors what is shorter than its
         # minimum, and extraction counts clips that do not fill a window
-        shape = {"window": frontend.min_samples / SAMPLE_RATE, "hop": 0.0, "min_samples": 400}
+        window, hop, shortest = frontend.min_samples / SAMPLE_RATE, 0.0, 400
     return EmbeddingInfo(
-        name, "trained", hub.load_builtin, dim, "", **shape, pads_safely=frontend is not TRILLSSON,
+        name, "trained", hub.load_builtin, dim, "", window, hop, shortest, pads_safely=frontend is not TRILLSSON,
         parameters=parameters, licence=licence, source=f"{model} on TF Hub, {output}; {_UNSEEN}",
         trained_on=trained_on, citation=citation, profiles=("paper",), hub=model)
 
