@@ -61,11 +61,6 @@ Arrays = list[npt.NDArray[Any]]
 # Chosen: the input is centred and scaled by constants of speech; average pooling, then one dense layer for the top;
 # batch normalisation after every convolution.
 
-_TOP_DIM = 512
-_BASE_CHANNELS = (64, 128, 256, 512)
-_EXPANSION = 4
-
-
 @dataclass(frozen=True)
 class ResNetShape:
     """Size of a network of TRILL's kind: channels relative to ResNet-50, blocks of the four stages, and the stem."""
@@ -76,11 +71,6 @@ class ResNetShape:
     # whether that convolution halves the resolution and pooling halves it again; else it quarters it by itself, which
     # is a third cheaper on a processor
     pooled: bool = True
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels inside the blocks of each stage, multiples of 8."""
-        return tuple(max(8, 8 * round(self.width * base / 8)) for base in _BASE_CHANNELS)
 
 
 RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
@@ -104,18 +94,20 @@ def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
     layers = keras.layers
     # each layer's kernel has a seed of its own
     draw = (keras.initializers.HeNormal(seed=seed * 1000 + number) for number in itertools.count())
+    # inside the blocks of each stage, multiples of 8
+    inside = [max(8, 8 * round(shape.width * base / 8)) for base in (64, 128, 256, 512)]
     given, x = _standardised_input()
-    x = _convolve(x, shape.channels[0], shape.stem, 2 if shape.pooled else 4, "stem", draw, bias=False)[1]
+    x = _convolve(x, inside[0], shape.stem, 2 if shape.pooled else 4, "stem", draw, bias=False)[1]
     x = layers.ReLU()(x)
     x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x) if shape.pooled else x
     tap = None
-    for stage, (channels, count) in enumerate(zip(shape.channels, shape.blocks, strict=True)):
+    for stage, (channels, count) in enumerate(zip(inside, shape.blocks, strict=True)):
         for block in range(count):
             stride = 2 if stage and not block else 1
             x, opening = _bottleneck(x, channels, stride, f"stage{stage + 1}_block{block + 1}", draw)
             tap = opening if stage == 3 and not block else tap
     pooled = layers.GlobalAveragePooling2D(name="pool")(x)
-    dense = layers.Dense(_TOP_DIM, kernel_initializer=next(draw), dtype="float32", name="top")(pooled)
+    dense = layers.Dense(512, kernel_initializer=next(draw), dtype="float32", name="top")(pooled)
     top = layers.UnitNormalization(axis=-1, dtype="float32", name=EMBEDDING_TAP)(dense)
     flat = layers.Flatten(dtype="float32", name=LAYER19_TAP)(tap)
     return keras.Model(given, {EMBEDDING_TAP: top, LAYER19_TAP: flat}, name=name)
@@ -145,7 +137,7 @@ def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Iterator[An
     """Add a bottleneck block; return its output, and that of its first convolution."""
     import keras
 
-    wide, relu = channels * _EXPANSION, keras.layers.ReLU
+    wide, relu = channels * 4, keras.layers.ReLU
     opening, y = _convolve(x, channels, 1, 1, f"{name}_open", draw)
     y = relu()(y)
     y = relu()(_convolve(y, channels, 3, stride, f"{name}_middle", draw)[1])
@@ -398,11 +390,9 @@ def load_network(name: str) -> Any:
 
     Raises UnknownName, or Unavailable if the file of weights is missing or is not the one that belongs here.
     """
-    folder = network_folder(name)
-    file = WEIGHT_FILES[name]
-    path = folder / file.file
-    if not path.exists() or config.hash_file(path)[:16] != file.sha256:
-        why = "the file is missing" if not path.exists() else f"it does not have the hash {file.sha256}..."
+    path, sha256 = network_folder(name) / WEIGHT_FILES[name].file, WEIGHT_FILES[name].sha256
+    if not path.exists() or config.hash_file(path)[:16] != sha256:
+        why = f"it does not have the hash {sha256}..." if path.exists() else "the file is missing"
         raise Unavailable(f"weights {path}", why, "Restore it: git checkout data/models. Weights of your own are read "
                           "with nslib.embeddings.networks.load_weights.")
     return load_network_file(path)

@@ -73,12 +73,6 @@ class EmbeddingInfo:
             return SOURCES[self.hub].megabytes
         return self.weights.megabytes if self.weights else 0.0
 
-    @property
-    def backends(self) -> tuple[str, ...]:
-        """Tuple of str: what computes it without ``@``, and what else can."""
-        patched = self.engine == "tensorflow" and not self.hub
-        return (self.engine, *(backends.BACKEND_FORMS if patched else ()))
-
 
 # ---- looking up and loading --------------------------------------------------------------------------
 
@@ -135,7 +129,8 @@ def list_backends(name: str) -> list[str]:
     """List the backends of an embedding, that without ``@`` first, whether they can be had here or not; UnknownName."""
     if name not in EMBEDDINGS:
         raise UnknownName("embedding", name, EMBEDDINGS)
-    return list(EMBEDDINGS[name].backends)
+    info = EMBEDDINGS[name]
+    return [info.engine, *(backends.BACKEND_FORMS if info.engine == "tensorflow" and not info.hub else ())]
 
 
 def find_info(name: str) -> EmbeddingInfo:

@@ -128,12 +128,12 @@ def encode_with_keras(mels, tensors, layers=3):
 
 def test_lstm_agrees_with_keras():
     tensors = lstm_tensors()
-    encoder = pretrained.build_encoder(pretrained.read_torch(checkpoint(tensors)))
+    encode = pretrained.build_encoder(pretrained.read_torch(checkpoint(tensors)))
     mels = RNG.random((5, 30, 40)).astype(np.float32) * 3
-    found = pretrained.encode_windows(mels, encoder)
+    found = encode(mels)
     assert found.dtype == np.float32
     assert np.allclose(found, encode_with_keras(mels, tensors), atol=5e-6)
-    embed = runtime.make_embedder(pretrained.cut_mel_windows, lambda m: pretrained.encode_windows(m, encoder), 4)
+    embed = runtime.make_embedder(pretrained.cut_mel_windows, encode, 4)
     alone_and_together(embed, [400, 30000, 32000, 60000, 90000])
 
 
