@@ -309,6 +309,8 @@ def test_choices_are_part_of_the_revision(root):
     by_name, by_place, other, slower = (
         files.from_file(root / "outputs.onnx", **choice, **TIMES).fingerprint for choice in choices)
     assert by_name == by_place and len({by_place, other, slower}) == 3
+    loaders = (files.from_file, embeddings.from_saved_model)
+    assert len({load(root / "hub", key="double", **TIMES).fingerprint for load in loaders}) == 1
 
 
 def test_outputs_by_key_place_and_name_with_and_without_signatures(root, monkeypatch):
