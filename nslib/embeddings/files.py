@@ -13,12 +13,11 @@ in batches or one by one, whole or in windows; what comes out is brought to ``[c
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +48,9 @@ _RATE_NAMES = ("sr", "fs")
 class Options:
     """How a model in a file is used; see `from_file`."""
 
+    key: str | int | None = None
+    rate_argument: bool | None = None
+    signature: str | None = None
     sample_rate: int = SAMPLE_RATE
     full_scale: float | None = None
     fixed: str | None = None
@@ -62,10 +64,6 @@ class Options:
     source: str = ""
     trained_on: str = "not stated"
     citation: str = ""
-
-
-_HANDLING = ("sample_rate", "full_scale", "fixed", "one_by_one")
-"""Options that are not attributes of an `Embedding`."""
 
 
 # ---- any file ----------------------------------------------------------------------------------------
@@ -122,42 +120,37 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
     >>> from_file("trill/", key="layer19")                               # doctest: +SKIP
     >>> from_file("model.tflite", fixed="window", hop=0.48)              # doctest: +SKIP
     """
-    kind = find_kind(path)
-    if kind is None:
-        raise BadParameter(f"{path} {_explain_path(Path(path))}. Give the folder of a SavedModel, a .tflite or a "
-                           ".onnx file, or a function to nslib.embeddings.from_callable.")
-    loader = {"SavedModel": from_saved_model, "TFLite": from_tflite, "ONNX": from_onnx}[kind]
-    allowed = {*inspect.signature(loader).parameters, *Options.__dataclass_fields__} - {"path", "options"}
-    for option in options:
-        if option not in allowed:
-            raise UnknownName(f"option of {kind} models", option, allowed)
-    return loader(path, name, **options)
-
-
-def find_kind(path: str | Path) -> str | None:
-    """Return "SavedModel" (with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``), else None."""
     path = Path(path)
+    return _make_embedding(_find_kind(path), path, name, options)
+
+
+def from_saved_model(path: str | Path, name: str | None = None, **options: Any) -> Embedding:
+    """Make an embedding of a SavedModel, whose folder has ``saved_model.pb``; all else is as of `from_file`."""
+    return _make_embedding("SavedModel", Path(path), name, options)
+
+
+def _find_kind(path: Path) -> str:
+    """Return "SavedModel" (with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``)."""
+    suffix = path.suffix.lower()
     if (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file():
         return "SavedModel"
-    if not path.is_file():
-        return None
-    if path.suffix.lower() == ".onnx":
+    if path.is_file() and suffix == ".onnx":
         return "ONNX"
-    with path.open("rb") as file:
-        return "TFLite" if file.read(8)[4:] == b"TFL3" else None
-
-
-def _explain_path(path: Path) -> str:
-    """Explain why a path is no model."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(8)[4:] == b"TFL3":
+                return "TFLite"
+    why = "holds no saved_model.pb" if path.is_dir() else "is no model that is understood"
     if not path.exists():
-        return "does not exist"
-    if path.suffix.lower() in (".keras", ".h5", ".hdf5"):
-        return "is a Keras file; load it and write a SavedModel with model.export(folder)"
-    if (path / "tfhub_module.pb").exists():
-        return "is a module of TensorFlow 1, which is called differently"
-    if path.suffix.lower() in (".gz", ".tgz", ".zip", ".tar"):
-        return "is an archive; unpack it first"
-    return "holds no saved_model.pb" if path.is_dir() else "is no model that is understood"
+        why = "does not exist"
+    elif suffix in (".keras", ".h5", ".hdf5"):
+        why = "is a Keras file; load it and write a SavedModel with model.export(folder)"
+    elif (path / "tfhub_module.pb").exists():
+        why = "is a module of TensorFlow 1, which is called differently"
+    elif suffix in (".gz", ".tgz", ".zip", ".tar"):
+        why = "is an archive; unpack it first"
+    raise BadParameter(f"{path} {why}. Give the folder of a SavedModel, a .tflite or a .onnx file, or a function to "
+                       "nslib.embeddings.from_callable.")
 
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------
@@ -178,14 +171,14 @@ Tensors = Mapping[str, Tensor]
 
 
 class _Opened(NamedTuple):
-    """A model that is open: its files, what kind and which function it is, its inputs and outputs by name."""
+    """A model that is open: the files that its vectors depend on, and what its function takes and gives, by name."""
 
-    path: Path
-    files: tuple[Path, ...]  # those that its vectors depend on
-    kind: tuple[str, str]
+    files: tuple[Path, ...]
+    function: str
     inputs: Tensors
     outputs: Mapping[str, Any]
     call: Callable[[dict[str, Array], str], Any]
+    key: str | int | None  # of the output that was asked for, if one was
 
 
 def _choose(what: str, parameter: str, given: Any, offered: Mapping[str, Any], path: Path) -> str:
@@ -255,11 +248,16 @@ class _Model:
         return self.options.one_by_one or len(self.axes) < 2 or self.axes[0] is not None
 
 
-def _make_embedding(opened: _Opened, name: str | None, key: str | int | None, rate_argument: bool | None,
-                    options: Options) -> Embedding:
-    """Choose a model's input and output, and make its embedding."""
-    samples, rate = _find_inputs(opened.inputs, rate_argument, opened.path)
-    output = _choose("output", "key", key, opened.outputs, opened.path)
+def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, Any]) -> Embedding:
+    """Open a model, choose its input and output, and make its embedding."""
+    allowed = Options.__dataclass_fields__.keys() - ({"signature"} if kind == "ONNX" else set())
+    for option in given:
+        if option not in allowed:
+            raise UnknownName(f"option of {kind} models", option, allowed)
+    options = Options(**given)
+    opened = {"SavedModel": _open_saved_model, "TFLite": _open_tflite, "ONNX": _open_onnx}[kind](path, options)
+    samples, rate = _find_inputs(opened.inputs, options.rate_argument, path)
+    output = _choose("output", "key", opened.key, opened.outputs, path)
 
     def run(waves: Array) -> Array:
         feeds = {samples: waves}
@@ -268,14 +266,13 @@ def _make_embedding(opened: _Opened, name: str | None, key: str | int | None, ra
             feeds[rate] = np.full([1] * len(tensor.shape or ()), options.sample_rate, tensor.dtype)
         return np.asarray(opened.call(feeds, output))
 
-    model = _Model(opened.path, opened.inputs[samples], run, options)
-    path = opened.path.resolve()
-    name = name or (path.name if path.is_dir() else path.stem)
+    model = _Model(path, opened.inputs[samples], run, options)
+    name = name or (path.resolve().name if path.is_dir() else path.resolve().stem)
     _check_options(model)
-    length, together = None, None
+    length, together, settled = None, None, options
     if model.length or options.fixed:
-        length, options = _plan_windows(model)
-        together = embed_windows = _embed_windows(replace(model, options=options), length)
+        length, settled = _plan_windows(model)
+        together = embed_windows = _embed_windows(replace(model, options=settled), length)
 
         def function(waves: FloatArray) -> Array:
             return embed_windows(waves, np.full(len(waves), waves.shape[1]))[0]
@@ -286,23 +283,17 @@ def _make_embedding(opened: _Opened, name: str | None, key: str | int | None, ra
 
         if model.one_by_one:
             together = embed_one_by_one(function, name)
-    made_of = [_hash_files(opened), opened.kind[0], opened.kind[1], output, rate, model.samples.dtype,
+    # a file may be renamed, the files of a folder may not
+    root, content = path if path.is_dir() else path.parent, hashlib.sha256()
+    for file in sorted(opened.files):
+        called = "." if len(opened.files) == 1 else file.relative_to(root).as_posix()
+        content.update(f"{called} {config.hash_file(file)}\n".encode())
+    made_of = [content.hexdigest(), kind, opened.function, output, rate, model.samples.dtype,
                len(model.shape), options.sample_rate, options.full_scale, length]
     revision = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
-    facts = {k: v for k, v in asdict(options).items() if k not in _HANDLING}
-    facts["source"] = options.source or path.name
+    facts = {k: v for k, v in vars(settled).items() if k in Embedding.__dataclass_fields__}
+    facts["source"] = options.source or path.resolve().name
     return wrap_function(function, name, revision, together=together, **facts)
-
-
-def _hash_files(opened: _Opened) -> str:
-    """Hash the content of a model's files."""
-    # a file may be renamed, the files of a folder may not
-    root = opened.path if opened.path.is_dir() else opened.path.parent
-    content = hashlib.sha256()
-    for path in sorted(opened.files):
-        called = "." if len(opened.files) == 1 else path.relative_to(root).as_posix()
-        content.update(f"{called} {config.hash_file(path)}\n".encode())
-    return content.hexdigest()
 
 
 def _check_options(model: _Model) -> None:
@@ -405,11 +396,9 @@ def _call_model(model: _Model, samples: Array) -> Array:
 
 def _shape_samples(model: _Model, samples: Array) -> Array:
     """Bring [clips, samples] to the axes that the model takes."""
-    if len(model.shape) == 1:
-        return samples[0]
-    if len(model.shape) == 2:
-        return samples
-    return samples[:, None] if model.shape[1] == 1 else samples[..., None]
+    if len(model.shape) < 3:
+        return samples if len(model.shape) == 2 else samples[0]
+    return np.expand_dims(samples, 1 if model.shape[1] == 1 else 2)
 
 
 def _drop_axes(output: Array, first: int, rank: int) -> Array:
@@ -421,79 +410,64 @@ def _drop_axes(output: Array, first: int, rank: int) -> Array:
 
 # ---- SavedModels -------------------------------------------------------------------------------------
 
-def from_saved_model(path: str | Path, name: str | None = None, *, signature: str | None = None,
-                     key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
-    """Make an embedding of a SavedModel, whose folder has ``saved_model.pb``; all else is as of `from_file`."""
-    settled, folder = Options(**options), Path(path)
-    loaded = _load_saved_model(folder)
-    if signature is None and callable(loaded) and hasattr(loaded.__call__, "concrete_functions"):
-        label, target, traced = "the object", loaded, _choose_call(loaded, folder, rate_argument)
-    else:
-        label, target, traced = _choose_signature(loaded, folder, signature, rate_argument)
-    # what TensorFlow reads; a text or a picture beside it changes no vector
-    parts = [*folder.glob("saved_model.pb*"), *(folder / "variables").rglob("*"), *(folder / "assets").rglob("*")]
-    files = tuple(part for part in parts if part.is_file())
-    opened = _Opened(folder, files, ("SavedModel", label), traced.tensors, traced.outputs, traced.bind(target))
-    return _make_embedding(opened, name, key, rate_argument, settled)
-
-
-def _load_saved_model(folder: Path) -> Any:
-    """Load a SavedModel."""
+def _open_saved_model(folder: Path, options: Options) -> _Opened:
+    """Open a SavedModel, and choose which of its functions is called."""
     import tensorflow as tf
 
     try:
-        return tf.saved_model.load(str(folder))
+        loaded: Any = tf.saved_model.load(str(folder))
     except Exception as error:  # anybody's file; TensorFlow raises whatever its parts raise
-        what = f"{folder} cannot be loaded as a SavedModel: {type(error).__name__}: {error}"
-        raise BadParameter(f"{what} Give the folder that holds saved_model.pb, and write it again if a part of it "
-                           "is missing.") from error
+        why = f"{folder} cannot be loaded as a SavedModel: {type(error).__name__}: {error}"
+        raise BadParameter(f"{why} Give the folder that holds saved_model.pb, and write it again if a part of it is "
+                           "missing.") from error
+    label, target = options.signature, loaded
+    if label is None and callable(loaded) and hasattr(loaded.__call__, "concrete_functions"):
+        label, traced = "the object", _choose_call(loaded, folder, options.rate_argument)
+    else:
+        offered = _describe_signatures(loaded)
+        if label is None and offered.keys() == {"serve", "serving_default"}:
+            label = "serving_default"
+        label = _choose("signature", "signature", label, offered, folder)
+        target = loaded.signatures[label]
+        traced = _TracedCall.read(target)
+    # what TensorFlow reads; a text or a picture beside it changes no vector
+    parts = [*folder.glob("saved_model.pb*"), *(folder / "variables").rglob("*"), *(folder / "assets").rglob("*")]
+    files = tuple(part for part in parts if part.is_file())
+    return _Opened(files, label, traced.tensors, traced.outputs, traced.bind(target), options.key)
 
 
 def _choose_call(loaded: Any, folder: Path, rate_argument: bool | None) -> _TracedCall:
     """Choose the best of the ways in which the object itself can be called."""
-    calls = [call for call in map(_TracedCall.read, loaded.__call__.concrete_functions) if call is not None]
-    keys = [call.sort_key(rate_argument) for call in calls]
-    if not any(keys):
-        offers = "; ".join(dict.fromkeys(_list(call.tensors) for call in calls)) or "nothing that is a tensor"
+    calls = [_TracedCall.read(function) for function in loaded.__call__.concrete_functions]
+    keys = [(key, k) for k, call in enumerate(calls) if (key := call.sort_key(rate_argument))]
+    if not keys:
+        offers = "; ".join(dict.fromkeys(_list(c.tensors) for c in calls if c.tensors)) or "nothing that is a tensor"
         raise BadParameter(f"{folder.name} can be called with: {offers}. Asked for was rate_argument={rate_argument}, "
                            f"and samples of {', '.join(DTYPES)}. Correct it, or give signature= one of: "
                            f"{_list(_describe_signatures(loaded))}.")
-    return calls[min((key, k) for k, key in enumerate(keys) if key)[1]]
-
-
-def _choose_signature(loaded: Any, folder: Path, name: str | None, rate_argument: bool | None
-                      ) -> tuple[str, Any, _TracedCall]:
-    """Choose a signature, the only one if none is named: its name, itself, and its call."""
-    offered = _describe_signatures(loaded)
-    if name is None and offered.keys() == {"serve", "serving_default"}:
-        name = "serving_default"
-    label = _choose("signature", "signature", name, offered, folder)
-    call = _TracedCall.read(loaded.signatures[label])
-    _find_inputs(call.tensors if call else {}, rate_argument, folder)
-    assert call is not None
-    return label, loaded.signatures[label], call
+    return calls[min(keys)[1]]
 
 
 @dataclass(frozen=True)
 class _TracedCall:
     """One traced call: values of all arguments, the places and types of those that are tensors, and its outputs."""
 
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    places: dict[str, Any]
-    tensors: dict[str, Tensor]
-    outputs: dict[str, Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, function: Any) -> _TracedCall | None:
-        """Read a ConcreteFunction; None if it takes nested tensors, which no waveform is."""
+    def read(cls, function: Any) -> _TracedCall:
+        """Read a ConcreteFunction; an empty record if it takes nested tensors, which no waveform is."""
         import tensorflow as tf
 
         args, kwargs = function.structured_input_signature
         values = [*enumerate(args), *sorted(kwargs.items())]
         specs = {place: value for place, value in values if isinstance(value, tf.TensorSpec)}
-        if len(tf.nest.flatten((args, kwargs))) != len(values) or not specs:
-            return None
+        if len(tf.nest.flatten((args, kwargs))) != len(values):
+            return cls()
         names = {spec.name or f"argument {place}": place for place, spec in specs.items()}
         return cls(args, kwargs, {n: (p, specs[p].dtype) for n, p in names.items()},
                    {name: _read_spec(specs[place]) for name, place in names.items()},
@@ -527,11 +501,9 @@ class _TracedCall:
 
 def _describe_signatures(loaded: Any) -> dict[str, str]:
     """Describe each signature: what it takes and gives."""
-    described = {}
-    for name, function in getattr(loaded, "signatures", {}).items():
-        call = _TracedCall.read(function)
-        described[name] = f"{_list(call.tensors)} -> {_list(call.outputs)}" if call else "nothing that is a tensor"
-    return described
+    calls = {name: _TracedCall.read(function) for name, function in getattr(loaded, "signatures", {}).items()}
+    return {name: f"{_list(call.tensors)} -> {_list(call.outputs)}" if call.tensors else "nothing that is a tensor"
+            for name, call in calls.items()}
 
 
 def _read_spec(spec: Any) -> Tensor:
@@ -552,16 +524,14 @@ def _name_outputs(outputs: Any) -> dict[str, Any]:
 Details = dict[str, dict[str, Any]]
 
 
-def from_tflite(path: str | Path, name: str | None = None, *, signature: str | None = None,
-                key: str | int | None = None, rate_argument: bool | None = None, **options: Any) -> Embedding:
-    """Make an embedding of a TFLite file, run by LiteRT; see `from_file`."""
-    settled, file = Options(**options), Path(path)
+def _open_tflite(file: Path, options: Options) -> _Opened:
+    """Open a TFLite file, run by LiteRT."""
     interpreter = open_interpreter(file.read_bytes(), count_threads(), f"{file} cannot be opened as a TFLite file")
-    offered, lock, label = interpreter.get_signature_list(), threading.Lock(), ""
+    offered, lock, label, key = interpreter.get_signature_list(), threading.Lock(), "", options.key
     inputs: Details = {d["name"]: d for d in interpreter.get_input_details()}
     outputs: Details = {str(k): d for k, d in enumerate(interpreter.get_output_details())}
     if offered:
-        label = _choose("signature", "signature", signature, offered, file)
+        label = _choose("signature", "signature", options.signature, offered, file)
         runner = interpreter.get_signature_runner(label)
         # with one signature, places in the file are places in the signature
         places = {d["name"]: int(k) for k, d in outputs.items()} if len(offered) == 1 else {}
@@ -571,14 +541,21 @@ def from_tflite(path: str | Path, name: str | None = None, *, signature: str | N
         key = next((k for k, d in outputs.items() if key == d["name"] or str(key) == str(d.get("place"))), key)
 
     def call(feeds: dict[str, Array], output: str) -> Array:
-        quantised = {n: _quantise(value, inputs[n]) for n, value in feeds.items()}
+        given, details = dict(feeds), outputs[output]
+        for name, value in feeds.items():
+            if _is_quantised(inputs[name]):
+                (scale, zero), dtype = inputs[name]["quantization"], inputs[name]["dtype"]
+                limits = np.iinfo(dtype)
+                given[name] = np.rint(value / scale + zero).clip(limits.min, limits.max).astype(dtype)
         with lock:
-            made = runner(**quantised)[output] if offered else _invoke(interpreter, quantised, inputs, outputs[output])
-            return _dequantise(np.asarray(made), outputs[output])
+            made = np.asarray(runner(**given)[output] if offered else _invoke(interpreter, given, inputs, details))
+        if not _is_quantised(details):
+            return made
+        scale, zero = details["quantization"]
+        return ((made.astype(np.float32) - zero) * scale).astype(np.float32)
 
     taken, given = ({n: _read_details(d) for n, d in details.items()} for details in (inputs, outputs))
-    return _make_embedding(_Opened(file, (file,), ("TFLite", label), taken, given, call), name, key, rate_argument,
-                           settled)
+    return _Opened((file,), label, taken, given, call, key)
 
 
 def _invoke(interpreter: Any, feeds: Mapping[str, Array], inputs: Details, output: dict[str, Any]) -> Array:
@@ -605,28 +582,10 @@ def _is_quantised(details: dict[str, Any]) -> bool:
     return bool(details["quantization"][0]) and np.dtype(details["dtype"]).kind in "iu"
 
 
-def _quantise(values: Array, details: dict[str, Any]) -> Array:
-    """Bring floating point numbers to a tensor's integers, if it holds such."""
-    if not _is_quantised(details):
-        return values
-    (scale, zero), limits = details["quantization"], np.iinfo(details["dtype"])
-    return np.rint(values / scale + zero).clip(limits.min, limits.max).astype(details["dtype"])
-
-
-def _dequantise(values: Array, details: dict[str, Any]) -> Array:
-    """Bring a tensor's integers to floating point numbers, if it holds such."""
-    if not _is_quantised(details):
-        return values
-    scale, zero = details["quantization"]
-    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
-
-
 # ---- ONNX --------------------------------------------------------------------------------------------
 
-def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | None = None,
-              rate_argument: bool | None = None, **options: Any) -> Embedding:
-    """Make an embedding of an ONNX file, run by onnxruntime; see `from_file`."""
-    settled, file = Options(**options), Path(path)
+def _open_onnx(file: Path, options: Options) -> _Opened:
+    """Open an ONNX file, run by onnxruntime."""
     try:
         content = file.read_bytes()
         # weights of more than 2 GB are kept in other files, which the model calls by name
@@ -637,11 +596,10 @@ def from_onnx(path: str | Path, name: str | None = None, *, key: str | int | Non
     except Exception as error:  # onnxruntime's errors have no common class but this
         raise BadParameter(f"{file} cannot be opened as an ONNX file: {error}") from error
     inputs, outputs = ({t.name: _read_onnx(t) for t in ts} for ts in (session.get_inputs(), session.get_outputs()))
+    key = options.key
     if isinstance(key, int) and 0 <= key < len(outputs):
         key = list(outputs)[key]
-    opened = _Opened(file, (file, *beside), ("ONNX", ""), inputs, outputs,
-                     lambda feeds, output: session.run([output], feeds)[0])
-    return _make_embedding(opened, name, key, rate_argument, settled)
+    return _Opened((file, *beside), "", inputs, outputs, lambda feeds, output: session.run([output], feeds)[0], key)
 
 
 def _read_onnx(value: Any) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import struct
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -99,10 +99,7 @@ def delta(features: Features) -> Features:
 # An extra that you install yourself, because its licence allows research and no commercial use. In a process that has
 # imported TensorFlow first, its library crashes (malloc, seen with TensorFlow 2.21 and opensmile 2.6). So it runs in
 # processes of its own, of this module as a program. If one dies, the clip at hand fails with a message and the next one
-# gets a new process. A message between them is a signed 32-bit count and that many float32, in the machine's byte
-# order: waveforms in, vectors out. A negative count of -n in front of n bytes of UTF-8 is an error message.
-
-COUNT = struct.Struct("=i")
+# gets a new process. Between them go pickles of arrays, waveforms in and vectors out, or of an error message.
 
 
 def embed_with_workers(workers: Sequence[Worker], dim: int) -> EmbedFunction:
@@ -141,12 +138,19 @@ class Worker:
                                                  stderr=self._log)
             try:
                 _send(cast(BinaryIO, self._process.stdin), wave)
-                answer = _receive(cast(BinaryIO, self._process.stdout))
-            except (OSError, EOFError):
-                raise self._died(self._process) from None
+                answer = pickle.load(cast(BinaryIO, self._process.stdout))
+            except (OSError, EOFError, pickle.UnpicklingError):
+                self._process.kill()
+                code = self._process.wait()
+                self._process = None
+                self._log.seek(0)
+                last = (self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
+                how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+                raise NslibError(f"openSMILE's process {how}; it said: {last}. The next clip gets a new "
+                                 "process.") from None
         if isinstance(answer, str):
             raise NslibError(f"openSMILE could not process the clip: {answer}")
-        return answer
+        return cast(FloatArray, answer)
 
     def close(self) -> int | None:
         """End the process; return its status."""
@@ -158,40 +162,10 @@ class Worker:
                 stream.close()
         return process.wait()
 
-    def _died(self, process: subprocess.Popen[bytes]) -> NslibError:
-        """Say how the process ended."""
-        process.kill()
-        code = process.wait()
-        self._process = None
-        self._log.seek(0)
-        last = (self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        return NslibError(f"openSMILE's process {how}; it said: {last}. The next clip gets a new process.")
 
-
-def _send(stream: BinaryIO, values: FloatArray | str) -> None:
-    """Write an array, or an error message, as one message."""
-    if isinstance(values, str):
-        data = values.encode() or b"error"
-        stream.write(COUNT.pack(-len(data)) + data)
-    else:
-        stream.write(COUNT.pack(len(values)) + np.ascontiguousarray(values, np.float32).tobytes())
+def _send(stream: BinaryIO, message: FloatArray | str) -> None:
+    pickle.dump(message, stream)
     stream.flush()
-
-
-def _receive(stream: BinaryIO) -> FloatArray | str:
-    """Read one message, an array or an error message; raises EOFError if the stream ends, also within a message."""
-    count = COUNT.unpack(_read_exactly(stream, COUNT.size))[0]
-    if count < 0:
-        return _read_exactly(stream, -count).decode(errors="replace")
-    return np.frombuffer(_read_exactly(stream, 4 * count), np.float32)
-
-
-def _read_exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
 
 
 def _answer_waveforms(feature_set: str) -> None:
@@ -205,7 +179,7 @@ def _answer_waveforms(feature_set: str) -> None:
                             feature_level=opensmile.FeatureLevel.Functionals)
     while True:
         try:
-            wave = _receive(sys.stdin.buffer)
+            wave = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         try:

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,31 +61,17 @@ class InnerLayer:
 
 @dataclass(frozen=True)
 class Adapter:
-    """How one embedding is got out of a published model.
-
-    Attributes
-    ----------
-    model : str
-        A key of `nslib.embeddings.downloads.SOURCES`.
-    output : str, int, None or InnerLayer
-        Key of the dict, place in the tuple, the bare tensor, or a tensor inside the graph.
-    ranks : tuple of int
-        Ranks of the samples that the call takes, the preferred one first. Of several, the model's own declared
-        signatures decide: the 2-D form of TRILL is optional in the authors' exporter.
-    frontend : Frontend
-        Patches, their hop, and the padding inside the model.
-    rate, merged, whole : bool
-        The call takes ``sample_rate`` too, and fails if it is not 16000; the output has clips and patches on one axis;
-        one vector a clip.
-    """
+    """How one embedding is got out of a published model, a key of `nslib.embeddings.downloads.SOURCES`."""
 
     model: str
-    output: str | int | InnerLayer | None
+    output: str | int | InnerLayer | None  # key of the dict, place in the tuple, inside the graph, or the bare tensor
+    # of the samples that the call takes, the preferred one first. Of several, the model's own declared signatures
+    # decide: the 2-D form of TRILL is optional in the authors' exporter
     ranks: tuple[int, ...]
-    frontend: Frontend
-    rate: bool = False
-    merged: bool = False
-    whole: bool = False
+    frontend: Frontend  # patches, their hop, and the padding inside the model
+    rate: bool = False  # the call takes sample_rate too, and fails if it is not 16000
+    merged: bool = False  # the output has clips and patches on one axis
+    whole: bool = False  # one vector a clip
 
 
 ADAPTERS: dict[str, Adapter] = {
@@ -343,37 +328,30 @@ OPEN = 2
 """Models that are kept in memory; the largest take more than a gigabyte."""
 
 
-def read_revision(info: EmbeddingInfo) -> str:
+def read_revision(info: EmbeddingInfo, *, fully: bool = False) -> str:
     """Return an embedding's revision: checksum of the model's files, fetched if need be, and which output is read."""
-    return _revision(info, verify_checksum(info.hub, fetch_model(info.hub)))
+    output = ADAPTERS[info.name].output
+    sha256 = verify_checksum(info.hub, fetch_model(info.hub), fully=fully)
+    return f"{sha256[:16]} {output.op if isinstance(output, InnerLayer) else output}"
 
 
 def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
     """Load an embedding of a published model, of the revision that `read_revision` gives."""
     if current_device():
-        return _open(info, str(fetch_model(info.hub)))
-    _open_shared(info, str(fetch_model(info.hub)))
-
-    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        return _open_shared(info, str(fetch_model(info.hub)))(waves, lengths)
-
-    return embed
+        return _open(info)
+    _open_shared(info)
+    return lambda waves, lengths: _open_shared(info)(waves, lengths)
 
 
-def _revision(info: EmbeddingInfo, sha256: str) -> str:
-    output = ADAPTERS[info.name].output
-    return f"{sha256[:16]} {output.op if isinstance(output, InnerLayer) else output}"
-
-
-def _open(info: EmbeddingInfo, folder: str) -> EmbedFunction:
+def _open(info: EmbeddingInfo) -> EmbedFunction:
     """Check, announce, load and try a model."""
     import tensorflow as tf
     from tqdm.std import tqdm
 
     what, source = f"embedding {info.name}", find_source(info.hub)
-    if _revision(info, verify_checksum(info.hub, Path(folder), fully=True)) != info.revision:
+    if read_revision(info, fully=True) != info.revision:
         raise Unavailable(what, "its model was replaced while this program ran", "Start the program again.")
-    record = read_record(info.hub)
+    folder, record = str(fetch_model(info.hub)), read_record(info.hub)
     known = f"sha256 {record.sha256} recorded {record.recorded}, {record.origin}" if record else "unrecorded"
     tqdm.write(f"Loading {info.name} from {folder} ({source.handles[0]}; {known})", file=sys.stderr)
     try:

@@ -61,11 +61,6 @@ Arrays = list[npt.NDArray[Any]]
 # Chosen: the input is centred and scaled by constants of speech; average pooling, then one dense layer for the top;
 # batch normalisation after every convolution.
 
-_TOP_DIM = 512
-_BASE_CHANNELS = (64, 128, 256, 512)
-_EXPANSION = 4
-
-
 @dataclass(frozen=True)
 class ResNetShape:
     """Size of a network of TRILL's kind: channels relative to ResNet-50, blocks of the four stages, and the stem."""
@@ -77,11 +72,6 @@ class ResNetShape:
     # is a third cheaper on a processor
     pooled: bool = True
 
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels inside the blocks of each stage, multiples of 8."""
-        return tuple(max(8, 8 * round(self.width * base / 8)) for base in _BASE_CHANNELS)
-
 
 RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
                  "trill-mini": ResNetShape(0.25, (1, 2, 2, 1), stem=8, pooled=False)}
@@ -89,13 +79,7 @@ RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
 
 
 def build_network(name: str, seed: int = 0) -> Any:
-    """Build a keras.Model, its weights drawn by a seed: a key of `RESNET_SHAPES`, or a student (see `parse_student`).
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another name.
-    """
+    """Build a network, its weights drawn by a seed: a key of `RESNET_SHAPES`, or a student (see `parse_student`)."""
     if name in RESNET_SHAPES:
         return build_resnet(RESNET_SHAPES[name], seed, name)
     if not _STUDENT_NAME.fullmatch(name):
@@ -110,18 +94,20 @@ def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
     layers = keras.layers
     # each layer's kernel has a seed of its own
     draw = (keras.initializers.HeNormal(seed=seed * 1000 + number) for number in itertools.count())
+    # inside the blocks of each stage, multiples of 8
+    inside = [max(8, 8 * round(shape.width * base / 8)) for base in (64, 128, 256, 512)]
     given, x = _standardised_input()
-    x = _convolve(x, shape.channels[0], shape.stem, 2 if shape.pooled else 4, "stem", draw, bias=False)[1]
+    x = _convolve(x, inside[0], shape.stem, 2 if shape.pooled else 4, "stem", draw, bias=False)[1]
     x = layers.ReLU()(x)
     x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x) if shape.pooled else x
     tap = None
-    for stage, (channels, count) in enumerate(zip(shape.channels, shape.blocks, strict=True)):
+    for stage, (channels, count) in enumerate(zip(inside, shape.blocks, strict=True)):
         for block in range(count):
             stride = 2 if stage and not block else 1
             x, opening = _bottleneck(x, channels, stride, f"stage{stage + 1}_block{block + 1}", draw)
             tap = opening if stage == 3 and not block else tap
     pooled = layers.GlobalAveragePooling2D(name="pool")(x)
-    dense = layers.Dense(_TOP_DIM, kernel_initializer=next(draw), dtype="float32", name="top")(pooled)
+    dense = layers.Dense(512, kernel_initializer=next(draw), dtype="float32", name="top")(pooled)
     top = layers.UnitNormalization(axis=-1, dtype="float32", name=EMBEDDING_TAP)(dense)
     flat = layers.Flatten(dtype="float32", name=LAYER19_TAP)(tap)
     return keras.Model(given, {EMBEDDING_TAP: top, LAYER19_TAP: flat}, name=name)
@@ -151,7 +137,7 @@ def _bottleneck(x: Any, channels: int, stride: int, name: str, draw: Iterator[An
     """Add a bottleneck block; return its output, and that of its first convolution."""
     import keras
 
-    wide, relu = channels * _EXPANSION, keras.layers.ReLU
+    wide, relu = channels * 4, keras.layers.ReLU
     opening, y = _convolve(x, channels, 1, 1, f"{name}_open", draw)
     y = relu()(y)
     y = relu()(_convolve(y, channels, 3, stride, f"{name}_middle", draw)[1])
@@ -181,40 +167,20 @@ _MOMENTUM = 0.9
 _STUDENT_NAME = re.compile(r"(?P<kind>.+?)-(?P<alpha>\d+(?:\.\d+)?)(?:-(?P<dim>\d+))?")
 
 
-@dataclass(frozen=True)
-class MobileNetShape:
-    """Size of a student: its kind, channels relative to the network of the paper, dimensions (0: the published)."""
+class MobileNetShape(NamedTuple):
+    """Size of a student: its kind, channels relative to the network of the paper, dimensions."""
 
     kind: str
     alpha: float
-    dim: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in STUDENT_KINDS:
-            raise UnknownName("kind of student", self.kind, STUDENT_KINDS)
-        if not 0.05 <= self.alpha <= 4:
-            raise BadParameter(f"alpha must be from 0.05 to 4; got {self.alpha}.")
-        if not self.dim:
-            wider = 1.0 if self.kind == "mobilenet" else max(1.0, self.alpha)
-            object.__setattr__(self, "dim", round(_PAPER_DIM[self.kind] * wider))
+    dim: int
 
 
 def parse_student(name: str) -> MobileNetShape:
-    """Read a student's name: ``mobilenet-0.25-512`` is of a quarter of the width and gives 512 dimensions.
+    """Read a student's name, ``kind-alpha`` or ``kind-alpha-dim``: UnknownName, BadParameter if it is none.
 
-    Parameters
-    ----------
-    name : str
-        ``kind-alpha`` or ``kind-alpha-dim``; without ``dim`` it is the published number: 2,048 for MobileNet; 1,024
-        (small) or 1,280 (large) for MobileNetV3, times alpha where that is above 1.
+    ``mobilenet-0.25-512`` is of a quarter of the width and gives 512 dimensions; without ``dim`` they are as published:
+    2,048 for MobileNet; 1,024 (small) or 1,280 (large) for MobileNetV3, times alpha where that is above 1.
 
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another kind; for a name of another form, or an alpha that cannot be.
-
-    Examples
-    --------
     >>> parse_student("mobilenetv3-small-2.0")
     MobileNetShape(kind='mobilenetv3-small', alpha=2.0, dim=2048)
     """
@@ -222,7 +188,13 @@ def parse_student(name: str) -> MobileNetShape:
     if not match:
         raise BadParameter(f"{name!r} is no name of a student; write kind-alpha or kind-alpha-dim, for example "
                            f"{STUDENTS[2]}. Kinds: {', '.join(STUDENT_KINDS)}.")
-    return MobileNetShape(match["kind"], float(match["alpha"]), int(match["dim"] or 0))
+    kind, alpha = match["kind"], float(match["alpha"])
+    if kind not in STUDENT_KINDS:
+        raise UnknownName("kind of student", kind, STUDENT_KINDS)
+    if not 0.05 <= alpha <= 4:
+        raise BadParameter(f"alpha must be from 0.05 to 4; got {alpha}.")
+    published = _PAPER_DIM[kind] * (1.0 if kind == "mobilenet" else max(1.0, alpha))
+    return MobileNetShape(kind, alpha, int(match["dim"] or 0) or round(published))
 
 
 def _build_student(shape: MobileNetShape, seed: int, name: str) -> Any:
@@ -274,15 +246,10 @@ class NetworkCost:
 
 
 def count_cost(model: Any) -> NetworkCost:
-    """Count parameters and multiply-adds of a keras.Model of fixed input size.
+    """Count parameters and multiply-adds of a keras.Model of fixed input size; BadParameter for layers not known here.
 
     A multiply-add is one product that is added up in a convolution or dense layer. Normalisation, activations, pooling
     and additions are not counted, as is usual; normalisation can be folded into the convolution before it.
-
-    Raises
-    ------
-    BadParameter
-        If it has weights in a kind of layer whose multiply-adds are not known here.
     """
     outputs = model.output if isinstance(model.output, dict) else {"output": model.output}
     return NetworkCost(model.name, sum(prod(weight.shape) for weight in model.weights),
@@ -421,29 +388,18 @@ def network_folder(name: str) -> Path:
 def load_network(name: str) -> Any:
     """Build a network of `list_trained` with its weights: a new keras.Model at every call, to train on as you like.
 
-    Raises
-    ------
-    UnknownName, Unavailable
-        For another name; if the file of weights is missing or is not the one that belongs here.
+    Raises UnknownName, or Unavailable if the file of weights is missing or is not the one that belongs here.
     """
-    folder = network_folder(name)
-    file = WEIGHT_FILES[name]
-    path = folder / file.file
-    if not path.exists() or config.hash_file(path)[:16] != file.sha256:
-        why = "the file is missing" if not path.exists() else f"it does not have the hash {file.sha256}..."
+    path, sha256 = network_folder(name) / WEIGHT_FILES[name].file, WEIGHT_FILES[name].sha256
+    if not path.exists() or config.hash_file(path)[:16] != sha256:
+        why = f"it does not have the hash {sha256}..." if path.exists() else "the file is missing"
         raise Unavailable(f"weights {path}", why, "Restore it: git checkout data/models. Weights of your own are read "
                           "with nslib.embeddings.networks.load_weights.")
     return load_network_file(path)
 
 
 def load_network_file(path: Path) -> Any:
-    """Build the network of a file of weights, which names it: ``best.npz`` of a run of yours, for example.
-
-    Raises
-    ------
-    Unavailable, UnknownName
-        If the file cannot be read; if it is of a network that the kit does not know.
-    """
+    """Build the network of a file of weights, which names it: ``best.npz`` of a run; Unavailable, or UnknownName."""
     _, meta = read_arrays(path)
     model = build_network(str(meta.get("network", "not named")))
     load_weights(path, model)
@@ -502,7 +458,17 @@ def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
     if (drawn := hash_untrained(layers)) != info.revision:
         raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "
                          "Please report it with your version of NumPy.")
-    return PatchNetwork(cut_patches, lambda patch: _run_untrained(layers, patch), (TRILL.patch, TRILL.mels))
+
+    def run(patches: Any) -> Any:
+        import tensorflow as tf
+
+        x = (patches[..., None] - CENTRE) / SCALE
+        for kind, stride, weights in layers:
+            convolve = tf.nn.conv2d if kind == "conv" else tf.nn.depthwise_conv2d
+            x = tf.nn.relu6(convolve(x, tf.constant(weights), [1, stride, stride, 1], "SAME"))
+        return tf.reduce_mean(x, axis=(1, 2))
+
+    return PatchNetwork(cut_patches, run, (TRILL.patch, TRILL.mels))
 
 
 # ---- the untrained control ---------------------------------------------------------------------------
@@ -514,21 +480,18 @@ def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
 # it is left out.
 
 _SEED = 2002_12764
-_WIDTH = 0.5
-_STEM = 32
-# channels at full width, and stride, of the depthwise-separable blocks
-_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+_STEM = 16
+# channels and stride of the depthwise-separable blocks
+_BLOCKS = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), *((256, 1),) * 5, (512, 2), (512, 1))
 
 UntrainedLayer = tuple[str, int, npt.NDArray[np.float32]]
 
 
 def draw_untrained() -> tuple[UntrainedLayer, ...]:
     """Draw the layers: ``"conv"`` or ``"depthwise"``, stride, and weights float32 [height, width, in, out]."""
-    bits = np.random.PCG64(_SEED)
-    channels = int(_STEM * _WIDTH)
+    bits, channels = np.random.PCG64(_SEED), _STEM
     layers: list[UntrainedLayer] = [("conv", 2, _draw(bits, (3, 3, 1, channels)))]
-    for full, stride in _BLOCKS:
-        wide = int(full * _WIDTH)
+    for wide, stride in _BLOCKS:
         layers.append(("depthwise", stride, _draw(bits, (3, 3, channels, 1))))
         layers.append(("conv", 1, _draw(bits, (1, 1, channels, wide))))
         channels = wide
@@ -542,17 +505,6 @@ def _draw(bits: np.random.PCG64, shape: tuple[int, int, int, int]) -> npt.NDArra
     # a depthwise filter sees one channel
     fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
     return ((2 * unit - 1) * np.sqrt(6 / fan_in)).astype(np.float32).reshape(shape)
-
-
-def _run_untrained(layers: Sequence[UntrainedLayer], spectrograms: Any) -> Any:
-    """Compute drawn layers of log-mel patches by TensorFlow."""
-    import tensorflow as tf
-
-    x = (spectrograms[..., None] - CENTRE) / SCALE
-    for kind, stride, weights in layers:
-        convolve = tf.nn.conv2d if kind == "conv" else tf.nn.depthwise_conv2d
-        x = tf.nn.relu6(convolve(x, tf.constant(weights), [1, stride, stride, 1], "SAME"))
-    return tf.reduce_mean(x, axis=(1, 2))
 
 
 def hash_untrained(layers: Sequence[UntrainedLayer]) -> str:

@@ -10,7 +10,8 @@ import io
 import json
 import pickle
 from collections import OrderedDict
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,8 +35,7 @@ def load_builtin(info: EmbeddingInfo) -> EmbedFunction | PatchNetwork:
     assert info.weights is not None
     data = read_weights(info.weights)
     if info.name == "resemblyzer":
-        encoder = build_encoder(read_torch(data))
-        return make_embedder(cut_mel_windows, lambda mels: encode_windows(mels, encoder), AT_ONCE * count_threads())
+        return make_embedder(cut_mel_windows, build_encoder(read_torch(data)), AT_ONCE * count_threads())
     return embed_windows(open_onnx(data)) if info.name == "speech-embedding" else build_ina(data)
 
 
@@ -107,31 +107,27 @@ class LSTMLayer(NamedTuple):
     bias: FloatArray
 
 
-class SpeakerEncoder(NamedTuple):
-    """The encoder: LSTM layers, then a dense layer float32 [units, dim] with its bias [dim]."""
-
-    layers: list[LSTMLayer]
-    dense: FloatArray
-    bias: FloatArray
-
-
-def build_encoder(tensors: dict[str, FloatArray]) -> SpeakerEncoder:
-    """Arrange a checkpoint's tensors."""
-    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    count = sum(name.startswith("lstm.weight_ih_l") for name in tensors)
-    layers = [_lstm_layer(*(tensors[f"lstm.{kind}_l{k}"] for kind in kinds)) for k in range(count)]
-    return SpeakerEncoder(layers, np.ascontiguousarray(tensors["linear.weight"].T), tensors["linear.bias"])
-
-
-def _lstm_layer(weight_ih: FloatArray, weight_hh: FloatArray, bias_ih: FloatArray, bias_hh: FloatArray) -> LSTMLayer:
-    """Reorder the gates of PyTorch's tensors."""
+def build_encoder(tensors: dict[str, FloatArray]) -> Callable[[FloatArray], FloatArray]:
+    """Build the network of a checkpoint: windows, float32 [windows, frames, 40], to [windows, dim] of length 1."""
     # PyTorch's order is input, forget, candidate, output; with the three sigmoids side by side, one call computes them
-    def ordered(rows: FloatArray) -> FloatArray:
-        i, f, g, o = np.split(rows, 4)
-        return np.concatenate([i, f, o, g])
+    def ordered(kind: str, k: int) -> FloatArray:
+        i, f, g, o = np.split(tensors[f"lstm.{kind}_l{k}"], 4)
+        return np.ascontiguousarray(np.concatenate([i, f, o, g]).T)
 
-    return LSTMLayer(np.ascontiguousarray(ordered(weight_ih).T), np.ascontiguousarray(ordered(weight_hh).T),
-                     ordered(bias_ih + bias_hh))
+    count = sum(name.startswith("lstm.weight_ih_l") for name in tensors)
+    layers = [LSTMLayer(ordered("weight_ih", k), ordered("weight_hh", k), ordered("bias_ih", k) + ordered("bias_hh", k))
+              for k in range(count)]
+    dense = np.ascontiguousarray(tensors["linear.weight"].T)
+
+    def encode(part: FloatArray) -> FloatArray:
+        states = np.ascontiguousarray(part.transpose(1, 0, 2))
+        for layer in layers:
+            states = _run_lstm(states, layer)
+        vectors = np.maximum(states[-1] @ dense + tensors["linear.bias"], 0)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    return lambda mels: np.concatenate(
+        map_threads(encode, [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]))
 
 
 def cut_mel_windows(wave: FloatArray) -> FloatArray:
@@ -174,18 +170,6 @@ def _triangles(corners: npt.NDArray[Any], lines: npt.NDArray[Any]) -> npt.NDArra
     hertz = lines[:, None]
     slopes = np.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre))
     return np.asarray(np.maximum(0, slopes) * (2 / (high - low)))
-
-
-def encode_windows(mels: FloatArray, encoder: SpeakerEncoder) -> FloatArray:
-    """Run the network on windows, float32 [windows, frames, 40]: [windows, dim], non-negative, of length 1."""
-    def encode(part: FloatArray) -> FloatArray:
-        states = np.ascontiguousarray(part.transpose(1, 0, 2))
-        for layer in encoder.layers:
-            states = _run_lstm(states, layer)
-        vectors = np.maximum(states[-1] @ encoder.dense + encoder.bias, 0)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-    return np.concatenate(map_threads(encode, [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]))
 
 
 def _run_lstm(inputs: FloatArray, layer: LSTMLayer) -> FloatArray:
@@ -265,12 +249,8 @@ def _fold(layers: list[Any]) -> Any:
             layer.set_weights([kernel * scale, bias * scale + beta - mean * scale])
             folded.append(norm)
 
-    def run(x: Any) -> Any:
-        for layer in layers:
-            x = x if layer in folded else layer(x)
-        return x
-
-    return run
+    kept = [layer for layer in layers if layer not in folded]
+    return lambda patch: reduce(lambda x, layer: layer(x), kept, patch)
 
 
 def cut_normalised(wave: FloatArray, bands: int = BANDS) -> FloatArray:

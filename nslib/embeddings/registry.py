@@ -20,13 +20,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from nslib import config
-from nslib.embeddings import backends, checker, handmade, hub, networks, pretrained
+from nslib.embeddings import backends, handmade, hub, networks, pretrained
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, hash_facts
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
 from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
 from nslib.errors import BadParameter, Unavailable, UnknownName
-from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, patch_seconds
+from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,12 +72,6 @@ class EmbeddingInfo:
         if self.hub:
             return SOURCES[self.hub].megabytes
         return self.weights.megabytes if self.weights else 0.0
-
-    @property
-    def backends(self) -> tuple[str, ...]:
-        """Tuple of str: what computes it without ``@``, and what else can."""
-        patched = self.engine == "tensorflow" and not self.hub
-        return (self.engine, *(backends.BACKEND_FORMS if patched else ()))
 
 
 # ---- looking up and loading --------------------------------------------------------------------------
@@ -132,26 +126,15 @@ def needs_extra(name: str) -> bool:
 
 
 def list_backends(name: str) -> list[str]:
-    """List the backends of an embedding, that without ``@`` first, whether the others can be had here or not.
-
-    Raises
-    ------
-    UnknownName
-        For another name.
-    """
+    """List the backends of an embedding, that without ``@`` first, whether they can be had here or not; UnknownName."""
     if name not in EMBEDDINGS:
         raise UnknownName("embedding", name, EMBEDDINGS)
-    return list(EMBEDDINGS[name].backends)
+    info = EMBEDDINGS[name]
+    return [info.engine, *(backends.BACKEND_FORMS if info.engine == "tensorflow" and not info.hub else ())]
 
 
 def find_info(name: str) -> EmbeddingInfo:
-    """Look up the record of an embedding, named as for `get`.
-
-    Raises
-    ------
-    UnknownName
-        If there is no such embedding, or it has no such backend.
-    """
+    """Look up the record of an embedding, named as for `get`; UnknownName if there is none, or no such backend."""
     from importlib.metadata import version
 
     base, sign, backend = name.partition(SIGN)
@@ -163,7 +146,7 @@ def find_info(name: str) -> EmbeddingInfo:
         raise UnknownName(f"backend of {base}", backend, known)
     made_by = f"tensorflow {version('tensorflow')}"
     # the ranges of the sounds are part of a network in 8 bits
-    sounds = f" sounds {checker.SOUNDS_VERSION} {backends.CALIBRATION}" if backend == "litert-int8" else ""
+    sounds = f" sounds {backends.SOUNDS_VERSION} {backends.CALIBRATION}" if backend == "litert-int8" else ""
     return replace(info, name=name, build=_build_backend, engine=backend,
                    revision=f"{info.revision} {backend} {made_by}{sounds}")
 
@@ -294,50 +277,50 @@ _RESEMBLYZER = WheelFile(
     "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e", 15.8)
 
 _UNSEEN = "the published weights were not at hand here: this rests on the model's page and code"
+_UNSTATED, _CODE = "not stated on its page", "not stated on its page; its code is Apache-2.0"
+# citation, what it was trained on, parameters (0: not stated), licence
 _MODELS = {
-    "trill": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "speech clips of AudioSet (the paper)", 24_500_000),
-    "trill-distilled": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "AudioSet (its page)", 0),
+    "trill": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "speech clips of AudioSet (the paper)", 24_500_000,
+              _UNSTATED),
+    "trill-distilled": ("Shor et al., Interspeech 2020, arXiv:2002.12764", "AudioSet (its page)", 0, _UNSTATED),
     "frill": ("Peplinski et al., Interspeech 2021, arXiv:2011.04609",
-              "speech clips of AudioSet, about 900,000 (its card)", 10_100_000),
-    "yamnet": ("YAMNet, TensorFlow Model Garden", "AudioSet (its page)", 3_729_481),
+              "speech clips of AudioSet, about 900,000 (its card)", 10_100_000, "Apache-2.0 (its card)"),
+    "yamnet": ("YAMNet, TensorFlow Model Garden", "AudioSet (its page)", 3_729_481, _CODE),
     "vggish": ("Hershey et al., ICASSP 2017, arXiv:1609.09430",
-               "a preliminary version of YouTube-8M (its page)", 72_141_184),
+               "a preliminary version of YouTube-8M (its page)", 72_141_184, _CODE),
     **{f"trillsson{k}": ("Shor and Venugopalan, Interspeech 2022, arXiv:2203.00236",
-                         "AudioSet and Libri-Light, distilled from CAP12 (its page)", parameters)
+                         "AudioSet and Libri-Light, distilled from CAP12 (its page)", parameters, _UNSTATED)
        for k, parameters in enumerate((5_000_000, 8_100_000, 21_500_000, 63_400_000, 88_600_000), start=1)},
 }
-_CODE = "not stated on its page; its code is Apache-2.0"
 
 
-def _hub(name: str, model: str, dim: int, frontend: Frontend, output: str, *, min_samples: int,
-         licence: str = "not stated on its page") -> EmbeddingInfo:
+def _hub(name: str, dim: int, output: str) -> EmbeddingInfo:
     """Describe an output of a published model."""
-    citation, trained_on, parameters = _MODELS[model]
-    # TRILLsson averages over its patches: one vector a clip, and no time in it
-    hop = 0.0 if frontend is TRILLSSON else frontend.patch_hop * HOP / SAMPLE_RATE
-    # it mirrors what is shorter than its minimum, and extraction counts clips that do not fill a window
-    window = frontend.min_samples / SAMPLE_RATE if frontend is TRILLSSON else patch_seconds(frontend)
+    model, frontend = hub.ADAPTERS[name].model, hub.ADAPTERS[name].frontend
+    citation, trained_on, parameters, licence = _MODELS[model]
+    window, hop = patch_seconds(frontend), frontend.patch_hop * HOP / SAMPLE_RATE
+    shortest = frontend.min_samples or YAMNET.min_samples
+    if frontend is TRILLSSON:
+        # it averages over its patches: one vector a clip, and no time in it. It mirrors what is shorter than its
+        # minimum, and extraction counts clips that do not fill a window
+        window, hop, shortest = frontend.min_samples / SAMPLE_RATE, 0.0, 400
     return EmbeddingInfo(
-        name, "trained", hub.load_builtin, dim, "", window, hop, min_samples, pads_safely=frontend is not TRILLSSON,
+        name, "trained", hub.load_builtin, dim, "", window, hop, shortest, pads_safely=frontend is not TRILLSSON,
         parameters=parameters, licence=licence, source=f"{model} on TF Hub, {output}; {_UNSEEN}",
         trained_on=trained_on, citation=citation, profiles=("paper",), hub=model)
 
 
 _HUB = (
-    _hub("trill-layer19", "trill", 12288, TRILL, "output layer19", min_samples=16_000),
-    _hub("trill-top", "trill", 512, TRILL, "output embedding", min_samples=16_000),
-    _hub("trill-distilled", "trill-distilled", 2048, TRILL, "output embedding", min_samples=16_000),
-    _hub("frill", "frill", 2048, TRILL, "output embedding", min_samples=16_000, licence="Apache-2.0 (its card)"),
-    *(_hub(f"trillsson{k}", f"trillsson{k}", 1024, TRILLSSON, "output embedding, averaged over time inside",
-           min_samples=400) for k in range(1, 6)),
-    _hub("yamnet-top", "yamnet", 1024, YAMNET, "second output", min_samples=15_600, licence=_CODE),
-    _hub("yamnet-scores", "yamnet", 521, YAMNET, "first output", min_samples=15_600, licence=_CODE),
-    _hub("yamnet-layer10", "yamnet", 12288, YAMNET, "tensor layer10 inside its graph after the last ReLU, "
-         "6 x 4 x 512 flattened", min_samples=15_600, licence=_CODE),
-    _hub("vggish-top", "vggish", 128, VGGISH, "its output, before any activation, without PCA or quantisation",
-         min_samples=15_600, licence=_CODE),
-    _hub("vggish-fc1", "vggish", 4096, VGGISH, "tensor fc1_1 inside its graph after its ReLU", min_samples=15_600,
-         licence=_CODE),
+    _hub("trill-layer19", 12288, "output layer19"),
+    _hub("trill-top", 512, "output embedding"),
+    _hub("trill-distilled", 2048, "output embedding"),
+    _hub("frill", 2048, "output embedding"),
+    *(_hub(f"trillsson{k}", 1024, "output embedding, averaged over time inside") for k in range(1, 6)),
+    _hub("yamnet-top", 1024, "second output"),
+    _hub("yamnet-scores", 521, "first output"),
+    _hub("yamnet-layer10", 12288, "tensor layer10 inside its graph after the last ReLU, 6 x 4 x 512 flattened"),
+    _hub("vggish-top", 128, "its output, before any activation, without PCA or quantisation"),
+    _hub("vggish-fc1", 4096, "tensor fc1_1 inside its graph after its ReLU"),
 )
 
 _HEARD = "10 h of speech in four Debian packages, apart from every task (data/models/trill-mini/card.md)"

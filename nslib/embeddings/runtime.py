@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -50,13 +51,7 @@ def make_noise(*shape: int) -> FloatArray:
 # ---- threads -----------------------------------------------------------------------------------------
 
 def count_threads() -> int:
-    """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``.
-
-    Raises
-    ------
-    BadParameter
-        If ``NSLIB_THREADS`` is not a whole number above 0.
-    """
+    """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``, 1 or more."""
     asked = os.environ.get("NSLIB_THREADS", "").strip()
     if not asked:
         affinity = getattr(os, "sched_getaffinity", None)
@@ -101,14 +96,8 @@ def share_workers(workers: Sequence[Callable[[_Given], _Made]]) -> Callable[[_Gi
     return run
 
 
-class _BlasLimit:
-    """The limit of BLAS's threads, which is of the whole process, and who uses it."""
-
-    lock = threading.Lock()
-    users = 0
-    limiter: Any = None
-    controller: Any = None
-    modules = 0
+# the limit of BLAS's threads, which is of the whole process, and how many use it now
+_blas = SimpleNamespace(lock=threading.Lock(), users=0, limiter=None, controller=None, modules=0)
 
 
 @contextlib.contextmanager
@@ -116,21 +105,20 @@ def _single_blas() -> Iterator[None]:
     """Keep BLAS to one thread: the first user sets the limit and the last one takes it away."""
     import threadpoolctl
 
-    limit = _BlasLimit
-    with limit.lock:
-        if limit.users == 0:
+    with _blas.lock:
+        if _blas.users == 0:
             # to find the libraries takes longer than a short clip's front end; a new one comes with a new module only
-            if limit.modules != len(sys.modules):
-                limit.controller, limit.modules = threadpoolctl.ThreadpoolController(), len(sys.modules)
-            limit.limiter = limit.controller.limit(limits=1, user_api="blas")
-        limit.users += 1
+            if _blas.modules != len(sys.modules):
+                _blas.controller, _blas.modules = threadpoolctl.ThreadpoolController(), len(sys.modules)
+            _blas.limiter = _blas.controller.limit(limits=1, user_api="blas")
+        _blas.users += 1
     try:
         yield
     finally:
-        with limit.lock:
-            limit.users -= 1
-            if limit.users == 0:
-                limit.limiter.restore_original_limits()
+        with _blas.lock:
+            _blas.users -= 1
+            if _blas.users == 0:
+                _blas.limiter.restore_original_limits()
 
 
 # ---- patches -----------------------------------------------------------------------------------------

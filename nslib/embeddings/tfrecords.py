@@ -33,13 +33,7 @@ def encode_example(features: Mapping[str, Sequence[Any]]) -> bytes:
 
 
 def decode_example(record: bytes) -> dict[str, tuple[str, Sequence[Any]]]:
-    """Read a tf.Example: by name its kind (``"bytes_list"``, ...; empty if there is none) and values.
-
-    Raises
-    ------
-    ValueError
-        If the record is something else.
-    """
+    """Read a tf.Example, or raise ValueError: by name its kind (``"bytes_list"``, ..., or empty) and values."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -52,13 +46,7 @@ def decode_example(record: bytes) -> dict[str, tuple[str, Sequence[Any]]]:
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> None:
-    """Write a TFRecord file in one step: it appears under its name only when it is whole.
-
-    Raises
-    ------
-    NslibError
-        If it cannot be written; what was there before stays.
-    """
+    """Write a TFRecord file in one step, or raise NslibError: it appears under its name only when it is whole."""
     import tensorflow as tf
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +66,7 @@ def write_records(path: Path, records: Iterable[bytes]) -> None:
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """Read the records of a TFRecord file one by one.
-
-    Raises
-    ------
-    BadRecord
-        Where the file is damaged.
-    """
+    """Read the records of a TFRecord file one by one; BadRecord where it is damaged."""
     import tensorflow as tf
 
     number = 0

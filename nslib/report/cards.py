@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import config
-from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.embeddings.checker import CheckReport
+from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import NslibError
 from nslib.statistics.scores import select_scores
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import types
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from nslib import cli, embeddings
-from nslib.embeddings import backends, checker, registry
+from nslib.embeddings import backends, registry
 from nslib.embeddings.networks import cut_patches
 from nslib.embeddings.runtime import PatchNetwork
 from nslib.errors import BadParameter, Unavailable, UnknownName
@@ -37,7 +38,7 @@ def small(monkeypatch):
 
 @pytest.fixture(scope="module")
 def patches():
-    return np.concatenate([cut_patches(checker.make_sound(seed)) for seed in (500, 501)])
+    return np.concatenate([cut_patches(backends.make_sound(seed)) for seed in (500, 501)])
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +146,17 @@ def test_table_of_backends(small, monkeypatch):
     assert len(lines) == 5 and lines[1].startswith("tensorflow") and "1.00" in lines[1] and "not available" in lines[3]
 
 
-def test_error_and_cosine_by_hand():
-    right, made = [np.array([[3.0, 0], [5, 0]]), np.array([[0.0, -8]])], [np.array([[3.0, 1], [5, 0]]), [[2.0, -8]]]
-    made = [np.array(rows) for rows in made]
-    assert backends.compute_error(made, right) == 2 / 8
-    assert backends.compute_cosines(made, right) == pytest.approx([4 / np.hypot(4, 0.5), 8 / np.hypot(2, 8)])
-    assert backends.compute_cosines([np.zeros((1, 2)), np.ones((1, 2))], [np.zeros((1, 2))] * 2) == [1, 0]
+@pytest.mark.parametrize(("right", "made", "error", "cosine"), [
+    ([[3, 0], [5, 0]], [[3, 1], [5, 0]], 1 / 5, 4 / np.hypot(4, 0.5)),
+    ([[0, 0]], [[0, 0]], 0, 1), ([[0, 0]], [[1e-30, 0]], 1, 0)])
+def test_error_and_cosine_by_hand(right, made, error, cosine):
+    def give(frames):
+        return types.SimpleNamespace(embed=lambda waves, lengths: (np.array([frames] * len(waves), float),
+                                                                   np.full(len(waves), len(frames))))
+
+    table = backends.measure_backends({"one": give(right), "other": give(made)}, {"one": "", "other": ""}, 1)
+    found = table.set_index("backend").loc["other", ["largest_error", "cosine", "least_cosine"]]
+    assert found.tolist() == pytest.approx([error, cosine, cosine])
 
 
 def test_verbs():
@@ -161,3 +167,25 @@ def test_verbs():
     measured = run.invoke(cli.embeddings_app, ["backends", "logmel", "--rounds", "1"]).stdout.splitlines()
     assert len(measured) == 2 and measured[1].startswith("numpy")
     assert "CPU:0" in run.invoke(cli.embeddings_app, ["devices"]).stdout
+
+
+# ---- sounds --------------------------------------------------------------------------------------
+
+def test_sounds_are_like_speech_and_unlike_each_other():
+    *made, silence, half, noise = backends.make_extreme_sounds(12)
+    assert all(s.dtype == np.float32 and len(s) == 48_000 for s in made)
+    peaks = 20 * np.log10([np.abs(s).max() for s in made])
+    assert (peaks > -30.01).all() and (peaks < 0.01).all() and np.ptp(peaks) > 10
+    clipped, silent = (np.array([(s == value).mean() for s in made]) for value in (1, 0))
+    assert (np.flatnonzero(clipped) % 4 == 2).all() and (np.flatnonzero(silent > 0.01) % 4 == 1).all()
+    assert clipped.max() > 1e-4 and silent.max() > 0.01
+    power = np.abs(np.fft.rfft(made)) ** 2
+    assert (power[:, :12_000].sum(1) / power.sum(1)).min() > 0.5  # below 4 kHz
+    assert np.abs(np.corrcoef(made) - np.eye(12)).max() < 0.2
+    assert not silence.any() and half[:24_000].any() and not half[24_000:].any() and noise.std() > 0.5
+
+
+def test_sounds_stay_what_they_are():
+    assert backends.SOUNDS_VERSION == 1  # other sounds would be other ranges, and need another
+    golden = [0.3160225, 0.0060286, -0.0038839]
+    assert backends.make_sound(0)[[1000, 20_000, 40_000]] == pytest.approx(golden, abs=1e-6)

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from nslib import embeddings
-from nslib.embeddings.checker import check
+from nslib.embeddings.base import check
 from nslib.embeddings.custom import hash_function
 from nslib.errors import BadParameter
 
 
 def bands(waves):
     """Energies of 8 bands, one vector a clip."""
-    spectrum = np.abs(np.fft.rfft(waves, 4096, axis=1))[:, :2048]
-    return spectrum.reshape(len(waves), 8, 256).mean(2)
+    return np.abs(np.fft.rfft(waves, 4096, axis=1))[:, :2048].reshape(len(waves), 8, 256).mean(2)
 
 
 def framed(waves):
@@ -57,11 +56,9 @@ def test_whether_frames_pad_safely_is_found_out():
 
 @pytest.mark.parametrize(("function", "options", "words"), [
     (lambda w: w.mean(), {}, "one clip; loop"),
-    (lambda w: w.mean(1), {}, "loop over the clips"),
     (lambda w: w[:1], {}, "return \\[2, dim\\]"),
     (lambda w: w[:, None, None, :8], {}, "return \\[2, dim\\]"),
     (lambda w: np.zeros((2, 0)), {}, "shape \\[2, 0\\]"),
-    (lambda w: np.zeros((2, 4), int), {}, "floating point"),
     (lambda w: np.full((2, 4), np.nan), {}, "NaN"),
     (lambda w: [["a"], ["b"]], {}, "floating point"),
     (lambda w: 1 / 0, {}, "failed: ZeroDivisionError"),
@@ -117,17 +114,15 @@ class Model:
         return x + self.weights
 
 
-class KerasLike:
+class KerasLike(Model):
     """Has weights that only `get_weights` gives, and a lock, as Keras models do."""
 
     def __init__(self, weights):
-        self._weights, self.lock = weights, threading.Lock()
+        super().__init__(weights)
+        self.lock = threading.Lock()
 
     def get_weights(self):
-        return self._weights
-
-    def __call__(self, x):
-        return x
+        return self.weights
 
 
 def digest(function):

@@ -6,8 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nslib import embeddings
 from nslib.embeddings import handmade
@@ -22,15 +20,6 @@ def noise(*shape):
 
 
 # ---- log-mel and MFCC --------------------------------------------------------------------------------
-
-def test_logmel_statistics():
-    wave = noise(16000)
-    frames, counts = embeddings.get("logmel").embed(wave[None], np.array([16000]))
-    spectrogram = handmade.logmel(wave)
-    assert frames.shape == (1, 1, 128) and counts.tolist() == [1]
-    assert np.allclose(frames[0, 0, :64], spectrogram.mean(0), atol=1e-5)
-    assert np.allclose(frames[0, 0, 64:], np.sqrt(spectrogram.var(0)), atol=1e-5)
-
 
 def test_mfcc_is_an_orthonormal_cosine_transform():
     wave = noise(4000)
@@ -48,22 +37,15 @@ def test_delta_is_the_slope():
     assert not handmade.delta(np.ones((1, 3))).any()
 
 
-def test_they_keep_the_contract():
-    for name in ("logmel", "mfcc"):
-        report = embeddings.check(embeddings.get(name))
-        assert report.ok, str(report)
-
-
 @pytest.mark.parametrize("name", ["logmel", "mfcc"])
-@given(lengths=st.lists(st.integers(1840, 9000), min_size=1, max_size=4))
-@settings(max_examples=10)
-def test_company_and_padding_change_nothing(name, lengths):
-    embedding = embeddings.get(name)
-    batch = noise(len(lengths), max(lengths) + 100)
+def test_they_keep_the_contract_and_company_and_padding_change_nothing(name):
+    embedding, lengths = embeddings.get(name), [1840, 9000, 2001, 5000]
+    report = embeddings.check(embedding)
+    assert report.ok, str(report)
+    batch = noise(4, 9100)
     together, _ = embedding.embed(batch, np.array(lengths))
     for wave, length, row in zip(batch, lengths, together, strict=True):
-        alone, _ = embedding.embed(wave[None, :length], np.array([length]))
-        assert np.array_equal(alone[0], row)
+        assert np.array_equal(embedding.embed(wave[None, :length], np.array([length]))[0][0], row)
 
 
 # ---- openSMILE ---------------------------------------------------------------------------------------

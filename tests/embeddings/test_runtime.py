@@ -102,9 +102,9 @@ def test_a_steady_network_sees_calls_of_two_sizes_only():
 @pytest.mark.parametrize("name", ["trill-mini-layer19", "untrained", "trill-mini-distilled"])
 def test_networks_of_the_kit_give_the_same_bits_alone_and_in_any_company(name):
     embedding = embeddings.get(name)
-    waves, lengths = batch([16000, 23000, 48000, 31234, 16000, 90000, 17000])
+    waves, lengths = batch([16000, 31234, 60000, 17000])
     together, counts = embedding.embed(waves, lengths)
-    order = np.array([3, 6, 0, 5])
+    order = np.array([3, 0])
     some, few = embedding.embed(waves[order], lengths[order])
     for i, n in enumerate(counts):
         alone, count = embedding.embed(waves[i:i + 1, : lengths[i]], lengths[i:i + 1])

@@ -10,7 +10,6 @@ from helpers import tone
 from tiny_training import triplet_network
 
 from nslib import embeddings, frontend
-from nslib.embeddings import files
 from nslib.embeddings.networks import ResNetShape, build_resnet, hash_weights, make_embedding
 from nslib.errors import BadParameter, UnknownName
 from nslib.training import export
@@ -159,14 +158,14 @@ def test_litert_hears_clips_of_any_length_with_its_own_operations_and_its_error_
     assert light["none"].bytes > 2 * light["dynamic"].bytes
     assert light["dynamic"].error["layer19"] > 10 * light["none"].error["layer19"] > 0
 
-    heard = files.from_tflite(light["none"].path, key="layer19")
+    heard = embeddings.from_file(light["none"].path, key="layer19")
     for k, seconds in enumerate(SECONDS):
         wave = tone(seconds, 200 + 90 * k, seed=k)
         frames = heard.embed(wave[None], np.array([len(wave)]))[0][0]
         # tones leave bands with rounding only, where float32 is up to 0.005 away (see `nslib.frontend.log_mel_tf`)
         assert np.abs(frames - memory(wave, "layer19")).max() < 1e-3 * np.abs(frames).max()
     wave = (np.random.default_rng(5).normal(0, 0.1, 24_000)).astype(np.float32)
-    vectors = files.from_tflite(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
+    vectors = embeddings.from_file(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
     true = memory(wave, "layer19")
     apart = np.linalg.norm(vectors - true, axis=1) / np.linalg.norm(true, axis=1)
     assert apart.max() < 2 * light["dynamic"].error["layer19"]
