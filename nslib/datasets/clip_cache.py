@@ -119,13 +119,13 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
             stored[key] = AudioFacts(**{**fields, "notes": tuple(fields["notes"])})
         except (ValueError, TypeError, KeyError):
             continue
-    facts = [stored.get(_file_key(path)) for path in paths]
+    facts = [stored.get(file_key(path)) for path in paths]
     todo = [i for i, known in enumerate(facts) if known is None]
     with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
         for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
             if not made.reason:
-                ledger.append([_file_key(paths[i]), dataclasses.asdict(made)])
+                ledger.append([file_key(paths[i]), dataclasses.asdict(made)])
             facts[i] = made
             bar.update()
     return [known for known in facts if known is not None]
@@ -140,13 +140,13 @@ def _decode_facts(path: Path) -> AudioFacts:
     return AudioFacts(audio.sha256(clip.wave), clip.seconds, clip.source_rate, clip.notes)
 
 
-def _file_key(path: Path) -> str:
-    """Hash of a file's path, size and time; empty if it is not there."""
+def file_key(path: Path, *part: object) -> str:
+    """Hash a file's path, size and time, and what is taken of it; empty if it is not there."""
     try:
         stat = path.stat()
     except OSError:
         return ""
-    made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns])
+    made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns, *part])
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()
 
 

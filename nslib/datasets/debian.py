@@ -30,10 +30,10 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import zstandard
 
@@ -186,17 +186,14 @@ def _run_download(archives: dict[str, _Archive], folder: Path, progress: bool) -
           subprocess.Popen(_apt_command("download", *archives), cwd=folder, env=client_environment(), stdin=null,
                            stdout=null, stderr=subprocess.PIPE, text=True, errors="replace") as apt):
         try:
-            while True:
-                try:
-                    _, messages = apt.communicate(timeout=0.25)
-                    return apt.returncode, messages
-                except subprocess.TimeoutExpired:
-                    continue
-                finally:
-                    bar.update(sum(p.stat().st_size for p in paths if p.exists()) - bar.n)
+            while apt.returncode is None:
+                with suppress(subprocess.TimeoutExpired):
+                    messages = apt.communicate(timeout=0.25)[1]
+                bar.update(sum(p.stat().st_size for p in paths if p.exists()) - bar.n)
         except BaseException:
             apt.kill()
             raise
+    return apt.returncode, messages
 
 
 def _explain_apt(what: str, messages: str) -> Unavailable:
@@ -270,41 +267,30 @@ def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, by
 def _iterate_entries(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
     """Name of each entry of a package, what tar says of it, and the open tar file."""
     with _explain_damage(path), path.open("rb") as file:
-        kind, data = _find_data_section(file)
+        kind, stream = _find_data(file), file
         if kind not in ("xz", "gz", "zst", ""):
             raise Unavailable(f"archive {path}", f"its data are {kind} compressed, which the kit does not read",
                               "Use the package of another release.")
-        stream: Any = data
         if kind == "zst":  # tarfile reads the others by itself
-            stream, kind = zstandard.ZstdDecompressor().stream_reader(stream), ""
+            stream, kind = zstandard.ZstdDecompressor().stream_reader(file), ""
         with tarfile.open(fileobj=stream, mode=f"r|{kind}") as tar:  # type: ignore[call-overload]
             for entry in tar:
-                yield _check_name(path, entry.name), entry, tar
+                if re.search(r"^/|(^|/)\.\.(/|$)|[\\\0]", name := entry.name):
+                    raise Unavailable(f"archive {path}", f"it holds the unsafe name {name!r}",
+                                      "Do not use it: it was not made by the package's authors.")
+                yield posixpath.normpath(name), entry, tar
 
 
-class _Section:
-    """`length` bytes of a file from where it stands: one member of an ar archive."""
-
-    def __init__(self, file: IO[bytes], length: int):
-        self._file, self._left = file, length
-
-    def read(self, size: int) -> bytes:
-        """Read the next bytes; an end before the announced one is an error."""
-        data = self._file.read(min(size, self._left))
-        self._left -= len(data)
-        if not data and self._left:
-            raise EOFError(f"{self._left} bytes are missing at its end")
-        return data
-
-
-def _find_data_section(file: IO[bytes]) -> tuple[str, _Section]:
-    """Compression and bytes of the ``data.tar`` of a package."""
+def _find_data(file: IO[bytes]) -> str:
+    """Go to the ``data.tar`` of a package (an ar archive), which must be whole; its compression."""
     if file.read(8) != b"!<arch>\n":
         raise ValueError("it does not start like a .deb")
     while len(header := file.read(60)) == 60:
         name, length = header[:16].decode("ascii", "replace").strip(" /"), int(header[48:58])
         if name.startswith("data.tar"):
-            return name.removeprefix("data.tar").lstrip("."), _Section(file, length)
+            if (missing := file.tell() + length - os.fstat(file.fileno()).st_size) > 0:
+                raise EOFError(f"{missing} bytes are missing at its end")
+            return name.removeprefix("data.tar").lstrip(".")
         file.seek(length + length % 2, io.SEEK_CUR)
     raise EOFError("its data are missing")
 
@@ -319,14 +305,6 @@ def _explain_damage(path: Path) -> Iterator[None]:
                           "Delete that file and run again; it will be fetched again.") from error
 
 
-def _check_name(path: Path, name: str) -> str:
-    """The plain form of an entry's name; an unsafe one condemns the archive."""
-    if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
-        raise Unavailable(f"archive {path}", f"it holds the unsafe name {name!r}",
-                          "Do not use it: it was not made by the package's authors.")
-    return posixpath.normpath(name)
-
-
 def _follow_links(name: str, links: dict[str, str]) -> str:
     """Resolve links to files and to folders on the way; a loop ends at a name that is not there."""
     for _ in range(16):
@@ -338,16 +316,12 @@ def _follow_links(name: str, links: dict[str, str]) -> str:
 
 
 def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    """Contents of a regular file, if it is not too large and whole."""
+    """Contents of a regular file, if it is not too large."""
     if entry.size > MAX_MEMBER:
         raise Unavailable(f"archive {path}", f"its member {entry.name} has {entry.size} bytes, more than {MAX_MEMBER}",
                           "Do not use it: the real package has no such file.")
     with _explain_damage(path):
-        file = tar.extractfile(entry)
-        data = file.read() if file else b""
-        if len(data) != entry.size:
-            raise EOFError(f"{entry.name} is cut short")
-        return data
+        return tar.extractfile(entry).read()  # type: ignore[union-attr]
 
 
 # --- recordings inside the resource files of two games -------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.splits import SPLITS
 from nslib.errors import BadParameter
 

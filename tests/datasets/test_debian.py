@@ -21,7 +21,7 @@ from debs import Apt, ar, deb, sound, speech_manifest, tar
 
 from nslib import audio, config
 from nslib.datasets import clip_cache, debian, table
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.clip_cache import ClipCache
 from nslib.datasets.debian import INNER_MARK, QUEEN, SKY
 from nslib.errors import Unavailable

@@ -12,7 +12,7 @@ from helpers import noise
 
 import nslib
 from nslib import audio, config
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.card import make_data_card
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.loading import load_own_task

@@ -13,7 +13,7 @@ import pytest
 
 from nslib import config
 from nslib.datasets import debian, noss_sources, tasks
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.splits import SPLITS, hash_split, label_is_speaker
 
 REAL = [name for name, task in tasks.REGISTRY.items() if task.kind == "real" and task.profile == "quick"]

@@ -22,7 +22,7 @@ from noss_archives import encode, fabricate, registered, sound, speech
 
 from nslib import audio, config
 from nslib.datasets import clip_cache, loading, noss_sources, table, tasks
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.noss_sources import get_source, get_status
 from nslib.datasets.splits import SPLITS
 from nslib.errors import Unavailable
