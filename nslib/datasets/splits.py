@@ -187,8 +187,8 @@ def apply_split_file(clips: list[ClipFile], path: Path) -> tuple[list[ClipFile],
         for column, listed in (("label", clip.label), ("speaker", clip.speaker)):
             if row.get(column, listed) != listed:
                 raise BadParameter(f"row {number} of {path.name} says that the {column} of {clip.clip_id!r} is "
-                                   f"{row[column]!r}; the recordings say {listed!r}. Correct one of them, or remove the "
-                                   "column from the file.")
+                                   f"{row[column]!r}; the recordings say {listed!r}. Correct one of them, or remove "
+                                   "the column from the file.")
         placed.append(replace(clip, split=row["split"]))
     gone, new = len(rows.keys() - known), len(known.keys() - rows)
     notes = [f"Splits are those of {path.name}."]

@@ -80,7 +80,7 @@ _RESTS = {
            "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием")}
 
 LANGUAGES = tuple(sorted(_SUBJECTS))  # the six languages of NOSS's VoxForge
-_Plan = tuple[str, str, str, str, str, str, dict[str, int]]  # as `_vary` takes them, the name without the task
+_Plan = tuple[str, str, str, str, str, str, dict[str, int]]  # what `_vary` takes
 _SPLIT_OF_VOICE = split_by_group(VOICES, VOICES, (0.5, 0.25, 0.25))  # where no voice may be in two
 
 
@@ -115,7 +115,7 @@ def plan_task(task: str) -> list[Job]:
              "language-synthetic": _plan_languages}
     if task not in plans:
         raise UnknownName("synthetic task", task, plans)
-    return [_vary(f"{task}/{name}", *rest) for name, *rest in plans[task]()]
+    return [_vary(task, *plan) for plan in plans[task]()]
 
 
 def speak_task(task: str, per_class: int | None = None, seed: int = 0, *, progress: bool = True) -> Dataset:
@@ -152,8 +152,10 @@ def _synthesiser_version() -> str:
 
 # --- what is spoken ------------------------------------------------------------------------------
 
-def _vary(clip_id: str, text: str, language: str, voice: str, label: str, split: str, manner: dict[str, int]) -> Job:
+def _vary(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
+          manner: dict[str, int]) -> Job:
     """A clip in a manner that is changed a little, as the clip's name decides."""
+    clip_id = f"{task}/{name}"
     digest = hashlib.sha256(clip_id.encode()).digest()
     away = {part: 2 * digest[i] / 255 - 1 for i, part in enumerate(manner)}
     take = tuple((part, round(value * (1 + SPREAD[part] * away[part]))) for part, value in manner.items())

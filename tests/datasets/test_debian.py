@@ -31,8 +31,6 @@ FILES = {"usr/share/a/one.ogg": b"1" * 1000, "usr/share/a/two.ogg": random.Rando
 SKY_INDEX = SKY.replace(".dsk", ".dnr")
 
 
-# --- files in a package ------------------------------------------------------------------------
-
 @pytest.mark.parametrize("kind", ["xz", "gz", "zst", ""])
 def test_reads_every_compression_and_a_cut_archive_gives_what_is_whole(tmp_path, kind):
     path = deb(tmp_path / "p.deb", FILES, kind)
@@ -73,8 +71,6 @@ def test_what_is_no_deb_holds_unsafe_names_or_is_too_large_is_refused(tmp_path, 
     with pytest.raises(Unavailable, match=said):
         list(debian.read_files(path, ["a", "fine"]))
 
-
-# --- packages from apt -------------------------------------------------------------------------
 
 @pytest.fixture
 def apt(tmp_path, cache, monkeypatch):
@@ -142,8 +138,6 @@ def test_no_apt_and_offline_are_told_apart_and_a_file_put_there_by_hand_counts(c
     assert debian.fetch_packages("speech") == {"speech": path}
 
 
-# --- recordings inside resource files of games -------------------------------------------------
-
 # packed by a program written from the format's description: literals, and copies that overlap what they make
 PACKED = bytes.fromhex(
     "524e4301000000ab0000005a73f28ad1000140222222222222222248444444444444440489888888888888880800648468656c6c6f20776f726c64"
@@ -200,8 +194,6 @@ def test_recordings_in_resource_files_are_listed_and_read_beside_the_others(tmp_
     with pytest.raises(Unavailable, match="not in the format that is known"):
         debian.list_files(deb(tmp_path / "game_2_all.deb", {QUEEN: b"QTBLnothing like it"}))
 
-
-# --- clips of a manifest -----------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def speech():

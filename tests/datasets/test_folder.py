@@ -12,8 +12,7 @@ from helpers import noise
 
 import nslib
 from nslib import audio, config
-from nslib.datasets.card import audit_clips
-from nslib.datasets.card import make_data_card
+from nslib.datasets.card import audit_clips, make_data_card
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.loading import load_own_task
 from nslib.datasets.splits import SPLITS
@@ -35,8 +34,6 @@ def tree(tmp_path, cache):
         noise(tmp_path / "set" / ("yes", "no")[i % 2] / f"speaker{i // 4}" / f"{i}.wav", i)
     return tmp_path / "set"
 
-
-# --- splits -------------------------------------------------------------------------------------
 
 def test_speakers_are_in_one_split_and_labels_in_all(tree):
     task, dataset = load_own_task(tree, progress=False)
@@ -82,8 +79,6 @@ def test_split_folders_are_taken_as_given(tmp_path, cache):
     assert clips.loc["dev/b/s/1", ["label", "speaker", "split"]].tolist() == ["b", "s", "validation"]
 
 
-# --- files that cannot be used, and memory ------------------------------------------------------
-
 def test_bad_files_are_problems_and_the_rest_goes_on(tree):
     place = tree / "yes" / "speaker0"
     noise(place / "loud.wav", 50, rate=44_100, channels=2)
@@ -117,8 +112,6 @@ def test_files_are_decoded_once_until_they_change(tree, monkeypatch, cache):
         assert len(read(tree).problems) == 1
     assert len(seen) == 3
 
-
-# --- splits as files, and the card --------------------------------------------------------------
 
 def test_a_split_is_saved_and_given_again_whatever_the_seed(tree, tmp_path):
     card = make_data_card(tree, seed=3, progress=False)

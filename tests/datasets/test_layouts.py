@@ -31,8 +31,6 @@ def lines(path, rows):
     return path
 
 
-# --- folders and lists --------------------------------------------------------------------------
-
 def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
     for seed, name in enumerate(("one.wav", "one.flac", "two.wav")):
         noise(tmp_path / name, seed)
@@ -89,8 +87,6 @@ def test_what_is_not_there_is_said_with_the_nearest(tmp_path, cache):
             read(tmp_path / name)
     assert recordings_exist(tmp_path) and recordings_exist("tfds:x") and not recordings_exist(tmp_path / "no")
 
-
-# --- Kaldi --------------------------------------------------------------------------------------
 
 @pytest.fixture
 def kaldi(tmp_path, cache):
@@ -166,8 +162,6 @@ def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
         read(tmp_path)
 
 
-# --- audiofolder --------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
     rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": f"s{i // 2}", "note": "x"}
@@ -201,8 +195,6 @@ def test_another_metadata_file_leaves_a_folder_a_folder(tmp_path, cache):
     lines(tmp_path / "metadata.csv", ["LJ001|Printing"])
     assert set(read(tmp_path).clips["label"]) == {"a", "b"}
 
-
-# --- TensorFlow Datasets ------------------------------------------------------------------------
 
 def hear(i):
     return np.random.default_rng(i).integers(-9000, 9000, 1600)

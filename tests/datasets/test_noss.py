@@ -74,8 +74,6 @@ def bare(tmp_path, monkeypatch):
     return config.manual_dir()
 
 
-# --- each data set ------------------------------------------------------------------------------
-
 @pytest.mark.parametrize(("name", "classes", "rate", "seconds", "count"), [
     ("voxceleb", 4, 16_000, 1.1, 32), ("voxforge", 6, 16_000, 0.6, 66), ("speech_commands", 12, 16_000, 1.0, 71),
     ("crema_d", 6, 16_000, 0.5, 546), ("savee", 7, 44_100, 0.9, 56), ("dementiabank", 2, 44_100, 1.5, 42),
@@ -177,8 +175,6 @@ def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare
             load("masked-speech")
 
 
-# --- loads after the first ----------------------------------------------------------------------
-
 def test_a_finished_table_needs_neither_tensorflow_nor_the_data_set(here, monkeypatch, tmp_path):
     for name in ("tensorflow", "tensorflow_datasets"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -245,8 +241,6 @@ def test_other_or_damaged_prepared_files_are_noticed(here, world, monkeypatch, t
     (folder / "dataset_info.json").write_text((folder / "dataset_info.json").read_text() + "\n")
     assert "savee was prepared outside the kit" in load("savee", SMOKE).notes[0]
 
-
-# --- failures -----------------------------------------------------------------------------------
 
 def test_an_archive_that_is_not_the_registered_one_is_refused(bare):
     fabricate(bare, ("voxceleb",))
@@ -320,8 +314,6 @@ def test_other_failures_are_explained(bare, monkeypatch):
             load("savee")
         assert remedy in got.value.remedy
 
-
-# --- the network --------------------------------------------------------------------------------
 
 @pytest.fixture
 def server(monkeypatch, bare):

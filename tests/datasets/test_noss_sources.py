@@ -77,8 +77,6 @@ def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_sho
     assert "has 9 bytes, 2428923189 are registered" in get_status("speech_commands").remedy
 
 
-# --- wrong archives -----------------------------------------------------------------------------
-
 @pytest.mark.parametrize("how", ["cut", "short", "wrong order", "empty", "text"])
 def test_an_archive_that_is_not_whole_is_recognised(manual, how):
     names = [f"AudioData/{speaker}/a{n:02d}.wav" for speaker in ("DC", "JE", "JK", "KL") for n in range(30)]
@@ -130,8 +128,6 @@ def test_git_lfs_pointers_are_no_sound(manual):
         path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     assert f"cd {clone} && git lfs pull" in get_status("crema_d").remedy
 
-
-# --- around it ----------------------------------------------------------------------------------
 
 def test_status_imports_nothing_heavy_and_says_what_is_not_installed(manual, monkeypatch):
     code = ("import sys; from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(n) for n in SOURCES];"

@@ -73,8 +73,6 @@ def test_two_builds_are_the_same_byte_for_byte(tmp_path, monkeypatch):
     assert all(builds[0][name] == builds[1][name] for name in common)
 
 
-# --- the worker --------------------------------------------------------------------------------
-
 def job(name: str, text: str = "Hello.", language: str = "en") -> synthetic.Job:
     return synthetic.Job(name, text, language, "m1", "label", "train", tuple(synthetic.PLAIN.items()))
 
