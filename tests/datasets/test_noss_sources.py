@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
-from pathlib import Path
 
 import noss_archives
 import pytest
-from noss_archives import fabricate
+from noss_archives import fabricate, zipped
 
 from nslib import config
 from nslib.datasets import loading, noss_sources, tasks
@@ -27,14 +25,6 @@ def manual(tmp_path, monkeypatch):
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
     config.manual_dir().mkdir(parents=True)
     return config.manual_dir()
-
-
-def zipped(path: Path, *names: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"sound")
-    return path
 
 
 def test_what_the_kit_can_download_it_says_and_plans(manual, monkeypatch):
@@ -80,7 +70,7 @@ def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_sho
 @pytest.mark.parametrize("how", ["cut", "short", "wrong order", "empty", "text"])
 def test_an_archive_that_is_not_whole_is_recognised(manual, how):
     names = [f"AudioData/{speaker}/a{n:02d}.wav" for speaker in ("DC", "JE", "JK", "KL") for n in range(30)]
-    path = zipped(manual / "AudioData.zip", *names)
+    path = zipped(manual / "AudioData.zip", dict.fromkeys(names, b"sound"))
     data = path.read_bytes()
     assert get_status("savee").state == "archives"
     third = len(data) // 3
@@ -114,7 +104,7 @@ def test_an_archive_that_is_not_whole_is_recognised(manual, how):
     ("masked-speech", "masked-speech", "", "lab/labels.csv is missing")])
 def test_another_archive_and_misplaced_files_and_folders_are_told_apart(manual, name, file, inside, advice):
     if inside:
-        zipped(manual / file, inside)
+        zipped(manual / file, {inside: b"sound"})
     else:
         (manual / file).mkdir(parents=True)
     status = get_status(name)
@@ -124,8 +114,7 @@ def test_another_archive_and_misplaced_files_and_folders_are_told_apart(manual, 
 def test_git_lfs_pointers_are_no_sound(manual):
     clone = manual / "CREMA-D"
     for path in (clone / "AudioWAV" / "1001_IEO_NEU_XX.wav", clone / "processedResults" / "summaryTable.csv"):
-        path.parent.mkdir(parents=True)
-        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        config.write_file(path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     assert f"cd {clone} && git lfs pull" in get_status("crema_d").remedy
 
 
