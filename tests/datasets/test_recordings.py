@@ -52,25 +52,21 @@ def test_speakers_are_in_one_split_and_labels_in_all(tree):
     assert clip["sha256"] == audio.sha256(audio.read(clip["audio"]).wave) and os.path.isabs(clip["audio"])
 
 
-def test_without_speakers_clips_are_drawn_and_it_says_so(tmp_path, cache):
-    for i in range(20):
-        noise(tmp_path / "ab"[i % 2] / f"{i}.wav", i)
-    noise(tmp_path / "rare" / "1.wav", 99)
-    dataset = read(tmp_path)
-    clips = by_id(dataset)
-    assert clips[clips["label"] != "rare"].groupby("label")["split"].nunique().eq(3).all()
-    assert clips.loc["rare/1", "split"] == ""
-    assert "speakers are not known" in dataset.notes[0] and "rare (1)" in dataset.notes[0]
-
-
-def test_where_the_label_is_the_speaker_clips_are_drawn_and_else_every_label_is_in_every_split(tmp_path, cache):
+def test_where_speakers_are_not_known_or_are_the_label_clips_are_drawn_and_it_says_so(tmp_path, cache):
     for i in range(24):
         noise(tmp_path / "own" / f"p{i % 3}" / f"p{i % 3}" / f"{i}.wav", i)
         noise(tmp_path / "set" / "ab"[i % 2] / f"{'ab'[i % 2]}{i // 2 % 4}" / f"{i}.wav", i)
+        noise(tmp_path / "none" / "ab"[i % 2] / f"{i}.wav", i)
+    noise(tmp_path / "none" / "rare" / "1.wav", 99)
     assert "the label is the speaker" in " ".join(read(tmp_path / "own").notes)
     clips = read(tmp_path / "set").clips  # each speaker has one label
     assert clips.groupby("speaker")["split"].nunique().eq(1).all()
     assert clips.groupby("label")["split"].nunique().eq(3).all()
+    dataset = read(tmp_path / "none")
+    clips = by_id(dataset)
+    assert clips[clips["label"] != "rare"].groupby("label")["split"].nunique().eq(3).all()
+    assert clips.loc["rare/1", "split"] == ""
+    assert "speakers are not known" in dataset.notes[0] and "rare (1)" in dataset.notes[0]
 
 
 def test_split_folders_are_taken_as_given_whatever_other_metadata_there_is(tmp_path, cache):
