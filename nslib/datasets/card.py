@@ -174,8 +174,6 @@ def _list_names(values: Sequence[object]) -> str:
     return ", ".join(map(str, values[:_MOST_NAMES])) + (f" and {rest} more" if rest > 0 else "")
 
 
-# --- the card -----------------------------------------------------------------------------------
-
 _BY_HAND = {
     "Purpose": "What were they recorded for, and what may be asked of them?",
     "People": "Who speaks, how were they found, and what did they agree to?",

@@ -72,8 +72,6 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     return make_dataset(clips, problems, [*notes, *cut_notes, *split_notes, *done, *draw_notes])
 
 
-# --- parts of recordings ------------------------------------------------------------------------
-
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
     """Put every clip that is a part of a file into a file of its own, or say in its fault why that cannot be."""
     from tqdm.std import tqdm
@@ -113,8 +111,6 @@ def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[
     return [replace(part, fault=clip.note) if (clip := cache.get(key, key)) and clip.status else
             replace(part, audio=cache.path(key), start=0.0, end=None) for key, part in zip(keys, parts, strict=True)]
 
-
-# --- splits -------------------------------------------------------------------------------------
 
 def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""

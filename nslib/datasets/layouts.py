@@ -102,8 +102,6 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
     return clips, notes
 
 
-# --- a folder a label ---------------------------------------------------------------------------
-
 def read_folder(root: Path) -> Listing:
     """Labels, speakers and splits from the names of folders."""
     files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
@@ -126,8 +124,6 @@ def read_folder(root: Path) -> Listing:
     return clips, [f"{other.total()} files were not read, because of their endings: {' '.join(sorted(other))}."
                    ] if other else []
 
-
-# --- lists, and folders with metadata -----------------------------------------------------------
 
 def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
     """Clips of a list; paths in it start at its folder."""
@@ -206,8 +202,6 @@ def _name_split(folder: Path, what: str) -> str:
         raise UnknownName(what, folder.name, SPLIT_NAMES)
     return SPLIT_NAMES[folder.name.lower()]
 
-
-# --- Kaldi --------------------------------------------------------------------------------------
 
 def read_kaldi(root: Path) -> Listing:
     """A data directory, or a folder with one a split."""

@@ -150,8 +150,6 @@ def _synthesiser_version() -> str:
                           f"Run: python -m pip install {_PACKAGE}") from None
 
 
-# --- what is spoken ------------------------------------------------------------------------------
-
 def _vary(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
           manner: dict[str, int]) -> Job:
     """A clip in a manner that is changed a little, as the clip's name decides."""
@@ -192,8 +190,6 @@ def _plan_languages() -> Iterator[_Plan]:
         for i, text in enumerate(_draw_sentences(f"language {voice}", language, split, 4)):
             yield f"{voice}-{language}-{i}", text, language, voice, language, split, PLAIN
 
-
-# --- the worker ----------------------------------------------------------------------------------
 
 def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) -> dict[str, str]:
     """Speak jobs into a clip cache, whatever happens to the worker; clip_id and reason of those that failed."""
