@@ -198,21 +198,16 @@ def test_lists_of_every_kind(tmp_path, cache, ending):
     (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
     (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
     (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"), ([], BadParameter, "cannot be read"),
-    (["audio,label"], BadParameter, "holds no audio")])
-def test_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error, said):
+    (["audio,label"], BadParameter, "holds no audio"), ("recording", BadParameter, "did you mean recordings"),
+    ("recordings", BadParameter, "holds no audio"), ("a.wav", BadParameter, "neither a folder nor a list"),
+    ("broken.parquet", BadParameter, "PARQUET")])
+def test_what_is_not_there_and_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error,
+                                                                                           said):
     noise(tmp_path / "a.wav")
-    with pytest.raises(error, match=said):
-        read(lines(tmp_path / "list.csv", rows))
-
-
-def test_what_is_not_there_is_said_with_the_nearest(tmp_path, cache):
     (tmp_path / "recordings").mkdir()
-    (tmp_path / "broken.parquet").write_text("x")
-    noise(tmp_path / "a.wav")
-    for name, said in (("recording", "did you mean recordings"), ("recordings", "holds no audio"),
-                       ("a.wav", "neither a folder nor a list"), ("broken.parquet", "PARQUET")):
-        with pytest.raises(BadParameter, match=said):
-            read(tmp_path / name)
+    lines(tmp_path / "broken.parquet", ["x"])
+    with pytest.raises(error, match=said):
+        read(tmp_path / rows if isinstance(rows, str) else lines(tmp_path / "list.csv", rows))
     assert recordings_exist(tmp_path) and recordings_exist("tfds:x") and not recordings_exist(tmp_path / "no")
 
 
@@ -319,8 +314,8 @@ def hear(i):
     return np.random.default_rng(i).integers(-9000, 9000, 1600)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+@pytest.fixture
+def prepared(tmp_path, cache):
     """A data set as TensorFlow Datasets prepares it, in three shards, whose builder is then no longer there."""
     import tensorflow_datasets as tfds
 
@@ -341,18 +336,22 @@ def prepared(tmp_path_factory):
                 wave = hear(i) + 30000 * (i == 25)  # the last does not fit into 16 bits
                 yield i, {"speech": wave, "mood": i % 2, "place": i % 2, "speaker_id": f"s{i}"}
 
-    where = tmp_path_factory.mktemp("tfds")
-    TinyVoices(data_dir=where).download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
+    TinyVoices(data_dir=tmp_path).download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
     tfds.core.registered._DATASET_REGISTRY.pop("tiny_voices")
-    return where
+    return tmp_path
 
 
-def test_a_data_set_of_tensorflow_datasets(prepared, cache, monkeypatch):
+def test_a_data_set_of_tensorflow_datasets_and_what_is_none(prepared, monkeypatch):
     import tensorflow_datasets as tfds
 
     monkeypatch.setenv("NSLIB_DATA_DIR", str(prepared))
-    with pytest.raises(BadParameter, match=r"2 features that could be the label \(mood, place"):
-        read("tfds:tiny_voices")
+    for name, error, said in (
+            ("tiny_voices", BadParameter, r"2 features that could be the label \(mood, place"),
+            ("gtsan", UnknownName, "gtzan"), ("savee", BadParameter, "--tasks savee"),
+            ("tiny_voices?label=moot", UnknownName, "mood"), ("tiny_voices?lable=mood", UnknownName, "label"),
+            ("mnist", BadParameter, "0 features that could be the audio"), ("gtzan", Unavailable, "NSLIB_OFFLINE")):
+        with pytest.raises(error, match=said):
+            read(f"tfds:{name}")
     dataset = read("tfds:tiny_voices?label=mood")
     clips = by_id(dataset)
     assert set(clips["label"]) == {"calm", "cross"} and clips.loc["test/000000", "split"] == "test"
@@ -370,13 +369,3 @@ def test_a_data_set_of_tensorflow_datasets(prepared, cache, monkeypatch):
     assert name_recordings("tfds:tiny_voices?label=mood") == "tiny_voices"
     monkeypatch.setattr(noss._Prepared, "_read", None)  # the second time nothing is read
     assert by_id(read("tfds:tiny_voices?label=mood")).equals(clips)
-
-
-@pytest.mark.parametrize(("name", "error", "said"), [
-    ("gtsan", UnknownName, "gtzan"), ("savee", BadParameter, "--tasks savee"),
-    ("tiny_voices?label=moot", UnknownName, "mood"), ("tiny_voices?lable=mood", UnknownName, "label"),
-    ("mnist", BadParameter, "0 features that could be the audio"), ("gtzan", Unavailable, "NSLIB_OFFLINE")])
-def test_what_tensorflow_datasets_has_not_is_said(prepared, cache, monkeypatch, name, error, said):
-    monkeypatch.setenv("NSLIB_DATA_DIR", str(prepared))
-    with pytest.raises(error, match=said):
-        read(f"tfds:{name}")
