@@ -26,11 +26,10 @@ def pins(name: str) -> list[Requirement]:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = {canonicalize_name(name): version for name, version in config.locked_versions().items()}
-DECLARED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
 
 
 def test_every_declared_dependency_is_locked_within_its_bounds():
-    for need in map(Requirement, DECLARED):
+    for need in map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]):
         if need.marker is None or need.marker.evaluate():
             assert Version(LOCK[canonicalize_name(need.name)]) in need.specifier, need
 
