@@ -164,7 +164,7 @@ def _dementiabank(manual: Path) -> None:
         kind = ("Control", "Dementia")[number % 2]
         for take in range(2):
             _write(manual / "dementia" / "English" / "Pitt" / kind / "cookie" / f"{person}-{take}.mp3",
-                   sound(0.6, 44_100, number % 2, number, take, "MP3"))
+                   sound(1.5, 44_100, number % 2, number, take, "MP3"))
 
 
 def _order_by_split(people: Iterable[str]) -> list[str]:
