@@ -201,17 +201,15 @@ def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
 def _check_length(frames: float, rate: int, name: str) -> None:
     """Refuse a recording where clips are expected."""
     if frames / max(rate, 1) > MAX_SECONDS:
-        why = f"it is longer than {MAX_SECONDS / 60:.0f} minutes"
-        raise BadAudio(name, why, "Cut it into clips of a few seconds or minutes.")
+        raise BadAudio(name, f"it is longer than {MAX_SECONDS / 60:.0f} minutes",
+                       "Cut it into clips of a few seconds or minutes.")
 
 
 def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
     """Divide integers by full scale, 16-bit ones by 32767."""
     kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
     if samples.dtype == np.int16:
-        wave = samples.astype(np.float32)
-        wave /= np.float32(32767)
-        return wave
+        return np.divide(samples, np.float32(32767), dtype=np.float32)
     if kind == "f":
         return samples.astype(np.float32, copy=False)
     centre = 2.0 ** (bits - 1) if kind == "u" else 0.0
@@ -288,8 +286,7 @@ def _decode_by_sndfile(path: Path) -> Decoded:
 
 def _cut_short(path: Path, promised: str, there: str) -> BadAudio:
     """Make the error of a file that ends too early."""
-    why = f"the file is cut short: its header promises {promised}, {there} are there"
-    return BadAudio(path, why, _COPY_AGAIN)
+    return BadAudio(path, f"the file is cut short: its header promises {promised}, {there} are there", _COPY_AGAIN)
 
 
 def _check_container(path: Path) -> tuple[str, ...]:
@@ -346,26 +343,18 @@ def _decode_by_ffmpeg(path: Path) -> Decoded:
             exact = any(name in container.format.name for name in ("mp4", "matroska"))
             promised = float(stream.duration * stream.time_base) if exact and stream.duration else 0.0
             _check_length(promised, 1, str(path))
-            decoded = _decode_stream(container, stream, path)
+            blocks, frames, rate = [], 0, 1
+            for frame in container.decode(stream):
+                rate, block = frame.sample_rate, frame.to_ndarray()
+                blocks.append(block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels))
+                frames += len(blocks[-1])
+                _check_length(frames, rate, str(path))
     except av.FFmpegError as error:
         raise BadAudio(path, f"no decoder can read it as audio ({error.strerror})", _NOT_AUDIO) from error
-    there = len(decoded.samples) / decoded.rate
-    if promised and there < 0.98 * promised - 0.1:
-        raise _cut_short(path, f"{promised:.2f} s", f"{there:.2f} s")
-    return decoded
-
-
-def _decode_stream(container: Any, stream: Any, path: Path) -> Decoded:
-    """Decode an audio stream frame by frame, and stop at one that is too long."""
-    blocks, frames, rate = [], 0, 0
-    for frame in container.decode(stream):
-        rate, channels = frame.sample_rate, frame.layout.nb_channels
-        block = frame.to_ndarray()
-        blocks.append(block.T if frame.format.is_planar else block.reshape(-1, channels))
-        frames += len(blocks[-1])
-        _check_length(frames, rate, str(path))
     if not blocks:
         raise BadAudio(path, "it holds 0 samples", _EMPTY)
+    if promised and frames / rate < 0.98 * promised - 0.1:
+        raise _cut_short(path, f"{promised:.2f} s", f"{frames / rate:.2f} s")
     return Decoded(np.concatenate(blocks), rate)
 
 
@@ -374,6 +363,5 @@ def _check_gsm(path: Path) -> None:
     data = path.read_bytes()
     if any(byte >> 4 != 0xD for byte in data[::_GSM_FRAME]):
         raise BadAudio(path, "this is not raw GSM 06.10 audio", _NOT_AUDIO)
-    left = len(data) % _GSM_FRAME
-    if left:
+    if left := len(data) % _GSM_FRAME:
         raise _cut_short(path, f"frames of {_GSM_FRAME} bytes", f"{left} bytes of the last one")

@@ -207,10 +207,8 @@ def write_file(path: Path, content: bytes | str) -> None:
         Path(temporary).unlink(missing_ok=True)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise NslibError(
-            f"no space left for {path}. Everything stored so far is kept: free some space, or point "
-            "NSLIB_CACHE to a larger disk, and run the same command again."
-        ) from error
+        raise NslibError(f"no space left for {path}. Everything stored so far is kept: free some space, or point "
+                         "NSLIB_CACHE to a larger disk, and run the same command again.") from error
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
@@ -247,24 +245,17 @@ def package_versions(packages: Iterable[str] = _REPORTED_PACKAGES) -> dict[str, 
 
 def locked_versions(lock: str = "requirements.lock") -> dict[str, str]:
     """Read the versions of a lock file, in the kit's folder, that apply to this Python and system."""
-    from packaging.markers import Marker
+    from packaging.requirements import Requirement
 
-    pins = {}
-    for line in (root() / lock).read_text(encoding="utf-8").splitlines():
-        pin, _, marker = line.rstrip(" \\").partition(" ; ")
-        if "==" in pin and not pin.startswith(" ") and (not marker or Marker(marker).evaluate()):
-            name, version = pin.split("==")
-            pins[name] = version
-    return pins
+    lines = (root() / lock).read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line.rstrip(" \\")) for line in lines if line[:1].isalnum()]
+    return {pin.name: next(iter(pin.specifier)).version for pin in pins if not pin.marker or pin.marker.evaluate()}
 
 
 def lock_differences(lock: str = "requirements.lock") -> list[str]:
     """Compare what is installed with a lock file: ``"numpy 2.4.6 is locked, 2.4.5 is installed"``; empty if equal."""
-    differences = []
-    for name, version in locked_versions(lock).items():
-        if (here := installed_version(name)) != version:
-            differences.append(f"{name} {version} is locked, {here or 'none'} is installed")
-    return differences
+    return [f"{name} {version} is locked, {here or 'none'} is installed"
+            for name, version in locked_versions(lock).items() if (here := installed_version(name)) != version]
 
 
 # ------------------------------------------------------------------ where a number comes from

@@ -81,11 +81,8 @@ class Unavailable(NslibError):
 
 
 NETWORK = re.compile(
-    r"Could not (resolve|connect)|Unable to connect|Temporary failure|Failed to fetch|Connection failed"
-    r"|timed out|NewConnectionError|ConnectionError|NameResolution|ProxyError|getaddrinfo|unreachable"
-    r"|Max retries exceeded",
-    re.IGNORECASE,
-)
+    r"Could not (resolve|connect)|Unable to connect|Temporary failure|Failed to fetch|Connection failed|timed out"
+    r"|NewConnectionError|ConnectionError|NameResolution|ProxyError|getaddrinfo|unreachable|Max retries exceeded", re.I)
 """What apt and pip print when there is no network."""
 
 _FULL = re.compile(r"No space left|enough free space|Disk quota", re.IGNORECASE)
@@ -93,21 +90,11 @@ _ADDRESS = re.compile(r"\S+://\S+")
 
 
 def failed_download(what: str, client: str, output: str, otherwise: str = "") -> Unavailable:
-    """Explain why a client program failed to download something.
-
-    Parameters
-    ----------
-    what, client : str
-        What is missing now, and the name of the program.
-    output : str
-        Its messages. Addresses in them are left out: they belong to the machine's configuration.
-    otherwise : str
-        What else the user can do.
-    """
+    """Explain by its messages why a program failed to download something, and say what else the user can do."""
+    # addresses belong to the machine's configuration
     last = _ADDRESS.sub("<address>", (output.strip().splitlines() or ["it gave no message"])[-1])
     if _FULL.search(output):
-        remedy = f"Free some space, or set NSLIB_CACHE. {otherwise}"
-        return Unavailable(what, "the disk is full", remedy.strip())
+        return Unavailable(what, "the disk is full", f"Free some space, or set NSLIB_CACHE. {otherwise}".strip())
     if NETWORK.search(output):
         why = f"the network, or the server that {client} is set up for, cannot be reached"
         return Unavailable(what, why, f"Connect and run again; what has arrived is kept. {otherwise}".strip())

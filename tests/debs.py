@@ -20,6 +20,7 @@ import zstandard
 from nslib import audio
 from nslib.datasets import debian
 from nslib.datasets.clip_cache import write_clip
+from nslib.datasets.splits import SPLITS
 
 APT = '''#!{python} -SE
 import hashlib, shutil, sys
@@ -131,9 +132,8 @@ class Apt:
 
 def sound(seed: int, seconds: float = 0.3, rate: int = 22_050, kind: str = "WAV") -> bytes:
     """An audio file of noise."""
-    buffer = io.BytesIO()
     noise = np.random.default_rng(seed).uniform(-0.3, 0.3, int(seconds * rate))
-    soundfile.write(buffer, noise, rate, format=kind)
+    soundfile.write(buffer := io.BytesIO(), noise, rate, format=kind)
     return buffer.getvalue()
 
 
@@ -145,11 +145,6 @@ def speech_manifest() -> tuple[pd.DataFrame, dict[str, bytes]]:
         for i, (member, data) in enumerate(files.items()):
             clip = write_clip(Path(folder) / "clip.wav", debian.decode_audio(data, ".wav").wave)
             rows.append(debian.ManifestRow(
-                f"speech/{i:02}", member, audio.sha256(clip.wave), sha256(data), clip.seconds, 22_050, "ab"[i % 2],
-                f"s{i % 4}", ("train", "validation", "test")[i % 3], f"pack-{i % 2}", "CC0-1.0"))
+                f"speech/{i:02}", member, audio.sha256(clip.wave), hashlib.sha256(data).hexdigest(), clip.seconds,
+                22_050, "ab"[i % 2], f"s{i % 4}", SPLITS[i % 3], f"pack-{i % 2}", "CC0-1.0"))
     return pd.DataFrame(rows, columns=list(debian.MANIFEST_COLUMNS)), files
-
-
-def sha256(data: bytes) -> str:
-    """Hex digest."""
-    return hashlib.sha256(data).hexdigest()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -24,12 +25,9 @@ from nslib.datasets.splits import split_by_group
 
 ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 EXTRA = ("esc50-human", "masked-speech")
-VOXCELEB_SPEAKERS, VOXCELEB_ABSENT = (10001, 10002, 10003, 11251), 10270
-LANGUAGES = ("de", "en", "es", "fr", "it", "ru")
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
-CREMA_EMOTIONS, CREMA_SENTENCES = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), ("IEO", "TIE", "IOM")
+CREMA_EMOTIONS = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
-SAVEE_LETTERS = ("a", "d", "f", "h", "n", "sa", "su")
 
 
 def speech(seconds: float, rate: int, label: int, speaker: int, take: int) -> np.ndarray:
@@ -46,8 +44,7 @@ def speech(seconds: float, rate: int, label: int, speaker: int, take: int) -> np
 
 def encode(samples: np.ndarray, rate: int = 16_000, kind: str = "WAV", subtype: str | None = None) -> bytes:
     """Samples as a file."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
+    soundfile.write(buffer := io.BytesIO(), samples, rate, format=kind, subtype=subtype)
     return buffer.getvalue()
 
 
@@ -90,29 +87,27 @@ def registered(manual: Path) -> Iterator[None]:
 
 
 def _voxceleb(manual: Path) -> None:
-    lines = []
-    with zipfile.ZipFile(manual / "vox_dev_wav.zip", "w") as archive:
-        for label, speaker in enumerate((*VOXCELEB_SPEAKERS, VOXCELEB_ABSENT)):
-            for video, group in enumerate((1, 1, 2, 3)):
-                for take in range(2):
-                    name = f"id{speaker}/video{video}_-x/{take + 1:05d}.wav"
-                    lines.append(f"{group} {name}\n")
-                    if speaker != VOXCELEB_ABSENT:
-                        archive.writestr(f"wav/{name}", sound(1.1, 16_000, label, label, 10 * video + take))
+    lines, files = [], {}
+    speakers, videos = enumerate((10001, 10002, 10003, 11251, 10270)), enumerate((1, 1, 2, 3))
+    for (label, speaker), (video, group), take in itertools.product(speakers, videos, range(2)):
+        name = f"id{speaker}/video{video}_-x/{take + 1:05d}.wav"
+        lines.append(f"{group} {name}\n")
+        if speaker != 10270:  # of VoxCeleb1's test set: in the list, not in the archive
+            files[f"wav/{name}"] = sound(1.1, 16_000, label, label, 10 * video + take)
+    zipped(manual / "vox_dev_wav.zip", files)
     (manual / "iden_split.txt").write_text("".join(lines))
 
 
 def _voxforge(manual: Path) -> None:
     # eleven speakers, the fewest that leave none of the splits empty; each speaks every language
-    speakers = ["anonymous", *(f"user{n}" for n in range(10))]
-    listed = []
-    for number, speaker in enumerate(speakers):
-        for label, language in enumerate(LANGUAGES):
-            name = f"{speaker}-20100101-{language}{number}"
-            path = f"www.repository.voxforge1.org/downloads/{language}/Trunk/Audio/Main/16kHz_16bit/{name}.tgz"
-            listed.append(path + "\n")
-            _tar(manual / path, {f"{name}/wav/{language}-0000.wav": sound(0.6, 16_000, label, number, 0),
-                                 f"{name}/etc/README": b"fabricated"})
+    speakers, listed = enumerate(["anonymous", *(f"user{n}" for n in range(10))]), []
+    for (number, speaker), (label, language) in itertools.product(
+            speakers, enumerate(("de", "en", "es", "fr", "it", "ru"))):
+        name = f"{speaker}-20100101-{language}{number}"
+        path = f"www.repository.voxforge1.org/downloads/{language}/Trunk/Audio/Main/16kHz_16bit/{name}.tgz"
+        listed.append(path + "\n")
+        _tar(manual / path, {f"{name}/wav/{language}-0000.wav": sound(0.6, 16_000, label, number, 0),
+                             f"{name}/etc/README": b"fabricated"})
     (manual / "voxforge_urls.txt").write_text("".join(listed))
 
 
@@ -142,13 +137,12 @@ def _crema_d(manual: Path) -> None:
     from tensorflow_datasets.audio import crema_d
 
     folder, names = manual / "CREMA-D" / "AudioWAV", []
-    for number, actor in enumerate(range(1001, 1092)):
-        for half in range(2):
-            label = (number + 3 * half) % len(CREMA_EMOTIONS)
-            for take in range(3):
-                names.append(f"{actor}_{CREMA_SENTENCES[take]}_{CREMA_EMOTIONS[label]}_XX")
-                _write(folder / f"{names[-1]}.wav", sound(0.5, 16_000, label, number, take))
-    names = [name for name in names if name not in CREMA_LOST]
+    # of 31 actors three validate, the fewest that have all labels
+    for number, actor in enumerate(_order_by_split(map(str, range(1001, 1032)))):
+        labels = number % 6, (number + 3) % 6
+        for label, (take, sentence) in itertools.product(labels, enumerate(("IEO", "TIE", "IOM"))):
+            names.append(f"{actor}_{sentence}_{CREMA_EMOTIONS[label]}_XX")
+            _write(folder / f"{names[-1]}.wav", sound(0.5, 16_000, label, number, take))
     summary = manual / "CREMA-D" / "processedResults" / "summaryTable.csv"
     rows = [f'"{i}","{name}","N"\n' for i, name in enumerate((*names, *CREMA_LOST), start=1)]
     _write(summary, ('"","FileName","VoiceVote"\n' + "".join(rows)).encode())
@@ -159,45 +153,53 @@ def _crema_d(manual: Path) -> None:
 
 
 def _savee(manual: Path) -> None:
-    with zipfile.ZipFile(manual / "AudioData.zip", "w") as archive:
-        for number, speaker in enumerate(("DC", "JE", "JK", "KL")):
-            for label, letter in enumerate(SAVEE_LETTERS):
-                for take in range(2):
-                    archive.writestr(f"AudioData/{speaker}/{letter}{take + 1:02d}.wav",
-                                     sound(0.9, 44_100, label, number, take))
-        archive.writestr("AudioData/Info.txt", "fabricated")
+    speakers, labels = enumerate(("DC", "JE", "JK", "KL")), enumerate(("a", "d", "f", "h", "n", "sa", "su"))
+    files = {f"AudioData/{speaker}/{letter}{take + 1:02d}.wav": sound(0.9, 44_100, label, number, take)
+             for (number, speaker), (label, letter), take in itertools.product(speakers, labels, range(2))}
+    zipped(manual / "AudioData.zip", {**files, "AudioData/Info.txt": b"fabricated"})
 
 
 def _dementiabank(manual: Path) -> None:
-    people = [f"{n:03d}" for n in range(1, 22)]
-    split_of = split_by_group(people, people, (0.7, 0.1, 0.2))
-    ordered = sorted(people, key=lambda person: (split_of[person], person))
-    for number, person in enumerate(ordered):  # alternate inside each split, so that each has both
+    for number, person in enumerate(_order_by_split(f"{n:03d}" for n in range(1, 22))):
         kind = ("Control", "Dementia")[number % 2]
         for take in range(2):
             _write(manual / "dementia" / "English" / "Pitt" / kind / "cookie" / f"{person}-{take}.mp3",
                    sound(1.5, 44_100, number % 2, number, take, "MP3"))
 
 
+def _order_by_split(people: Iterable[str]) -> list[str]:
+    """Those who share a split one after the other, so that labels in turn are in every split."""
+    people = list(people)
+    split_of = split_by_group(people, people)
+    return sorted(people, key=lambda person: (split_of[person], person))
+
+
 def _esc50(manual: Path) -> None:
     root, rows = manual / "ESC-50-master", ["filename,fold,target,category,esc10,src_file,take"]
-    for label, category in enumerate(("dog", *HUMAN_SOUNDS)):
+    for (label, category), fold in itertools.product(enumerate(("dog", *HUMAN_SOUNDS)), range(1, 6)):
         target = 0 if category == "dog" else 19 + label
-        for fold in range(1, 6):
-            name = f"{fold}-{1000 + 10 * label}-A-{target}.wav"
-            rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
-            _write(root / "audio" / name, sound(1.2, 44_100, label, fold, 0))
+        name = f"{fold}-{1000 + 10 * label}-A-{target}.wav"
+        rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
+        _write(root / "audio" / name, sound(1.2, 44_100, label, fold, 0))
     _write(root / "meta" / "esc50.csv", ("\n".join(rows) + "\n").encode())
 
 
 def _masked(manual: Path) -> None:
     root, rows = manual / "masked-speech", ["file_name,label"]
-    for take, part in enumerate(("train", "devel", "test")):
-        for number in range(4):
-            name = f"{part}_{number:05d}.wav"
-            rows.append(f"{name},{('clear', 'mask')[number % 2]}")
-            _write(root / "wav" / name, sound(1.0, 16_000, number % 2, number, take))
+    for (take, part), number in itertools.product(enumerate(("train", "devel", "test")), range(4)):
+        name = f"{part}_{number:05d}.wav"
+        rows.append(f"{name},{('clear', 'mask')[number % 2]}")
+        _write(root / "wav" / name, sound(1.0, 16_000, number % 2, number, take))
     _write(root / "lab" / "labels.csv", ("\n".join(rows) + "\n").encode())
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a ZIP archive."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
 
 
 def _write(path: Path, data: bytes) -> None:

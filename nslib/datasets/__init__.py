@@ -1,14 +1,13 @@
 """Datasets: tasks, the clips that they are asked about, how these are split, and where the recordings come from.
 
 What is measured (`tasks`), the table that every source of clips returns (`table`), how clips are split (`splits`), what
-can make a score wrong (`audit`, `card`); from parameters to tasks, and from a task to its clips (`loading`), prepared
+can make a score wrong (`card`); from parameters to tasks, and from a task to its clips (`loading`), prepared
 on disk (`clip_cache`); and the sources: your own recordings (`folder`, `layouts`), NOSS and other data sets of
 TensorFlow Datasets (`noss`, `noss_sources`), Debian packages (`debian`), computer voices (`synthetic`, whose
 synthesiser runs in `synthetic_worker`).
 """
 
-from nslib.datasets.audit import audit_clips
-from nslib.datasets.card import make_data_card
+from nslib.datasets.card import audit_clips, make_data_card
 from nslib.datasets.debian import manifest_path, read_manifest
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.loading import load_clips, resolve_tasks

@@ -8,16 +8,17 @@ names everything the clip was made from: another key means that it is made again
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from nslib.errors import BadAudio, Unavailable
 
 __all__: list[str] = []
 
+Item = TypeVar("Item")
 LIMITED = "limited to full scale"  # note of a clip whose peak was above it
 
 
@@ -49,13 +51,7 @@ class ClipCache:
     def __init__(self, name: str):
         self.folder = config.cache_dir("corpora", name)
         self._ledger = _Ledger(self.folder / "ledger.jsonl")
-        self._clips: dict[str, CachedClip] = {}
-        for fields in self._ledger.read():
-            try:
-                clip = CachedClip(**fields)
-            except TypeError:
-                continue
-            self._clips[clip.clip_id] = clip
+        self._clips = {clip.clip_id: clip for clip in self._ledger.read(lambda fields: CachedClip(**fields))}
 
     def path(self, clip_id: str) -> Path:
         """Where a clip's file is or would be."""
@@ -68,14 +64,14 @@ class ClipCache:
             return None
         return clip
 
-    def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32], status: str = "") -> CachedClip:
+    def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32]) -> CachedClip:
         """Write a clip (16 kHz, mono) and what it was made from; its hash is of what the file gives when it is read."""
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         served = write_clip(path, wave)
         note = LIMITED if float(np.abs(wave).max(initial=0.0)) > 1 else ""
-        return self.record(CachedClip(clip_id, key, status, audio.sha256(served.wave), served.seconds,
-                                      _file_size(path), note))
+        return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, _file_size(path),
+                                      note))
 
     def record(self, clip: CachedClip) -> CachedClip:
         """Write a line of the ledger."""
@@ -112,20 +108,14 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
     from tqdm.std import tqdm
 
     ledger = _Ledger(config.cache_dir("corpora") / "decoded.jsonl")
-    stored: dict[str, AudioFacts] = {}
-    for line in ledger.read():
-        try:
-            key, fields = line
-            stored[key] = AudioFacts(**{**fields, "notes": tuple(fields["notes"])})
-        except (ValueError, TypeError, KeyError):
-            continue
-    facts = [stored.get(_file_key(path)) for path in paths]
+    stored = dict(ledger.read(lambda line: (line[0], AudioFacts(**{**line[1], "notes": tuple(line[1]["notes"])}))))
+    facts = [stored.get(file_key(path)) for path in paths]
     todo = [i for i, known in enumerate(facts) if known is None]
     with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
         for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
             if not made.reason:
-                ledger.append([_file_key(paths[i]), dataclasses.asdict(made)])
+                ledger.append([file_key(paths[i]), dataclasses.asdict(made)])
             facts[i] = made
             bar.update()
     return [known for known in facts if known is not None]
@@ -140,13 +130,13 @@ def _decode_facts(path: Path) -> AudioFacts:
     return AudioFacts(audio.sha256(clip.wave), clip.seconds, clip.source_rate, clip.notes)
 
 
-def _file_key(path: Path) -> str:
-    """Hash of a file's path, size and time; empty if it is not there."""
+def file_key(path: Path, *part: object) -> str:
+    """Hash a file's path, size and time, and what is taken of it; empty if it is not there."""
     try:
         stat = path.stat()
     except OSError:
         return ""
-    made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns])
+    made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns, *part])
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -164,17 +154,15 @@ class _Ledger:
     def __init__(self, path: Path):
         self._path, self._lock = path, threading.Lock()
 
-    def read(self) -> Iterator[Any]:
-        """Values of all whole lines."""
+    def read(self, make: Callable[[Any], Item]) -> Iterator[Item]:
+        """What is made of each line but those that are torn, or of another version of the kit."""
         lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
         if lines and lines[-1]:  # a crash tore it; the next line must not become part of it
             with self._path.open("ab") as file:
                 file.write(b"\n")
         for line in lines:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+            with contextlib.suppress(ValueError, TypeError, LookupError):
+                yield make(json.loads(line))
 
     def append(self, value: object) -> None:
         """Write a line, or say that the disk is full."""

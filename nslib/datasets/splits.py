@@ -10,7 +10,9 @@ be read by people, ``label`` and ``speaker``, which are compared with the record
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
@@ -67,9 +69,7 @@ def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilitie
         raise BadParameter(f"{len(shuffled)} groups cannot fill {len(names)} splits; give at least {len(names)}.")
     # The legacy generator: default_rng would draw other speakers than TFDS does.
     np.random.RandomState(seed).shuffle(shuffled)
-    split_of = {}
-    for name, start, end in zip(names, *_bounds(probabilities, len(shuffled)), strict=True):
-        split_of.update(dict.fromkeys(shuffled[start:end], name))
+    split_of = _deal(shuffled, probabilities, names)
     return {item: split_of[group] for item, group in group_of.items()}
 
 
@@ -94,13 +94,12 @@ def split_within_group(items: Iterable[Item], groups: Iterable[object],
     {'b': 'train', 'c': 'validation', 'a': 'test'}
     """
     _refuse_bad_shares(probabilities, names)
-    rng, split_of = np.random.RandomState(split_number), {}
+    rng = np.random.RandomState(split_number)
+    split_of: dict[Item, str] = {}
     for members in _collect_members(items, groups).values():
-        if len(members) < len(names):
-            continue
-        rng.shuffle(members)  # type: ignore[arg-type]
-        for name, start, end in zip(names, *_bounds(probabilities, len(members)), strict=True):
-            split_of.update(dict.fromkeys(members[start:end], name))
+        if len(members) >= len(names):
+            rng.shuffle(members)  # type: ignore[arg-type]
+            split_of |= _deal(members, probabilities, names)
     return split_of
 
 
@@ -138,15 +137,11 @@ def _refuse_bad_shares(probabilities: Sequence[float], names: Sequence[str]) -> 
         raise BadParameter(f"probabilities {probabilities!r} must be >= 0 and sum to 1.")
 
 
-def _bounds(probabilities: Sequence[float], n: int) -> tuple[list[int], list[int]]:
-    """Where each split starts and ends among `n`."""
+def _deal(shuffled: Sequence[Item], probabilities: Sequence[float], names: Sequence[str]) -> dict[Item, str]:
+    """Give each split its share, from the first on; the last takes what is left."""
     # The running float sum is part of the definition: 0.7 + 0.1 is below 0.8.
-    ends, total = [], 0.0
-    for share in probabilities:
-        total += share
-        ends.append(int(total * n))
-    ends[-1] = n
-    return [0, *ends[:-1]], ends
+    ends = [int(total * len(shuffled)) for total in itertools.accumulate(probabilities)][:-1]
+    return {item: names[bisect.bisect_right(ends, place)] for place, item in enumerate(shuffled)}
 
 
 def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bool:
@@ -182,15 +177,20 @@ def apply_split_file(clips: list[ClipFile], path: Path) -> tuple[list[ClipFile],
         raise BadParameter(f"there is no file of splits {path}; one is written by: python -m nslib data card FOLDER "
                            "--save-splits FILE.csv")
     rows = _read_split_file(path)
-    known = {clip.clip_id: clip for clip in clips}
-    if not set(rows) & set(known):
+    known = dict.fromkeys(clip.clip_id for clip in clips)
+    if not rows.keys() & known:
         raise BadParameter(f"{path} is of other recordings: it has none of these {len(known)} clips, its first is "
                            f"{next(iter(rows), 'missing')!r}, theirs {next(iter(known), 'missing')!r}.")
-    for name, (number, row) in rows.items():
-        if name in known:
-            _refuse_contradiction(known[name], row, f"row {number} of {path.name}")
-    placed = [replace(clip, split=rows[clip.clip_id][1]["split"] if clip.clip_id in rows else "") for clip in clips]
-    gone, new = len(set(rows) - set(known)), len(set(known) - set(rows))
+    placed = []
+    for clip in clips:
+        number, row = rows.get(clip.clip_id, (0, {"split": ""}))
+        for column, listed in (("label", clip.label), ("speaker", clip.speaker)):
+            if row.get(column, listed) != listed:
+                raise BadParameter(f"row {number} of {path.name} says that the {column} of {clip.clip_id!r} is "
+                                   f"{row[column]!r}; the recordings say {listed!r}. Correct one of them, or remove "
+                                   "the column from the file.")
+        placed.append(replace(clip, split=row["split"]))
+    gone, new = len(rows.keys() - known), len(known.keys() - rows)
     notes = [f"Splits are those of {path.name}."]
     notes += [f"{gone} clips of {path.name} are not among the recordings that can be read."] if gone else []
     notes += [f"{new} clips are not in {path.name}, and so in no split."] if new else []
@@ -212,11 +212,3 @@ def _read_split_file(path: Path) -> dict[str, tuple[int, dict[str, str]]]:
             raise BadParameter(f"rows {rows[name][0]} and {number} of {path.name} are both of {name!r}; remove one.")
         rows[name] = number, {**row, "split": SPLIT_NAMES.get(split, "")}
     return rows
-
-
-def _refuse_contradiction(clip: ClipFile, row: dict[str, str], where: str) -> None:
-    """Refuse a row with another label or speaker than the recording's."""
-    for column, listed in (("label", clip.label), ("speaker", clip.speaker)):
-        if column in row and row[column] != listed:
-            raise BadParameter(f"{where} says that the {column} of {clip.clip_id!r} is {row[column]!r}; the recordings "
-                               f"say {listed!r}. Correct one of them, or remove the column from the file.")

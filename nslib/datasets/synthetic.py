@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -81,6 +80,7 @@ _RESTS = {
            "по воскресеньям, в городе, очень часто", "за домом, после ужина, с удовольствием")}
 
 LANGUAGES = tuple(sorted(_SUBJECTS))  # the six languages of NOSS's VoxForge
+_Plan = tuple[str, str, str, str, str, str, dict[str, int]]  # what `_vary` takes
 _SPLIT_OF_VOICE = split_by_group(VOICES, VOICES, (0.5, 0.25, 0.25))  # where no voice may be in two
 
 
@@ -115,7 +115,7 @@ def plan_task(task: str) -> list[Job]:
              "language-synthetic": _plan_languages}
     if task not in plans:
         raise UnknownName("synthetic task", task, plans)
-    return list(plans[task]())
+    return [_vary(task, *plan) for plan in plans[task]()]
 
 
 def speak_task(task: str, per_class: int | None = None, seed: int = 0, *, progress: bool = True) -> Dataset:
@@ -150,10 +150,8 @@ def _synthesiser_version() -> str:
                           f"Run: python -m pip install {_PACKAGE}") from None
 
 
-# --- what is spoken ------------------------------------------------------------------------------
-
-def _job(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
-         manner: dict[str, int]) -> Job:
+def _vary(task: str, name: str, text: str, language: str, voice: str, label: str, split: str,
+          manner: dict[str, int]) -> Job:
     """A clip in a manner that is changed a little, as the clip's name decides."""
     clip_id = f"{task}/{name}"
     digest = hashlib.sha256(clip_id.encode()).digest()
@@ -168,36 +166,30 @@ def _draw_sentences(name: str, language: str, split: str, count: int) -> list[st
     return sorted(pool, key=lambda text: hashlib.sha256(f"{name}:{text}".encode()).hexdigest())[:count]
 
 
-def _plan_speakers() -> Iterator[Job]:
+def _plan_speakers() -> Iterator[_Plan]:
     for split, count in zip(SPLITS, (8, 4, 4), strict=True):
         for voice in VOICES:
             for i, text in enumerate(_draw_sentences(f"speaker {voice}", "en", split, count)):
-                yield _job("speaker-synthetic", f"{voice}-{split}-{i}", text, "en", voice, voice, split, PLAIN)
+                yield f"{voice}-{split}-{i}", text, "en", voice, voice, split, PLAIN
 
 
-def _plan_words() -> Iterator[Job]:
-    for voice, split in _SPLIT_OF_VOICE.items():
-        for word in WORDS:
-            for take in range(2):
-                yield _job("word-synthetic", f"{voice}-{word}-{take}", word, "en", voice, word, split, PLAIN)
+def _plan_words() -> Iterator[_Plan]:
+    for (voice, split), word, take in itertools.product(_SPLIT_OF_VOICE.items(), WORDS, range(2)):
+        yield f"{voice}-{word}-{take}", word, "en", voice, word, split, PLAIN
 
 
-def _plan_styles() -> Iterator[Job]:
+def _plan_styles() -> Iterator[_Plan]:
     for voice, split in _SPLIT_OF_VOICE.items():
         for i, text in enumerate(_draw_sentences(f"style {voice}", "en", split, 6)):
             for style, manner in STYLES.items():
-                yield _job("style-synthetic", f"{voice}-{style}-{i}", text, "en", voice, style, split, manner)
+                yield f"{voice}-{style}-{i}", text, "en", voice, style, split, manner
 
 
-def _plan_languages() -> Iterator[Job]:
-    for voice, split in _SPLIT_OF_VOICE.items():
-        for language in LANGUAGES:
-            for i, text in enumerate(_draw_sentences(f"language {voice}", language, split, 4)):
-                yield _job("language-synthetic", f"{voice}-{language}-{i}", text, language, voice, language, split,
-                           PLAIN)
+def _plan_languages() -> Iterator[_Plan]:
+    for (voice, split), language in itertools.product(_SPLIT_OF_VOICE.items(), LANGUAGES):
+        for i, text in enumerate(_draw_sentences(f"language {voice}", language, split, 4)):
+            yield f"{voice}-{language}-{i}", text, language, voice, language, split, PLAIN
 
-
-# --- the worker ----------------------------------------------------------------------------------
 
 def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) -> dict[str, str]:
     """Speak jobs into a clip cache, whatever happens to the worker; clip_id and reason of those that failed."""
@@ -220,33 +212,25 @@ def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) 
 
 def _ask_worker(cache: ClipCache, jobs: Sequence[Job], first: bool) -> Iterator[str]:
     """Yield one reason a job, empty if it is in the cache, until the worker ends."""
+    lines = [json.dumps({"name": str(i), "text": job.text, "language": job.language, "voice": job.voice,
+                         **dict(job.manner)}) for i, job in enumerate(jobs)]
     with tempfile.TemporaryDirectory(prefix="nslib-") as name:
         folder, done = Path(name), 0
-        with _start_worker(folder, jobs) as worker:
-            for line in _read_lines(worker):
-                yield _store_answer(cache, jobs[done], folder, json.loads(line))
-                done += 1
+        (folder / "jobs").write_text("\n".join(lines) + "\n")
+        with ((folder / "jobs").open() as stdin, (folder / "stderr").open("w") as stderr,
+              subprocess.Popen([*WORKER, str(folder)], stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True,
+                               env={**os.environ, "PYTHONIOENCODING": "utf-8"}) as worker):
+            try:
+                for line in _read_lines(worker):
+                    yield _store_answer(cache, jobs[done], folder, json.loads(line))
+                    done += 1
+            except BaseException:
+                worker.kill()
+                raise
         if not done and first and worker.returncode:
             messages = (folder / "stderr").read_text(errors="replace").strip().splitlines() or ["no message"]
             raise Unavailable("the synthesiser (eSpeak NG)", f"it cannot be started: {messages[-1]}",
                               f"Run: python -m pip install {_PACKAGE}")
-
-
-@contextmanager
-def _start_worker(folder: Path, jobs: Sequence[Job]) -> Iterator[subprocess.Popen[str]]:
-    """A worker with its jobs on standard input."""
-    lines = [json.dumps({"name": str(i), "text": job.text, "language": job.language, "voice": job.voice,
-                         **dict(job.manner)}) for i, job in enumerate(jobs)]
-    (folder / "jobs").write_text("\n".join(lines) + "\n")
-    with (folder / "jobs").open() as stdin, (folder / "stderr").open("w") as stderr:
-        worker = subprocess.Popen([*WORKER, str(folder)], stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
-                                  text=True, env={**os.environ, "PYTHONIOENCODING": "utf-8"})
-    with worker:
-        try:
-            yield worker
-        except BaseException:
-            worker.kill()
-            raise
 
 
 def _read_lines(worker: subprocess.Popen[str]) -> Iterator[str]:

@@ -58,23 +58,17 @@ def _synthesise(library: Any, data: str, job: dict[str, Any]) -> tuple[int, byte
     _check(rate > 0, f"eSpeak NG cannot start with the data in {data} (code {rate})")
     try:
         library.espeak_SetSynthCallback(collect)
-        _say(library, job)
+        voice, text = f"{job['language']}+{job['voice']}", job["text"].encode() + b"\0"
+        _check(library.espeak_SetVoiceByName(voice.encode()) == 0, f"eSpeak NG has no voice {voice!r}")
+        for name, number in _MANNER.items():
+            _check(library.espeak_SetParameter(number, int(job[name]), 0) == 0, f"it refuses {name} {job[name]}")
+        code = library.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, 1, 0, _UTF8, None, None)
+        _check(code == 0, f"it cannot speak {job['text']!r} (code {code})")
+        _check(library.espeak_Synchronize() == 0, "it did not end")
     finally:
         library.espeak_Terminate()  # closing the library under its thread would hang
     _check(bool(pieces), f"it gave no sound for {job['text']!r}")
     return int(rate), b"".join(pieces)
-
-
-def _say(library: Any, job: dict[str, Any]) -> None:
-    """Set voice and manner, and speak."""
-    voice = f"{job['language']}+{job['voice']}"
-    _check(library.espeak_SetVoiceByName(voice.encode()) == 0, f"eSpeak NG has no voice {voice!r}")
-    for name, number in _MANNER.items():
-        _check(library.espeak_SetParameter(number, int(job[name]), 0) == 0, f"it refuses {name} {job[name]}")
-    text = job["text"].encode() + b"\0"
-    code = library.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, 1, 0, _UTF8, None, None)
-    _check(code == 0, f"it cannot speak {job['text']!r} (code {code})")
-    _check(library.espeak_Synchronize() == 0, "it did not end")
 
 
 def _check(ok: bool, message: str) -> None:

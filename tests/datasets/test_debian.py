@@ -5,11 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 import struct
-import subprocess
-import sys
-import textwrap
 import time
 import wave
 
@@ -21,7 +17,7 @@ from debs import Apt, ar, deb, sound, speech_manifest, tar
 
 from nslib import audio, config
 from nslib.datasets import clip_cache, debian, table
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.clip_cache import ClipCache
 from nslib.datasets.debian import INNER_MARK, QUEEN, SKY
 from nslib.errors import Unavailable
@@ -31,26 +27,20 @@ FILES = {"usr/share/a/one.ogg": b"1" * 1000, "usr/share/a/two.ogg": random.Rando
 SKY_INDEX = SKY.replace(".dsk", ".dnr")
 
 
-# --- files in a package ------------------------------------------------------------------------
-
 @pytest.mark.parametrize("kind", ["xz", "gz", "zst", ""])
-def test_reads_every_compression_and_a_cut_archive_gives_what_is_whole(tmp_path, kind):
+def test_reads_every_compression_and_refuses_a_cut_archive(tmp_path, kind):
     path = deb(tmp_path / "p.deb", FILES, kind)
     assert dict(debian.read_files(path, FILES)) == FILES
     assert debian.list_files(path) == list(FILES)
     wanted = ["usr/share/b/three", "usr/share/b/four"]  # one is not there, and is not invented
     assert dict(debian.read_files(path, wanted)) == {"usr/share/b/three": b""}
     path.write_bytes(path.read_bytes()[:-30_000])
-    names = []
     with pytest.raises(Unavailable, match=r"cut short or damaged.*Delete"):
-        for name, _ in debian.read_files(path, FILES):
-            names.append(name)
-    assert set(names) <= {"usr/share/a/one.ogg"}
+        list(debian.read_files(path, FILES))
 
 
 def test_follows_links_to_files_and_folders_inside_the_archive_only(tmp_path):
-    secret = tmp_path / "secret"
-    secret.write_text("x")
+    (secret := tmp_path / "secret").write_text("x")
     links = {"./usr/share/alias": "a", "./usr/share/b/up.ogg": "../a/one.ogg",
              "./usr/abs.ogg": "/usr/share/a/one.ogg", "./usr/twice.ogg": "share/b/up.ogg",
              "./out": "../" * 12 + str(secret)[1:], "./abs": str(secret), "./a": "b", "./b": "a"}
@@ -68,33 +58,26 @@ def test_follows_links_to_files_and_folders_inside_the_archive_only(tmp_path):
       for name in ("../up", "/etc/passwd", "a/../../b", "a\\b"))])
 def test_what_is_no_deb_holds_unsafe_names_or_is_too_large_is_refused(tmp_path, monkeypatch, content, said):
     monkeypatch.setattr(debian, "MAX_MEMBER", 60_000)
-    path = tmp_path / "p.deb"
-    path.write_bytes(content)
+    (path := tmp_path / "p.deb").write_bytes(content)
     with pytest.raises(Unavailable, match=said):
         list(debian.read_files(path, ["a", "fine"]))
 
-
-# --- packages from apt -------------------------------------------------------------------------
 
 @pytest.fixture
 def apt(tmp_path, cache, monkeypatch):
     return Apt(tmp_path / "apt", monkeypatch)
 
 
-def test_fetches_once_and_verifies(apt, monkeypatch, capsys):
-    apt.serve("speech", FILES)
-    path = debian.fetch_packages("speech")["speech"]
+def test_fetches_once_and_verifies_and_fetches_lists_again_when_old_or_lacking_a_name(apt, monkeypatch, capsys):
+    apt.serve("one", FILES)
+    path = debian.fetch_packages("one")["one"]
     assert dict(debian.read_files(path, FILES)) == FILES
     messages = capsys.readouterr()
     assert "Debian packages" in messages.err and messages.out == ""
     assert (apt.calls("download"), apt.calls("update")) == (2, 1)  # address, then the file
-    monkeypatch.setenv("PATH", "")
-    assert debian.fetch_packages(["speech"], progress=False) == {"speech": path}
-
-
-def test_lists_are_fetched_again_when_old_or_lacking_a_name(apt):
-    apt.serve("one", FILES)
-    debian.fetch_packages("one", progress=False)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        assert debian.fetch_packages(["one"], progress=False) == {"one": path}
     with pytest.raises(Unavailable, match="Debian package three is not available: apt knows no package"):
         debian.fetch_packages(["one", "three"], progress=False)
     assert apt.calls("update") == 2
@@ -105,22 +88,17 @@ def test_lists_are_fetched_again_when_old_or_lacking_a_name(apt):
     assert apt.calls("update") == 3
 
 
-@pytest.mark.parametrize(("mode", "why"), [
-    ("network", "cannot be reached"), ("offline", "cannot be reached"), ("unknown", "knows no package"),
-    ("huge", "disk is full"), ("full", "disk is full"), ("lock", "another run"), ("corrupt", "its sha256 is"),
-    ("strange", "apt-get failed")])
-def test_every_failure_has_its_own_words(apt, mode, why):
-    apt.serve("speech", FILES)
-    apt.mode(mode)
-    with pytest.raises(Unavailable, match=why) as error:
-        debian.fetch_packages("speech", progress=False)
-    assert "secret.example" not in str(error.value) and error.value.remedy.endswith(".")
-    assert not list(debian.archives_dir().iterdir())
-
-
-def test_what_arrived_before_the_network_broke_is_kept(apt):
+def test_every_failure_has_its_own_words_and_what_arrived_before_the_network_broke_is_kept(apt):
     apt.serve("one", FILES)
     apt.serve("two", FILES)
+    for mode, why in {"network": "cannot be reached", "unknown": "knows no package", "offline": "cannot be reached",
+                      "huge": "disk is full", "full": "disk is full", "lock": "another run", "corrupt": "its sha256 is",
+                      "strange": "apt-get failed"}.items():
+        apt.mode(mode)
+        with pytest.raises(Unavailable, match=why) as error:
+            debian.fetch_packages("one", progress=False)
+        assert "secret.example" not in str(error.value) and error.value.remedy.endswith("."), mode
+        assert not list(debian.archives_dir().iterdir())
     apt.mode("half")
     with pytest.raises(Unavailable, match="package two is not available: the network"):
         debian.fetch_packages(["one", "two"], progress=False)
@@ -142,8 +120,6 @@ def test_no_apt_and_offline_are_told_apart_and_a_file_put_there_by_hand_counts(c
     assert debian.fetch_packages("speech") == {"speech": path}
 
 
-# --- recordings inside resource files of games -------------------------------------------------
-
 # packed by a program written from the format's description: literals, and copies that overlap what they make
 PACKED = bytes.fromhex(
     "524e4301000000ab0000005a73f28ad1000140222222222222222248444444444444440489888888888888880800648468656c6c6f20776f726c64"
@@ -162,12 +138,11 @@ def test_packed_lines_are_unpacked_and_damage_is_noticed_by_the_published_checks
 
 def queen(files: dict[str, bytes]) -> bytes:
     """A resource table of MP3 files."""
-    head = b"QTBL" + b"CEM10\0\0\0" + b"\1" + struct.pack(">H", len(files))
-    offset, rows = len(head) + 21 * len(files), b""
+    head, rows, body = b"QTBL" + b"CEM10\0\0\0" + b"\1" + struct.pack(">H", len(files)), b"", b""
     for name, data in files.items():
-        rows += struct.pack(">12sBII", name.encode(), 1, offset, len(data))
-        offset += len(data)
-    return head + rows + b"".join(files.values())
+        rows += struct.pack(">12sBII", name.encode(), 1, len(head) + 21 * len(files) + len(body), len(data))
+        body += data
+    return head + rows + body
 
 
 def sky(files: dict[int, bytes]) -> tuple[bytes, bytes]:
@@ -201,8 +176,6 @@ def test_recordings_in_resource_files_are_listed_and_read_beside_the_others(tmp_
         debian.list_files(deb(tmp_path / "game_2_all.deb", {QUEEN: b"QTBLnothing like it"}))
 
 
-# --- clips of a manifest -----------------------------------------------------------------------
-
 @pytest.fixture(scope="module")
 def speech():
     return speech_manifest()
@@ -211,10 +184,9 @@ def speech():
 @pytest.fixture
 def corpus(speech, cache):
     """Twelve clips in two packages that were put into the cache by hand, and their manifest."""
-    manifest, files = speech
     for package in ("pack-0", "pack-1"):
-        serve(files, package, manifest)
-    return manifest.copy(), dict(files)
+        serve(speech[1], package, speech[0])
+    return speech[0].copy(), dict(speech[1])
 
 
 def serve(files: dict[str, bytes], package: str, manifest: pd.DataFrame, version: str = "1.0") -> None:
@@ -226,10 +198,6 @@ def load(manifest: pd.DataFrame) -> table.Dataset:
     return debian.load_packaged_clips("x", debian.list_rows(manifest), progress=False)
 
 
-def unread(manifest: pd.DataFrame) -> list[str]:
-    return debian.list_unread_packages("x", debian.list_rows(manifest))
-
-
 def test_clips_are_served_with_the_hash_of_what_the_file_gives_and_only_once(corpus, monkeypatch):
     manifest, _ = corpus
     got = load(manifest)
@@ -239,19 +207,23 @@ def test_clips_are_served_with_the_hash_of_what_the_file_gives_and_only_once(cor
         read = audio.read(clip.audio)
         assert (audio.sha256(read.wave), read.seconds, read.source_rate) == (clip.sha256, clip.seconds, 16_000)
     assert set(got.clips["sample_rate"]) == {22_050} and audit_clips(got.clips).duplicates.empty
+    paths = [ClipCache("x").path(name) for name in got.clips["clip_id"]]  # what vanished or shrank is made again
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:-10])
+    assert debian.list_unread_packages("x", debian.list_rows(manifest)) == ["pack-0", "pack-1"]
+    pd.testing.assert_frame_equal(load(manifest).clips, got.clips)
+    assert [audio.sha256(audio.read(path).wave) for path in paths] == got.clips["sha256"].tolist()
     for path in debian.archives_dir().iterdir():
         path.unlink()
     monkeypatch.setattr(audio, "read", lambda path: pytest.fail("it decoded again"))
     pd.testing.assert_frame_equal(load(manifest).clips, got.clips)
-    assert unread(manifest) == []
+    assert debian.list_unread_packages("x", debian.list_rows(manifest)) == []
 
 
-def test_each_way_in_which_a_clip_can_differ_is_told_apart(corpus):
+def test_each_way_in_which_a_clip_can_differ_is_told_apart(corpus, monkeypatch):
     manifest, files = corpus
     member = manifest["member"].tolist()
-    samples, rate = soundfile.read(io.BytesIO(files[member[4]]), dtype="int16")
-    again = io.BytesIO()
-    soundfile.write(again, samples, rate, format="AIFF")
+    soundfile.write(again := io.BytesIO(), *soundfile.read(io.BytesIO(files[member[4]]), dtype="int16"), format="AIFF")
     changed = files | {member[0]: sound(99),             # another recording
                        member[4]: again.getvalue(),      # other bytes, same samples
                        member[6]: b"RIFF but no audio"}  # not decodable
@@ -267,65 +239,40 @@ def test_each_way_in_which_a_clip_can_differ_is_told_apart(corpus):
     for note in ("3 of 12 clips are not used (1 changed, 1 missing, 1 undecodable)",
                  "1 clip decoded to other samples here", "1 clip came in other bytes"):
         assert note in " ".join(got.notes)
-
-
-def test_failures_are_remembered_until_the_package_is_another(corpus, monkeypatch):
-    manifest, files = corpus
-    serve({m: data for m, data in files.items() if m != manifest["member"][0]}, "pack-0", manifest)
-    assert len(load(manifest).problems) == 1
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch:  # failures are remembered until the package is another
         patch.setattr(debian, "read_files", lambda *a: pytest.fail("it read the archive again"))
-        assert len(load(manifest).problems) == 1
+        assert len(load(manifest).problems) == 3
     serve(files, "pack-0", manifest, version="1.1")
     (debian.archives_dir() / "pack-0_1.0_all.deb").unlink()
     assert load(manifest).problems.empty
 
 
-def test_a_wav_that_vanished_or_shrank_is_made_again(corpus):
-    manifest, _ = corpus
-    first = load(manifest).clips
-    paths = [ClipCache("x").path(name) for name in first["clip_id"]]
-    paths[0].unlink()
-    paths[1].write_bytes(paths[1].read_bytes()[:-10])
-    assert unread(manifest) == ["pack-0", "pack-1"]
-    pd.testing.assert_frame_equal(load(manifest).clips, first)
-    assert all(audio.sha256(audio.read(p).wave) == h for p, h in zip(paths, first["sha256"], strict=True))
-
-
 def test_peaks_above_full_scale_are_limited_and_counted(cache):
-    buffer = io.BytesIO()  # resampling overshoots the edges of a square
-    soundfile.write(buffer, np.sign(np.sin(np.arange(22_050) / 9.0)), 22_050, format="WAV")
-    loud = debian.decode_audio(buffer.getvalue(), ".wav").wave
+    square = np.sign(np.sin(np.arange(22_050) / 9.0))
+    loud = audio.from_array(square, 22_050).wave  # resampling overshoots its edges
     assert np.abs(loud).max() > 1
     clips = ClipCache("x")
     assert clips.add("loud", "k", loud).note == clip_cache.LIMITED
     assert np.abs(audio.read(clips.path("loud")).wave).max() == 1
 
 
-def test_killed_in_the_middle_it_takes_up_where_it_was(corpus, tmp_path, monkeypatch):
+def test_stopped_in_the_middle_it_takes_up_where_it_was(corpus, monkeypatch):
     manifest, _ = corpus
-    path = tmp_path / "manifest.csv"
-    manifest.to_csv(path, index=False)
-    script = textwrap.dedent(f"""
-        import os, signal
-        from pathlib import Path
-        from nslib.datasets import debian
-        from nslib.datasets.clip_cache import ClipCache
-        add, done = ClipCache.add, []
-        def dying(self, *words):
-            if len(done) == 5:
-                os.kill(os.getpid(), signal.SIGKILL)
-            done.append(words)
-            return add(self, *words)
-        ClipCache.add = dying
-        os.cpu_count = lambda: 1
-        rows = debian.list_rows(debian.read_manifest(Path({str(path)!r})))
-        debian.load_packaged_clips("x", rows, progress=False)
-    """)
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    record, add, done, made = ClipCache.record, ClipCache.add, [], []
+
+    def stop_after_five(self, clip):  # when a sixth file is whole, and the ledger does not know it yet
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(clip)
+        return record(self, clip)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr(ClipCache, "record", stop_after_five)
+        with pytest.raises(KeyboardInterrupt):
+            load(manifest)
     with (ClipCache("x").folder / "ledger.jsonl").open("a") as file:
         file.write('{"clip_id": "speech/11", "key"')  # and a line was torn
-    made, add = [], ClipCache.add
     monkeypatch.setattr(ClipCache, "add", lambda self, *words: made.append(words) or add(self, *words))
     assert load(manifest).clips["sha256"].tolist() == manifest["sha256"].tolist() and len(made) == 7
     monkeypatch.setattr(audio, "read", lambda path: pytest.fail("it decoded again"))

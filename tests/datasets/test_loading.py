@@ -1,6 +1,8 @@
-"""Which tasks can be run here, from a fabricated corpus of one recorded task."""
+"""Which tasks are asked for, and which can be run here, from a fabricated corpus of one recorded task."""
 
 from __future__ import annotations
+
+import shutil
 
 import pandas as pd
 import pytest
@@ -28,23 +30,18 @@ def registry(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(tasks, "REGISTRY", few)
 
 
-def remove_packages() -> None:
-    for path in debian.archives_dir().iterdir():
-        path.unlink()
-
-
 def test_recorded_tasks_and_the_style_stand_in_are_run(registry):
     plan = loading.resolve_tasks(config.load_params({}), progress=False)
     assert [t.name for t in plan.tasks] == ["speaker-fillets", "style-synthetic"]
     assert (plan.not_run, plan.notes) == ((), ())
     assert len(loading.load_clips(plan.tasks[0], config.load_params({}), progress=False).clips) == 12
-    remove_packages()  # prepared clips need none
+    shutil.rmtree(debian.archives_dir())  # prepared clips need none
     assert loading.resolve_tasks(config.load_params({}), progress=False) == plan
     assert loading.list_missing_packages(plan.tasks[0], config.load_params({})) == []
 
 
-def test_without_packages_the_synthetic_tasks_take_over_and_say_so(registry, monkeypatch):
-    remove_packages()
+def test_without_packages_the_synthetic_tasks_take_over_but_not_for_a_task_asked_for_by_name(registry, monkeypatch):
+    shutil.rmtree(debian.archives_dir())
     monkeypatch.setenv("NSLIB_OFFLINE", "")
     monkeypatch.setenv("PATH", "")
     plan = loading.resolve_tasks(config.load_params({}), progress=False)
@@ -53,10 +50,6 @@ def test_without_packages_the_synthetic_tasks_take_over_and_say_so(registry, mon
     assert "no apt-get" in plan.notes[0]
     task = tasks.get_task("speaker-fillets")
     assert loading.list_missing_packages(task, config.load_params({})) == ["pack-0", "pack-1"]
-
-
-def test_a_task_asked_for_by_name_is_not_replaced(registry):
-    remove_packages()
     plan = loading.resolve_tasks(config.load_params({"tasks": "speaker-fillets,word-synthetic"}), progress=False)
     assert [t.name for t in plan.tasks] == ["word-synthetic"]
     assert "speaker-fillets" in plan.notes[0]
@@ -64,7 +57,7 @@ def test_a_task_asked_for_by_name_is_not_replaced(registry):
         loading.resolve_tasks(config.load_params({"tasks": "word-syntetic"}))
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     rows = [(f"c{i}", "ab"[i % 2], f"s{i % 5}", SPLITS[i % 3]) for i in range(40)]
@@ -77,3 +70,20 @@ def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     assert few.groupby(["split", "label"])["speaker"].nunique().eq(min(cap, 5)).all()
     assert table.limit_clips(clips, None) is clips
     assert set(few["clip_id"]) != set(table.limit_clips(clips, cap, seed + 1)["clip_id"])
+
+
+@pytest.mark.parametrize(("given", "names"), [
+    ({}, "speaker-hedgewars phrase-hedgewars language-5 speaker-fillets style-synthetic"),
+    ({"corpus": "synthetic"}, "speaker-synthetic word-synthetic style-synthetic language-synthetic"),
+    ({"profile": "paper"}, "voxceleb voxforge speech_commands crema_d savee dementiabank"),
+    ({"tasks": "word-synthetic, language-5"}, "language-5 word-synthetic"),  # in the order of the registry
+    ({"tasks": "masked-speech"}, "masked-speech")])
+def test_names_follow_the_parameters(given, names):
+    assert tasks.choose_task_names(config.load_params(given)) == tuple(names.split())
+
+
+def test_own_recordings_know_whether_the_label_is_the_speaker():
+    clips = pd.DataFrame({"label": ["a", "b", "a"], "speaker": ["x", "y", "x"]})
+    task = tasks.make_own_task("voices", clips)
+    assert (task.speaker_is_label, task.name, task.title) == (True, "voices", "2 classes of voices")
+    assert not tasks.make_own_task("voices", clips.assign(speaker="")).speaker_is_label

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import re
 import sys
@@ -13,7 +12,7 @@ import pytest
 
 from nslib import config
 from nslib.datasets import debian, noss_sources, tasks
-from nslib.datasets.audit import audit_clips
+from nslib.datasets.card import audit_clips
 from nslib.datasets.splits import SPLITS, hash_split, label_is_speaker
 
 REAL = [name for name, task in tasks.REGISTRY.items() if task.kind == "real" and task.profile == "quick"]
@@ -33,18 +32,12 @@ def manifests() -> dict[str, pd.DataFrame]:
     return {name: debian.read_manifest(debian.manifest_path(name)) for name in [*REAL, TRAIN]}
 
 
-def test_every_real_task_has_a_manifest_and_every_manifest_a_maker(make):
-    stems = {path.stem for path in (config.data_dir() / "manifests").glob("*.csv")}
-    assert stems == {*REAL, TRAIN} == set(make.BUILDERS)
-
-
 @pytest.mark.parametrize(("name", "split"), [
     ("language-5", "96f8b79628568ab3"), ("phrase-hedgewars", "70b28255f366844c"), (TRAIN, "f39b39385bf51796"),
     ("speaker-fillets", "00f70622883a38a9"), ("speaker-hedgewars", "7d0400346ce468e0")])
 def test_manifests_are_frozen_and_sane(manifests, name, split):
     table = manifests[name]
     assert hash_split(table) == split
-    assert tuple(table.columns) == debian.MANIFEST_COLUMNS
     assert table["clip_id"].is_unique and table["sha256"].is_unique and table["clip_id"].is_monotonic_increasing
     for column in ("sha256", "file_sha256"):
         assert table[column].str.fullmatch("[0-9a-f]{64}").all()
@@ -56,13 +49,12 @@ def test_manifests_are_frozen_and_sane(manifests, name, split):
     assert table["seconds"].sum() < (2.3 if name != TRAIN else 11) * 3600  # small enough for two cores
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_splits_keep_the_promise_of_the_task(manifests, name):
-    task, table = tasks.get_task(name), manifests[name]
-    assert audit_clips(table).problems == ()
-    assert label_is_speaker(table["label"], table["speaker"]) == task.speaker_is_label
-    number = re.search(r"\d+|four|five", task.title)[0]
-    assert int({"four": "4", "five": "5"}.get(number, number)) == table["label"].nunique()
+    if name != TRAIN:  # the split keeps the promise of the task
+        task = tasks.get_task(name)
+        assert audit_clips(table).problems == ()
+        assert label_is_speaker(table["label"], table["speaker"]) == task.speaker_is_label
+        number = re.search(r"\d+|four|five", task.title)[0]
+        assert int({"four": "4", "five": "5"}.get(number, number)) == table["label"].nunique()
 
 
 @pytest.mark.parametrize(("name", "what"), [
@@ -78,30 +70,29 @@ def test_nothing_that_gives_the_answer_away_is_in_two_splits(manifests, make, na
     assert len(splits) > 8 and all(len(those) == 1 for those in splits.values())
 
 
-def test_every_source_has_licence_and_credit(manifests):
+def test_every_manifest_has_a_maker_and_every_source_licence_and_credit(manifests, make):
+    stems = {path.stem for path in (config.data_dir() / "manifests").glob("*.csv")}
+    assert stems == {*REAL, TRAIN} == set(make.BUILDERS)
     sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False)
     assert (sources[["package", "licence", "credit", "homepage"]] != "").all(axis=None)
     assert sources["homepage"].str.match("https?://").all()
     used = pd.concat(manifests.values())[["package", "licence"]].drop_duplicates()
     assert used["package"].is_unique
-    licence = sources.set_index("package")["licence"]
-    assert dict(used.itertuples(index=False)) == licence.loc[used["package"]].to_dict()
+    by_package = sources.set_index("package")
+    assert dict(used.itertuples(index=False)) == by_package.loc[used["package"], "licence"].to_dict()
     assert set(sources.loc[sources["kind"] == "deb", "package"]) == set(used["package"])
-    menardi = sources.set_index("package").loc["asterisk-prompt-it-menardi-wav", "credit"]
-    assert "Marco Menardi" in menardi  # its licence asks for both, and the address, where users see it
-    assert "www.voip.ammdomus.it" in menardi
-    assert "www.voip.ammdomus.it" in tasks.get_task("language-5").credit
+    for credit in (by_package.loc["asterisk-prompt-it-menardi-wav", "credit"], tasks.get_task("language-5").credit):
+        assert "Menardi" in credit and "www.voip.ammdomus.it" in credit  # its licence asks for both where users see it
 
 
 def test_the_facts_of_noss_are_the_reference():
-    with open(config.data_dir() / "noss_tasks.csv", encoding="utf-8", newline="") as file:
-        rows = {row["dataset"]: row for row in csv.DictReader(file)}
+    table = pd.read_csv(config.data_dir() / "noss_tasks.csv", dtype=str, keep_default_na=False)
+    rows = {row["dataset"]: row for row in table.to_dict("records")}
     assert list(rows) == ["voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank"]
-    sizes = {name: tuple(row[s] for s in SPLITS) for name, row in rows.items()}
-    assert sizes["crema_d"] == ("5144", "738", "1556")
-    assert sizes["savee"] == ("240", "120", "120")
-    assert sizes["voxforge"] == ("", "", "")  # not published
-    assert all(row["source"] for row in rows.values())
+    for name, sizes in (("crema_d", ["5144", "738", "1556"]), ("savee", ["240", "120", "120"]),
+                        ("voxforge", ["", "", ""])):  # the last are not published
+        assert [rows[name][split] for split in SPLITS] == sizes
+    assert (table["source"] != "").all()
     assert {task.noss for task in tasks.REGISTRY.values() if not task.optional} == set(rows)
     for name, row in rows.items():
         status = noss_sources.get_status(name)

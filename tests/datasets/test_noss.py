@@ -6,10 +6,10 @@ import hashlib
 import http.server
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
-import zipfile
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -18,19 +18,20 @@ import noss_archives
 import numpy as np
 import pandas as pd
 import pytest
-from noss_archives import encode, fabricate, registered, sound, speech
+from noss_archives import encode, fabricate, registered, sound, speech, zipped
 
 from nslib import audio, config
 from nslib.datasets import clip_cache, loading, noss_sources, table, tasks
-from nslib.datasets.audit import audit_clips
-from nslib.datasets.noss_sources import get_source, get_status
+from nslib.datasets.card import audit_clips
+from nslib.datasets.noss_sources import SOURCES, get_source, get_status
 from nslib.datasets.splits import SPLITS
-from nslib.errors import Unavailable
+from nslib.errors import Unavailable, UnknownName
+from nslib.report import doctor
 
 PAPER = config.load_params({"profile": "paper"})
 SMOKE = config.load_params({"profile": "paper", "smoke": True})
 ORDER = {"voxceleb": "76942a171c5d3167", "voxforge": "d5b78f56965e5ac0", "speech_commands": "d2e48e4462743d2b",
-         "crema_d": "b15263ed302aec36", "savee": "90dd24e0c35e9b83", "dementiabank": "8f1def23378f82b5",
+         "crema_d": "f2f7981f158aba12", "savee": "90dd24e0c35e9b83", "dementiabank": "8f1def23378f82b5",
          "esc50-human": "48f0cd17127356ad"}
 """Digests of which label and speaker is at which place of which split, as TensorFlow Datasets 4.9.10 prepared these
 archives; VoxForge's through Apache Beam 2.77, whose records were compared with the kit's byte by byte."""
@@ -45,16 +46,13 @@ def world(tmp_path_factory):
     """All data sets, prepared and loaded once, on a machine without network, programs and Apache Beam."""
     root = tmp_path_factory.mktemp("noss")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NSLIB_DATA_DIR", str(root / "data"))
-        patch.setenv("NSLIB_CACHE", str(root / "cache"))
-        patch.setenv("PATH", "")
-        for name in [name for name in sys.modules if name.split(".")[0] == "apache_beam"]:
-            patch.delitem(sys.modules, name)
+        for name, value in {"NSLIB_DATA_DIR": root / "data", "NSLIB_CACHE": root / "cache", "PATH": ""}.items():
+            patch.setenv(name, str(value))
         patch.setitem(sys.modules, "apache_beam", None)
         fabricate(config.manual_dir(), (*noss_archives.ALL, *noss_archives.EXTRA))
         with registered(config.manual_dir()):
-            states = {name: get_status(name) for name in noss_sources.SOURCES}
-            loaded = {name: load(name) for name in noss_sources.SOURCES}
+            states = {name: get_status(name) for name in SOURCES}
+            loaded = {name: load(name) for name in SOURCES}
     return root, loaded, states
 
 
@@ -67,18 +65,16 @@ def here(world, monkeypatch):
 
 
 @pytest.fixture
-def bare(tmp_path, monkeypatch):
-    """A machine with nothing on it."""
+def bare(tmp_path, cache, monkeypatch):
+    """The manual folder of a machine with nothing on it."""
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+    config.manual_dir().mkdir(parents=True)
     return config.manual_dir()
 
 
-# --- each data set ------------------------------------------------------------------------------
-
 @pytest.mark.parametrize(("name", "classes", "rate", "seconds", "count"), [
     ("voxceleb", 4, 16_000, 1.1, 32), ("voxforge", 6, 16_000, 0.6, 66), ("speech_commands", 12, 16_000, 1.0, 71),
-    ("crema_d", 6, 16_000, 0.5, 546), ("savee", 7, 44_100, 0.9, 56), ("dementiabank", 2, 44_100, 1.5, 42),
+    ("crema_d", 6, 16_000, 0.5, 186), ("savee", 7, 44_100, 0.9, 56), ("dementiabank", 2, 44_100, 1.5, 42),
     ("esc50-human", 10, 44_100, 1.2, 50), ("masked-speech", 2, 16_000, 1.0, 12)])
 def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, classes, rate, seconds, count):
     state, dataset = world[2][name], here[name]
@@ -107,7 +103,7 @@ def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, cl
     ("voxforge", (0.6, 16_000, 1, 3, 0), "en", "user2", "test"),
     ("speech_commands", (1.0, 16_000, 9, 3, 0), "yes", "", "validation"),
     ("speech_commands", (1.0, 16_000, 10, 4, 0), "_unknown_", "", "test"),
-    ("crema_d", (0.5, 16_000, 0, 0, 2), "NEU", "1001", "train"),
+    ("crema_d", (0.5, 16_000, 0, 0, 2), "NEU", "1001", "test"),
     ("savee", (0.9, 44_100, 4, 3, 1), "neutral", "KL", "train"),
     ("esc50-human", (1.2, 44_100, 1, 5, 0), "crying_baby", "", "test"),
     ("masked-speech", (1.0, 16_000, 1, 1, 2), "mask", "", "test")])
@@ -117,13 +113,10 @@ def test_a_recording_keeps_its_sound_label_speaker_and_split(here, tmp_path, nam
     assert same[["label", "speaker", "split"]].to_numpy().tolist() == [[label, speaker, split]]
 
 
-def test_the_notes_say_what_was_done(here):
+def test_the_notes_say_what_was_done_and_dementiabank_is_decoded_from_mp3_here(here, world):
     for name, words in (("voxceleb", "8 of the 40 recordings in iden_split.txt are not in the archive"),
                         ("savee", "resampled from 44100 to 16000 Hz"), ("dementiabank", "42 clips were decoded by")):
         assert any(words in note for note in here[name].notes)
-
-
-def test_dementiabank_is_decoded_from_mp3_here(here, world):
     clips, manual = here["dementiabank"].clips, world[0] / "data" / "downloads" / "manual"
     for path in sorted((manual / "dementia" / "English" / "Pitt").rglob("*.mp3"))[::5]:
         label = {"Control": "control", "Dementia": "dementia"}[path.parts[-3]]
@@ -136,7 +129,6 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
     clips = here["esc50-human"].clips
     of_fold = clips["clip_id"].str.extract(r"/(\d)-")[0].map({"4": "validation", "5": "test"}).fillna("train")
     assert clips["split"].tolist() == of_fold.tolist()
-    bare.mkdir(parents=True)
     shutil.make_archive(str(bare / "ESC-50-master"), "zip", world[0] / "data" / "downloads" / "manual", "ESC-50-master")
     assert get_status("esc50-human").detail.startswith("found ESC-50-master.zip")
     again = load("esc50-human", SMOKE).clips
@@ -154,9 +146,7 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
 def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare):
     fabricate(bare, ("masked-speech",))
     root = bare / "masked-speech"
-    (root / "train").mkdir()  # folders instead of wav
-    for path in (root / "wav").glob("train_*.wav"):
-        path.rename(root / "train" / path.name)
+    (root / "wav").rename(root / "train")  # folders train, devel and test instead of wav
     (root / "train" / "train_00000.wav").unlink()
     (root / "train" / "train_00001.wav").write_bytes(b"RIFF but no audio")
     (root / "train" / "train_00002.wav").write_bytes(sound(0.5, 44_100, 0, 0, 0))
@@ -177,8 +167,6 @@ def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare
             load("masked-speech")
 
 
-# --- loads after the first ----------------------------------------------------------------------
-
 def test_a_finished_table_needs_neither_tensorflow_nor_the_data_set(here, monkeypatch, tmp_path):
     for name in ("tensorflow", "tensorflow_datasets"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -192,8 +180,10 @@ def test_a_finished_table_needs_neither_tensorflow_nor_the_data_set(here, monkey
     assert few.groupby(["split", "label"]).size().max() <= 8
 
 
-def test_a_stopped_run_goes_on_with_the_next_clip_and_vanished_clips_are_made_again(here, monkeypatch, tmp_path):
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+def test_a_smoke_run_makes_only_its_clips_and_a_stopped_one_goes_on_with_the_next(here, monkeypatch, cache):
+    few = load("crema_d", SMOKE).clips
+    assert few.groupby(["split", "label"]).size().max() == 8 and len(list(cache.rglob("*.wav"))) == len(few) < 186
+    assert get_status("crema_d").state == "prepared" and set(few["sha256"]) <= set(here["crema_d"].clips["sha256"])
     made, convert = [], audio.from_array
 
     def stop_at_twenty(samples, rate, name="array"):
@@ -211,24 +201,14 @@ def test_a_stopped_run_goes_on_with_the_next_clip_and_vanished_clips_are_made_ag
     clips = load("savee").clips
     assert len(made) == len(set(made)) == 56
     pd.testing.assert_frame_equal(clips.drop(columns="audio"), here["savee"].clips.drop(columns="audio"))
-    Path(clips["audio"][3]).unlink()
+    Path(clips["audio"][3]).unlink()  # what vanished is made again
     pd.testing.assert_frame_equal(load("savee").clips, clips)
     assert len(made) == 57 and get_status("savee").state == "ready"
 
 
-def test_a_smoke_run_makes_only_its_clips(here, monkeypatch, tmp_path):
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
-    few = load("crema_d", SMOKE).clips
-    assert few.groupby(["split", "label"]).size().max() == 8
-    assert len(list((tmp_path / "cache").rglob("*.wav"))) == len(few) < 546
-    assert get_status("crema_d").state == "prepared" and set(few["sha256"]) <= set(here["crema_d"].clips["sha256"])
-
-
-def test_other_or_damaged_prepared_files_are_noticed(here, world, monkeypatch, tmp_path):
-    shutil.copytree(world[0] / "cache" / "corpora" / "noss-savee", tmp_path / "cache" / "corpora" / "noss-savee")
-    shutil.copytree(world[0] / "data" / "savee", tmp_path / "savee")
-    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path))
+def test_other_or_damaged_prepared_files_are_noticed(here, world, bare):
+    shutil.copytree(world[0] / "cache" / "corpora" / "noss-savee", config.cache_dir("corpora") / "noss-savee")
+    shutil.copytree(world[0] / "data" / "savee", config.tfds_dir() / "savee")
     folder = get_source("savee").prepared_dir
     (folder / "nslib.json").unlink()
     assert load("savee").notes == here["savee"].notes  # of the finished table
@@ -246,8 +226,6 @@ def test_other_or_damaged_prepared_files_are_noticed(here, world, monkeypatch, t
     assert "savee was prepared outside the kit" in load("savee", SMOKE).notes[0]
 
 
-# --- failures -----------------------------------------------------------------------------------
-
 def test_an_archive_that_is_not_the_registered_one_is_refused(bare):
     fabricate(bare, ("voxceleb",))
     assert "iden_split.txt has" in get_status("voxceleb").remedy  # another size is seen at once
@@ -260,13 +238,9 @@ def test_an_archive_that_is_not_the_registered_one_is_refused(bare):
 
 def _savee(manual: Path, **more: bytes) -> Path:
     """The smallest SAVEE, and recordings of DC with the names of `more`."""
-    manual.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(manual / "AudioData.zip", "w") as archive:
-        for number, speaker in enumerate(("DC", "JE", "JK", "KL")):
-            archive.writestr(f"AudioData/{speaker}/a01.wav", sound(0.2, 44_100, 0, number, 0))
-        for name, data in more.items():
-            archive.writestr(f"AudioData/DC/{name}.wav", data)
-    return manual / "AudioData.zip"
+    files = {f"DC/{name}": data for name, data in more.items()} | {
+        f"{speaker}/a01": sound(0.2, 44_100, 0, number, 0) for number, speaker in enumerate(("DC", "JE", "JK", "KL"))}
+    return zipped(manual / "AudioData.zip", {f"AudioData/{name}.wav": data for name, data in files.items()})
 
 
 def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(bare):
@@ -290,25 +264,20 @@ def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(ba
     pd.testing.assert_frame_equal(dataset.problems, load("savee").problems)
 
 
-def test_a_disk_that_is_too_small_is_found_out_before_anything_starts(bare, monkeypatch):
+def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures_are_explained(bare, monkeypatch):
     import tensorflow_datasets as tfds
 
     _savee(bare)
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: pytest.fail("it started"))
-    (config.tfds_dir() / "savee" / "1.0.0.incompleteABC").mkdir(parents=True)
-    with pytest.raises(Unavailable, match=r"about \d+\.\d GB are needed.*0\.0 GB are free.*1\.0\.0\.incompleteABC"):
-        load("savee")
     fabricate(bare, ("masked-speech",))
-    with pytest.raises(Unavailable, match="room for the data set masked-speech"):
-        load("masked-speech")  # nothing is to be prepared; its clips do not fit
-
-
-def test_other_failures_are_explained(bare, monkeypatch):
-    import tensorflow_datasets as tfds
-
-    _savee(bare)
+    (config.tfds_dir() / "savee" / "1.0.0.incompleteABC").mkdir(parents=True)
+    usage = shutil.disk_usage("/")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
+        patch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: pytest.fail("it started"))
+        for name, why in (("savee", r"about \d+\.\d GB are needed.*0\.0 GB are free.*1\.0\.0\.incompleteABC"),
+                          ("masked-speech", "room for the data set masked-speech")):  # only its clips are to be made
+            with pytest.raises(Unavailable, match=why):
+                load(name)
     for error, why, remedy in (
             (OSError(28, "No space left on device"), "the disk of .* is full", "NSLIB_DATA_DIR"),
             (ImportError("No module named 'x'"), "a package is missing", "make setup"),
@@ -321,27 +290,17 @@ def test_other_failures_are_explained(bare, monkeypatch):
         assert remedy in got.value.remedy
 
 
-# --- the network --------------------------------------------------------------------------------
-
 @pytest.fixture
 def server(monkeypatch, bare):
     """A host on this machine that serves iden_split.txt of a folder, an archive without it, and its address."""
     from tensorflow_datasets.audio import voxceleb
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            super().do_GET()
-
-        def log_message(self, *_):
-            pass
-
     fabricate(bare, ("voxceleb",))
-    folder, asked = bare.parent / "served", []
-    folder.mkdir()
-    size = (bare / "iden_split.txt").rename(folder / "iden_split.txt").stat().st_size
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+    size, asked = (bare / "iden_split.txt").rename(bare.parent / "iden_split.txt").stat().st_size, []
+    handler = type("Handler", (http.server.SimpleHTTPRequestHandler,), {
+        "log_message": lambda *_: None, "log_request": lambda self, *_: asked.append(self.path)})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=bare.parent)) as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{running.server_port}/iden_split.txt"
         file = noss_sources.RegisteredFile(url, size, "0" * 64, "iden_split.txt")
         monkeypatch.setattr(voxceleb, "IDEN_SPLITS_URL", url)
@@ -364,7 +323,7 @@ def test_what_is_missing_is_downloaded_once(server):
     ("no answer", r"127.0.0.1:\d+ does not answer"), ("no file", "answers with error 404"),
     ("offline", "iden_split.txt would have to be downloaded, and downloads are forbidden")])
 def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(server, bare, monkeypatch, how, why):
-    (bare.parent / "served" / "iden_split.txt").unlink()
+    (bare.parent / "iden_split.txt").unlink()
     if how == "no answer":
         server[0].shutdown()
         server[0].server_close()
@@ -387,5 +346,117 @@ def test_a_clip_of_the_mirror_that_differs_is_not_taken(bare, world):
     with registered(bare), pytest.raises(Unavailable, match=r"1001_IEO_NEU_XX.wav would have to be downloaded"):
         load("crema_d")
     adopted = list(noss_sources.downloads_dir("crema_d").glob("*.wav"))
-    assert len(adopted) == 545
+    assert len(adopted) == 185
     assert any(path.samefile(clips / "1001_TIE_NEU_XX.wav") for path in adopted), "no second copy"
+
+
+# --- what is said before anything is prepared ----------------------------------------------------
+
+def test_what_the_kit_can_download_it_says_and_plans(bare, monkeypatch):
+    plan = loading.resolve_tasks(PAPER, progress=False)
+    assert (plan.tasks, [name for name, _ in plan.not_run]) == ((), list(noss_archives.ALL))
+    assert all(str(bare) in error.remedy and error.why for _, error in plan.not_run)
+    assert not any("synthetic" in note for note in plan.notes)
+    monkeypatch.setenv("NSLIB_OFFLINE", "")
+    states = {name: get_status(name).state for name in SOURCES}
+    assert states == dict.fromkeys(SOURCES, "manual") | dict.fromkeys(("speech_commands", "crema_d"), "download")
+    assert "2.5 GB" in get_status("speech_commands").detail
+    plan = loading.resolve_tasks(PAPER, progress=False)
+    assert [task.name for task in plan.tasks] == ["speech_commands", "crema_d"]
+    fabricate(bare, ("savee",))
+    plan = loading.resolve_tasks(config.load_params({"tasks": "savee,masked-speech"}), progress=False)
+    assert ([task.name for task in plan.tasks], [name for name, _ in plan.not_run]) == (["savee"], ["masked-speech"])
+    with pytest.raises(UnknownName, match="savee"):
+        get_status("save")
+
+
+def test_the_builders_of_the_pinned_versions_exist_and_register_what_the_steps_name(bare):
+    import tensorflow_datasets as tfds
+
+    for source in filter(lambda source: source.version, SOURCES.values()):
+        cls = tfds.builder_cls(source.name)
+        assert str(cls.VERSION) == source.version
+        urls = {*(cls.url_infos or {}), *tfds.core.download.checksums.get_all_url_infos()}
+        for file in noss_sources.list_registered_files(source.name):
+            assert file.url in urls and file.url in source.steps and str(file.manual_path) in source.instructions()
+
+
+def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_short_does_not(bare):
+    downloads = noss_sources.downloads_dir("speech_commands")
+    downloads.mkdir(parents=True)
+    for number, file in enumerate(noss_sources.list_registered_files("speech_commands")):
+        (downloads / f"{number}.tar.gz.INFO").write_text(f'{{"urls": ["{file.url}"]}}')
+    assert get_status("speech_commands").state == "archives"
+    (bare / "speech_commands_v0.02.tar.gz").write_bytes(b"cut short")
+    assert get_status("speech_commands").state == "manual"
+    assert "has 9 bytes, 2428923189 are registered" in get_status("speech_commands").remedy
+
+
+def test_an_archive_that_is_cut_empty_no_archive_or_in_the_wrong_order_is_recognised(bare):
+    names = [f"AudioData/{speaker}/a{n:02d}.wav" for speaker in ("DC", "JE", "JK", "KL") for n in range(30)]
+    path = zipped(bare / "AudioData.zip", dict.fromkeys(names, b"sound"))
+    data = path.read_bytes()
+    assert get_status("savee").state == "archives"
+    third = len(data) // 3
+    for bad in (data[:-40], data[third:], b"", b"<html>" * 99, data[2 * third:] + data[:2 * third]):
+        path.write_bytes(bad)
+        status = get_status("savee")
+        assert status.state == "manual"
+        assert "It cannot be used: it is" in status.remedy and "Register.html" in status.remedy
+        with pytest.raises(Unavailable, match=r"AudioData.zip"):
+            load("savee")
+
+
+@pytest.mark.parametrize(("name", "file", "inside", "advice"), [
+    ("savee", "AudioData.zip", "ALL/DC_a01.wav", "with ALL/DC_a01.wav in it"),
+    ("savee", "AudioData.zip", "AudioData/DC/a01.wav", "The folders JE, JK, KL are not in it"),
+    ("savee", "savee.zip", "AudioData/DC/a01.wav", "Rename savee.zip to AudioData.zip"),
+    ("savee", "AudioData/DC", "", "zip -q -r AudioData.zip AudioData"),
+    ("voxceleb", "vox_dev_wav.zip", "id10001/a/00001.wav", "must be wav/id10001/.../00001.wav"),
+    ("voxceleb", "vox1_dev_wav.zip", "wav/id10001/a/1.wav", "Rename vox1_dev_wav.zip to vox_dev_wav.zip: mv {}/vox1"),
+    ("voxceleb", "vox1_dev_wav_partab", "x", "missing parts (aa, ac, ad). Join the four: cat {}/vox1_dev"),
+    ("voxceleb", "vox1_test_wav.zip", "wav/id10270/a/00001.wav", "That is the other archive"),
+    ("voxceleb", "wav/id10001", "", "zip -0 -q -r vox_dev_wav.zip wav"),
+    ("esc50-human", "master.zip", "ESC-50-master/audio/1.wav", "Rename master.zip to ESC-50-master.zip"),
+    ("esc50-human", "ESC-50-master", "", "meta/esc50.csv is missing"),
+    ("dementiabank", "dementia/English/Pitt/Control/cookie/001-0.wav", "x", "What is there ends in .wav"),
+    ("dementiabank", "dementia/English/Pitt/Control/cookie/003-0-copy.mp3", "x", "elsewhere: 003-0-copy.mp3"),
+    ("dementiabank", "Pitt/Control/cookie", "", "It must lie in {}/dementia/English/Pitt"),
+    ("voxforge", "www.repository.voxforge1.org", "", "Put the list beside it, as {}/voxforge_urls.txt"),
+    ("crema_d", "CREMA-D/AudioWAV", "", "clone the mirror again"),
+    ("masked-speech", "ComParE2020_Mask", "", "Its content belongs into {}/masked-speech"),
+    ("masked-speech", "masked-speech", "", "lab/labels.csv is missing")])
+def test_another_archive_and_misplaced_files_and_folders_are_told_apart(bare, name, file, inside, advice):
+    if inside:
+        zipped(bare / file, {inside: b"sound"})
+    else:
+        (bare / file).mkdir(parents=True)
+    status = get_status(name)
+    assert status.state == "manual" and advice.format(bare) in status.detail + status.remedy
+
+
+def test_git_lfs_pointers_are_no_sound(bare):
+    clone = bare / "CREMA-D"
+    for path in (clone / "AudioWAV" / "1001_IEO_NEU_XX.wav", clone / "processedResults" / "summaryTable.csv"):
+        config.write_file(path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert f"cd {clone} && git lfs pull" in get_status("crema_d").remedy
+
+
+def test_status_imports_nothing_heavy_and_says_what_is_not_installed(bare, monkeypatch):
+    code = ("import sys; from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(n) for n in SOURCES];"
+            "print(sorted({'tensorflow', 'tensorflow_datasets', 'pandas'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=config.root())
+    assert done.stdout.strip() == "[]"
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert (get_status("savee").state, get_status("savee").remedy) == ("manual", "make setup")
+
+
+def test_the_doctor_shows_every_set(bare):
+    fabricate(bare, ("masked-speech",))
+    findings = {finding.what: finding for finding in doctor.examine_data(PAPER)}
+    assert list(findings) == list(SOURCES)
+    assert (findings["masked-speech"].state, findings["savee"].state) == ("ok", "no")
+    assert findings["esc50-human"].detail.startswith("optional; ")
+    assert str(bare / "AudioData.zip") in doctor.format_findings([findings["savee"]])
+    params = config.load_params({"profile": "paper", "tasks": "savee"})
+    assert [finding.what for finding in doctor.examine_data(params)] == ["savee"]

@@ -18,12 +18,10 @@ from nslib.datasets.tasks import get_task
 from nslib.evaluation import benchmark
 from nslib.report import reproduce
 
-# everything at once, on stand-ins; the builders, the hub and every step have tests of their own
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.heavy  # everything at once, on stand-ins; the builders, the hub and every step have own tests
 SIX = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
 HUB = ("trill-layer19", "trill-top", "trill-distilled", "frill", *(f"trillsson{n}" for n in range(1, 6)),
        "yamnet-top", "yamnet-scores", "yamnet-layer10", "vggish-top", "vggish-fc1")
-
 SHOWN = ("logmel", "trill-distilled", "trill-layer19")
 
 
@@ -31,12 +29,10 @@ SHOWN = ("logmel", "trill-distilled", "trill-layer19")
 def home(tmp_path_factory):
     """Folders of a machine that has the archives and can reach the hub."""
     home = tmp_path_factory.mktemp("paper")
-    folders = {"NSLIB_DATA_DIR": home / "tfds", "NSLIB_CACHE": home / "cache", "NSLIB_REPORTS": home / "reports"}
     with pytest.MonkeyPatch.context() as patch, hub_server.serving(hub_models.all_models()) as url:
-        for name, folder in folders.items():
-            patch.setenv(name, str(folder))
-        patch.setenv("NSLIB_HUB_URL", url)
-        patch.setenv("NSLIB_OFFLINE", "0")
+        for name, value in {"NSLIB_DATA_DIR": home / "tfds", "NSLIB_CACHE": home / "cache", "NSLIB_HUB_URL": url,
+                            "NSLIB_REPORTS": home / "reports", "NSLIB_OFFLINE": 0}.items():
+            patch.setenv(name, str(value))
         noss_archives.fabricate(config.manual_dir())
         yield home
 

@@ -1,26 +1,23 @@
-"""Splits: the authors' actor lists as golden values, and hashes that see what matters."""
+"""Splits: the authors' actor lists as golden values, hashes that see what matters; the audit finds what is planted."""
 
 import hashlib
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib.datasets import splits
+from nslib.datasets.card import audit_clips
+from nslib.datasets.splits import SPLITS
 from nslib.errors import BadParameter
 
 ACTORS = [str(actor) for actor in range(1001, 1092)]
 VALIDATION = [1015, 1020, 1021, 1030, 1050, 1070, 1079, 1089, 1090]
 TEST = [1010, 1013, 1022, 1026, 1037, 1038, 1040, 1045, 1047, 1048, 1059, 1065, 1066, 1068, 1071, 1073,
         1084, 1086, 1088]
-
-
-def table(rows):
-    """Make a clip table from ``(label, speaker, split)`` rows, every clip of its own audio."""
-    clips = pd.DataFrame(rows, columns=["label", "speaker", "split"])
-    return clips.assign(clip_id=[f"clip{i}" for i in clips.index], sha256=[f"{i:064x}" for i in clips.index])
 
 
 def test_actors_of_crema_d_and_savee_are_those_of_tfds():
@@ -33,6 +30,7 @@ def test_actors_of_crema_d_and_savee_are_those_of_tfds():
     assert split == {clip: expected[clip[0]] for clip in clips}
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 40), min_size=3), st.randoms(), st.integers(0, 5))
 def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
     items = list(enumerate(groups))
@@ -46,12 +44,11 @@ def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
     assert splits.split_by_group(shuffled, [group for _, group in shuffled], seed=seed) == split
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [((["a"], []), "1 items but 0 groups"),
-     ((["a", "a"], ["x", "y"]), "two groups"), ((ACTORS, ACTORS, (0.5, 0.1, 0.2)), "sum to 1"),
-     ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name"),
-     ((ACTORS, ACTORS, (0.5, 0.5), ("a", "a")), "one probability for each name")])
+@pytest.mark.parametrize(("arguments", "message"), [
+    ((["a"], []), "1 items but 0 groups"),
+    ((["a", "a"], ["x", "y"]), "two groups"), ((ACTORS, ACTORS, (0.5, 0.1, 0.2)), "sum to 1"),
+    ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name"),
+    ((ACTORS, ACTORS, (0.5, 0.5), ("a", "a")), "one probability for each name")])
 def test_bad_requests_are_refused(arguments, message):
     with pytest.raises(BadParameter, match=message):
         splits.split_by_group(*arguments)
@@ -67,6 +64,7 @@ def test_within_group_is_the_authors_algorithm_re_derived(number, digest):
     assert hashlib.sha256(json.dumps(list(placed.items())).encode()).hexdigest()[:16] == digest
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
 def test_within_group_splits_every_group_alike(groups, number):
     found = splits.split_within_group(range(len(groups)), groups, split_number=number)
@@ -79,14 +77,86 @@ def test_within_group_splits_every_group_alike(groups, number):
             assert parts.count("validation") >= 1 and parts.count("test") >= 1
 
 
+def sound():
+    """A clip table without a fault: two labels, three speakers a split, every clip of its own audio."""
+    rows = [(label, f"{split}{i}", split) for split in SPLITS for i in range(3) for label in ("yes", "no")]
+    clips = pd.DataFrame(rows, columns=["label", "speaker", "split"])
+    return clips.assign(clip_id=[f"clip{i}" for i in range(18)], sha256=[f"{i:064x}" for i in range(18)], seconds=2.0)
+
+
 def test_hashes_ignore_order_and_names_only():
-    clips = table([("yes" if i % 2 else "no", f"s{i % 4}", splits.SPLITS[i % 3]) for i in range(18)])
+    clips = sound()
     renamed = clips.sample(frac=1, random_state=0).assign(clip_id="x")
     assert splits.hash_split(renamed) == splits.hash_split(clips)
     assert splits.hash_data(renamed.assign(label="z", split="train")) == splits.hash_data(clips)
-    for column in ("sha256", "label", "speaker", "split"):
-        changed = clips.copy()
-        changed.loc[3, column] = "other"
-        assert splits.hash_split(changed) != splits.hash_split(clips)
-    assert splits.hash_split(pd.concat([clips, clips[:1]])) != splits.hash_split(clips)
-    assert splits.hash_split(table([("ab", "c", "test")])) != splits.hash_split(table([("a", "bc", "test")]))
+    others = [clips.assign(**{column: clips[column].where(clips.index != 3, "other")})
+              for column in ("sha256", "label", "speaker", "split")]
+    for other in (*others, pd.concat([clips, clips[:1]])):
+        assert splits.hash_split(other) != splits.hash_split(clips)
+    one = clips[:1].assign(label="ab", speaker="c")
+    assert splits.hash_split(one) != splits.hash_split(one.assign(label="a", speaker="bc"))
+
+
+def problem(clips):
+    (only,) = audit_clips(clips).problems
+    return only
+
+
+def test_a_sound_split_has_no_problems():
+    clips = sound()
+    before = clips.copy()
+    audit = audit_clips(clips)
+    assert clips.equals(before) and audit.problems == audit.notes == ()
+    assert audit.table.loc["train"].tolist() == [6, pytest.approx(0.2), 3, 2, 3, 3]
+    assert audit.classes.loc["yes"].to_dict() == {"train": 3, "validation": 3, "test": 3, "speakers": 9}
+
+
+def test_shared_speaker_and_audio_in_two_splits_and_twice_in_one_are_found():
+    clips = sound()
+    clips.loc[clips["speaker"] == "test1", "speaker"] = "train0"
+    assert problem(clips) == "1 speaker is in more than one split: train0."
+    assert audit_clips(clips).shared_speakers.loc["train0"].tolist() == [2, 0, 2]
+    clips = sound()
+    clips.loc[clips.index[-2], "sha256"] = clips.loc[0, "sha256"]
+    assert problem(clips) == "1 recording is in more than one split: clip0, clip16."
+    assert audit_clips(clips).duplicates["clip_id"].tolist() == ["clip0", "clip16"]
+    clips = sound()
+    clips.loc[2, "sha256"] = clips.loc[0, "sha256"]
+    assert problem(clips) == "1 clip has the same audio as another clip of the same split: clip2."
+    clips.loc[2, "label"] = "no"
+    assert "1 recording has more than one label." in audit_clips(clips).problems
+
+
+@pytest.mark.parametrize(("split", "why"), [("train", "cannot be learnt"), ("test", "is not scored"),
+                                            ("validation", "when the classifier is chosen")])
+def test_absent_class_is_found(split, why):
+    rare = sound().query("split != @split").replace({"clip_id": "^", "sha256": "^"}, "m", regex=True)
+    message = problem(pd.concat([sound(), rare.assign(label="maybe")], ignore_index=True))
+    assert message.startswith(f"1 class is absent from {split}") and why in message and "maybe" in message
+
+
+def test_class_of_one_speaker_is_found_unless_the_label_is_the_speaker():
+    clips = sound()
+    clips.loc[(clips["split"] == "train") & (clips["label"] == "no"), "speaker"] = "only"
+    assert audit_clips(clips).problems == ()  # a third of the class is not nearly all of it
+    clips.loc[clips["label"] == "no", "speaker"] = "only"
+    assert any("may be recognised instead of the class: no." in p for p in audit_clips(clips).problems)
+    found = audit_clips(clips.assign(speaker=clips["label"]))
+    assert found.problems == () and "label is the speaker" in found.notes[0]
+
+
+def test_unknown_values_are_counted_and_an_empty_table_and_a_missing_column_are_said():
+    found = audit_clips(sound().assign(speaker=None))
+    assert found.problems == () and found.notes == ("The speaker of 18 clips is not known.",)
+    assert found.table["speakers"].tolist() == [0, 0, 0]
+    clips = sound()
+    clips.loc[0, "split"], clips.loc[1, "seconds"], clips.loc[2, "clip_id"] = "", np.nan, "clip3"
+    clips.loc[[4, 5], "split"] = "dev"
+    assert audit_clips(clips).problems == (
+        "1 clip is in no split.", "Splits that nothing reads (the names are train, validation, test): dev.",
+        "1 clip has no positive length.", "1 clip has the clip_id of another clip.")
+    found = audit_clips(sound()[:0])
+    assert found.problems[0] == "The train split has no clips."
+    assert "nothing to tell apart" in found.problems[-1]
+    with pytest.raises(BadParameter, match="lacks label"):
+        audit_clips(sound().drop(columns="label"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import struct
 
 import av
 import numpy as np
@@ -33,15 +32,6 @@ def loudest_hertz(clip):
     return int(np.abs(np.fft.rfft(clip.wave[:16000])).argmax())
 
 
-@pytest.fixture
-def wav(tmp_path):
-    path = tmp_path / "a.wav"
-    soundfile.write(path, sine(16000), 16000, subtype="PCM_16")
-    return path
-
-
-# ------------------------------------------------------------------ scaling
-
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
 def test_sixteen_bits_are_divided_by_32767(tmp_path, name):
     pcm = np.array([0, 1, -1, 12345, 32767, -32767, -32768], np.int16)
@@ -66,7 +56,7 @@ def test_arrays_are_scaled_by_their_type(samples, expected):
     assert np.allclose(audio.from_array(samples).wave, expected, atol=1e-7)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(arrays(np.float32, st.integers(1, 200), elements=st.floats(-1, 1, width=32)))
 def test_what_is_written_is_read(tmp_path_factory, wave):
     path = audio.write_wav(tmp_path_factory.getbasetemp() / "written.wav", wave)
@@ -75,16 +65,6 @@ def test_what_is_written_is_read(tmp_path_factory, wave):
     assert np.array_equal(first.wave, expected)
     audio.write_wav(path, first.wave)
     assert audio.sha256(audio.read(path).wave) == audio.sha256(first.wave)
-
-
-# ------------------------------------------------------------------ conversion
-
-def test_channels_are_averaged(tmp_path):
-    both = np.stack([sine(16000), sine(16000, frequency=600)], 1)
-    soundfile.write(tmp_path / "a.wav", both, 16000, subtype="FLOAT")
-    clip = audio.read(tmp_path / "a.wav")
-    assert clip.channels == 2 and clip.notes == ("stereo mixed to mono",)
-    assert np.allclose(clip.wave, both.mean(1), atol=1e-7)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
@@ -97,7 +77,10 @@ def test_resampling_keeps_length_frequency_and_level(rate):
     assert np.abs(audio.from_array(sine(48000, 1, 12000), 48000).wave[1000:-1000]).max() < 1e-4
 
 
-def test_loud_and_silent_clips_are_kept_and_noted():
+def test_channels_are_averaged_and_loud_and_silent_clips_kept_and_noted():
+    both = np.stack([sine(16000), sine(16000, frequency=600)], 1)
+    clip = audio.from_array(both)
+    assert (clip.channels, clip.notes) == (2, ("stereo mixed to mono",)) and np.allclose(clip.wave, both.mean(1))
     loud = audio.from_array(sine(16000, level=3.0))
     assert loud.wave.max() == pytest.approx(3, rel=1e-3) and "above full scale" in loud.notes[0]
     assert "silence" in audio.from_array(np.zeros(100)).notes[0]
@@ -115,25 +98,19 @@ def encode(path, form, codec, rate, wave, **options):
     return path
 
 
-@pytest.mark.parametrize(("name", "form", "codec"), [("a.ogg", "OGG", "VORBIS"), ("a.mp3", "MP3", "MPEG_LAYER_III")])
-def test_lossy_files_are_read(tmp_path, name, form, codec):
-    soundfile.write(tmp_path / name, sine(44100, 2), 44100, format=form, subtype=codec)
-    clip = audio.read(tmp_path / name)
-    assert abs(clip.seconds - 2) < 0.1
-    assert abs(np.sqrt(np.mean(clip.wave[4000:28000] ** 2)) - 0.5 / np.sqrt(2)) < 0.02
-
-
-def test_raw_g722_is_read_and_divided_by_32767(tmp_path):
+def test_lossy_files_and_raw_g722_are_read_and_a_cut_m4a_refused(tmp_path):
+    m4a = encode(tmp_path / "a.m4a", "mp4", "aac", 44100, sine(44100, 2))
+    soundfile.write(tmp_path / "a.ogg", sine(44100, 2), 44100, format="OGG", subtype="VORBIS")
+    soundfile.write(tmp_path / "a.mp3", sine(44100, 2), 44100, format="MP3", subtype="MPEG_LAYER_III")
+    for name in ("a.ogg", "a.mp3", "a.m4a"):
+        clip = audio.read(tmp_path / name)
+        assert abs(clip.seconds - 2) < 0.1
+        assert abs(np.sqrt(np.mean(clip.wave[4000:28000] ** 2)) - 0.5 / np.sqrt(2)) < 0.02
+    m4a.write_bytes(m4a.read_bytes()[:-2000])  # the index lies at the end
+    refuse(m4a, "no decoder|cut short")
     clip = audio.read(encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000)))
     assert (clip.source_rate, clip.channels, loudest_hertz(clip)) == (16000, 1, 440)
     assert np.allclose(clip.wave * 32767, np.rint(clip.wave * 32767), atol=2e-3)
-
-
-def test_m4a_is_read_through_ffmpeg_and_a_cut_one_refused(tmp_path):
-    path = encode(tmp_path / "a.m4a", "mp4", "aac", 44100, sine(44100, 2))
-    assert abs(audio.read(path).seconds - 2) < 0.1
-    path.write_bytes(path.read_bytes()[:-2000])  # the index lies at the end
-    refuse(path, "no decoder|cut short")
 
 
 def test_raw_gsm_is_read_and_held_to_whole_frames(tmp_path):
@@ -147,84 +124,57 @@ def test_raw_gsm_is_read_and_held_to_whole_frames(tmp_path):
     refuse(gsm, "not raw GSM")
 
 
-def test_wav_with_a_codec_that_cannot_be_sought_in_is_read(tmp_path):
+def test_a_wav_that_cannot_be_sought_in_and_an_mp3_whose_length_is_nowhere_written_are_read(tmp_path):
     soundfile.write(tmp_path / "a.wav", sine(8000, 1.3, 300), 8000, subtype="GSM610")
     clip = audio.read(tmp_path / "a.wav")
     # the codec has frames of 320 samples, and the writer here adds an empty one
     assert not len(clip.wave) % 640 and 0 <= len(clip.wave) - 20800 <= 2 * 640
     assert abs(loudest_hertz(clip) - 300) <= 1
-
-
-def test_an_mp3_whose_length_is_nowhere_written_is_read(tmp_path, seconds=1.3):
-    path = encode(tmp_path / "a.mp3", "mp3", "libmp3lame", 11025, sine(11025, seconds), write_xing="0",
-                  id3v2_version="0")
+    path = encode(tmp_path / "a.mp3", "mp3", "libmp3lame", 11025, sine(11025, 1.3), write_xing="0", id3v2_version="0")
     assert not {b"Xing", b"Info"} & {path.read_bytes()[i:i + 4] for i in range(100)}
-    assert audio.read(path).seconds == pytest.approx(seconds, abs=0.2)
+    assert audio.read(path).seconds == pytest.approx(1.3, abs=0.2)
 
 
-# ------------------------------------------------------------------ faults
-
-def test_missing_folder_and_empty(tmp_path):
-    (tmp_path / "e.wav").touch()
+def test_what_is_missing_empty_or_not_audio_is_refused(tmp_path):
     soundfile.write(tmp_path / "z.wav", np.zeros(0), 16000)
-    for name, word in {"no.wav": "no such file", "": "not a file", "e.wav": "0 bytes", "z.wav": "0 samples"}.items():
+    for name, content in (("e.wav", b""), ("a.wav", b"hello " * 500), ("a.m4a", bytes(range(256)) * 40)):
+        (tmp_path / name).write_bytes(content)
+    for name, word in {"no.wav": "no such file", "": "not a file", "e.wav": "0 bytes", "z.wav": "0 samples",
+                       "a.wav": "decode|no sound", "a.m4a": "decode|no sound"}.items():
         refuse(tmp_path / name, word)
 
 
-@pytest.mark.parametrize("end", [36, 44, 44 + 9600, 44 + 31680])
-def test_a_cut_wav_is_refused(wav, end):
-    wav.write_bytes(wav.read_bytes()[:end])
-    refuse(wav, "cut short")
-
-
-@pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
-def test_wav_written_to_a_pipe_has_no_length_and_is_read_whole(wav, length):
-    data = bytearray(wav.read_bytes())
-    at = data.index(b"data") + 4
-    data[4:8] = data[at:at + 4] = struct.pack("<I", length)
-    wav.write_bytes(data)
-    if length == 0:
-        refuse(wav, "0 samples")
-    else:
-        assert audio.read(wav).seconds == 1.0
+def test_a_cut_wav_is_refused_and_one_written_to_a_pipe_has_no_length_and_is_read_whole(tmp_path):
+    wav = audio.write_wav(tmp_path / "a.wav", sine(16000))
+    whole = wav.read_bytes()
+    for end in (36, 44, 44 + 9600, 44 + 31680):
+        wav.write_bytes(whole[:end])
+        refuse(wav, "cut short")
+    at = whole.index(b"data") + 4
+    for length in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
+        wav.write_bytes(whole[:4] + length + whole[8:at] + length + whole[at + 4:])
+        if length == b"\0\0\0\0":
+            refuse(wav, "0 samples")
+    assert audio.read(wav).seconds == 1.0
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.flac", {}), ("a.ogg", {}), ("b.ogg", {"subtype": "OPUS"})])
-def test_cut_flac_and_ogg_are_refused(tmp_path, name, options):
+def test_cut_flac_and_ogg_are_refused_and_an_ogg_without_its_end_mark_is_noted(tmp_path, name, options):
     path = tmp_path / name
-    soundfile.write(path, RNG.normal(size=48000) / 10, 16000, **options)
-    assert audio.read(path).seconds == pytest.approx(3, abs=0.05)
+    soundfile.write(path, RNG.normal(size=80_000) / 10, 16000, **options)
+    assert audio.read(path).seconds == pytest.approx(5, abs=0.05)
     data = path.read_bytes()
     for keep in (0.4, 0.97):
         path.write_bytes(data[:int(keep * len(data))])
         refuse(path, "cut short|cannot be decoded")
+    if name == "a.ogg":
+        path.write_bytes(data[:data.rindex(b"OggS")])
+        clip = audio.read(path)
+        assert clip.seconds < 5 and "end mark" in clip.notes[0]
 
 
-def test_ogg_that_ends_on_a_page_without_end_mark_is_noted(tmp_path):
-    soundfile.write(tmp_path / "a.ogg", RNG.normal(size=160000) / 10, 16000)
-    data = (tmp_path / "a.ogg").read_bytes()
-    (tmp_path / "a.ogg").write_bytes(data[:data.rindex(b"OggS")])
-    clip = audio.read(tmp_path / "a.ogg")
-    assert clip.seconds < 10 and "end mark" in clip.notes[0]
-
-
-@pytest.mark.parametrize(("name", "content"), [("a.wav", b"hello " * 500), ("a.m4a", bytes(range(256)) * 40)])
-def test_what_is_not_audio_is_refused(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    refuse(tmp_path / name, "decode|no sound")
-
-
-def test_samples_that_are_not_finite_and_absurd_rates_are_refused(tmp_path):
-    x = sine(16000)
-    x[123] = np.inf
-    soundfile.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
-    refuse(tmp_path / "a.wav", "first at 123")
-    for rate in (3999, 500_000):
-        soundfile.write(tmp_path / "a.wav", np.ones(100) / 2, rate)
-        refuse(tmp_path / "a.wav", f"sample rate of {rate} Hz is outside")
-
-
-def test_too_long_is_known_from_the_header_or_while_decoding(wav, tmp_path, monkeypatch):
+def test_too_long_is_known_from_the_header_or_while_decoding(tmp_path, monkeypatch):
+    wav = audio.write_wav(tmp_path / "a.wav", sine(16000))
     raw = encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000, 3))
     monkeypatch.setattr(audio, "MAX_SECONDS", 0.5)
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("decoded"))
@@ -235,30 +185,24 @@ def test_too_long_is_known_from_the_header_or_while_decoding(wav, tmp_path, monk
 @pytest.mark.parametrize(("samples", "rate", "word"), [
     (np.zeros(0), 16000, "0 samples"), (np.zeros((2, 16000)), 16000, "transpose"), (3.0, 16000, "shape"),
     (np.zeros((1, 2, 3)), 16000, "shape"), (np.array(["a"]), 16000, "not audio"), (np.array([1j]), 16000, "not audio"),
-    (np.array([np.nan]), 16000, "NaN"), (np.ones(1), 384_000, "nothing at 16 kHz"),
-])
+    (np.array([0, np.inf]), 16000, "infinite, the first at 1"), (np.ones(1), 384_000, "nothing at 16 kHz"),
+    (np.ones(9), 3999, "sample rate of 3999 Hz is outside"), (np.ones(9), 500_000, "sample rate of 500000 Hz")])
 def test_bad_arrays(samples, rate, word):
     with pytest.raises(BadAudio, match=word):
         audio.from_array(samples, rate, "mine")
 
 
-# ------------------------------------------------------------------ identity and writing
-
 def test_the_hash_is_of_the_samples():
     wave = np.array([0.5, -1.0], np.float32)
-    assert audio.sha256(wave) == audio.sha256(wave.astype(">f4"))
-    assert audio.sha256(wave) == "031a5e93e726630d2e7087e4356829de6907683f3a2aba769e5155e7a068d167"
-    assert audio.sha256(wave) != audio.sha256(wave[:1])
+    for same in (wave, wave.astype(">f4")):
+        assert audio.sha256(same) == "031a5e93e726630d2e7087e4356829de6907683f3a2aba769e5155e7a068d167"
 
 
-@pytest.mark.parametrize("wave", [[], [[0.1]], [np.nan], [1.5], [-1.1]])
-def test_unwritable_waves(tmp_path, wave):
-    with pytest.raises(BadAudio):
-        audio.write_wav(tmp_path / "a.wav", np.array(wave))
+def test_waves_that_do_not_fit_and_a_full_disk_leave_nothing_and_keep_the_old_file(tmp_path):
+    for wave in ([], [[0.1]], [np.nan], [1.5], [-1.1]):
+        with pytest.raises(BadAudio):
+            audio.write_wav(tmp_path / "a.wav", np.array(wave))
     assert not list(tmp_path.iterdir())
-
-
-def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path):
     path = audio.write_wav(tmp_path / "a.wav", sine(16000, 0.1))
     old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))

@@ -1,29 +1,157 @@
-"""Own recordings in every layout: folders, lists, Kaldi's directories, audiofolder, TensorFlow Datasets'."""
+"""Your own recordings in every layout: what becomes of files and rows, their splits, the card and the split file."""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from helpers import noise
 
-from nslib import audio
+import nslib
+from nslib import audio, config
 from nslib.datasets import noss
+from nslib.datasets.card import audit_clips, make_data_card
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.layouts import name_recordings, recordings_exist
+from nslib.datasets.loading import load_own_task
 from nslib.datasets.splits import SPLITS
 from nslib.errors import BadParameter, Unavailable, UnknownName
 
-SPEAKERS = [f"s{i}" for i in range(6)]
 
-
-def read(path):
-    return read_recordings(path, progress=False)
+def read(path, **options):
+    return read_recordings(path, progress=False, **options)
 
 
 def by_id(dataset):
     return dataset.clips.set_index("clip_id")
 
+
+@pytest.fixture
+def tree(tmp_path, cache):
+    """Two labels x six speakers x two clips."""
+    for i in range(24):
+        noise(tmp_path / "set" / ("yes", "no")[i % 2] / f"speaker{i // 4}" / f"{i}.wav", i)
+    return tmp_path / "set"
+
+
+def test_speakers_are_in_one_split_and_labels_in_all(tree):
+    task, dataset = load_own_task(tree, progress=False)
+    clips = dataset.clips
+    assert (task.name, task.kind, task.speaker_is_label, len(clips)) == ("set", "real", False, 24)
+    assert clips.groupby("speaker")["split"].nunique().eq(1).all()
+    assert clips.groupby("label")["split"].nunique().eq(3).all()
+    assert any("Speakers were drawn" in note and "seed 0" in note for note in dataset.notes)
+    assert audit_clips(clips).problems == ()
+    pd.testing.assert_frame_equal(read(tree).clips, clips)
+    assert any(not read(tree, seed=seed).clips["split"].equals(clips["split"]) for seed in range(1, 5))
+    clip = by_id(dataset).loc["no/speaker0/1"]
+    assert (clip["label"], clip["speaker"], clip["sample_rate"]) == ("no", "speaker0", 16_000)
+    assert clip["sha256"] == audio.sha256(audio.read(clip["audio"]).wave) and os.path.isabs(clip["audio"])
+
+
+def test_where_speakers_are_not_known_or_are_the_label_clips_are_drawn_and_it_says_so(tmp_path, cache):
+    for i in range(24):
+        noise(tmp_path / "own" / f"p{i % 3}" / f"p{i % 3}" / f"{i}.wav", i)
+        noise(tmp_path / "set" / "ab"[i % 2] / f"{'ab'[i % 2]}{i // 2 % 4}" / f"{i}.wav", i)
+        noise(tmp_path / "none" / "ab"[i % 2] / f"{i}.wav", i)
+    noise(tmp_path / "none" / "rare" / "1.wav", 99)
+    assert "the label is the speaker" in " ".join(read(tmp_path / "own").notes)
+    clips = read(tmp_path / "set").clips  # each speaker has one label
+    assert clips.groupby("speaker")["split"].nunique().eq(1).all()
+    assert clips.groupby("label")["split"].nunique().eq(3).all()
+    dataset = read(tmp_path / "none")
+    clips = by_id(dataset)
+    assert clips[clips["label"] != "rare"].groupby("label")["split"].nunique().eq(3).all()
+    assert clips.loc["rare/1", "split"] == ""
+    assert "speakers are not known" in dataset.notes[0] and "rare (1)" in dataset.notes[0]
+
+
+def test_split_folders_are_taken_as_given_whatever_other_metadata_there_is(tmp_path, cache):
+    for i, split in enumerate(["train", "dev", "test"] * 2):
+        noise(tmp_path / split / "ab"[i % 2] / "s" / f"{i}.wav", i)
+    lines(tmp_path / "metadata.csv", ["LJ001|Printing"])
+    clips = by_id(read(tmp_path))
+    assert clips["split"].value_counts().to_dict() == dict.fromkeys(SPLITS, 2)
+    assert clips.loc["dev/b/s/1", ["label", "speaker", "split"]].tolist() == ["b", "s", "validation"]
+
+
+def test_bad_files_are_problems_and_the_rest_goes_on(tree):
+    place = tree / "yes" / "speaker0"
+    noise(place / "loud.wav", 50, rate=44_100, channels=2)
+    noise(tree / "stray.wav")
+    (place / "cut.wav").write_bytes((place / "0.wav").read_bytes()[:3000])
+    soundfile.write(place / "nan.wav", np.full(4000, np.nan), 16_000, subtype="FLOAT")
+    dataset = read(tree)
+    assert len(dataset.clips) == 25
+    reasons = dataset.problems.set_index("clip_id")["reason"].rename(lambda name: name.rpartition("/")[2])
+    assert set(reasons.index) == {"cut", "nan", "stray"}
+    for name, word in (("cut", "cut short"), ("nan", "NaN"), ("stray", "outside the label folders")):
+        assert word in reasons[name]
+    assert dataset.problems["remedy"].str.len().min() > 10
+    assert any("1 of 25 clips: stereo mixed to mono" in note for note in dataset.notes)
+
+
+def test_files_are_decoded_once_until_they_change(tree, monkeypatch, cache):
+    first = read(tree)
+    read_audio, seen = audio.read, []
+    monkeypatch.setattr(audio, "read", lambda path: seen.append(str(path)) or read_audio(path))
+    pd.testing.assert_frame_equal(read(tree).clips, first.clips)
+    assert seen == []
+    noise(tree / "no" / "speaker0" / "1.wav", 77)
+    os.utime(tree / "no" / "speaker0" / "1.wav", ns=(1, 1))
+    assert read(tree).clips["sha256"].ne(first.clips["sha256"]).sum() == 1
+    with (cache / "corpora" / "decoded.jsonl").open("a") as file:
+        file.write('\n["torn')
+    assert read(tree).problems.empty and len(seen) == 1
+    (tree / "no" / "speaker0" / "1.wav").write_bytes(b"RIFF")
+    for _ in range(2):  # what cannot be used is tried again
+        assert len(read(tree).problems) == 1
+    assert len(seen) == 3
+
+
+def test_a_split_is_saved_and_given_again_whatever_the_seed(tree, tmp_path):
+    card = make_data_card(tree, seed=3, progress=False)
+    path = card.save_splits(tmp_path / "split.csv")
+    again = read(tree, seed=99, splits=path)
+    assert again.clips["split"].equals(card.corpus.clips["split"])
+    assert "Splits are those of split.csv." in again.notes
+    with pytest.raises(BadParameter, match="own"):
+        nslib.benchmark("logmel", "speaker-fillets", splits=path, progress=False)
+    made = nslib.benchmark("logmel", tree, splits=path, params=config.load_params({"smoke": True}), progress=False)
+    assert set(made.rows["task"]) == {"set"} and made.rows["value"].notna().any()
+
+
+def test_a_split_of_other_recordings_is_refused_and_the_card_says_what_the_tables_say(tree, tmp_path):
+    path = make_data_card(tree, progress=False).save_splits(tmp_path / "split.csv")
+    rows = pd.read_csv(path, dtype=str)
+
+    def give(frame):
+        frame.to_csv(path, index=False)
+        return read(tree, splits=path)
+
+    for frame, error, said in (
+            (rows.assign(speaker="you"), BadParameter,
+             r"row 2 of split\.csv says that the speaker of 'no/speaker0/1' is 'you'"),
+            (rows.assign(clip_id=rows["clip_id"] + "?"), BadParameter, "other recordings"),
+            (rows.assign(split="validaton"), UnknownName, "validation"),
+            (pd.concat([rows, rows[:1]]), BadParameter, "rows 2 and 26")):
+        with pytest.raises(error, match=said):
+            give(frame)
+    with pytest.raises(BadParameter, match="data card"):
+        read(tree, splits=tmp_path / "none.csv")
+    some = give(rows[rows["split"] != "test"])
+    assert (some.clips["split"] == "").sum() == (rows["split"] == "test").sum()
+    (tree / "no" / "speaker0" / "1.wav").write_bytes(b"RIFF")
+    text = make_data_card(tree, progress=False).markdown()
+    for words in ("# set", "23 clips", "2 classes, 6 speakers", "1 files could not be used", "no/speaker0/1", "16000",
+                  "To be filled in", "| yes |", "## Splits", "## Identity"):
+        assert words in text, words
+
+
+# --- layouts -------------------------------------------------------------------------------------
 
 def lines(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,13 +159,11 @@ def lines(path, rows):
     return path
 
 
-# --- folders and lists --------------------------------------------------------------------------
-
 def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
     for seed, name in enumerate(("one.wav", "one.flac", "two.wav")):
         noise(tmp_path / name, seed)
-    (tmp_path / "notes.txt").write_text("x")
-    (tmp_path / ".DS_Store").write_text("x")
+    for name in ("notes.txt", ".DS_Store"):
+        lines(tmp_path / name, ["x"])
     dataset = read(tmp_path)
     assert dataset.clips["clip_id"].tolist() == ["one.flac", "one.wav", "two"]
     assert set(dataset.clips["label"]) == set(dataset.clips["split"]) == {""}
@@ -72,30 +198,23 @@ def test_lists_of_every_kind(tmp_path, cache, ending):
     (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
     (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
     (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"), ([], BadParameter, "cannot be read"),
-    (["audio,label"], BadParameter, "holds no audio")])
-def test_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error, said):
+    (["audio,label"], BadParameter, "holds no audio"), ("recording", BadParameter, "did you mean recordings"),
+    ("recordings", BadParameter, "holds no audio"), ("a.wav", BadParameter, "neither a folder nor a list"),
+    ("broken.parquet", BadParameter, "PARQUET")])
+def test_what_is_not_there_and_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error,
+                                                                                           said):
     noise(tmp_path / "a.wav")
-    with pytest.raises(error, match=said):
-        read(lines(tmp_path / "list.csv", rows))
-
-
-def test_what_is_not_there_is_said_with_the_nearest(tmp_path, cache):
     (tmp_path / "recordings").mkdir()
-    (tmp_path / "broken.parquet").write_text("x")
-    noise(tmp_path / "a.wav")
-    for name, said in (("recording", "did you mean recordings"), ("recordings", "holds no audio"),
-                       ("a.wav", "neither a folder nor a list"), ("broken.parquet", "PARQUET")):
-        with pytest.raises(BadParameter, match=said):
-            read(tmp_path / name)
+    lines(tmp_path / "broken.parquet", ["x"])
+    with pytest.raises(error, match=said):
+        read(tmp_path / rows if isinstance(rows, str) else lines(tmp_path / "list.csv", rows))
     assert recordings_exist(tmp_path) and recordings_exist("tfds:x") and not recordings_exist(tmp_path / "no")
 
-
-# --- Kaldi --------------------------------------------------------------------------------------
 
 @pytest.fixture
 def kaldi(tmp_path, cache):
     """Twelve utterances of six speakers, two classes, paths from the folder above."""
-    home, names = tmp_path / "data", [f"{s}-{i}" for s in SPEAKERS for i in range(2)]
+    home, names = tmp_path / "data", [f"s{s}-{i}" for s in range(6) for i in range(2)]
     for seed, name in enumerate(names):
         noise(tmp_path / "wavs" / f"{name}.wav", seed)
     lines(home / "wav.scp", [f"{name} wavs/{name}.wav" for name in names])
@@ -104,7 +223,7 @@ def kaldi(tmp_path, cache):
     return home
 
 
-def test_a_kaldi_directory_has_labels_speakers_and_paths_from_the_folder_above(kaldi, tmp_path):
+def test_kaldi_directories_have_labels_speakers_and_paths_from_the_folder_above(kaldi, tmp_path):
     dataset = read(kaldi)
     clips = by_id(dataset)
     assert len(clips) == 12 and dataset.problems.empty
@@ -114,13 +233,11 @@ def test_a_kaldi_directory_has_labels_speakers_and_paths_from_the_folder_above(k
     assert any("1 utterances of utt2spk have no audio" in note for note in dataset.notes)
     (tmp_path / "wavs" / "s0-0.wav").unlink()
     assert read(kaldi).problems["clip_id"].tolist() == ["s0-0"]
-
-
-def test_one_directory_a_split_is_taken_as_given(kaldi, tmp_path):
-    home = tmp_path / "all"
-    for split, part in (("train", SPEAKERS[:3]), ("dev", SPEAKERS[3:4]), ("test", SPEAKERS[4:])):
+    noise(tmp_path / "wavs" / "s0-0.wav")
+    home = tmp_path / "all"  # with a directory a split, which is taken as given
+    for split, part in (("train", "012"), ("dev", "3"), ("test", "45")):
         for file in ("wav.scp", "utt2spk", "utt2lang"):
-            rows = [row for row in (kaldi / file).read_text().splitlines() if row[:2] in part]
+            rows = [row for row in (kaldi / file).read_text().splitlines() if row[1] in part]
             lines(home / split / file, [row.replace(" wavs", f" {tmp_path}/wavs") for row in rows])
     clips = by_id(read(home))
     assert clips.loc["s3-1", "split"] == "validation"
@@ -166,8 +283,6 @@ def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
         read(tmp_path)
 
 
-# --- audiofolder --------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
     rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": f"s{i // 2}", "note": "x"}
@@ -195,21 +310,12 @@ def test_an_audiofolder_with_a_folder_a_split_draws_the_validation_part_it_lacks
     assert any("no validation part" in note for note in dataset.notes)
 
 
-def test_another_metadata_file_leaves_a_folder_a_folder(tmp_path, cache):
-    for i in range(6):
-        noise(tmp_path / "ab"[i % 2] / f"{i}.wav", i)
-    lines(tmp_path / "metadata.csv", ["LJ001|Printing"])
-    assert set(read(tmp_path).clips["label"]) == {"a", "b"}
-
-
-# --- TensorFlow Datasets ------------------------------------------------------------------------
-
 def hear(i):
     return np.random.default_rng(i).integers(-9000, 9000, 1600)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+@pytest.fixture
+def prepared(tmp_path, cache):
     """A data set as TensorFlow Datasets prepares it, in three shards, whose builder is then no longer there."""
     import tensorflow_datasets as tfds
 
@@ -230,18 +336,22 @@ def prepared(tmp_path_factory):
                 wave = hear(i) + 30000 * (i == 25)  # the last does not fit into 16 bits
                 yield i, {"speech": wave, "mood": i % 2, "place": i % 2, "speaker_id": f"s{i}"}
 
-    where = tmp_path_factory.mktemp("tfds")
-    TinyVoices(data_dir=where).download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
+    TinyVoices(data_dir=tmp_path).download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
     tfds.core.registered._DATASET_REGISTRY.pop("tiny_voices")
-    return where
+    return tmp_path
 
 
-def test_a_data_set_of_tensorflow_datasets(prepared, cache, monkeypatch):
+def test_a_data_set_of_tensorflow_datasets_and_what_is_none(prepared, monkeypatch):
     import tensorflow_datasets as tfds
 
     monkeypatch.setenv("NSLIB_DATA_DIR", str(prepared))
-    with pytest.raises(BadParameter, match=r"2 features that could be the label \(mood, place"):
-        read("tfds:tiny_voices")
+    for name, error, said in (
+            ("tiny_voices", BadParameter, r"2 features that could be the label \(mood, place"),
+            ("gtsan", UnknownName, "gtzan"), ("savee", BadParameter, "--tasks savee"),
+            ("tiny_voices?label=moot", UnknownName, "mood"), ("tiny_voices?lable=mood", UnknownName, "label"),
+            ("mnist", BadParameter, "0 features that could be the audio"), ("gtzan", Unavailable, "NSLIB_OFFLINE")):
+        with pytest.raises(error, match=said):
+            read(f"tfds:{name}")
     dataset = read("tfds:tiny_voices?label=mood")
     clips = by_id(dataset)
     assert set(clips["label"]) == {"calm", "cross"} and clips.loc["test/000000", "split"] == "test"
@@ -259,13 +369,3 @@ def test_a_data_set_of_tensorflow_datasets(prepared, cache, monkeypatch):
     assert name_recordings("tfds:tiny_voices?label=mood") == "tiny_voices"
     monkeypatch.setattr(noss._Prepared, "_read", None)  # the second time nothing is read
     assert by_id(read("tfds:tiny_voices?label=mood")).equals(clips)
-
-
-@pytest.mark.parametrize(("name", "error", "said"), [
-    ("gtsan", UnknownName, "gtzan"), ("savee", BadParameter, "--tasks savee"),
-    ("tiny_voices?label=moot", UnknownName, "mood"), ("tiny_voices?lable=mood", UnknownName, "label"),
-    ("mnist", BadParameter, "0 features that could be the audio"), ("gtzan", Unavailable, "NSLIB_OFFLINE")])
-def test_what_tensorflow_datasets_has_not_is_said(prepared, cache, monkeypatch, name, error, said):
-    monkeypatch.setenv("NSLIB_DATA_DIR", str(prepared))
-    with pytest.raises(error, match=said):
-        read(f"tfds:{name}")
