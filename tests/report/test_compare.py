@@ -39,11 +39,6 @@ def first(tmp_path):
     return write_run(tmp_path / "first")
 
 
-@pytest.fixture
-def second(tmp_path):
-    return tmp_path / "second"
-
-
 def spoil(clips, balance=False):
     """Answers of `CELL` with `clips` right ones made wrong, and as many wrong ones right if they are balanced."""
     of_cell = (ANSWERS["task"] == CELL[0]) & (ANSWERS["embedding"] == CELL[1])
@@ -65,8 +60,8 @@ def test_the_same_run_has_not_moved(first):
     assert "6 have the same answer to every clip" in same.text()
 
 
-def test_what_moved_is_named_with_its_paired_interval(first, second):
-    other = write_run(second, answers=spoil(60))
+def test_what_moved_is_named_with_its_paired_interval(first, tmp_path):
+    other = write_run(tmp_path / "second", answers=spoil(60))
     compared = compare_reports(first, other)
     row = compared.cells[compared.cells["moved"]].squeeze()
     assert (row["task"], row["embedding"]) == CELL and compared.moved
@@ -84,17 +79,17 @@ def test_what_moved_is_named_with_its_paired_interval(first, second):
 
 
 @pytest.mark.parametrize(("clips", "balance", "answered"), [(2, False, 2), (5, True, 10)])
-def test_noise_is_shown_and_has_not_moved(first, second, clips, balance, answered):
-    compared = compare_reports(first, write_run(second, answers=spoil(clips, balance)))
+def test_noise_is_shown_and_has_not_moved(first, tmp_path, clips, balance, answered):
+    compared = compare_reports(first, write_run(tmp_path / "second", answers=spoil(clips, balance)))
     row = compared.cells.set_index(["task", "embedding"]).loc[CELL]
     assert not compared.moved and row["answered_differently"] == answered
     assert f"{answered} of 120" in compared.text()
     assert row["difference"] == pytest.approx(0 if balance else -clips / 120)
 
 
-def test_other_splits_are_compared_as_independent_and_said_so(first, second):
+def test_other_splits_are_compared_as_independent_and_said_so(first, tmp_path):
     rows = ROWS.assign(split_hash=ROWS["split_hash"].where(ROWS["task"] != CELL[0], "6" * 16))
-    compared = compare_reports(first, write_run(second, rows, spoil(60)))
+    compared = compare_reports(first, write_run(tmp_path / "second", rows, spoil(60)))
     cells = compared.cells.set_index(["task", "embedding"])
     assert (cells.loc[CELL[0], "how"] == compare.UNPAIRED).all() and cells["how"].eq(compare.PAIRED).sum() == 3
     row = cells.loc[CELL]
@@ -121,7 +116,8 @@ def test_what_differs_in_origin_and_what_one_run_lacks_is_listed(first, tmp_path
     assert compared.cells.empty and not compared.moved and "nothing was compared" in compared.text()
 
 
-def test_without_answers_a_cell_is_not_compared_and_the_others_are(first, second):
+def test_without_answers_a_cell_is_not_compared_and_the_others_are(first, tmp_path):
+    second = tmp_path / "second"
     path = next((write_run(second) / "results").glob("*.rows.parquet"))
     path.write_bytes(path.read_bytes()[:50])
     compared = compare_reports(first, second)

@@ -1,8 +1,9 @@
-"""One page that says what was found."""
+"""One page that says what was found and where each number comes from; the tables for LaTeX say the same."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -14,9 +15,15 @@ import pytest
 from nslib import config
 from nslib.evaluation.results import PREDICTIONS, ROWS
 from nslib.paper import published
-from nslib.report import tables
-from nslib.report.html import group_notes, write_report
+from nslib.report.html import (
+    build_result_table,
+    format_latex_results,
+    format_latex_words,
+    group_notes,
+    write_report,
+)
 from nslib.report.notebooks import Run
+from nslib.report.verify import write_command
 from nslib.statistics.scores import select_scores
 
 NOT_RUN = ["task", "embedding", "why", "remedy"]
@@ -39,8 +46,7 @@ def make_results(**changes):
 @pytest.fixture
 def plain(monkeypatch):
     """Without figures, which take most of the time and are tested elsewhere."""
-    monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
-    monkeypatch.setattr("nslib.report.html._draw_verdicts", lambda parts, verdicts, regression: [])
+    monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +103,7 @@ def test_every_score_is_a_button_with_its_facts_and_command(built):
     text, scores = built.read_text(), select_scores(fabricated.rows())
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
-        assert f"<code>{tables.write_command(row, SMOKE)}</code>" in text
+        assert f"<code>{write_command(row, SMOKE)}</code>" in text
     buttons = [b["popovertarget"] for b in Page(built).all("button") if b["class"] == "cell"]
     assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
     assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
@@ -135,6 +141,7 @@ def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, pl
 
 
 def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
+    (tmp_path / "problems.csv").write_text("of an earlier run")
     nothing = {"rows": fabricated.rows().iloc[:0], "predictions": fabricated.predictions().iloc[:0],
                "ledger": fabricated.ledger().iloc[:0], "problems": pd.DataFrame(), "notes": []}
     text = write_report(make_results(**nothing), QUICK, out=tmp_path).read_text()
@@ -191,15 +198,62 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
     assert not [value for value in bare if value in text]
 
 
-NAMES = ("logmel", "mfcc", "trill-mini-top")
-
-
 def test_notes_that_differ_in_name_and_numbers_become_one():
+    names = ("logmel", "mfcc", "trill-mini-top")
     notes = ["within speakers: style: logmel: 34 of 240 fits ended, as the authors' do.",
              "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
              "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
-             *(f"t: {name}: 2 clips left out." for name in NAMES)]
-    assert group_notes(notes, NAMES) == [
+             *(f"t: {name}: 2 clips left out." for name in names)]
+    assert group_notes(notes, names) == [
         "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
         "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
         "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
+
+
+def test_facts_name_everything_that_decides_a_number():
+    rows = fabricated.rows()
+    facts = {"data_hash": "d1", "split_hash": "d2", "weights_hash": "d3", "lock_hash": "d4", "code_revision": "d5",
+             "seed": 7, "low": 0.5, "high": 0.75, "notes": "a note"}
+    cell = build_result_table(rows[rows["task"] == "speaker-fillets"].assign(**facts))["cells"][0]
+    shown = dict(cell["facts"])
+    assert list(shown)[:2] == ["Test score", "Interval"] and shown["Notebook"] == "05_benchmark"
+    for name, value in {"Data": "d1 (recorded speech)", "Split": "d2 (by level", "Weights": "d3", "Lock file": "d4",
+                        "Code": "d5", "Seed": "7", "When": "2026-01-02 03:04:05 UTC", "Chosen probe": cell["probe"],
+                        "Interval": "50.0 to 75.0 % (95 % interval), bootstrap over speakers, 1000 resamples, seed 7",
+                        "Test set": "120 clips, 6 speakers, 4 classes", "Best on test": "optimistic", "Notes": "a note",
+                        "Vector": "96 numbers", "Converged": "yes", "Result key": cell["key"][:12]}.items():
+        assert value in shown[name], name
+
+
+@pytest.mark.parametrize(("task", "embedding", "probe", "seed", "smoke", "said"), [
+    ("speaker-fillets", "mfcc", "", 0, False, "reproduce speaker-fillets/mfcc"),
+    ("speaker-fillets", "mfcc", "", 3, True, "reproduce speaker-fillets/mfcc --seed 3 --smoke"),
+    ("savee", "trill-layer19", "", 0, False, "reproduce savee/trill-layer19 --profile paper"),
+    ("language-5", "trill-mini-finetuned", "finetuned-mean", 0, False, "reproduce language-5/trill-mini-finetuned"),
+    ("my words", "mfcc", "", 0, False, "benchmark mfcc --dataset FOLDER"),
+    ("language-5", "my own", "", 0, False, "benchmark FILE --tasks language-5")])
+def test_the_command_is_one_that_the_shell_takes(task, embedding, probe, seed, smoke, said):
+    row = {"task": task, "embedding": embedding, "probe": probe, "seed": seed}
+    command = write_command(row, SMOKE if smoke else None)
+    assert command == f"python -m nslib {said}" and shlex.split(command)[2] == "nslib"
+
+
+def test_the_latex_table_has_every_score_and_marks_best_and_tied():
+    table = build_result_table(fabricated.rows(), fabricated.predictions())
+    text = format_latex_results(table)
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    columns = text[text.index("tabular}{") + 9:].split("}")[0]
+    assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)} == {1 + len(fabricated.TASKS)}
+    assert all(f"{100 * cell['value']:.1f}" in text for cell in table["cells"])
+    standings = [cell["standing"] for cell in table["cells"]]
+    assert text.count(r"\textbf") == standings.count("best") and text.count(r"\underline") == standings.count("tied")
+    assert text.count("{") == text.count("}") and text.index(r"\toprule") < text.index(r"\bottomrule")
+
+
+def test_what_latex_takes_for_commands_is_escaped():
+    texts = {"a_b & 5 %": r"a\_b \& 5 \%", "x<y>z": r"x\textless{}y\textgreater{}z",
+             "1–2 × ≈": r"1--2 $\times$ $\approx$", "\\": r"\textbackslash{}",
+             "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
+    table = format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text] for text in texts], "X")
+    assert all(f"\n{written} \\\\\n" in table for written in texts.values())
+    assert table.startswith("% A caption of two lines, 5 %\n\\begin{tabularx}{\\textwidth}{X}")

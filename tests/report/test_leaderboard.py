@@ -8,7 +8,6 @@ import fabricated
 import numpy as np
 import pandas as pd
 import pytest
-from shell import call
 
 from nslib import config
 from nslib.datasets import debian, splits
@@ -54,11 +53,7 @@ def reseal(path, **changes):
 
 
 def change_answers(change):
-    def changed(row):
-        answers = json.loads(row["answers"])
-        return {"answers": json.dumps(change(answers, list(answers)))}
-
-    return changed
+    return lambda row: {"answers": json.dumps(change(json.loads(row["answers"])))}
 
 
 def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path, monkeypatch):
@@ -90,9 +85,9 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path, m
     (lambda s: {"value": 0.99, "low": 0.1, "high": 0.2}, r"cannot be: value 0\.99"),
     (lambda s: {"data_hash": "0000"}, "data 0000 and split"),
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
-    (change_answers(lambda a, ids: dict(zip(ids, reversed(a.values()), strict=True))), "value is"),
-    (change_answers(lambda a, ids: {i: a[i] for i in ids[1:]}), "1 lack one, 0 are of other"),
-    (change_answers(lambda a, ids: {"nobody": "x"} | {i: a[i] for i in ids[1:]}), "1 lack one, 1 are of other"),
+    (change_answers(lambda a: dict(zip(a, reversed(a.values()), strict=True))), "value is"),
+    (change_answers(lambda a: dict(list(a.items())[1:])), "1 lack one, 0 are of other"),
+    (change_answers(lambda a: {"nobody": "x"} | dict(list(a.items())[1:])), "1 lack one, 1 are of other"),
     (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
     (lambda s: {"answers": '["a"]'}, "not one text a clip"),
 ])
@@ -123,9 +118,7 @@ def test_a_changed_file_is_refused(measured, tmp_path, change, said):
 def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path, spoil):
     path = export_scores(measured, "logmel", tmp_path / "a.nslib-row.parquet")
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(BadParameter, match="cannot be read as a row"):
-        read_scores(path)
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match=r"cannot be read as a row(.|\n)*left out"):
         assert read_folder(tmp_path).empty
 
 
@@ -155,7 +148,7 @@ def test_what_others_could_not_use_is_not_shared(measured, tmp_path, change, emb
         export_scores(change(measured), embedding, tmp_path / name)
 
 
-def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, capsys):
+def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, call):
     own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
     both, nothing = pd.concat([measured, own]), read_folder(tmp_path)
     for named, there in (((), [TASK]), (("my-patients",), ["my-patients"])):
@@ -163,7 +156,7 @@ def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, t
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
     monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))
-    assert call(monkeypatch, capsys, "export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
+    assert call("export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
     assert set(read_scores(to)["task"]) == {"my-patients", TASK}
     # nor have they a column beside rows of others
     assert set(build_table(both, nothing)["task"]) == {TASK}
@@ -181,7 +174,7 @@ def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
 
 
 def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_path, monkeypatch):
-    monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
+    monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
     rows, answers = answered
     results = ResultsBuilder().results()
     results.rows, results.predictions = rows, fabricated.predictions()[:0]
