@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import fabricated
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from nslib import config
 from nslib.evaluation.results import PREDICTIONS, ROWS
 from nslib.paper import published
-from nslib.report.html import (
-    build_result_table,
-    format_latex_results,
-    format_latex_words,
-    group_notes,
-    write_report,
-)
+from nslib.report import html
+from nslib.report.html import write_report
 from nslib.report.notebooks import Run
 from nslib.report.verify import write_command
 from nslib.statistics.scores import select_scores
@@ -43,60 +38,38 @@ def make_results(**changes):
     return SimpleNamespace(**(made | changes))
 
 
-@pytest.fixture
-def plain(monkeypatch):
-    """Without figures, which take most of the time and are tested elsewhere."""
-    monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s",
-              "2026-01-02T03:04:05+00:00")
+    run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s")
     return write_report(make_results(), SMOKE, clips=fabricated.clips(), runs=[run],
                         out=tmp_path_factory.mktemp("reports"))
 
 
-class Page(HTMLParser):
-    """Tags, attributes and words of a page."""
+def parse(path):
+    return BeautifulSoup(path.read_text(), "html.parser")
 
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self._words = [], []
-        self.feed(path.read_text())
-        self.words = " ".join(" ".join(self._words).split())
 
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self._words.append(data)
-
-    def all(self, tag):
-        return [a for t, a in self.tags if t == tag]
+def read_words(path):
+    return " ".join(parse(path).get_text(" ").split())
 
 
 def test_the_page_is_complete_in_itself(built):
-    text, page = built.read_text(), Page(built)
-    assert page.all("script") == [{}] and not page.all("link")  # the one that copies, in the page itself
-    assert not re.findall(r"fetch\(|XMLHttp|import\b", text[text.index("<script>"):])
-    assert not re.findall(r"url\(|@import|src=\"https?:", text)
-    for picture in page.all("img"):
+    text, page = built.read_text(), parse(built)
+    (script,) = page("script")  # the one that copies, in the page itself
+    assert not script.attrs and not re.findall(r"fetch\(|XMLHttp|import\b", script.text)
+    assert not page("link") and not re.findall(r"url\(|@import|src=\"https?:", text)
+    for picture in page("img"):
         assert (built.parent / picture["src"]).exists()
         # the words have a number of the table beside the picture
         table = pd.read_csv((built.parent / picture["src"]).with_suffix(".csv")).select_dtypes("number")
         known = {round(abs(scale * value), d) for value in table.to_numpy(float).ravel() if np.isfinite(value)
                  for scale in (1, 100) for d in (0, 1, 2)}
         assert {float(n) for n in re.findall(r"\d+(?:\.\d+)?", picture["alt"])} & known, picture["src"]
-    ids = [a["id"] for _, a in page.tags if "id" in a]
-    assert len(ids) == len(set(ids))
-    for link in page.all("a"):
-        target = link["href"]
-        if target.startswith("#"):
-            assert target[1:] in ids, target
-        elif not target.startswith("notebooks/"):
-            assert (built.parent / target).exists(), target
-    assert page.all("html")[0]["lang"] == "en" and len(page.all("h1")) == 1
+    ids = [tag["id"] for tag in page(id=True)]
+    assert len(ids) == len(set(ids)) and page.html["lang"] == "en" and len(page("h1")) == 1
+    for target in (link["href"] for link in page("a")):
+        assert (target[1:] in ids if target.startswith("#") else
+                target.startswith("notebooks/") or (built.parent / target).exists()), target
 
 
 def test_every_score_is_a_button_with_its_facts_and_command(built):
@@ -104,13 +77,13 @@ def test_every_score_is_a_button_with_its_facts_and_command(built):
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
         assert f"<code>{write_command(row, SMOKE)}</code>" in text
-    buttons = [b["popovertarget"] for b in Page(built).all("button") if b["class"] == "cell"]
+    buttons = [button["popovertarget"] for button in parse(built)("button", "cell")]
     assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
     assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
 
 
 def test_the_page_says_what_it_is_not(built):
-    words = Page(built).words
+    words = read_words(built)
     for said in ("Smoke run: the numbers mean nothing.", "never the paper's numbers", "style-espeak (synthetic)",
                  "not installed", "clip <7>", "the file is empty", "z-scores are transductive", "cell [4] ('x') failed",
                  "optimistic", "No published number applies to this profile", "needs trill-layer19"):
@@ -130,7 +103,8 @@ def test_files_beside_the_page(built):
     assert "the numbers mean nothing" in summary and "No published number applies" in summary
 
 
-def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, plain):
+def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "_draw_figures", lambda *_: [])  # which take most of the time
     rows = fabricated.rows()
     fewer = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
     text = write_report(make_results(rows=fewer), QUICK, out=tmp_path, runs=[]).read_text()
@@ -166,7 +140,7 @@ def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
 
 def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
     path = write_report(paper_results(), PAPER, out=tmp_path, runs=[])
-    text, words = path.read_text(), Page(path).words
+    text, words = path.read_text(), read_words(path)
     for said in ("NOSS, measured", "None of 6 tasks of NOSS could be run here", "Paper profile: 0 of 18 results.",
                  "a data set of NOSS", "0 reproduced, 0 differ, 11 not run"):
         assert said in words, said
@@ -180,7 +154,7 @@ def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
 
 def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
     path = write_report(paper_results(ran=("crema_d", "savee")), PAPER, out=tmp_path, runs=[])
-    text, words = path.read_text(), Page(path).words
+    text, words = path.read_text(), read_words(path)
     for said in ("3 embeddings on 2 of 6 tasks of NOSS", "Paper profile: 6 of 18 results.", "quoted by COLA", "65.9 %",
                  "No result at all on VoxCeleb, VoxForge, Speech Commands, DementiaBank.", "Against published numbers",
                  "FRILL's model card: TRILL", "Layer 19 of TRILL beats its final embedding on every task"):
@@ -204,7 +178,7 @@ def test_notes_that_differ_in_name_and_numbers_become_one():
              "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
              "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
              *(f"t: {name}: 2 clips left out." for name in names)]
-    assert group_notes(notes, names) == [
+    assert html.group_notes(notes, names) == [
         "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
         "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
         "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
@@ -214,7 +188,7 @@ def test_facts_name_everything_that_decides_a_number():
     rows = fabricated.rows()
     facts = {"data_hash": "d1", "split_hash": "d2", "weights_hash": "d3", "lock_hash": "d4", "code_revision": "d5",
              "seed": 7, "low": 0.5, "high": 0.75, "notes": "a note"}
-    cell = build_result_table(rows[rows["task"] == "speaker-fillets"].assign(**facts))["cells"][0]
+    cell = html.build_result_table(rows[rows["task"] == "speaker-fillets"].assign(**facts))["cells"][0]
     shown = dict(cell["facts"])
     assert list(shown)[:2] == ["Test score", "Interval"] and shown["Notebook"] == "05_benchmark"
     for name, value in {"Data": "d1 (recorded speech)", "Split": "d2 (by level", "Weights": "d3", "Lock file": "d4",
@@ -239,8 +213,8 @@ def test_the_command_is_one_that_the_shell_takes(task, embedding, probe, seed, s
 
 
 def test_the_latex_table_has_every_score_and_marks_best_and_tied():
-    table = build_result_table(fabricated.rows(), fabricated.predictions())
-    text = format_latex_results(table)
+    table = html.build_result_table(fabricated.rows(), fabricated.predictions())
+    text = html.format_latex_results(table)
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     columns = text[text.index("tabular}{") + 9:].split("}")[0]
     assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)} == {1 + len(fabricated.TASKS)}
@@ -254,6 +228,6 @@ def test_what_latex_takes_for_commands_is_escaped():
     texts = {"a_b & 5 %": r"a\_b \& 5 \%", "x<y>z": r"x\textless{}y\textgreater{}z",
              "1–2 × ≈": r"1--2 $\times$ $\approx$", "\\": r"\textbackslash{}",
              "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
-    table = format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text] for text in texts], "X")
+    table = html.format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text] for text in texts], "X")
     assert all(f"\n{written} \\\\\n" in table for written in texts.values())
     assert table.startswith("% A caption of two lines, 5 %\n\\begin{tabularx}{\\textwidth}{X}")
