@@ -49,12 +49,6 @@ def copied(where: Path) -> Iterator[Path]:
         yield folder
 
 
-def restore(folder: Path) -> None:
-    """Undo what was done to a copy."""
-    shutil.rmtree(folder)
-    shutil.copytree(_home() / "reports", folder)
-
-
 def cache() -> Path:
     """The cache with recordings and vectors."""
     return _home() / "cache"

@@ -127,19 +127,17 @@ def test_verbs_that_list_and_check(folder, call, words, said):
 
 
 def test_exported_vectors_give_the_same_scores_when_they_are_read_again(folder, tmp_path, call):
-    code, out, _ = call("vectors", "export", "logmel", "mfcc", *SMALL.split(), "--out", tmp_path / "out",
-                        "--numbers")
-    assert code == 0 and "word-synthetic.test-00000-of-00001" in out
-    code, probed, _ = call("vectors", "probe", tmp_path / "out" / "word-synthetic.*-of-00001",
-                           "--name", "logmel", "--labels", tmp_path / "out" / "word-synthetic.label_list.txt",
-                           "--smoke")
-    assert code == 0
-    code, _, _ = call("benchmark", "logmel", *SMALL.split(), "--out", tmp_path / "rows.csv")
-    rows = pd.read_csv(tmp_path / "rows.csv").query("split == 'test' and selected")
-    chosen = [line for line in probed.splitlines() if rows["probe"].item() in line and "True" in line]
-    assert any(f"{rows['value'].item():.6f}" in line for line in chosen), (probed, rows["value"].item())
-    code, out, _ = call("protocol", "repeated", "logmel", *SMALL.split(), "--out", tmp_path / "p.csv")
-    assert code == 0 and "word-synthetic" in out and set(pd.read_csv(tmp_path / "p.csv")["protocol"]) == {"repeated"}
+    small, out = SMALL.split(), tmp_path / "out"
+    code, said, _ = call("vectors", "export", "logmel", "mfcc", *small, "--out", out, "--numbers")
+    assert code == 0 and "word-synthetic.test-00000-of-00001" in said
+    code, probed, _ = call("vectors", "probe", out / "word-synthetic.*-of-00001", "--name", "logmel", "--labels",
+                           out / "word-synthetic.label_list.txt", "--smoke")
+    assert code == 0 and call("benchmark", "logmel", *small, "--out", tmp_path / "rows.csv")[0] == 0
+    row = pd.read_csv(tmp_path / "rows.csv").query("split == 'test' and selected").squeeze()
+    chosen = [line for line in probed.splitlines() if row["probe"] in line and "True" in line]
+    assert any(f"{row['value']:.6f}" in line for line in chosen), (probed, row["value"])
+    code, said, _ = call("protocol", "repeated", "logmel", *small, "--out", tmp_path / "p.csv")
+    assert code == 0 and "word-synthetic" in said and set(pd.read_csv(tmp_path / "p.csv")["protocol"]) == {"repeated"}
 
 
 def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, call):

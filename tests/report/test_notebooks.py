@@ -17,9 +17,8 @@ GOOD = 'import nslib\nnslib.check(seed >= 0, "the seed is not negative")'
 
 def make_notebook(*sources):
     cells = [v4.new_markdown_cell("# A title"), v4.new_markdown_cell("Parameters"),
-             v4.new_code_cell("seed = 0  # whole number\nsmoke = None  # True or False",
-                              metadata={"tags": ["parameters"]})]
-    for source in (*sources, "seed, smoke"):
+             v4.new_code_cell("seed = 0  # whole number", metadata={"tags": ["parameters"]})]
+    for source in (*sources, "seed"):
         cells += [v4.new_markdown_cell("## 1. Prose <b>& more</b>\n\nSee [the other](b.ipynb)."),
                   v4.new_code_cell(source)]
     return v4.new_notebook(cells=cells)
