@@ -114,16 +114,6 @@ def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, mo
     assert "Synthetic speech only." in write_report(synthetic, QUICK, out=tmp_path, runs=[]).read_text()
 
 
-def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
-    (tmp_path / "problems.csv").write_text("of an earlier run")
-    nothing = {"rows": fabricated.rows().iloc[:0], "predictions": fabricated.predictions().iloc[:0],
-               "ledger": fabricated.ledger().iloc[:0], "problems": pd.DataFrame(), "notes": []}
-    text = write_report(make_results(**nothing), QUICK, out=tmp_path).read_text()
-    for said in ("Nothing was scored", "not installed", "No notebook has been run", "every clip could be read"):
-        assert said in text
-    assert not (tmp_path / "problems.csv").exists()
-
-
 def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
     """Results of the paper profile: some tasks with made-up scores, the rest not run, each for its reason."""
     cells = [fabricated._cell(np.random.default_rng(i), t, "real", 6, e)
@@ -139,17 +129,19 @@ def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
 
 
 def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
-    path = write_report(paper_results(), PAPER, out=tmp_path, runs=[])
+    (tmp_path / "problems.csv").write_text("of an earlier run")
+    path = write_report(paper_results(), PAPER, out=tmp_path)
     text, words = path.read_text(), read_words(path)
     for said in ("NOSS, measured", "None of 6 tasks of NOSS could be run here", "Paper profile: 0 of 18 results.",
-                 "a data set of NOSS", "0 reproduced, 0 differ, 11 not run"):
+                 "a data set of NOSS", "0 reproduced, 0 differ, 11 not run", "Nothing was scored",
+                 "No notebook has been run", "every clip could be read"):
         assert said in words, said
     assert "Quick profile" not in words and "of other audio" not in words
     assert text.count("every embedding") == 6 and text.count("<p>the archive of") == 6
     assert STEPS.replace("<", "&lt;").replace(">", "&gt;") in text and 'class="steps"' in text
     summary = (tmp_path / "summary.md").read_text()
     assert "   <manual>/savee" in summary and summary.count("× every embedding") == 6
-    assert not (tmp_path / "figures").exists()
+    assert not (tmp_path / "figures").exists() and not (tmp_path / "problems.csv").exists()
 
 
 def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):

@@ -31,21 +31,20 @@ CHECK = ('with nslib.exercise("A", "its square is the number", hint="math.sqrt")
          '    it.expect(abs(root**2 - number) < 1e-9, f"the square of {root} is {root**2:g}")')
 
 
-def small(exercises: list[tuple[str, str]] | None = None):
-    """A chapter with exercises A, B, ... of (solution, check); default: one."""
+def small(exercises=((SOLUTION, CHECK),)):
+    """A chapter with exercises A, B, ... of (solution, check)."""
+    prose, code = v4.new_markdown_cell, v4.new_code_cell
     cells = [
-        v4.new_markdown_cell("# One\n\nAbout roots.\n\n*On Colab: File > Upload\nnotebook.*"),
-        v4.new_code_cell('import sys\n\nif "google.colab" in sys.modules:\n    !ls', metadata={"tags": ["colab"]}),
-        v4.new_markdown_cell("Settings."),
-        v4.new_code_cell("number = 16.0  # at least 0", metadata={"tags": ["parameters"]}),
-        v4.new_markdown_cell("What is needed."), v4.new_code_cell("import nslib\n\nprint(number)")]
-    for letter, (solution, check) in zip("ABCDE", exercises or [(SOLUTION, CHECK)], strict=False):
+        prose("# One\n\nAbout roots.\n\n*On Colab: File > Upload\nnotebook.*"),
+        code('import sys\n\nif "google.colab" in sys.modules:\n    !ls', metadata={"tags": ["colab"]}),
+        prose("Settings."), code("number = 16.0  # at least 0", metadata={"tags": ["parameters"]}),
+        prose("What is needed."), code("import nslib\n\nprint(number)")]
+    for letter, (solution, check) in zip("ABCDE", exercises, strict=False):
         task = f"**Exercise {letter}: a root (5 minutes).** Make `root`, the root of `number`. See [two](two.ipynb)."
         about = {"notes": NOTE, "mistakes": ["root = number / 2 + 1"]}
-        cells += [v4.new_markdown_cell(task),
-                  v4.new_code_cell(solution, metadata={"tags": ["exercise"], "workshop": about}),
-                  v4.new_code_cell(check, metadata={"tags": ["check"]}), v4.new_markdown_cell("Ask yourself.")]
-    cells += [v4.new_markdown_cell("Another number. See [one](one.ipynb).")]
+        cells += [prose(task), code(solution, metadata={"tags": ["exercise"], "workshop": about}),
+                  code(check, metadata={"tags": ["check"]}), prose("Ask yourself.")]
+    cells.append(prose("Another number. See [one](one.ipynb)."))
     for at, cell in enumerate(cells, 1):
         cell["id"] = f"one-{at:02d}"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
