@@ -56,8 +56,6 @@ _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "au
            "clips_per_second", "times_real_time", "device_busy", "decode_wait", "padding", "peak_memory_gb",
            "batch_seconds", "devices"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
-_NUMBERS = ("dim", "window", "hop", "parameters")
-_PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 _PAIRED = "by paired differences on the same clips, with the error of all pairs of a task held to 5 %"
 _NOT_OURS = ("No published number applies to this profile: its tasks ask what those of NOSS ask, but of other "
@@ -68,7 +66,6 @@ _ELSEWHERE = (("confusions, and how the probe is chosen", "05_benchmark"),
               ("map of an embedding by label and by speaker; recall of each class, calibration", "09_how_sure"))
 _TAGS = {"holds": "good", "reproduced": "good", "does not hold": "bad", "differs": "bad"}
 _MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
-_SPEECH = {"real": "recorded speech", "synthetic": "computer voices"}
 _SETTING = ["task", "embedding", "seed"]
 _SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -168,7 +165,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
     """Give the templates everything but claims, published numbers and figures."""
     table = build_result_table(results.rows, results.predictions, params)
     ledger = [c for c in _LEDGER if c in results.ledger.columns]
-    problems = [c for c in _PROBLEM if c in results.problems.columns]
+    problems = [c for c in ("task", "embedding", "clip_id", "reason", "remedy") if c in results.problems.columns]
     pages = {path.stem for path in (folder / "notebooks").glob("*.html")}
     names, described = {*results.rows["embedding"], *results.not_run["embedding"]}, embeddings.describe().reset_index()
     return {
@@ -183,7 +180,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],
         "provenance": _describe_provenance(results, params), **_describe_tasks(results),
         "embeddings": format_rows(described[described["name"].isin(names)], ["name", *_EMBEDDING]),
-        "embedding_columns": _EMBEDDING, "numbers": _NUMBERS,
+        "embedding_columns": _EMBEDDING, "numbers": ("dim", "window", "hop", "parameters"),
     }
 
 
@@ -194,9 +191,9 @@ def _describe_tasks(results: Results) -> dict[str, Any]:
     names = dict.fromkeys([*results.rows["task"], *results.not_run["task"]])
     asked = [tasks.REGISTRY[name] for name in names if name in tasks.REGISTRY]
     # The list is that of the quick profile's packages; a task of the paper profile names its own source.
-    path, sources = config.data_dir() / "sources.csv", pd.DataFrame()
+    sources = pd.DataFrame()
     if any(task.profile == "quick" for task in asked):
-        sources = pd.read_csv(path, dtype=str).fillna("")
+        sources = pd.read_csv(config.data_dir() / "sources.csv", dtype=str).fillna("")
 
     def origin(task: tasks.Task) -> str:
         if task.profile == "paper":
@@ -400,7 +397,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
     if cell["interval_by"]:
         interval = (f"{_percent(cell['low'])} to {_percent(cell['high'])} % ({100 * cell['level']:.0f} % interval), "
                     f"bootstrap over {cell['interval_by']}s, {RESAMPLES} resamples, seed {cell['seed']}")
-    task = tasks.REGISTRY.get(str(cell["task"]))
+    task, synthetic = tasks.REGISTRY.get(str(cell["task"])), cell["corpus_kind"] == figures_scores.SYNTHETIC
     facts = [
         ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, "
                        f"chance {_percent(cell['chance'])} %"),
@@ -411,7 +408,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
         ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
-        ("Data", f"{cell['data_hash']} ({_SPEECH.get(str(cell['corpus_kind']), str(cell['corpus_kind']))})"),
+        ("Data", f"{cell['data_hash']} ({'computer voices' if synthetic else 'recorded speech'})"),
         ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),
         ("Weights", str(cell["weights_hash"])), ("Lock file", str(cell["lock_hash"])),
         ("Code", str(cell["code_revision"])), ("Seed", str(cell["seed"])),

@@ -30,7 +30,6 @@ __all__ = ["ContractBroken", "check_executed", "check_folder", "check_source", "
 
 Node = Mapping[str, Any]
 Broken = Iterator[tuple[int, str, str]]
-Rule = Callable[[list[Node]], Broken]
 
 MAX_SOLUTION_LINES, MIN_PROSE = 8, 0.5
 PARAMETERS_TAG, COLAB_TAG, EXERCISE_TAG, CHECK_TAG = "parameters", "colab", "exercise", "check"
@@ -110,7 +109,7 @@ def read_parameters(path: str | Path) -> dict[str, object]:
     return {name: value for _, c in cells for name, value, _ in _literals(c["source"]) if value is not _NOT_LITERAL}
 
 
-def _apply(path: str | Path, rules: Iterable[Rule]) -> list[Violation]:
+def _apply(path: str | Path, rules: Iterable[Callable[[list[Node]], Broken]]) -> list[Violation]:
     """List what breaks rules, in the order of the cells."""
     cells = read_notebook(path)["cells"]
     lines = ["", *((cell["source"].strip().splitlines() or [""])[0][:80] for cell in cells)]

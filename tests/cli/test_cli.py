@@ -142,10 +142,10 @@ def test_exported_vectors_give_the_same_scores_when_they_are_read_again(folder, 
 
 def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, call):
     with reported.copied(tmp_path) as home:
-        shutil.copytree(home, tmp_path / "other")
+        other = shutil.copytree(home, tmp_path / "other")
         code, out, _ = call("report", "--verify", "--out", tmp_path / "checks.csv")
         assert code == 0 and "0 wrong, 0 not made" in out and pd.read_csv(tmp_path / "checks.csv")["ok"].all()
-        code, out, _ = call("compare", home, tmp_path / "other", "--out", tmp_path / "compare.md")
+        code, out, _ = call("compare", home, other, "--out", tmp_path / "compare.md")
         assert code == 0 and "0 moved beyond noise" in out
         assert (tmp_path / "compare.md").read_text(encoding="utf-8").startswith("# Two runs compared\n\n2 scores")
 
@@ -157,8 +157,8 @@ def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, call):
         code, out, _ = call("reproduce", reported.CELL, "--smoke")
         assert code == 1 and "Moved: score by" in out and "98.7" in out
         answers = reported.table(home, key, "predictions").assign(y_pred="none of them")
-        results.write_table(results.table_path(key, "predictions", tmp_path / "other" / "results"), answers)
-        code, out, _ = call("compare", home, tmp_path / "other")
+        results.write_table(results.table_path(key, "predictions", other / "results"), answers)
+        code, out, _ = call("compare", home, other)
         assert code == 1 and "MOVED" in out
 
 

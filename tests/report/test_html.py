@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 
 from nslib import config
 from nslib.evaluation.results import PREDICTIONS, ROWS
+from nslib.figures import Figure
 from nslib.paper import published
 from nslib.report import html
 from nslib.report.html import write_report
@@ -144,7 +145,8 @@ def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
     assert not (tmp_path / "figures").exists() and not (tmp_path / "problems.csv").exists()
 
 
-def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
+def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "save", lambda figure, folder: None)  # which takes most of the time
     path = write_report(paper_results(ran=("crema_d", "savee")), PAPER, out=tmp_path, runs=[])
     text, words = path.read_text(), read_words(path)
     for said in ("3 embeddings on 2 of 6 tasks of NOSS", "Paper profile: 6 of 18 results.", "quoted by COLA", "65.9 %",
@@ -152,7 +154,7 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
                  "FRILL's model card: TRILL", "Layer 19 of TRILL beats its final embedding on every task"):
         assert said in words, said
     for picture in ("against_published", "claim_differences"):
-        assert f'src="figures/{picture}.svg"' in text and (tmp_path / f"figures/{picture}.svg").exists()
+        assert f'src="figures/{picture}.svg"' in text
     assert re.search(r"\| FRILL's model card: TRILL \| crema_d × trill-layer19 \| 65.9 % \|",
                      (tmp_path / "summary.md").read_text())
     # no recalled number is on the page without the word

@@ -25,33 +25,31 @@ def make_notebook(*sources):
 
 
 @pytest.fixture
-def kit(tmp_path, monkeypatch):
-    """A folder of notebooks and a folder for reports."""
-    home, reports = tmp_path / "notebooks", tmp_path / "reports"
-    home.mkdir()
-    monkeypatch.setenv("NSLIB_REPORTS", str(reports))
-    monkeypatch.setattr(config, "notebooks_dir", lambda: home)
+def add(tmp_path, monkeypatch):
+    """Add a notebook to an empty folder of them."""
+    def write(*sources):
+        nbformat.write(make_notebook(*sources), tmp_path / "notebooks" / "a.ipynb")
+        return tmp_path / "notebooks" / "a.ipynb"
 
-    def add(name, *sources):
-        nbformat.write(make_notebook(*sources), home / f"{name}.ipynb")
-        return home / f"{name}.ipynb"
-
-    return SimpleNamespace(out=reports / "notebooks", add=add)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setattr(config, "notebooks_dir", lambda: tmp_path / "notebooks")
+    return write
 
 
-def test_what_changes_a_stamp_and_what_does_not(kit, tmp_path, monkeypatch):
+def test_what_changes_a_stamp_and_what_does_not(add, tmp_path, monkeypatch):
     def stamp(given=1, inputs="clips 1"):
         notebooks._hash_surroundings.cache_clear()
         return notebooks.make_stamp(path, {"seed": given}, inputs)
 
-    path, installed = kit.add("a", GOOD), list[SimpleNamespace]()
+    path, installed = add(GOOD), list[SimpleNamespace]()
     for owner, name, value in ((config, "data_dir", lambda: tmp_path / "data"), (config, "root", lambda: tmp_path),
                                (notebooks, "__file__", str(tmp_path / "nslib" / "report" / "notebooks.py")),
                                (notebooks.importlib.metadata, "distributions", lambda: installed)):
         monkeypatch.setattr(owner, name, value)
     seen = [stamp(), stamp(given=2), stamp(inputs="clips 2")]
     assert stamp() == seen[0]
-    kit.add("a", GOOD, GOOD)
+    add(GOOD, GOOD)
     seen.append(stamp())
     for name in ("data/splits.csv", "requirements.lock", "nslib/probe.py", "nslib/report/page.html.j2"):
         config.write_file(tmp_path / name, "x")
@@ -62,17 +60,18 @@ def test_what_changes_a_stamp_and_what_does_not(kit, tmp_path, monkeypatch):
     assert len(set(seen)) == 9
 
 
-def test_a_notebook_that_breaks_the_contract_is_not_started(kit, monkeypatch):
-    kit.add("a", GOOD + "\n!ls")
+def test_a_notebook_that_breaks_the_contract_is_not_started(add, monkeypatch):
+    add(GOOD + "\n!ls")
     monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
     (run,) = notebooks.run_notebooks(config.load_params(), progress=False)
-    assert run.status == "failed" and "shell or magic line" in run.why and not (kit.out / "a.ipynb").exists()
+    assert run.status == "failed" and "shell or magic line" in run.why
+    assert not (config.reports_dir() / "notebooks" / "a.ipynb").exists()
 
 
-def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
-    kit.add("a", GOOD)
-    kit.out.mkdir(parents=True)
-    (kit.out / "a.ipynb").write_text("the last good one")
+def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
+    add(GOOD)
+    out = config.reports_dir() / "notebooks"
+    config.write_file(out / "a.ipynb", "the last good one")
 
     def killed(path, output, **_):
         output.write_text("half a noteb")
@@ -81,9 +80,8 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(kit, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", killed)
     with pytest.raises(KeyboardInterrupt):
         notebooks.run_notebooks(config.load_params(), progress=False)
-    assert (kit.out / "a.ipynb").read_text() == "the last good one"
-    assert [path.name for path in kit.out.iterdir()] == ["a.ipynb"]
-    (kit.out / "a.json").write_text("{half")
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("a.ipynb", "the last good one")]
+    (out / "a.json").write_text("{half")
     assert notebooks.read_last_runs() == []  # a damaged record means: run again
     with pytest.raises(UnknownName, match="notebook 'b'"):
         notebooks.run_notebooks(config.load_params(), ["b.ipynb"], progress=False)
