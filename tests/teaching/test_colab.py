@@ -37,9 +37,10 @@ def cells() -> list:
     return [nbformat.v4.new_markdown_cell("# T\n\nText."), code, nbformat.v4.new_code_cell("1 + 1")]
 
 
-def project(folder: Path, urls: str) -> Path:
-    (folder / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}\n')
-    return folder / "pyproject.toml"
+def read_address(folder: Path, address: str) -> str | None:
+    path = folder / "pyproject.toml"
+    path.write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = "{address}"\n')
+    return colab.read_address(path)
 
 
 def pins(path: Path) -> dict[str, Requirement]:
@@ -47,19 +48,14 @@ def pins(path: Path) -> dict[str, Requirement]:
     return {need.name.replace("_", "-"): need for need in map(Requirement, lines)}
 
 
-def test_a_declared_address_makes_badge_and_install_cell(tmp_path):
-    for text in (GITHUB, GITHUB + "/", GITHUB + ".git"):
-        assert colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"')) == GITHUB
+def test_a_declared_address_makes_badge_and_install_cell_and_one_that_colab_could_not_open_is_refused(tmp_path):
+    assert {read_address(tmp_path, text) for text in (GITHUB, GITHUB + "/", GITHUB + ".git")} == {GITHUB}
     badge, cell = colab.write_invitation(GITHUB, "a.ipynb"), colab.write_cell(GITHUB)
     assert "/github/somebody/some-kit/blob/main/notebooks/a.ipynb)" in badge and "upload" not in badge
     assert f"{GITHUB}/archive/HEAD.tar.gz" in cell and colab.ARCHIVE not in cell
-
-
-@pytest.mark.parametrize("text", ["github.com/a/b", "https://github.com/a", "https://github.com/a/b; rm",
-                                  "https://git.example.org/a/b"])
-def test_an_address_that_colab_could_not_open_is_refused(tmp_path, text):
-    with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
-        colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"'))
+    for text in ("github.com/a/b", "https://github.com/a", "https://github.com/a/b; rm", "https://git.example.org/a/b"):
+        with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
+            read_address(tmp_path, text)
 
 
 @pytest.mark.parametrize("address", [None, GITHUB])
@@ -69,7 +65,7 @@ def test_the_cell_does_nothing_elsewhere(address):
     assert set(scope) - {"__builtins__"} == {"sys"}
 
 
-def test_refreshing_changes_two_places_only_and_once():
+def test_refreshing_changes_two_places_only_and_once_and_a_notebook_without_them_is_named():
     made = cells()
     ids = [cell["id"] for cell in made]
     assert colab.refresh_cells(made, None, "a.ipynb") and not colab.refresh_cells(made, None, "a.ipynb")
@@ -78,14 +74,10 @@ def test_refreshing_changes_two_places_only_and_once():
     assert made[0]["source"].count("Colab]") == 1 and "*On Colab" not in made[0]["source"]
     assert colab.refresh_cells(made, None, "a.ipynb") and "badge" not in made[0]["source"]
     assert [cell["id"] for cell in made] == ids
-
-
-@pytest.mark.parametrize("spoil", [lambda c: c.pop(1), lambda c: c.append(c[1]), lambda c: c.pop(0)])
-def test_a_notebook_without_the_two_places_is_named(spoil):
-    made = cells()
-    spoil(made)
-    with pytest.raises(NslibError, match=r"odd\.ipynb"):
-        colab.refresh_cells(made, None, "odd.ipynb")
+    for spoil in (lambda c: c.pop(1), lambda c: c.append(c[1]), lambda c: c.pop(0)):
+        spoil(odd := cells())
+        with pytest.raises(NslibError, match=r"odd\.ipynb"):
+            colab.refresh_cells(odd, None, "odd.ipynb")
 
 
 def test_a_notebook_that_is_behind_is_written_as_it_should_be(tmp_path):
