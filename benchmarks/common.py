@@ -20,26 +20,14 @@ KEPT = "NSLIB_BENCHMARK_FIGURES"
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One thing that was measured.
-
-    Attributes
-    ----------
-    what : str
-    value : float
-    unit : str
-        Empty for a ratio.
-    at_least, at_most : float, optional
-        What is wanted.
-    note : str
-        What a reader must know.
-    """
+    """One thing that was measured."""
 
     what: str
     value: float
-    unit: str = ""
-    at_least: float | None = None
+    unit: str = ""  # empty for a ratio
+    at_least: float | None = None  # what is wanted
     at_most: float | None = None
-    note: str = ""
+    note: str = ""  # what a reader must know
 
     @property
     def wanted(self) -> str:
@@ -56,12 +44,7 @@ class Figure:
             self.at_most is None or self.value <= self.at_most)
 
     def line(self) -> str:
-        """Say it.
-
-        Returns
-        -------
-        str
-        """
+        """Say it."""
         said = f"  {self.what:<58} {self.value:10.4g} {self.unit}".rstrip()
         if self.wanted:
             said += f"; wanted: {self.wanted}, {'met' if self.met else 'NOT met'}"
@@ -69,13 +52,7 @@ class Figure:
 
 
 def report(figures: Sequence[Figure]) -> None:
-    """Print figures, and keep them where `run` wants them.
-
-    Parameters
-    ----------
-    figures : sequence of Figure
-        All of the script so far, or those that are new: what is kept is added to.
-    """
+    """Print figures, and add them to those that are kept where `run` wants them."""
     for figure in figures:
         print(figure.line(), flush=True)
     where = os.environ.get(KEPT)
@@ -86,18 +63,7 @@ def report(figures: Sequence[Figure]) -> None:
 
 
 def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Time of one call.
-
-    Parameters
-    ----------
-    work : callable
-    clock : callable
-        `time.perf_counter`, or `time.process_time` where other programs should not count.
-
-    Returns
-    -------
-    float
-    """
+    """Measure the seconds of one call; by `time.process_time` where other programs should not count."""
     began = clock()
     work()
     return clock() - began
@@ -105,19 +71,7 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.per
 
 def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int,
             clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
-    """Median time of several ways to do a thing, taken in turn, so that drift of the machine hits all.
-
-    Parameters
-    ----------
-    ways : mapping of str to callable
-    rounds : int
-    clock : callable
-
-    Returns
-    -------
-    dict of str to float
-        Seconds.
-    """
+    """Measure the median seconds of several ways to do a thing, in turn, so that drift of the machine hits all."""
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, work in ways.items():

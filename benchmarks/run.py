@@ -45,38 +45,17 @@ LIMIT = 1800
 
 @dataclass
 class Outcome:
-    """What became of one benchmark.
-
-    Attributes
-    ----------
-    name : str
-    seconds : float
-    load : float
-        Of the machine before it began: what is near 0 was measured undisturbed. -1: the system does not say.
-    failed : str
-        Why, if it failed.
-    figures : list of Figure
-    """
+    """What became of one benchmark."""
 
     name: str
     seconds: float = 0.0
-    load: float = -1.0
-    failed: str = ""
+    load: float = -1.0  # of the machine before: what is near 0 was measured undisturbed; -1: the system does not say
+    failed: str = ""  # why, if it failed
     figures: list[Figure] = field(default_factory=list)
 
 
 def run(script: Path, options: Sequence[str] = ()) -> Outcome:
-    """Run one benchmark and read its figures; what it prints goes on.
-
-    Parameters
-    ----------
-    script : Path
-    options : sequence of str
-
-    Returns
-    -------
-    Outcome
-    """
+    """Run one benchmark and read its figures; what it prints goes on."""
     found = Outcome(script.stem, load=os.getloadavg()[0] if hasattr(os, "getloadavg") else -1.0)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,12 +74,7 @@ def run(script: Path, options: Sequence[str] = ()) -> Outcome:
 
 
 def machine() -> dict[str, str]:
-    """Describe where it ran.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Describe where it ran."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
@@ -110,21 +84,7 @@ def machine() -> dict[str, str]:
 
 
 def table(outcomes: list[Outcome], facts: dict[str, str], *, quick: bool = False) -> str:
-    """Write the table.
-
-    Parameters
-    ----------
-    outcomes : list of Outcome
-    facts : dict
-        From `machine`.
-    quick : bool
-        Say that sizes were small.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Write the table as Markdown below the facts of `machine`; a quick run says that sizes were small."""
     lines = ["# Benchmarks", "", "; ".join(f"{k} {v}" for k, v in facts.items()), "",
              *(["A quick run: sizes are small and rounds few, so figures are rough.", ""] if quick else []),
              "| benchmark | what | figure | wanted | | seconds |", "|---|---|---|---|---|---|"]
@@ -141,13 +101,7 @@ def table(outcomes: list[Outcome], facts: dict[str, str], *, quick: bool = False
 
 
 def main() -> int:
-    """Run them and write the table.
-
-    Returns
-    -------
-    int
-        Exit code.
-    """
+    """Run them and write the table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="names, comma-separated: " + ", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", default=os.environ.get("QUICK", "") not in ("", "0"),

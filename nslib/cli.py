@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
 something is not available on this machine. Messages go to stderr, results to stdout. What takes seconds to import
-(TensorFlow, nbconvert) is imported by the verbs that need it, so that ``--help`` and wrong requests answer at once.
+(TensorFlow) is imported by the verbs that need it, so that ``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typer import Argument, Option
 
 from nslib import config
 from nslib import embeddings as models
-from nslib.config import Params, load_params
+from nslib.config import load_params
 from nslib.datasets.card import make_data_card
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
@@ -35,7 +35,7 @@ from nslib.paper.published import list_numbers
 from nslib.report import cards, doctor, leaderboard, verify
 from nslib.report.compare import compare_reports
 from nslib.report.reproduce import prepare_inputs, reproduce_all
-from nslib.teaching import colab, notebook_rules
+from nslib.teaching import colab, notebook_rules, workshop
 from nslib.training import data, finetune, settings
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def reproduce(
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
-    params = _load(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke)
     if cell is None:
         if fresh or protocol:
             raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
@@ -175,7 +175,7 @@ def measure(
     cluster: Cluster = None,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    params = _load(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
     measured = benchmark.benchmark([_find_embedding(name) for name in embeddings],
                                    [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
                                    cluster=cluster)
@@ -218,7 +218,7 @@ def protocol(
     smoke: Smoke = None, out: Rows = None,
 ) -> None:
     """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
-    params = _load(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
+    params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
     measured = protocols.run_protocol(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
     _print_results(measured, measured.summary, out)
 
@@ -263,7 +263,7 @@ def readme() -> None:
 @data_app.command("status")
 def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
     """List every task: ready, can be fetched, or not to be had, and why."""
-    print(doctor.format_findings(doctor.examine_data(_load(profile=profile, corpus=corpus))))
+    print(doctor.format_findings(doctor.examine_data(load_params(profile=profile, corpus=corpus))))
 
 
 @data_app.command("prepare")
@@ -272,7 +272,7 @@ def data_prepare(
     tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """Fetch and check the recordings, and without names the weights too, so that later runs need no network."""
-    params = _load(profile=profile, corpus=corpus, tasks=names or tasks, smoke=smoke)
+    params = load_params(profile=profile, corpus=corpus, tasks=names or tasks, smoke=smoke)
     outcome = prepare_inputs(params, weights=not names)
     print(outcome.text)
     _exit(outcome.ok, 3)
@@ -287,7 +287,7 @@ def data_clips(
     corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
-    table, problems = tfrecords.list_clips(names, _load(corpus=corpus, profile=profile, smoke=smoke))
+    table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
     for clip in problems.itertuples():
         print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
     if wav:
@@ -304,7 +304,7 @@ def data_card(
     splits: SplitFile = None, seed: Seed = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    card = make_data_card(source, seed=_load(seed=seed).seed, splits=splits)
+    card = make_data_card(source, seed=load_params(seed=seed).seed, splits=splits)
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
     if out:
@@ -352,7 +352,7 @@ def vectors_export(
     shards: Annotated[int, Option(help="Files of a split.")] = 1,
 ) -> None:
     """Write the vectors of tasks for the authors' scikit-learn step, or for any reader of TFRecord files."""
-    params = _load(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
+    params = load_params(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
     for path in tfrecords.export_vectors(embeddings, out, params, numbers=numbers, shards=shards,
                                  say=lambda text: print(text, file=sys.stderr)):
         print(path)
@@ -366,7 +366,7 @@ def vectors_probe(
     seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Run the probes on vectors that the authors' pipeline, or 'vectors export', has written."""
-    params = _load(seed=seed, smoke=smoke)
+    params = load_params(seed=seed, smoke=smoke)
     table = tfrecords.read_tfrecords(files, [name] if name else None, label_list=labels)
     _print_notes(table.notes)
     parts = tfrecords.split_for_probes(table, name)
@@ -443,7 +443,7 @@ def train_distill(
 def train_finetune(task: Task, changed: Settings = None, corpus: Corpus = None, smoke: Smoke = None) -> None:
     """Train the whole network on a task; the result joins the table of notebooks 7 and 8."""
     chosen = settings.make_finetune_settings(_read_settings(changed))
-    rows, _ = finetune.benchmark_finetuned(get_task(task), _load(corpus=corpus, smoke=smoke), chosen)
+    rows, _ = finetune.benchmark_finetuned(get_task(task), load_params(corpus=corpus, smoke=smoke), chosen)
     _print_notes(rows["notes"].iloc[0].splitlines())
     _print_table(results.table(rows))
 
@@ -475,7 +475,7 @@ def train_classifier(
     from nslib.training import classifier
 
     print(classifier.fit_and_export(task, embedding, out, probe=probe, splits=splits,
-                                    params=_load(corpus=corpus, smoke=smoke)))
+                                    params=load_params(corpus=corpus, smoke=smoke)))
 
 
 @train_app.command("classify")
@@ -536,9 +536,7 @@ def workshop_build(
     tasks: Tasks = None, corpus: Corpus = None, embeddings: Names = None, seed: Seed = None, smoke: Smoke = None,
 ) -> None:
     """Prove every exercise and pack the workshop: one zip file for participants, one for the instructor."""
-    from nslib.teaching import workshop
-
-    given = _load(tasks=tasks, corpus=corpus, embeddings=embeddings, seed=seed, smoke=smoke)
+    given = load_params(tasks=tasks, corpus=corpus, embeddings=embeddings, seed=seed, smoke=smoke)
     folder = (out or config.root() / "build" / "workshop").resolve()
     done = workshop.build(given, folder, names=notebooks, offline=offline)
     packages = f", {done.wheels} packages" if done.wheels else ""
@@ -552,17 +550,10 @@ def workshop_check(
     smoke: Annotated[bool, Option("--smoke/--no-smoke", help="With a handful of clips.")] = True,
 ) -> None:
     """Prove the exercises only: solutions pass their checks, empty cells do not."""
-    from nslib.teaching import workshop
-
-    chosen = workshop.choose_settings(_load(corpus=corpus or "synthetic", seed=seed, smoke=smoke))
+    chosen = workshop.choose_settings(load_params(corpus=corpus or "synthetic", seed=seed, smoke=smoke))
     for chapter in workshop.read_chapters(notebooks):
         for name in workshop.prove(chapter, workshop.notebook_environment(chosen)):
             print(f"{chapter.name} {name}: passes; the empty cell is refused")
-
-
-def _load(**given: Any) -> Params:
-    """Return the parameters of a run: what was given on the command line, else the environment's."""
-    return load_params(given)
 
 
 def _exit(ok: bool, otherwise: int = 1) -> NoReturn:
@@ -619,10 +610,7 @@ def _read_settings(changed: list[str] | None) -> dict[str, Any]:
 
 def _print_table(table: pd.DataFrame | None) -> None:
     """Print a table in full width."""
-    import pandas as pd
-
-    with pd.option_context("display.max_columns", None, "display.width", 200, "display.max_colwidth", 60):
-        print("no results" if table is None else table.to_string())
+    print("no results" if table is None else table.to_string())
 
 
 def _print_notes(notes: Iterable[str]) -> None:
@@ -650,11 +638,10 @@ def _write_table(table: pd.DataFrame, out: Path | None) -> None:
         return
     if out.suffix not in (".csv", ".parquet"):
         raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
-    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".parquet":
-        table.to_parquet(out, index=False)
+        results.write_table(out, table)
         return
     if "vector" in table:
         # As text an array would be shortened with dots.
         table = table.assign(vector=[json.dumps([float(f"{v:.9g}") for v in row]) for row in table["vector"]])
-    table.to_csv(out, index=False)
+    config.write_file(out, table.to_csv(index=False))

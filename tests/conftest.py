@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import tempfile
 
 import pytest
@@ -58,3 +59,31 @@ def cache(tmp_path, monkeypatch):
     """An empty cache for one test."""
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run `nslib words` in this process; return exit code, stdout and stderr."""
+    def run(*words):
+        from nslib import cli
+
+        monkeypatch.setattr(sys, "argv", ["nslib", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The Chromium of this machine, driven by Playwright."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    # where CI may install one, a run without it has not tested what readers see, and fails instead of skipping
+    if not path and not (os.environ.get("CI") and shutil.which("apt-get")):
+        pytest.skip("no Chromium here: install one (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu"]
+    with sync_playwright() as driver, driver.chromium.launch(executable_path=path, args=options) as started:
+        yield started

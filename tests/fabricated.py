@@ -19,45 +19,35 @@ EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding", "resemblyzer", 
 def rows(seed: int = 0) -> pd.DataFrame:
     """Every task, embedding, probe, normalisation and split, with one selected test row a cell."""
     rng = np.random.default_rng(seed)
-    frames = [_cell(rng, t, k, c, e) for t, k, c in TASKS for e in EMBEDDINGS]
-    return _filled(pd.concat(frames, ignore_index=True), ROWS)
+    return _filled(pd.concat([_cell(rng, *task, e) for task in TASKS for e in EMBEDDINGS], ignore_index=True), ROWS)
 
 
 def _filled(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     """The rest of the schema with nothing in it: what figures and pages do not show may change freely."""
     nothing = {"str": "", "int": 0, "float": 0.0, "bool": False}
-    rest = {c.name: nothing[c.dtype] for c in columns if c.name not in table.columns}
-    return check_table(table.assign(**rest), columns)
+    return check_table(table.assign(**{c.name: nothing[c.dtype] for c in columns if c.name not in table}), columns)
 
 
 def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embedding: str) -> pd.DataFrame:
     centre = rng.uniform(1 / classes, 0.97)
-    facts = {"task": task, "corpus_kind": kind, "classes": classes, "embedding": embedding}
-    scores = []
-    for probe, l2, norm, split in itertools.product(PROBES, (False, True), (False, True), ("validation", "test")):
-        value = float(np.clip(centre + rng.normal(0, 0.03), 0.02, 1))
-        scores.append(_row(value, **facts, split=split, probe=probe, l2=l2, speaker_norm=norm))
-    cell = pd.DataFrame(scores)
-    test, validation = cell["split"] == "test", cell["split"] == "validation"
-    pick = cell.loc[cell.loc[validation, "value"].idxmax()]
-    same = (cell[["probe", "l2", "speaker_norm"]] == pick[["probe", "l2", "speaker_norm"]]).all(axis=1)
-    return cell.assign(selected=same, best_on_test=cell.index == cell.loc[test, "value"].idxmax())
-
-
-def _row(value: float, **facts: Any) -> dict[str, Any]:
-    key = f"{facts['task']}{facts['embedding']}".replace("-", "").replace("_", "")
-    return facts | {
-        "key": key, "dim": 96, "seed": 0, "metric": "accuracy", "value": value, "n": 120, "n_speakers": 6,
-        "chance": 1 / facts["classes"], "low": max(0.0, value - 0.06), "high": min(1.0, value + 0.05),
-        "interval_by": "speaker", "level": 0.95, "selected": False, "best_on_test": False, "converged": True,
-        "fit_seconds": 0.01, "data_hash": "d" * 16, "split_hash": "5" * 16, "weights_hash": "a" * 16,
-        "lock_hash": "1" * 16, "code_revision": "c" * 12, "when": "2026-01-02T03:04:05+00:00"}
+    grid = itertools.product(PROBES, (False, True), (False, True), ("validation", "test"))
+    cell = pd.DataFrame(grid, columns=["probe", "l2", "speaker_norm", "split"])
+    value = np.clip(centre + rng.normal(0, 0.03, len(cell)), 0.02, 1)
+    cell = cell.assign(
+        task=task, corpus_kind=kind, classes=classes, embedding=embedding, value=value, low=np.maximum(0, value - 0.06),
+        high=np.minimum(1, value + 0.05), key=f"{task}{embedding}".replace("-", "").replace("_", ""), dim=96, seed=0,
+        metric="accuracy", n=120, n_speakers=6, chance=1 / classes, interval_by="speaker", level=0.95, converged=True,
+        fit_seconds=0.01, data_hash="d" * 16, split_hash="5" * 16, weights_hash="a" * 16, lock_hash="1" * 16,
+        code_revision="c" * 12, when="2026-01-02T03:04:05+00:00")
+    best = {split: part["value"].idxmax() for split, part in cell.groupby("split")}
+    names = ["probe", "l2", "speaker_norm"]
+    return cell.assign(selected=(cell[names] == cell.loc[best["validation"], names]).all(axis=1),
+                       best_on_test=cell.index == best["test"])
 
 
 def predictions(seed: int = 0) -> pd.DataFrame:
     """Answers of the selected probes on 120 test clips, as often right as the rows of that seed say."""
-    scores = rows(seed)
-    scores = scores[scores["selected"] & (scores["split"] == "test")]
+    scores = rows(seed).query("selected and split == 'test'")
     return _filled(pd.concat([_answers(row) for row in scores.to_dict("records")], ignore_index=True), PREDICTIONS)
 
 
@@ -66,10 +56,9 @@ def _answers(row: dict[str, Any]) -> pd.DataFrame:
     # The clips are equally hard for every embedding, so that those of the lower score nest in the higher.
     hard = np.random.default_rng(1).permutation(120)
     answer = np.where(hard < round(120 * row["value"]), truth, (truth + 1) % row["classes"])
-    names = {name: row[name] for name in ("key", "task", "embedding", "probe", "l2", "speaker_norm")}
+    names = {name: row[name] for name in ("key", "task", "embedding", "probe", "l2", "speaker_norm", "seed")}
     return pd.DataFrame(names | {
-        "seed": 0, "clip_id": [f"{row['task']}/{i:03d}" for i in range(120)],
-        "speaker": [f"s{i % 6}" for i in range(120)],
+        "clip_id": [f"{row['task']}/{i:03d}" for i in range(120)], "speaker": [f"s{i % 6}" for i in range(120)],
         "y_true": [f"c{v}" for v in truth], "y_pred": [f"c{v}" for v in answer]})
 
 

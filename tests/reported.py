@@ -23,14 +23,17 @@ CELL = f"{TASK}/logmel"
 
 @functools.cache
 def _home() -> Path:
-    """Cache and reports, in the cache of the session, which is removed at its end."""
+    """Cache and reports, in the cache of the session, which is removed at its end and has the recordings."""
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
+    (home / "cache").mkdir()
+    (home / "cache" / "corpora").symlink_to(config.cache_dir("corpora"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSLIB_CACHE", str(home / "cache"))
         patch.setenv("NSLIB_REPORTS", str(home / "reports"))
         settings = config.load_params({"smoke": True, "tasks": TASK})
         made = benchmark.benchmark(EMBEDDINGS, TASK, params=settings, progress=False)
         protocols.run_protocol("within-speaker", "logmel", TASK, settings, progress=False)
+        patch.setattr("nslib.report.html._draw_figures", lambda *_: [])  # which take most of the time
         write_report(made, settings, runs=[])
     return home
 
@@ -44,12 +47,6 @@ def copied(where: Path) -> Iterator[Path]:
         patch.setenv("NSLIB_CACHE", str(_home() / "cache"))
         patch.setenv("NSLIB_REPORTS", str(folder))
         yield folder
-
-
-def restore(folder: Path) -> None:
-    """Undo what was done to a copy."""
-    shutil.rmtree(folder)
-    shutil.copytree(_home() / "reports", folder)
 
 
 def cache() -> Path:
@@ -66,6 +63,12 @@ def key(folder: Path, embedding: str = "logmel") -> str:
 def table(folder: Path, key: str, kind: str = "rows") -> pd.DataFrame:
     """A stored table."""
     return pd.read_parquet(results.table_path(key, kind, folder / "results"))
+
+
+def find_chosen(folder: Path, key: str) -> int:
+    """Number of the row that a report shows of a result."""
+    rows = table(folder, key)
+    return int((rows["selected"] & (rows["split"] == "test")).to_numpy().argmax())
 
 
 def change(folder: Path, key: str, kind: str, row: int, column: str, value: object) -> None:

@@ -6,6 +6,7 @@ then be ones that the command line takes.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 
-from nslib import config
+from nslib import cli, config
 from nslib.datasets import loading, tasks
 
 ROOT = Path(__file__).parents[1]
@@ -40,32 +42,20 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(code: str) -> list[list[str]]:
-    """Words of each command of a block; comments and continued lines are understood."""
-    found = []
-    for line in code.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-            words = words[1:]
-        for part in " ".join(shlex.quote(w) if w != "&&" else w for w in words).split(" && "):
-            if part:
-                found.append(shlex.split(part))
-    return found
+    """Words of each command of a block; comments, continued lines and variables before a command are understood."""
+    lines = [shlex.split(part, comments=True) for line in code.replace("\\\n", " ").splitlines()
+             for part in line.split(" && ")]
+    return [words for line in lines
+            if (words := list(itertools.dropwhile(re.compile(r"[A-Z_]+=").match, line)))]
 
 
-ALL = [(page, block) for page in PAGES for block in blocks(page)]
-
-
-@pytest.mark.parametrize(("page", "block"), [(p, b) for p, b in ALL if b.kind == "bash"],
-                         ids=lambda x: x.name if isinstance(x, Path) else x.code[:30])
-def test_every_command_is_one_that_there_is(page, block):
-    import typer
-
-    from nslib.cli import app
-
+@pytest.mark.parametrize(("page", "code"), [(p, b.code) for p in PAGES for b in blocks(p) if b.kind == "bash"],
+                         ids=lambda x: x.name if isinstance(x, Path) else x[:30])
+def test_every_command_is_one_that_there_is(page, code):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for words in commands(block.code):
+    for words in commands(code):
         if words[:3] == ["python", "-m", "nslib"]:
-            command, rest = typer.main.get_command(app), words[3:]
+            command, rest = typer.main.get_command(cli.app), words[3:]
             while hasattr(command, "commands"):
                 assert rest and rest[0] in command.commands, words
                 command, rest = command.commands[rest[0]], rest[1:]
@@ -78,31 +68,21 @@ def test_every_command_is_one_that_there_is(page, block):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_no_command_hides_in_a_block_that_nobody_runs(page):
+def test_what_is_not_run_is_python_or_no_command_and_every_link_and_anchor_leads_somewhere(page):
     other = re.findall(r"^```(?!bash|python)(\w+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     assert {kind for kind, _ in other} <= {"text", "json", "toml", "bibtex"}
     assert not [text for _, text in other if re.search(r"^(make|python3?|nslib|pip|cd) ", text, re.MULTILINE)]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_python_that_is_not_run_is_python(page):
     for block in blocks(page):
         if block.kind == "python":
             compile(block.code, page.name, "exec")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for target in _LINK.findall(text):
-        if target.startswith(("http://", "https://", "mailto:")):
-            continue
         path, _, anchor = target.partition("#")
-        file = page if not path else page.parent / path
-        assert file.exists(), f"{page.name}: {target}"
-        if anchor:
-            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+        file = page.parent / path if path else page
+        if not target.startswith(("http://", "https://", "mailto:")):
+            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE) if anchor else []
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in heads}, target
 
 
 @pytest.fixture
@@ -123,16 +103,14 @@ def scratch(tmp_path, monkeypatch):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("page", [p for p in PAGES if any(not b.why for b in blocks(p))], ids=lambda p: p.name)
-def test_every_block_runs_in_its_order(page, scratch, capsys):
+def test_every_block_runs_in_its_order(page, scratch):
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
-        if block.why:
-            continue
-        if block.kind == "python":
+        if block.kind == "python" and not block.why:
             exec(compile(block.code, page.name, "exec"), names)
-            continue
-        done = subprocess.run(["bash", "-e", "-c", block.code], capture_output=True, text=True)
-        assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
+        elif not block.why:
+            done = subprocess.run(["bash", "-e", "-c", block.code], capture_output=True, text=True)
+            assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.heavy

@@ -35,7 +35,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatAr
 from nslib.embeddings.runtime import list_devices
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 
-__all__ = ["GPU_LOCK", "Gpu", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus", "time_batches"]
+__all__ = ["GPU_LOCK", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus", "time_batches"]
 
 GPU_LOCK = "requirements-gpu.lock"
 DEVICES_VARIABLE = "NSLIB_DEVICES"

@@ -2,8 +2,7 @@
 
 `reproduce`    from parameters to ``reports/index.html``, with notebooks and figures
 `notebooks`    notebooks run strictly, and only where something changed; their pages
-`html`         ``index.html`` and the files beside it
-`tables`       what the pages show, as plain values, and for a paper
+`html`         ``index.html`` and the files beside it, also for a paper
 `cards`        a model card; the result table in the README
 `verify`       scores computed again from kept answers; one pair run again
 `compare`      what moved between two runs

@@ -31,14 +31,6 @@ _TABLE = re.compile(r"^\| Embedding .*(?:\n\|.*)+", re.MULTILINE)
 
 def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame | None = None) -> str:
     """Write the card of an embedding as Markdown; among the results in `rows` those of these very weights count."""
-    questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
-    parts = [f"# {embedding.name}", _list_facts(embedding), "## To be filled in by its author", questions,
-             "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _list_facts(embedding: Embedding) -> str:
-    """Write what the record of an embedding says, as a table."""
     time = (f"a vector each {embedding.hop:g} s, of {embedding.window:g} s of sound" if embedding.hop
             else "one vector a clip")
     facts = {"Vectors": f"{embedding.dim} numbers, {time}", "Sound": f"mono, {SAMPLE_RATE} Hz",
@@ -47,18 +39,20 @@ def _list_facts(embedding: Embedding) -> str:
              "Trained on": embedding.trained_on, "Licence": embedding.licence, "Source": embedding.source,
              "Fingerprint": embedding.fingerprint}
     facts |= {"Cite": embedding.citation} if embedding.citation else {}
-    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
+    table = "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
+    questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
+    parts = [f"# {embedding.name}", table, "## To be filled in by its author", questions,
+             "## The contract", f"```text\n{report}\n```", "## Measured", _list_scores(embedding, rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
     """Write the scores of these very weights, as a table."""
-    chosen = [] if rows is None or rows.empty else [
-        row for row in select_scores(rows[rows["weights_hash"] == embedding.fingerprint]).to_dict("records")
-        if row["value"] == row["value"]]
-    if not chosen:
+    own = None if rows is None else select_scores(rows[rows["weights_hash"] == embedding.fingerprint])
+    if own is None or own["value"].isna().all():
         return "Nothing yet: `python -m nslib benchmark` measures it."
     lines = [("task", "score", "interval", "chance", "test clips", "speakers", "probe", "data", "split"), ("---",) * 9]
-    for row in chosen:
+    for row in own[own["value"].notna()].to_dict("records"):
         synthetic = " (synthetic)" if row["corpus_kind"] == "synthetic" else ""
         interval = (f"{100 * row['low']:.1f} to {100 * row['high']:.1f} "
                     f"({100 * row['level']:.0f} %, over {row['interval_by']}s)")
@@ -72,8 +66,8 @@ def update_readme() -> None:
     """Put the result table of the last full run into the README and the card of trill-mini, for maintainers."""
     summary, revision = config.reports_dir() / "summary.md", config.code_revision().removesuffix("-dirty")
     copy_result_table(summary, config.root() / "README.md", revision)
-    copy_result_table(summary, config.data_dir() / "models" / "trill-mini" / "card.md", revision,
-                      ("trill-mini", "logmel", "mfcc"))
+    card = config.data_dir() / "models" / "trill-mini" / "card.md"
+    copy_result_table(summary, card, revision, ("trill-mini", "logmel", "mfcc"))
 
 
 def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str, ...] = ()) -> None:

@@ -31,6 +31,8 @@ __all__ = ["compare_reports"]
 PAIRED, UNPAIRED, NOT_COMPARED = "same clips", "other clips or splits", "no answers kept"
 _ORIGIN = {"data_hash": "recordings", "split_hash": "splits", "weights_hash": "weights", "lock_hash": "lock file",
            "code_revision": "code", "seed": "seed", "probe": "chosen probe"}
+_CELL = ["task", "embedding", "metric", "first", "second", "difference", "low", "high", "p", "clips",
+         "answered_differently", "how"]
 _HEAD = ["Task", "Embedding", "First", "Second", "Difference", "p", "p (Holm)", "Answers changed", "Compared by"]
 
 
@@ -52,11 +54,8 @@ class Comparison:
         """Return the comparison for a terminal."""
         import pandas as pd
 
-        def align(head: list[str], lines: list[list[str]]) -> str:
-            with pd.option_context("display.max_columns", None, "display.width", 250, "display.max_colwidth", 90):
-                return pd.DataFrame(lines, columns=head).to_string(index=False)
-
-        return "\n".join(self._describe(align, "{}"))
+        return "\n".join(self._describe(
+            lambda head, lines: pd.DataFrame(lines, columns=head).to_string(index=False), "{}"))
 
     def markdown(self) -> str:
         """Return the comparison as Markdown, with a title."""
@@ -103,10 +102,8 @@ def compare_reports(first: Path, second: Path) -> Comparison:
     pairs = [(a.loc[at], b.loc[at]) for at in a.index.intersection(b.index, sort=False)]
     if not pairs:
         more.append("The two runs have no task and embedding in common, so nothing was compared.")
-    columns = ["task", "embedding", "metric", "first", "second", "difference", "low", "high", "p", "clips",
-               "answered_differently", "how"]
     cells = pd.DataFrame([_compare_cell(x, y, answers_a.get(x["key"]), answers_b.get(y["key"])) for x, y in pairs],
-                         columns=columns).assign(p_adjusted=math.nan, moved=False)
+                         columns=_CELL).assign(p_adjusted=math.nan, moved=False)
     tested = cells["p"].notna()
     if tested.any():
         moved, adjusted = holm(cells.loc[tested, "p"].to_numpy(float))
@@ -128,7 +125,8 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         warnings.simplefilter("always")
         rows, answers = load_results(folder / "results")
     notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
-    if (shown := _read_shown(folder / "results.parquet")) is not None:
+    if (path := folder / "results.parquet").exists():
+        shown = _read_shown(path)
         lost = sorted(set(shown["key"]) - set(rows["key"]))
         if lost:
             notes.append(f"{len(lost)} results that {folder} shows are not in its results/ and have no answers.")
@@ -141,13 +139,11 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
     return chosen.set_index(["task", "embedding", "metric"], drop=False), by_key, notes
 
 
-def _read_shown(path: Path) -> pd.DataFrame | None:
-    """Read the rows that a report shows, if it has them."""
+def _read_shown(path: Path) -> pd.DataFrame:
+    """Read the rows that a report shows."""
     import pandas as pd
     import pyarrow as pa
 
-    if not path.exists():
-        return None
     try:
         return check_table(pd.read_parquet(path), ROWS)
     except BadParameter as error:
@@ -159,9 +155,9 @@ def _read_shown(path: Path) -> pd.DataFrame | None:
 def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,
                   after: pd.DataFrame | None) -> dict[str, Any]:
     """Compare one score, clip by clip where both runs have the same clips."""
-    cell = {"task": x["task"], "embedding": x["embedding"], "metric": x["metric"], "first": x["value"],
-            "second": y["value"], "difference": y["value"] - x["value"], "low": math.nan, "high": math.nan,
-            "p": math.nan, "clips": min(x["n"], y["n"]), "answered_differently": -1, "how": NOT_COMPARED}
+    cell = {**x[["task", "embedding", "metric"]], "first": x["value"], "second": y["value"],
+            "difference": y["value"] - x["value"], "low": math.nan, "high": math.nan, "p": math.nan,
+            "clips": min(x["n"], y["n"]), "answered_differently": -1, "how": NOT_COMPARED}
     if before is None or after is None or get_metric(x["metric"]).needs != "labels":
         return cell
     same = all(x[name] == y[name] for name in ("data_hash", "split_hash")) and set(before.index) == set(after.index)

@@ -82,27 +82,26 @@ def examine_gpus() -> list[Finding]:
         return [Finding("machine", "GPU", "no", error.why, error.remedy)]
     if not present:
         return [Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")]
-    return [_examine_gpu(gpu, lock_differences(devices.GPU_LOCK)) for gpu in present]
-
-
-def _examine_gpu(gpu: devices.Gpu, missing: list[str]) -> Finding:
-    """Say whether a GPU can be used."""
-    memory = "" if gpu.memory_gb is None else f", {gpu.memory_gb:.0f} GB"
-    memory += "" if gpu.free_gb is None else f" ({gpu.free_gb:.0f} GB free)"
     state, why, remedy = "ok", "CUDA is installed, extraction uses it", ""
     if not devices.is_cuda_supported():
         state, why = "note", "TensorFlow has no CUDA on this system"
-    elif missing:
+    elif missing := lock_differences(devices.GPU_LOCK):
         state, why, remedy = "note", f"not used: CUDA is not installed as locked ({missing[0]})", "make setup GPU=1"
-    return Finding("machine", f"GPU {gpu.index}", state, f"{gpu.name}{memory}, driver {gpu.driver}; {why}", remedy)
+    findings = []
+    for gpu in present:
+        memory = "" if gpu.memory_gb is None else f", {gpu.memory_gb:.0f} GB"
+        memory += "" if gpu.free_gb is None else f" ({gpu.free_gb:.0f} GB free)"
+        findings.append(Finding("machine", f"GPU {gpu.index}", state,
+                                f"{gpu.name}{memory}, driver {gpu.driver}; {why}", remedy))
+    return findings
 
 
 def examine_devices() -> list[Finding]:
     """Say which devices TensorFlow itself sees, and which of them extraction would use (``NSLIB_DEVICES``)."""
     present = devices.list_devices()
     used = devices.choose_devices(None, present)
-    return [Finding("devices", name, "ok" if name in used else "note",
-                    "extraction uses it" if name in used else "not used by extraction") for name in present]
+    words = {True: ("ok", "extraction uses it"), False: ("note", "not used by extraction")}
+    return [Finding("devices", name, *words[name in used]) for name in present]
 
 
 def _examine_software() -> list[Finding]:

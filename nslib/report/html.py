@@ -1,18 +1,21 @@
-"""``reports/index.html`` and what lies beside it: one page that says what was found and how.
+r"""``reports/index.html`` and what lies beside it: one page that says what was found and how, and tables for LaTeX.
 
 The page is complete in itself: nothing is fetched, and the one small script in it only copies a command; it works from
-a file, in light and dark, and on paper. Nothing is computed but figures and the words around the numbers.
+a file, in light and dark, and on paper. Templates compute nothing: every mark, word and number is decided here. A score
+of the result table is named ``task/embedding``. For a paper, each file is one ``tabular`` to be pasted or ``\input``,
+with its caption in a comment; it needs booktabs and, for tables of words, tabularx.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import os
 import platform
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +29,15 @@ from nslib.evaluation import robustness
 from nslib.evaluation.confidence import load_confidence
 from nslib.evaluation.results import Results, export_rows
 from nslib.figures import Figure
+from nslib.figures import scores as figures_scores
 from nslib.paper import claims, published
 from nslib.paper.published import VERDICTS
-from nslib.report import leaderboard, tables
+from nslib.report import leaderboard
 from nslib.report.notebooks import Run, read_last_runs, render
+from nslib.report.verify import is_fine_tuned, write_command
+from nslib.statistics.comparisons import group_embeddings
 from nslib.statistics.effects import Regression, regress
+from nslib.statistics.intervals import RESAMPLES
 from nslib.statistics.scores import select_scores
 
 if TYPE_CHECKING:
@@ -49,8 +56,6 @@ _LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "au
            "clips_per_second", "times_real_time", "device_busy", "decode_wait", "padding", "peak_memory_gb",
            "batch_seconds", "devices"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
-_NUMBERS = ("dim", "window", "hop", "parameters")
-_PROBLEM = ("task", "embedding", "clip_id", "reason", "remedy")
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 _PAIRED = "by paired differences on the same clips, with the error of all pairs of a task held to 5 %"
 _NOT_OURS = ("No published number applies to this profile: its tasks ask what those of NOSS ask, but of other "
@@ -60,6 +65,14 @@ _ELSEWHERE = (("confusions, and how the probe is chosen", "05_benchmark"),
               ("quality against size and time", "08_what_matters"),
               ("map of an embedding by label and by speaker; recall of each class, calibration", "09_how_sure"))
 _TAGS = {"holds": "good", "reproduced": "good", "does not hold": "bad", "differs": "bad"}
+_MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
+_SETTING = ["task", "embedding", "seed"]
+_SPECIAL = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "–": "--", "—": "---", "×": r"$\times$", "±": r"$\pm$", "★": r"$\star$", "≈": r"$\approx$", "≥": r"$\ge$",
+    "≤": r"$\le$", "…": r"\ldots{}", "−": "$-$", "·": r"$\cdot$", "\u200b": "", "“": "``", "”": "''", "’": "'",
+})
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -75,12 +88,11 @@ def write_report(results: Results, params: Params, *, runs: list[Run] | None = N
     regression = None
     with contextlib.suppress(Unavailable):  # too few scores, and claim 6 says why
         regression = regress(results.rows)
-    figures = [*_draw_results(results, clips, folder), *_draw_verdicts(parts, verdicts, regression)]
+    figures = _draw_figures(results, clips, folder, parts, verdicts, regression)
     for _, figure in figures:
         figure.save(folder / "figures")
     export_rows(results.rows, folder / "results.csv")
     export_rows(results.rows, folder / "results.parquet")
-    _write_or_remove(folder / "problems.csv", results.problems.to_csv(index=False) if len(results.problems) else "")
     others = leaderboard.read_folder(folder / "rows")
     if len(others):
         leaderboard.write_page(results.rows, others, folder)
@@ -90,36 +102,35 @@ def write_report(results: Results, params: Params, *, runs: list[Run] | None = N
     filled = {"published": context["paper"], "figures": figures, "recordings": context["tasks"],
               "embeddings": context["embeddings"], "cost": context["ledger"]}
     context["sections"] = [(anchor, text) for anchor, text in SECTIONS.items() if filled.get(anchor, True)]
-    _write_latex(context, folder / "tables")
-    write_file(folder / "summary.md", render("summary.md.j2", **context))
-    write_file(folder / "index.html", render("index.html.j2", **context))
+    files = {"problems.csv": results.problems.to_csv(index=False) if len(results.problems) else "",
+             **_format_latex(context), "summary.md": render("summary.md.j2", **context),
+             "index.html": render("index.html.j2", **context)}
+    for name, text in files.items():
+        if text:
+            write_file(folder / name, text)
+        else:  # that of an earlier run goes
+            (folder / name).unlink(missing_ok=True)
     return folder / "index.html"
 
 
-def _write_or_remove(path: Path, text: str) -> None:
-    """Write a file, or remove that of an earlier run if there is nothing to write."""
-    if text:
-        write_file(path, text)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _write_latex(context: dict[str, Any], folder: Path) -> None:
-    """Write the tables for a paper."""
+def _format_latex(context: dict[str, Any]) -> dict[str, str]:
+    """Write the tables for a paper: file name to content, empty if there is nothing to show."""
     statements = [[c["claim"], c["sentence"], c["subject"], c["verdict"], c["why"]] for c in context["claims"]]
     columns, words = context["ledger_columns"], context["ledger_words"]
     cost = [[row.get(column, "") for column in columns] for row in context["ledger"]]
-    _write_or_remove(folder / "results.tex", tables.format_latex_results(context))
-    _write_or_remove(folder / "claims.tex", tables.format_latex_words(
-        "The paper's claims, tested by paired differences on the same clips.",
-        ["No.", "Claim", "Tested with", "Verdict", "Why"], statements, "lXllX"))
-    _write_or_remove(folder / "cost.tex", tables.format_latex_words(
-        "Cost of extraction on this machine, from file to vector.", [c.replace("_", " ") for c in columns], cost,
-        "l" * words + "r" * (len(columns) - words)) if cost else "")
+    return {
+        "tables/results.tex": format_latex_results(context),
+        "tables/claims.tex": format_latex_words(
+            "The paper's claims, tested by paired differences on the same clips.",
+            ["No.", "Claim", "Tested with", "Verdict", "Why"], statements, "lXllX"),
+        "tables/cost.tex": format_latex_words(
+            "Cost of extraction on this machine, from file to vector.", [c.replace("_", " ") for c in columns], cost,
+            "l" * words + "r" * (len(columns) - words)) if cost else ""}
 
 
-def _draw_results(results: Results, clips: pd.DataFrame | None, folder: Path) -> list[tuple[str, Figure]]:
-    """Draw scores, how far they can be trusted, recordings and cost, as far as there are any."""
+def _draw_figures(results: Results, clips: pd.DataFrame | None, folder: Path, parts: pd.DataFrame,
+                  verdicts: pd.DataFrame | None, regression: Regression | None) -> list[tuple[str, Figure]]:
+    """Draw what there is, each with its caption: scores and trust in them, recordings, cost; the paper beside them."""
     rows, answers, figures = results.rows, results.predictions, []
     if len(select_scores(rows)):
         figures += [("Every score with its interval, task by task.", nslib_figures.accuracy_dots(rows, answers)),
@@ -140,13 +151,6 @@ def _draw_results(results: Results, clips: pd.DataFrame | None, folder: Path) ->
                      nslib_figures.split_audit(clips)), ("How long the clips are.", nslib_figures.durations(clips))]
     if len(results.ledger) and (results.ledger["computed"] > 0).any():
         figures.append(("Speed of each embedding, from file to vector.", nslib_figures.embedding_cost(results.ledger)))
-    return figures
-
-
-def _draw_verdicts(parts: pd.DataFrame, verdicts: pd.DataFrame | None,
-                   regression: Regression | None) -> list[tuple[str, Figure]]:
-    """Draw what the paper claims and reports beside what was measured."""
-    figures = []
     if verdicts is not None and len(published.keep_compared(verdicts)):
         figures.append(("Our scores beside the published ones.", nslib_figures.against_published(verdicts)))
     if (parts["tasks"] > 0).any():
@@ -159,9 +163,9 @@ def _draw_verdicts(parts: pd.DataFrame, verdicts: pd.DataFrame | None,
 
 def _describe_run(results: Results, params: Params, runs: list[Run], folder: Path) -> dict[str, Any]:
     """Give the templates everything but claims, published numbers and figures."""
-    table = tables.build_result_table(results.rows, results.predictions, params)
+    table = build_result_table(results.rows, results.predictions, params)
     ledger = [c for c in _LEDGER if c in results.ledger.columns]
-    problems = [c for c in _PROBLEM if c in results.problems.columns]
+    problems = [c for c in ("task", "embedding", "clip_id", "reason", "remedy") if c in results.problems.columns]
     pages = {path.stem for path in (folder / "notebooks").glob("*.html")}
     names, described = {*results.rows["embedding"], *results.not_run["embedding"]}, embeddings.describe().reset_index()
     return {
@@ -169,14 +173,14 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "lede": _write_lede(results, table, params), "banners": _write_banners(results, table, params),
         "tied_how": _PAIRED if len(results.predictions) else "because the intervals meet",
         "notes": group_notes(results.notes, names), "not_run": group_not_run(results.rows, results.not_run),
-        "problems": tables.format_rows(results.problems, problems), "problem_columns": problems,
-        "ledger": tables.format_rows(results.ledger, _LEDGER), "ledger_columns": ledger,
+        "problems": format_rows(results.problems, problems), "problem_columns": problems,
+        "ledger": format_rows(results.ledger, _LEDGER), "ledger_columns": ledger,
         "ledger_words": sum(column in ledger for column in ("task", "embedding")),
         "elsewhere": [(words, name) for words, name in _ELSEWHERE if name in pages],
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],
         "provenance": _describe_provenance(results, params), **_describe_tasks(results),
-        "embeddings": tables.format_rows(described[described["name"].isin(names)], ["name", *_EMBEDDING]),
-        "embedding_columns": _EMBEDDING, "numbers": _NUMBERS,
+        "embeddings": format_rows(described[described["name"].isin(names)], ["name", *_EMBEDDING]),
+        "embedding_columns": _EMBEDDING, "numbers": ("dim", "window", "hop", "parameters"),
     }
 
 
@@ -187,9 +191,9 @@ def _describe_tasks(results: Results) -> dict[str, Any]:
     names = dict.fromkeys([*results.rows["task"], *results.not_run["task"]])
     asked = [tasks.REGISTRY[name] for name in names if name in tasks.REGISTRY]
     # The list is that of the quick profile's packages; a task of the paper profile names its own source.
-    path, sources = config.data_dir() / "sources.csv", pd.DataFrame()
-    if any(task.profile == "quick" for task in asked) and path.exists():
-        sources = pd.read_csv(path, dtype=str).fillna("")
+    sources = pd.DataFrame()
+    if any(task.profile == "quick" for task in asked):
+        sources = pd.read_csv(config.data_dir() / "sources.csv", dtype=str).fillna("")
 
     def origin(task: tasks.Task) -> str:
         if task.profile == "paper":
@@ -197,7 +201,7 @@ def _describe_tasks(results: Results) -> dict[str, Any]:
         return f"asks what {NOSS.get(task.noss, task.noss)} asks in NOSS, of other audio" if task.noss else ""
 
     return {"tasks": [vars(task) | {"origin": origin(task)} for task in asked],
-            "sources": tables.format_rows(sources), "source_columns": list(sources.columns)}
+            "sources": format_rows(sources), "source_columns": list(sources.columns)}
 
 
 def _describe_provenance(results: Results, params: Params) -> list[tuple[str, str]]:
@@ -255,7 +259,7 @@ def _describe_verdicts(verdicts: pd.DataFrame | None) -> dict[str, Any]:
 
 def _write_lede(results: Results, table: dict[str, Any], params: Params) -> str:
     """Say in a sentence or two what was measured."""
-    ran = sum(len(group["tasks"]) for group in table["groups"])
+    ran, recorded = len(table["shown"]), sum(not task["synthetic"] for task in table["shown"])
     count = f"{len(table['columns'])} embedding{'' if len(table['columns']) == 1 else 's'}"
     if params.profile == "paper":
         asked = len({*results.rows["task"], *results.not_run["task"]})
@@ -264,12 +268,11 @@ def _write_lede(results: Results, table: dict[str, Any], params: Params) -> str:
                     "task by task. Profile paper.")
         return (f"{count} on {ran} of {asked} tasks of NOSS, the non-semantic speech benchmark, by the paper's "
                 "protocol. Profile paper.")
-    recorded = sum(len(group["tasks"]) for group in table["groups"] if not group["synthetic"])
     return (f"{count} on {ran} tasks that ask how something was said, by whom or in which language: {recorded} on "
             f"recorded speech, {ran - recorded} on computer voices. Profile {params.profile}.")
 
 
-def _write_banners(results: Results, table: dict[str, Any], params: Params) -> list[dict[str, str]]:
+def _write_banners(results: Results, table: dict[str, Any], params: Params) -> list[tuple[str, str, str]]:
     """Say what must be known before any number is read: kind ("warn" or nothing), head and text."""
     banners = []
     if params.smoke:
@@ -277,28 +280,22 @@ def _write_banners(results: Results, table: dict[str, Any], params: Params) -> l
                         f"It uses at most {params.clips_per_class} clips of each label in each split "
                         "and only shows that every step works."))
     if params.profile == "paper":
-        banners.append(_write_paper_banner(results, table))
+        ran, missing = len(table["cells"]), len(results.not_run[["task", "embedding"]].drop_duplicates())
+        lost = [t for t in dict.fromkeys(results.not_run["task"]) if t not in set(results.rows["task"])]
+        text = f"No result at all on {', '.join(NOSS.get(t, t) for t in lost)}. " if lost else ""
+        text += ("What did not run is listed below with the reason and what to do; run the same command again "
+                 "afterwards, and only what is missing is computed.")
+        banners.append(("warn" if missing else "", f"Paper profile: {ran} of {ran + missing} results.",
+                        text if missing else "Every task and embedding that was asked for was run."))
     else:
         banners.append(("", "Quick profile: never the paper's numbers.",
                         "The tasks are of the same kinds as those of NOSS, but on other recordings, which can be had "
                         "from package registries in minutes. Compare embeddings within this page, not with a "
                         "published table."))
-        if params.corpus == "synthetic" or (table["groups"] and all(g["synthetic"] for g in table["groups"])):
+        if params.corpus == "synthetic" or (table["shown"] and all(t["synthetic"] for t in table["shown"])):
             banners.append(("warn", "Synthetic speech only.",
                             "All clips are computer voices. What separates them need not separate people."))
-    return [dict(zip(("kind", "head", "text"), banner, strict=True)) for banner in banners]
-
-
-def _write_paper_banner(results: Results, table: dict[str, Any]) -> tuple[str, str, str]:
-    """Say how much of the paper profile was run."""
-    ran, missing = len(table["cells"]), len(results.not_run[["task", "embedding"]].drop_duplicates())
-    head = f"Paper profile: {ran} of {ran + missing} results."
-    if not missing:
-        return "", head, "Every task and embedding that was asked for was run."
-    lost = [t for t in dict.fromkeys(results.not_run["task"]) if t not in set(results.rows["task"])]
-    none = f"No result at all on {', '.join(NOSS.get(t, t) for t in lost)}. " if lost else ""
-    return "warn", head, (f"{none}What did not run is listed below with the reason and what to do; run the same "
-                          "command again afterwards, and only what is missing is computed.")
+    return banners
 
 
 def group_not_run(rows: pd.DataFrame, not_run: pd.DataFrame) -> list[dict[str, Any]]:
@@ -338,3 +335,147 @@ def _join_notes(same: list[tuple[str, str]]) -> str:
     each = [" ".join([name, *(n for n, moves in zip(of, differ, strict=True) if moves)])
             for name, of in zip(names, numbers, strict=True)]
     return f"{sentence}: {', '.join(each)}."
+
+
+def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
+                       params: Params | None = None) -> dict[str, Any]:
+    """Arrange the chosen scores, recordings before synthetic tasks; a cell that was not run is None."""
+    if select_scores(rows).empty:
+        return {"shown": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_letters": False}
+    scores = figures_scores.select_scores(rows)
+    scores = scores.assign(standing=figures_scores.mark_best(scores, predictions),
+                           way=figures_scores.correct_for_chance(scores).clip(0, 1))
+    columns, labels, letters = figures_scores.order_embeddings(scores), figures_scores.label_tasks(scores), {}
+    if predictions is not None and not predictions.empty:
+        letters = {(row.task, row.embedding): row.letters for row in group_embeddings(rows, predictions).itertuples()}
+    cells = {(cell["task"], cell["embedding"]): cell for cell in _build_cells(scores, rows, labels, letters, params)}
+    shown = []
+    for synthetic, part in scores.groupby(scores["corpus_kind"] == figures_scores.SYNTHETIC):
+        for name, first in ((str(name), one.iloc[0]) for name, one in part.groupby("task", sort=False)):
+            shown.append({
+                "label": labels[name], "synthetic": bool(synthetic), "classes": int(first["classes"]),
+                "chance": float(first["chance"]), "n": int(first["n"]), "n_speakers": int(first["n_speakers"]),
+                "interval_by": str(first["interval_by"]), "cells": [cells.get((name, e)) for e in columns]})
+    return {
+        "shown": shown, "columns": columns, "cells": list(cells.values()), "has_letters": bool(letters),
+        "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
+        "level": f"{100 * float(scores['level'].iloc[0]):.0f}"}
+
+
+def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str],
+                 letters: dict[tuple[str, str], str], params: Params | None) -> list[dict[str, Any]]:
+    """Add to each score its mark, its words, and where it comes from."""
+    validation = _index_values(rows[rows["selected"] & (rows["split"] == "validation")])
+    best = _index_values(rows[rows["best_on_test"] & (rows["split"] == "test")])
+    cells = []
+    for number, row in enumerate(scores.to_dict("records"), 1):
+        at = tuple(row[name] for name in _SETTING)
+        mark, words = _MARKS[row["standing"]]
+        normalised = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
+        cell = {**row, "id": f"score-{number}", "mark": mark, "said": words, "task_label": labels[row["task"]],
+                "normalised": " and ".join(normalised) or "none", "validation_said": _percent(validation.get(at)),
+                "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
+                "letters": letters.get((row["task"], row["embedding"]), ""), "command": write_command(row, params)}
+        cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
+        cells.append(cell | {"facts": _describe_cell(cell)})
+    return cells
+
+
+def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """Map task, embedding and seed to the newest value."""
+    return dict(zip(rows[_SETTING].itertuples(index=False, name=None), rows["value"], strict=True))
+
+
+def _percent(value: float | None) -> str:
+    """Write a share in percent, one that is missing as a dash."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say how a score was made and where it comes from: pairs of what, and its value in words."""
+    interval = "none: there is no score"
+    if cell["interval_by"]:
+        interval = (f"{_percent(cell['low'])} to {_percent(cell['high'])} % ({100 * cell['level']:.0f} % interval), "
+                    f"bootstrap over {cell['interval_by']}s, {RESAMPLES} resamples, seed {cell['seed']}")
+    task, synthetic = tasks.REGISTRY.get(str(cell["task"])), cell["corpus_kind"] == figures_scores.SYNTHETIC
+    facts = [
+        ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, "
+                       f"chance {_percent(cell['chance'])} %"),
+        ("Interval", interval), ("Standing", cell["said"]),
+        ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
+        ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']} %"),
+        ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
+        ("Converged", "yes" if cell["converged"] else "no"),
+        ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
+        ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
+        ("Data", f"{cell['data_hash']} ({'computer voices' if synthetic else 'recorded speech'})"),
+        ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),
+        ("Weights", str(cell["weights_hash"])), ("Lock file", str(cell["lock_hash"])),
+        ("Code", str(cell["code_revision"])), ("Seed", str(cell["seed"])),
+        ("When", str(cell["when"]).replace("T", " ").replace("+00:00", " UTC")),
+        ("Notebook", "07_finetune" if is_fine_tuned(cell) else "05_benchmark"),
+        ("Notes", str(cell["notes"])),
+    ]
+    return [(name, words) for name, words in facts if words or name not in ("Standing", "Group", "Notes")]
+
+
+def format_rows(table: pd.DataFrame, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """Write the rows of any table as words: numbers rounded for reading, what is not there a dash."""
+    shown = table[[c for c in (columns or table.columns) if c in table.columns]]
+    return [{str(k): _format_value(v) for k, v in row.items()} for row in shown.to_dict("records")]
+
+
+def _format_value(value: Any) -> Any:
+    """Round a number for reading."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 100 <= abs(value) < math.inf else f"{value:.3g}"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
+    return value
+
+
+def _escape(text: Any) -> str:
+    """Write a text so that LaTeX prints it."""
+    return str(text).translate(_SPECIAL)
+
+
+def format_latex_results(table: dict[str, Any]) -> str:
+    """Write the table of `build_result_table`, embeddings by tasks; nothing if it is empty."""
+    shown = table["shown"]
+    if not shown:
+        return ""
+    head = ["", *(_escape(task["label"]) for task in shown)]
+    about = [["chance", *(f"{100 * task['chance']:.1f}" for task in shown)],
+             ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in shown)]]
+    body = [[_escape(name), *(_format_score(task["cells"][k]) for task in shown)]
+            for k, name in enumerate(table["columns"])]
+    caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "
+               f"{table['level']} % interval. Bold: best of its column. Underlined: not separable from the best.")
+    return _format_tabular(caption, "l" + "c" * len(shown), head, [about, body])
+
+
+def format_latex_words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
+    """Write a table of words and numbers; `columns` are LaTeX's letters, an ``X`` is as wide as the line leaves."""
+    return _format_tabular(caption, columns, [_escape(h) for h in head],
+                           [[[_escape(cell) for cell in row] for row in rows]])
+
+
+def _format_score(cell: dict[str, Any] | None) -> str:
+    """Write a score with its interval, marked as best or tied."""
+    if cell is None:
+        return "--"
+    value = f"{100 * cell['value']:.1f}"
+    value = {"best": rf"\textbf{{{value}}}", "tied": rf"\underline{{{value}}}"}.get(cell["standing"], value)
+    return f"{value} {{\\scriptsize [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]}}"
+
+
+def _format_tabular(caption: str, columns: str, head: Sequence[str], parts: Sequence[Sequence[Sequence[str]]]) -> str:
+    """Put escaped cells into a tabular, a rule between the parts."""
+    wide = "X" in columns
+    kind = "tabularx" if wide else "tabular"
+    begin = rf"\begin{{{kind}}}" + (r"{\textwidth}" if wide else "") + f"{{{columns}}}"
+    body = "\n\\midrule\n".join("\n".join(" & ".join(row) + r" \\" for row in part) for part in parts if part)
+    comment, top = " ".join(caption.split()), " & ".join(head)  # a line break would end the comment
+    return f"% {comment}\n{begin}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{{kind}}}\n"

@@ -130,7 +130,9 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
     scores, notes = read_scores(path), list[str]()
     again, rest = list[str](), list[str]()
     for score in scores.to_dict("records"):
-        task, hashes = score["task"], _find_hashes(score["task"], rows)
+        task, manifest = score["task"], _read_manifest(score["task"])
+        own = rows[rows["task"] == task]
+        hashes = [manifest[1]] if manifest else list(zip(own["data_hash"], own["split_hash"], strict=True))
         if not hashes:
             notes.append(f"{task}: nothing here says what recordings and splits it has, so they could not be compared. "
                          f"Measure any embedding on it once: python -m nslib benchmark mfcc --tasks {task}")
@@ -213,14 +215,6 @@ def _read_manifest(task: str) -> tuple[pd.DataFrame, tuple[str, str]] | None:
         return None
     clips = debian.read_manifest(path)
     return clips, (splits.hash_data(clips), splits.hash_split(clips))
-
-
-def _find_hashes(task: str, rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the hashes of recordings and split that a task has here, by its manifest or else by results."""
-    if (manifest := _read_manifest(task)) is not None:
-        return [manifest[1]]
-    own = rows[rows["task"] == task]
-    return list(dict.fromkeys(zip(own["data_hash"], own["split_hash"], strict=True)))
 
 
 def _find_truth(row: Mapping[str, Any]) -> pd.DataFrame | None:

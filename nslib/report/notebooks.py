@@ -25,15 +25,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nslib import config
 from nslib.config import Params
 from nslib.errors import NslibError, UnknownName
 from nslib.teaching import notebook_rules
-
-if TYPE_CHECKING:
-    import jinja2
 
 __all__: list[str] = []
 
@@ -57,7 +54,7 @@ class Run:
     seconds: float  # how long the kernel worked, now or when it last ran
     why: str  # what went wrong, with the cell
     stamp: str
-    when: str  # it last ran, ISO 8601 in UTC
+    when: str = ""  # it last ran, ISO 8601 in UTC
 
     @property
     def ok(self) -> bool:
@@ -126,7 +123,7 @@ def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
 
 
 def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> Run:
-    """Execute a notebook unless its last run was good and nothing that it depends on has changed."""
+    """Execute a notebook in a scratch folder and hold it to the contract, unless nothing has changed since it ran."""
     target = config.reports_dir() / "notebooks" / path.name
     try:
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(params).items()}
@@ -137,12 +134,7 @@ def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> 
         if broken := notebook_rules.check_source(path, given):
             raise notebook_rules.ContractBroken(broken)
     except NslibError as error:
-        return _record(target, Run(path.stem, path.stem, FAILED, 0.0, str(error), "", _now()))
-    return _record(target, _execute(path, target, given, stamp, progress))
-
-
-def _execute(path: Path, target: Path, given: dict[str, object], stamp: str, progress: bool) -> Run:
-    """Execute a notebook in a scratch folder, hold it to the contract, and copy it to `target`."""
+        return _record(target, Run(path.stem, path.stem, FAILED, 0.0, str(error), ""))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="nslib-notebook-") as scratch:
         output = Path(scratch) / path.name
@@ -151,7 +143,7 @@ def _execute(path: Path, target: Path, given: dict[str, object], stamp: str, pro
         if output.exists():
             why = why or "\n".join(map(str, notebook_rules.check_executed(output, given)))
             config.write_file(target, output.read_bytes())
-    return Run(path.stem, _read_title(path), FAILED if why else RAN, seconds, why, stamp, _now())
+    return _record(target, Run(path.stem, _read_title(path), FAILED if why else RAN, seconds, why, stamp))
 
 
 def _run_papermill(path: Path, output: Path, given: dict[str, object], progress: bool) -> str:
@@ -181,7 +173,8 @@ def _read_title(path: Path) -> str:
 
 
 def _record(target: Path, run: Run) -> Run:
-    """Write what happened beside an executed notebook, and its page if there is one."""
+    """Write what happened, and when, beside an executed notebook, and its page if there is one."""
+    run = dataclasses.replace(run, when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     if target.exists():
         config.write_file(target.with_suffix(".html"), render_notebook(target, run))
     config.write_file(target.with_suffix(".json"), json.dumps(dataclasses.asdict(run), indent=1).encode())
@@ -196,37 +189,26 @@ def _read_last_run(path: Path) -> Run | None:
         return None
 
 
-def _now() -> str:
-    """Return the time, ISO 8601 in UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
 def render(template: str, **values: Any) -> str:
-    """Fill a template of the report; HTML in the values is escaped, except in ``body``."""
+    """Fill a template of the report, which refuses names that it is not given; HTML in plain text is escaped."""
+    import jinja2
     import markupsafe
 
     css, script = (markupsafe.Markup((TEMPLATES / name).read_text("utf-8")) for name in ("style.css", "page.js"))
-    values |= {name: markupsafe.Markup(values[name]) for name in ("body",) if name in values}
-    return _templates().get_template(template).render(css=css, script=script, **values)
-
-
-@functools.lru_cache(maxsize=1)
-def _templates() -> jinja2.Environment:
-    """Return the templates, which refuse names that they are not given."""
-    import jinja2
-
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True,
         autoescape=lambda name: bool(name and name.endswith(".html.j2")), undefined=jinja2.StrictUndefined)
+    return templates.get_template(template).render(css=css, script=script, **values)
 
 
 def render_notebook(path: Path, run: Run) -> str:
     """Turn an executed notebook into a page; `run` is what made it."""
+    import markupsafe
     import nbformat
 
     body = "\n".join(map(_render_cell, nbformat.read(str(path), as_version=4)["cells"]))
     contents = [(anchor, re.sub(r"<[^>]+>", "", text)) for anchor, text in _HEADING.findall(body)]
-    return render("notebook.html.j2", title=run.title, run=run, body=body, contents=contents)
+    return render("notebook.html.j2", title=run.title, run=run, body=markupsafe.Markup(body), contents=contents)
 
 
 def _render_cell(cell: Any) -> str:
@@ -239,20 +221,16 @@ def _render_cell(cell: Any) -> str:
         return re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
     source = Highlight2HTML()(cell["source"]) if cell["cell_type"] == "code" else ""
     source = source.replace("<div class", f'<div {_REACHABLE.format("Code")}class', 1)
-    outputs = "".join(_output(output) for output in cell.get("outputs", []))
-    return f'<div class="cell-code">{source}{outputs}</div>'
+    boxes = []  # each in reach of a keyboard
+    for output in cell.get("outputs", []):
+        if (text := _render_output(output)).strip():
+            name = {"stream": output.get("name", ""), "error": "error"}.get(output["output_type"], "")
+            reachable = _REACHABLE.format("Output") if "<table" in text or "<pre" in text else ""
+            boxes.append(f'<div {reachable}class="output {name}">{text}</div>')
+    return f'<div class="cell-code">{source}{"".join(boxes)}</div>'
 
 
-def _output(output: Any) -> str:
-    """Put an output, if anything is left of it, into a box that a keyboard reaches."""
-    if not (text := _output_text(output)).strip():
-        return ""
-    name = {"stream": output.get("name", ""), "error": "error"}.get(output["output_type"], "")
-    reachable = _REACHABLE.format("Output") if "<table" in text or "<pre" in text else ""
-    return f'<div {reachable}class="output {name}">{text}</div>'
-
-
-def _output_text(output: Any) -> str:
+def _render_output(output: Any) -> str:
     """Turn an output into HTML: of several forms the richest that needs no script."""
     from nbconvert.filters.ansi import ansi2html
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 import textwrap
@@ -35,27 +36,27 @@ def reproduce_all(settings: Params) -> Outcome:
     Not ok if a notebook failed or nothing at all could be measured; what could not be run here is in the report with
     its reason and is no failure. Unknown tasks and embeddings are refused (UnknownName) before anything is done.
     """
-    began = time.perf_counter()
+    began, say = time.perf_counter(), functools.partial(print, "nslib:", file=sys.stderr, flush=True)
     corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
-    _print(f"profile {settings.profile}, {corpus}seed {settings.seed}"
-           + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))
+    say(f"profile {settings.profile}, {corpus}seed {settings.seed}"
+        + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))
     for name in tasks.choose_task_names(settings) if settings.profile == "paper" else ():
         if tasks.get_task(name).profile == "paper":
             status = noss_sources.get_status(name)
             size = f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
-            _print(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
-    _print("1/3 recordings, vectors and probes")
+            say(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
+    say("1/3 recordings, vectors and probes")
     results = benchmark(params=settings)
     personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
-    _print("2/3 notebooks")
+    say("2/3 notebooks")
     # equal inputs mean that the notebooks would show the same
     inputs = [*results.rows["key"].unique(), *personal.rows["key"].unique(), *results.not_run["why"],
               *results.problems["clip_id"], *results.notes]
     runs = run_notebooks(settings, list_notebooks(settings),
                          inputs=hashlib.sha256("\n".join(map(str, inputs)).encode()).hexdigest())
-    _print("3/3 report")
+    say("3/3 report")
     results = results.with_fine_tuned()  # notebook 7 has made them in the meantime
     page = write_report(results, settings, runs=runs, clips=results.clips, protocol_answers=personal.answers)
     # without any data the paper profile is a list of what to fetch, which is no failure
@@ -101,8 +102,3 @@ def _summarise(results: Results, runs: list[Run], page: Path, seconds: float) ->
     scored, ran = len(results.rows[["task", "embedding"]].drop_duplicates()), sum(run.status == "ran" for run in runs)
     where = page.relative_to(config.root()) if page.is_relative_to(config.root()) else page
     return "\n".join([*lines, f"{scored} results, {ran} of {len(runs)} notebooks run now, {seconds:.0f} s: {where}"])
-
-
-def _print(text: str) -> None:
-    """Say on stderr what is being done."""
-    print(f"nslib: {text}", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ import dataclasses
 import io
 import math
 import os
+import shlex
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nslib import config
+from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
@@ -30,7 +31,7 @@ from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
 from nslib.evaluation.probe import select_best
 from nslib.evaluation.results import ROWS, check_table, load_results
-from nslib.report.tables import is_built_in, is_fine_tuned, write_command
+from nslib.paper.claims import FINE_TUNED
 from nslib.statistics import scores
 from nslib.statistics.intervals import RepeatedTest, interval
 from nslib.training import finetune
@@ -135,9 +136,8 @@ def _name_file(key: str, kind: str = "rows") -> str:
 
 def _name_combinations(table: pd.DataFrame) -> str:
     """Write the different probes of a table with their normalisation and seed."""
-    return "; ".join(", ".join([str(probe), *(f"{name} {value}" for name, value in
-                                              zip(_COMBINATION[1:], rest, strict=True))])
-                     for probe, *rest in table[_COMBINATION].drop_duplicates().itertuples(index=False, name=None))
+    return "; ".join(f"{row.probe}, l2 {row.l2}, speaker_norm {row.speaker_norm}, seed {row.seed}"
+                     for row in table[_COMBINATION].drop_duplicates().itertuples())
 
 
 def _load(load: Callable[[Path], Any], home: Path, kind: str) -> tuple[pd.DataFrame, pd.DataFrame, list[Check]]:
@@ -348,32 +348,67 @@ def _resolve_cell(cell: str, chosen: pd.DataFrame) -> tuple[str, str, pd.DataFra
     return task, embedding, stored
 
 
+def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
+    """Write the shell command that makes just this score again, with FOLDER and FILE for what only the user knows."""
+    name, embedding = str(row["task"]), str(row["embedding"])
+    task = tasks.REGISTRY.get(name)
+    if task is None:
+        words = ["benchmark", shlex.quote(embedding) if is_built_in(embedding) else "FILE", "--dataset", "FOLDER"]
+    elif not is_built_in(embedding) and not is_fine_tuned(row):
+        words = ["benchmark", "FILE", "--tasks", shlex.quote(name)]
+    else:
+        words = ["reproduce", shlex.quote(f"{name}/{embedding}")]
+    words += ["--profile", "paper"] if task is not None and task.profile == "paper" else []
+    words += ["--seed", str(row["seed"])] if int(row["seed"]) else []
+    words += ["--smoke"] if params is not None and params.smoke else []
+    return " ".join(["python -m nslib", *words])
+
+
+def is_fine_tuned(row: Mapping[str, Any]) -> bool:
+    """Tell whether a score is of a network that was trained for the task, and of no probe."""
+    return str(row["probe"]).startswith(("finetuned-", "frozen-")) or row["embedding"] == FINE_TUNED
+
+
+def is_built_in(embedding: str) -> bool:
+    """Tell whether the kit knows an embedding by this name, such as ``logmel`` or ``trill-mini-top@litert``."""
+    try:
+        embeddings.needs_extra(embedding)
+    except NslibError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _use_empty_folders(fresh: bool) -> Iterator[None]:
     """Let results, and vectors if `fresh`, go to empty folders; the rest of the cache stays where it is."""
     with tempfile.TemporaryDirectory(prefix="nslib-again-") as folder:
-        places = {"NSLIB_REPORTS": Path(folder, "reports")}
+        places, cache = {"NSLIB_REPORTS": f"{folder}/reports"}, Path(folder, "cache")
         if fresh:
-            places["NSLIB_CACHE"] = Path(folder, "cache")
-            places["NSLIB_CACHE"].mkdir()
+            places["NSLIB_CACHE"] = str(cache)
+            cache.mkdir()
             for entry in config.cache_dir().iterdir():
                 if entry.name != "vectors":
-                    (places["NSLIB_CACHE"] / entry.name).symlink_to(entry)
-        before = {name: os.environ.get(name) for name in places}
-        os.environ.update({name: str(path) for name, path in places.items()})
+                    (cache / entry.name).symlink_to(entry)
+        before = {name: os.environ[name] for name in places if name in os.environ}
+        os.environ.update(places)
         try:
             yield
         finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                os.environ.update({name: value} if value is not None else {})
+            for name in places:
+                del os.environ[name]
+            os.environ.update(before)
 
 
 def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, fresh: bool,
               progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure one embedding on one task, plainly or by a protocol, whatever is stored of it."""
-    if protocol is None and not is_built_in(embedding):
-        return _train_again(task, embedding, params, progress)
+    if protocol is None and not is_built_in(embedding):  # a fine-tuned network, which has no vectors
+        settings = FinetuneSettings(seed=params.seed)
+        if finetune.name_finetuned(settings) != embedding:
+            raise BadParameter(f"{embedding} was trained with settings that only its name tells. Train it again with: "
+                               f"python -m nslib train finetune {task} NAME=VALUE")
+        with _use_empty_folders(fresh=False):
+            return finetune.benchmark_finetuned(tasks.get_task(task), params, settings, progress=progress)
     if fresh:  # recordings and weights go to the cache that stays
         loading.load_clips(tasks.get_task(task), params, progress=progress)
         specify_embedding(embedding).load()
@@ -390,16 +425,6 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
     return pair
 
 
-def _train_again(task: str, embedding: str, params: Params, progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fine-tune a network again: it has no vectors."""
-    settings = FinetuneSettings(seed=params.seed)
-    if finetune.name_finetuned(settings) != embedding:
-        raise BadParameter(f"{embedding} was trained with settings that only its name tells. Train it again with: "
-                           f"python -m nslib train finetune {task} NAME=VALUE")
-    with _use_empty_folders(fresh=False):
-        return finetune.benchmark_finetuned(tasks.get_task(task), params, settings, progress=progress)
-
-
 def _find_nearest(made: Mapping[str, Any], candidates: pd.DataFrame) -> dict[str, Any]:
     """Return the stored row with most hashes in common, of several the newest; empty if there is none."""
     shared = (candidates[_DECIDING] == [made[name] for name in _DECIDING]).sum(axis=1)
@@ -411,13 +436,13 @@ def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], 
     """Compare a row with what is stored of it, to the last decimal that the report shows."""
     import pandas as pd
 
-    lines = []
+    lines, called = [], {"value": "score", "l2": "L2"}
     for name in (*_SCORES, *_FACTS, *_ORIGIN):
         one, two = ("–" if not row or row[name] in ("", None) or row[name] != row[name] else
                     f"{100 * float(row[name]):.1f}" if name in _SCORES else str(row[name]) for row in (stored, made))
-        lines.append((name, one, two, "differs" if stored and one != two else ""))
-    moved = ", ".join(f"{_name(name)} by {100 * (float(made[name]) - float(stored[name])):+.1f}"
-                      for name, _, _, differs in lines[:len(_SCORES)] if differs)
+        lines.append((called.get(name, name.replace("_", " ")), one, two, "differs" if stored and one != two else ""))
+    moved = ", ".join(f"{words} by {100 * (float(made[name]) - float(stored[name])):+.1f}"
+                      for name, (words, *_, differs) in zip(_SCORES, lines, strict=False) if differs)
     clips = "" if differing is None else f" {differing} of {made['n']} test clips are answered differently."
     names = [name for name in _DECIDING if stored and made[name] != stored[name]]
     # other data or weights have another key by themselves
@@ -429,12 +454,5 @@ def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], 
     if stored:
         equal = "Equal, to the last decimal that the report shows."
         verdict = f"Moved: {moved}.{clips} {differs}" if moved else f"{equal}{clips}"
-    table = pd.DataFrame([(_name(name), *rest) for name, *rest in lines], columns=["what", "kept", "recomputed", ""])
-    with pd.option_context("display.max_columns", None, "display.width", 200, "display.max_colwidth", 60):
-        text = f"{title}\n{table.set_index('what').to_string()}\n{verdict}"
-    return Rerun(not moved, text, made, stored, differing)
-
-
-def _name(column: str) -> str:
-    """Return what a column is called in words."""
-    return {"value": "score", "l2": "L2"}.get(column, column.replace("_", " "))
+    table = pd.DataFrame(lines, columns=["what", "kept", "recomputed", ""]).set_index("what").to_string()
+    return Rerun(not moved, f"{title}\n{table}\n{verdict}", made, stored, differing)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from types import TracebackType
 
+import numpy as np
+
 from nslib.errors import NslibError
 
 __all__ = ["check", "exercise"]
@@ -18,12 +20,8 @@ class CheckFailed(NslibError, AssertionError):
 
     exit_code = 1
 
-    def __init__(self, sentence: str):
-        self.sentence = sentence
-        super().__init__(f"this does not hold: {sentence}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.sentence,)
+    def __str__(self) -> str:
+        return f"this does not hold: {self.args[0]}"
 
 
 def check(condition: object, sentence: str) -> None:
@@ -36,7 +34,7 @@ def check(condition: object, sentence: str) -> None:
     >>> check(1 + 1 == 2, "one and one make two")
     ✓ one and one make two
     """
-    if not _is_truth_value(condition):
+    if not isinstance(condition, bool | np.bool_):
         raise TypeError(f"check needs True or False, not {type(condition).__name__}; for arrays use .all() or .any()")
     if not sentence.strip():
         raise TypeError("check needs a sentence that says what holds")
@@ -45,24 +43,14 @@ def check(condition: object, sentence: str) -> None:
     print(f"✓ {sentence}")
 
 
-def _is_truth_value(value: object) -> bool:
-    """Return whether a value is a single True or False."""
-    import numpy as np
-
-    return isinstance(value, bool | np.bool_)
-
-
 class Unsolved(NslibError, AssertionError):
-    """An answer to an exercise that is not there, or not right."""
+    """An answer to an exercise that is not there, or not right: made of its letter, what is wrong, and the hint."""
 
     exit_code = 1
 
-    def __init__(self, name: str, wrong: str, hint: str):
-        self.name, self.wrong, self.hint = name, wrong, hint
-        super().__init__(f"✗ Exercise {name}: {wrong}\nHint: {hint}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.name, self.wrong, self.hint)
+    def __str__(self) -> str:
+        name, wrong, hint = self.args
+        return f"✗ Exercise {name}: {wrong}\nHint: {hint}"
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this in place of a traceback, which would be about the check and not about the answer.
@@ -83,7 +71,7 @@ class ExerciseCheck:
 
     def expect(self, condition: object, wrong: str) -> None:
         """Expect something of an answer; `wrong` is said where it is false."""
-        if not _is_truth_value(condition):
+        if not isinstance(condition, bool | np.bool_):
             wrong = f"a single True or False was expected here, not {type(condition).__name__}. {wrong}"
         elif condition:
             return

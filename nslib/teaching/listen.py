@@ -180,12 +180,12 @@ def compare_voice(space: Space, recording: Recording) -> Resemblance:
 def read_upload(upload: Any) -> audio.Clip | None:
     """Decode the file chosen in an ``ipywidgets.FileUpload`` (of ipywidgets 7, on Colab, or 8); None if none was."""
     value = upload.value
-    files = [{"name": name, **entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
-    if not files:
+    if not value:
         return None
+    chosen = {"name": next(iter(value)), **next(iter(value.values()))} if isinstance(value, dict) else value[0]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(files[0]["name"]).name
-        path.write_bytes(bytes(files[0]["content"]))
+        path = Path(folder) / Path(chosen["name"]).name
+        path.write_bytes(bytes(chosen["content"]))
         return audio.read(path)
 
 

@@ -30,7 +30,6 @@ __all__ = ["ContractBroken", "check_executed", "check_folder", "check_source", "
 
 Node = Mapping[str, Any]
 Broken = Iterator[tuple[int, str, str]]
-Rule = Callable[[list[Node]], Broken]
 
 MAX_SOLUTION_LINES, MIN_PROSE = 8, 0.5
 PARAMETERS_TAG, COLAB_TAG, EXERCISE_TAG, CHECK_TAG = "parameters", "colab", "exercise", "check"
@@ -90,12 +89,13 @@ def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]
     declared = read_parameters(path)
     if declared and (unknown := [name for name in given if name not in declared]):
         raise UnknownName(f"parameter of {Path(path).name}", unknown[0], declared)
-    return _apply(path, _SOURCE)
+    return _apply(path, (_one_parameters_cell, _no_outputs, _plain_python, _enough_prose, _backed_claims, _in_threes,
+                         _solutions_stand_alone, _notes_for_instructors))
 
 
 def check_executed(path: str | Path, given: Mapping[str, object] | None = None) -> list[Violation]:
     """Check what an executed notebook shows; `given` are the parameters that it was run with."""
-    return _apply(path, (*_EXECUTED, lambda cells: _injected(cells, given or {})))
+    return _apply(path, (_ran_once_and_well, _described_pictures, lambda cells: _injected(cells, given or {})))
 
 
 def check_folder(folder: str | Path) -> list[Violation]:
@@ -109,7 +109,7 @@ def read_parameters(path: str | Path) -> dict[str, object]:
     return {name: value for _, c in cells for name, value, _ in _literals(c["source"]) if value is not _NOT_LITERAL}
 
 
-def _apply(path: str | Path, rules: Iterable[Rule]) -> list[Violation]:
+def _apply(path: str | Path, rules: Iterable[Callable[[list[Node]], Broken]]) -> list[Violation]:
     """List what breaks rules, in the order of the cells."""
     cells = read_notebook(path)["cells"]
     lines = ["", *((cell["source"].strip().splitlines() or [""])[0][:80] for cell in cells)]
@@ -130,10 +130,9 @@ def tagged(cells: list[Node], tag: str) -> list[tuple[int, Node]]:
 
 def parse(source: str) -> ast.Module | None:
     """Parse the source of a cell; None if it is not Python."""
-    try:
+    with contextlib.suppress(SyntaxError):
         return ast.parse(source)
-    except SyntaxError:
-        return None
+    return None
 
 
 def _walk(source: str) -> list[ast.AST]:
@@ -151,12 +150,10 @@ def _names_read(source: str) -> set[str]:
 
 def _names_made(source: str) -> set[str]:
     """Return the names that a cell assigns, without what lives only inside a comprehension."""
-    def stored(items: Iterable[ast.AST]) -> set[str]:
-        return {n.id for n in items if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-
     nodes = _walk(source)
-    inside = (stored(ast.walk(node.target)) for node in nodes if isinstance(node, ast.comprehension))
-    return stored(nodes).difference(*inside)
+    made = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return made - {n.id for c in nodes if isinstance(c, ast.comprehension)
+                   for n in ast.walk(c.target) if isinstance(n, ast.Name)}
 
 
 def _literals(source: str) -> list[tuple[str, object, int]]:
@@ -215,11 +212,12 @@ def _plain_python(cells: list[Node]) -> Broken:
         if at in colab:
             if GUARD not in source:
                 yield at, "the colab cell is not guarded", f"Put everything below: {GUARD}"
-        elif parse(source) is None and _MAGIC.search(source):
-            remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
-            yield at, "the cell has a shell or magic line", remedy
         elif parse(source) is None:
-            yield at, "the cell is not valid Python", "Correct it"
+            if _MAGIC.search(source):
+                remedy = "Call Python instead; only the cell tagged 'colab' may use ! and %"
+                yield at, "the cell has a shell or magic line", remedy
+            else:
+                yield at, "the cell is not valid Python", "Correct it"
 
 
 def _enough_prose(cells: list[Node]) -> Broken:
@@ -249,9 +247,9 @@ def answers_of(check: str) -> tuple[str, ...]:
 
 
 def _exercise_of(check: str) -> str:
-    """Return the first argument of ``nslib.exercise`` in a check; empty if there is none."""
-    letters = (call.args[0] for name, call in _calls(check) if name == "nslib.exercise" and call.args)
-    return next((str(letter.value) for letter in letters if isinstance(letter, ast.Constant)), "")
+    """Return the letter that ``nslib.exercise`` is given in a check; empty if there is none."""
+    return next((str(call.args[0].value) for name, call in _calls(check) if name == "nslib.exercise" and call.args
+                 and isinstance(call.args[0], ast.Constant)), "")
 
 
 def _in_threes(cells: list[Node]) -> Broken:
@@ -287,9 +285,9 @@ def _solutions_stand_alone(cells: list[Node]) -> Broken:
         # the exercise and its check may, of course
         readers = [(i, _names_read(c["source"])) for i, c in code_cells(cells) if i not in (at, at + 1)]
         for name in sorted(made):
-            if users := [i for i, names in readers if name in names]:
-                wrong = f"{name!r}, made in this exercise, is read in cell {users[0]}"
-                yield at, wrong, "Call it otherwise: who is stuck here must be able to go on"
+            if reader := next((i for i, names in readers if name in names), None):
+                yield (at, f"{name!r}, made in this exercise, is read in cell {reader}",
+                       "Call it otherwise: who is stuck here must be able to go on")
 
 
 def _notes_for_instructors(cells: list[Node]) -> Broken:
@@ -329,12 +327,6 @@ def _injected(cells: list[Node], given: Mapping[str, object]) -> Broken:
             yield 0, f"parameter {name!r} was given but not injected", "Declare it in the parameters cell"
         elif injected[name] != value:
             yield 0, f"parameter {name!r} was given as {value!r} but injected as {injected[name]!r}", "Give a literal"
-
-
-_SOURCE: tuple[Rule, ...] = (
-    _one_parameters_cell, _no_outputs, _plain_python, _enough_prose, _backed_claims, _in_threes,
-    _solutions_stand_alone, _notes_for_instructors)
-_EXECUTED: tuple[Rule, ...] = (_ran_once_and_well, _described_pictures)
 
 
 def make_kernel_manager(scratch: str | Path) -> type:

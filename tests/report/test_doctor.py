@@ -22,12 +22,11 @@ def smi(tmp_path, monkeypatch):
 
 
 def test_no_gpu_and_no_driver(smi):
-    smi("")
-    (gpu,) = doctor.examine_gpus()
-    assert gpu.state == "note" and "none found" in gpu.detail
-    smi("NVIDIA-SMI has failed: no driver\n", 9)
-    (gpu,) = doctor.examine_gpus()
-    assert gpu.state == "no" and "NVIDIA-SMI has failed: no driver" in gpu.detail and "driver" in gpu.remedy
+    for says, code, state, detail, remedy in (("", 0, "note", "none found", ""), (
+            "NVIDIA-SMI has failed: no driver\n", 9, "no", "NVIDIA-SMI has failed: no driver", "driver")):
+        smi(says, code)
+        (gpu,) = doctor.examine_gpus()
+        assert gpu.state == state and detail in gpu.detail and remedy in gpu.remedy
 
 
 def test_doctor_says_how_to_use_gpus(smi, monkeypatch):

@@ -1,22 +1,25 @@
-"""One page that says what was found."""
+"""One page that says what was found and where each number comes from; the tables for LaTeX say the same."""
 
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+import shlex
 from types import SimpleNamespace
 
 import fabricated
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from nslib import config
 from nslib.evaluation.results import PREDICTIONS, ROWS
+from nslib.figures import Figure
 from nslib.paper import published
-from nslib.report import tables
-from nslib.report.html import group_notes, write_report
+from nslib.report import html
+from nslib.report.html import write_report
 from nslib.report.notebooks import Run
+from nslib.report.verify import write_command
 from nslib.statistics.scores import select_scores
 
 NOT_RUN = ["task", "embedding", "why", "remedy"]
@@ -36,75 +39,52 @@ def make_results(**changes):
     return SimpleNamespace(**(made | changes))
 
 
-@pytest.fixture
-def plain(monkeypatch):
-    """Without figures, which take most of the time and are tested elsewhere."""
-    monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
-    monkeypatch.setattr("nslib.report.html._draw_verdicts", lambda parts, verdicts, regression: [])
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s",
-              "2026-01-02T03:04:05+00:00")
+    run = Run("05_benchmark", "The benchmark", "failed", 3.0, "cell [4] ('x') failed: ValueError: no", "s")
     return write_report(make_results(), SMOKE, clips=fabricated.clips(), runs=[run],
                         out=tmp_path_factory.mktemp("reports"))
 
 
-class Page(HTMLParser):
-    """Tags, attributes and words of a page."""
+def parse(path):
+    return BeautifulSoup(path.read_text(), "html.parser")
 
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self._words = [], []
-        self.feed(path.read_text())
-        self.words = " ".join(" ".join(self._words).split())
 
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self._words.append(data)
-
-    def all(self, tag):
-        return [a for t, a in self.tags if t == tag]
+def read_words(path):
+    return " ".join(parse(path).get_text(" ").split())
 
 
 def test_the_page_is_complete_in_itself(built):
-    text, page = built.read_text(), Page(built)
-    assert page.all("script") == [{}] and not page.all("link")  # the one that copies, in the page itself
-    assert not re.findall(r"fetch\(|XMLHttp|import\b", text[text.index("<script>"):])
-    assert not re.findall(r"url\(|@import|src=\"https?:", text)
-    for picture in page.all("img"):
+    text, page = built.read_text(), parse(built)
+    (script,) = page("script")  # the one that copies, in the page itself
+    assert not script.attrs and not re.findall(r"fetch\(|XMLHttp|import\b", script.text)
+    assert not page("link") and not re.findall(r"url\(|@import|src=\"https?:", text)
+    for picture in page("img"):
         assert (built.parent / picture["src"]).exists()
         # the words have a number of the table beside the picture
         table = pd.read_csv((built.parent / picture["src"]).with_suffix(".csv")).select_dtypes("number")
         known = {round(abs(scale * value), d) for value in table.to_numpy(float).ravel() if np.isfinite(value)
                  for scale in (1, 100) for d in (0, 1, 2)}
         assert {float(n) for n in re.findall(r"\d+(?:\.\d+)?", picture["alt"])} & known, picture["src"]
-    ids = [a["id"] for _, a in page.tags if "id" in a]
-    assert len(ids) == len(set(ids))
-    for link in page.all("a"):
-        target = link["href"]
-        if target.startswith("#"):
-            assert target[1:] in ids, target
-        elif not target.startswith("notebooks/"):
-            assert (built.parent / target).exists(), target
-    assert page.all("html")[0]["lang"] == "en" and len(page.all("h1")) == 1
+    ids = [tag["id"] for tag in page(id=True)]
+    assert len(ids) == len(set(ids)) and page.html["lang"] == "en" and len(page("h1")) == 1
+    for target in (link["href"] for link in page("a")):
+        assert (target[1:] in ids if target.startswith("#") else
+                target.startswith("notebooks/") or (built.parent / target).exists()), target
 
 
 def test_every_score_is_a_button_with_its_facts_and_command(built):
     text, scores = built.read_text(), select_scores(fabricated.rows())
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
-        assert f"<code>{tables.write_command(row, SMOKE)}</code>" in text
-    buttons = [b["popovertarget"] for b in Page(built).all("button") if b["class"] == "cell"]
+        assert f"<code>{write_command(row, SMOKE)}</code>" in text
+    buttons = [button["popovertarget"] for button in parse(built)("button", "cell")]
     assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
     assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
 
 
 def test_the_page_says_what_it_is_not(built):
-    words = Page(built).words
+    words = read_words(built)
     for said in ("Smoke run: the numbers mean nothing.", "never the paper's numbers", "style-espeak (synthetic)",
                  "not installed", "clip <7>", "the file is empty", "z-scores are transductive", "cell [4] ('x') failed",
                  "optimistic", "No published number applies to this profile", "needs trill-layer19"):
@@ -124,7 +104,8 @@ def test_files_beside_the_page(built):
     assert "the numbers mean nothing" in summary and "No published number applies" in summary
 
 
-def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, plain):
+def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "_draw_figures", lambda *_: [])  # which take most of the time
     rows = fabricated.rows()
     fewer = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
     text = write_report(make_results(rows=fewer), QUICK, out=tmp_path, runs=[]).read_text()
@@ -132,15 +113,6 @@ def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, pl
     assert "not run |" in (tmp_path / "summary.md").read_text() and "Synthetic speech only." not in text
     synthetic = make_results(rows=rows.query("corpus_kind == 'synthetic'"))
     assert "Synthetic speech only." in write_report(synthetic, QUICK, out=tmp_path, runs=[]).read_text()
-
-
-def test_a_run_in_which_nothing_worked_still_gives_a_page(tmp_path):
-    nothing = {"rows": fabricated.rows().iloc[:0], "predictions": fabricated.predictions().iloc[:0],
-               "ledger": fabricated.ledger().iloc[:0], "problems": pd.DataFrame(), "notes": []}
-    text = write_report(make_results(**nothing), QUICK, out=tmp_path).read_text()
-    for said in ("Nothing was scored", "not installed", "No notebook has been run", "every clip could be read"):
-        assert said in text
-    assert not (tmp_path / "problems.csv").exists()
 
 
 def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
@@ -158,28 +130,31 @@ def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
 
 
 def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
-    path = write_report(paper_results(), PAPER, out=tmp_path, runs=[])
-    text, words = path.read_text(), Page(path).words
+    (tmp_path / "problems.csv").write_text("of an earlier run")
+    path = write_report(paper_results(), PAPER, out=tmp_path)
+    text, words = path.read_text(), read_words(path)
     for said in ("NOSS, measured", "None of 6 tasks of NOSS could be run here", "Paper profile: 0 of 18 results.",
-                 "a data set of NOSS", "0 reproduced, 0 differ, 11 not run"):
+                 "a data set of NOSS", "0 reproduced, 0 differ, 11 not run", "Nothing was scored",
+                 "No notebook has been run", "every clip could be read"):
         assert said in words, said
     assert "Quick profile" not in words and "of other audio" not in words
     assert text.count("every embedding") == 6 and text.count("<p>the archive of") == 6
     assert STEPS.replace("<", "&lt;").replace(">", "&gt;") in text and 'class="steps"' in text
     summary = (tmp_path / "summary.md").read_text()
     assert "   <manual>/savee" in summary and summary.count("× every embedding") == 6
-    assert not (tmp_path / "figures").exists()
+    assert not (tmp_path / "figures").exists() and not (tmp_path / "problems.csv").exists()
 
 
-def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
+def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "save", lambda figure, folder: None)  # which takes most of the time
     path = write_report(paper_results(ran=("crema_d", "savee")), PAPER, out=tmp_path, runs=[])
-    text, words = path.read_text(), Page(path).words
+    text, words = path.read_text(), read_words(path)
     for said in ("3 embeddings on 2 of 6 tasks of NOSS", "Paper profile: 6 of 18 results.", "quoted by COLA", "65.9 %",
                  "No result at all on VoxCeleb, VoxForge, Speech Commands, DementiaBank.", "Against published numbers",
                  "FRILL's model card: TRILL", "Layer 19 of TRILL beats its final embedding on every task"):
         assert said in words, said
     for picture in ("against_published", "claim_differences"):
-        assert f'src="figures/{picture}.svg"' in text and (tmp_path / f"figures/{picture}.svg").exists()
+        assert f'src="figures/{picture}.svg"' in text
     assert re.search(r"\| FRILL's model card: TRILL \| crema_d × trill-layer19 \| 65.9 % \|",
                      (tmp_path / "summary.md").read_text())
     # no recalled number is on the page without the word
@@ -191,15 +166,62 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path):
     assert not [value for value in bare if value in text]
 
 
-NAMES = ("logmel", "mfcc", "trill-mini-top")
-
-
 def test_notes_that_differ_in_name_and_numbers_become_one():
+    names = ("logmel", "mfcc", "trill-mini-top")
     notes = ["within speakers: style: logmel: 34 of 240 fits ended, as the authors' do.",
              "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
              "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
-             *(f"t: {name}: 2 clips left out." for name in NAMES)]
-    assert group_notes(notes, NAMES) == [
+             *(f"t: {name}: 2 clips left out." for name in names)]
+    assert html.group_notes(notes, names) == [
         "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
         "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
         "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
+
+
+def test_facts_name_everything_that_decides_a_number():
+    rows = fabricated.rows()
+    facts = {"data_hash": "d1", "split_hash": "d2", "weights_hash": "d3", "lock_hash": "d4", "code_revision": "d5",
+             "seed": 7, "low": 0.5, "high": 0.75, "notes": "a note"}
+    cell = html.build_result_table(rows[rows["task"] == "speaker-fillets"].assign(**facts))["cells"][0]
+    shown = dict(cell["facts"])
+    assert list(shown)[:2] == ["Test score", "Interval"] and shown["Notebook"] == "05_benchmark"
+    for name, value in {"Data": "d1 (recorded speech)", "Split": "d2 (by level", "Weights": "d3", "Lock file": "d4",
+                        "Code": "d5", "Seed": "7", "When": "2026-01-02 03:04:05 UTC", "Chosen probe": cell["probe"],
+                        "Interval": "50.0 to 75.0 % (95 % interval), bootstrap over speakers, 1000 resamples, seed 7",
+                        "Test set": "120 clips, 6 speakers, 4 classes", "Best on test": "optimistic", "Notes": "a note",
+                        "Vector": "96 numbers", "Converged": "yes", "Result key": cell["key"][:12]}.items():
+        assert value in shown[name], name
+
+
+@pytest.mark.parametrize(("task", "embedding", "probe", "seed", "smoke", "said"), [
+    ("speaker-fillets", "mfcc", "", 0, False, "reproduce speaker-fillets/mfcc"),
+    ("speaker-fillets", "mfcc", "", 3, True, "reproduce speaker-fillets/mfcc --seed 3 --smoke"),
+    ("savee", "trill-layer19", "", 0, False, "reproduce savee/trill-layer19 --profile paper"),
+    ("language-5", "trill-mini-finetuned", "finetuned-mean", 0, False, "reproduce language-5/trill-mini-finetuned"),
+    ("my words", "mfcc", "", 0, False, "benchmark mfcc --dataset FOLDER"),
+    ("language-5", "my own", "", 0, False, "benchmark FILE --tasks language-5")])
+def test_the_command_is_one_that_the_shell_takes(task, embedding, probe, seed, smoke, said):
+    row = {"task": task, "embedding": embedding, "probe": probe, "seed": seed}
+    command = write_command(row, SMOKE if smoke else None)
+    assert command == f"python -m nslib {said}" and shlex.split(command)[2] == "nslib"
+
+
+def test_the_latex_table_has_every_score_and_marks_best_and_tied():
+    table = html.build_result_table(fabricated.rows(), fabricated.predictions())
+    text = html.format_latex_results(table)
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    columns = text[text.index("tabular}{") + 9:].split("}")[0]
+    assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)} == {1 + len(fabricated.TASKS)}
+    assert all(f"{100 * cell['value']:.1f}" in text for cell in table["cells"])
+    standings = [cell["standing"] for cell in table["cells"]]
+    assert text.count(r"\textbf") == standings.count("best") and text.count(r"\underline") == standings.count("tied")
+    assert text.count("{") == text.count("}") and text.index(r"\toprule") < text.index(r"\bottomrule")
+
+
+def test_what_latex_takes_for_commands_is_escaped():
+    texts = {"a_b & 5 %": r"a\_b \& 5 \%", "x<y>z": r"x\textless{}y\textgreater{}z",
+             "1–2 × ≈": r"1--2 $\times$ $\approx$", "\\": r"\textbackslash{}",
+             "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
+    table = html.format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text] for text in texts], "X")
+    assert all(f"\n{written} \\\\\n" in table for written in texts.values())
+    assert table.startswith("% A caption of two lines, 5 %\n\\begin{tabularx}{\\textwidth}{X}")

@@ -8,7 +8,6 @@ import fabricated
 import numpy as np
 import pandas as pd
 import pytest
-from shell import call
 
 from nslib import config
 from nslib.datasets import debian, splits
@@ -17,7 +16,7 @@ from nslib.evaluation.results import ResultsBuilder
 from nslib.report import leaderboard
 from nslib.report.html import write_report
 from nslib.report.leaderboard import adopt_scores, build_table, export_scores, read_folder, read_scores, write_page
-from nslib.statistics import intervals, scores
+from nslib.report.verify import recompute_score
 
 TASK = "speaker-fillets"
 MANIFEST = debian.read_manifest(debian.manifest_path(TASK))
@@ -35,37 +34,30 @@ def measured():
 def answered(measured):
     """The same of one embedding with answers, and with the scores that follow from them."""
     rng, test = np.random.default_rng(3), MANIFEST.query("split == 'test'")
-    true, speaker = (test[name].to_numpy(str) for name in ("label", "speaker"))
+    true = test["label"].to_numpy(str)
     pred = np.where(rng.random(len(true)) < 0.7, true, rng.permutation(true))
     rows = measured[measured["embedding"] == "logmel"].copy()
-    bounds = intervals.interval(true, pred, speaker, "accuracy", level=0.95, seed=0)
-    facts = {"value": float((pred == true).mean()), "low": bounds.low, "high": bounds.high, "interval_by": bounds.by,
-             "n": len(true), "n_speakers": len(set(speaker) - {""}), "chance": scores.chance("accuracy", true)}
-    for column, value in facts.items():
+    answers = pd.DataFrame({"clip_id": test["clip_id"], "speaker": test["speaker"], "y_true": true, "y_pred": pred,
+                            "key": rows["key"].iloc[0]})
+    for column, value in recompute_score(answers, "accuracy", level=0.95, seed=0).items():
         rows.loc[rows["selected"] & (rows["split"] == "test"), column] = value
-    answers = pd.DataFrame({"clip_id": test["clip_id"], "speaker": speaker, "y_true": true, "y_pred": pred})
-    return rows, answers.assign(key=rows["key"].iloc[0])
+    return rows, answers
 
 
-def reseal(path, **changes):
-    """Change a file with care: its checksum is that of what it says now."""
-    frame = pd.read_parquet(path).assign(**changes)
-    frame.assign(sha256=[leaderboard._hash_row(row) for row in frame.to_dict("records")]).to_parquet(path)
+@pytest.fixture
+def shared(answered, tmp_path):
+    """A file with answers."""
+    return export_scores(answered[0], "logmel", tmp_path / "a.parquet", predictions=answered[1], by="Ada")
 
 
 def change_answers(change):
-    def changed(row):
-        answers = json.loads(row["answers"])
-        return {"answers": json.dumps(change(answers, list(answers)))}
-
-    return changed
+    return lambda row: {"answers": json.dumps(change(json.loads(row["answers"])))}
 
 
-def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path, monkeypatch):
+def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp_path, monkeypatch):
     rows, answers = answered
-    path = export_scores(rows, "logmel", tmp_path / "a.parquet", predictions=answers, by="Ada")
-    assert list(json.loads(read_scores(path)["answers"][0])) == answers["clip_id"].tolist()
-    copy, notes = adopt_scores(path, rows[:0], tmp_path / "rows")
+    assert list(json.loads(read_scores(shared)["answers"][0])) == answers["clip_id"].tolist()
+    copy, notes = adopt_scores(shared, rows[:0], tmp_path / "rows")
     assert notes == ["computed again from the answers, and right: speaker-fillets. Whose vectors they were, no file "
                      "can show."]
     table = build_table(rows[:0], read_folder(tmp_path / "rows"))
@@ -78,7 +70,7 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path, m
     assert own["answers"].tolist() == own["notes"].tolist() == [""]  # names of one's own recordings stay at home
     # the list of clips has changed since
     monkeypatch.setattr(debian, "read_manifest", lambda path: MANIFEST[1:])
-    assert build_table(rows[:0], read_scores(path))["trust"].tolist() == [leaderboard.REPORTED]
+    assert build_table(rows[:0], read_scores(shared))["trust"].tolist() == [leaderboard.REPORTED]
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -90,18 +82,18 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, tmp_path, m
     (lambda s: {"value": 0.99, "low": 0.1, "high": 0.2}, r"cannot be: value 0\.99"),
     (lambda s: {"data_hash": "0000"}, "data 0000 and split"),
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
-    (change_answers(lambda a, ids: dict(zip(ids, reversed(a.values()), strict=True))), "value is"),
-    (change_answers(lambda a, ids: {i: a[i] for i in ids[1:]}), "1 lack one, 0 are of other"),
-    (change_answers(lambda a, ids: {"nobody": "x"} | {i: a[i] for i in ids[1:]}), "1 lack one, 1 are of other"),
+    (change_answers(lambda a: dict(zip(a, reversed(a.values()), strict=True))), "value is"),
+    (change_answers(lambda a: dict(list(a.items())[1:])), "1 lack one, 0 are of other"),
+    (change_answers(lambda a: {"nobody": "x"} | dict(list(a.items())[1:])), "1 lack one, 1 are of other"),
     (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
     (lambda s: {"answers": '["a"]'}, "not one text a clip"),
 ])
-def test_whoever_edits_with_care_and_seals_again_is_found(answered, tmp_path, change, said):
-    rows, answers = answered
-    path = export_scores(rows, "logmel", tmp_path / "a.parquet", predictions=answers)
-    reseal(path, **change(read_scores(path).iloc[0].to_dict()))
+def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_path, change, said):
+    frame = pd.read_parquet(shared)
+    frame = frame.assign(**change(frame.iloc[0].to_dict()))
+    frame.assign(sha256=leaderboard._hash_row(frame.iloc[0].to_dict())).to_parquet(shared)
     with pytest.raises(BadParameter, match=said):
-        adopt_scores(path, rows, tmp_path / "rows")
+        adopt_scores(shared, answered[0], tmp_path / "rows")
     assert not (tmp_path / "rows").exists()
 
 
@@ -123,9 +115,7 @@ def test_a_changed_file_is_refused(measured, tmp_path, change, said):
 def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path, spoil):
     path = export_scores(measured, "logmel", tmp_path / "a.nslib-row.parquet")
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(BadParameter, match="cannot be read as a row"):
-        read_scores(path)
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match=r"cannot be read as a row(.|\n)*left out"):
         assert read_folder(tmp_path).empty
 
 
@@ -155,7 +145,7 @@ def test_what_others_could_not_use_is_not_shared(measured, tmp_path, change, emb
         export_scores(change(measured), embedding, tmp_path / name)
 
 
-def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, capsys):
+def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, call):
     own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
     both, nothing = pd.concat([measured, own]), read_folder(tmp_path)
     for named, there in (((), [TASK]), (("my-patients",), ["my-patients"])):
@@ -163,7 +153,7 @@ def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, t
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
     monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))
-    assert call(monkeypatch, capsys, "export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
+    assert call("export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
     assert set(read_scores(to)["task"]) == {"my-patients", TASK}
     # nor have they a column beside rows of others
     assert set(build_table(both, nothing)["task"]) == {TASK}
@@ -180,14 +170,13 @@ def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
         write_page(measured[:0], read_folder(tmp_path), tmp_path)
 
 
-def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, tmp_path, monkeypatch):
-    monkeypatch.setattr("nslib.report.html._draw_results", lambda results, clips, folder: [])
-    rows, answers = answered
+def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, shared, tmp_path, monkeypatch):
+    monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
     results = ResultsBuilder().results()
-    results.rows, results.predictions = rows, fabricated.predictions()[:0]
+    results.rows, results.predictions = answered[0], fabricated.predictions()[:0]
     page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()
-    adopt_scores(export_scores(rows, "logmel", tmp_path / "a.parquet", predictions=answers), rows, tmp_path / "rows")
+    adopt_scores(shared, answered[0], tmp_path / "rows")
     page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert 'Beside 1 that others have measured: <a href="leaderboard.html">' in page
     assert leaderboard.RECOMPUTED in (tmp_path / "leaderboard.html").read_text()

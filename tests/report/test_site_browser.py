@@ -6,20 +6,18 @@ import fabricated
 import nbformat
 import pandas as pd
 import pytest
-from browser import BROWSER, needs_browser
 from nbformat import v4
 
 from nslib import config
 from nslib.evaluation.results import ResultsBuilder
+from nslib.figures import result_heatmap
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, render_notebook
 
-pytestmark = needs_browser
-
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A report of made-up results, with the page of a notebook that has code, a table and a figure."""
+def site(browser, tmp_path_factory):
+    """A report of made-up results with one figure, and the page of a notebook that has code and a wide table."""
     home = tmp_path_factory.mktemp("my site")  # with a space
     (home / "notebooks").mkdir()
     wide = pd.DataFrame(0.5, ["score"], range(60)).to_html()
@@ -32,17 +30,10 @@ def site(tmp_path_factory):
     path.with_suffix(".html").write_text(render_notebook(path, run))
     made = ResultsBuilder([f"t: {e}: 1 fit failed." for e in fabricated.EMBEDDINGS]).results()
     made.rows, made.predictions, made.ledger = fabricated.rows(), fabricated.predictions(), fabricated.ledger()
-    return write_report(made, config.load_params(), out=home, runs=[run])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nslib.report.html._draw_figures",
+                      lambda results, *_: [("All scores.", result_heatmap(results.rows, results.predictions))])
+        return write_report(made, config.load_params(), out=home, runs=[run])
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 
 from nslib import config
@@ -28,7 +29,6 @@ from nslib.teaching import colab
 
 GITHUB = "https://github.com/somebody/some-kit"
 COMES_WITH = Path(__file__).with_name("colab_packages.txt")
-PYTHON = "3.13"
 FIRST, SECOND = "00_start_here.ipynb", "02_frontend.ipynb"
 
 
@@ -37,9 +37,10 @@ def cells() -> list:
     return [nbformat.v4.new_markdown_cell("# T\n\nText."), code, nbformat.v4.new_code_cell("1 + 1")]
 
 
-def project(folder: Path, urls: str) -> Path:
-    (folder / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}\n')
-    return folder / "pyproject.toml"
+def read_address(folder: Path, address: str) -> str | None:
+    path = folder / "pyproject.toml"
+    path.write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = "{address}"\n')
+    return colab.read_address(path)
 
 
 def pins(path: Path) -> dict[str, Requirement]:
@@ -47,31 +48,24 @@ def pins(path: Path) -> dict[str, Requirement]:
     return {need.name.replace("_", "-"): need for need in map(Requirement, lines)}
 
 
-@pytest.mark.parametrize("text", [GITHUB, GITHUB + "/", GITHUB + ".git"])
-def test_a_declared_address_makes_badge_and_install_cell(tmp_path, text):
-    assert colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"')) == GITHUB
+def test_a_declared_address_makes_badge_and_install_cell_and_one_that_colab_could_not_open_is_refused(tmp_path):
+    assert {read_address(tmp_path, text) for text in (GITHUB, GITHUB + "/", GITHUB + ".git")} == {GITHUB}
     badge, cell = colab.write_invitation(GITHUB, "a.ipynb"), colab.write_cell(GITHUB)
     assert "/github/somebody/some-kit/blob/main/notebooks/a.ipynb)" in badge and "upload" not in badge
     assert f"{GITHUB}/archive/HEAD.tar.gz" in cell and colab.ARCHIVE not in cell
-
-
-@pytest.mark.parametrize("text", ["github.com/a/b", "https://github.com/a", "https://github.com/a/b; rm",
-                                  "https://git.example.org/a/b"])
-def test_an_address_that_colab_could_not_open_is_refused(tmp_path, text):
-    with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
-        colab.read_address(project(tmp_path, f'[project.urls]\nRepository = "{text}"'))
+    for text in ("github.com/a/b", "https://github.com/a", "https://github.com/a/b; rm", "https://git.example.org/a/b"):
+        with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
+            read_address(tmp_path, text)
 
 
 @pytest.mark.parametrize("address", [None, GITHUB])
 def test_the_cell_does_nothing_elsewhere(address):
-    from IPython.core.inputtransformer2 import TransformerManager
-
     scope: dict = {}
     exec(TransformerManager().transform_cell(colab.write_cell(address)), scope)  # get_ipython is not there
     assert set(scope) - {"__builtins__"} == {"sys"}
 
 
-def test_refreshing_changes_two_places_only_and_once():
+def test_refreshing_changes_two_places_only_and_once_and_a_notebook_without_them_is_named():
     made = cells()
     ids = [cell["id"] for cell in made]
     assert colab.refresh_cells(made, None, "a.ipynb") and not colab.refresh_cells(made, None, "a.ipynb")
@@ -80,14 +74,10 @@ def test_refreshing_changes_two_places_only_and_once():
     assert made[0]["source"].count("Colab]") == 1 and "*On Colab" not in made[0]["source"]
     assert colab.refresh_cells(made, None, "a.ipynb") and "badge" not in made[0]["source"]
     assert [cell["id"] for cell in made] == ids
-
-
-@pytest.mark.parametrize("spoil", [lambda c: c.pop(1), lambda c: c.append(c[1]), lambda c: c.pop(0)])
-def test_a_notebook_without_the_two_places_is_named(spoil):
-    made = cells()
-    spoil(made)
-    with pytest.raises(NslibError, match=r"odd\.ipynb"):
-        colab.refresh_cells(made, None, "odd.ipynb")
+    for spoil in (lambda c: c.pop(1), lambda c: c.append(c[1]), lambda c: c.pop(0)):
+        spoil(odd := cells())
+        with pytest.raises(NslibError, match=r"odd\.ipynb"):
+            colab.refresh_cells(odd, None, "odd.ipynb")
 
 
 def test_a_notebook_that_is_behind_is_written_as_it_should_be(tmp_path):
@@ -131,22 +121,12 @@ def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
         assert not need.specifier or f"\n{name}{str(need.specifier).replace('<=', '==')}" in locked, name
 
 
-def find_python() -> str:
-    """Return Colab's Python if this machine has it, else the one that runs the tests."""
-    ways = [shutil.which(f"python{PYTHON}"),
-            *map(str, sorted(Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/python"))), sys.executable]
-    asked = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    versions = {way: subprocess.run([way, *asked], capture_output=True, text=True, check=False).stdout.strip()
-                for way in filter(None, ways)}
-    return next((way for way, version in versions.items() if version == PYTHON), sys.executable)
-
-
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory) -> Path:
-    """A Python with what Colab comes with; the kit is not in it."""
-    home = tmp_path_factory.mktemp("runtime")
+@pytest.fixture
+def runtime(tmp_path) -> Path:
+    """A Python, Colab's if this machine has it, with what Colab comes with; the kit is not in it."""
+    home = tmp_path / "runtime"
     python = home / "bin" / "python"
-    subprocess.run([find_python(), "-m", "venv", str(home)], check=True)
+    subprocess.run([shutil.which("python3.13") or sys.executable, "-m", "venv", str(home)], check=True)
     uv = Path(sys.executable).with_name("uv")
     pip = [str(uv), "pip", "install", "--python", str(python)] if uv.exists() else [str(python), "-m", "pip", "install"]
     command = [*pip, "--quiet", "--no-deps", "-r", str(COMES_WITH)]
@@ -155,9 +135,8 @@ def runtime(tmp_path_factory) -> Path:
         pytest.skip(f"no package registry here: {done.stderr.strip().splitlines()[-1]}")
     assert not done.returncode, done.stderr[-2000:]
     (site,) = home.glob("lib/python*/site-packages")
-    (site / "google" / "colab").mkdir(parents=True)
-    (site / "google" / "colab" / "__init__.py").write_text("")
-    (site / "colab_is_loaded.pth").write_text("import google.colab\n")
+    config.write_file(site / "google" / "colab" / "__init__.py", "")
+    config.write_file(site / "colab_is_loaded.pth", "import google.colab\n")
     return home
 
 
@@ -167,45 +146,44 @@ node = nbformat.read(sys.argv[1], as_version=4)
 nbclient.NotebookClient(node, timeout=900, kernel_name="python3", allow_errors=True).execute(cwd=".")
 nbformat.write(node, sys.argv[1])
 """
+LIST = """
+import importlib.metadata
+for one in importlib.metadata.distributions():
+    print(one.name.lower().replace("_", "-").replace(".", "-"), one.version)
+"""
 
 
-@pytest.fixture(scope="module")
-def session(runtime, tmp_path_factory) -> list[nbformat.NotebookNode]:
+@pytest.mark.heavy
+def test_every_cell_runs_what_came_with_the_session_stays_and_what_lacked_is_there(runtime, tmp_path):
     """Two notebooks run one after the other in one folder like /content, to which the kit was uploaded."""
-    home = tmp_path_factory.mktemp("colab")
-    folder = home / "content"
+    folder = tmp_path / "content"
     (folder / "sample_data").mkdir(parents=True)
     colab.pack_kit(folder / colab.ARCHIVE)
     left_out = {"NSLIB_OFFLINE", "PYTHONPATH", "VIRTUAL_ENV", "CORPUS"}
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    environment |= {"SMOKE": "1", "NSLIB_CACHE": str(home / "cache"),
+    environment |= {"SMOKE": "1", "NSLIB_CACHE": str(tmp_path / "cache"),
                     "PATH": f"{runtime / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    for name in (FIRST, SECOND):
-        shutil.copy(config.notebooks_dir() / name, folder)
-        done = subprocess.run([runtime / "bin" / "python", "-c", DRIVE, name], cwd=folder, env=environment,
+
+    def run(code: str, *words: str) -> str:
+        done = subprocess.run([runtime / "bin" / "python", "-c", code, *words], cwd=folder, env=environment,
                               capture_output=True, text=True, check=False)
         assert not done.returncode, done.stderr[-3000:]
-    return [nbformat.read(folder / name, as_version=4) for name in (FIRST, SECOND)]
+        return done.stdout
 
-
-@pytest.mark.heavy
-def test_every_cell_runs_and_the_first_notebook_says_that_packages_differ_from_the_lock(session):
-    outputs = [[out for cell in node["cells"] for out in cell.get("outputs", [])] for node in session]
-    assert [(out["ename"], out["evalue"][-500:]) for some in outputs for out in some if "ename" in out] == []
-    printed = ["".join(out["text"] for out in some if out.get("name") == "stdout") for some in outputs]
+    printed = []
+    for name in (FIRST, SECOND):
+        shutil.copy(config.notebooks_dir() / name, folder)
+        run(DRIVE, name)
+        outputs = [o for c in nbformat.read(folder / name, as_version=4)["cells"] for o in c.get("outputs", [])]
+        assert [(o["ename"], o["evalue"][-500:]) for o in outputs if "ename" in o] == []
+        printed.append("".join(o["text"] for o in outputs if o.get("name") == "stdout"))
     assert all(text.count("✓") >= 2 for text in printed)
+    # the first notebook says that packages differ from the lock
     pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed[0])
     assert pairs and all(config.locked_versions()[name] == version != here for name, version, here in pairs)
     if shutil.which("apt-get"):  # recorded speech is had without a cache of apt
         assert "(real)\n" in printed[0] and "(synthetic)\n" not in printed[0]
-
-
-@pytest.mark.heavy
-def test_nothing_that_came_with_the_session_was_changed_and_what_lacked_is_there(session, runtime):
-    code = ("import importlib.metadata as m\nfor d in m.distributions():"
-            "print(d.name.lower().replace('_', '-').replace('.', '-'), d.version)")
-    done = subprocess.run([runtime / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
-    now = dict(line.split() for line in done.stdout.splitlines())
+    now = dict(line.split() for line in run(LIST).splitlines())
     came = {name: str(need.specifier)[2:] for name, need in pins(COMES_WITH).items() if name in now}
     assert {name: now[name] for name in came} == came and len(came) > 150
     assert {"av", "papermill", "espeakng-loader"} <= set(now) and "jupyterlab" not in now

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,13 +16,12 @@ import urllib.request
 
 import nbformat
 import pytest
-from browser import BROWSER, needs_browser
 from helpers import tone
 
 from nslib import audio, config
 from nslib.teaching import notebook_rules
 
-pytestmark = [pytest.mark.heavy, needs_browser]
+pytestmark = pytest.mark.heavy
 FIRST, LISTEN = "00_start_here.ipynb", "10_listen.ipynb"
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
 MINUTE = 60_000  # milliseconds
@@ -43,12 +41,11 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lab(home):
+def lab(browser, home):
     """Address of a running JupyterLab; it and its kernels are gone afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(16)
+        port, token = free.getsockname()[1], secrets.token_hex(16)
     places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
               "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
               "NSLIB_REPORTS": "reports"}
@@ -58,7 +55,7 @@ def lab(home):
                "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}",
                "--LabApp.extension_manager=readonly"]
     with open(home / "server.log", "w") as log:
-        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
     try:
         for _ in range(240):
             assert server.poll() is None, (home / "server.log").read_text()[-3000:]
@@ -66,24 +63,10 @@ def lab(home):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5):
                 break
             time.sleep(0.5)
-        else:
-            pytest.fail(f"JupyterLab did not answer:\n{(home / 'server.log').read_text()[-3000:]}")
         yield f"http://127.0.0.1:{port}/lab/tree/notebooks/%s?token={token}&reset"  # no tabs of before
     finally:
-        server.send_signal(signal.SIGTERM)  # it shuts its kernels down before it goes
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox", "--disable-gpu"]
-    with sync_playwright() as driver, driver.chromium.launch(executable_path=BROWSER, args=options) as started:
-        yield started
+        server.terminate()  # it shuts its kernels down before it goes
+        server.wait(60)
 
 
 def run_all(page, lab, home, name):

@@ -37,13 +37,12 @@ def clips(tmp_path_factory) -> pd.DataFrame:
     folder, rows = tmp_path_factory.mktemp("voices"), []
     for number, (speaker, pitch) in enumerate(PITCHES.items()):
         for take in range(4):
-            path = audio.write_wav(folder / f"{speaker}{take}.wav", voice(pitch, 10 * number + take))
-            rows.append((f"{speaker}/{take}", path, "calm" if take % 2 else "loud <b>", speaker))
-    rows.append(("copy", rows[0][1], "calm", "low"))
-    table = pd.DataFrame(rows, columns=["clip_id", "audio", "label", "speaker"])
-    waves = [audio.read(path).wave for path in table["audio"]]
-    return table.assign(audio=table["audio"].astype(str), sha256=[audio.sha256(w) for w in waves],
-                        seconds=[len(w) / RATE for w in waves], split="test")
+            wave = voice(pitch, 10 * number + take)
+            path = audio.write_wav(folder / f"{speaker}{take}.wav", wave)
+            rows.append({"clip_id": f"{speaker}/{take}", "audio": str(path), "speaker": speaker, "split": "test",
+                         "label": "calm" if take % 2 else "loud <b>", "seconds": len(wave) / RATE,
+                         "sha256": audio.sha256(audio.read(path).wave)})
+    return pd.DataFrame([*rows, rows[0] | {"clip_id": "copy", "label": "calm"}])
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +50,14 @@ def space(clips):
     return listen.build_space(clips, "logmel", progress=False)
 
 
-def windows(hop: float = 0.5, window: float = 1.0) -> Embedding:
-    """Loudness and zero crossings of windows, so that a frame's value can be worked out by hand."""
-    def embed(waves, lengths):
-        size, step = round(window * RATE), round(hop * RATE)
-        counts = [1 + max(0, (n - size) // step) for n in lengths]
-        out = np.zeros((len(waves), max(counts), 2), np.float32)
-        for row, (wave, count) in enumerate(zip(waves, counts, strict=True)):
-            for at in range(count):
-                part = wave[at * step:at * step + size]
-                out[row, at] = part.std(), np.abs(np.diff(np.sign(part))).mean()
-        return out, np.asarray(counts)
+def loudness(waves: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Loudness and zero crossings of whole seconds, one every half: values that can be worked out by hand."""
+    parts = np.lib.stride_tricks.sliding_window_view(waves, RATE, axis=1)[:, ::RATE // 2]
+    crossings = np.abs(np.diff(np.sign(parts))).mean(-1)
+    return np.stack([parts.std(-1), crossings], -1).astype(np.float32), 1 + (lengths - RATE) // (RATE // 2)
 
-    return Embedding("windows", "1", 2, embed, window=window, hop=hop, min_samples=round(window * RATE))
+
+WINDOWS = Embedding("windows", "1", 2, loudness, window=1.0, hop=0.5, min_samples=RATE)
 
 
 def test_similarities_are_cosines_of_standardised_vectors_and_a_clip_is_not_its_own_neighbour(space, clips):
@@ -80,33 +74,32 @@ def test_similarities_are_cosines_of_standardised_vectors_and_a_clip_is_not_its_
     assert list(space.nearest(recording)["clip_id"]) == list(space.nearest("high/1")["clip_id"])
 
 
+def sign(space, speaker):
+    """The same clips by other speakers."""
+    return dataclasses.replace(space, clips=space.clips.assign(speaker=speaker))
+
+
 def test_pairs_and_own_first_by_hand(space):
     """Two clips that nobody has signed are not of one person, and such a clip is not asked whose it is."""
-    def sign(speaker):
-        return dataclasses.replace(space, clips=space.clips.assign(speaker=speaker))
-
     same, other = space.pairs()
     assert len(same) + len(other) == 13 * 12 // 2 - 1  # the copy and its original are no pair
     assert np.median(same) > np.median(other)
     assert space.own_first() == (1.0, pytest.approx(1 / 3))
-    unsigned = sign(space.clips["speaker"].mask(space.clips["speaker"] == "high", ""))
+    unsigned = sign(space, space.clips["speaker"].mask(space.clips["speaker"] == "high", ""))
     assert [len(values) for values in unsigned.pairs()] == [6 + 9, 4 * 5]  # of four and five clips, less the copy
     assert unsigned.own_first() == (1.0, 1 / 2)
-    lonely = sign(["low", "low", *["middle"] * 2, *[""] * 9])
+    lonely = sign(space, ["low", "low", *["middle"] * 2, *[""] * 9])
     assert lonely.own_first()[1] == 1 / 2 and len(lonely.pairs()[0]) == 2
     with pytest.raises(BadParameter, match="no known speakers"):
-        sign("").own_first()
+        sign(space, "").own_first()
 
 
-def test_clips_that_cannot_be_embedded_are_counted(clips, tmp_path):
+def test_requests_that_make_no_sense_are_refused_and_clips_that_cannot_be_embedded_counted(space, clips, tmp_path):
     first = clips["clip_id"] == "low/0"
     gone = clips.assign(audio=clips["audio"].mask(first, str(tmp_path / "gone.wav")),
                         sha256=clips["sha256"].mask(first, "0" * 64))
     with pytest.warns(UserWarning, match="1 of 13 clips cannot be embedded .* the first is low/0"):
         assert len(listen.build_space(gone, "logmel", progress=False).clips) == 12
-
-
-def test_requests_that_make_no_sense(space, clips):
     with pytest.raises(UnknownName, match=r"Did you mean.*low/0"):
         space.nearest("low/O")
     with pytest.raises(BadParameter, match="0 neighbours were asked for; ask for 1 or more"):
@@ -114,7 +107,7 @@ def test_requests_that_make_no_sense(space, clips):
     with pytest.raises(BadParameter, match="3 clips: give 4 to 5000"):
         listen.build_space(clips.head(3), "logmel")
     with pytest.raises(BadParameter, match="fewer than two known speakers"):
-        listen.compare_voice(listen.build_space(clips.assign(speaker=None), "logmel", progress=False), voice(200, 0))
+        listen.compare_voice(sign(space, ""), voice(200, 0))
 
 
 def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space, clips):
@@ -135,56 +128,46 @@ def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space, clips):
     lambda content: ({"name": "me.wav", "content": memoryview(content)},),
     lambda content: {"me.wav": {"metadata": {}, "content": content}}], ids=["ipywidgets 8", "ipywidgets 7"])
 def test_an_uploaded_file_is_heard(tmp_path, wrap):
+    def upload(value):
+        return listen.read_upload(SimpleNamespace(value=value))
+
     content = audio.write_wav(tmp_path / "a.wav", voice(200, 0)).read_bytes()
-    heard = listen.read_upload(SimpleNamespace(value=wrap(content)))
-    assert heard.wave == pytest.approx(voice(200, 0), abs=1e-4)
+    assert upload(wrap(content)).wave == pytest.approx(voice(200, 0), abs=1e-4)
     with pytest.raises(BadAudio, match=r"me\.wav"):
-        listen.read_upload(SimpleNamespace(value=wrap(b"no sound")))
-    assert listen.read_upload(SimpleNamespace(value=type(wrap(content))())) is None
+        upload(wrap(b"no sound"))
+    assert upload(type(wrap(content))()) is None
 
 
 def test_windows_padding_and_change_by_hand():
-    timeline = listen.embed_over_time(np.concatenate([voice(120, 0, 1.0), voice(2000, 1, 1.3)]), windows())
-    table = timeline.table
+    timeline = listen.embed_over_time(np.concatenate([voice(120, 0, 1.0), voice(2000, 1, 1.3)]), WINDOWS)
+    table, (first, second, _) = timeline.table, timeline.vectors
     assert table["start"].tolist() == [0.0, 0.5, 1.0] and table["end"].tolist() == [1.0, 1.5, 2.0]
     assert (table["padding"] == 0).all() and table["change"].isna().tolist() == [True, False, False]
-    first, second = timeline.vectors[0], timeline.vectors[1]
     cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
     assert table["change"][1] == pytest.approx(1 - cosine, abs=1e-6)
     alt = listen.plot_timeline(timeline).alt
     assert "A clip of 2.30 s" in alt and "3 vectors" in alt and "one every 0.5 s" in alt and "1.00 to 2.00 s" in alt
-
-
-@pytest.mark.parametrize("seconds", [0.4, 0.01])
-def test_a_clip_shorter_than_the_window_says_how_much_is_padding(seconds):
-    timeline = listen.embed_over_time(voice(120, 0, seconds), windows())
-    assert timeline.table["padding"].tolist() == [pytest.approx(1 - seconds)]
-    alt = listen.plot_timeline(timeline).alt
-    assert "of 1 vector of windows" in alt and "The largest change" not in alt
-
-
-def sounds(html: str) -> list[np.ndarray]:
-    """Decode the players of a page."""
-    files = [base64.b64decode(text) for text in re.findall(r"data:audio/wav;base64,([^\"]+)", html)]
-    decoded = [soundfile.read(io.BytesIO(content), dtype="int16") for content in files]
-    assert all(rate == RATE and wave.ndim == 1 for wave, rate in decoded)
-    return [wave / 32767 for wave, _ in decoded]
+    for seconds in (0.4, 0.01):  # shorter than the window
+        timeline = listen.embed_over_time(voice(120, 0, seconds), WINDOWS)
+        assert timeline.table["padding"].tolist() == [pytest.approx(1 - seconds)]
+        alt = listen.plot_timeline(timeline).alt
+        assert "of 1 vector of windows" in alt and "The largest change" not in alt
 
 
 def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(space, clips, tmp_path):
     page, near = listen.show_neighbours(space, "low/0", 3), space.nearest("low/0", 3)
-    for heard, path in zip(sounds(page.html), [clips["audio"][0], *near["audio"]], strict=True):
-        assert np.abs(heard - audio.read(path).wave).max() < 1e-4
+    players = re.findall(r"data:audio/wav;base64,([^\"]+)", page.html)
+    for player, path in zip(players, [clips["audio"][0], *near["audio"]], strict=True):
+        heard, rate = soundfile.read(io.BytesIO(base64.b64decode(player)), dtype="int16")
+        assert rate == RATE and np.abs(heard / 32767 - audio.read(path).wave).max() < 1e-4
     alts = re.findall(r'<img alt="([^"]+)"', page.html)
     assert len(alts) == 4 and all("Log-mel picture of" in alt and re.search(r"\d", alt) for alt in alts)
     assert f"similarity {near['similarity'][0]:.2f}" in page.html and page.text.count("\n") == 3
     assert "<script" not in page.html and "loud &lt;b&gt;" in page.html and "loud <b>" not in page.html
     text = page.save(tmp_path / "page.html").read_text()
     assert text.startswith("<!doctype html>") and text.count("<audio") == 4 and "http" not in text.replace("data:", "")
-
-
-def test_a_neighbour_whose_file_is_gone_is_named_with_what_is_wrong(space, tmp_path):
-    paths = [space.clips["audio"][0], *[str(tmp_path / "gone.wav")] * (len(space.clips) - 1)]
+    # a neighbour whose file is gone is named with what is wrong
+    paths = [clips["audio"][0], *[str(tmp_path / "gone.wav")] * (len(clips) - 1)]
     page = listen.show_neighbours(dataclasses.replace(space, clips=space.clips.assign(audio=paths)), "low/0", 2)
     assert page.html.count("<audio") == 1 and page.html.count("gone.wav") >= 2
 

@@ -104,10 +104,9 @@ def test_each_broken_rule_is_found_in_its_cell(changes, cell, rule, tmp_path):
     for change in changes:
         change(node)
     violations = notebook_rules.check_source(saved(tmp_path, node))
-    hits = [v for v in violations if rule in v.rule]
-    assert hits and hits[0].cell == cell, violations
-    assert all(v.remedy and v.notebook == "x.ipynb" for v in violations)
-    assert hits[0].line == (node.cells[cell - 1].source.strip().partition("\n")[0][:80] if cell else "")
+    hit = next(v for v in violations if rule in v.rule)
+    assert hit.cell == cell and all(v.remedy and v.notebook == "x.ipynb" for v in violations)
+    assert hit.line == (node.cells[cell - 1].source.strip().partition("\n")[0][:80] if cell else "")
 
 
 @pytest.mark.parametrize("change, rule", [case[1:] for case in BROKEN_RUN], ids=[case[0] for case in BROKEN_RUN])
@@ -130,13 +129,6 @@ def test_what_keeps_the_contract_has_no_violation(tmp_path):
         assert notebook_rules.check_executed(saved(tmp_path, node), {"seed": 3}) == []
 
 
-def test_parameters_are_read_without_running_and_an_unknown_one_is_refused(tmp_path):
-    path = saved(tmp_path, good())
-    assert notebook_rules.read_parameters(path) == {"seed": 0, "tasks": None}
-    with pytest.raises(UnknownName, match="Did you mean seed"):
-        notebook_rules.check_source(path, ["sed"])
-
-
 @pytest.mark.parametrize("content", ["", "{}", "not json", '{"cells": 3, "metadata": {}, "nbformat": 4}'])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     path = tmp_path / "broken.ipynb"
@@ -145,12 +137,15 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
         notebook_rules.check_source(path)
 
 
-def test_a_folder_is_checked_and_a_violation_says_where_and_what_to_do(tmp_path):
+def test_parameters_are_read_and_a_folder_is_checked_with_what_to_do(tmp_path):
     bad = good()
     source(5, "seed, tasks\n!ls")(bad)
     saved(tmp_path, bad, "b.ipynb")
-    saved(tmp_path, good(), "a.ipynb")
+    path = saved(tmp_path, good(), "a.ipynb")
     (violation,) = notebook_rules.check_folder(tmp_path)
     assert str(violation) == (
         "b.ipynb, cell 6 ('seed, tasks'): the cell has a shell or magic line. "
         "Call Python instead; only the cell tagged 'colab' may use ! and %.")
+    assert notebook_rules.read_parameters(path) == {"seed": 0, "tasks": None}
+    with pytest.raises(UnknownName, match="Did you mean seed"):
+        notebook_rules.check_source(path, ["sed"])

@@ -5,19 +5,17 @@ from __future__ import annotations
 import base64
 import copy
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
-import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import v4
 
 from nslib import config
@@ -33,21 +31,20 @@ CHECK = ('with nslib.exercise("A", "its square is the number", hint="math.sqrt")
          '    it.expect(abs(root**2 - number) < 1e-9, f"the square of {root} is {root**2:g}")')
 
 
-def small(exercises: list[tuple[str, str]] | None = None):
-    """A chapter with exercises A, B, ... of (solution, check); default: one."""
+def small(exercises=((SOLUTION, CHECK),)):
+    """A chapter with exercises A, B, ... of (solution, check)."""
+    prose, code = v4.new_markdown_cell, v4.new_code_cell
     cells = [
-        v4.new_markdown_cell("# One\n\nAbout roots.\n\n*On Colab: File > Upload\nnotebook.*"),
-        v4.new_code_cell('import sys\n\nif "google.colab" in sys.modules:\n    !ls', metadata={"tags": ["colab"]}),
-        v4.new_markdown_cell("Settings."),
-        v4.new_code_cell("number = 16.0  # at least 0", metadata={"tags": ["parameters"]}),
-        v4.new_markdown_cell("What is needed."), v4.new_code_cell("import nslib\n\nprint(number)")]
-    for letter, (solution, check) in zip("ABCDE", exercises or [(SOLUTION, CHECK)], strict=False):
+        prose("# One\n\nAbout roots.\n\n*On Colab: File > Upload\nnotebook.*"),
+        code('import sys\n\nif "google.colab" in sys.modules:\n    !ls', metadata={"tags": ["colab"]}),
+        prose("Settings."), code("number = 16.0  # at least 0", metadata={"tags": ["parameters"]}),
+        prose("What is needed."), code("import nslib\n\nprint(number)")]
+    for letter, (solution, check) in zip("ABCDE", exercises, strict=False):
         task = f"**Exercise {letter}: a root (5 minutes).** Make `root`, the root of `number`. See [two](two.ipynb)."
         about = {"notes": NOTE, "mistakes": ["root = number / 2 + 1"]}
-        cells += [v4.new_markdown_cell(task),
-                  v4.new_code_cell(solution, metadata={"tags": ["exercise"], "workshop": about}),
-                  v4.new_code_cell(check, metadata={"tags": ["check"]}), v4.new_markdown_cell("Ask yourself.")]
-    cells += [v4.new_markdown_cell("Another number. See [one](one.ipynb).")]
+        cells += [prose(task), code(solution, metadata={"tags": ["exercise"], "workshop": about}),
+                  code(check, metadata={"tags": ["check"]}), prose("Ask yourself.")]
+    cells.append(prose("Another number. See [one](one.ipynb)."))
     for at, cell in enumerate(cells, 1):
         cell["id"] = f"one-{at:02d}"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -60,7 +57,7 @@ def saved(folder: Path, node: nbformat.NotebookNode, name: str = "one.ipynb") ->
 
 
 def change(at, **fields):
-    return lambda node: [node.cells[at].__setitem__(name, value) for name, value in fields.items()]
+    return lambda node: node.cells[at].update(fields)
 
 
 def about(**fields):
@@ -68,10 +65,9 @@ def about(**fields):
 
 
 def repeat(node):
-    again = copy.deepcopy(node.cells[6:9])
-    for cell in again:
+    node.cells[9:9] = copy.deepcopy(node.cells[6:9])
+    for cell in node.cells[9:12]:
         cell["id"] += "b"
-    node.cells[9:9] = again
 
 
 @pytest.mark.parametrize("spoil, message", [
@@ -108,77 +104,65 @@ def test_notebooks_with_exercises_are_chapters(tmp_path):
     saved(tmp_path, chapter.node)
     with pytest.raises(ContractBroken, match=r"one\.ipynb, cell 6"):
         workshop.read_chapters(folder=tmp_path)
-
-
-def test_the_kits_chapters_have_exercises_with_notes():
-    chapters = {c.path.stem: c for c in workshop.read_chapters()}
+    chapters = {c.path.stem: c for c in workshop.read_chapters()}  # the kit's
     assert {"00_start_here", "02_frontend", "05_benchmark", "06_personalisation"} <= set(chapters)
     notes = [three[1]["metadata"]["workshop"] for c in chapters.values() for three in c.exercises.values()]
     assert len(notes) >= 10 and all(len(a["mistakes"]) >= 3 and len(a["notes"]) > 200 for a in notes)
 
-
-# --- editions --------------------------------------------------------------------------------------------------------
 
 OUTPUTS = [v4.new_output("stream", name="stdout", text="4.0\n"), v4.new_output("stream", name="stderr", text="log\n"),
            v4.new_output("display_data", data={"text/html": f"<figure>{PICTURE}", "text/plain": "a root"}),
            v4.new_output("execute_result", data={"text/html": "<table></table>", "text/plain": "a  b"})]
 
 
-def edit(edition, node=None, **resources):
-    """Make an edition of a notebook: valid, the same again, and the source is left as it was."""
-    node = node or small()
+def edit(audience, outputs=OUTPUTS, **linked):
+    """Make an edition of the small notebook: valid, the same again, and the source is left as it was."""
+    node = small()
     before = nbformat.writes(node)
-    first, second = (edition().preprocess(node, {"outputs": {"one-08": OUTPUTS}, **resources})[0] for _ in range(2))
+    first, second = (workshop.make_edition(node, audience, outputs={"one-08": outputs}, **linked) for _ in range(2))
     nbformat.validate(first)
     assert nbformat.writes(node) == before and nbformat.writes(first) == nbformat.writes(second)
     return first, nbformat.writes(first)
 
 
 def test_the_student_gets_an_empty_cell_a_hint_and_a_check():
-    node, text = edit(workshop.StudentEdition)
+    node, text = edit("student")
     cells = {cell["id"]: cell for cell in node["cells"]}
     assert cells["one-08"]["source"] == "import math\n\nroot = ...  # your code"
     hint = cells["one-08-hint"]["source"]
     assert "4.0\na  b" in hint and PICTURE in hint and "log" not in hint
     assert cells["one-09"]["metadata"]["tags"] == ["check", "raises-exception"]
     assert not [secret for secret in (NOTE, "math.sqrt(number)", "number / 2", '"workshop":') if secret in text]
-    without = edit(workshop.StudentEdition, outputs={})[0]  # what shows nothing has no hint
-    assert len(without["cells"]) == len(node["cells"]) - 1
+    assert len(edit("student", outputs=[])[0]["cells"]) == len(cells) - 1  # what shows nothing has no hint
 
 
 def test_the_reader_gets_solutions_links_to_what_is_there_and_the_instructor_notes_and_typical_mistakes():
-    node, text = edit(workshop.ReaderEdition, notebooks=["one.ipynb"])
+    node, text = edit("reader", linked=["one.ipynb"])
     assert "math.sqrt(number)" in text and not [x for x in ("your code", NOTE, "number / 2") if x in text]
     assert "[one](one.ipynb)" in text and "See two." in text
     assert node["cells"][0]["source"] == "# One\n\nAbout roots." and node["cells"][1]["source"] == workshop.SETUP
-    node, text = edit(workshop.InstructorEdition)
+    node, text = edit("instructor")
     (box,) = [c["source"] for c in node["cells"] if "instructor" in c["metadata"].get("tags", [])]
     assert NOTE in box and "root = number / 2 + 1" in box and "math.sqrt(number)" in text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("place", ["colab", "room"])
-def test_the_first_cell_of_an_edition_finds_the_kit(tmp_path, place):
-    """On Colab in an empty folder to which the zip file was uploaded; in a room in a folder of the unpacked file."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
+def test_on_colab_the_first_cell_of_an_edition_finds_the_kit_in_the_uploaded_file(tmp_path):
     kit, content = tmp_path / workshop.ROOT, tmp_path / "content"
     (kit / "nslib" / "teaching").mkdir(parents=True)
     for path in ("nslib/__init__.py", "nslib/teaching/__init__.py", "requirements-colab.txt", workshop.SETTINGS):
         (kit / path).write_text("")
     (kit / "nslib" / "teaching" / "workshop.py").write_text("def begin():\n    print('begun', __file__)\n")
     colab.pack_files(tmp_path, colab.list_files([kit]), content / workshop.ARCHIVE)
-    fake = "import os, sys, types\nsys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
-    if place == "colab":
-        shutil.rmtree(kit)
-        fake += ("sys.modules['google.colab'] = types.ModuleType('colab')\n"
-                 "get_ipython = lambda: types.SimpleNamespace(system=os.system, run_line_magic=lambda *a: print(*a))\n")
-    cell = TransformerManager().transform_cell(workshop.SETUP)
+    shutil.rmtree(kit)
+    fake = ("import os, sys, types\nsys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
+            "sys.modules['google.colab'] = types.ModuleType('colab')\n"
+            "get_ipython = lambda: types.SimpleNamespace(system=os.system, run_line_magic=lambda *a: print(*a))\n")
     search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run([sys.executable, "-I", "-c", fake + cell], text=True, capture_output=True, check=False,
-                          cwd=content if place == "colab" else kit / "nslib", env=os.environ | {"PATH": search})
-    assert f"begun {content if place == 'colab' else tmp_path}/{workshop.ROOT}/nslib" in done.stdout, done.stderr
-    assert (f"pip install -q -r {workshop.ROOT}/requirements-colab.txt" in done.stdout) == (place == "colab")
+    code = fake + TransformerManager().transform_cell(workshop.SETUP)
+    done = subprocess.run([sys.executable, "-I", "-c", code], text=True, capture_output=True, check=False, cwd=content,
+                          env=os.environ | {"PATH": search})
+    assert f"begun {content}/{workshop.ROOT}/nslib" in done.stdout, done.stderr
+    assert f"pip install -q -r {workshop.ROOT}/requirements-colab.txt" in done.stdout
 
 
 def check_of(letter: str, name: str, condition: str) -> str:
@@ -200,11 +184,12 @@ def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tm
     checks[4]["source"] = "if False:\n    it.made(e=e)\nassert e == 1"
     with pytest.raises(workshop.Unproven) as refused:
         workshop.prove(chapter)
-    b, c, d, e = [line for line in str(refused.value).splitlines() if line.startswith("one.ipynb")]
-    assert "exercise B: the solution does not pass its own check: Unsolved: ✗ Exercise B: wrong" in b
-    assert "exercise C: the solution does not run: ZeroDivisionError" in c
-    assert "exercise D: the empty cell passes the check. The check asks for too little" in d
-    assert "exercise E: to the empty cell the check fails with AssertionError" in e
+    faults = [line for line in str(refused.value).splitlines() if line.startswith("one.ipynb")]
+    for fault, said in zip(faults, ("B: the solution does not pass its own check: Unsolved: ✗ Exercise B: wrong",
+                                    "C: the solution does not run: ZeroDivisionError",
+                                    "D: the empty cell passes the check. The check asks for too little",
+                                    "E: to the empty cell the check fails with AssertionError"), strict=True):
+        assert f"exercise {said}" in fault
 
 
 def chosen(**given: object):
@@ -218,24 +203,15 @@ def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
         workshop.collect_material(chosen(tasks="style-synthetic"), tmp_path, progress=False)
 
 
-def pack_source(folder: Path) -> Path:
-    """Make a package that comes as source only, and return a lock that names it by its hash."""
-    (folder / "kit_toy-1.0").mkdir()
-    setup = "from setuptools import setup\nsetup(name='kit-toy', version='1.0', py_modules=['kit_toy'])\n"
-    facts = "Metadata-Version: 2.1\nName: kit-toy\nVersion: 1.0\n"
-    for name, text in {"kit_toy.py": "here = True\n", "PKG-INFO": facts, "setup.py": setup}.items():
-        (folder / "kit_toy-1.0" / name).write_text(text)
-    with tarfile.open(folder / "kit_toy-1.0.tar.gz", "w:gz") as packed:
-        packed.add(folder / "kit_toy-1.0", "kit_toy-1.0")
-    digest = hashlib.sha256((folder / "kit_toy-1.0.tar.gz").read_bytes()).hexdigest()
-    (folder / "requirements.lock").write_text(f"kit-toy==1.0 \\\n    --hash=sha256:{digest}\n")
-    return folder / "requirements.lock"
-
-
 @pytest.mark.slow
 def test_fetched_packages_install_without_a_network(tmp_path, monkeypatch):
     """What is had as source is built, and pip then installs from the folder alone, by the hashes of its files."""
-    lock = pack_source(tmp_path)
+    config.write_file(tmp_path / "kit_toy-1.0" / "kit_toy.py", "here = True\n")
+    config.write_file(tmp_path / "kit_toy-1.0" / "setup.py", "from setuptools import setup\nsetup(name='kit-toy', "
+                                                             "version='1.0', py_modules=['kit_toy'])\n")
+    source = shutil.make_archive(str(tmp_path / "kit_toy-1.0"), "gztar", tmp_path, "kit_toy-1.0")
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"kit-toy==1.0 --hash=sha256:{config.hash_file(Path(source))}\n")
     with pytest.raises(NslibError, match="NSLIB_OFFLINE forbids"):
         workshop.fetch_wheels(tmp_path / "wheels", lock)
     monkeypatch.delenv("NSLIB_OFFLINE")
@@ -284,8 +260,7 @@ def built(tmp_path_factory):
     out, room = tmp_path_factory.mktemp("workshop"), tmp_path_factory.mktemp("room")
     done = workshop.build(config.load_params({"corpus": "synthetic", "smoke": True}), out, progress=False)
     for archive in (done.archive, done.for_instructor):
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(room)
+        shutil.unpack_archive(archive, room)
     shutil.rmtree(out)  # nothing may be needed from where it was made
     return done, room / workshop.ROOT
 
@@ -306,37 +281,36 @@ def test_the_zip_holds_what_a_room_needs_and_no_answers(built):
     assert "eSpeak NG" in (home / "README.md").read_text() and not list(home.rglob("__pycache__"))
 
 
-def run(node, home):
-    """Run a notebook in the unpacked folder, without a network, and give what its checks say."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("NSLIB_")}
-    workshop.execute(node, "it", environment | {"PYTHONDONTWRITEBYTECODE": "1"}, home / "notebooks")
-    return [cell["outputs"][0] for _, cell in tagged(node["cells"], "check")]
-
-
 @pytest.mark.heavy
 def test_in_the_one_file_every_empty_check_fails_with_its_hint_and_every_solution_passes(built):
-    """All chapters, as a student runs them: once empty, *Run all* to the end, and once solved."""
+    """All chapters, as a student runs them without a network: once empty, *Run all* to the end, and once solved."""
     _, home = built
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NSLIB_")} | {"PYTHONDONTWRITEBYTECODE": "1"}
     empty, solved = (nbformat.read(home / workshop.MERGED, as_version=4) for _ in range(2))
     solutions = {three[1]["id"]: three[1]["source"] for c in workshop.read_chapters() for three in c.exercises.values()}
-    refused = run(empty, home)
+    for _, cell in tagged(solved["cells"], "exercise"):
+        cell["source"] = solutions[cell["id"]]
+    for node in (empty, solved):
+        workshop.execute(node, "it", environment, home / "notebooks")
+    refused, passed = ([cell["outputs"][0] for _, cell in tagged(node["cells"], "check")] for node in (empty, solved))
     assert len(refused) == len(solutions)
     assert all(o["output_type"] == "error" and o["ename"] == "Unsolved" for o in refused)
     assert all("still empty" in o["evalue"] and "\nHint: " in o["evalue"] for o in refused)
     assert all(len(o["traceback"]) == 2 for o in refused)
     assert all(c["execution_count"] for c in empty["cells"] if c["cell_type"] == "code")
-    for _, cell in tagged(solved["cells"], "exercise"):
-        cell["source"] = solutions[cell["id"]]
-    passed = run(solved, home)
     assert all(o["output_type"] == "stream" and o["text"].startswith("✓ Exercise") for o in passed), passed
 
 
-@pytest.mark.slow
 def test_a_chapter_with_a_bad_exercise_is_not_packed(tmp_path, monkeypatch):
-    saved(tmp_path, small([("a = 1", check_of("A", "a", "a == 2"))]))
-    bad = workshop.read_chapters(folder=tmp_path)
-    monkeypatch.setattr(workshop, "read_chapters", lambda names: bad)
-    monkeypatch.setattr(workshop, "collect_material", lambda settings, cache, **k: cache.mkdir())
-    with pytest.raises(workshop.Unproven, match="does not pass its own check"):
+    def refuse(chapter, *_args, **_named):
+        raise workshop.Unproven(f"{chapter.name} teaches nothing")
+
+    saved(tmp_path, small())
+    good = workshop.read_chapters(folder=tmp_path)
+    for name, value in {"read_chapters": lambda names: good, "collect_material": lambda *_, **__: None,
+                        "prove": refuse}.items():
+        monkeypatch.setattr(workshop, name, value)
+    monkeypatch.setattr(colab, "KIT", ("LICENSE",))
+    with pytest.raises(workshop.Unproven, match=r"one\.ipynb teaches nothing"):
         workshop.build(chosen(), tmp_path / "out", progress=False)
     assert not list((tmp_path / "out").glob("*.zip"))
