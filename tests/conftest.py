@@ -1,7 +1,5 @@
 """What every test gets: a cache and a folder of reports, one for all workers, and no network but loopback."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

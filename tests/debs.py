@@ -1,7 +1,5 @@
 """Fabricated Debian packages, an apt-get that serves them, and a manifest of fabricated speech."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Made-up rows with the columns of real ones, for tests of figures and reports. No score is real."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Made-up tables for every figure, and every figure of them. No number is real."""
 
-from __future__ import annotations
-
 import functools
 
 import fabricated

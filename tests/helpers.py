@@ -1,7 +1,5 @@
 """Small embeddings and clip tables that the tests make themselves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ outputs of the true size that depend on the audio; only the networks are a few t
 are TensorFlow's own (`tf.signal`), so that nothing here is what it is to test.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

@@ -4,8 +4,6 @@
 with its request log and with faults. `FILES` is a model that no one could run, for what does not run any.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import random
@@ -76,7 +74,7 @@ class Hub(ThreadingHTTPServer):
         """Requests to storage."""
         return sum(path.startswith("/storage") for path in self.requests)
 
-    def __enter__(self) -> Hub:
+    def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 

@@ -4,8 +4,6 @@
 these files for the registered ones, whose checksums nothing fabricated can have.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

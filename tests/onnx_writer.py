@@ -1,7 +1,5 @@
 """Write ONNX files without the onnx package: the few messages of its protobuf that a small model needs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A small report with everything beside it, of two embeddings on synthetic speech: made once a process, then copied."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

@@ -1,7 +1,5 @@
 """Answers of correlated speakers whose true accuracy, difference or calibration is known, for simulations."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats

@@ -1,7 +1,5 @@
 """Benchmarks: targets are judged rightly, all scripts are in the run, and one that fails does not stop the others."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import json

@@ -4,8 +4,6 @@ A block that cannot run here says why in a comment before it, which readers of t
 then be ones that the command line takes.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

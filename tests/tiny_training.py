@@ -1,7 +1,5 @@
 """Networks that are traced in a second, and audio that they can learn from in a few steps."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

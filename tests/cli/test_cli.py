@@ -1,7 +1,5 @@
 """The command line does what it says and fails with a sentence and an exit code, never a traceback."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

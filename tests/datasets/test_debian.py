@@ -1,7 +1,5 @@
 """Debian packages: read, fetched through a fabricated apt-get, and their clips checked against a manifest."""
 
-from __future__ import annotations
-
 import io
 import os
 import random

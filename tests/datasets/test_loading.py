@@ -1,7 +1,5 @@
 """Which tasks are asked for, and which can be run here, from a fabricated corpus of one recorded task."""
 
-from __future__ import annotations
-
 import shutil
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The committed manifests keep what tasks and sources promise, and the rules that made them."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import sys

@@ -1,7 +1,5 @@
 """The real builders of TensorFlow Datasets on fabricated archives, end to end, and the two sets that the kit reads."""
 
-from __future__ import annotations
-
 import hashlib
 import http.server
 import os
@@ -349,8 +347,6 @@ def test_a_clip_of_the_mirror_that_differs_is_not_taken(bare, world):
     assert len(adopted) == 185
     assert any(path.samefile(clips / "1001_TIE_NEU_XX.wav") for path in adopted), "no second copy"
 
-
-# --- what is said before anything is prepared ----------------------------------------------------
 
 def test_what_the_kit_can_download_it_says_and_plans(bare, monkeypatch):
     plan = loading.resolve_tasks(PAPER, progress=False)

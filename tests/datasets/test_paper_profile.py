@@ -2,8 +2,6 @@
 models with the published signatures from a hub on the loopback interface. Nothing in the kit knows that they are small.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

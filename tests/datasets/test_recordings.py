@@ -1,7 +1,5 @@
 """Your own recordings in every layout: what becomes of files and rows, their splits, the card and the split file."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
@@ -150,8 +148,6 @@ def test_a_split_of_other_recordings_is_refused_and_the_card_says_what_the_table
                   "To be filled in", "| yes |", "## Splits", "## Identity"):
         assert words in text, words
 
-
-# --- layouts -------------------------------------------------------------------------------------
 
 def lines(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)

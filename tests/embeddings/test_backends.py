@@ -1,7 +1,5 @@
 """LiteRT: files, conversions and their cache, and what a backend costs."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import types
@@ -50,8 +48,6 @@ def model():
     return keras.Model(given, {"embedding": x}, name="little")
 
 
-# ---- files ---------------------------------------------------------------------------------------
-
 def test_the_float_file_gives_what_the_network_gives(model):
     import keras
 
@@ -80,8 +76,6 @@ def test_what_cannot_be_is_refused(model, call, error, words):
     with pytest.raises(error, match=words):
         call(model)
 
-
-# ---- backends ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("backend", "low", "high"), [
     ("litert", 0, 1e-5), ("litert-dynamic", 1e-4, 0.05), ("litert-int8", 1e-4, 0.05)])
@@ -168,8 +162,6 @@ def test_verbs():
     assert len(measured) == 2 and measured[1].startswith("numpy")
     assert "CPU:0" in run.invoke(cli.embeddings_app, ["devices"]).stdout
 
-
-# ---- sounds --------------------------------------------------------------------------------------
 
 def test_sounds_are_like_speech_and_unlike_each_other():
     *made, silence, half, noise = backends.make_extreme_sounds(12)

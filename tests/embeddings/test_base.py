@@ -1,7 +1,5 @@
 """The checker finds every kind of fault."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

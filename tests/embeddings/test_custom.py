@@ -1,7 +1,5 @@
 """Your own function as an embedding, and its revision."""
 
-from __future__ import annotations
-
 import functools
 import threading
 import warnings
@@ -25,8 +23,6 @@ def framed(waves):
     view = np.lib.stride_tricks.sliding_window_view(waves, 3200, axis=1)[:, ::1600]
     return np.stack([view.std(2), np.abs(view).max(2)], -1)
 
-
-# ---- from_callable -------------------------------------------------------------------------------
 
 TIMES = {"window": 0.2, "hop": 0.1, "min_samples": 3200}
 
@@ -89,8 +85,6 @@ def test_what_cannot_be_hashed_gets_a_new_revision_and_a_warning():
         warnings.simplefilter("error")
         assert embeddings.from_callable(function, name="locked", revision="v1").revision == "v1"
 
-
-# ---- the hash of a function ----------------------------------------------------------------------
 
 FACTOR = 2
 

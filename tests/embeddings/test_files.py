@@ -1,7 +1,5 @@
 """Models in files: one arithmetic in every kind of file gives one vector, and what is open is asked for."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys
@@ -36,8 +34,6 @@ def frames_of(embedding, waves):
     assert frames.dtype == np.float32 and set(counts) == {frames.shape[1]}
     return frames
 
-
-# ---- the models ----------------------------------------------------------------------------------
 
 def save_tensorflow(root):
     import tensorflow as tf
@@ -162,8 +158,6 @@ def root(tmp_path_factory):
     return folder
 
 
-# ---- one arithmetic, every file ------------------------------------------------------------------
-
 KINDS = {
     "hub": {"key": "embedding"}, "types": {}, "single": {"key": 1}, "merged": {"one_by_one": True}, "batch": {},
     "signatures": {"signature": "first"}, "keras3": {}, "keras2": {},
@@ -262,8 +256,6 @@ def test_8_bit_models(file, error, root):
     assert 0 < np.abs(found - expected).max() < error * expected.max()
 
 
-# ---- what is left open ---------------------------------------------------------------------------
-
 WINDOW = {"fixed": "window"}
 
 
@@ -328,8 +320,6 @@ def test_outputs_by_key_place_and_name_with_and_without_signatures(root, monkeyp
         mine = files.from_file(root / "batch.tflite", key=key, **TIMES)
         np.testing.assert_allclose(frames_of(mine, wave), by_hand(wave), atol=1e-5)
 
-
-# ---- files ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("name", "words"), [
     ("none", "does not exist"), ("a.keras", "model.export(folder)"), ("a.tar.gz", "unpack it first"),

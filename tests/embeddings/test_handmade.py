@@ -1,7 +1,5 @@
 """Features made by hand; openSMILE's process, with a stand-in for the library that answers, complains and crashes."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np
@@ -18,8 +16,6 @@ RNG = np.random.default_rng(11)
 def noise(*shape):
     return RNG.normal(0, 0.1, shape).astype(np.float32)
 
-
-# ---- log-mel and MFCC --------------------------------------------------------------------------------
 
 def test_mfcc_is_an_orthonormal_cosine_transform():
     wave = noise(4000)

@@ -1,7 +1,5 @@
 """Published models: call forms, frames, times and inner layers, on SavedModels with the real signatures."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools
@@ -75,8 +73,6 @@ def alone(embedding, wave):
     return frames[0, : counts[0]]
 
 
-# ---- each embedding ----------------------------------------------------------------------------------
-
 def layer10(published, wave):
     """The tenth layer after its ReLU, from the network itself."""
     return np.asarray(hub_models.Yamnet().layers(published(wave)[2])[10])
@@ -132,8 +128,6 @@ def test_frames_are_those_of_the_documented_call_at_their_times(name, models, tm
         assert 0.1 < (made[1] == 0).mean() < 0.9
 
 
-# ---- time --------------------------------------------------------------------------------------------
-
 def test_long_clips_go_in_pieces_that_change_nothing(monkeypatch):
     embedding = embeddings.get("frill")
     _, batch, lengths = voices(7.3, 12.0)
@@ -179,8 +173,6 @@ def test_model_that_gives_other_frames_for_some_clips_is_caught():
     with pytest.raises(NslibError, match="48000 samples gave 7 frames, not 12"):
         embed(tone(3.0)[None], np.array([48000]))
 
-
-# ---- models that are not what their card says --------------------------------------------------------
 
 def frill(size=2048, hop=2720, dtype=np.float32, mixes=0):
     """FRILL's form in NumPy, which no graph can hold: the call."""
@@ -240,8 +232,6 @@ def test_trill_by_the_ranks_that_it_declares_if_it_refuses_other_rates(models, t
         hub.choose_rank(module(models, "vggish"), odd)
 
 
-# ---- frozen calls ------------------------------------------------------------------------------------
-
 MATRIX = tf.Variable(np.random.default_rng(0).normal(0, 1, (160, 4)).astype(np.float32))
 
 
@@ -283,8 +273,6 @@ def test_a_replica_is_loaded_and_called_on_its_device(monkeypatch):
         assert np.array_equal(replica(waves, lengths)[0], expected) and set(asked) == {"CPU:0"}
         asked.clear()
 
-
-# ---- loading -----------------------------------------------------------------------------------------
 
 def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))

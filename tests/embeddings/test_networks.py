@@ -1,7 +1,5 @@
 """Networks of the kit: shapes, costs, files of weights, and the embeddings they give."""
 
-from __future__ import annotations
-
 import math
 import shutil
 
@@ -27,8 +25,6 @@ def noise(*shape):
 def mini():
     return build_network("trill-mini", seed=5)
 
-
-# ---- shapes and costs --------------------------------------------------------------------------------
 
 def test_the_large_network_has_the_published_sizes():
     model = build_network("resnet50-trill")
@@ -105,8 +101,6 @@ def test_multiply_adds_are_those_of_a_count_by_hand_and_of_mobilenets_paper():
         count_cost(keras.Model(given, keras.layers.LSTM(4)(given)))
 
 
-# ---- weights -----------------------------------------------------------------------------------------
-
 def test_weights_survive_their_file(mini, tmp_path):
     for dtype, tolerance in (("float32", 0), ("float16", 1e-3)):
         networks.save_weights(tmp_path / "w.npz", mini, {"step": 3}, dtype)
@@ -154,8 +148,6 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
         networks.load_network("trill-mini")
 
 
-# ---- networks as embeddings --------------------------------------------------------------------------
-
 def test_a_network_is_an_embedding_that_keeps_the_contract_and_gives_the_vectors_of_the_built_in():
     network = networks.load_network("trill-mini")
     mine = networks.make_embedding(network, "layer19", "mini-layer19", trained_on="nothing")
@@ -168,8 +160,6 @@ def test_a_network_is_an_embedding_that_keeps_the_contract_and_gives_the_vectors
     np.testing.assert_array_equal(embeddings.get("trill-mini-layer19").embed(waves, lengths)[0], frames)
     assert mine.dim == 3072 and mine.hop == pytest.approx(0.17) and mine.parameters < 2e6
 
-
-# ---- the untrained control ---------------------------------------------------------------------------
 
 def test_untrained_weights_are_the_same_on_every_machine(monkeypatch):
     layers = networks.draw_untrained()

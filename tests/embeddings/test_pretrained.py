@@ -1,7 +1,5 @@
 """Networks in wheels: files of weights in their real formats, with random numbers inside, and their networks."""
 
-from __future__ import annotations
-
 import io
 import math
 import os
@@ -38,8 +36,6 @@ def alone_and_together(embed, lengths, tolerance=1e-5):
         assert n == count
         assert np.abs(alone[0, :n] - row[:n]).max() <= tolerance
 
-
-# ---- files of PyTorch --------------------------------------------------------------------------------
 
 class FloatStorage:
     pass
@@ -99,8 +95,6 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path, monkeypatch):
         pretrained.read_torch(checkpoint({"a": noise(2)}, extra=Evil()))
     assert not (tmp_path / "made").exists()
 
-
-# ---- Resemblyzer -------------------------------------------------------------------------------------
 
 def lstm_tensors(inputs=40, units=8, layers=3, dim=6):
     out = {}
@@ -179,8 +173,6 @@ def test_faint_clips_are_raised_and_loud_ones_left():
     assert not cut(np.zeros(16000, np.float32)).any()
 
 
-# ---- inaSpeechSegmenter ------------------------------------------------------------------------------
-
 def test_bands_agree_with_their_definition():
     wave = noise(1200).astype(np.float64)
     frame = wave[640:1040]
@@ -246,8 +238,6 @@ def test_network_agrees_with_keras_and_ignores_company(saved):
     alone_and_together(embed, [400, 16_560, 40_000, 22_001])
 
 
-# ---- speech_embedding --------------------------------------------------------------------------------
-
 def test_onnx_model_runs_and_counts_whole_windows():
     filters = noise(3, 1, pretrained.ONNX_WINDOW)
     # a convolution over the waveform, with the speech embedding's window, hop and shapes
@@ -264,8 +254,6 @@ def test_onnx_model_runs_and_counts_whole_windows():
     start = 6 * pretrained.ONNX_HOP
     assert np.allclose(frames[3, 6], filters[:, 0].astype(float) @ waves[3, start:start + 12_400], atol=1e-4)
 
-
-# ---- the real weights, where somebody has them -------------------------------------------------------
 
 WHEELS = os.environ.get("NSLIB_TEST_CACHE", "")
 # frames of 2 s of a tone, and the first numbers of their mean, on x86-64

@@ -1,7 +1,5 @@
 """The registry: names, facts, fingerprints, extras, and what importing it costs."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import subprocess
@@ -79,8 +77,6 @@ def test_get_gives_the_same_record_and_its_fingerprint_follows_the_vectors_not_t
     for change in ({"revision": "z"}, {"wrapper": 2}, {"min_samples": 3}, {"hop": 1.0}):
         assert dataclasses.replace(logmel, **change).fingerprint != logmel.fingerprint
 
-
-# ---- name@backend --------------------------------------------------------------------------------
 
 def test_every_embedding_says_what_computes_it():
     others = ["litert", "litert-dynamic", "litert-int8"]

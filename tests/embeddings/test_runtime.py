@@ -1,7 +1,5 @@
 """Threads; networks on patches: pieces of bounded size, the same bits in any company, shared log-mel frames."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,8 +22,6 @@ def batch(lengths, seed=0):
         row[:n] = rng.normal(0, 0.1, n)
     return waves, np.array(lengths)
 
-
-# ---- threads -------------------------------------------------------------------------------------
 
 def test_thread_count(monkeypatch):
     monkeypatch.delenv("NSLIB_THREADS", raising=False)
@@ -53,8 +49,6 @@ def test_threads_put_the_limit_of_blas_back():
         runtime.map_threads(lambda k: 1 / k, [1, 0])
     assert blas() == before
 
-
-# ---- patches -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("steady", [False, True])
 @given(counts=st.lists(st.integers(1, 90), min_size=1, max_size=6), at_once=st.sampled_from([1, 7, 32, 64]))

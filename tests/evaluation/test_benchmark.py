@@ -1,7 +1,5 @@
 """The two verbs, end to end on small data: right table, nothing computed twice, nothing lost silently."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
@@ -111,8 +109,6 @@ def test_extras_are_never_run_unasked():
     assert "logmel" in chosen and not any(name.startswith("opensmile") for name in chosen)
     assert set(benchmark.default_embeddings(SMOKE)) < set(chosen)
 
-
-# ------------------------------------------------------------------ what it takes
 
 def test_vectors_that_do_not_fit_are_refused_with_both_numbers(folder, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=16e9))

@@ -1,7 +1,5 @@
 """Means over tasks with their intervals, and the sizes and times beside them."""
 
-from __future__ import annotations
-
 import fabricated
 import numpy as np
 import pytest

@@ -124,8 +124,6 @@ def test_a_class_of_one_clip_warns_as_scikit_learn_and_priors_are_used(every_siz
     compare(*(fit(x, y, priors=[0.2, 0.5, 0.3]) for fit in (fit_ours, fit_theirs)), x)
 
 
-# ------------------------------------------------------------------ where rounding decides
-
 @pytest.mark.parametrize("counts", [[20, 30, 25], [100, 80, 90]])
 def test_noise_of_rounding_and_the_scale_of_dimensions_do_not_matter(every_size, counts):
     x, y = clips(counts, 100)
@@ -163,8 +161,6 @@ def test_without_variance_there_are_no_weights_and_one_that_overflows_is_refused
     with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"inf|NaN|finite"):
         fit_ours(x * 1e200, y)
 
-
-# ------------------------------------------------------------------ cost and company
 
 @pytest.mark.parametrize(("shape", "classes", "most"), [
     ((90, 6000), 3, 2.5 * 90 * 6000),  # a copy of the vectors: a matrix [dim, dim] is 67 times as large

@@ -34,8 +34,6 @@ def task(**options):
     return [split(name, **options) for name in ("train", "validation", "test")]
 
 
-# ------------------------------------------------------------------ the grid
-
 def test_grid_has_every_combination_and_chooses_on_validation():
     parts = task()
     grid = probe.grid(*parts)
@@ -121,8 +119,6 @@ def test_scores_of_this_version_are_golden():
     assert row[["value", "low", "high"]].tolist() == pytest.approx(
         [0.8177838164251209, 0.6620399797945015, 0.9113644689157482], abs=1e-12)
 
-
-# ------------------------------------------------------------------ data that cannot work, or not fully
 
 def test_speaker_norm_is_left_out_where_it_cannot_or_must_not_be():
     parts = task()
@@ -211,8 +207,6 @@ def test_bad_settings_are_refused():
     with pytest.raises(UnknownName, match="accuracy"):
         probe.grid(*task(), metric="acuracy")
 
-
-# ------------------------------------------------------------------ shared work
 
 def fitted(parts, probes=probe.PROBES, metric="accuracy", **options):
     splits = probe.check_splits(*parts)

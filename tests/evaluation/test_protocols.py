@@ -1,7 +1,5 @@
 """The protocols: planted data give what was planted, everything left out is named, nothing is computed twice."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

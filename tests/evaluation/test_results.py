@@ -48,8 +48,6 @@ def same(found, expected):
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
 
 
-# ------------------------------------------------------------------ columns and keys
-
 TABLES = (results.ROWS, results.PREDICTIONS, results.PROTOCOL_ROWS, results.PROTOCOL_ANSWERS, results.LEDGER)
 
 
@@ -111,8 +109,6 @@ def test_key_changes_with_all_that_decides_the_result(monkeypatch):
     again = {**base, "settings": dict(reversed(SETTINGS.items()))}
     assert results.make_key(**again) == keys[0]
 
-
-# ------------------------------------------------------------------ the store
 
 def test_save_load_find(make, tmp_path, monkeypatch):
     assert len(results.load_results(tmp_path / "none")[0]) == 0
@@ -192,8 +188,6 @@ def test_a_run_killed_between_the_two_files_leaves_no_result(make, tmp_path, mon
     assert results.find_result(pair[0]["key"].iloc[0], tmp_path) is None and results.load_results(tmp_path)[0].empty
 
 
-# ------------------------------------------------------------------ reading
-
 def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     rows = pd.concat([make()[0], make(embedding="logmel")[0], make(task="tones", kind="synthetic")[0]],
                      ignore_index=True)
@@ -217,8 +211,6 @@ def test_export_holds_every_row_in_full_precision(make, tmp_path):
     with pytest.raises(BadParameter, match="parquet"):
         results.export_rows(rows, tmp_path / "all.xlsx")
 
-
-# ------------------------------------------------------------------ results of others
 
 TUNED = results.FINE_TUNED
 

@@ -1,7 +1,5 @@
 """Worse conditions are what was asked for, the same for everybody; curves are the benchmark's probe on other clips."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -25,8 +23,6 @@ BLOCK = 320
 QUARTER = 13 * BLOCK
 SPEECH = tone(4 * QUARTER / RATE, 300.0) * np.repeat([1.0, 0.0, 0.6, 0.02], QUARTER).astype(np.float32)
 
-
-# ------------------------------------------------------------------ one clip
 
 def decibels(ratio):
     return 10 * np.log10(ratio)
@@ -131,8 +127,6 @@ def test_silence_has_no_ratio_and_no_spectrum():
     np.testing.assert_allclose(soft, alone, rtol=1e-6)
 
 
-# ------------------------------------------------------------------ a test set
-
 def test_copies_keep_who_and_what_and_a_silent_clip_is_named_and_left_out(tmp_path):
     clips = clip_table(tmp_path / "clips", [0.5, 0.6, 0.7], label=["x", "y", "x"], speaker=["p", "q", "p"])
     audio.write_wav(clips.loc[1, "audio"], np.zeros(9600))
@@ -150,8 +144,6 @@ def test_copies_keep_who_and_what_and_a_silent_clip_is_named_and_left_out(tmp_pa
     nothing = robustness.perturb_clips(clips[1:2], WHITE, 10.0, tmp_path)
     assert nothing.clips.empty and list(nothing.clips.columns) == list(clips.columns) and len(nothing.problems) == 1
 
-
-# ------------------------------------------------------------------ curves
 
 FEW = {WHITE: (30.0, -10.0), TELEPHONE: (8000.0,), GAIN: (0.0, -20.0)}
 SMOKE = config.load_params({"smoke": True})

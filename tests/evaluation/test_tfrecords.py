@@ -1,7 +1,5 @@
 """tfrecords: tables of the authors' pipeline are read as they are, ours are the same bytes every time."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -57,8 +55,6 @@ def theirs(k, label, speaker, vector):
     return example(embedding__trill=vector, embedding__trill__shape=[1, len(vector)], label=label, speaker_id=speaker,
                    key_adhoc=str(k).encode(), audio=[k, 5, -3])
 
-
-# ------------------------------------------------------------------ writing
 
 def test_round_trip_in_the_same_bytes_whatever_the_order_of_clips(tmp_path):
     clips = clip_rows(20, splits=(*SPLITS, ""), label=["é", ""] * 10, speaker=["", "ß"] * 10)
@@ -135,8 +131,6 @@ def test_what_cannot_be_written(change, words, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# ------------------------------------------------------------------ files
-
 def test_a_folder_is_enough_and_shards_of_two_runs_are_not_mixed(tmp_path):
     clips, vectors = clip_rows(6), {"x": numbers(6)}
     assert write_tfrecords(f"{tmp_path}/new/", clips, vectors)[0] == tmp_path / "new" / "vectors.train-00000-of-00001"
@@ -165,8 +159,6 @@ def test_shards_that_are_missing(tmp_path):
         with pytest.raises(BadParameter, match="no file is" if paths else "empty list"):
             read_tfrecords(f"{tmp_path}/{paths}" if paths else paths, progress=False)
 
-
-# ------------------------------------------------------------------ reading what the authors' pipeline writes
 
 @pytest.fixture(scope="module")
 def authors_table(tmp_path_factory):
@@ -276,8 +268,6 @@ def test_what_a_probe_needs(tmp_path):
             split_for_probes(table, name)
     assert list(read_tfrecords(tmp_path / "t", ["y"], progress=False).vectors) == ["y"]
 
-
-# ------------------------------------------------------------------ whole tasks
 
 def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vectors(tmp_path, monkeypatch):
     settings = config.load_params({"corpus": "synthetic", "smoke": True, "tasks": ("word-synthetic",)})

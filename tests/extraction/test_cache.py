@@ -1,7 +1,5 @@
 """The vector cache keeps vectors whole, finds them by what was heard, and says when they are damaged."""
 
-from __future__ import annotations
-
 import errno
 import os
 import time

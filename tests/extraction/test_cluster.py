@@ -1,7 +1,5 @@
 """Units and fits on worker processes: what is killed, raises or repeats leaves what a local run leaves."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal
@@ -86,8 +84,6 @@ def stumble(marker):
         raise OSError("the disk was away for a moment")
     return Stumbles(marker)
 
-
-# ------------------------------------------------------------------ work units
 
 def test_the_cache_is_that_of_a_local_run_and_a_second_run_computes_nothing(client, clips, tmp_path):
     out, store = extract_there(client, clips, embedding(), tmp_path / "far")
@@ -205,8 +201,6 @@ def test_embed_and_benchmark_on_a_cluster(client, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(*rows)
 
 
-# ------------------------------------------------------------------ schedulers and recipes
-
 def test_an_address_without_a_scheduler_or_that_is_none_is_told_in_seconds(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     began = time.monotonic()
@@ -244,8 +238,6 @@ def test_how_an_embedding_travels():
     with pytest.raises(BadParameter, match=r"energy cannot be sent to workers.*first called"):
         make_recipe(embedding(embed=locked))
 
-
-# ------------------------------------------------------------------ fits of probes
 
 class Task(NamedTuple):
     probe: str
@@ -285,8 +277,6 @@ def test_a_fit_that_fails_keeps_its_words_and_one_that_is_lost_is_not_sent_for_e
         with pytest.raises(NslibError, match="workers died 3 times over a fit"):
             list(engine.mapper(fit, make_tasks()))
 
-
-# ------------------------------------------------------------------ what a large extraction takes
 
 def test_costs_by_hand():
     figures = cluster.estimate_cluster_cost(JOB)

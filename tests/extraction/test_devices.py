@@ -1,7 +1,5 @@
 """Devices: GPUs of the machine, replicas on several of them, batches that fit, and how large a batch is."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess
@@ -37,8 +35,6 @@ PRESENT = ["CPU:0", "GPU:0", "GPU:1"]
 TWO_GPUS = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n"
 
 
-# ------------------------------------------------------------------ GPUs, with a program in the place of nvidia-smi
-
 @pytest.fixture
 def smi(tmp_path, monkeypatch):
     def write(says, code=0):
@@ -66,8 +62,6 @@ def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert list_gpus() == []
 
-
-# ------------------------------------------------------------------ which devices
 
 def test_all_gpus_and_else_the_processor(monkeypatch):
     monkeypatch.delenv(devices.DEVICES_VARIABLE, raising=False)
@@ -131,8 +125,6 @@ def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == ["CPU:0 ['CPU:0']", "CPU:1 ['CPU:1']"]
 
-
-# ------------------------------------------------------------------ memory
 
 class Small:
     """`frame_energy` on a device that holds so many samples."""
@@ -204,8 +196,6 @@ def test_frames_of_parts_are_joined_and_one_clip_that_does_not_fit_is_an_error()
         SmallerBatches(other)(*make_waves(4))
     assert len(other.sizes) == 1
 
-
-# ------------------------------------------------------------------ how large a batch is
 
 def make_sleepy(best: float, seen: list[float]):
     """An embedding that is quickest at batches of `best` seconds."""

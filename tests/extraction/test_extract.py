@@ -1,7 +1,5 @@
 """Extraction: right vectors, each computed once, whatever fails or is killed on the way."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -35,8 +33,6 @@ def make_clips(samples):
 def read_shards(store):
     return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
 
-
-# ------------------------------------------------------------------ groups and work units
 
 @given(lengths, st.randoms(use_true_random=False), st.booleans(), st.floats(0, 0.5), st.integers(0, 30000))
 def test_groups_ignore_order_and_bound_the_padding(samples, random, same_length, padding, shortest):
@@ -80,8 +76,6 @@ def test_units_grow_with_the_corpus_by_doubling_and_stay_few(one, other):
     assert large / seconds <= most and (seconds == least or large / seconds > most / 2)
 
 
-# ------------------------------------------------------------------ decoding ahead
-
 @pytest.fixture
 def units(tmp_path):
     return WorkUnits(clip_table(tmp_path / "audio", [0.3 + 0.01 * i for i in range(12)]), 1.0)
@@ -117,8 +111,6 @@ def test_look_ahead_is_bounded_in_seconds_of_audio_and_decoders_end_with_the_run
     coming.close()
     assert threading.active_count() == before
 
-
-# ------------------------------------------------------------------ vectors
 
 def test_vectors_are_means_over_valid_frames_in_the_order_given_of_every_clip_alone(tmp_path, cache):
     clips = clip_table(tmp_path, [1.0, 0.35, 2.5, 0.8])
@@ -227,8 +219,6 @@ def test_filling_a_given_cache_leaves_the_vectors_there_only_and_what_is_large_i
     assert isinstance(mapped, np.memmap) and not isinstance(again.vectors, np.memmap) and mapped.dtype == np.float32
     np.testing.assert_array_equal(mapped, again.vectors)
 
-
-# ------------------------------------------------------------------ killed, on several devices, and what it took
 
 KILLED = """
 import sys, time, pandas as pd

@@ -1,7 +1,5 @@
 """Vectors of a file go to the clips that they were made of, or the file is refused with its row."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

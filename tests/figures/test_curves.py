@@ -1,7 +1,5 @@
 """Figures of protocols, training and trust: the sentence and the lines say what the rows say."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every figure has a sentence and a table, stays on its page, and is drawn the same twice; one of nothing says so."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ElementTree
 

@@ -1,7 +1,5 @@
 """Figures of scores: the sentence and the picture say what the rows say; which scores are shown, in which order."""
 
-from __future__ import annotations
-
 import fabricated
 import numpy as np
 import pandas as pd

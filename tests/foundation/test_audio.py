@@ -1,7 +1,5 @@
 """Audio: scaling, conversion, every kind of broken file, atomic writing."""
 
-from __future__ import annotations
-
 import resource
 
 import av

@@ -1,7 +1,5 @@
 """Parameters are declared once; files are whole or not there; lock files and versions are read in one place."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import importlib.metadata

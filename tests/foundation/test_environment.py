@@ -1,7 +1,5 @@
 """pyproject, lock files, environment.yml and what is installed must agree."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import platform

@@ -1,7 +1,5 @@
 """The front end in NumPy and TensorFlow: golden values, an independent derivation, equality of the two."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

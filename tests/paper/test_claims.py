@@ -1,7 +1,5 @@
 """The paper's claims: the four verdicts, what is missing, and how often a verdict is wrong."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,8 +70,6 @@ def test_what_is_true_by_a_wide_margin_holds_and_what_is_false_does_not(changed,
     assert second["task"].tolist() == list(NOSS) and (second["tasks"] == 1).all()
 
 
-# ------------------------------------------------------------------ what is compared with what
-
 def test_each_tap_is_held_against_its_own_untrained_twin_and_controls_are_no_subjects():
     alone = {"trill-mini-untrained-top": 0.9, "trill-mini-finetuned": 0.9, "trill-mini-top": 0.8, "logmel": 0.4}
     parts = claims.judge_claims(*measured(MINI), within(alone))
@@ -121,8 +117,6 @@ def test_the_claim_about_single_speakers_needs_the_answers_of_its_protocol():
         assert set(without["why"]) == {"needs within-speaker results of trill-layer19"}
 
 
-# ------------------------------------------------------------------ claim 6
-
 def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
     rows, answers = measured(ALL)
     rows["value"] += np.random.default_rng(0).normal(0, 0.01, len(rows))
@@ -146,8 +140,6 @@ def test_claim_6_is_undecided_where_embeddings_are_alike_and_refuted_where_many_
     few = claims.judge_claims(*measured({"logmel": 0.5, "mfcc": 0.6}, tasks=("savee",))).query("claim == 6")
     assert few["verdict"].item() == "not run" and "1 task and 2 embeddings are too few" in few["why"].item()
 
-
-# ------------------------------------------------------------------ verdicts and what is missing
 
 def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
     other = measured(ALL | {"trill-layer19": 0.3}, tasks=("dementiabank",))
@@ -214,8 +206,6 @@ def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
     assert fewer["verdict"].item() == "holds" and fewer["tasks"].item() == 3
     assert again["diff"].item() == pytest.approx(0.3)
 
-
-# ------------------------------------------------------------------ the statistics
 
 def answers_of(rng: np.random.Generator, gain: float, speakers: int, clips: int) -> comparisons.Paired:
     """Two embeddings on one task: speakers differ in how well each embedding suits them, clips in difficulty."""

@@ -1,7 +1,5 @@
 """Published numbers: the files, the words, the verdicts."""
 
-from __future__ import annotations
-
 import csv
 import math
 import shutil
@@ -20,9 +18,6 @@ from nslib.paper import published
 
 HOME = config.data_dir() / "published"
 WORD = "recalled-unverified"
-
-
-# ------------------------------------------------------------------ the files
 
 
 def test_the_committed_numbers_keep_every_rule_and_two_quotations_are_two_rows():
@@ -121,9 +116,6 @@ def test_unknown_works_and_tables_are_refused_with_the_nearest():
         published.load_numbers("noss", "9")
 
 
-# ------------------------------------------------------------------ the words
-
-
 @settings(max_examples=40)
 @given(st.sampled_from(published.STATUSES), st.decimals(0, 100, places=1),
        st.sampled_from(["%", "s", "MB", "yes/no", ""]))
@@ -159,9 +151,6 @@ def test_what_is_recalled_reaches_nobody_without_the_word(tmp_path):
     assert verdicts["published_value"].isna().all() and verdicts["verdict"].eq("no verified published value").all()
 
 
-# ------------------------------------------------------------------ Table 1 from the data
-
-
 def test_table_1_is_counted_in_the_clips_that_are_here():
     clips = pd.DataFrame({"task": ["savee"] * 4 + ["speech_commands"] * 2, "label": list("aabbcd"),
                           "clip_id": list("123456"), "speaker": ["DC", "JE", "JE", "KL", "", ""],
@@ -171,9 +160,6 @@ def test_table_1_is_counted_in_the_clips_that_are_here():
     assert shown.loc["speech_commands", "speakers"] == "0" and shown.loc["crema_d", "clips"] == "not run"
     assert shown.loc["voxceleb", "classes, published"] == "1,251 (quoted by COLA)" and len(shown) == 6
     assert published.count_clips(pd.DataFrame()).empty
-
-
-# ------------------------------------------------------------------ verdicts
 
 
 def paper_rows(names=("trill-layer19", "frill", "logmel"), of=("crema_d", "savee", "voxforge")) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """The model card; the README shows the table of a real full run, with names that exist."""
 
-from __future__ import annotations
-
 import re
 
 import fabricated

@@ -1,7 +1,5 @@
 """Two runs compared: what moved is named, noise is not, and what differs in their origin is said."""
 
-from __future__ import annotations
-
 import fabricated
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """What doctor says of GPUs: with programs in the place of nvidia-smi."""
 
-from __future__ import annotations
-
 import pytest
 
 from nslib.extraction import devices

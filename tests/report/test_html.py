@@ -1,7 +1,5 @@
 """One page that says what was found and where each number comes from; the tables for LaTeX say the same."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Scores as files for others, and the page over one's own and theirs."""
 
-from __future__ import annotations
-
 import json
 
 import fabricated

@@ -1,7 +1,5 @@
 """Notebooks run strictly and only when needed, and their pages."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import nbformat

@@ -1,7 +1,5 @@
 """`make reproduce` in small: results, a notebook, a page; what fails is said and the rest goes on."""
 
-from __future__ import annotations
-
 import sys
 
 import nbformat

@@ -1,7 +1,5 @@
 """The report in a browser: as a reader with a keyboard, a screen reader, a telephone or a printer meets it."""
 
-from __future__ import annotations
-
 import fabricated
 import nbformat
 import pandas as pd

@@ -1,7 +1,5 @@
 """A number planted wrong in a report is named with its key and file; a true report has no false alarm; a pair again."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

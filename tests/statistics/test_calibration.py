@@ -1,7 +1,5 @@
 """Calibration: values by hand, and intervals that hold the truth."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Paired differences, p-values that agree with their intervals, letters that say what the comparisons say."""
 
-from __future__ import annotations
-
 import itertools
 from unittest import mock
 
@@ -23,8 +21,6 @@ from nslib.statistics.scores import select_scores
 
 ROWS, PREDICTIONS = fabricated.rows(), fabricated.predictions()
 
-
-# ------------------------------------------------------------------ one difference
 
 def test_a_difference_is_antisymmetric_and_ignores_row_order():
     rng = np.random.default_rng(0)
@@ -110,8 +106,6 @@ def test_a_difference_covers():
     assert held / trials >= 0.92
 
 
-# ------------------------------------------------------------------ averages
-
 def test_equal_parts_narrow_by_the_root_of_their_number():
     four = average_differences([Difference(0.1, 0.0, 0.3, "speaker")] * 4)
     assert four[:3] == pytest.approx((0.1, 0.05, 0.2)) and four.by == "speaker"
@@ -119,8 +113,6 @@ def test_equal_parts_narrow_by_the_root_of_their_number():
     assert two.by == "clip and speaker" and two.low < two.diff == 0.05 < two.high
     assert average_differences([four])[:3] == pytest.approx(four[:3])
 
-
-# ------------------------------------------------------------------ p-values
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
@@ -169,8 +161,6 @@ def test_holms_procedure_is_that_of_statsmodels(p, level):
     assert len(rejected) == len(adjusted) == len(p)
 
 
-# ------------------------------------------------------------------ letters
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.data())
 def test_two_names_share_a_letter_exactly_if_they_are_not_told_apart(count, data):
@@ -193,8 +183,6 @@ def test_letters_of_a_chain_and_of_many():
     many = [f"n{i}" for i in range(54)]
     assert comparisons.assign_letters(many, list(itertools.combinations(many, 2)))["n53"] == "b′"
 
-
-# ------------------------------------------------------------------ the embeddings of a benchmark
 
 @pytest.fixture(scope="module")
 def compared():

@@ -1,7 +1,5 @@
 """The effects regression against another derivation, its error rates, and what it refuses."""
 
-from __future__ import annotations
-
 import fabricated
 import numpy as np
 import pandas as pd
@@ -25,8 +23,6 @@ def grid_of(rng: np.random.Generator, tasks: int = 5, embeddings: int = 7, sprea
     hard, good = rng.normal(0, 0.1, (tasks, 1)), rng.normal(0, spread, (1, embeddings))
     return 0.6 + hard + good + rng.normal(0, 0.05, (tasks, embeddings))
 
-
-# ------------------------------------------------------------------ golden values
 
 def test_a_table_with_holes_agrees_with_another_derivation():
     """Dummies for every level, and the pseudo-inverse."""
@@ -77,8 +73,6 @@ def test_the_bounds_of_the_share_are_what_their_definition_says():
     assert 0 < term["low"] < term["share"] < term["high"] < 1 and term["share"] < term["r2"]
 
 
-# ------------------------------------------------------------------ error rates
-
 def test_without_an_effect_the_test_says_so_as_often_as_it_promises():
     """Many tables of tasks that differ and embeddings that don't: p below 5 % in 5 % of them."""
     rng = np.random.default_rng(3)
@@ -97,8 +91,6 @@ def test_the_interval_of_an_effect_holds_the_truth_as_often_as_it_says():
         inside += row["low"] <= 10 <= row["high"]
     assert 51 <= inside <= 60  # 57 expected
 
-
-# ------------------------------------------------------------------ what counts, and what is refused
 
 def test_computer_voices_other_scores_and_fine_tuned_networks_are_left_out_and_named():
     y = grid_of(np.random.default_rng(6), 5, 4)

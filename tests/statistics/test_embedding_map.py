@@ -1,7 +1,5 @@
 """Maps: planted groups are found, planted nothing is not, and what the eye might see is held to numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Intervals against brute force and simulation; recall of classes and repeated splits by hand."""
 
-from __future__ import annotations
-
 import math
 
 import fabricated
@@ -25,8 +23,6 @@ def answers(name, n, per_speaker):
     answer = names[table.argmax(1)] if scores.get_metric(name).needs == "labels" else np.round(table, 2)
     return names[codes], answer, np.array([f"s{i // per_speaker}" for i in range(n)])
 
-
-# ------------------------------------------------------------------ any score
 
 @pytest.mark.parametrize("name", scores.METRICS)
 @pytest.mark.parametrize("by", ["speaker", "clip"])
@@ -125,8 +121,6 @@ def test_coverage_is_near_nominal_where_a_percentile_bootstrap_fails(count, clip
     assert held / trials >= 0.92 and bare < held  # 250 trials at 0.95: standard error 0.014
 
 
-# ------------------------------------------------------------------ recall of classes
-
 def recalls(truth, answer, speaker):
     """Recall of classes of one embedding with these answers."""
     rows, predictions = speakers.benchmark(np.ones((1, len(truth)), dtype=bool), np.arange(len(truth)))
@@ -153,8 +147,6 @@ def test_the_mean_over_classes_is_balanced_accuracy_and_filters_filter():
     assert of_one["recall"].mean() == pytest.approx(scores.balanced_accuracy(one["y_true"], one["y_pred"]))
     pd.testing.assert_frame_equal(intervals.recall_by_class(rows, predictions, "language-five", "mfcc"), of_one)
 
-
-# ------------------------------------------------------------------ several splits
 
 def repeated(values, key="k", when="2026-01-01", protocol="repeated"):
     """Protocol rows of so many splits: selected ones, one that was not chosen, and the row over all splits."""

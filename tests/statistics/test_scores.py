@@ -1,7 +1,5 @@
 """Metrics against golden values, scikit-learn and brute force."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

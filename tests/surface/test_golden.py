@@ -4,8 +4,6 @@ The tables in ``tests/golden`` were written once, by that revision. A change tha
 version beside its algorithm, writes the tables anew and says so in the changelog.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

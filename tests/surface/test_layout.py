@@ -1,7 +1,5 @@
 """The house: its size, its rooms, what may be imported where, and that every exported name has a user."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """check: a tick or a stop. exercise: a tick, or a sentence and a hint."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

@@ -6,8 +6,6 @@ the registry: without one there is nothing to try. What cannot be imitated is Co
 the browser side of an upload.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """JupyterLab as a reader meets it: notebooks run through the interface in a browser, clips chosen, a voice uploaded."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Listening: neighbours, vectors over time, pages without scripts, widgets with a fallback, an uploaded voice."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """The notebook contract: each rule is shown to fail on a notebook that breaks it, and only then."""
 
-from __future__ import annotations
-
 import nbformat
 import pytest
 from nbformat import v4

@@ -1,7 +1,5 @@
 """Every notebook keeps the contract, and runs: nbval, lax, on the synthetic corpus, all cells."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The workshop: the rules of exercises, editions, the proof, what a room needs; then all of it, made and run."""
 
-from __future__ import annotations
-
 import base64
 import copy
 import dataclasses

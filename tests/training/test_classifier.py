@@ -1,7 +1,5 @@
 """Classifiers in graphs: scikit-learn's probabilities, sound in and labels out, and what must be refused."""
 
-from __future__ import annotations
-
 import hub_models
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Audio to learn from, wherever it comes from; pairs of windows: which, from where, the same again; their log-mel."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

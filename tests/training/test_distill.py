@@ -1,7 +1,5 @@
 """Distillation: what is learnt and measured, that it goes on exactly, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

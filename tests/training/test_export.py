@@ -1,7 +1,5 @@
 """Networks as files that need nothing of the kit: against the in-memory network, through the kit's own adapters."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

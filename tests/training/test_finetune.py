@@ -1,7 +1,5 @@
 """Fine-tuning: pools see no padding, the network learns, can be repeated, its penalty counts, and no clip is lost."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

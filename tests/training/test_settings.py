@@ -1,7 +1,5 @@
 """Every choice is declared, checked by name and value, written and read again."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The training loop: it learns, stops, says what is wrong, and goes on exactly where it was killed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

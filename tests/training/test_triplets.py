@@ -1,7 +1,5 @@
 """The loss and its mining against loops over all triplets, and what is said of degenerate batches."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
