@@ -195,12 +195,10 @@ def _wilson(value: float, n: float, z: float) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-# ------------------------------------------------------------------ the interval of any score
-
 def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLike | Units | None = None,
              metric: str = "accuracy", *, classes: Classes = None, level: float = LEVEL,
              resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Confidence interval of a score on a test set.
+    """Confidence interval of a score on a test set; UnknownName or BadParameter for what does not fit.
 
     Parameters
     ----------
@@ -213,11 +211,6 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
         Confidence level, in (0, 1).
     resamples, seed : int
         Number of resamples, and the seed of their draws.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another metric; for a level or answers that do not fit.
     """
     check_level(level, resamples)
     of_labels = scores.get_metric(metric).needs == "labels"
@@ -299,22 +292,13 @@ class RepeatedTest:
     over *splits* of the accuracy of each split over its clips (all other protocols). Speakers are resampled, each with
     all its clips in all splits; below `MIN_SPEAKERS` of them clips, for the mean over speakers those of each speaker on
     their own. Splits are never resampled: they share clips, so that more of them do not make a test set larger.
-
-    Attributes
-    ----------
-    values : ndarray [rows] float64
-        One a tested clip and split: 1 if it was right, or a difference of two such.
-    clips, speakers, splits : ndarray [rows] str
-        Of each row.
-    over : {"speakers", "splits"}
-        What counts equally.
     """
 
-    values: Floats
-    clips: Names
+    values: Floats  # [rows], one a tested clip and split: 1 if it was right, or a difference of two such
+    clips: Names  # [rows], as speakers and splits
     speakers: Names
     splits: Names
-    over: str
+    over: str  # what counts equally: "speakers" or "splits"
 
     def __post_init__(self) -> None:
         if self.over not in ("speakers", "splits"):
@@ -394,12 +378,8 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
 
     A single split's interval speaks of other test speakers; the scores of many splits also move with who was trained
     on. If they spread more than the intervals say (``ratio`` above 1), a difference between two numbers from two splits
-    is worth less than their intervals claim. The spread describes; it is no standard error of the mean.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of protocols, maybe of several runs; the newest count.
+    is worth less than their intervals claim. The spread describes; it is no standard error of the mean. Rows are those
+    of protocols, maybe of several runs; the newest count.
 
     Returns
     -------
@@ -441,14 +421,8 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
     """Recall of each class: which labels an embedding gets right, and how sure one can be of that.
 
     The interval is that of an accuracy on the clips of the class, over its speakers where five or more have it. It is
-    not widened for classes being several.
-
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark; the chosen probes count.
-    task, embedding : str, optional
-        Only these.
+    not widened for classes being several. Rows and predictions are those of a benchmark, whose chosen probes count;
+    only of one ``task`` and ``embedding`` if they are given.
 
     Returns
     -------

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from tiny_training import interrupt_run, tones, triplet_network
 
+from nslib.embeddings import networks
 from nslib.embeddings.networks import load_weights
 from nslib.errors import BadParameter, Unavailable
 from nslib.training import trainer
@@ -25,7 +26,7 @@ CHOICES = {"batch": 8, "steps": 24, "evaluate_every": 6, "held_out": 2, "warmup"
 @pytest.fixture(scope="module", autouse=True)
 def tiny():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "build_network", triplet_network)
+        patch.setattr(networks, "build_network", triplet_network)
         yield
 
 
@@ -110,7 +111,7 @@ def train_on_two_devices(folder: Path) -> None:
     """Called in a process of its own: devices cannot be divided once they are in use."""
     import tensorflow as tf
 
-    trainer.build_network = triplet_network
+    networks.build_network = triplet_network
     processor = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
     both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
