@@ -46,12 +46,11 @@ def whole(tmp_path_factory, teacher) -> tuple[Path, distill.Distillation]:
 def test_it_learns_gives_the_numbers_of_this_seed_and_keeps_the_student_without_its_head(whole, teacher):
     folder, done = whole
     curve = done.curve.pivot_table("value", "step", ["part", "figure"])
-    assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
-    assert curve["train", "loss"].iloc[-1] < 0.7 * curve["train", "loss"].iloc[1]
-    assert done.explained == curve["held-out", "explained"].max() > curve["held-out", "explained"].iloc[0] + 0.2
-    assert done.best_step == curve["held-out", "explained"].idxmax()
+    loss, explained = curve["train", "loss"].iloc[1:], curve["held-out", "explained"]
+    assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps" and loss.iloc[-1] < 0.7 * loss.iloc[0]
+    np.testing.assert_allclose(loss.iloc[:2], [1.397287, 1.045140], rtol=5e-3)
+    assert done.explained == explained.max() > explained.iloc[0] + 0.2 and done.best_step == explained.idxmax()
     assert done.low < done.explained < done.high
-    np.testing.assert_allclose(curve["train", "loss"].iloc[1:3], [1.397287, 1.045140], rtol=5e-3)
     other = student("mobilenet-0.1", 9)
     assert load_weights(folder / "best.npz", other) == {
         "network": "mobilenet-0.1", "teacher": "little-layer19", "step": done.best_step, "explained": done.explained}
@@ -84,18 +83,19 @@ def test_a_run_that_died_goes_on_to_the_same_bytes(whole, teacher, tmp_path):
         assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
 
 
-def test_any_embedding_can_teach_and_a_network_of_the_kit_teaches_the_same_either_way(teacher, tmp_path):
+def test_any_embedding_can_teach_and_a_network_of_the_kit_teaches_the_same_either_way(
+        teacher, tmp_path, monkeypatch, eager):
     heard = distill.make_teacher_of_embedding(make_embedding(teacher_network(), "layer19", "little"))
     assert (heard.sees, heard.dim, heard.network) == ("windows", teacher.dim, None)
     pairs = data.Pairs(LEARN, make_distillation_settings(CHOICES).pairs, 0)
     one, other = (next(distill.draw_targets(pairs, which, 0, 1)) for which in (teacher, heard))
-    assert one[1].shape == (16, teacher.dim) and np.array_equal(one[2], other[2])
-    assert np.array_equal(one[0], other[0])
+    assert one[1].shape == (16, teacher.dim) and all(np.array_equal(one[k], other[k]) for k in (0, 2))
     np.testing.assert_allclose(one[1], other[1], atol=1e-3)
     assert list(one[2][::2]) == list(one[2][1::2]) == list(pairs.draw(0)[1])
     assert run(tmp_path, heard, steps=2).curve["step"].max() == 2
-    made = distill.make_teacher("trill-mini-top")
-    assert (made.name, made.sees, made.dim) == ("trill-mini-top", "patches", 512)
+    monkeypatch.setattr(distill.networks, "load_network", lambda name: teacher_network())
+    made = distill.make_teacher("trill-mini-layer19")
+    assert (made.name, made.sees, made.revision) == ("trill-mini-layer19", "patches", teacher.revision)
 
     def embed(waves, lengths):  # two frames that count, and one that does not
         frames = np.stack([np.abs(waves).max(1), np.full(len(waves), 5), np.full(len(waves), 99)], 1)
@@ -122,15 +122,12 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path):
             distill.make_teacher_of_embedding(nothing)
 
 
-def test_students_are_set_beside_their_teacher(tmp_path, teacher):
+def test_students_are_set_beside_their_teacher(tmp_path, teacher, eager):
     given = (LEARN, HELD_OUT, tmp_path, teacher, make_distillation_settings({**CHOICES, "steps": 2}))
     table = distill.compare_students(["mobilenet-0.1"], *given, progress=False)
     assert list(table["name"]) == ["mobilenet-0.1", "little-layer19 (teacher)"]
-    rows = table.set_index("name")
-    assert rows.at["mobilenet-0.1", "parameters"] == 4 * 768 + 768 * 12 + 12
-    assert rows.at["little-layer19 (teacher)", "multiply_adds"] == 8 * 12 * 64 * 6
-    assert rows.at["little-layer19 (teacher)", "quality"] == 1 and rows.at["mobilenet-0.1", "quality"] < 1
-    assert (rows[["latency_ms", "float_bytes"]] > 0).all(axis=None)
+    assert table["parameters"][0] == 4 * 768 + 768 * 12 + 12 and table["multiply_adds"][1] == 8 * 12 * 64 * 6
+    assert table["quality"][0] < 1 == table["quality"][1] and (table[["latency_ms", "float_bytes"]] > 0).all(axis=None)
     with pytest.raises(BadParameter, match="each once"):
         distill.compare_students(["mobilenet-0.1"] * 2, *given)
 
@@ -138,11 +135,11 @@ def test_students_are_set_beside_their_teacher(tmp_path, teacher):
 def test_eight_bits_are_smaller_and_nearly_as_true():
     import keras
 
-    given, kernel = keras.Input((96, 64)), keras.initializers.HeNormal(1)
-    x = keras.layers.Reshape((96, 64, 1))(keras.layers.Rescaling(0.4, 1.6)(given))
-    x = keras.layers.Conv2D(8, 8, 8, kernel_initializer=kernel)(x)
-    x = keras.layers.Flatten()(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
-    model = keras.Model(given, keras.layers.Dense(96, kernel_initializer=kernel)(x))
+    kernel = keras.initializers.HeNormal(1)
+    model = keras.Sequential([
+        keras.Input((96, 64)), keras.layers.Rescaling(0.4, 1.6), keras.layers.Reshape((96, 64, 1)),
+        keras.layers.Conv2D(8, 8, 8, kernel_initializer=kernel), keras.layers.BatchNormalization(),
+        keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(96, kernel_initializer=kernel)])
     table = distill.compare_forms(model, PATCHES, calls=3).set_index("form")
     weights = 8 * 64 + 8 * 12 * 8 * 96
     assert 4 * weights < table.at["float32", "bytes"] < 4 * weights + 12_000
@@ -151,7 +148,6 @@ def test_eight_bits_are_smaller_and_nearly_as_true():
         assert 0.98 < table.at[form, "worst_cosine"] <= table.at[form, "cosine"] < 1
         assert 1e-4 < table.at[form, "relative_error"] < 0.2
     assert table.at["float32", "relative_error"] < 1e-5 and np.isnan(table.at["tensorflow", "bytes"])
-    assert list(table) == ["bytes", "latency_ms", "cosine", "worst_cosine", "relative_error", "machine"]
     assert (table["latency_ms"] > 0).all() and (table["machine"] == distill.name_machine()).all()
     for patches, calls, why in ((PATCHES[:1], 1, "at least two"), (PATCHES, 0, "at least 1")):
         with pytest.raises(BadParameter, match=why):
