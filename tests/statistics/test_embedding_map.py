@@ -18,11 +18,10 @@ def planted(*, label=0.0, speaker=0.0, speakers=8, labels=3, takes=4, dim=20, se
     """Every speaker has every label; each pulls its clips as far as it is told."""
     rng = np.random.default_rng(seed)
     who, what = (8 * rng.normal(size=(n, dim)) for n in (speakers, labels))
-    cells = [(s, k) for s in range(speakers) for k in range(labels) for _ in range(takes)]
-    x = np.stack([speaker * who[s] + label * what[k] + rng.normal(size=dim) for s, k in cells])
-    names = pd.DataFrame([(f"c{i:03d}", f"l{k}", f"s{s}") for i, (s, k) in enumerate(cells)],
-                         columns=["clip_id", "label", "speaker"])
-    return x, names
+    s, k = (index.ravel() for index in np.mgrid[:speakers, :labels, :takes][:2])
+    x = speaker * who[s] + label * what[k] + rng.normal(size=(len(s), dim))
+    return x, pd.DataFrame({"clip_id": [f"c{i:03d}" for i in range(len(s))], "label": np.char.add("l", k.astype(str)),
+                            "speaker": np.char.add("s", s.astype(str))})
 
 
 def drawn(x, clips, **given):
@@ -86,9 +85,10 @@ def test_components_and_silhouettes_are_those_of_scikit_learn_and_none_is_made_u
     assert np.isnan(row(drawn(x, clips.assign(label="one")), LABEL)["silhouette"])
 
 
-def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one():
-    x, clips = planted(label=0.5, dim=2)
-    chart = drawn(np.hstack([x, np.zeros((len(x), 3))]), clips)
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one(dim):
+    x, clips = planted(label=0.5, dim=dim)
+    chart = drawn(np.pad(x, ((0, 0), (0, 2 * dim - 2))), clips)
     assert chart.trust == 1.0 and sum(chart.variance) == pytest.approx(1)
     for of in (LABEL, SPEAKER, ACROSS):
         assert row(chart, of, PLANE)["agreement"] == row(chart, of)["agreement"]

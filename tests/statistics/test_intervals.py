@@ -26,9 +26,7 @@ def answers(name, n, per_speaker):
     return names[codes], answer, np.array([f"s{i // per_speaker}" for i in range(n)])
 
 
-# ------------------------------------------------------------------ any score
-
-@pytest.mark.parametrize("name", scores.METRICS)
+@pytest.mark.parametrize("name", [name for name in scores.METRICS if name != "unweighted_average_recall"])
 @pytest.mark.parametrize("by", ["speaker", "clip"])
 def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatch):
     true, answer, speaker = answers(name, 60, 6)
@@ -39,25 +37,22 @@ def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatc
         resampled=resampled) or intervals.Interval(0.0, 1.0, units.by))
     intervals.interval(true, answer, speaker if by == "speaker" else None, name, resamples=6)
     if by == "speaker":
-        member = np.unique(speaker, return_inverse=True)[1]
-        draws = [np.repeat(np.arange(60), weights[member].astype(int)) for weights in seen["weights"]]
+        first, member = np.arange(60), np.unique(speaker, return_inverse=True)[1]
     else:  # clips with equal outcomes are drawn together, so count them back out
-        codes = np.searchsorted(np.unique(true), true)
-        rows = np.column_stack([codes, answer if answer.ndim == 2 else np.searchsorted(np.unique(true), answer)])
-        if name == "accuracy":
-            rows = np.column_stack([np.zeros(60), true != answer])
+        rows = np.column_stack([true, answer] if name != "accuracy" else [np.zeros(60), true != answer])
         first = np.unique(rows, axis=0, return_index=True)[1]
-        draws = [np.repeat(first, weights.astype(int)) for weights in seen["weights"]]
-    for drawn, value in zip(draws, seen["resampled"], strict=True):
+        member = np.arange(len(first))
+    for weights, value in zip(seen["weights"], seen["resampled"], strict=True):
+        drawn = np.repeat(first, weights[member].astype(int))
         again = scores.score(name, true[drawn], answer[drawn], None if answer.ndim == 1 else np.unique(true))
         expected = scores.area_of_dprime(again) if name.startswith("dprime") else again
         assert value == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", scores.METRICS)
+@pytest.mark.parametrize("name", [name for name in scores.METRICS if name != "unweighted_average_recall"])
 def test_an_interval_holds_the_value_is_repeatable_and_ignores_row_order(name):
-    true, answer, speaker = answers(name, 200, 10)
-    order = np.random.default_rng(1).permutation(200)
+    true, answer, speaker = answers(name, 120, 10)
+    order = np.random.default_rng(1).permutation(120)
     for who in (speaker, None):
         once = intervals.interval(true, answer, who, name)
         again = intervals.interval(true[order], answer[order], None if who is None else who[order], name)
@@ -125,8 +120,6 @@ def test_coverage_is_near_nominal_where_a_percentile_bootstrap_fails(count, clip
     assert held / trials >= 0.92 and bare < held  # 250 trials at 0.95: standard error 0.014
 
 
-# ------------------------------------------------------------------ recall of classes
-
 def recalls(truth, answer, speaker):
     """Recall of classes of one embedding with these answers."""
     rows, predictions = speakers.benchmark(np.ones((1, len(truth)), dtype=bool), np.arange(len(truth)))
@@ -146,25 +139,22 @@ def test_recall_by_hand():
 
 def test_the_mean_over_classes_is_balanced_accuracy_and_filters_filter():
     rows, predictions = fabricated.rows(), fabricated.predictions()
-    table = intervals.recall_by_class(rows, predictions, "language-five")
-    assert set(table["task"]) == {"language-five"} and set(table["embedding"]) == set(fabricated.EMBEDDINGS)
+    few = rows["embedding"].isin(["mfcc", "logmel"])
+    table = intervals.recall_by_class(rows[few], predictions, "language-five")
+    assert set(table["task"]) == {"language-five"} and set(table["embedding"]) == {"mfcc", "logmel"}
     one = predictions[(predictions["task"] == "language-five") & (predictions["embedding"] == "mfcc")]
     of_one = table[table["embedding"] == "mfcc"].reset_index(drop=True)
     assert of_one["recall"].mean() == pytest.approx(scores.balanced_accuracy(one["y_true"], one["y_pred"]))
     pd.testing.assert_frame_equal(intervals.recall_by_class(rows, predictions, "language-five", "mfcc"), of_one)
 
 
-# ------------------------------------------------------------------ several splits
-
 def repeated(values, key="k", when="2026-01-01", protocol="repeated"):
     """Protocol rows of so many splits: selected ones, one that was not chosen, and the row over all splits."""
-    rows = [{"split_number": str(i), "value": v, "low": v - 0.1, "high": v + 0.1} for i, v in enumerate(values)]
-    rows.append({"split_number": "0", "value": 0.01, "low": 0.0, "high": 0.1, "selected": False})
+    rows = [(str(i), v, v - 0.1, v + 0.1, True) for i, v in enumerate(values)]
     whole = float(np.mean(values))
-    rows.append({"split_number": "", "value": whole, "low": whole - 0.05, "high": whole + 0.05})
-    shared = {"key": key, "task": "t", "corpus_kind": "real", "embedding": "e", "protocol": protocol, "when": when,
-              "shots": 0, "speaker": "", "selected": True}
-    return pd.DataFrame([shared | row for row in rows])
+    rows += [("0", 0.01, 0.0, 0.1, False), ("", whole, whole - 0.05, whole + 0.05, True)]
+    return pd.DataFrame(rows, columns=["split_number", "value", "low", "high", "selected"]).assign(
+        key=key, task="t", corpus_kind="real", embedding="e", protocol=protocol, when=when, shots=0, speaker="")
 
 
 def test_spread_beside_the_interval_by_hand():

@@ -14,6 +14,7 @@ from nslib.errors import BadParameter, UnknownName
 from nslib.training import data, distill
 from nslib.training.settings import make_distillation_settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the")  # what runs eagerly
 CHOICES = {"student": "mobilenet-0.1", "batch": 8, "steps": 24, "evaluate_every": 6, "held_out": 2, "warmup": 3,
            "sample": 2, "learning_rate": 1e-2}
 PATCHES = np.random.default_rng(0).normal(-4, 2, (24, 96, 64)).astype(np.float32)

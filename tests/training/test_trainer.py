@@ -20,6 +20,7 @@ from nslib.training.data import make_dataset
 from nslib.training.settings import make_training_settings
 
 TESTS = Path(__file__).parents[1]
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the")  # what runs eagerly
 CHOICES = {"batch": 8, "steps": 24, "evaluate_every": 6, "held_out": 2, "warmup": 3, "learning_rate": 1e-2}
 
 
