@@ -30,8 +30,7 @@ __all__ = ["FFT", "HOP", "SAMPLE_RATE", "TRILL", "TRILLSSON", "VGGISH", "WINDOW"
 
 SAMPLE_RATE = 16_000
 WINDOW, HOP, FFT = 400, 160, 512
-# frames computed at once, 41 s: an hour of sound needs no gigabytes
-_BLOCK = 4096
+_BLOCK = 4096  # frames computed at once, 41 s: an hour of sound needs no gigabytes
 _NARROW = 8  # bands of the mel matrix at a time
 
 FloatArray = npt.NDArray[np.floating[Any]]

@@ -62,9 +62,6 @@ COLUMNS = ["claim", "sentence", "subject", "against", "task", "verdict", "diff",
 _EMPTY: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"diff": math.nan, "low": math.nan, "high": math.nan,
                                                        "tasks": 0, "clips": 0, "unit": "points"}
 
-Reasons = dict[tuple[str, str], str]
-"""(task, embedding) to why it was not run."""
-
 
 @dataclass(frozen=True)
 class Family:
@@ -108,22 +105,16 @@ class _Evidence:
     answers: Answers
     speech: str
     over: str
-    reasons: Reasons
+    reasons: dict[tuple[str, str], str]  # (task, embedding) to why it was not run
     what: str = ""
 
 
 def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers: pd.DataFrame | None = None, *,
                 not_run: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Judge the claims by a run.
+    """Judge the claims by a run: rows and predictions of a benchmark, maybe empty.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark, maybe empty.
-    protocol_answers : DataFrame, optional
-        Answers of the protocols, for the claim about single speakers.
-    not_run : DataFrame, optional
-        Columns task, embedding, why, remedy: why something is missing.
+    ``protocol_answers`` are those of the protocols, for the claim about single speakers; ``not_run`` has the columns
+    task, embedding, why, remedy: why something is missing.
 
     Returns
     -------

@@ -273,14 +273,9 @@ def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: flo
     """Compare all pairs of embeddings of each task, and of the average over tasks.
 
     Over the pairs of a task, and over those of the average, Holm's procedure holds the chance of *any* wrong "apart" to
-    what the level leaves, however the pairs depend on each other. BadParameter for a level that does not lie in (0, 1).
-
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark, maybe of several runs: the newest scores that validation chose count.
-    level : float
-        Confidence level of each interval; 1 minus it is the error that the pairs of a task share. In (0, 1).
+    what the level leaves, however the pairs depend on each other. Rows and predictions are those of a benchmark, maybe
+    of several runs: the newest scores that validation chose count. ``level`` is the confidence of each interval, in
+    (0, 1) or BadParameter; 1 minus it is the error that the pairs of a task share.
 
     Returns
     -------

@@ -66,8 +66,6 @@ class Difference(NamedTuple):
     by: str
 
 
-# ------------------------------------------------------------------ resampling
-
 @dataclass(frozen=True)
 class Units:
     """What is drawn with replacement: speakers or clips."""
@@ -140,8 +138,6 @@ class UnitSums:
         weights = self.units.weights(resamples, seed)
         return np.asarray((weights @ self.sums) / (weights @ self.clips)[:, None], dtype=np.float64)
 
-
-# ------------------------------------------------------------------ from resamples to an interval
 
 def bounds(value: float, resampled: Floats, units: Units, size: float, level: float = LEVEL) -> Interval:
     """Interval of a score in [0, 1] from its resamples, which rests on `size` clips; NaN where it is not defined."""
@@ -282,8 +278,6 @@ def _clips_worth(metric: str, true: Names) -> float:
     return float(len(counts) ** 2 / np.sum(1 / counts))
 
 
-# ------------------------------------------------------------------ several splits of the same clips
-
 @dataclass(frozen=True)
 class RepeatedTest:
     """Values of clips that were tested in one or several splits, and which mean of them counts.
@@ -381,13 +375,10 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
     is worth less than their intervals claim. The spread describes; it is no standard error of the mean. Rows are those
     of protocols, maybe of several runs; the newest count.
 
-    Returns
-    -------
-    DataFrame
-        Columns `SPREADS`, one row a task and embedding: splits (how many), value (mean over them) with low and high,
-        lowest and highest (of single splits), spread (standard deviation over splits), standard_error (what intervals
-        of single splits say it is: their mean width over that of a normal one), ratio (spread over standard_error) and
-        held (share of single splits whose interval holds the mean).
+    One row a task and embedding, columns `SPREADS`: splits (how many), value (mean over them) with low and high, lowest
+    and highest (of single splits), spread (standard deviation over splits), standard_error (what intervals of single
+    splits say it is: their mean width over that of a normal one), ratio (spread over standard_error) and held (share of
+    single splits whose interval holds the mean).
     """
     import pandas as pd
 
@@ -414,8 +405,6 @@ def _spread(row: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
         "standard_error": error, "ratio": spread / error if error else float("nan"), "held": inside.mean()}
 
 
-# ------------------------------------------------------------------ recall of classes
-
 def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
                     embedding: str | None = None) -> pd.DataFrame:
     """Recall of each class: which labels an embedding gets right, and how sure one can be of that.
@@ -424,12 +413,9 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
     not widened for classes being several. Rows and predictions are those of a benchmark, whose chosen probes count;
     only of one ``task`` and ``embedding`` if they are given.
 
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding and class, the highest recall first: label, n (clips) of n_speakers (known ones),
-        recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered instead;
-        empty if none was) and how many times.
+    One row a task, embedding and class, the highest recall first, columns `RECALLS`: label, n (clips) of n_speakers
+    (known ones), recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered
+    instead; empty if none was) and how many times.
     """
     import pandas as pd
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 
-COLUMNS = ("step", "part", "figure", "value")
 HELD_OUT_SEED = 1_000_000
 """Added to the seed for held-out audio, so that it is drawn apart from the other."""
 
@@ -145,7 +144,7 @@ class State:
         """Return the curve as a table."""
         import pandas as pd
 
-        return pd.DataFrame(self.curve, columns=list(COLUMNS))
+        return pd.DataFrame(self.curve, columns=["step", "part", "figure", "value"])
 
 
 def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: str, what: str = "settings") -> None:

@@ -45,8 +45,7 @@ def test_pairing_narrows_and_agreement_does_not_prove_equality():
     assert paired.high - paired.low < (apart.high - apart.low) / 2
     # without variation it is Bonett and Price's interval: forty clips, one win and one loss added, for 42 clips
     z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, 39)
-    n = 40 * (z / t) ** 2
-    half = z * np.sqrt(2 / (n + 2) / (n + 2))
+    half = z * np.sqrt(2) / (40 * (z / t) ** 2 + 2)
     assert difference([True] * 40, [True] * 40)[:3] == pytest.approx((0, -half, half))
 
 
