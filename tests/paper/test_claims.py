@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import speakers
 
 from nslib.paper import claims
 from nslib.statistics import comparisons, effects
@@ -18,25 +19,21 @@ ALL = {"trill-layer19": 0.80, "trill-top": 0.55, "trill-distilled": 0.78, "untra
        "mfcc": 0.50, "opensmile-compare": 0.55}
 
 
-def measured(scores: dict[str, float], tasks=NOSS, *, clips: int = 300, speakers: int = 10,
+def measured(scores: dict[str, float], tasks=NOSS, *, clips: int = 300, count: int = 10,
              kind: str = "real") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and answers of embeddings that are right on the share of clips that `scores` says."""
-    rows, answers = [], []
+    made = []
     for t, task in enumerate(tasks):
         hard = np.random.default_rng([0, t]).permutation(clips) / clips
-        for name, score in scores.items():
-            shared = {"key": f"{task}{name}", "task": task, "embedding": name}
-            rows.append(shared | {"corpus_kind": kind, "metric": "accuracy", "selected": True, "split": "test",
-                                  "value": score, "n": clips, "when": "2026"})
-            answers.append(pd.DataFrame(shared | {
-                "clip_id": [f"{task}/{i}" for i in range(clips)], "y_true": "a",
-                "speaker": [f"s{i % speakers}" for i in range(clips)], "y_pred": np.where(hard < score, "a", "b")}))
-    return pd.DataFrame(rows), pd.concat(answers, ignore_index=True)
+        made.append(speakers.benchmark(hard < np.array([*scores.values()])[:, None], np.arange(clips) % count, task))
+    names = {f"e{i}": name for i, name in enumerate(scores)}
+    rows, answers = (pd.concat(tables, ignore_index=True) for tables in zip(*made, strict=True))
+    return rows.replace({"embedding": names}).assign(corpus_kind=kind), answers.replace({"embedding": names})
 
 
 def within(scores: dict[str, float], task: str = "crema_d", clips: int = 96) -> pd.DataFrame:
     """Answers within eight speakers, in two splits."""
-    parts = [measured({name: score}, (task,), clips=clips, speakers=8)[1].assign(key=name, split_number=number)
+    parts = [measured({name: score}, (task,), clips=clips, count=8)[1].assign(key=name, split_number=number)
              for name, score in scores.items() for number in ("666", "1")]
     return pd.concat(parts, ignore_index=True).assign(protocol="within-speaker", shots=0)
 
@@ -191,18 +188,18 @@ def test_recordings_count_and_synthetic_speech_only_where_there_is_nothing_else(
 def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
     rows, answers = measured({"trill-layer19": 0.8, "logmel": 0.5})
     lost = answers["embedding"].eq("logmel") & answers["clip_id"].str.endswith("7")
-    older = answers[answers["embedding"] == "logmel"].assign(key="older", y_pred="a")
+    older = answers[answers["embedding"] == "logmel"].assign(key="older", y_pred="yes")
     fewer, again = (claims.judge_claims(rows, some).query("against == 'logmel' and claim == 1")
                     for some in (answers[~lost], pd.concat([older, answers])))
     assert fewer["verdict"].item() == "holds" and fewer["tasks"].item() == 3
     assert again["diff"].item() == pytest.approx(0.3)
 
 
-def answers_of(rng: np.random.Generator, gain: float, speakers: int, clips: int) -> comparisons.Paired:
+def answers_of(rng: np.random.Generator, gain: float, count: int, clips: int) -> comparisons.Paired:
     """Two embeddings on one task: speakers differ in how well each embedding suits them, clips in difficulty."""
-    ease, suits = rng.normal(0, 1, speakers * clips), np.repeat(rng.normal(0, 0.25, (2, speakers)), clips, axis=1)
+    ease, suits = rng.normal(0, 1, count * clips), np.repeat(rng.normal(0, 0.25, (2, count)), clips, axis=1)
     right = ease + rng.normal(0, 1, suits.shape) + [[gain], [0.0]] + suits > 0
-    return comparisons.Paired.of(*right, np.repeat(np.arange(speakers), clips), resamples=500)
+    return comparisons.Paired.of(*right, np.repeat(np.arange(count), clips), resamples=500)
 
 
 def test_verdicts_are_wrong_as_rarely_as_they_say():

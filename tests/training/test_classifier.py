@@ -6,23 +6,19 @@ import hub_models
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import tone
+from helpers import clip_table, tone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from tiny_training import teacher_network
 
-from nslib import audio, config
+from nslib import config
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, l2_normalise
 from nslib.training import classifier as room
 from nslib.training import export
 
 LABELS = ("calm", "cross", "glad")
-
-
-@pytest.fixture(scope="module")
-def backbone():
-    return room.take_network(teacher_network(3), "layer19", licence="CC0-1.0")
+CLIPS = [tone(0.7 + 0.1 * k, 200 + 150 * (k % 3), seed=k) for k in range(21)]
 
 
 def vectors_of(embedding, clips):
@@ -31,32 +27,30 @@ def vectors_of(embedding, clips):
     return np.stack([row[0, : counts[0]].mean(0, dtype=np.float64).astype(np.float32) for row, counts in rows])
 
 
-CLIPS = [tone(0.7 + 0.1 * k, 200 + 150 * (k % 3), seed=k) for k in range(21)]
-
-
 @pytest.fixture(scope="module")
-def vectors(backbone):
-    return vectors_of(backbone.embedding, CLIPS)
+def backbone():
+    return room.take_network(teacher_network(3), "layer19", licence="CC0-1.0")
 
 
 @pytest.fixture(scope="module", params=[("LogisticRegression", 3, True), ("LDA_LSQR_AUTO", 2, False)],
                 ids=lambda case: case[0])
-def exported(request, backbone, vectors, tmp_path_factory):
-    """The graph of a classifier, scikit-learn's, what reaches the latter, and the folder."""
+def exported(request, backbone, tmp_path_factory):
+    """The graph of a classifier, scikit-learn's, the vectors, what reaches scikit-learn's, and the folder."""
     import tensorflow as tf
 
     probe, classes, l2 = request.param
+    vectors = vectors_of(backbone.embedding, CLIPS)
     x = l2_normalise(vectors) if l2 else vectors.astype(np.float64)
     fitted = CLASSIFIERS[probe](len(x), classes, 0).fit(x, np.arange(len(x)) % classes)
     folder = tmp_path_factory.mktemp("probe") / "voice"
     room.export_classifier(backbone, fitted, folder, labels=LABELS[:classes], l2=l2, trained_on="tones")
-    return tf.saved_model.load(str(folder)), fitted, x, folder
+    return tf.saved_model.load(str(folder)), fitted, vectors, x, folder
 
 
-def test_from_sound_to_scikit_learns_probabilities(exported, vectors, backbone):
+def test_from_sound_to_scikit_learns_probabilities(exported, backbone):
     import tensorflow as tf
 
-    module, fitted, x, folder = exported
+    module, fitted, vectors, x, folder = exported
     loaded, true = room.Classifier(module, export.read_facts(folder)), fitted.predict_proba(x)
     for wave, row, code in zip(CLIPS, true, fitted.predict(x), strict=True):
         answer = loaded(wave)
@@ -130,17 +124,15 @@ def test_published_models_of_every_form(name, model, tmp_path, monkeypatch):
 
 
 def test_from_recordings_to_a_classifier_that_answers_as_the_benchmark(backbone, tmp_path, cache):
-    rows = ["audio,label,speaker,split"]
-    for k in range(24):
-        audio.write_wav(tmp_path / f"{k}.wav", tone(1.0, 250 if k % 2 else 400, seed=k) / 2)
-        rows.append(f"{k}.wav,{'low' if k % 2 else 'high'},s{k // 4},{('train', 'validation', 'test')[k // 8]}")
-    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    clips = clip_table(tmp_path, [1.0] * 24, label=["high", "low"] * 12, speaker=[f"s{k // 4}" for k in range(24)],
+                       split=["train"] * 8 + ["validation"] * 8 + ["test"] * 8)
+    clips[["audio", "label", "speaker", "split"]].to_csv(tmp_path / "mine.csv", index=False)
     loaded = room.load_classifier(room.fit_and_export(tmp_path / "mine.csv", backbone, tmp_path / "out", progress=False,
                                                       params=config.load_params({"smoke": True})))
     facts = loaded.facts
     assert loaded.labels == ("high", "low") and facts["clips"] == 8 and facts["probe"] in room.LINEAR_PROBES
     assert facts["task_licence"] == "your own" and facts["task"] == "mine"
-    right = [loaded(tmp_path / f"{k}.wav").label == ("low" if k % 2 else "high") for k in range(16, 24)]
+    right = [loaded(row.audio).label == row.label for row in clips[clips["split"] == "test"].itertuples()]
     assert np.mean(right) == pytest.approx(facts["scores"]["test"]["value"])
 
 

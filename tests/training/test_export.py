@@ -125,15 +125,14 @@ def test_what_cannot_be_exported_is_named_and_leaves_nothing(tiny, tmp_path, mon
         raise OSError("no space left")
 
     given = keras.Input((10,))
-    with pytest.raises(BadParameter, match=r"must take \[patches, 96, 64\]"):
-        export.export_saved_model(keras.Model(given, given), tmp_path / "a")
-    with pytest.raises(UnknownName, match="licence"):
-        export.export_saved_model(tiny, tmp_path / "a", license="MIT")
-    with pytest.raises(UnknownName, match="dynamic"):
-        export.export_litert(tiny, tmp_path / "a.tflite", quantise="int4")
     monkeypatch.setattr(export.ClipModel, "save", fail)
-    with pytest.raises(OSError, match="no space"):
-        export.export_saved_model(tiny, tmp_path / "new")
+    for write, model, stated, error, why in (
+            (export.export_saved_model, keras.Model(given, given), {}, BadParameter, r"must take \[patches, 96, 64\]"),
+            (export.export_saved_model, tiny, {"license": "MIT"}, UnknownName, "licence"),
+            (export.export_litert, tiny, {"quantise": "int4"}, UnknownName, "dynamic"),
+            (export.export_saved_model, tiny, {}, OSError, "no space")):
+        with pytest.raises(error, match=why):
+            write(model, tmp_path / "a", **stated)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import clip_table, tone
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.preprocessing import normalize
 from tiny_training import teacher_network
@@ -58,15 +56,14 @@ def test_netvlad_against_numpy():
 
 
 @pytest.mark.parametrize("name", POOLS)
-@settings(max_examples=15)
-@given(seed=st.integers(0, 999), more=st.integers(1, 5), filler=st.sampled_from([0.0, 1e6, -1e6, np.nan, np.inf]))
-def test_padding_changes_nothing(name, seed, more, filler):
-    rng = np.random.default_rng(seed)
-    frames, counts = rng.normal(size=(2, 4, 3)), [4, 2]
+@pytest.mark.parametrize("filler", [0.0, 1e6, -1e6, np.nan, np.inf])
+def test_padding_changes_nothing(name, filler):
+    frames, counts, pool = np.random.default_rng(0).normal(size=(2, 4, 3)), [4, 2], make_pool(name, alpha=2.0)
+    expected = pooled(pool, frames, counts)
     frames[1, 2:] = filler
-    longer = np.concatenate([frames, np.full((2, more, 3), filler)], axis=1)
-    pool = make_pool(name, alpha=2.0)
-    np.testing.assert_allclose(pooled(pool, frames, counts), pooled(pool, longer, counts), atol=1e-6)
+    longer = np.concatenate([frames, np.full((2, 3, 3), filler)], axis=1)
+    for padded in (frames, longer):
+        np.testing.assert_allclose(pooled(pool, padded, counts), expected, atol=1e-6)
 
 
 @pytest.fixture(autouse=True)
