@@ -60,7 +60,7 @@ def test_agreement_is_what_scikit_learn_counts_and_neighbours_of_the_same_speake
     assert np.isnan(neighbour_agreement(x[:2], names[:2], apart=who[:2])).all()
 
 
-def test_components_and_silhouettes_are_those_of_scikit_learn_and_none_is_made_up():
+def test_components_and_silhouettes_are_those_of_scikit_learn_and_unknown_speakers_have_no_row():
     x, clips = planted(label=0.5, speaker=0.3)
     chart, known = drawn(x, clips), SklearnPCA(2).fit(x)
     assert chart.variance == pytest.approx(known.explained_variance_ratio_)
@@ -71,6 +71,10 @@ def test_components_and_silhouettes_are_those_of_scikit_learn_and_none_is_made_u
     assert row(chart, LABEL)["silhouette"] == pytest.approx(silhouette_score(x, clips["label"]))
     assert np.isnan(row(chart, ACROSS)["silhouette"])
     assert np.isnan(row(drawn(x, clips.assign(label="one")), LABEL)["silhouette"])
+    unknown = drawn(x, clips.assign(speaker=["", *clips["speaker"][1:]])).agreement
+    assert set(unknown["of"]) == {LABEL} and set(unknown["by"]) == {"clip"}
+    same = drawn(x, clips.assign(label=clips["speaker"])).agreement
+    assert list(same["of"].unique()) == [LABEL, SPEAKER]  # nobody else has the label
 
 
 @pytest.mark.parametrize("dim", [1, 2])
@@ -80,14 +84,6 @@ def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one(dim):
     assert chart.trust == 1.0 and sum(chart.variance) == pytest.approx(1)
     for of in (LABEL, SPEAKER, ACROSS):
         assert row(chart, of, PLANE)["agreement"] == row(chart, of)["agreement"]
-
-
-def test_unknown_speakers_have_no_row():
-    x, clips = planted(label=1)
-    chart = drawn(x, clips.assign(speaker=["", *clips["speaker"][1:]]))
-    assert set(chart.agreement["of"]) == {LABEL} and set(chart.agreement["by"]) == {"clip"}
-    same = drawn(x, clips.assign(label=clips["speaker"]))
-    assert list(same.agreement["of"].unique()) == [LABEL, SPEAKER]  # nobody else has the label
 
 
 def test_tsne_is_the_same_twice_and_says_that_its_axes_mean_nothing():
