@@ -27,6 +27,7 @@ def test_every_choice_is_declared_with_what_the_paper_says(make):
     (make_training_settings, {"margn": 0.1}, UnknownName, "Did you mean margin"),
     (make_training_settings, {"mining": "semihard"}, UnknownName, "semi-hard"),
     (make_training_settings, {"network": "trill-maxi"}, UnknownName, "trill-mini"),
+    (make_training_settings, {"margin": 0}, BadParameter, "at most 4"),
     (make_training_settings, {"short": 2.0}, BadParameter, "from 0 to 1; got 2.0"),
     (make_training_settings, {"batch": 1}, BadParameter, "at least 2"),
     (make_training_settings, {"gap": 11.0}, BadParameter, "gap 11.0"),
