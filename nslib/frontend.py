@@ -24,16 +24,13 @@ from nslib.errors import BadParameter
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = [
-    "FFT", "HOP", "SAMPLE_RATE", "TRILL", "TRILLSSON", "VGGISH", "WINDOW", "YAMNET", "Frontend", "frames", "hann",
-    "log_mel", "log_mel_tf", "mel", "mel_matrix", "pad", "pad_tf", "patch_count", "patch_seconds", "patch_starts",
-    "patches", "patches_tf", "spectra",
-]
+__all__ = ["FFT", "HOP", "SAMPLE_RATE", "TRILL", "TRILLSSON", "VGGISH", "WINDOW", "YAMNET", "Frontend", "frames",
+           "hann", "log_mel", "log_mel_tf", "mel", "mel_matrix", "pad", "pad_tf", "patch_count", "patch_seconds",
+           "patch_starts", "patches", "patches_tf", "spectra"]
 
 SAMPLE_RATE = 16_000
 WINDOW, HOP, FFT = 400, 160, 512
-# frames computed at once, 41 s: an hour of sound needs no gigabytes
-_BLOCK = 4096
+_BLOCK = 4096  # frames computed at once, 41 s: an hour of sound needs no gigabytes
 _NARROW = 8  # bands of the mel matrix at a time
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -43,20 +40,12 @@ FloatArray = npt.NDArray[np.floating[Any]]
 class Frontend:
     """Constants of one model's input.
 
-    Attributes
-    ----------
-    mels : int
-        Bands between `low` and `high` Hz.
-    offset, floor : float
-        Added to the mel magnitudes before the natural log; what they are raised to before that.
-    patch, patch_hop : int
-        Frames in a patch and between the starts of patches.
-    min_samples : int
-        Shorter clips are padded to this length.
-    pad : {"zeros", "symmetric", "none"}
-        How: zeros at the end, mirrored (edge sample repeated) at the end, or not at all.
-    whole : int
-        If above 0, what goes beyond `min_samples` is padded to a multiple of this too.
+    - ``mels``: bands between ``low`` and ``high`` Hz
+    - ``offset``: added to the mel magnitudes before the natural log; ``floor``: what they are raised to before that
+    - ``patch``, ``patch_hop``: frames in a patch, and between the starts of patches
+    - ``min_samples``: shorter clips are padded to this length
+    - ``pad``: how: "zeros" at the end, "symmetric" (mirrored at the end, edge sample repeated), or "none"
+    - ``whole``: if above 0, what goes beyond ``min_samples`` is padded to a multiple of this too
     """
 
     name: str
@@ -73,14 +62,11 @@ class Frontend:
 
 
 TRILL = Frontend("TRILL", floor=1e-12, patch_hop=17, min_samples=16_000)
-TRILLSSON = Frontend("TRILLsson", mels=80, floor=1e-12, patch=195, patch_hop=195,
-                     min_samples=32_000, pad="symmetric")
+TRILLSSON = Frontend("TRILLsson", mels=80, floor=1e-12, patch=195, patch_hop=195, min_samples=32_000, pad="symmetric")
 YAMNET = Frontend("YAMNet", patch_hop=48, min_samples=15_600, whole=7_680)
 # The TF Hub export of VGGish may pad as YAMNet does; the authors' Python code, followed here, does not.
 VGGISH = Frontend("VGGish", offset=0.01, patch_hop=96, pad="none")
 
-
-# ------------------------------------------------------------------ spectrograms
 
 def mel(frequency: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Pitch in HTK mel of frequencies in Hz, in an array of the same shape."""
@@ -128,8 +114,7 @@ def spectra(framed: FloatArray, window: FloatArray, fft: int = FFT) -> npt.NDArr
     return np.fft.rfft(padded, axis=-1)
 
 
-def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
-            dtype: npt.DTypeLike = np.float32) -> FloatArray:
+def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *, dtype: npt.DTypeLike = np.float32) -> FloatArray:
     """Log-mel spectrogram, without padding.
 
     Parameters
@@ -154,8 +139,6 @@ def log_mel(wave: npt.ArrayLike, frontend: Frontend = TRILL, *,
     return out
 
 
-# ------------------------------------------------------------------ padding and patches
-
 def padded_samples(samples: int, frontend: Frontend = TRILL) -> int:
     """Length of a clip after the model's padding."""
     length = max(samples, frontend.min_samples)
@@ -165,13 +148,7 @@ def padded_samples(samples: int, frontend: Frontend = TRILL) -> int:
 
 
 def pad(wave: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
-    """Pad a clip [samples] as the model does; the same array where nothing is to be added.
-
-    Raises
-    ------
-    BadParameter
-        For an empty clip.
-    """
+    """Pad a clip [samples] as the model does, maybe by nothing; BadParameter if it is empty."""
     signal = np.asarray(wave)
     if not signal.shape[-1]:
         raise BadParameter("an empty clip cannot be padded; give at least one sample.")
@@ -192,10 +169,7 @@ def patch_count(samples: int, frontend: Frontend = TRILL) -> int:
 def patches(spectrogram: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
     """Cut the spectrogram [frames, mels] of a padded clip into the overlapping patches that a network sees.
 
-    Returns
-    -------
-    array [patches, frames, mels]
-        Frames after the last whole patch are dropped, as the models do.
+    Given are [patches, frames, mels]; frames after the last whole patch are dropped, as the models do.
     """
     values = np.asarray(spectrogram)
     if len(values) < frontend.patch:
@@ -214,22 +188,13 @@ def patch_seconds(frontend: Frontend = TRILL) -> float:
     return ((frontend.patch - 1) * HOP + WINDOW) / SAMPLE_RATE
 
 
-# ------------------------------------------------------------------ the same in TensorFlow
-
 def log_mel_tf(wave: tf.Tensor, frontend: Frontend = TRILL, dtype: tf.DType | str = "float64", *,
                narrow: bool = False) -> tf.Tensor:
-    """Log-mel spectrogram [..., frames, mels] as a TensorFlow function, without padding.
+    """Log-mel spectrogram [..., frames, mels] of waves [..., samples] as a TensorFlow function, without padding.
 
-    Parameters
-    ----------
-    wave : float tensor [..., samples]
-        16 kHz, in [-1, 1].
-    dtype : tf.DType or str
-        Of the computation and the result. TRILL and its students compute in float64 and cast at
-        the end, YAMNet in float32.
-    narrow : bool
-        Multiply by a few bands of the mel matrix at a time, over the lines that these hear. The result is
-        the same; a converter that quantises large matrices then leaves this one alone.
+    ``dtype`` is of the computation and the result: TRILL and its students compute in float64 and cast at the end,
+    YAMNet in float32. ``narrow`` multiplies by a few bands of the mel matrix at a time, over the lines that these hear.
+    The result is the same; a converter that quantises large matrices then leaves this one alone.
     """
     import tensorflow as tf
 
@@ -247,8 +212,7 @@ def _multiply_narrow(magnitude: tf.Tensor, weights: npt.NDArray[np.float64]) -> 
     import tensorflow as tf
 
     parts = []
-    for start in range(0, weights.shape[1], _NARROW):
-        bands = weights[:, start:start + _NARROW]
+    for bands in np.split(weights, range(_NARROW, weights.shape[1], _NARROW), axis=1):
         lines = np.flatnonzero(bands.any(axis=1))
         some = slice(int(lines[0]), int(lines[-1]) + 1)
         parts.append(tf.tensordot(magnitude[..., some], tf.constant(bands[some], magnitude.dtype), 1))

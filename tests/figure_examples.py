@@ -5,6 +5,7 @@ import functools
 import fabricated
 import numpy as np
 import pandas as pd
+import speakers
 
 from nslib import figures
 from nslib.evaluation.results import PROTOCOL_ROWS
@@ -61,29 +62,20 @@ SWITCHED = protocol_rows("", [{"protocol": "by-speaker"}, {"protocol": "by-speak
                               {"protocol": "by-clip", "value": 0.15, "shared_speakers": 9},
                               {"protocol": "by-clip-8-shot", "shots": 8, "value": -0.05, "shared_speakers": 9}])
 REPEATED = protocol_rows("repeated", [{"split_number": str(i), "value": (i - 1) / 10} for i in range(3)] + [{}])
-STRANGERS = pd.DataFrame([  # the untrained network was not run
-    {"task": t, "corpus_kind": kind, "embedding": e, "metric": "accuracy", "value": VALUES[e] - 0.05, "low": 0.3,
-     "high": 0.9, "chance": 0.3, "selected": True, "split": "test", "when": "2026", "seed": 0}
-    for t, kind in PROTOCOL_TASKS.items() for e in ("mfcc", "ina")])
+STRANGERS = WITHIN[WITHIN["embedding"] != "untrained"].assign(  # which was not run
+    metric="accuracy", split="test", chance=0.3, value=lambda rows: rows["value"] - 0.05)
 
 
-def _sure(over):
-    sure = np.linspace(0.34, 0.99, 80)
-    right = np.random.default_rng(1).permutation(80) / 80 < sure - over
-    clips, speakers = [str(i) for i in range(80)], [f"s{i % 8}" for i in range(80)]
-    return pd.DataFrame({"probe": "p", "clip_id": clips, "speaker": speakers, "y_true": "yes",
-                         "y_pred": np.where(right, "yes", "no"), "confidence": sure,
-                         "brier": 2 * np.where(right, 1 - sure, sure) ** 2, "embedding": f"over-{over:g}"})
-
-
-SURE = pd.concat([_sure(over).assign(task=task) for task in ("one", "two", "three", "four") for over in (0.0, 0.4)])
+SURE = pd.concat([speakers.sure(np.random.default_rng(1), 8, 10, over).assign(task=task, embedding=f"over-{over:g}")
+                  for task in ("one", "two", "three", "four") for over in (0.0, 4.0)])
 _STEPS = [(CLEAN, 0.0), (WHITE, 20.0), (WHITE, 0.0), (TELEPHONE, 8000.0), (GAIN, -20.0), (GAIN, 0.0)]
-NOISY = pd.DataFrame([
-    {"embedding": name, "condition": c, "level": level, "unit": UNITS[c], "value": value - 0.1 * i,
-     "low": value - 0.1 * i - 0.05, "high": value - 0.1 * i + 0.05}
-    for name, value in (("mfcc", 0.7), ("logmel", 0.9)) for i, (c, level) in enumerate(_STEPS)]).assign(
-        task="t", corpus_kind="real", interval_by="speaker", change=0.0, change_low=0.0, change_high=0.0, n=40,
-        n_speakers=8, chance=0.25, left_out=0, clipped=0, samples=9)
+NOISY = pd.DataFrame(
+    [(name, condition, level, UNITS[condition], value - 0.1 * i) for name, value in (("mfcc", 0.7), ("logmel", 0.9))
+     for i, (condition, level) in enumerate(_STEPS)],
+    columns=["embedding", "condition", "level", "unit", "value"]).assign(
+        low=lambda rows: rows["value"] - 0.05, high=lambda rows: rows["value"] + 0.05, task="t", corpus_kind="real",
+        interval_by="speaker", change=0.0, change_low=0.0, change_high=0.0, n=40, n_speakers=8, chance=0.25, left_out=0,
+        clipped=0, samples=9)
 POINTS = pd.DataFrame([(f"c{i}", f"l{i % 3}", f"s{i % 14}", np.cos(i), np.sin(i)) for i in range(84)],
                       columns=["clip_id", "label", "speaker", "x", "y"])
 MAP = EmbeddingMap("made", "planted", PCA, POINTS, (0.6, 0.2), 0.9, pd.DataFrame(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from nslib.training import trainer
+from nslib.embeddings import networks
 from nslib.training.data import AudioBank, round_to_int16
 
 
 def triplet_network(name: str, seed: int = 0):
-    """A network with the taps of TRILL's; takes the place of `trainer.build_network`."""
+    """A network with the taps of TRILL's; takes the place of `networks.build_network`."""
     import keras
 
     given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
@@ -56,7 +56,7 @@ def tones(pieces: int, seed: int, level: float = 0.02, noise: float = 0.1) -> Au
 
 def interrupt_run(train, folder, looks: int = 3) -> int:
     """Kill a run at a look; return the step from which it would go on."""
-    written, write = [], trainer.write_arrays
+    written, write = [], networks.write_arrays
 
     def die(*given):
         write(*given)
@@ -65,6 +65,6 @@ def interrupt_run(train, folder, looks: int = 3) -> int:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer, "write_arrays", die)
+        patch.setattr(networks, "write_arrays", die)
         train(folder)
-    return trainer.read_arrays(folder / "state.npz")[1]["step"]
+    return networks.read_arrays(folder / "state.npz")[1]["step"]

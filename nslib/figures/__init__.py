@@ -7,9 +7,8 @@ is the name of the figure's files. Scores are drawn in percent.
 """
 
 from nslib.figures.corpora import class_balance, durations, embedding_cost, split_audit
+from nslib.figures.evaluation import choice, confusion, learning, optimism, personalisation, protocol_switch
 from nslib.figures.figure import Figure, palette, style
-from nslib.figures.probes import choice, confusion, optimism
-from nslib.figures.protocols import learning, personalisation, protocol_switch
 from nslib.figures.scores import (
     accuracy_dots,
     against_published,

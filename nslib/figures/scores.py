@@ -8,6 +8,7 @@ shared by all pairs of the task; where the predictions are not at hand, when the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from nslib.figures import figure
@@ -23,12 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SYNTHETIC", "accuracy_dots", "against_published", "claim_differences", "correct_for_chance", "effects",
-           "label_tasks", "mark_best", "order_embeddings", "recall", "result_heatmap",
-           "select_scores", "stability", "ties", "tradeoff"]
+           "label_tasks", "mark_best", "order_embeddings", "recall", "result_heatmap", "select_scores", "sort_scores",
+           "stability", "ties", "tradeoff"]
 
 SYNTHETIC = "synthetic"
-NOT_EVALUATED = "there is no selected test score among these rows: nothing was evaluated"
-NO_PREDICTIONS = "there are no predictions, as nothing was evaluated"
 BOUNDS = ["value", "low", "high"]
 
 _SCORE_COLUMNS = ["task", "corpus_kind", "embedding", "metric", *BOUNDS, "chance", "n", "n_speakers", "interval_by",
@@ -44,10 +43,13 @@ def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return rows
     scores = statistics_scores.select_scores(rows)
-    embedding_place = {name: i for i, name in enumerate(order_embeddings(scores))}
-    task_place = {name: i for i, name in enumerate(scores["task"].unique())}
-    keys = {"_kind": scores["corpus_kind"] == SYNTHETIC, "_task": scores["task"].map(task_place),
-            "_embedding": scores["embedding"].map(embedding_place)}
+    return sort_scores(scores, scores["task"].unique())
+
+
+def sort_scores(scores: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
+    """Sort scores as they are shown: recordings first, tasks in the order given, embeddings as `order_embeddings`."""
+    keys = {"_kind": scores["corpus_kind"] == SYNTHETIC, "_task": scores["task"].map(list(tasks).index),
+            "_embedding": scores["embedding"].map(order_embeddings(scores).index)}
     return scores.assign(**keys).sort_values(list(keys), kind="stable", ignore_index=True).drop(columns=list(keys))
 
 
@@ -106,11 +108,10 @@ def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, 
     """
     scores = select_scores(rows)
     if scores.empty:
-        return figure.draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
+        return figure.draw_nothing(name, figure.NOT_EVALUATED, _SCORE_COLUMNS)
     scores = scores.assign(standing=mark_best(scores, predictions))
     columns, labels = order_embeddings(scores), label_tasks(scores)
-    tasks = list(labels)
-    upright = len(columns) > _MOST_ACROSS
+    tasks, upright = list(labels), len(columns) > _MOST_ACROSS
     chances = scores.drop_duplicates("task").set_index("task")["chance"]
     lines = [f"{labels[t]}\nchance {100 * chances[t]:.0f} %" for t in tasks]
     across, down = (lines, columns) if upright else (columns, lines)
@@ -145,7 +146,7 @@ def accuracy_dots(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *
     """One panel a task: score and interval of each embedding, with the line of chance."""
     scores = select_scores(rows)
     if scores.empty:
-        return figure.draw_nothing(name, NOT_EVALUATED, _SCORE_COLUMNS)
+        return figure.draw_nothing(name, figure.NOT_EVALUATED, _SCORE_COLUMNS)
     scores = scores.assign(standing=mark_best(scores, predictions))
     names, labels = order_embeddings(scores), label_tasks(scores)
     fig, axes = figure.make_panels(list(labels.values()), (3.1, 1.05 + 0.27 * len(names)), (1.2, 0.0),
@@ -398,7 +399,7 @@ def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -
 def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: str, *, name: str = "recall") -> Figure:
     """Recall of each class with its interval, the highest first; what it was most often taken for beside it."""
     if rows.empty or predictions.empty:
-        return figure.draw_nothing(name, NO_PREDICTIONS, intervals.RECALLS)
+        return figure.draw_nothing(name, figure.NO_PREDICTIONS, intervals.RECALLS)
     table = intervals.recall_by_class(rows, predictions, task, embedding)
     if table.empty:
         raise ValueError(f"there are no predictions of {embedding!r} on {task!r}")

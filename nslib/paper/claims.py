@@ -20,18 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
-from nslib.statistics import effects
-from nslib.statistics.comparisons import (
-    HOLDS,
-    REFUTED,
-    UNDECIDED,
-    Answers,
-    average_differences,
-    collect_answers,
-    keep_recorded,
-    match_answers,
-    pair_matched,
-)
+from nslib.statistics import comparisons, effects
+from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, Answers, keep_recorded
 from nslib.statistics.intervals import LEVEL, Difference
 from nslib.statistics.scores import select_scores
 
@@ -71,10 +61,6 @@ COLUMNS = ["claim", "sentence", "subject", "against", "task", "verdict", "diff",
            "clips", "speech", "needs", "why"]
 _EMPTY: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"diff": math.nan, "low": math.nan, "high": math.nan,
                                                        "tasks": 0, "clips": 0, "unit": "points"}
-_MADE_BY = {FINE_TUNED: "notebook 7 makes it"}
-
-Reasons = dict[tuple[str, str], str]
-"""(task, embedding) to why it was not run."""
 
 
 @dataclass(frozen=True)
@@ -119,22 +105,16 @@ class _Evidence:
     answers: Answers
     speech: str
     over: str
-    reasons: Reasons
+    reasons: dict[tuple[str, str], str]  # (task, embedding) to why it was not run
     what: str = ""
 
 
 def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers: pd.DataFrame | None = None, *,
                 not_run: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Judge the claims by a run.
+    """Judge the claims by a run: rows and predictions of a benchmark, maybe empty.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark, maybe empty.
-    protocol_answers : DataFrame, optional
-        Answers of the protocols, for the claim about single speakers.
-    not_run : DataFrame, optional
-        Columns task, embedding, why, remedy: why something is missing.
+    ``protocol_answers`` are those of the protocols, for the claim about single speakers; ``not_run`` has the columns
+    task, embedding, why, remedy: why something is missing.
 
     Returns
     -------
@@ -150,7 +130,7 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
     kinds = dict(zip(chosen["task"], chosen["corpus_kind"], strict=True))
     missing = [] if not_run is None else not_run.to_dict("records")
     reasons = {(r["task"], r["embedding"]): r["why"] for r in missing}
-    between = _Evidence(*keep_recorded(collect_answers(chosen, predictions), kinds), "clips", reasons)
+    between = _Evidence(*keep_recorded(comparisons.collect_answers(chosen, predictions), kinds), "clips", reasons)
     known = {name: task.kind for name, task in tasks.REGISTRY.items()}
     within = _Evidence(*keep_recorded(_answers_within(protocol_answers), known), "speakers", reasons,
                        "within-speaker results of ")
@@ -179,8 +159,6 @@ def format_part(part: Mapping[str, Any] | pd.Series) -> str:
         return f"{100 * part['diff']:.0f} % [{100 * part['low']:.0f}, {100 * part['high']:.0f}] of the variance"
     return f"{100 * part['diff']:+.1f} points [{100 * part['low']:.1f}, {100 * part['high']:.1f}]"
 
-
-# ------------------------------------------------------------------ what is compared with what
 
 def _answers_within(answers: pd.DataFrame | None) -> Answers:
     """Answers within speakers with all training clips, of the newest run, by task and embedding."""
@@ -238,8 +216,6 @@ def _embeddings(ran: Mapping[str, Collection[str]]) -> set[str]:
     return {embedding for embeddings in ran.values() for embedding in embeddings}
 
 
-# ------------------------------------------------------------------ verdicts
-
 def _judge_group(evidence: _Evidence, parts: list[_Part]) -> Iterator[dict[str, Any]]:
     """Rows of the comparisons that make one verdict together."""
     strict = 1 - (1 - LEVEL) / len(parts)
@@ -253,14 +229,14 @@ def _judge_part(evidence: _Evidence, part: _Part, strict: float) -> dict[str, An
     pairs, clips = {}, 0
     for task, embeddings in evidence.answers.items():
         if part.task in ("", task) and part.subject in embeddings and part.against in embeddings:
-            matched = match_answers(embeddings[part.subject], embeddings[part.against])
+            matched = comparisons.match_answers(embeddings[part.subject], embeddings[part.against])
             if not matched.empty:
-                pairs[task] = pair_matched(matched, evidence.over)
+                pairs[task] = comparisons.pair_matched(matched, evidence.over)
                 clips += embeddings[part.subject]["clip_id"].nunique()
     if not pairs:
         return {"verdict": NOT_RUN} | _explain_missing(evidence, part)
-    mean = average_differences([pair.at(LEVEL) for pair in pairs.values()])
-    wide = average_differences([pair.at(strict) for pair in pairs.values()])
+    mean = comparisons.average_differences([pair.at(LEVEL) for pair in pairs.values()])
+    wide = comparisons.average_differences([pair.at(strict) for pair in pairs.values()])
     verdict, why = judge_difference(mean, wide, part.bound)
     absent = dict.fromkeys(t for t, e in evidence.reasons if e in (part.subject, part.against) and t not in pairs)
     return {**mean._asdict(), "verdict": verdict, "tasks": len(pairs), "clips": clips, "speech": evidence.speech,
@@ -315,7 +291,7 @@ def _explain_missing(evidence: _Evidence, part: _Part) -> dict[str, str]:
 
 def _name(embedding: str) -> str:
     """Name of an embedding, with what makes it."""
-    return f"{embedding} ({_MADE_BY[embedding]})" if embedding in _MADE_BY else embedding
+    return f"{embedding} (notebook 7 makes it)" if embedding == FINE_TUNED else embedding
 
 
 def _summarise(part: pd.DataFrame) -> str:

@@ -71,32 +71,24 @@ _UNVERIFIED = {RECALLED: f"the number is {RECALLED}: read it in the work itself,
                UNKNOWN: "the number is unknown"}
 _NO_NUMBER = "no work that the kit knows of reports this embedding on this task"
 
-_COUNTED = ["classes", "clips", "mean seconds", "speakers"]
+_COUNTED = {"classes": "{:,.0f}", "clips": "{:,.0f}", "mean seconds": "{:.1f}", "speakers": "{:,.0f}"}
 _PUBLISHED = {"classes": "classes, published", "samples": "clips, published", "mean_seconds": "mean seconds, published"}
-_TABLE_1 = ["classes", "classes, published", "clips", "clips, published", "mean seconds", "mean seconds, published",
-            "speakers"]
 
 Ours = dict[tuple[str, str], dict[str, dict[str, Any]]]
 
 
-# ------------------------------------------------------------------ the files
-
 def load_numbers(paper: str | None = None, table: str | None = None) -> pd.DataFrame:
     """Read published numbers, of one work (its key) or of one of its tables, and hold every row to the rules.
+
+    UnknownName for a work or table that there is not; BadParameter if a file breaks a rule, with file, line, what
+    stands there and what is allowed.
 
     Returns
     -------
     DataFrame
         Columns as in the files, but ``value`` is a float that is NaN unless the number is verified (seen or
-        quoted-by), ``decimals`` says to how many digits after the point it is given, and ``shown`` is the
-        number in words, with its status.
-
-    Raises
-    ------
-    UnknownName
-        For a work or table that there is not.
-    BadParameter
-        If a file breaks a rule; the message has file, line, what stands there and what is allowed.
+        quoted-by), ``decimals`` says to how many digits after the point it is given, and ``shown`` is the number in
+        words, with its status.
     """
     import pandas as pd
 
@@ -213,8 +205,6 @@ def _check_source(number: dict[str, str], known: set[str]) -> tuple[bool, str]:
     return rules.get(number["status"], (True, ""))
 
 
-# ------------------------------------------------------------------ tables to be read
-
 def show_table(paper: str, table: str) -> pd.DataFrame:
     """Show a published table as it is laid out: every cell in words, with its status; empty where the table is.
 
@@ -252,7 +242,7 @@ def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     if clips.empty:
-        return pd.DataFrame(columns=_COUNTED).rename_axis("task")
+        return pd.DataFrame(columns=list(_COUNTED)).rename_axis("task")
     by_task = clips.assign(speaker=clips["speaker"].where(clips["speaker"] != "")).groupby("task", sort=False)
     return by_task.agg(**{"classes": ("label", "nunique"), "clips": ("clip_id", "size"),
                           "mean seconds": ("seconds", "mean"), "speakers": ("speaker", "nunique")})
@@ -267,13 +257,12 @@ def compare_table_1(clips: pd.DataFrame) -> pd.DataFrame:
     printed = numbers.pivot(index="task", columns="metric", values="shown").rename(columns=_PUBLISHED)
     names = [name for name in tasks.REGISTRY if name in printed.index]
     counts = count_clips(clips).reindex(names)
-    formats = {name: "{:.1f}" if name == "mean seconds" else "{:,.0f}" for name in _COUNTED}
     words = {name: counts[name].map(lambda v, f=form: f.format(v) if v == v else NOT_RUN)
-             for name, form in formats.items()}
-    return counts.assign(**words).join(printed)[_TABLE_1].rename_axis(index=None, columns=None)
+             for name, form in _COUNTED.items()}
+    # each count beside what is published of it: "classes" before "classes, published"
+    table = counts.assign(**words).join(printed[list(_PUBLISHED.values())])
+    return table[sorted(table)].rename_axis(index=None, columns=None)
 
-
-# ------------------------------------------------------------------ verdicts
 
 def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, *, smoke: bool = False) -> pd.DataFrame:
     """Hold results against published numbers.

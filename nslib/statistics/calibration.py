@@ -19,17 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.errors import BadParameter
-from nslib.statistics.intervals import (
-    LEVEL,
-    RESAMPLES,
-    Interval,
-    Units,
-    UnitSums,
-    bounds,
-    interval,
-    percentiles,
-    quantiles,
-)
+from nslib.statistics import intervals
+from nslib.statistics.intervals import LEVEL, RESAMPLES, Interval, Units, UnitSums
 from nslib.statistics.scores import Floats
 
 if TYPE_CHECKING:
@@ -47,14 +38,9 @@ _PROBE = ["task", "embedding", "probe"]
 
 
 def reliability_table(answers: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
-    """Reliability: how often the probe was right, by how sure it was.
+    """Reliability: how often the probe was right, by how sure it was, in at most so many bins of equal counts.
 
-    Parameters
-    ----------
-    answers : DataFrame
-        As above, of one or more tasks and embeddings.
-    bins : int
-        Bins of equal counts, at most; 2 or more, else `BadParameter` is raised.
+    ``answers`` are as above, of one or more tasks and embeddings; BadParameter for fewer than 2 bins.
 
     Returns
     -------
@@ -105,7 +91,7 @@ def _reliability(part: pd.DataFrame, bins: int) -> list[dict[str, Any]]:
     rows, place = [], assign_bins(part["confidence"], bins)
     for number in range(place.max() + 1):
         clips = part[place == number]
-        bounds_of_bin = interval(clips["y_true"], clips["y_pred"], clips["speaker"])
+        bounds_of_bin = intervals.interval(clips["y_true"], clips["y_pred"], clips["speaker"])
         rows.append({"bin": number + 1, "n": len(clips), "confidence": float(clips["confidence"].mean()),
                      "accuracy": float((clips["y_true"] == clips["y_pred"]).mean()), **bounds_of_bin._asdict()})
     return rows
@@ -132,7 +118,7 @@ def _bounds_within(span: tuple[float, float], value: float, resampled: Floats, u
     """Interval of a mean that lies in `span`; infinitely many clips leave the resamples as its only doubt."""
     low, size = span[0], span[1] - span[0]
     share = float(np.clip((value - low) / size, 0, 1))
-    inside = bounds(share, (resampled - low) / size, units, np.inf)
+    inside = intervals.bounds(share, (resampled - low) / size, units, np.inf)
     return Interval(low + size * inside.low, low + size * inside.high, inside.by)
 
 
@@ -144,8 +130,8 @@ def _ece(gaps: Floats, resampled: Floats, perfect: Floats, units: Units) -> tupl
     # which the larger counts: resampled gaps around the measured ones, in which clips of a speaker stay together, and
     # answers that are right as often as they are sure. ``benchmarks/coverage.py`` says how often it holds.
     value, each = float(np.abs(gaps).sum()), np.abs(resampled).sum(axis=1)
-    z, t, inflation = quantiles(units.draws, LEVEL)
-    low, high = percentiles(each, t, inflation)
+    z, t, inflation = intervals.quantiles(units.draws, LEVEL)
+    low, high = intervals.percentiles(each, t, inflation)
     # The error differs from the true one by no more than this: |sum |a| - sum |b|| <= sum |a - b|.
     off = np.abs(resampled - gaps).sum(axis=1) * np.sqrt(inflation)
     if value <= max(float(np.quantile(off, LEVEL)) * t / z, float(np.quantile(perfect, LEVEL))):

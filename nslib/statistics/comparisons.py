@@ -24,18 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.errors import BadParameter
-from nslib.statistics.intervals import (
-    LEVEL,
-    RESAMPLES,
-    Difference,
-    RepeatedTest,
-    Units,
-    UnitSums,
-    bounds,
-    check_level,
-    percentiles,
-    quantiles,
-)
+from nslib.statistics import intervals
+from nslib.statistics.intervals import LEVEL, RESAMPLES, Difference, RepeatedTest, Units, UnitSums
 from nslib.statistics.scores import Floats, Names, select_scores
 
 if TYPE_CHECKING:
@@ -62,8 +52,6 @@ Answers = dict[str, dict[str, "pd.DataFrame"]]
 
 _STEPS = 15  # halvings of the logarithm of p: its relative error is then below a thousandth
 
-
-# ------------------------------------------------------------------ one paired difference
 
 def match_answers(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Put the answers of two embeddings to the same clips side by side.
@@ -102,20 +90,11 @@ class Paired:
     def of(cls, right_a: npt.ArrayLike, right_b: npt.ArrayLike, speakers: npt.ArrayLike | None = None, *,
            clips: npt.ArrayLike | None = None, splits: npt.ArrayLike | None = None, over: str = "clips",
            resamples: int = RESAMPLES, seed: int = 0) -> Paired:
-        """Pair two sets of answers.
+        """Pair two sets of answers [rows], clips in the same order, with the speaker, clip and split of each.
 
-        Parameters
-        ----------
-        right_a, right_b, speakers, clips, splits : array-like [rows]
-            Whether each answer was right, clips in the same order, and whose it is.
-        over : {"clips", "splits", "speakers"}
-            What counts equally: clips of one test, else splits of several or speakers (`intervals.RepeatedTest`), for
-            which `clips` and `splits` are needed.
-
-        Raises
-        ------
-        BadParameter
-            If the lengths disagree, there are no clips, or `over` is none of the three.
+        ``over`` says what counts equally: "clips" of one test, else "splits" of several or "speakers"
+        (`intervals.RepeatedTest`), for which clips and splits are needed. BadParameter if the lengths disagree, there
+        are no clips, or ``over`` is none of the three.
         """
         a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
         if a.shape != b.shape or a.ndim != 1 or not len(a):
@@ -140,14 +119,14 @@ class Paired:
         # Made like intervals.bounds(), with the interval of Bonett and Price (J. Educ. Behav. Stat. 37(4), 2012) in
         # Wilson's place: two sets of answers that agree everywhere are not known to be equal. Over several splits
         # Wilson's is kept too, and an answer that is right in some splits counts in part.
-        z, t, inflation = quantiles(self.units.draws, level)
+        z, t, inflation = intervals.quantiles(self.units.draws, level)
         clips = self.clips
         if self.repeated:
             # bounds() is for scores in [0, 1]; infinitely many clips leave the speakers as its only source of doubt
-            inside = bounds((self.diff + 1) / 2, (self.resampled + 1) / 2, self.units, np.inf, level)
+            inside = intervals.bounds((self.diff + 1) / 2, (self.resampled + 1) / 2, self.units, np.inf, level)
             low, high = 2 * inside.low - 1, 2 * inside.high - 1
         else:
-            low, high = percentiles(self.resampled, t, inflation)
+            low, high = intervals.percentiles(self.resampled, t, inflation)
             variance = self._variance * inflation
             independent = (self.mean_square - self.mean**2) / clips
             if variance > 0 and independent > 0:
@@ -180,11 +159,9 @@ def difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, speakers: npt.Arr
 
     Parameters and errors as of `Paired.of`, and the confidence level, in (0, 1).
     """
-    check_level(level, resamples)
+    intervals.check_level(level, resamples)
     return Paired.of(right_a, right_b, speakers, resamples=resamples, seed=seed).at(level)
 
-
-# ------------------------------------------------------------------ several differences
 
 def average_differences(differences: Sequence[Difference]) -> Difference:
     """Mean of one or more differences on independent test sets, with its interval.
@@ -234,10 +211,7 @@ def p_value(at: Callable[[float], Difference]) -> float:
 def holm(p: npt.ArrayLike, level: float = LEVEL) -> tuple[npt.NDArray[np.bool_], Floats]:
     """Hold the chance of any wrong finding among p-values [tests] to what the level leaves (S. Holm, 1979).
 
-    Returns
-    -------
-    rejected, adjusted : ndarray [tests] of bool, of float64
-        Whether each is found, and the smallest error at which it would be.
+    Returns bool [tests], whether each is found, and float64 [tests], the smallest error at which it would be.
     """
     # The answers of statsmodels' multipletests(method="holm"), which collects the garbage of the whole process at every
     # call: a quarter of a second with this kit's packages loaded, and a report makes dozens.
@@ -248,8 +222,6 @@ def holm(p: npt.ArrayLike, level: float = LEVEL) -> tuple[npt.NDArray[np.bool_],
     adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * left), 1)
     return rejected, adjusted
 
-
-# ------------------------------------------------------------------ the answers of a benchmark
 
 def collect_answers(selected: pd.DataFrame, predictions: pd.DataFrame) -> Answers:
     """Sort the predictions behind selected scores (`select_scores`) by task and embedding: clip_id, speaker, right."""
@@ -268,8 +240,6 @@ def keep_recorded(answers: Answers, kinds: Mapping[str, str]) -> tuple[Answers, 
     return (recorded, "recorded") if recorded or not answers else (answers, "synthetic")
 
 
-# ------------------------------------------------------------------ groups of embeddings
-
 @dataclass(frozen=True)
 class _Family:
     """The embeddings of a task, the highest score first, and all pairs of them, on one or more test sets."""
@@ -287,8 +257,7 @@ class _Family:
         p = [p_value(partial(at, parts)) for parts in self.pairs.values()]
         rows = []
         for (pair, parts), one, apart, adjusted in zip(self.pairs.items(), p, *holm(p, level), strict=True):
-            diff, low, high, _ = at(parts, level)
-            row = (self.task, *pair, diff, low, high, one, float(adjusted), bool(apart))
+            row = (self.task, *pair, *at(parts, level)[:3], one, float(adjusted), bool(apart))
             rows.append(dict(zip(COMPARISONS, row, strict=True)))
         return rows
 
@@ -304,14 +273,9 @@ def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: flo
     """Compare all pairs of embeddings of each task, and of the average over tasks.
 
     Over the pairs of a task, and over those of the average, Holm's procedure holds the chance of *any* wrong "apart" to
-    what the level leaves, however the pairs depend on each other.
-
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark, maybe of several runs: the newest scores that validation chose count.
-    level : float
-        Confidence level of each interval; 1 minus it is the error that the pairs of a task share. In (0, 1).
+    what the level leaves, however the pairs depend on each other. Rows and predictions are those of a benchmark, maybe
+    of several runs: the newest scores that validation chose count. ``level`` is the confidence of each interval, in
+    (0, 1) or BadParameter; 1 minus it is the error that the pairs of a task share.
 
     Returns
     -------
@@ -320,17 +284,12 @@ def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: flo
         score), difference with low and high (share of clips; the interval of this pair alone), p (of this pair alone),
         p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without a clip that both have
         answered has no row.
-
-    Raises
-    ------
-    BadParameter
-        If `level` does not lie between 0 and 1.
     """
     import pandas as pd
 
-    check_level(level)
-    return pd.DataFrame([row for family in _families(rows, predictions) for row in family.compare(level)],
-                        columns=COMPARISONS)
+    intervals.check_level(level)
+    compared = [row for family in _families(rows, predictions) for row in family.compare(level)]
+    return pd.DataFrame(compared, columns=COMPARISONS)
 
 
 def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
@@ -348,7 +307,7 @@ def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float
     """
     import pandas as pd
 
-    check_level(level)
+    intervals.check_level(level)
     return pd.DataFrame([row for family in _families(rows, predictions) for row in family.group(level)], columns=GROUPS)
 
 
@@ -401,10 +360,8 @@ def _families(rows: pd.DataFrame, predictions: pd.DataFrame) -> list[_Family]:
     """Pairs of each task, and of the average over tasks."""
     answers = collect_answers(select_scores(rows), predictions)
     tasks, names = _find_block(rows, answers)
-    families = [_family(task, [embeddings]) for task, embeddings in answers.items()]
-    if tasks:
-        families.append(_family(AVERAGE, [{name: answers[task][name] for name in names} for task in tasks]))
-    return families
+    average = [_family(AVERAGE, [{name: answers[task][name] for name in names} for task in tasks])] if tasks else []
+    return [_family(task, [embeddings]) for task, embeddings in answers.items()] + average
 
 
 def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:

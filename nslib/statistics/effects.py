@@ -38,25 +38,14 @@ _FINE_TUNED = "-finetuned"
 class Regression:
     """Effects of tasks and embeddings, and how much each of the two explains.
 
-    Attributes
-    ----------
-    effects : DataFrame
-        One row a level: term (its name), kind ("embedding" or "task"), effect with low and high (points), n (scores).
-        Embeddings first, each kind from the highest down.
-    terms : DataFrame
-        One row a kind: kind, levels, df and df_residual, f and p (partial F test), r2 (partial R² of these scores),
-        share with low and high (the same for scores not seen: the variance explained, of that which the other kind
-        leaves; 0 to 1, corrected for what chance explains).
-    mean : float
-        Mean accuracy, tasks and embeddings counting equally, in percent.
-    residual : float
-        Standard deviation of the residuals, in points.
-    n : int
-        Scores.
-    notes : tuple of str
-        What was left out.
-    missing : str
-        Why there is no regression; then the tables have no rows. Else empty.
+    - ``effects``: one row a level: term (its name), kind ("embedding" or "task"), effect with low and high (points), n
+      (scores); embeddings first, each kind from the highest down
+    - ``terms``: one row a kind: kind, levels, df and df_residual, f and p (partial F test), r2 (partial R² of these
+      scores), share with low and high (the same for scores not seen: the variance explained, of that which the other
+      kind leaves; 0 to 1, corrected for what chance explains)
+    - ``mean``: accuracy, tasks and embeddings counting equally, in percent; ``residual``: standard deviation, in points
+    - ``n``: scores; ``speech``: "recorded" or "synthetic"; ``notes``: what was left out
+    - ``missing``: why there is no regression (then the tables have no rows); else empty
     """
 
     effects: pd.DataFrame
@@ -81,6 +70,9 @@ class Regression:
 def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = True) -> Regression:
     """Regress accuracy on task and embedding.
 
+    Unavailable if there are too few scores, if tasks and embeddings fall into groups that share nothing, or if nothing
+    varies.
+
     Parameters
     ----------
     rows : DataFrame
@@ -90,12 +82,6 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = Tru
         vectors are no independent observations, and so they are one here.
     strict : bool
         If not, what would raise Unavailable gives a regression without rows, which says why it is `missing`.
-
-    Raises
-    ------
-    Unavailable
-        If there are too few scores, if tasks and embeddings fall into groups that share nothing, or if nothing
-        varies.
     """
     import pandas as pd
 

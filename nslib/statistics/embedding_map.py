@@ -43,20 +43,13 @@ AGREEMENT = ["of", "space", "agreement", "low", "high", "by", "chance", "silhoue
 class EmbeddingMap:
     """Vectors on a plane.
 
-    Attributes
-    ----------
-    embedding, task, method : str
-        Of what, and how: ``"pca"`` or ``"tsne"``.
-    points : DataFrame
-        One row a clip: clip_id, label, speaker, x, y.
-    variance : tuple of (float, float)
-        Share of the vectors' variance along x and y; NaN for t-SNE, whose axes mean nothing.
-    trust : float
-        Trustworthiness, 0 to 1: 1 if all `NEIGHBOURS` neighbours on the map are neighbours among the vectors.
-    agreement : DataFrame
-        One row a kind of name (of: label, speaker, "label, other speakers") and space ("vectors", "map"): agreement
-        (mean share of the nearest neighbours with the same name) with low, high and by, chance (its exact mean over
-        random neighbours), silhouette, and the numbers of clips, names and neighbours.
+    - ``embedding, task, method``: of what, and how: "pca" or "tsne"
+    - ``points``: one row a clip: clip_id, label, speaker, x, y
+    - ``variance``: share of the vectors' variance along x and y; NaN for t-SNE, whose axes mean nothing
+    - ``trust``: trustworthiness, 0 to 1: 1 if all `NEIGHBOURS` neighbours on the map are neighbours among the vectors
+    - ``agreement``: one row a kind of name (of: label, speaker, "label, other speakers") and space ("vectors", "map"):
+      agreement (mean share of the nearest neighbours with the same name) with low, high and by, chance (its exact mean
+      over random neighbours), silhouette, and the numbers of clips, names and neighbours
     """
 
     embedding: str
@@ -81,6 +74,10 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
                 seed: int = 0) -> EmbeddingMap:
     """Put the vectors of some clips on a plane, with the numbers that say what is there.
 
+    The sign of an axis is set so that its longest arm points up or right: the same vectors give the same map.
+    UnknownName for another method; BadParameter if there is not one finite vector a clip, fewer than 20 clips, or more
+    than `MOST_CLIPS`, because all pairs of clips are compared.
+
     Parameters
     ----------
     vectors : array-like of float [clips, dim]
@@ -89,17 +86,6 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
         Names, for the figure.
     method : {"pca", "tsne"}
         Principal components, or t-SNE of them with a perplexity of 30, less for fewer than 91 clips.
-
-    Returns
-    -------
-    EmbeddingMap
-        The sign of an axis is set so that its longest arm points up or right: the same vectors give the same map.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another method; if there is not one finite vector a clip, fewer than 20 clips, or more than `MOST_CLIPS`,
-        because all pairs of clips are compared.
     """
     import pandas as pd
     from sklearn.manifold import trustworthiness
@@ -120,6 +106,8 @@ def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbo
                         apart: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
     """Share of each clip's nearest neighbours that have its name, and what random neighbours would have.
 
+    Both are float64 [clips], in [0, 1]; NaN for a clip that has no possible neighbour.
+
     Parameters
     ----------
     vectors, names : array-like [clips, dim], [clips]
@@ -128,17 +116,15 @@ def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbo
         How many of the nearest are asked; all, where there are fewer.
     apart : array-like of str [clips], optional
         Clips that share this name are no neighbours: the speaker, to ask only other speakers.
-
-    Returns
-    -------
-    shares, chance : ndarray of float64 [clips]
-        In [0, 1]; NaN for a clip that has no possible neighbour.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     x, name = np.asarray(vectors, dtype=np.float64), np.asarray(names, dtype=str)
     others = ~np.eye(len(x), dtype=bool) if apart is None else np.not_equal.outer(*[np.asarray(apart, dtype=str)] * 2)
     same = np.equal.outer(name, name)
     possible = others.sum(axis=1)
-    distance = np.where(others, _squared_distances(x), np.inf)
+    # around the mean, so that a common offset does not eat the digits
+    distance = np.where(others, euclidean_distances(x - x.mean(axis=0), squared=True), np.inf)
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :neighbours]
     asked = np.arange(nearest.shape[1]) < possible[:, None]
     hits = (np.take_along_axis(same, nearest, axis=1) & asked).sum(axis=1)
@@ -161,15 +147,11 @@ def _check(vectors: npt.ArrayLike, clips: pd.DataFrame) -> Floats:
 
 def _principal(x: Floats) -> tuple[Floats, tuple[float, float]]:
     """First two principal components, and their shares of the variance."""
-    centred = x - x.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    plane = np.zeros((len(x), 2))
-    components = (left * sizes)[:, :2]
-    plane[:, :components.shape[1]] = components
+    left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    plane = np.pad((left * sizes)[:, :2], ((0, 0), (0, 1)))[:, :2]  # vectors of one number have no second component
     plane *= np.where(-plane.min(axis=0) > plane.max(axis=0), -1.0, 1.0)
-    total = float((sizes**2).sum())
-    first, second = (float(s) ** 2 / total if total else 0.0 for s in np.append(sizes, 0.0)[:2])
-    return plane, (first, second)
+    first, second = np.append(sizes, 0.0)[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+    return plane, (float(first), float(second))
 
 
 def _tsne(x: Floats, seed: int) -> Floats:
@@ -180,13 +162,6 @@ def _tsne(x: Floats, seed: int) -> Floats:
     model = Neighbours(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=seed)
     with threadpool_limits(1):  # the same map on any number of cores
         return np.asarray(model.fit_transform(x), dtype=np.float64)
-
-
-def _squared_distances(x: Floats) -> Floats:
-    """Squared distances, computed around the mean so that a common offset does not eat the digits."""
-    centred = x - x.mean(axis=0)
-    norms = (centred**2).sum(axis=1)
-    return np.maximum(norms[:, None] + norms - 2 * centred @ centred.T, 0.0)
 
 
 def _agreements(x: Floats, label: Names, speaker: Names, space: str, seed: int) -> Iterator[dict[str, Any]]:

@@ -66,8 +66,6 @@ class Difference(NamedTuple):
     by: str
 
 
-# ------------------------------------------------------------------ resampling
-
 @dataclass(frozen=True)
 class Units:
     """What is drawn with replacement: speakers or clips."""
@@ -141,8 +139,6 @@ class UnitSums:
         return np.asarray((weights @ self.sums) / (weights @ self.clips)[:, None], dtype=np.float64)
 
 
-# ------------------------------------------------------------------ from resamples to an interval
-
 def bounds(value: float, resampled: Floats, units: Units, size: float, level: float = LEVEL) -> Interval:
     """Interval of a score in [0, 1] from its resamples, which rests on `size` clips; NaN where it is not defined."""
     # The hull of two intervals. (1) Percentiles of the resamples, their level set so that a normal quantile times the
@@ -195,12 +191,10 @@ def _wilson(value: float, n: float, z: float) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-# ------------------------------------------------------------------ the interval of any score
-
 def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLike | Units | None = None,
              metric: str = "accuracy", *, classes: Classes = None, level: float = LEVEL,
              resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Confidence interval of a score on a test set.
+    """Confidence interval of a score on a test set; UnknownName or BadParameter for what does not fit.
 
     Parameters
     ----------
@@ -213,11 +207,6 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
         Confidence level, in (0, 1).
     resamples, seed : int
         Number of resamples, and the seed of their draws.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For another metric; for a level or answers that do not fit.
     """
     check_level(level, resamples)
     of_labels = scores.get_metric(metric).needs == "labels"
@@ -289,8 +278,6 @@ def _clips_worth(metric: str, true: Names) -> float:
     return float(len(counts) ** 2 / np.sum(1 / counts))
 
 
-# ------------------------------------------------------------------ several splits of the same clips
-
 @dataclass(frozen=True)
 class RepeatedTest:
     """Values of clips that were tested in one or several splits, and which mean of them counts.
@@ -299,22 +286,13 @@ class RepeatedTest:
     over *splits* of the accuracy of each split over its clips (all other protocols). Speakers are resampled, each with
     all its clips in all splits; below `MIN_SPEAKERS` of them clips, for the mean over speakers those of each speaker on
     their own. Splits are never resampled: they share clips, so that more of them do not make a test set larger.
-
-    Attributes
-    ----------
-    values : ndarray [rows] float64
-        One a tested clip and split: 1 if it was right, or a difference of two such.
-    clips, speakers, splits : ndarray [rows] str
-        Of each row.
-    over : {"speakers", "splits"}
-        What counts equally.
     """
 
-    values: Floats
-    clips: Names
+    values: Floats  # [rows], one a tested clip and split: 1 if it was right, or a difference of two such
+    clips: Names  # [rows], as speakers and splits
     speakers: Names
     splits: Names
-    over: str
+    over: str  # what counts equally: "speakers" or "splits"
 
     def __post_init__(self) -> None:
         if self.over not in ("speakers", "splits"):
@@ -394,20 +372,13 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
 
     A single split's interval speaks of other test speakers; the scores of many splits also move with who was trained
     on. If they spread more than the intervals say (``ratio`` above 1), a difference between two numbers from two splits
-    is worth less than their intervals claim. The spread describes; it is no standard error of the mean.
+    is worth less than their intervals claim. The spread describes; it is no standard error of the mean. Rows are those
+    of protocols, maybe of several runs; the newest count.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of protocols, maybe of several runs; the newest count.
-
-    Returns
-    -------
-    DataFrame
-        Columns `SPREADS`, one row a task and embedding: splits (how many), value (mean over them) with low and high,
-        lowest and highest (of single splits), spread (standard deviation over splits), standard_error (what intervals
-        of single splits say it is: their mean width over that of a normal one), ratio (spread over standard_error) and
-        held (share of single splits whose interval holds the mean).
+    One row a task and embedding, columns `SPREADS`: splits (how many), value (mean over them) with low and high, lowest
+    and highest (of single splits), spread (standard deviation over splits), standard_error (what intervals of single
+    splits say it is: their mean width over that of a normal one), ratio (spread over standard_error) and held (share of
+    single splits whose interval holds the mean).
     """
     import pandas as pd
 
@@ -434,28 +405,17 @@ def _spread(row: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
         "standard_error": error, "ratio": spread / error if error else float("nan"), "held": inside.mean()}
 
 
-# ------------------------------------------------------------------ recall of classes
-
 def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
                     embedding: str | None = None) -> pd.DataFrame:
     """Recall of each class: which labels an embedding gets right, and how sure one can be of that.
 
     The interval is that of an accuracy on the clips of the class, over its speakers where five or more have it. It is
-    not widened for classes being several.
+    not widened for classes being several. Rows and predictions are those of a benchmark, whose chosen probes count;
+    only of one ``task`` and ``embedding`` if they are given.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark; the chosen probes count.
-    task, embedding : str, optional
-        Only these.
-
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding and class, the highest recall first: label, n (clips) of n_speakers (known ones),
-        recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered instead;
-        empty if none was) and how many times.
+    One row a task, embedding and class, the highest recall first, columns `RECALLS`: label, n (clips) of n_speakers
+    (known ones), recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered
+    instead; empty if none was) and how many times.
     """
     import pandas as pd
 

@@ -34,8 +34,6 @@ Names = npt.NDArray[np.str_]
 Classes = Sequence[str] | Names | None
 
 
-# ------------------------------------------------------------------ metrics of labels
-
 def accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Share of clips named right, in [0, 1]."""
     true, pred = check_labels(y_true, y_pred)
@@ -58,8 +56,6 @@ def f1_weighted(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(f1_score(*check_labels(y_true, y_pred), average="weighted", zero_division=0))
 
 
-# ------------------------------------------------------------------ metrics of scores
-
 def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
     """Mean of misses and false alarms where they are first closest, in [0, 1]."""
     true, table, names = check_scores(y_true, scores, classes)
@@ -74,12 +70,12 @@ def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Clas
 
 def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
     """Area under the ROC curve, in [0, 1]; beyond two classes the mean of one-vs-rest areas of those in `y_true`."""
-    return _mean_area(y_true, scores, classes, pairwise=False)
+    return _mean_area(y_true, scores, classes)
 
 
 def dprime(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
     """Separation of two unit normal distributions with the same `auc`; infinite at 0 and 1."""
-    return dprime_of_area(_mean_area(y_true, scores, classes, pairwise=False))
+    return dprime_of_area(_mean_area(y_true, scores, classes))
 
 
 def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
@@ -87,7 +83,7 @@ def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = 
     return dprime_of_area(_mean_area(y_true, scores, classes, pairwise=True))
 
 
-def _mean_area(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes, *, pairwise: bool) -> float:
+def _mean_area(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes, *, pairwise: bool = False) -> float:
     """Mean area of two-class problems."""
     from sklearn.metrics import roc_auc_score
 
@@ -108,8 +104,6 @@ def dprime_of_area(area: float) -> float:
 
     return float(math.sqrt(2) * special.ndtri(area))
 
-
-# ------------------------------------------------------------------ metrics by name
 
 @dataclass(frozen=True)
 class Metric:
@@ -146,9 +140,7 @@ def score(metric: str, y_true: npt.ArrayLike, answer: npt.ArrayLike, classes: Cl
     `UnknownName` for another metric, `BadParameter` for answers that do not fit the clips or the classes.
     """
     chosen = get_metric(metric)
-    if chosen.needs == "labels":
-        return chosen.function(y_true, answer)
-    return chosen.function(y_true, answer, classes)
+    return chosen.function(y_true, answer) if chosen.needs == "labels" else chosen.function(y_true, answer, classes)
 
 
 def chance(metric: str, y_true: npt.ArrayLike) -> float:
@@ -162,8 +154,6 @@ def chance(metric: str, y_true: npt.ArrayLike) -> float:
         return score(metric, y_true, np.full(counts.sum(), names[np.argmax(counts)]))
     return 0.0 if metric.startswith("dprime") else 0.5
 
-
-# ------------------------------------------------------------------ weighted values, many at once
 
 def _weigh_levels(target: Flags, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Weight of target and of other clips at each distinct score, rising: two arrays [resamples, levels]."""
@@ -193,8 +183,6 @@ def weigh_areas(target: Flags, scores: Floats, weights: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         return (targets * below).sum(1) / (targets.sum(1) * others.sum(1))
 
-
-# ------------------------------------------------------------------ checks and shapes
 
 def split_into_pairs(true: Names, table: Floats, names: Names, *,
                      pairwise: bool) -> list[tuple[Flags, Floats, Flags | slice]]:
@@ -233,8 +221,6 @@ def check_labels(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Names, N
         raise BadParameter(f"give one predicted name a clip; got {true.shape} and {pred.shape}.")
     return true, pred
 
-
-# ------------------------------------------------------------------ which result counts
 
 def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """Select the result of each embedding on each task: the test score of what validation chose.

@@ -52,8 +52,6 @@ _TOLERANCE = 1e-5
 _TRIALS = 64
 
 
-# ---- embeddings that a graph can hold -----------------------------------------------------------------------------
-
 @dataclass(frozen=True)
 class Backbone:
     """An embedding, as a graph too: ``frames`` takes float64 [clips, samples] to float32 [clips, frames, dim]."""
@@ -123,26 +121,15 @@ def _load_in_graph(embedding: Embedding, folder: Path, adapter: Adapter) -> Back
     return Backbone(embedding, frames, (module,))
 
 
-# ---- writing and asking a classifier ------------------------------------------------------------------------------
-
 def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *, labels: Sequence[str] | None = None,
                       l2: bool = False, speaker_norm: bool = False, examples: npt.ArrayLike | None = None,
                       facts: dict[str, Any] | None = None, **stated: str) -> Path:
-    """Write an embedding with a fitted linear classifier as one SavedModel.
+    """Write an embedding with a linear classifier, fitted on its averages over time, as one SavedModel.
 
     BadParameter for what cannot be exported or a folder that is not empty; NslibError if the graph does not give
-    scikit-learn's probabilities.
-
-    Parameters
-    ----------
-    classifier : LogisticRegression or LinearDiscriminantAnalysis
-        Fitted on averages over time of the embedding; ``l2``: on vectors of length one; ``speaker_norm``: refused.
-    labels : sequence of str, optional
-        Names of the classes in the order of ``classifier.classes_``. Default: these.
-    examples : array-like [clips, dim], optional
-        Vectors as they reach the classifier, for the comparison. Default: about the borders between classes.
-    facts, **stated
-        More to write beside it: what JSON can hold, and as for `nslib.training.export.export_saved_model`.
+    scikit-learn's probabilities of ``examples`` [clips, dim], vectors as they reach the classifier (by default some
+    about the borders between classes). ``labels`` names ``classifier.classes_``; ``l2``: fitted on vectors of length
+    one; ``facts`` (what JSON can hold) and ``stated`` (as of `export.export_saved_model`) are written beside it.
     """
     folder = Path(folder)
     export.refuse_to_overwrite(folder)
@@ -255,8 +242,6 @@ def load_classifier(folder: str | Path) -> Classifier:
     except (OSError, ValueError) as error:
         raise BadParameter(f"{folder} cannot be loaded ({error}); write it again.") from error
 
-
-# ---- from a task to a classifier ----------------------------------------------------------------------------------
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
                    l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,

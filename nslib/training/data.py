@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["PACKAGES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_packages",
            "make_dataset", "read_manifest"]
 
-MANIFEST = "train-speech"
 PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "tuxpaint-stamps-default")
 PARTS = ("train", "validation")
 
@@ -59,8 +58,6 @@ Ints = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
 Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
 
-
-# ---- audio --------------------------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
 class AudioBank:
@@ -160,7 +157,7 @@ def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] = PAC
 
 def read_manifest() -> pd.DataFrame:
     """Read the committed list of clips in packages, with the columns `nslib.datasets.debian.MANIFEST_COLUMNS`."""
-    return debian.read_manifest(debian.manifest_path(MANIFEST))
+    return debian.read_manifest(debian.manifest_path("train-speech"))
 
 
 def _read_packages(clips: pd.DataFrame, progress: bool) -> Waves:
@@ -263,8 +260,6 @@ def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str], join: fl
         before = speaker
     return first, np.array(lengths, np.int64)
 
-
-# ---- windows ------------------------------------------------------------------------------------------------------
 
 class Pairs:
     """Draws the pairs of a step; BadParameter if there are fewer usable pieces than pairs in a batch.

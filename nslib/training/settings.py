@@ -259,14 +259,13 @@ def make_finetune_settings(values: Mapping[str, Any]) -> FinetuneSettings:
 def _make_groups(whole: type, values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Deal named values out to the groups of a whole that have fields of these names."""
     groups: dict[str, Any] = {f.name: f.default_factory for f in dataclasses.fields(whole)}
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= dict(value) if name in groups else {name: value}
     group_of = {f.name: group for group, record in groups.items() for f in dataclasses.fields(record)}
-    for name in flat:
-        _check_name(kind, name, group_of)
-    return {group: record(**{name: value for name, value in flat.items() if group_of[name] == group})
-            for group, record in groups.items()}
+    chosen: dict[str, dict[str, Any]] = {group: {} for group in groups}
+    for name, value in values.items():
+        for one, given in value.items() if name in groups else [(name, value)]:
+            _check_name(kind, one, group_of)
+            chosen[group_of[one]][one] = given
+    return {group: record(**chosen[group]) for group, record in groups.items()}
 
 
 def tabulate_settings(settings: TrainingSettings | DistillationSettings | FinetuneSettings) -> pd.DataFrame:

@@ -23,16 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from nslib import config as nslib_config
-from nslib.embeddings.networks import (
-    EMBEDDING_TAP,
-    Arrays,
-    assign_values,
-    build_network,
-    copy_values,
-    read_arrays,
-    save_weights,
-    write_arrays,
-)
+from nslib.embeddings import networks
+from nslib.embeddings.networks import EMBEDDING_TAP, Arrays, assign_values, copy_values
 from nslib.errors import BadParameter
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
@@ -43,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 
-COLUMNS = ("step", "part", "figure", "value")
 HELD_OUT_SEED = 1_000_000
 """Added to the seed for held-out audio, so that it is drawn apart from the other."""
 
@@ -153,7 +144,7 @@ class State:
         """Return the curve as a table."""
         import pandas as pd
 
-        return pd.DataFrame(self.curve, columns=list(COLUMNS))
+        return pd.DataFrame(self.curve, columns=["step", "part", "figure", "value"])
 
 
 def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: str, what: str = "settings") -> None:
@@ -175,7 +166,7 @@ class Run:
         self.learner, self.folder, self.state = learner, folder, State()
         path = folder / "state.npz"
         if path.exists():
-            groups, meta = read_arrays(path)
+            groups, meta = networks.read_arrays(path)
             learner.constants = groups.get("targets", [])
             learner.assign(groups)
             meta["curve"], meta["interval"] = [tuple(row) for row in meta["curve"]], tuple(meta["interval"])
@@ -189,7 +180,7 @@ class Run:
         """Train, put the best weights into `Learner.network` and ``best.npz``, and return why it ended."""
         ended, state, network = self._go(title, progress), self.state, self.learner.network
         assign_values(network.weights, self.best)
-        save_weights(self.folder / "best.npz", network, self.learner.facts(state.best_step, state.best))
+        networks.save_weights(self.folder / "best.npz", network, self.learner.facts(state.best_step, state.best))
         return ended
 
     def _go(self, title: str, progress: bool) -> str:
@@ -237,7 +228,7 @@ class Run:
         else:
             state.stale += 1
         groups = {**learner.copy(), "best": self.best, "targets": learner.constants}
-        write_arrays(self.folder / "state.npz", groups, vars(state))
+        networks.write_arrays(self.folder / "state.npz", groups, vars(state))
         nslib_config.write_file(self.folder / "curve.csv", state.table().to_csv(index=False, lineterminator="\n"))
         return held_out
 
@@ -326,7 +317,7 @@ class TripletLearner(Learner):
 
     def build(self) -> Any:
         """Build a network by its name."""
-        self.network = build_network(self.settings.loop.network, self.settings.loop.seed)
+        self.network = networks.build_network(self.settings.loop.network, self.settings.loop.seed)
         return self.network
 
     def measure(self, batch: Any, training: bool) -> tuple[Any, Figures]:

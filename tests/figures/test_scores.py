@@ -1,13 +1,21 @@
-"""Figures of scores: the sentence and the picture say what the rows say; which scores are shown, in which order."""
+"""The sentence and the picture of each figure say what its rows say; which scores are shown, in which order."""
 
+<<<<<<< HEAD
+=======
+import dataclasses
+
+>>>>>>> tight-d-figures
 import fabricated
+import figure_examples as made
 import numpy as np
 import pandas as pd
 import pytest
-from figure_examples import ANSWERS, CLAIMS, CLIPS, COSTS, EFFECTS, LEDGER, REPEATED, ROWS, TWO, VERDICTS, draw
+from figure_examples import ANSWERS, COSTS, ROWS, draw
 
 from nslib import figures
+from nslib.figures.figure import MUTED
 from nslib.figures.scores import correct_for_chance, label_tasks, mark_best, order_embeddings, select_scores
+from nslib.statistics.calibration import calibration_errors, reliability_table
 from nslib.statistics.comparisons import AVERAGE, group_embeddings
 from nslib.statistics.intervals import recall_by_class
 
@@ -18,6 +26,41 @@ def dots(axis, marker="o"):
     """Values of the dots of an axis, and whether they are filled."""
     lines = [line for line in axis.get_lines() if line.get_marker() == marker and len(line.get_xdata()) == 1]
     return [float(line.get_xdata()[0]) for line in lines], [line.get_markerfacecolor() != "#ffffff" for line in lines]
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("personalisation", "moods, 10 speakers: ina with 80 % (interval 70 to 90, chance 25) to untrained with 40 %; "
+                        "higher than on new speakers for 2 of 2"),
+    ("protocol_switch", "mean of 3 embeddings: by-clip 78 %, by-speaker 63 %"),
+    ("protocol_switch", "dividing by clip instead of by speaker changes +15 points. "),
+    ("protocol_switch", "Scores by clip are no results."),
+    ("learning", "with 4 clips ina at 60 % is highest; with 8 clips ina at 70 % is highest; with 14 clips ina at 80 %"),
+    ("curve", "Learning curves (this run, 40 steps and full run, 1,000 steps). Loss: held-out 0.1 to 0.2 (this run), "
+              "train 0.15 to 0.2 (this run), held-out 0.2 to 0.4 (full run)"),
+    ("calibration_gaps", "one: 1 of 2 probes are too sure and 0 not sure enough, furthest off over-4"),
+    ("robustness", "Scores on changed test clips of t (40 clips, chance 25 %). Clean: logmel 90 % (interval 85 to 95), "
+                   "mfcc 70 % (interval 65 to 75). White noise, lowest: logmel 70 % at 0 dB, mfcc 50 % at 0 dB. "
+                   "Telephone band, lowest: logmel 60 %, mfcc 40 %. Gain"),
+    ("embedding_map", made.MAP.describe()), ("embedding_map", "of other speakers only"),
+    ("result_heatmap", "style-espeak (synthetic)"), ("accuracy_dots", "style-espeak (synthetic)"),
+    ("split_audit", "style-espeak (synthetic)"), ("split_audit", "no speaker in two splits"),
+    ("ties", "mean of 2 tasks"),
+    ("effects", "3 embeddings, 2 with an interval that leaves out zero: mine +6.2 (2.0 to 10.5)"),
+    ("against_published", "frill on crema_d: reproduced, published 65.9 %, ours 66.0 %"),
+    ("claim_differences", "claim 1, trill-top minus logmel (3 tasks): +30.0 points, interval 20.0 to 40.0, holds"),
+    ("claim_differences", "claim 6, share of variance explained by the embedding (3 tasks): 70.0 %"),
+    ("tradeoff", "big 72.0 % (66.0 to 77.0), 24.5 million parameters, 492 million multiply-adds and 80 ms"),
+    ("tradeoff", "by-hand 50.0 % (45.0 to 56.0), 4 ms"),
+    ("stability", "moods, mfcc: 70 % over 3 splits, from 60 to 80 %, a standard deviation of 10.0 points"),
+    ("embedding_cost", "stored already: 1")])
+def test_the_sentence_has_the_numbers_of_the_rows(name, said):
+    assert said in draw(name).alt
+
+
+@pytest.mark.parametrize(("name", "word"), [("result_heatmap", "speaker-fillets (synthetic)"),
+                                            ("embedding_cost", "mfcc"), ("claim_differences", "claim 5")])
+def test_the_sentence_does_not_say_what_is_not_so(name, word):
+    assert word not in draw(name).alt
 
 
 def test_one_score_a_task_and_embedding_of_the_last_run_recordings_first_the_best_embedding_first():
@@ -32,6 +75,8 @@ def test_one_score_a_task_and_embedding_of_the_last_run_recordings_first_the_bes
     fewer = SCORES[(SCORES["embedding"] != best) | (SCORES["task"] == SCORES["task"].iloc[0])]
     assert order_embeddings(fewer)[-1] == best, "the mean over one task is no rank among means over all"
     assert select_scores(ROWS[:0]).empty and mark_best(ROWS[:0], ANSWERS).empty
+    named = pd.DataFrame({"task": ["speaker-synthetic"], "corpus_kind": ["synthetic"]})
+    assert label_tasks(named) == {"speaker-synthetic": "speaker-synthetic"}
 
 
 def test_ties_are_told_by_paired_answers_where_these_are_known():
@@ -44,14 +89,6 @@ def test_ties_are_told_by_paired_answers_where_these_are_known():
     assert mark_best(SCORES, other).equals(alone)
 
 
-def test_synthetic_tasks_are_called_so_wherever_they_are_shown():
-    for name in ("result_heatmap", "accuracy_dots", "split_audit"):
-        alt = draw(name).alt
-        assert "style-espeak (synthetic)" in alt and "speaker-fillets (synthetic)" not in alt
-    named = pd.DataFrame({"task": ["speaker-synthetic"], "corpus_kind": ["synthetic"]})
-    assert label_tasks(named) == {"speaker-synthetic": "speaker-synthetic"}
-
-
 def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
     heatmap, panels = draw("result_heatmap"), draw("accuracy_dots")
     for axis, (task, part) in zip(panels.fig.axes, SCORES.groupby("task", sort=False), strict=True):
@@ -62,39 +99,29 @@ def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
 
 
 def test_ties_draws_the_letters_of_its_table():
-    figure, grouped = draw("ties"), group_embeddings(TWO, ANSWERS)
+    figure, grouped = draw("ties"), group_embeddings(made.TWO, ANSWERS)
     pd.testing.assert_frame_equal(figure.table[list(grouped)], grouped)
     average = figure.table[figure.table["task"] == AVERAGE]
     drawn = [t.get_text() for t in figure.fig.axes[0].texts if t.get_text().isalpha()]
-    assert "".join(drawn) == "".join(average["letters"]) and "mean of 2 tasks" in figure.alt
+    assert "".join(drawn) == "".join(average["letters"])
     single = figure.table[figure.table["task"] == "language-five"]  # of a mean, hence narrower
     assert (average["high"] - average["low"]).max() < (single["high"] - single["low"]).max()
     assert [a.get_visible() for a in figure.fig.axes] == [True, True, True, False]
     assert len(figures.ties(ROWS, ANSWERS, "style-espeak").fig.axes) == 1
 
 
-def test_effects_are_filled_where_the_interval_leaves_out_zero():
-    figure = draw("effects")
-    assert "3 embeddings, 2 with an interval that leaves out zero: mine +6.2 (2.0 to 10.5)" in figure.alt
-    assert dots(figure.fig.axes[0]) == ([6.25, -1.0, -5.25], [True, False, True])
-    pd.testing.assert_frame_equal(figure.table, EFFECTS)
-
-
-def test_only_compared_numbers_and_tested_claims_are_drawn():
-    against, claims = draw("against_published"), draw("claim_differences")
-    assert dots(against.fig.axes[0], "D") == ([58.1, 65.9], [False, True]) and len(against.table) == len(VERDICTS) - 1
-    assert "frill on crema_d: reproduced, published 65.9 %, ours 66.0 %" in against.alt
-    assert len(claims.fig.axes) == 2 and len(claims.table) == len(CLAIMS) - 1 and "claim 5" not in claims.alt
-    assert "claim 1, trill-top minus logmel (3 tasks): +30.0 points, interval 20.0 to 40.0, holds" in claims.alt
-    assert "claim 6, share of variance explained by the embedding (3 tasks): 70.0 %" in claims.alt
+def test_what_is_found_is_filled_and_only_compared_numbers_and_tested_claims_are_drawn():
+    effects, against, claims = draw("effects"), draw("against_published"), draw("claim_differences")
+    assert dots(effects.fig.axes[0]) == ([6.25, -1.0, -5.25], [True, False, True])
+    pd.testing.assert_frame_equal(effects.table, made.EFFECTS)
+    assert dots(against.fig.axes[0], "D") == ([58.1, 65.9], [False, True])
+    assert (len(against.table), len(claims.table)) == (len(made.VERDICTS) - 1, len(made.CLAIMS) - 1)
     assert dots(claims.fig.axes[0]) == ([30.0, -1.0], [True, False])
 
 
 def test_costs_that_are_not_known_are_not_drawn_and_equal_ones_stand_side_by_side():
     figure = figures.tradeoff(COSTS, what="share of variance in %", of="a patch")
     assert figure.alt.startswith("Share of variance in % against million parameters")
-    assert "big 72.0 % (66.0 to 77.0), 24.5 million parameters, 492 million multiply-adds and 80 ms" in figure.alt
-    assert "by-hand 50.0 % (45.0 to 56.0), 4 ms" in figure.alt
     assert figure.fig.axes[2].get_xlabel() == "milliseconds for a patch"
     x = [line.get_xdata()[0] for line in figure.fig.axes[0].get_lines() if len(line.get_xdata()) == 1]
     assert len(x) == 3 and x[0] == pytest.approx(24.5) and x[1] < 0.86 < x[2] < 0.86 * 1.1
@@ -112,16 +139,61 @@ def test_recall_and_confusion_say_the_same_and_the_newest_run_counts():
     assert counts.to_numpy().sum() == 120 and "of 120 clips right over 4 labels" in confusion.alt
 
 
-def test_repeated_splits_have_a_tick_each():
-    figure = figures.stability(REPEATED)
-    ticks = [len(line.get_xdata()) for line in figure.fig.axes[0].get_lines() if line.get_marker() == "|"]
-    assert ticks == [3, 3, 3, 0]
-    assert "moods, mfcc: 70 % over 3 splits, from 60 to 80 %, a standard deviation of 10.0 points" in figure.alt
+def test_protocols_draw_every_split_embedding_and_number_of_clips():
+    figure = draw("personalisation")
+    assert list(figure.table["embedding"]) == ["ina", "mfcc", "untrained"] * 2
+    assert figure.table["value_new"].isna().tolist() == [False, False, True] * 2
+    alone = figures.personalisation(made.WITHIN.query("task == 'moods' and embedding == 'mfcc'"))
+    assert "new speakers" not in alone.alt and alone.table["value_new"].isna().tolist() == [True]
+    switch = draw("protocol_switch")
+    labels = [text.get_text() for text in switch.fig.legends[0].get_texts()]
+    assert sum("careless" in label for label in labels) == 2 and any("8 clips a class" in label for label in labels)
+    assert len(switch.table) == 24 and set(switch.table["shared_speakers"]) == {0, 9}
+    lines = draw("learning").fig.axes[0].get_lines()[:3]
+    assert [line.get_label() for line in lines] == ["ina", "mfcc", "untrained"]
+    drawn = np.concatenate([line.get_ydata() for line in lines])
+    assert sorted(drawn) == pytest.approx(sorted(100 * made.LEARNING[made.LEARNING["task"] == "moods"]["value"]))
+    ticks = [line for line in draw("stability").fig.axes[0].get_lines() if line.get_marker() == "|"]
+    assert [len(line.get_xdata()) for line in ticks] == [3, 3, 3, 0]
 
 
-def test_speakers_in_two_splits_are_counted_and_the_cost_of_stored_vectors_is_not_invented():
-    assert "no speaker in two splits" in figures.split_audit(CLIPS).alt
-    mixed = CLIPS.assign(split=np.resize(["train", "test"], len(CLIPS)))
+def test_the_learning_curve_is_its_rows_and_the_reference_lies_behind():
+    both = draw("curve")
+    assert len(both.table) == len(made.SHORT) + len(made.LONG) and "full run" not in figures.curve(made.SHORT).alt
+    titles = [axis.get_title("left") for axis in both.fig.axes]
+    assert titles == ["loss", "triplets right", "anchors with a loss", "mean squared distance of clips"]
+    lines = both.fig.axes[1].get_lines()
+    assert [line.get_color() == MUTED for line in lines] == [True, True, False, False]
+    held_out = made.SHORT[(made.SHORT["part"] == "held-out") & (made.SHORT["figure"] == "accuracy")]
+    assert np.array_equal(lines[2].get_xydata(), held_out[["step", "value"]])
+    three = figures.curve(made.SHORT, figures=("loss", "spread", "active"))
+    assert [axis.get_visible() for axis in three.fig.axes] == [True, True, True, False]
+    assert [axis.get_xlabel() for axis in three.fig.axes[:3]] == ["", "step", "step"]
+
+
+def test_calibration_says_what_its_table_says_and_robustness_goes_from_clean_to_worst():
+    diagram, one = draw("calibration"), made.SURE[made.SURE["task"] == "one"]
+    pd.testing.assert_frame_equal(diagram.table, reliability_table(one))
+    pd.testing.assert_frame_equal(draw("calibration_gaps").table, calibration_errors(made.SURE))
+    assert all(f"expected calibration error {100 * row.ece:.1f} points" in diagram.alt
+               for row in calibration_errors(one).itertuples())
+    assert len(figures.calibration(made.SURE, "one", ["over-4"]).fig.axes) == 1
+    axes = draw("robustness").fig.axes[:3]
+    ticks = [[label.get_text() for label in axis.get_xticklabels()] for axis in axes]
+    assert ticks == [["clean", "20", "0"], ["clean", "300–3400 Hz"], ["clean", "−20", "0"]]
+    lines = [{line.get_label(): line for line in axis.get_lines()} for axis in axes]
+    assert list(lines[0]["logmel"].get_ydata()) == pytest.approx([90, 80, 70])
+    assert list(lines[2]["logmel"].get_ydata()) == pytest.approx([50, 40])  # the clean end of gains is 0 dB
+
+
+def test_the_map_names_the_nine_with_most_clips_and_speakers_in_two_splits_are_counted():
+    figure = draw("embedding_map")
+    assert figure.fig.axes[0].get_title("left") == "by label: 81 % of neighbours agree (chance 25 %)"
+    labels = [text.get_text() for text in figure.fig.axes[1].get_legend().get_texts()]
+    assert len(labels) == 10 and "5 others" in labels
+    assert sum(len(line.get_xdata()) for line in figure.fig.axes[1].get_lines()) == len(made.MAP.points)
+    points = made.MAP.points.assign(speaker=made.MAP.points["label"])
+    same = figures.embedding_map(dataclasses.replace(made.MAP, points=points))
+    assert [axis.get_title("left")[:29] for axis in same.fig.axes] == ["by label, which is the speaker"[:29]]
+    mixed = made.CLIPS.assign(split=np.resize(["train", "test"], len(made.CLIPS)))
     assert "12 speakers in several splits" in figures.split_audit(mixed).alt
-    cost = figures.embedding_cost(LEDGER)
-    assert "mfcc" not in cost.alt and "stored already: 1" in cost.alt

@@ -1,15 +1,16 @@
 """Published numbers: the files, the words, the verdicts."""
 
+<<<<<<< HEAD
 import csv
 import math
+=======
+>>>>>>> tight-d-figures
 import shutil
 from pathlib import Path
 
 import fabricated
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nslib import config, embeddings
 from nslib.datasets import tasks
@@ -33,16 +34,10 @@ def test_the_committed_numbers_keep_every_rule_and_two_quotations_are_two_rows()
         ("VoxCeleb", "cola"): 17.7, ("VoxCeleb", "byol-a"): 17.9, ("VoxForge", "cola"): 88.1,
         ("VoxForge", "byol-a"): 88.1, ("Speech Commands", "cola"): 74.0, ("Speech Commands", "byol-a"): 74.9}
     assert quoted[quoted["comparable"] == "yes"]["dataset"].tolist() == ["VoxForge"]
-    assert not second["status"].eq("seen").any()
-
-
-def test_table_3_is_unknown_and_the_savee_numbers_of_the_card_are_of_120_clips():
-    third = published.load_numbers("noss", "3")
-    assert third["status"].eq("unknown").all() and third["shown"].eq("unknown").all()
-    card = published.load_numbers("frill-card")
-    savee = card[(card["task"] == "savee") & (card["metric"] == "accuracy")]["value"].drop_duplicates()
-    assert all(abs(v / 100 * 120 - round(v / 100 * 120)) < 0.05 for v in savee)
-    assert card[card["metric"] == "accuracy"]["selection"].eq("test").all()
+    assert not second["status"].eq("seen").any() and set(published.load_numbers("noss", "3")["shown"]) == {"unknown"}
+    card = published.load_numbers("frill-card").query("metric == 'accuracy'")
+    right = 1.2 * card[card["task"] == "savee"]["value"]  # of 120 clips
+    assert (abs(right - right.round()) < 0.05).all() and card["selection"].eq("test").all()
 
 
 CELL = {"paper": "noss", "table": "2", "row": "TRILL top", "embedding": "trill-top", "dataset": "SAVEE",
@@ -60,16 +55,13 @@ def home(tmp_path, monkeypatch):
 
 
 def write(home: Path, *cells: dict[str, str]) -> None:
-    with open(home / "noss.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, published.COLUMNS)
-        writer.writeheader()
-        writer.writerows(cells)
+    pd.DataFrame(cells, columns=published.COLUMNS).to_csv(home / "noss.csv", index=False)
 
 
 @pytest.mark.parametrize(("changed", "fault"), [
     ({"status": "sen"}, "status is 'sen'; allowed: seen, quoted-by, recalled-unverified, unknown"),
     ({"value": ""}, "value is ''; allowed: percent"), ({"value": "161.5"}, "up to 100"),
-    ({"value": "6l.5"}, "value is '6l.5'"), ({"source": "cola"}, "allowed: noss: seen means read in the work itself"),
+    ({"source": "cola"}, "allowed: noss: seen means read in the work itself"),
     ({"status": "unknown", "source": ""}, "value is '61.5'; allowed: nothing"),
     ({"status": "quoted-by"}, "source is 'noss'; allowed: another work"),
     ({"status": "quoted-by", "source": "memory"}, "source is 'memory'; allowed: another work"),
@@ -109,13 +101,14 @@ def test_files_that_are_not_tables_of_numbers_are_refused(home, name, content, m
         published.load_numbers()
 
 
-def test_unknown_works_and_tables_are_refused_with_the_nearest():
-    with pytest.raises(UnknownName, match="Did you mean frill"):
-        published.load_numbers("fril")
-    with pytest.raises(UnknownName, match="table of this work '9'"):
-        published.load_numbers("noss", "9")
+@pytest.mark.parametrize(("asked", "message"), [(["fril"], "Did you mean frill"),
+                                                (["noss", "9"], "table of this work '9'")])
+def test_unknown_works_and_tables_are_refused_with_the_nearest(asked, message):
+    with pytest.raises(UnknownName, match=message):
+        published.load_numbers(*asked)
 
 
+<<<<<<< HEAD
 @settings(max_examples=40)
 @given(st.sampled_from(published.STATUSES), st.decimals(0, 100, places=1),
        st.sampled_from(["%", "s", "MB", "yes/no", ""]))
@@ -126,25 +119,30 @@ def test_no_number_is_said_without_its_status(status, number, unit):
     assert (WORD in words) == (status == WORD)
     assert (words == "unknown") == (status == "unknown")
     assert ("quoted by COLA" in words) == (status == "quoted-by")
+=======
+@pytest.mark.parametrize(("value", "unit", "words"), [("70.0", "%", "70.0 %"), ("12052", "", "12,052"),
+                                                      ("1", "yes/no", "yes"), ("4.5", "MB", "4.5 MB")])
+def test_no_number_is_said_without_its_status(value, unit, words):
+    said = {status: published.format_number({"value": value, "unit": unit, "status": status}, "COLA")
+            for status in published.STATUSES}
+    assert said == {"seen": words, "quoted-by": f"{words} (quoted by COLA)", WORD: f"{words} ({WORD})",
+                    "unknown": "unknown"}
+>>>>>>> tight-d-figures
 
 
 def test_what_is_recalled_reaches_nobody_without_the_word(tmp_path):
     """Every way out of the files: the table itself, the grid, the list, Table 1, the verdicts, the report's page."""
     cells = published.load_numbers()
     recalled = cells[cells["status"] == WORD]
-    assert len(recalled) > 50 and recalled["value"].isna().all()
-    assert recalled["shown"].str.endswith(f"({WORD})").all()
+    assert len(recalled) > 50 and recalled["value"].isna().all() and recalled["shown"].str.endswith(f"({WORD})").all()
     assert cells[cells["status"].isin(published.VERIFIED)]["value"].notna().all()
     for (paper, table), part in cells.groupby(["paper", "table"]):
-        grid = published.show_table(paper, table)
-        assert int(grid.stack().str.count(WORD).sum()) == (part["status"] == WORD).sum()
+        assert published.show_table(paper, table).stack().str.count(WORD).sum() == (part["status"] == WORD).sum()
     for paper in cells["paper"].unique():
         listed = published.list_numbers(paper).splitlines()[2:]
         assert sum(f"({WORD})" in line for line in listed) == (recalled["paper"] == paper).sum()
-    first = published.load_numbers("noss", "1")
-    shown = published.compare_table_1(pd.DataFrame())
-    without_flags = first[(first["metric"] != "intra_speaker") & (first["status"] == WORD)]
-    assert int(shown.stack().str.count(WORD).sum()) == len(without_flags)
+    first = recalled.query("paper == 'noss' and table == '1' and metric != 'intra_speaker'")
+    assert published.compare_table_1(pd.DataFrame()).stack().str.count(WORD).sum() == len(first)
     verdicts = published.judge_results(paper_rows())
     verdicts = verdicts[verdicts["status"] == WORD]
     assert len(verdicts) > 30 and verdicts["published"].str.contains(WORD).all()
@@ -166,10 +164,9 @@ def paper_rows(names=("trill-layer19", "frill", "logmel"), of=("crema_d", "savee
     """Made-up rows, with test sets of the builder's size: 60 chosen on validation, 66 the best on test."""
     sizes = {"crema_d": 1556, "savee": 120, "voxforge": 30000}
     return pd.DataFrame([
-        {"task": task, "embedding": name, "metric": "accuracy", "split": split, "selected": value == 0.60,
-         "best_on_test": value == 0.66 and split == "test", "n": sizes.get(task, 120), "value": value,
-         "low": value - 0.05, "high": value + 0.05, "when": "2026-01-02T03:04:05+00:00"}
-        for task in of for name in names for value in (0.60, 0.66) for split in ("validation", "test")])
+        {"task": task, "embedding": name, "metric": "accuracy", "split": "test", "selected": value == 0.60,
+         "best_on_test": value == 0.66, "n": sizes.get(task, 120), "value": value, "low": value - 0.05,
+         "high": value + 0.05, "when": "2026"} for task in of for name in names for value in (0.60, 0.66)])
 
 
 def one(verdicts: pd.DataFrame, task: str, name: str, work: str) -> pd.Series:
@@ -179,10 +176,9 @@ def one(verdicts: pd.DataFrame, task: str, name: str, work: str) -> pd.Series:
 def test_a_number_chosen_on_test_is_held_against_our_best_on_test():
     """FRILL's card has 65.9 on CREMA-D, 63.3 on SAVEE; ours are 60 by validation, 66 by test, plus or minus 5."""
     verdicts = published.judge_results(paper_rows())
-    crema = one(verdicts, "crema_d", "trill-layer19", "frill-card")
+    crema, savee = (one(verdicts, *which, "frill-card") for which in (("crema_d", "trill-layer19"), ("savee", "frill")))
     assert crema["verdict"] == "reproduced" and crema["value"] == 0.66
     assert "best on test (optimistic)" in crema["compared"]
-    savee = one(verdicts, "savee", "frill", "frill-card")
     assert (savee["verdict"], savee["published"]) == ("reproduced", "63.3 %")
     assert one(verdicts, "crema_d", "frill", "frill-card")["verdict"] == "differs"
     forge = one(verdicts, "voxforge", "trill-layer19", "noss")
@@ -215,7 +211,7 @@ def test_there_is_a_reason_for_everything_without_a_verdict():
     assert set(verdicts["verdict"]) <= set(published.VERDICTS) and verdicts["why"].str.len().gt(0).all()
 
 
-def test_another_test_set_and_a_smoke_run_get_no_number():
+def test_another_test_set_a_smoke_run_and_an_older_run_get_no_number():
     rows = paper_rows()
     rows.loc[rows["task"] == "savee", "n"] = 24
     small = one(published.judge_results(rows), "savee", "frill", "frill-card")
@@ -223,6 +219,9 @@ def test_another_test_set_and_a_smoke_run_get_no_number():
     rows.loc[rows["task"] == "savee", "n"] = 118
     assert one(published.judge_results(rows), "savee", "frill", "frill-card")["verdict"] == "reproduced"
     assert published.keep_compared(published.judge_results(rows, smoke=True)).empty
+    newer = rows.assign(when="2027", value=0.1, low=0.05, high=0.15)
+    verdicts = published.judge_results(pd.concat([newer, rows], ignore_index=True))
+    assert one(verdicts, "crema_d", "trill-layer19", "frill-card")["value"] == 0.1, "of several runs the newest counts"
 
 
 def test_quick_tasks_and_own_data_never_get_a_number():
@@ -230,27 +229,3 @@ def test_quick_tasks_and_own_data_never_get_a_number():
     for some in (rows, rows[:0], paper_rows(of=("my_recordings",))):
         verdicts = published.judge_results(some)
         assert published.keep_compared(verdicts).empty and not set(verdicts["task"]) & set(some["task"])
-
-
-def test_of_several_runs_the_newest_counts():
-    old, new = paper_rows(), paper_rows().assign(when="2027-01-01T00:00:00+00:00", value=0.1, low=0.05, high=0.15)
-    verdicts = published.judge_results(pd.concat([new, old], ignore_index=True))
-    assert one(verdicts, "crema_d", "trill-layer19", "frill-card")["value"] == 0.1
-
-
-@settings(max_examples=25)
-@given(st.sampled_from(published.STATUSES), st.sampled_from(["yes", "no"]), st.sampled_from(published.SELECTIONS),
-       st.integers(0, 1000))
-def test_only_what_is_verified_and_comparable_is_compared(status, comparable, selection, tenths):
-    """Whatever the number is: also one that would lie in the interval."""
-    verified = status in published.VERIFIED
-    cell = CELL | {"embedding": "frill", "status": status, "comparable": comparable, "selection": selection,
-                   "why_not": "other data" if comparable == "no" else "", "decimals": 1, "shown": "x",
-                   "value": tenths / 10 if verified else math.nan}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published, "load_numbers", lambda: pd.DataFrame([cell]))
-        row = one(published.judge_results(paper_rows()), "savee", "frill", "noss")
-    compared = verified and comparable == "yes"
-    low, high = (61.0, 71.0) if selection == "test" else (55.0, 65.0)
-    expected = ("reproduced" if low <= tenths / 10 <= high else "differs") if compared else published.NO_VALUE
-    assert row["verdict"] == expected and math.isnan(row["published_value"]) != compared

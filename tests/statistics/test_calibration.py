@@ -31,6 +31,10 @@ def test_errors_and_bins_by_hand():
     assert table["bin"].tolist() == [1, 2] and table["n"].tolist() == [2, 2]
     assert table["confidence"].tolist() == pytest.approx([0.55, 0.925]) and table["accuracy"].tolist() == [0.5, 1.0]
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
+    for right, ece in ((1, 0.0), (0, 1.0)):  # always sure
+        row = calibration_errors(answers([1.0] * 30, [right] * 30)).iloc[0]
+        assert row["ece"] == pytest.approx(ece) and row["brier"] == pytest.approx(2 * ece)
+        assert row["ece_low"] <= ece <= row["ece_high"] and row["gap_low"] <= ece <= row["gap_high"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -42,13 +46,6 @@ def test_bins_are_ordered_and_equal_confidences_share_one(steps, bins):
     assert all(place[i] <= place[j] for i in range(len(sure)) for j in range(len(sure)) if sure[i] <= sure[j])
     if len(set(steps)) == len(steps) >= bins:
         assert np.ptp(np.bincount(place)) <= 1
-
-
-@pytest.mark.parametrize(("right", "ece"), [(1, 0.0), (0, 1.0)])
-def test_a_probe_that_is_always_right_and_sure_is_calibrated_and_one_that_is_always_wrong_is_not(right, ece):
-    row = calibration_errors(answers([1.0] * 30, [right] * 30)).iloc[0]
-    assert row["ece"] == pytest.approx(ece) and row["brier"] == pytest.approx(2 * ece)
-    assert row["ece_low"] <= ece <= row["ece_high"] and row["gap_low"] <= ece <= row["gap_high"]
 
 
 def test_errors_ignore_the_order_of_rows_and_bad_settings_are_refused():

@@ -16,11 +16,10 @@ def planted(*, label=0.0, speaker=0.0, speakers=8, labels=3, takes=4, dim=20, se
     """Every speaker has every label; each pulls its clips as far as it is told."""
     rng = np.random.default_rng(seed)
     who, what = (8 * rng.normal(size=(n, dim)) for n in (speakers, labels))
-    cells = [(s, k) for s in range(speakers) for k in range(labels) for _ in range(takes)]
-    x = np.stack([speaker * who[s] + label * what[k] + rng.normal(size=dim) for s, k in cells])
-    names = pd.DataFrame([(f"c{i:03d}", f"l{k}", f"s{s}") for i, (s, k) in enumerate(cells)],
-                         columns=["clip_id", "label", "speaker"])
-    return x, names
+    s, k = (index.ravel() for index in np.mgrid[:speakers, :labels, :takes][:2])
+    x = speaker * who[s] + label * what[k] + rng.normal(size=(len(s), dim))
+    return x, pd.DataFrame({"clip_id": [f"c{i:03d}" for i in range(len(s))], "label": np.char.add("l", k.astype(str)),
+                            "speaker": np.char.add("s", s.astype(str))})
 
 
 def drawn(x, clips, **given):
@@ -43,26 +42,14 @@ def test_what_was_planted_is_found():
         assert seen["low"] < seen["chance"] < seen["high"] and seen["by"] == "speaker"
 
 
-def test_a_label_that_is_only_a_voice_does_not_pass_for_more():
-    """Speakers with one label each: neighbours of one label are neighbours of one voice."""
-    x, clips = planted(speaker=1, labels=1, takes=12)
-    chart = drawn(x, clips.assign(label=[f"l{int(name[1:]) % 2}" for name in clips["speaker"]]))
-    across = row(chart, ACROSS)
-    assert row(chart, LABEL)["agreement"] == 1.0
-    assert across["agreement"] < 0.8 and across["low"] < across["chance"]
-
-
-@pytest.mark.parametrize("neighbours", [1, 4])
-def test_agreement_is_what_scikit_learn_counts(neighbours):
+def test_agreement_is_what_scikit_learn_counts_and_neighbours_of_the_same_speaker_can_be_left_out():
     x, clips = planted(label=0.3, speaker=0.2)
     names = clips["label"].to_numpy(str)
-    shares, chance = neighbour_agreement(x, names, neighbours=neighbours)
-    near = NearestNeighbors(n_neighbors=neighbours).fit(x).kneighbors(return_distance=False)  # not the clip itself
-    np.testing.assert_allclose(shares, (names[near] == names[:, None]).mean(axis=1))
-    assert chance == pytest.approx((np.sum(names[0] == names) - 1) / (len(names) - 1))
-
-
-def test_neighbours_of_the_same_speaker_can_be_left_out():
+    for neighbours in (1, 4):
+        shares, chance = neighbour_agreement(x, names, neighbours=neighbours)
+        near = NearestNeighbors(n_neighbors=neighbours).fit(x).kneighbors(return_distance=False)  # not the clip itself
+        np.testing.assert_allclose(shares, (names[near] == names[:, None]).mean(axis=1))
+        assert chance == pytest.approx((np.sum(names[0] == names) - 1) / (len(names) - 1))
     x = np.array([[0.0], [0.1], [1.0], [5.0], [6.0]])
     names, who = ["a", "a", "b", "a", "b"], ["p", "p", "q", "q", "r"]
     shares, chance = neighbour_agreement(x, names, neighbours=1, apart=who)
@@ -71,7 +58,7 @@ def test_neighbours_of_the_same_speaker_can_be_left_out():
     assert np.isnan(neighbour_agreement(x[:2], names[:2], apart=who[:2])).all()
 
 
-def test_components_and_silhouettes_are_those_of_scikit_learn_and_none_is_made_up():
+def test_components_and_silhouettes_are_those_of_scikit_learn_and_unknown_speakers_have_no_row():
     x, clips = planted(label=0.5, speaker=0.3)
     chart, known = drawn(x, clips), SklearnPCA(2).fit(x)
     assert chart.variance == pytest.approx(known.explained_variance_ratio_)
@@ -82,22 +69,19 @@ def test_components_and_silhouettes_are_those_of_scikit_learn_and_none_is_made_u
     assert row(chart, LABEL)["silhouette"] == pytest.approx(silhouette_score(x, clips["label"]))
     assert np.isnan(row(chart, ACROSS)["silhouette"])
     assert np.isnan(row(drawn(x, clips.assign(label="one")), LABEL)["silhouette"])
+    unknown = drawn(x, clips.assign(speaker=["", *clips["speaker"][1:]])).agreement
+    assert set(unknown["of"]) == {LABEL} and set(unknown["by"]) == {"clip"}
+    same = drawn(x, clips.assign(label=clips["speaker"])).agreement
+    assert list(same["of"].unique()) == [LABEL, SPEAKER]  # nobody else has the label
 
 
-def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one():
-    x, clips = planted(label=0.5, dim=2)
-    chart = drawn(np.hstack([x, np.zeros((len(x), 3))]), clips)
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one(dim):
+    x, clips = planted(label=0.5, dim=dim)
+    chart = drawn(np.pad(x, ((0, 0), (0, 2 * dim - 2))), clips)
     assert chart.trust == 1.0 and sum(chart.variance) == pytest.approx(1)
     for of in (LABEL, SPEAKER, ACROSS):
         assert row(chart, of, PLANE)["agreement"] == row(chart, of)["agreement"]
-
-
-def test_unknown_speakers_have_no_row():
-    x, clips = planted(label=1)
-    chart = drawn(x, clips.assign(speaker=["", *clips["speaker"][1:]]))
-    assert set(chart.agreement["of"]) == {LABEL} and set(chart.agreement["by"]) == {"clip"}
-    same = drawn(x, clips.assign(label=clips["speaker"]))
-    assert list(same.agreement["of"].unique()) == [LABEL, SPEAKER]  # nobody else has the label
 
 
 def test_tsne_is_the_same_twice_and_says_that_its_axes_mean_nothing():

@@ -24,7 +24,11 @@ def answers(name, n, per_speaker):
     return names[codes], answer, np.array([f"s{i // per_speaker}" for i in range(n)])
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("name", scores.METRICS)
+=======
+@pytest.mark.parametrize("name", [name for name in scores.METRICS if name != "unweighted_average_recall"])
+>>>>>>> tight-d-figures
 @pytest.mark.parametrize("by", ["speaker", "clip"])
 def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatch):
     true, answer, speaker = answers(name, 60, 6)
@@ -35,25 +39,22 @@ def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatc
         resampled=resampled) or intervals.Interval(0.0, 1.0, units.by))
     intervals.interval(true, answer, speaker if by == "speaker" else None, name, resamples=6)
     if by == "speaker":
-        member = np.unique(speaker, return_inverse=True)[1]
-        draws = [np.repeat(np.arange(60), weights[member].astype(int)) for weights in seen["weights"]]
+        first, member = np.arange(60), np.unique(speaker, return_inverse=True)[1]
     else:  # clips with equal outcomes are drawn together, so count them back out
-        codes = np.searchsorted(np.unique(true), true)
-        rows = np.column_stack([codes, answer if answer.ndim == 2 else np.searchsorted(np.unique(true), answer)])
-        if name == "accuracy":
-            rows = np.column_stack([np.zeros(60), true != answer])
+        rows = np.column_stack([true, answer] if name != "accuracy" else [np.zeros(60), true != answer])
         first = np.unique(rows, axis=0, return_index=True)[1]
-        draws = [np.repeat(first, weights.astype(int)) for weights in seen["weights"]]
-    for drawn, value in zip(draws, seen["resampled"], strict=True):
+        member = np.arange(len(first))
+    for weights, value in zip(seen["weights"], seen["resampled"], strict=True):
+        drawn = np.repeat(first, weights[member].astype(int))
         again = scores.score(name, true[drawn], answer[drawn], None if answer.ndim == 1 else np.unique(true))
         expected = scores.area_of_dprime(again) if name.startswith("dprime") else again
         assert value == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", scores.METRICS)
+@pytest.mark.parametrize("name", [name for name in scores.METRICS if name != "unweighted_average_recall"])
 def test_an_interval_holds_the_value_is_repeatable_and_ignores_row_order(name):
-    true, answer, speaker = answers(name, 200, 10)
-    order = np.random.default_rng(1).permutation(200)
+    true, answer, speaker = answers(name, 120, 10)
+    order = np.random.default_rng(1).permutation(120)
     for who in (speaker, None):
         once = intervals.interval(true, answer, who, name)
         again = intervals.interval(true[order], answer[order], None if who is None else who[order], name)
@@ -62,14 +63,11 @@ def test_an_interval_holds_the_value_is_repeatable_and_ignores_row_order(name):
         assert once.low < once.high and once.by == ("clip" if who is None else "speaker")
 
 
-def test_speakers_are_resampled_from_five_known_ones_on():
+def test_speakers_are_resampled_from_five_known_ones_on_and_are_wider_if_their_clips_are_alike():
     true, pred, _ = answers("accuracy", 60, 6)
     for count, unit in ((4, "clip"), (5, "speaker")):
         assert intervals.interval(true, pred, np.arange(60) % count).by == unit
     assert intervals.interval(true, pred, ["", *(np.arange(59) % 5).astype(str)]).by == "clip"
-
-
-def test_clips_of_one_speaker_alike_widen_the_interval():
     speaker = np.repeat(np.arange(20), 10)
     right = np.arange(200) % 10 < speaker / 2  # from always wrong to always right
     true, pred = np.full(200, "a"), np.where(right, "a", "b")
@@ -90,8 +88,8 @@ def test_perfect_answers_still_have_a_width(name):
 
 
 def test_few_clips_many_perfect_ones_and_an_undefined_score():
-    widths = [1 - intervals.interval(["a"] * n, ["a"] * n).low for n in (30, 300, 3000)]
-    assert widths == pytest.approx([3.84 / (n + 3.84) for n in (30, 300, 3000)], rel=0.1)  # like the rule of three
+    for n in (30, 300, 3000):  # like the rule of three
+        assert 1 - intervals.interval(["a"] * n, ["a"] * n).low == pytest.approx(3.84 / (n + 3.84), rel=0.1)
     assert intervals.interval(["a"], ["b"])[:2] == (0.0, pytest.approx(1, abs=0.02))
     units = intervals.Units("clip", np.zeros(1, int), np.ones(1), 1)
     assert all(map(math.isnan, intervals.bounds(math.nan, np.ones(3), units, 3)[:2]))
@@ -140,34 +138,27 @@ def test_recall_by_hand():
 
 def test_the_mean_over_classes_is_balanced_accuracy_and_filters_filter():
     rows, predictions = fabricated.rows(), fabricated.predictions()
-    table = intervals.recall_by_class(rows, predictions, "language-five")
-    assert set(table["task"]) == {"language-five"} and set(table["embedding"]) == set(fabricated.EMBEDDINGS)
+    table = intervals.recall_by_class(rows, predictions, "language-five", "mfcc")
+    assert set(table["task"]) == {"language-five"} and set(table["embedding"]) == {"mfcc"}
     one = predictions[(predictions["task"] == "language-five") & (predictions["embedding"] == "mfcc")]
-    of_one = table[table["embedding"] == "mfcc"].reset_index(drop=True)
-    assert of_one["recall"].mean() == pytest.approx(scores.balanced_accuracy(one["y_true"], one["y_pred"]))
-    pd.testing.assert_frame_equal(intervals.recall_by_class(rows, predictions, "language-five", "mfcc"), of_one)
+    assert table["recall"].mean() == pytest.approx(scores.balanced_accuracy(one["y_true"], one["y_pred"]))
 
 
 def repeated(values, key="k", when="2026-01-01", protocol="repeated"):
     """Protocol rows of so many splits: selected ones, one that was not chosen, and the row over all splits."""
-    rows = [{"split_number": str(i), "value": v, "low": v - 0.1, "high": v + 0.1} for i, v in enumerate(values)]
-    rows.append({"split_number": "0", "value": 0.01, "low": 0.0, "high": 0.1, "selected": False})
+    rows = [(str(i), v, v - 0.1, v + 0.1, True) for i, v in enumerate(values)]
     whole = float(np.mean(values))
-    rows.append({"split_number": "", "value": whole, "low": whole - 0.05, "high": whole + 0.05})
-    shared = {"key": key, "task": "t", "corpus_kind": "real", "embedding": "e", "protocol": protocol, "when": when,
-              "shots": 0, "speaker": "", "selected": True}
-    return pd.DataFrame([shared | row for row in rows])
+    rows += [("0", 0.01, 0.0, 0.1, False), ("", whole, whole - 0.05, whole + 0.05, True)]
+    return pd.DataFrame(rows, columns=["split_number", "value", "low", "high", "selected"]).assign(
+        key=key, task="t", corpus_kind="real", embedding="e", protocol=protocol, when=when, shots=0, speaker="")
 
 
-def test_spread_beside_the_interval_by_hand():
+def test_spread_beside_the_interval_by_hand_of_the_newest_run_and_no_other_protocol():
     row = intervals.spread_over_splits(repeated([0.5, 0.6, 0.7, 0.9])).iloc[0]
     assert (row["splits"], row["lowest"], row["highest"]) == (4, 0.5, 0.9)
     assert row["value"] == pytest.approx(0.675) and row["spread"] == pytest.approx(np.std([0.5, 0.6, 0.7, 0.9], ddof=1))
     assert row["standard_error"] == pytest.approx(0.1 / stats.norm.ppf(0.975))
     assert row["ratio"] == pytest.approx(row["spread"] / row["standard_error"]) and row["held"] == 0.5
-
-
-def test_the_newest_run_counts_and_other_protocols_do_not():
     old, new = repeated([0.1, 0.2], key="old"), repeated([0.8, 0.9], key="new", when="2026-02-02")
     other = repeated([0.3, 0.4], key="other", protocol="within-speaker", when="2026-03-03")
     every = pd.concat([new, old, other], ignore_index=True)

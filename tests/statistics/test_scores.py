@@ -20,8 +20,7 @@ BINARY = st.lists(st.tuples(st.booleans(), st.integers(-5, 5)), min_size=2, max_
 
 def authors_eer(labels, values):
     """Equal error rate by the authors' definition, a threshold between any two clips."""
-    order = np.argsort(values, kind="stable")
-    target = np.asarray(labels, dtype=float)[order]
+    target = np.asarray(labels, dtype=float)[np.argsort(values, kind="stable")]
     miss = np.concatenate([[0], np.cumsum(target) / target.sum()])
     alarm = np.concatenate([np.cumsum((1 - target)[::-1])[::-1] / (1 - target).sum(), [0]])
     best = np.argmin(np.abs(miss - alarm))
@@ -34,7 +33,7 @@ def test_equal_error_rate_golden(values, expected):
     assert scores.equal_error_rate([0, 0, 1, 1], values) == expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(BINARY, st.randoms())
 def test_equal_error_rate_is_the_authors_without_ties_and_ignores_row_order(rows, random):
     labels = [target for target, _ in rows]
@@ -44,7 +43,7 @@ def test_equal_error_rate_is_the_authors_without_ties_and_ignores_row_order(rows
     assert scores.equal_error_rate(*zip(*shuffled, strict=True)) == scores.equal_error_rate(*zip(*rows, strict=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(BINARY)
 def test_area_is_scikit_learns_and_turns_over_with_the_scores(rows):
     labels, values = (np.array(column) for column in zip(*rows, strict=True))
@@ -60,7 +59,7 @@ def test_areas_beyond_two_classes_are_scikit_learns():
     codes = rng.integers(0, 4, 300)
     table = np.exp(rng.normal(size=(300, 4)) + 1.5 * np.eye(4)[codes])
     table, true = table / table.sum(1, keepdims=True), np.array(list("abcd"))[codes]
-    ovr, ovo = (sk.roc_auc_score(true, table, multi_class=how, average="macro") for how in ("ovr", "ovo"))
+    ovr, ovo = (sk.roc_auc_score(true, table, multi_class=how) for how in ("ovr", "ovo"))
     assert scores.auc(true, table) == pytest.approx(ovr, abs=1e-12)
     assert scores.dprime_ovo(true, table) == pytest.approx(math.sqrt(2) * special.ndtri(ovo), abs=1e-9)
     some = true != "b"  # a class that the test set lacks is left out of the mean
@@ -68,7 +67,7 @@ def test_areas_beyond_two_classes_are_scikit_learns():
     assert scores.auc(true[some], table[some], list("abcd")) == pytest.approx(np.mean(ovr), abs=1e-12)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(LABELS, st.randoms(), st.permutations("abcde"))
 def test_label_metrics_stay_in_range_ignore_order_names_and_doubling(rows, random, names):
     true, pred = zip(*rows, strict=True)
@@ -80,8 +79,8 @@ def test_label_metrics_stay_in_range_ignore_order_names_and_doubling(rows, rando
         for other in (mixed, renamed, (true * 2, pred * 2)):
             assert scores.score(name, *other) == pytest.approx(value, abs=1e-12)
     recalls = [np.mean(np.array(pred)[np.array(true) == name] == name) for name in sorted(set(true))]
-    assert scores.balanced_accuracy(true, pred) == pytest.approx(np.mean(recalls), abs=1e-12)
     assert scores.score("unweighted_average_recall", true, pred) == scores.balanced_accuracy(true, pred)
+    assert scores.balanced_accuracy(true, pred) == pytest.approx(np.mean(recalls), abs=1e-12)
 
 
 def test_chance_is_what_an_answer_scores_that_does_not_listen():
@@ -94,7 +93,7 @@ def test_chance_is_what_an_answer_scores_that_does_not_listen():
 
 
 @pytest.mark.parametrize(("metric", "arguments", "message"), [
-    ("accuracy", ([], []), "one predicted name"), ("accuracy", (["a"], ["a", "b"]), "one predicted name"),
+    ("accuracy", ([], []), "one predicted name"), ("f1_weighted", (["a"], ["a", "b"]), "one predicted name"),
     ("equal_error_rate", (["a", "b", "c"], np.eye(3)), "two classes; these are 3"),
     ("equal_error_rate", (["a", "a"], [0.1, 0.2], ["a", "b"]), "both kinds"),
     ("auc", (["a", "a"], np.eye(2), ["a", "b"]), "at least two classes"),

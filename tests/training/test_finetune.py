@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import clip_table, tone
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.preprocessing import normalize
 from tiny_training import teacher_network
 
 from nslib import config
@@ -43,30 +43,25 @@ def test_pools_by_hand(name, alpha, frames, counts, expected):
 
 
 def test_netvlad_against_numpy():
-    rng = np.random.default_rng(0)
-    frames, counts = rng.normal(size=(3, 5, 4)), [5, 2, 1]
+    frames, counts = np.random.default_rng(0).normal(size=(3, 5, 4)), [5, 2, 1]
     pool = make_pool("netvlad", clusters=3, seed=7)
     made = pooled(pool, frames, counts)
     centres, kernel, bias = (np.asarray(weight, float) for weight in pool.weights)
     for clip, count, got in zip(frames, counts, made, strict=True):
-        rows = np.zeros((3, 4))
-        for frame in clip[:count]:
-            z = frame @ kernel + bias
-            rows += (np.exp(z) / np.exp(z).sum())[:, None] * (frame - centres)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        np.testing.assert_allclose(got, rows.ravel() / np.linalg.norm(rows), atol=1e-5)
+        shares = softmax(clip[:count] @ kernel + bias, axis=1)
+        rows = (shares[..., None] * (clip[:count, None] - centres)).sum(0)
+        np.testing.assert_allclose(got, normalize(normalize(rows).reshape(1, -1))[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", POOLS)
-@settings(max_examples=15)
-@given(seed=st.integers(0, 999), more=st.integers(1, 5), filler=st.sampled_from([0.0, 1e6, -1e6, np.nan, np.inf]))
-def test_padding_changes_nothing(name, seed, more, filler):
-    rng = np.random.default_rng(seed)
-    frames, counts = rng.normal(size=(2, 4, 3)), [4, 2]
+@pytest.mark.parametrize("filler", [0.0, 1e6, -1e6, np.nan, np.inf])
+def test_padding_changes_nothing(name, filler):
+    frames, counts, pool = np.random.default_rng(0).normal(size=(2, 4, 3)), [4, 2], make_pool(name, alpha=2.0)
+    expected = pooled(pool, frames, counts)
     frames[1, 2:] = filler
-    longer = np.concatenate([frames, np.full((2, more, 3), filler)], axis=1)
-    pool = make_pool(name, alpha=2.0)
-    np.testing.assert_allclose(pooled(pool, frames, counts), pooled(pool, longer, counts), atol=1e-6)
+    longer = np.concatenate([frames, np.full((2, 3, 3), filler)], axis=1)
+    for padded in (frames, longer):
+        np.testing.assert_allclose(pooled(pool, padded, counts), expected, atol=1e-6)
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +73,7 @@ def small(monkeypatch):
 def part(split, n, seed):
     labels = [("low", "high")[k % 2] for k in range(n)]
     clips = [cut(tone(SECONDS[k % 3], PITCH[label] * (0.9 + 0.02 * k), seed + k)) for k, label in enumerate(labels)]
-    return Material(clips, np.array(labels), np.array([f"s{k % 3}" for k in range(n)]),
-                    np.array([f"{split}{k:02d}" for k in range(n)]))
+    return Material(clips, *np.array([(label, f"s{k % 3}", f"{split}{k:02d}") for k, label in enumerate(labels)]).T)
 
 
 @pytest.fixture(scope="module")
@@ -88,43 +82,35 @@ def material():
 
 
 def test_it_learns_and_can_be_repeated(material):
-    before = [np.asarray(w) for w in teacher_network(3).weights]
     one, two = (finetune(material, QUICK, progress=False) for _ in range(2))
     losses = one.curve[one.curve["part"] == "train"]["value"].to_list()
     assert losses[-1] < 0.9 * losses[0]
-    assert not np.array_equal(one.model.network.weights[0], before[0]), "the network learns too"
+    assert not np.array_equal(one.model.network.weights[0], teacher_network(3).weights[0]), "the network learns too"
     for split in ("validation", "test"):
         np.testing.assert_array_equal(one.probabilities[split], two.probabilities[split])
         np.testing.assert_allclose(one.probabilities[split].sum(1), 1, atol=1e-6)
     grid = room.score_finetuned(one, material, "accuracy")
-    assert grid.rows.set_index("split").loc["test", "value"] >= 0.9
-    assert grid.rows["selected"].all() and len(grid.predictions) == 8
+    assert grid.rows["selected"].all() and grid.rows["value"].iloc[-1] >= 0.9 and len(grid.predictions) == 8
 
 
 def test_a_frozen_network_stays_and_its_frames_are_computed_once(material):
-    done = finetune(material, dataclasses.replace(QUICK, frozen=True, epochs=2, pool="autopool", tap="layer19"),
-                    progress=False)
+    control = dataclasses.replace(QUICK, frozen=True, epochs=2, pool="autopool", tap="layer19")
+    done = finetune(material, control, progress=False)
     model, clips = done.model, material["test"].patches
-    for new, old in zip(model.network.weights, teacher_network(3).weights, strict=True):
-        np.testing.assert_array_equal(new, old)
-    frames = [np.asarray(model.network(clip, training=False)) for clip in clips]
-    assert len({len(clip) for clip in clips}) > 1
-    for seen, clip, row in zip(model.prepare(clips), frames, done.vectors["test"], strict=True):
-        expected = np.asarray(model.pool(clip[None], np.array([len(clip)])))[0]
+    assert all(map(np.array_equal, model.network.weights, teacher_network(3).weights))
+    for seen, clip, row in zip(model.prepare(clips), clips, done.vectors["test"], strict=True):
+        expected = pooled(model.pool, model.network(clip, training=False)[None], [len(clip)])[0]
         np.testing.assert_allclose(row, expected, atol=1e-5)
         np.testing.assert_allclose(model.pool_clips([seen])[0], row, atol=1e-4)  # whatever its company
 
 
 def test_learning_never_looks_behind_the_patches_of_a_clip():
-    rng, counts = np.random.default_rng(0), np.array([3, 1, 2])
-    clean = rng.normal(size=(3, 3, 96, 64)).astype(np.float32)
-    clean[np.arange(3) >= counts[:, None]] = 0
-    behind = np.where((np.arange(3) >= counts[:, None])[..., None, None], np.float32(np.nan), clean)
-    losses = []
-    for patches in (clean, behind):
-        model = FinetuneModel(QUICK, 2)
-        losses.append([float(model.learn(patches, counts, np.array([0, 1, 0]), np.ones(3, np.float32)))
-                       for _ in range(2)])
+    counts = np.array([3, 1, 2])
+    clean, behind = (np.random.default_rng(0).normal(size=(3, 3, 96, 64)).astype(np.float32) for _ in range(2))
+    clean[np.arange(3) >= counts[:, None]], behind[np.arange(3) >= counts[:, None]] = 0, np.nan
+    models = [FinetuneModel(QUICK, 2) for _ in range(2)]
+    losses = [[float(model.learn(patches, counts, np.array([0, 1, 0]), np.ones(3, np.float32))) for _ in range(2)]
+              for model, patches in zip(models, (clean, behind), strict=True)]
     assert np.isfinite(losses).all() and losses[0] == losses[1] and losses[0][1] != losses[0][0]
 
 
@@ -137,8 +123,8 @@ def test_the_penalty_is_in_the_loss():
 
 
 def test_what_cannot_be(material):
-    single = dataclasses.replace(material["train"], y=np.full(18, "low"))
-    for change, why in (({"test": part("test", 0, 0)}, "no clips in test"), ({"train": single}, "single class 'low'")):
+    single, none = dataclasses.replace(material["train"], y=np.full(18, "low")), Material([], *np.empty((3, 0)))
+    for change, why in (({"test": none}, "no clips in test"), ({"train": single}, "single class 'low'")):
         with pytest.raises(BadParameter, match=why):
             finetune({**material, **change}, QUICK, progress=False)
     for change, why in (({"tap": "layer20"}, "layer19"), ({"pool": "max"}, "autopool")):
@@ -148,10 +134,9 @@ def test_what_cannot_be(material):
 
 @pytest.fixture
 def task(tmp_path, monkeypatch):
-    parts = [(split, k) for split, n in (("train", 12), ("validation", 6), ("test", 6)) for k in range(n)]
-    table = clip_table(tmp_path, [1.0 if k % 3 else 0.5 for _, k in parts],  # exactly a second, and less
-                       split=[split for split, _ in parts], label=[("low", "high")[k % 2] for _, k in parts],
-                       speaker=[f"s{k}" for _, k in parts])
+    table = clip_table(tmp_path, [0.5, 1.0, 1.0] * 8,  # exactly a second, and less
+                       split=["train"] * 12 + ["validation"] * 6 + ["test"] * 6, label=["low", "high"] * 12,
+                       speaker=[f"s{k}" for k in (*range(12), *range(6), *range(6))])
     monkeypatch.setattr(loading, "load_clips", lambda *_, **__: Dataset(table, table[:0]))
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
     return tasks.get_task("style-synthetic")
@@ -160,7 +145,7 @@ def task(tmp_path, monkeypatch):
 def test_results_are_kept_and_clips_counted(task, monkeypatch):
     rows, answers = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
     assert set(rows["embedding"]) == {name_finetuned(QUICK)} and set(rows["probe"]) == {"finetuned-mean"}
-    assert rows.set_index("split")["n"].to_dict() == {"validation": 6, "test": 6}, "no clip of a second was dropped"
+    assert rows["n"].tolist() == [6, 6], "no clip of a second was dropped"
     assert "8 of 24 clips are shorter than a second" in rows["notes"].iloc[0]
     monkeypatch.setattr(room, "finetune", None)
     again = room.benchmark_finetuned(task, config.Params(), QUICK, progress=False)
@@ -175,8 +160,7 @@ def test_results_are_kept_and_clips_counted(task, monkeypatch):
 def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
     cut = room.cut_clips(loading.load_clips(task).clips, progress=False)
     done = finetune(cut[0], QUICK, metric=task.metric, progress=False)
-    test = cut[0]["test"]
-    strange = {"test": dataclasses.replace(test, clip_id=np.char.add(test.clip_id, "?"))}
+    strange = {"test": dataclasses.replace(cut[0]["test"], clip_id=np.array(["?"]))}
     other = dataclasses.replace(done, model=FinetuneModel(dataclasses.replace(QUICK, seed=1), 2))
     for wrong, said in (({"cut": (strange, ())}, "are not of task"), ({"done": other}, "other settings")):
         with pytest.raises(BadParameter, match=said):
@@ -185,8 +169,7 @@ def test_a_run_that_was_made_is_scored_and_not_made_again(task, monkeypatch):
     monkeypatch.setattr(room, "cut_clips", None)
     rows, _ = room.benchmark_finetuned(task, config.Params(), QUICK, cut=cut, done=done, progress=False)
     right = (done.classes[done.probabilities["test"].argmax(1)] == cut[0]["test"].y).mean()
-    assert rows.set_index("split").loc["test", "value"] == pytest.approx(right)
-    assert (rows["fit_seconds"] == done.seconds).all()
+    assert rows["value"].iloc[-1] == pytest.approx(right) and (rows["fit_seconds"] == done.seconds).all()
 
 
 def test_names_of_the_usual_run_the_control_and_an_experiment():

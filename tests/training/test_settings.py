@@ -18,9 +18,7 @@ def test_every_choice_is_declared_with_what_the_paper_says(make):
     assert set(table["paper"]) <= set(settings.STATUSES)
     assert table.index.is_unique and table["remark"].notna().all()
     if make is make_training_settings:
-        status = table["paper"]
-        assert status["margin"] == status["learning_rate"] == status["batch"] == "unknown"
-        assert status["tau"] == status["mining"] == "believed" and status["network"] == "known"
+        assert table["paper"][["margin", "tau", "network"]].tolist() == ["unknown", "believed", "known"]
 
 
 @pytest.mark.parametrize(("make", "values", "error", "said"), [
@@ -39,7 +37,6 @@ def test_every_choice_is_declared_with_what_the_paper_says(make):
     (make_distillation_settings, {"steps": 0}, BadParameter, "steps=0"),
     (make_distillation_settings, {"student": "mobilenet-9"}, BadParameter, "alpha must be"),
     (make_distillation_settings, {"sample": 0}, BadParameter, "at least 1 batch; got 0"),
-    (make_finetune_settings, {"pol": "mean"}, UnknownName, "Did you mean pool"),
     (make_finetune_settings, {"epochs": 0}, BadParameter, "at least 1; got .*epochs=0"),
     (make_finetune_settings, {"l2": -1.0}, BadParameter, "not be negative"),
 ])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from nslib.training import triplets
 from nslib.training.settings import MINING, TripletSettings
@@ -17,13 +18,10 @@ def brute_force(vectors, clips, margin, mining, both_ways):
         near = float(np.sum((anchor - positive) ** 2))
         others = [float(np.sum((anchor - row) ** 2)) for row, name, _ in rows if name != clip]
         right += [near < other for other in others]
-        if not others:
-            continue
-        beyond = [other for other in others if other > near]
-        semi_hard = min(beyond) if beyond else max(others)
-        far = min(others) if mining == "batch-hard" else semi_hard
-        mined.append(far)
-        hinges.append(max(0.0, near - far + margin))
+        if others:
+            semi_hard = min((other for other in others if other > near), default=max(others))
+            mined.append(min(others) if mining == "batch-hard" else semi_hard)
+            hinges.append(max(0.0, near - mined[-1] + margin))
     mean = lambda values: float(np.mean(values)) if values else 0.0  # noqa: E731
     return mean(hinges), mean(mined), mean(right), mean([hinge > 0 for hinge in hinges])
 
@@ -33,12 +31,11 @@ def batches(draw):
     pairs, dim = draw(st.integers(1, 6)), draw(st.integers(1, 4))
     # steps of 1/8, so that distances are exact and ties are ties in both
     cells = st.integers(-16, 16).map(lambda n: n / 8)
-    vectors = np.array(draw(st.lists(cells, min_size=pairs * 2 * dim, max_size=pairs * 2 * dim)))
-    clips = np.array(draw(st.lists(st.integers(0, 4), min_size=pairs, max_size=pairs)))
-    return vectors.reshape(pairs, 2, dim).astype(np.float32), clips
+    vectors = draw(arrays(np.float32, (pairs, 2, dim), elements=cells))
+    return vectors, draw(arrays(np.int64, pairs, elements=st.integers(0, 4)))
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(batches(), st.sampled_from(MINING), st.booleans(), st.sampled_from([0.125, 0.5, 2.0]))
 def test_loss_and_mining_are_those_of_a_loop_over_all_triplets(batch, mining, both_ways, margin):
     vectors, clips = batch
