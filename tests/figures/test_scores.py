@@ -1,10 +1,7 @@
 """The sentence and the picture of each figure say what its rows say; which scores are shown, in which order."""
 
-<<<<<<< HEAD
-=======
 import dataclasses
 
->>>>>>> tight-d-figures
 import fabricated
 import figure_examples as made
 import numpy as np

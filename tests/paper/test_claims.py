@@ -64,12 +64,8 @@ def test_what_is_true_by_a_wide_margin_holds_and_what_is_false_does_not(changed,
     assert second["task"].tolist() == list(NOSS) and (second["tasks"] == 1).all()
 
 
-<<<<<<< HEAD
-def test_each_tap_is_held_against_its_own_untrained_twin_and_controls_are_no_subjects():
-=======
 def test_each_tap_is_held_against_its_own_untrained_twin_controls_are_no_subjects_and_families_do_not_mix():
     """The published network and the kit's own, in one table: every claim is asked of both, within each."""
->>>>>>> tight-d-figures
     alone = {"trill-mini-untrained-top": 0.9, "trill-mini-finetuned": 0.9, "trill-mini-top": 0.8, "logmel": 0.4}
     parts = claims.judge_claims(*measured(ALL | MINI), within(alone))
     assert set(parts.query("claim == 1")["subject"]) == {"trill-layer19", "trill-top", "trill-mini-layer19",
@@ -197,11 +193,7 @@ def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
     assert again["diff"].item() == pytest.approx(0.3)
 
 
-<<<<<<< HEAD
-def answers_of(rng: np.random.Generator, gain: float, speakers: int, clips: int) -> comparisons.Paired:
-=======
 def answers_of(rng: np.random.Generator, gain: float, count: int, clips: int) -> comparisons.Paired:
->>>>>>> tight-d-figures
     """Two embeddings on one task: speakers differ in how well each embedding suits them, clips in difficulty."""
     ease, suits = rng.normal(0, 1, count * clips), np.repeat(rng.normal(0, 0.25, (2, count)), clips, axis=1)
     right = ease + rng.normal(0, 1, suits.shape) + [[gain], [0.0]] + suits > 0

@@ -1,10 +1,5 @@
 """Published numbers: the files, the words, the verdicts."""
 
-<<<<<<< HEAD
-import csv
-import math
-=======
->>>>>>> tight-d-figures
 import shutil
 from pathlib import Path
 
@@ -108,18 +103,6 @@ def test_unknown_works_and_tables_are_refused_with_the_nearest(asked, message):
         published.load_numbers(*asked)
 
 
-<<<<<<< HEAD
-@settings(max_examples=40)
-@given(st.sampled_from(published.STATUSES), st.decimals(0, 100, places=1),
-       st.sampled_from(["%", "s", "MB", "yes/no", ""]))
-def test_no_number_is_said_without_its_status(status, number, unit):
-    value = {"yes/no": "1", "": "12052"}.get(unit, str(number))
-    value = "" if status == "unknown" else value
-    words = published.format_number({"value": value, "unit": unit, "status": status}, "COLA")
-    assert (WORD in words) == (status == WORD)
-    assert (words == "unknown") == (status == "unknown")
-    assert ("quoted by COLA" in words) == (status == "quoted-by")
-=======
 @pytest.mark.parametrize(("value", "unit", "words"), [("70.0", "%", "70.0 %"), ("12052", "", "12,052"),
                                                       ("1", "yes/no", "yes"), ("4.5", "MB", "4.5 MB")])
 def test_no_number_is_said_without_its_status(value, unit, words):
@@ -127,7 +110,6 @@ def test_no_number_is_said_without_its_status(value, unit, words):
             for status in published.STATUSES}
     assert said == {"seen": words, "quoted-by": f"{words} (quoted by COLA)", WORD: f"{words} ({WORD})",
                     "unknown": "unknown"}
->>>>>>> tight-d-figures
 
 
 def test_what_is_recalled_reaches_nobody_without_the_word(tmp_path):

@@ -23,11 +23,7 @@ from nslib.statistics.scores import select_scores
 ROWS, PREDICTIONS = fabricated.rows(), fabricated.predictions()
 
 
-<<<<<<< HEAD
-def test_a_difference_is_antisymmetric_and_ignores_row_order():
-=======
 def test_a_difference_is_antisymmetric_ignores_row_order_and_agreement_does_not_prove_equality():
->>>>>>> tight-d-figures
     rng = np.random.default_rng(0)
     a, b, who = rng.random(120) < 0.8, rng.random(120) < 0.6, np.arange(120) % 12
     once, turned, order = difference(a, b, who), difference(b, a, who), rng.permutation(120)
@@ -91,32 +87,14 @@ def test_what_cannot_be_paired_is_refused(call, message):
         call()
 
 
-<<<<<<< HEAD
-def test_a_difference_covers():
-    rng, held, trials = np.random.default_rng(0), 0, 250
-    who = np.repeat(np.arange(8), 10)
-    for _ in range(trials):
-        shift = np.repeat(rng.normal(0, 0.05, 8), 10)
-        between = difference(rng.random(80) < 0.85 + shift, rng.random(80) < 0.75 - shift, who, resamples=400)
-        held += between.low <= 0.1 <= between.high
-    assert held / trials >= 0.92
-
-
-def test_equal_parts_narrow_by_the_root_of_their_number():
-=======
 def test_the_interval_of_an_average_narrows_by_the_root_of_their_number():
->>>>>>> tight-d-figures
     four = average_differences([Difference(0.1, 0.0, 0.3, "speaker")] * 4)
     assert four[:3] == pytest.approx((0.1, 0.05, 0.2)) and four.by == "speaker"
     two = average_differences([four, Difference(0, -0.1, 0.2, "clip")])
     assert two.by == "clip and speaker" and two.low < two.diff == 0.05 < two.high
 
 
-<<<<<<< HEAD
-@settings(max_examples=15, deadline=None)
-=======
 @settings(max_examples=10, deadline=None)
->>>>>>> tight-d-figures
 @given(st.integers(0, 10**6), st.integers(2, 12), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_p_is_below_the_error_exactly_where_the_interval_leaves_out_zero(seed, count, level):
     right, of = speakers.answers(np.random.default_rng(seed), count, 12, [0.85, 0.6])
@@ -183,23 +161,9 @@ def test_letters_of_a_chain_and_of_many():
     assert comparisons.assign_letters(many, list(itertools.combinations(many, 2)))["n53"] == "b′"
 
 
-<<<<<<< HEAD
-@pytest.fixture(scope="module")
-def compared():
-    return comparisons.compare_embeddings(ROWS, PREDICTIONS)
-
-
-@pytest.fixture(scope="module")
-def grouped():
-    return comparisons.group_embeddings(ROWS, PREDICTIONS)
-
-
-def test_letters_are_what_the_comparisons_say(compared, grouped):
-=======
 def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_same():
     compared, grouped = (make(ROWS, PREDICTIONS) for make in (comparisons.compare_embeddings,
                                                               comparisons.group_embeddings))
->>>>>>> tight-d-figures
     for task, part in grouped.groupby("task", sort=False):
         pairs, letters = compared[compared["task"] == task], part.set_index("embedding")["letters"]
         assert len(pairs) == math.comb(len(part), 2) and part["value"].is_monotonic_decreasing

@@ -77,28 +77,6 @@ def test_the_bounds_of_the_share_are_what_their_definition_says():
         assert (term["low"] > 0) == (term["p"] < 0.025)
 
 
-<<<<<<< HEAD
-def test_without_an_effect_the_test_says_so_as_often_as_it_promises():
-    """Many tables of tasks that differ and embeddings that don't: p below 5 % in 5 % of them."""
-    rng = np.random.default_rng(3)
-    terms = [effects.regress(rows_of(grid_of(rng, spread=0.0))).terms.iloc[0] for _ in range(80)]
-    assert 1 <= sum(term["p"] < 0.05 for term in terms) <= 11  # 4 expected
-    assert sum(term["low"] > 0 for term in terms) <= 7  # 2 expected
-    assert all((term["low"] > 0) == (term["p"] < 0.025) for term in terms)
-    assert np.mean([term["share"] for term in terms]) < 0.08 < np.mean([term["r2"] for term in terms])
-
-
-def test_the_interval_of_an_effect_holds_the_truth_as_often_as_it_says():
-    rng, good, inside = np.random.default_rng(4), np.linspace(-0.1, 0.1, 7), 0
-    for _ in range(60):
-        y = 0.6 + rng.normal(0, 0.1, (5, 1)) + good + rng.normal(0, 0.05, (5, 7))
-        row = effects.regress(rows_of(y)).effects.set_index("term").loc["e6"]
-        inside += row["low"] <= 10 <= row["high"]
-    assert 51 <= inside <= 60  # 57 expected
-
-
-=======
->>>>>>> tight-d-figures
 def test_computer_voices_other_scores_and_fine_tuned_networks_are_left_out_and_named():
     y = grid_of(np.random.default_rng(6), 5, 4)
     rows = rows_of(y, t4="synthetic")

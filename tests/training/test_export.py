@@ -149,23 +149,13 @@ def test_litert_hears_clips_of_any_length_with_its_own_operations_and_its_error_
     assert light["none"].bytes > 2 * light["dynamic"].bytes
     assert light["dynamic"].error["layer19"] > 10 * light["none"].error["layer19"] > 0
 
-<<<<<<< HEAD
-    heard = embeddings.from_file(light["none"].path, key="layer19")
-=======
-    heard, dynamic = (files.from_tflite(made.path, key="layer19") for made in light.values())
->>>>>>> tight-d-figures
+    heard, dynamic = (embeddings.from_file(made.path, key="layer19") for made in light.values())
     for k, seconds in enumerate(SECONDS):
         wave = tone(seconds, 200 + 90 * k, seed=k)
         frames = hear(heard, wave)
         # tones leave bands with rounding only, where float32 is up to 0.005 away (see `nslib.frontend.log_mel_tf`)
         assert np.abs(frames - memory(wave, "layer19")).max() < 1e-3 * np.abs(frames).max()
-<<<<<<< HEAD
-    wave = (np.random.default_rng(5).normal(0, 0.1, 24_000)).astype(np.float32)
-    vectors = embeddings.from_file(light["dynamic"].path, key="layer19").embed(wave[None], np.array([24_000]))[0][0]
-    true = memory(wave, "layer19")
-=======
     wave = np.random.default_rng(5).normal(0, 0.1, 24_000).astype(np.float32)
     vectors, true = hear(dynamic, wave), memory(wave, "layer19")
->>>>>>> tight-d-figures
     apart = np.linalg.norm(vectors - true, axis=1) / np.linalg.norm(true, axis=1)
     assert apart.max() < 2 * light["dynamic"].error["layer19"]
