@@ -146,12 +146,12 @@ def speaker_normalise(x: npt.ArrayLike, speaker: npt.ArrayLike) -> Floats:
 
 def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
     """Z-score the rows of each speaker in place."""
-    from sklearn.preprocessing import StandardScaler
-
     names = np.asarray(speaker, dtype=str)
     order = np.argsort(names, kind="stable")
     for rows in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
-        x[rows] = StandardScaler().fit_transform(x[rows])
+        part = x[rows]
+        mean, scale = lda.measure_spread(part)
+        x[rows] = (part - mean) / scale
     return x
 
 

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -389,23 +390,22 @@ def refuse_other_answers(answers: pd.DataFrame, stored: pd.DataFrame) -> None:
 def _fit_in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
                     settings: FitSettings, jobs: int) -> Iterator[Fit]:
     """Fit in threads, with no more normalised copies at a time than keep all of them busy."""
-    import joblib
-
-    needed = -(-joblib.effective_n_jobs(jobs) // len(probes))
-    at_once = max(1, needed, _ROOM // sum(8 * split.x.size for split in splits.values()))
-    with FIT_CONTEXT, joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered") as pool:
+    at_once = max(1, -(-jobs // len(probes)), _ROOM // sum(8 * split.x.size for split in splits.values()))
+    with FIT_CONTEXT, ThreadPoolExecutor(jobs) as pool:
         for start in range(0, len(variants), at_once):
             yield from _fit_variants(pool, probes, variants[start : start + at_once], splits, settings)
 
 
-def _fit_variants(pool: Any, probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
-                  settings: FitSettings) -> Iterator[Fit]:
+def _fit_variants(pool: ThreadPoolExecutor, probes: Sequence[str], variants: Sequence[Variant],
+                  splits: dict[str, LabelledVectors], settings: FitSettings) -> Iterator[Fit]:
     """Fit all probes on some variants; a function of its own, so that the copies are let go before the next ones."""
-    import joblib
-
     ready = {variant: _prepare(splits, variant, probes) for variant in variants}
-    fit = joblib.delayed(_fit)
-    yield from pool(fit(probe, variant, *ready[variant], settings) for probe in probes for variant in variants)
+    begun = [pool.submit(_fit, probe, variant, *ready[variant], settings) for probe in probes for variant in variants]
+    try:
+        yield from (done.result() for done in as_completed(begun))
+    finally:  # after an error or Ctrl-C, what has not begun is not fitted
+        for one in begun:
+            one.cancel()
 
 
 def _prepare(splits: dict[str, LabelledVectors], variant: Variant,
