@@ -102,7 +102,7 @@ def _column_blocks(matrix: Floats) -> Iterator[slice]:
 
 def measure_spread(x: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each dimension of vectors [clips, dim]; 1 for the second if it does not vary."""
-    # the arithmetic of scikit-learn's StandardScaler, to the last bit: of a few clips, its checks take ten times as long
+    # scikit-learn's StandardScaler, to the last bit; of a few clips, its checks take ten times as long as the sums
     mean = x.sum(axis=0) / len(x)
     rest = x - mean
     correction = rest.sum(axis=0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.preprocessing import StandardScaler
 
 from nslib.evaluation import classifiers
 from nslib.evaluation.classifiers import CLASSIFIERS
@@ -69,6 +70,16 @@ def test_vectors_are_normalised_first_in_length_then_by_speaker(l2, norm):
     assert (normalised is x) == (not l2 and not norm)
     short = classifiers.normalise(x.astype(np.float32), speaker, l2=l2, speaker_norm=norm)
     assert short.dtype == np.float64 and short == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e8])
+@pytest.mark.parametrize("clips", [1, 2, 7, 150])
+def test_the_z_score_is_scikit_learns_to_the_last_bit(clips, scale):
+    rng = np.random.default_rng(clips)
+    x = scale * rng.normal(3, 1, (clips, 60))
+    x[:, :40] = scale * np.repeat([0.0, 0.1, -3.7, 1e-9], 10)
+    x[:, 20:40] += 1e-17 * scale * rng.normal(size=(clips, 20))  # as rounding leaves of a constant
+    assert (classifiers.speaker_normalise(x, [""] * clips) == StandardScaler().fit_transform(x)).all()
 
 
 @pytest.mark.parametrize(("clips", "dim", "classes"), [(30, 5, 2), (97, 300, 7)])
