@@ -95,10 +95,3 @@ def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight
     assert (ours.predict(new) == theirs.predict(new)).all()
     with pytest.raises(ValueError, match="infinity"):
         ours.fit(np.full((2, 2), 1e300), [0, 1])
-
-
-def test_forests_of_classes_of_one_size_are_not_one_forest():
-    """What keeps them from being shared: should scikit-learn change it, two fits could be one."""
-    x, y = vectors(40)
-    one, other = (CLASSIFIERS[name](40, 2, 0).fit(x, y).predict_proba(-x) for name in classifiers.IN_FLOAT32)
-    assert (one != other).any()

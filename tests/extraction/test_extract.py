@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from helpers import clip_table, embedding, frame_energy
 from hypothesis import given
@@ -222,7 +224,7 @@ def test_filling_a_given_cache_leaves_the_vectors_there_only_and_what_is_large_i
     again = extract_vectors(clips, embedding(), store=store, progress=False)
     assert again.cost["computed"] == 0
     np.testing.assert_array_equal(store.read(usable["sha256"]), again.vectors)
-    monkeypatch.setattr(extract, "_count_free_bytes", lambda: 1.0)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1.0))
     mapped = extract_vectors(clips, embedding(), store=store, progress=False).vectors
     assert isinstance(mapped, np.memmap) and not isinstance(again.vectors, np.memmap) and mapped.dtype == np.float32
     np.testing.assert_array_equal(mapped, again.vectors)
