@@ -275,7 +275,12 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
     ready: list[tuple[Task, Dataset]] = []
     for item in others:
         try:
-            task, corpus = _load_task(item, params, progress, splits)
+            if isinstance(item, Task):
+                task, corpus = item, loading.load_clips(item, params, progress=progress)
+            elif layouts.recordings_exist(item):
+                task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
+            else:
+                raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
             for spec in specs:
                 builder.refuse(str(getattr(item, "name", item)), spec.name, error)
@@ -285,20 +290,13 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
     return ready
 
 
-def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | None) -> tuple[Task, Dataset]:
-    """Load the clips of a task, or of somebody's own recordings."""
-    if isinstance(item, Task):
-        return item, loading.load_clips(item, params, progress=progress)
-    if not layouts.recordings_exist(item):
-        raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
-    return loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
-
-
 # ------------------------------------------------------------------ one embedding on one task
 
 def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, engine: extraction_cluster.Engine,
               progress: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Rows, predictions and lost clips of one embedding on one task: a stored result, else vectors, probes, scores."""
+    from tqdm.std import tqdm
+
     settings = probe_settings(task, params)
     stored = results.find_result(results.make_key(**_identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
@@ -308,7 +306,10 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     key = results.make_key(**origin, settings=settings)
     stored = results.find_result(key)
     if stored is None:
-        grid = _probe_vectors(task.name, spec.name, out, settings, engine.mapper, progress)
+        train = out.clips[out.clips["split"] == "train"]
+        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
+        with tqdm(desc=f"probes {task.name} x {spec.name}", unit="fit", disable=not progress, leave=False) as bar:
+            grid = probe.grid(*label_vectors(out), **settings, progress=bar.update, mapper=engine.mapper)
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
@@ -324,17 +325,6 @@ def _identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict
     """Return what a result is of: the arguments of `results.make_key` beside the settings."""
     return {"task": task.name, "embedding": spec.name, "data_hash": datasets_splits.hash_data(clips),
             "split_hash": datasets_splits.hash_split(clips), "weights_hash": spec.fingerprint}
-
-
-def _probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], mapper: probe.Mapper | None,
-                   progress: bool) -> probe.Grid:
-    """Fit, choose and score the probes of one embedding on one task, if its vectors fit into memory."""
-    from tqdm.std import tqdm
-
-    train = out.clips[out.clips["split"] == "train"]
-    check_memory(task, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
-    with tqdm(desc=f"probes {task} x {embedding}", unit="fit", disable=not progress, leave=False) as bar:
-        return probe.grid(*label_vectors(out), **settings, progress=bar.update, mapper=mapper)
 
 
 def label_vectors(out: Extraction) -> list[LabelledVectors]:

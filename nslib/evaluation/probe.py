@@ -196,21 +196,26 @@ def grid(
     UnknownName
         For an unknown probe or metric.
     """
-    for name in probes:
-        if name not in CLASSIFIERS:
-            raise UnknownName("probe", name, CLASSIFIERS)
-    if not probes:
-        raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
+    ordered = check_probes(probes)
     splits = check_splits(train, validation, test)
     norms, notes = _choose_speaker_norms(splits, speaker_norm)
     settings = FitSettings(_list_classes(splits), metric, seed)
     if settings.needs_scores:  # a metric that does not fit the task fails before any fit
         truth = splits["test"].y
         statistics_scores.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
-    ordered = [name for name in PROBES if name in probes]
     variants = [(l2, norm) for l2 in (False, True) for norm in norms]
     fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
     return score_fits(fits, splits, settings, notes)
+
+
+def check_probes(probes: Sequence[str]) -> list[str]:
+    """Return names of probes in the order of choice; UnknownName for another name, BadParameter for none."""
+    for name in probes:
+        if name not in PROBES:
+            raise UnknownName("probe", name, PROBES)
+    if not probes:
+        raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
+    return [name for name in PROBES if name in probes]
 
 
 # ------------------------------------------------------------------ vectors

@@ -54,7 +54,7 @@ from nslib.datasets.tasks import Task, choose_task_names, get_task
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
-from nslib.evaluation.probe import FIT_CONTEXT, PROBES, Fit, FitSettings, LabelledVectors, fit_probes, select_best
+from nslib.evaluation.probe import FIT_CONTEXT, Fit, FitSettings, LabelledVectors, fit_probes, select_best
 from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, PROTOCOL_TABLES, ResultsBuilder, check_table
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
@@ -602,12 +602,7 @@ def _complete_settings(protocol: str, given: dict[str, Any], params: config.Para
         if name not in _DEFAULTS[protocol]:
             raise UnknownName(f"setting of {protocol}", name, _DEFAULTS[protocol])
     settings = _DEFAULTS[protocol] | (_SMOKE[protocol] if params.smoke else {}) | given | {"seed": params.seed}
-    for name in settings["probes"]:
-        if name not in PROBES:
-            raise UnknownName("probe", name, PROBES)
-    if not settings["probes"]:
-        raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
-    settings["probes"] = [name for name in PROBES if name in settings["probes"]]
+    settings["probes"] = probe.check_probes(settings["probes"])
     return {name: value if isinstance(value, int) or value is None else tuple(value)
             for name, value in settings.items()}
 
