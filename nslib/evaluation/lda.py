@@ -87,15 +87,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _blocks(count: int, width: int) -> Iterator[slice]:
-    """Cut `count` rows of `width` numbers into slices of at most `_BLOCK` numbers."""
-    step = max(1, _BLOCK // max(width, 1))
+def _cut(count: int, step: int) -> Iterator[slice]:
+    """Cut rows or columns into slices of `step`."""
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def _column_blocks(matrix: Floats) -> Iterator[slice]:
-    """Cut the columns of a square matrix into slices."""
-    return (slice(start, min(start + _COLUMNS, len(matrix))) for start in range(0, len(matrix), _COLUMNS))
+def _blocks(count: int, width: int) -> Iterator[slice]:
+    """Cut rows of `width` numbers into slices of at most `_BLOCK` numbers."""
+    return _cut(count, max(1, _BLOCK // max(width, 1)))
 
 
 # ------------------------------------------------------------------ covariance within classes
@@ -198,13 +197,13 @@ def _add_large_class(matrix: Floats, diagonal: Floats, x: npt.NDArray[Any], rows
 
 def _add_products(matrix: Floats, z: Floats) -> None:
     """Add ``z'z`` to the blocks of `matrix` on and above its diagonal."""
-    for cols in _column_blocks(matrix):
+    for cols in _cut(len(matrix), _COLUMNS):
         matrix[: cols.stop, cols] += z[:, : cols.stop].T @ z[:, cols]
 
 
 def _mirror(matrix: Floats) -> None:
     """Copy what is above the diagonal below it."""
-    for cols in _column_blocks(matrix):
+    for cols in _cut(len(matrix), _COLUMNS):
         matrix[cols, : cols.start] = matrix[: cols.start, cols].T
 
 

@@ -155,11 +155,11 @@ def test_pairs_of_clips_get_the_solution_of_least_norm(every_size, dim):
 
 @pytest.mark.filterwarnings("ignore")
 def test_without_variance_there_are_no_weights_and_one_that_overflows_is_refused():
-    for count in (20, 1400):
-        x, y = np.ones((count, 600)), np.arange(count) % 2
+    for count in (20, 400):
+        x, y = np.ones((count, 150)), np.arange(count) % 2
         model = fit_ours(x, y)
         assert not model.coef_.any() and np.isfinite(model.decision_function(x)).all()
-    x, y = clips([10, 12], 600)
+    x, y = clips([10, 12], 150)
     with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"inf|NaN|finite"):
         fit_ours(x * 1e200, y)
 
@@ -168,9 +168,9 @@ def test_without_variance_there_are_no_weights_and_one_that_overflows_is_refused
 
 @pytest.mark.parametrize(("shape", "classes", "most"), [
     ((90, 6000), 3, 2.5 * 90 * 6000),  # a copy of the vectors: a matrix [dim, dim] is 67 times as large
-    ((5000, 520), 2, 3 * 520**2)])  # two matrices, and no copy of the vectors, which are ten times as large
+    ((3000, 400), 2, 3 * 400**2)])  # two matrices, and no copy of the vectors, which are ten times as large
 def test_memory(monkeypatch, shape, classes, most):
-    monkeypatch.setattr(lda, "_BLOCK", 1 << 16)
+    monkeypatch.setattr(lda, "_BLOCK", 1 << 14)
     monkeypatch.setattr(lda, "_COLUMNS", 64)
     x, y = np.random.default_rng(0).normal(size=shape), np.arange(shape[0]) % classes
     tracemalloc.start()

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 from helpers import clip_table, embedding, frame_energy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib import audio
@@ -56,6 +56,7 @@ def test_groups_ignore_order_and_bound_the_padding(samples, random, same_length,
         assert 1 - sum(fed) / (len(fed) * max(fed)) <= padding + 1e-12
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 60)), max_size=40), st.data())
 def test_units_are_the_groups_of_the_clips_whatever_the_order_of_the_table(rows, data):
     first = dict(reversed(rows))  # of a waveform that is there twice
