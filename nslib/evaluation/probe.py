@@ -405,7 +405,7 @@ def _fit_in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: 
 def _fit_variants(pool: ThreadPoolExecutor, probes: Sequence[str], variants: Sequence[Variant],
                   splits: dict[str, LabelledVectors], settings: FitSettings) -> Iterator[Fit]:
     """Fit all probes on some variants; a function of its own, so that the copies are let go before the next ones."""
-    ready = {variant: _prepare(splits, variant, probes) for variant in variants}
+    ready = dict(zip(variants, pool.map(lambda variant: _prepare(splits, variant, probes), variants), strict=True))
     begun = [pool.submit(_fit, probe, variant, *ready[variant], settings) for variant in variants for probe in probes]
     try:
         yield from (done.result() for done in as_completed(begun))
