@@ -16,7 +16,4 @@ from nslib.evaluation.results import PREDICTIONS, ROWS, Results, join_tables, ta
 from nslib.statistics.scores import select_scores
 
 __all__ = ["PREDICTIONS", "ROWS", "LabelledVectors", "Results", "join_tables", "label_vectors", "load_embedding",
-           "select_scores", "selected", "table"]
-
-selected = select_scores
-"""Its name in notebooks that are still to be turned."""
+           "select_scores", "table"]

@@ -8,6 +8,11 @@ What a run takes: GB are of a thousand million bytes. Memory is counted array by
 not. Time is that of extraction from what an embedding took on this machine before, or from a trial on noise, and that
 of probes from counts of arithmetic and the speed of a matrix product; right within a factor of three, which is enough
 to tell minutes from days.
+
+How sure the chosen probe was: results do not keep its probabilities on the test clips. They are had again by fitting
+it once more, on the same train clips, from stored vectors. If an answer then differs from the stored one, the result is
+of other code or other vectors: nothing is said of it. Tables are kept beside the results, as
+``<key>.confidence.parquet``.
 """
 
 from __future__ import annotations
@@ -34,22 +39,24 @@ from nslib.embeddings.base import Embedding
 from nslib.embeddings.downloads import fetch_address
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
+from nslib.evaluation.classifiers import CLASSIFIERS
 from nslib.evaluation.probe import LabelledVectors
-from nslib.evaluation.results import Results, ResultsBuilder
+from nslib.evaluation.results import Column, Results, ResultsBuilder
 from nslib.extraction import cache as extraction_cache
 from nslib.extraction import cluster as extraction_cluster
 from nslib.extraction import devices, extract, precomputed
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import Extraction
 from nslib.extraction.precomputed import Precomputed
+from nslib.statistics.scores import select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nslib.datasets.table import Dataset
 
-__all__ = ["SMOKE_PROBES", "benchmark", "default_embeddings", "embed", "label_vectors", "load_embedding",
-           "specify_embedding"]
+__all__ = ["SMOKE_PROBES", "benchmark", "default_embeddings", "embed", "find_confidence", "label_vectors",
+           "load_confidence", "load_embedding", "specify_embedding"]
 
 Embeddable = str | Path | Embedding | Callable[..., Any]
 
@@ -58,6 +65,13 @@ SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
 
 LONG_SECONDS = 600.0  # a run that will take longer says so before it starts
+
+CONFIDENCE: tuple[Column, ...] = (
+    *results.PREDICTIONS,
+    Column("confidence", "float", "", "probability that the probe gave to its answer"),
+    Column("brier", "float", "", "squared distance of its probabilities from the truth, summed over classes; 0 to 2"),
+)
+_CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
 _ITERATIONS, _TREES = 100, 100
@@ -261,7 +275,12 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
     ready: list[tuple[Task, Dataset]] = []
     for item in others:
         try:
-            task, corpus = _load_task(item, params, progress, splits)
+            if isinstance(item, Task):
+                task, corpus = item, loading.load_clips(item, params, progress=progress)
+            elif layouts.recordings_exist(item):
+                task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
+            else:
+                raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
             for spec in specs:
                 builder.refuse(str(getattr(item, "name", item)), spec.name, error)
@@ -271,20 +290,13 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
     return ready
 
 
-def _load_task(item: Any, params: Params, progress: bool, splits: str | Path | None) -> tuple[Task, Dataset]:
-    """Load the clips of a task, or of somebody's own recordings."""
-    if isinstance(item, Task):
-        return item, loading.load_clips(item, params, progress=progress)
-    if not layouts.recordings_exist(item):
-        raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
-    return loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
-
-
 # ------------------------------------------------------------------ one embedding on one task
 
 def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, engine: extraction_cluster.Engine,
               progress: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Rows, predictions and lost clips of one embedding on one task: a stored result, else vectors, probes, scores."""
+    from tqdm.std import tqdm
+
     settings = probe_settings(task, params)
     stored = results.find_result(results.make_key(**_identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
@@ -294,7 +306,10 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     key = results.make_key(**origin, settings=settings)
     stored = results.find_result(key)
     if stored is None:
-        grid = _probe_vectors(task.name, spec.name, out, settings, engine.mapper, progress)
+        train = out.clips[out.clips["split"] == "train"]
+        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
+        with tqdm(desc=f"probes {task.name} x {spec.name}", unit="fit", disable=not progress, leave=False) as bar:
+            grid = probe.grid(*label_vectors(out), **settings, progress=bar.update, mapper=engine.mapper)
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
@@ -312,17 +327,6 @@ def _identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict
             "split_hash": datasets_splits.hash_split(clips), "weights_hash": spec.fingerprint}
 
 
-def _probe_vectors(task: str, embedding: str, out: Extraction, settings: dict[str, Any], mapper: probe.Mapper | None,
-                   progress: bool) -> probe.Grid:
-    """Fit, choose and score the probes of one embedding on one task, if its vectors fit into memory."""
-    from tqdm.std import tqdm
-
-    train = out.clips[out.clips["split"] == "train"]
-    check_memory(task, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
-    with tqdm(desc=f"probes {task} x {embedding}", unit="fit", disable=not progress, leave=False) as bar:
-        return probe.grid(*label_vectors(out), **settings, progress=bar.update, mapper=mapper)
-
-
 def label_vectors(out: Extraction) -> list[LabelledVectors]:
     """Cut an extraction into train, validation and test, each in the order of ``clip_id``."""
     parts = []
@@ -331,6 +335,95 @@ def label_vectors(out: Extraction) -> list[LabelledVectors]:
         rows = rows[np.argsort(out.clips["clip_id"].to_numpy(str)[rows])]  # the grid's order: it need not copy again
         parts.append(LabelledVectors.of(out.clips.iloc[rows], out.vectors[rows]))
     return parts
+
+
+# ------------------------------------------------------------------ how sure a chosen probe was
+
+def measure_confidence(row: Any, train: LabelledVectors, validation: LabelledVectors,
+                       test: LabelledVectors) -> pd.DataFrame:
+    """Fit the probe of a selected row again, and return `CONFIDENCE` of its answers on test, in the order of clips."""
+    import pandas as pd
+
+    splits = probe.check_splits(train, validation, test)
+    # any metric that needs probabilities makes the fit give them; none is computed here
+    fit, settings = probe.refit_probe(row, splits, "auc")
+    given, truth, labels = fit.answers["test"], splits["test"].y, fit.labels["test"]
+    facts = {column: row[column] for column in ("key", "task", "embedding", "probe", "l2", "speaker_norm", "seed")}
+    table = pd.DataFrame({
+        **facts, "clip_id": splits["test"].clip_id, "speaker": splits["test"].speaker, "y_true": truth,
+        "y_pred": labels, "confidence": given[np.arange(len(given)), np.searchsorted(settings.classes, labels)],
+        "brier": ((given - (truth[:, None] == settings.classes)) ** 2).sum(axis=1)})
+    return table[[column.name for column in CONFIDENCE]]
+
+
+def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Params | None = None, *,
+                    progress: bool = True, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How sure the chosen probes of a benchmark were; what is stored is not computed again.
+
+    Parameters
+    ----------
+    rows, predictions : DataFrame
+        Of a benchmark. Vectors that are not stored are extracted.
+    params : Params, optional
+        Default: from the environment.
+    folder : Path, optional
+        Where results are kept. Default: ``results`` below the reports.
+
+    Returns
+    -------
+    answers : DataFrame
+        The columns of `nslib.evaluation.PREDICTIONS`, confidence (probability that the probe gave to its answer) and
+        brier (squared distance of its probabilities from the truth, summed over classes; 0 to 2); one row a task,
+        embedding and test clip.
+    left_out : DataFrame
+        Columns task, embedding, why: of which results nothing can be said.
+    """
+    import pandas as pd
+    from tqdm.std import tqdm
+
+    params = params or config.load_params()
+    tables, left_out = [], []
+    corpora: dict[str, Dataset] = {}
+    for row in tqdm(select_scores(rows).to_dict("records"), "confidence", unit="probe", disable=not progress):
+        key = str(row["key"])
+        try:
+            table = results.find_table(key, _CONFIDENCE, CONFIDENCE, folder)
+            if table is None:
+                table = _measure_stored(row, predictions[predictions["key"] == key], params, corpora, progress)
+                results.write_table(results.table_path(key, _CONFIDENCE, folder), table)
+            tables.append(table)
+        except NslibError as error:
+            why = error.why if isinstance(error, Unavailable) else str(error)
+            left_out.append({"task": row["task"], "embedding": row["embedding"], "why": why})
+    return results.join_tables(tables, CONFIDENCE), pd.DataFrame(left_out, columns=["task", "embedding", "why"])
+
+
+def load_confidence(rows: pd.DataFrame, folder: Path | None = None) -> pd.DataFrame:
+    """Read what `find_confidence` has stored of the chosen results among some rows; maybe a table without rows."""
+    stored = (results.find_table(str(key), _CONFIDENCE, CONFIDENCE, folder) for key in select_scores(rows)["key"])
+    return results.join_tables([table for table in stored if table is not None], CONFIDENCE)
+
+
+def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Params, corpora: dict[str, Dataset],
+                    progress: bool) -> pd.DataFrame:
+    """Measure a row on the task's stored vectors, and compare its answers with the stored ones."""
+    task, name = str(row["task"]), str(row["embedding"])
+    if row["probe"] not in CLASSIFIERS:
+        raise Unavailable(name, "it was trained for the task, and is no probe on stored vectors", "")
+    if name not in embeddings.names():
+        raise Unavailable(name, "no embedding of this name is built in", "")
+    if task not in datasets_tasks.REGISTRY:
+        raise Unavailable(f"the clips of {task}", "it is a task of somebody's own recordings",
+                          "Use `measure_confidence`.")
+    if task not in corpora:
+        ready = load_tasks([task], params, [], ResultsBuilder(), progress)
+        if not ready:
+            raise Unavailable(f"the clips of {task}", "they cannot be had here", "See nslib doctor.")
+        corpora[task] = ready[0][1]
+    vectors = specify_embedding(name).vectors(corpora[task].clips, progress=False)
+    table = measure_confidence(row, *label_vectors(vectors))
+    probe.refuse_other_answers(table, predictions)
+    return table
 
 
 # ------------------------------------------------------------------ what it takes

@@ -16,6 +16,7 @@ has changed since, settings are translated so that the same thing is computed:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -76,6 +77,7 @@ class RandomForest:
         seeds = np.random.RandomState(self.seed).randint(np.iinfo(np.int32).max, size=self.trees)
         random = np.random.RandomState(0)  # to seed one takes a hundredth of the time of making one
         model, clips = DecisionTreeClassifier(max_features="sqrt", random_state=random), len(vectors)
+        grow = inspect.unwrap(DecisionTreeClassifier.fit)  # the wrapper sets up once more what is set below
         self._trees = []
         with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
             for seed in seeds:
@@ -86,7 +88,7 @@ class RandomForest:
                     drawn = np.searchsorted(edges / edges[-1], random.random_sample(clips), side="right")
                 random.seed(seed)
                 counts = np.bincount(drawn, minlength=clips).astype(np.float64)
-                self._trees.append(model.fit(vectors, codes, sample_weight=counts, check_input=False).tree_)
+                self._trees.append(grow(model, vectors, codes, sample_weight=counts, check_input=False).tree_)
         return self
 
     def predict_proba(self, x: npt.ArrayLike) -> Floats:
@@ -146,12 +148,12 @@ def speaker_normalise(x: npt.ArrayLike, speaker: npt.ArrayLike) -> Floats:
 
 def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
     """Z-score the rows of each speaker in place."""
-    from sklearn.preprocessing import StandardScaler
-
     names = np.asarray(speaker, dtype=str)
     order = np.argsort(names, kind="stable")
     for rows in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
-        x[rows] = StandardScaler().fit_transform(x[rows])
+        part = x[rows]
+        mean, scale = lda.measure_spread(part)
+        x[rows] = (part - mean) / scale
     return x
 
 

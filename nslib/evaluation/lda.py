@@ -87,29 +87,38 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _blocks(count: int, width: int) -> Iterator[slice]:
-    """Cut `count` rows of `width` numbers into slices of at most `_BLOCK` numbers."""
-    step = max(1, _BLOCK // max(width, 1))
+def _cut(count: int, step: int) -> Iterator[slice]:
+    """Cut rows or columns into slices of `step`."""
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def _column_blocks(matrix: Floats) -> Iterator[slice]:
-    """Cut the columns of a square matrix into slices."""
-    return (slice(start, min(start + _COLUMNS, len(matrix))) for start in range(0, len(matrix), _COLUMNS))
+def _blocks(count: int, width: int) -> Iterator[slice]:
+    """Cut rows of `width` numbers into slices of at most `_BLOCK` numbers."""
+    return _cut(count, max(1, _BLOCK // max(width, 1)))
 
 
 # ------------------------------------------------------------------ covariance within classes
 
+def measure_spread(x: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each dimension of vectors [clips, dim]; 1 for the second if it does not vary."""
+    # scikit-learn's StandardScaler, to the last bit; of a few clips, its checks take ten times as long as the sums
+    mean = x.sum(axis=0) / len(x)
+    rest = x - mean
+    correction = rest.sum(axis=0)
+    rest **= 2
+    variance = (rest.sum(axis=0) - correction**2 / len(x)) / len(x)
+    scale = np.sqrt(variance)
+    scale[variance <= len(x) * _EPS * variance + (len(x) * mean * _EPS) ** 2] = 1
+    return mean, scale
+
+
 def _scale_class(x: npt.NDArray[Any], rows: Rows | slice, clips: int) -> tuple[Floats, Floats, Floats]:
     """Mean, centre and scale of a class; the centre is the mean after a second look, which the covariance takes too."""
-    from sklearn.preprocessing import StandardScaler
-
     mean, centre, scale = np.empty((3, x.shape[1]))
     for cols in _blocks(x.shape[1], clips):
-        scaler = StandardScaler()
-        rest = scaler.fit_transform(np.asarray(x[rows, cols], dtype=np.float64)).mean(axis=0)
-        mean[cols], scale[cols] = scaler.mean_, scaler.scale_
-        centre[cols] = mean[cols] + scale[cols] * rest
+        part = np.asarray(x[rows, cols], dtype=np.float64)
+        mean[cols], scale[cols] = measure_spread(part)
+        centre[cols] = mean[cols] + scale[cols] * ((part - mean[cols]) / scale[cols]).mean(axis=0)
     return mean, centre, scale
 
 
@@ -188,13 +197,13 @@ def _add_large_class(matrix: Floats, diagonal: Floats, x: npt.NDArray[Any], rows
 
 def _add_products(matrix: Floats, z: Floats) -> None:
     """Add ``z'z`` to the blocks of `matrix` on and above its diagonal."""
-    for cols in _column_blocks(matrix):
+    for cols in _cut(len(matrix), _COLUMNS):
         matrix[: cols.stop, cols] += z[:, : cols.stop].T @ z[:, cols]
 
 
 def _mirror(matrix: Floats) -> None:
     """Copy what is above the diagonal below it."""
-    for cols in _column_blocks(matrix):
+    for cols in _cut(len(matrix), _COLUMNS):
         matrix[cols, : cols.start] = matrix[: cols.start, cols].T
 
 

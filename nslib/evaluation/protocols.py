@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,7 +54,7 @@ from nslib.datasets.tasks import Task, choose_task_names, get_task
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
-from nslib.evaluation.probe import FIT_CONTEXT, PROBES, Fit, FitSettings, LabelledVectors, fit_probes, select_best
+from nslib.evaluation.probe import FIT_CONTEXT, Fit, FitSettings, LabelledVectors, fit_probes, select_best
 from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, PROTOCOL_TABLES, ResultsBuilder, check_table
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
@@ -412,7 +413,6 @@ def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], c
     """Fit every combination to every speaker of every split: answers, why one could not be fitted, notes."""
     # Answers have one row a split number, combination by its place, and clip of validation or test; reasons are the
     # first of a combination and a split number.
-    import joblib
     import pandas as pd
 
     vectors, probes = data.vectors, list(dict.fromkeys(combination["probe"] for combination in combinations))
@@ -421,9 +421,8 @@ def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], c
     columns: list[tuple[Names, ...]] = []
     reasons: dict[tuple[int, int], str] = {}
     fitted: list[Fit] = []
-    with FIT_CONTEXT:
-        pool = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
-        work = pool(joblib.delayed(_fit_speaker)(vectors, part, probes, settings) for _, part in todo)
+    with FIT_CONTEXT, ThreadPoolExecutor(jobs) as pool:
+        work = pool.map(lambda one: _fit_speaker(vectors, one[1], probes, settings), todo)
         for (number, part), fits in zip(todo, work, strict=True):
             asked = np.concatenate([part[name] for name in SPLITS[1:]])
             names = np.repeat(SPLITS[1:], [len(part[name]) for name in SPLITS[1:]])
@@ -603,12 +602,7 @@ def _complete_settings(protocol: str, given: dict[str, Any], params: config.Para
         if name not in _DEFAULTS[protocol]:
             raise UnknownName(f"setting of {protocol}", name, _DEFAULTS[protocol])
     settings = _DEFAULTS[protocol] | (_SMOKE[protocol] if params.smoke else {}) | given | {"seed": params.seed}
-    for name in settings["probes"]:
-        if name not in PROBES:
-            raise UnknownName("probe", name, PROBES)
-    if not settings["probes"]:
-        raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
-    settings["probes"] = [name for name in PROBES if name in settings["probes"]]
+    settings["probes"] = probe.check_probes(settings["probes"])
     return {name: value if isinstance(value, int) or value is None else tuple(value)
             for name, value in settings.items()}
 

@@ -24,7 +24,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +40,7 @@ GPU_LOCK = "requirements-gpu.lock"
 DEVICES_VARIABLE = "NSLIB_DEVICES"
 BATCH_VARIABLE = "NSLIB_BATCH_SECONDS"
 DEFAULT_BATCH_SECONDS = 60.0
+_TUNING = "tuning.json"
 # where padding costs nothing there is no reason to cut a work unit
 _RAGGED_BATCH_SECONDS = 240.0
 _TRIAL_SIZES = (15.0, 30.0, 60.0, 120.0, 240.0)
@@ -209,7 +209,8 @@ def tune_batch_seconds(embedding: Embedding, audio_seconds: float) -> float:
             best = max(rates.values())
             facts = {"seconds": min(size for size, rate in rates.items() if rate >= _CLOSE * best),
                      "times_real_time": {f"{size:g}": rate for size, rate in rates.items()}}
-            config.write_file(_tuning_file(), json.dumps({**_read_tuning(), key: facts}, indent=1, sort_keys=True))
+            config.write_file(config.cache_dir() / _TUNING,
+                              json.dumps({**_read_tuning(), key: facts}, indent=1, sort_keys=True))
     return get_batch_seconds(embedding)
 
 
@@ -232,13 +233,9 @@ def _tuning_key(embedding: Embedding) -> str:
     return " | ".join([embedding.fingerprint, *machine, os.environ.get(DEVICES_VARIABLE, "")])
 
 
-def _tuning_file() -> Path:
-    return config.cache_dir() / "tuning.json"
-
-
 def _read_tuning() -> dict[str, Any]:
     try:
-        facts = json.loads(_tuning_file().read_text())
+        facts = json.loads((config.cache_dir() / _TUNING).read_text())
     except (OSError, ValueError):
         return {}  # a file that is missing or damaged costs a trial
     return facts if isinstance(facts, dict) else {}

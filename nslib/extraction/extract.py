@@ -73,11 +73,6 @@ class Extraction:
     problems: pd.DataFrame
     cost: dict[str, Any]
 
-    @property
-    def ledger(self) -> dict[str, Any]:
-        """dict: the cost by its old name."""  # shim
-        return self.cost
-
 
 def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None,
                     progress: bool = True, run: RunUnits | None = None) -> Extraction:
@@ -101,9 +96,11 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
     NslibError
         If the embedding fails on every clip, or the disk is full.
     """
+    import psutil
+
     cache = VectorCache(embedding) if store is None else store
     usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run)
-    mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * _count_free_bytes()
+    mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * psutil.virtual_memory().available
     return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
 
 
@@ -235,9 +232,3 @@ def _embed_side_by_side(coming: Iterable[tuple[list[Clip], DecodeFunction]],
             begun[pool.submit(embed_unit, unit, decode, copy)] = unit, copy
         while begun:
             yield from ended()
-
-
-def _count_free_bytes() -> float:
-    import psutil
-
-    return float(psutil.virtual_memory().available)

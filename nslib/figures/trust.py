@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibration", "calibration_gaps", "embedding_map", "robustness"]
 
-NOT_SURE = "it is not known how sure any probe was: see nslib.evaluation.confidence.find_confidence"
+NOT_SURE = "it is not known how sure any probe was: see nslib.evaluation.benchmark.find_confidence"
 
 
 @with_style
@@ -31,7 +31,7 @@ def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | No
                 name: str = "calibration") -> Figure:
     """Reliability of the chosen probes of a task: share right against how sure they were, one panel an embedding.
 
-    `answers` are from `nslib.evaluation.confidence`; `embeddings` come in this order; `bins` are of equal counts.
+    `answers` are from `nslib.evaluation.benchmark`; `embeddings` come in this order; `bins` are of equal counts.
     """
     if answers.empty:
         return figure.draw_nothing(name, NOT_SURE, RELIABILITY)

@@ -26,7 +26,7 @@ from nslib.config import Params, write_file
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
-from nslib.evaluation.confidence import load_confidence
+from nslib.evaluation.benchmark import load_confidence
 from nslib.evaluation.results import Results, export_rows
 from nslib.figures import Figure
 from nslib.figures import scores as figures_scores

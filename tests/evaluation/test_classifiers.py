@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.preprocessing import StandardScaler
 
 from nslib.evaluation import classifiers
 from nslib.evaluation.classifiers import CLASSIFIERS
@@ -71,6 +72,16 @@ def test_vectors_are_normalised_first_in_length_then_by_speaker(l2, norm):
     assert short.dtype == np.float64 and short == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e8])
+@pytest.mark.parametrize("clips", [1, 2, 7, 150])
+def test_the_z_score_is_scikit_learns_to_the_last_bit(clips, scale):
+    rng = np.random.default_rng(clips)
+    x = scale * rng.normal(3, 1, (clips, 60))
+    x[:, :40] = scale * np.repeat([0.0, 0.1, -3.7, 1e-9], 10)
+    x[:, 20:40] += 1e-17 * scale * rng.normal(size=(clips, 20))  # as rounding leaves of a constant
+    assert (classifiers.speaker_normalise(x, [""] * clips) == StandardScaler().fit_transform(x)).all()
+
+
 @pytest.mark.parametrize(("clips", "dim", "classes"), [(30, 5, 2), (97, 300, 7)])
 @pytest.mark.parametrize("weight", [None, "balanced"])
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -84,10 +95,3 @@ def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight
     assert (ours.predict(new) == theirs.predict(new)).all()
     with pytest.raises(ValueError, match="infinity"):
         ours.fit(np.full((2, 2), 1e300), [0, 1])
-
-
-def test_forests_of_classes_of_one_size_are_not_one_forest():
-    """What keeps them from being shared: should scikit-learn change it, two fits could be one."""
-    x, y = vectors(40)
-    one, other = (CLASSIFIERS[name](40, 2, 0).fit(x, y).predict_proba(-x) for name in classifiers.IN_FLOAT32)
-    assert (one != other).any()

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 from helpers import embedding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib.errors import NslibError
@@ -101,6 +101,7 @@ def test_a_cache_of_a_thousand_shards_opens_fast_and_maps_none(tmp_path):
     assert time.process_time() - began < 0.5, "nothing new to read"
 
 
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(0, 60), max_size=12), max_size=8))
 def test_of_a_key_that_comes_again_the_last_vector_counts(tmp_path_factory, shards):
     store, expected = VectorCache(embedding(), tmp_path_factory.mktemp("store")), {}

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers import clip_table, embedding, frame_energy, tone
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib.embeddings import runtime
@@ -144,6 +144,7 @@ def make_waves(count, seconds=0.5):
     return waves, np.full(count, waves.shape[1])
 
 
+@settings(max_examples=30)
 @given(count=st.integers(1, 33), fits=st.integers(1, 40))
 def test_halves_until_it_fits_and_changes_nothing(count, fits):
     waves, lengths = make_waves(count)
