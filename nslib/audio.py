@@ -171,8 +171,6 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
     return path
 
 
-# ------------------------------------------------------------------ from samples to a clip
-
 def _convert(decoded: Decoded, name: str) -> Clip:
     """Check decoded samples and turn them into a clip."""
     samples, rate, notes = decoded
@@ -242,8 +240,6 @@ def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:
         notes.append(f"peak {peak:.3g} is above full scale (1.0); kept as it is")
     return notes
 
-
-# ------------------------------------------------------------------ from a file to samples
 
 def decode(path: Path) -> Decoded:
     """Decode a file of any kind to the samples that it holds, unscaled; `BadAudio` as for `read`."""

@@ -39,8 +39,6 @@ _REPORTED_PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "te
                       "soxr")
 
 
-# ------------------------------------------------------------------ parameters
-
 @dataclass(frozen=True)
 class Params:
     """What a run can be told. Unknown names and values are refused with the nearest known one.
@@ -127,8 +125,6 @@ def _parse_value(name: str, value: object, default: object) -> object:
     return str(value)
 
 
-# ------------------------------------------------------------------ paths
-
 def root() -> Path:
     """Path: the checkout, which holds ``data/``, ``notebooks/`` and ``reports/``."""
     return Path(__file__).resolve().parent.parent
@@ -186,8 +182,6 @@ def offline() -> bool:
     return os.environ.get("NSLIB_OFFLINE", "").lower() not in _FALSE
 
 
-# ------------------------------------------------------------------ files and clients
-
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file in one step: a reader, or a run that is killed, never sees half of it.
 
@@ -228,8 +222,6 @@ def run_client(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
                           stdin=subprocess.DEVNULL)
 
 
-# ------------------------------------------------------------------ packages and lock files
-
 def installed_version(package: str) -> str:
     """Version of a package, read without importing it; empty if it is not installed."""
     try:
@@ -257,8 +249,6 @@ def lock_differences(lock: str = "requirements.lock") -> list[str]:
     return [f"{name} {version} is locked, {here or 'none'} is installed"
             for name, version in locked_versions(lock).items() if (here := installed_version(name)) != version]
 
-
-# ------------------------------------------------------------------ where a number comes from
 
 def describe_origin() -> dict[str, str]:
     """State the origin of a result: ``code_revision``, ``lock_hash``, and ``when`` (UTC, ISO 8601, to the second)."""

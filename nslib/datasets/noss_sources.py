@@ -152,8 +152,6 @@ def get_source(name: str) -> Source:
     return SOURCES[name]
 
 
-# --- where a data set stands --------------------------------------------------------------------
-
 @dataclass(frozen=True)
 class Status:
     """Where a data set stands."""
@@ -200,8 +198,6 @@ def _find_state(source: Source) -> tuple[str, str, str]:
         return "manual", f"to be fetched by hand ({source.download_gb:g} GB), then {disk}", source.remedy()
     return "download", f"can be downloaded ({source.download_gb:g} GB), then {disk}", source.remedy()
 
-
-# --- files that TensorFlow Datasets fetches by itself -------------------------------------------
 
 @dataclass(frozen=True)
 class RegisteredFile:
@@ -252,8 +248,6 @@ def _tfds_folders() -> list[Path]:
     spec = importlib.util.find_spec("tensorflow_datasets")
     return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
 
-
-# --- files that were fetched by hand ------------------------------------------------------------
 
 @dataclass(frozen=True)
 class ManualFiles:

@@ -48,8 +48,6 @@ COLUMNS = ("backend", "available", "time_ratio", "ms_per_patch", "largest_error"
 Patches = npt.NDArray[Any]
 
 
-# ---- LiteRT files ------------------------------------------------------------------------------------
-
 def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
                     shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
     """Convert a keras.Model to the content of a ``.tflite`` file of one patch, [1, dim] float32.
@@ -125,8 +123,6 @@ def open_network(content: bytes) -> Callable[[Patches], Patches]:
     return lambda patches: np.stack([run(patch) for patch in patches])
 
 
-# ---- LiteRT as a backend -----------------------------------------------------------------------------
-
 def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
     """Convert a network, "int8" by the ranges of made sounds, or find it in the cache by a key; open it for threads."""
     stem, folder, content = _hash(key.encode()), config.cache_dir("litert"), b""
@@ -160,8 +156,6 @@ def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
-
-# ---- comparison --------------------------------------------------------------------------------------
 
 def measure_backends(loaded: Mapping[str, Embedding], notes: Mapping[str, str], rounds: int) -> pd.DataFrame:
     """Measure the backends that have `notes`, the first of which is right; those not `loaded` are not available."""

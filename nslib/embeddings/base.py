@@ -94,8 +94,6 @@ def hash_facts(facts: Any) -> str:
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
-# ---- does an embedding keep it ------------------------------------------------------------------------
-
 TOLERANCE = 1e-5
 
 

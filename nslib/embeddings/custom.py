@@ -162,8 +162,6 @@ def _agrees(alone: Embedding, together: EmbedFunction) -> bool:
     return True
 
 
-# ---- the hash of a function --------------------------------------------------------------------------
-
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), os.PathLike)
 
 

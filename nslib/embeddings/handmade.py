@@ -52,8 +52,6 @@ def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
     return embed_with_workers([Worker(command) for _ in range(min(count_threads(), MOST_PROCESSES))], info.dim)
 
 
-# ---- log-mel and MFCC --------------------------------------------------------------------------------
-
 def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
     """Make the embed function of a clip's features: mean and standard deviation over time."""
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS", "Adapter", "InnerLayer", "choose_rank"]
 
 
-# ---- how they are called -----------------------------------------------------------------------------
-
 Call = Callable[[FloatArray], npt.NDArray[Any]]
 
 AT_ONCE = 256
@@ -235,8 +233,6 @@ def _call_in_pieces(call: Call, waves: FloatArray, frontend: Frontend) -> FloatA
     return np.concatenate(parts, axis=1)
 
 
-# ---- self-test ---------------------------------------------------------------------------------------
-
 TOLERANCE = 1e-4
 _LENGTHS = (16_000, 64_000)
 """Samples: the second is long enough for a patch hop that is off by one frame to change the count."""
@@ -321,8 +317,6 @@ def _first_line(error: Exception) -> str:
     """Return the first line of a message that says something."""
     return next((line.strip()[:200] for line in str(error).splitlines() if line.strip()), "")
 
-
-# ---- loading -----------------------------------------------------------------------------------------
 
 OPEN = 2
 """Models that are kept in memory; the largest take more than a gigabyte."""

@@ -74,8 +74,6 @@ class EmbeddingInfo:
         return self.weights.megabytes if self.weights else 0.0
 
 
-# ---- looking up and loading --------------------------------------------------------------------------
-
 def names(profile: str | None = None) -> list[str]:
     """List the built-in embeddings: all, or those of a profile, "quick" or "paper".
 
@@ -234,8 +232,6 @@ def compare_backends(name: str, rounds: int = 5) -> pd.DataFrame:
             notes[backend] = str(error)
     return backends.measure_backends(loaded, notes, rounds)
 
-
-# ---- the table ---------------------------------------------------------------------------------------
 
 def _hash_constants(*values: object) -> str:
     """Hash what a hand-made embedding is made of."""

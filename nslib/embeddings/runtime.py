@@ -48,8 +48,6 @@ def make_noise(*shape: int) -> FloatArray:
     return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
 
 
-# ---- threads -----------------------------------------------------------------------------------------
-
 def count_threads() -> int:
     """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``, 1 or more."""
     asked = os.environ.get("NSLIB_THREADS", "").strip()
@@ -120,8 +118,6 @@ def _single_blas() -> Iterator[None]:
             if _blas.users == 0:
                 _blas.limiter.restore_original_limits()
 
-
-# ---- patches -----------------------------------------------------------------------------------------
 
 class PatchNetwork(NamedTuple):
     """A network on patches, and how clips become patches: what every way to compute it is made of."""

@@ -97,8 +97,6 @@ def _blocks(count: int, width: int) -> Iterator[slice]:
     return _cut(count, max(1, _BLOCK // max(width, 1)))
 
 
-# ------------------------------------------------------------------ covariance within classes
-
 def measure_spread(x: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each dimension of vectors [clips, dim]; 1 for the second if it does not vary."""
     # scikit-learn's StandardScaler, to the last bit; of a few clips, its checks take ten times as long as the sums
@@ -206,8 +204,6 @@ def _mirror(matrix: Floats) -> None:
     for cols in _cut(len(matrix), _COLUMNS):
         matrix[cols, : cols.start] = matrix[: cols.start, cols].T
 
-
-# ------------------------------------------------------------------ coefficients
 
 def _largest_eigenvalue(start: Floats, times: Callable[[Floats], Floats]) -> float:
     """Largest eigenvalue, within a factor of two or so: it is needed for cuts at the level of rounding."""

@@ -218,8 +218,6 @@ def check_probes(probes: Sequence[str]) -> list[str]:
     return [name for name in PROBES if name in probes]
 
 
-# ------------------------------------------------------------------ vectors
-
 def check_splits(train: LabelledVectors, validation: LabelledVectors,
                  test: LabelledVectors) -> dict[str, LabelledVectors]:
     """Check three splits and bring them into the order of ``clip_id``, by name of the split.
@@ -299,8 +297,6 @@ def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
             notes.append(f"{zeros} {name} vectors are all zero; L2 normalisation leaves them so.")
     return notes
 
-
-# ------------------------------------------------------------------ fits
 
 class _FitContext:
     """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process.
@@ -458,8 +454,6 @@ def _copy_fit(fit: Fit, name: str) -> Fit:
     note = f"the same fit as {fit.probe}: train has as many clips of every class"
     return replace(fit, probe=name, seconds=0.0, reason="; ".join([fit.reason] * bool(fit.reason) + [note]))
 
-
-# ------------------------------------------------------------------ scores
 
 def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings: FitSettings,
                notes: Sequence[str] = ()) -> Grid:

@@ -209,8 +209,6 @@ def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.
     return pd.concat([empty, *parts], ignore_index=True)
 
 
-# ------------------------------------------------------------------ tables on disk
-
 def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
     """Return the path of a table, there or not; here and below the default folder is ``results`` below the reports."""
     if not key.isalnum():  # anything else could lead elsewhere
@@ -250,8 +248,6 @@ def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | No
         warnings.warn(f"{error} It is not used.", stacklevel=3)
         return None
 
-
-# ------------------------------------------------------------------ results on disk
 
 def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
              settings: Mapping[str, object]) -> str:
@@ -360,8 +356,6 @@ def export_rows(rows: pd.DataFrame, path: Path) -> None:
     else:
         config.write_file(path, checked.to_csv(index=False, lineterminator="\n"))
 
-
-# ------------------------------------------------------------------ views
 
 def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
