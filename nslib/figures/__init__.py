@@ -15,9 +15,9 @@ from nslib.figures.scores import (
     claim_differences,
     effects,
     mark_best,
+    order_scores,
     recall,
     result_heatmap,
-    select_scores,
     stability,
     ties,
     tradeoff,
@@ -28,6 +28,6 @@ from nslib.figures.trust import calibration, calibration_gaps, embedding_map, ro
 
 __all__ = ["Figure", "accuracy_dots", "against_published", "calibration", "calibration_gaps", "choice",
            "claim_differences", "class_balance", "confusion", "curve", "durations", "effects", "embedding_cost",
-           "embedding_map", "filterbank", "learning", "log_mel", "mark_best", "optimism", "palette", "patch_times",
-           "personalisation", "protocol_switch", "recall", "result_heatmap", "robustness", "select_scores",
-           "split_audit", "stability", "style", "ties", "tradeoff"]
+           "embedding_map", "filterbank", "learning", "log_mel", "mark_best", "optimism", "order_scores", "palette",
+           "patch_times", "personalisation", "protocol_switch", "recall", "result_heatmap", "robustness", "split_audit",
+           "stability", "style", "ties", "tradeoff"]

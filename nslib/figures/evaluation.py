@@ -12,7 +12,7 @@ import numpy as np
 from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Figure, palette, with_style
-from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, select_scores, sort_scores
+from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_scores, sort_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +33,10 @@ _AXIS = {"xlim": (0, 102), "xlabel": "% correct on test, with its interval"}
 @with_style
 def choice(rows: pd.DataFrame, task: str, embedding: str, *, name: str = "choice") -> Figure:
     """Every probe and normalisation of one score: validation against test, and what choosing on test would gain."""
-    if select_scores(rows).empty:
+    if order_scores(rows).empty:
         return figure.draw_nothing(name, figure.NOT_EVALUATED, [*_SETTINGS, "test", "validation", "chosen"])
     own = rows[(rows["task"] == task) & (rows["embedding"] == embedding)]
-    chosen = select_scores(own)
+    chosen = order_scores(own)
     if chosen.empty:
         raise ValueError(f"there are no scores of {embedding!r} on {task!r} among these rows")
     table = own.pivot_table(index=_SETTINGS, columns="split", values="value", aggfunc="last").reset_index()
@@ -71,7 +71,7 @@ def _name_setting(row: pd.Series) -> str:
 def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
     """What choosing the probe on test would add to each score of the table, in points: column ``added``, 0 to 1."""
     shown, keys = ["task", "corpus_kind", "embedding", "value", "best_on_test_value"], ["task", "embedding", "seed"]
-    scores = select_scores(rows)
+    scores = order_scores(rows)
     if scores.empty:
         return figure.draw_nothing(name, figure.NOT_EVALUATED, [*shown, "added"])
     top = rows[rows["best_on_test"] & (rows["split"] == "test")].sort_values("when", kind="stable")
@@ -141,7 +141,7 @@ def personalisation(rows: pd.DataFrame, inter: pd.DataFrame | None = None, *, na
     if scores.empty:
         return figure.draw_nothing(name, "there is no within-speaker result among these rows", _PERSONAL_COLUMNS)
     if inter is not None and len(inter):
-        other = select_scores(inter)[["task", "embedding", *BOUNDS, "chance"]]
+        other = order_scores(inter)[["task", "embedding", *BOUNDS, "chance"]]
         scores = scores.merge(other, how="left", on=["task", "embedding"], suffixes=("", "_new"))
     else:
         scores = scores.assign(**dict.fromkeys(_NEW, float("nan")))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SYNTHETIC", "accuracy_dots", "against_published", "claim_differences", "correct_for_chance", "effects",
-           "label_tasks", "mark_best", "order_embeddings", "recall", "result_heatmap", "select_scores", "sort_scores",
+           "label_tasks", "mark_best", "order_embeddings", "order_scores", "recall", "result_heatmap", "sort_scores",
            "stability", "ties", "tradeoff"]
 
 SYNTHETIC = "synthetic"
@@ -35,8 +35,8 @@ _SCORE_COLUMNS = ["task", "corpus_kind", "embedding", "metric", *BOUNDS, "chance
 _MOST_ACROSS = 9  # more embeddings than this would shrink a figure of the page's width beyond reading
 
 
-def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """Test rows of the probes chosen on validation, one a task and embedding, in the order in which they are shown.
+def order_scores(rows: pd.DataFrame) -> pd.DataFrame:
+    """Select the test rows of chosen probes, one a task and embedding, in the order in which they are shown.
 
     Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as `order_embeddings`.
     """
@@ -76,7 +76,7 @@ def label_tasks(scores: pd.DataFrame) -> dict[str, str]:
 
 
 def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Series:
-    """Say of each score of `select_scores` whether it is "best" of its task, not separable from it ("tied"), or "".
+    """Say of each score of `order_scores` whether it is "best" of its task, not separable from it ("tied"), or "".
 
     ``predictions`` are test answers of the same probes; without them intervals decide.
     """
@@ -106,7 +106,7 @@ def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, 
 
     With predictions, embeddings are called tied by paired differences on the same clips.
     """
-    scores = select_scores(rows)
+    scores = order_scores(rows)
     if scores.empty:
         return figure.draw_nothing(name, figure.NOT_EVALUATED, _SCORE_COLUMNS)
     scores = scores.assign(standing=mark_best(scores, predictions))
@@ -144,7 +144,7 @@ def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, 
 def accuracy_dots(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *,
                   name: str = "accuracy_dots") -> Figure:
     """One panel a task: score and interval of each embedding, with the line of chance."""
-    scores = select_scores(rows)
+    scores = order_scores(rows)
     if scores.empty:
         return figure.draw_nothing(name, figure.NOT_EVALUATED, _SCORE_COLUMNS)
     scores = scores.assign(standing=mark_best(scores, predictions))

@@ -342,7 +342,7 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
     """Arrange the chosen scores, recordings before synthetic tasks; a cell that was not run is None."""
     if select_scores(rows).empty:
         return {"shown": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_letters": False}
-    scores = figures_scores.select_scores(rows)
+    scores = figures_scores.order_scores(rows)
     scores = scores.assign(standing=figures_scores.mark_best(scores, predictions),
                            way=figures_scores.correct_for_chance(scores).clip(0, 1))
     columns, labels, letters = figures_scores.order_embeddings(scores), figures_scores.label_tasks(scores), {}

@@ -11,12 +11,12 @@ from figure_examples import ANSWERS, COSTS, ROWS, draw
 
 from nslib import figures
 from nslib.figures.figure import MUTED
-from nslib.figures.scores import correct_for_chance, label_tasks, mark_best, order_embeddings, select_scores
+from nslib.figures.scores import correct_for_chance, label_tasks, mark_best, order_embeddings, order_scores
 from nslib.statistics.calibration import calibration_errors, reliability_table
 from nslib.statistics.comparisons import AVERAGE, group_embeddings
 from nslib.statistics.intervals import recall_by_class
 
-SCORES = select_scores(ROWS)
+SCORES = order_scores(ROWS)
 
 
 def dots(axis, marker="o"):
@@ -62,16 +62,16 @@ def test_the_sentence_does_not_say_what_is_not_so(name, word):
 
 def test_one_score_a_task_and_embedding_of_the_last_run_recordings_first_the_best_embedding_first():
     later = ROWS.assign(value=0.123, when="2026-01-03T03:04:05+00:00")
-    scores = select_scores(pd.concat([later, ROWS]))
+    scores = order_scores(pd.concat([later, ROWS]))
     assert len(scores) == len(fabricated.TASKS) * len(fabricated.EMBEDDINGS) and (scores["value"] == 0.123).all()
-    shuffled = select_scores(ROWS.sample(frac=1, random_state=0))
+    shuffled = order_scores(ROWS.sample(frac=1, random_state=0))
     assert shuffled["corpus_kind"].tolist() == sorted(shuffled["corpus_kind"])
     means = SCORES.assign(m=correct_for_chance(SCORES)).groupby("embedding")["m"].mean()
     assert [means[e] for e in order_embeddings(shuffled)] == sorted(means, reverse=True)
     best = order_embeddings(SCORES)[0]
     fewer = SCORES[(SCORES["embedding"] != best) | (SCORES["task"] == SCORES["task"].iloc[0])]
     assert order_embeddings(fewer)[-1] == best, "the mean over one task is no rank among means over all"
-    assert select_scores(ROWS[:0]).empty and mark_best(ROWS[:0], ANSWERS).empty
+    assert order_scores(ROWS[:0]).empty and mark_best(ROWS[:0], ANSWERS).empty
     named = pd.DataFrame({"task": ["speaker-synthetic"], "corpus_kind": ["synthetic"]})
     assert label_tasks(named) == {"speaker-synthetic": "speaker-synthetic"}
 
