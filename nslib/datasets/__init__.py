@@ -2,7 +2,7 @@
 
 What is measured (`tasks`), the table that every source of clips returns (`table`), how clips are split (`splits`), what
 can make a score wrong (`card`); from parameters to tasks, and from a task to its clips (`loading`), prepared
-on disk (`clip_cache`); and the sources: your own recordings (`folder`, `layouts`), NOSS and other data sets of
+on disk (`clip_cache`); and the sources: your own recordings (`folder`, in one of the `layouts`), NOSS and other data sets of
 TensorFlow Datasets (`noss`, `noss_sources`), Debian packages (`debian`), computer voices (`synthetic`, whose
 synthesiser runs in `synthetic_worker`).
 """

@@ -2,7 +2,8 @@
 
 - `base`: the `Embedding` record, which is the contract, and `check`: does an embedding keep it
 - `registry`: the built-in embeddings, what is known of them, and their loading
-- `handmade`, `pretrained`, `hub`, `networks`: what they are computed by; `downloads` fetches their weights
+- `handmade` (log-mel, MFCC, openSMILE), `pretrained` (weights in packages), `hub` (published models of TF Hub),
+  `networks` (the kit's own): what they are computed by; `downloads` fetches the weights
 - `custom`, `files`: embeddings of your functions and your models
 - `runtime`, `backends`: threads, patches, frozen graphs, devices; LiteRT and 8 bits
 

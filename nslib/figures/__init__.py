@@ -1,5 +1,10 @@
 """Figures: results or arrays in; a picture, a sentence and a table that say the same out.
 
+figure      what every figure is made of: axes, colours, style, intervals, files
+scores      tables and dots, ties, effects, costs, published numbers; the order in which scores are shown
+evaluation  choices of probes, confusions, protocols; trust: calibration, robustness, maps
+corpora     classes, speakers and lengths of clips; signal: waveforms, log-mel, filters; training: curves
+
 ``rows`` and ``predictions`` are tables of a benchmark (`nslib.evaluation.results`), maybe of several runs, of which the
 last counts. ``task`` and ``embedding`` name one score of the table; where there are scores, but not that one, a figure
 raises ValueError. Where nothing was run it is drawn nevertheless: it says so in words, and its table is empty. ``name``

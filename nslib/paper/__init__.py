@@ -1,6 +1,6 @@
 """What the paper reports and claims, and what a run says to it.
 
-published  the published numbers with their status, and verdicts on ours beside them
+published  the published numbers with their status, and verdicts on ours beside them: every kind of verdict
 claims     the paper's claims, tested by paired differences on whatever tasks a run has
 """
 
