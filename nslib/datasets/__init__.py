@@ -1,8 +1,8 @@
 """Datasets: tasks, the clips that they are asked about, how these are split, and where the recordings come from.
 
 What is measured (`tasks`), the table that every source of clips returns (`table`), how clips are split (`splits`), what
-can make a score wrong (`card`); from parameters to tasks, and from a task to its clips (`loading`), prepared
-on disk (`clip_cache`); and the sources: your own recordings (`folder`, in one of the `layouts`), NOSS and other data sets of
+can make a score wrong (`card`); from parameters to tasks, and from a task to its clips (`loading`), prepared on disk
+(`clip_cache`); and the sources: your own recordings (`folder`, in one of the `layouts`), NOSS and other data sets of
 TensorFlow Datasets (`noss`, `noss_sources`), Debian packages (`debian`), computer voices (`synthetic`, whose
 synthesiser runs in `synthetic_worker`).
 """

@@ -3,7 +3,7 @@
 benchmark    run embeddings on tasks; embed recordings; what a run takes; how sure a chosen probe is
 results      columns, files and views of the results table
 probe        the grid of simple classifiers on frozen vectors, chosen on validation
-classifiers  the paper's five classifiers and two normalisations
+classifiers  the table of classifiers (the paper's five) and two normalisations
 protocols    the same vectors asked within speakers, over repeated splits, by clip or by speaker
 robustness   the chosen probe on test clips with noise, by telephone, too soft or too loud
 cost         mean scores beside size and latency
