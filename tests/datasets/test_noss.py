@@ -96,10 +96,8 @@ def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, cl
 
 
 @pytest.mark.parametrize(("name", "made", "label", "speaker", "split"), [
-    ("voxceleb", (1.1, 16_000, 2, 2, 31), "3", "3", "test"),
     ("voxceleb", (1.1, 16_000, 3, 3, 20), "1251", "1251", "validation"),
     ("voxforge", (0.6, 16_000, 1, 3, 0), "en", "user2", "test"),
-    ("speech_commands", (1.0, 16_000, 9, 3, 0), "yes", "", "validation"),
     ("speech_commands", (1.0, 16_000, 10, 4, 0), "_unknown_", "", "test"),
     ("crema_d", (0.5, 16_000, 0, 0, 2), "NEU", "1001", "test"),
     ("savee", (0.9, 44_100, 4, 3, 1), "neutral", "KL", "train"),
@@ -129,11 +127,8 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
     assert clips["split"].tolist() == of_fold.tolist()
     shutil.make_archive(str(bare / "ESC-50-master"), "zip", world[0] / "data" / "downloads" / "manual", "ESC-50-master")
     assert get_status("esc50-human").detail.startswith("found ESC-50-master.zip")
-    again = load("esc50-human", SMOKE).clips
-    assert get_status("esc50-human").state == "archives"
-    assert again["sha256"].isin(clips["sha256"]).all() and len(again) == 50
-    load("esc50-human")
-    assert get_status("esc50-human").state == "ready"
+    again = load("esc50-human").clips
+    assert again["sha256"].equals(clips["sha256"]) and get_status("esc50-human").state == "ready"
     (bare / "ESC-50-master.zip").unlink()
     pd.testing.assert_frame_equal(load("esc50-human").clips, again)
     Path(again["audio"][0]).unlink()
@@ -143,24 +138,22 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
 
 def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare):
     fabricate(bare, ("masked-speech",))
-    root = bare / "masked-speech"
-    (root / "wav").rename(root / "train")  # folders train, devel and test instead of wav
-    (root / "train" / "train_00000.wav").unlink()
-    (root / "train" / "train_00001.wav").write_bytes(b"RIFF but no audio")
-    (root / "train" / "train_00002.wav").write_bytes(sound(0.5, 44_100, 0, 0, 0))
+    root, labels = bare / "masked-speech", bare / "masked-speech" / "lab" / "labels.csv"
+    train = (root / "wav").rename(root / "train")  # folders train, devel and test instead of wav
+    (train / "train_00000.wav").unlink()
+    (train / "train_00001.wav").write_bytes(b"RIFF but no audio")
+    (train / "train_00002.wav").write_bytes(sound(0.5, 44_100, 0, 0, 0))
     dataset = load("masked-speech")
     assert dataset.problems["clip_id"].tolist() == ["masked-speech/train_00000", "masked-speech/train_00001"]
     assert dataset.problems["reason"].str.len().min() > 5 and len(dataset.clips) == 10
     assert dataset.clips.set_index("clip_id").loc["masked-speech/train_00002", "sample_rate"] == 44_100
     assert any("2 of 12 clips cannot be used" in note for note in dataset.notes)
-    (root / "train" / "train_00001.wav").write_bytes(sound(0.5, 16_000, 0, 0, 0))
+    (train / "train_00001.wav").write_bytes(sound(0.5, 16_000, 0, 0, 0))
     assert len(load("masked-speech").clips) == 11  # a clip that was repaired is read again
-    labels = root / "lab" / "labels.csv"
     good = labels.read_text()
     for old, new, why in ((good[good.index("test_"):], "test_0.wav,?", "no labelled clip is in test.*(?s:.)*ask for"),
-                          ("file_name", "file", "it cannot be read"), ("devel_00001", "dev_00001", "it cannot be read"),
-                          ("file_name", "\udcff", "it cannot be read")):
-        labels.write_bytes(good.replace(old, new).encode("utf-8", "surrogateescape"))
+                          ("file_name", "file", "it cannot be read")):
+        labels.write_text(good.replace(old, new))
         with pytest.raises(Unavailable, match=f"data set masked-speech is not available: {why}"):
             load("masked-speech")
 
@@ -170,12 +163,9 @@ def test_a_finished_table_needs_neither_tensorflow_nor_the_data_set(here, monkey
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "gone"))
     for name, first in here.items():
-        assert get_status(name).state == "ready"
         again = load(name)
         pd.testing.assert_frame_equal(first.clips, again.clips)
-        assert again.notes == first.notes
-    few = load("speech_commands", SMOKE).clips
-    assert few.groupby(["split", "label"]).size().max() <= 8
+        assert again.notes == first.notes and get_status(name).state == "ready"
 
 
 def test_a_smoke_run_makes_only_its_clips_and_a_stopped_one_goes_on_with_the_next(here, monkeypatch, cache):
@@ -212,13 +202,9 @@ def test_other_or_damaged_prepared_files_are_noticed(here, world, bare):
     assert load("savee").notes == here["savee"].notes  # of the finished table
     shard = next(folder.glob("*train.tfrecord*"))
     data = shard.read_bytes()
-    shard.write_bytes(data[:-4] + b"\0\0\0\0")  # another file of the same size
+    shard.write_bytes(data[:-4] + bytes(4))  # another file of the same size
     with pytest.raises(Unavailable, match=f"cannot read {folder}.*Remove that folder"):
         load("savee")
-    (folder / "features.json").write_text("{")
-    with pytest.raises(Unavailable, match="cannot read"):
-        load("savee")
-    shutil.copy(world[0] / "data" / "savee" / "1.0.0" / "features.json", folder)
     shard.write_bytes(data)
     (folder / "dataset_info.json").write_text((folder / "dataset_info.json").read_text() + "\n")
     assert "savee was prepared outside the kit" in load("savee", SMOKE).notes[0]
@@ -228,10 +214,8 @@ def test_an_archive_that_is_not_the_registered_one_is_refused(bare):
     fabricate(bare, ("voxceleb",))
     assert "iden_split.txt has" in get_status("voxceleb").remedy  # another size is seen at once
     (bare / "iden_split.txt").write_bytes(bytes(noss_sources.list_registered_files("voxceleb")[0].size))
-    with pytest.raises(Unavailable, match=r"iden_split.txt is not the file that TensorFlow") as error:
+    with pytest.raises(Unavailable, match=rf"{bare}/iden_split.txt is not the file that TensorFlow"):
         load("voxceleb")
-    assert f"{bare}/iden_split.txt" in error.value.remedy
-    assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
 def _savee(manual: Path, **more: bytes) -> Path:
@@ -290,14 +274,13 @@ def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures
 
 @pytest.fixture
 def server(monkeypatch, bare):
-    """A host on this machine that serves iden_split.txt of a folder, an archive without it, and its address."""
+    """An archive of VoxCeleb without iden_split.txt, and a host on this machine that serves that."""
     from tensorflow_datasets.audio import voxceleb
 
     fabricate(bare, ("voxceleb",))
-    size, asked = (bare / "iden_split.txt").rename(bare.parent / "iden_split.txt").stat().st_size, []
-    handler = type("Handler", (http.server.SimpleHTTPRequestHandler,), {
-        "log_message": lambda *_: None, "log_request": lambda self, *_: asked.append(self.path)})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=bare.parent)) as running:
+    size = (bare / "iden_split.txt").rename(bare.parent / "iden_split.txt").stat().st_size
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=bare.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{running.server_port}/iden_split.txt"
         file = noss_sources.RegisteredFile(url, size, "0" * 64, "iden_split.txt")
@@ -305,7 +288,7 @@ def server(monkeypatch, bare):
         monkeypatch.setattr(noss_sources, "list_registered_files", lambda name: [file] if name == "voxceleb" else [])
         monkeypatch.setenv("NSLIB_OFFLINE", "")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield running, asked
+        yield running
         running.shutdown()
 
 
@@ -313,7 +296,6 @@ def test_what_is_missing_is_downloaded_once(server):
     assert get_status("voxceleb").state == "archives"
     assert "iden_split.txt will be downloaded" in get_status("voxceleb").detail
     assert len(load("voxceleb", SMOKE).clips) == 32
-    assert len(server[1]) == 2  # whether it answers, and the file
     assert noss_sources.list_missing_files("voxceleb") == []
 
 
@@ -323,14 +305,14 @@ def test_what_is_missing_is_downloaded_once(server):
 def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(server, bare, monkeypatch, how, why):
     (bare.parent / "iden_split.txt").unlink()
     if how == "no answer":
-        server[0].shutdown()
-        server[0].server_close()
+        server.shutdown()
+        server.server_close()
     monkeypatch.setenv("NSLIB_OFFLINE", "1" if how == "offline" else "")
     began = time.perf_counter()
     with pytest.raises(Unavailable, match=why) as error:
         load("voxceleb")
     assert time.perf_counter() - began < 15
-    assert f"as {bare}/iden_split.txt" in error.value.remedy and len(server[1]) == (how == "no file")
+    assert f"as {bare}/iden_split.txt" in error.value.remedy
     assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
@@ -340,7 +322,7 @@ def test_a_clip_of_the_mirror_that_differs_is_not_taken(bare, world):
     shutil.copy(original / "crema_d.txt", bare)
     clips = bare / "CREMA-D" / "AudioWAV"
     (clips / "1001_IEO_NEU_XX.wav").unlink()
-    (clips / "1001_IEO_NEU_XX.wav").write_bytes((clips / "1001_TIE_NEU_XX.wav").read_bytes())
+    shutil.copy(clips / "1001_TIE_NEU_XX.wav", clips / "1001_IEO_NEU_XX.wav")
     with registered(bare), pytest.raises(Unavailable, match=r"1001_IEO_NEU_XX.wav would have to be downloaded"):
         load("crema_d")
     adopted = list(noss_sources.downloads_dir("crema_d").glob("*.wav"))
@@ -352,13 +334,11 @@ def test_what_the_kit_can_download_it_says_and_plans(bare, monkeypatch):
     plan = loading.resolve_tasks(PAPER, progress=False)
     assert (plan.tasks, [name for name, _ in plan.not_run]) == ((), list(noss_archives.ALL))
     assert all(str(bare) in error.remedy and error.why for _, error in plan.not_run)
-    assert not any("synthetic" in note for note in plan.notes)
     monkeypatch.setenv("NSLIB_OFFLINE", "")
     states = {name: get_status(name).state for name in SOURCES}
     assert states == dict.fromkeys(SOURCES, "manual") | dict.fromkeys(("speech_commands", "crema_d"), "download")
     assert "2.5 GB" in get_status("speech_commands").detail
-    plan = loading.resolve_tasks(PAPER, progress=False)
-    assert [task.name for task in plan.tasks] == ["speech_commands", "crema_d"]
+    assert [task.name for task in loading.resolve_tasks(PAPER, progress=False).tasks] == ["speech_commands", "crema_d"]
     fabricate(bare, ("savee",))
     plan = loading.resolve_tasks(config.load_params({"tasks": "savee,masked-speech"}), progress=False)
     assert ([task.name for task in plan.tasks], [name for name, _ in plan.not_run]) == (["savee"], ["masked-speech"])
@@ -388,17 +368,15 @@ def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_sho
     assert "has 9 bytes, 2428923189 are registered" in get_status("speech_commands").remedy
 
 
-def test_an_archive_that_is_cut_empty_no_archive_or_in_the_wrong_order_is_recognised(bare):
-    names = [f"AudioData/{speaker}/a{n:02d}.wav" for speaker in ("DC", "JE", "JK", "KL") for n in range(30)]
-    path = zipped(bare / "AudioData.zip", dict.fromkeys(names, b"sound"))
+def test_an_archive_that_is_cut_empty_or_in_the_wrong_order_is_recognised(bare):
+    path = _savee(bare)
     data = path.read_bytes()
     assert get_status("savee").state == "archives"
     third = len(data) // 3
-    for bad in (data[:-40], data[third:], b"", b"<html>" * 99, data[2 * third:] + data[:2 * third]):
+    for bad in (data[:-40], data[third:], b"", data[2 * third:] + data[:2 * third]):
         path.write_bytes(bad)
         status = get_status("savee")
-        assert status.state == "manual"
-        assert "It cannot be used: it is" in status.remedy and "Register.html" in status.remedy
+        assert (status.state, "It cannot be used: it is" in status.remedy) == ("manual", True)
         with pytest.raises(Unavailable, match=r"AudioData.zip"):
             load("savee")
 
@@ -406,14 +384,10 @@ def test_an_archive_that_is_cut_empty_no_archive_or_in_the_wrong_order_is_recogn
 @pytest.mark.parametrize(("name", "file", "inside", "advice"), [
     ("savee", "AudioData.zip", "ALL/DC_a01.wav", "with ALL/DC_a01.wav in it"),
     ("savee", "AudioData.zip", "AudioData/DC/a01.wav", "The folders JE, JK, KL are not in it"),
-    ("savee", "savee.zip", "AudioData/DC/a01.wav", "Rename savee.zip to AudioData.zip"),
-    ("savee", "AudioData/DC", "", "zip -q -r AudioData.zip AudioData"),
-    ("voxceleb", "vox_dev_wav.zip", "id10001/a/00001.wav", "must be wav/id10001/.../00001.wav"),
     ("voxceleb", "vox1_dev_wav.zip", "wav/id10001/a/1.wav", "Rename vox1_dev_wav.zip to vox_dev_wav.zip: mv {}/vox1"),
     ("voxceleb", "vox1_dev_wav_partab", "x", "missing parts (aa, ac, ad). Join the four: cat {}/vox1_dev"),
     ("voxceleb", "vox1_test_wav.zip", "wav/id10270/a/00001.wav", "That is the other archive"),
     ("voxceleb", "wav/id10001", "", "zip -0 -q -r vox_dev_wav.zip wav"),
-    ("esc50-human", "master.zip", "ESC-50-master/audio/1.wav", "Rename master.zip to ESC-50-master.zip"),
     ("esc50-human", "ESC-50-master", "", "meta/esc50.csv is missing"),
     ("dementiabank", "dementia/English/Pitt/Control/cookie/001-0.wav", "x", "What is there ends in .wav"),
     ("dementiabank", "dementia/English/Pitt/Control/cookie/003-0-copy.mp3", "x", "elsewhere: 003-0-copy.mp3"),
@@ -423,19 +397,15 @@ def test_an_archive_that_is_cut_empty_no_archive_or_in_the_wrong_order_is_recogn
     ("masked-speech", "ComParE2020_Mask", "", "Its content belongs into {}/masked-speech"),
     ("masked-speech", "masked-speech", "", "lab/labels.csv is missing")])
 def test_another_archive_and_misplaced_files_and_folders_are_told_apart(bare, name, file, inside, advice):
-    if inside:
-        zipped(bare / file, {inside: b"sound"})
-    else:
-        (bare / file).mkdir(parents=True)
+    zipped(bare / file, {inside: b"sound"}) if inside else (bare / file).mkdir(parents=True)
     status = get_status(name)
     assert status.state == "manual" and advice.format(bare) in status.detail + status.remedy
 
 
 def test_git_lfs_pointers_are_no_sound(bare):
-    clone = bare / "CREMA-D"
-    for path in (clone / "AudioWAV" / "1001_IEO_NEU_XX.wav", clone / "processedResults" / "summaryTable.csv"):
-        config.write_file(path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    assert f"cd {clone} && git lfs pull" in get_status("crema_d").remedy
+    for name in ("AudioWAV/1001_IEO_NEU_XX.wav", "processedResults/summaryTable.csv"):
+        config.write_file(bare / "CREMA-D" / name, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert f"cd {bare}/CREMA-D && git lfs pull" in get_status("crema_d").remedy
 
 
 def test_status_imports_nothing_heavy_and_says_what_is_not_installed(bare, monkeypatch):
