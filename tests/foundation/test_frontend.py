@@ -39,10 +39,9 @@ def test_golden_silence_and_patch_times(frontend, value):
 
 
 @pytest.mark.parametrize(("frontend", "seconds", "count"), [
-    (fe.TRILL, 0.1, 1), (fe.TRILL, 1.0, 1), (fe.TRILL, 1.49, 4), (fe.TRILL, 2.0, 7), (fe.TRILL, 3.36, 15),
-    (fe.TRILL, 6.6, 34), (fe.TRILL, 30.0, 171), (fe.YAMNET, 0.1, 1), (fe.YAMNET, 0.975, 1), (fe.YAMNET, 0.976, 2),
-    (fe.YAMNET, 1.455, 2), (fe.YAMNET, 10, 20), (fe.VGGISH, 0.9, 0), (fe.VGGISH, 0.01, 0), (fe.VGGISH, 0.975, 1),
-    (fe.VGGISH, 10, 10), (fe.TRILLSSON, 0.3, 1), (fe.TRILLSSON, 2, 1), (fe.TRILLSSON, 4, 2)])
+    (fe.TRILL, 0.1, 1), (fe.TRILL, 1.49, 4), (fe.TRILL, 6.6, 34), (fe.TRILL, 30.0, 171), (fe.YAMNET, 0.1, 1),
+    (fe.YAMNET, 0.975, 1), (fe.YAMNET, 0.976, 2), (fe.YAMNET, 10, 20), (fe.VGGISH, 0.01, 0), (fe.VGGISH, 0.9, 0),
+    (fe.VGGISH, 0.975, 1), (fe.VGGISH, 10, 10), (fe.TRILLSSON, 0.3, 1), (fe.TRILLSSON, 2, 1), (fe.TRILLSSON, 4, 2)])
 def test_golden_patch_counts(frontend, seconds, count):
     wave = np.zeros(round(16000 * seconds), np.float32)
     assert fe.patch_count(len(wave), frontend) == count
@@ -66,7 +65,7 @@ def define_log_mel(samples, frontend):
 
 @pytest.mark.parametrize("frontend", [fe.TRILL, fe.TRILLSSON, fe.VGGISH])
 def test_agrees_with_the_definition(frontend):
-    wave = RNG.normal(size=400 + 160 * 5)
+    wave = RNG.normal(size=1200)
     fast = fe.log_mel(wave, frontend, dtype=np.float64)
     assert np.allclose(fast[3], define_log_mel(wave[480:880], frontend), atol=1e-9)
 
@@ -114,9 +113,8 @@ def test_tensorflow_agrees_and_pads_alike(frontend):
 def test_our_mel_matrix_is_tensorflows_and_narrow_bands_are_the_same_bands():
     import tensorflow as tf
 
-    for bands in (64, 80):
-        theirs = tf.signal.linear_to_mel_weight_matrix(bands, 257, 16000, 125.0, 7500.0, tf.float64).numpy()
-        assert np.abs(theirs - fe.mel_matrix(bands)).max() < 1e-12
+    theirs = tf.signal.linear_to_mel_weight_matrix(80, 257, 16000, 125.0, 7500.0, tf.float64).numpy()
+    assert np.abs(theirs - fe.mel_matrix(80)).max() < 1e-12
     wave = (0.1 * RNG.normal(size=8000)).astype(np.float32)
     narrow, whole = (np.asarray(fe.log_mel_tf(wave, narrow=narrow)) for narrow in (True, False))
     assert np.abs(narrow - whole).max() < 1e-12
