@@ -4,8 +4,6 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
-import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -85,32 +83,6 @@ def deb(path: Path, files: Mapping[str, bytes | str], kind: str = "xz") -> Path:
     path.write_bytes(ar({"debian-binary": b"2.0\n", "control.tar.xz": control,
                          f"data.tar{ending}": compress.get(kind, bytes)(data)}))
     return path
-
-
-class Apt:
-    """An apt-get on PATH that serves the packages of a folder."""
-
-    def __init__(self, folder: Path, monkeypatch) -> None:
-        self.repo, script = folder / "repo", folder / "bin" / "apt-get"
-        self.repo.mkdir(parents=True)
-        self.mode("")
-        script.parent.mkdir()
-        script.write_text(APT.format(python=sys.executable, repo=str(self.repo)))
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setenv("NSLIB_OFFLINE", "")
-
-    def serve(self, name: str, files: dict[str, bytes]) -> None:
-        """Put a package into the repository."""
-        deb(self.repo / f"{name}_1.0_all.deb", files)
-
-    def mode(self, mode: str) -> None:
-        """Make it fail in a way."""
-        (self.repo / "mode").write_text(mode)
-
-    def calls(self, word: str) -> int:
-        """How often it was called with a first word."""
-        return (self.repo / "calls").read_text().split().count(word)
 
 
 def sound(seed: int) -> bytes:

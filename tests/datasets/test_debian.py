@@ -4,6 +4,7 @@ import io
 import os
 import random
 import struct
+import sys
 import time
 import wave
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from debs import Apt, ar, deb, sound, speech_manifest, tar
+from debs import APT, ar, deb, sound, speech_manifest, tar
 
 from nslib import audio, config
 from nslib.datasets import clip_cache, debian, table
@@ -60,43 +61,54 @@ def test_what_is_no_deb_holds_unsafe_names_or_is_too_large_is_refused(tmp_path, 
 
 @pytest.fixture
 def apt(tmp_path, cache, monkeypatch):
-    return Apt(tmp_path / "apt", monkeypatch)
+    """The folder of a fabricated apt-get, which serves the packages in it and fails in the way that `mode` says."""
+    repo, script = tmp_path / "repo", tmp_path / "bin" / "apt-get"
+    config.write_file(repo / "mode", "")
+    config.write_file(script, APT.format(python=sys.executable, repo=str(repo)))
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("NSLIB_OFFLINE", "")
+    return repo
+
+
+def count_updates(apt):
+    return (apt / "calls").read_text().split().count("update")
 
 
 def test_fetches_once_and_verifies_and_fetches_lists_again_when_old_or_lacking_a_name(apt, monkeypatch, capsys):
-    apt.serve("one", FILES)
+    deb(apt / "one_1.0_all.deb", FILES)
     path = debian.fetch_packages("one")["one"]
     assert dict(debian.read_files(path, FILES)) == FILES
     messages = capsys.readouterr()
-    assert "Debian packages" in messages.err and messages.out == "" and apt.calls("update") == 1
+    assert "Debian packages" in messages.err and messages.out == "" and count_updates(apt) == 1
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "")
         assert debian.fetch_packages("one") == {"one": path}
     with pytest.raises(Unavailable, match="Debian package three is not available: apt knows no package"):
         debian.fetch_packages(["one", "three"], progress=False)
-    assert apt.calls("update") == 2
+    assert count_updates(apt) == 2
     old = time.time() - (debian.LISTS_DAYS + 1) * 86400
     os.utime(config.cache_dir("packages", "debian") / "lists-fetched", (old, old))
-    apt.serve("three", FILES)
+    deb(apt / "three_1.0_all.deb", FILES)
     assert set(debian.fetch_packages(["one", "three"], progress=False)) == {"one", "three"}
-    assert apt.calls("update") == 3
+    assert count_updates(apt) == 3
 
 
 def test_every_failure_has_its_own_words_and_what_arrived_before_the_network_broke_is_kept(apt):
-    apt.serve("one", FILES)
-    apt.serve("two", FILES)
+    deb(apt / "one_1.0_all.deb", FILES)
+    deb(apt / "two_1.0_all.deb", FILES)
     for mode, why in (("network", "cannot be reached"), ("huge", "disk is full"), ("lock", "another run"),
                       ("corrupt", "its sha256 is")):
-        apt.mode(mode)
+        (apt / "mode").write_text(mode)
         with pytest.raises(Unavailable, match=why) as error:
             debian.fetch_packages("one", progress=False)
         assert "secret.example" not in str(error.value) and error.value.remedy.endswith("."), mode
         assert not list(debian.archives_dir().iterdir())
-    apt.mode("half")
+    (apt / "mode").write_text("half")
     with pytest.raises(Unavailable, match="package two is not available: the network"):
         debian.fetch_packages(["one", "two"], progress=False)
     assert debian.find_archive("one") and debian.find_archive("two") is None  # its first 100 bytes do not count
-    apt.mode("")
+    (apt / "mode").write_text("")
     assert dict(debian.read_files(debian.fetch_packages(["one", "two"])["two"], FILES)) == FILES
 
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -28,12 +27,6 @@ from nslib.report import doctor
 
 PAPER = config.load_params({"profile": "paper"})
 SMOKE = config.load_params({"profile": "paper", "smoke": True})
-ORDER = {"voxceleb": "76942a171c5d3167", "voxforge": "d5b78f56965e5ac0", "speech_commands": "d2e48e4462743d2b",
-         "crema_d": "f2f7981f158aba12", "savee": "90dd24e0c35e9b83", "dementiabank": "8f1def23378f82b5",
-         "esc50-human": "48f0cd17127356ad"}
-"""Digests of which label and speaker is at which place of which split, as TensorFlow Datasets 4.9.10 prepared these
-archives; VoxForge's through Apache Beam 2.77, whose records were compared with the kit's byte by byte."""
-
 
 def load(name: str, settings: config.Params = PAPER) -> table.Dataset:
     return loading.load_clips(tasks.get_task(name), settings, progress=False)
@@ -70,12 +63,19 @@ def bare(tmp_path, cache, monkeypatch):
     return config.manual_dir()
 
 
-@pytest.mark.parametrize(("name", "classes", "rate", "seconds", "count"), [
-    ("voxceleb", 4, 16_000, 1.1, 32), ("voxforge", 6, 16_000, 0.6, 66), ("speech_commands", 12, 16_000, 1.0, 71),
-    ("crema_d", 6, 16_000, 0.5, 186), ("savee", 7, 44_100, 0.9, 56), ("dementiabank", 2, 44_100, 1.5, 42),
-    ("esc50-human", 10, 44_100, 1.2, 50), ("masked-speech", 2, 16_000, 1.0, 12)])
-def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, classes, rate, seconds, count):
-    state, dataset = world[2][name], here[name]
+# digests of which label and speaker is at which place of which split, as TensorFlow Datasets 4.9.10 prepared these
+# archives; VoxForge's through Apache Beam 2.77, whose records were compared with the kit's byte by byte
+@pytest.mark.parametrize(("name", "order", "classes", "count", "made", "expected"), [
+    ("voxceleb", "76942a171c5d3167", 4, 32, (1.1, 16_000, 3, 3, 20), ["1251", "1251", "validation"]),
+    ("voxforge", "d5b78f56965e5ac0", 6, 66, (0.6, 16_000, 1, 3, 0), ["en", "user2", "test"]),
+    ("speech_commands", "d2e48e4462743d2b", 12, 71, (1.0, 16_000, 10, 4, 0), ["_unknown_", "", "test"]),
+    ("crema_d", "f2f7981f158aba12", 6, 186, (0.5, 16_000, 0, 0, 2), ["NEU", "1001", "test"]),
+    ("savee", "90dd24e0c35e9b83", 7, 56, (0.9, 44_100, 4, 3, 1), ["neutral", "KL", "train"]),
+    ("dementiabank", "8f1def23378f82b5", 2, 42, (1.5, 44_100), None),
+    ("esc50-human", "48f0cd17127356ad", 10, 50, (1.2, 44_100, 1, 5, 0), ["crying_baby", "", "test"]),
+    ("masked-speech", None, 2, 12, (1.0, 16_000, 1, 1, 2), ["mask", "", "test"])])
+def test_every_set_is_a_whole_clip_table(world, here, tmp_path, name, order, classes, count, made, expected):
+    state, dataset, (seconds, rate, *_) = world[2][name], here[name], made
     assert (state.state, state.remedy, state.detail[:6]) == ("archives", "", "found ")
     clips = dataset.clips
     assert dataset.problems.empty and tuple(clips.columns) == table.COLUMNS
@@ -85,28 +85,17 @@ def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, cl
     if version := get_source(name).version:
         assert clips["clip_id"].str.fullmatch(rf"{name}/(train|validation|test)/\d{{5}}").all()
         assert set(clips["source"]) == {f"{name} {version}"}
-    if name in ORDER:
-        rows = clips[["clip_id", "label", "speaker"]].agg("\t".join, axis=1)
-        assert hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16] == ORDER[name]
+    rows = "\n".join(clips[["clip_id", "label", "speaker"]].agg("\t".join, axis=1))
+    assert order in (hashlib.sha256(rows.encode()).hexdigest()[:16], None)
     assert audit_clips(clips).problems == ()
     assert clips.groupby("split")["label"].nunique().to_dict() == dict.fromkeys(SPLITS, classes)
     for clip in clips[::7].itertuples():
         read = audio.read(clip.audio)
         assert (audio.sha256(read.wave), read.seconds, read.source_rate) == (clip.sha256, clip.seconds, 16_000)
-
-
-@pytest.mark.parametrize(("name", "made", "label", "speaker", "split"), [
-    ("voxceleb", (1.1, 16_000, 3, 3, 20), "1251", "1251", "validation"),
-    ("voxforge", (0.6, 16_000, 1, 3, 0), "en", "user2", "test"),
-    ("speech_commands", (1.0, 16_000, 10, 4, 0), "_unknown_", "", "test"),
-    ("crema_d", (0.5, 16_000, 0, 0, 2), "NEU", "1001", "test"),
-    ("savee", (0.9, 44_100, 4, 3, 1), "neutral", "KL", "train"),
-    ("esc50-human", (1.2, 44_100, 1, 5, 0), "crying_baby", "", "test"),
-    ("masked-speech", (1.0, 16_000, 1, 1, 2), "mask", "", "test")])
-def test_a_recording_keeps_its_sound_label_speaker_and_split(here, tmp_path, name, made, label, speaker, split):
-    clip = clip_cache.write_clip(tmp_path / "clip.wav", audio.from_array(speech(*made), made[1]).wave)
-    same = here[name].clips.query(f"sha256 == '{audio.sha256(clip.wave)}'")
-    assert same[["label", "speaker", "split"]].to_numpy().tolist() == [[label, speaker, split]]
+    if expected:  # a recording that was put in keeps its sound, label, speaker and split
+        clip = clip_cache.write_clip(tmp_path / "clip.wav", audio.from_array(speech(*made), rate).wave)
+        same = clips[clips["sha256"] == audio.sha256(clip.wave)]
+        assert same[["label", "speaker", "split"]].to_numpy().tolist() == [expected]
 
 
 def test_the_notes_say_what_was_done_and_dementiabank_is_decoded_from_mp3_here(here, world):
@@ -115,8 +104,7 @@ def test_the_notes_say_what_was_done_and_dementiabank_is_decoded_from_mp3_here(h
         assert any(words in note for note in here[name].notes)
     clips, manual = here["dementiabank"].clips, world[0] / "data" / "downloads" / "manual"
     for path in sorted((manual / "dementia" / "English" / "Pitt").rglob("*.mp3"))[::5]:
-        label = {"Control": "control", "Dementia": "dementia"}[path.parts[-3]]
-        same = clips[(clips["label"] == label) & (clips["speaker"] == path.name[:3])]
+        same = clips[(clips["label"] == path.parts[-3].lower()) & (clips["speaker"] == path.name[:3])]
         original = audio.read(path).wave
         assert min(np.abs(original - audio.read(name).wave).max() for name in same["audio"]) < 3 / 32_767
 
@@ -240,8 +228,7 @@ def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(ba
     dataset = load("savee")  # odd recordings are used or named
     assert (len(dataset.clips), len(dataset.problems)) == (6, 2)
     assert sorted(dataset.problems["reason"].str.extract(r"(0 samples|16 bits)")[0]) == ["0 samples", "16 bits"]
-    for words in ("1 clips were decoded by the kit's own decoders", "2 of 8 clips cannot be used",
-                  "1 clips have another sample rate than TensorFlow Datasets says"):
+    for words in ("1 clips were decoded by the kit's own", "2 of 8 clips cannot be used", "1 clips have another sample"):
         assert words in " ".join(dataset.notes)
     pd.testing.assert_frame_equal(dataset.problems, load("savee").problems)
 
@@ -252,9 +239,8 @@ def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures
     _savee(bare)
     fabricate(bare, ("masked-speech",))
     (config.tfds_dir() / "savee" / "1.0.0.incompleteABC").mkdir(parents=True)
-    usage = shutil.disk_usage("/")
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
+        patch.setattr(shutil, "disk_usage", mock.Mock(return_value=mock.Mock(free=1_000)))
         patch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: pytest.fail("it started"))
         for name, why in (("savee", r"about \d+\.\d GB are needed.*0\.0 GB are free.*1\.0\.0\.incompleteABC"),
                           ("masked-speech", "room for the data set masked-speech")):  # only its clips are to be made
@@ -264,7 +250,6 @@ def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures
             (OSError(28, "No space left on device"), "the disk of .* is full", "NSLIB_DATA_DIR"),
             (ImportError("No module named 'x'"), "a package is missing", "make setup"),
             (MemoryError(), "memory", "Close other programs"),
-            (EOFError("Compressed file ended"), "an archive cannot be unpacked: it is cut short", "AudioData.zip"),
             (AssertionError("No examples were yielded."), "No examples were yielded", "AudioData.zip")):
         monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", mock.Mock(side_effect=error))
         with pytest.raises(Unavailable, match=why) as got:
@@ -302,32 +287,27 @@ def test_what_is_missing_is_downloaded_once(server):
 @pytest.mark.parametrize(("how", "why"), [
     ("no answer", r"127.0.0.1:\d+ does not answer"), ("no file", "answers with error 404"),
     ("offline", "iden_split.txt would have to be downloaded, and downloads are forbidden")])
-def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(server, bare, monkeypatch, how, why):
+def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_first(server, bare, monkeypatch, how, why):
     (bare.parent / "iden_split.txt").unlink()
     if how == "no answer":
         server.shutdown()
         server.server_close()
     monkeypatch.setenv("NSLIB_OFFLINE", "1" if how == "offline" else "")
-    began = time.perf_counter()
     with pytest.raises(Unavailable, match=why) as error:
         load("voxceleb")
-    assert time.perf_counter() - began < 15
     assert f"as {bare}/iden_split.txt" in error.value.remedy
     assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
 def test_a_clip_of_the_mirror_that_differs_is_not_taken(bare, world):
-    original = world[0] / "data" / "downloads" / "manual"
-    shutil.copytree(original / "CREMA-D", bare / "CREMA-D", copy_function=os.link)
-    shutil.copy(original / "crema_d.txt", bare)
+    shutil.copytree(world[0] / "data" / "downloads" / "manual", bare, copy_function=os.link, dirs_exist_ok=True)
     clips = bare / "CREMA-D" / "AudioWAV"
     (clips / "1001_IEO_NEU_XX.wav").unlink()
     shutil.copy(clips / "1001_TIE_NEU_XX.wav", clips / "1001_IEO_NEU_XX.wav")
     with registered(bare), pytest.raises(Unavailable, match=r"1001_IEO_NEU_XX.wav would have to be downloaded"):
         load("crema_d")
-    adopted = list(noss_sources.downloads_dir("crema_d").glob("*.wav"))
-    assert len(adopted) == 185
-    assert any(path.samefile(clips / "1001_TIE_NEU_XX.wav") for path in adopted), "no second copy"
+    adopted = {path.stat().st_ino for path in noss_sources.downloads_dir("crema_d").glob("*.wav")}
+    assert len(adopted) == 185 and (clips / "1001_TIE_NEU_XX.wav").stat().st_ino in adopted  # no second copy
 
 
 def test_what_the_kit_can_download_it_says_and_plans(bare, monkeypatch):
@@ -394,8 +374,7 @@ def test_an_archive_that_is_cut_empty_or_in_the_wrong_order_is_recognised(bare):
     ("dementiabank", "Pitt/Control/cookie", "", "It must lie in {}/dementia/English/Pitt"),
     ("voxforge", "www.repository.voxforge1.org", "", "Put the list beside it, as {}/voxforge_urls.txt"),
     ("crema_d", "CREMA-D/AudioWAV", "", "clone the mirror again"),
-    ("masked-speech", "ComParE2020_Mask", "", "Its content belongs into {}/masked-speech"),
-    ("masked-speech", "masked-speech", "", "lab/labels.csv is missing")])
+    ("masked-speech", "ComParE2020_Mask", "", "Its content belongs into {}/masked-speech")])
 def test_another_archive_and_misplaced_files_and_folders_are_told_apart(bare, name, file, inside, advice):
     zipped(bare / file, {inside: b"sound"}) if inside else (bare / file).mkdir(parents=True)
     status = get_status(name)
@@ -420,9 +399,8 @@ def test_status_imports_nothing_heavy_and_says_what_is_not_installed(bare, monke
 def test_the_doctor_shows_every_set(bare):
     fabricate(bare, ("masked-speech",))
     findings = {finding.what: finding for finding in doctor.examine_data(PAPER)}
-    assert list(findings) == list(SOURCES)
+    assert list(findings) == list(SOURCES) and findings["esc50-human"].detail.startswith("optional; ")
     assert (findings["masked-speech"].state, findings["savee"].state) == ("ok", "no")
-    assert findings["esc50-human"].detail.startswith("optional; ")
     assert str(bare / "AudioData.zip") in doctor.format_findings([findings["savee"]])
     params = config.load_params({"profile": "paper", "tasks": "savee"})
     assert [finding.what for finding in doctor.examine_data(params)] == ["savee"]
