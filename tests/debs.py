@@ -102,3 +102,10 @@ def speech_manifest() -> tuple[pd.DataFrame, dict[str, bytes]]:
                 f"speech/{i:02}", member, audio.sha256(clip.wave), hashlib.sha256(data).hexdigest(), clip.seconds,
                 22_050, "ab"[i % 2], f"s{i % 4}", SPLITS[i % 3], f"pack-{i % 2}", "CC0-1.0"))
     return pd.DataFrame(rows, columns=list(debian.MANIFEST_COLUMNS)), files
+
+
+def put_packages(manifest: pd.DataFrame, files: dict[str, bytes], version: str = "1.0") -> None:
+    """Put the packages of a manifest into the cache, as far as there are files for them."""
+    for package, part in manifest.groupby("package"):
+        members = {member: files[member] for member in part["member"] if member in files}
+        deb(debian.archives_dir() / f"{package}_{version}_all.deb", members)

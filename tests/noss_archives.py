@@ -22,10 +22,7 @@ from debs import tar
 from nslib.datasets.noss import HUMAN_SOUNDS
 from nslib.datasets.splits import split_by_group
 
-ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
-EXTRA = ("esc50-human", "masked-speech")
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
-CREMA_EMOTIONS = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
 
 
@@ -52,10 +49,10 @@ def sound(seconds: float, rate: int, label: int, speaker: int, take: int, kind: 
     return encode(speech(seconds, rate, label, speaker, take), rate, kind)
 
 
-def fabricate(manual: Path, names: tuple[str, ...] = ALL) -> None:
-    """Write the archives of data sets into a manual folder; every label is in every split."""
+def fabricate(manual: Path, names: tuple[str, ...] = ()) -> None:
+    """Write the archives of data sets (without names, of all) into a manual folder; every label is in every split."""
     manual.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    for name in names or _WRITERS:
         _WRITERS[name](manual)
 
 
@@ -134,15 +131,15 @@ def _crema_d(manual: Path) -> None:
     """A clone of the repository, and the list of checksums that TensorFlow Datasets registered."""
     from tensorflow_datasets.audio import crema_d
 
-    folder, names = manual / "CREMA-D" / "AudioWAV", []
+    folder, names, emotions = manual / "CREMA-D" / "AudioWAV", [], ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
     # of 31 actors three validate, the fewest that have all labels
     for number, actor in enumerate(_order_by_split([str(n) for n in range(1001, 1032)])):
         labels = number % 6, (number + 3) % 6
         for label, (take, sentence) in itertools.product(labels, enumerate(("IEO", "TIE", "IOM"))):
-            names.append(f"{actor}_{sentence}_{CREMA_EMOTIONS[label]}_XX")
+            names.append(f"{actor}_{sentence}_{emotions[label]}_XX")
             _write(folder / f"{names[-1]}.wav", sound(0.5, 16_000, label, number, take))
     summary = manual / "CREMA-D" / "processedResults" / "summaryTable.csv"
-    rows = [f'"{i}","{name}","N"\n' for i, name in enumerate((*names, *CREMA_LOST), start=1)]
+    rows = [f'"","{name}","N"\n' for name in (*names, *CREMA_LOST)]
     _write(summary, ('"","FileName","VoiceVote"\n' + "".join(rows)).encode())
     files = {f"{crema_d.WAV_DATA_URL}{name}.wav": folder / f"{name}.wav" for name in names}
     (manual / "crema_d.txt").write_text("".join(
@@ -201,5 +198,5 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-_WRITERS = dict(zip((*ALL, *EXTRA), (_voxceleb, _voxforge, _speech_commands, _crema_d, _savee, _dementiabank, _esc50,
-                                     _masked), strict=True))
+_WRITERS = {"voxceleb": _voxceleb, "voxforge": _voxforge, "speech_commands": _speech_commands, "crema_d": _crema_d,
+            "savee": _savee, "dementiabank": _dementiabank, "esc50-human": _esc50, "masked-speech": _masked}

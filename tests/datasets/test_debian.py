@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from debs import APT, ar, deb, sound, speech_manifest, tar
+from debs import APT, ar, deb, put_packages, sound, speech_manifest, tar
 
 from nslib import audio, config
 from nslib.datasets import clip_cache, debian, table
 from nslib.datasets.clip_cache import ClipCache
-from nslib.datasets.debian import INNER_MARK, QUEEN, SKY
+from nslib.datasets.debian import QUEEN, SKY
 from nslib.errors import Unavailable
 
 FILES = {"usr/share/a/one.ogg": b"1" * 1000, "usr/share/a/two.ogg": random.Random(0).randbytes(70_000),
@@ -30,17 +30,15 @@ def test_reads_every_compression_and_refuses_a_cut_archive(tmp_path, kind):
     path = deb(tmp_path / "p.deb", FILES, kind)
     assert dict(debian.read_files(path, FILES)) == FILES
     assert debian.list_files(path) == list(FILES)
-    wanted = ["usr/share/b/three", "usr/share/b/four"]  # one is not there, and is not invented
-    assert dict(debian.read_files(path, wanted)) == {"usr/share/b/three": b""}
+    assert dict(debian.read_files(path, ["usr/share/b/three", "usr/share/b/four"])) == {"usr/share/b/three": b""}
     path.write_bytes(path.read_bytes()[:-30_000])
     with pytest.raises(Unavailable, match=r"cut short or damaged.*Delete"):
         list(debian.read_files(path, FILES))
 
 
 def test_follows_links_to_files_and_folders_inside_the_archive_only(tmp_path):
-    (secret := tmp_path / "secret").write_text("x")
     links = {"usr/share/alias": "a", "usr/share/b/up.ogg": "../a/one.ogg", "usr/abs.ogg": "/usr/share/a/one.ogg",
-             "usr/twice.ogg": "share/b/up.ogg", "out": "../" * 12 + str(secret)[1:], "a": "b", "b": "a"}
+             "usr/twice.ogg": "share/b/up.ogg", "out": "../" * 12 + "etc/hostname", "a": "b", "b": "a"}
     path = deb(tmp_path / "p.deb", {**links, **FILES, "usr/hard.ogg": "./usr/share/a/two.ogg"})
     wanted = ["usr/share/alias/one.ogg", "usr/share/b/up.ogg", "usr/abs.ogg", "usr/twice.ogg", "usr/hard.ogg"]
     assert dict(debian.read_files(path, [*wanted, "out", "a"])) == dict.fromkeys(
@@ -48,8 +46,7 @@ def test_follows_links_to_files_and_folders_inside_the_archive_only(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    (b"<html>not found</html>", "damaged"), (ar({"debian-binary": b"2.0\n"}), "damaged"),
-    (ar({"data.tar.xz": b"no xz"}), "damaged"), (ar({"data.tar.zst": b"no zst"}), "damaged"),
+    (b"<html>not found</html>", "damaged"), (ar({"data.tar.zst": b"no zst"}), "damaged"), (ar({}), "damaged"),
     (ar({"data.tar.lz4": b"x"}), "lz4 compressed"), (ar({"data.tar": tar({"a": bytes(70_000)})}), "70000 bytes"),
     *((ar({"data.tar": tar({name: b"x"})}), "unsafe name") for name in ("/etc/passwd", "a/../../b", "a\\b"))])
 def test_what_is_no_deb_holds_unsafe_names_or_is_too_large_is_refused(tmp_path, monkeypatch, content, said):
@@ -71,27 +68,23 @@ def apt(tmp_path, cache, monkeypatch):
     return repo
 
 
-def count_updates(apt):
-    return (apt / "calls").read_text().split().count("update")
-
-
 def test_fetches_once_and_verifies_and_fetches_lists_again_when_old_or_lacking_a_name(apt, monkeypatch, capsys):
     deb(apt / "one_1.0_all.deb", FILES)
-    path = debian.fetch_packages("one")["one"]
-    assert dict(debian.read_files(path, FILES)) == FILES
-    messages = capsys.readouterr()
-    assert "Debian packages" in messages.err and messages.out == "" and count_updates(apt) == 1
+    path, calls = debian.fetch_packages("one")["one"], apt / "calls"
+    assert dict(debian.read_files(path, FILES)) == FILES and calls.read_text().count("update") == 1
+    out, err = capsys.readouterr()
+    assert "Debian packages" in err and out == ""
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "")
         assert debian.fetch_packages("one") == {"one": path}
     with pytest.raises(Unavailable, match="Debian package three is not available: apt knows no package"):
         debian.fetch_packages(["one", "three"], progress=False)
-    assert count_updates(apt) == 2
+    assert calls.read_text().count("update") == 2
     old = time.time() - (debian.LISTS_DAYS + 1) * 86400
     os.utime(config.cache_dir("packages", "debian") / "lists-fetched", (old, old))
     deb(apt / "three_1.0_all.deb", FILES)
     assert set(debian.fetch_packages(["one", "three"], progress=False)) == {"one", "three"}
-    assert count_updates(apt) == 3
+    assert calls.read_text().count("update") == 3
 
 
 def test_every_failure_has_its_own_words_and_what_arrived_before_the_network_broke_is_kept(apt):
@@ -117,9 +110,8 @@ def test_no_apt_and_offline_are_told_apart_and_a_file_put_there_by_hand_counts(c
         debian.fetch_packages("speech")
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(Unavailable, match="no apt-get") as error:
+    with pytest.raises(Unavailable, match=f"no apt-get.*{debian.archives_dir()}"):
         debian.fetch_packages("speech")
-    assert str(debian.archives_dir()) in error.value.remedy
     path = deb(debian.archives_dir() / "speech_2.0_all.deb", FILES)
     assert debian.fetch_packages("speech") == {"speech": path}
 
@@ -134,7 +126,7 @@ UNPACKED = b"hello worldrldrldrl" + b"d" * 41 + (bytes(range(200, 240)) + b"d" *
 
 def test_packed_lines_are_unpacked_and_damage_is_noticed_by_the_published_checksum():
     assert debian.unpack_rnc(PACKED + b"what follows") == UNPACKED
-    for bad in (PACKED[:25], b"RNC\x02" + PACKED[4:], PACKED[:-3] + b"xyz", b""):
+    for bad in (PACKED[:25], b"RNC\x02" + PACKED[4:], PACKED[:-3] + b"xyz"):
         with pytest.raises(ValueError):
             debian.unpack_rnc(bad)
     assert debian.crc16(b"123456789") == 0xBB3D
@@ -152,9 +144,9 @@ def queen(files: dict[str, bytes]) -> bytes:
 def sky(files: dict[int, bytes]) -> tuple[bytes, bytes]:
     """A directory and its disk; every other offset in units of 16 bytes."""
     index, disk = struct.pack("<I", len(files)), b""
-    for i, (number, data) in enumerate(files.items()):
+    for number, data in files.items():
         disk += bytes(-len(disk) % 16)
-        where = len(disk) >> 4 | 1 << 23 if i % 2 else len(disk)
+        where = len(disk) >> 4 | 1 << 23 if number % 2 else len(disk)
         index += struct.pack("<H", number) + where.to_bytes(3, "little") + len(data).to_bytes(3, "little")
         disk += data
     return index, disk
@@ -166,10 +158,9 @@ def test_recordings_in_resource_files_are_listed_and_read_beside_the_others(tmp_
     path = deb(tmp_path / "game_1_all.deb", {
         QUEEN: queen({"020001P2.SB": b"mp3 one", "MUSIC.RL": b"no", "JOE0001.SB": b"mp3 two"}), SKY: disk,
         SKY_INDEX: index, "usr/share/doc/x": b"plain"})
-    inside = [f"{QUEEN}{INNER_MARK}020001P2.SB.mp3", f"{QUEEN}{INNER_MARK}JOE0001.SB.mp3",
-              f"{SKY}{INNER_MARK}50001.wav", f"{SKY}{INNER_MARK}50002.wav"]
+    inside = [f"{QUEEN}#020001P2.SB.mp3", f"{QUEEN}#JOE0001.SB.mp3", f"{SKY}#50001.wav", f"{SKY}#50002.wav"]
     assert set(debian.list_files(path)) == {*inside, "usr/share/doc/x", SKY_INDEX}
-    contents = dict(debian.read_files(path, [*inside[1:], f"{SKY}{INNER_MARK}59999.wav", "usr/share/doc/x"]))
+    contents = dict(debian.read_files(path, [*inside[1:], f"{SKY}#59999.wav", "usr/share/doc/x"]))
     assert set(contents) == {*inside[1:], "usr/share/doc/x"} and contents[inside[1]] == b"mp3 two"
     for name, expected in ((inside[2], line), (inside[3], UNPACKED)):
         with wave.open(io.BytesIO(contents[name])) as file:
@@ -183,14 +174,8 @@ def test_recordings_in_resource_files_are_listed_and_read_beside_the_others(tmp_
 def corpus(cache):
     """Twelve clips in two packages that were put into the cache by hand: their manifest, and their files."""
     manifest, files = speech_manifest()
-    for package in ("pack-0", "pack-1"):
-        serve(files, package, manifest)
+    put_packages(manifest, files)
     return manifest, files
-
-
-def serve(files: dict[str, bytes], package: str, manifest: pd.DataFrame, version: str = "1.0") -> None:
-    members = manifest.loc[manifest["package"] == package, "member"]
-    deb(debian.archives_dir() / f"{package}_{version}_all.deb", {m: files[m] for m in members if m in files})
 
 
 def load(manifest: pd.DataFrame) -> table.Dataset:
@@ -198,8 +183,7 @@ def load(manifest: pd.DataFrame) -> table.Dataset:
 
 
 def test_clips_are_served_with_the_hash_of_what_the_file_gives_and_only_once(corpus, monkeypatch):
-    manifest, _ = corpus
-    got = load(manifest)
+    manifest, got = corpus[0], load(corpus[0])
     assert got.problems.empty and got.notes == () and tuple(got.clips.columns) == table.COLUMNS
     assert got.clips["sha256"].tolist() == manifest["sha256"].tolist()
     for clip in got.clips.itertuples():
@@ -225,20 +209,19 @@ def test_each_way_in_which_a_clip_can_differ_is_told_apart(corpus, monkeypatch):
     changed = files | {member[0]: sound(99), member[4]: again.getvalue(), member[6]: b"RIFF but no audio"}
     del changed[member[2]]
     manifest.loc[8, "sha256"] = "0" * 64  # the same bytes, another decoder
-    serve(changed, "pack-0", manifest)
+    put_packages(manifest, changed)
     got = load(manifest)
     reasons = got.problems.set_index("clip_id")["reason"].str.partition(":")[0]
     assert reasons.to_dict() == {"speech/00": "changed", "speech/02": "missing", "speech/06": "undecodable"}
     assert got.problems["remedy"].str.len().min() > 20 and len(got.clips) == 9
-    other = got.clips.set_index("clip_id").loc["speech/08"]
-    assert other["sha256"] == audio.sha256(audio.read(other["audio"]).wave) != "0" * 64
+    assert (got.clips["sha256"] != "0" * 64).all()
     for note in ("3 of 12 clips are not used (1 changed, 1 missing, 1 undecodable)",
                  "1 clip decoded to other samples here", "1 clip came in other bytes"):
         assert note in " ".join(got.notes)
     with monkeypatch.context() as patch:  # failures are remembered until the package is another
         patch.setattr(debian, "read_files", lambda *a: pytest.fail("it read the archive again"))
         assert len(load(manifest).problems) == 3
-    serve(files, "pack-0", manifest, version="1.1")
+    put_packages(manifest, files, "1.1")
     (debian.archives_dir() / "pack-0_1.0_all.deb").unlink()
     assert load(manifest).problems.empty
 

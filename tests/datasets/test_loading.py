@@ -4,7 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from debs import deb, speech_manifest
+from debs import put_packages, speech_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,11 +18,8 @@ from nslib.errors import UnknownName
 def registry(tmp_path, cache, monkeypatch):
     """One recorded task whose packages were put into the cache by hand, beside the synthetic ones."""
     manifest, files = speech_manifest()
-    for package, part in manifest.groupby("package"):
-        deb(debian.archives_dir() / f"{package}_1.0_all.deb", {m: files[m] for m in part["member"]})
-    folder = tmp_path / "data" / "manifests"
-    folder.mkdir(parents=True)
-    manifest.to_csv(folder / "speaker-fillets.csv", index=False)
+    put_packages(manifest, files)
+    config.write_file(tmp_path / "data" / "manifests" / "speaker-fillets.csv", manifest.to_csv(index=False))
     monkeypatch.setattr(config, "data_dir", lambda: tmp_path / "data")
     few = {n: t for n, t in tasks.REGISTRY.items() if t.kind == "synthetic" or n == "speaker-fillets"}
     monkeypatch.setattr(tasks, "REGISTRY", few)
@@ -74,10 +71,3 @@ def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     ({"tasks": "masked-speech, word-synthetic"}, "word-synthetic masked-speech")])  # in the order of the registry
 def test_names_follow_the_parameters(given, names):
     assert tasks.choose_task_names(config.load_params(given)) == tuple(names.split())
-
-
-def test_own_recordings_know_whether_the_label_is_the_speaker():
-    clips = pd.DataFrame({"label": ["a", "b", "a"], "speaker": ["x", "y", "x"]})
-    task = tasks.make_own_task("voices", clips)
-    assert (task.speaker_is_label, task.name, task.title) == (True, "voices", "2 classes of voices")
-    assert not tasks.make_own_task("voices", clips.assign(speaker="")).speaker_is_label

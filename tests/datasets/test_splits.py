@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nslib.datasets import splits
@@ -32,10 +32,7 @@ def test_actors_of_crema_d_and_savee_are_those_of_tfds():
 @given(st.lists(st.integers(0, 40), min_size=3), st.randoms(), st.integers(0, 5))
 def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
     items = list(enumerate(groups))
-    if len(set(groups)) < 3:
-        with pytest.raises(BadParameter, match="cannot fill 3 splits"):
-            splits.split_by_group(items, groups)
-        return
+    assume(len(set(groups)) >= 3)
     split = splits.split_by_group(items, groups, seed=seed)
     assert len({(group, split[item]) for item, group in zip(items, groups, strict=True)}) == len(set(groups))
     shuffled = random.sample(items, len(items))
@@ -44,7 +41,8 @@ def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ((["a"], []), "1 items but 0 groups"), ((["a", "a"], ["x", "y"]), "two groups"),
-    ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name")])
+    (([1, 2], [1, 2]), "2 groups cannot fill 3 splits"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each"),
+    ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0")])
 def test_bad_requests_are_refused(arguments, message):
     with pytest.raises(BadParameter, match=message):
         splits.split_by_group(*arguments)
@@ -110,12 +108,11 @@ def test_shared_speaker_and_audio_in_two_splits_and_twice_in_one_are_found():
     clips = sound()
     clips.loc[16, "sha256"] = clips.loc[0, "sha256"]
     assert problem(clips) == "1 recording is in more than one split: clip0, clip16."
-    assert audit_clips(clips).duplicates["clip_id"].tolist() == ["clip0", "clip16"]
     clips = sound()
     clips.loc[2, "sha256"] = clips.loc[0, "sha256"]
     assert problem(clips) == "1 clip has the same audio as another clip of the same split: clip2."
     clips.loc[2, "label"] = "no"
-    assert "1 recording has more than one label." in audit_clips(clips).problems
+    assert "1 recording has more than one label." in problem(clips)
 
 
 @pytest.mark.parametrize(("split", "why"), [("train", "cannot be learnt"), ("test", "is not scored"),
@@ -128,10 +125,8 @@ def test_absent_class_is_found(split, why):
 
 def test_class_of_one_speaker_is_found_unless_the_label_is_the_speaker():
     clips = sound()
-    clips.loc[(clips["split"] == "train") & (clips["label"] == "no"), "speaker"] = "only"
-    assert audit_clips(clips).problems == ()  # a third of the class is not nearly all of it
     clips.loc[clips["label"] == "no", "speaker"] = "only"
-    assert any("may be recognised instead of the class: no." in p for p in audit_clips(clips).problems)
+    assert "may be recognised instead of the class: no." in problem(clips)
     found = audit_clips(clips.assign(speaker=clips["label"]))
     assert found.problems == () and "label is the speaker" in found.notes[0]
 

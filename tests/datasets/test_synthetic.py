@@ -63,7 +63,7 @@ def test_two_builds_are_the_same_byte_for_byte(tmp_path, monkeypatch):
     assert all(builds[0][name] == builds[1][name] for name in common)
 
 
-def job(name: str, text: str = "Hello.", language: str = "en") -> synthetic.Job:
+def job(name, text="Hello.", language="en"):
     return synthetic.Job(name, text, language, "m1", "label", "train", tuple(synthetic.PLAIN.items()))
 
 

@@ -9,8 +9,6 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import nslib
 from nslib import config
@@ -19,27 +17,20 @@ from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, Unknow
 
 def test_environment_is_read_and_arguments_win(monkeypatch):
     assert config.load_params() == config.Params(profile="quick", corpus="real", seed=0, smoke=False)
-    for name, value in {"SEED": "7", "TASKS": "a, b,", "SMOKE": "1"}.items():
+    for name, value in {"SEED": "-7", "TASKS": "a, b,", "SMOKE": "True"}.items():
         monkeypatch.setenv(name, value)
-    assert config.load_params() == config.Params(seed=7, tasks=("a", "b"), smoke=True)
-    given_ = {"seed": 1, "tasks": ["c"], "smoke": False, "corpus": None}
-    assert config.load_params(given_) == config.Params(seed=1, tasks=("c",))
+    assert config.load_params() == config.Params(seed=-7, tasks=("a", "b"), smoke=True)
+    given = {"seed": 1, "tasks": ["c"], "smoke": False, "corpus": None}
+    assert config.load_params(given) == config.Params(seed=1, tasks=("c",))
 
 
-@pytest.mark.parametrize(("given_", "error", "message"), [
+@pytest.mark.parametrize(("given", "error", "message"), [
     ({"sead": 1}, UnknownName, "Did you mean seed"), ({"profile": "quik"}, UnknownName, "Did you mean quick"),
     ({"seed": "one"}, BadParameter, "seed' is 'one'; give a whole number"),
     ({"smoke": "maybe"}, BadParameter, "smoke' is 'maybe'; allowed: 1 or 0")])
-def test_unknown_names_and_unreadable_values_are_refused(given_, error, message):
+def test_unknown_names_and_unreadable_values_are_refused(given, error, message):
     with pytest.raises(error, match=message):
-        config.load_params(given_)
-
-
-@settings(max_examples=20)
-@given(st.integers(), st.lists(st.text("abc-", min_size=1), max_size=4), st.booleans())
-def test_what_goes_in_comes_out(seed, names, smoke):
-    out = config.load_params({"seed": str(seed), "tasks": ",".join(names), "smoke": str(smoke)})
-    assert (out.seed, out.tasks, out.smoke) == (seed, tuple(names), smoke)
+        config.load_params(given)
 
 
 def test_one_variable_moves_the_cache_and_what_lies_in_it(tmp_path, monkeypatch):
@@ -77,8 +68,7 @@ def test_lock_files_are_compared_with_what_is_installed(tmp_path, monkeypatch):
     numpy = importlib.metadata.version("numpy")
     assert config.lock_differences("x.lock") == [f"numpy 0.1 is locked, {numpy} is installed",
                                                  "nowhere-to-be-found 1 is locked, none is installed"]
-    assert config.package_versions(["numpy", "nowhere-to-be-found"]) == {
-        "numpy": numpy, "nowhere-to-be-found": "not installed"}
+    assert config.package_versions(["numpy", "no-such"]) == {"numpy": numpy, "no-such": "not installed"}
 
 
 def test_an_origin_names_time_lock_and_the_revision_of_a_checkout_of_our_own(tmp_path, monkeypatch):
@@ -94,8 +84,7 @@ def test_an_origin_names_time_lock_and_the_revision_of_a_checkout_of_our_own(tmp
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "one")
     monkeypatch.setattr(config, "root", lambda: kit)
-    assert config.lock_hash.__wrapped__() == "unknown"
-    assert revision() == "unknown"  # the repository around it is somebody else's
+    assert config.lock_hash.__wrapped__() == revision() == "unknown"  # the repository around it is somebody else's
     git(kit, "init")
     assert revision() == "unknown"  # no commit yet
     (kit / "file").touch()
@@ -131,4 +120,3 @@ def test_import_is_light_and_an_unknown_attribute_names_the_public_surface():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "[]"]
     with pytest.raises(AttributeError, match="audio, benchmark"):
         _ = nslib.benchmrk
-    assert set(nslib.__all__) <= set(dir(nslib))
