@@ -19,10 +19,10 @@ import numpy as np
 import soundfile
 from debs import tar
 
+from nslib.datasets import noss_sources
 from nslib.datasets.noss import HUMAN_SOUNDS
 from nslib.datasets.splits import split_by_group
 
-WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
 
 
@@ -62,8 +62,6 @@ def registered(manual: Path) -> Iterator[None]:
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.core.download.download_manager import DownloadManager
 
-    from nslib.datasets import noss_sources
-
     made, listed = DownloadManager.__init__, noss_sources.list_registered_files
 
     def init(self, *args, **kwargs):
@@ -97,8 +95,8 @@ def _voxceleb(manual: Path) -> None:
 def _voxforge(manual: Path) -> None:
     # eleven speakers, the fewest that leave none of the splits empty; each speaks every language
     speakers, listed = enumerate(["anonymous", *(f"user{n}" for n in range(10))]), []
-    for (number, speaker), (label, language) in itertools.product(
-            speakers, enumerate(("de", "en", "es", "fr", "it", "ru"))):
+    languages = enumerate(("de", "en", "es", "fr", "it", "ru"))
+    for (number, speaker), (label, language) in itertools.product(speakers, languages):
         name = f"{speaker}-20100101-{language}{number}"
         path = f"www.repository.voxforge1.org/downloads/{language}/Trunk/Audio/Main/16kHz_16bit/{name}.tgz"
         listed.append(path + "\n")
@@ -109,13 +107,13 @@ def _voxforge(manual: Path) -> None:
 
 def _speech_commands(manual: Path) -> None:
     main, test, lists = {}, {}, {"validation": [], "testing": []}
-    for (label, word), speaker in itertools.product(enumerate((*WORDS, "bed", "cat")), range(5)):
+    words = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "bed", "cat")
+    for (label, word), speaker in itertools.product(enumerate(words), range(5)):
         name = f"{word}/{speaker:08x}_nohash_0.wav"
         main[f"./{name}"] = sound(1.0, 16_000, label, speaker, 0)
-        if speaker == 3:
-            lists["validation"].append(name)
+        if speaker > 2:
+            lists["validation" if speaker == 3 else "testing"].append(name)
         if speaker == 4:
-            lists["testing"].append(name)
             test[f"./{word if label < 10 else '_unknown_'}/{word}{speaker:08x}_0.wav"] = main[f"./{name}"]
     for seed, noise in enumerate(("running_tap", "white_noise")):
         main[f"./_background_noise_/{noise}.wav"] = sound(3.1, 16_000, 0, seed, 9)

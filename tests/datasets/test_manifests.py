@@ -78,8 +78,8 @@ def test_every_manifest_has_a_maker_and_every_source_licence_and_credit(manifest
 
 
 def test_the_facts_of_noss_are_the_reference():
-    table = pd.read_csv(config.data_dir() / "noss_tasks.csv", dtype=str, keep_default_na=False)
-    rows = table.set_index("dataset", drop=False).to_dict("index")
+    table = pd.read_csv(config.data_dir() / "noss_tasks.csv", dtype=str, keep_default_na=False, index_col="dataset")
+    rows = table.to_dict("index")
     assert list(rows) == ["voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank"]
     for name, sizes in (("crema_d", ["5144", "738", "1556"]), ("savee", ["240", "120", "120"]),
                         ("voxforge", ["", "", ""])):  # the last are not published

@@ -4,7 +4,6 @@ import hashlib
 import http.server
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from functools import partial
@@ -157,26 +156,19 @@ def test_a_smoke_run_makes_only_its_clips_and_a_stopped_one_goes_on_with_the_nex
     few = load("crema_d", SMOKE).clips
     assert few.groupby(["split", "label"]).size().max() == 8 and len(list(cache.rglob("*.wav"))) == len(few)
     assert get_status("crema_d").state == "prepared" and set(few["sha256"]) <= set(here["crema_d"].clips["sha256"])
-    made, convert = [], audio.from_array
-
-    def stop_at_twenty(samples, rate, name="array"):
-        if len(made) == 20:
-            raise KeyboardInterrupt
-        made.append(name)
-        return convert(samples, rate, name)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(audio, "from_array", stop_at_twenty)
-        with pytest.raises(KeyboardInterrupt):
-            load("savee")
+    stopping = mock.Mock(wraps=audio.from_array, side_effect=[mock.DEFAULT] * 20 + [KeyboardInterrupt])
+    counting = mock.Mock(wraps=audio.from_array)
+    monkeypatch.setattr(audio, "from_array", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        load("savee")
     assert get_status("savee").state == "prepared"
-    monkeypatch.setattr(audio, "from_array", lambda *given: made.append(given[2]) or convert(*given))
+    monkeypatch.setattr(audio, "from_array", counting)
     clips = load("savee").clips
-    assert len(made) == len(set(made)) == 56
+    assert counting.call_count == 56 - 20
     pd.testing.assert_frame_equal(clips.drop(columns="audio"), here["savee"].clips.drop(columns="audio"))
     Path(clips["audio"][3]).unlink()  # what vanished is made again
     pd.testing.assert_frame_equal(load("savee").clips, clips)
-    assert len(made) == 57 and get_status("savee").state == "ready"
+    assert counting.call_count == 37 and get_status("savee").state == "ready"
 
 
 def test_other_or_damaged_prepared_files_are_noticed(here, world, bare):
@@ -274,10 +266,8 @@ def server(monkeypatch, bare):
 
 
 def test_what_is_missing_is_downloaded_once(server):
-    assert get_status("voxceleb").state == "archives"
     assert "iden_split.txt will be downloaded" in get_status("voxceleb").detail
-    assert len(load("voxceleb", SMOKE).clips) == 32
-    assert noss_sources.list_missing_files("voxceleb") == []
+    assert len(load("voxceleb", SMOKE).clips) == 32 and noss_sources.list_missing_files("voxceleb") == []
 
 
 @pytest.mark.parametrize(("how", "why"), [
@@ -313,13 +303,11 @@ def test_what_the_kit_can_download_it_says_and_plans(bare, monkeypatch):
     monkeypatch.setenv("NSLIB_OFFLINE", "")
     states = {name: get_status(name).state for name in SOURCES}
     assert states == dict.fromkeys(SOURCES, "manual") | dict.fromkeys(("speech_commands", "crema_d"), "download")
-    assert "2.5 GB" in get_status("speech_commands").detail
     assert [task.name for task in loading.resolve_tasks(PAPER, progress=False).tasks] == ["speech_commands", "crema_d"]
-    fabricate(bare, ("savee",))
-    plan = loading.resolve_tasks(config.load_params({"tasks": "savee,masked-speech"}), progress=False)
-    assert ([task.name for task in plan.tasks], [name for name, _ in plan.not_run]) == (["savee"], ["masked-speech"])
     with pytest.raises(UnknownName, match="savee"):
         get_status("save")
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert get_status("savee").remedy == "make setup"
 
 
 def test_the_builders_of_the_pinned_versions_exist_and_register_what_the_steps_name(bare):
@@ -334,14 +322,13 @@ def test_the_builders_of_the_pinned_versions_exist_and_register_what_the_steps_n
 
 
 def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_short_does_not(bare):
-    downloads = noss_sources.downloads_dir("speech_commands")
-    downloads.mkdir(parents=True)
     for number, file in enumerate(noss_sources.list_registered_files("speech_commands")):
-        (downloads / f"{number}.tar.gz.INFO").write_text(f'{{"urls": ["{file.url}"]}}')
+        info = noss_sources.downloads_dir("speech_commands") / f"{number}.tar.gz.INFO"
+        config.write_file(info, f'{{"urls": ["{file.url}"]}}')
     assert get_status("speech_commands").state == "archives"
     (bare / "speech_commands_v0.02.tar.gz").write_bytes(b"cut short")
-    assert get_status("speech_commands").state == "manual"
-    assert "has 9 bytes, 2428923189 are registered" in get_status("speech_commands").remedy
+    status = get_status("speech_commands")
+    assert status.state == "manual" and "has 9 bytes, 2428923189 are registered" in status.remedy
 
 
 def test_an_archive_that_is_cut_empty_or_in_the_wrong_order_is_recognised(bare):
@@ -378,16 +365,8 @@ def test_another_archive_and_misplaced_files_and_folders_are_told_apart(bare, na
 
 def test_git_lfs_pointers_are_no_sound(bare):
     for name in ("AudioWAV/1001_IEO_NEU_XX.wav", "processedResults/summaryTable.csv"):
-        config.write_file(bare / "CREMA-D" / name, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        config.write_file(bare / "CREMA-D" / name, "version https://git-lfs.github.com/spec/v1\n")
     assert f"cd {bare}/CREMA-D && git lfs pull" in get_status("crema_d").remedy
-
-
-def test_status_imports_nothing_heavy_and_says_what_is_not_installed(bare, monkeypatch):
-    code = ("import sys; from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(n) for n in SOURCES];"
-            "print(sorted({'tensorflow', 'tensorflow_datasets', 'pandas'} & set(sys.modules)))")
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=config.root()).strip() == "[]"
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    assert (get_status("savee").state, get_status("savee").remedy) == ("manual", "make setup")
 
 
 def test_the_doctor_shows_every_set(bare):

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -51,11 +52,7 @@ def test_a_file_is_replaced_whole_and_a_full_disk_keeps_the_old_one(tmp_path, mo
     config.write_file(path, b"second")
     assert path.read_text() == "second" and path.stat().st_mode & 0o777 == 0o644
     assert config.hash_file(path) == hashlib.sha256(b"second").hexdigest()
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(config.os, "fsync", full)
+    monkeypatch.setattr(config.os, "fsync", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(NslibError, match=r"no space left for .* point NSLIB_CACHE to a larger disk"):
         config.write_file(path, "third")
     assert path.read_text() == "second" and [p.name for p in path.parent.iterdir()] == ["a.txt"]
@@ -116,6 +113,7 @@ def test_why_a_download_failed_is_told_without_the_machines_addresses(output, me
 
 def test_import_is_light_and_an_unknown_attribute_names_the_public_surface():
     code = ("import sys, nslib; print('numpy' in sys.modules); import nslib.paper.published, nslib.frontend; "
+            "from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(name) for name in SOURCES]; "
             "print([m for m in ('tensorflow', 'pandas', 'sklearn', 'scipy') if m in sys.modules])")
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "[]"]
     with pytest.raises(AttributeError, match="audio, benchmark"):
