@@ -4,10 +4,9 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
-import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,42 +24,30 @@ import hashlib, shutil, sys
 from pathlib import Path
 
 repo, here, words = Path({repo!r}), Path.cwd(), [w for w in sys.argv[1:] if not w.startswith("-")]
-mode = (repo / "mode").read_text() if (repo / "mode").exists() else ""
+mode = (repo / "mode").read_text()
 with (repo / "calls").open("a") as log:
-    log.write(" ".join(words) + "\\n")
-
-
-def fail(text, code=100):
-    print(text, file=sys.stderr)
-    sys.exit(code)
-
-
+    log.write(words[0] + "\\n")
 if words[0] == "update":
     if mode == "network":
-        fail("W: Failed to fetch http://secret.example/dists/x  Could not resolve 'secret.example'", 0)
-    (repo / "updated").touch()
-    sys.exit(0)
-debs = []
-for name in words[1:]:
-    debs += sorted(repo.glob(name + "_*.deb"))[:1]
-    if not (repo / "updated").exists() or not debs or not debs[-1].name.startswith(name) or mode == "unknown":
-        fail("E: Unable to locate package " + name)
+        print("W: Failed to fetch http://secret.example/dists/x  Could not resolve 'secret.example'", file=sys.stderr)
+    else:
+        (repo / "updated").touch()
+    sys.exit()
+debs = [deb for name in words[1:] for deb in repo.glob(name + "_*.deb")]
+if not (repo / "updated").exists() or len(debs) < len(words) - 1:
+    sys.exit("E: Unable to locate package x")
 if "--print-uris" in sys.argv:
     for deb in debs:
         size = 10 ** 18 if mode == "huge" else deb.stat().st_size
         digest = hashlib.sha256(deb.read_bytes()).hexdigest()
         print(f"'http://secret.example/{{deb.name}}' {{deb.name}} {{size}} SHA256:{{digest}}")
-    sys.exit(0)
+    sys.exit()
+if mode == "lock":
+    sys.exit("E: Could not get lock /x/lock - open (11: Resource temporarily unavailable)")
 if mode == "half":
     shutil.copy(debs[0], here)
     (here / debs[1].name).write_bytes(debs[1].read_bytes()[:100])
-for case, text in (("half", "Failed to fetch http://secret.example/x.deb  Connection failed"),
-                   ("offline", "Failed to fetch http://secret.example/x.deb  Connection timed out"),
-                   ("full", "You don't have enough free space in /x. - write (28: No space left on device)"),
-                   ("lock", "Could not get lock /x/lock - open (11: Resource temporarily unavailable)"),
-                   ("strange", "http://secret.example/ says something new")):
-    if mode == case:
-        fail("E: " + text)
+    sys.exit("E: Failed to fetch http://secret.example/x.deb  Connection failed")
 for deb in debs:
     (here / deb.name).write_bytes(deb.read_bytes() + b"x" * (mode == "corrupt"))
 '''
@@ -75,63 +62,32 @@ def ar(members: dict[str, bytes]) -> bytes:
     return out
 
 
-def tar(files: dict[str, bytes], links: dict[str, str] | None = None, hard: dict[str, str] | None = None) -> bytes:
-    """A tar file: symbolic links, files, hard links; names are stored as given."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for kind, entries in ((tarfile.SYMTYPE, links), (tarfile.REGTYPE, files), (tarfile.LNKTYPE, hard)):
-            for name, content in (entries or {}).items():
-                info = tarfile.TarInfo(name)
-                info.type = kind
-                if isinstance(content, str):
-                    info.linkname = content
-                else:
-                    info.size = len(content)
-                archive.addfile(info, None if isinstance(content, str) else io.BytesIO(content))
+def tar(files: Mapping[str, bytes | str]) -> bytes:
+    """A tar file; names are stored as given, and a text is a symbolic link or, if it starts with ./, a hard one."""
+    with tarfile.open(fileobj=(buffer := io.BytesIO()), mode="w") as archive:
+        for name, content in files.items():
+            info, data = tarfile.TarInfo(name), b""
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.LNKTYPE if content[:2] == "./" else tarfile.SYMTYPE, content
+            else:
+                info.size, data = len(content), content
+            archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
 
 
-def deb(path: Path, files: dict[str, bytes], kind: str = "xz", links: dict[str, str] | None = None,
-        hard: dict[str, str] | None = None) -> Path:
+def deb(path: Path, files: Mapping[str, bytes | str], kind: str = "xz") -> Path:
     """A .deb with these data, in the real layout: names start with ./ and controls come first."""
-    data = tar({f"./{name}": value for name, value in files.items()}, links, hard)
+    data, ending = tar({f"./{name}": content for name, content in files.items()}), f".{kind}" if kind else ""
     compress = {"xz": lzma.compress, "gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}
-    control, ending = lzma.compress(tar({"./control": b"Package: x\n"})), f".{kind}" if kind else ""
+    control = lzma.compress(tar({"./control": b"Package: x\n"}))
     path.write_bytes(ar({"debian-binary": b"2.0\n", "control.tar.xz": control,
                          f"data.tar{ending}": compress.get(kind, bytes)(data)}))
     return path
 
 
-class Apt:
-    """An apt-get on PATH that serves the packages of a folder."""
-
-    def __init__(self, folder: Path, monkeypatch) -> None:
-        self.repo, script = folder / "repo", folder / "bin" / "apt-get"
-        self.repo.mkdir(parents=True)
-        script.parent.mkdir()
-        script.write_text(APT.format(python=sys.executable, repo=str(self.repo)))
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setenv("NSLIB_OFFLINE", "")
-
-    def serve(self, name: str, files: dict[str, bytes]) -> Path:
-        """Put a package into the repository."""
-        return deb(self.repo / f"{name}_1.0_all.deb", files)
-
-    def mode(self, mode: str) -> None:
-        """Make it fail in a way."""
-        (self.repo / "mode").write_text(mode)
-
-    def calls(self, word: str) -> int:
-        """How often it was called with a first word."""
-        log = self.repo / "calls"
-        return sum(line.split()[0] == word for line in log.read_text().splitlines()) if log.exists() else 0
-
-
-def sound(seed: int, seconds: float = 0.3, rate: int = 22_050, kind: str = "WAV") -> bytes:
-    """An audio file of noise."""
-    noise = np.random.default_rng(seed).uniform(-0.3, 0.3, int(seconds * rate))
-    soundfile.write(buffer := io.BytesIO(), noise, rate, format=kind)
+def sound(seed: int) -> bytes:
+    """A WAV file of noise."""
+    soundfile.write(buffer := io.BytesIO(), np.random.default_rng(seed).uniform(-0.3, 0.3, 6615), 22_050, format="WAV")
     return buffer.getvalue()
 
 
@@ -146,3 +102,10 @@ def speech_manifest() -> tuple[pd.DataFrame, dict[str, bytes]]:
                 f"speech/{i:02}", member, audio.sha256(clip.wave), hashlib.sha256(data).hexdigest(), clip.seconds,
                 22_050, "ab"[i % 2], f"s{i % 4}", SPLITS[i % 3], f"pack-{i % 2}", "CC0-1.0"))
     return pd.DataFrame(rows, columns=list(debian.MANIFEST_COLUMNS)), files
+
+
+def put_packages(manifest: pd.DataFrame, files: dict[str, bytes], version: str = "1.0") -> None:
+    """Put the packages of a manifest into the cache, as far as there are files for them."""
+    for package, part in manifest.groupby("package"):
+        members = {member: files[member] for member in part["member"] if member in files}
+        deb(debian.archives_dir() / f"{package}_{version}_all.deb", members)

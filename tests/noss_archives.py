@@ -5,26 +5,24 @@ these files for the registered ones, whose checksums nothing fabricated can have
 """
 
 import contextlib
+import gzip
 import hashlib
 import io
 import itertools
-import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import soundfile
+from debs import tar
 
+from nslib.datasets import noss_sources
 from nslib.datasets.noss import HUMAN_SOUNDS
 from nslib.datasets.splits import split_by_group
 
-ALL = ("voxceleb", "voxforge", "speech_commands", "crema_d", "savee", "dementiabank")
-EXTRA = ("esc50-human", "masked-speech")
-WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
-CREMA_EMOTIONS = ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
 CREMA_LOST = ("1040_ITH_SAD_XX", "1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX")
 
 
@@ -51,10 +49,10 @@ def sound(seconds: float, rate: int, label: int, speaker: int, take: int, kind: 
     return encode(speech(seconds, rate, label, speaker, take), rate, kind)
 
 
-def fabricate(manual: Path, names: tuple[str, ...] = ALL) -> None:
-    """Write the archives of data sets into a manual folder; every label is in every split."""
+def fabricate(manual: Path, names: tuple[str, ...] = ()) -> None:
+    """Write the archives of data sets (without names, of all) into a manual folder; every label is in every split."""
     manual.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    for name in names or _WRITERS:
         _WRITERS[name](manual)
 
 
@@ -63,8 +61,6 @@ def registered(manual: Path) -> Iterator[None]:
     """Have TensorFlow Datasets, and the kit's look at sizes, accept what lies in a manual folder."""
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.core.download.download_manager import DownloadManager
-
-    from nslib.datasets import noss_sources
 
     made, listed = DownloadManager.__init__, noss_sources.list_registered_files
 
@@ -99,55 +95,54 @@ def _voxceleb(manual: Path) -> None:
 def _voxforge(manual: Path) -> None:
     # eleven speakers, the fewest that leave none of the splits empty; each speaks every language
     speakers, listed = enumerate(["anonymous", *(f"user{n}" for n in range(10))]), []
-    for (number, speaker), (label, language) in itertools.product(
-            speakers, enumerate(("de", "en", "es", "fr", "it", "ru"))):
+    languages = enumerate(("de", "en", "es", "fr", "it", "ru"))
+    for (number, speaker), (label, language) in itertools.product(speakers, languages):
         name = f"{speaker}-20100101-{language}{number}"
         path = f"www.repository.voxforge1.org/downloads/{language}/Trunk/Audio/Main/16kHz_16bit/{name}.tgz"
         listed.append(path + "\n")
-        _tar(manual / path, {f"{name}/wav/{language}-0000.wav": sound(0.6, 16_000, label, number, 0),
-                             f"{name}/etc/README": b"fabricated"})
+        clip = sound(0.6, 16_000, label, number, 0)
+        _write(manual / path, gzip.compress(tar({f"{name}/wav/{language}-0000.wav": clip, f"{name}/etc/README": b""})))
     (manual / "voxforge_urls.txt").write_text("".join(listed))
 
 
 def _speech_commands(manual: Path) -> None:
     main, test, lists = {}, {}, {"validation": [], "testing": []}
-    for label, word in enumerate((*WORDS, "bed", "cat")):
-        for speaker in range(5):
-            name = f"{word}/{speaker:08x}_nohash_0.wav"
-            main[f"./{name}"] = sound(1.0, 16_000, label, speaker, 0)
-            if speaker > 2:
-                lists["validation" if speaker == 3 else "testing"].append(name)
-            if speaker == 4:
-                folder = word if word in WORDS else "_unknown_"
-                test[f"./{folder}/{word}{speaker:08x}_0.wav"] = main[f"./{name}"]
+    words = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "bed", "cat")
+    for (label, word), speaker in itertools.product(enumerate(words), range(5)):
+        name = f"{word}/{speaker:08x}_nohash_0.wav"
+        main[f"./{name}"] = sound(1.0, 16_000, label, speaker, 0)
+        if speaker > 2:
+            lists["validation" if speaker == 3 else "testing"].append(name)
+        if speaker == 4:
+            test[f"./{word if label < 10 else '_unknown_'}/{word}{speaker:08x}_0.wav"] = main[f"./{name}"]
     for seed, noise in enumerate(("running_tap", "white_noise")):
-        main[f"./_background_noise_/{noise}.wav"] = _noise(3.1, seed)
-    test["./_silence_/0.wav"] = _noise(1.0, 9)
+        main[f"./_background_noise_/{noise}.wav"] = sound(3.1, 16_000, 0, seed, 9)
+    test["./_silence_/0.wav"] = sound(1.0, 16_000, 0, 9, 9)
     test["./yes/broken.wav"] = b"RIFF but no audio"  # the builder leaves out what cannot be decoded
     for which, names in lists.items():
         main[f"./{which}_list.txt"] = "\n".join(names).encode()
-    _tar(manual / "speech_commands_v0.02.tar.gz", main)
-    _tar(manual / "speech_commands_test_set_v0.02.tar.gz", test)
+    for name, files in (("", main), ("_test_set", test)):
+        _write(manual / f"speech_commands{name}_v0.02.tar.gz", gzip.compress(tar(files), 1))
 
 
 def _crema_d(manual: Path) -> None:
     """A clone of the repository, and the list of checksums that TensorFlow Datasets registered."""
     from tensorflow_datasets.audio import crema_d
 
-    folder, names = manual / "CREMA-D" / "AudioWAV", []
+    folder, names, emotions = manual / "CREMA-D" / "AudioWAV", [], ("NEU", "HAP", "SAD", "ANG", "FEA", "DIS")
     # of 31 actors three validate, the fewest that have all labels
-    for number, actor in enumerate(_order_by_split(map(str, range(1001, 1032)))):
+    for number, actor in enumerate(_order_by_split([str(n) for n in range(1001, 1032)])):
         labels = number % 6, (number + 3) % 6
         for label, (take, sentence) in itertools.product(labels, enumerate(("IEO", "TIE", "IOM"))):
-            names.append(f"{actor}_{sentence}_{CREMA_EMOTIONS[label]}_XX")
+            names.append(f"{actor}_{sentence}_{emotions[label]}_XX")
             _write(folder / f"{names[-1]}.wav", sound(0.5, 16_000, label, number, take))
     summary = manual / "CREMA-D" / "processedResults" / "summaryTable.csv"
-    rows = [f'"{i}","{name}","N"\n' for i, name in enumerate((*names, *CREMA_LOST), start=1)]
+    rows = [f'"","{name}","N"\n' for name in (*names, *CREMA_LOST)]
     _write(summary, ('"","FileName","VoiceVote"\n' + "".join(rows)).encode())
     files = {f"{crema_d.WAV_DATA_URL}{name}.wav": folder / f"{name}.wav" for name in names}
-    contents = {url: path.read_bytes() for url, path in {**files, crema_d.SUMMARY_TABLE_URL: summary}.items()}
     (manual / "crema_d.txt").write_text("".join(
-        f"{url} {len(data)} {hashlib.sha256(data).hexdigest()}\n" for url, data in contents.items()))
+        f"{url} {path.stat().st_size} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for url, path in {**files, crema_d.SUMMARY_TABLE_URL: summary}.items()))
 
 
 def _savee(manual: Path) -> None:
@@ -158,26 +153,22 @@ def _savee(manual: Path) -> None:
 
 
 def _dementiabank(manual: Path) -> None:
-    for number, person in enumerate(_order_by_split(f"{n:03d}" for n in range(1, 22))):
-        kind = ("Control", "Dementia")[number % 2]
+    for number, person in enumerate(_order_by_split([f"{n:03d}" for n in range(1, 22)])):
+        folder = manual / "dementia" / "English" / "Pitt" / ("Control", "Dementia")[number % 2] / "cookie"
         for take in range(2):
-            _write(manual / "dementia" / "English" / "Pitt" / kind / "cookie" / f"{person}-{take}.mp3",
-                   sound(1.5, 44_100, number % 2, number, take, "MP3"))
+            _write(folder / f"{person}-{take}.mp3", sound(1.5, 44_100, number % 2, number, take, "MP3"))
 
 
-def _order_by_split(people: Iterable[str]) -> list[str]:
+def _order_by_split(people: list[str]) -> list[str]:
     """Those who share a split one after the other, so that labels in turn are in every split."""
-    people = list(people)
-    split_of = split_by_group(people, people)
-    return sorted(people, key=lambda person: (split_of[person], person))
+    return sorted(sorted(people), key=split_by_group(people, people).get)
 
 
 def _esc50(manual: Path) -> None:
     root, rows = manual / "ESC-50-master", ["filename,fold,target,category,esc10,src_file,take"]
     for (label, category), fold in itertools.product(enumerate(("dog", *HUMAN_SOUNDS)), range(1, 6)):
-        target = 0 if category == "dog" else 19 + label
-        name = f"{fold}-{1000 + 10 * label}-A-{target}.wav"
-        rows.append(f"{name},{fold},{target},{category},False,{1000 + label},A")
+        name = f"{fold}-{1000 + 10 * label}-A-{19 + label}.wav"
+        rows.append(f"{name},{fold},{19 + label},{category},False,{1000 + label},A")
         _write(root / "audio" / name, sound(1.2, 44_100, label, fold, 0))
     _write(root / "meta" / "esc50.csv", ("\n".join(rows) + "\n").encode())
 
@@ -193,10 +184,10 @@ def _masked(manual: Path) -> None:
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
     """Write a ZIP archive."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
+    _write(path, buffer.getvalue())
     return path
 
 
@@ -205,18 +196,5 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _noise(seconds: float, seed: int) -> bytes:
-    return encode(np.random.default_rng(seed).normal(0, 900, round(seconds * 16_000)).astype(np.int16))
-
-
-def _tar(path: Path, files: dict[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-
-
-_WRITERS = dict(zip((*ALL, *EXTRA), (_voxceleb, _voxforge, _speech_commands, _crema_d, _savee, _dementiabank, _esc50,
-                                     _masked), strict=True))
+_WRITERS = {"voxceleb": _voxceleb, "voxforge": _voxforge, "speech_commands": _speech_commands, "crema_d": _crema_d,
+            "savee": _savee, "dementiabank": _dementiabank, "esc50-human": _esc50, "masked-speech": _masked}

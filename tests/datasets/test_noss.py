@@ -4,15 +4,12 @@ import hashlib
 import http.server
 import os
 import shutil
-import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
-import noss_archives
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,12 +25,6 @@ from nslib.report import doctor
 
 PAPER = config.load_params({"profile": "paper"})
 SMOKE = config.load_params({"profile": "paper", "smoke": True})
-ORDER = {"voxceleb": "76942a171c5d3167", "voxforge": "d5b78f56965e5ac0", "speech_commands": "d2e48e4462743d2b",
-         "crema_d": "f2f7981f158aba12", "savee": "90dd24e0c35e9b83", "dementiabank": "8f1def23378f82b5",
-         "esc50-human": "48f0cd17127356ad"}
-"""Digests of which label and speaker is at which place of which split, as TensorFlow Datasets 4.9.10 prepared these
-archives; VoxForge's through Apache Beam 2.77, whose records were compared with the kit's byte by byte."""
-
 
 def load(name: str, settings: config.Params = PAPER) -> table.Dataset:
     return loading.load_clips(tasks.get_task(name), settings, progress=False)
@@ -44,10 +35,10 @@ def world(tmp_path_factory):
     """All data sets, prepared and loaded once, on a machine without network, programs and Apache Beam."""
     root = tmp_path_factory.mktemp("noss")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"NSLIB_DATA_DIR": root / "data", "NSLIB_CACHE": root / "cache", "PATH": ""}.items():
+        for name, value in {"NSLIB_DATA_DIR": root / "DATA_DIR", "NSLIB_CACHE": root / "CACHE", "PATH": ""}.items():
             patch.setenv(name, str(value))
         patch.setitem(sys.modules, "apache_beam", None)
-        fabricate(config.manual_dir(), (*noss_archives.ALL, *noss_archives.EXTRA))
+        fabricate(config.manual_dir())
         with registered(config.manual_dir()):
             states = {name: get_status(name) for name in SOURCES}
             loaded = {name: load(name) for name in SOURCES}
@@ -57,8 +48,8 @@ def world(tmp_path_factory):
 @pytest.fixture
 def here(world, monkeypatch):
     """The same machine, for one test."""
-    monkeypatch.setenv("NSLIB_DATA_DIR", str(world[0] / "data"))
-    monkeypatch.setenv("NSLIB_CACHE", str(world[0] / "cache"))
+    for name in ("DATA_DIR", "CACHE"):
+        monkeypatch.setenv(f"NSLIB_{name}", str(world[0] / name))
     return world[1]
 
 
@@ -70,12 +61,19 @@ def bare(tmp_path, cache, monkeypatch):
     return config.manual_dir()
 
 
-@pytest.mark.parametrize(("name", "classes", "rate", "seconds", "count"), [
-    ("voxceleb", 4, 16_000, 1.1, 32), ("voxforge", 6, 16_000, 0.6, 66), ("speech_commands", 12, 16_000, 1.0, 71),
-    ("crema_d", 6, 16_000, 0.5, 186), ("savee", 7, 44_100, 0.9, 56), ("dementiabank", 2, 44_100, 1.5, 42),
-    ("esc50-human", 10, 44_100, 1.2, 50), ("masked-speech", 2, 16_000, 1.0, 12)])
-def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, classes, rate, seconds, count):
-    state, dataset = world[2][name], here[name]
+# digests of which label and speaker is at which place of which split, as TensorFlow Datasets 4.9.10 prepared these
+# archives; VoxForge's through Apache Beam 2.77, whose records were compared with the kit's byte by byte
+@pytest.mark.parametrize(("name", "order", "classes", "count", "made", "expected"), [
+    ("voxceleb", "76942a171c5d3167", 4, 32, (1.1, 16_000, 3, 3, 20), ["1251", "1251", "validation"]),
+    ("voxforge", "d5b78f56965e5ac0", 6, 66, (0.6, 16_000, 1, 3, 0), ["en", "user2", "test"]),
+    ("speech_commands", "d2e48e4462743d2b", 12, 71, (1.0, 16_000, 10, 4, 0), ["_unknown_", "", "test"]),
+    ("crema_d", "f2f7981f158aba12", 6, 186, (0.5, 16_000, 0, 0, 2), ["NEU", "1001", "test"]),
+    ("savee", "90dd24e0c35e9b83", 7, 56, (0.9, 44_100, 4, 3, 1), ["neutral", "KL", "train"]),
+    ("dementiabank", "8f1def23378f82b5", 2, 42, (1.5, 44_100), None),
+    ("esc50-human", "48f0cd17127356ad", 10, 50, (1.2, 44_100, 1, 5, 0), ["crying_baby", "", "test"]),
+    ("masked-speech", None, 2, 12, (1.0, 16_000, 1, 1, 2), ["mask", "", "test"])])
+def test_every_set_is_a_whole_clip_table(world, here, tmp_path, name, order, classes, count, made, expected):
+    state, dataset, (seconds, rate, *_) = world[2][name], here[name], made
     assert (state.state, state.remedy, state.detail[:6]) == ("archives", "", "found ")
     clips = dataset.clips
     assert dataset.problems.empty and tuple(clips.columns) == table.COLUMNS
@@ -85,40 +83,26 @@ def test_every_set_is_a_whole_clip_table_without_a_program(world, here, name, cl
     if version := get_source(name).version:
         assert clips["clip_id"].str.fullmatch(rf"{name}/(train|validation|test)/\d{{5}}").all()
         assert set(clips["source"]) == {f"{name} {version}"}
-    if name in ORDER:
-        rows = clips[["clip_id", "label", "speaker"]].agg("\t".join, axis=1)
-        assert hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16] == ORDER[name]
+    rows = "\n".join(clips[["clip_id", "label", "speaker"]].agg("\t".join, axis=1))
+    assert order in (hashlib.sha256(rows.encode()).hexdigest()[:16], None)
     assert audit_clips(clips).problems == ()
     assert clips.groupby("split")["label"].nunique().to_dict() == dict.fromkeys(SPLITS, classes)
     for clip in clips[::7].itertuples():
         read = audio.read(clip.audio)
         assert (audio.sha256(read.wave), read.seconds, read.source_rate) == (clip.sha256, clip.seconds, 16_000)
-
-
-@pytest.mark.parametrize(("name", "made", "label", "speaker", "split"), [
-    ("voxceleb", (1.1, 16_000, 2, 2, 31), "3", "3", "test"),
-    ("voxceleb", (1.1, 16_000, 3, 3, 20), "1251", "1251", "validation"),
-    ("voxforge", (0.6, 16_000, 1, 3, 0), "en", "user2", "test"),
-    ("speech_commands", (1.0, 16_000, 9, 3, 0), "yes", "", "validation"),
-    ("speech_commands", (1.0, 16_000, 10, 4, 0), "_unknown_", "", "test"),
-    ("crema_d", (0.5, 16_000, 0, 0, 2), "NEU", "1001", "test"),
-    ("savee", (0.9, 44_100, 4, 3, 1), "neutral", "KL", "train"),
-    ("esc50-human", (1.2, 44_100, 1, 5, 0), "crying_baby", "", "test"),
-    ("masked-speech", (1.0, 16_000, 1, 1, 2), "mask", "", "test")])
-def test_a_recording_keeps_its_sound_label_speaker_and_split(here, tmp_path, name, made, label, speaker, split):
-    clip = clip_cache.write_clip(tmp_path / "clip.wav", audio.from_array(speech(*made), made[1]).wave)
-    same = here[name].clips.query(f"sha256 == '{audio.sha256(clip.wave)}'")
-    assert same[["label", "speaker", "split"]].to_numpy().tolist() == [[label, speaker, split]]
+    if expected:  # a recording that was put in keeps its sound, label, speaker and split
+        clip = clip_cache.write_clip(tmp_path / "clip.wav", audio.from_array(speech(*made), rate).wave)
+        same = clips[clips["sha256"] == audio.sha256(clip.wave)]
+        assert same[["label", "speaker", "split"]].to_numpy().tolist() == [expected]
 
 
 def test_the_notes_say_what_was_done_and_dementiabank_is_decoded_from_mp3_here(here, world):
     for name, words in (("voxceleb", "8 of the 40 recordings in iden_split.txt are not in the archive"),
                         ("savee", "resampled from 44100 to 16000 Hz"), ("dementiabank", "42 clips were decoded by")):
-        assert any(words in note for note in here[name].notes)
-    clips, manual = here["dementiabank"].clips, world[0] / "data" / "downloads" / "manual"
+        assert words in " ".join(here[name].notes)
+    clips, manual = here["dementiabank"].clips, world[0] / "DATA_DIR/downloads/manual"
     for path in sorted((manual / "dementia" / "English" / "Pitt").rglob("*.mp3"))[::5]:
-        label = {"Control": "control", "Dementia": "dementia"}[path.parts[-3]]
-        same = clips[(clips["label"] == label) & (clips["speaker"] == path.name[:3])]
+        same = clips[(clips["label"] == path.parts[-3].lower()) & (clips["speaker"] == path.name[:3])]
         original = audio.read(path).wave
         assert min(np.abs(original - audio.read(name).wave).max() for name in same["audio"]) < 3 / 32_767
 
@@ -127,15 +111,11 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
     clips = here["esc50-human"].clips
     of_fold = clips["clip_id"].str.extract(r"/(\d)-")[0].map({"4": "validation", "5": "test"}).fillna("train")
     assert clips["split"].tolist() == of_fold.tolist()
-    shutil.make_archive(str(bare / "ESC-50-master"), "zip", world[0] / "data" / "downloads" / "manual", "ESC-50-master")
+    shutil.make_archive(str(bare / "ESC-50-master"), "zip", world[0] / "DATA_DIR/downloads/manual", "ESC-50-master")
     assert get_status("esc50-human").detail.startswith("found ESC-50-master.zip")
-    again = load("esc50-human", SMOKE).clips
-    assert get_status("esc50-human").state == "archives"
-    assert again["sha256"].isin(clips["sha256"]).all() and len(again) == 50
-    load("esc50-human")
-    assert get_status("esc50-human").state == "ready"
+    again = load("esc50-human").clips
+    assert again["sha256"].equals(clips["sha256"]) and get_status("esc50-human").state == "ready"
     (bare / "ESC-50-master.zip").unlink()
-    pd.testing.assert_frame_equal(load("esc50-human").clips, again)
     Path(again["audio"][0]).unlink()
     with pytest.raises(Unavailable, match="ESC-50-master"):
         load("esc50-human")
@@ -143,24 +123,21 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
 
 def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare):
     fabricate(bare, ("masked-speech",))
-    root = bare / "masked-speech"
-    (root / "wav").rename(root / "train")  # folders train, devel and test instead of wav
-    (root / "train" / "train_00000.wav").unlink()
-    (root / "train" / "train_00001.wav").write_bytes(b"RIFF but no audio")
-    (root / "train" / "train_00002.wav").write_bytes(sound(0.5, 44_100, 0, 0, 0))
+    root, labels = bare / "masked-speech", bare / "masked-speech" / "lab" / "labels.csv"
+    train = (root / "wav").rename(root / "train")  # folders train, devel and test instead of wav
+    (train / "train_00000.wav").unlink()
+    (train / "train_00001.wav").write_bytes(b"RIFF but no audio")
+    (train / "train_00002.wav").write_bytes(sound(0.5, 44_100, 0, 0, 0))
     dataset = load("masked-speech")
     assert dataset.problems["clip_id"].tolist() == ["masked-speech/train_00000", "masked-speech/train_00001"]
-    assert dataset.problems["reason"].str.len().min() > 5 and len(dataset.clips) == 10
     assert dataset.clips.set_index("clip_id").loc["masked-speech/train_00002", "sample_rate"] == 44_100
     assert any("2 of 12 clips cannot be used" in note for note in dataset.notes)
-    (root / "train" / "train_00001.wav").write_bytes(sound(0.5, 16_000, 0, 0, 0))
+    (train / "train_00001.wav").write_bytes(sound(0.5, 16_000, 0, 0, 0))
     assert len(load("masked-speech").clips) == 11  # a clip that was repaired is read again
-    labels = root / "lab" / "labels.csv"
     good = labels.read_text()
     for old, new, why in ((good[good.index("test_"):], "test_0.wav,?", "no labelled clip is in test.*(?s:.)*ask for"),
-                          ("file_name", "file", "it cannot be read"), ("devel_00001", "dev_00001", "it cannot be read"),
-                          ("file_name", "\udcff", "it cannot be read")):
-        labels.write_bytes(good.replace(old, new).encode("utf-8", "surrogateescape"))
+                          ("file_name", "file", "it cannot be read")):
+        labels.write_text(good.replace(old, new))
         with pytest.raises(Unavailable, match=f"data set masked-speech is not available: {why}"):
             load("masked-speech")
 
@@ -170,55 +147,41 @@ def test_a_finished_table_needs_neither_tensorflow_nor_the_data_set(here, monkey
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "gone"))
     for name, first in here.items():
-        assert get_status(name).state == "ready"
         again = load(name)
         pd.testing.assert_frame_equal(first.clips, again.clips)
-        assert again.notes == first.notes
-    few = load("speech_commands", SMOKE).clips
-    assert few.groupby(["split", "label"]).size().max() <= 8
+        assert again.notes == first.notes and get_status(name).state == "ready"
 
 
 def test_a_smoke_run_makes_only_its_clips_and_a_stopped_one_goes_on_with_the_next(here, monkeypatch, cache):
     few = load("crema_d", SMOKE).clips
-    assert few.groupby(["split", "label"]).size().max() == 8 and len(list(cache.rglob("*.wav"))) == len(few) < 186
+    assert few.groupby(["split", "label"]).size().max() == 8 and len(list(cache.rglob("*.wav"))) == len(few)
     assert get_status("crema_d").state == "prepared" and set(few["sha256"]) <= set(here["crema_d"].clips["sha256"])
-    made, convert = [], audio.from_array
-
-    def stop_at_twenty(samples, rate, name="array"):
-        if len(made) == 20:
-            raise KeyboardInterrupt
-        made.append(name)
-        return convert(samples, rate, name)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(audio, "from_array", stop_at_twenty)
-        with pytest.raises(KeyboardInterrupt):
-            load("savee")
+    stopping = mock.Mock(wraps=audio.from_array, side_effect=[mock.DEFAULT] * 20 + [KeyboardInterrupt])
+    counting = mock.Mock(wraps=audio.from_array)
+    monkeypatch.setattr(audio, "from_array", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        load("savee")
     assert get_status("savee").state == "prepared"
-    monkeypatch.setattr(audio, "from_array", lambda *given: made.append(given[2]) or convert(*given))
+    monkeypatch.setattr(audio, "from_array", counting)
     clips = load("savee").clips
-    assert len(made) == len(set(made)) == 56
+    assert counting.call_count == 56 - 20
     pd.testing.assert_frame_equal(clips.drop(columns="audio"), here["savee"].clips.drop(columns="audio"))
     Path(clips["audio"][3]).unlink()  # what vanished is made again
     pd.testing.assert_frame_equal(load("savee").clips, clips)
-    assert len(made) == 57 and get_status("savee").state == "ready"
+    assert counting.call_count == 37 and get_status("savee").state == "ready"
 
 
 def test_other_or_damaged_prepared_files_are_noticed(here, world, bare):
-    shutil.copytree(world[0] / "cache" / "corpora" / "noss-savee", config.cache_dir("corpora") / "noss-savee")
-    shutil.copytree(world[0] / "data" / "savee", config.tfds_dir() / "savee")
+    shutil.copytree(world[0] / "CACHE" / "corpora" / "noss-savee", config.cache_dir("corpora") / "noss-savee")
+    shutil.copytree(world[0] / "DATA_DIR" / "savee", config.tfds_dir() / "savee")
     folder = get_source("savee").prepared_dir
     (folder / "nslib.json").unlink()
     assert load("savee").notes == here["savee"].notes  # of the finished table
     shard = next(folder.glob("*train.tfrecord*"))
     data = shard.read_bytes()
-    shard.write_bytes(data[:-4] + b"\0\0\0\0")  # another file of the same size
+    shard.write_bytes(data[:-4] + bytes(4))  # another file of the same size
     with pytest.raises(Unavailable, match=f"cannot read {folder}.*Remove that folder"):
         load("savee")
-    (folder / "features.json").write_text("{")
-    with pytest.raises(Unavailable, match="cannot read"):
-        load("savee")
-    shutil.copy(world[0] / "data" / "savee" / "1.0.0" / "features.json", folder)
     shard.write_bytes(data)
     (folder / "dataset_info.json").write_text((folder / "dataset_info.json").read_text() + "\n")
     assert "savee was prepared outside the kit" in load("savee", SMOKE).notes[0]
@@ -228,10 +191,8 @@ def test_an_archive_that_is_not_the_registered_one_is_refused(bare):
     fabricate(bare, ("voxceleb",))
     assert "iden_split.txt has" in get_status("voxceleb").remedy  # another size is seen at once
     (bare / "iden_split.txt").write_bytes(bytes(noss_sources.list_registered_files("voxceleb")[0].size))
-    with pytest.raises(Unavailable, match=r"iden_split.txt is not the file that TensorFlow") as error:
+    with pytest.raises(Unavailable, match=rf"{bare}/iden_split.txt is not the file that TensorFlow"):
         load("voxceleb")
-    assert f"{bare}/iden_split.txt" in error.value.remedy
-    assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
 def _savee(manual: Path, **more: bytes) -> Path:
@@ -242,8 +203,7 @@ def _savee(manual: Path, **more: bytes) -> Path:
 
 
 def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(bare):
-    archive = _savee(bare)
-    good = archive.read_bytes()
+    good = (archive := _savee(bare)).read_bytes()
     archive.write_bytes(good[:2000] + bytes(4000) + good[6000:])
     with pytest.raises(Unavailable, match=r"archive cannot be unpacked.*(?s:.)*AudioData.zip"):
         load("savee")
@@ -256,8 +216,7 @@ def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(ba
     dataset = load("savee")  # odd recordings are used or named
     assert (len(dataset.clips), len(dataset.problems)) == (6, 2)
     assert sorted(dataset.problems["reason"].str.extract(r"(0 samples|16 bits)")[0]) == ["0 samples", "16 bits"]
-    for words in ("1 clips were decoded by the kit's own decoders", "2 of 8 clips cannot be used",
-                  "1 clips have another sample rate than TensorFlow Datasets says"):
+    for words in ("1 clips were decoded by the kit", "2 of 8 clips cannot be used", "1 clips have another sample rate"):
         assert words in " ".join(dataset.notes)
     pd.testing.assert_frame_equal(dataset.problems, load("savee").problems)
 
@@ -268,9 +227,8 @@ def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures
     _savee(bare)
     fabricate(bare, ("masked-speech",))
     (config.tfds_dir() / "savee" / "1.0.0.incompleteABC").mkdir(parents=True)
-    usage = shutil.disk_usage("/")
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
+        patch.setattr(shutil, "disk_usage", mock.Mock(return_value=mock.Mock(free=1_000)))
         patch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: pytest.fail("it started"))
         for name, why in (("savee", r"about \d+\.\d GB are needed.*0\.0 GB are free.*1\.0\.0\.incompleteABC"),
                           ("masked-speech", "room for the data set masked-speech")):  # only its clips are to be made
@@ -280,7 +238,6 @@ def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures
             (OSError(28, "No space left on device"), "the disk of .* is full", "NSLIB_DATA_DIR"),
             (ImportError("No module named 'x'"), "a package is missing", "make setup"),
             (MemoryError(), "memory", "Close other programs"),
-            (EOFError("Compressed file ended"), "an archive cannot be unpacked: it is cut short", "AudioData.zip"),
             (AssertionError("No examples were yielded."), "No examples were yielded", "AudioData.zip")):
         monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", mock.Mock(side_effect=error))
         with pytest.raises(Unavailable, match=why) as got:
@@ -290,14 +247,13 @@ def test_too_small_a_disk_is_found_out_before_anything_starts_and_other_failures
 
 @pytest.fixture
 def server(monkeypatch, bare):
-    """A host on this machine that serves iden_split.txt of a folder, an archive without it, and its address."""
+    """An archive of VoxCeleb without iden_split.txt, and a host on this machine that serves that."""
     from tensorflow_datasets.audio import voxceleb
 
     fabricate(bare, ("voxceleb",))
-    size, asked = (bare / "iden_split.txt").rename(bare.parent / "iden_split.txt").stat().st_size, []
-    handler = type("Handler", (http.server.SimpleHTTPRequestHandler,), {
-        "log_message": lambda *_: None, "log_request": lambda self, *_: asked.append(self.path)})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=bare.parent)) as running:
+    size = (bare / "iden_split.txt").rename(bare.parent / "iden_split.txt").stat().st_size
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=bare.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{running.server_port}/iden_split.txt"
         file = noss_sources.RegisteredFile(url, size, "0" * 64, "iden_split.txt")
@@ -305,65 +261,53 @@ def server(monkeypatch, bare):
         monkeypatch.setattr(noss_sources, "list_registered_files", lambda name: [file] if name == "voxceleb" else [])
         monkeypatch.setenv("NSLIB_OFFLINE", "")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield running, asked
+        yield running
         running.shutdown()
 
 
 def test_what_is_missing_is_downloaded_once(server):
-    assert get_status("voxceleb").state == "archives"
     assert "iden_split.txt will be downloaded" in get_status("voxceleb").detail
-    assert len(load("voxceleb", SMOKE).clips) == 32
-    assert len(server[1]) == 2  # whether it answers, and the file
-    assert noss_sources.list_missing_files("voxceleb") == []
+    assert len(load("voxceleb", SMOKE).clips) == 32 and noss_sources.list_missing_files("voxceleb") == []
 
 
 @pytest.mark.parametrize(("how", "why"), [
     ("no answer", r"127.0.0.1:\d+ does not answer"), ("no file", "answers with error 404"),
     ("offline", "iden_split.txt would have to be downloaded, and downloads are forbidden")])
-def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_in_seconds(server, bare, monkeypatch, how, why):
+def test_a_host_that_does_not_serve_or_may_not_be_asked_is_found_out_first(server, bare, monkeypatch, how, why):
     (bare.parent / "iden_split.txt").unlink()
     if how == "no answer":
-        server[0].shutdown()
-        server[0].server_close()
+        server.shutdown()
+        server.server_close()
     monkeypatch.setenv("NSLIB_OFFLINE", "1" if how == "offline" else "")
-    began = time.perf_counter()
     with pytest.raises(Unavailable, match=why) as error:
         load("voxceleb")
-    assert time.perf_counter() - began < 15
-    assert f"as {bare}/iden_split.txt" in error.value.remedy and len(server[1]) == (how == "no file")
+    assert f"as {bare}/iden_split.txt" in error.value.remedy
     assert not (config.tfds_dir() / "downloads" / "extracted" / "ZIP.vox_dev_wav.zip").exists()
 
 
 def test_a_clip_of_the_mirror_that_differs_is_not_taken(bare, world):
-    original = world[0] / "data" / "downloads" / "manual"
-    shutil.copytree(original / "CREMA-D", bare / "CREMA-D", copy_function=os.link)
-    shutil.copy(original / "crema_d.txt", bare)
+    shutil.copytree(world[0] / "DATA_DIR/downloads/manual", bare, copy_function=os.link, dirs_exist_ok=True)
     clips = bare / "CREMA-D" / "AudioWAV"
     (clips / "1001_IEO_NEU_XX.wav").unlink()
-    (clips / "1001_IEO_NEU_XX.wav").write_bytes((clips / "1001_TIE_NEU_XX.wav").read_bytes())
+    shutil.copy(clips / "1001_TIE_NEU_XX.wav", clips / "1001_IEO_NEU_XX.wav")
     with registered(bare), pytest.raises(Unavailable, match=r"1001_IEO_NEU_XX.wav would have to be downloaded"):
         load("crema_d")
-    adopted = list(noss_sources.downloads_dir("crema_d").glob("*.wav"))
-    assert len(adopted) == 185
-    assert any(path.samefile(clips / "1001_TIE_NEU_XX.wav") for path in adopted), "no second copy"
+    adopted = {path.stat().st_ino for path in noss_sources.downloads_dir("crema_d").glob("*.wav")}
+    assert len(adopted) == 185 and (clips / "1001_TIE_NEU_XX.wav").stat().st_ino in adopted  # no second copy
 
 
 def test_what_the_kit_can_download_it_says_and_plans(bare, monkeypatch):
     plan = loading.resolve_tasks(PAPER, progress=False)
-    assert (plan.tasks, [name for name, _ in plan.not_run]) == ((), list(noss_archives.ALL))
+    assert (plan.tasks, [name for name, _ in plan.not_run]) == ((), list(tasks.choose_task_names(PAPER)))
     assert all(str(bare) in error.remedy and error.why for _, error in plan.not_run)
-    assert not any("synthetic" in note for note in plan.notes)
     monkeypatch.setenv("NSLIB_OFFLINE", "")
     states = {name: get_status(name).state for name in SOURCES}
     assert states == dict.fromkeys(SOURCES, "manual") | dict.fromkeys(("speech_commands", "crema_d"), "download")
-    assert "2.5 GB" in get_status("speech_commands").detail
-    plan = loading.resolve_tasks(PAPER, progress=False)
-    assert [task.name for task in plan.tasks] == ["speech_commands", "crema_d"]
-    fabricate(bare, ("savee",))
-    plan = loading.resolve_tasks(config.load_params({"tasks": "savee,masked-speech"}), progress=False)
-    assert ([task.name for task in plan.tasks], [name for name, _ in plan.not_run]) == (["savee"], ["masked-speech"])
+    assert [task.name for task in loading.resolve_tasks(PAPER, progress=False).tasks] == ["speech_commands", "crema_d"]
     with pytest.raises(UnknownName, match="savee"):
         get_status("save")
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert get_status("savee").remedy == "make setup"
 
 
 def test_the_builders_of_the_pinned_versions_exist_and_register_what_the_steps_name(bare):
@@ -378,27 +322,23 @@ def test_the_builders_of_the_pinned_versions_exist_and_register_what_the_steps_n
 
 
 def test_downloads_that_tensorflow_datasets_has_count_and_a_file_that_is_cut_short_does_not(bare):
-    downloads = noss_sources.downloads_dir("speech_commands")
-    downloads.mkdir(parents=True)
     for number, file in enumerate(noss_sources.list_registered_files("speech_commands")):
-        (downloads / f"{number}.tar.gz.INFO").write_text(f'{{"urls": ["{file.url}"]}}')
+        info = noss_sources.downloads_dir("speech_commands") / f"{number}.tar.gz.INFO"
+        config.write_file(info, f'{{"urls": ["{file.url}"]}}')
     assert get_status("speech_commands").state == "archives"
     (bare / "speech_commands_v0.02.tar.gz").write_bytes(b"cut short")
-    assert get_status("speech_commands").state == "manual"
-    assert "has 9 bytes, 2428923189 are registered" in get_status("speech_commands").remedy
+    status = get_status("speech_commands")
+    assert status.state == "manual" and "has 9 bytes, 2428923189 are registered" in status.remedy
 
 
-def test_an_archive_that_is_cut_empty_no_archive_or_in_the_wrong_order_is_recognised(bare):
-    names = [f"AudioData/{speaker}/a{n:02d}.wav" for speaker in ("DC", "JE", "JK", "KL") for n in range(30)]
-    path = zipped(bare / "AudioData.zip", dict.fromkeys(names, b"sound"))
-    data = path.read_bytes()
+def test_an_archive_that_is_cut_empty_or_in_the_wrong_order_is_recognised(bare):
+    data = (path := _savee(bare)).read_bytes()
     assert get_status("savee").state == "archives"
     third = len(data) // 3
-    for bad in (data[:-40], data[third:], b"", b"<html>" * 99, data[2 * third:] + data[:2 * third]):
+    for bad in (data[:-40], data[third:], b"", data[2 * third:] + data[:2 * third]):
         path.write_bytes(bad)
         status = get_status("savee")
-        assert status.state == "manual"
-        assert "It cannot be used: it is" in status.remedy and "Register.html" in status.remedy
+        assert (status.state, "It cannot be used: it is" in status.remedy) == ("manual", True)
         with pytest.raises(Unavailable, match=r"AudioData.zip"):
             load("savee")
 
@@ -406,53 +346,33 @@ def test_an_archive_that_is_cut_empty_no_archive_or_in_the_wrong_order_is_recogn
 @pytest.mark.parametrize(("name", "file", "inside", "advice"), [
     ("savee", "AudioData.zip", "ALL/DC_a01.wav", "with ALL/DC_a01.wav in it"),
     ("savee", "AudioData.zip", "AudioData/DC/a01.wav", "The folders JE, JK, KL are not in it"),
-    ("savee", "savee.zip", "AudioData/DC/a01.wav", "Rename savee.zip to AudioData.zip"),
-    ("savee", "AudioData/DC", "", "zip -q -r AudioData.zip AudioData"),
-    ("voxceleb", "vox_dev_wav.zip", "id10001/a/00001.wav", "must be wav/id10001/.../00001.wav"),
     ("voxceleb", "vox1_dev_wav.zip", "wav/id10001/a/1.wav", "Rename vox1_dev_wav.zip to vox_dev_wav.zip: mv {}/vox1"),
     ("voxceleb", "vox1_dev_wav_partab", "x", "missing parts (aa, ac, ad). Join the four: cat {}/vox1_dev"),
     ("voxceleb", "vox1_test_wav.zip", "wav/id10270/a/00001.wav", "That is the other archive"),
     ("voxceleb", "wav/id10001", "", "zip -0 -q -r vox_dev_wav.zip wav"),
-    ("esc50-human", "master.zip", "ESC-50-master/audio/1.wav", "Rename master.zip to ESC-50-master.zip"),
     ("esc50-human", "ESC-50-master", "", "meta/esc50.csv is missing"),
     ("dementiabank", "dementia/English/Pitt/Control/cookie/001-0.wav", "x", "What is there ends in .wav"),
     ("dementiabank", "dementia/English/Pitt/Control/cookie/003-0-copy.mp3", "x", "elsewhere: 003-0-copy.mp3"),
     ("dementiabank", "Pitt/Control/cookie", "", "It must lie in {}/dementia/English/Pitt"),
     ("voxforge", "www.repository.voxforge1.org", "", "Put the list beside it, as {}/voxforge_urls.txt"),
     ("crema_d", "CREMA-D/AudioWAV", "", "clone the mirror again"),
-    ("masked-speech", "ComParE2020_Mask", "", "Its content belongs into {}/masked-speech"),
-    ("masked-speech", "masked-speech", "", "lab/labels.csv is missing")])
+    ("masked-speech", "ComParE2020_Mask", "", "Its content belongs into {}/masked-speech")])
 def test_another_archive_and_misplaced_files_and_folders_are_told_apart(bare, name, file, inside, advice):
-    if inside:
-        zipped(bare / file, {inside: b"sound"})
-    else:
-        (bare / file).mkdir(parents=True)
+    zipped(bare / file, {inside: b"sound"}) if inside else (bare / file).mkdir(parents=True)
     status = get_status(name)
     assert status.state == "manual" and advice.format(bare) in status.detail + status.remedy
 
 
 def test_git_lfs_pointers_are_no_sound(bare):
-    clone = bare / "CREMA-D"
-    for path in (clone / "AudioWAV" / "1001_IEO_NEU_XX.wav", clone / "processedResults" / "summaryTable.csv"):
-        config.write_file(path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    assert f"cd {clone} && git lfs pull" in get_status("crema_d").remedy
-
-
-def test_status_imports_nothing_heavy_and_says_what_is_not_installed(bare, monkeypatch):
-    code = ("import sys; from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(n) for n in SOURCES];"
-            "print(sorted({'tensorflow', 'tensorflow_datasets', 'pandas'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=config.root())
-    assert done.stdout.strip() == "[]"
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    assert (get_status("savee").state, get_status("savee").remedy) == ("manual", "make setup")
+    for name in ("AudioWAV/1001_IEO_NEU_XX.wav", "processedResults/summaryTable.csv"):
+        config.write_file(bare / "CREMA-D" / name, "version https://git-lfs.github.com/spec/v1\n")
+    assert f"cd {bare}/CREMA-D && git lfs pull" in get_status("crema_d").remedy
 
 
 def test_the_doctor_shows_every_set(bare):
     fabricate(bare, ("masked-speech",))
     findings = {finding.what: finding for finding in doctor.examine_data(PAPER)}
-    assert list(findings) == list(SOURCES)
+    assert list(findings) == list(SOURCES) and findings["esc50-human"].detail.startswith("optional; ")
     assert (findings["masked-speech"].state, findings["savee"].state) == ("ok", "no")
-    assert findings["esc50-human"].detail.startswith("optional; ")
-    assert str(bare / "AudioData.zip") in doctor.format_findings([findings["savee"]])
-    params = config.load_params({"profile": "paper", "tasks": "savee"})
-    assert [finding.what for finding in doctor.examine_data(params)] == ["savee"]
+    (savee,) = doctor.examine_data(config.load_params({"profile": "paper", "tasks": "savee"}))
+    assert str(bare / "AudioData.zip") in doctor.format_findings([savee])

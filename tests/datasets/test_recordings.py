@@ -5,13 +5,12 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from helpers import noise
 
 import nslib
 from nslib import audio, config
 from nslib.datasets import noss
-from nslib.datasets.card import audit_clips, make_data_card
+from nslib.datasets.card import make_data_card
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.layouts import name_recordings, recordings_exist
 from nslib.datasets.loading import load_own_task
@@ -25,6 +24,12 @@ def read(path, **options):
 
 def by_id(dataset):
     return dataset.clips.set_index("clip_id")
+
+
+def lines(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{row}\n" for row in rows))
+    return path
 
 
 @pytest.fixture
@@ -42,12 +47,11 @@ def test_speakers_are_in_one_split_and_labels_in_all(tree):
     assert clips.groupby("speaker")["split"].nunique().eq(1).all()
     assert clips.groupby("label")["split"].nunique().eq(3).all()
     assert any("Speakers were drawn" in note and "seed 0" in note for note in dataset.notes)
-    assert audit_clips(clips).problems == ()
-    pd.testing.assert_frame_equal(read(tree).clips, clips)
+    assert read(tree).clips.equals(clips)
     assert any(not read(tree, seed=seed).clips["split"].equals(clips["split"]) for seed in range(1, 5))
     clip = by_id(dataset).loc["no/speaker0/1"]
     assert (clip["label"], clip["speaker"], clip["sample_rate"]) == ("no", "speaker0", 16_000)
-    assert clip["sha256"] == audio.sha256(audio.read(clip["audio"]).wave) and os.path.isabs(clip["audio"])
+    assert clip["sha256"] == audio.sha256(audio.read(clip["audio"]).wave)
 
 
 def test_where_speakers_are_not_known_or_are_the_label_clips_are_drawn_and_it_says_so(tmp_path, cache):
@@ -56,24 +60,22 @@ def test_where_speakers_are_not_known_or_are_the_label_clips_are_drawn_and_it_sa
         noise(tmp_path / "set" / "ab"[i % 2] / f"{'ab'[i % 2]}{i // 2 % 4}" / f"{i}.wav", i)
         noise(tmp_path / "none" / "ab"[i % 2] / f"{i}.wav", i)
     noise(tmp_path / "none" / "rare" / "1.wav", 99)
-    assert "the label is the speaker" in " ".join(read(tmp_path / "own").notes)
+    task, dataset = load_own_task(tmp_path / "own", progress=False)
+    assert task.speaker_is_label and "the label is the speaker" in " ".join(dataset.notes)
     clips = read(tmp_path / "set").clips  # each speaker has one label
     assert clips.groupby("speaker")["split"].nunique().eq(1).all()
     assert clips.groupby("label")["split"].nunique().eq(3).all()
     dataset = read(tmp_path / "none")
-    clips = by_id(dataset)
-    assert clips[clips["label"] != "rare"].groupby("label")["split"].nunique().eq(3).all()
-    assert clips.loc["rare/1", "split"] == ""
+    assert dataset.clips.groupby("label")["split"].nunique().to_dict() == {"a": 3, "b": 3, "rare": 1}
+    assert by_id(dataset).loc["rare/1", "split"] == ""
     assert "speakers are not known" in dataset.notes[0] and "rare (1)" in dataset.notes[0]
 
 
 def test_split_folders_are_taken_as_given_whatever_other_metadata_there_is(tmp_path, cache):
     for i, split in enumerate(["train", "dev", "test"] * 2):
         noise(tmp_path / split / "ab"[i % 2] / "s" / f"{i}.wav", i)
-    lines(tmp_path / "metadata.csv", ["LJ001|Printing"])
-    clips = by_id(read(tmp_path))
-    assert clips["split"].value_counts().to_dict() == dict.fromkeys(SPLITS, 2)
-    assert clips.loc["dev/b/s/1", ["label", "speaker", "split"]].tolist() == ["b", "s", "validation"]
+    lines(tmp_path / "metadata.csv", "LJ001|Printing")
+    assert by_id(read(tmp_path)).loc["dev/b/s/1", ["label", "speaker", "split"]].tolist() == ["b", "s", "validation"]
 
 
 def test_bad_files_are_problems_and_the_rest_goes_on(tree):
@@ -81,14 +83,10 @@ def test_bad_files_are_problems_and_the_rest_goes_on(tree):
     noise(place / "loud.wav", 50, rate=44_100, channels=2)
     noise(tree / "stray.wav")
     (place / "cut.wav").write_bytes((place / "0.wav").read_bytes()[:3000])
-    soundfile.write(place / "nan.wav", np.full(4000, np.nan), 16_000, subtype="FLOAT")
     dataset = read(tree)
-    assert len(dataset.clips) == 25
-    reasons = dataset.problems.set_index("clip_id")["reason"].rename(lambda name: name.rpartition("/")[2])
-    assert set(reasons.index) == {"cut", "nan", "stray"}
-    for name, word in (("cut", "cut short"), ("nan", "NaN"), ("stray", "outside the label folders")):
-        assert word in reasons[name]
-    assert dataset.problems["remedy"].str.len().min() > 10
+    assert len(dataset.clips) == 25 and len(dataset.problems) == 2
+    reasons = dataset.problems.set_index("clip_id")["reason"]
+    assert "cut short" in reasons["yes/speaker0/cut"] and "outside the label folders" in reasons["stray"]
     assert any("1 of 25 clips: stereo mixed to mono" in note for note in dataset.notes)
 
 
@@ -96,28 +94,23 @@ def test_files_are_decoded_once_until_they_change(tree, monkeypatch, cache):
     first = read(tree)
     read_audio, seen = audio.read, []
     monkeypatch.setattr(audio, "read", lambda path: seen.append(str(path)) or read_audio(path))
-    pd.testing.assert_frame_equal(read(tree).clips, first.clips)
-    assert seen == []
-    noise(tree / "no" / "speaker0" / "1.wav", 77)
-    os.utime(tree / "no" / "speaker0" / "1.wav", ns=(1, 1))
+    assert read(tree).clips.equals(first.clips) and seen == []
+    os.utime(noise(tree / "no" / "speaker0" / "1.wav", 77), ns=(1, 1))
     assert read(tree).clips["sha256"].ne(first.clips["sha256"]).sum() == 1
     with (cache / "corpora" / "decoded.jsonl").open("a") as file:
         file.write('\n["torn')
     assert read(tree).problems.empty and len(seen) == 1
     (tree / "no" / "speaker0" / "1.wav").write_bytes(b"RIFF")
-    for _ in range(2):  # what cannot be used is tried again
-        assert len(read(tree).problems) == 1
-    assert len(seen) == 3
+    assert len(read(tree).problems) == len(read(tree).problems) == 1 and len(seen) == 3  # what is bad is tried again
 
 
 def test_a_split_is_saved_and_given_again_whatever_the_seed(tree, tmp_path):
-    card = make_data_card(tree, seed=3, progress=False)
-    path = card.save_splits(tmp_path / "split.csv")
+    path = make_data_card(tree, seed=3, progress=False).save_splits(tmp_path / "split.csv")
     again = read(tree, seed=99, splits=path)
-    assert again.clips["split"].equals(card.corpus.clips["split"])
+    assert again.clips["split"].equals(read(tree, seed=3).clips["split"])
     assert "Splits are those of split.csv." in again.notes
     with pytest.raises(BadParameter, match="own"):
-        nslib.benchmark("logmel", "speaker-fillets", splits=path, progress=False)
+        nslib.benchmark("logmel", "speaker-fillets", splits=path)
     made = nslib.benchmark("logmel", tree, splits=path, params=config.load_params({"smoke": True}), progress=False)
     assert set(made.rows["task"]) == {"set"} and made.rows["value"].notna().any()
 
@@ -125,121 +118,86 @@ def test_a_split_is_saved_and_given_again_whatever_the_seed(tree, tmp_path):
 def test_a_split_of_other_recordings_is_refused_and_the_card_says_what_the_tables_say(tree, tmp_path):
     path = make_data_card(tree, progress=False).save_splits(tmp_path / "split.csv")
     rows = pd.read_csv(path, dtype=str)
-
-    def give(frame):
-        frame.to_csv(path, index=False)
-        return read(tree, splits=path)
-
     for frame, error, said in (
-            (rows.assign(speaker="you"), BadParameter,
-             r"row 2 of split\.csv says that the speaker of 'no/speaker0/1' is 'you'"),
+            (rows.assign(speaker="you"), BadParameter, "row 2 of split.csv says that the speaker of 'no/.*' is 'you'"),
             (rows.assign(clip_id=rows["clip_id"] + "?"), BadParameter, "other recordings"),
             (rows.assign(split="validaton"), UnknownName, "validation"),
             (pd.concat([rows, rows[:1]]), BadParameter, "rows 2 and 26")):
+        frame.to_csv(path, index=False)
         with pytest.raises(error, match=said):
-            give(frame)
+            read(tree, splits=path)
     with pytest.raises(BadParameter, match="data card"):
         read(tree, splits=tmp_path / "none.csv")
-    some = give(rows[rows["split"] != "test"])
-    assert (some.clips["split"] == "").sum() == (rows["split"] == "test").sum()
+    rows[rows["split"] != "test"].to_csv(path, index=False)
+    assert (read(tree, splits=path).clips["split"] == "").sum() == (rows["split"] == "test").sum()
     (tree / "no" / "speaker0" / "1.wav").write_bytes(b"RIFF")
     text = make_data_card(tree, progress=False).markdown()
-    for words in ("# set", "23 clips", "2 classes, 6 speakers", "1 files could not be used", "no/speaker0/1", "16000",
-                  "To be filled in", "| yes |", "## Splits", "## Identity"):
+    for words in ("# set", "23 clips", "2 classes, 6 speakers", "1 files could not be used", "| yes |", "## Splits"):
         assert words in text, words
-
-
-def lines(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{row}\n" for row in rows))
-    return path
 
 
 def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
     for seed, name in enumerate(("one.wav", "one.flac", "two.wav")):
         noise(tmp_path / name, seed)
     for name in ("notes.txt", ".DS_Store"):
-        lines(tmp_path / name, ["x"])
+        lines(tmp_path / name, "x")
     dataset = read(tmp_path)
     assert dataset.clips["clip_id"].tolist() == ["one.flac", "one.wav", "two"]
     assert set(dataset.clips["label"]) == set(dataset.clips["split"]) == {""}
-    assert any("1 files were not read" in note and ".txt" in note for note in dataset.notes)
-    assert any("not benchmarked" in note for note in dataset.notes)
+    notes = " ".join(dataset.notes)
+    assert "1 files were not read" in notes and ".txt" in notes and "not benchmarked" in notes
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
 def test_lists_of_every_kind(tmp_path, cache, ending):
-    for i in range(6):
+    for i in range(3):
         noise(tmp_path / "wav" / f"{i}.wav", i)
-    table = pd.DataFrame({"audio": [f"wav/{i}.wav" for i in range(6)], "label": [1, 2] * 3, "speaker": list("aabbcc"),
-                          "split": ["train", "train", "val", "val", "test", "test"],
-                          "clip_id": [f"clip {i}" for i in range(6)], "age": range(6)})
-    path = tmp_path / f"list{ending}"
-    if ending == ".parquet":
-        table.to_parquet(path)
-    else:
-        table.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",", encoding="utf-8-sig")
+    path, table = tmp_path / f"list{ending}", pd.DataFrame({
+        "audio": [f"wav/{i}.wav" for i in range(3)], "label": range(3), "speaker": ["s0", "s1", "s2"], "age": range(3),
+        "split": ["train", "val", "test"], "clip_id": ["clip 0", "clip 1", "clip 2"]})
+    table.to_parquet(path) if ending == ".parquet" else table.to_csv(
+        path, index=False, sep="\t" if ending == ".tsv" else ",", encoding="utf-8-sig")
     dataset = read(path)
-    assert dataset.clips["split"].tolist() == ["train", "train", "validation", "validation", "test", "test"]
-    for column, values in (("clip_id", table["clip_id"]), ("label", ["1", "2"] * 3), ("speaker", table["speaker"])):
-        assert dataset.clips[column].tolist() == list(values)
+    assert dataset.clips[["clip_id", "label", "speaker", "split"]].to_numpy().tolist() == [
+        [f"clip {i}", str(i), f"s{i}", split] for i, split in enumerate(SPLITS)]
     assert "Columns that were not read: age." in dataset.notes
-    dataset = read(lines(tmp_path / "rows.csv", ["audio,label", "wav/0.wav,x", ",y", "gone.wav,y"]))
-    assert dataset.clips["clip_id"].tolist() == ["wav/0.wav"]
-    assert all(words in " ".join(dataset.problems["reason"]) for words in ("row 3 of rows.csv", "no such file"))
+    reasons = read(lines(tmp_path / "rows.csv", "audio,label", "wav/0.wav,x", ",y", "gone.wav,y")).problems["reason"]
+    assert "row 3 of rows.csv" in " ".join(reasons) and "no such file" in " ".join(reasons)
 
 
 @pytest.mark.parametrize(("rows", "error", "said"), [
-    (["Audio,label", "a.wav,x"], UnknownName, "Audio"), (["path,label", "a.wav,x"], UnknownName, "audio"),
-    (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
+    (["Audio,label", "a.wav,x"], UnknownName, "Audio"), (["audio,label,speakr", "a.wav,x,s"], UnknownName, "speaker"),
     (["audio,label,split", "a.wav,x,tset"], UnknownName, "row 2.*Did you mean test"),
     (["audio,label", "a.wav,x", "a.wav,y"], BadParameter, "rows 2 and 3"), ([], BadParameter, "cannot be read"),
-    (["audio,label"], BadParameter, "holds no audio"), ("recording", BadParameter, "did you mean recordings"),
-    ("recordings", BadParameter, "holds no audio"), ("a.wav", BadParameter, "neither a folder nor a list"),
-    ("broken.parquet", BadParameter, "PARQUET")])
-def test_what_is_not_there_and_lists_that_contradict_themselves_are_refused_with_the_place(tmp_path, cache, rows, error,
-                                                                                           said):
+    ("recording", BadParameter, "did you mean recordings"), ("recordings", BadParameter, "holds no audio"),
+    ("a.wav", BadParameter, "neither a folder nor a list")])
+def test_what_is_not_there_and_lists_that_contradict_themselves_are_refused(tmp_path, cache, rows, error, said):
     noise(tmp_path / "a.wav")
     (tmp_path / "recordings").mkdir()
-    lines(tmp_path / "broken.parquet", ["x"])
     with pytest.raises(error, match=said):
-        read(tmp_path / rows if isinstance(rows, str) else lines(tmp_path / "list.csv", rows))
+        read(tmp_path / rows if isinstance(rows, str) else lines(tmp_path / "list.csv", *rows))
     assert recordings_exist(tmp_path) and recordings_exist("tfds:x") and not recordings_exist(tmp_path / "no")
 
 
-@pytest.fixture
-def kaldi(tmp_path, cache):
-    """Twelve utterances of six speakers, two classes, paths from the folder above."""
-    home, names = tmp_path / "data", [f"s{s}-{i}" for s in range(6) for i in range(2)]
+def test_kaldi_directories_have_labels_speakers_and_paths_from_the_folder_above(tmp_path, cache):
+    kaldi, names = tmp_path / "data", [f"s{s}-{i}" for s in range(6) for i in range(2)]
     for seed, name in enumerate(names):
         noise(tmp_path / "wavs" / f"{name}.wav", seed)
-    lines(home / "wav.scp", [f"{name} wavs/{name}.wav" for name in names])
-    lines(home / "utt2spk", [*(f"{name}\t{name[:2]}" for name in names), "ghost s9"])
-    lines(home / "utt2lang", [f"{name} {'cs' if name.endswith('0') else 'nl'}" for name in names])
-    return home
-
-
-def test_kaldi_directories_have_labels_speakers_and_paths_from_the_folder_above(kaldi, tmp_path):
+    lines(kaldi / "wav.scp", *(f"{name} wavs/{name}.wav" for name in names))
+    lines(kaldi / "utt2spk", *(f"{name}\t{name[:2]}" for name in names), "ghost s9")
+    lines(kaldi / "utt2lang", *(f"{name} {('cs', 'nl')[int(name[-1])]}" for name in names))
     dataset = read(kaldi)
-    clips = by_id(dataset)
-    assert len(clips) == 12 and dataset.problems.empty
-    assert clips.loc["s1-0", ["label", "speaker"]].tolist() == ["cs", "s1"]
-    assert clips.groupby("speaker")["split"].nunique().eq(1).all() and set(clips["split"]) == set(SPLITS)
-    assert any("utt2lang" in note for note in dataset.notes)
-    assert any("1 utterances of utt2spk have no audio" in note for note in dataset.notes)
-    (tmp_path / "wavs" / "s0-0.wav").unlink()
-    assert read(kaldi).problems["clip_id"].tolist() == ["s0-0"]
-    noise(tmp_path / "wavs" / "s0-0.wav")
+    assert len(dataset.clips) == 12 and dataset.problems.empty and set(dataset.clips["split"]) == set(SPLITS)
+    assert by_id(dataset).loc["s1-0", ["label", "speaker"]].tolist() == ["cs", "s1"]
+    assert "utt2lang" in " ".join(dataset.notes) and "1 utterances of utt2spk have no audio" in " ".join(dataset.notes)
     home = tmp_path / "all"  # with a directory a split, which is taken as given
     for split, part in (("train", "012"), ("dev", "3"), ("test", "45")):
         for file in ("wav.scp", "utt2spk", "utt2lang"):
             rows = [row for row in (kaldi / file).read_text().splitlines() if row[1] in part]
-            lines(home / split / file, [row.replace(" wavs", f" {tmp_path}/wavs") for row in rows])
-    clips = by_id(read(home))
-    assert clips.loc["s3-1", "split"] == "validation"
-    assert clips["split"].value_counts().to_dict() == {"train": 6, "test": 4, "validation": 2}
-    lines(home / "test" / "wav.scp", ["s0-0 x.wav"])
-    with pytest.raises(BadParameter, match=r"'s0-0' is in (test and in train|train and in test)"):
+            lines(home / split / file, *(row.replace(" wavs", f" {tmp_path}/wavs") for row in rows))
+    assert read(home).clips["split"].value_counts().to_dict() == {"train": 6, "test": 4, "validation": 2}
+    lines(home / "test" / "wav.scp", "s0-0 x.wav")
+    with pytest.raises(BadParameter, match=r"'s0-0' is in (test|train) and in (train|test)"):
         read(home)
     (home / "dev").rename(home / "other")
     with pytest.raises(UnknownName, match="other"):
@@ -248,31 +206,29 @@ def test_kaldi_directories_have_labels_speakers_and_paths_from_the_folder_above(
 
 def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_path, cache):
     noise(tmp_path / "long.wav", 5, seconds=2)
-    lines(tmp_path / "d" / "wav.scp", ["long ../long.wav", "bad ../bad.wav"])
-    lines(tmp_path / "d" / "segments", ["a long 0.25 0.75", "b long 1 -1", "c long 1.5 9", "e none 0 1", "f bad 0 1"])
-    lines(tmp_path / "d" / "utt2label", ["a x", "b y", "c x", "e y"])
-    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    lines(tmp_path / "d" / "wav.scp", "long ../long.wav", "bad ../bad.wav")
+    lines(tmp_path / "d" / "segments", "a long 0.25 0.75", "b long 1 -1", "c long 1.5 9", "e none 0 1", "f bad 0 1")
+    lines(tmp_path / "bad.wav", "RIFF")
     dataset = read(tmp_path / "d")
     clips = by_id(dataset)
-    whole = audio.read(tmp_path / "long.wav").wave
-    part = audio.read(clips.loc["a", "audio"]).wave
+    whole, part = (audio.read(path).wave for path in (tmp_path / "long.wav", clips.loc["a", "audio"]))
     assert len(part) == 8000 and np.abs(part - whole[4000:12000]).max() < 1 / 32767
     assert clips.loc["b", "seconds"] == 1.0
     faults = dataset.problems.set_index("clip_id")["reason"]
     assert "1.5 s to 9 s, but long.wav has 2.00 s" in faults["c"] and "no none in wav.scp" in faults["e"]
     assert "its recording cannot be used" in faults["f"]
     assert any("4 clips were cut out of 2 recordings" in note for note in dataset.notes)
-    before = {path: path.stat().st_mtime_ns for path in (cache / "corpora").rglob("*.wav")}
+    made = [(path, path.stat().st_mtime_ns) for path in (cache / "corpora").rglob("*.wav")]
     assert by_id(read(tmp_path / "d")).equals(clips)
-    assert before == {path: path.stat().st_mtime_ns for path in (cache / "corpora").rglob("*.wav")}
+    assert all(path.stat().st_mtime_ns == when for path, when in made)
 
 
 @pytest.mark.parametrize(("file", "line", "said"), [
     ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"), ("wav.scp", "x feats.ark:17", "line 2.*archive"),
     ("wav.scp", "alone", "line 2.*name and, after a space"), ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
-    ("segments", "u a 3 1", "line 1.*later end"), ("segments", "u a one two", "line 1.*START END")])
+    ("segments", "u a 3 1", "line 1.*later end")])
 def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
-    lines(tmp_path / "wav.scp", ["a a.wav"])
+    lines(tmp_path / "wav.scp", "a a.wav")
     with (tmp_path / file).open("a") as out:
         out.write(line + "\n")
     with pytest.raises(BadParameter, match=said):
@@ -281,11 +237,10 @@ def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
-    rows = [{"file_name": f"clips/{i}.wav", "label": "ab"[i % 2], "speaker_id": f"s{i // 2}", "note": "x"}
-            for i in range(6)] + [{"file_name": "", "label": "b", "speaker_id": "", "note": ""}]
+    rows = [(f"clips/{i}.wav" * (i < 6), "ab"[i % 2], f"s{i // 2}", "x") for i in range(7)]
     for i in range(7):
         noise(tmp_path / "clips" / f"{i}.wav", i)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["file_name", "label", "speaker_id", "note"])
     table.to_csv(tmp_path / "metadata.csv", index=False) if ending == "csv" else table.to_json(
         tmp_path / "metadata.jsonl", orient="records", lines=True)
     dataset = read(tmp_path)
@@ -296,13 +251,12 @@ def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
 
 
 def test_an_audiofolder_with_a_folder_a_split_draws_the_validation_part_it_lacks(tmp_path, cache):
-    for part, count in (("train", 20), ("test", 6)):
-        for i in range(count):
-            noise(tmp_path / part / f"{i}.wav", i + 100 * (part == "test"))
-        lines(tmp_path / part / "metadata.csv", ["file_name,label", *(f"{i}.wav,{'ab'[i % 2]}" for i in range(count))])
+    for part, places in (("train", range(20)), ("test", range(20, 26))):
+        for i in places:
+            noise(tmp_path / part / f"{i}.wav", i)
+        lines(tmp_path / part / "metadata.csv", "file_name,label", *(f"{i}.wav,{'ab'[i % 2]}" for i in places))
     dataset = read(tmp_path)
     assert dataset.clips["split"].value_counts().to_dict() == {"train": 16, "test": 6, "validation": 4}
-    assert by_id(dataset).loc["test/0.wav", "split"] == "test"
     assert any("no validation part" in note for note in dataset.notes)
 
 
@@ -344,13 +298,13 @@ def test_a_data_set_of_tensorflow_datasets_and_what_is_none(prepared, monkeypatc
     for name, error, said in (
             ("tiny_voices", BadParameter, r"2 features that could be the label \(mood, place"),
             ("gtsan", UnknownName, "gtzan"), ("savee", BadParameter, "--tasks savee"),
-            ("tiny_voices?label=moot", UnknownName, "mood"), ("tiny_voices?lable=mood", UnknownName, "label"),
+            ("tiny_voices?lable=mood", UnknownName, "label"), ("tiny_voices?label=moot", UnknownName, "mood"),
             ("mnist", BadParameter, "0 features that could be the audio"), ("gtzan", Unavailable, "NSLIB_OFFLINE")):
         with pytest.raises(error, match=said):
             read(f"tfds:{name}")
     dataset = read("tfds:tiny_voices?label=mood")
     clips = by_id(dataset)
-    assert set(clips["label"]) == {"calm", "cross"} and clips.loc["test/000000", "split"] == "test"
+    assert set(clips["label"]) == {"calm", "cross"}
     assert clips["split"].value_counts().to_dict() == {"train": 16, "test": 5, "validation": 4}
     assert clips["seconds"].eq(0.2).all()  # of 8 kHz, heard at 16
     assert "do not fit into 16 bits" in dataset.problems["reason"].iloc[0]

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nslib.datasets import splits
@@ -15,29 +15,24 @@ from nslib.datasets.splits import SPLITS
 from nslib.errors import BadParameter
 
 ACTORS = [str(actor) for actor in range(1001, 1092)]
-VALIDATION = [1015, 1020, 1021, 1030, 1050, 1070, 1079, 1089, 1090]
-TEST = [1010, 1013, 1022, 1026, 1037, 1038, 1040, 1045, 1047, 1048, 1059, 1065, 1066, 1068, 1071, 1073,
-        1084, 1086, 1088]
 
 
 def test_actors_of_crema_d_and_savee_are_those_of_tfds():
     split = splits.split_by_group(ACTORS, ACTORS)
-    assert [int(a) for a in ACTORS if split[a] == "validation"] == VALIDATION
-    assert [int(a) for a in ACTORS if split[a] == "test"] == TEST and list(split.values()).count("train") == 63
-    clips = [(actor, i) for actor in ("JE", "DC", "KL", "JK") for i in range(3)]
-    split = splits.split_by_group(clips, [actor for actor, _ in clips], (0.6, 0.2, 0.2))
+    for part, actors in (("validation", [15, 20, 21, 30, 50, 70, 79, 89, 90]), ("test", [
+            10, 13, 22, 26, 37, 38, 40, 45, 47, 48, 59, 65, 66, 68, 71, 73, 84, 86, 88])):
+        assert [int(actor) - 1000 for actor in ACTORS if split[actor] == part] == actors
+    actors = ["JE", "DC", "KL", "JK"] * 3
+    split = splits.split_by_group(range(12), actors, (0.6, 0.2, 0.2))
     expected = {"DC": "test", "JE": "validation", "JK": "train", "KL": "train"}
-    assert split == {clip: expected[clip[0]] for clip in clips}
+    assert split == {i: expected[actor] for i, actor in enumerate(actors)}
 
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 40), min_size=3), st.randoms(), st.integers(0, 5))
 def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
     items = list(enumerate(groups))
-    if len(set(groups)) < 3:
-        with pytest.raises(BadParameter, match="cannot fill 3 splits"):
-            splits.split_by_group(items, groups)
-        return
+    assume(len(set(groups)) >= 3)
     split = splits.split_by_group(items, groups, seed=seed)
     assert len({(group, split[item]) for item, group in zip(items, groups, strict=True)}) == len(set(groups))
     shuffled = random.sample(items, len(items))
@@ -45,17 +40,15 @@ def test_groups_stay_whole_in_any_order_of_items(groups, random, seed):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ((["a"], []), "1 items but 0 groups"),
-    ((["a", "a"], ["x", "y"]), "two groups"), ((ACTORS, ACTORS, (0.5, 0.1, 0.2)), "sum to 1"),
-    ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each name"),
-    ((ACTORS, ACTORS, (0.5, 0.5), ("a", "a")), "one probability for each name")])
+    ((["a"], []), "1 items but 0 groups"), ((["a", "a"], ["x", "y"]), "two groups"),
+    (([1, 2], [1, 2]), "2 groups cannot fill 3 splits"), ((ACTORS, ACTORS, (0.5, 0.5)), "one probability for each"),
+    ((ACTORS, ACTORS, (1.5, -0.7, 0.2)), ">= 0")])
 def test_bad_requests_are_refused(arguments, message):
     with pytest.raises(BadParameter, match=message):
         splits.split_by_group(*arguments)
 
 
-@pytest.mark.parametrize(("number", "digest"), [
-    (666, "1a618baf74adf79b"), (0, "aefceab2eeb9cb23"), (1, "8ec67ddb648f07eb")])
+@pytest.mark.parametrize(("number", "digest"), [(666, "1a618baf74adf79b"), (0, "aefceab2eeb9cb23")])
 def test_within_group_is_the_authors_algorithm_re_derived(number, digest):
     """Digests from a Mersenne Twister and a shuffle written from their definitions: one generator for all groups."""
     sizes = {"KL": 15, "DC": 7, "two": 2, "JE": 30, "three": 3}  # "two" is passed over undrawn
@@ -73,8 +66,7 @@ def test_within_group_splits_every_group_alike(groups, number):
         parts = [found.get(i) for i, g in enumerate(groups) if g == group]
         assert (None in parts) == (str(group) in few) == (len(parts) < 3)
         if None not in parts:
-            assert abs(parts.count("train") - 0.6 * len(parts)) <= 1
-            assert parts.count("validation") >= 1 and parts.count("test") >= 1
+            assert abs(parts.count("train") - 0.6 * len(parts)) <= 1 and set(parts) == set(SPLITS)
 
 
 def sound():
@@ -89,24 +81,20 @@ def test_hashes_ignore_order_and_names_only():
     renamed = clips.sample(frac=1, random_state=0).assign(clip_id="x")
     assert splits.hash_split(renamed) == splits.hash_split(clips)
     assert splits.hash_data(renamed.assign(label="z", split="train")) == splits.hash_data(clips)
-    others = [clips.assign(**{column: clips[column].where(clips.index != 3, "other")})
-              for column in ("sha256", "label", "speaker", "split")]
-    for other in (*others, pd.concat([clips, clips[:1]])):
-        assert splits.hash_split(other) != splits.hash_split(clips)
+    assert splits.hash_split(pd.concat([clips, clips[:1]])) != splits.hash_split(clips)
+    for column in ("sha256", "label", "speaker", "split"):
+        assert splits.hash_split(clips.assign(**{column: "other"})) != splits.hash_split(clips)
     one = clips[:1].assign(label="ab", speaker="c")
     assert splits.hash_split(one) != splits.hash_split(one.assign(label="a", speaker="bc"))
 
 
 def problem(clips):
-    (only,) = audit_clips(clips).problems
-    return only
+    return " ".join(audit_clips(clips).problems)
 
 
 def test_a_sound_split_has_no_problems():
-    clips = sound()
-    before = clips.copy()
-    audit = audit_clips(clips)
-    assert clips.equals(before) and audit.problems == audit.notes == ()
+    audit = audit_clips(sound())
+    assert audit.problems == audit.notes == ()
     assert audit.table.loc["train"].tolist() == [6, pytest.approx(0.2), 3, 2, 3, 3]
     assert audit.classes.loc["yes"].to_dict() == {"train": 3, "validation": 3, "test": 3, "speakers": 9}
 
@@ -117,14 +105,13 @@ def test_shared_speaker_and_audio_in_two_splits_and_twice_in_one_are_found():
     assert problem(clips) == "1 speaker is in more than one split: train0."
     assert audit_clips(clips).shared_speakers.loc["train0"].tolist() == [2, 0, 2]
     clips = sound()
-    clips.loc[clips.index[-2], "sha256"] = clips.loc[0, "sha256"]
+    clips.loc[16, "sha256"] = clips.loc[0, "sha256"]
     assert problem(clips) == "1 recording is in more than one split: clip0, clip16."
-    assert audit_clips(clips).duplicates["clip_id"].tolist() == ["clip0", "clip16"]
     clips = sound()
     clips.loc[2, "sha256"] = clips.loc[0, "sha256"]
     assert problem(clips) == "1 clip has the same audio as another clip of the same split: clip2."
     clips.loc[2, "label"] = "no"
-    assert "1 recording has more than one label." in audit_clips(clips).problems
+    assert "1 recording has more than one label." in problem(clips)
 
 
 @pytest.mark.parametrize(("split", "why"), [("train", "cannot be learnt"), ("test", "is not scored"),
@@ -137,10 +124,8 @@ def test_absent_class_is_found(split, why):
 
 def test_class_of_one_speaker_is_found_unless_the_label_is_the_speaker():
     clips = sound()
-    clips.loc[(clips["split"] == "train") & (clips["label"] == "no"), "speaker"] = "only"
-    assert audit_clips(clips).problems == ()  # a third of the class is not nearly all of it
     clips.loc[clips["label"] == "no", "speaker"] = "only"
-    assert any("may be recognised instead of the class: no." in p for p in audit_clips(clips).problems)
+    assert "may be recognised instead of the class: no." in problem(clips)
     found = audit_clips(clips.assign(speaker=clips["label"]))
     assert found.problems == () and "label is the speaker" in found.notes[0]
 
@@ -148,15 +133,13 @@ def test_class_of_one_speaker_is_found_unless_the_label_is_the_speaker():
 def test_unknown_values_are_counted_and_an_empty_table_and_a_missing_column_are_said():
     found = audit_clips(sound().assign(speaker=None))
     assert found.problems == () and found.notes == ("The speaker of 18 clips is not known.",)
-    assert found.table["speakers"].tolist() == [0, 0, 0]
     clips = sound()
     clips.loc[0, "split"], clips.loc[1, "seconds"], clips.loc[2, "clip_id"] = "", np.nan, "clip3"
     clips.loc[[4, 5], "split"] = "dev"
     assert audit_clips(clips).problems == (
         "1 clip is in no split.", "Splits that nothing reads (the names are train, validation, test): dev.",
         "1 clip has no positive length.", "1 clip has the clip_id of another clip.")
-    found = audit_clips(sound()[:0])
-    assert found.problems[0] == "The train split has no clips."
-    assert "nothing to tell apart" in found.problems[-1]
+    first, *_, last = audit_clips(sound()[:0]).problems
+    assert first == "The train split has no clips." and "nothing to tell apart" in last
     with pytest.raises(BadParameter, match="lacks label"):
         audit_clips(sound().drop(columns="label"))

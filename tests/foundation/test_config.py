@@ -3,13 +3,13 @@
 import errno
 import hashlib
 import importlib.metadata
+import os
 import pickle
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import nslib
 from nslib import config
@@ -18,31 +18,25 @@ from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, Unknow
 
 def test_environment_is_read_and_arguments_win(monkeypatch):
     assert config.load_params() == config.Params(profile="quick", corpus="real", seed=0, smoke=False)
-    for name, value in {"SEED": "7", "TASKS": "a, b,", "SMOKE": "1"}.items():
+    for name, value in {"SEED": "-7", "TASKS": "a, b,", "SMOKE": "True"}.items():
         monkeypatch.setenv(name, value)
-    assert config.load_params() == config.Params(seed=7, tasks=("a", "b"), smoke=True)
-    given_ = {"seed": 1, "tasks": ["c"], "smoke": False, "corpus": None}
-    assert config.load_params(given_) == config.Params(seed=1, tasks=("c",))
+    assert config.load_params() == config.Params(seed=-7, tasks=("a", "b"), smoke=True)
+    given = {"seed": 1, "tasks": ["c"], "smoke": False, "corpus": None}
+    assert config.load_params(given) == config.Params(seed=1, tasks=("c",))
 
 
-@pytest.mark.parametrize(("given_", "error", "message"), [
-    ({"sead": 1}, UnknownName, "Did you mean seed"), ({"corpus": "reel"}, UnknownName, "Did you mean real"),
-    ({"profile": "quik"}, UnknownName, "Did you mean quick"),
+@pytest.mark.parametrize(("given", "error", "message"), [
+    ({"sead": 1}, UnknownName, "Did you mean seed"), ({"profile": "quik"}, UnknownName, "Did you mean quick"),
     ({"seed": "one"}, BadParameter, "seed' is 'one'; give a whole number"),
     ({"smoke": "maybe"}, BadParameter, "smoke' is 'maybe'; allowed: 1 or 0")])
-def test_unknown_names_and_unreadable_values_are_refused(given_, error, message):
+def test_unknown_names_and_unreadable_values_are_refused(given, error, message):
     with pytest.raises(error, match=message):
-        config.load_params(given_)
-
-
-@settings(max_examples=20)
-@given(st.integers(), st.lists(st.text("abc-", min_size=1), max_size=4), st.booleans())
-def test_what_goes_in_comes_out(seed, names, smoke):
-    out = config.load_params({"seed": str(seed), "tasks": ",".join(names), "smoke": str(smoke)})
-    assert (out.seed, out.tasks, out.smoke) == (seed, tuple(names), smoke)
+        config.load_params(given)
 
 
 def test_one_variable_moves_the_cache_and_what_lies_in_it(tmp_path, monkeypatch):
+    for folder in (config.reports_dir(), config.cache_dir("vectors")):  # tests leave the reader's own alone
+        assert folder.is_relative_to(os.environ["NSLIB_CACHE"]) and not folder.is_relative_to(config.root())
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "there"))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     folder = config.cache_dir("vectors")
@@ -58,26 +52,20 @@ def test_a_file_is_replaced_whole_and_a_full_disk_keeps_the_old_one(tmp_path, mo
     config.write_file(path, b"second")
     assert path.read_text() == "second" and path.stat().st_mode & 0o777 == 0o644
     assert config.hash_file(path) == hashlib.sha256(b"second").hexdigest()
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(config.os, "fsync", full)
+    monkeypatch.setattr(config.os, "fsync", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(NslibError, match=r"no space left for .* point NSLIB_CACHE to a larger disk"):
         config.write_file(path, "third")
     assert path.read_text() == "second" and [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
 def test_lock_files_are_compared_with_what_is_installed(tmp_path, monkeypatch):
-    text = ('numpy==0.1 \\\n    --hash=sha256:00\nnowhere-to-be-found==1 ; python_version >= "3.11" \\\n'
-            'other==2 ; python_version < "3.0"\n')
-    (tmp_path / "x.lock").write_text(text)
+    (tmp_path / "x.lock").write_text('numpy==0.1 \\\n    --hash=sha256:00\nother==2 ; python_version < "3.0"\n'
+                                     'nowhere-to-be-found==1 ; python_version >= "3.11" \\\n')
     monkeypatch.setattr(config, "root", lambda: tmp_path)
     numpy = importlib.metadata.version("numpy")
     assert config.lock_differences("x.lock") == [f"numpy 0.1 is locked, {numpy} is installed",
                                                  "nowhere-to-be-found 1 is locked, none is installed"]
-    assert config.package_versions(["numpy", "nowhere-to-be-found"]) == {
-        "numpy": numpy, "nowhere-to-be-found": "not installed"}
+    assert config.package_versions(["numpy", "no-such"]) == {"numpy": numpy, "no-such": "not installed"}
 
 
 def test_an_origin_names_time_lock_and_the_revision_of_a_checkout_of_our_own(tmp_path, monkeypatch):
@@ -93,11 +81,10 @@ def test_an_origin_names_time_lock_and_the_revision_of_a_checkout_of_our_own(tmp
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "one")
     monkeypatch.setattr(config, "root", lambda: kit)
-    assert config.lock_hash.__wrapped__() == "unknown"
-    assert revision() == "unknown"  # the repository around it is somebody else's
+    assert config.lock_hash.__wrapped__() == revision() == "unknown"  # the repository around it is somebody else's
     git(kit, "init")
     assert revision() == "unknown"  # no commit yet
-    (kit / "file").write_text("1")
+    (kit / "file").touch()
     git(kit, "add", "file")
     git(kit, "commit", "-m", "two")
     clean = revision()
@@ -109,7 +96,7 @@ def test_an_origin_names_time_lock_and_the_revision_of_a_checkout_of_our_own(tmp
 
 
 @pytest.mark.parametrize("error", [
-    NslibError("what, and what next"), BadParameter("a value"), UnknownName("task", "savvee", ["savee", "crema_d"]),
+    BadParameter("a value"), UnknownName("task", "savvee", ["savee", "crema_d"]),
     BadAudio("a.wav", "it is cut short", "Copy it again."), Unavailable("weights", "no network", "Fetch them.")])
 def test_an_error_survives_pickling_with_all_its_words(error):
     back = pickle.loads(pickle.dumps(error))
@@ -119,16 +106,15 @@ def test_an_error_survives_pickling_with_all_its_words(error):
 @pytest.mark.parametrize(("output", "message"), [
     ("E: write: No space left on device", "w is not available: the disk is full. Free some space, or set NSLIB_CACHE."),
     ("Could not resolve 'mirror'", "or the server that apt is set up for, cannot be reached. Connect and run again"),
-    ("get\nE: bad key of https://host/x", "apt failed: E: bad key of <address>. Try it by hand."),
-    ("", "apt failed: it gave no message")])
+    ("get\nE: bad key of https://host/x", "apt failed: E: bad key of <address>. Try it by hand.")])
 def test_why_a_download_failed_is_told_without_the_machines_addresses(output, message):
     assert message in str(failed_download("w", "apt", output))
 
 
 def test_import_is_light_and_an_unknown_attribute_names_the_public_surface():
     code = ("import sys, nslib; print('numpy' in sys.modules); import nslib.paper.published, nslib.frontend; "
+            "from nslib.datasets.noss_sources import SOURCES, get_status; [get_status(name) for name in SOURCES]; "
             "print([m for m in ('tensorflow', 'pandas', 'sklearn', 'scipy') if m in sys.modules])")
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "[]"]
     with pytest.raises(AttributeError, match="audio, benchmark"):
         _ = nslib.benchmrk
-    assert set(nslib.__all__) <= set(dir(nslib))

@@ -1,6 +1,5 @@
 """pyproject, lock files, environment.yml and what is installed must agree."""
 
-import hashlib
 import importlib.metadata
 import platform
 import re
@@ -35,9 +34,8 @@ def test_every_declared_dependency_is_locked_within_its_bounds():
 def test_what_is_installed_is_what_is_locked_and_says_that_it_is_for_this_python():
     facts = {name: importlib.metadata.metadata(name) for name in LOCK}
     assert {name: given["Version"] for name, given in facts.items()} == LOCK
-    # uv installs one that is for another; pip, which conda uses, refuses it
-    wanted = {name: given.get("Requires-Python") or "" for name, given in facts.items()}
-    assert {n: python for n, python in wanted.items() if platform.python_version() not in SpecifierSet(python)} == {}
+    for name, given in facts.items():  # uv installs one that is for another; pip, which conda uses, refuses it
+        assert platform.python_version() in SpecifierSet(given.get("Requires-Python") or ""), name
 
 
 def test_locks_are_hashed_and_name_no_host_and_that_of_opensmile_agrees_with_the_main_one():
@@ -46,7 +44,7 @@ def test_locks_are_hashed_and_name_no_host_and_that_of_opensmile_agrees_with_the
         assert "://" not in text and "index-url" not in text
         assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\S)", text.strip()))
     extra = config.locked_versions("requirements-opensmile.lock")
-    assert "opensmile" in extra and {p: v for p, v in extra.items() if LOCK.get(p, v) != v} == {}
+    assert "opensmile" in extra and all(LOCK.get(package, version) == version for package, version in extra.items())
     assert set(LOCK) == {canonicalize_name(pin.name) for pin in pins("requirements.lock")
                          if pin.marker is None or pin.marker.evaluate()}
 
@@ -60,7 +58,7 @@ def test_gpu_lock_has_what_tensorflow_needs_for_cuda_and_nothing_of_the_core():
     assert not locked.keys() & {canonicalize_name(pin.name) for pin in pins("requirements.lock")}
     needed = [r for r in map(Requirement, importlib.metadata.requires("tensorflow"))
               if r.marker and r.marker.evaluate({"extra": "and-cuda"}) and not r.marker.evaluate({"extra": ""})]
-    assert len(needed) >= 10
+    assert needed
     assert all(Version(str(locked[canonicalize_name(need.name)].specifier)[2:]) in need.specifier for need in needed)
     for pin in locked.values():
         assert pin.marker.evaluate(system) and not pin.marker.evaluate({**system, "sys_platform": "darwin"})
@@ -68,15 +66,13 @@ def test_gpu_lock_has_what_tensorflow_needs_for_cuda_and_nothing_of_the_core():
 
 def test_conda_environment_installs_the_lock():
     spec = yaml.safe_load((ROOT / "environment.yml").read_text())
-    pip = next(d["pip"] for d in spec["dependencies"] if isinstance(d, dict))
-    assert pip == ["--require-hashes", "-r requirements.lock"]
+    assert {"pip": ["--require-hashes", "-r requirements.lock"]} in spec["dependencies"]
     python = next(d for d in spec["dependencies"] if str(d).startswith("python="))
     assert Version(python.split("=")[1] + ".0") in Requirement(f"x{PROJECT['requires-python']}").specifier
 
 
 def test_drawings_match_their_sources():
-    charts = sorted((ROOT / "data" / "charts").glob("*.dot"))
+    charts = list((ROOT / "data" / "charts").glob("*.dot"))
     assert len(charts) == 3
     for chart in charts:
-        drawn = chart.with_suffix(".svg").read_text().rstrip().splitlines()[-1]
-        assert hashlib.sha256(chart.read_bytes()).hexdigest() in drawn, f"run `make figures`: {chart.name}"
+        assert config.hash_file(chart) in chart.with_suffix(".svg").read_text(), f"run `make figures`: {chart.name}"
