@@ -71,7 +71,6 @@ def test_missing_library_says_how_to_get_it(monkeypatch):
 def test_get_gives_the_same_record_and_its_fingerprint_follows_the_vectors_not_the_name():
     logmel = embeddings.get("logmel")
     assert logmel is embeddings.get("logmel") is embeddings.get("logmel@numpy")
-    assert (logmel.name, logmel.dim, logmel.hop, logmel.parameters) == ("logmel", 128, 0.0, 0)
     assert logmel.fingerprint == embeddings.fingerprint("logmel")
     assert dataclasses.replace(logmel, name="x", licence="y", replica=print).fingerprint == logmel.fingerprint
     for change in ({"revision": "z"}, {"wrapper": 2}, {"min_samples": 3}, {"hop": 1.0}):
@@ -102,10 +101,8 @@ def test_every_backend_has_a_fingerprint_that_holds_converter_and_sounds(monkeyp
 @pytest.mark.parametrize(("name", "words"), [
     ("untrained@litert-int4", r"unknown backend of untrained 'litert-int4'.*Known: litert, litert-dynamic, "
                               "litert-int8, tensorflow"),
-    ("speech-embedding@litert", "Known: onnx"), ("frill@litert", "Known: tensorflow"),
-    ("logmel@tensorflow", "Known: numpy"), ("untrained@", "unknown backend of untrained ''"),
-    ("untrian@litert", "unknown embedding 'untrian'. Did you mean untrained"),
-    ("resemblizer", "Did you mean resemblyzer")])
+    ("frill@litert", "Known: tensorflow"), ("untrained@", "unknown backend of untrained ''"),
+    ("untrian@litert", "unknown embedding 'untrian'. Did you mean untrained")])
 def test_names_that_do_not_fit(name, words):
     for ask in (embeddings.get, embeddings.fingerprint, embeddings.needs_extra):
         with pytest.raises(UnknownName, match=words):
