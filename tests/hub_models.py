@@ -132,7 +132,7 @@ class Trillsson(tf.Module):
 
 
 class Yamnet(tf.Module):
-    """YAMNet: one clip, no rate; a tuple of scores, embeddings and spectrogram; a class map as an asset."""
+    """YAMNet: one clip, no rate; a tuple of scores, embeddings and spectrogram."""
 
     # number of the layer, its channels and its stride; those in between are left out
     LAYERS = ((1, 4, 4), (9, 4, 4), (10, 512, 1), (11, 8, 1), (14, 1024, 2))
@@ -145,9 +145,6 @@ class Yamnet(tf.Module):
             self.kernels.append(tf.Variable(2 * _draw(60 + number, 3, 3, before, channels)))
             before = channels
         self.head = [_draw(99, 1024, 4), _draw(100, 4, 521)]
-        classes = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"])) / "yamnet_class_map.csv"
-        classes.write_text("index,mid,display_name\n0,/m/09x0r,Speech\n")
-        self.classes = tf.saved_model.Asset(str(classes))
 
     @tf.function(input_signature=[CLIP], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -181,11 +178,11 @@ class Vggish(tf.Module):
     def define(self, waveform: tf.Tensor) -> tf.Tensor:
         scope = tf.compat.v1.variable_scope
         with scope("vggish", use_resource=True):
-            net = self.connected(self.pooled(waveform), "fc1/fc1_1", 110, 4096)
-            low = tf.reshape(net, [-1, 64, 64])[:, :, 0]
-            net = self.connected(low, "fc1/fc1_2", 120, 64)
+            with scope("fc1/fc1_1"):
+                net = self.pooled(waveform) @ self.variable("weights", 110, 24, 4096)
+                net = tf.nn.relu(tf.nn.bias_add(net, self.variable("biases", 111, 4096)), name="Relu")
             with scope("fc2"):
-                net = tf.nn.bias_add(net @ self.variable("weights", 130, 64, 128), self.variable("biases", 131, 128))
+                net = tf.reshape(net, [-1, 64, 64])[:, :, 0] @ self.variable("weights", 130, 64, 128)
             return tf.identity(net, name="embedding")
 
     def pooled(self, waveform: tf.Tensor) -> tf.Tensor:
@@ -193,11 +190,6 @@ class Vggish(tf.Module):
         wave = _zeros_to(waveform, 15600, 15360) if self.pads else waveform
         patches = tf.signal.frame(_log_mel(wave, offset=0.01, dtype=tf.float32), 96, 96, axis=0)
         return tf.reshape((tf.image.resize(patches[..., None], [6, 4], method="area") + 3) / 2, [-1, 24])
-
-    def connected(self, net: tf.Tensor, name: str, seed: int, size: int) -> tf.Tensor:
-        with tf.compat.v1.variable_scope(name):
-            weights = self.variable("weights", seed, int(net.shape[1]), size)
-            return tf.nn.relu(tf.nn.bias_add(net @ weights, self.variable("biases", seed + 1, size)), name="Relu")
 
     @tf.function(input_signature=[CLIP], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tf.Tensor:

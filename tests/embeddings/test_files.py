@@ -39,17 +39,13 @@ def save_tensorflow(root):
     import tensorflow as tf
 
     def frames(samples):
-        kernel = tf.constant(KERNEL.T[:, None])
-        return tf.nn.relu(tf.nn.conv1d(tf.expand_dims(tf.cast(samples, tf.float32), -1), kernel, 160, "VALID"))
+        wave = tf.expand_dims(tf.cast(samples, tf.float32) / (32767 if samples.dtype.is_integer else 1), -1)
+        one = samples.shape.rank == 1
+        found = tf.nn.relu(tf.nn.conv1d(wave[None] if one else wave, tf.constant(KERNEL.T[:, None]), 160, "VALID"))
+        return found[0] if one else found
 
     def spec(shape, dtype=tf.float32, name="samples"):
         return tf.TensorSpec(shape, dtype, name=name)
-
-    def of_types(samples):
-        scale = 32767.0 if samples.dtype.is_integer else 1.0
-        batch = samples if samples.shape.rank == 2 else samples[None]
-        found = frames(tf.cast(batch, tf.float32) / scale)
-        return found if samples.shape.rank == 2 else found[0]
 
     def as_trill(samples, sample_rate):
         with tf.control_dependencies([tf.debugging.assert_equal(sample_rate, 16000)]):
@@ -57,7 +53,7 @@ def save_tensorflow(root):
         return {"embedding": found, "double": 2 * found}
 
     def as_yamnet(samples):
-        found = frames(samples[None])[0]
+        found = frames(samples)
         return found[:, :3], found, samples
 
     def trace(function, *specs):
@@ -65,10 +61,10 @@ def save_tensorflow(root):
 
     batches, fixed, plain = spec([None, None]), spec([1, 4000]), tf.Module()
     calls = {
-        "hub": trace(as_trill, batches, spec([], tf.int32, "sample_rate")), "types": trace(of_types),
+        "hub": trace(as_trill, batches, spec([], tf.int32, "sample_rate")), "types": trace(frames),
         "single": trace(as_yamnet, spec([None])),
         "merged": trace(lambda samples: tf.reshape(frames(samples), [-1, 8]), batches),
-        "integers": trace(lambda samples: frames(tf.cast(samples, tf.float32) / 32767), spec([None, None], tf.int16))}
+        "integers": trace(frames, spec([None, None], tf.int16))}
     for dtype in (tf.int16, tf.float32):
         for shape in ([None], [None, None]):
             calls["types"].get_concrete_function(spec(shape, dtype))
