@@ -115,12 +115,10 @@ def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", length
 
 
 def send_archive(request: BaseHTTPRequestHandler, data: bytes) -> None:
-    """The archive as it is."""
     send(request, 200, data, Content_Type="application/tar+gzip")
 
 
 def status(code: int, **headers: str) -> Fault:
-    """A refusal."""
     return lambda request, data: send(request, code, **headers)
 
 

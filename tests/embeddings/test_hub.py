@@ -8,14 +8,13 @@ import hub_server
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import clip_table, tone
+from helpers import tone
 
 from nslib import embeddings
 from nslib.embeddings import hub, registry
 from nslib.embeddings.hub import ADAPTERS
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable
-from nslib.extraction import extract
 
 SECONDS = (1.0, 1.49, 2.0, 3.36, 6.6, 30.0)
 # TRILL's are the counts that its users report; YAMNet and VGGish: patches of 0.975 s, padded to whole
@@ -99,19 +98,14 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_frames_are_those_of_the_documented_call_at_their_times(name, models, tmp_path):
+def test_frames_are_those_of_the_documented_call_at_their_times(name, models):
     counts, hop, documented = FORMS[name]
     embedding, published = embeddings.get(name), module(models, EMBEDDINGS[name].hub)
     assert (embedding.window, embedding.hop) == (2.0 if name.startswith("trillsson") else 0.975, pytest.approx(hop))
     if name in ("trill-layer19", "frill", "trillsson1", "yamnet-layer10", "vggish-fc1"):  # one of every form
         report = embeddings.check(embedding)
         assert report.ok, str(report)
-        clips = clip_table(tmp_path, list(SECONDS))
-        extracted = extract.extract_frames(clips, embedding)
-        for clip, count in zip(clips["clip_id"], counts, strict=True):
-            times, frames = extracted[clip]
-            assert frames.shape == (count, EMBEDDINGS[name].dim)
-            assert np.allclose(times, hop * np.arange(count), atol=1e-5)
+        assert tuple(len(alone(embedding, tone(seconds))) for seconds in SECONDS) == counts
     for wave in voices(1.0, 2.1)[0]:
         vectors, expected = alone(embedding, wave), np.asarray(documented(published, wave))
         assert vectors.shape == (len(expected), np.prod(expected.shape[1:]))
@@ -154,10 +148,7 @@ def test_vggish_that_pads_inside(replaced):
 
 
 def test_model_that_gives_other_frames_for_some_clips_is_caught():
-    def drops_long(waves):
-        return np.zeros((len(waves), min(7, 1 + (waves.shape[1] - 15600) // 2720), 4), np.float32)
-
-    embed = hub.embed_calls(drops_long, ADAPTERS["trill-top"], 2)
+    embed = hub.embed_calls(lambda waves: np.zeros((len(waves), 7, 4), np.float32), ADAPTERS["trill-top"], 2)
     assert embed(tone(2.0)[None], np.array([32000]))[0].shape == (1, 7, 4)
     with pytest.raises(NslibError, match="48000 samples gave 7 frames, not 12"):
         embed(tone(3.0)[None], np.array([48000]))
@@ -213,29 +204,21 @@ def test_trill_by_the_ranks_that_it_declares(replaced):
     assert counts.tolist() == [1, 7] and frames.shape == (2, 7, 512)
 
 
-MATRIX = tf.Variable(np.random.default_rng(0).normal(0, 1, (160, 4)).astype(np.float32))
-
-
-def frames_of(samples):
-    return tf.tensordot(tf.signal.frame(samples, 160, 160, axis=-1), MATRIX, 1)
-
-
 @pytest.mark.parametrize(("kind", "words"), [
     ("eager", "frozen ("), ("drifts", "differs from the"), ("shape", "it gives float")])
 def test_what_cannot_be_frozen_is_called_as_it_is(kind, words, capsys):
     calls = itertools.count(1)
 
     def odd(samples):
+        frames = tf.signal.frame(samples, 160, 160, axis=-1)
         if kind == "eager":
-            return frames_of(samples * float(np.asarray(samples).max()))  # a tensor of a graph has no value
-        if kind == "drifts":
-            return frames_of(samples) * next(calls)
-        return frames_of(samples)[0 if isinstance(samples, np.ndarray) else 1:]
+            return frames * float(np.asarray(samples).max())  # a tensor of a graph has no value
+        return frames * next(calls) if kind == "drifts" else frames[0 if isinstance(samples, np.ndarray) else 1:]
 
     call = hub.freeze_call(odd, 1, "oddity")
     said = capsys.readouterr().err
     assert "oddity is called as it is, which is slower: its graph was not frozen (" in said and words in said
-    assert call(tone(1.0)).shape == (100, 4)
+    assert call(tone(1.0)).shape == (100, 160)
 
 
 def test_a_replica_is_loaded_and_called_on_its_device(monkeypatch):
@@ -259,8 +242,7 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
         monkeypatch.setenv("NSLIB_HUB_URL", url)
         embedding = embeddings.get("trillsson5")
     said = capsys.readouterr().err
-    assert "google/nonsemantic-speech-benchmark/trillsson5/1" in said and str(tmp_path / "trillsson5") in said
-    assert "called as it is" not in said
+    assert "google/nonsemantic-speech-benchmark/trillsson5/1" in said and "called as it is" not in said
     assert alone(embedding, tone(2.0)).shape == (1, 1024)
     with (tmp_path / "trillsson5" / "variables" / "variables.index").open("ab") as file:
         file.write(b"x")

@@ -15,10 +15,6 @@ RNG = np.random.default_rng(6)
 PATCHES = RNG.normal(-4, 2, (3, 96, 64)).astype(np.float32)
 
 
-def noise(*shape):
-    return RNG.normal(0, 0.1, shape).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def mini():
     return build_network("trill-mini", seed=5)
@@ -140,7 +136,7 @@ def test_a_network_is_an_embedding_that_keeps_the_contract_and_gives_the_vectors
     mine = networks.make_embedding(network, "layer19", "mini-layer19", trained_on="nothing")
     report = embeddings.check(mine)
     assert report.ok, str(report)
-    waves, lengths = noise(2, 24_000), np.array([24_000, 9_000])
+    waves, lengths = RNG.normal(0, 0.1, (2, 24_000)).astype(np.float32), np.array([24_000, 9_000])
     frames, counts = mine.embed(waves, lengths)
     taps = network(networks.cut_patches(waves[0]), training=False)
     np.testing.assert_allclose(frames[0, :counts[0]], taps["layer19"], atol=1e-4)

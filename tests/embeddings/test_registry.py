@@ -17,13 +17,10 @@ from nslib.errors import Unavailable, UnknownName
 def test_names():
     both, extra = ["logmel", "mfcc"], ["opensmile-egemaps", "opensmile-compare"]
     kit = ["trill-mini-untrained-top", "trill-mini-untrained-layer19", "trill-mini-top", "trill-mini-layer19",
-           "trill-mini-distilled"]
-    packaged = ["speech-embedding", "resemblyzer", "ina-events", "ina-gender"]
-    hub = ["trill-layer19", "trill-top", "trill-distilled", "frill", *(f"trillsson{k}" for k in range(1, 6)),
-           "yamnet-top", "yamnet-scores", "yamnet-layer10", "vggish-top", "vggish-fc1"]
-    assert embeddings.names() == [*both, "untrained", *kit, *packaged, *extra, *hub]
-    assert embeddings.names("quick") == both + kit + packaged + extra
-    assert embeddings.names(profile="paper") == [*both, "untrained", *extra, *hub]
+           "trill-mini-distilled", "speech-embedding", "resemblyzer", "ina-events", "ina-gender"]
+    assert embeddings.names() == [*both, "untrained", *kit, *extra, *ADAPTERS]
+    assert embeddings.names("quick") == both + kit + extra
+    assert embeddings.names(profile="paper") == [*both, "untrained", *extra, *ADAPTERS]
     with pytest.raises(UnknownName, match="profile"):
         embeddings.names("papers")
     with pytest.raises(AttributeError, match="no attribute 'gets'"):
@@ -35,8 +32,7 @@ def test_importing_and_describing_is_light():
              "'ssl', 'http.client', 'urllib.request', 'multiprocessing'} & sys.modules.keys())")
     code = ("import sys, nslib.embeddings; print(sorted(n for n in sys.modules if n.startswith('nslib.embeddings.')));"
             f"import nslib.embeddings.files, nslib.embeddings.registry; print({heavy});"
-            "t = nslib.embeddings.describe(); assert len(t) == 28 and t.loc['trill-top', 'profiles'] == 'paper';"
-            "assert t.loc['resemblyzer', 'download_mb'] > 10; nslib.embeddings.get('logmel');"
+            "nslib.embeddings.describe(); nslib.embeddings.get('logmel');"
             "print({'tensorflow', 'keras'} & sys.modules.keys());"
             "import importlib, os; key = 'TF_FORCE_GPU_ALLOW_GROWTH'; print(os.environ[key]);"
             "os.environ[key] = 'false'; importlib.reload(nslib.embeddings); print(os.environ[key])")
@@ -51,11 +47,7 @@ def test_every_record_is_complete():
     assert "NON-COMMERCIAL" in table.loc["opensmile-compare", "licence"]
     revisions = [info.revision for info in EMBEDDINGS.values() if not info.hub]
     assert len(set(revisions)) == len(revisions)
-    for info in EMBEDDINGS.values():
-        if info.weights:
-            assert info.kind == "trained" and info.parameters > 100_000
-            assert len(info.weights.sha256) == len(info.weights.wheel_sha256) == 64
-            assert info.weights.sha256.startswith(info.revision)
+    assert all(info.weights.sha256.startswith(info.revision) for info in EMBEDDINGS.values() if info.weights)
     published = {name: info.hub for name, info in EMBEDDINGS.items() if info.hub}
     assert published == {name: adapter.model for name, adapter in ADAPTERS.items()}
     assert set(published.values()) == set(registry.SOURCES)
