@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,11 +36,10 @@ def all_models() -> Path:
     return ready
 
 
-def save(name: str, folder: Path, **changes: Any) -> Path:
-    """Write one model; `changes` go to its class (see there) to make it unlike the published one."""
-    kind = {"trill": Trill, "trill-distilled": Trill, "frill": Frill, "yamnet": Yamnet, "vggish": Vggish}.get(
-        name, Trillsson)
-    tf.saved_model.save(kind(name, **changes), str(folder))
+def save(name: str, folder: Path) -> Path:
+    """Write one model."""
+    kinds = {"trill": Trill, "trill-distilled": Trill, "frill": Frill, "yamnet": Yamnet, "vggish": Vggish}
+    tf.saved_model.save(kinds.get(name, Trillsson)(name), str(folder))
     return folder
 
 
@@ -66,25 +64,25 @@ def _zeros_to(wave: tf.Tensor, least: int, step: int = 0) -> tf.Tensor:
     return tf.pad(wave, [[0, 0]] * (wave.shape.rank - 1) + [[0, length - n]])
 
 
-def _blocks(patches: tf.Tensor, weights: tf.Variable) -> tf.Tensor:
-    """[n, 96 or more, mels] to [n, 6, 4, 8]: what a network leaves of a patch after 16 x 16 samples of it."""
-    image = tf.image.resize((patches[..., None] + 4) / 2.5, [24, 16], method="area")
-    return tf.nn.tanh(tf.nn.conv2d(image, weights, 4, "VALID"))
+def _blocks(patches: tf.Tensor, weights: tf.Variable) -> tuple[tf.Tensor, tf.Tensor]:
+    """[clips, patches, 96 or more, mels] to [n, 6, 4, 8], and their means and variances, [n, 16]."""
+    rows = tf.reshape(patches, [-1, *patches.shape[2:]])
+    image = tf.image.resize((rows[..., None] + 4) / 2.5, [24, 16], method="area")
+    blocks = tf.nn.tanh(tf.nn.conv2d(image, weights, 4, "VALID"))
+    return blocks, tf.concat(tf.nn.moments(blocks, [1, 2]), 1)
 
 
 class Trill(tf.Module):
     """TRILL and TRILL-distilled: ``(samples, sample_rate)``; int16 and float32; 1-D and 2-D."""
 
-    def __init__(self, name: str = "trill", ranks: tuple[int, ...] = (1, 2),
-                 dtypes: tuple[str, ...] = ("int16", "float32"), checks_rate: bool = True):
+    def __init__(self, name: str = "trill", ranks: tuple[int, ...] = (1, 2), checks_rate: bool = True):
         super().__init__()
         self.distilled, self.checks_rate = name == "trill-distilled", checks_rate
         seed = 20 if self.distilled else 10
         self.eye, self.wide = _draw(seed, 4, 4, 1, 8), _draw(seed + 1, 8, 512)
         self.top = _draw(seed + 2, 16, 2048 if self.distilled else 512)
-        shapes = {1: [None], 2: [None, None]}
-        for dtype, rank in itertools.product(dtypes, ranks):
-            self.__call__.get_concrete_function(tf.TensorSpec(shapes[rank], tf.as_dtype(dtype), "samples"),
+        for dtype, rank in itertools.product((tf.int16, tf.float32), ranks):
+            self.__call__.get_concrete_function(tf.TensorSpec([None] * rank, dtype, "samples"),
                                                 tf.TensorSpec([], tf.int32, "sample_rate"))
 
     @tf.function(autograph=False)
@@ -94,21 +92,14 @@ class Trill(tf.Module):
             wave = tf.cast(samples, tf.float64)
         wave = wave / 32767 if samples.dtype == tf.int16 else wave
         one = samples.shape.rank == 1
-        spectrogram = _log_mel(_zeros_to(wave[None] if one else wave, 16000))
-        patches = tf.signal.frame(spectrogram, 96, 17, axis=1)
-        shape = tf.shape(patches)
-        blocks = _blocks(tf.reshape(patches, [-1, 96, 64]), self.eye)
-        outputs = self.outputs(blocks)
-        back = {k: tf.reshape(v, [shape[0], shape[1], v.shape[1]]) for k, v in outputs.items()}
-        return {k: v[0] if one else v for k, v in back.items()}
-
-    def outputs(self, blocks: tf.Tensor) -> dict[str, tf.Tensor]:
-        mean, spread = tf.nn.moments(blocks, [1, 2])
-        top = tf.concat([mean, spread], 1) @ self.top
-        if self.distilled:
-            return {"embedding": tf.nn.relu(top)}
-        layer = tf.reshape(blocks @ self.wide, [-1, 6 * 4 * 512])
-        return {"embedding": tf.math.l2_normalize(top, 1), "layer19": layer}
+        patches = tf.signal.frame(_log_mel(_zeros_to(wave[None] if one else wave, 16000)), 96, 17, axis=1)
+        blocks, moments = _blocks(patches, self.eye)
+        outputs = {"embedding": tf.nn.relu(moments @ self.top)}
+        if not self.distilled:
+            outputs = {"embedding": tf.math.l2_normalize(moments @ self.top, 1),
+                       "layer19": tf.reshape(blocks @ self.wide, [-1, 6 * 4 * 512])}
+        shape = tf.shape(patches)[1 if one else 0:2]
+        return {k: tf.reshape(v, tf.concat([shape, [v.shape[1]]], 0)) for k, v in outputs.items()}
 
 
 class Frill(tf.Module):
@@ -121,8 +112,7 @@ class Frill(tf.Module):
     @tf.function(input_signature=[WAVES], autograph=False)
     def __call__(self, samples: tf.Tensor) -> dict[str, tf.Tensor]:
         patches = tf.signal.frame(_log_mel(_zeros_to(samples, 16000)), 96, 17, axis=1)
-        mean, spread = tf.nn.moments(_blocks(tf.reshape(patches, [-1, 96, 64]), self.eye), [1, 2])
-        return {"embedding": tf.nn.relu(tf.concat([mean, spread], 1) @ self.top)}
+        return {"embedding": tf.nn.relu(_blocks(patches, self.eye)[1] @ self.top)}
 
 
 class Trillsson(tf.Module):
@@ -137,14 +127,12 @@ class Trillsson(tf.Module):
         missing = tf.maximum(32000 - tf.shape(audio_samples)[1], 0)
         wave = tf.pad(audio_samples, [[0, 0], [0, missing]], "SYMMETRIC")
         patches = tf.signal.frame(_log_mel(wave, 80), 195, 195, axis=1)
-        shape = tf.shape(patches)
-        mean, spread = tf.nn.moments(_blocks(tf.reshape(patches, [-1, 195, 80]), self.eye), [1, 2])
-        each = tf.reshape(tf.concat([mean, spread], 1) @ self.top, [shape[0], shape[1], 1024])
+        each = tf.reshape(_blocks(patches, self.eye)[1] @ self.top, [-1, tf.shape(patches)[1], 1024])
         return {"embedding": tf.reduce_mean(each, 1)}
 
 
 class Yamnet(tf.Module):
-    """YAMNet: one clip, no rate; a tuple of scores, embeddings and spectrogram; a class map as an asset."""
+    """YAMNet: one clip, no rate; a tuple of scores, embeddings and spectrogram."""
 
     # number of the layer, its channels and its stride; those in between are left out
     LAYERS = ((1, 4, 4), (9, 4, 4), (10, 512, 1), (11, 8, 1), (14, 1024, 2))
@@ -157,13 +145,6 @@ class Yamnet(tf.Module):
             self.kernels.append(tf.Variable(2 * _draw(60 + number, 3, 3, before, channels)))
             before = channels
         self.head = [_draw(99, 1024, 4), _draw(100, 4, 521)]
-        classes = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"])) / "yamnet_class_map.csv"
-        classes.write_text("index,mid,display_name\n0,/m/09x0r,Speech\n")
-        self.classes = tf.saved_model.Asset(str(classes))
-
-    @tf.function(input_signature=[], autograph=False)
-    def class_map_path(self) -> tf.Tensor:
-        return self.classes.asset_path
 
     @tf.function(input_signature=[CLIP], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -184,9 +165,9 @@ class Yamnet(tf.Module):
 class Vggish(tf.Module):
     """VGGish: one clip, no rate; a bare tensor. A wrapped TF1 graph, as TF-Slim needs it."""
 
-    def __init__(self, name: str = "vggish", pads: bool = False, twice: bool = False) -> None:
+    def __init__(self, name: str = "vggish", pads: bool = False) -> None:
         super().__init__()
-        self.pads, self.twice, self.weights = pads, twice, []
+        self.pads, self.weights = pads, []
         self.wrapped = tf.compat.v1.wrap_function(self.define, [CLIP])
 
     def variable(self, name: str, seed: int, *shape: int) -> tf.Variable:
@@ -197,11 +178,11 @@ class Vggish(tf.Module):
     def define(self, waveform: tf.Tensor) -> tf.Tensor:
         scope = tf.compat.v1.variable_scope
         with scope("vggish", use_resource=True):
-            net = self.connected(self.pooled(waveform), "fc1/fc1_1", 110, 4096)
-            low = tf.reshape(net, [-1, 64, 64])[:, :, 0]
-            net = self.connected(low, "fc1/fc1_2", 120, 64)
+            with scope("fc1/fc1_1"):
+                net = self.pooled(waveform) @ self.variable("weights", 110, 24, 4096)
+                net = tf.nn.relu(tf.nn.bias_add(net, self.variable("biases", 111, 4096)), name="Relu")
             with scope("fc2"):
-                net = tf.nn.bias_add(net @ self.variable("weights", 130, 64, 128), self.variable("biases", 131, 128))
+                net = tf.reshape(net, [-1, 64, 64])[:, :, 0] @ self.variable("weights", 130, 64, 128)
             return tf.identity(net, name="embedding")
 
     def pooled(self, waveform: tf.Tensor) -> tf.Tensor:
@@ -209,12 +190,6 @@ class Vggish(tf.Module):
         wave = _zeros_to(waveform, 15600, 15360) if self.pads else waveform
         patches = tf.signal.frame(_log_mel(wave, offset=0.01, dtype=tf.float32), 96, 96, axis=0)
         return tf.reshape((tf.image.resize(patches[..., None], [6, 4], method="area") + 3) / 2, [-1, 24])
-
-    def connected(self, net: tf.Tensor, name: str, seed: int, size: int) -> tf.Tensor:
-        with tf.compat.v1.variable_scope(name):
-            weights = self.variable("weights", seed, int(net.shape[1]), size)
-            out = tf.nn.relu(tf.nn.bias_add(net @ weights, self.variable("biases", seed + 1, size)), name="Relu")
-            return tf.nn.relu(out, name="Relu") if self.twice else out
 
     @tf.function(input_signature=[CLIP], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tf.Tensor:

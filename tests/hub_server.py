@@ -1,8 +1,4 @@
-"""A hub on loopback: it redirects a model's handle to a storage address and sends a .tar.gz from there.
-
-`serving` gives the address of a hub of every model in a folder (as `hub_models.all_models` makes it); `Hub` is the same
-with its request log and with faults. `FILES` is a model that no one could run, for what does not run any.
-"""
+"""A hub on loopback: it redirects a model's handle to a storage address and sends a .tar.gz from there, or fails."""
 
 import gzip
 import io
@@ -20,6 +16,7 @@ from nslib.embeddings.downloads import SOURCES
 
 Fault = Callable[[BaseHTTPRequestHandler, bytes], None]
 
+# a model that no one could run
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "assets/map.csv": b"a,b\n",
          "variables/variables.data-00000-of-00001": random.Random(0).randbytes(200_000)}
 
@@ -34,21 +31,24 @@ def serving(folder: Path) -> Iterator[str]:
         yield hub.url
 
 
-def model_archive(files: dict[str, bytes] = FILES, more: tuple[tuple[tarfile.TarInfo, bytes], ...] = ()) -> bytes:
-    """A .tar.gz of files, and of other members."""
+def model_archive(files: dict[str, bytes] = FILES, more: tarfile.TarInfo | None = None) -> bytes:
+    """A .tar.gz of files, and of one member more."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for info, data in (*((tarfile.TarInfo(f"./{name}"), data) for name, data in files.items()), *more):
-            info.size = len(data) if info.isreg() else 0
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"./{name}")
+            info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+        if more:
+            tar.addfile(more)
     return gzip.compress(buffer.getvalue(), 1, mtime=0)
 
 
-def hostile(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+def hostile(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
     """A .tar.gz of a model with a member of any name and kind in it."""
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return model_archive(more=((info, b"evil"), (tarfile.TarInfo("more"), b"x")))
+    info.type, info.linkname = kind, "/"
+    return model_archive(more=info)
 
 
 def write_model(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         name, stored = hub.handles.get(path.strip("/")), re.fullmatch(r"/storage/([\w-]+)\.tar\.gz", path)
         if name and query == "tf-hub-format=compressed":
-            send(self, 302, headers={"Location": f"{hub.url}/storage/{name}.tar.gz"})
+            send(self, 302, Location=f"{hub.url}/storage/{name}.tar.gz")
         elif stored and stored[1] in hub.archives:
             (hub.faults.pop(0) if hub.faults else send_archive)(self, hub.archives[stored[1]])
         else:
@@ -104,28 +104,22 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", headers: dict[str, str] | None = None,
-         length: int | None = None) -> None:
-    """Answer; `length` other than the body's breaks the connection after the body."""
+def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", length: int = 0, **headers: str) -> None:
+    """Answer, and end the connection: too soon if the body is shorter than the `length` that is told."""
     request.send_response(status)
-    for name, value in (headers or {}).items():
-        request.send_header(name, value)
-    request.send_header("Content-Length", str(len(body) if length is None else length))
+    for name, value in {**headers, "Content-Length": str(length or len(body))}.items():
+        request.send_header(name.replace("_", "-"), value)
     request.end_headers()
     request.wfile.write(body)
-    if length is not None and length != len(body):
-        request.close_connection = True
+    request.close_connection = True
 
 
 def send_archive(request: BaseHTTPRequestHandler, data: bytes) -> None:
-    """The archive as it is."""
-    send(request, 200, data, {"Content-Type": "application/tar+gzip"})
+    send(request, 200, data, Content_Type="application/tar+gzip")
 
 
 def status(code: int, **headers: str) -> Fault:
-    """A refusal."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda request, data: send(request, code, headers=named)
+    return lambda request, data: send(request, code, **headers)
 
 
 def interrupted(request: BaseHTTPRequestHandler, data: bytes) -> None:
@@ -135,7 +129,7 @@ def interrupted(request: BaseHTTPRequestHandler, data: bytes) -> None:
 
 def page(request: BaseHTTPRequestHandler, data: bytes) -> None:
     """A web page where an archive was asked for."""
-    send(request, 200, b"<!doctype html><title>Sign in</title>", {"Content-Type": "text/html; charset=utf-8"})
+    send(request, 200, b"<!doctype html><title>Sign in</title>", Content_Type="text/html; charset=utf-8")
 
 
 def hangs_up(request: BaseHTTPRequestHandler, data: bytes) -> None:

