@@ -71,7 +71,6 @@ class Hub(ThreadingHTTPServer):
 
     @property
     def fetched(self) -> int:
-        """Requests to storage."""
         return sum(path.startswith("/storage") for path in self.requests)
 
     def __enter__(self):
@@ -96,7 +95,8 @@ class Handler(BaseHTTPRequestHandler):
         if name and query == "tf-hub-format=compressed":
             send(self, 302, Location=f"{hub.url}/storage/{name}.tar.gz")
         elif stored and stored[1] in hub.archives:
-            (hub.faults.pop(0) if hub.faults else send_archive)(self, hub.archives[stored[1]])
+            fault = hub.faults.pop(0) if hub.faults else lambda request, data: send(request, 200, data)
+            fault(self, hub.archives[stored[1]])
         else:
             send(self, 404)
 
@@ -114,25 +114,14 @@ def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", length
     request.close_connection = True
 
 
-def send_archive(request: BaseHTTPRequestHandler, data: bytes) -> None:
-    send(request, 200, data, Content_Type="application/tar+gzip")
-
-
 def status(code: int, **headers: str) -> Fault:
     return lambda request, data: send(request, code, **headers)
 
 
 def interrupted(request: BaseHTTPRequestHandler, data: bytes) -> None:
-    """The connection breaks within the archive."""
     send(request, 200, data[:70_000], length=len(data))
 
 
-def page(request: BaseHTTPRequestHandler, data: bytes) -> None:
-    """A web page where an archive was asked for."""
-    send(request, 200, b"<!doctype html><title>Sign in</title>", Content_Type="text/html; charset=utf-8")
-
-
 def hangs_up(request: BaseHTTPRequestHandler, data: bytes) -> None:
-    """No answer at all."""
     request.close_connection = True
     request.connection.close()

@@ -87,8 +87,7 @@ def test_a_backend_is_an_embedding_of_its_own(small):
     assert made.name == "untrained@litert-int8" and made is embeddings.get("untrained@litert-int8")
     assert made.fingerprint == embeddings.fingerprint("untrained@litert-int8") != embeddings.fingerprint("untrained")
     assert made.replica is None and embeddings.get("untrained").replica is not None
-    report = embeddings.check(made)
-    assert report.ok, str(report)
+    assert embeddings.check(made).ok
 
 
 def test_converted_once_and_again_where_the_file_is_damaged(cache, monkeypatch):
@@ -126,8 +125,8 @@ def test_table_of_backends(small, monkeypatch):
     first, measured = table.loc["tensorflow"], table[table["available"]]
     assert (first["time_ratio"], first["largest_error"], first["cosine"]) == (1, 0, pytest.approx(1))
     assert np.isnan(table.at["litert-dynamic", "cosine"])
-    assert (measured["ms_per_patch"] > 0).all() and (measured["time_ratio"] > 0).all()
-    assert (measured["cosine"] > 0.999).all() and (measured["least_cosine"] <= measured["cosine"]).all()
+    assert (measured["ms_per_patch"] > 0).all() and (measured["cosine"] > 0.999).all()
+    assert (measured["least_cosine"] <= measured["cosine"]).all()
     lines = backends.format_backends(table.reset_index()).splitlines()
     assert lines[1].startswith("tensorflow") and "1.00" in lines[1] and "of a test" in lines[3]
 

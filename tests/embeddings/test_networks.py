@@ -51,7 +51,7 @@ def test_a_name_says_kind_width_and_dimensions(name, kind, alpha, dim):
 
 
 @pytest.mark.parametrize(("make", "error", "words"), [
-    (lambda: build_network("trill-mni"), UnknownName, "Did you mean trill-mini"),
+    (lambda: build_network("mobilnet-0.5"), UnknownName, "Did you mean mobilenet"),
     (lambda: build_network("mobilenet-0.01"), BadParameter, "0.05 to 4"),
     (lambda: networks.parse_student("mobilenet-wide"), BadParameter, "kind-alpha"),
     (lambda: networks.load_network("trill-minni"), UnknownName, "Did you mean trill-mini")])
@@ -65,12 +65,9 @@ def test_the_seed_decides_the_weights(mini):
     assert networks.hash_weights(mini) == same != other
 
 
-def test_students_give_vectors_for_patches_and_are_small(mini):
-    least = build_network("mobilenet-0.05-256")
-    vectors = least(PATCHES, training=False)
+def test_students_give_one_vector_a_patch():
+    vectors = build_network("mobilenet-0.05-256")(PATCHES, training=False)
     assert list(vectors) == ["embedding"] and vectors["embedding"].shape == (3, 256)
-    cost, teacher = count_cost(least), count_cost(mini)
-    assert cost.parameters < teacher.parameters / 8 and cost.multiply_adds < teacher.multiply_adds / 8
 
 
 def test_multiply_adds_are_those_of_a_count_by_hand_and_of_mobilenets_paper():
@@ -106,17 +103,19 @@ def test_weights_survive_their_file(mini, tmp_path):
 @pytest.mark.parametrize("name", networks.list_trained())
 def test_committed_weights_are_those_of_the_cards(name):
     cost = count_cost(networks.load_network(name))
-    for card in [card for card, (network, _) in networks.TRAINED_TAPS.items() if network == name]:
-        tap = networks.TRAINED_TAPS[card][1]
-        assert (EMBEDDINGS[card].parameters, EMBEDDINGS[card].dim) == (cost.parameters, cost.outputs[tap])
+    for card, (network, tap) in networks.TRAINED_TAPS.items():
+        assert network != name or EMBEDDINGS[card].parameters == cost.parameters
+        assert network != name or EMBEDDINGS[card].dim == cost.outputs[tap]
 
 
-@pytest.mark.parametrize(("name", "figure"), [("trill-mini", "accuracy"), ("trill-mini-distilled", "explained")])
-def test_committed_runs_made_the_committed_weights(name, figure):
+@pytest.mark.parametrize(("name", "figure", "group"), [
+    ("trill-mini", "accuracy", "loop"), ("trill-mini-distilled", "explained", "distill")])
+def test_committed_runs_made_the_committed_weights(name, figure, group):
     curve = networks.read_curve(name)
     curve = curve[(curve["part"] == "held-out") & (curve["figure"] == figure)].set_index("step")["value"]
     _, meta = networks.read_arrays(networks.network_folder(name) / "weights.npz")
     assert (meta["step"], meta[figure]) == (curve.idxmax(), pytest.approx(curve.max()))
+    assert curve.index[-1] <= networks.read_settings(name)[group]["steps"]
 
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):

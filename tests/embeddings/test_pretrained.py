@@ -30,7 +30,6 @@ def noise(*shape):
 def alone_and_together(embed, lengths, tolerance=1e-5):
     waves = noise(len(lengths), max(lengths) + 50)
     together, counts = embed(waves, np.array(lengths))
-    assert embed(waves, np.array(lengths))[0].tobytes() == together.tobytes()
     for wave, length, row, count in zip(waves, lengths, together, counts, strict=True):
         alone, (n,) = embed(wave[None, :length], np.array([length]))
         assert n == count
@@ -79,9 +78,7 @@ def checkpoint(tensors, extra=None):
 
 def test_checkpoint_is_read():
     tensors = {"a": noise(3, 4), "transposed": noise(5, 2).T, "scalar": noise(1).reshape(())}
-    found = pretrained.read_torch(checkpoint(tensors))
-    assert found.keys() == tensors.keys()
-    assert all(np.array_equal(found[name], values) for name, values in tensors.items())
+    np.testing.assert_equal(pretrained.read_torch(checkpoint(tensors)), tensors)
 
 
 def test_other_names_in_a_checkpoint_are_refused():
@@ -241,5 +238,4 @@ def test_real_weights(monkeypatch, name, count, numbers):
     frames, _ = embedding.embed(tone(2.0, 220)[None], np.array([32_000]))
     assert frames.shape == (1, count, EMBEDDINGS[name].dim)
     assert np.allclose(frames[0].mean(0)[:4], numbers, rtol=2e-3, atol=2e-3)
-    report = embeddings.check(embedding)
-    assert report.ok, str(report)
+    assert embeddings.check(embedding).ok
