@@ -30,12 +30,11 @@ def test_the_table_of_a_full_run_goes_between_the_markers_and_again(tmp_path):
         summary.write_text(spoilt)
         with pytest.raises(NslibError, match="no table of a full run"):
             copy_result_table(summary, page, "abc123")
-    assert "stale" in page.read_text()
     summary.write_text(SUMMARY)
     copy_result_table(summary, page, "abc123")
     once = page.read_text()
     assert once.startswith("before\n") and once.endswith("after\n") and "stale" not in once
-    assert "| logmel | 30.0 [20.0–40.0] |\n| mfcc |" in once and "abc123" in once
+    assert "| logmel | 30.0 [20.0–40.0] |" in once and "abc123" in once
     copy_result_table(summary, page, "abc123")
     assert page.read_text() == once
     copy_result_table(summary, page, "abc123", ("mf",))

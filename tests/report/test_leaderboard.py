@@ -73,10 +73,7 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp
 
 @pytest.mark.parametrize(("change", "said"), [
     (lambda s: {"value": s["value"] + 0.01}, "value is 0.*, from the answers 0"),
-    (lambda s: {"low": s["low"] - 0.01}, "low is"),
-    (lambda s: {"n": s["n"] + 1}, "n is .*, from the answers"),
-    (lambda s: {"interval_by": "clip" if s["interval_by"] == "speaker" else "speaker"}, "interval_by is"),
-    (lambda s: {"metric": "applause"}, "applause"),
+    (lambda s: {"low": s["low"] - 0.01}, "low is"), (lambda s: {"metric": "applause"}, "applause"),
     (lambda s: {"value": 0.99, "low": 0.1, "high": 0.2}, r"cannot be: value 0\.99"),
     (lambda s: {"data_hash": "0000"}, "data 0000 and split"),
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
@@ -84,7 +81,6 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp
     (change_answers(lambda a: dict(list(a.items())[1:])), "1 lack one, 0 are of other"),
     (change_answers(lambda a: {"nobody": "x"} | dict(list(a.items())[1:])), "1 lack one, 1 are of other"),
     (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
-    (lambda s: {"answers": '["a"]'}, "not one text a clip"),
 ])
 def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_path, change, said):
     frame = pd.read_parquet(shared)
@@ -96,11 +92,9 @@ def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    (lambda f: f.assign(value=f["high"]), "changed since"), (lambda f: f.assign(measured_by="Bob"), "changed since"),
-    (lambda f: f.assign(version=9), "version 9"), (lambda f: f.drop(columns="version"), "no row of this kit"),
-    (lambda f: f[:0], "no row"), (lambda f: f.assign(n="many"), r"not formed as a row .*'n' must be int"),
+    (lambda f: f.assign(measured_by="Bob"), "changed since"), (lambda f: f.assign(version=9), "version 9"),
+    (lambda f: f.drop(columns="version"), "no row of this kit"), (lambda f: f[:0], "no row"),
     (lambda f: f.drop(columns="level"), r"not formed as a row .*lack level"),
-    (lambda f: f.assign(more=1), "not formed as a row .*'more'"),
 ])
 def test_a_changed_file_is_refused(measured, tmp_path, change, said):
     path = export_scores(measured, "logmel", tmp_path / "a.parquet")
@@ -109,10 +103,9 @@ def test_a_changed_file_is_refused(measured, tmp_path, change, said):
         read_scores(path)
 
 
-@pytest.mark.parametrize("spoil", [lambda b: b"{}", lambda b: b[:30] + b"?" + b[31:]])
-def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path, spoil):
+def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path):
     path = export_scores(measured, "logmel", tmp_path / "a.nslib-row.parquet")
-    path.write_bytes(spoil(path.read_bytes()))
+    path.write_bytes(path.read_bytes()[:30])
     with pytest.warns(UserWarning, match=r"cannot be read as a row(.|\n)*left out"):
         assert read_folder(tmp_path).empty
 
@@ -124,11 +117,9 @@ def test_a_row_comes_back_as_it_went(measured, tmp_path):
     assert content["measured_by"].tolist() == ["Ada"] and content["value"].tolist() == [best["value"]]
     copy, notes = adopt_scores(path, measured[:0], tmp_path / "rows")
     assert read_folder(tmp_path / "rows").drop(columns="file").equals(content) and copy.exists()
-    assert len(notes) == 1 and notes[0].startswith("as reported") and notes[0].endswith(": speaker-fillets.")
-    other = measured.assign(task="their-task")
-    path = export_scores(other, "logmel", tmp_path / "a.parquet", tasks=["their-task"])
-    assert "could not be compared" in adopt_scores(path, other[:0], tmp_path / "rows")[1][0]
-    assert len(adopt_scores(path, other, tmp_path / "rows")[1]) == 1
+    assert len(notes) == 1 and notes[0].startswith("as reported")
+    path = export_scores(measured.assign(task="their-task"), "logmel", tmp_path / "a.parquet", tasks=["their-task"])
+    assert "could not be compared" in adopt_scores(path, measured[:0], tmp_path / "rows")[1][0]
 
 
 @pytest.mark.parametrize(("change", "embedding", "name", "error", "said"), [
@@ -146,8 +137,7 @@ def test_what_others_could_not_use_is_not_shared(measured, tmp_path, change, emb
 def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, call):
     own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
     both, nothing = pd.concat([measured, own]), read_folder(tmp_path)
-    for named, there in (((), [TASK]), (("my-patients",), ["my-patients"])):
-        assert read_scores(export_scores(both, "logmel", to, tasks=named))["task"].tolist() == there
+    assert read_scores(export_scores(both, "logmel", to))["task"].tolist() == [TASK]
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
     monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))

@@ -114,7 +114,9 @@ def runtime(tmp_path) -> Path:
     """A Python, Colab's if this machine has it, with what Colab comes with; the kit is not in it."""
     home = tmp_path / "runtime"
     python = home / "bin" / "python"
-    subprocess.run([shutil.which("python3.13") or sys.executable, "-m", "venv", str(home)], check=True)
+    # a launcher of that name may have no Python behind it
+    assert any(not subprocess.run([name, "-m", "venv", str(home)], check=False).returncode
+               for name in (shutil.which("python3.13"), sys.executable) if name)
     uv = Path(sys.executable).with_name("uv")
     pip = [str(uv), "pip", "install", "--python", str(python)] if uv.exists() else [str(python), "-m", "pip", "install"]
     command = [*pip, "--quiet", "--no-deps", "-r", str(COMES_WITH)]
