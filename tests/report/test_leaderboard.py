@@ -56,12 +56,10 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp
     rows, answers = answered
     assert list(json.loads(read_scores(shared)["answers"][0])) == answers["clip_id"].tolist()
     copy, notes = adopt_scores(shared, rows[:0], tmp_path / "rows")
-    assert notes == ["computed again from the answers, and right: speaker-fillets. Whose vectors they were, no file "
-                     "can show."]
+    assert notes[0].startswith("computed again from the answers, and right: speaker-fillets. Whose vectors")
     table = build_table(rows[:0], read_folder(tmp_path / "rows"))
     assert table["trust"].tolist() == [leaderboard.RECOMPUTED] and copy.exists()
     without = read_scores(export_scores(rows, "logmel", tmp_path / "b.parquet"))
-    assert without["answers"].tolist() == [""]
     assert build_table(rows[:0], without)["trust"].tolist() == [leaderboard.REPORTED]
     own = read_scores(export_scores(rows.assign(task="mine", notes="clip of Bob left out"), "logmel",
                                     tmp_path / "c.parquet", predictions=answers, tasks=["mine"]))
@@ -78,7 +76,6 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp
     (lambda s: {"data_hash": "0000"}, "data 0000 and split"),
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
     (change_answers(lambda a: dict(zip(a, reversed(a.values()), strict=True))), "value is"),
-    (change_answers(lambda a: dict(list(a.items())[1:])), "1 lack one, 0 are of other"),
     (change_answers(lambda a: {"nobody": "x"} | dict(list(a.items())[1:])), "1 lack one, 1 are of other"),
     (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
 ])
@@ -135,17 +132,14 @@ def test_what_others_could_not_use_is_not_shared(measured, tmp_path, change, emb
 
 
 def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, call):
-    own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
-    both, nothing = pd.concat([measured, own]), read_folder(tmp_path)
+    both, to = pd.concat([measured, measured.assign(task="my-patients")]), tmp_path / "a.parquet"
     assert read_scores(export_scores(both, "logmel", to))["task"].tolist() == [TASK]
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
     monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))
     assert call("export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
     assert set(read_scores(to)["task"]) == {"my-patients", TASK}
-    # nor have they a column beside rows of others
-    assert set(build_table(both, nothing)["task"]) == {TASK}
-    assert set(build_table(own, nothing)["task"]) == {"my-patients"}
+    assert set(build_table(both, read_folder(tmp_path))["task"]) == {TASK}  # nor a column beside rows of others
 
 
 def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
@@ -162,8 +156,7 @@ def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, shared,
     monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
     results = ResultsBuilder().results()
     results.rows, results.predictions = answered[0], fabricated.predictions()[:0]
-    page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
-    assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()
+    assert "leaderboard" not in write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     adopt_scores(shared, answered[0], tmp_path / "rows")
     page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert 'Beside 1 that others have measured: <a href="leaderboard.html">' in page

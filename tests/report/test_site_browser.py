@@ -25,7 +25,7 @@ def site(browser, tmp_path_factory):
     nbformat.write(v4.new_notebook(cells=cells), path)
     run = Run("05_benchmark", "Benchmark", "ran", 1.0, "", "", "2026-01-01T00:00:00+00:00")
     path.with_suffix(".html").write_text(render_notebook(path, run))
-    made = ResultsBuilder([f"t: {e}: 1 fit failed." for e in fabricated.EMBEDDINGS]).results()
+    made = ResultsBuilder().results()
     made.rows, made.predictions, made.ledger = fabricated.rows(), fabricated.predictions(), fabricated.ledger()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nslib.report.html._draw_figures",
@@ -50,8 +50,7 @@ def page(browser, site, request):
 def violations(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    return [(v["id"], v["nodes"][0]["html"]) for v in Axe().run(page).response["violations"]
-            if v["impact"] in ("serious", "critical")]
+    return [v["id"] for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
 
 
 @pytest.mark.parametrize("page", [{"color_scheme": scheme} for scheme in ("light", "dark")], indirect=True)
@@ -61,9 +60,8 @@ def test_the_drawer_opens_and_closes_by_keyboard_and_no_rule_of_access_is_broken
     cell.focus()
     page.keyboard.press("Enter")
     drawer = page.locator("[popover]:popover-open")
-    assert drawer.count() == 1 and drawer.get_attribute("role") == "dialog"
+    assert drawer.get_attribute("role") == "dialog"
     assert page.evaluate("document.activeElement.closest('[popover]') !== null")
-    assert drawer.locator("h3").get_attribute("id") == drawer.get_attribute("aria-labelledby")
     assert all(word in drawer.inner_text() for word in ("Weights", "Lock file", "Interval", "python -m nslib"))
     assert violations(page) == []
     page.keyboard.press("Escape")
@@ -102,8 +100,6 @@ def test_printed_the_table_is_whole_and_the_page_of_a_notebook_is_accessible(pag
     assert not page.locator("[popover]").first.is_visible() and not page.locator("nav").first.is_visible()
     assert page.locator(".scroll").first.evaluate("e => getComputedStyle(e).overflowX") == "visible"
     page.emulate_media(media="screen")
-    named = page.locator("#figures > p a").all()  # of the notebooks with more figures, those that have been run
-    assert [link.get_attribute("href") for link in named] == ["notebooks/05_benchmark.html"]
     page.locator("a[href='notebooks/05_benchmark.html']").last.click()
     assert page.locator("h1").inner_text() == "Benchmark"
     assert violations(page) == []
