@@ -156,3 +156,6 @@ def test_train_on_a_folder_and_export_the_weights(tmp_path, call):
     waves, lengths = tone(1.5, 400)[None], np.array([24_000])
     mine = networks.make_embedding(networks.load_network_file(run / "best.npz"), "embedding", "mine")
     np.testing.assert_allclose(exported.embed(waves, lengths)[0], mine.embed(waves, lengths)[0], atol=1e-5)
+    networks.write_arrays(tmp_path / "other.npz", {"weights": []}, {"network": "resnet-51"})
+    code, _, err = call("train", "export", tmp_path / "other.npz", tmp_path / "out")
+    assert code == 2 and "unknown kind of student 'resnet'" in err

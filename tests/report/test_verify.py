@@ -70,12 +70,9 @@ def test_an_answer_that_was_changed_is_found(folder):
     key = reported.key(folder)
     answers = reported.table(folder, key, "predictions")
     right = int((answers["y_true"] == answers["y_pred"]).to_numpy().argmax())
-    for row, column, value in ((right, "y_true", "x"), (0, "speaker", "x"), (0, "probe", "x"),
-                               (0, "clip_id", answers["clip_id"].iloc[1])):
+    for row, column, value in ((right, "y_true", "x"), (0, "probe", "x"), (0, "clip_id", answers["clip_id"].iloc[1])):
         reported.change(folder, key, "predictions", row, column, value)
-    wrong = find_wrong(folder)
-    assert {"test value", "test n_speakers", "whose answers", "clips that come twice"} <= set(wrong["what"])
-    assert set(wrong["key"]) == {key}
+    assert {"test value", "whose answers", "clips that come twice"} <= set(find_wrong(folder)["what"])
 
 
 def test_an_answer_that_is_wrong_in_another_way_changes_no_score_and_is_found_by_running_again(folder):
@@ -91,10 +88,9 @@ def test_an_answer_that_is_wrong_in_another_way_changes_no_score_and_is_found_by
 def test_a_protocols_score_is_recomputed_from_its_answers(folder):
     path = next((folder / "results").glob("*.protocol.parquet"))
     rows = pd.read_parquet(path)
-    number = int((rows["selected"] & (rows["split_number"] == "") & (rows["speaker"] == "")).to_numpy().argmax())
-    reported.change(folder, path.name.split(".")[0], "protocol", number, "high", 0.999)
+    results.write_table(path, rows.assign(high=rows["high"].where(~rows["selected"], 0.999)))
     wrong = find_wrong(folder)
-    assert wrong["file"].tolist() == [f"results/{path.name}"] and "high, within-speaker" in wrong["what"].iloc[0]
+    assert set(wrong["file"]) == {f"results/{path.name}"} and "high, within-speaker" in " ".join(wrong["what"])
 
 
 @pytest.mark.parametrize("kinds", [("rows", "protocol"), ("predictions", "answers")])
@@ -103,8 +99,7 @@ def test_a_cut_table_is_named_and_the_others_are_checked(folder, kinds):
     for path in paths:
         path.write_bytes(path.read_bytes()[:-100])
     checks = verify_report(folder, progress=False)
-    wrong = checks[checks["ok"].eq(False).fillna(False)]
-    assert {path.name.split(".")[0] for path in paths} <= set(wrong["key"])
+    assert {path.name.split(".")[0] for path in paths} <= set(checks.loc[checks["ok"].eq(False), "key"])
     assert (checks["ok"].fillna(False) & (checks["key"] != "")).any()
     assert all(path.name in format_checks(checks) for path in paths)
 
@@ -133,7 +128,7 @@ def test_a_cell_is_equal_from_stored_vectors_and_nothing_is_kept_of_it(folder, t
 
 
 def test_vectors_that_were_changed_do_not_give_the_score_but_afresh_they_do(folder, tmp_path, monkeypatch):
-    shutil.copytree(reported.cache(), tmp_path / "cache", symlinks=True)
+    shutil.copytree(reported.home() / "cache", tmp_path / "cache", symlinks=True)
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
     rows, _ = results.load_results(folder / "results")
     store = VectorCache.at(tmp_path / "cache/vectors" / rows.loc[rows["embedding"] == "logmel", "weights_hash"].iloc[0])

@@ -76,8 +76,6 @@ def test_pairs_and_own_first_by_hand(space):
     unsigned = sign(space, space.clips["speaker"].mask(space.clips["speaker"] == "high", ""))
     assert [len(values) for values in unsigned.pairs()] == [6 + 9, 4 * 5]  # of four and five clips, less the copy
     assert unsigned.own_first() == (1.0, 1 / 2)
-    lonely = sign(space, ["low", "low", *["middle"] * 2, *[""] * 9])
-    assert lonely.own_first()[1] == 1 / 2 and len(lonely.pairs()[0]) == 2
     with pytest.raises(BadParameter, match="no known speakers"):
         sign(space, "").own_first()
 
@@ -101,7 +99,6 @@ def test_a_new_take_resembles_its_speaker_and_the_caution_is_said(space, clips):
     resemblance = listen.compare_voice(space, tone(1.2, PITCHES["middle"], 999))
     table = resemblance.speakers
     assert table["speaker"][0] == "middle" and (table["low"] <= table["high"]).all()
-    assert table.set_index("speaker")["clips"].to_dict() == {"low": 5, "middle": 4, "high": 4}
     assert resemblance.same > resemblance.other
     assert re.search(r"Nearest of 3 speakers: middle(.|\n)*no identification", resemblance.caution)
     alt = listen.plot_resemblance(resemblance).alt
@@ -133,8 +130,7 @@ def test_windows_padding_and_change_by_hand():
     assert "A clip of 2.30 s" in alt and "3 vectors" in alt and "one every 0.5 s" in alt and "1.00 to 2.00 s" in alt
     timeline = listen.embed_over_time(tone(0.4), WINDOWS)  # shorter than the window
     assert timeline.table["padding"].tolist() == [pytest.approx(0.6)]
-    alt = listen.plot_timeline(timeline).alt
-    assert "of 1 vector of windows" in alt and "The largest change" not in alt
+    assert "The largest change" not in listen.plot_timeline(timeline).alt
 
 
 def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(space, clips, tmp_path):
@@ -143,16 +139,14 @@ def test_the_page_plays_the_clip_and_its_neighbours_and_describes_every_picture(
     for player, path in zip(players, [clips["audio"][0], *near["audio"]], strict=True):
         heard, rate = soundfile.read(io.BytesIO(base64.b64decode(player)), dtype="int16")
         assert rate == RATE and np.abs(heard / 32767 - audio.read(path).wave).max() < 1e-4
-    alts = re.findall(r'<img alt="([^"]+)"', page.html)
-    assert len(alts) == 4 and all("Log-mel picture of" in alt and re.search(r"\d", alt) for alt in alts)
+    assert len(re.findall(r'<img alt="Log-mel picture of[^"]*\d', page.html)) == 4
     assert f"similarity {near['similarity'][0]:.2f}" in page.html and page.text.count("\n") == 3
     assert "<script" not in page.html and "loud &lt;b&gt;" in page.html and "loud <b>" not in page.html
     text = page.save(tmp_path / "page.html").read_text()
     assert text.startswith("<!doctype html>") and text.count("<audio") == 4 and "http" not in text.replace("data:", "")
-    # a neighbour whose file is gone is named with what is wrong
-    paths = [clips["audio"][0], *[str(tmp_path / "gone.wav")] * (len(clips) - 1)]
-    page = listen.show_neighbours(dataclasses.replace(space, clips=space.clips.assign(audio=paths)), "low/0", 2)
-    assert page.html.count("<audio") == 1 and page.html.count("gone.wav") >= 2
+    gone = space.clips.assign(audio=clips["audio"].where(clips.index == 0, "gone.wav"))
+    page = listen.show_neighbours(dataclasses.replace(space, clips=gone), "low/0", 2)
+    assert page.html.count("gone.wav: there is no such file") == 2
 
 
 def test_menus_change_what_is_shown_and_a_front_end_gets_the_widget_and_the_page(space):

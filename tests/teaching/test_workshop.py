@@ -48,7 +48,7 @@ def small(exercises=((SOLUTION, CHECK),), letters="ABCDE"):
     return v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}, cells=cells)
 
 
-def saved(folder: Path, node: nbformat.NotebookNode, name: str = "one.ipynb") -> Path:
+def saved(folder, node, name="one.ipynb"):
     nbformat.write(node, folder / name)
     return folder / name
 
@@ -68,7 +68,7 @@ def about(**fields):
     (change(6, source="**Exercise B: a root (5 minutes).** Make it."), "not of exercise B"),
     (lambda node: node.update(small([(SOLUTION, CHECK)] * 2, "AA")), "2 exercises are called A"),
     (change(7, source="import math\nr = math.sqrt(number)"), "wants 'root'"),
-    (change(8, source='with nslib.exercise("A", "s", hint="h") as it:\n    it.expect(True, "w")'), "what is to be"),
+    (change(8, source='nslib.exercise("A", "s", hint="h")'), "what is to be"),
     (change(7, source=SOLUTION + "\n0" * 9), "13 lines"),
     (change(5, source="import nslib\nprint(number)\nroot = 1\nprint(root)"), "is read in cell 6"),
     (about(notes=" "), "no notes"), (about(mistakes=["x", ""]), "no mistakes")])
@@ -133,31 +133,29 @@ def test_the_reader_gets_solutions_links_to_what_is_there_and_the_instructor_not
 
 def test_on_colab_the_first_cell_of_an_edition_finds_the_kit_in_the_uploaded_file(tmp_path):
     kit, content = tmp_path / workshop.ROOT, tmp_path / "content"
-    (kit / "nslib" / "teaching").mkdir(parents=True)
     for path in ("nslib/__init__.py", "nslib/teaching/__init__.py", "requirements-colab.txt", workshop.SETTINGS):
-        (kit / path).write_text("")
-    (kit / "nslib" / "teaching" / "workshop.py").write_text("def begin():\n    print('begun', __file__)\n")
+        config.write_file(kit / path, "")
+    config.write_file(kit / "nslib" / "teaching" / "workshop.py", "def begin():\n    print('begun', __file__)\n")
     colab.pack_files(tmp_path, colab.list_files([kit]), content / workshop.ARCHIVE)
     shutil.rmtree(kit)
     fake = ("import os, sys, types\nsys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
             "sys.modules['google.colab'] = types.ModuleType('colab')\n"
             "get_ipython = lambda: types.SimpleNamespace(system=os.system, run_line_magic=lambda *a: print(*a))\n")
     code = fake + TransformerManager().transform_cell(workshop.SETUP)
-    done = subprocess.run([sys.executable, "-I", "-c", code], text=True, capture_output=True, check=False, cwd=content)
+    done = subprocess.run([sys.executable, "-I", "-c", code], text=True, capture_output=True, cwd=content)
     assert f"begun {content}/{workshop.ROOT}/nslib" in done.stdout, done.stderr
     assert f"pip install -q -r {workshop.ROOT}/requirements-colab.txt" in done.stdout
 
 
-def check_of(letter: str, value: int) -> str:
-    name = letter.lower()
+def check_of(letter, name, value):
     return (f'with nslib.exercise("{letter}", "s", hint="think") as it:\n    it.made({name}={name})\n'
             f'    it.expect({name} == {value}, "wrong")')
 
 
 @pytest.mark.slow
 def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tmp_path):
-    exercises = [(SOLUTION, CHECK), ("b = 1", check_of("B", 2)), ("c = 1 / 0", check_of("C", 1)),
-                 ("d = 1", check_of("D", 1)), ("e = 1", check_of("E", 1))]
+    exercises = [(SOLUTION, CHECK), ("b = 1", check_of("B", "b", 2)), ("c = 1 / 0", check_of("C", "c", 1)),
+                 ("d = 1", check_of("D", "d", 1)), ("e = 1", check_of("E", "e", 1))]
     saved(tmp_path, small(exercises))
     (chapter,) = workshop.read_chapters(folder=tmp_path)
     checks = [cell for _, cell in tagged(chapter.node["cells"], "check")]
@@ -219,17 +217,14 @@ def test_the_first_cell_uses_the_folders_cache_and_changes_nothing_in_a_checkout
     workshop.begin()
     assert os.environ["NSLIB_CACHE"] == str(tmp_path / "cache") and os.environ["NSLIB_OFFLINE"] == "1"
     assert os.environ["TASKS"] == "mine" and os.environ["CORPUS"] == "synthetic"
-    assert "nothing is fetched" in capsys.readouterr().out
 
 
 def test_the_starter_runs_where_nothing_is_installed_and_refuses_wheels_of_another_machine(tmp_path):
     assert start.machine() == f"3.{sys.version_info[1]} {sysconfig.get_platform()}" and start.refusal(tmp_path) == ""
-    assert start.pip_arguments(tmp_path)[-1] == str(tmp_path / "requirements.lock")
     shutil.copy(start.__file__, tmp_path)
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / start.MADE_FOR).write_text("3.9 plan9-vax\n")
-    command = [sys.executable, "-S", "-I", str(tmp_path / "start.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-S", "-I", tmp_path / "start.py"], capture_output=True, text=True)
     assert done.returncode == 2 and "are for Python and machine 3.9 plan9-vax" in done.stderr
 
 
@@ -248,7 +243,6 @@ def built(tmp_path_factory):
 def test_the_zip_holds_what_a_room_needs_and_no_answers(built):
     done, home = built
     assert done.exercises >= 10 and done.megabytes < 60
-    assert {"README.md", "start.py", "nslib", "data", "requirements.lock"} <= set(os.listdir(home))
     seen = "".join(p.read_text() for p in [*(home / "notebooks").glob("*.ipynb"), home / workshop.MERGED])
     for chapter in workshop.read_chapters():
         assert {chapter.name} <= set(os.listdir(home / "reader")) & set(os.listdir(home / "instructor"))
