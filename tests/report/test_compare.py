@@ -44,12 +44,15 @@ def by_cell(compared):
     return compared.cells.set_index(["task", "embedding"])
 
 
-def test_the_same_run_has_not_moved(first):
+def test_neither_the_same_run_nor_noise_has_moved(first, tmp_path):
     same = compare_reports(first, first)
     assert not same.moved and len(same.cells) == 6 and (same.cells["how"] == compare.PAIRED).all()
     assert same.cells[["answered_differently", "difference"]].eq(0).all(axis=None)
     assert same.origin.empty and same.only.empty and not same.notes
     assert "6 scores are in both runs; 0 moved beyond noise" in same.text()
+    noise = compare_reports(first, write_run(tmp_path / "second", answers=spoil(2)))
+    assert not noise.moved and by_cell(noise).loc[CELL, "difference"] == pytest.approx(-2 / 120)
+    assert "2 of 120" in noise.text()
 
 
 def test_what_moved_is_named_with_its_paired_interval(first, tmp_path):
@@ -63,13 +66,6 @@ def test_what_moved_is_named_with_its_paired_interval(first, tmp_path):
     assert row["p_adjusted"] == pytest.approx(min(1, 6 * row["p"]))  # the smallest p of Holm's family
     line = next(line for line in compared.markdown().splitlines() if "MOVED" in line)
     assert "| language-five | logmel |" in line and "-50.0 [" in line and "60 of 120" in line
-
-
-def test_noise_is_shown_and_has_not_moved(first, tmp_path):
-    compared = compare_reports(first, write_run(tmp_path / "second", answers=spoil(2)))
-    row = by_cell(compared).loc[CELL]
-    assert not compared.moved and row["answered_differently"] == 2 and row["difference"] == pytest.approx(-2 / 120)
-    assert "2 of 120" in compared.text()
 
 
 def test_other_splits_are_compared_as_independent_and_said_so(first, tmp_path):

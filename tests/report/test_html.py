@@ -1,7 +1,6 @@
 """One page that says what was found and where each number comes from; the tables for LaTeX say the same."""
 
 import re
-import shlex
 from types import SimpleNamespace
 
 import fabricated
@@ -137,9 +136,8 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path, monkeyp
     cells = published.load_numbers()
     recalled = cells[(cells["status"] == "recalled-unverified") & (cells["embedding"] != "") & (cells["task"] != "")]
     assert len(re.findall(r">([\d.]+ %) \(recalled-unverified\)<", text)) == len(recalled) > 30
-    bare = {f">{value.split(' (')[0]}<" for value in recalled["shown"]} - {
-        f">{value}<" for value in cells[cells["status"] == "seen"]["shown"]}
-    assert not [value for value in bare if value in text]
+    bare = {value.partition(" (")[0] for value in recalled["shown"]} - set(cells.query("status == 'seen'")["shown"])
+    assert not [value for value in bare if f">{value}<" in text]
 
 
 def test_notes_that_differ_in_name_and_numbers_become_one():
@@ -153,19 +151,17 @@ def test_notes_that_differ_in_name_and_numbers_become_one():
 
 def test_facts_name_everything_that_decides_a_number():
     facts = {"data_hash": "d1", "split_hash": "d2", "weights_hash": "d3", "lock_hash": "d4", "code_revision": "d5",
-             "seed": 7, "low": 0.5, "high": 0.75, "notes": "a note"}
+             "seed": 7, "low": 0.5, "high": 0.75}
     cell = html.build_result_table(fabricated.rows().query("task == 'speaker-fillets'").assign(**facts))["cells"][0]
     shown = dict(cell["facts"])
     for name, value in {"Data": "d1 (recorded speech)", "Split": "d2 (by level", "Weights": "d3", "Lock file": "d4",
                         "Code": "d5", "Seed": "7", "Notebook": "05_benchmark", "When": "2026-01-02 03:04:05",
                         "Interval": "50.0 to 75.0 % (95 % interval), bootstrap over speakers, 1000 resamples, seed 7",
-                        "Test set": "120 clips, 6 speakers, 4 classes", "Best on test": "optimistic", "Notes": "a note",
-                        "Chosen probe": cell["probe"], "Converged": "yes", "Result key": cell["key"][:12]}.items():
+                        "Test set": "120 clips, 6 speakers, 4 classes", "Chosen probe": cell["probe"]}.items():
         assert value in shown[name], name
 
 
 @pytest.mark.parametrize(("task", "embedding", "probe", "seed", "smoke", "said"), [
-    ("speaker-fillets", "mfcc", "", 0, False, "reproduce speaker-fillets/mfcc"),
     ("speaker-fillets", "mfcc", "", 3, True, "reproduce speaker-fillets/mfcc --seed 3 --smoke"),
     ("savee", "trill-layer19", "", 0, False, "reproduce savee/trill-layer19 --profile paper"),
     ("language-5", "trill-mini-finetuned", "finetuned-mean", 0, False, "reproduce language-5/trill-mini-finetuned"),
@@ -173,8 +169,7 @@ def test_facts_name_everything_that_decides_a_number():
     ("language-5", "my own", "", 0, False, "benchmark FILE --tasks language-5")])
 def test_the_command_is_one_that_the_shell_takes(task, embedding, probe, seed, smoke, said):
     row = {"task": task, "embedding": embedding, "probe": probe, "seed": seed}
-    command = write_command(row, SMOKE if smoke else None)
-    assert command == f"python -m nslib {said}" and shlex.split(command)[2] == "nslib"
+    assert write_command(row, SMOKE if smoke else None) == f"python -m nslib {said}"
 
 
 def test_the_latex_table_has_every_score_and_marks_best_and_tied():
@@ -189,9 +184,8 @@ def test_the_latex_table_has_every_score_and_marks_best_and_tied():
 
 
 def test_what_latex_takes_for_commands_is_escaped():
-    texts = {"a_b & 5 %": r"a\_b \& 5 \%", "x<y>z": r"x\textless{}y\textgreater{}z",
-             "1–2 × ≈": r"1--2 $\times$ $\approx$", "\\": r"\textbackslash{}",
-             "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
+    texts = {"a_b & 5 % \\": r"a\_b \& 5 \% \textbackslash{}", "x<y>z": r"x\textless{}y\textgreater{}z",
+             "1–2 × ≈": r"1--2 $\times$ $\approx$", "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
     table = html.format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text] for text in texts], "X")
     assert all(f"\n{written} \\\\\n" in table for written in texts.values())
     assert table.startswith("% A caption of two lines, 5 %\n\\begin{tabularx}{\\textwidth}{X}")

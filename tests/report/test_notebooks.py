@@ -1,5 +1,6 @@
-"""Notebooks run strictly and only when needed, and their pages."""
+"""Notebooks run strictly and only when needed, their pages, and `make reproduce` in small."""
 
+import sys
 from types import SimpleNamespace
 
 import nbformat
@@ -7,16 +8,20 @@ import pytest
 from nbformat import v4
 
 from nslib import config
+from nslib.datasets import tasks
 from nslib.errors import UnknownName
 from nslib.report import notebooks
+from nslib.report.reproduce import reproduce_all
 
 GOOD = 'import nslib\nnslib.check(seed >= 0, "the seed is not negative")'
+SETTINGS = {"corpus": "synthetic", "tasks": "word-synthetic", "embeddings": "logmel", "smoke": True}
 
 
 def make_notebook(*sources):
+    parameters = "seed = 0  # whole number\ncorpus = 'real'  # or synthetic"
     cells = [v4.new_markdown_cell("# A title\n\nSee [the other](b.ipynb)."),
-             v4.new_code_cell("seed = 0  # whole number", metadata={"tags": ["parameters"]})]
-    for source in (*sources, "seed"):
+             v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    for source in (*sources, "seed, corpus"):
         cells += [v4.new_markdown_cell("Prose."), v4.new_code_cell(source)]
     return v4.new_notebook(cells=cells)
 
@@ -26,7 +31,8 @@ def add(tmp_path, monkeypatch):
     """Add a notebook to an empty folder of them."""
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
     monkeypatch.setattr(config, "notebooks_dir", lambda: tmp_path)
-    return lambda *sources: nbformat.write(make_notebook(*sources), tmp_path / "a.ipynb")
+    monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
+    return lambda *sources, name="a": nbformat.write(make_notebook(*sources), tmp_path / f"{name}.ipynb")
 
 
 def test_what_changes_a_stamp_and_what_does_not(add, tmp_path, monkeypatch):
@@ -90,3 +96,31 @@ def test_a_page_has_no_script_and_links_to_pages(tmp_path):
     assert "<script" not in text and "https://" not in text and "A &lt;title&gt;" in text
     assert 'href="b.html"' in text and "<table></table>" in text
     assert "UserWarning: &lt;b&gt;" in text and "clip/s" not in text
+
+
+def test_results_notebook_and_page_then_what_is_new_only(add):
+    add("import sys\nprint(corpus, sys.executable)", name="01_good")
+    outcome = reproduce_all(config.load_params(SETTINGS))
+    assert outcome.ok and "1 results, 1 of 1 notebooks run now" in outcome.text
+    page = (config.reports_dir() / "index.html").read_text()
+    assert all(word in page for word in ("word-synthetic", "logmel", "numbers mean nothing", "01_good"))
+    executed = nbformat.read(config.reports_dir() / "notebooks" / "01_good.ipynb", 4).cells[-3].outputs[0].text
+    assert executed == f"synthetic {sys.executable}\n"  # the parameter was given, and the kernel is of this Python
+    add("print(corpus, 1 / 0)\nprint()", name="02_bad")
+    add("print(corpus)", name="03_good")
+    again = reproduce_all(config.load_params(SETTINGS))
+    assert not again.ok and "1 of 3 notebooks run now" in again.text
+    assert "02_bad failed: cell [3] ('print(corpus, 1 / 0)') failed: ZeroDivisionError" in again.text
+    assert all("ZeroDivisionError" in (config.reports_dir() / page).read_text()
+               for page in ("index.html", "notebooks/02_bad.html"))
+    assert [run.status for run in notebooks.read_last_runs()] == ["ran", "failed", "ran"]
+
+
+@pytest.mark.usefixtures("add")
+def test_recordings_and_embeddings_that_cannot_be_had_are_said_and_no_failure(monkeypatch):
+    for name in set(tasks.REGISTRY) - {"speaker-fillets", "word-synthetic"}:
+        monkeypatch.delitem(tasks.REGISTRY, name)
+    settings = {"corpus": "real", "embeddings": "logmel,speech-embedding", "smoke": True}
+    outcome = reproduce_all(config.load_params(settings))
+    assert outcome.ok and "word-synthetic x speech-embedding: NSLIB_OFFLINE" in outcome.text
+    assert "No recorded speech could be had" in (config.reports_dir() / "index.html").read_text()

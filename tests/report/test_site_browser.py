@@ -82,10 +82,13 @@ def test_the_command_is_copied_or_selected_and_that_is_said(page, before, told):
     assert told == "copied" or page.evaluate("getSelection().toString()").startswith("python -m nslib ")
 
 
-@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
-def test_on_a_telephone_the_page_is_no_wider_than_the_screen(page):
+def test_on_a_telephone_the_page_is_no_wider_than_the_screen_and_printed_the_table_is_whole(page):
+    page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("table.result th[scope=row]").first.evaluate("e => getComputedStyle(e).position") == "sticky"
+    page.emulate_media(media="print")
+    assert not page.locator("[popover]").first.is_visible() and not page.locator("nav").first.is_visible()
+    assert page.locator(".scroll").first.evaluate("e => getComputedStyle(e).overflowX") == "visible"
 
 
 @pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
@@ -95,11 +98,7 @@ def test_without_a_script_every_fact_is_still_reached(page):
     assert not page.locator("button.copy").first.is_visible()
 
 
-def test_printed_the_table_is_whole_and_the_page_of_a_notebook_is_accessible(page):
-    page.emulate_media(media="print")
-    assert not page.locator("[popover]").first.is_visible() and not page.locator("nav").first.is_visible()
-    assert page.locator(".scroll").first.evaluate("e => getComputedStyle(e).overflowX") == "visible"
-    page.emulate_media(media="screen")
+def test_the_page_of_a_notebook_is_accessible(page):
     page.locator("a[href='notebooks/05_benchmark.html']").last.click()
     assert page.locator("h1").inner_text() == "Benchmark"
     assert violations(page) == []

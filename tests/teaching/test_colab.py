@@ -110,13 +110,10 @@ def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
 def runtime(tmp_path) -> Path:
     """A Python, Colab's if this machine has it, with what Colab comes with; the kit is not in it."""
     home = tmp_path / "runtime"
-    python = home / "bin" / "python"
     # a launcher of that name may have no Python behind it
     assert any(not subprocess.run([name, "-m", "venv", str(home)], check=False).returncode
                for name in (shutil.which("python3.13"), sys.executable) if name)
-    uv = Path(sys.executable).with_name("uv")
-    pip = [str(uv), "pip", "install", "--python", str(python)] if uv.exists() else [str(python), "-m", "pip", "install"]
-    command = [*pip, "--quiet", "--no-deps", "-r", str(COMES_WITH)]
+    command = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "-r", COMES_WITH]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and re.search(r"error sending request|dns|Connection|unreachable", done.stderr):
         pytest.skip(f"no package registry here: {done.stderr.strip().splitlines()[-1]}")
@@ -127,6 +124,12 @@ def runtime(tmp_path) -> Path:
     return home
 
 
+DRIVE = """
+import sys, nbformat, nbclient
+node = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(node, timeout=900, kernel_name="python3", allow_errors=True).execute(cwd=".")
+nbformat.write(node, sys.argv[1])
+"""
 LIST = """
 import importlib.metadata
 for one in importlib.metadata.distributions():
@@ -145,7 +148,7 @@ def test_every_cell_runs_what_came_with_the_session_stays_and_what_lacked_is_the
                     "PATH": f"{runtime / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
     def run(*words: str) -> str:
-        done = subprocess.run([runtime / "bin" / "python", *words], cwd=folder, env=environment, text=True,
+        done = subprocess.run([runtime / "bin" / "python", "-c", *words], cwd=folder, env=environment, text=True,
                               capture_output=True, check=False)
         assert not done.returncode, done.stderr[-3000:]
         return done.stdout
@@ -153,7 +156,7 @@ def test_every_cell_runs_what_came_with_the_session_stays_and_what_lacked_is_the
     printed = []
     for name in (FIRST, SECOND):
         shutil.copy(config.notebooks_dir() / name, folder)
-        run("-m", "nbclient.cli", "--inplace", "--allow-errors", "--timeout=900", "--kernel_name=python3", name)
+        run(DRIVE, name)
         outputs = [o for c in nbformat.read(folder / name, as_version=4)["cells"] for o in c.get("outputs", [])]
         assert [(o["ename"], o["evalue"][-500:]) for o in outputs if "ename" in o] == []
         printed.append("".join(o["text"] for o in outputs if o.get("name") == "stdout"))
@@ -162,7 +165,7 @@ def test_every_cell_runs_what_came_with_the_session_stays_and_what_lacked_is_the
     pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed[0])
     assert pairs and all(config.locked_versions()[name] == version != here for name, version, here in pairs)
     assert not shutil.which("apt-get") or "(real)\n" in printed[0]  # recorded speech is had without a cache of apt
-    now = dict(line.split() for line in run("-c", LIST).splitlines())
+    now = dict(line.split() for line in run(LIST).splitlines())
     came = {name: str(need.specifier)[2:] for name, need in pins(COMES_WITH).items() if name in now}
     assert {name: now[name] for name in came} == came and len(came) > 150
     assert {"av", "papermill", "espeakng-loader"} <= set(now) and "jupyterlab" not in now

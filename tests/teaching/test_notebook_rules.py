@@ -57,7 +57,6 @@ BROKEN = [
     ("no parameters cell", [edit(3, metadata={})], 0, "no cells are tagged 'parameters'"),
     ("two parameters cells", [edit(5, metadata={"tags": ["parameters"]})], 6, "2 cells are tagged"),
     ("a computed parameter", [edit(3, source="seed = int('0')  # n\ntasks = None  # n")], 4, "is not 'name = literal'"),
-    ("a statement", [edit(3, source="seed = 0  # n\ntasks = None  # n\nprint(seed)")], 4, "is not 'name = literal'"),
     ("no comment", [edit(3, source='seed = "a#b"\ntasks = None  # names')], 4, "'seed' has no comment"),
     ("an unused parameter", [edit(5, source="value = 2 + seed")], 4, "'tasks' is never used"),
     ("an output", [edit(5, outputs=[TEXT])], 6, "holds outputs"),
