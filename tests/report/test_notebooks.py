@@ -103,7 +103,7 @@ def test_results_notebook_and_page_then_what_is_new_only(add):
     outcome = reproduce_all(config.load_params(SETTINGS))
     assert outcome.ok and "1 results, 1 of 1 notebooks run now" in outcome.text
     page = (config.reports_dir() / "index.html").read_text()
-    assert all(word in page for word in ("word-synthetic", "logmel", "numbers mean nothing", "01_good"))
+    assert all(word in page for word in ("word-synthetic", "numbers mean nothing", "01_good"))
     executed = nbformat.read(config.reports_dir() / "notebooks" / "01_good.ipynb", 4).cells[-3].outputs[0].text
     assert executed == f"synthetic {sys.executable}\n"  # the parameter was given, and the kernel is of this Python
     add("print(corpus, 1 / 0)\nprint()", name="02_bad")
@@ -111,8 +111,7 @@ def test_results_notebook_and_page_then_what_is_new_only(add):
     again = reproduce_all(config.load_params(SETTINGS))
     assert not again.ok and "1 of 3 notebooks run now" in again.text
     assert "02_bad failed: cell [3] ('print(corpus, 1 / 0)') failed: ZeroDivisionError" in again.text
-    assert all("ZeroDivisionError" in (config.reports_dir() / page).read_text()
-               for page in ("index.html", "notebooks/02_bad.html"))
+    assert "ZeroDivisionError" in (config.reports_dir() / "notebooks" / "02_bad.html").read_text()
     assert [run.status for run in notebooks.read_last_runs()] == ["ran", "failed", "ran"]
 
 

@@ -44,6 +44,5 @@ def test_whatever_goes_wrong_is_one_sentence_with_the_hint(capsys, ask, message)
 
 
 def test_errors_survive_a_process_and_are_short_in_a_notebook():
-    for error in (Unsolved("A", "wrong", "hint"), CheckFailed("all is well")):
-        assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert Unsolved("A", "wrong", "hint")._render_traceback_() == ["✗ Exercise A: wrong", "Hint: hint"]
+    error = pickle.loads(pickle.dumps(Unsolved("A", "wrong", "hint")))
+    assert error._render_traceback_() == ["✗ Exercise A: wrong", "Hint: hint"]
