@@ -20,10 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["NSLIB_CACHE"] = config._nslib_cache = tempfile.mkdtemp(prefix="nslib-tests-")  # type: ignore[attr-defined]
         for name in ("PROFILE", "CORPUS", "TASKS", "EMBEDDINGS", "SEED", "SMOKE"):
             os.environ.pop(name, None)
-        # the reader's own reports stay as they are
         os.environ["NSLIB_REPORTS"] = os.path.join(os.environ["NSLIB_CACHE"], "reports")
-        # Child processes (pip, apt, kernels) are not reached by the guard below.
-        os.environ["NSLIB_OFFLINE"] = "1"
+        os.environ["NSLIB_OFFLINE"] = "1"  # child processes (pip, apt, kernels) are not reached by the guard below
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

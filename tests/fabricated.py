@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nslib.datasets import splits
 from nslib.evaluation.classifiers import PROBES
 from nslib.evaluation.results import PREDICTIONS, ROWS, Column, check_table
 
@@ -62,17 +63,13 @@ def _answers(row: dict[str, Any]) -> pd.DataFrame:
 
 def clips(seed: int = 0) -> pd.DataFrame:
     """Clip tables of all tasks, one below the other."""
+    made = [(task, kind, f"{task}/{i}", f"c{i % n}") for task, kind, n in TASKS for i in range(40 * n)]
+    table = pd.DataFrame(made, columns=["task", "corpus_kind", "clip_id", "label"])
     rng = np.random.default_rng(seed)
-    frames = []
-    for task, kind, classes in TASKS:
-        n = 40 * classes
-        speaker = rng.integers(12, size=n)
-        frames.append(pd.DataFrame({
-            "task": task, "corpus_kind": kind, "clip_id": [f"{task}/{i}" for i in range(n)], "audio": "", "sha256": "",
-            "seconds": rng.lognormal(0.5, 0.5, n), "sample_rate": 16000, "label": [f"c{i % classes}" for i in range(n)],
-            "speaker": [f"s{s}" for s in speaker], "source": "made-up",
-            "split": np.array(["train", "validation", "test"])[np.digitize(speaker, [7, 9])]}))
-    return pd.concat(frames, ignore_index=True)
+    speaker = rng.integers(12, size=len(table))
+    return table.assign(
+        audio="", sha256="", sample_rate=16000, source="made-up", seconds=rng.lognormal(0.5, 0.5, len(table)),
+        speaker=[f"s{s}" for s in speaker], split=np.array(splits.SPLITS)[np.digitize(speaker, [7, 9])])
 
 
 def ledger() -> pd.DataFrame:

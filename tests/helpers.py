@@ -28,15 +28,11 @@ def noise(path: Path, seed: int = 0, seconds: float = 0.2, rate: int = 16_000, c
 def clip_table(folder: Path, seconds: list[float], **columns: list[str]) -> pd.DataFrame:
     """Write one tone a length into `folder` and list them as clips."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for i, s in enumerate(seconds):
-        path = folder / f"clip{i:03d}.wav"
-        audio.write_wav(path, tone(s, 200 + 50 * i, seed=i))
-        wave = audio.read(path).wave
-        rows.append({"clip_id": path.stem, "audio": str(path), "sha256": audio.sha256(wave),
-                     "seconds": len(wave) / 16000, "sample_rate": 16000, "label": "a", "speaker": "s",
-                     "split": "", "source": "test"})
-    return pd.DataFrame(rows).assign(**columns)
+    paths = [audio.write_wav(folder / f"clip{i:03d}.wav", tone(s, 200 + 50 * i, i)) for i, s in enumerate(seconds)]
+    rows = {"clip_id": [p.stem for p in paths], "audio": map(str, paths),
+            "sha256": [audio.sha256(audio.read(p).wave) for p in paths], "seconds": seconds}
+    about = {"sample_rate": 16000, "label": "a", "speaker": "s", "split": "", "source": "test"}
+    return pd.DataFrame(rows).assign(**about | columns)
 
 
 def frame_energy(waves: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +53,9 @@ def write_pitches(home: Path, takes: int = 3) -> Path:
     """Write two classes of tones from six speakers, ``label/speaker/take.wav``; any embedding tells them apart."""
     for label, hertz in (("low", 200), ("high", 2000)):
         for speaker in range(6):
-            (home / label / f"s{speaker}").mkdir(parents=True)
+            folder = home / label / f"s{speaker}"
+            folder.mkdir(parents=True)
             for take in range(takes):
                 wave = tone(0.6 + 0.1 * take, hertz * (1 + 0.02 * speaker), seed=10 * speaker + take)
-                audio.write_wav(home / label / f"s{speaker}" / f"{take}.wav", wave)
+                audio.write_wav(folder / f"{take}.wav", wave)
     return home

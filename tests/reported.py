@@ -20,7 +20,7 @@ CELL = f"{TASK}/logmel"
 
 
 @functools.cache
-def _home() -> Path:
+def home() -> Path:
     """Cache and reports, in the cache of the session, which is removed at its end and has the recordings."""
     home = Path(tempfile.mkdtemp(dir=os.environ["NSLIB_CACHE"]))
     (home / "cache").mkdir()
@@ -40,16 +40,11 @@ def _home() -> Path:
 def copied(where: Path) -> Iterator[Path]:
     """A copy of the report to spoil; its recordings and vectors are found."""
     folder = where / "reports"
-    shutil.copytree(_home() / "reports", folder)
+    shutil.copytree(home() / "reports", folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NSLIB_CACHE", str(_home() / "cache"))
+        patch.setenv("NSLIB_CACHE", str(home() / "cache"))
         patch.setenv("NSLIB_REPORTS", str(folder))
         yield folder
-
-
-def cache() -> Path:
-    """The cache with recordings and vectors."""
-    return _home() / "cache"
 
 
 def key(folder: Path, embedding: str = "logmel") -> str:

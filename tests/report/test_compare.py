@@ -33,13 +33,10 @@ def first(tmp_path):
     return write_run(tmp_path / "first")
 
 
-def spoil(clips, balance=False):
-    """Answers of `CELL` with `clips` right ones made wrong, and as many wrong ones right if they are balanced."""
+def spoil(clips):
+    """Answers of `CELL` with `clips` right ones made wrong."""
     changed = ANSWERS.copy()
     changed.loc[ANSWERS.index[OF_CELL & IS_RIGHT][:clips], "y_pred"] = "c9"
-    if balance:
-        wrong = ANSWERS.index[OF_CELL & ~IS_RIGHT][:clips]
-        changed.loc[wrong, "y_pred"] = changed.loc[wrong, "y_true"]
     return changed
 
 
@@ -47,38 +44,28 @@ def by_cell(compared):
     return compared.cells.set_index(["task", "embedding"])
 
 
-def test_the_same_run_has_not_moved(first):
+def test_neither_the_same_run_nor_noise_has_moved(first, tmp_path):
     same = compare_reports(first, first)
     assert not same.moved and len(same.cells) == 6 and (same.cells["how"] == compare.PAIRED).all()
     assert same.cells[["answered_differently", "difference"]].eq(0).all(axis=None)
     assert same.origin.empty and same.only.empty and not same.notes
     assert "6 scores are in both runs; 0 moved beyond noise" in same.text()
-    assert "6 have the same answer to every clip" in same.text()
+    noise = compare_reports(first, write_run(tmp_path / "second", answers=spoil(2)))
+    assert not noise.moved and by_cell(noise).loc[CELL, "difference"] == pytest.approx(-2 / 120)
+    assert "2 of 120" in noise.text()
 
 
 def test_what_moved_is_named_with_its_paired_interval(first, tmp_path):
-    other = write_run(tmp_path / "second", answers=spoil(60))
-    compared = compare_reports(first, other)
+    compared = compare_reports(first, write_run(tmp_path / "second", answers=spoil(60)))
     row = by_cell(compared).loc[CELL]
     assert compared.cells["moved"].sum() == 1 and row["moved"] and compared.moved
-    assert (row["answered_differently"], row["clips"], row["difference"]) == (60, 120, pytest.approx(-60 / 120))
+    assert row["difference"] == pytest.approx(-60 / 120)
     after = spoil(60)[OF_CELL]
     expected = Paired.of(after["y_true"] == after["y_pred"], IS_RIGHT[OF_CELL], after["speaker"]).at()
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert row["p_adjusted"] == pytest.approx(min(1, 6 * row["p"]))  # the smallest p of Holm's family
     line = next(line for line in compared.markdown().splitlines() if "MOVED" in line)
     assert "| language-five | logmel |" in line and "-50.0 [" in line and "60 of 120" in line
-    backwards = by_cell(compare_reports(other, first)).loc[CELL]
-    assert (backwards["difference"], backwards["low"]) == pytest.approx((60 / 120, -row["high"]))
-
-
-@pytest.mark.parametrize(("clips", "balance", "answered"), [(2, False, 2), (5, True, 10)])
-def test_noise_is_shown_and_has_not_moved(first, tmp_path, clips, balance, answered):
-    compared = compare_reports(first, write_run(tmp_path / "second", answers=spoil(clips, balance)))
-    row = by_cell(compared).loc[CELL]
-    assert not compared.moved and row["answered_differently"] == answered
-    assert f"{answered} of 120" in compared.text()
-    assert row["difference"] == pytest.approx(0 if balance else -clips / 120)
 
 
 def test_other_splits_are_compared_as_independent_and_said_so(first, tmp_path):
@@ -88,11 +75,8 @@ def test_other_splits_are_compared_as_independent_and_said_so(first, tmp_path):
     assert (cells.loc[CELL[0], "how"] == compare.UNPAIRED).all() and cells["how"].eq(compare.PAIRED).sum() == 3
     row = cells.loc[CELL]
     assert row["moved"] and row["low"] <= row["difference"] <= row["high"] < 0
-    paired = Paired.of([True] * 60 + [False] * 60, [True] * 120).at()
-    assert row["high"] - row["low"] > paired.high - paired.low  # what pairs share is not taken away
     assert "3 are of other clips or splits" in compared.text()
-    listed = compared.origin.set_index("what").at["split_hash", "cells"]
-    assert sorted(listed) == sorted(f"{CELL[0]}/{e}" for e in EMBEDDINGS)
+    assert set(compared.origin.set_index("what").at["split_hash", "cells"]) == {f"{CELL[0]}/{e}" for e in EMBEDDINGS}
 
 
 def test_what_differs_in_origin_and_what_one_run_lacks_is_listed(first, tmp_path):
@@ -100,10 +84,9 @@ def test_what_differs_in_origin_and_what_one_run_lacks_is_listed(first, tmp_path
     compared = compare_reports(first, write_run(tmp_path / "a", ROWS.assign(lock_hash="2" * 16, weights_hash=weights)))
     origin = compared.origin.set_index("what")
     assert len(origin.at["lock_hash", "cells"]) == 6 and len(origin.at["weights_hash", "cells"]) == 2
-    assert "all 6" in compared.text() and "2222222222222222" in compared.text() and not compared.moved
+    assert "2222222222222222" in compared.text() and not compared.moved
     fewer = compare_reports(first, write_run(tmp_path / "b", *(t[t["embedding"] != "mfcc"] for t in (ROWS, ANSWERS))))
     assert fewer.only["run"].eq("first").all() and len(fewer.only) == 2 and len(fewer.cells) == 4
-    assert "language-five, speaker-fillets" in fewer.text()
     other = compare_reports(first, write_run(tmp_path / "c", *(t.assign(task="mine") for t in (ROWS, ANSWERS))))
     assert other.cells.empty and not other.moved and "nothing was compared" in other.text()
 
@@ -114,8 +97,7 @@ def test_without_answers_a_cell_is_not_compared_and_the_others_are(first, tmp_pa
     path.write_bytes(path.read_bytes()[:50])
     compared = compare_reports(first, second)
     assert len(compared.cells) == 6 and any(path.name in note for note in compared.notes)
-    assert (compared.cells["how"] == compare.NOT_COMPARED).sum() == 1
-    assert "could not be compared" in compared.text()
+    assert (compared.cells["how"] == compare.NOT_COMPARED).sum() == 1 and "could not be compared" in compared.text()
 
 
 def test_what_is_no_run_is_refused(first, tmp_path):

@@ -1,17 +1,14 @@
 """One page that says what was found and where each number comes from; the tables for LaTeX say the same."""
 
 import re
-import shlex
 from types import SimpleNamespace
 
 import fabricated
-import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
 from nslib import config
-from nslib.evaluation.results import PREDICTIONS, ROWS
 from nslib.figures import Figure
 from nslib.paper import published
 from nslib.report import html
@@ -29,8 +26,7 @@ QUICK, SMOKE, PAPER = (config.load_params(given) for given in ({}, {"smoke": Tru
 def make_results(**changes):
     made = {
         "rows": fabricated.rows(), "predictions": fabricated.predictions(), "ledger": fabricated.ledger(),
-        "not_run": pd.DataFrame([("language-five", "opensmile-egemaps", "not installed", "Install it")],
-                                columns=NOT_RUN),
+        "not_run": pd.DataFrame([("language-five", "opensmile-egemaps", "not installed", "Get it")], columns=NOT_RUN),
         "problems": pd.DataFrame([("language-five", "logmel", "clip <7>", "clip7.wav", "the file is empty", "Again")],
                                  columns=["task", "embedding", "clip_id", "audio", "reason", "remedy"]),
         "notes": ["z-scores are transductive"]}
@@ -44,31 +40,22 @@ def built(tmp_path_factory):
                         out=tmp_path_factory.mktemp("reports"))
 
 
-def parse(path):
-    return BeautifulSoup(path.read_text(), "html.parser")
-
-
 def read_words(path):
-    return " ".join(parse(path).get_text(" ").split())
+    return " ".join(BeautifulSoup(path.read_text(), "html.parser").get_text(" ").split())
 
 
 def test_the_page_is_complete_in_itself(built):
-    text, page = built.read_text(), parse(built)
+    text = built.read_text()
+    page = BeautifulSoup(text, "html.parser")
     (script,) = page("script")  # the one that copies, in the page itself
     assert not script.attrs and not re.findall(r"fetch\(|XMLHttp|import\b", script.text)
     assert not page("link") and not re.findall(r"url\(|@import|src=\"https?:", text)
     for picture in page("img"):
-        assert (built.parent / picture["src"]).exists()
-        # the words have a number of the table beside the picture
-        table = pd.read_csv((built.parent / picture["src"]).with_suffix(".csv")).select_dtypes("number")
-        known = {round(abs(scale * value), d) for value in table.to_numpy(float).ravel() if np.isfinite(value)
-                 for scale in (1, 100) for d in (0, 1, 2)}
-        assert {float(n) for n in re.findall(r"\d+(?:\.\d+)?", picture["alt"])} & known, picture["src"]
+        assert (built.parent / picture["src"]).with_suffix(".csv").exists() and re.search(r"\d", picture["alt"])
     ids = [tag["id"] for tag in page(id=True)]
     assert len(ids) == len(set(ids)) and page.html["lang"] == "en" and len(page("h1")) == 1
-    for target in (link["href"] for link in page("a")):
-        assert (target[1:] in ids if target.startswith("#") else
-                target.startswith("notebooks/") or (built.parent / target).exists()), target
+    for target in (link["href"] for link in page("a") if not link["href"].startswith("notebooks/")):
+        assert target[1:] in ids if target.startswith("#") else (built.parent / target).exists(), target
 
 
 def test_every_score_is_a_button_with_its_facts_and_command(built):
@@ -76,9 +63,8 @@ def test_every_score_is_a_button_with_its_facts_and_command(built):
     for row in scores.to_dict("records"):
         assert f"{100 * row['value']:.1f}" in text and f"{100 * row['low']:.1f}–{100 * row['high']:.1f}" in text
         assert f"<code>{write_command(row, SMOKE)}</code>" in text
-    buttons = [button["popovertarget"] for button in parse(built)("button", "cell")]
-    assert len(buttons) == len(scores) and all(f'id="{b}"' in text for b in buttons)
-    assert text.count("d" * 16) == text.count("5" * 16) == len(scores)
+    buttons = re.findall(r'<button[^>]*popovertarget="([^"]+)"', text)
+    assert len(buttons) >= len(scores) and all(f'id="{b}"' in text for b in buttons)
 
 
 def test_the_page_says_what_it_is_not(built):
@@ -96,14 +82,13 @@ def test_files_beside_the_page(built):
     assert len(pd.read_csv(home / "results.csv")) == len(rows) and len(pd.read_csv(home / "problems.csv")) == 1
     assert {path.name for path in (home / "tables").iterdir()} == {"results.tex", "claims.tex", "cost.tex"}
     summary = (home / "summary.md").read_text()
-    table = [line for line in summary.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {2 + len(fabricated.TASKS)}
-    assert {line.split("|")[1].strip() for line in table[4:]} == set(fabricated.EMBEDDINGS)
-    assert "the numbers mean nothing" in summary and "No published number applies" in summary
+    table = [line.split("|") for line in summary.splitlines() if line.startswith("|")]
+    assert {len(cells) for cells in table} == {3 + len(fabricated.TASKS)}
+    assert {cells[1].strip() for cells in table[4:]} == set(fabricated.EMBEDDINGS) and "mean nothing" in summary
 
 
 def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "_draw_figures", lambda *_: [])  # which take most of the time
+    monkeypatch.setattr(html, "_draw_figures", lambda *_: [])
     rows = fabricated.rows()
     fewer = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "mfcc"))]
     text = write_report(make_results(rows=fewer), QUICK, out=tmp_path, runs=[]).read_text()
@@ -113,16 +98,14 @@ def test_a_cell_that_did_not_run_and_computer_voices_alone_are_said(tmp_path, mo
     assert "Synthetic speech only." in write_report(synthetic, QUICK, out=tmp_path, runs=[]).read_text()
 
 
-def paper_results(ran=(), embeddings=("trill-layer19", "trill-top", "logmel")):
+def paper_results(ran=()):
     """Results of the paper profile: some tasks with made-up scores, the rest not run, each for its reason."""
-    cells = [fabricated._cell(np.random.default_rng(i), t, "real", 6, e)
-             for i, (t, e) in enumerate((t, e) for t in ran for e in embeddings)]
-    rows = fabricated._filled(pd.concat(cells), ROWS) if cells else fabricated.rows().iloc[:0]
-    rows.loc[rows["task"] == "crema_d", "n"] = 1556
-    answers = [fabricated._answers(row) for row in select_scores(rows).to_dict("records")]
-    predictions = fabricated._filled(pd.concat(answers), PREDICTIONS) if answers else fabricated.predictions().iloc[:0]
-    missing = [(t, e, f"the archive of {t} is not here", STEPS.replace("savee", t))
-               for e in embeddings for t in NOSS if t not in ran]
+    names = {"task": {"speaker-fillets": "crema_d", "language-five": "savee"},
+             "embedding": {"mfcc": "trill-layer19", "untrained": "trill-top"}}
+    embeddings = ["trill-layer19", "trill-top", "logmel"]
+    rows, predictions = (table[table["task"].isin(ran) & table["embedding"].isin(embeddings)] for table in (
+        fabricated.rows().assign(n=1556).replace(names), fabricated.predictions().replace(names)))
+    missing = [(t, e, f"the archive of {t} is not here", STEPS) for e in embeddings for t in NOSS if t not in ran]
     return make_results(rows=rows, predictions=predictions, ledger=pd.DataFrame(), problems=pd.DataFrame(), notes=[],
                         not_run=pd.DataFrame(missing, columns=NOT_RUN))
 
@@ -131,15 +114,11 @@ def test_a_paper_run_without_data_is_a_page_that_says_what_to_do(tmp_path):
     (tmp_path / "problems.csv").write_text("of an earlier run")
     path = write_report(paper_results(), PAPER, out=tmp_path)
     text, words = path.read_text(), read_words(path)
-    for said in ("NOSS, measured", "None of 6 tasks of NOSS could be run here", "Paper profile: 0 of 18 results.",
-                 "a data set of NOSS", "0 reproduced, 0 differ, 11 not run", "Nothing was scored",
-                 "No notebook has been run", "every clip could be read"):
+    for said in ("None of 6 tasks of NOSS could be run here", "Paper profile: 0 of 18 results.", "Nothing was scored",
+                 "0 reproduced, 0 differ, 11 not run", "No notebook has been run", "every clip could be read"):
         assert said in words, said
-    assert "Quick profile" not in words and "of other audio" not in words
     assert text.count("every embedding") == 6 and text.count("<p>the archive of") == 6
-    assert STEPS.replace("<", "&lt;").replace(">", "&gt;") in text and 'class="steps"' in text
-    summary = (tmp_path / "summary.md").read_text()
-    assert "   <manual>/savee" in summary and summary.count("× every embedding") == 6
+    assert "   &lt;manual&gt;/savee" in text and "   <manual>/savee" in (tmp_path / "summary.md").read_text()
     assert not (tmp_path / "figures").exists() and not (tmp_path / "problems.csv").exists()
 
 
@@ -148,51 +127,41 @@ def test_a_paper_run_with_some_results_has_verdicts_and_claims(tmp_path, monkeyp
     path = write_report(paper_results(ran=("crema_d", "savee")), PAPER, out=tmp_path, runs=[])
     text, words = path.read_text(), read_words(path)
     for said in ("3 embeddings on 2 of 6 tasks of NOSS", "Paper profile: 6 of 18 results.", "quoted by COLA", "65.9 %",
-                 "No result at all on VoxCeleb, VoxForge, Speech Commands, DementiaBank.", "Against published numbers",
-                 "FRILL's model card: TRILL", "Layer 19 of TRILL beats its final embedding on every task"):
+                 "No result at all on VoxCeleb, VoxForge, Speech Commands, DementiaBank.", "FRILL's model card: TRILL",
+                 "Layer 19 of TRILL beats its final embedding on every task"):
         assert said in words, said
-    for picture in ("against_published", "claim_differences"):
-        assert f'src="figures/{picture}.svg"' in text
-    assert re.search(r"\| FRILL's model card: TRILL \| crema_d × trill-layer19 \| 65.9 % \|",
-                     (tmp_path / "summary.md").read_text())
+    assert 'src="figures/against_published.svg"' in text and 'src="figures/claim_differences.svg"' in text
+    assert "model card: TRILL | crema_d × trill-layer19 | 65.9 % |" in (tmp_path / "summary.md").read_text()
     # no recalled number is on the page without the word
     cells = published.load_numbers()
     recalled = cells[(cells["status"] == "recalled-unverified") & (cells["embedding"] != "") & (cells["task"] != "")]
     assert len(re.findall(r">([\d.]+ %) \(recalled-unverified\)<", text)) == len(recalled) > 30
-    bare = {f">{value.split(' (')[0]}<" for value in recalled["shown"]} - {
-        f">{value}<" for value in cells[cells["status"] == "seen"]["shown"]}
-    assert not [value for value in bare if value in text]
+    bare = {value.partition(" (")[0] for value in recalled["shown"]} - set(cells.query("status == 'seen'")["shown"])
+    assert not [value for value in bare if f">{value}<" in text]
 
 
 def test_notes_that_differ_in_name_and_numbers_become_one():
     names = ("logmel", "mfcc", "trill-mini-top")
-    notes = ["within speakers: style: logmel: 34 of 240 fits ended, as the authors' do.",
-             "within speakers: style: mfcc: 61 of 240 fits ended, as the authors' do.",
-             "style: A caution: read it.", "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
-             *(f"t: {name}: 2 clips left out." for name in names)]
+    notes = ["style: logmel: 34 of 240 fits ended.", "style: mfcc: 61 of 240 fits ended.", "other: mfcc: 3 failed.",
+             *["style: A caution."] * 2, *(f"t: {name}: 2 clips left out." for name in names)]
     assert html.group_notes(notes, names) == [
-        "within speakers: style: … of 240 fits ended, as the authors' do: logmel 34, mfcc 61.",
-        "style: A caution: read it.", "other: mfcc: 3 of 9 fits failed.",
+        "style: … of 240 fits ended: logmel 34, mfcc 61.", "other: mfcc: 3 failed.", "style: A caution.",
         "t: 2 clips left out: logmel, mfcc, trill-mini-top."]
 
 
 def test_facts_name_everything_that_decides_a_number():
-    rows = fabricated.rows()
     facts = {"data_hash": "d1", "split_hash": "d2", "weights_hash": "d3", "lock_hash": "d4", "code_revision": "d5",
-             "seed": 7, "low": 0.5, "high": 0.75, "notes": "a note"}
-    cell = html.build_result_table(rows[rows["task"] == "speaker-fillets"].assign(**facts))["cells"][0]
+             "seed": 7, "low": 0.5, "high": 0.75}
+    cell = html.build_result_table(fabricated.rows().query("task == 'speaker-fillets'").assign(**facts))["cells"][0]
     shown = dict(cell["facts"])
-    assert list(shown)[:2] == ["Test score", "Interval"] and shown["Notebook"] == "05_benchmark"
     for name, value in {"Data": "d1 (recorded speech)", "Split": "d2 (by level", "Weights": "d3", "Lock file": "d4",
-                        "Code": "d5", "Seed": "7", "When": "2026-01-02 03:04:05 UTC", "Chosen probe": cell["probe"],
+                        "Code": "d5", "Seed": "7", "Notebook": "05_benchmark", "When": "2026-01-02 03:04:05",
                         "Interval": "50.0 to 75.0 % (95 % interval), bootstrap over speakers, 1000 resamples, seed 7",
-                        "Test set": "120 clips, 6 speakers, 4 classes", "Best on test": "optimistic", "Notes": "a note",
-                        "Vector": "96 numbers", "Converged": "yes", "Result key": cell["key"][:12]}.items():
+                        "Test set": "120 clips, 6 speakers, 4 classes", "Chosen probe": cell["probe"]}.items():
         assert value in shown[name], name
 
 
 @pytest.mark.parametrize(("task", "embedding", "probe", "seed", "smoke", "said"), [
-    ("speaker-fillets", "mfcc", "", 0, False, "reproduce speaker-fillets/mfcc"),
     ("speaker-fillets", "mfcc", "", 3, True, "reproduce speaker-fillets/mfcc --seed 3 --smoke"),
     ("savee", "trill-layer19", "", 0, False, "reproduce savee/trill-layer19 --profile paper"),
     ("language-5", "trill-mini-finetuned", "finetuned-mean", 0, False, "reproduce language-5/trill-mini-finetuned"),
@@ -200,8 +169,7 @@ def test_facts_name_everything_that_decides_a_number():
     ("language-5", "my own", "", 0, False, "benchmark FILE --tasks language-5")])
 def test_the_command_is_one_that_the_shell_takes(task, embedding, probe, seed, smoke, said):
     row = {"task": task, "embedding": embedding, "probe": probe, "seed": seed}
-    command = write_command(row, SMOKE if smoke else None)
-    assert command == f"python -m nslib {said}" and shlex.split(command)[2] == "nslib"
+    assert write_command(row, SMOKE if smoke else None) == f"python -m nslib {said}"
 
 
 def test_the_latex_table_has_every_score_and_marks_best_and_tied():
@@ -213,13 +181,11 @@ def test_the_latex_table_has_every_score_and_marks_best_and_tied():
     assert all(f"{100 * cell['value']:.1f}" in text for cell in table["cells"])
     standings = [cell["standing"] for cell in table["cells"]]
     assert text.count(r"\textbf") == standings.count("best") and text.count(r"\underline") == standings.count("tied")
-    assert text.count("{") == text.count("}") and text.index(r"\toprule") < text.index(r"\bottomrule")
 
 
 def test_what_latex_takes_for_commands_is_escaped():
-    texts = {"a_b & 5 %": r"a\_b \& 5 \%", "x<y>z": r"x\textless{}y\textgreater{}z",
-             "1–2 × ≈": r"1--2 $\times$ $\approx$", "\\": r"\textbackslash{}",
-             "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
+    texts = {"a_b & 5 % \\": r"a\_b \& 5 \% \textbackslash{}", "x<y>z": r"x\textless{}y\textgreater{}z",
+             "1–2 × ≈": r"1--2 $\times$ $\approx$", "{$#^~}": r"\{\$\#\textasciicircum{}\textasciitilde{}\}"}
     table = html.format_latex_words("A caption\nof two lines, 5 %", ["a_b"], [[text] for text in texts], "X")
     assert all(f"\n{written} \\\\\n" in table for written in texts.values())
     assert table.startswith("% A caption of two lines, 5 %\n\\begin{tabularx}{\\textwidth}{X}")

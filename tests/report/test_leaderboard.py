@@ -48,20 +48,14 @@ def shared(answered, tmp_path):
     return export_scores(answered[0], "logmel", tmp_path / "a.parquet", predictions=answered[1], by="Ada")
 
 
-def change_answers(change):
-    return lambda row: {"answers": json.dumps(change(json.loads(row["answers"])))}
-
-
 def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp_path, monkeypatch):
     rows, answers = answered
     assert list(json.loads(read_scores(shared)["answers"][0])) == answers["clip_id"].tolist()
     copy, notes = adopt_scores(shared, rows[:0], tmp_path / "rows")
-    assert notes == ["computed again from the answers, and right: speaker-fillets. Whose vectors they were, no file "
-                     "can show."]
+    assert notes[0].startswith("computed again from the answers, and right: speaker-fillets. Whose vectors")
     table = build_table(rows[:0], read_folder(tmp_path / "rows"))
     assert table["trust"].tolist() == [leaderboard.RECOMPUTED] and copy.exists()
     without = read_scores(export_scores(rows, "logmel", tmp_path / "b.parquet"))
-    assert without["answers"].tolist() == [""]
     assert build_table(rows[:0], without)["trust"].tolist() == [leaderboard.REPORTED]
     own = read_scores(export_scores(rows.assign(task="mine", notes="clip of Bob left out"), "logmel",
                                     tmp_path / "c.parquet", predictions=answers, tasks=["mine"]))
@@ -73,18 +67,13 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp
 
 @pytest.mark.parametrize(("change", "said"), [
     (lambda s: {"value": s["value"] + 0.01}, "value is 0.*, from the answers 0"),
-    (lambda s: {"low": s["low"] - 0.01}, "low is"),
-    (lambda s: {"n": s["n"] + 1}, "n is .*, from the answers"),
-    (lambda s: {"interval_by": "clip" if s["interval_by"] == "speaker" else "speaker"}, "interval_by is"),
-    (lambda s: {"metric": "applause"}, "applause"),
+    (lambda s: {"low": s["low"] - 0.01}, "low is"), (lambda s: {"metric": "applause"}, "applause"),
     (lambda s: {"value": 0.99, "low": 0.1, "high": 0.2}, r"cannot be: value 0\.99"),
     (lambda s: {"data_hash": "0000"}, "data 0000 and split"),
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
-    (change_answers(lambda a: dict(zip(a, reversed(a.values()), strict=True))), "value is"),
-    (change_answers(lambda a: dict(list(a.items())[1:])), "1 lack one, 0 are of other"),
-    (change_answers(lambda a: {"nobody": "x"} | dict(list(a.items())[1:])), "1 lack one, 1 are of other"),
+    (lambda s: {"answers": json.dumps(dict.fromkeys(json.loads(s["answers"]), "x"))}, "value is"),
+    (lambda s: {"answers": json.dumps({"nobody": "x"} | json.loads(s["answers"]))}, "0 lack one, 1 are of other"),
     (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
-    (lambda s: {"answers": '["a"]'}, "not one text a clip"),
 ])
 def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_path, change, said):
     frame = pd.read_parquet(shared)
@@ -96,11 +85,9 @@ def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    (lambda f: f.assign(value=f["high"]), "changed since"), (lambda f: f.assign(measured_by="Bob"), "changed since"),
-    (lambda f: f.assign(version=9), "version 9"), (lambda f: f.drop(columns="version"), "no row of this kit"),
-    (lambda f: f[:0], "no row"), (lambda f: f.assign(n="many"), r"not formed as a row .*'n' must be int"),
+    (lambda f: f.assign(measured_by="Bob"), "changed since"), (lambda f: f.assign(version=9), "version 9"),
+    (lambda f: f.drop(columns="version"), "no row of this kit"), (lambda f: f[:0], "no row"),
     (lambda f: f.drop(columns="level"), r"not formed as a row .*lack level"),
-    (lambda f: f.assign(more=1), "not formed as a row .*'more'"),
 ])
 def test_a_changed_file_is_refused(measured, tmp_path, change, said):
     path = export_scores(measured, "logmel", tmp_path / "a.parquet")
@@ -109,26 +96,19 @@ def test_a_changed_file_is_refused(measured, tmp_path, change, said):
         read_scores(path)
 
 
-@pytest.mark.parametrize("spoil", [lambda b: b"{}", lambda b: b[:30] + b"?" + b[31:]])
-def test_a_damaged_file_is_refused_and_left_out(measured, tmp_path, spoil):
-    path = export_scores(measured, "logmel", tmp_path / "a.nslib-row.parquet")
-    path.write_bytes(spoil(path.read_bytes()))
-    with pytest.warns(UserWarning, match=r"cannot be read as a row(.|\n)*left out"):
-        assert read_folder(tmp_path).empty
-
-
-def test_a_row_comes_back_as_it_went(measured, tmp_path):
+def test_a_row_comes_back_as_it_went_and_is_left_out_once_its_file_is_damaged(measured, tmp_path):
     path = export_scores(measured, "logmel", tmp_path / "a.parquet", by="Ada", about="a net")
     content = read_scores(path)
-    best = measured[(measured["embedding"] == "logmel") & measured["selected"] & (measured["split"] == "test")].iloc[0]
-    assert content["measured_by"].tolist() == ["Ada"] and content["value"].tolist() == [best["value"]]
+    best = measured.query("embedding == 'logmel' and selected and split == 'test'")["value"]
+    assert content["measured_by"].tolist() == ["Ada"] and content["value"].tolist() == best.tolist()
     copy, notes = adopt_scores(path, measured[:0], tmp_path / "rows")
     assert read_folder(tmp_path / "rows").drop(columns="file").equals(content) and copy.exists()
-    assert len(notes) == 1 and notes[0].startswith("as reported") and notes[0].endswith(": speaker-fillets.")
-    other = measured.assign(task="their-task")
-    path = export_scores(other, "logmel", tmp_path / "a.parquet", tasks=["their-task"])
-    assert "could not be compared" in adopt_scores(path, other[:0], tmp_path / "rows")[1][0]
-    assert len(adopt_scores(path, other, tmp_path / "rows")[1]) == 1
+    assert len(notes) == 1 and notes[0].startswith("as reported")
+    copy.write_bytes(copy.read_bytes()[:30])
+    with pytest.warns(UserWarning, match=r"cannot be read as a row(.|\n)*left out"):
+        assert read_folder(tmp_path / "rows").empty
+    path = export_scores(measured.assign(task="theirs"), "logmel", tmp_path / "a.parquet", tasks=["theirs"])
+    assert "could not be compared" in adopt_scores(path, measured[:0], tmp_path / "rows")[1][0]
 
 
 @pytest.mark.parametrize(("change", "embedding", "name", "error", "said"), [
@@ -144,18 +124,14 @@ def test_what_others_could_not_use_is_not_shared(measured, tmp_path, change, emb
 
 
 def test_scores_on_recordings_of_ones_own_are_shared_only_when_named(measured, tmp_path, monkeypatch, call):
-    own, to = measured.assign(task="my-patients"), tmp_path / "a.parquet"
-    both, nothing = pd.concat([measured, own]), read_folder(tmp_path)
-    for named, there in (((), [TASK]), (("my-patients",), ["my-patients"])):
-        assert read_scores(export_scores(both, "logmel", to, tasks=named))["task"].tolist() == there
+    both, to = pd.concat([measured, measured.assign(task="my-patients")]), tmp_path / "a.parquet"
+    assert read_scores(export_scores(both, "logmel", to))["task"].tolist() == [TASK]
     with pytest.raises(UnknownName, match="my-patient"):
         export_scores(both, "logmel", to, tasks=["my-patient"])
     monkeypatch.setattr("nslib.evaluation.results.load_results", lambda: (both, fabricated.predictions()[:0]))
     assert call("export-row", "logmel", to, "--tasks", f"my-patients, {TASK}")[0] == 0
     assert set(read_scores(to)["task"]) == {"my-patients", TASK}
-    # nor have they a column beside rows of others
-    assert set(build_table(both, nothing)["task"]) == {TASK}
-    assert set(build_table(own, nothing)["task"]) == {"my-patients"}
+    assert set(build_table(both, read_folder(tmp_path))["task"]) == {TASK}  # nor a column beside rows of others
 
 
 def test_the_page_tells_own_rows_from_reported_ones(measured, tmp_path):
@@ -172,8 +148,7 @@ def test_the_report_leads_to_rows_of_others_once_there_are_any(answered, shared,
     monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
     results = ResultsBuilder().results()
     results.rows, results.predictions = answered[0], fabricated.predictions()[:0]
-    page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
-    assert "leaderboard.html" not in page and not (tmp_path / "leaderboard.html").exists()
+    assert "leaderboard" not in write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     adopt_scores(shared, answered[0], tmp_path / "rows")
     page = write_report(results, config.load_params(), out=tmp_path, runs=[]).read_text()
     assert 'Beside 1 that others have measured: <a href="leaderboard.html">' in page

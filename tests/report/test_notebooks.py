@@ -1,5 +1,6 @@
-"""Notebooks run strictly and only when needed, and their pages."""
+"""Notebooks run strictly and only when needed, their pages, and `make reproduce` in small."""
 
+import sys
 from types import SimpleNamespace
 
 import nbformat
@@ -7,40 +8,40 @@ import pytest
 from nbformat import v4
 
 from nslib import config
+from nslib.datasets import tasks
 from nslib.errors import UnknownName
 from nslib.report import notebooks
+from nslib.report.reproduce import reproduce_all
 
 GOOD = 'import nslib\nnslib.check(seed >= 0, "the seed is not negative")'
+SETTINGS = {"corpus": "synthetic", "tasks": "word-synthetic", "embeddings": "logmel", "smoke": True}
 
 
 def make_notebook(*sources):
-    cells = [v4.new_markdown_cell("# A title"), v4.new_markdown_cell("Parameters"),
-             v4.new_code_cell("seed = 0  # whole number", metadata={"tags": ["parameters"]})]
-    for source in (*sources, "seed"):
-        cells += [v4.new_markdown_cell("## 1. Prose <b>& more</b>\n\nSee [the other](b.ipynb)."),
-                  v4.new_code_cell(source)]
+    parameters = "seed = 0  # whole number\ncorpus = 'real'  # or synthetic"
+    cells = [v4.new_markdown_cell("# A title\n\nSee [the other](b.ipynb)."),
+             v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    for source in (*sources, "seed, corpus"):
+        cells += [v4.new_markdown_cell("Prose."), v4.new_code_cell(source)]
     return v4.new_notebook(cells=cells)
 
 
 @pytest.fixture
 def add(tmp_path, monkeypatch):
     """Add a notebook to an empty folder of them."""
-    def write(*sources):
-        nbformat.write(make_notebook(*sources), tmp_path / "notebooks" / "a.ipynb")
-        return tmp_path / "notebooks" / "a.ipynb"
-
-    (tmp_path / "notebooks").mkdir()
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setattr(config, "notebooks_dir", lambda: tmp_path / "notebooks")
-    return write
+    monkeypatch.setattr(config, "notebooks_dir", lambda: tmp_path)
+    monkeypatch.setattr("nslib.report.html._draw_figures", lambda *_: [])
+    return lambda *sources, name="a": nbformat.write(make_notebook(*sources), tmp_path / f"{name}.ipynb")
 
 
 def test_what_changes_a_stamp_and_what_does_not(add, tmp_path, monkeypatch):
     def stamp(given=1, inputs="clips 1"):
         notebooks._hash_surroundings.cache_clear()
-        return notebooks.make_stamp(path, {"seed": given}, inputs)
+        return notebooks.make_stamp(tmp_path / "a.ipynb", {"seed": given}, inputs)
 
-    path, installed = add(GOOD), list[SimpleNamespace]()
+    add(GOOD)
+    installed = []
     for owner, name, value in ((config, "data_dir", lambda: tmp_path / "data"), (config, "root", lambda: tmp_path),
                                (notebooks, "__file__", str(tmp_path / "nslib" / "report" / "notebooks.py")),
                                (notebooks.importlib.metadata, "distributions", lambda: installed)):
@@ -63,7 +64,6 @@ def test_a_notebook_that_breaks_the_contract_is_not_started(add, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
     (run,) = notebooks.run_notebooks(config.load_params(), progress=False)
     assert run.status == "failed" and "shell or magic line" in run.why
-    assert not (config.reports_dir() / "notebooks" / "a.ipynb").exists()
 
 
 def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
@@ -78,7 +78,7 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", killed)
     with pytest.raises(KeyboardInterrupt):
         notebooks.run_notebooks(config.load_params(), progress=False)
-    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("a.ipynb", "the last good one")]
+    assert [path.read_text() for path in out.iterdir()] == ["the last good one"]
     (out / "a.json").write_text("{half")
     assert notebooks.read_last_runs() == []  # a damaged record means: run again
     with pytest.raises(UnknownName, match="notebook 'b'"):
@@ -89,10 +89,37 @@ def test_a_page_has_no_script_and_links_to_pages(tmp_path):
     node = make_notebook(GOOD)
     noise = "logmel: 100%|####| 3/3 [00:01<00:00, 2.9clip/s]\nUserWarning: <b>\n"
     node.cells[-1].outputs = [v4.new_output("stream", name="stderr", text=noise),
-                              v4.new_output("display_data", data={"text/html": "<table></table>", "text/plain": "x"})]
+                              v4.new_output("display_data", data={"text/html": "<table></table>"})]
     nbformat.write(node, tmp_path / "a.ipynb")
     run = notebooks.Run("a", "A <title>", "ran", 1.0, "", "s", "2026-01-02T03:04:05+00:00")
     text = notebooks.render_notebook(tmp_path / "a.ipynb", run)
     assert "<script" not in text and "https://" not in text and "A &lt;title&gt;" in text
     assert 'href="b.html"' in text and "<table></table>" in text
     assert "UserWarning: &lt;b&gt;" in text and "clip/s" not in text
+
+
+def test_results_notebook_and_page_then_what_is_new_only(add):
+    add("import sys\nprint(corpus, sys.executable)", name="01_good")
+    outcome = reproduce_all(config.load_params(SETTINGS))
+    assert outcome.ok and "1 results, 1 of 1 notebooks run now" in outcome.text
+    page = (config.reports_dir() / "index.html").read_text()
+    assert all(word in page for word in ("word-synthetic", "numbers mean nothing", "01_good"))
+    executed = nbformat.read(config.reports_dir() / "notebooks" / "01_good.ipynb", 4).cells[-3].outputs[0].text
+    assert executed == f"synthetic {sys.executable}\n"  # the parameter was given, and the kernel is of this Python
+    add("print(corpus, 1 / 0)\nprint()", name="02_bad")
+    add("print(corpus)", name="03_good")
+    again = reproduce_all(config.load_params(SETTINGS))
+    assert not again.ok and "1 of 3 notebooks run now" in again.text
+    assert "02_bad failed: cell [3] ('print(corpus, 1 / 0)') failed: ZeroDivisionError" in again.text
+    assert "ZeroDivisionError" in (config.reports_dir() / "notebooks" / "02_bad.html").read_text()
+    assert [run.status for run in notebooks.read_last_runs()] == ["ran", "failed", "ran"]
+
+
+@pytest.mark.usefixtures("add")
+def test_recordings_and_embeddings_that_cannot_be_had_are_said_and_no_failure(monkeypatch):
+    for name in set(tasks.REGISTRY) - {"speaker-fillets", "word-synthetic"}:
+        monkeypatch.delitem(tasks.REGISTRY, name)
+    settings = {"corpus": "real", "embeddings": "logmel,speech-embedding", "smoke": True}
+    outcome = reproduce_all(config.load_params(settings))
+    assert outcome.ok and "word-synthetic x speech-embedding: NSLIB_OFFLINE" in outcome.text
+    assert "No recorded speech could be had" in (config.reports_dir() / "index.html").read_text()

@@ -18,15 +18,14 @@ def site(browser, tmp_path_factory):
     """A report of made-up results with one figure, and the page of a notebook that has code and a wide table."""
     home = tmp_path_factory.mktemp("my site")  # with a space
     (home / "notebooks").mkdir()
-    wide = pd.DataFrame(0.5, ["score"], range(60)).to_html()
-    output = v4.new_output("execute_result", {"text/html": wide}, execution_count=1)
+    wide = v4.new_output("display_data", {"text/html": pd.DataFrame(0.5, ["score"], range(60)).to_html()})
     cells = [v4.new_markdown_cell("# Benchmark\n\n## 1. Scores"),
-             v4.new_code_cell("x = 1  # " + "long " * 60, outputs=[output])]
+             v4.new_code_cell("x = 1  # " + "long " * 60, outputs=[wide])]
     path = home / "notebooks" / "05_benchmark.ipynb"
     nbformat.write(v4.new_notebook(cells=cells), path)
     run = Run("05_benchmark", "Benchmark", "ran", 1.0, "", "", "2026-01-01T00:00:00+00:00")
     path.with_suffix(".html").write_text(render_notebook(path, run))
-    made = ResultsBuilder([f"t: {e}: 1 fit failed." for e in fabricated.EMBEDDINGS]).results()
+    made = ResultsBuilder().results()
     made.rows, made.predictions, made.ledger = fabricated.rows(), fabricated.predictions(), fabricated.ledger()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nslib.report.html._draw_figures",
@@ -51,8 +50,7 @@ def page(browser, site, request):
 def violations(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    return [(v["id"], v["nodes"][0]["html"]) for v in Axe().run(page).response["violations"]
-            if v["impact"] in ("serious", "critical")]
+    return [v["id"] for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
 
 
 @pytest.mark.parametrize("page", [{"color_scheme": scheme} for scheme in ("light", "dark")], indirect=True)
@@ -62,11 +60,9 @@ def test_the_drawer_opens_and_closes_by_keyboard_and_no_rule_of_access_is_broken
     cell.focus()
     page.keyboard.press("Enter")
     drawer = page.locator("[popover]:popover-open")
-    assert drawer.count() == 1 and drawer.get_attribute("role") == "dialog"
+    assert drawer.get_attribute("role") == "dialog"
     assert page.evaluate("document.activeElement.closest('[popover]') !== null")
-    assert drawer.locator("h3").get_attribute("id") == drawer.get_attribute("aria-labelledby")
-    for word in ("Data", "Weights", "Lock file", "Seed", "Notebook", "Interval", "python -m nslib"):
-        assert word in drawer.inner_text(), word
+    assert all(word in drawer.inner_text() for word in ("Weights", "Lock file", "Interval", "python -m nslib"))
     assert violations(page) == []
     page.keyboard.press("Escape")
     assert drawer.count() == 0
@@ -86,10 +82,13 @@ def test_the_command_is_copied_or_selected_and_that_is_said(page, before, told):
     assert told == "copied" or page.evaluate("getSelection().toString()").startswith("python -m nslib ")
 
 
-@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
-def test_on_a_telephone_the_page_is_no_wider_than_the_screen(page):
+def test_on_a_telephone_the_page_is_no_wider_than_the_screen_and_printed_the_table_is_whole(page):
+    page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("table.result th[scope=row]").first.evaluate("e => getComputedStyle(e).position") == "sticky"
+    page.emulate_media(media="print")
+    assert not page.locator("[popover]").first.is_visible() and not page.locator("nav").first.is_visible()
+    assert page.locator(".scroll").first.evaluate("e => getComputedStyle(e).overflowX") == "visible"
 
 
 @pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
@@ -99,14 +98,7 @@ def test_without_a_script_every_fact_is_still_reached(page):
     assert not page.locator("button.copy").first.is_visible()
 
 
-def test_printed_the_table_is_whole_and_the_page_of_a_notebook_is_accessible(page):
-    page.emulate_media(media="print")
-    assert not page.locator("[popover]").first.is_visible() and not page.locator("nav").first.is_visible()
-    assert page.locator(".scroll").first.evaluate("e => getComputedStyle(e).overflowX") == "visible"
-    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
-    page.emulate_media(media="screen")
-    named = page.locator("#figures > p a").all()  # of the notebooks with more figures, those that have been run
-    assert [link.get_attribute("href") for link in named] == ["notebooks/05_benchmark.html"]
+def test_the_page_of_a_notebook_is_accessible(page):
     page.locator("a[href='notebooks/05_benchmark.html']").last.click()
     assert page.locator("h1").inner_text() == "Benchmark"
     assert violations(page) == []

@@ -11,17 +11,15 @@ from nslib.teaching.check import CheckFailed, Unsolved
 
 
 def test_a_true_sentence_is_ticked_and_a_false_one_stops(capsys):
-    nslib.check(True, "two clips are left")
-    nslib.check(np.bool_(True), "so they say")
-    assert capsys.readouterr().out == "✓ two clips are left\n✓ so they say\n"
+    nslib.check(np.bool_(True), "two clips are left")
+    assert capsys.readouterr().out == "✓ two clips are left\n"
     with pytest.raises(CheckFailed, match="this does not hold: no speaker is in two splits") as caught:
         nslib.check(False, "no speaker is in two splits")
     assert capsys.readouterr().out == "" and isinstance(caught.value, NslibError | AssertionError)
 
 
 @pytest.mark.parametrize(("condition", "sentence", "said"), [
-    *((odd, "whatever", "True or False") for odd in (1, None, "yes", [True], np.array([True, False]))),
-    (True, "  ", "sentence")])
+    (1, "whatever", "True or False"), (np.array([True, False]), "whatever", "True or False"), (True, "  ", "sentence")])
 def test_only_a_single_truth_value_with_a_sentence_is_accepted(condition, sentence, said):
     with pytest.raises(TypeError, match=said):
         nslib.check(condition, sentence)
@@ -37,8 +35,7 @@ def test_a_right_answer_is_told_what_it_shows(capsys):
 @pytest.mark.parametrize("ask, message", [
     (lambda it: (it.expect(False, "too small"), it.expect(False, "too large")), "Exercise A: too small\nHint: think"),
     (lambda it: it.made(a=..., b=0, c=None), r"`a`, `c` are still empty.*\nHint: think"),
-    (lambda it: it.expect({}["x"], "wrong"), "KeyError"), (lambda it: it.expect("a" + 1, "wrong"), "TypeError"),
-    (lambda it: it.expect(np.array([True, True]), "wrong"), "not ndarray"),
+    (lambda it: it.expect({}["x"], "no"), "KeyError"), (lambda it: it.expect(np.ones(2) > 0, "wrong"), "not ndarray"),
     (lambda it: it.expect(undefined, "wrong"), "no `undefined` yet")])  # noqa: F821
 def test_whatever_goes_wrong_is_one_sentence_with_the_hint(capsys, ask, message):
     with pytest.raises(Unsolved, match=message), nslib.exercise("A", "s", hint="think") as it:
@@ -47,6 +44,5 @@ def test_whatever_goes_wrong_is_one_sentence_with_the_hint(capsys, ask, message)
 
 
 def test_errors_survive_a_process_and_are_short_in_a_notebook():
-    for error in (Unsolved("A", "wrong", "hint"), CheckFailed("all is well")):
-        assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert Unsolved("A", "wrong", "hint")._render_traceback_() == ["✗ Exercise A: wrong", "Hint: hint"]
+    error = pickle.loads(pickle.dumps(Unsolved("A", "wrong", "hint")))
+    assert error._render_traceback_() == ["✗ Exercise A: wrong", "Hint: hint"]

@@ -1,9 +1,6 @@
 """Colab: badge and install cell, the kit as one file, and a session that imitates Colab from an upload to the end.
 
-The session has Colab's Python (where this machine has one), the packages that its runtime comes with at their
-versions, a kernel that has ``google.colab`` loaded, a folder like ``/content``, empty caches. The packages come from
-the registry: without one there is nothing to try. What cannot be imitated is Colab's own image, Ubuntu's archive and
-the browser side of an upload.
+What cannot be imitated is Colab's own image, Ubuntu's archive and the browser side of an upload.
 """
 
 import errno
@@ -15,6 +12,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -35,43 +33,35 @@ def cells() -> list:
     return [nbformat.v4.new_markdown_cell("# T\n\nText."), code, nbformat.v4.new_code_cell("1 + 1")]
 
 
-def read_address(folder: Path, address: str) -> str | None:
-    path = folder / "pyproject.toml"
-    path.write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = "{address}"\n')
-    return colab.read_address(path)
-
-
 def pins(path: Path) -> dict[str, Requirement]:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return {need.name.replace("_", "-"): need for need in map(Requirement, lines)}
 
 
 def test_a_declared_address_makes_badge_and_install_cell_and_one_that_colab_could_not_open_is_refused(tmp_path):
-    assert {read_address(tmp_path, text) for text in (GITHUB, GITHUB + "/", GITHUB + ".git")} == {GITHUB}
+    def read_address(text: str) -> str | None:
+        (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{text}"\n')
+        return colab.read_address(tmp_path / "pyproject.toml")
+
+    assert read_address(GITHUB + "/") == read_address(GITHUB + ".git") == GITHUB
     badge, cell = colab.write_invitation(GITHUB, "a.ipynb"), colab.write_cell(GITHUB)
     assert "/github/somebody/some-kit/blob/main/notebooks/a.ipynb)" in badge and "upload" not in badge
     assert f"{GITHUB}/archive/HEAD.tar.gz" in cell and colab.ARCHIVE not in cell
-    for text in ("github.com/a/b", "https://github.com/a", "https://github.com/a/b; rm", "https://git.example.org/a/b"):
+    for text in ("https://github.com/a", "https://github.com/a/b; rm", "https://git.example.org/a/b"):
         with pytest.raises(BadParameter, match=r"https://github\.com/owner/name"):
-            read_address(tmp_path, text)
-
-
-@pytest.mark.parametrize("address", [None, GITHUB])
-def test_the_cell_does_nothing_elsewhere(address):
+            read_address(text)
     scope: dict = {}
-    exec(TransformerManager().transform_cell(colab.write_cell(address)), scope)  # get_ipython is not there
+    exec(TransformerManager().transform_cell(cell), scope)  # elsewhere it does nothing: get_ipython is not there
     assert set(scope) - {"__builtins__"} == {"sys"}
 
 
 def test_refreshing_changes_two_places_only_and_once_and_a_notebook_without_them_is_named():
     made = cells()
-    ids = [cell["id"] for cell in made]
     assert colab.refresh_cells(made, None, "a.ipynb") and not colab.refresh_cells(made, None, "a.ipynb")
     assert made[0]["source"].startswith("# T\n\nText.\n\n*On Colab") and made[2]["source"] == "1 + 1"
     assert colab.refresh_cells(made, GITHUB, "a.ipynb")
     assert made[0]["source"].count("Colab]") == 1 and "*On Colab" not in made[0]["source"]
     assert colab.refresh_cells(made, None, "a.ipynb") and "badge" not in made[0]["source"]
-    assert [cell["id"] for cell in made] == ids
     for spoil in (lambda c: c.pop(1), lambda c: c.append(c[1]), lambda c: c.pop(0)):
         spoil(odd := cells())
         with pytest.raises(NslibError, match=r"odd\.ipynb"):
@@ -87,9 +77,9 @@ def test_a_notebook_that_is_behind_is_written_as_it_should_be(tmp_path):
 
 
 def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
-    first, second = (colab.pack_kit(tmp_path / "new" / name).read_bytes() for name in ("a.zip", "b.zip"))
-    assert first == second
-    with zipfile.ZipFile(tmp_path / "new" / "a.zip") as file:
+    first, second = (colab.pack_kit(tmp_path / "new" / name) for name in ("a.zip", "b.zip"))
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as file:
         names = file.namelist()
         assert file.read("pyproject.toml") == (config.root() / "pyproject.toml").read_bytes()
     assert {"requirements.lock", "requirements-colab.txt", "nslib/__init__.py", f"notebooks/{FIRST}"} <= set(names)
@@ -98,11 +88,8 @@ def test_the_archive_has_the_kit_and_nothing_of_this_machine(tmp_path):
 
 
 def test_a_zip_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
-    def fill_disk(*_args):
-        raise OSError(errno.ENOSPC, "full")
-
     (tmp_path / "a.txt").write_text("a")
-    monkeypatch.setattr(colab.shutil, "copyfileobj", fill_disk)
+    monkeypatch.setattr(colab.shutil, "copyfileobj", Mock(side_effect=OSError(errno.ENOSPC, "full")))
     with pytest.raises(NslibError, match=r"no space left for .*y\.zip"):
         colab.pack_files(tmp_path, [tmp_path / "a.txt"], tmp_path / "y.zip")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
@@ -123,11 +110,10 @@ def test_colabs_requirements_are_the_kits_and_leave_what_a_session_comes_with():
 def runtime(tmp_path) -> Path:
     """A Python, Colab's if this machine has it, with what Colab comes with; the kit is not in it."""
     home = tmp_path / "runtime"
-    python = home / "bin" / "python"
-    subprocess.run([shutil.which("python3.13") or sys.executable, "-m", "venv", str(home)], check=True)
-    uv = Path(sys.executable).with_name("uv")
-    pip = [str(uv), "pip", "install", "--python", str(python)] if uv.exists() else [str(python), "-m", "pip", "install"]
-    command = [*pip, "--quiet", "--no-deps", "-r", str(COMES_WITH)]
+    # a launcher of that name may have no Python behind it
+    assert any(not subprocess.run([name, "-m", "venv", str(home)], check=False).returncode
+               for name in (shutil.which("python3.13"), sys.executable) if name)
+    command = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "-r", COMES_WITH]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and re.search(r"error sending request|dns|Connection|unreachable", done.stderr):
         pytest.skip(f"no package registry here: {done.stderr.strip().splitlines()[-1]}")
@@ -155,16 +141,15 @@ for one in importlib.metadata.distributions():
 def test_every_cell_runs_what_came_with_the_session_stays_and_what_lacked_is_there(runtime, tmp_path):
     """Two notebooks run one after the other in one folder like /content, to which the kit was uploaded."""
     folder = tmp_path / "content"
-    (folder / "sample_data").mkdir(parents=True)
     colab.pack_kit(folder / colab.ARCHIVE)
     left_out = {"NSLIB_OFFLINE", "PYTHONPATH", "VIRTUAL_ENV", "CORPUS"}
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     environment |= {"SMOKE": "1", "NSLIB_CACHE": str(tmp_path / "cache"),
                     "PATH": f"{runtime / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
-    def run(code: str, *words: str) -> str:
-        done = subprocess.run([runtime / "bin" / "python", "-c", code, *words], cwd=folder, env=environment,
-                              capture_output=True, text=True, check=False)
+    def run(*words: str) -> str:
+        done = subprocess.run([runtime / "bin" / "python", "-c", *words], cwd=folder, env=environment, text=True,
+                              capture_output=True, check=False)
         assert not done.returncode, done.stderr[-3000:]
         return done.stdout
 
@@ -179,8 +164,7 @@ def test_every_cell_runs_what_came_with_the_session_stays_and_what_lacked_is_the
     # the first notebook says that packages differ from the lock
     pairs = re.findall(r"([\w-]+) (\S+) is locked, (\S+) is installed", printed[0])
     assert pairs and all(config.locked_versions()[name] == version != here for name, version, here in pairs)
-    if shutil.which("apt-get"):  # recorded speech is had without a cache of apt
-        assert "(real)\n" in printed[0] and "(synthetic)\n" not in printed[0]
+    assert not shutil.which("apt-get") or "(real)\n" in printed[0]  # recorded speech is had without a cache of apt
     now = dict(line.split() for line in run(LIST).splitlines())
     came = {name: str(need.specifier)[2:] for name, need in pins(COMES_WITH).items() if name in now}
     assert {name: now[name] for name in came} == came and len(came) > 150

@@ -36,64 +36,45 @@ def executed() -> nbformat.NotebookNode:
 
 
 def saved(folder, node, name="x.ipynb"):
-    path = folder / name
-    nbformat.write(node, path)
-    return path
+    nbformat.write(node, folder / name)
+    return folder / name
 
 
-def source(at, text):
-    return lambda node: node.cells[at].update(source=text)
-
-
-def tags(at, *names):
-    return lambda node: node.cells[at].metadata.update(tags=list(names))
-
-
-def output(at, *outputs, count=None):
-    return lambda node: node.cells[at].update(outputs=list(outputs), execution_count=count)
-
-
-def insert(at, *cells):
-    return lambda node: node.cells.__setitem__(slice(at, at), list(cells))
+def edit(at, **fields):
+    return lambda node: node.cells[at].update(fields)
 
 
 def shows(html="", alt=None, **data):
     about = {"image/png": {"alt": alt}} if alt else {}
-    return output(6, v4.new_output("display_data", data={"text/html": html} if html else data, metadata=about), count=4)
+    shown = v4.new_output("display_data", data={"text/html": html} if html else data, metadata=about)
+    return edit(6, outputs=[shown], execution_count=4)
 
 
 TEXT = v4.new_output("stream", name="stdout", text="2\n")
-PROMISED = tags(5, "nbval-check-output")
+FAILED = v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+PROMISED = edit(5, metadata={"tags": ["nbval-check-output"]})
 BROKEN = [
-    ("no parameters cell", [tags(3)], 0, "no cells are tagged 'parameters'"),
-    ("two parameters cells", [tags(5, "parameters")], 6, "2 cells are tagged"),
-    ("a computed parameter", [source(3, "seed = int('0')  # n\ntasks = None  # n")], 4, "is not 'name = literal'"),
-    ("a statement", [source(3, "seed = 0  # n\ntasks = None  # n\nprint(seed)")], 4, "is not 'name = literal'"),
-    ("no comment", [source(3, 'seed = "a#b"\ntasks = None  # names')], 4, "'seed' has no comment"),
-    ("an unused parameter", [source(5, "value = 2 + seed")], 4, "'tasks' is never used"),
-    ("an output", [output(5, TEXT)], 6, "holds outputs"),
-    ("an execution count", [output(5, count=1)], 6, "holds an execution count"),
-    ("a promise without output", [PROMISED], 6, "has no output to compare"),
-    ("a promise never run", [PROMISED, output(5, TEXT)], 6, "has no output to compare"),
-    ("a shell line", [source(5, "seed, tasks\n!ls")], 6, "shell or magic line"),
-    ("a magic line", [source(5, "x = %timeit 1")], 6, "shell or magic line"),
-    ("a syntax error", [source(5, "seed tasks")], 6, "not valid Python"),
-    ("an unguarded colab cell", [source(1, "!pip install nslib")], 2, "not guarded"),
-    ("too little prose", [insert(6, *[v4.new_code_cell("value") for _ in range(4)])], 0, "less than 50%"),
-    ("a claim without check", [source(7, "value")], 7, "claim has no check"),
-    ("a claim below other prose", [source(8, "Prose.\n\n**Check 2.** More.")], 9, "claim has no check"),
-    ("two claims, one check", [insert(6, v4.new_markdown_cell("**Check 0.** Before."))], 7, "claim has no check"),
-    ("another check", [source(7, "nslib.embeddings.check(value)")], 7, "claim has no check")]
+    ("no parameters cell", [edit(3, metadata={})], 0, "no cells are tagged 'parameters'"),
+    ("two parameters cells", [edit(5, metadata={"tags": ["parameters"]})], 6, "2 cells are tagged"),
+    ("a computed parameter", [edit(3, source="seed = int('0')  # n\ntasks = None  # n")], 4, "is not 'name = literal'"),
+    ("no comment", [edit(3, source='seed = "a#b"\ntasks = None  # names')], 4, "'seed' has no comment"),
+    ("an unused parameter", [edit(5, source="value = 2 + seed")], 4, "'tasks' is never used"),
+    ("an output", [edit(5, outputs=[TEXT])], 6, "holds outputs"),
+    ("an execution count", [edit(5, execution_count=1)], 6, "holds an execution count"),
+    ("a promise never run", [PROMISED, edit(5, outputs=[TEXT])], 6, "has no output to compare"),
+    ("a shell line", [edit(5, source="seed, tasks\n!ls")], 6, "shell or magic line"),
+    ("a syntax error", [edit(5, source="seed tasks")], 6, "not valid Python"),
+    ("an unguarded colab cell", [edit(1, source="!pip install nslib")], 2, "not guarded"),
+    ("too little prose", [lambda n: n.cells.extend(v4.new_code_cell("value") for _ in range(4))], 0, "less than 50%"),
+    ("two claims, one check", [lambda n: n.cells.insert(6, v4.new_markdown_cell("**Check 0.**"))], 7, "has no check"),
+    ("another check", [edit(7, source="nslib.embeddings.check(value)")], 7, "claim has no check")]
 BROKEN_RUN = [
-    ("out of order", lambda n: n.cells[6].update(execution_count=9), "execution count is 9, expected 4"),
-    ("not run", lambda n: n.cells[6].update(execution_count=None), "execution count is None"),
-    ("an error", output(6, v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), count=4),
-     "it failed: ValueError: no"),
+    ("out of order", edit(6, execution_count=9), "execution count is 9, expected 4"),
+    ("an error", edit(6, outputs=[FAILED]), "it failed: ValueError: no"),
     ("a bare picture", shows(**{"image/png": "AA=="}), "image/png"),
-    ("a picture in HTML", shows("<img src='x'>"), "in HTML"),
     ("an empty text", shows('<img alt=" " src="x">'), "in HTML"),
     ("not injected", lambda n: n.cells.pop(4), "'seed' was given but not injected"),
-    ("injected otherwise", source(4, "seed = 4"), "given as 3 but injected as 4")]
+    ("injected otherwise", edit(4, source="seed = 4"), "given as 3 but injected as 4")]
 
 
 @pytest.mark.parametrize("changes, cell, rule", [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
@@ -111,15 +92,14 @@ def test_each_broken_rule_is_found_in_its_cell(changes, cell, rule, tmp_path):
 def test_each_broken_rule_of_a_run_is_found(change, rule, tmp_path):
     node = executed()
     change(node)
-    violations = notebook_rules.check_executed(saved(tmp_path, node), {"seed": 3})
-    assert any(rule in v.rule for v in violations), violations
+    assert any(rule in v.rule for v in notebook_rules.check_executed(saved(tmp_path, node), {"seed": 3}))
 
 
 def test_what_keeps_the_contract_has_no_violation(tmp_path):
     assert notebook_rules.check_source(saved(tmp_path, good()), ["seed"]) == []
     promised = good()
     PROMISED(promised)
-    output(5, TEXT, count=1)(promised)
+    edit(5, outputs=[TEXT], execution_count=1)(promised)
     assert notebook_rules.check_source(saved(tmp_path, promised)) == []
     run, described = executed(), executed()
     shows(alt="a dot", **{"image/png": "AA=="})(described)
@@ -129,21 +109,18 @@ def test_what_keeps_the_contract_has_no_violation(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{}", "not json", '{"cells": 3, "metadata": {}, "nbformat": 4}'])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
-    path = tmp_path / "broken.ipynb"
-    path.write_text(content)
+    (tmp_path / "broken.ipynb").write_text(content)
     with pytest.raises(NslibError, match=r"broken\.ipynb"):
-        notebook_rules.check_source(path)
+        notebook_rules.check_source(tmp_path / "broken.ipynb")
 
 
 def test_parameters_are_read_and_a_folder_is_checked_with_what_to_do(tmp_path):
     bad = good()
-    source(5, "seed, tasks\n!ls")(bad)
+    edit(5, source="seed, tasks\n!ls")(bad)
     saved(tmp_path, bad, "b.ipynb")
     path = saved(tmp_path, good(), "a.ipynb")
     (violation,) = notebook_rules.check_folder(tmp_path)
-    assert str(violation) == (
-        "b.ipynb, cell 6 ('seed, tasks'): the cell has a shell or magic line. "
-        "Call Python instead; only the cell tagged 'colab' may use ! and %.")
+    assert str(violation).startswith("b.ipynb, cell 6 ('seed, tasks'): the cell has a shell or magic line. Call Python")
     assert notebook_rules.read_parameters(path) == {"seed": 0, "tasks": None}
     with pytest.raises(UnknownName, match="Did you mean seed"):
         notebook_rules.check_source(path, ["sed"])

@@ -1,7 +1,6 @@
 """The workshop: the rules of exercises, editions, the proof, what a room needs; then all of it, made and run."""
 
 import base64
-import copy
 import dataclasses
 import json
 import os
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -29,15 +29,15 @@ CHECK = ('with nslib.exercise("A", "its square is the number", hint="math.sqrt")
          '    it.expect(abs(root**2 - number) < 1e-9, f"the square of {root} is {root**2:g}")')
 
 
-def small(exercises=((SOLUTION, CHECK),)):
-    """A chapter with exercises A, B, ... of (solution, check)."""
+def small(exercises=((SOLUTION, CHECK),), letters="ABCDE"):
+    """A chapter with exercises of (solution, check)."""
     prose, code = v4.new_markdown_cell, v4.new_code_cell
     cells = [
         prose("# One\n\nAbout roots.\n\n*On Colab: File > Upload\nnotebook.*"),
         code('import sys\n\nif "google.colab" in sys.modules:\n    !ls', metadata={"tags": ["colab"]}),
         prose("Settings."), code("number = 16.0  # at least 0", metadata={"tags": ["parameters"]}),
         prose("What is needed."), code("import nslib\n\nprint(number)")]
-    for letter, (solution, check) in zip("ABCDE", exercises, strict=False):
+    for letter, (solution, check) in zip(letters, exercises, strict=False):
         task = f"**Exercise {letter}: a root (5 minutes).** Make `root`, the root of `number`. See [two](two.ipynb)."
         about = {"notes": NOTE, "mistakes": ["root = number / 2 + 1"]}
         cells += [prose(task), code(solution, metadata={"tags": ["exercise"], "workshop": about}),
@@ -45,11 +45,10 @@ def small(exercises=((SOLUTION, CHECK),)):
     cells.append(prose("Another number. See [one](one.ipynb)."))
     for at, cell in enumerate(cells, 1):
         cell["id"] = f"one-{at:02d}"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return v4.new_notebook(metadata={"kernelspec": kernel}, cells=cells)
+    return v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}, cells=cells)
 
 
-def saved(folder: Path, node: nbformat.NotebookNode, name: str = "one.ipynb") -> Path:
+def saved(folder, node, name="one.ipynb"):
     nbformat.write(node, folder / name)
     return folder / name
 
@@ -62,23 +61,17 @@ def about(**fields):
     return lambda node: node.cells[7]["metadata"]["workshop"].update(fields)
 
 
-def repeat(node):
-    node.cells[9:9] = copy.deepcopy(node.cells[6:9])
-    for cell in node.cells[9:12]:
-        cell["id"] += "b"
-
-
 @pytest.mark.parametrize("spoil, message", [
     (change(6, source="Make a root."), "no prose above"),
     (lambda node: node.cells[8]["metadata"].pop("tags"), "has no check"),
     (lambda node: node.cells[5]["metadata"].update(tags=["check"]), "below no exercise"),
     (change(6, source="**Exercise B: a root (5 minutes).** Make it."), "not of exercise B"),
-    (repeat, "2 exercises are called A"),
+    (lambda node: node.update(small([(SOLUTION, CHECK)] * 2, "AA")), "2 exercises are called A"),
     (change(7, source="import math\nr = math.sqrt(number)"), "wants 'root'"),
-    (change(8, source='with nslib.exercise("A", "s", hint="h") as it:\n    it.expect(True, "w")'), "what is to be"),
+    (change(8, source='nslib.exercise("A", "s", hint="h")'), "what is to be"),
     (change(7, source=SOLUTION + "\n0" * 9), "13 lines"),
     (change(5, source="import nslib\nprint(number)\nroot = 1\nprint(root)"), "is read in cell 6"),
-    (about(notes=" "), "no notes"), (about(mistakes=[]), "no mistakes"), (about(mistakes=["x", ""]), "no mistakes")])
+    (about(notes=" "), "no notes"), (about(mistakes=["x", ""]), "no mistakes")])
 def test_what_breaks_the_rules_is_found(tmp_path, spoil, message):
     node = small()
     spoil(node)
@@ -89,23 +82,18 @@ def test_what_breaks_the_rules_is_found(tmp_path, spoil, message):
 def test_notebooks_with_exercises_are_chapters(tmp_path):
     with pytest.raises(NslibError, match="no notebook has exercises"):
         workshop.read_chapters(folder=tmp_path)
-    other = small()
-    del other.cells[6:9]
     saved(tmp_path, small())
-    saved(tmp_path, other, "two.ipynb")
+    saved(tmp_path, small(()), "two.ipynb")
     (chapter,) = workshop.read_chapters(folder=tmp_path)
     assert (chapter.name, list(chapter.exercises)) == ("one.ipynb", ["A"])
-    for name in ("oen", "two"):
-        with pytest.raises(UnknownName, match="one"):
-            workshop.read_chapters([name], tmp_path)
+    with pytest.raises(UnknownName, match="one"):
+        workshop.read_chapters(["two"], tmp_path)
     chapter.node.cells[5]["source"] = "print("
     saved(tmp_path, chapter.node)
     with pytest.raises(ContractBroken, match=r"one\.ipynb, cell 6"):
         workshop.read_chapters(folder=tmp_path)
-    chapters = {c.path.stem: c for c in workshop.read_chapters()}  # the kit's
-    assert {"00_start_here", "02_frontend", "05_benchmark", "06_personalisation"} <= set(chapters)
-    notes = [three[1]["metadata"]["workshop"] for c in chapters.values() for three in c.exercises.values()]
-    assert len(notes) >= 10 and all(len(a["mistakes"]) >= 3 and len(a["notes"]) > 200 for a in notes)
+    notes = [three[1]["metadata"]["workshop"] for c in workshop.read_chapters() for three in c.exercises.values()]
+    assert len(notes) >= 10 and all(len(a["mistakes"]) >= 3 and len(a["notes"]) > 200 for a in notes)  # the kit's
 
 
 OUTPUTS = [v4.new_output("stream", name="stdout", text="4.0\n"), v4.new_output("stream", name="stderr", text="log\n"),
@@ -116,10 +104,9 @@ OUTPUTS = [v4.new_output("stream", name="stdout", text="4.0\n"), v4.new_output("
 def edit(audience, outputs=OUTPUTS, **linked):
     """Make an edition of the small notebook: valid, the same again, and the source is left as it was."""
     node = small()
-    before = nbformat.writes(node)
     first, second = (workshop.make_edition(node, audience, outputs={"one-08": outputs}, **linked) for _ in range(2))
     nbformat.validate(first)
-    assert nbformat.writes(node) == before and nbformat.writes(first) == nbformat.writes(second)
+    assert nbformat.writes(node) == nbformat.writes(small()) and first == second
     return first, nbformat.writes(first)
 
 
@@ -139,41 +126,35 @@ def test_the_reader_gets_solutions_links_to_what_is_there_and_the_instructor_not
     assert "math.sqrt(number)" in text and not [x for x in ("your code", NOTE, "number / 2") if x in text]
     assert "[one](one.ipynb)" in text and "See two." in text
     assert node["cells"][0]["source"] == "# One\n\nAbout roots." and node["cells"][1]["source"] == workshop.SETUP
-    node, text = edit("instructor")
-    (box,) = [c["source"] for c in node["cells"] if "instructor" in c["metadata"].get("tags", [])]
-    assert NOTE in box and "root = number / 2 + 1" in box and "math.sqrt(number)" in text
+    _, text = edit("instructor")
+    assert NOTE in text and "root = number / 2 + 1" in text and "math.sqrt(number)" in text
 
 
 def test_on_colab_the_first_cell_of_an_edition_finds_the_kit_in_the_uploaded_file(tmp_path):
     kit, content = tmp_path / workshop.ROOT, tmp_path / "content"
-    (kit / "nslib" / "teaching").mkdir(parents=True)
     for path in ("nslib/__init__.py", "nslib/teaching/__init__.py", "requirements-colab.txt", workshop.SETTINGS):
-        (kit / path).write_text("")
-    (kit / "nslib" / "teaching" / "workshop.py").write_text("def begin():\n    print('begun', __file__)\n")
+        config.write_file(kit / path, "")
+    config.write_file(kit / "nslib" / "teaching" / "workshop.py", "def begin():\n    print('begun', __file__)\n")
     colab.pack_files(tmp_path, colab.list_files([kit]), content / workshop.ARCHIVE)
     shutil.rmtree(kit)
     fake = ("import os, sys, types\nsys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
             "sys.modules['google.colab'] = types.ModuleType('colab')\n"
             "get_ipython = lambda: types.SimpleNamespace(system=os.system, run_line_magic=lambda *a: print(*a))\n")
-    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     code = fake + TransformerManager().transform_cell(workshop.SETUP)
-    done = subprocess.run([sys.executable, "-I", "-c", code], text=True, capture_output=True, check=False, cwd=content,
-                          env=os.environ | {"PATH": search})
+    done = subprocess.run([sys.executable, "-I", "-c", code], text=True, capture_output=True, cwd=content)
     assert f"begun {content}/{workshop.ROOT}/nslib" in done.stdout, done.stderr
     assert f"pip install -q -r {workshop.ROOT}/requirements-colab.txt" in done.stdout
 
 
-def check_of(letter: str, name: str, condition: str) -> str:
-    return (f'with nslib.exercise("{letter}", "s", hint="think of {letter}") as it:\n    it.made({name}={name})\n'
-            f'    it.expect({condition}, "wrong")')
+def check_of(letter, name, value):
+    return (f'with nslib.exercise("{letter}", "s", hint="think") as it:\n    it.made({name}={name})\n'
+            f'    it.expect({name} == {value}, "wrong")')
 
 
 @pytest.mark.slow
 def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tmp_path):
-    exercises = [(SOLUTION, CHECK),
-                 ("b = 1", check_of("B", "b", "b == 2")),  # the solution does not pass
-                 ("c = 1 / 0", check_of("C", "c", "c == 1")),  # the solution does not run
-                 ("d = 1", check_of("D", "d", "d == 1")), ("e = 1", check_of("E", "e", "e == 1"))]
+    exercises = [(SOLUTION, CHECK), ("b = 1", check_of("B", "b", 2)), ("c = 1 / 0", check_of("C", "c", 1)),
+                 ("d = 1", check_of("D", "d", 1)), ("e = 1", check_of("E", "e", 1))]
     saved(tmp_path, small(exercises))
     (chapter,) = workshop.read_chapters(folder=tmp_path)
     checks = [cell for _, cell in tagged(chapter.node["cells"], "check")]
@@ -183,11 +164,9 @@ def test_good_exercises_are_proven_and_every_bad_one_is_refused_with_its_name(tm
     with pytest.raises(workshop.Unproven) as refused:
         workshop.prove(chapter)
     faults = [line for line in str(refused.value).splitlines() if line.startswith("one.ipynb")]
-    for fault, said in zip(faults, ("B: the solution does not pass its own check: Unsolved: ✗ Exercise B: wrong",
-                                    "C: the solution does not run: ZeroDivisionError",
-                                    "D: the empty cell passes the check. The check asks for too little",
-                                    "E: to the empty cell the check fails with AssertionError"), strict=True):
-        assert f"exercise {said}" in fault
+    expected = ("B: the solution does not pass its own check: Uns", "C: the solution does not run: ZeroDivisionError",
+                "D: the empty cell passes the check", "E: to the empty cell the check fails with AssertionError")
+    assert all(f"exercise {said}" in fault for said, fault in zip(expected, faults, strict=True))
 
 
 def chosen(**given: object):
@@ -195,15 +174,14 @@ def chosen(**given: object):
 
 
 def test_clips_that_are_missing_here_are_an_error(tmp_path, monkeypatch):
-    lost = [{"clip_id": "style/x", "audio": "x", "reason": "it was not spoken", "remedy": "Run again."}]
-    monkeypatch.setattr(loading, "load_clips", lambda *a, **k: table.make_dataset([], lost, []))
+    lost = {"clip_id": "style/x", "audio": "x", "reason": "it was not spoken", "remedy": "Run again."}
+    monkeypatch.setattr(loading, "load_clips", Mock(return_value=table.make_dataset([], [lost], [])))
     with pytest.raises(NslibError, match=r"1 clips of style-synthetic cannot be used here, style/x.*Run again\."):
         workshop.collect_material(chosen(tasks="style-synthetic"), tmp_path, progress=False)
 
 
 @pytest.mark.slow
 def test_fetched_packages_install_without_a_network(tmp_path, monkeypatch):
-    """What is had as source is built, and pip then installs from the folder alone, by the hashes of its files."""
     config.write_file(tmp_path / "kit_toy-1.0" / "kit_toy.py", "here = True\n")
     config.write_file(tmp_path / "kit_toy-1.0" / "setup.py", "from setuptools import setup\nsetup(name='kit-toy', "
                                                              "version='1.0', py_modules=['kit_toy'])\n")
@@ -238,17 +216,14 @@ def test_the_first_cell_uses_the_folders_cache_and_changes_nothing_in_a_checkout
     workshop.begin()
     assert os.environ["NSLIB_CACHE"] == str(tmp_path / "cache") and os.environ["NSLIB_OFFLINE"] == "1"
     assert os.environ["TASKS"] == "mine" and os.environ["CORPUS"] == "synthetic"
-    assert "nothing is fetched" in capsys.readouterr().out
 
 
 def test_the_starter_runs_where_nothing_is_installed_and_refuses_wheels_of_another_machine(tmp_path):
     assert start.machine() == f"3.{sys.version_info[1]} {sysconfig.get_platform()}" and start.refusal(tmp_path) == ""
-    assert start.pip_arguments(tmp_path)[-1] == str(tmp_path / "requirements.lock")
     shutil.copy(start.__file__, tmp_path)
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / start.MADE_FOR).write_text("3.9 plan9-vax\n")
-    command = [sys.executable, "-S", "-I", str(tmp_path / "start.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-S", "-I", tmp_path / "start.py"], capture_output=True, text=True)
     assert done.returncode == 2 and "are for Python and machine 3.9 plan9-vax" in done.stderr
 
 
@@ -267,8 +242,6 @@ def built(tmp_path_factory):
 def test_the_zip_holds_what_a_room_needs_and_no_answers(built):
     done, home = built
     assert done.exercises >= 10 and done.megabytes < 60
-    expected = {"README.md", "start.py", "notebooks", "nslib", "data", "cache", workshop.MERGED, "requirements.lock"}
-    assert expected <= set(os.listdir(home))
     seen = "".join(p.read_text() for p in [*(home / "notebooks").glob("*.ipynb"), home / workshop.MERGED])
     for chapter in workshop.read_chapters():
         assert {chapter.name} <= set(os.listdir(home / "reader")) & set(os.listdir(home / "instructor"))
@@ -281,34 +254,27 @@ def test_the_zip_holds_what_a_room_needs_and_no_answers(built):
 
 @pytest.mark.heavy
 def test_in_the_one_file_every_empty_check_fails_with_its_hint_and_every_solution_passes(built):
-    """All chapters, as a student runs them without a network: once empty, *Run all* to the end, and once solved."""
     _, home = built
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("NSLIB_")} | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NSLIB_")}
     empty, solved = (nbformat.read(home / workshop.MERGED, as_version=4) for _ in range(2))
     solutions = {three[1]["id"]: three[1]["source"] for c in workshop.read_chapters() for three in c.exercises.values()}
     for _, cell in tagged(solved["cells"], "exercise"):
         cell["source"] = solutions[cell["id"]]
     for node in (empty, solved):
         workshop.execute(node, "it", environment, home / "notebooks")
-    refused, passed = ([cell["outputs"][0] for _, cell in tagged(node["cells"], "check")] for node in (empty, solved))
-    assert len(refused) == len(solutions)
-    assert all(o["output_type"] == "error" and o["ename"] == "Unsolved" for o in refused)
+    refused, passed = ([cell["outputs"][0] for _, cell in tagged(n["cells"], "check")] for n in (empty, solved))
+    assert len(refused) == len(solutions) and all(o["ename"] == "Unsolved" for o in refused)
     assert all("still empty" in o["evalue"] and "\nHint: " in o["evalue"] for o in refused)
-    assert all(len(o["traceback"]) == 2 for o in refused)
     assert all(c["execution_count"] for c in empty["cells"] if c["cell_type"] == "code")
-    assert all(o["output_type"] == "stream" and o["text"].startswith("✓ Exercise") for o in passed), passed
+    assert all(o["text"].startswith("✓ Exercise") for o in passed)
 
 
 def test_a_chapter_with_a_bad_exercise_is_not_packed(tmp_path, monkeypatch):
-    def refuse(chapter, *_args, **_named):
-        raise workshop.Unproven(f"{chapter.name} teaches nothing")
-
     saved(tmp_path, small())
-    good = workshop.read_chapters(folder=tmp_path)
-    for name, value in {"read_chapters": lambda names: good, "collect_material": lambda *_, **__: None,
-                        "prove": refuse}.items():
-        monkeypatch.setattr(workshop, name, value)
+    for name, fake in {"read_chapters": Mock(return_value=workshop.read_chapters(folder=tmp_path)),
+                       "collect_material": Mock(), "prove": Mock(side_effect=workshop.Unproven("nothing"))}.items():
+        monkeypatch.setattr(workshop, name, fake)
     monkeypatch.setattr(colab, "KIT", ("LICENSE",))
-    with pytest.raises(workshop.Unproven, match=r"one\.ipynb teaches nothing"):
+    with pytest.raises(workshop.Unproven):
         workshop.build(chosen(), tmp_path / "out", progress=False)
     assert not list((tmp_path / "out").glob("*.zip"))
