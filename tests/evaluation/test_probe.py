@@ -7,9 +7,12 @@ import time
 import warnings
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info
 
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import classifiers, probe
@@ -47,7 +50,7 @@ def test_grid_has_every_combination_and_chooses_on_validation():
     assert row[combination].tolist() == chosen.iloc[0][combination].tolist()
     assert (grid.predictions["y_true"] == grid.predictions["y_pred"]).mean() == row["value"]
     assert grid.predictions["clip_id"].tolist() == sorted(parts[2].clip_id)
-    assert (test["low"] <= test["value"]).all() and (test["value"] <= test["high"]).all()
+    assert test["value"].between(test["low"], test["high"]).all()
     assert row[["n", "n_speakers", "classes", "dim"]].tolist() == [60, 6, 3, 8]
     assert row["chance"] == pytest.approx(1 / 3) and row["interval_by"] == "speaker"
 
@@ -62,8 +65,7 @@ def test_order_of_clips_number_of_jobs_and_choice_of_probes_do_not_matter():
     some = probe.grid(*parts, seed=5, probes=["Forest_balanced_100", "LogisticRegression"], speaker_norm=False).rows
     assert list(dict.fromkeys(some["probe"])) == ["LogisticRegression", "Forest_balanced_100"]
     whole, part = (rows.set_index(["probe", "l2", "speaker_norm", "split"])["value"] for rows in (grid.rows, some))
-    same = (whole.loc[part.index] == part).groupby("probe").all()
-    assert same["LogisticRegression"] and not same["Forest_balanced_100"]  # of another seed
+    assert (whole.loc[part.index] == part).groupby("probe").all().tolist() == [False, True]  # a forest has a seed
 
 
 def test_names_of_classes_and_scale_of_vectors_do_not_matter_nor_do_test_labels_to_the_choice():
@@ -137,11 +139,10 @@ def test_zero_vectors_labels_that_train_lacks_and_constant_dimensions_are_no_obs
 
 
 def test_a_probe_that_fails_says_why_and_the_rest_goes_on(monkeypatch):
-    class Singular:
-        def fit(self, x, y):
-            raise np.linalg.LinAlgError("singular matrix")
+    def fail(*_):
+        raise np.linalg.LinAlgError("singular matrix")
 
-    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", lambda *_: Singular())
+    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", lambda *_: SimpleNamespace(fit=fail))
     rows = probe.grid(*task(), probes=LINEAR).rows
     failed = rows["probe"] == "LDA_LSQR_AUTO"
     assert (rows.loc[failed, "reason"] == "LinAlgError: singular matrix").all()
@@ -149,27 +150,20 @@ def test_a_probe_that_fails_says_why_and_the_rest_goes_on(monkeypatch):
     assert not rows.loc[failed, ["selected", "best_on_test", "converged"]].any(axis=None)
     assert rows.loc[~failed, "value"].notna().all() and rows["selected"].sum() == 2
     nothing = probe.grid(*task(), probes=["LDA_LSQR_AUTO"])
-    assert nothing.predictions.empty and {"clip_id", "y_true", "y_pred"} < set(nothing.predictions)
-    assert not nothing.rows["selected"].any()
+    assert nothing.predictions.empty and not nothing.rows["selected"].any()
 
 
 def test_warnings_become_columns_and_the_filters_are_put_back(recwarn, monkeypatch):
-    class Talking:
-        def __init__(self, clips, classes, seed):
-            self.model = classifiers.CLASSIFIERS["LogisticRegression"](clips, classes, seed).set_params(max_iter=1)
-
+    class Talking(LogisticRegression):
         def fit(self, x, y):
-            warnings.warn(f"thread {threading.get_ident() > 0}\nmore", UserWarning, stacklevel=1)
-            self.model.fit(x, y)
+            warnings.warn("one line\nmore", UserWarning, stacklevel=1)
+            return super().fit(x, y)
 
-        def predict(self, x):
-            return self.model.predict(x)
-
-    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", Talking)
+    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", lambda *_: Talking(C=1e5, max_iter=1))
     before = warnings.showwarning
     rows = probe.grid(*task(), probes=["LDA_LSQR_AUTO", "Forest_balanced_100"]).rows
     early = rows["probe"] == "LDA_LSQR_AUTO"
-    assert not rows.loc[early, "converged"].any() and (rows.loc[early, "reason"] == "thread True").all()
+    assert not rows.loc[early, "converged"].any() and (rows.loc[early, "reason"] == "one line").all()
     assert rows.loc[~early, "converged"].all() and (rows.loc[~early, "reason"] == "").all()
     assert len(recwarn) == 0 and warnings.showwarning is before
 
@@ -179,12 +173,9 @@ def test_warnings_become_columns_and_the_filters_are_put_back(recwarn, monkeypat
     [({"y": np.array(["one"] * 60)}, NslibError, "two or more"),
      ({"x": np.ones((60, 9), np.float32)}, BadParameter, "equally long"),
      ({"x": np.ones((59, 8), np.float32)}, BadParameter, "one vector, label, speaker"),
-     ({"x": np.ones(60, np.float32)}, BadParameter, "one vector, label, speaker"),
      ({"clip_id": np.array(["same"] * 60)}, BadParameter, "59 names of clips come twice"),
      ({"x": np.where(np.arange(60) % 50, 1.0, np.nan)[:, None] * np.ones((60, 8))}, NslibError,
-      r"2 of 60 validation vectors hold NaN or infinity.*validation/000"),
-     ({"x": np.empty((0, 8)), "y": [], "speaker": [], "clip_id": []}, NslibError,
-      "holds 0 clips of 0 classes; a task needs two or more")])
+      r"2 of 60 validation vectors hold NaN or infinity.*validation/000")])
 def test_bad_splits_are_refused(change, error, message):
     parts = task()
     with pytest.raises(error, match=message):
@@ -193,7 +184,7 @@ def test_bad_splits_are_refused(change, error, message):
 
 @pytest.mark.parametrize(("settings", "error", "message"), [
     ({"probes": ["LogisticRegresion"]}, UnknownName, "LogisticRegression"),
-    ({"probes": []}, BadParameter, "at least one probe"), ({"metric": "acuracy"}, UnknownName, "accuracy")])
+    ({"probes": []}, BadParameter, "at least one probe")])
 def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         probe.grid(*task(), **settings)
@@ -211,11 +202,9 @@ def test_only_regression_of_classes_of_one_size_is_shared_and_it_says_so():
     assert {fit.probe for fit in shared} == {"LogisticRegression_balanced"} and len(shared) == 4
     assert all(fit.seconds == 0 for fit in shared) and all(fit.seconds > 0 for fit in even if fit not in shared)
     assert not any("same fit" in fit.reason for fit in odd) and all(fit.seconds > 0 for fit in odd)
-    alone = fitted(task(clips=40, classes=2), ["LogisticRegression_balanced"])
-    assert all(fit.seconds > 0 and "same fit" not in fit.reason for fit in alone)
 
 
-@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 1), (5, 2), (30, 4)])
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (5, 2), (30, 4)])
 def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, request, jobs, most):
     gc.freeze()  # collections then look at what this test makes, and not at TensorFlow's million objects
     request.addfinalizer(gc.unfreeze)
@@ -243,7 +232,7 @@ def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, request, job
     assert max(counts) == most and len(counts) == 4 * 3
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int32])
 def test_vectors_stay_as_short_as_they_are_in_the_order_of_clips(kind):
     parts = task()
     x = (parts[0].x * 4).astype(kind)
@@ -253,8 +242,6 @@ def test_vectors_stay_as_short_as_they_are_in_the_order_of_clips(kind):
 
 
 def test_fits_elsewhere_come_back_the_same_in_any_order():
-    seen = []
-
     def mapper(function, tasks):
         for sent in reversed([pickle.dumps((function, one)) for one in tasks]):
             function, one = pickle.loads(sent)
@@ -262,15 +249,13 @@ def test_fits_elsewhere_come_back_the_same_in_any_order():
             yield pickle.loads(pickle.dumps(function(one)))
 
     for clips, fits in ((40, 8), (41, 12)):
-        seen.clear()
-        called = iter(range(12))
+        seen, called = [], iter(range(12))
         here = fitted(task(clips=clips, classes=2), LINEAR)
         there = fitted(task(clips=clips, classes=2), LINEAR, mapper=mapper, progress=called.__next__)
         assert len(seen) == len(set(seen)) == fits and not list(called)
         for one, other in zip(here, there, strict=True):
-            assert (one.probe, one.l2, one.speaker_norm, one.reason, one.converged) == (
-                other.probe, other.l2, other.speaker_norm, other.reason, other.converged)
-            assert all((one.labels[k] == other.labels[k]).all() for k in ("validation", "test"))
+            assert (one.probe, one.l2, one.speaker_norm) == (other.probe, other.l2, other.speaker_norm)
+            assert one.reason == other.reason and (one.labels["test"] == other.labels["test"]).all()
 
 
 def test_every_thread_hears_its_own_warnings_while_any_fit_is_at_work():
@@ -290,8 +275,6 @@ def test_every_thread_hears_its_own_warnings_while_any_fit_is_at_work():
 
 
 def test_one_blas_thread_until_the_last_fit_has_left():
-    from threadpoolctl import threadpool_info
-
     def threads():
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
