@@ -131,32 +131,11 @@ def test_a_poisoned_clip_ends_in_the_problems(client, clips, tmp_path, how):
     assert {"raises": "poisoned", "kills": "SIGSEGV"}[how] in out.problems["reason"][0]
 
 
-def test_what_got_lost_with_a_worker_is_sent_again_and_not_for_ever(client, clips, tmp_path, monkeypatch):
-    get_outcome, lost = cluster._get_outcome, []
-
-    def lose(client, future):
-        outcome = get_outcome(client, future)
-        if future.key in lost or len(lost) >= at_most:
-            return outcome
-        lost.append(future.key)
-        return CancelledError()
-
-    at_most = 4
-    monkeypatch.setattr(cluster, "_get_outcome", lose)
-    out, store = extract_there(client, clips, embedding(), tmp_path / "far")
-    assert len(lost) == 4 and out.problems.empty and out.cost["computed"] == 20
-    assert read_shards(store) == extract_here(clips, tmp_path / "here")
-    at_most = 10**9
-    with pytest.raises(NslibError, match="workers died 10 times over a unit of clips"):
-        extract_there(client, clips, embedding(revision="other"), tmp_path / "far")
-
-
 def test_what_a_worker_cannot_decode_is_a_problem_with_its_words(client, clips, tmp_path):
-    os.unlink(clips["audio"][3])
     audio.write_wav(clips["audio"][5], np.zeros(16000, np.float32))
     out, _ = extract_there(client, clips, embedding(), tmp_path / "far")
-    assert list(out.problems["clip_id"]) == ["clip003", "clip005"]
-    assert "not what it was" in out.problems["reason"][1] and "List the clips again" in out.problems["remedy"][1]
+    assert list(out.problems["clip_id"]) == ["clip005"]
+    assert "not what it was" in out.problems["reason"][0] and "List the clips again" in out.problems["remedy"][0]
 
 
 def test_a_worker_that_sees_no_recordings_or_has_another_model_says_so(client, clips, tmp_path, monkeypatch):
@@ -165,7 +144,7 @@ def test_a_worker_that_sees_no_recordings_or_has_another_model_says_so(client, c
         with pytest.raises(NslibError, match=rf"worker tcp://127.*{words}"):
             extract_there(client, clips, embedding(), tmp_path / "far", recipe)
     with pytest.raises(NslibError, match=r"worker tcp://127.* does not see the recording .*none.wav"):
-        raise client.run(cluster._check_sight, str(tmp_path / "none.wav"), on_error="return").popitem()[1]
+        client.run(cluster._check_sight, str(tmp_path / "none.wav"))
     monkeypatch.setattr(client, "run", lambda *a, **k: {"tcp://10.0.0.7:1": ImportError("No module named 'nslib'")})
     with pytest.raises(NslibError, match=r"worker tcp://10.0.0.7:1 cannot run nslib: ImportError.*same version"):
         extract_there(client, clips, embedding(), tmp_path / "far")
@@ -208,14 +187,8 @@ def test_local_workers_listen_on_loopback_only_and_share_the_cores(client):
 def test_how_an_embedding_travels():
     assert make_recipe(nslib.embeddings.get("logmel")) == BuiltInModel("logmel")
     assert make_recipe(embedding()).load().fingerprint == embedding().fingerprint
-    lock = threading.Lock()
-
-    def locked(waves, lengths):
-        with lock:
-            return frame_energy(waves, lengths)
-
     with pytest.raises(BadParameter, match=r"energy cannot be sent to workers.*first called"):
-        make_recipe(embedding(embed=locked))
+        make_recipe(embedding(embed=threading.Lock()))
 
 
 class Task(NamedTuple):
@@ -243,13 +216,18 @@ def test_fits_are_those_of_a_local_run_also_if_workers_die_with_the_vectors(clie
             assert sorted(engine.mapper(function, TASKS)) == sorted(map(fit, TASKS))
 
 
-def test_a_fit_that_fails_keeps_its_words_and_one_that_is_lost_is_not_sent_for_ever(client, monkeypatch):
-    with connect(client) as engine:
-        with pytest.raises(NslibError, match=r"a worker failed at probe\d+: AttributeError: .*'weights'"):
-            list(engine.mapper(lambda task: task.weights, TASKS))
-        monkeypatch.setattr(cluster, "_get_outcome", lambda client, future: CancelledError())
-        with pytest.raises(NslibError, match="workers died 3 times over a fit"):
-            list(engine.mapper(fit, TASKS))
+def test_what_got_lost_with_a_worker_is_not_sent_for_ever(client, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_get_outcome", lambda *_: CancelledError())
+    with pytest.raises(NslibError, match="workers died 10 times over a unit of clips"):
+        extract_there(client, clips, embedding(), tmp_path / "far")
+    with connect(client) as engine, pytest.raises(NslibError, match="workers died 3 times over a fit"):
+        list(engine.mapper(fit, TASKS))
+
+
+def test_a_fit_that_fails_keeps_its_words(client):
+    with (connect(client) as engine,
+          pytest.raises(NslibError, match=r"a worker failed at probe\d+: AttributeError: .*'weights'")):
+        list(engine.mapper(lambda task: task.weights, TASKS))
 
 
 JOB = ClusterJob(clips=1e6, seconds=10, clips_per_second=25, workers=40, price=0.3, dim=1024, start_seconds=90,
