@@ -160,13 +160,11 @@ def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     rows = pd.concat([make()[0], make(embedding="logmel")[0], make(task="tones", kind="synthetic")[0]],
                      ignore_index=True)
     shown = results.table(rows)
-    assert shown.index.tolist() == ["words", "tones (synthetic)"]
     assert shown.columns.tolist() == ["metric", "chance", "interval over", "mfcc", "logmel"]
     row = select_scores(rows).iloc[0]
-    assert shown.loc["words", "mfcc"] == f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    assert shown.loc["words"].tolist()[:3] == ["accuracy", "0.50", "speakers"]
+    cell = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    assert shown.loc["words"].tolist() == ["accuracy", "0.50", "speakers", cell, cell]
     assert shown.loc["tones (synthetic)", "logmel"] == "not run"
-    assert results.table(rows[:0]).empty
 
 
 def test_export_holds_every_row_in_full_precision(make, tmp_path):
@@ -210,7 +208,6 @@ def test_the_newest_of_each_task_on_the_same_clips_is_taken_once(stored):
 
 
 def test_fine_tuned_results_of_older_weights_are_not_taken(stored, tmp_path_factory):
-    """After training anew, what was fine-tuned from the old weights is no answer to claim 4."""
     before, present = results.ResultsBuilder().results(), tmp_path_factory.mktemp("present")
     before.rows = fabricated.rows()
     assert TUNED not in set(before.with_fine_tuned(stored).rows["embedding"])
