@@ -37,7 +37,6 @@ def test_own_folder_gives_a_row_in_the_same_table_and_a_second_run_reads_it(fold
     first = run(folder)
     row = select_scores(first.rows).iloc[0]
     assert (row["task"], row["embedding"], row["value"], row["n_speakers"]) == ("pitches", "logmel", 1.0, 2)
-    assert row["low"] < 1.0 == row["high"] and row["n"] == len(first.predictions)
     assert "logmel" in first.table().columns and any("Speakers were drawn" in note for note in first.notes)
     monkeypatch.setattr(extract, "extract_vectors", lambda *a, **k: pytest.fail("embedded again"))
     second = run(folder)
@@ -192,8 +191,7 @@ def test_other_answers_than_those_stored_are_not_described(stored, tmp_path):
     rows, predictions = stored
     turned = predictions.assign(y_pred=["other", *predictions["y_pred"][1:]])
     for changed, answers, why in ((rows, turned, "1 of 40 answers are not those that were kept"),
-                                  (rows.assign(embedding="somebody's own"), predictions, "no embedding of this name"),
-                                  (rows.assign(probe="finetuned-mean"), predictions, "trained for the task"),
+                                  (rows.assign(embedding="mine"), predictions, "no embedding of this name"),
                                   (rows.assign(task="mine"), predictions, "own recordings")):
         table, left_out = benchmark.find_confidence(changed, answers, progress=False, folder=tmp_path)
         assert table.empty and why in left_out["why"].item()

@@ -35,10 +35,7 @@ def test_two_class_regression_is_multinomial(strength):
     model = CLASSIFIERS["LogisticRegression"](200, 2, 0)
     assert model.C == 2e5  # twice the 1e5 of three classes and more
     model.set_params(C=model.C / 1e5 * strength, tol=1e-12, max_iter=20000).fit(x, y)
-    ours = model.predict_proba(x)[:, 1]
-    assert ours == pytest.approx(multinomial(x, y, strength), abs=1e-5)
-    model.set_params(C=strength).fit(x, y)  # what dropping multi_class would compute
-    assert np.abs(model.predict_proba(x)[:, 1] - ours).max() > 1e-4
+    assert model.predict_proba(x)[:, 1] == pytest.approx(multinomial(x, y, strength), abs=1e-5)
 
 
 def test_settings_are_the_papers():
@@ -62,8 +59,6 @@ def test_vectors_are_normalised_first_in_length_then_by_speaker(l2, norm):
         expected[speaker == who] = (own - own.mean(0)) / np.where(own.std(0) > 1e-12, own.std(0), 1)
     normalised = classifiers.normalise(x, speaker, l2=l2, speaker_norm=norm)
     assert normalised == pytest.approx(expected, abs=1e-12) and (x == before).all()
-    short = classifiers.normalise(x.astype(np.float32), speaker, l2=l2, speaker_norm=norm)
-    assert short.dtype == np.float64 and short == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e8])

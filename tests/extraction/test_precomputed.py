@@ -54,7 +54,7 @@ def test_a_file_that_is_none(tmp_path):
     np.savez(tmp_path / "few.npz", sha256=np.array(list("abc")), vectors=VECTORS[:2])
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     np.savez(tmp_path / "pickled.npz", sha256=np.array(["a"], object), vectors=VECTORS[:1])
-    for name, words in [("few.npz", "3 sha256s and 2 vectors"), ("broken.parquet", "cannot be read as Parquet"),
-                        ("pickled.npz", "without pickles")]:
+    for name, words in (("few.npz", "3 sha256s and 2 vectors"), ("broken.parquet", "cannot be read as Parquet"),
+                        ("pickled.npz", "without pickles")):
         with pytest.raises(BadParameter, match=words):
             read_vectors(tmp_path / name)
