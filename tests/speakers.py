@@ -24,8 +24,7 @@ def answers(rng: np.random.Generator, speakers: int, clips: int, accuracies: lis
     shared = rng.normal(0, speaker, speakers)[of] + rng.normal(0, clip, len(of))
     spread = float(np.sqrt(speaker**2 + clip**2 + own**2))
     centres = [centre_of(accuracy, spread) for accuracy in accuracies]
-    own_part = rng.normal(0, own, (len(accuracies), speakers))[:, of]
-    logits = np.array(centres)[:, None] + shared + own_part
+    logits = np.array(centres)[:, None] + shared + rng.normal(0, own, (len(accuracies), speakers))[:, of]
     return rng.random(logits.shape) < special.expit(logits), of
 
 
@@ -48,7 +47,6 @@ def sure(rng: np.random.Generator, speakers: int, clips: int, over: float, alike
     luck = np.sqrt(alike) * rng.normal(size=speakers)[of] + np.sqrt(1 - alike) * rng.normal(size=len(of))
     right = stats.norm.cdf(luck) < special.expit(logit - over)
     confidence = special.expit(logit)
-    brier = 2 * (np.where(right, 1 - confidence, confidence)) ** 2
     return pd.DataFrame({"task": "t", "embedding": "e", "probe": "p", "clip_id": [str(i) for i in range(len(of))],
                          "speaker": [f"s{s}" for s in of], "y_true": "yes", "y_pred": np.where(right, "yes", "no"),
-                         "confidence": confidence, "brier": brier})
+                         "confidence": confidence, "brier": 2 * (right - confidence) ** 2})

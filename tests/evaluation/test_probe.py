@@ -1,15 +1,18 @@
 """The probe against brute force, against its own permutations, and on data that cannot work."""
 
-import gc
 import pickle
 import threading
 import time
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info
 
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import classifiers, probe
@@ -37,33 +40,29 @@ def test_grid_has_every_combination_and_chooses_on_validation():
     parts = task()
     grid = probe.grid(*parts)
     assert len(grid.rows) == 5 * 2 * 2 * 2 and grid.notes == ()
-    validation, test = (grid.rows[grid.rows["split"] == name] for name in ("validation", "test"))
-    chosen = validation[validation["selected"]]
-    assert len(chosen) == 1 and chosen["value"].item() == validation["value"].max()
-    assert chosen.index[0] == validation["value"].idxmax()  # of ties the first
-    assert test[test["best_on_test"]].index[0] == test["value"].idxmax()
-    row = test[test["selected"]].iloc[0]
     combination = ["probe", "l2", "speaker_norm"]
-    assert row[combination].tolist() == chosen.iloc[0][combination].tolist()
+    validation, test = (grid.rows.query("split == @name").set_index(combination) for name in ("validation", "test"))
+    best = validation["value"].idxmax()  # of ties the first
+    assert validation.index[validation["selected"]].tolist() == test.index[test["selected"]].tolist() == [best]
+    assert test[test["best_on_test"]].index[0] == test["value"].idxmax()
+    row = test.loc[best]
     assert (grid.predictions["y_true"] == grid.predictions["y_pred"]).mean() == row["value"]
     assert grid.predictions["clip_id"].tolist() == sorted(parts[2].clip_id)
-    assert (test["low"] <= test["value"]).all() and (test["value"] <= test["high"]).all()
+    assert test["value"].between(test["low"], test["high"]).all()
     assert row[["n", "n_speakers", "classes", "dim"]].tolist() == [60, 6, 3, 8]
     assert row["chance"] == pytest.approx(1 / 3) and row["interval_by"] == "speaker"
 
 
 def test_order_of_clips_number_of_jobs_and_choice_of_probes_do_not_matter():
     parts, names = task(), [*LINEAR, "Forest_balanced_100"]
-    order = np.random.default_rng(1).permutation(60)
     grid = probe.grid(*parts, probes=names, seed=4)
-    again = probe.grid(*(part.take(order) for part in parts), probes=names, seed=4, jobs=1)
+    again = probe.grid(*(part.take(np.arange(60)[::-1]) for part in parts), probes=names, seed=4, jobs=1)
     assert grid.rows.drop(columns="fit_seconds").equals(again.rows.drop(columns="fit_seconds"))
     assert grid.predictions.equals(again.predictions)
     some = probe.grid(*parts, seed=5, probes=["Forest_balanced_100", "LogisticRegression"], speaker_norm=False).rows
     assert list(dict.fromkeys(some["probe"])) == ["LogisticRegression", "Forest_balanced_100"]
     whole, part = (rows.set_index(["probe", "l2", "speaker_norm", "split"])["value"] for rows in (grid.rows, some))
-    same = (whole.loc[part.index] == part).groupby("probe").all()
-    assert same["LogisticRegression"] and not same["Forest_balanced_100"]  # of another seed
+    assert (whole.loc[part.index] == part).groupby("probe").all().tolist() == [False, True]  # a forest has a seed
 
 
 def test_names_of_classes_and_scale_of_vectors_do_not_matter_nor_do_test_labels_to_the_choice():
@@ -75,16 +74,14 @@ def test_names_of_classes_and_scale_of_vectors_do_not_matter_nor_do_test_labels_
     scaled = probe.grid(*(replace(p, x=p.x * 1024) for p in parts), probes=LINEAR).rows  # exact in floating point
     normalised = grid.rows["l2"] | grid.rows["speaker_norm"]
     assert grid.rows.loc[normalised, "value"].equals(scaled.loc[normalised, "value"])
-    guessed = replace(parts[2], y=np.random.default_rng(0).permutation(parts[2].y))
-    blind = probe.grid(*parts[:2], guessed, probes=LINEAR).rows
+    blind = probe.grid(*parts[:2], replace(parts[2], y=parts[2].y[::-1]), probes=LINEAR).rows
     columns, validation = ["value", "selected"], blind["split"] == "validation"
     assert grid.rows.loc[validation, columns].equals(blind.loc[validation, columns])
 
 
 def test_error_rates_are_chosen_lowest_and_need_two_classes():
-    rows = probe.grid(*task(classes=2), probes=LINEAR, metric="equal_error_rate").rows
-    validation = rows[rows["split"] == "validation"]
-    assert validation.loc[validation["selected"], "value"].item() == validation["value"].min()
+    rows = probe.grid(*task(classes=2), probes=LINEAR, metric="equal_error_rate").rows.query("split == 'validation'")
+    assert rows.loc[rows["selected"], "value"].item() == rows["value"].min()
     with pytest.raises(BadParameter, match="two classes"):
         probe.grid(*task(), metric="equal_error_rate")
 
@@ -103,11 +100,9 @@ def test_scores_of_this_version_are_golden():
     rows = probe.grid(*parts, seed=7).rows
     assert (rows["value"] * 61).round(9).tolist() == GOLDEN
     row = rows[rows["selected"] & (rows["split"] == "test")].iloc[0]
-    assert row[["probe", "l2", "speaker_norm"]].tolist() == ["LDA_LSQR_AUTO", False, False]
     assert row[["low", "high"]].tolist() == pytest.approx([0.3963847552996276, 0.7071534545037621], abs=1e-12)
     rows = probe.grid(*parts, seed=7, metric="auc", probes=["LDA_LSQR_AUTO"]).rows
     row = rows[rows["best_on_test"] & (rows["split"] == "test")].iloc[0]
-    assert row[["l2", "speaker_norm"]].tolist() == [True, True]
     assert row[["value", "low", "high"]].tolist() == pytest.approx(
         [0.8177838164251209, 0.6620399797945015, 0.9113644689157482], abs=1e-12)
 
@@ -128,20 +123,18 @@ def test_zero_vectors_labels_that_train_lacks_and_constant_dimensions_are_no_obs
     once[0], x[:2], y[:3] = "once", 0, "new"
     parts = [replace(parts[0], y=once), parts[1], replace(parts[2], x=x, y=y)]
     grid = probe.grid(*parts, probes=LINEAR)
-    assert grid.notes == (
-        "3 test clips have a label that train lacks, so no answer to them can be right: new.",
-        "2 test vectors are all zero; L2 normalisation leaves them so.")
+    assert "3 test clips have a label that train lacks, so no answer to them can be right: new." in grid.notes
+    assert "2 test vectors are all zero; L2 normalisation leaves them so." in grid.notes
     assert (grid.rows.loc[grid.rows["split"] == "test", "value"] <= 57 / 60).all() and set(grid.rows["classes"]) == {4}
     assert grid.rows["value"].notna().all()
     assert probe.grid(*parts, probes=LINEAR[:1], metric="auc").rows["value"].notna().all()
 
 
 def test_a_probe_that_fails_says_why_and_the_rest_goes_on(monkeypatch):
-    class Singular:
-        def fit(self, x, y):
-            raise np.linalg.LinAlgError("singular matrix")
+    def fail(*_):
+        raise np.linalg.LinAlgError("singular matrix")
 
-    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", lambda *_: Singular())
+    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", lambda *_: SimpleNamespace(fit=fail))
     rows = probe.grid(*task(), probes=LINEAR).rows
     failed = rows["probe"] == "LDA_LSQR_AUTO"
     assert (rows.loc[failed, "reason"] == "LinAlgError: singular matrix").all()
@@ -149,27 +142,20 @@ def test_a_probe_that_fails_says_why_and_the_rest_goes_on(monkeypatch):
     assert not rows.loc[failed, ["selected", "best_on_test", "converged"]].any(axis=None)
     assert rows.loc[~failed, "value"].notna().all() and rows["selected"].sum() == 2
     nothing = probe.grid(*task(), probes=["LDA_LSQR_AUTO"])
-    assert nothing.predictions.empty and {"clip_id", "y_true", "y_pred"} < set(nothing.predictions)
-    assert not nothing.rows["selected"].any()
+    assert nothing.predictions.empty and not nothing.rows["selected"].any()
 
 
 def test_warnings_become_columns_and_the_filters_are_put_back(recwarn, monkeypatch):
-    class Talking:
-        def __init__(self, clips, classes, seed):
-            self.model = classifiers.CLASSIFIERS["LogisticRegression"](clips, classes, seed).set_params(max_iter=1)
-
+    class Talking(LogisticRegression):
         def fit(self, x, y):
-            warnings.warn(f"thread {threading.get_ident() > 0}\nmore", UserWarning, stacklevel=1)
-            self.model.fit(x, y)
+            warnings.warn("one line\nmore", UserWarning, stacklevel=1)
+            return super().fit(x, y)
 
-        def predict(self, x):
-            return self.model.predict(x)
-
-    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", Talking)
+    monkeypatch.setitem(classifiers.CLASSIFIERS, "LDA_LSQR_AUTO", lambda *_: Talking(C=1e5, max_iter=1))
     before = warnings.showwarning
     rows = probe.grid(*task(), probes=["LDA_LSQR_AUTO", "Forest_balanced_100"]).rows
     early = rows["probe"] == "LDA_LSQR_AUTO"
-    assert not rows.loc[early, "converged"].any() and (rows.loc[early, "reason"] == "thread True").all()
+    assert not rows.loc[early, "converged"].any() and (rows.loc[early, "reason"] == "one line").all()
     assert rows.loc[~early, "converged"].all() and (rows.loc[~early, "reason"] == "").all()
     assert len(recwarn) == 0 and warnings.showwarning is before
 
@@ -179,58 +165,43 @@ def test_warnings_become_columns_and_the_filters_are_put_back(recwarn, monkeypat
     [({"y": np.array(["one"] * 60)}, NslibError, "two or more"),
      ({"x": np.ones((60, 9), np.float32)}, BadParameter, "equally long"),
      ({"x": np.ones((59, 8), np.float32)}, BadParameter, "one vector, label, speaker"),
-     ({"x": np.ones(60, np.float32)}, BadParameter, "one vector, label, speaker"),
      ({"clip_id": np.array(["same"] * 60)}, BadParameter, "59 names of clips come twice"),
      ({"x": np.where(np.arange(60) % 50, 1.0, np.nan)[:, None] * np.ones((60, 8))}, NslibError,
-      r"2 of 60 validation vectors hold NaN or infinity.*validation/000"),
-     ({"x": np.empty((0, 8)), "y": [], "speaker": [], "clip_id": []}, NslibError,
-      "holds 0 clips of 0 classes; a task needs two or more")])
+      r"2 of 60 validation vectors hold NaN or infinity.*validation/000")])
 def test_bad_splits_are_refused(change, error, message):
     parts = task()
     with pytest.raises(error, match=message):
         probe.grid(parts[0], replace(parts[1], **change), parts[2])
 
 
-@pytest.mark.parametrize(("settings", "error", "message"), [
-    ({"probes": ["LogisticRegresion"]}, UnknownName, "LogisticRegression"),
-    ({"probes": []}, BadParameter, "at least one probe"), ({"metric": "acuracy"}, UnknownName, "accuracy")])
-def test_bad_settings_are_refused(settings, error, message):
-    with pytest.raises(error, match=message):
-        probe.grid(*task(), **settings)
+def test_bad_names_of_probes_are_refused():
+    for probes, error, message in ((["LDA"], UnknownName, "LDA_LSQR_AUTO"), ([], BadParameter, "at least one probe")):
+        with pytest.raises(error, match=message):
+            probe.grid(*task(), probes=probes)
 
 
-def fitted(parts, probes=probe.PROBES, metric="accuracy", **options):
-    splits = probe.check_splits(*parts)
-    settings = probe.FitSettings(np.unique(parts[0].y), metric, 3)
-    return probe.fit_probes(probes, VARIANTS, splits, settings, **options)
+def fitted(parts, probes, **options):
+    settings = probe.FitSettings(np.unique(parts[0].y), "accuracy", 3)
+    return probe.fit_probes(probes, VARIANTS, probe.check_splits(*parts), settings, **options)
 
 
 def test_only_regression_of_classes_of_one_size_is_shared_and_it_says_so():
     even, odd = (fitted(task(clips=clips, classes=2), LINEAR) for clips in (40, 41))
-    shared = [fit for fit in even if "the same fit as LogisticRegression" in fit.reason]
-    assert {fit.probe for fit in shared} == {"LogisticRegression_balanced"} and len(shared) == 4
-    assert all(fit.seconds == 0 for fit in shared) and all(fit.seconds > 0 for fit in even if fit not in shared)
-    assert not any("same fit" in fit.reason for fit in odd) and all(fit.seconds > 0 for fit in odd)
-    alone = fitted(task(clips=40, classes=2), ["LogisticRegression_balanced"])
-    assert all(fit.seconds > 0 and "same fit" not in fit.reason for fit in alone)
+    shared = [fit.probe for fit in even if "the same fit as LogisticRegression" in fit.reason and fit.seconds == 0]
+    assert shared == ["LogisticRegression_balanced"] * 4
+    assert not any("same fit" in fit.reason or fit.seconds == 0 for fit in odd)
 
 
-@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 1), (5, 2), (30, 4)])
-def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, request, jobs, most):
-    gc.freeze()  # collections then look at what this test makes, and not at TensorFlow's million objects
-    request.addfinalizer(gc.unfreeze)
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (5, 2), (30, 4)])
+def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, jobs, most):
     monkeypatch.setattr(probe, "_ROOM", 0)
     made, counts, normalise = [], [], probe.normalise
 
-    class Copy(np.ndarray):
-        """An array that can be counted."""
-
     def alive():
-        gc.collect()
         return len({of for one, of in made if one() is not None})
 
     def counted(x, speaker, **variant):
-        copy = normalise(x, speaker, **variant).copy().view(Copy)
+        copy = normalise(x, speaker, **variant).copy()
         made.append((weakref.ref(copy), tuple(variant.values())))
         until = time.monotonic() + 5  # a thread lets go of what it had a moment after it has answered
         while alive() > most and time.monotonic() < until:
@@ -243,7 +214,7 @@ def test_as_few_copies_are_alive_as_keep_all_jobs_busy(monkeypatch, request, job
     assert max(counts) == most and len(counts) == 4 * 3
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
 def test_vectors_stay_as_short_as_they_are_in_the_order_of_clips(kind):
     parts = task()
     x = (parts[0].x * 4).astype(kind)
@@ -253,8 +224,6 @@ def test_vectors_stay_as_short_as_they_are_in_the_order_of_clips(kind):
 
 
 def test_fits_elsewhere_come_back_the_same_in_any_order():
-    seen = []
-
     def mapper(function, tasks):
         for sent in reversed([pickle.dumps((function, one)) for one in tasks]):
             function, one = pickle.loads(sent)
@@ -262,42 +231,29 @@ def test_fits_elsewhere_come_back_the_same_in_any_order():
             yield pickle.loads(pickle.dumps(function(one)))
 
     for clips, fits in ((40, 8), (41, 12)):
-        seen.clear()
-        called = iter(range(12))
+        seen, called = [], iter(range(12))
         here = fitted(task(clips=clips, classes=2), LINEAR)
         there = fitted(task(clips=clips, classes=2), LINEAR, mapper=mapper, progress=called.__next__)
         assert len(seen) == len(set(seen)) == fits and not list(called)
         for one, other in zip(here, there, strict=True):
-            assert (one.probe, one.l2, one.speaker_norm, one.reason, one.converged) == (
-                other.probe, other.l2, other.speaker_norm, other.reason, other.converged)
-            assert all((one.labels[k] == other.labels[k]).all() for k in ("validation", "test"))
+            assert (one.probe, one.l2, one.speaker_norm) == (other.probe, other.l2, other.speaker_norm)
+            assert one.reason == other.reason and (one.labels["test"] == other.labels["test"]).all()
 
 
-def test_every_thread_hears_its_own_warnings_while_any_fit_is_at_work():
-    before, heard, barrier = warnings.showwarning, {}, threading.Barrier(3)
+def test_every_fit_hears_its_own_warnings_and_has_one_blas_thread_until_the_last_has_left():
+    def blas_threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
     def work(n):
         with probe.FIT_CONTEXT:
             barrier.wait()
             for _ in range(n):
                 warnings.warn(f"from {n}", stacklevel=1)
-        barrier.wait()  # 0 has left; the others' warnings were theirs alone
-        heard[n] = [text for _, text in probe.FIT_CONTEXT.take_warnings()]
+        return [text for _, text in probe.FIT_CONTEXT.take_warnings()]
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
-    [t.start() for t in threads], [t.join() for t in threads]
-    assert heard == {0: [], 1: ["from 1"], 2: ["from 2", "from 2"]} and warnings.showwarning is before
-
-
-def test_one_blas_thread_until_the_last_fit_has_left():
-    from threadpoolctl import threadpool_info
-
-    def threads():
-        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-
-    before = threads()
+    before, barrier = (warnings.showwarning, blas_threads()), threading.Barrier(3)
     with probe.FIT_CONTEXT:
-        with probe.FIT_CONTEXT:
-            assert threads() == {1}
-        assert threads() == {1}
-    assert threads() == before
+        with ThreadPoolExecutor(3) as pool:
+            assert list(pool.map(work, range(3))) == [[], ["from 1"], ["from 2", "from 2"]]
+        assert blas_threads() == {1}
+    assert (warnings.showwarning, blas_threads()) == before

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import write_pitches
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
 
 from nslib import config
 from nslib.datasets import splits, tasks
@@ -28,8 +30,7 @@ def clip_rows(cells):
     """Clip table of ``(speaker, label, split)``, one clip each."""
     clips = pd.DataFrame(cells, columns=["speaker", "label", "split"])
     clips["clip_id"] = [f"{s}-{n:03d}" for n, s in enumerate(clips["speaker"])]
-    clips["sha256"] = [f"{n:064x}" for n in range(len(clips))]
-    return clips.assign(seconds=1.0, audio="", sample_rate=16000, source="planted")
+    return clips.assign(sha256=clips["clip_id"] + "h", seconds=1.0, audio="", sample_rate=16000, source="planted")
 
 
 def make(clips, x, name="planted", task=TASK, **given):
@@ -37,45 +38,43 @@ def make(clips, x, name="planted", task=TASK, **given):
                                        fingerprint=f"of {name}", **given)
 
 
-def personal(speakers=12, takes=6, classes=3, dim=24, seed=0, noise=1.0):
+def split_speakers(count):
+    names = [f"s{i:02d}" for i in range(count)]
+    return splits.split_by_group(names, names, (0.5, 0.25, 0.25))
+
+
+def personal(speakers=12, takes=6, classes=3, noise=1.0):
     """Everybody says the classes in directions of their own: plain inside a speaker, noise between speakers."""
-    rng = np.random.default_rng(seed)
-    names = [f"s{i:02d}" for i in range(speakers)]
-    split = splits.split_by_group(names, names, (0.5, 0.25, 0.25))
+    rng, split = np.random.default_rng(0), split_speakers(speakers)
     cells = [(who, f"c{k}", split[who]) for who in split for k in range(classes) for _ in range(takes)]
-    towards = {(who, f"c{k}"): rng.normal(size=dim) for who in split for k in range(classes)}
-    return make(clip_rows(cells), np.stack([4 * towards[who, label] + noise * rng.normal(size=dim)
-                                            for who, label, _ in cells]))
+    towards = rng.normal(size=(speakers * classes, 24)).repeat(takes, axis=0)
+    return make(clip_rows(cells), 4 * towards + noise * rng.normal(size=towards.shape))
 
 
-def confounded(speakers=24, takes=8):
+def confounded():
     """Speakers differ much, classes not at all, and everybody mostly says one of the two."""
-    rng = np.random.default_rng(0)
-    names = [f"s{i:02d}" for i in range(speakers)]
-    split = splits.split_by_group(names, names, (0.5, 0.25, 0.25))
-    cells = [(who, "ab"[(i + (t == 0)) % 2], split[who]) for i, who in enumerate(names) for t in range(takes)]
-    place = {who: rng.normal(size=40) for who in names}
-    return make(clip_rows(cells), np.stack([6 * place[who] + rng.normal(size=40) for who, _, _ in cells]))
+    rng, split = np.random.default_rng(0), split_speakers(24)
+    cells = [(who, "ab"[(i + (t == 0)) % 2], split[who]) for i, who in enumerate(split) for t in range(8)]
+    place = rng.normal(size=(24, 40)).repeat(8, axis=0)
+    return make(clip_rows(cells), 6 * place + rng.normal(size=place.shape))
 
 
 def blur(data, noise, name):
     """The same clips, under another name, with noise on the vectors."""
-    x = data.vectors.x + np.random.default_rng(3).normal(0, noise, data.vectors.x.shape)
-    return make(data.clips, x, name)
+    return make(data.clips, data.vectors.x + np.random.default_rng(3).normal(0, noise, data.vectors.x.shape), name)
 
 
 def run_within(data, **settings):
-    """The protocol on one split with one fast probe, unless said otherwise."""
     return protocols.run_within_speaker(data, params=QUICK, progress=False,
                                         **{"split_numbers": (666,), "probes": LDA} | settings)
 
 
 def run_repeated(data, **settings):
-    return protocols.run_repeated(data, params=QUICK, progress=False, **{"probes": LDA} | settings)
+    return protocols.run_repeated(data, params=QUICK, progress=False, probes=LDA, **settings)
 
 
-def run_switch(data, **settings):
-    return protocols.run_switch(data, params=QUICK, progress=False, **{"probes": LDA, "draws": 1} | settings)
+def run_switch(data, draws=1, **settings):
+    return protocols.run_switch(data, params=QUICK, progress=False, probes=LDA, draws=draws, **settings)
 
 
 def one(outcome, protocol):
@@ -91,10 +90,8 @@ def mine():
 def test_a_split_by_clip_flatters_where_speaker_and_label_go_together():
     outcome = run_switch(confounded(), draws=3)
     summary = outcome.summary().set_index("protocol")
-    values, shared = summary["value"], summary["shared_speakers"]
-    assert values["by-clip"] > 0.8 and values["by-speaker"] < 0.65
-    assert values["by-clip-8-shot"] < values["by-clip"]
-    assert shared["by-speaker"] == shared["by-speaker-8-shot"] == 0 < shared["by-clip"]
+    assert summary["value"]["by-speaker"] < 0.65 and summary["value"]["by-clip"] > 0.8
+    assert summary["shared_speakers"]["by-speaker"] == 0 < summary["shared_speakers"]["by-clip"]
     assert any("by-clip is no result" in note for note in outcome.notes)
 
 
@@ -109,20 +106,13 @@ def test_numbers_are_those_of_this_version():
     outcomes = [run_within(data, split_numbers=(666, 0), probes=protocols.FAST_PROBES, shots=3),
                 run_repeated(data, seeds=range(3)), run_switch(data, shots=5)]
     rows = pd.concat([outcome.summary() for outcome in outcomes]).set_index("protocol")
-    made = {name: tuple(rows.loc[name, ["value", "low", "high"]]) for name in GOLDEN}
     assert protocols.PROTOCOLS_VERSION == 1
     for name, values in GOLDEN.items():
-        assert made[name] == pytest.approx(values, abs=1e-12), (name, made[name])
+        assert tuple(rows.loc[name, ["value", "low", "high"]]) == pytest.approx(values, abs=1e-12), name
 
 
 def test_within_speakers_the_numbers_are_those_of_a_plain_loop(mine):
-    """Split 666 computed again with nothing but scikit-learn: choice, score, legacy best and each speaker.
-
-    Some speakers have fewer clips, and count alike.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import normalize
-
+    """Split 666 computed again with nothing but scikit-learn; speakers with fewer clips count alike."""
     there = (mine.clips["speaker"] > "s04").to_numpy() | (np.arange(len(mine.clips)) % 3 > 0)
     data = blur(make(mine.clips[there], mine.vectors.x[there]), 8, "planted")
     outcome = run_within(data, probes=LOGISTIC)
@@ -131,24 +121,21 @@ def test_within_speakers_the_numbers_are_those_of_a_plain_loop(mine):
     split = splits.split_within_group(vectors.clip_id.tolist(), speaker)
     part = np.array([split[name] for name in vectors.clip_id])
     scores = {}
-    for l2, scaled in ((False, x), (True, normalize(x))):
+    for l2, scaled in enumerate((x, normalize(x))):
         for who in np.unique(speaker):
             train, *asked = [(speaker == who) & (part == name) for name in splits.SPLITS]
             model = LogisticRegression(C=1e5, tol=1e-4 / train.sum()).fit(scaled[train], label[train])
             scores[l2, who] = [(model.predict(scaled[own]) == label[own]).mean() for own in asked]
-    means = {l2: np.mean([scores[l2, who] for who in np.unique(speaker)], axis=0) for l2 in (False, True)}
-    best = max((False, True), key=lambda l2: means[l2][0])
-    split_rows = rows[(rows["split_number"] == "666") & (rows["speaker"] == "")].set_index("l2")
-    for l2 in (False, True):
-        assert split_rows.loc[l2, ["validation", "value"]].tolist() == pytest.approx(means[l2].tolist())
-    assert split_rows.index[split_rows["selected"]].tolist() == [best]
+    means = np.array([np.mean([scores[l2, who] for who in np.unique(speaker)], axis=0) for l2 in (0, 1)])
+    best = means[:, 0].argmax()
+    split_rows = rows.query("split_number == '666' and speaker == ''").sort_values("l2")
+    assert split_rows[["validation", "value"]].to_numpy() == pytest.approx(means)
+    assert split_rows.loc[split_rows["selected"], "l2"].tolist() == [best]
     each = rows[(rows["speaker"] != "")].set_index("speaker")["value"]
     assert each.to_dict() == pytest.approx({who: scores[best, who][1] for who in np.unique(speaker)})
     over_all = rows[(rows["split_number"] == "")]
-    assert over_all["value"].tolist() == pytest.approx([means[best][1], max(m[1] for m in means.values())])
+    assert over_all["value"].tolist() == pytest.approx([means[best, 1], means[:, 1].max()])
     assert over_all["best_on_test"].tolist() == [False, True] and np.isnan(over_all["low"].iloc[1])
-    by_clip = (outcome.answers["y_true"] == outcome.answers["y_pred"]).mean()
-    assert abs(over_all["value"].iloc[0] - by_clip) > 0.001
 
 
 def test_who_cannot_be_used_and_what_cannot_be_right_is_counted_and_named(mine):
@@ -156,11 +143,10 @@ def test_who_cannot_be_used_and_what_cannot_be_right_is_counted_and_named(mine):
     extra["clip_id"] = "z" + extra["clip_id"]
     data = make(pd.concat([mine.clips, extra]), np.concatenate([mine.vectors.x, np.ones((10, 24))]))
     outcome = run_within(data, split_numbers=(666, 1))
-    notes = "\n".join(outcome.notes)
-    assert "2 of 226 clips were left out: their speaker is not known." in notes
-    assert "1 of 14 speakers have fewer than 3 clips and were left out: few." in notes
-    assert "because their training part holds one class only: single (in 2)." in notes
-    assert "No z-score by speaker" in notes
+    for words in ("2 of 226 clips were left out: their speaker is not known.", "No z-score by speaker",
+                  "1 of 14 speakers have fewer than 3 clips and were left out: few.",
+                  "because their training part holds one class only: single (in 2)."):
+        assert words in "\n".join(outcome.notes)
     assert set(protocols.average_by_speaker(outcome.rows)["speaker"]) == set(mine.vectors.speaker)
     with pytest.raises(Unavailable, match=r"12 of 12 speakers were left out .* one class only: s00 .in 1., .* 4 more"):
         run_within(make(mine.clips.assign(label=np.where(mine.clips["speaker"] < "s06", "a", "b")), mine.vectors.x))
@@ -171,10 +157,9 @@ def test_who_cannot_be_used_and_what_cannot_be_right_is_counted_and_named(mine):
 
 def test_a_cap_on_training_clips_and_a_clip_without_a_vector_leave_the_rest_as_it_was(mine):
     whole, capped = (run_within(mine, shots=shots, probes=LOGISTIC) for shots in (0, 1))
-    assert (one(capped, "within-speaker")["shots"], one(capped, "within-speaker")["n_train"]) == (1, 3)
-    facts = one(whole, "within-speaker")
-    assert (facts["n_train"], facts["n_speakers"], facts["shared_speakers"]) == (10, 12, 12) and facts["value"] > 0.9
-    assert facts["chance"] == pytest.approx(1 / 3) and facts["interval_by"] == "speaker"
+    facts, fewer = (one(outcome, "within-speaker") for outcome in (whole, capped))
+    assert (facts["n_train"], fewer["n_train"], facts["n_speakers"], facts["shared_speakers"]) == (10, 3, 12, 12)
+    assert facts["value"] > 0.9 and facts["chance"] == pytest.approx(1 / 3) and facts["interval_by"] == "speaker"
     pd.testing.assert_series_equal(capped.answers["clip_id"], whole.answers["clip_id"])
     lost = ["s03-003", "s03-008", "s07-100", whole.answers["clip_id"].iloc[0]]
     there = ~mine.clips["clip_id"].isin(lost).to_numpy()
@@ -193,63 +178,58 @@ def test_a_probe_that_cannot_be_fitted_is_not_chosen_and_says_why(mine):
         run_within(mine, shots=1)
 
 
-@pytest.mark.parametrize(("settings", "error", "words"), [
-    ({"probabilities": (0.5, 0.0, 0.5)}, NslibError, "leave a share for validation"),
-    ({"probabilities": (0.5, 0.5, 0.0)}, Unavailable, "nothing of them is left for the test"),
-    ({"probabilities": (0.5, 0.1, 0.1)}, BadParameter, "sum to 1"),
-    ({"split_numbers": ()}, BadParameter, "each split number once"),
-    ({"split_numbers": (1, 1)}, BadParameter, "each split number once"), ({"shots": -1}, BadParameter, "0 or more"),
-    ({"probes": ()}, BadParameter, "at least one probe"), ({"probes": ("LDA",)}, UnknownName, "LDA_LSQR_AUTO")])
-def test_bad_settings_are_refused(mine, settings, error, words):
-    with pytest.raises(error, match=words):
-        run_within(mine, **settings)
+@pytest.mark.parametrize(("name", "value", "words"), [
+    ("probabilities", (0.5, 0.0, 0.5), "leave a share for validation"),
+    ("probabilities", (0.5, 0.5, 0.0), "nothing of them is left for the test"),
+    ("split_numbers", (1, 1), "each split number once"), ("shots", -1, "0 or more")])
+def test_bad_settings_are_refused(mine, name, value, words):
+    with pytest.raises(NslibError, match=words):
+        run_within(mine, **{name: value})
 
 
 @pytest.mark.parametrize("protocol", [run_within, run_repeated, run_switch])
 def test_tasks_and_vectors_for_which_a_protocol_is_not_defined(protocol, mine):
-    x = mine.vectors.x.copy()
+    x = mine.vectors.x
     refused = {"the label is the speaker": make(mine.clips.assign(label=mine.clips["speaker"]), x),
                "no clip says who speaks": make(mine.clips.assign(speaker=""), x),
                "scored by auc": make(mine.clips, x, task=dataclasses.replace(TASK, metric="auc"))}
     for words, data in refused.items():
         with pytest.raises(Unavailable, match=words):
             protocol(data)
-    with pytest.raises(BadParameter, match="one vector a clip"):
-        make(mine.clips, x[1:])
-    with pytest.raises(BadParameter, match="come twice"):
-        make(mine.clips.assign(clip_id="x"), x)
-    x[3, 0] = np.nan
-    with pytest.raises(NslibError, match=mine.clips["clip_id"][3]):
-        make(mine.clips, x)
+
+
+def test_vectors_that_are_not_one_a_clip_are_refused(mine):
+    clips, x = mine.clips, mine.vectors.x
+    holed = np.where(np.arange(len(x)) == 3, np.nan, x.T).T
+    for given, matrix, words in ((clips, x[1:], "one vector a clip"), (clips.assign(clip_id="x"), x, "come twice"),
+                                 (clips, holed, clips["clip_id"][3])):
+        with pytest.raises(NslibError, match=words):
+            make(given, matrix)
 
 
 def test_repeated_draws_as_many_speakers_as_the_own_split_and_averages(mine):
     outcome = run_repeated(mine, seeds=range(5))
     each = outcome.rows[outcome.rows["selected"] & (outcome.rows["split_number"] != "")]
-    assert each["split_number"].tolist() == list("01234") and set(each["n_speakers"]) == {3}
-    assert set(each["n_train"]) == {6 * 18}
+    assert each["split_number"].tolist() == list("01234")
+    assert set(each["n_speakers"]) == {3} and set(each["n_train"]) == {6 * 18}
     over_all = one(outcome, "repeated")
     assert over_all["value"] == pytest.approx(each["value"].mean())
     assert over_all["spread"] == pytest.approx(each["value"].std())
-    assert over_all["splits"] == 5 and over_all["low"] <= over_all["value"] <= over_all["high"]
-    assert over_all["shared_speakers"] == 0 and over_all["low"] < 1 / 3 < over_all["high"]  # personal: none between
-    legacy = outcome.rows[(outcome.rows["split_number"] == "") & outcome.rows["best_on_test"]]
-    assert legacy["value"].iloc[0] >= over_all["value"]
+    assert (over_all["splits"], over_all["shared_speakers"]) == (5, 0)
+    assert over_all["low"] < 1 / 3 < over_all["high"]  # personal: nothing between speakers
 
 
 def test_a_split_that_lacks_a_class_is_scored_and_counted():
     data = personal(8, takes=4)
-    clips, x = data.clips.copy(), data.vectors.x
-    clips.loc[clips["speaker"] == "s03", "label"] = "rare"
-    outcome = run_repeated(make(clips, x), seeds=range(4))
+    clips, x = data.clips, data.vectors.x
+    rare = clips.assign(label=clips["label"].mask(clips["speaker"] == "s03", "rare"))
+    outcome = run_repeated(make(rare, x), seeds=range(4))
     assert one(outcome, "repeated")["splits"] == 4
     assert any("lacks rare; scored all the same." in note for note in outcome.notes)
-    clips["label"] = np.where(clips["speaker"].isin(["s00", "s01", "s02", "s03"]), "b", "a")
-    outcome = run_repeated(make(clips, x), seeds=range(12))
+    outcome = run_repeated(make(clips.assign(label=np.where(clips["speaker"] < "s04", "b", "a")), x), seeds=range(12))
     lost = outcome.rows[(outcome.rows["reason"] != "") & (outcome.rows["probe"] == "")]
     assert 0 < len(lost) < 12 and lost["value"].isna().all() and lost["reason"].str.contains("of 1 classes").all()
     assert any(f"repeated: {len(lost)} of 12 splits could not be scored" in note for note in outcome.notes)
-    assert one(outcome, "repeated")["splits"] == 12 - len(lost)
 
 
 def test_the_four_protocols_are_what_they_are_said_to_be(mine):
@@ -259,55 +239,44 @@ def test_the_four_protocols_are_what_they_are_said_to_be(mine):
     assert outcome.summary()["protocol"].tolist() == names
     train, test = (int((mine.clips["split"] == name).sum()) for name in ("train", "test"))
     assert facts.loc[("by-speaker", "own"), ["n_train", "n"]].tolist() == [train, test]
-    for draw in "01":
-        assert facts.loc[("by-clip", draw), ["n_train", "n"]].tolist() == [train, test]
-        for few in ("by-speaker-5-shot", "by-clip-5-shot"):
-            assert facts.loc[(few, draw), ["n_train", "shots", "n"]].tolist() == [15, 5, test]
-    answers = outcome.answers
-    tested = {p: set(part["clip_id"]) for p, part in answers[answers["split_number"] != "1"].groupby("protocol")}
+    assert facts.loc[("by-clip", "1"), ["n_train", "n"]].tolist() == [train, test]
+    for few in ("by-speaker-5-shot", "by-clip-5-shot"):
+        assert facts.loc[(few, "1"), ["n_train", "shots", "n"]].tolist() == [15, 5, test]
+    tested = outcome.answers.query("split_number != '1'").groupby("protocol")["clip_id"].agg(set)
     own = set(mine.clips[mine.clips["split"] == "test"]["clip_id"])
     assert tested["by-speaker"] == tested["by-speaker-5-shot"] == own
     assert tested["by-clip"] == tested["by-clip-5-shot"] != own
     assert not outcome.rows["speaker_norm"].any()
-    assert list(outcome.table("by-speaker").columns) == ["metric", "chance", "interval over", "planted"]
-    assert outcome.table("within-speaker").empty
-    for name in ("by-clip", "by-clip-5-shot"):
-        with pytest.raises(BadParameter, match="is no result"):
-            outcome.table(name)
+    assert "planted" in outcome.table("by-speaker") and outcome.table("within-speaker").empty
+    with pytest.raises(BadParameter, match="is no result"):
+        outcome.table("by-clip-5-shot")
 
 
 def test_whole_tasks_that_cannot_be_divided_are_refused(mine):
-    data, shared = personal(3), mine.clips.copy()
-    with pytest.raises(Unavailable, match="it has 2 speakers"):
-        run_repeated(make(data.clips.assign(speaker=data.clips["speaker"].replace("s02", "s01")), data.vectors.x))
-    with pytest.raises(Unavailable, match="without speakers"):
-        run_repeated(make(data.clips.assign(split="train"), data.vectors.x))
-    shared.loc[0, "split"] = "test" if shared.loc[0, "split"] == "train" else "train"
-    with pytest.raises(Unavailable, match="shares speakers between parts: s00"):
-        run_switch(make(shared, mine.vectors.x))
-    with pytest.raises(BadParameter, match="1 or more"):
-        run_switch(mine, shots=0)
+    clips, x = mine.clips, mine.vectors.x
+    parts = ["test" if clips["split"][0] == "train" else "train", *clips["split"][1:]]
+    for run, changed, words in ((run_repeated, {"speaker": clips["speaker"].clip(upper="s01")}, "it has 2 speakers"),
+                                (run_repeated, {"split": "train"}, "without speakers"),
+                                (run_switch, {"split": parts}, "shares speakers between parts: s00")):
+        with pytest.raises(Unavailable, match=words):
+            run(make(clips.assign(**changed), x))
     notes = run_switch(mine, shots=50).notes
     assert any("all of which were used: c0 (36), c1 (36), c2 (36)." in note for note in notes)
 
 
 def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports):
     first = run_within(mine)
-    with monkeypatch.context() as patch:
-        patch.setattr(protocols, "fit_probes", lambda *a, **k: pytest.fail("fitted again"))
-        second = run_within(mine)
-    pd.testing.assert_frame_equal(first.rows, second.rows)
-    pd.testing.assert_frame_equal(first.answers, second.answers)
-    assert first.notes == second.notes and [c.name for c in results.PROTOCOL_ROWS] == list(first.rows.columns)
-    rows, answers = protocols.load_protocols()
-    pd.testing.assert_frame_equal(rows, first.rows)
-    assert len(answers) == len(first.answers)
-    assert sorted(p.suffixes[0] for p in reports.iterdir()) == [".answers", ".protocol"]
+    assert [c.name for c in results.PROTOCOL_ROWS] == list(first.rows.columns)
     path = next(reports.glob("*.protocol.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="computed again"):
-        again = run_within(mine)
-    assert again.rows["value"].equals(first.rows["value"])
+        first = run_within(mine)
+    monkeypatch.setattr(protocols, "fit_probes", lambda *a, **k: pytest.fail("fitted again"))
+    second = run_within(mine)
+    assert first.notes == second.notes
+    for rows, answers in ((second.rows, second.answers), protocols.load_protocols()):
+        pd.testing.assert_frame_equal(rows, first.rows)
+        pd.testing.assert_frame_equal(answers, first.answers)
 
 
 def test_the_key_follows_everything_that_decides(monkeypatch):
@@ -323,7 +292,6 @@ def test_the_key_follows_everything_that_decides(monkeypatch):
     keys = [key(make(clips.assign(**{column: clips[column] + "x"}), x)) for column in columns]
     keys += [key(dataclasses.replace(data, **{name: "other"})) for name in ("embedding", "fingerprint")]
     keys += [key(make(clips[1:], x[1:])), key(make(clips[1:], x[1:], listed=clips)), key(shots=1)]
-    keys.append(key(dataclasses.replace(data, task=dataclasses.replace(TASK, name="other"))))
     monkeypatch.setattr(protocols, "PROTOCOLS_VERSION", 2)
     assert len({first, *keys, key()}) == len(keys) + 2
 
@@ -335,35 +303,32 @@ def test_paired_differences_tell_apart_what_differs(mine):
     assert better.low > 0 and better.by == "speaker" and better.diff > 0.2
     same = protocols.difference(answers, "planted", "planted", "planted")
     assert same.diff == 0 and same.low < 0 < same.high
-    with pytest.raises(BadParameter, match="nobody has no within-speaker answers"):
-        protocols.difference(answers, "planted", "planted", "nobody")
     apart = answers.assign(clip_id=answers["clip_id"] + answers["embedding"])
-    with pytest.raises(BadParameter, match="answered no clip of planted in common"):
-        protocols.difference(apart, "planted", "planted", "blurred")
+    for name, words in (("nobody", "nobody has no within-speaker answers"),
+                        ("blurred", "answered no clip of planted in common")):
+        with pytest.raises(BadParameter, match=words):
+            protocols.difference(apart, "planted", "planted", name)
 
 
 def test_a_baseline_is_chosen_on_validation_and_every_other_embedding_gets_a_verdict(mine):
-    outcomes = [run_within(blur(mine, noise, name))
-                for name, noise in {"planted": 0, "twin": 0, "worse": 6, "worst": 40}.items()]
+    names = {"planted": 0, "twin": 0, "worse": 6, "worst": 40}
+    outcomes = [run_within(blur(mine, noise, name)) for name, noise in names.items()]
     together = dataclasses.replace(outcomes[0], rows=pd.concat([o.rows for o in outcomes], ignore_index=True),
                                    answers=pd.concat([o.answers for o in outcomes], ignore_index=True))
     table = together.against(["worse", "worst"]).set_index("embedding")
     assert table["baseline"].tolist() == ["worse", "worse"] and table["verdict"].tolist() == ["holds", "holds"]
     table = together.against(["twin", "worst"]).set_index("embedding")
     assert table["verdict"].to_dict() == {"planted": "undecided", "worse": "does not hold"}
-    nothing = dataclasses.replace(together, rows=together.rows[:0], answers=together.answers[:0])
-    assert together.against(["nobody"]).empty and nothing.against(["twin"]).empty
+    assert together.against(["nobody"]).empty
 
 
 def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(tmp_path, cache):
-    folder = write_pitches(tmp_path / "pitches", takes=4)
-
     def broken(waves):
         return np.full((len(waves), 3), np.nan if waves.std() > 0.2 else 1.0, np.float32)
 
+    folder = write_pitches(tmp_path / "pitches", takes=4)
     outcome = protocols.run_protocol("within-speaker", ["logmel", broken], [folder], QUICK, probes=LDA, progress=False)
-    value = one(outcome, "within-speaker")["value"]
-    assert value > 0.9 and outcome.table().loc["pitches", "logmel"].startswith(f"{value:.2f} [")
+    assert one(outcome, "within-speaker")["value"] > 0.9 and "logmel" in outcome.table()
     assert outcome.not_run[["task", "embedding"]].to_numpy().tolist() == [["pitches", "broken"]]
     assert "no vector" in outcome.not_run["why"][0]
     with pytest.raises(Unavailable, match="within-speaker of broken on pitches"):
@@ -373,7 +338,6 @@ def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_r
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda: protocols.run_protocol("within"), UnknownName, "within-speaker"),
     (lambda: protocols.run_protocol("repeated", shots=3), UnknownName, "setting of repeated"),
-    (lambda: protocols.run_protocol("switch", "logmell", "style-synthetic"), UnknownName, "logmel"),
     (lambda: protocols.run_within_speaker("logmel"), BadParameter, "give a task"),
     (lambda: protocols.run_within_speaker(personal(3), "style-synthetic"), BadParameter, "bring their own task")])
 def test_calls_that_cannot_be_meant(call, error, words):
@@ -382,8 +346,8 @@ def test_calls_that_cannot_be_meant(call, error, words):
 
 
 @pytest.mark.parametrize(("given", "asked"), [
-    ({}, ["style-synthetic"]), ({"profile": "paper"}, ["crema_d", "savee"]),
-    ({"profile": "paper", "tasks": "savee,voxceleb"}, ["savee"]), ({"tasks": "word-synthetic"}, None)])
+    ({"profile": "paper"}, ["crema_d", "savee"]), ({"profile": "paper", "tasks": "savee,voxceleb"}, ["savee"]),
+    ({"tasks": "word-synthetic"}, None)])
 def test_without_names_the_personalised_tasks_of_the_profile_are_run(given, asked, monkeypatch):
     seen = []
     monkeypatch.setattr(protocols.benchmark, "load_tasks", lambda wanted, *_: seen.extend(wanted) or [])

@@ -19,10 +19,9 @@ SPLITS = ("train", "validation", "test")
 def clip_rows(n, splits=SPLITS, **columns):
     """A clip table of n clips, in an order that is not that of clip_id."""
     names = [f"clip{(7 * k) % n:03d}" for k in range(n)]
-    rows = {"clip_id": names, "sha256": [f"{k:064x}" for k in range(n)], "seconds": np.arange(n) / 4 + 1,
-            "label": [("sad", "happy")[k % 2] for k in range(n)], "speaker": [f"s{k % 5}" for k in range(n)],
-            "split": [splits[k % len(splits)] for k in range(n)]}
-    return pd.DataFrame(rows | columns)
+    rows = [{"clip_id": names[k], "sha256": f"{k:064x}", "seconds": k / 4 + 1, "label": ("sad", "happy")[k % 2],
+             "speaker": f"s{k % 5}", "split": splits[k % len(splits)]} for k in range(n)]
+    return pd.DataFrame(rows).assign(**columns)
 
 
 def numbers(n, dim=4, seed=0):
@@ -64,8 +63,6 @@ def test_round_trip_in_the_same_bytes_whatever_the_order_of_clips(tmp_path):
     first = write_tfrecords(tmp_path / "a", clips, vectors, shards=3)
     second = write_tfrecords(tmp_path / "b", clips.iloc[mixed], {k: v[mixed] for k, v in vectors.items()}, shards=3)
     assert len(first) == 12 and [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
-    again = write_tfrecords(tmp_path / "a", clips, vectors, shards=3)
-    assert [p.read_bytes() for p in again] == [p.read_bytes() for p in second]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in first + second)
     table, ordered = read_tfrecords(tmp_path / "a", progress=False), clips.sort_values("clip_id")
     columns = ["clip_id", "sha256", "seconds", "label", "speaker", "split"]
@@ -83,8 +80,6 @@ def test_files_and_fields_are_those_of_the_authors(tmp_path):
     assert paths[-1].read_text() == "happy\nsad\n"
     (record, *_) = tf.data.TFRecordDataset(str(paths[0])).as_numpy_iterator()
     found = tf.train.Example.FromString(record).features.feature
-    assert sorted(found) == ["clip_id", "embedding/trill", "embedding/trill/shape", "key", "label", "seconds", "sha256",
-                             "speaker_id"]
     row = clips.index[clips["clip_id"] == "clip000"][0]
     np.testing.assert_array_equal(np.float32(found["embedding/trill"].float_list.value), vectors[row])
     assert list(found["embedding/trill/shape"].int64_list.value) == [1, 4]
@@ -92,38 +87,14 @@ def test_files_and_fields_are_those_of_the_authors(tmp_path):
     assert found["speaker_id"].bytes_list.value[0] == clips["speaker"][row].encode()
     # by other means: printf 'clip000\0<sha256>' | sha256sum
     assert found["key"].bytes_list.value[0] == b"4a868bceaa9273a8ce0d7acd065fb83e"
-    back = read_tfrecords(tmp_path / "out" / "savee", label_list=paths[-1], progress=False)
-    assert back.clips["label"].tolist() == clips.sort_values("clip_id")["label"].tolist()
-
-
-def test_nothing_is_left_of_a_write_that_fails(tmp_path, monkeypatch):
-    clips, vectors = clip_rows(3, splits=("train",)), numbers(3)
-    (before,) = write_tfrecords(tmp_path / "t", clips, {"x": vectors})
-    content = before.read_bytes()
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(NslibError, match="No space left"):
-        write_tfrecords(tmp_path / "t", clips, {"x": 2 * vectors})
-    assert [p.name for p in tmp_path.iterdir()] == [before.name]
-    assert before.read_bytes() == content
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    ({"vectors": {}}, "0 kinds of vectors"),
-    ({"vectors": {"x": numbers(5)}}, "shape [5, 4] for 6 clips"),
-    ({"vectors": {"x": numbers(6)[:, None]}}, "averaged over time"),
-    ({"vectors": {"x/shape": numbers(6)}}, "leave out '/'"),
+    ({"vectors": {"x": numbers(5)}}, "shape [5, 4] for 6 clips"), ({"vectors": {"x/y": numbers(6)}}, "leave out '/'"),
     ({"vectors": {"x": numbers(6) * np.inf}}, "NaN or infinity, the first that of clip000"),
     ({"clips": clip_rows(6).drop(columns="speaker")}, "missing columns: speaker"),
     ({"clips": clip_rows(6, clip_id=list("abcabd"))}, "'a' comes twice"),
-    ({"clips": clip_rows(6, split=["dev"] * 6)}, "split is 'dev'"),
-    ({"shards": 0}, "1 or more"),
-    ({"label_numbers": ["happy"]}, "without: sad"),
-    ({"label_numbers": ["happy", "sad", "sad"]}, "every label once"),
-])
+    ({"clips": clip_rows(6, split=["dev"] * 6)}, "split is 'dev'"), ({"label_numbers": ["happy"]}, "without: sad")])
 def test_what_cannot_be_written(change, words, tmp_path):
     asked = {"clips": clip_rows(6), "vectors": {"x": numbers(6)}} | change
     with pytest.raises(BadParameter, match=re.escape(words)):
@@ -134,7 +105,6 @@ def test_what_cannot_be_written(change, words, tmp_path):
 def test_a_folder_is_enough_and_shards_of_two_runs_are_not_mixed(tmp_path):
     clips, vectors = clip_rows(6), {"x": numbers(6)}
     assert write_tfrecords(f"{tmp_path}/new/", clips, vectors)[0] == tmp_path / "new" / "vectors.train-00000-of-00001"
-    assert len(read_tfrecords(tmp_path / "new", progress=False).clips) == 6
     write_tfrecords(tmp_path / "t", clips, vectors, shards=2)
     with pytest.raises(BadParameter, match=r"other shards of t, e\.g\. t\.test-00000-of-00002"):
         write_tfrecords(tmp_path / "t", clips, vectors)
@@ -146,36 +116,30 @@ def test_a_folder_is_enough_and_shards_of_two_runs_are_not_mixed(tmp_path):
 
 def test_shards_that_are_missing(tmp_path):
     write_tfrecords(tmp_path / "t", clip_rows(9, splits=("train",)), {"x": numbers(9)}, shards=3)
-    assert len(read_tfrecords(f"{tmp_path}/t.train@3", progress=False).clips) == 9
     (tmp_path / "t.train-00001-of-00003").unlink()
     for paths in ("t", "t.train@3", "t.train@*", "t.*", "."):
         with pytest.raises(BadParameter, match="has 2 of 3 shards; missing: 00001"):
             read_tfrecords(f"{tmp_path}/{paths}", progress=False)
-    with pytest.raises(BadParameter, match="2 of 4 shards"):
-        read_tfrecords(f"{tmp_path}/t.train@4", progress=False)
-    one = read_tfrecords([tmp_path / "t.train-00000-of-00003"] * 2, progress=False)
-    assert len(one.clips) == 3
-    for paths in ("none", "none@*", "*.none", []):
-        with pytest.raises(BadParameter, match="no file is" if paths else "empty list"):
-            read_tfrecords(f"{tmp_path}/{paths}" if paths else paths, progress=False)
+    assert len(read_tfrecords([tmp_path / "t.train-00000-of-00003"] * 2, progress=False).clips) == 3
+    for paths, words in ((f"{tmp_path}/none@*", "no file is"), ([], "empty list")):
+        with pytest.raises(BadParameter, match=words):
+            read_tfrecords(paths, progress=False)
 
 
 @pytest.fixture(scope="module")
 def authors_table(tmp_path_factory):
     """Three files as the pipeline makes them of a TFDS data set: no ids, labels as bytes of numbers."""
-    folder, rng = tmp_path_factory.mktemp("authors"), np.random.default_rng(2)
-    for split in SPLITS:
-        records = [theirs(k, str(k % 2).encode(), f"{split}{k % 4}".encode(),
-                          (rng.normal(size=6) + 4 * (k % 2)).tolist()) for k in range(40)]
-        save(folder / f"savee.{split}@*-00000-of-00001", *records)
+    folder, x = tmp_path_factory.mktemp("authors"), numbers(120, 6) + 4 * (np.arange(120) % 2)[:, None]
+    records = [theirs(k, b"%d" % (k % 2), b"%d-%d" % (k // 40, k % 4), x[k].tolist()) for k in range(120)]
+    for i, split in enumerate(SPLITS):
+        save(folder / f"savee.{split}@*-00000-of-00001", *records[40 * i:40 * i + 40])
     return folder
 
 
 def test_an_authors_table_is_found_told_and_probed(authors_table):
-    for paths in ("savee", "savee@*", "savee.*", "savee.*@*-00000-of-00001", "sav*", "."):
+    for paths in ("savee", "savee@*", "savee.*@*-00000-of-00001", "."):
         table = read_tfrecords(authors_table / paths, progress=False)
-        assert len(table.clips) == 120
-    assert table.vectors["trill"].shape == (120, 6)
+        assert table.vectors["trill"].shape == (120, 6)
     assert table.notes == (
         "Records without clip_id, named by the hash of their content and numbered if it is the same: 120 of 120.",)
     grid = probe.grid(**split_for_probes(table), probes=["LDA_LSQR_AUTO"])
@@ -198,35 +162,28 @@ def test_ids_do_not_depend_on_files_and_records_that_are_alike_are_numbered(tmp_
 
 def test_variants(tmp_path):
     """Number as label, no speaker, no shape, frames."""
-    frames = np.arange(6, dtype=np.float32).reshape(3, 2)
-    path = save(
-        tmp_path / "mixed",
-        example(embedding__e=[1.0, 2.0], label=3),
-        example(embedding__e=frames.ravel().tolist(), embedding__e__shape=[3, 2], label=b"1", speaker_id=7),
-        example(embedding__e=[5.0, 6.0], embedding__e__shape=[2], label=b"2", speaker_id=b"s", embedding__f=[1.0]))
+    path = save(tmp_path / "mixed", example(embedding__e=[1.0, 2.0], label=3),
+                example(embedding__e=[1.0, 3.0, 3.0, 3.0], embedding__e__shape=[2, 2], label=b"1", speaker_id=7),
+                example(embedding__e=[5.0, 6.0], embedding__e__shape=[2], label=b"2", speaker_id=b"s"))
     table = read_tfrecords(path, progress=False)
-    found = {row.label: (row.speaker, vector.tolist())
-             for row, vector in zip(table.clips.itertuples(), table.vectors["e"], strict=True)}
-    assert found == {"3": ("", [1.0, 2.0]), "1": ("7", [2.0, 3.0]), "2": ("s", [5.0, 6.0])}
-    assert table.notes[::2] == (
-        "Records that do not tell the shape of their vectors, taken as averaged over time: 1 of 3.",
-        "Records with several frames, averaged over time: 1 of 3.")
+    found = zip(table.clips["label"], table.clips["speaker"], table.vectors["e"].tolist(), strict=True)
+    assert sorted(found) == [("1", "7", [2.0, 3.0]), ("2", "s", [5.0, 6.0]), ("3", "", [1.0, 2.0])]
+    for note in ("Records that do not tell the shape of their vectors, taken as averaged over time: 1 of 3.",
+                 "Records with several frames, averaged over time: 1 of 3."):
+        assert note in table.notes
 
 
 @pytest.mark.parametrize(("record", "words"), [
     (lambda: example(embedding__e=[1.0, 2.0, 3.0], label=b"0"), "has 3 numbers, those before it have 2"),
     (lambda: example(embedding__e=[1.0, 2.0], embedding__e__shape=[1, 3], label=b"0"), "and the shape [1, 3]"),
-    (lambda: example(embedding__e=[1.0] * 8, embedding__e__shape=[2, 2, 2], label=b"0"), "which is not [frames, dim]"),
     (lambda: example(embedding__f=[1.0, 2.0], label=b"0"), "has no embedding/e; it has f"),
     (lambda: example(embedding__e=[1.0, 2.0]), "has no field label; it has embedding/e"),
     (lambda: example(embedding__e=[1.0, 2.0], label=0.5), "not one text or whole number"),
     (lambda: example(embedding__e=[1.0, 2.0], label=[b"0", b"1"]), "2 values of bytes_list"),
     (lambda: example(embedding__e=[1.0, 2.0], label=b"\xff"), "no UTF-8 text"),
     (lambda: example(embedding__e=[1, 2], label=b"0"), "embedding/e is empty"),
-    (lambda: example(label=b"0"), "has no field embedding/NAME; it has label"),
     (lambda: b"\xff\xff\xff", "is no tf.Example"),
-    (lambda: example(embedding__e=[0.0, 0.0], label=b"0", clip_id=b"same"), "clip_id 'same' is also that of record 0"),
-])
+    (lambda: example(embedding__e=[0.0, 0.0], label=b"0", clip_id=b"same"), "clip_id 'same' is also that of record 0")])
 def test_a_record_that_cannot_be_used_is_named(record, words, tmp_path):
     path = save(tmp_path / "t.train-00000-of-00001", example(embedding__e=[1.0, 2.0], label=b"0", clip_id=b"same"),
                 record(), example(embedding__e=[3.0, 4.0], label=b"1"))
@@ -247,29 +204,25 @@ def test_what_is_no_table_is_told_with_the_record(tmp_path):
             read_tfrecords(path, progress=False)
     (tmp_path / "text").write_text("clip,label\n" * 9)
     (tmp_path / "empty").touch()
-    with pytest.raises(BadRecord, match=r"record 0: .*this is no TFRecord file"):
-        read_tfrecords(tmp_path / "text", progress=False)
-    with pytest.raises(NslibError, match="1 files hold no record"):
-        read_tfrecords(tmp_path / "empty", progress=False)
-    path = save(tmp_path / "t", *(example(embedding__e=[1.0], label=label) for label in (0, 2)))
+    save(tmp_path / "t", *(example(embedding__e=[1.0], label=label) for label in (0, 2)))
     (tmp_path / "names").write_text("a\nb\n")
-    with pytest.raises(BadRecord, match="record 1: its label is '2', which is no place in a list of 2 names"):
-        read_tfrecords(path, label_list=tmp_path / "names", progress=False)
-    with pytest.raises(BadParameter, match="which is no file"):
-        read_tfrecords(path, label_list=tmp_path / "none.txt", progress=False)
+    for name, labels, words in (("text", None, r"record 0: .*this is no TFRecord file"),
+                                ("empty", None, "1 files hold no record"), ("t", "none.txt", "which is no file"),
+                                ("t", "names", "record 1: its label is '2', which is no place in a list of 2 names")):
+        with pytest.raises(NslibError, match=words):
+            read_tfrecords(tmp_path / name, label_list=labels and tmp_path / labels, progress=False)
 
 
 def test_what_a_probe_needs(tmp_path):
     write_tfrecords(tmp_path / "t", clip_rows(4, splits=("train", "test")), {"x": numbers(4), "y": numbers(4)})
     table = read_tfrecords(tmp_path / "t", progress=False)
-    for name, words in ((None, "has x, y; name one"), ("z", "unknown embedding of the table 'z'"),
-                        ("y", "'validation': 0")):
+    for name, words in ((None, "has x, y; name one"), ("z", "unknown embedding"), ("y", "'validation': 0")):
         with pytest.raises(BadParameter, match=words):
             split_for_probes(table, name)
     assert list(read_tfrecords(tmp_path / "t", ["y"], progress=False).vectors) == ["y"]
 
 
-def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vectors(tmp_path, monkeypatch):
+def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vectors(tmp_path):
     settings = config.load_params({"corpus": "synthetic", "smoke": True, "tasks": ("word-synthetic",)})
     corpus = loading.load_clips(loading.resolve_tasks(settings, progress=False).tasks[0], settings, progress=False)
     listed, problems = tfrecords.list_clips(["word-synthetic"], settings)
@@ -281,22 +234,18 @@ def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vecto
     with pytest.raises(NslibError, match=r"savee cannot be had here.*data status"):
         tfrecords.list_clips(["savee"], config.load_params({"profile": "paper"}))
 
-    def refuse_one(name):
-        lost = corpus.clips["sha256"].iloc[0]
+    def loud(waves):
+        return waves.std(axis=1, keepdims=True)
 
-        def embed(waves):
-            if name == "picky" and any(audio.sha256(wave) == lost for wave in waves):
-                raise ValueError("not this one")
-            return waves.std(axis=1, keepdims=True)
-
-        embed.__name__ = name
-        return embed
+    def picky(waves):
+        if corpus.clips["sha256"].iloc[0] in map(audio.sha256, waves):
+            raise ValueError("not this one")
+        return loud(waves)
 
     told = []
-    paths = tfrecords.export_vectors([refuse_one("loud"), refuse_one("picky")], tmp_path / "out", settings,
-                                     numbers=True, progress=False, say=told.append)
+    paths = tfrecords.export_vectors([loud, picky], tmp_path / "out", settings, numbers=True, progress=False,
+                                     say=told.append)
     table = read_tfrecords(tmp_path / "out", label_list=paths[-1], progress=False)
     assert list(table.vectors) == ["loud", "picky"] and len(table.clips) == len(corpus.clips) - 1
     assert told == ["word-synthetic: 1 clips are left out, because they cannot be read or embedded"]
-    both = table.clips.merge(corpus.clips, on="clip_id")
-    assert (both["label_x"] == both["label_y"]).all() and (both["split_x"] == both["split_y"]).all()
+    assert len(table.clips.merge(corpus.clips, on=["clip_id", "label", "split"])) == len(table.clips)

@@ -2,10 +2,9 @@
 
 import errno
 import os
-import time
+from unittest.mock import Mock
 
 import numpy as np
-import psutil
 import pytest
 from helpers import embedding
 from hypothesis import given, settings
@@ -15,11 +14,10 @@ from nslib.errors import NslibError
 from nslib.extraction.cache import VectorCache, list_caches
 
 
-def fill(root, n=5, unit="u0"):
-    store = VectorCache(embedding(), root)
-    keys = [f"{unit}-{i}" for i in range(n)]
-    vectors = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
-    store.write(unit, keys, vectors)
+def fill(root):
+    store, keys = VectorCache(embedding(), root), [f"u0-{i}" for i in range(5)]
+    vectors = np.arange(10, dtype=np.float32).reshape(5, 2)
+    store.write("u0", keys, vectors)
     return store, keys, vectors
 
 
@@ -28,9 +26,8 @@ def test_vectors_come_back_in_the_order_asked_for(tmp_path, cache, mapped):
     store, keys, vectors = fill(tmp_path)
     store.write("u1", ["x", "y"], np.array([[9, 9], [8, 8]], np.float32))
     order = [keys[3], "y", keys[0], keys[3], "x"]
-    expected = [vectors[3], [8, 8], vectors[0], vectors[3], [9, 9]]
-    np.testing.assert_array_equal(store.read(order, mapped=mapped), expected)
-    np.testing.assert_array_equal(VectorCache(embedding(), tmp_path).read(order, mapped=mapped), expected)
+    for opened in (store, VectorCache(embedding(), tmp_path)):
+        np.testing.assert_array_equal(opened.read(order, mapped=mapped), [vectors[3], [8, 8], *vectors[[0, 3]], [9, 9]])
     assert store.read([], mapped=mapped).shape == (0, 2)
     assert store.missing(["b", keys[0], "a", "b"]) == ["b", "a"]  # each once, in order
     with pytest.raises(KeyError):
@@ -49,12 +46,11 @@ def test_new_weights_never_see_old_vectors_and_the_same_unit_gives_the_same_byte
     assert sorted((name, listed.dim) for name, listed in list_caches()) == [("energy", 2), ("other", 3)]
 
 
-@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
-def test_unreadable_shard_is_ignored_reported_and_pruned_or_written_again(tmp_path, damage):
+@pytest.mark.parametrize("size", [500, 0])
+def test_unreadable_shard_is_ignored_reported_and_pruned_or_written_again(tmp_path, size):
     store, keys, vectors = fill(tmp_path)
     shard = store.path / "u0.arrow"
-    content = shard.read_bytes()
-    shard.write_bytes({"truncate": content[: len(content) // 2], "garbage": b"x" * 500, "empty": b""}[damage])
+    shard.write_bytes(shard.read_bytes()[:size])
     (store.path / ".tmp-killed").write_bytes(b"half")  # of a killed run
     mended, again = VectorCache(embedding(), tmp_path), VectorCache(embedding(), tmp_path)
     assert again.missing(keys) == keys and again.damaged == [shard]
@@ -72,33 +68,14 @@ def test_unreadable_shard_is_ignored_reported_and_pruned_or_written_again(tmp_pa
 def test_full_disk_keeps_what_is_there_and_leaves_no_scrap(tmp_path, cache, monkeypatch):
     store, keys, vectors = fill(tmp_path)
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    for name in ("fsync", "posix_fallocate"):
+        monkeypatch.setattr(os, name, Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(NslibError, match="NSLIB_CACHE"):
         store.write("u1", ["x"], np.ones((1, 2), np.float32))
     with pytest.raises(NslibError, match=r"no space left in .* for 0\.0 GB of vectors.*NSLIB_CACHE"):
         store.read(keys, mapped=True)
-    monkeypatch.undo()
     assert not list(store.path.glob(".tmp-*"))
     np.testing.assert_array_equal(VectorCache(embedding(), tmp_path).read(keys), vectors)
-
-
-def test_a_cache_of_a_thousand_shards_opens_fast_and_maps_none(tmp_path):
-    store = VectorCache(embedding(), tmp_path)
-    source = fill(tmp_path / "one", n=1)[0].path / "u0.arrow"
-    for k in range(1000):
-        os.link(source, store.path / f"{k:024x}.arrow")
-    began = time.process_time()
-    again = VectorCache(embedding(), tmp_path)
-    assert time.process_time() - began < 3, "usually 0.4 s"
-    assert len(again) == 1 and not again.damaged
-    assert not any(".arrow" in m.path for m in psutil.Process().memory_maps())
-    began = time.process_time()
-    again.refresh()
-    assert time.process_time() - began < 0.5, "nothing new to read"
 
 
 @settings(max_examples=25)
@@ -109,8 +86,7 @@ def test_of_a_key_that_comes_again_the_last_vector_counts(tmp_path_factory, shar
         vectors = np.array([[number, row] for row in range(len(keys))], np.float32).reshape(-1, 2)
         store.write(f"u{number}", [f"k{k}" for k in keys], vectors)
         expected |= {f"k{k}": (number, row) for row, k in enumerate(keys)}
-        if number % 3 == 0:
-            assert len(store) == len(expected)
+        assert len(store) == len(expected)
     names = [f"k{k}" for k in range(62)]
     assert store.holds(names).tolist() == [name in expected for name in names]
     for opened in (store, VectorCache.at(store.path)):

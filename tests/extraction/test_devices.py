@@ -1,38 +1,25 @@
 """Devices: GPUs of the machine, replicas on several of them, batches that fit, and how large a batch is."""
 
 import os
-import stat
 import subprocess
 import sys
 import textwrap
 import time
 import warnings
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from helpers import clip_table, embedding, frame_energy, tone
+from helpers import embedding, frame_energy, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.extraction import devices
-from nslib.extraction.cache import VectorCache
-from nslib.extraction.devices import (
-    DEFAULT_BATCH_SECONDS,
-    Replica,
-    SmallerBatches,
-    choose_devices,
-    get_batch_seconds,
-    list_gpus,
-    load_replicas,
-    tune_batch_seconds,
-)
-from nslib.extraction.extract import extract_vectors
+from nslib.extraction.devices import Replica, SmallerBatches, choose_devices, load_replicas, tune_batch_seconds
 
 PRESENT = ["CPU:0", "GPU:0", "GPU:1"]
-TWO_GPUS = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n"
 
 
 @pytest.fixture
@@ -41,26 +28,24 @@ def smi(tmp_path, monkeypatch):
         path = tmp_path / "nvidia-smi"
         path.write_text(f"#!/bin/sh\ncase \"$*\" in *--query-gpu=index,name,*) ;; *) exit 9;; esac\n"
                         f"cat <<'END'\n{says}END\nexit {code}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
 
     return write
 
 
 def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_path, monkeypatch):
-    smi(TWO_GPUS)
-    first, second = list_gpus()
-    assert first.name == "NVIDIA A100-SXM4-40GB" and first.index == 0 and first.driver == "550.54.15"
-    assert first.memory_gb == pytest.approx(42.95, abs=0.01) and first.free_gb == pytest.approx(42.41, abs=0.01)
+    smi("0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n")
+    first, second = devices.list_gpus()
+    assert (first.name, first.index, first.driver) == ("NVIDIA A100-SXM4-40GB", 0, "550.54.15")
+    assert (first.memory_gb, first.free_gb) == pytest.approx((42.95, 42.41), abs=0.01)
     assert (second.index, second.memory_gb, second.free_gb) == (1, None, None)
-    smi("")
-    assert list_gpus() == []
-    for says, code in (("NVIDIA-SMI has failed: no driver\n", 9), ("what is this\n", 0)):
-        smi(says, code)
-        with pytest.raises(Unavailable, match=says.strip()):
-            list_gpus()
+    for code in (9, 0):
+        smi("no driver\n", code)
+        with pytest.raises(Unavailable, match="no driver"):
+            devices.list_gpus()
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert list_gpus() == []
+    assert devices.list_gpus() == []
 
 
 def test_all_gpus_and_else_the_processor(monkeypatch):
@@ -72,8 +57,6 @@ def test_all_gpus_and_else_the_processor(monkeypatch):
     assert choose_devices(["GPU:0"], PRESENT) == ["GPU:0"]
     with pytest.raises(UnknownName, match=r"unknown device 'GPU:7'.*Known: CPU:0, GPU:0, GPU:1"):
         choose_devices(["GPU:7"], PRESENT)
-    with pytest.raises(BadParameter, match="each once"):
-        choose_devices(["GPU:0", "GPU:0"], PRESENT)
     monkeypatch.setenv(devices.DEVICES_VARIABLE, ",")
     with pytest.raises(BadParameter, match="at least one"):
         choose_devices(None, PRESENT)
@@ -115,10 +98,9 @@ def test_two_replicas_compute_on_two_devices_and_give_the_same_bytes():
         made = []
         for replica in load_replicas(embeddings.get("untrained")):
             ran.clear()
-            made.append(replica.embed(waves, np.array([20_000, 16_000, 18_000])))
+            made.append(replica.embed(waves, np.array([20_000, 16_000, 18_000]))[0])
             print(replica.device, sorted(set(ran)))
-        (a, counts), (b, same) = made
-        assert a.tobytes() == b.tobytes() and np.array_equal(counts, same) and a.any()
+        assert made[0].tobytes() == made[1].tobytes() and made[0].any()
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False,
                           env={**os.environ, "NSLIB_DEVICES": "CPU:0,CPU:1"})
@@ -150,32 +132,28 @@ def test_halves_until_it_fits_and_changes_nothing(count, fits):
     waves, lengths = make_waves(count)
     small = Small(fits * waves.shape[1])
     bounded = SmallerBatches(small)
+    expected, right = frame_energy(waves, lengths)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        frames, counts = bounded(waves, lengths)
-        failed = sum(size > small.samples for size in small.sizes)
-        again, _ = bounded(waves, lengths)
-    expected, right = frame_energy(waves, lengths)
-    assert np.array_equal(frames, expected) and np.array_equal(counts, right) and np.array_equal(again, expected)
-    assert sum(size > small.samples for size in small.sizes) == failed  # what did not fit is not tried again
+        for most in (np.inf, small.samples):  # what did not fit is not tried again
+            small.sizes.clear()
+            frames, counts = bounded(waves, lengths)
+            assert np.array_equal(frames, expected) and np.array_equal(counts, right) and max(small.sizes) <= most
     assert len(told) == (count > fits)
 
 
 def test_out_of_memory_of_tensorflow(monkeypatch):
     error = type("ResourceExhaustedError", (RuntimeError,), {})
     # as TensorFlow names it; to import it takes longer than all other tests here
-    stub = SimpleNamespace(errors=SimpleNamespace(ResourceExhaustedError=error))
-    monkeypatch.setitem(sys.modules, "tensorflow", stub)
+    monkeypatch.setitem(sys.modules, "tensorflow", Mock(**{"errors.ResourceExhaustedError": error}))
     waves, lengths = make_waves(8)
     small = Small(3 * waves.shape[1], error("OOM when allocating"))
     bounded = SmallerBatches(small)
     with pytest.warns(RuntimeWarning, match=r"8 clips of 0\.5 s does not fit"):
         frames, _ = bounded(waves, lengths)
     assert np.array_equal(frames, frame_energy(waves, lengths)[0])
-    assert [size // waves.shape[1] for size in small.sizes] == [8, 4, 2, 2, 2, 2]
-    small.sizes.clear()
-    assert len(bounded(*make_waves(4, 1.0))[0]) == 4
-    assert [size // waves.shape[1] for size in small.sizes] == [2] * 4  # longer clips, one at a time
+    assert len(bounded(*make_waves(4, 1.0))[0]) == 4  # longer clips, one at a time
+    assert [size // waves.shape[1] for size in small.sizes] == [8, 4, 2, 2, 2, 2, *[2] * 4]
 
 
 def test_frames_of_parts_are_joined_and_one_clip_that_does_not_fit_is_an_error():
@@ -188,17 +166,12 @@ def test_frames_of_parts_are_joined_and_one_clip_that_does_not_fit_is_an_error()
     with pytest.warns(RuntimeWarning):
         frames, counts = SmallerBatches(embed)(waves, lengths)
     assert frames.shape == (2, 5, 2) and counts.tolist() == [2, 5] and not frames[0, 2:].any()
-    assert np.array_equal(frames[1], frame_energy(waves, lengths)[0][1])
     with pytest.raises(NslibError, match=r"one clip of 0\.5 s does not fit the memory.*NSLIB_DEVICES=CPU:0"), \
             pytest.warns(RuntimeWarning):
         SmallerBatches(Small(100))(*make_waves(4))
-    other = Small(0, KeyError("layer"))
-    with pytest.raises(KeyError):
-        SmallerBatches(other)(*make_waves(4))
-    assert len(other.sizes) == 1
 
 
-def make_sleepy(best: float, seen: list[float]):
+def make_sleepy(best, seen):
     """An embedding that is quickest at batches of `best` seconds."""
     def embed(waves, lengths):
         seconds = len(waves) * waves.shape[1] / 16000
@@ -209,19 +182,17 @@ def make_sleepy(best: float, seen: list[float]):
     return embedding(embed=embed)
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+@pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_long_job_finds_the_best_size_once_whatever_the_file_held(cache, content):
-    if content is not None:
-        cache.mkdir()
-        (cache / "tuning.json").write_text(content)
+    cache.mkdir()
+    (cache / "tuning.json").write_text(content)
     seen = []
     sleepy = make_sleepy(100.0, seen)
-    assert tune_batch_seconds(sleepy, 600.0) == get_batch_seconds(sleepy) == DEFAULT_BATCH_SECONDS and seen == []
-    assert tune_batch_seconds(sleepy, 1e6) >= 120.0
-    tried = len(seen)
-    assert tune_batch_seconds(sleepy, 1e6) == get_batch_seconds(sleepy) >= 120.0
+    assert tune_batch_seconds(sleepy, 600.0) == devices.DEFAULT_BATCH_SECONDS and seen == []
+    found, tried = tune_batch_seconds(sleepy, 1e6), len(seen)
+    assert found == tune_batch_seconds(sleepy, 1e6) == devices.get_batch_seconds(sleepy) >= 120.0
     assert len(seen) == tried > 4
-    assert get_batch_seconds(embedding(revision="other")) == DEFAULT_BATCH_SECONDS
+    assert devices.get_batch_seconds(embedding(revision="other")) == devices.DEFAULT_BATCH_SECONDS
 
 
 def test_a_trial_takes_a_small_share_one_that_fails_changes_nothing_and_the_environment_decides(cache, monkeypatch):
@@ -230,28 +201,13 @@ def test_a_trial_takes_a_small_share_one_that_fails_changes_nothing_and_the_envi
     # the first size costs three batches; 3 % of the job leaves room for some of the others, not for all
     assert max(seen) < 240.0
     broken = embedding(revision="broken", embed=lambda waves, lengths: waves.no_noise_please)
-    assert tune_batch_seconds(broken, 1e6) == DEFAULT_BATCH_SECONDS
-    ragged = runtime.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths))
+    assert tune_batch_seconds(broken, 1e6) == devices.DEFAULT_BATCH_SECONDS
     # where padding costs nothing a unit is a batch
-    assert get_batch_seconds(embedding(embed=SmallerBatches(ragged), revision="ragged")) == 240.0
+    ragged = SmallerBatches(runtime.mark_ragged(lambda waves, lengths: frame_energy(waves, lengths)))
+    assert devices.get_batch_seconds(embedding(embed=ragged, revision="ragged")) == 240.0
     monkeypatch.setenv(devices.BATCH_VARIABLE, "7.5")
-    seen.clear()
-    assert tune_batch_seconds(make_sleepy(60.0, seen), 1e6) == 7.5 and seen == []
-    for wrong in ("0", "-1", "nan", "inf", "many"):
+    assert tune_batch_seconds(broken, 1e6) == 7.5
+    for wrong in ("0", "nan", "many"):
         monkeypatch.setenv(devices.BATCH_VARIABLE, wrong)
         with pytest.raises(BadParameter, match="number of seconds"):
-            get_batch_seconds(embedding())
-
-
-def test_units_and_vectors_are_those_of_any_batch_size(tmp_path, cache, monkeypatch):
-    clips = clip_table(tmp_path / "audio", [0.3 + 0.07 * i for i in range(20)])
-    shards, vectors = [], []
-    for size in ("0.5", "3", "240"):
-        monkeypatch.setenv(devices.BATCH_VARIABLE, size)
-        store = VectorCache(embedding(), tmp_path / size)
-        out = extract_vectors(clips, embedding(), store=store, progress=False)
-        assert out.cost["batch_seconds"] == float(size)
-        shards.append(sorted(path.name for path in store.path.glob("*.arrow")))
-        vectors.append(out.vectors)
-    assert shards[0] == shards[1] == shards[2]
-    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-6)
+            devices.get_batch_seconds(embedding())

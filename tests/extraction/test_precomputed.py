@@ -22,7 +22,8 @@ def write(path, clips=CLIPS, vectors=VECTORS, by="sha256"):
 
 @pytest.mark.parametrize("name", ["v.parquet", "v.npz"])
 def test_vectors_go_by_key_whatever_their_order(tmp_path, name):
-    path = write(tmp_path / name, CLIPS[::-1], VECTORS[::-1])
+    order = [4, 3, 2, 1, 0, 4]  # the same vector twice is no contradiction
+    path = write(tmp_path / name, CLIPS.iloc[order], VECTORS[order])
     assert is_vector_file(path) and not is_vector_file(tmp_path / "none.npz") and not is_vector_file(VECTORS)
     precomputed = read_vectors(path)
     out = precomputed.extraction(CLIPS)
@@ -38,7 +39,6 @@ def test_vectors_go_by_key_whatever_their_order(tmp_path, name):
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"sha256": ["a", "b", "a"], "vector": [ROWS[0], ROWS[1], ROWS[0]]}, None),
     ({"sha256": None}, r"vector.*sha256 or clip_id"),
     ({"vector": [ROWS[0], ROWS[1][:7], ROWS[2]]}, r"row 2 .* has 7 numbers, the first has 8"),
     ({"vector": [ROWS[0], [np.nan] * 8, ROWS[2]]}, r"that of b .row 2"),
@@ -46,9 +46,6 @@ def test_vectors_go_by_key_whatever_their_order(tmp_path, name):
 def test_a_bad_table_is_told_with_its_row(tmp_path, changes, words):
     table = {name: column for name, column in ({"sha256": list("abc"), "vector": ROWS} | changes).items() if column}
     pd.DataFrame(table).to_parquet(tmp_path / "v.parquet")
-    if words is None:
-        assert read_vectors(tmp_path / "v.parquet").keys == ("a", "b")
-        return
     with pytest.raises(BadParameter, match=words):
         read_vectors(tmp_path / "v.parquet")
 
@@ -57,7 +54,7 @@ def test_a_file_that_is_none(tmp_path):
     np.savez(tmp_path / "few.npz", sha256=np.array(list("abc")), vectors=VECTORS[:2])
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     np.savez(tmp_path / "pickled.npz", sha256=np.array(["a"], object), vectors=VECTORS[:1])
-    for name, words in [("few.npz", "3 sha256s and 2 vectors"), ("broken.parquet", "cannot be read as Parquet"),
-                        ("pickled.npz", "without pickles")]:
+    for name, words in (("few.npz", "3 sha256s and 2 vectors"), ("broken.parquet", "cannot be read as Parquet"),
+                        ("pickled.npz", "without pickles")):
         with pytest.raises(BadParameter, match=words):
             read_vectors(tmp_path / name)
