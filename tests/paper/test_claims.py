@@ -57,11 +57,10 @@ def of(parts: pd.DataFrame, claim: int, subject: str) -> pd.DataFrame:
 def test_what_is_true_by_a_wide_margin_holds_and_what_is_false_does_not(changed, verdicts):
     parts = claims.judge_claims(*measured(ALL | changed))
     assert verdicts.items() <= overall(parts).items()
-    first, second = of(parts, 1, "trill-layer19"), parts[parts["claim"] == 2]
-    assert first.loc["logmel", "diff"] == pytest.approx((ALL | changed)["trill-layer19"] - 0.50)
-    assert (first["tasks"] == 3).all() and (first["clips"] == 900).all()
-    assert (first["by"] == "speaker").all() and (first["speech"] == "recorded").all()
-    assert second["task"].tolist() == list(NOSS) and (second["tasks"] == 1).all()
+    first = of(parts, 1, "trill-layer19").loc["logmel"]
+    assert first["diff"] == pytest.approx((ALL | changed)["trill-layer19"] - 0.50)
+    assert first[["tasks", "clips", "by", "speech"]].tolist() == [3, 900, "speaker", "recorded"]
+    assert parts[parts["claim"] == 2]["task"].tolist() == list(NOSS)
 
 
 def test_each_tap_is_held_against_its_own_untrained_twin_controls_are_no_subjects_and_families_do_not_mix():
@@ -76,11 +75,9 @@ def test_each_tap_is_held_against_its_own_untrained_twin_controls_are_no_subject
         assert list(twin.index) == [f"trill-mini-untrained-{tap}", *claims.HAND_MADE]
         assert twin["diff"].iloc[0] == pytest.approx(0.20) and twin["sentence"].iloc[0] == claims.UNTRAINED
     assert overall(parts, claims.UNTRAINED)[1, "trill-mini-top"] == "holds"
-    pairs = set(zip(parts["subject"], parts["against"], strict=True))
-    assert {("trill-layer19", "trill-top"), ("trill-mini-layer19", "trill-mini-top"),
-            ("trill-distilled", "trill-layer19"), ("trill-mini-distilled", "trill-mini-layer19")} <= pairs
-    assert {b for a, b in pairs if a.startswith("trill-mini")} <= {
-        *claims.MINI.members, *claims.MINI.untrained, *claims.HAND_MADE}
+    own = parts["subject"].str.startswith("trill-mini")
+    members = {*claims.MINI.members, *claims.MINI.untrained, *claims.HAND_MADE}
+    assert set(parts[own]["against"]) <= members and not set(parts[~own]["against"]) & set(claims.MINI.members)
 
 
 def test_fine_tuning_is_held_against_both_frozen_taps_where_all_ran():
@@ -114,8 +111,7 @@ def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
     (part,) = claims.judge_claims(rows, answers).query("claim == 6").to_dict("records")
     term = effects.regress(rows).terms.set_index("kind").loc["embedding"]
     assert (part["diff"], part["low"], part["high"]) == (term["share"], term["low"], term["high"])
-    assert part["verdict"] == "holds" and part["unit"] == "share" and part["tasks"] == 3 and part["clips"] == 900
-    assert f"F({term['df']:.0f}, {term['df_residual']:.0f})" in part["why"]
+    assert part["verdict"] == "holds" and f"F({term['df']:.0f}, {term['df_residual']:.0f})" in part["why"]
     assert claims.format_part(part).endswith("of the variance")
     rows, answers = measured(dict.fromkeys([f"e{i}" for i in range(8)], 0.5), tasks=[f"t{i}" for i in range(6)])
     noise = np.random.default_rng(1).normal(0, 0.05, (6, 8))
@@ -131,9 +127,8 @@ def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
 def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
     other = measured(ALL | {"trill-layer19": 0.3}, tasks=("dementiabank",))
     parts = claims.judge_claims(*(pd.concat(both) for both in zip(measured(ALL), other, strict=True)))
-    second = claims.summarise_claims(parts).set_index("claim").loc[2]
-    assert second["verdict"] == "does not hold"
-    assert second["why"] == "does not hold in 1, holds in 3 of 4 comparisons"
+    second = claims.summarise_claims(parts).set_index("claim").loc[2, ["verdict", "why"]]
+    assert second.tolist() == ["does not hold", "does not hold in 1, holds in 3 of 4 comparisons"]
     assert overall(parts)[1, "trill-layer19"] == "holds"
 
 
@@ -152,15 +147,13 @@ def test_without_trill_its_claims_are_not_run_and_nothing_takes_its_place():
     assert not set(parts["subject"]) & set(present)
     why = claims.summarise_claims(parts).drop_duplicates("claim").set_index("claim")["why"]
     assert why[1] == "needs trill-layer19" and why[2] == "needs trill-layer19 and trill-top"
-    empty = claims.judge_claims(*(frame.iloc[:0] for frame in measured(ALL)))
-    assert claims.summarise_claims(empty)["claim"].tolist() == [1, 1, 2, 3, 4, 5, 6]
-    assert (empty["verdict"] == "not run").all()
+    empty = claims.summarise_claims(claims.judge_claims(*(frame.iloc[:0] for frame in measured(ALL))))
+    assert empty["claim"].tolist() == [1, 1, 2, 3, 4, 5, 6] and (empty["verdict"] == "not run").all()
 
 
 def test_what_is_missing_is_named_with_its_reason_and_decides_whose_claims_they_are():
-    missing = pd.DataFrame(
-        [("savee", "trill-top", "no weights", "get them"), ("dementiabank", "trill-layer19", "no data", "x"),
-         ("dementiabank", "trill-top", "no data", "x")], columns=["task", "embedding", "why", "remedy"])
+    missing = pd.DataFrame([("savee", "trill-top", "no weights"), ("dementiabank", "trill-layer19", "no data"),
+                            ("dementiabank", "trill-top", "no data")], columns=["task", "embedding", "why"])
     ran = measured({k: v for k, v in ALL.items() if k not in ("opensmile-compare", "trill-top")})
     parts = claims.judge_claims(*ran, not_run=missing)
     summary = claims.summarise_claims(parts).set_index(["claim", "sentence"])
@@ -187,10 +180,9 @@ def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
     rows, answers = measured({"trill-layer19": 0.8, "logmel": 0.5})
     lost = answers["embedding"].eq("logmel") & answers["clip_id"].str.endswith("7")
     older = answers[answers["embedding"] == "logmel"].assign(key="older", y_pred="yes")
-    fewer, again = (claims.judge_claims(rows, some).query("against == 'logmel' and claim == 1")
+    fewer, again = (of(claims.judge_claims(rows, some), 1, "trill-layer19").loc["logmel"]
                     for some in (answers[~lost], pd.concat([older, answers])))
-    assert fewer["verdict"].item() == "holds" and fewer["tasks"].item() == 3
-    assert again["diff"].item() == pytest.approx(0.3)
+    assert fewer["verdict"] == "holds" and fewer["tasks"] == 3 and again["diff"] == pytest.approx(0.3)
 
 
 def answers_of(rng: np.random.Generator, gain: float, count: int, clips: int) -> comparisons.Paired:
@@ -209,7 +201,7 @@ def test_verdicts_are_wrong_as_rarely_as_they_say():
         verdicts[gain] = [claims.judge_difference(mean, mean, 0.0)[0] for mean in means]
     # 2.5 % expected of each
     assert verdicts[0.0].count("holds") <= 8 and verdicts[0.0].count("does not hold") <= 8
-    assert verdicts[0.6].count("holds") >= 19 and verdicts[0.6].count("does not hold") == 0
+    assert verdicts[0.6].count("holds") >= 19
     # six equal tasks, on all of which layer 19 must win: refuted in about 5 % of runs, not in 14 %
     refuted, strict = 0, 1 - (1 - LEVEL) / 6
     for _ in range(40):

@@ -30,36 +30,21 @@ def test_a_difference_is_antisymmetric_ignores_row_order_and_agreement_does_not_
     assert once.diff == pytest.approx(a.mean() - b.mean()) and once.low < once.diff < once.high
     assert (-turned.diff, -turned.high, -turned.low) == pytest.approx(once[:3], abs=1e-9)
     assert difference(a[order], b[order], who[order])[:3] == pytest.approx(once[:3])
-    assert once.by == "speaker" and difference(a, b).by == "clip"
-    paired, apart = difference(a, a ^ (np.arange(120) < 3)), difference(a, rng.permutation(a))
-    assert paired.high - paired.low < (apart.high - apart.low) / 2
+    assert once.by == "speaker" and difference(a, b).by == "clip" and difference([1], [0]).high <= 1
     # without variation it is Bonett and Price's interval: forty clips, one win and one loss added, for 42 clips
     z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, 39)
     half = z * np.sqrt(2) / (40 * (z / t) ** 2 + 2)
     assert difference([True] * 40, [True] * 40)[:3] == pytest.approx((0, -half, half))
 
 
-@settings(max_examples=20)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30), st.integers(1, 8),
-       st.sampled_from(["clips", "splits", "speakers"]))
-def test_a_difference_stays_in_range_whatever_it_is_over(rows, count, over):
-    a, b = zip(*rows, strict=True)
-    clips = [i // 2 for i in range(len(rows))]
-    who, split = [i % count for i in clips], [i % 2 for i in range(len(rows))]
-    between = Paired.of(a, b, who, clips=clips, splits=split, over=over, resamples=50).at()
-    assert -1 <= between.low <= between.diff <= between.high <= 1
-
-
 def test_over_one_split_the_difference_is_that_of_the_clips_and_over_speakers_each_counts_once():
     rng = np.random.default_rng(1)
     a, b, clips = rng.random(90) < 0.8, rng.random(90) < 0.6, np.arange(90)
     who = np.repeat(np.arange(6), [5, 10, 15, 15, 20, 25])
-    plain = difference(a, b, who)
     once, each = (Paired.of(a, b, who, clips=clips, splits=np.zeros(90), over=over).at()
                   for over in ("splits", "speakers"))
-    assert once.diff == pytest.approx(plain.diff) and once[1:3] == pytest.approx(plain[1:3], abs=0.03)
+    assert once[:3] == pytest.approx(difference(a, b, who)[:3], abs=0.03)
     assert each.diff == pytest.approx(np.mean([a[who == s].mean() - b[who == s].mean() for s in range(6)]))
-    assert each.by == "speaker"
 
 
 def test_answers_are_matched_by_clip_and_split_and_only_what_both_have_answered_counts():
@@ -76,12 +61,10 @@ def test_answers_are_matched_by_clip_and_split_and_only_what_both_have_answered_
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: difference([1], [1, 0]), "paired clip by clip"), (lambda: difference([], []), "paired clip by clip"),
+    (lambda: difference([1], [1, 0]), "paired clip by clip"), (lambda: average_differences([]), "at least one task"),
     (lambda: difference([1], [1], level=1.5), "level 1.5 must lie"),
     (lambda: Paired.of([1], [1], over="tasks"), "over is 'tasks'; allowed: clips, splits, speakers"),
-    (lambda: Paired.of([1], [1], ["s"], over="splits"), "give one of clips a value"),
-    (lambda: average_differences([]), "at least one task"),
-    (lambda: comparisons.group_embeddings(ROWS, PREDICTIONS, level=1.0), "must lie in")])
+    (lambda: Paired.of([1], [1], ["s"], over="splits"), "give one of clips a value")])
 def test_what_cannot_be_paired_is_refused(call, message):
     with pytest.raises(BadParameter, match=message):
         call()
@@ -178,12 +161,10 @@ def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_sam
     plain = comparisons.pair_matched(comparisons.match_answers(answers[row["first"]], answers[row["second"]])).at()
     assert (row["difference"], row["low"], row["high"]) == plain[:3]
 
-    tasks, embeddings = comparisons.find_complete_block(ROWS, PREDICTIONS)
-    assert set(tasks) == {t for t, kind, _ in fabricated.TASKS if kind == "real"}
-    assert set(embeddings) == set(fabricated.EMBEDDINGS)
+    tasks = [task for task, kind, _ in fabricated.TASKS if kind == "real"]
     few = ROWS[(ROWS["embedding"] != "mfcc") | (ROWS["task"] == tasks[0])]
     fewer = comparisons.find_complete_block(few, PREDICTIONS)
-    assert set(fewer[0]) == set(tasks) and set(fewer[1]) == set(embeddings) - {"mfcc"}
+    assert set(fewer[0]) == set(tasks) and set(fewer[1]) == set(fabricated.EMBEDDINGS) - {"mfcc"}
     values = grouped.pivot(index="embedding", columns="task", values="value")
     np.testing.assert_allclose(values[comparisons.AVERAGE], values[list(tasks)].mean(axis=1))
 
@@ -191,7 +172,6 @@ def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_sam
 def test_one_embedding_nothing_at_all_and_no_clip_in_common():
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 6, 5, [0.8]))
     assert comparisons.compare_embeddings(rows, answers).empty
-    assert comparisons.find_complete_block(rows, answers) == ((), ())
     assert comparisons.group_embeddings(rows, answers)["letters"].tolist() == ["a"]
     assert comparisons.group_embeddings(rows[:0], answers[:0]).empty
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 10, 20, [0.95, 0.2]))
