@@ -15,8 +15,7 @@ from nslib.statistics.embedding_map import ACROSS, LABEL, PCA, PLANE, SPEAKER, V
 ROWS, ANSWERS, CLIPS = fabricated.rows(), fabricated.predictions(), fabricated.clips()
 LEDGER = fabricated.ledger()
 TWO = ROWS[ROWS["task"].isin(["language-five", "phrase-hedgewars"])]
-_RNG = np.random.default_rng(0)
-PICTURE, WAVE, BANK = _RNG.normal(size=(198, 64)), _RNG.normal(size=32000), np.abs(_RNG.normal(size=(257, 64)))
+PICTURE, WAVE, BANK = (np.random.default_rng(0).uniform(size=size) for size in ((198, 64), 32000, (257, 64)))
 SPANS = [(0.17 * i, 0.17 * i + 0.975) for i in range(7)]
 
 EFFECTS = pd.DataFrame(
@@ -63,7 +62,6 @@ REPEATED = protocol_rows("repeated", [{"split_number": str(i), "value": (i - 1) 
 STRANGERS = WITHIN[WITHIN["embedding"] != "untrained"].assign(  # which was not run
     metric="accuracy", split="test", chance=0.3, value=lambda rows: rows["value"] - 0.05)
 
-
 SURE = pd.concat([speakers.sure(np.random.default_rng(1), 8, 10, over).assign(task=task, embedding=f"over-{over:g}")
                   for task in ("one", "two", "three", "four") for over in (0.0, 4.0)])
 _STEPS = [(CLEAN, 0.0), (WHITE, 20.0), (WHITE, 0.0), (TELEPHONE, 8000.0), (GAIN, -20.0), (GAIN, 0.0)]
@@ -91,30 +89,22 @@ def learning_curve(last, better):
 
 
 SHORT, LONG = learning_curve(40, 0.1), learning_curve(1000, 0.2)
+_OF_ONE_TABLE = {
+    "optimism": ROWS, "effects": EFFECTS, "tradeoff": COSTS, "against_published": VERDICTS, "claim_differences": CLAIMS,
+    "stability": REPEATED, "split_audit": CLIPS, "durations": CLIPS, "embedding_cost": LEDGER, "learning": LEARNING,
+    "protocol_switch": SWITCHED, "calibration_gaps": SURE, "robustness": NOISY}
 
 MAKERS = {
+    **{name: lambda table=table, name=name: getattr(figures, name)(table) for name, table in _OF_ONE_TABLE.items()},
     "result_heatmap": lambda rows=ROWS: figures.result_heatmap(rows, ANSWERS),
     "accuracy_dots": lambda rows=ROWS: figures.accuracy_dots(rows, ANSWERS),
     "ties": lambda rows=TWO: figures.ties(rows, ANSWERS),
     "choice": lambda rows=ROWS: figures.choice(rows, "language-five", "logmel"),
-    "optimism": lambda rows=ROWS: figures.optimism(rows),
     "recall": lambda rows=ROWS: figures.recall(rows, ANSWERS, "style-espeak", "mfcc"),
     "confusion": lambda answers=ANSWERS: figures.confusion(answers, "language-five", "logmel"),
-    "effects": lambda table=EFFECTS: figures.effects(table),
-    "tradeoff": lambda table=COSTS: figures.tradeoff(table),
-    "against_published": lambda verdicts=VERDICTS: figures.against_published(verdicts),
-    "claim_differences": lambda parts=CLAIMS: figures.claim_differences(parts),
-    "stability": lambda rows=REPEATED: figures.stability(rows),
     "class_balance": lambda clips=CLIPS[CLIPS["task"] == "language-five"]: figures.class_balance(clips, task="five"),
-    "split_audit": lambda clips=CLIPS: figures.split_audit(clips),
-    "durations": lambda clips=CLIPS: figures.durations(clips),
-    "embedding_cost": lambda ledger=LEDGER: figures.embedding_cost(ledger),
     "personalisation": lambda rows=WITHIN: figures.personalisation(rows, STRANGERS),
-    "protocol_switch": lambda rows=SWITCHED: figures.protocol_switch(rows),
-    "learning": lambda rows=LEARNING: figures.learning(rows),
     "calibration": lambda answers=SURE: figures.calibration(answers, "one"),
-    "calibration_gaps": lambda answers=SURE: figures.calibration_gaps(answers),
-    "robustness": lambda curves=NOISY: figures.robustness(curves),
     "curve": lambda curve=SHORT: figures.curve(curve, LONG),
     "embedding_map": lambda: figures.embedding_map(MAP),
     "log_mel": lambda: figures.log_mel(PICTURE, wave=WAVE, patches=SPANS, title="noise"),

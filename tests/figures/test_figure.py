@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from figure_examples import ANSWERS, COSTS, LEDGER, MAKERS, NOISY, ROWS, SHORT, SURE, draw
@@ -93,8 +94,6 @@ def test_shown_in_a_notebook_it_is_html_with_its_sentence_and_markup_in_a_name_s
 
 
 def test_nothing_is_left_behind_in_matplotlib():
-    import matplotlib.pyplot as plt
-
     before = dict(mpl.rcParams)
     MAKERS["optimism"]().render("png")
     assert dict(mpl.rcParams) == before and plt.get_fignums() == []

@@ -1,7 +1,5 @@
 """The sentence and the picture of each figure say what its rows say; which scores are shown, in which order."""
 
-import dataclasses
-
 import fabricated
 import figure_examples as made
 import numpy as np
@@ -88,8 +86,6 @@ def test_ties_draws_the_letters_of_its_table():
     average = figure.table[figure.table["task"] == AVERAGE]
     drawn = [t.get_text() for t in figure.fig.axes[0].texts if t.get_text().isalpha()]
     assert "".join(drawn) == "".join(average["letters"])
-    single = figure.table[figure.table["task"] == "language-five"]  # of a mean, hence narrower
-    assert (average["high"] - average["low"]).max() < (single["high"] - single["low"]).max()
     assert len(figures.ties(ROWS, ANSWERS, "style-espeak").fig.axes) == 1
 
 
@@ -126,8 +122,6 @@ def test_protocols_draw_every_split_embedding_and_number_of_clips():
     figure = draw("personalisation")
     assert list(figure.table["embedding"]) == ["ina", "mfcc", "untrained"] * 2
     assert figure.table["value_new"].isna().tolist() == [False, False, True] * 2
-    alone = figures.personalisation(made.WITHIN.query("task == 'moods' and embedding == 'mfcc'"))
-    assert "new speakers" not in alone.alt and alone.table["value_new"].isna().tolist() == [True]
     labels = [text.get_text() for text in draw("protocol_switch").fig.legends[0].get_texts()]
     assert sum("careless" in label for label in labels) == 2 and any("8 clips a class" in label for label in labels)
     lines = draw("learning").fig.axes[0].get_lines()[:3]
@@ -143,8 +137,6 @@ def test_the_learning_curve_is_its_rows_and_the_reference_lies_behind():
     assert [line.get_color() == MUTED for line in lines] == [True, True, False, False]
     held_out = made.SHORT[(made.SHORT["part"] == "held-out") & (made.SHORT["figure"] == "accuracy")]
     assert np.array_equal(lines[2].get_xydata(), held_out[["step", "value"]])
-    three = figures.curve(made.SHORT, figures=("loss", "spread", "active"))
-    assert [axis.get_xlabel() for axis in three.fig.axes if axis.get_visible()] == ["", "step", "step"]
 
 
 def test_calibration_says_what_its_table_says_and_robustness_goes_from_clean_to_worst():
@@ -165,8 +157,5 @@ def test_the_map_names_the_nine_with_most_clips_and_speakers_in_two_splits_are_c
     labels = [text.get_text() for text in figure.fig.axes[1].get_legend().get_texts()]
     assert len(labels) == 10 and "5 others" in labels
     assert sum(len(line.get_xdata()) for line in figure.fig.axes[1].get_lines()) == len(made.MAP.points)
-    same = dataclasses.replace(made.MAP, points=made.POINTS.assign(speaker=made.POINTS["label"]))
-    (axis,) = figures.embedding_map(same).fig.axes
-    assert axis.get_title("left").startswith("by label, which is the speaker")
     mixed = made.CLIPS.assign(split=np.resize(["train", "test"], len(made.CLIPS)))
     assert "12 speakers in several splits" in figures.split_audit(mixed).alt

@@ -50,7 +50,7 @@ def of(parts: pd.DataFrame, claim: int, subject: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("changed", "verdicts"), [
     ({}, {(1, "trill-layer19"): "holds", (1, "trill-top"): "undecided", (2, "trill-layer19"): "holds",
-          (3, "trill-distilled"): "holds"}),
+          (3, "trill-distilled"): "holds"}),  # two points below, within its margin of five
     ({"trill-layer19": 0.45, "trill-top": 0.46, "trill-distilled": 0.30},
      {(1, "trill-layer19"): "does not hold", (2, "trill-layer19"): "undecided",
       (3, "trill-distilled"): "does not hold"})])
@@ -86,8 +86,6 @@ def test_fine_tuning_is_held_against_both_frozen_taps_where_all_ran():
     fourth = of(claims.judge_claims(rows[few], answers[answers["key"].isin(rows[few]["key"])]), 4, claims.FINE_TUNED)
     assert list(fourth.index) == ["trill-mini-layer19", "trill-mini-top"] and (fourth["tasks"] == 2).all()
     assert fourth["diff"].tolist() == pytest.approx([0.15, 0.30]) and (fourth["verdict"] == "holds").all()
-    worse = claims.judge_claims(*measured(MINI | {"trill-mini-finetuned": 0.65}))
-    assert overall(worse)[4, claims.FINE_TUNED] == "does not hold"  # above the top, below layer 19
     without = rows["embedding"] != claims.FINE_TUNED
     fourth = of(claims.judge_claims(rows[without], answers), 4, claims.FINE_TUNED)
     assert set(fourth["why"]) == {"needs trill-mini-finetuned (notebook 7 makes it)"}
@@ -98,11 +96,10 @@ def test_the_claim_about_single_speakers_needs_the_answers_of_its_protocol():
     personal = within({"trill-layer19": 0.9, "logmel": 0.4, "mfcc": 0.88})
     parts = claims.judge_claims(rows, answers, personal).query("claim == 5").set_index("against")
     assert parts.loc["logmel", "verdict"] == "holds" and parts.loc["mfcc", "verdict"] == "undecided"
-    assert parts.loc["logmel", "diff"] == pytest.approx(0.5, abs=0.01) and parts.loc["logmel", "clips"] == 96
+    assert parts.loc["logmel", "diff"] == pytest.approx(0.5, abs=0.01)
     assert parts.loc["opensmile-compare", "why"] == "needs within-speaker results of opensmile-compare"
-    for other in (None, personal.assign(protocol="repeated")):
-        without = claims.judge_claims(rows, answers, other).query("claim == 5")
-        assert set(without["why"]) == {"needs within-speaker results of trill-layer19"}
+    without = claims.judge_claims(rows, answers, personal.assign(protocol="repeated")).query("claim == 5")
+    assert set(without["why"]) == {"needs within-speaker results of trill-layer19"}
 
 
 def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
@@ -116,10 +113,9 @@ def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
     rows, answers = measured(dict.fromkeys([f"e{i}" for i in range(8)], 0.5), tasks=[f"t{i}" for i in range(6)])
     noise = np.random.default_rng(1).normal(0, 0.05, (6, 8))
     # in the second every embedding has the same mean over tasks: none explains anything
-    alike, none = (claims.judge_claims(rows.assign(value=0.5 + some.ravel()), answers).iloc[-1]
+    alike, none = (claims.judge_claims(rows.assign(value=0.5 + some.ravel()), answers).iloc[-1]["verdict"]
                    for some in (noise, noise - noise.mean(axis=0)))
-    assert alike["verdict"] == "undecided" and alike["low"] == 0
-    assert none["verdict"] == "does not hold" and none["high"] < claims.SHARE
+    assert (alike, none) == ("undecided", "does not hold")
     few = claims.judge_claims(*measured({"logmel": 0.5, "mfcc": 0.6}, tasks=("savee",))).iloc[-1]
     assert few["verdict"] == "not run" and "1 task and 2 embeddings are too few" in few["why"]
 
@@ -130,14 +126,6 @@ def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
     second = claims.summarise_claims(parts).set_index("claim").loc[2, ["verdict", "why"]]
     assert second.tolist() == ["does not hold", "does not hold in 1, holds in 3 of 4 comparisons"]
     assert overall(parts)[1, "trill-layer19"] == "holds"
-
-
-def test_the_margin_of_the_distilled_network_counts():
-    lost = {"trill-layer19": 0.80, "trill-distilled": 0.78}
-    (part,) = claims.judge_claims(*measured(lost)).query("claim == 3").to_dict("records")
-    assert part["high"] < 0 < part["low"] + claims.MARGIN and part["verdict"] == "holds"
-    assert "5 points" in part["sentence"] and part["why"] == "the whole interval lies above -5"
-    assert claims.format_part(part).startswith("-2.0 points [")
 
 
 def test_without_trill_its_claims_are_not_run_and_nothing_takes_its_place():
@@ -163,7 +151,7 @@ def test_what_is_missing_is_named_with_its_reason_and_decides_whose_claims_they_
     assert parts.query("claim == 2 and task == 'savee'")["why"].item() == "needs trill-top (no weights)"
     assert parts.query("claim == 1 and against == 'logmel'")["why"].str.endswith("not run on dementiabank").any()
     asked = missing[:1].assign(embedding="trill-mini-top")
-    parts = claims.judge_claims(*measured({"logmel": 0.5, "mfcc": 0.5}), not_run=asked)
+    parts = claims.judge_claims(*measured({"logmel": 0.5}), not_run=asked)
     assert set(parts.query("claim == 2")["subject"]) == {"trill-mini-layer19"}
 
 
@@ -203,8 +191,6 @@ def test_verdicts_are_wrong_as_rarely_as_they_say():
     assert verdicts[0.0].count("holds") <= 8 and verdicts[0.0].count("does not hold") <= 8
     assert verdicts[0.6].count("holds") >= 19
     # six equal tasks, on all of which layer 19 must win: refuted in about 5 % of runs, not in 14 %
-    refuted, strict = 0, 1 - (1 - LEVEL) / 6
-    for _ in range(40):
-        pairs = [answers_of(rng, 0.0, 10, 12) for _ in range(6)]
-        refuted += claims.REFUTED in [claims.judge_difference(p.at(), p.at(strict), 0.0)[0] for p in pairs]
-    assert refuted <= 5
+    runs = [[answers_of(rng, 0.0, 10, 12) for _ in range(6)] for _ in range(40)]
+    judged = [[claims.judge_difference(p.at(), p.at(1 - (1 - LEVEL) / 6), 0.0)[0] for p in pairs] for pairs in runs]
+    assert sum(claims.REFUTED in verdicts for verdicts in judged) <= 5

@@ -55,9 +55,8 @@ def test_answers_are_matched_by_clip_and_split_and_only_what_both_have_answered_
     assert matched["right_a"].all() and matched["right_b"].tolist() == [True, False, True]
     assert comparisons.pair_matched(matched).diff == pytest.approx(1 / 3)
     assert comparisons.match_answers(first, second.assign(clip_id="z")).empty
-    splits = pd.concat([first.assign(split_number="0"), first.assign(split_number="1")])
-    assert len(comparisons.match_answers(splits, splits.iloc[::-1])) == 8
-    assert len(comparisons.match_answers(splits, splits.iloc[2:])) == 6
+    splits = pd.concat([first.assign(split_number=number) for number in "01"])
+    assert len(comparisons.match_answers(splits, splits.iloc[:1:-1])) == 6
 
 
 @pytest.mark.parametrize(("call", "message"), [
@@ -89,13 +88,10 @@ def test_p_is_below_the_error_exactly_where_the_interval_leaves_out_zero(seed, c
 
 
 def test_p_of_a_sign_test_without_speakers_is_near_the_binomial_one():
-    for wins, losses in ((20, 5), (30, 12), (14, 9)):
+    for wins, losses in ((20, 5), (14, 9)):
         a, b = np.repeat([[True, False, True], [False, True, True]], [wins, losses, 60], axis=1)
-        exact = stats.binomtest(wins, wins + losses).pvalue
-        assert p_value(Paired.of(a, b).at) == pytest.approx(exact, rel=0.6)
-    every = np.ones(2000, dtype=bool)
-    assert p_value(Paired.of(every, every).at) == pytest.approx(1)
-    assert p_value(Paired.of(every, ~every).at) == comparisons.SMALLEST
+        assert p_value(Paired.of(a, b).at) == pytest.approx(stats.binomtest(wins, wins + losses).pvalue, rel=0.6)
+    assert p_value(Paired.of([1] * 2000, [0] * 2000).at) == comparisons.SMALLEST
 
 
 @pytest.mark.parametrize(("count", "clips", "accuracy", "spread"),
@@ -171,7 +167,6 @@ def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_sam
 
 def test_one_embedding_nothing_at_all_and_no_clip_in_common():
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 6, 5, [0.8]))
-    assert comparisons.compare_embeddings(rows, answers).empty
     assert comparisons.group_embeddings(rows, answers)["letters"].tolist() == ["a"]
     assert comparisons.group_embeddings(rows[:0], answers[:0]).empty
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 10, 20, [0.95, 0.2]))

@@ -27,12 +27,6 @@ def authors_eer(labels, values):
     return (miss[best] + alarm[best]) / 2
 
 
-@pytest.mark.parametrize(("values", "expected"), [([0.1, 0.2, 0.8, 0.9], 0.0), ([0.9, 0.8, 0.2, 0.1], 1.0),
-                                                  ([0.1, 0.8, 0.2, 0.9], 0.5), ([0.3] * 4, 0.5)])
-def test_equal_error_rate_golden(values, expected):
-    assert scores.equal_error_rate([0, 0, 1, 1], values) == expected
-
-
 @settings(max_examples=25)
 @given(BINARY, st.randoms())
 def test_equal_error_rate_is_the_authors_without_ties_and_ignores_row_order(rows, random):

@@ -1,5 +1,6 @@
 """Distillation: what is learnt and measured, that it goes on exactly, and what is refused."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import r2_score
@@ -128,8 +129,6 @@ def test_students_are_set_beside_their_teacher(tmp_path, teacher, eager):
 
 
 def test_eight_bits_are_smaller_and_nearly_as_true():
-    import keras
-
     kernel = keras.initializers.HeNormal(1)
     model = keras.Sequential([
         keras.Input((96, 64)), keras.layers.Rescaling(0.4, 1.6), keras.layers.Reshape((96, 64, 1)),
