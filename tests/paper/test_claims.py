@@ -131,8 +131,7 @@ def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
 def test_without_trill_its_claims_are_not_run_and_nothing_takes_its_place():
     present = {k: v for k, v in ALL.items() if not k.startswith("trill")} | {"trillsson1": 0.9, "frill": 0.9}
     parts = claims.judge_claims(*measured(present)).query("claim < 6")
-    assert (parts["verdict"] == "not run").all() and (parts["tasks"] == 0).all() and parts["diff"].isna().all()
-    assert not set(parts["subject"]) & set(present)
+    assert (parts["verdict"] == "not run").all() and not set(parts["subject"]) & set(present)
     why = claims.summarise_claims(parts).drop_duplicates("claim").set_index("claim")["why"]
     assert why[1] == "needs trill-layer19" and why[2] == "needs trill-layer19 and trill-top"
     empty = claims.summarise_claims(claims.judge_claims(*(frame.iloc[:0] for frame in measured(ALL))))

@@ -10,12 +10,11 @@ from nslib.errors import Unavailable
 from nslib.statistics import effects
 
 
-def rows_of(grid: np.ndarray, **kinds: str) -> pd.DataFrame:
+def rows_of(grid: np.ndarray) -> pd.DataFrame:
     """Selected test rows of a grid of accuracies, tasks by embeddings; NaN is a missing one."""
-    return pd.DataFrame([
-        {"key": f"t{t}e{e}", "task": f"t{t}", "embedding": f"e{e}", "value": value, "selected": True, "split": "test",
-         "metric": "accuracy", "corpus_kind": kinds.get(f"t{t}", "real"), "n": 100, "when": "2026"}
-        for (t, e), value in np.ndenumerate(grid) if not np.isnan(value)])
+    rows = [(f"t{t}e{e}", f"t{t}", f"e{e}", value) for (t, e), value in np.ndenumerate(grid) if not np.isnan(value)]
+    return pd.DataFrame(rows, columns=["key", "task", "embedding", "value"]).assign(
+        selected=True, split="test", metric="accuracy", corpus_kind="real", n=100, when="2026")
 
 
 def grid_of(rng: np.random.Generator, tasks: int = 5, embeddings: int = 7) -> np.ndarray:
@@ -71,7 +70,8 @@ def test_the_bounds_of_the_share_are_what_their_definition_says():
 
 def test_computer_voices_other_scores_and_fine_tuned_networks_are_left_out_and_named():
     y = grid_of(np.random.default_rng(6), 5, 4)
-    rows = rows_of(y, t4="synthetic")
+    rows = rows_of(y)
+    rows.loc[rows["task"] == "t4", "corpus_kind"] = "synthetic"
     rows.loc[rows["task"] == "t3", "metric"] = "eer"
     rows.loc[rows["embedding"] == "e3", "embedding"] = "trill-mini-finetuned"
     model = effects.regress(rows)
@@ -79,7 +79,7 @@ def test_computer_voices_other_scores_and_fine_tuned_networks_are_left_out_and_n
     assert model.speech == "recorded" and set(model.notes) == {
         "Left out, computer voices: t4.", "Left out, the score is not accuracy: t3.",
         "Left out, trained for the task: trill-mini-finetuned."}
-    voices = effects.regress(rows_of(y, **dict.fromkeys(["t0", "t1", "t2", "t3", "t4"], "synthetic")))
+    voices = effects.regress(rows_of(y).assign(corpus_kind="synthetic"))
     assert voices.speech == "synthetic" and voices.n == 20 and not voices.notes
 
 

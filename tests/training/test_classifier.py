@@ -132,8 +132,7 @@ def test_the_choice_leaves_out_what_cannot_be_exported_and_says_so():
     assert room.choose_combination(rows, probe=lda)[0]["value"] == 0.7
     row, note = room.choose_combination(rows, l2=False)
     assert row["value"] == 0.5 and note.startswith(f"{forest} has the best score on validation (0.6000), but forests ")
-    errors = rows.assign(metric="equal_error_rate")
-    assert room.choose_combination(errors)[0]["value"] == 0.5, "an error rate is better when low"
+    assert room.choose_combination(rows.assign(metric="equal_error_rate"))[0]["value"] == 0.5, "low errors are better"
     with pytest.raises(NslibError, match="no score of a linear probe with probe=LDA_LSQR_AUTO, l2=False"):
         room.choose_combination(rows, lda, False)
 
