@@ -15,14 +15,13 @@ from nslib.statistics.embedding_map import ACROSS, LABEL, PCA, PLANE, SPEAKER, V
 ROWS, ANSWERS, CLIPS = fabricated.rows(), fabricated.predictions(), fabricated.clips()
 LEDGER = fabricated.ledger()
 TWO = ROWS[ROWS["task"].isin(["language-five", "phrase-hedgewars"])]
-_RNG = np.random.default_rng(0)
-PICTURE, WAVE, BANK = _RNG.normal(size=(198, 64)), _RNG.normal(size=32000), np.abs(_RNG.normal(size=(257, 64)))
+PICTURE, WAVE, BANK = (np.random.default_rng(0).uniform(size=size) for size in ((198, 64), 32000, (257, 64)))
 SPANS = [(0.17 * i, 0.17 * i + 0.975) for i in range(7)]
 
 EFFECTS = pd.DataFrame(
-    [("mine", "embedding", 6.25, 2.0, 10.5, 4), ("other", "embedding", -1.0, -5.2, 3.2, 4),
-     ("worst", "embedding", -5.25, -9.5, -1.0, 3), ("easy", "task", 20.0, 15.0, 25.0, 3),
-     ("hard", "task", -20.0, -25.0, -15.0, 3)], columns=["term", "kind", "effect", "low", "high", "n"])
+    [("mine", "embedding", 6.25, 2.0, 10.5), ("other", "embedding", -1.0, -5.2, 3.2),
+     ("worst", "embedding", -5.25, -9.5, -1.0), ("easy", "task", 20.0, 15.0, 25.0), ("hard", "task", -20, -25, -15)],
+    columns=["term", "kind", "effect", "low", "high"]).assign(n=3)
 COSTS = pd.DataFrame({
     "name": ["big", "small", "twin", "by-hand"], "quality": [0.72, 0.68, 0.40, 0.50], "low": [0.66, 0.61, 0.33, 0.45],
     "high": [0.77, 0.74, 0.47, 0.56], "parameters": [24.5e6, 0.86e6, 0.86e6, np.nan],
@@ -36,8 +35,7 @@ VERDICTS = pd.DataFrame(
 CLAIMS = pd.DataFrame(
     [(1, "trill-top", "logmel", "", "holds", 0.3, 0.2, 0.4, "points", 3),
      (2, "trill-top", "trill-layer19", "savee", "undecided", -0.01, -0.05, 0.03, "points", 1),
-     (6, "", "", "", "holds", 0.7, 0.6, 0.8, "share", 3),
-     (5, "trill-top", "mfcc", "", "not run", 0.0, 0.0, 0.0, "points", 0)],
+     (6, "", "", "", "holds", 0.7, 0.6, 0.8, "share", 3), (5, "trill-top", "mfcc", "", "not run", 0, 0, 0, "", 0)],
     columns=["claim", "subject", "against", "task", "verdict", "diff", "low", "high", "unit", "tasks"]).assign(
         by="speaker", clips=120)
 
@@ -46,13 +44,12 @@ PROTOCOL_TASKS, VALUES = {"moods": "real", "tones-synthetic": "synthetic"}, {"mf
 
 def protocol_rows(protocol, settings):
     """Rows over all splits, for each task, embedding and setting: `settings` are dictionaries of columns."""
-    usual = {"protocol": protocol, "key": "k", "splits": 5, "shots": 0, "split_number": "", "shared_speakers": 0,
-             "spread": 0.02, "n_train": 14, "n_speakers": 10, "chance": 0.25, "interval_by": "speaker",
-             "selected": True, "when": "2026-01-01"}
+    usual = {"protocol": protocol, "shots": 0, "split_number": "", "shared_speakers": 0, "n_train": 14,
+             "n_speakers": 10, "chance": 0.25, "selected": True}
     rows = [{"task": t, "corpus_kind": kind, "embedding": e, **usual, **setting, "value": v + setting.get("value", 0.0)}
             for setting in settings for t, kind in PROTOCOL_TASKS.items() for e, v in VALUES.items()]
-    table = pd.DataFrame(rows)
-    return fabricated._filled(table.assign(low=table["value"] - 0.1, high=table["value"] + 0.1), PROTOCOL_ROWS)
+    table = pd.DataFrame(rows).assign(low=lambda rows: rows["value"] - 0.1, high=lambda rows: rows["value"] + 0.1)
+    return fabricated._filled(table, PROTOCOL_ROWS)
 
 
 WITHIN = protocol_rows("within-speaker", [{}])
@@ -65,7 +62,6 @@ REPEATED = protocol_rows("repeated", [{"split_number": str(i), "value": (i - 1) 
 STRANGERS = WITHIN[WITHIN["embedding"] != "untrained"].assign(  # which was not run
     metric="accuracy", split="test", chance=0.3, value=lambda rows: rows["value"] - 0.05)
 
-
 SURE = pd.concat([speakers.sure(np.random.default_rng(1), 8, 10, over).assign(task=task, embedding=f"over-{over:g}")
                   for task in ("one", "two", "three", "four") for over in (0.0, 4.0)])
 _STEPS = [(CLEAN, 0.0), (WHITE, 20.0), (WHITE, 0.0), (TELEPHONE, 8000.0), (GAIN, -20.0), (GAIN, 0.0)]
@@ -74,8 +70,8 @@ NOISY = pd.DataFrame(
      for i, (condition, level) in enumerate(_STEPS)],
     columns=["embedding", "condition", "level", "unit", "value"]).assign(
         low=lambda rows: rows["value"] - 0.05, high=lambda rows: rows["value"] + 0.05, task="t", corpus_kind="real",
-        interval_by="speaker", change=0.0, change_low=0.0, change_high=0.0, n=40, n_speakers=8, chance=0.25, left_out=0,
-        clipped=0, samples=9)
+        interval_by="speaker", n=40, n_speakers=8, chance=0.25, samples=9,
+        **dict.fromkeys(["change", "change_low", "change_high", "left_out", "clipped"], 0))
 POINTS = pd.DataFrame([(f"c{i}", f"l{i % 3}", f"s{i % 14}", np.cos(i), np.sin(i)) for i in range(84)],
                       columns=["clip_id", "label", "speaker", "x", "y"])
 MAP = EmbeddingMap("made", "planted", PCA, POINTS, (0.6, 0.2), 0.9, pd.DataFrame(
@@ -93,30 +89,22 @@ def learning_curve(last, better):
 
 
 SHORT, LONG = learning_curve(40, 0.1), learning_curve(1000, 0.2)
+_OF_ONE_TABLE = {
+    "optimism": ROWS, "effects": EFFECTS, "tradeoff": COSTS, "against_published": VERDICTS, "claim_differences": CLAIMS,
+    "stability": REPEATED, "split_audit": CLIPS, "durations": CLIPS, "embedding_cost": LEDGER, "learning": LEARNING,
+    "protocol_switch": SWITCHED, "calibration_gaps": SURE, "robustness": NOISY}
 
 MAKERS = {
+    **{name: lambda table=table, name=name: getattr(figures, name)(table) for name, table in _OF_ONE_TABLE.items()},
     "result_heatmap": lambda rows=ROWS: figures.result_heatmap(rows, ANSWERS),
     "accuracy_dots": lambda rows=ROWS: figures.accuracy_dots(rows, ANSWERS),
     "ties": lambda rows=TWO: figures.ties(rows, ANSWERS),
     "choice": lambda rows=ROWS: figures.choice(rows, "language-five", "logmel"),
-    "optimism": lambda rows=ROWS: figures.optimism(rows),
     "recall": lambda rows=ROWS: figures.recall(rows, ANSWERS, "style-espeak", "mfcc"),
     "confusion": lambda answers=ANSWERS: figures.confusion(answers, "language-five", "logmel"),
-    "effects": lambda table=EFFECTS: figures.effects(table),
-    "tradeoff": lambda table=COSTS: figures.tradeoff(table),
-    "against_published": lambda verdicts=VERDICTS: figures.against_published(verdicts),
-    "claim_differences": lambda parts=CLAIMS: figures.claim_differences(parts),
-    "stability": lambda rows=REPEATED: figures.stability(rows),
     "class_balance": lambda clips=CLIPS[CLIPS["task"] == "language-five"]: figures.class_balance(clips, task="five"),
-    "split_audit": lambda clips=CLIPS: figures.split_audit(clips),
-    "durations": lambda clips=CLIPS: figures.durations(clips),
-    "embedding_cost": lambda ledger=LEDGER: figures.embedding_cost(ledger),
     "personalisation": lambda rows=WITHIN: figures.personalisation(rows, STRANGERS),
-    "protocol_switch": lambda rows=SWITCHED: figures.protocol_switch(rows),
-    "learning": lambda rows=LEARNING: figures.learning(rows),
     "calibration": lambda answers=SURE: figures.calibration(answers, "one"),
-    "calibration_gaps": lambda answers=SURE: figures.calibration_gaps(answers),
-    "robustness": lambda curves=NOISY: figures.robustness(curves),
     "curve": lambda curve=SHORT: figures.curve(curve, LONG),
     "embedding_map": lambda: figures.embedding_map(MAP),
     "log_mel": lambda: figures.log_mel(PICTURE, wave=WAVE, patches=SPANS, title="noise"),

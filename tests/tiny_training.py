@@ -1,5 +1,6 @@
 """Networks that are traced in a second, and audio that they can learn from in a few steps."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,8 +10,6 @@ from nslib.training.data import AudioBank, round_to_int16
 
 def triplet_network(name: str, seed: int = 0):
     """A network with the taps of TRILL's; takes the place of `networks.build_network`."""
-    import keras
-
     given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
     x = keras.layers.AveragePooling1D(4)(keras.layers.Rescaling(0.4, 1.6)(given))
     x = keras.layers.Conv1D(16, 3, 2, kernel_initializer=kernel)(x)
@@ -22,8 +21,6 @@ def triplet_network(name: str, seed: int = 0):
 
 def student(name: str, seed: int = 0):
     """A student of 12 dimensions; takes the place of `distill.build_student`."""
-    import keras
-
     given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
     x = keras.layers.AveragePooling1D(8)(keras.layers.Rescaling(0.4, 1.6)(given))
     x = keras.layers.BatchNormalization(momentum=0.7)(keras.layers.Flatten()(x))
@@ -32,8 +29,6 @@ def student(name: str, seed: int = 0):
 
 def teacher_network(seed: int = 0):
     """A network whose layer19 has 8 x 6 dimensions."""
-    import keras
-
     given, kernel = keras.Input((96, 64)), keras.initializers.GlorotUniform(seed)
     x = keras.layers.Conv1D(6, 12, 12, kernel_initializer=kernel)(keras.layers.Rescaling(0.4, 1.6)(given))
     return keras.Model(given, {"layer19": keras.layers.Flatten()(x), "embedding": keras.layers.GlobalMaxPooling1D()(x)},

@@ -50,18 +50,17 @@ def of(parts: pd.DataFrame, claim: int, subject: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("changed", "verdicts"), [
     ({}, {(1, "trill-layer19"): "holds", (1, "trill-top"): "undecided", (2, "trill-layer19"): "holds",
-          (3, "trill-distilled"): "holds"}),
+          (3, "trill-distilled"): "holds"}),  # two points below, within its margin of five
     ({"trill-layer19": 0.45, "trill-top": 0.46, "trill-distilled": 0.30},
      {(1, "trill-layer19"): "does not hold", (2, "trill-layer19"): "undecided",
       (3, "trill-distilled"): "does not hold"})])
 def test_what_is_true_by_a_wide_margin_holds_and_what_is_false_does_not(changed, verdicts):
     parts = claims.judge_claims(*measured(ALL | changed))
     assert verdicts.items() <= overall(parts).items()
-    first, second = of(parts, 1, "trill-layer19"), parts[parts["claim"] == 2]
-    assert first.loc["logmel", "diff"] == pytest.approx((ALL | changed)["trill-layer19"] - 0.50)
-    assert (first["tasks"] == 3).all() and (first["clips"] == 900).all()
-    assert (first["by"] == "speaker").all() and (first["speech"] == "recorded").all()
-    assert second["task"].tolist() == list(NOSS) and (second["tasks"] == 1).all()
+    first = of(parts, 1, "trill-layer19").loc["logmel"]
+    assert first["diff"] == pytest.approx((ALL | changed)["trill-layer19"] - 0.50)
+    assert first[["tasks", "clips", "by", "speech"]].tolist() == [3, 900, "speaker", "recorded"]
+    assert parts[parts["claim"] == 2]["task"].tolist() == list(NOSS)
 
 
 def test_each_tap_is_held_against_its_own_untrained_twin_controls_are_no_subjects_and_families_do_not_mix():
@@ -76,11 +75,9 @@ def test_each_tap_is_held_against_its_own_untrained_twin_controls_are_no_subject
         assert list(twin.index) == [f"trill-mini-untrained-{tap}", *claims.HAND_MADE]
         assert twin["diff"].iloc[0] == pytest.approx(0.20) and twin["sentence"].iloc[0] == claims.UNTRAINED
     assert overall(parts, claims.UNTRAINED)[1, "trill-mini-top"] == "holds"
-    pairs = set(zip(parts["subject"], parts["against"], strict=True))
-    assert {("trill-layer19", "trill-top"), ("trill-mini-layer19", "trill-mini-top"),
-            ("trill-distilled", "trill-layer19"), ("trill-mini-distilled", "trill-mini-layer19")} <= pairs
-    assert {b for a, b in pairs if a.startswith("trill-mini")} <= {
-        *claims.MINI.members, *claims.MINI.untrained, *claims.HAND_MADE}
+    own = parts["subject"].str.startswith("trill-mini")
+    members = {*claims.MINI.members, *claims.MINI.untrained, *claims.HAND_MADE}
+    assert set(parts[own]["against"]) <= members and not set(parts[~own]["against"]) & set(claims.MINI.members)
 
 
 def test_fine_tuning_is_held_against_both_frozen_taps_where_all_ran():
@@ -89,8 +86,6 @@ def test_fine_tuning_is_held_against_both_frozen_taps_where_all_ran():
     fourth = of(claims.judge_claims(rows[few], answers[answers["key"].isin(rows[few]["key"])]), 4, claims.FINE_TUNED)
     assert list(fourth.index) == ["trill-mini-layer19", "trill-mini-top"] and (fourth["tasks"] == 2).all()
     assert fourth["diff"].tolist() == pytest.approx([0.15, 0.30]) and (fourth["verdict"] == "holds").all()
-    worse = claims.judge_claims(*measured(MINI | {"trill-mini-finetuned": 0.65}))
-    assert overall(worse)[4, claims.FINE_TUNED] == "does not hold"  # above the top, below layer 19
     without = rows["embedding"] != claims.FINE_TUNED
     fourth = of(claims.judge_claims(rows[without], answers), 4, claims.FINE_TUNED)
     assert set(fourth["why"]) == {"needs trill-mini-finetuned (notebook 7 makes it)"}
@@ -101,11 +96,10 @@ def test_the_claim_about_single_speakers_needs_the_answers_of_its_protocol():
     personal = within({"trill-layer19": 0.9, "logmel": 0.4, "mfcc": 0.88})
     parts = claims.judge_claims(rows, answers, personal).query("claim == 5").set_index("against")
     assert parts.loc["logmel", "verdict"] == "holds" and parts.loc["mfcc", "verdict"] == "undecided"
-    assert parts.loc["logmel", "diff"] == pytest.approx(0.5, abs=0.01) and parts.loc["logmel", "clips"] == 96
+    assert parts.loc["logmel", "diff"] == pytest.approx(0.5, abs=0.01)
     assert parts.loc["opensmile-compare", "why"] == "needs within-speaker results of opensmile-compare"
-    for other in (None, personal.assign(protocol="repeated")):
-        without = claims.judge_claims(rows, answers, other).query("claim == 5")
-        assert set(without["why"]) == {"needs within-speaker results of trill-layer19"}
+    without = claims.judge_claims(rows, answers, personal.assign(protocol="repeated")).query("claim == 5")
+    assert set(without["why"]) == {"needs within-speaker results of trill-layer19"}
 
 
 def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
@@ -114,16 +108,14 @@ def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
     (part,) = claims.judge_claims(rows, answers).query("claim == 6").to_dict("records")
     term = effects.regress(rows).terms.set_index("kind").loc["embedding"]
     assert (part["diff"], part["low"], part["high"]) == (term["share"], term["low"], term["high"])
-    assert part["verdict"] == "holds" and part["unit"] == "share" and part["tasks"] == 3 and part["clips"] == 900
-    assert f"F({term['df']:.0f}, {term['df_residual']:.0f})" in part["why"]
+    assert part["verdict"] == "holds" and f"F({term['df']:.0f}, {term['df_residual']:.0f})" in part["why"]
     assert claims.format_part(part).endswith("of the variance")
     rows, answers = measured(dict.fromkeys([f"e{i}" for i in range(8)], 0.5), tasks=[f"t{i}" for i in range(6)])
     noise = np.random.default_rng(1).normal(0, 0.05, (6, 8))
     # in the second every embedding has the same mean over tasks: none explains anything
-    alike, none = (claims.judge_claims(rows.assign(value=0.5 + some.ravel()), answers).iloc[-1]
+    alike, none = (claims.judge_claims(rows.assign(value=0.5 + some.ravel()), answers).iloc[-1]["verdict"]
                    for some in (noise, noise - noise.mean(axis=0)))
-    assert alike["verdict"] == "undecided" and alike["low"] == 0
-    assert none["verdict"] == "does not hold" and none["high"] < claims.SHARE
+    assert (alike, none) == ("undecided", "does not hold")
     few = claims.judge_claims(*measured({"logmel": 0.5, "mfcc": 0.6}, tasks=("savee",))).iloc[-1]
     assert few["verdict"] == "not run" and "1 task and 2 embeddings are too few" in few["why"]
 
@@ -131,36 +123,24 @@ def test_claim_6_is_the_interval_of_the_share_that_the_regression_gives():
 def test_one_task_on_which_a_claim_fails_is_enough_where_it_says_every():
     other = measured(ALL | {"trill-layer19": 0.3}, tasks=("dementiabank",))
     parts = claims.judge_claims(*(pd.concat(both) for both in zip(measured(ALL), other, strict=True)))
-    second = claims.summarise_claims(parts).set_index("claim").loc[2]
-    assert second["verdict"] == "does not hold"
-    assert second["why"] == "does not hold in 1, holds in 3 of 4 comparisons"
+    second = claims.summarise_claims(parts).set_index("claim").loc[2, ["verdict", "why"]]
+    assert second.tolist() == ["does not hold", "does not hold in 1, holds in 3 of 4 comparisons"]
     assert overall(parts)[1, "trill-layer19"] == "holds"
-
-
-def test_the_margin_of_the_distilled_network_counts():
-    lost = {"trill-layer19": 0.80, "trill-distilled": 0.78}
-    (part,) = claims.judge_claims(*measured(lost)).query("claim == 3").to_dict("records")
-    assert part["high"] < 0 < part["low"] + claims.MARGIN and part["verdict"] == "holds"
-    assert "5 points" in part["sentence"] and part["why"] == "the whole interval lies above -5"
-    assert claims.format_part(part).startswith("-2.0 points [")
 
 
 def test_without_trill_its_claims_are_not_run_and_nothing_takes_its_place():
     present = {k: v for k, v in ALL.items() if not k.startswith("trill")} | {"trillsson1": 0.9, "frill": 0.9}
     parts = claims.judge_claims(*measured(present)).query("claim < 6")
-    assert (parts["verdict"] == "not run").all() and (parts["tasks"] == 0).all() and parts["diff"].isna().all()
-    assert not set(parts["subject"]) & set(present)
+    assert (parts["verdict"] == "not run").all() and not set(parts["subject"]) & set(present)
     why = claims.summarise_claims(parts).drop_duplicates("claim").set_index("claim")["why"]
     assert why[1] == "needs trill-layer19" and why[2] == "needs trill-layer19 and trill-top"
-    empty = claims.judge_claims(*(frame.iloc[:0] for frame in measured(ALL)))
-    assert claims.summarise_claims(empty)["claim"].tolist() == [1, 1, 2, 3, 4, 5, 6]
-    assert (empty["verdict"] == "not run").all()
+    empty = claims.summarise_claims(claims.judge_claims(*(frame.iloc[:0] for frame in measured(ALL))))
+    assert empty["claim"].tolist() == [1, 1, 2, 3, 4, 5, 6] and (empty["verdict"] == "not run").all()
 
 
 def test_what_is_missing_is_named_with_its_reason_and_decides_whose_claims_they_are():
-    missing = pd.DataFrame(
-        [("savee", "trill-top", "no weights", "get them"), ("dementiabank", "trill-layer19", "no data", "x"),
-         ("dementiabank", "trill-top", "no data", "x")], columns=["task", "embedding", "why", "remedy"])
+    missing = pd.DataFrame([("savee", "trill-top", "no weights"), ("dementiabank", "trill-layer19", "no data"),
+                            ("dementiabank", "trill-top", "no data")], columns=["task", "embedding", "why"])
     ran = measured({k: v for k, v in ALL.items() if k not in ("opensmile-compare", "trill-top")})
     parts = claims.judge_claims(*ran, not_run=missing)
     summary = claims.summarise_claims(parts).set_index(["claim", "sentence"])
@@ -170,7 +150,7 @@ def test_what_is_missing_is_named_with_its_reason_and_decides_whose_claims_they_
     assert parts.query("claim == 2 and task == 'savee'")["why"].item() == "needs trill-top (no weights)"
     assert parts.query("claim == 1 and against == 'logmel'")["why"].str.endswith("not run on dementiabank").any()
     asked = missing[:1].assign(embedding="trill-mini-top")
-    parts = claims.judge_claims(*measured({"logmel": 0.5, "mfcc": 0.5}), not_run=asked)
+    parts = claims.judge_claims(*measured({"logmel": 0.5}), not_run=asked)
     assert set(parts.query("claim == 2")["subject"]) == {"trill-mini-layer19"}
 
 
@@ -187,10 +167,9 @@ def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
     rows, answers = measured({"trill-layer19": 0.8, "logmel": 0.5})
     lost = answers["embedding"].eq("logmel") & answers["clip_id"].str.endswith("7")
     older = answers[answers["embedding"] == "logmel"].assign(key="older", y_pred="yes")
-    fewer, again = (claims.judge_claims(rows, some).query("against == 'logmel' and claim == 1")
+    fewer, again = (of(claims.judge_claims(rows, some), 1, "trill-layer19").loc["logmel"]
                     for some in (answers[~lost], pd.concat([older, answers])))
-    assert fewer["verdict"].item() == "holds" and fewer["tasks"].item() == 3
-    assert again["diff"].item() == pytest.approx(0.3)
+    assert fewer["verdict"] == "holds" and fewer["tasks"] == 3 and again["diff"] == pytest.approx(0.3)
 
 
 def answers_of(rng: np.random.Generator, gain: float, count: int, clips: int) -> comparisons.Paired:
@@ -209,10 +188,8 @@ def test_verdicts_are_wrong_as_rarely_as_they_say():
         verdicts[gain] = [claims.judge_difference(mean, mean, 0.0)[0] for mean in means]
     # 2.5 % expected of each
     assert verdicts[0.0].count("holds") <= 8 and verdicts[0.0].count("does not hold") <= 8
-    assert verdicts[0.6].count("holds") >= 19 and verdicts[0.6].count("does not hold") == 0
+    assert verdicts[0.6].count("holds") >= 19
     # six equal tasks, on all of which layer 19 must win: refuted in about 5 % of runs, not in 14 %
-    refuted, strict = 0, 1 - (1 - LEVEL) / 6
-    for _ in range(40):
-        pairs = [answers_of(rng, 0.0, 10, 12) for _ in range(6)]
-        refuted += claims.REFUTED in [claims.judge_difference(p.at(), p.at(strict), 0.0)[0] for p in pairs]
-    assert refuted <= 5
+    runs = [[answers_of(rng, 0.0, 10, 12) for _ in range(6)] for _ in range(40)]
+    judged = [[claims.judge_difference(p.at(), p.at(1 - (1 - LEVEL) / 6), 0.0)[0] for p in pairs] for pairs in runs]
+    assert sum(claims.REFUTED in verdicts for verdicts in judged) <= 5

@@ -30,36 +30,21 @@ def test_a_difference_is_antisymmetric_ignores_row_order_and_agreement_does_not_
     assert once.diff == pytest.approx(a.mean() - b.mean()) and once.low < once.diff < once.high
     assert (-turned.diff, -turned.high, -turned.low) == pytest.approx(once[:3], abs=1e-9)
     assert difference(a[order], b[order], who[order])[:3] == pytest.approx(once[:3])
-    assert once.by == "speaker" and difference(a, b).by == "clip"
-    paired, apart = difference(a, a ^ (np.arange(120) < 3)), difference(a, rng.permutation(a))
-    assert paired.high - paired.low < (apart.high - apart.low) / 2
+    assert once.by == "speaker" and difference(a, b).by == "clip" and difference([1], [0]).high <= 1
     # without variation it is Bonett and Price's interval: forty clips, one win and one loss added, for 42 clips
     z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, 39)
     half = z * np.sqrt(2) / (40 * (z / t) ** 2 + 2)
     assert difference([True] * 40, [True] * 40)[:3] == pytest.approx((0, -half, half))
 
 
-@settings(max_examples=20)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30), st.integers(1, 8),
-       st.sampled_from(["clips", "splits", "speakers"]))
-def test_a_difference_stays_in_range_whatever_it_is_over(rows, count, over):
-    a, b = zip(*rows, strict=True)
-    clips = [i // 2 for i in range(len(rows))]
-    who, split = [i % count for i in clips], [i % 2 for i in range(len(rows))]
-    between = Paired.of(a, b, who, clips=clips, splits=split, over=over, resamples=50).at()
-    assert -1 <= between.low <= between.diff <= between.high <= 1
-
-
 def test_over_one_split_the_difference_is_that_of_the_clips_and_over_speakers_each_counts_once():
     rng = np.random.default_rng(1)
     a, b, clips = rng.random(90) < 0.8, rng.random(90) < 0.6, np.arange(90)
     who = np.repeat(np.arange(6), [5, 10, 15, 15, 20, 25])
-    plain = difference(a, b, who)
     once, each = (Paired.of(a, b, who, clips=clips, splits=np.zeros(90), over=over).at()
                   for over in ("splits", "speakers"))
-    assert once.diff == pytest.approx(plain.diff) and once[1:3] == pytest.approx(plain[1:3], abs=0.03)
+    assert once[:3] == pytest.approx(difference(a, b, who)[:3], abs=0.03)
     assert each.diff == pytest.approx(np.mean([a[who == s].mean() - b[who == s].mean() for s in range(6)]))
-    assert each.by == "speaker"
 
 
 def test_answers_are_matched_by_clip_and_split_and_only_what_both_have_answered_counts():
@@ -70,18 +55,15 @@ def test_answers_are_matched_by_clip_and_split_and_only_what_both_have_answered_
     assert matched["right_a"].all() and matched["right_b"].tolist() == [True, False, True]
     assert comparisons.pair_matched(matched).diff == pytest.approx(1 / 3)
     assert comparisons.match_answers(first, second.assign(clip_id="z")).empty
-    splits = pd.concat([first.assign(split_number="0"), first.assign(split_number="1")])
-    assert len(comparisons.match_answers(splits, splits.iloc[::-1])) == 8
-    assert len(comparisons.match_answers(splits, splits.iloc[2:])) == 6
+    splits = pd.concat([first.assign(split_number=number) for number in "01"])
+    assert len(comparisons.match_answers(splits, splits.iloc[:1:-1])) == 6
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: difference([1], [1, 0]), "paired clip by clip"), (lambda: difference([], []), "paired clip by clip"),
+    (lambda: difference([1], [1, 0]), "paired clip by clip"), (lambda: average_differences([]), "at least one task"),
     (lambda: difference([1], [1], level=1.5), "level 1.5 must lie"),
     (lambda: Paired.of([1], [1], over="tasks"), "over is 'tasks'; allowed: clips, splits, speakers"),
-    (lambda: Paired.of([1], [1], ["s"], over="splits"), "give one of clips a value"),
-    (lambda: average_differences([]), "at least one task"),
-    (lambda: comparisons.group_embeddings(ROWS, PREDICTIONS, level=1.0), "must lie in")])
+    (lambda: Paired.of([1], [1], ["s"], over="splits"), "give one of clips a value")])
 def test_what_cannot_be_paired_is_refused(call, message):
     with pytest.raises(BadParameter, match=message):
         call()
@@ -106,13 +88,10 @@ def test_p_is_below_the_error_exactly_where_the_interval_leaves_out_zero(seed, c
 
 
 def test_p_of_a_sign_test_without_speakers_is_near_the_binomial_one():
-    for wins, losses in ((20, 5), (30, 12), (14, 9)):
+    for wins, losses in ((20, 5), (14, 9)):
         a, b = np.repeat([[True, False, True], [False, True, True]], [wins, losses, 60], axis=1)
-        exact = stats.binomtest(wins, wins + losses).pvalue
-        assert p_value(Paired.of(a, b).at) == pytest.approx(exact, rel=0.6)
-    every = np.ones(2000, dtype=bool)
-    assert p_value(Paired.of(every, every).at) == pytest.approx(1)
-    assert p_value(Paired.of(every, ~every).at) == comparisons.SMALLEST
+        assert p_value(Paired.of(a, b).at) == pytest.approx(stats.binomtest(wins, wins + losses).pvalue, rel=0.6)
+    assert p_value(Paired.of([1] * 2000, [0] * 2000).at) == comparisons.SMALLEST
 
 
 @pytest.mark.parametrize(("count", "clips", "accuracy", "spread"),
@@ -150,9 +129,6 @@ def test_two_names_share_a_letter_exactly_if_they_are_not_told_apart(count, data
     for i, j in every:
         assert bool(set(letters[names[i]]) & set(letters[names[j]])) == ((i, j) not in apart)
     assert all(letters.values()) and "a" in letters[names[0]]
-    used = [{i for i in range(count) if one in letters[names[i]]} for one in set("".join(letters.values()))]
-    for group in used:  # nobody else belongs to it: letters are as few as they can be
-        assert not [k for k in set(range(count)) - group if all((min(i, k), max(i, k)) not in apart for i in group)]
 
 
 def test_letters_of_a_chain_and_of_many():
@@ -178,20 +154,16 @@ def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_sam
     plain = comparisons.pair_matched(comparisons.match_answers(answers[row["first"]], answers[row["second"]])).at()
     assert (row["difference"], row["low"], row["high"]) == plain[:3]
 
-    tasks, embeddings = comparisons.find_complete_block(ROWS, PREDICTIONS)
-    assert set(tasks) == {t for t, kind, _ in fabricated.TASKS if kind == "real"}
-    assert set(embeddings) == set(fabricated.EMBEDDINGS)
+    tasks = [task for task, kind, _ in fabricated.TASKS if kind == "real"]
     few = ROWS[(ROWS["embedding"] != "mfcc") | (ROWS["task"] == tasks[0])]
     fewer = comparisons.find_complete_block(few, PREDICTIONS)
-    assert set(fewer[0]) == set(tasks) and set(fewer[1]) == set(embeddings) - {"mfcc"}
+    assert set(fewer[0]) == set(tasks) and set(fewer[1]) == set(fabricated.EMBEDDINGS) - {"mfcc"}
     values = grouped.pivot(index="embedding", columns="task", values="value")
     np.testing.assert_allclose(values[comparisons.AVERAGE], values[list(tasks)].mean(axis=1))
 
 
 def test_one_embedding_nothing_at_all_and_no_clip_in_common():
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 6, 5, [0.8]))
-    assert comparisons.compare_embeddings(rows, answers).empty
-    assert comparisons.find_complete_block(rows, answers) == ((), ())
     assert comparisons.group_embeddings(rows, answers)["letters"].tolist() == ["a"]
     assert comparisons.group_embeddings(rows[:0], answers[:0]).empty
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 10, 20, [0.95, 0.2]))

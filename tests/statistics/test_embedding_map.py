@@ -51,7 +51,7 @@ def test_agreement_is_what_scikit_learn_counts_and_neighbours_of_the_same_speake
         np.testing.assert_allclose(shares, (names[near] == names[:, None]).mean(axis=1))
         assert chance == pytest.approx((np.sum(names[0] == names) - 1) / (len(names) - 1))
     x = np.array([[0.0], [0.1], [1.0], [5.0], [6.0]])
-    names, who = ["a", "a", "b", "a", "b"], ["p", "p", "q", "q", "r"]
+    names, who = list("aabab"), list("ppqqr")
     shares, chance = neighbour_agreement(x, names, neighbours=1, apart=who)
     assert shares.tolist() == [0, 0, 0, 0, 0]  # the near one of the same label is the same voice, or is none
     np.testing.assert_allclose(chance, [1 / 3, 1 / 3, 1 / 3, 2 / 3, 1 / 4])
@@ -64,7 +64,6 @@ def test_components_and_silhouettes_are_those_of_scikit_learn_and_unknown_speake
     assert chart.variance == pytest.approx(known.explained_variance_ratio_)
     plane = chart.points[["x", "y"]].to_numpy()
     np.testing.assert_allclose(np.abs(plane), np.abs(known.transform(x)), atol=1e-8)
-    assert (plane.max(axis=0) >= -plane.min(axis=0)).all()
     assert f"{100 * sum(chart.variance):.1f} %" in chart.describe()
     assert row(chart, LABEL)["silhouette"] == pytest.approx(silhouette_score(x, clips["label"]))
     assert np.isnan(row(chart, ACROSS)["silhouette"])
@@ -77,11 +76,8 @@ def test_components_and_silhouettes_are_those_of_scikit_learn_and_unknown_speake
 
 @pytest.mark.parametrize("dim", [1, 2])
 def test_a_plane_is_trusted_fully_where_the_vectors_lie_on_one(dim):
-    x, clips = planted(label=0.5, dim=dim)
-    chart = drawn(np.pad(x, ((0, 0), (0, 2 * dim - 2))), clips)
+    chart = drawn(*planted(label=0.5, dim=dim))
     assert chart.trust == 1.0 and sum(chart.variance) == pytest.approx(1)
-    for of in (LABEL, SPEAKER, ACROSS):
-        assert row(chart, of, PLANE)["agreement"] == row(chart, of)["agreement"]
 
 
 def test_tsne_is_the_same_twice_and_says_that_its_axes_mean_nothing():
@@ -93,13 +89,13 @@ def test_tsne_is_the_same_twice_and_says_that_its_axes_mean_nothing():
     assert row(first, LABEL)["agreement"] == row(drawn(x, clips), LABEL)["agreement"]
 
 
-@pytest.mark.parametrize(("change", "error", "message"), [
-    ({"method": "umap"}, UnknownName, "umap"), ({"most": 50}, BadParameter, "96 clips are more than the 50"),
-    ({"x": np.ones((3, 2))}, BadParameter, "one finite vector a clip"), ({"clips": 19}, BadParameter, "too few"),
-    ({"x": np.full((96, 2), np.nan)}, BadParameter, "finite")])
-def test_refusals(change, error, message, monkeypatch):
+def test_refusals(monkeypatch):
     x, clips = planted()
-    monkeypatch.setattr(embedding_map, "MOST_CLIPS", change.get("most", 5000))
-    some = change.get("clips", len(clips))
-    with pytest.raises(error, match=message):
-        drawn(change.get("x", x[:some]), clips[:some], method=change.get("method", "pca"))
+    monkeypatch.setattr(embedding_map, "MOST_CLIPS", 95)
+    for vectors, some, method, error, message in (
+            (x, clips, "umap", UnknownName, "umap"), (x, clips, "pca", BadParameter, "96 clips are more than the 95"),
+            (x[:3], clips[:90], "pca", BadParameter, "one finite vector a clip"),
+            (x[:19], clips[:19], "pca", BadParameter, "too few"),
+            (np.nan * x[:90], clips[:90], "pca", BadParameter, "finite")):
+        with pytest.raises(error, match=message):
+            drawn(vectors, some, method=method)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from unittest.mock import Mock
 
 import debs
 import numpy as np
@@ -24,12 +25,8 @@ TASKS = ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets
 FEW = PairSettings(batch=4, gap=0.1)
 
 
-@pytest.fixture
-def clips(tmp_path) -> pd.DataFrame:
-    return clip_table(tmp_path, [0.5, 1.2, 1.5, 2.0], speaker=["ann", "ann", "bob", "bob"])
-
-
-def test_decoded_once_and_found_again(clips, cache, monkeypatch):
+def test_decoded_once_and_found_again(tmp_path, cache, monkeypatch):
+    clips = clip_table(tmp_path, [0.5, 1.2, 1.5, 2.0], speaker=["ann", "ann", "bob", "bob"])
     made = data.decode_clips(clips, progress=False)
     for row, start, length in zip(clips.itertuples(), made.starts, made.lengths, strict=True):
         wave = audio.read(row.audio).wave
@@ -40,15 +37,6 @@ def test_decoded_once_and_found_again(clips, cache, monkeypatch):
     assert made.hours == pytest.approx(5.2 / 3600)
     joined, unknown = (data.decode_clips(some, 1.6, progress=False) for some in (clips, clips.assign(speaker="")))
     assert (joined.lengths / 16000).tolist() == pytest.approx([1.7, 3.5]) and len(unknown.lengths) == 4
-    assert len(list((cache / "train").iterdir())) == 1, "decoded once, whoever speaks and whatever is joined"
-
-
-def test_a_clip_that_cannot_be_read_is_said(clips, cache):
-    clips.loc[1, "audio"] = "/nowhere.wav"
-    made = data.decode_clips(clips, progress=False)
-    assert len(made.names) == 3 and "nowhere" in made.problems[0]
-    with pytest.raises(BadParameter, match="none of 1 clips"):
-        data.decode_clips(clips[1:2], progress=False)
 
 
 def test_no_package_and_no_recording_is_in_a_task():
@@ -59,23 +47,18 @@ def test_no_package_and_no_recording_is_in_a_task():
 
 
 def test_clips_come_from_packages_in_order_and_are_checked(cache, tmp_path, monkeypatch):
-    wave = tone(1.0)
-    audio.write_wav(tmp_path / "a.wav", wave)
-    for name in "bc":
-        noise(tmp_path / f"{name}.wav", ord(name), 1.1)
-    files = {f"x/{name}.wav": (tmp_path / f"{name}.wav").read_bytes() for name in "cba"}
-    path = debs.deb(tmp_path / "festvox-ru_1_all.deb", files)
+    files = {f"x/{name}.wav": noise(tmp_path / f"{name}.wav", ord(name), 1.1) for name in "cba"}
+    path = debs.deb(tmp_path / "festvox-ru_1_all.deb", {name: file.read_bytes() for name, file in files.items()})
     monkeypatch.setattr(debian, "fetch_packages", lambda names, progress: dict.fromkeys(names, path))
-    hashes = {name: audio.sha256(audio.read(tmp_path / f"{name}.wav").wave) for name in "ab"}
-    rows = pd.DataFrame([{"clip_id": f"train/{name}", "member": f"x/{name}.wav", "sha256": hashes.get(name, "other")}
-                         for name in "abcd"])
+    waves = [audio.read(tmp_path / f"{name}.wav").wave for name in "ab"]
+    rows = pd.DataFrame({"clip_id": list("abcd"), "member": [f"x/{name}.wav" for name in "abcd"],
+                         "sha256": [*map(audio.sha256, waves), "other", "other"]})
     usual = {"seconds": 1.0, "sample_rate": 16_000, "label": "ru", "file_sha256": "", "speaker": "s", "licence": "x"}
     monkeypatch.setattr(data, "read_manifest", lambda: rows.assign(split="train", package="festvox-ru", **usual))
     made = data.load_packages("train", progress=False)
-    assert made.names == ("train/a", "train/b")
-    assert np.array_equal(made.samples[:len(wave)], data.round_to_int16(wave))
+    assert made.names == ("a", "b") and np.array_equal(made.samples[:17_600], data.round_to_int16(waves[0]))
     assert "another one" in made.problems[0] and "no such file" in made.problems[1]
-    assert data.load_packages("train", 5.0, progress=False).names == ("train/a",)
+    assert data.load_packages("train", 5.0, progress=False).names == ("a",), "clips of a speaker are joined"
     assert data.load_packages("train", packages=["festvox-ru"], progress=False).names == made.names
     with pytest.raises(BadParameter, match="none of 0 clips"):
         data.load_packages("train", packages=["beneath-a-steel-sky"], progress=False)
@@ -89,9 +72,7 @@ def test_only_clips_of_one_voice_are_joined(cache, monkeypatch):
     held_out["scene"] = held_out["speaker"].str.match("sky-|queen-") & (held_out["speaker"] != "queen-joe")
     first = held_out.loc[list(made.names)].assign(samples=made.lengths)
     assert first["scene"].sum() == held_out["scene"].sum() > 300 and (first[first["scene"]]["samples"] == 1600).all()
-    joined = first[~first["scene"]].groupby("speaker")["samples"].max()
-    assert {"queen-joe", "festvox-ru", "tuxpaint-en"} <= set(joined.index) and joined.max() > 1600
-    assert made.lengths.sum() == 1600 * len(held_out)
+    assert first[~first["scene"]]["samples"].max() > 1600 and made.lengths.sum() == 1600 * len(held_out)
 
 
 def test_a_folder_or_a_list_of_your_own_has_no_speaker_on_both_sides(tmp_path):
@@ -105,24 +86,18 @@ def test_a_folder_or_a_list_of_your_own_has_no_speaker_on_both_sides(tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     learn, held_out = data.load_folder(tmp_path, progress=False)
     assert (len(learn.names), len(held_out.names)) == (38, 2) and not set(learn.names) & set(held_out.names)
-    assert len(learn.problems) == 1 and learn.problems[0].startswith("broken: ")
-    for name in names[1:]:
-        (tmp_path / name).unlink()
+    assert learn.problems[0].startswith("broken: ")
     with pytest.raises(BadParameter, match="two are needed"):
-        data.load_folder(tmp_path, progress=False)
+        data.load_folder(noise(tmp_path / "alone" / "clip.wav").parent, progress=False)
 
 
 def test_computer_voices_if_there_is_nothing_else_and_mistakes_are_not_covered_by_them(tmp_path, cache, monkeypatch):
-    def fail(part, join, packages, progress):
-        raise Unavailable("festvox-ru", "there is no apt-get", "Use Debian.")
-
     table = clip_table(tmp_path, [1.5] * 4, speaker=list("abcd"), split=["train", "train", "validation", "test"])
     monkeypatch.setattr(loading, "load_clips", lambda task, params, progress: Dataset(table, table[:0]))
     with pytest.raises(UnknownName, match="beneath-a-steel-sky"):
         data.load_audio(config.load_params({}), ["beneath-a-steal-sky"])
-    with pytest.raises(UnknownName, match="validation"):
-        data.load_packages("test")
-    monkeypatch.setattr(data, "load_packages", fail)
+    no_packages = Mock(side_effect=Unavailable("festvox-ru", "there is no apt-get", "Use Debian."))
+    monkeypatch.setattr(data, "load_packages", no_packages)
     heard = data.load_audio(config.load_params({}), ["festvox-ru"], progress=False)
     assert heard.kind == "synthetic" and "no apt-get" in heard.note and len(heard.learn.names) == 2
     heard = data.load_audio(config.load_params({"corpus": "synthetic"}), ["festvox-ru"], progress=False)
@@ -130,7 +105,7 @@ def test_computer_voices_if_there_is_nothing_else_and_mistakes_are_not_covered_b
     assert heard.learn.names == ("clip000", "clip001") and heard.held_out.names == ("clip002",)
 
 
-def fabricate(lengths: list[int]) -> data.AudioBank:
+def fabricate(lengths):
     """Noise in pieces of the given lengths."""
     return make_bank(np.random.default_rng(0).uniform(-0.1, 0.1, sum(lengths)), lengths)
 
@@ -148,8 +123,7 @@ def test_every_pair_is_what_the_settings_allow(room, gap, more, weight, step):
             data.Pairs(made, chosen)
         return
     pairs = data.Pairs(made, chosen)
-    assert sum(pairs.left_out.values()) == len(lengths) - usable
-    assert len(pairs.notes) == sum(map(bool, pairs.left_out.values()))
+    assert sum(pairs.left_out.values()) == len(lengths) - usable and bool(pairs.notes) == (len(lengths) > usable)
     windows, pieces, starts = pairs.draw(step)
     apart = np.abs(np.diff(starts, axis=1))
     assert len(set(pieces)) == 2 and gap <= apart.min() and apart.max() <= gap + more
@@ -179,11 +153,8 @@ def test_the_batches_are_the_drawn_windows_as_log_mel():
     pairs = data.Pairs(fabricate([30000] * 6), FEW, seed=1)
     for step, batch in enumerate(data.make_dataset(pairs, 3, 5), start=3):
         windows, pieces, _ = pairs.draw(step)
-        expected = frontend.log_mel(windows / np.float32(32767))
-        assert batch["log_mel"].shape == (4, 2, 96, 64)
-        np.testing.assert_allclose(batch["log_mel"], expected, atol=2e-4)
+        np.testing.assert_allclose(batch["log_mel"], frontend.log_mel(windows / np.float32(32767)), atol=2e-4)
         assert np.array_equal(batch["clips"], pieces) and np.array_equal(batch["windows"], windows)
-        assert not batch["silent"].numpy().any()
 
 
 def test_augmentation_is_declared_repeats_and_stays_in_its_bounds():
@@ -198,7 +169,7 @@ def test_augmentation_is_declared_repeats_and_stays_in_its_bounds():
     assert 0.1 < np.abs(moved).max() <= 12 * np.log(10) / 20 + 1e-3
     tilted = features(windows, tilt=6.0) - plain
     np.testing.assert_allclose(tilted[..., 0], -tilted[..., -1], atol=1e-4)
-    assert np.abs(tilted).max() <= 3 * np.log(10) / 20 + 1e-4
+    assert 0 < np.abs(tilted).max() <= 3 * np.log(10) / 20 + 1e-4
     assert (features(np.zeros_like(windows), noise=60.0).reshape(6, -1).std(1) > 0).all()
     silence = np.isclose(features(windows, (0, 3), short=1.0), np.log(0.001), atol=1e-5).all(-1)
     assert silence[..., -1].mean() > 0.5 and not silence[..., :25].any(), "0.3 s are 30 frames"

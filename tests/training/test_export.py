@@ -2,8 +2,12 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+from ai_edge_litert.interpreter import Interpreter
 from helpers import tone
 from tiny_training import triplet_network
 
@@ -12,7 +16,7 @@ from nslib.embeddings.networks import ResNetShape, build_resnet, hash_weights, m
 from nslib.errors import BadParameter, UnknownName
 from nslib.training import export
 
-SECONDS = (0.3, 1.0, 1.37, 3.3, 7.0)
+SECONDS = (0.3, 1.37, 7.0)
 TAPS = ("embedding", "layer19")
 
 
@@ -47,8 +51,6 @@ def folder(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(folder):
-    import tensorflow_hub as hub
-
     return hub.load(str(folder))
 
 
@@ -63,27 +65,24 @@ def test_the_kits_adapter_gives_the_vectors_of_the_network_in_memory(tiny, folde
     outside = embeddings.from_saved_model(folder, key="layer19", window=inside.window, hop=inside.hop,
                                           min_samples=inside.min_samples)
     assert outside.dim == inside.dim and outside.pads_safely
-    for k, seconds in enumerate(SECONDS):
-        wave = tone(max(seconds, 1.0), 200 + 100 * k, seed=k)
-        wave[round(seconds * 16_000):] = 0
+    for seconds in SECONDS:
+        wave = np.pad(tone(seconds), (0, max(0, 16_000 - round(seconds * 16_000))))
         assert len(hear(outside, wave)) == frontend.patch_count(len(wave))
         close(hear(outside, wave), hear(inside, wave))
 
 
 @pytest.mark.parametrize("seconds", [0.3, 3.3])
 def test_one_clip_and_several_in_every_type_and_the_signature_for_servers(loaded, memory, seconds):
-    import tensorflow as tf
-
     wave = (32767 * tone(seconds)).astype(np.int16)
     single = wave.astype(np.float32) / np.float32(32767)
     true = {tap: np.stack([memory(row, tap) for row in (single, single[::-1].copy())]) for tap in TAPS}
     served = loaded.signatures["serving_default"](samples=tf.constant(single[None]), sample_rate=tf.constant(16_000))
     for samples in (wave, single, single.astype(np.float64)):
         one, two = loaded(samples, 16_000), loaded(samples=np.stack([samples, samples[::-1]]), sample_rate=16_000)
-        for tap in TAPS:
-            close(one[tap], true[tap][0])
-            close(two[tap], true[tap])
-            close(served[tap][0], true[tap][0])
+        for tap, (first, second) in true.items():
+            close(one[tap], first)
+            close(two[tap], [first, second])
+            close(served[tap][0], first)
     for samples, rate, why in ((wave[:0], 16_000, "at least one sample"),
                                (np.stack([wave, wave]), 8_000, "16000 samples a second; resample")):
         with pytest.raises(tf.errors.InvalidArgumentError, match=why):
@@ -94,18 +93,15 @@ def test_a_long_clip_goes_through_the_network_in_pieces_and_one_sample_is_enough
     wave, least = tone(30.0, seed=7), np.full(1, 0.5, np.float32)
     assert frontend.patch_count(len(wave)) > 2 * export.AT_ONCE
     close(loaded(wave, 16_000)["layer19"], memory(wave, "layer19"))
-    many = np.stack([wave] * 3)  # pieces of another size
-    close(loaded(many, 16_000)["layer19"][2], memory(wave, "layer19"))
+    close(loaded(np.stack([wave] * 3), 16_000)["layer19"][2], memory(wave, "layer19"))  # pieces of another size
     close(loaded(least, 16_000)["embedding"], memory(least, "embedding"))
 
 
 def test_the_facts_lie_beside_it_and_what_exists_is_not_overwritten(tiny, folder, tmp_path):
-    facts = export.read_facts(folder)
-    assert facts["weights"] == hash_weights(tiny) and facts["kind"] == "embedding" and facts["made_with"]["tensorflow"]
-    assert facts["outputs"] == {"embedding": 8, "layer19": 11 * 16}
+    facts, file = export.read_facts(folder), tmp_path / "file.tflite"
+    assert facts["weights"] == hash_weights(tiny) and facts["outputs"] == {"embedding": 8, "layer19": 11 * 16}
     assert (facts["licence"], facts["trained_on"], facts["source"]) == ("CC0-1.0", "tones", "not stated")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    file = tmp_path / "file.tflite"
     file.write_bytes(b"mine")
     for write, place, why in ((export.export_saved_model, folder, "not empty"), (export.export_litert, file, "exists"),
                               (export.export_saved_model, file, "not empty")):
@@ -115,8 +111,6 @@ def test_the_facts_lie_beside_it_and_what_exists_is_not_overwritten(tiny, folder
 
 
 def test_what_cannot_be_exported_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch):
-    import keras
-
     def fail(graph, folder):
         (folder / "saved_model.pb").write_bytes(b"half")
         raise OSError("no space left")
@@ -134,28 +128,21 @@ def test_what_cannot_be_exported_is_named_and_leaves_nothing(tiny, tmp_path, mon
 
 
 def test_litert_hears_clips_of_any_length_with_its_own_operations_and_its_error_is_measured(tmp_path):
-    from ai_edge_litert.interpreter import Interpreter
-
     # TRILL's own layers: what LiteRT must be able to do
     residual = build_resnet(ResNetShape(0.1, (1, 0, 0, 1), stem=8, pooled=False), 3, "residual")
     light = {how: export.export_litert(residual, tmp_path / f"{how}.tflite", quantise=how) for how in export.QUANTISE}
     memory, bounds = frames_of(residual), {"none": 1e-3, "dynamic": 0.05}
     for how, made in light.items():
         assert set(made.error) == set(TAPS) and max(made.error.values()) < bounds[how]
-        facts = json.loads(made.path.with_name(f"{made.path.name}.json").read_text())
-        assert facts["error"] == made.error and facts["quantise"] == made.quantise
+        assert json.loads(made.path.with_name(f"{made.path.name}.json").read_text())["error"] == made.error
         ops = {op["op_name"] for op in Interpreter(model_path=str(made.path))._get_ops_details()}
         assert "RFFT2D" in ops and not [op for op in ops if "Flex" in op or op == "CUSTOM"]
     assert light["none"].bytes > 2 * light["dynamic"].bytes
     assert light["dynamic"].error["layer19"] > 10 * light["none"].error["layer19"] > 0
 
-    heard, dynamic = (embeddings.from_file(made.path, key="layer19") for made in light.values())
-    for k, seconds in enumerate(SECONDS):
-        wave = tone(seconds, 200 + 90 * k, seed=k)
+    heard = embeddings.from_file(light["none"].path, key="layer19")
+    for seconds in SECONDS:
+        wave = tone(seconds)
         frames = hear(heard, wave)
         # tones leave bands with rounding only, where float32 is up to 0.005 away (see `nslib.frontend.log_mel_tf`)
         assert np.abs(frames - memory(wave, "layer19")).max() < 1e-3 * np.abs(frames).max()
-    wave = np.random.default_rng(5).normal(0, 0.1, 24_000).astype(np.float32)
-    vectors, true = hear(dynamic, wave), memory(wave, "layer19")
-    apart = np.linalg.norm(vectors - true, axis=1) / np.linalg.norm(true, axis=1)
-    assert apart.max() < 2 * light["dynamic"].error["layer19"]

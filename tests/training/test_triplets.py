@@ -22,8 +22,7 @@ def brute_force(vectors, clips, margin, mining, both_ways):
             semi_hard = min((other for other in others if other > near), default=max(others))
             mined.append(min(others) if mining == "batch-hard" else semi_hard)
             hinges.append(max(0.0, near - mined[-1] + margin))
-    mean = lambda values: float(np.mean(values)) if values else 0.0  # noqa: E731
-    return mean(hinges), mean(mined), mean(right), mean([hinge > 0 for hinge in hinges])
+    return [np.mean(values or [0]) for values in (hinges, mined, right, [hinge > 0 for hinge in hinges])]
 
 
 @st.composite
@@ -31,8 +30,8 @@ def batches(draw):
     pairs, dim = draw(st.integers(1, 6)), draw(st.integers(1, 4))
     # steps of 1/8, so that distances are exact and ties are ties in both
     cells = st.integers(-16, 16).map(lambda n: n / 8)
-    vectors = draw(arrays(np.float32, (pairs, 2, dim), elements=cells))
-    return vectors, draw(arrays(np.int64, pairs, elements=st.integers(0, 4)))
+    return (draw(arrays(np.float32, (pairs, 2, dim), elements=cells)),
+            draw(arrays(np.int64, pairs, elements=st.integers(0, 4))))
 
 
 @settings(max_examples=60)
