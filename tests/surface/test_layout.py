@@ -45,8 +45,8 @@ def _outside() -> str:
     return "\n".join([*notebooks, *(path.read_text(encoding="utf-8") for path in files)])
 
 
-# Ratchets: lower them with every room that shrinks. The aim is 95 files and 25,000 lines, and 13,000 of tests.
-MOST_FILES, MOST_LINES, MOST_TEST_LINES = 99, 26_300, 16_650
+# A reader's limits: what is added takes the place of something else.
+MOST_FILES, MOST_LINES, MOST_TEST_LINES = 95, 25_000, 13_000
 
 
 def test_the_library_is_small():
