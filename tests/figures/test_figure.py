@@ -61,8 +61,7 @@ def test_what_is_asked_for_by_name_and_not_there_is_an_error():
         (lambda: figures.ties(ROWS, ANSWERS, "nothing"), "no answers to 'nothing'"),
         (lambda: figures.calibration(SURE, "one", ["e9"]), "no answers of e9 to 'one'"),
         (lambda: figures.tradeoff(COSTS[["name", "quality", "low", "high"]]), "no embedding has a cost: give one of"),
-        (lambda: figures.robustness(NOISY.assign(task=list("ab") * 6)), "curves of one task; there are 2 in 12 rows"),
-    ]:
+        (lambda: figures.robustness(NOISY.assign(task=list("ab") * 6)), "curves of one task; there are 2 in 12 rows")]:
         with pytest.raises(ValueError, match=message):
             wrong()
     with pytest.raises(UnknownName, match="accuracy"):
@@ -83,9 +82,7 @@ def test_a_figure_is_kept_as_four_files(figure, tmp_path):
 def test_shown_in_a_notebook_it_is_html_with_its_sentence_and_markup_in_a_name_stays_text():
     shown = draw("confusion")._repr_mimebundle_()
     assert set(shown) == {"text/html", "text/plain"} and shown["text/plain"] == draw("confusion").alt
-    assert re.search(r'<img alt="Confusions of logmel on language-five: [^"]+"', shown["text/html"])
-    assert "<table" in shown["text/html"]
-    assert "<table" not in MAKERS["ties"](ROWS[:0])._repr_mimebundle_()["text/html"]
+    assert re.search(r'(?s)<img alt="Confusions of logmel on language-five: [^"]+".*<table', shown["text/html"])
     odd = Figure("x", make_axes(1, 1)[0], 'a "quoted" <b> name', pd.DataFrame({"a": ["<script>"]}))
     shown = odd._repr_mimebundle_()["text/html"]
     with pytest.raises(ValueError, match="no alternative text"):

@@ -163,15 +163,6 @@ def test_recordings_count_and_synthetic_speech_only_where_there_is_nothing_else(
     assert overall(only)[1, "trill-layer19"] == "does not hold"
 
 
-def test_only_clips_that_both_answered_are_paired_and_the_shown_run_counts():
-    rows, answers = measured({"trill-layer19": 0.8, "logmel": 0.5})
-    lost = answers["embedding"].eq("logmel") & answers["clip_id"].str.endswith("7")
-    older = answers[answers["embedding"] == "logmel"].assign(key="older", y_pred="yes")
-    fewer, again = (of(claims.judge_claims(rows, some), 1, "trill-layer19").loc["logmel"]
-                    for some in (answers[~lost], pd.concat([older, answers])))
-    assert fewer["verdict"] == "holds" and fewer["tasks"] == 3 and again["diff"] == pytest.approx(0.3)
-
-
 def answers_of(rng: np.random.Generator, gain: float, count: int, clips: int) -> comparisons.Paired:
     """Two embeddings on one task: speakers differ in how well each embedding suits them, clips in difficulty."""
     ease, suits = rng.normal(0, 1, count * clips), np.repeat(rng.normal(0, 0.25, (2, count)), clips, axis=1)

@@ -94,8 +94,7 @@ def test_refusals(monkeypatch):
     monkeypatch.setattr(embedding_map, "MOST_CLIPS", 95)
     for vectors, some, method, error, message in (
             (x, clips, "umap", UnknownName, "umap"), (x, clips, "pca", BadParameter, "96 clips are more than the 95"),
-            (x[:3], clips[:90], "pca", BadParameter, "one finite vector a clip"),
             (x[:19], clips[:19], "pca", BadParameter, "too few"),
-            (np.nan * x[:90], clips[:90], "pca", BadParameter, "finite")):
+            (np.nan * x[:90], clips[:90], "pca", BadParameter, "one finite vector a clip")):
         with pytest.raises(error, match=message):
             drawn(vectors, some, method=method)

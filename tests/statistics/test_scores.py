@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,10 +97,3 @@ def test_chance_is_what_an_answer_scores_that_does_not_listen():
 def test_bad_input_is_refused(metric, arguments, message):
     with pytest.raises(UnknownName if metric == "acuracy" else BadParameter, match=message):
         scores.score(metric, *arguments)
-
-
-def test_the_newest_score_that_validation_chose_is_selected():
-    rows = pd.DataFrame([("2026", True, "test", 0.2), ("2025", True, "test", 0.1), ("2027", False, "test", 0.9),
-                         ("2027", True, "validation", 0.8)], columns=["when", "selected", "split", "value"])
-    rows = rows.assign(task="t", embedding="e", metric="accuracy")
-    assert scores.select_scores(pd.concat([rows, rows.assign(embedding="f")]))["value"].tolist() == [0.2, 0.2]

@@ -20,8 +20,6 @@ from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.training import data
 from nslib.training.settings import PairSettings
 
-DATA = Path(__file__).parents[2] / "data"
-TASKS = ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets")
 FEW = PairSettings(batch=4, gap=0.1)
 
 
@@ -31,6 +29,8 @@ def test_decoded_once_and_found_again(tmp_path, cache, monkeypatch):
     for row, start, length in zip(clips.itertuples(), made.starts, made.lengths, strict=True):
         wave = audio.read(row.audio).wave
         assert np.array_equal(made.samples[start:start + length] / np.float32(32767), wave)
+    lost = data.decode_clips(clips[:2].assign(audio=[clips["audio"][0], "/nowhere.wav"]), progress=False)
+    assert len(lost.names) == 1 and "nowhere" in lost.problems[0]
     monkeypatch.setattr("nslib.audio.read", lambda path: pytest.fail("it decoded again"))
     again = data.decode_clips(clips, progress=False)
     assert np.array_equal(again.samples, made.samples) and again.names == made.names
@@ -40,7 +40,7 @@ def test_decoded_once_and_found_again(tmp_path, cache, monkeypatch):
 
 
 def test_no_package_and_no_recording_is_in_a_task():
-    for task in TASKS:
+    for task in ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets"):
         other = debian.read_manifest(debian.manifest_path(task))
         for column in ("package", "sha256", "file_sha256", "speaker", "clip_id"):
             assert not set(data.read_manifest()[column]) & set(other[column]), (task, column)

@@ -21,7 +21,6 @@ from nslib.training.finetune import POOLS, FinetuneModel, Material, finetune, ma
 from nslib.training.settings import FinetuneSettings
 
 QUICK = FinetuneSettings(epochs=4, batch=8, patches=2, head_rate=0.05, network_rate=1e-3)
-SECONDS = (1.0, 0.4, 2.5)
 
 
 def pooled(pool, frames, counts):
@@ -65,7 +64,7 @@ def small(monkeypatch):
 
 
 def part(split, n, seed):
-    clips = [cut(tone(SECONDS[k % 3], (200, 900)[k % 2] * (0.9 + 0.02 * k), seed + k)) for k in range(n)]
+    clips = [cut(tone((1.0, 0.4, 2.5)[k % 3], (200, 900)[k % 2] * (0.9 + 0.02 * k), seed + k)) for k in range(n)]
     return Material(clips, *np.array([(("low", "high")[k % 2], f"s{k % 3}", f"{split}{k:02d}") for k in range(n)]).T)
 
 
