@@ -12,6 +12,8 @@ from nslib.figures import result_heatmap
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, render_notebook
 
+pytestmark = pytest.mark.heavy  # a browser
+
 
 @pytest.fixture(scope="module")
 def site(browser, tmp_path_factory):
