@@ -64,6 +64,7 @@ def test_speakers_are_resampled_from_five_known_ones_on_and_are_wider_if_their_c
     pred = np.where(np.arange(200) % 10 < speaker / 2, "a", "b")  # from always wrong to always right
     by_speaker, by_clip = intervals.interval(true, pred, speaker), intervals.interval(true, pred)
     assert by_speaker.high - by_speaker.low > 1.5 * (by_clip.high - by_clip.low)
+    assert intervals.interval(true, pred, speaker, seed=1) != by_speaker
 
 
 def test_few_clips_many_perfect_ones_and_an_undefined_score():
