@@ -84,6 +84,14 @@ def test_it_learns_and_can_be_repeated(material):
     assert grid.rows["selected"].all() and grid.rows["value"].iloc[-1] >= 0.9 and len(grid.predictions) == 8
 
 
+@pytest.mark.parametrize(("metric", "best"), [("accuracy", 1), ("equal_error_rate", 2)])
+def test_the_epoch_that_validation_prefers_is_kept(material, monkeypatch, metric, best):
+    values = iter([0.5, 0.2, 0.4])
+    monkeypatch.setattr(room, "score", lambda *_: next(values))
+    control = dataclasses.replace(QUICK, frozen=True, epochs=3, patience=3)
+    assert finetune(material, control, metric=metric, progress=False).best_epoch == best
+
+
 def test_a_frozen_network_stays_and_its_frames_are_computed_once(material):
     control = dataclasses.replace(QUICK, frozen=True, epochs=2, pool="autopool", tap="layer19")
     done = finetune(material, control, progress=False)
