@@ -339,7 +339,8 @@ def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_r
     (lambda: protocols.run_protocol("within"), UnknownName, "within-speaker"),
     (lambda: protocols.run_protocol("repeated", shots=3), UnknownName, "setting of repeated"),
     (lambda: protocols.run_within_speaker("logmel"), BadParameter, "give a task"),
-    (lambda: protocols.run_within_speaker(personal(3), "style-synthetic"), BadParameter, "bring their own task")])
+    (lambda: protocols.run_within_speaker(personal(3), "style-synthetic"), BadParameter, "bring their own task"),
+    (lambda: protocols.run_switch(personal(3), draws=0), BadParameter, "draws is 0; give 1 or more")])
 def test_calls_that_cannot_be_meant(call, error, words):
     with pytest.raises(error, match=words):
         call()
