@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from nslib.embeddings import networks
-from nslib.training.data import AudioBank, round_to_int16
+from nslib.frontend import HOP
+from nslib.training.data import AudioBank, compute_frames, round_to_int16
 
 
 def triplet_network(name: str, seed: int = 0):
@@ -35,10 +36,14 @@ def teacher_network(seed: int = 0):
                        name="little")
 
 
-def make_bank(wave: np.ndarray, lengths: list[int]) -> AudioBank:
-    """A bank of pieces that lie after each other in a wave."""
+def make_bank(wave: np.ndarray, lengths: list[int], sources: tuple[str, ...] = ()) -> AudioBank:
+    """A bank of pieces that lie after each other in a wave, and in the bank from whole frame to whole frame."""
     sizes = np.array(lengths, np.int64)
-    return AudioBank(round_to_int16(wave), np.cumsum(sizes) - sizes, sizes, tuple(map(str, range(len(sizes)))))
+    parts = np.split(round_to_int16(wave), np.cumsum(sizes)[:-1])
+    samples = np.concatenate([np.pad(part, (0, -len(part) % HOP)) for part in parts])
+    room = -(-sizes // HOP) * HOP
+    frames = np.concatenate([*compute_frames(samples), np.empty((0, 64), np.float16)])
+    return AudioBank(samples, frames, np.cumsum(room) - room, sizes, tuple(map(str, range(len(sizes)))), sources)
 
 
 def tones(pieces: int, seed: int, level: float = 0.02, noise: float = 0.1) -> AudioBank:

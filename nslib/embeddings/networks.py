@@ -14,10 +14,10 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,6 +45,7 @@ __all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "TAPS", "TRAINED_TAP
 EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"
 TAPS = (EMBEDDING_TAP, LAYER19_TAP)
 CENTRE, SCALE = -4.0, 2.5
+_AUDIBLE = 1e-3  # above the log-mel of digital silence, which rounding may move
 """About mean and standard deviation of log-mel values of speech: a constant offset would swamp what differs."""
 
 Arrays = list[npt.NDArray[Any]]
@@ -59,7 +60,9 @@ Arrays = list[npt.NDArray[Any]]
 # that opens the fourth stage, if the stage halves the resolution in its 3 x 3 convolution. keras.applications halves it
 # elsewhere, so that the same node would be 3 x 2; that is why the network is built here.
 # Chosen: the input is centred and scaled by constants of speech; average pooling, then one dense layer for the top;
-# batch normalisation after every convolution.
+# batch normalisation after every convolution. trill-mini pools over time where there is sound: a clip of half a second
+# is half padding, which would be half of the answer. Its layer19 is mean and maximum over the six places in time (as
+# Niizumi et al., arXiv:2103.06695, pool), 2 x 4 x 128, and not flattened; frames of digital silence do not count.
 
 @dataclass(frozen=True)
 class ResNetShape:
@@ -71,10 +74,11 @@ class ResNetShape:
     # whether that convolution halves the resolution and pooling halves it again; else it quarters it by itself, which
     # is a third cheaper on a processor
     pooled: bool = True
+    over_time: bool = False  # whether layer19 and the top are pooled over the frames that have sound
 
 
 RESNET_SHAPES = {"resnet50-trill": ResNetShape(1.0, (3, 4, 6, 3)),
-                 "trill-mini": ResNetShape(0.25, (1, 2, 2, 1), stem=8, pooled=False)}
+                 "trill-mini": ResNetShape(0.25, (1, 2, 2, 1), stem=8, pooled=False, over_time=True)}
 """TRILL's network, and the same narrower and shallower, for processors without a GPU."""
 
 
@@ -88,7 +92,7 @@ def build_network(name: str, seed: int = 0) -> Any:
 
 
 def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
-    """Build a network of TRILL's kind, untrained; ``layer19`` has 24 times the channels of the last stage."""
+    """Build a network of TRILL's kind, untrained; ``layer19`` has 24 (pooled over time: 8) times its channels."""
     import keras
 
     layers = keras.layers
@@ -106,11 +110,30 @@ def build_resnet(shape: ResNetShape, seed: int = 0, name: str = "trill") -> Any:
             stride = 2 if stage and not block else 1
             x, opening = _bottleneck(x, channels, stride, f"stage{stage + 1}_block{block + 1}", draw)
             tap = opening if stage == 3 and not block else tap
+    if shape.over_time:
+        sound = keras.ops.any(given > math.log(TRILL.offset) + _AUDIBLE, axis=2)
+        tap, x = layers.Concatenate()(pool_over_time(tap, sound)), pool_over_time(x, sound)[0]
+        x = layers.Reshape((1, *x.shape[1:]))(x)
     pooled = layers.GlobalAveragePooling2D(name="pool")(x)
     dense = layers.Dense(512, kernel_initializer=next(draw), dtype="float32", name="top")(pooled)
     top = layers.UnitNormalization(axis=-1, dtype="float32", name=EMBEDDING_TAP)(dense)
     flat = layers.Flatten(dtype="float32", name=LAYER19_TAP)(tap)
     return keras.Model(given, {EMBEDDING_TAP: top, LAYER19_TAP: flat}, name=name)
+
+
+def pool_over_time(x: Any, sound: Any) -> tuple[Any, Any]:
+    """Take mean and maximum over time of maps [n, places, bands, channels], where there is ``sound``, bool [n, frames].
+
+    A place counts for the mean by the share of its frames that have sound, and for the maximum if any has; where none
+    of a patch has, all count.
+    """
+    import keras
+
+    ops, places = keras.ops, x.shape[1]
+    share = ops.mean(ops.reshape(ops.cast(sound, "float32"), (-1, places, sound.shape[1] // places)), axis=2)
+    share = ops.where(ops.any(sound, axis=1, keepdims=True), share, 1.0)[:, :, None, None]
+    mean = ops.sum(x * share, axis=1) / ops.sum(share, axis=1)
+    return mean, ops.max(ops.where(share > 0, x, ops.min(x, axis=1, keepdims=True)), axis=1)
 
 
 def _standardised_input() -> tuple[Any, Any]:
@@ -252,9 +275,9 @@ def count_cost(model: Any) -> NetworkCost:
     and additions are not counted, as is usual; normalisation can be folded into the convolution before it.
     """
     outputs = model.output if isinstance(model.output, dict) else {"output": model.output}
-    return NetworkCost(model.name, sum(prod(weight.shape) for weight in model.weights),
+    return NetworkCost(model.name, sum(math.prod(weight.shape) for weight in model.weights),
                        sum(map(_count_multiply_adds, model.layers)),
-                       {name: prod(tensor.shape[1:]) for name, tensor in outputs.items()})
+                       {name: math.prod(tensor.shape[1:]) for name, tensor in outputs.items()})
 
 
 def count_tap_cost(network: str, tap: str) -> NetworkCost:
@@ -277,7 +300,7 @@ def _count_multiply_adds(layer: Any) -> int:
         return sum(map(_count_multiply_adds, layer.layers))
     kind = type(layer).__name__
     if kind in ("Conv2D", "Conv1D", "DepthwiseConv2D", "Dense"):  # every weight is used once at every place
-        return int(prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape))
+        return int(math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape))
     if layer.weights and kind not in ("BatchNormalization", "LayerNormalization", "Normalization"):
         raise BadParameter(f"the multiply-adds of a layer {kind} ({layer.name}) are not known; add it to "
                            "nslib.embeddings.networks.")

@@ -349,9 +349,9 @@ _ALL = (
         source="MobileNet with random weights on TRILL's patches: the paper's control without training",
         citation="Howard et al., arXiv:1704.04861", profiles=("paper",)),
     _kit("trill-mini-untrained-top", 512, 864_864, "trill-mini before its training", "nothing"),
-    _kit("trill-mini-untrained-layer19", 3072, 864_864, "trill-mini before its training", "nothing"),
+    _kit("trill-mini-untrained-layer19", 1024, 864_864, "trill-mini before its training", "nothing"),
     _kit("trill-mini-top", 512, 864_864, _TRAINED),
-    _kit("trill-mini-layer19", 3072, 864_864, _TRAINED),
+    _kit("trill-mini-layer19", 1024, 864_864, _TRAINED),
     _kit("trill-mini-distilled", 512, 174_400, "trained by this kit: MobileNetV3-small of a quarter of the width, "
          "taught by trill-mini-layer19"),
     EmbeddingInfo(

@@ -11,7 +11,6 @@ seed and its number only. Pieces that cannot give a pair are left out and counte
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -30,6 +29,8 @@ from nslib.datasets import debian, folder, loading, tasks
 from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, WINDOW
+from nslib.training.augment import augment as change_windows
+from nslib.training.augment import cut_windows
 from nslib.training.settings import PairSettings
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ _OTHER_PACKAGE = "Use the package of Debian 12 (bookworm), for which the list wa
 _DECODERS, _DECODED_AT_ONCE = 2, 256
 _TRIES = 3
 _AHEAD = 2
-_NOISE_FLOOR = -90.0
-_SHORTEST = 0.3 / (WINDOW_SAMPLES / audio.SAMPLE_RATE)
+_FRAMES_AT_ONCE = 2048
+_NEAR = 10  # frames, 0.1 s
+_SHORTEST = 30  # frames of a piece that is used, 0.3 s
 
 Ints = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
@@ -63,14 +65,18 @@ Waves = Iterator[npt.NDArray[np.float32] | BadAudio]
 class AudioBank:
     """Pieces of audio in one file.
 
-    ``samples`` are int16 at 16 kHz with full scale 32767, memory-mapped; ``starts`` and ``lengths`` int64 [pieces], in
-    samples; ``names`` has the clip_id of the first clip of each piece; ``problems`` a line a clip that cannot be read.
+    ``samples`` are int16 at 16 kHz with full scale 32767, and ``frames`` float16 [frames, 64] the log-mel of all of
+    them, both memory-mapped; ``starts`` (multiples of `nslib.frontend.HOP`) and ``lengths`` int64 [pieces], in samples;
+    ``names`` has the clip_id of the first clip of each piece, ``sources`` its package; ``problems`` a line a clip that
+    cannot be read.
     """
 
     samples: Samples = field(repr=False)
+    frames: npt.NDArray[np.float16] = field(repr=False)
     starts: Ints = field(repr=False)
     lengths: Ints = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
+    sources: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[str, ...] = ()
 
     @property
@@ -199,18 +205,37 @@ def _read_files(clips: pd.DataFrame, progress: bool) -> Waves:
 def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, read: Callable[[pd.DataFrame, bool], Waves] = _read_files,
                  progress: bool = True) -> AudioBank:
     """Decode a clip table (``clip_id, speaker, sha256``) into one file, or find that file in the cache."""
-    made_of = json.dumps([list(clips[name]) for name in ("clip_id", "sha256")])
+    made_of = json.dumps(["log-mel", *(list(clips[name]) for name in ("clip_id", "sha256"))])
     place = config.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    index = place / "index.json"
+    index, samples_path, frames_path = (place / name for name in ("index.json", "samples.i16", "frames.f16"))
     if not index.exists():  # the index is written last, so what has one is complete
         place.mkdir(parents=True, exist_ok=True)
-        decoded = _write_samples(clips, read(clips, progress), place / "samples.i16", progress)
+        decoded = _write_samples(clips, read(clips, progress), samples_path, progress)
+        _write_file(frames_path, (some.tobytes() for some in compute_frames(np.memmap(samples_path, np.int16, "r"))))
         config.write_file(index, json.dumps(decoded))
     known = json.loads(index.read_text(encoding="utf-8"))
-    samples: Samples = np.memmap(place / "samples.i16", np.int16, "r")
-    first, sizes = _join_pieces(known, dict(zip(clips["clip_id"], clips["speaker"], strict=True)), join)
-    starts = np.cumsum([0, *known["lengths"]], dtype=np.int64)[first]
-    return AudioBank(samples, starts, sizes, tuple(known["names"][k] for k in first), tuple(known["problems"]))
+    facts = clips.set_index("clip_id")
+    first, sizes = _join_pieces(known, facts["speaker"].to_dict(), join)
+    starts = np.cumsum([0, *_round_up(known["lengths"])], dtype=np.int64)[first]
+    names = tuple(known["names"][k] for k in first)
+    sources = tuple(facts.loc[list(names), "package"]) if "package" in facts else ()
+    return AudioBank(np.memmap(samples_path, np.int16, "r"),
+                     np.memmap(frames_path, np.float16, "r").reshape(-1, TRILL.mels), starts, sizes, names, sources,
+                     tuple(known["problems"]))
+
+
+def compute_frames(samples: Samples) -> Iterator[npt.NDArray[np.float16]]:
+    """Compute the log-mel of int16 samples, some frames [frames, 64] at a time."""
+    count = 1 + (len(samples) - WINDOW) // HOP if len(samples) >= WINDOW else 0
+
+    def compute(start: int) -> npt.NDArray[np.float16]:
+        wave = samples[start * HOP:(start + _FRAMES_AT_ONCE - 1) * HOP + WINDOW] / np.float32(32767)
+        return frontend.log_mel(wave, TRILL, dtype=np.float16)
+
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        for first in range(0, count, _FRAMES_AT_ONCE * _DECODED_AT_ONCE):
+            last = min(count, first + _FRAMES_AT_ONCE * _DECODED_AT_ONCE)
+            yield from pool.map(compute, range(first, last, _FRAMES_AT_ONCE))
 
 
 def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool) -> dict[str, list[Any]]:
@@ -218,26 +243,39 @@ def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool
     from tqdm.std import tqdm
 
     index: dict[str, list[Any]] = {"names": [], "lengths": [], "problems": []}
-    unfinished = path.with_suffix(f".{os.getpid()}")
+    def encode() -> Iterator[bytes]:
+        for row, wave in zip(clips.itertuples(), bar, strict=True):
+            if isinstance(wave, BadAudio):
+                index["problems"].append(str(wave))
+                continue
+            index["names"].append(row.clip_id)
+            index["lengths"].append(len(wave))
+            yield np.pad(round_to_int16(wave), (0, -len(wave) % HOP)).tobytes()
+
     bar = tqdm(waves, "decoding", len(clips), unit="clip", disable=not progress)
+    _write_file(path, encode())
+    if not index["names"]:
+        first = (index["problems"] or ["there is none"])[0]
+        raise BadParameter(f"none of {len(clips)} clips can be read. {first}")
+    return index
+
+
+def _write_file(path: Path, parts: Iterator[bytes]) -> None:
+    """Write a large file part by part, whole or not at all."""
+    unfinished = path.with_suffix(f".{os.getpid()}")
     try:
         with unfinished.open("wb") as file:
-            for row, wave in zip(clips.itertuples(), bar, strict=True):
-                if isinstance(wave, BadAudio):
-                    index["problems"].append(str(wave))
-                    continue
-                file.write(round_to_int16(wave).tobytes())
-                index["names"].append(row.clip_id)
-                index["lengths"].append(len(wave))
+            file.writelines(parts)
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         remedy = "Free some space, or set NSLIB_CACHE to another disk."
         raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
-    if not index["names"]:
-        first = (index["problems"] or ["there is none"])[0]
-        raise BadParameter(f"none of {len(clips)} clips can be read. {first}")
-    return index
+
+
+def _round_up(samples: Any) -> Ints:
+    """Round lengths in samples up to whole frames."""
+    return -(-np.asarray(samples, np.int64) // HOP) * HOP
 
 
 def round_to_int16(wave: npt.NDArray[np.float32]) -> Samples:
@@ -253,7 +291,7 @@ def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str], join: fl
     for number, (name, length) in enumerate(zip(index["names"], index["lengths"], strict=True)):
         speaker = speakers[name]
         if speaker and speaker == before and lengths[-1] < join * audio.SAMPLE_RATE:
-            lengths[-1] += length
+            lengths[-1] = int(_round_up(lengths[-1])) + length
         else:
             first.append(number)
             lengths.append(length)
@@ -264,22 +302,30 @@ def _join_pieces(index: dict[str, list[Any]], speakers: dict[str, str], join: fl
 class Pairs:
     """Draws the pairs of a step; BadParameter if there are fewer usable pieces than pairs in a batch.
 
-    ``pieces`` are those that can give a pair, ``left_out`` counts the others by what is wrong with them.
+    ``pieces`` are those that can give a pair, ``left_out`` counts the others by what is wrong with them. With ``fewer``
+    a batch is of all usable pieces if there are no more: held-out audio is little.
     """
 
-    def __init__(self, bank: AudioBank, settings: PairSettings, seed: int = 0):
+    def __init__(self, bank: AudioBank, settings: PairSettings, seed: int = 0, *, fewer: bool = False):
         self.bank, self.settings, self.seed = bank, settings, seed
-        self.gap, self.tau = max(1, round(settings.gap * audio.SAMPLE_RATE)), round(settings.tau * audio.SAMPLE_RATE)
-        room = bank.lengths - WINDOW_SAMPLES
-        self.pieces = np.flatnonzero(room >= self.gap)
-        self.left_out = {"shorter than a window": int((room < 0).sum()),
-                         "a single window": int(((room >= 0) & (room < self.gap)).sum())}
-        if len(self.pieces) < settings.batch:
-            raise BadParameter(f"a batch needs {settings.batch} different clips, and {len(self.pieces)} have two "
+        self.gap, self.tau = (round(value * audio.SAMPLE_RATE / HOP) for value in (settings.gap, settings.tau))
+        self.frames = np.maximum(0, 1 + (bank.lengths - WINDOW) // HOP)  # of each piece
+        room, least = self.frames - TRILL.patch, _SHORTEST - TRILL.patch if self.gap == 0 else self.gap
+        self.pieces = np.flatnonzero(room >= least)
+        if self.gap:
+            self.left_out = {"shorter than a window": int((room < 0).sum()),
+                             "a single window": int(((room >= 0) & (room < self.gap)).sum())}
+        else:
+            self.left_out = {"shorter than 0.3 s": int((room < least).sum())}
+        self.batch = min(settings.batch, max(2, len(self.pieces))) if fewer else settings.batch
+        if len(self.pieces) < self.batch:
+            raise BadParameter(f"a batch needs {self.batch} different clips, and {len(self.pieces)} have two "
                                f"windows {settings.gap} s apart. Take fewer pairs or longer clips.")
         self.quiet_level = 32767.0 * 10 ** (settings.quiet / 20)
-        self._room = room[self.pieces]
-        self._weights = np.ones(len(self.pieces)) if settings.weight == "clip" else self._room.astype(float)
+        self._room = np.maximum(room[self.pieces], 0)
+        self._weights = self.frames[self.pieces] ** {"clip": 0.0, "root": 0.5, "seconds": 1.0}[settings.weight]
+        sources = np.array(bank.sources or [""] * len(bank.names))
+        self._source = np.unique(sources[self.pieces], return_inverse=True)[1]
 
     @property
     def notes(self) -> list[str]:
@@ -289,31 +335,47 @@ class Pairs:
         return [*left_out, *self.bank.problems]
 
     def draw(self, step: int) -> tuple[Samples, Ints, Ints]:
-        """Draw windows int16 [pairs, 2, WINDOW_SAMPLES], their pieces [pairs], all different, and starts [pairs, 2]."""
+        """Draw windows int16 [pairs, 2, WINDOW_SAMPLES], their pieces [pairs], all different, and starts [pairs, 2].
+
+        Starts are in samples, and whole frames; behind the end of a piece there are zeros.
+        """
         rng = np.random.default_rng([self.seed, step])
-        # exponential keys divided by weights: the smallest are a weighted draw without replacement
-        keys = rng.exponential(size=len(self.pieces)) / self._weights
-        chosen = np.argpartition(keys, self.settings.batch - 1)[: self.settings.batch]
-        chosen = chosen[np.argsort(keys[chosen])]
+        chosen = self._draw_pieces(rng)
         windows = np.empty((len(chosen), 2, WINDOW_SAMPLES), np.int16)
         starts = np.empty((len(chosen), 2), np.int64)
         for row, place in enumerate(chosen):
-            first = int(self.bank.starts[self.pieces[place]])
+            piece = self.pieces[place]
+            samples = self.bank.samples[self.bank.starts[piece]:self.bank.starts[piece] + self.bank.lengths[piece]]
             for _ in range(_TRIES):
                 starts[row] = self._draw_starts(rng, int(self._room[place]))
-                for slot, start in enumerate(starts[row]):
-                    windows[row, slot] = self.bank.samples[first + start:first + start + WINDOW_SAMPLES]
+                for slot, start in enumerate(starts[row] * HOP):
+                    window = samples[start:start + WINDOW_SAMPLES]
+                    windows[row, slot, :len(window)], windows[row, slot, len(window):] = window, 0
                 if not find_silent(windows[row], self.quiet_level).any():
                     break
-        return windows, self.pieces[chosen], starts
+        return windows, self.pieces[chosen], starts * HOP
+
+    def _draw_pieces(self, rng: np.random.Generator) -> Ints:
+        """Draw a weighted sample without replacement; the share `same_source` of it from one package."""
+        # exponential keys divided by weights: the smallest are such a sample
+        keys = rng.exponential(size=len(self.pieces)) / self._weights
+        alike = round(self.batch * self.settings.same_source)
+        if alike:
+            shares = np.bincount(self._source, self._weights)
+            some = np.flatnonzero(self._source == rng.choice(len(shares), p=shares / shares.sum()))
+            keys[some[np.argsort(keys[some])[:alike]]] -= np.inf
+        chosen = np.argpartition(keys, self.batch - 1)[: self.batch]
+        return np.asarray(chosen[np.argsort(keys[chosen], kind="stable")])
 
     def _draw_starts(self, rng: np.random.Generator, room: int) -> tuple[int, int]:
-        """Draw two starts that are `gap` to `tau` apart."""
+        """Draw two starts, in frames, that are `gap` to `tau` apart, or near each other."""
+        near = rng.random() < self.settings.near
+        gap, tau = (0, _NEAR) if near else (self.gap, self.tau)
         anchor = int(rng.integers(0, room + 1))
-        if anchor < self.gap and room - anchor < self.gap:  # no partner on either side: take an end
+        if anchor < gap and room - anchor < gap:  # no partner on either side: take an end
             anchor = 0 if anchor * 2 < room else room
-        before = range(max(0, anchor - self.tau), anchor - self.gap + 1)
-        after = range(anchor + self.gap, min(room, anchor + self.tau) + 1)
+        before = range(max(0, anchor - tau), anchor - gap + 1)
+        after = range(anchor + max(gap, 1), min(room, anchor + tau) + 1)
         at = int(rng.integers(0, len(before) + len(after)))
         return anchor, before[at] if at < len(before) else after[at - len(before)]
 
@@ -323,54 +385,39 @@ def find_silent(windows: npt.NDArray[Any], level: float) -> npt.NDArray[np.bool_
     return np.asarray(np.sqrt(np.mean(np.square(windows, dtype=np.float32), axis=-1)) < level)
 
 
-def make_dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True) -> Any:
+def make_dataset(pairs: Pairs, first: int, last: int, *, augment: bool = True, windows: bool = False) -> Any:
     """Make the tf.data.Dataset of steps ``first`` to ``last - 1``, windows changed as the settings say or as they are.
 
-    Of dicts: ``log_mel`` float32 [pairs, 2, 96, 64], ``windows`` int16 [pairs, 2, WINDOW_SAMPLES] (before any change),
-    ``clips`` int64 [pairs], ``silent`` bool [pairs, 2].
+    Of dicts: ``log_mel`` float32 [pairs, 2, 96, 64], ``clips`` int64 [pairs], ``silent`` bool [pairs, 2], and, if asked
+    for, ``windows`` int16 [pairs, 2, WINDOW_SAMPLES], before any change.
     """
     import tensorflow as tf
 
-    settings = pairs.settings
+    size = pairs.batch
+    kept = {"log_mel": (tf.float32, (size, 2, TRILL.patch, TRILL.mels)), "clips": (tf.int64, (size,)),
+            "silent": (tf.bool, (size, 2))} | ({"windows": (tf.int16, (size, 2, WINDOW_SAMPLES))} if windows else {})
 
-    def draw(step: Any) -> tuple[Any, ...]:
-        windows, pieces, _ = pairs.draw(int(step))
-        return windows, pieces, find_silent(windows, pairs.quiet_level)
+    def draw(step: Any) -> list[Any]:
+        drawn, pieces, starts = pairs.draw(int(step))
+        batch = {"log_mel": cut_patches(pairs, int(step), pieces, starts, augment=augment), "clips": pieces,
+                 "silent": find_silent(drawn, pairs.quiet_level), "windows": drawn}
+        return [batch[name] for name in kept]
 
     def batch(step: Any) -> dict[str, Any]:
-        windows, pieces, silent = tf.numpy_function(draw, [step], (tf.int16, tf.int64, tf.bool))
-        windows = tf.ensure_shape(windows, (settings.batch, 2, WINDOW_SAMPLES))
-        return {"log_mel": compute_features(windows, settings if augment else None, (pairs.seed, step)),
-                "windows": windows, "clips": tf.ensure_shape(pieces, (settings.batch,)),
-                "silent": tf.ensure_shape(silent, (settings.batch, 2))}
+        drawn = tf.numpy_function(draw, [step], [kind for kind, _ in kept.values()])
+        return {name: tf.ensure_shape(one, shape) for one, (name, (_, shape)) in zip(drawn, kept.items(), strict=True)}
 
     return tf.data.Dataset.range(first, last).map(batch, _AHEAD, deterministic=True).prefetch(_AHEAD)
 
 
-def compute_features(windows: Any, settings: PairSettings | None = None, seed: tuple[Any, Any] = (0, 0)) -> Any:
-    """Turn int16 windows into float32 log-mel patches inside a graph; changed, by the seed, if there are settings."""
-    import tensorflow as tf
-
-    wave = tf.cast(windows, tf.float32) / 32767.0
-    shape, calls = tf.shape(wave)[:2], itertools.count(1)
-    first_seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
-
-    def next_seed() -> Any:
-        return first_seed + tf.constant([1_000_003 * next(calls), 0], tf.int64)
-
-    def draw(low: float, high: float) -> Any:
-        return tf.random.stateless_uniform(shape, next_seed(), low, high)
-
-    if settings and settings.gain:
-        wave *= 10 ** (draw(-1.0, 1.0)[..., None] * settings.gain / 20)
-    if settings and settings.noise:
-        level = 10 ** ((_NOISE_FLOOR + draw(0.0, 1.0) * settings.noise) / 20)
-        wave += level[..., None] * tf.random.stateless_normal(tf.shape(wave), next_seed())
-    if settings and settings.short:
-        ends = tf.where(draw(0.0, 1.0) < settings.short, draw(_SHORTEST, 1.0), 1.0) * WINDOW_SAMPLES
-        wave *= tf.cast(tf.range(WINDOW_SAMPLES, dtype=tf.float32) < ends[..., None], tf.float32)
-    patches = frontend.log_mel_tf(wave, TRILL, tf.float32)
-    if settings and settings.tilt:
-        slope = draw(-1.0, 1.0)[..., None, None] * tf.linspace(-0.5, 0.5, TRILL.mels)
-        patches += slope * (settings.tilt * np.log(10) / 20)
-    return patches
+def cut_patches(pairs: Pairs, step: int, pieces: Ints, starts: Ints, *, augment: bool = True) -> npt.NDArray[Any]:
+    """Cut the log-mel, float32 [pairs, 2, 96, 64], of drawn windows, changed by the seed and the step, or as it is."""
+    settings, rng = pairs.settings, np.random.default_rng([pairs.seed, step, 1])
+    first = np.repeat(pairs.bank.starts[pieces] // HOP, 2)
+    ends = first + np.repeat(pairs.frames[pieces], 2)
+    stretch = settings.stretch if augment else 0
+    rates = np.exp(rng.uniform(-stretch, stretch, len(first))) if stretch else 1.0
+    windows = cut_windows(pairs.bank.frames, first, ends, starts.ravel() // HOP, rates)
+    if augment and settings.changes:
+        windows = change_windows(windows, settings, rng)
+    return windows.reshape(len(pieces), 2, TRILL.patch, TRILL.mels)

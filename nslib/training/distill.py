@@ -108,16 +108,16 @@ def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augme
 
 
 def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, augment: bool = True) -> Any:
-    windows_a_batch = 2 * pairs.settings.batch
+    windows_a_batch, waves = 2 * pairs.batch, teacher.sees != "patches"
 
     def add_targets(batch: Any) -> tuple[Any, Any, Any]:
         patches = tf.reshape(batch["log_mel"], (windows_a_batch, TRILL.patch, TRILL.mels))
-        windows = tf.reshape(tf.cast(batch["windows"], tf.float32) / 32767.0, (windows_a_batch, WINDOW_SAMPLES))
-        seen = patches if teacher.sees == "patches" else windows
-        targets = tf.numpy_function(teacher.targets, [seen], tf.float32)
+        seen = tf.reshape(batch["windows"], (windows_a_batch, WINDOW_SAMPLES)) / 32767 if waves else patches
+        targets = tf.numpy_function(teacher.targets, [tf.cast(seen, tf.float32)], tf.float32)
         return patches, tf.ensure_shape(targets, (windows_a_batch, teacher.dim)), tf.repeat(batch["clips"], 2)
 
-    return make_dataset(pairs, first, last, augment=augment).map(add_targets, 2, deterministic=True).prefetch(2)
+    drawn = make_dataset(pairs, first, last, augment=augment, windows=waves)
+    return drawn.map(add_targets, 2, deterministic=True).prefetch(2)
 
 
 @dataclass(frozen=True)
@@ -252,8 +252,8 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
     if not names or len(set(names)) < len(names):
         raise BadParameter(f"give one or several students, each once; got {', '.join(names) or 'none'}.")
     settings = settings or DistillationSettings()
-    test = Pairs(held_out, settings.pairs, settings.distill.seed + trainer.HELD_OUT_SEED)
-    batches = -(-_PATCHES // (2 * settings.pairs.batch))
+    test = Pairs(held_out, settings.pairs, settings.distill.seed + trainer.HELD_OUT_SEED, fewer=True)
+    batches = -(-_PATCHES // (2 * test.batch))
     drawn = draw_targets(test, teacher, 0, batches, augment=False)
     patches = np.concatenate([some for some, _, _ in drawn])[:_PATCHES]
     rows: list[dict[str, Any]] = []

@@ -22,11 +22,12 @@ from nslib.errors import BadParameter, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
+__all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
 
 STATUSES = ("known", "believed", "unknown")
 MINING = ("semi-hard", "batch-hard")
+CHANGES = ("stretch", "warp", "mix", "room", "equaliser", "band", "codec", "gain", "noise", "short")
 _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -60,36 +61,61 @@ class TripletSettings:
             raise BadParameter(f"margin must be above 0 and at most 4, the largest distance; got {self.margin}.")
 
 
+_UNMENTIONED = "no augmentation is mentioned anywhere"
+
+
 @dataclass(frozen=True)
 class PairSettings:
-    """Which windows make pairs, and how they are changed."""
+    """Which windows make pairs, and how they are changed (`nslib.training.augment`).
+
+    - ``tau``, ``gap``: seconds, most and least, between the starts of a pair's windows; with a gap of 0 clips that are
+      shorter than a window are used too, silence behind them
+    - ``near``: share of pairs that are of one moment instead, at most 0.1 s apart
+    - ``batch``: pairs of a step, of as many pieces; ``same_source``: share of them that one package gives
+    - ``join``: seconds up to which clips of one voice are joined to a piece; ``weight``: pieces are drawn evenly
+      ("clip"), by their "seconds", or by the "root" of those
+    - ``stretch``, ``warp``: share by which time and frequency are stretched at most
+    - ``mix``, ``room``, ``band``, ``codec``, ``noise``, ``short``: share of windows with another clip mixed in, a room,
+      limited bands, a codec, noise, an early end
+    - ``equaliser``: dB, deviation of a smooth curve over the bands; ``gain``: dB at most
+    - ``quiet``: dB of full scale below which a window is drawn again
+    """
 
     tau: float = _setting(10.0, "believed", "10 s, the length of AudioSet's clips; negatives from other clips")
     gap: float = _setting(0.2, "unknown", "")
+    near: float = _setting(0.0, "unknown", "")
     batch: int = _setting(64, "unknown", "batch size not found")
+    same_source: float = _setting(0.0, "unknown", "negatives from other clips; which, not found")
     join: float = _setting(0.0, "unknown", "not done, as far as known: AudioSet's clips are 10 s long")
     weight: str = _setting("clip", "unknown", "")
-    gain: float = _setting(0.0, "unknown", "no augmentation is mentioned anywhere")
-    noise: float = _setting(0.0, "unknown", "no augmentation is mentioned anywhere")
-    tilt: float = _setting(0.0, "unknown", "no augmentation is mentioned anywhere")
-    short: float = _setting(0.0, "unknown", "no augmentation is mentioned anywhere")
+    stretch: float = _setting(0.0, "unknown", _UNMENTIONED)
+    warp: float = _setting(0.0, "unknown", _UNMENTIONED)
+    mix: float = _setting(0.0, "unknown", _UNMENTIONED)
+    room: float = _setting(0.0, "unknown", _UNMENTIONED)
+    equaliser: float = _setting(0.0, "unknown", _UNMENTIONED)
+    band: float = _setting(0.0, "unknown", _UNMENTIONED)
+    codec: float = _setting(0.0, "unknown", _UNMENTIONED)
+    gain: float = _setting(0.0, "unknown", _UNMENTIONED)
+    noise: float = _setting(0.0, "unknown", _UNMENTIONED)
+    short: float = _setting(0.0, "unknown", _UNMENTIONED)
     quiet: float = _setting(-60.0, "unknown", "")
 
     def __post_init__(self) -> None:
-        _check_name("weight", self.weight, ("clip", "seconds"))
+        _check_name("weight", self.weight, ("clip", "root", "seconds"))
         if not 0 <= self.gap <= self.tau or self.tau <= 0:
             raise BadParameter(f"gap must be from 0 to tau, and tau above 0; got gap {self.gap}, tau {self.tau}.")
         if self.batch < 2:
             raise BadParameter(f"a batch of {self.batch} pairs has no negatives; give at least 2.")
-        if min(self.join, self.gain, self.noise, self.tilt) < 0:
-            raise BadParameter("join, gain, noise and tilt must not be negative.")
-        if not 0 <= self.short <= 1:
-            raise BadParameter(f"short is a share, from 0 to 1; got {self.short}.")
+        if min(self.join, self.gain, self.equaliser) < 0:
+            raise BadParameter("join, gain and equaliser must not be negative.")
+        for name in ("near", "same_source", "stretch", "warp", "mix", "room", "band", "codec", "noise", "short"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadParameter(f"{name} is a share, from 0 to 1; got {getattr(self, name)}.")
 
     @property
     def changes(self) -> tuple[str, ...]:
         """Names of the settings by which windows are changed before a network sees them."""
-        return tuple(name for name in ("gain", "noise", "tilt", "short") if getattr(self, name))
+        return tuple(name for name in CHANGES if getattr(self, name))
 
 
 class _Schedule:

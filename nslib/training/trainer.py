@@ -57,7 +57,8 @@ class Learner(ABC):
 
         self.loop = loop
         self.constants: Arrays = []  # kept with the state
-        self.pairs, self.held_out = Pairs(learn, pairs, loop.seed), Pairs(held_out, pairs, loop.seed + HELD_OUT_SEED)
+        self.pairs = Pairs(learn, pairs, loop.seed)
+        self.held_out = Pairs(held_out, pairs, loop.seed + HELD_OUT_SEED, fewer=True)
         gpus = len(tf.config.list_physical_devices("GPU"))
         self.strategy = strategy or (tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy())
         policy = precision if precision != "auto" else "mixed_float16" if gpus else "float32"
@@ -311,7 +312,7 @@ class TripletLearner(Learner):
         self.settings = settings
         super().__init__(learn, held_out, settings.pairs, settings.loop, precision=settings.loop.precision,
                          strategy=strategy)
-        test = make_dataset(self.held_out, 0, self.loop.held_out, augment=False).cache()
+        test = make_dataset(self.held_out, 0, self.loop.held_out).cache()  # changed, as what is learnt from
         self._test = self.strategy.experimental_distribute_dataset(test)
         self._judge = self.run_on_every_device(lambda batch: self.measure(batch, False)[1])
 

@@ -105,18 +105,18 @@ def test_computer_voices_if_there_is_nothing_else_and_mistakes_are_not_covered_b
     assert heard.learn.names == ("clip000", "clip001") and heard.held_out.names == ("clip002",)
 
 
-def fabricate(lengths):
+def fabricate(lengths, sources=()):
     """Noise in pieces of the given lengths."""
-    return make_bank(np.random.default_rng(0).uniform(-0.1, 0.1, sum(lengths)), lengths)
+    return make_bank(np.random.default_rng(0).uniform(-0.1, 0.1, sum(lengths)), lengths, sources)
 
 
 @settings(max_examples=40)
-@given(st.lists(st.integers(0, 4000), min_size=4, max_size=9), st.integers(1, 3000), st.integers(0, 3000),
-       st.sampled_from(["clip", "seconds"]), st.integers(0, 10**6))
+@given(st.lists(st.integers(0, 25), min_size=4, max_size=9), st.integers(1, 20), st.integers(0, 20),
+       st.sampled_from(["clip", "root", "seconds"]), st.integers(0, 10**6))
 def test_every_pair_is_what_the_settings_allow(room, gap, more, weight, step):
-    lengths = [data.WINDOW_SAMPLES + extra - 500 for extra in room]
-    chosen = PairSettings(batch=2, gap=gap / 16000, tau=(gap + more) / 16000, weight=weight)
-    usable = sum(length - data.WINDOW_SAMPLES >= gap for length in lengths)
+    lengths = [data.WINDOW_SAMPLES + 160 * (extra - 3) + 7 for extra in room]
+    chosen = PairSettings(batch=2, gap=gap / 100, tau=(gap + more) / 100, weight=weight)
+    usable = sum(extra - 3 >= gap for extra in room)
     made = fabricate(lengths)
     if usable < 2:
         with pytest.raises(BadParameter, match="different clips"):
@@ -125,18 +125,43 @@ def test_every_pair_is_what_the_settings_allow(room, gap, more, weight, step):
     pairs = data.Pairs(made, chosen)
     assert sum(pairs.left_out.values()) == len(lengths) - usable and bool(pairs.notes) == (len(lengths) > usable)
     windows, pieces, starts = pairs.draw(step)
-    apart = np.abs(np.diff(starts, axis=1))
+    apart = np.abs(np.diff(starts, axis=1)) / 160
     assert len(set(pieces)) == 2 and gap <= apart.min() and apart.max() <= gap + more
     assert starts.min() >= 0 and (starts.max(1) <= made.lengths[pieces] - data.WINDOW_SAMPLES).all()
     for window, first in zip(windows.reshape(4, -1), (made.starts[pieces, None] + starts).ravel(), strict=True):
         assert np.array_equal(window, made.samples[first:first + data.WINDOW_SAMPLES])
 
 
+def test_short_clips_are_used_with_silence_behind_them_if_windows_may_overlap():
+    made = fabricate([3000, 8000, 9000, 20_000])
+    pairs = data.Pairs(made, PairSettings(batch=3, gap=0.0))
+    assert pairs.left_out == {"shorter than 0.3 s": 1} and "shorter than 0.3 s" in pairs.notes[0]
+    windows, pieces, starts = pairs.draw(0)
+    log_mel = data.cut_patches(pairs, 0, pieces, starts)
+    for window, patch, piece in zip(windows[:, 0], log_mel[:, 0], pieces, strict=True):
+        heard = min(made.lengths[piece], data.WINDOW_SAMPLES)
+        assert not window[heard:].any() and window[:heard].any()
+        silent = np.isclose(patch, np.log(0.001)).all(1)
+        assert silent.sum() == max(0, 96 - (1 + (heard - 400) // 160)) and not silent[:20].any()
+
+
+def test_near_pairs_are_of_one_moment_and_a_share_of_a_batch_is_of_one_source():
+    made = fabricate([80_000] * 30, tuple("abc" * 10))
+    pairs = data.Pairs(made, PairSettings(batch=12, gap=0.5, near=0.5, same_source=0.75))
+    drawn = [pairs.draw(step) for step in range(40)]
+    apart = np.abs(np.diff(np.concatenate([starts for _, _, starts in drawn]), axis=1)) / 16_000
+    assert ((apart <= 0.1) | (apart >= 0.5)).all() and 0.4 < (apart <= 0.1).mean() < 0.6
+    most = [np.bincount(pieces % 3).max() for _, pieces, _ in drawn]
+    assert min(most) >= 9 and all(len(set(pieces)) == 12 for _, pieces, _ in drawn)
+    few = data.Pairs(made, PairSettings(batch=64), fewer=True)
+    assert few.batch == 30 and len(set(few.draw(0)[1])) == 30
+
+
 def test_long_clips_are_drawn_more_often_if_asked():
     made = fabricate([18000] * 6 + [60000] * 2)
     drawn = [data.Pairs(made, dataclasses.replace(FEW, batch=2, weight=weight)) for weight in ("clip", "seconds")]
     shares = [np.mean([pairs.draw(step)[1] >= 6 for step in range(200)]) for pairs in drawn]
-    assert shares[0] == pytest.approx(0.25, abs=0.08) and shares[1] > 0.8
+    assert shares[0] == pytest.approx(0.25, abs=0.08) and shares[1] == pytest.approx(0.53, abs=0.08)
 
 
 def test_silent_windows_are_drawn_again():
@@ -151,25 +176,13 @@ def test_silent_windows_are_drawn_again():
 
 def test_the_batches_are_the_drawn_windows_as_log_mel():
     pairs = data.Pairs(fabricate([30000] * 6), FEW, seed=1)
-    for step, batch in enumerate(data.make_dataset(pairs, 3, 5), start=3):
+    for step, batch in enumerate(data.make_dataset(pairs, 3, 5, windows=True), start=3):
         windows, pieces, _ = pairs.draw(step)
-        np.testing.assert_allclose(batch["log_mel"], frontend.log_mel(windows / np.float32(32767)), atol=2e-4)
+        np.testing.assert_allclose(batch["log_mel"], frontend.log_mel(windows / np.float32(32767)), atol=4e-3)
         assert np.array_equal(batch["clips"], pieces) and np.array_equal(batch["windows"], windows)
-
-
-def test_augmentation_is_declared_repeats_and_stays_in_its_bounds():
-    def features(windows, seed=(0, 0), **changes):
-        return data.compute_features(windows, dataclasses.replace(FEW, **changes), seed).numpy()
-
-    windows = np.stack([[data.round_to_int16(tone(1.0, hertz)[: data.WINDOW_SAMPLES]) for hertz in (300, 500)]] * 3)
-    plain = features(windows)
-    one, two, other = (features(windows, seed, gain=12.0) for seed in ((1, 5), (1, 5), (1, 6)))
-    assert np.array_equal(one, two) and not np.array_equal(one, other)
-    moved = (one - plain)[plain > -2]  # far above the offset, where a gain only shifts the logarithm
-    assert 0.1 < np.abs(moved).max() <= 12 * np.log(10) / 20 + 1e-3
-    tilted = features(windows, tilt=6.0) - plain
-    np.testing.assert_allclose(tilted[..., 0], -tilted[..., -1], atol=1e-4)
-    assert 0 < np.abs(tilted).max() <= 3 * np.log(10) / 20 + 1e-4
-    assert (features(np.zeros_like(windows), noise=60.0).reshape(6, -1).std(1) > 0).all()
-    silence = np.isclose(features(windows, (0, 3), short=1.0), np.log(0.001), atol=1e-5).all(-1)
-    assert silence[..., -1].mean() > 0.5 and not silence[..., :25].any(), "0.3 s are 30 frames"
+    changed = data.Pairs(pairs.bank, dataclasses.replace(FEW, gain=12.0, stretch=0.1), seed=1)
+    one, two = (next(iter(data.make_dataset(changed, 3, 4)))["log_mel"].numpy() for _ in range(2))
+    assert np.array_equal(one, two), "a step sees the same again"
+    plain = next(iter(data.make_dataset(changed, 3, 4, augment=False)))["log_mel"].numpy()
+    np.testing.assert_allclose(plain, next(iter(data.make_dataset(pairs, 3, 4)))["log_mel"])
+    assert not np.allclose(one, plain, atol=0.1)

@@ -46,7 +46,7 @@ def test_it_learns_writes_what_it_saw_and_keeps_its_best_weights(whole):
     curve = done.curve.pivot_table("value", "step", ["part", "figure"])
     assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
     losses, accuracy = curve["train", "loss"].to_list()[1:], curve["held-out", "accuracy"]
-    np.testing.assert_allclose(losses[:2], [0.037016, 0.021170], rtol=5e-3, err_msg="not those of this seed")
+    np.testing.assert_allclose(losses[:2], [0.041048, 0.018073], rtol=5e-3, err_msg="not those of this seed")
     assert done.accuracy == accuracy.max() > accuracy.iloc[0] + 0.1 and done.best_step == accuracy.idxmax()
     pd.testing.assert_frame_equal(pd.read_csv(folder / "curve.csv"), done.curve)
     other = triplet_network("trill-mini", 9)
