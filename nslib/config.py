@@ -3,9 +3,11 @@
 Environment variables: ``NSLIB_CACHE`` (one directory for everything downloaded or computed), ``NSLIB_DATA_DIR`` (data
 sets of NOSS; default ``TFDS_DATA_DIR``, else ``tfds`` in the cache; what must be fetched by hand belongs into
 ``downloads/manual`` below it), ``NSLIB_MODELS`` (published models, one folder a model), ``NSLIB_HUB_URL`` (where these
-are fetched), ``NSLIB_REPORTS``, ``NSLIB_OFFLINE`` (1 forbids every download), ``NSLIB_THREADS`` (processor threads that
-embeddings use); ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE`` (defaults of the parameters of
-the same name). What cannot be found out about the origin of a number is ``"unknown"``, never left empty.
+are fetched), ``NSLIB_OPEN_SPEECH`` (a folder of tar files of open speech, which is then not fetched),
+``NSLIB_GITHUB_URL`` (where it is fetched), ``NSLIB_REPORTS``, ``NSLIB_OFFLINE`` (1 forbids every download),
+``NSLIB_THREADS`` (processor threads that embeddings use); ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``,
+``SMOKE`` (defaults of the parameters of the same name). What cannot be found out about the origin of a number is
+``"unknown"``, never left empty.
 """
 
 from __future__ import annotations

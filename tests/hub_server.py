@@ -1,4 +1,5 @@
-"""A hub on loopback: it redirects a model's handle to a storage address and sends a .tar.gz from there, or fails."""
+"""A hub on loopback: it redirects a model's handle, or a repository's archive, to a storage address and sends a .tar.gz
+from there, or fails."""
 
 import gzip
 import io
@@ -92,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         hub.requests.append(self.path)
         path, _, query = self.path.partition("?")
         name, stored = hub.handles.get(path.strip("/")), re.fullmatch(r"/storage/([\w-]+)\.tar\.gz", path)
-        if name and query == "tf-hub-format=compressed":
+        if name and (query == "tf-hub-format=compressed" or path.endswith(".tar.gz")):
             send(self, 302, Location=f"{hub.url}/storage/{name}.tar.gz")
         elif stored and stored[1] in hub.archives:
             fault = hub.faults.pop(0) if hub.faults else lambda request, data: send(request, 200, data)

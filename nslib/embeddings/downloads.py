@@ -23,17 +23,21 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
 
-__all__ = ["fetch_address", "fetch_model", "find_model", "find_source", "find_wheel"]
+if TYPE_CHECKING:
+    import tarfile
+
+__all__ = ["download_archive", "fetch_address", "fetch_model", "find_model", "find_source", "find_wheel",
+           "walk_archive"]
 
 MODEL = "saved_model.pb"
 _REFUSE = "Do not use this archive, nothing of it was kept; check from where it was fetched."
@@ -190,7 +194,7 @@ def _fetch(source: Source) -> Path:
     for handle in source.handles:
         try:
             with tempfile.TemporaryFile(dir=folder.parent) as part:
-                _download(f"{hub}/{handle}?tf-hub-format=compressed", part, what, remedy)
+                download_archive(f"{hub}/{handle}?tf-hub-format=compressed", part, what, remedy)
                 _unpack(part, folder, what)
             break
         except NotServed:
@@ -262,8 +266,8 @@ MAX_DOWNLOAD, MAX_BYTES = 1 << 30, 2 << 30
 
 _HINTS = {
     401: "it wants an account",
-    403: ("of TF Hub this usually means that Kaggle, to which it redirects, does not serve the model to this "
-          "network or without an account; users have seen it for days during outages"),
+    403: ("it is not served to this network or without an account; of TF Hub, which redirects to Kaggle, users have "
+          "seen this for days during outages"),
     404: "there is nothing under this address",
 }
 
@@ -276,8 +280,8 @@ class NotServed(Unavailable):
     """The server answers, but not with an archive; another address may do."""
 
 
-def _download(url: str, part: IO[bytes], what: str, remedy: str) -> None:
-    """Download an archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
+def download_archive(url: str, part: IO[bytes], what: str, remedy: str, *, progress: bool = True) -> None:
+    """Download a tar archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
     import socket
     import ssl
     import urllib.request
@@ -292,7 +296,7 @@ def _download(url: str, part: IO[bytes], what: str, remedy: str) -> None:
 
         def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
             if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-                raise ValueError("the server redirects to an address without encryption, and models are code")
+                raise ValueError("the server redirects to an address without encryption, which is refused")
             self.url = newurl
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -302,7 +306,7 @@ def _download(url: str, part: IO[bytes], what: str, remedy: str) -> None:
         redirects, silent = Redirects(), False
         try:
             with urllib.request.build_opener(redirects).open(url, timeout=TIMEOUT) as response:
-                return _save(response, part, what, remedy)
+                return _save(response, part, what, remedy, progress)
         except HTTPError as error:
             why = f"the server answers {error.code} ({error.reason})"
             if error.code != 429 and error.code < 500:
@@ -327,14 +331,14 @@ def _download(url: str, part: IO[bytes], what: str, remedy: str) -> None:
     raise (Unreachable if silent else Unavailable)(what, f"{why} ({TRIES} attempts)", remedy)
 
 
-def _save(response: Any, part: IO[bytes], what: str, remedy: str) -> None:
+def _save(response: Any, part: IO[bytes], what: str, remedy: str, progress: bool) -> None:
     """Write an answer that is an archive to a file, from its beginning on."""
     from tqdm.std import tqdm
 
     total, arrived = int(response.headers.get("Content-Length") or 0) or None, 0
     part.seek(0)
     part.truncate()
-    with tqdm(desc=f"fetch {what}", total=total, unit="B", unit_scale=True, leave=False) as bar:
+    with tqdm(desc=f"fetch {what}", total=total, unit="B", unit_scale=True, leave=False, disable=not progress) as bar:
         while chunk := response.read(1 << 16):
             # a tar archive, gzip compressed or not
             if not arrived and not chunk.startswith(b"\x1f\x8b") and chunk[257:262] != b"ustar":
@@ -344,44 +348,49 @@ def _save(response: Any, part: IO[bytes], what: str, remedy: str) -> None:
             arrived += len(chunk)
             bar.update(len(chunk))
             if arrived > MAX_DOWNLOAD:
-                raise NotServed(what, f"the server sends more than {MAX_DOWNLOAD} bytes, which no model has", remedy)
+                raise NotServed(what, f"the server sends more than {MAX_DOWNLOAD} bytes, which it never has", remedy)
     if total and arrived < total:
         raise ConnectionError
 
 
-def _unpack(archive: IO[bytes], folder: Path, what: str) -> None:
-    """Unpack an archive into a new folder: whole and safe, or not at all."""
+def walk_archive(archive: IO[bytes], what: str, take: Callable[[tarfile.TarFile, tarfile.TarInfo], None]) -> None:
+    """Hand every member of a tar archive, gzip compressed or not, to `take`; Unavailable if it is unsafe or damaged."""
     import gzip
     import tarfile
     import zlib
 
     left = MAX_BYTES
+    try:
+        archive.seek(0)
+        packed = archive.read(2) == b"\x1f\x8b"
+        archive.seek(0)
+        # GzipFile, not tarfile's own reader: it compares the checksum and misses an end that is not there
+        data = cast(IO[bytes], gzip.GzipFile(fileobj=archive) if packed else archive)
+        with tarfile.open(fileobj=data, mode="r|") as tar:
+            for entry in tar:
+                left -= entry.size + tarfile.BLOCKSIZE
+                if entry.name.startswith("/") or ".." in entry.name.split("/") or any(c in entry.name for c in "\\:"):
+                    raise Unavailable(what, f"its archive holds the unsafe name {entry.name!r}", _REFUSE)
+                if left < 0:
+                    raise Unavailable(what, f"its archive holds more than {MAX_BYTES} bytes", _REFUSE)
+                take(tar, entry)
+        while data.read(1 << 20):
+            pass
+    except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, NotADirectoryError) as error:
+        why = f"its archive is cut short or damaged ({str(error) or type(error).__name__})"
+        raise Unavailable(what, why, "Run again; the archive was deleted and will be fetched anew.") from error
 
-    def check(entry: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        nonlocal left
-        left -= entry.size + tarfile.BLOCKSIZE
-        if entry.name.startswith("/") or ".." in entry.name.split("/") or any(c in entry.name for c in "\\:"):
-            raise Unavailable(what, f"its archive holds the unsafe name {entry.name!r}", _REFUSE)
-        if not (entry.isfile() or entry.isdir()):
-            raise Unavailable(what, f"its archive holds a link, device or pipe, {entry.name!r}", _REFUSE)
-        if left < 0:
-            raise Unavailable(what, f"its archive holds more than {MAX_BYTES} bytes", _REFUSE)
-        return tarfile.data_filter(entry, path)
 
+def _unpack(archive: IO[bytes], folder: Path, what: str) -> None:
+    """Unpack an archive into a new folder: whole and safe, or not at all."""
     with _stage_folder(folder) as new:
-        try:
-            archive.seek(0)
-            packed = archive.read(2) == b"\x1f\x8b"
-            archive.seek(0)
-            # GzipFile, not tarfile's own reader: it compares the checksum and misses an end that is not there
-            data = cast(IO[bytes], gzip.GzipFile(fileobj=archive) if packed else archive)
-            with tarfile.open(fileobj=data, mode="r|") as tar:
-                tar.extractall(new, filter=check)
-            while data.read(1 << 20):
-                pass
-        except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, NotADirectoryError) as error:
-            why = f"its archive is cut short or damaged ({str(error) or type(error).__name__})"
-            raise Unavailable(what, why, "Run again; the archive was deleted and will be fetched anew.") from error
+
+        def extract(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+            if not (entry.isfile() or entry.isdir()):
+                raise Unavailable(what, f"its archive holds a link, device or pipe, {entry.name!r}", _REFUSE)
+            tar.extract(entry, new, filter="data")
+
+        walk_archive(archive, what, extract)
         if not (new / MODEL).is_file():
             raise Unavailable(what, f"its archive holds no {MODEL}", _REFUSE)
 
