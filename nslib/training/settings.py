@@ -26,7 +26,7 @@ __all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSetting
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
 
 STATUSES = ("known", "believed", "unknown")
-MINING = ("semi-hard", "batch-hard")
+MINING = ("semi-hard", "batch-hard", "all")
 CHANGES = ("stretch", "warp", "mix", "room", "equaliser", "band", "codec", "gain", "noise", "short")
 _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 
@@ -46,8 +46,8 @@ class TripletSettings:
     """The loss.
 
     - ``margin``: squared distance by which a negative must be farther than the positive (unit vectors: at most 4 apart)
-    - ``mining``: which negative of the batch: "semi-hard", the nearest that is farther than the positive (the farthest
-      of all, if none is), or "batch-hard", the nearest
+    - ``mining``: which negatives of the batch: "semi-hard", the nearest that is farther than the positive (the farthest
+      of all, if none is), "batch-hard", the nearest, or "all"
     - ``both_ways``: whether each window of a pair is the anchor once
     """
 

@@ -2,11 +2,11 @@
 
 Reference: Shor et al. 2020, section 3.1: sum of ``[|g(a) - g(p)|² - |g(a) - g(n)|² + margin]+`` over triplets whose
 anchor and positive are near in time and whose negative is not. Semi-hard mining: Schroff et al. (arXiv:1503.03832);
-batch-hard: Hermans et al. (arXiv:1703.07737).
+batch-hard and all that pay: Hermans et al. (arXiv:1703.07737).
 
 A batch is ``[pairs, 2, dim]``: row ``i`` holds anchor and positive of clip ``i``. A window of another clip is a
 negative, whether it is an anchor or a positive there. Distances are squared. The loss is the mean over the anchors that
-have a negative at all.
+have a negative at all; with all negatives, over the triplets that have one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
                  settings: TripletSettings) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Compute the triplet loss of a batch [pairs, 2, dim], and figures; windows of the same clip are no negatives.
 
-    ``positive, negative`` (mean distance to the positive and to the mined negative), ``active`` (share of anchors with
-    a loss), ``spread`` (mean distance of windows of different clips), ``accuracy`` (share of all possible triplets of
-    the batch whose negative is farther than the positive), ``without_negative`` (share of anchors).
+    ``positive, negative`` (mean distance to the positive and to the mined negatives), ``active`` (share of those that
+    have a loss), ``spread`` (mean distance of windows of different clips), ``accuracy`` (share of all possible triplets
+    of the batch whose negative is farther than the positive), ``nearest`` (share of anchors whose positive is nearer
+    than any negative), ``without_negative`` (share of anchors).
     """
     pairs = tf.shape(vectors)[0]
     rows = tf.cast(tf.concat([vectors[:, 0], vectors[:, 1]], axis=0), tf.float32)
@@ -43,30 +44,35 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
     distances = tf.maximum(squares[:, None] + squares[None, :] - 2 * products, 0)
     other = names[:, None] != names[None, :]
     near = tf.linalg.diag_part(tf.roll(distances, pairs, axis=1))
-    far, has_negative = _mine(distances, near, other, settings.mining)
     if not settings.both_ways:
-        near, far, has_negative = near[:pairs], far[:pairs], has_negative[:pairs]
-        distances, other = distances[:pairs], other[:pairs]
-    hinge = tf.where(has_negative, tf.nn.relu(near - far + settings.margin), 0.0)
-    return _masked_mean(hinge, has_negative), {
-        "positive": tf.reduce_mean(near), "negative": _masked_mean(far, has_negative),
-        "active": _masked_mean(tf.cast(hinge > 0, tf.float32), has_negative),
+        near, distances, other = near[:pairs], distances[:pairs], other[:pairs]
+    far, mined = _mine(distances, near, other, settings.mining)
+    hinge = tf.where(mined, tf.nn.relu(near[:, None] - far + settings.margin), 0.0)
+    pays = hinge > 0
+    # of all negatives most soon are far enough: a mean over them would fade
+    loss = _masked_mean(hinge, pays if settings.mining == "all" else mined)
+    nearest = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
+    return loss, {
+        "positive": tf.reduce_mean(near), "negative": _masked_mean(far, mined),
+        "active": _masked_mean(tf.cast(pays, tf.float32), mined),
         "spread": _masked_mean(distances, other),
         "accuracy": _masked_mean(tf.cast(near[:, None] < distances, tf.float32), other),
-        "without_negative": 1 - tf.reduce_mean(tf.cast(has_negative, tf.float32)),
+        "nearest": tf.reduce_mean(tf.cast(near < nearest, tf.float32)),
+        "without_negative": 1 - tf.reduce_mean(tf.cast(tf.reduce_any(other, axis=1), tf.float32)),
     }
 
 
 def _mine(distances: tf.Tensor, near: tf.Tensor, other: tf.Tensor, mining: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the distance of each row's negative, and whether it has one."""
-    nearest = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
-    has_negative = tf.reduce_any(other, axis=1)
-    if mining == "batch-hard":
-        return nearest, has_negative
-    beyond = other & (distances > near[:, None])
-    semi_hard = tf.reduce_min(tf.where(beyond, distances, _FAR), axis=1)
-    farthest = tf.reduce_max(tf.where(other, distances, -1.0), axis=1)
-    return tf.where(tf.reduce_any(beyond, axis=1), semi_hard, farthest), has_negative
+    """Return distances of each row's negatives [rows, negatives], and which there are."""
+    if mining == "all":
+        return distances, other
+    mined = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
+    if mining == "semi-hard":
+        beyond = other & (distances > near[:, None])
+        semi_hard = tf.reduce_min(tf.where(beyond, distances, _FAR), axis=1)
+        farthest = tf.reduce_max(tf.where(other, distances, -1.0), axis=1)
+        mined = tf.where(tf.reduce_any(beyond, axis=1), semi_hard, farthest)
+    return mined[:, None], tf.reduce_any(other, axis=1, keepdims=True)
 
 
 def _masked_mean(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:

@@ -11,18 +11,21 @@ from nslib.training.settings import MINING, TripletSettings
 
 
 def brute_force(vectors, clips, margin, mining, both_ways):
-    """Loss, mean distance of the mined negatives, and share of all triplets in the right order."""
+    """Loss, mean distance of the mined negatives, shares in the right order, of those that pay, of nearest positives."""
     rows = [(vectors[i, k], clips[i], vectors[i, 1 - k]) for k in (0, 1) for i in range(len(clips))]
-    hinges, mined, right = [], [], []
+    hinges, mined, right, nearest = [], [], [], []
     for anchor, clip, positive in rows if both_ways else rows[: len(clips)]:
         near = float(np.sum((anchor - positive) ** 2))
         others = [float(np.sum((anchor - row) ** 2)) for row, name, _ in rows if name != clip]
         right += [near < other for other in others]
         if others:
             semi_hard = min((other for other in others if other > near), default=max(others))
-            mined.append(min(others) if mining == "batch-hard" else semi_hard)
-            hinges.append(max(0.0, near - mined[-1] + margin))
-    return [np.mean(values or [0]) for values in (hinges, mined, right, [hinge > 0 for hinge in hinges])]
+            far = {"semi-hard": [semi_hard], "batch-hard": [min(others)], "all": others}[mining]
+            mined += far
+            hinges += [max(0.0, near - other + margin) for other in far]
+        nearest.append(near < min(others, default=np.inf))
+    paid = [hinge for hinge in hinges if hinge > 0] if mining == "all" else hinges
+    return [np.mean(values or [0]) for values in (paid, mined, right, [hinge > 0 for hinge in hinges], nearest)]
 
 
 @st.composite
@@ -40,7 +43,8 @@ def test_loss_and_mining_are_those_of_a_loop_over_all_triplets(batch, mining, bo
     vectors, clips = batch
     loss, figures = triplets.compute_loss(vectors, clips, TripletSettings(margin, mining, both_ways))
     expected = brute_force(vectors.astype(float), clips, margin, mining, both_ways)
-    computed = [loss, figures["negative"], figures["accuracy"], figures["active"]]
+    computed = [loss, figures["negative"], figures["accuracy"], figures["active"],
+                figures["nearest"]]
     np.testing.assert_allclose([float(value) for value in computed], expected, atol=1e-4)
 
 
