@@ -235,7 +235,9 @@ def _compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: An
     if min(shots, draws) < 1:
         raise BadParameter(f"shots is {shots} and draws is {draws}; give 1 or more of each.")
     data, notes = _keep_known_speakers(given, SWITCH)
-    own = dict(zip(data.clips["clip_id"], data.clips["split"].fillna(""), strict=True))
+    folds = splits.count_folds(data.clips)  # with folds, what no part of the first one has is not used
+    own = {name: split for name, split in zip(data.clips["clip_id"], data.clips["split"].fillna(""), strict=True)
+           if split or not folds}
     _refuse_shared_speakers(data)
     label = dict(zip(data.vectors.clip_id.tolist(), data.vectors.y.tolist(), strict=True))
     shares = _share_out([sum(split == name for split in own.values()) for name in SPLITS])

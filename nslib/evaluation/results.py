@@ -48,7 +48,7 @@ class Column(NamedTuple):
 
 
 _COMBINATION = (
-    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES"),
+    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES; of folds also chosen-by-fold"),
     Column("l2", "bool", "", "whether vectors were scaled to unit length"),
     Column("speaker_norm", "bool", "", "whether vectors were z-scored for each speaker (transductive)"),
     Column("seed", "int", "", "seed of forests and of resamples"),
@@ -75,11 +75,12 @@ ROWS: tuple[Column, ...] = (
     Column("high", "float", "of the metric", "upper end of the confidence interval"),
     Column("interval_by", "str", "", "what was resampled: speaker, or clip where there are under 5 speakers"),
     Column("level", "float", "", "confidence level of the interval"),
-    Column("selected", "bool", "", "best on validation: the result of this embedding on this task"),
+    Column("selected", "bool", "", "best on validation (of each fold): the result of this embedding on this task"),
     Column("best_on_test", "bool", "", "best on test: optimistic, as in some published tables"),
     Column("converged", "bool", "", "whether the fit ended before its cap of iterations"),
     Column("fit_seconds", "float", "s", "time of the fit"),
-    Column("reason", "str", "", "why there is no value, what the classifier warned of, or whose fit it shares"),
+    Column("reason", "str", "", "why there is no value, what the classifier warned of, whose fit it shares, or what "
+                                "was chosen by fold"),
     Column("notes", "str", "", "a sentence a line on what was left out of the grid or cannot be right"),
     Column("data_hash", "str", "", "hash of the recordings"),
     Column("split_hash", "str", "", "hash of recordings, labels, speakers and splits"),

@@ -27,6 +27,7 @@ from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
+from nslib.evaluation.probe import CHOSEN_BY_FOLD
 from nslib.evaluation.results import Results, export_rows
 from nslib.figures import Figure
 from nslib.figures import scores as figures_scores
@@ -377,6 +378,8 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str
                 "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
                 "letters": letters.get((row["task"], row["embedding"]), ""), "command": write_command(row, params)}
         cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
+        if row["probe"] == CHOSEN_BY_FOLD:  # which chose in each fold: the reason says what
+            cell |= {"normalised": "by fold", "setting": f"{row['probe']}: {row['reason']}"}
         cells.append(cell | {"facts": _describe_cell(cell)})
     return cells
 
