@@ -48,7 +48,7 @@ from nslib.extraction import devices, extract, precomputed
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import Extraction
 from nslib.extraction.precomputed import Precomputed
-from nslib.statistics.scores import select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -425,7 +425,7 @@ def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Para
     import pandas as pd
 
     task, name = str(row["task"]), str(row["embedding"])
-    if row["probe"] not in (*CLASSIFIERS, probe.CHOSEN_BY_FOLD):
+    if row["probe"] not in (*CLASSIFIERS, CHOSEN_BY_FOLD):
         raise Unavailable(name, "it was trained for the task, and is no probe on stored vectors", "")
     if name not in embeddings.names():
         raise Unavailable(name, "no embedding of this name is built in", "")

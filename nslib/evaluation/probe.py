@@ -35,15 +35,13 @@ from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHOSEN_BY_FOLD", "FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "check_splits",
-           "grid", "grid_folds", "mark_best", "score_fits", "select_best"]
-
-CHOSEN_BY_FOLD = "chosen-by-fold"
-"""In place of a probe's name: of clips in folds, the combination that was chosen in each fold."""
+__all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "check_splits", "grid",
+           "grid_folds", "mark_best", "score_fits", "select_best"]
 
 # Raise it whenever a score, an interval or an answer can move: it is part of the key of every result. Golden values in
 # tests/evaluation/test_probe.py hold it.

@@ -193,7 +193,7 @@ def _sum_up(chosen: pd.DataFrame, mark: str, **facts: object) -> dict[str, objec
                     spread=chosen["value"].std(), splits=len(chosen), classes=chosen["classes"].max(), **{mark: True})
 
 
-def _make_test(answers: pd.DataFrame, over: str) -> RepeatedTest:
+def make_test(answers: pd.DataFrame, over: str) -> RepeatedTest:
     """Right answers over all splits, of which speakers count equally, or splits."""
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
     clips, speakers, numbers = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
@@ -317,7 +317,7 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
     if scored.empty:
         raise NslibError(f"none of {len(numbers)} splits of {protocol} could be scored: {rows[0]['reason']}")
     every = pd.concat(answers, ignore_index=True)
-    interval = _make_test(every, "splits").interval(seed=options["seed"])
+    interval = make_test(every, "splits").interval(seed=options["seed"])
     facts = {"low": interval.low, "high": interval.high, "interval_by": interval.by, "n": every["clip_id"].nunique(),
              "n_speakers": len(set(every["speaker"]) - {""})}
     rows += [_sum_up(scored[scored["selected"]], "selected", **facts),
@@ -489,7 +489,7 @@ def _score_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits],
         tested, of_splits = pd.concat(parts), every[(every["speaker"] == "") & every[mark]]
         if tested.empty:
             return every, tested
-        speakers, test = tested["speaker"].nunique(), _make_test(tested, "speakers")
+        speakers, test = tested["speaker"].nunique(), make_test(tested, "speakers")
         facts = {"value": test.mean(), "n": tested["clip_id"].nunique(), "n_speakers": speakers,
                  "shared_speakers": speakers}
         if mark == "selected":  # an optimistic number gets no interval: it would be one around a bias

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nslib.evaluation.probe import CHOSEN_BY_FOLD
 from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Figure, palette, with_style
 from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_scores, sort_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 
 if TYPE_CHECKING:
     import pandas as pd

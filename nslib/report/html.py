@@ -27,7 +27,6 @@ from nslib.datasets import tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
-from nslib.evaluation.probe import CHOSEN_BY_FOLD
 from nslib.evaluation.results import Results, export_rows
 from nslib.figures import Figure
 from nslib.figures import scores as figures_scores
@@ -39,7 +38,7 @@ from nslib.report.verify import is_fine_tuned, write_command
 from nslib.statistics.comparisons import group_embeddings
 from nslib.statistics.effects import Regression, regress
 from nslib.statistics.intervals import RESAMPLES
-from nslib.statistics.scores import select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,11 +29,12 @@ from nslib.datasets import loading, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
-from nslib.evaluation.probe import CHOSEN_BY_FOLD, mark_best, name_combination
+from nslib.evaluation.probe import mark_best, name_combination
 from nslib.evaluation.results import ROWS, check_table, load_results
 from nslib.paper.claims import FINE_TUNED
 from nslib.statistics import scores
-from nslib.statistics.intervals import RepeatedTest, interval
+from nslib.statistics.intervals import interval
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 from nslib.training import finetune
 from nslib.training.settings import FinetuneSettings
 
@@ -227,10 +228,7 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     made: dict[str, Any] = {"n": answers["clip_id"].nunique()}
     if answers.empty or row["metric"] != "accuracy":
         return made
-    right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
-    clips, speakers, splits = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    unit = "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits"
-    test = RepeatedTest(right, clips, speakers, splits, unit)
+    test = protocols.make_test(answers, "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits")
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])

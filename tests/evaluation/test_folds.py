@@ -16,12 +16,13 @@ from nslib.datasets import folder as recordings
 from nslib.datasets import splits, tasks
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, classifiers, probe, protocols, results, robustness
-from nslib.evaluation.probe import CHOSEN_BY_FOLD, LabelledVectors
+from nslib.evaluation.probe import LabelledVectors
 from nslib.extraction import extract
-from nslib.report import html, verify
+from nslib.report import html, leaderboard, verify
 from nslib.statistics import intervals
 from nslib.statistics.calibration import calibration_errors
-from nslib.statistics.scores import select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
+from nslib.training.classifier import choose_combination
 
 PAIR = ["LDA_LSQR_AUTO", "LogisticRegression"]
 COMBINATION = ["probe", "l2", "speaker_norm"]
@@ -345,6 +346,23 @@ def test_pages_and_figures_show_what_was_chosen_by_fold(folded):
     drawn = figures.choice(done.rows, "style-synthetic", "logmel")
     assert f"Chosen on validation: {CHOSEN_BY_FOLD}, test" in drawn.alt
     assert any(f"Best on test: {name}" in drawn.alt for name in benchmark.SMOKE_PROBES)
+    audit = figures.split_audit(folded.assign(task="t", corpus_kind="real")).table
+    assert (audit["split"] == "").any() and (audit["shared_speakers"] == 0).all()
+
+
+def test_a_shared_score_follows_from_the_answers_to_all_clips_of_the_folds(folded, tmp_path, monkeypatch):
+    done, hashes = measure(), (splits.hash_data(folded), splits.hash_split(folded))
+    monkeypatch.setattr(leaderboard, "_read_manifest", lambda _: (folded, hashes))
+    path = leaderboard.export_scores(done.rows, "logmel", tmp_path / "row.parquet", predictions=done.predictions)
+    table = leaderboard.build_table(done.rows[:0], leaderboard.read_scores(path))
+    assert table["trust"].item() == leaderboard.RECOMPUTED
+    with pytest.raises(BadParameter, match="not those of the 48 test clips: 1 lack one"):
+        leaderboard.export_scores(done.rows, "logmel", tmp_path / "b.parquet", predictions=done.predictions[1:])
+
+
+def test_an_exported_classifier_is_one_combination(folded):
+    row, note = choose_combination(measure().rows)
+    assert row["probe"] in benchmark.SMOKE_PROBES and not note
 
 
 def test_noise_and_the_protocols_take_the_first_fold_and_let_be_what_is_in_no_part(folded):
