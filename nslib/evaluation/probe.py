@@ -296,15 +296,7 @@ def check_probes(probes: Sequence[str]) -> list[str]:
 
 def check_splits(train: LabelledVectors, validation: LabelledVectors, test: LabelledVectors, *,
                  where: str = "") -> dict[str, LabelledVectors]:
-    """Check three splits (of what is told by `where`) and bring them into the order of ``clip_id``, by name.
-
-    Raises
-    ------
-    NslibError
-        If vectors are not finite, or a split is empty or of one class.
-    BadParameter
-        If clips or dimensions do not match, or a clip comes twice in a split.
-    """
+    """Check three splits (of what is told by `where`) and bring them into the order of ``clip_id``, by name."""
     splits = {name: _order_split(name + where, split)
               for name, split in zip(SPLITS, (train, validation, test), strict=True)}
     dims = {name: split.x.shape[1] for name, split in splits.items()}

@@ -174,15 +174,7 @@ _NOT_RUN = ("task", "embedding", "why", "remedy")
 
 
 def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Check a table against its columns, and give it these in their order and of their exact types.
-
-    Raises
-    ------
-    UnknownName
-        For a column that is not among `columns`.
-    BadParameter
-        For a missing column or a wrong type.
-    """
+    """Check a table against its columns, and give it these in their order and of their exact types."""
     names = [c.name for c in columns]
     for name in frame.columns:
         if name not in names:
@@ -276,28 +268,7 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
 
 def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None,
                 tables: Tables = BENCHMARK_TABLES) -> list[Path]:
-    """Store results of one or more keys; a key that was stored before is written anew.
-
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        With the columns that `tables` says, those of the benchmark or of a protocol; predictions without rows are
-        refused.
-    folder : Path, optional
-        Default, here and below: ``results`` below the reports.
-
-    Returns
-    -------
-    list of Path
-        The files of rows, one a key.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For a table that is not as `check_table` wants it; nothing is written then.
-    NslibError
-        If the disk is full; what was stored before stays.
-    """
+    """Store results, a known key anew, and return the files of rows; if a table is wrong, nothing is stored."""
     kind, kind_of_predictions = tables
     rows, predictions = check_table(rows, tables[kind]), check_table(predictions, tables[kind_of_predictions])
     orphans = set(predictions["key"]) - set(rows["key"])
