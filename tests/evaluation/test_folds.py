@@ -288,15 +288,15 @@ def test_a_benchmark_by_folds_is_stored_found_again_and_verified(folded, tmp_pat
     row = select_scores(first.rows).iloc[0]
     assert (row["probe"], row["n"], row["n_speakers"], row["classes"]) == (CHOSEN_BY_FOLD, len(folded), 6, 2)
     assert len(first.predictions) == len(folded) and any("in 3 folds" in note for note in first.notes)
+    for name in ("results.csv", "results.parquet"):
+        results.export_rows(first.rows, tmp_path / "reports" / name)
+    checks = verify.verify_report(level="all", progress=False)
+    assert checks["ok"].all(), checks[~checks["ok"].fillna(False).astype(bool)]
     monkeypatch.setattr(extract, "extract_vectors", lambda *a, **k: pytest.fail("embedded again"))
     monkeypatch.setattr(probe, "grid_folds", lambda *a, **k: pytest.fail("fitted again"))
     pd.testing.assert_frame_equal(measure().rows, first.rows)
     other = splits.hash_split(folded.assign(fold=folded["fold"].map({"0": "0", "1": "2", "2": "1"})))
     assert row["split_hash"] == splits.hash_split(folded) != other
-    first.rows.to_csv(tmp_path / "reports" / "results.csv", index=False)
-    results.export_rows(first.rows, tmp_path / "reports" / "results.parquet")
-    checks = verify.verify_report(progress=False)
-    assert checks["ok"].all(), checks[~checks["ok"].astype(bool)]
     stored = results.table_path(row["key"], "predictions")
     results.write_table(stored, first.predictions.assign(probe="Forest_balanced_100"))
     checks = verify.verify_report(progress=False)
