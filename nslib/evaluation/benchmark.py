@@ -21,7 +21,7 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,7 +48,7 @@ from nslib.extraction import devices, extract, precomputed
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import Extraction
 from nslib.extraction.precomputed import Precomputed
-from nslib.statistics.scores import select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -306,10 +306,13 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     key = results.make_key(**origin, settings=settings)
     stored = results.find_result(key)
     if stored is None:
-        train = out.clips[out.clips["split"] == "train"]
+        train = max(_list_training(task, out.clips), key=len)
         check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
         with tqdm(desc=f"probes {task.name} x {spec.name}", unit="fit", disable=not progress, leave=False) as bar:
-            grid = probe.grid(*label_vectors(out), **settings, progress=bar.update, mapper=engine.mapper)
+            options = {**settings, "progress": bar.update, "mapper": engine.mapper}
+            folds = divide_folds(task, out.clips)
+            grid = (probe.grid_folds(LabelledVectors.of(out.clips, out.vectors), folds, **options) if folds else
+                    probe.grid(*label_vectors(out), **options))
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
@@ -327,11 +330,23 @@ def _identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict
             "split_hash": datasets_splits.hash_split(clips), "weights_hash": spec.fingerprint}
 
 
-def label_vectors(out: Extraction) -> list[LabelledVectors]:
-    """Cut an extraction into train, validation and test, each in the order of ``clip_id``."""
+def divide_folds(task: Task, clips: pd.DataFrame) -> list[dict[str, Any]]:
+    """Row positions by part of each fold, as `nslib.datasets.splits.divide_fold` gives them; none without folds."""
+    return [datasets_splits.divide_fold(clips, number, by_speaker=not task.speaker_is_label)
+            for number in range(datasets_splits.count_folds(clips))]
+
+
+def _list_training(task: Task, clips: pd.DataFrame) -> list[pd.DataFrame]:
+    """Training clips of a task, of each fold if it has any."""
+    folds = divide_folds(task, clips)
+    return [clips.iloc[rows["train"]] for rows in folds] or [clips[clips["split"] == "train"]]
+
+
+def label_vectors(out: Extraction, fold: Mapping[str, Any] | None = None) -> list[LabelledVectors]:
+    """Cut an extraction into train, validation and test (of a fold, if given), each in the order of ``clip_id``."""
     parts = []
     for name in datasets_splits.SPLITS:
-        rows = np.flatnonzero(out.clips["split"] == name)
+        rows = np.flatnonzero(out.clips["split"] == name) if fold is None else fold[name]
         rows = rows[np.argsort(out.clips["clip_id"].to_numpy(str)[rows])]  # the grid's order: it need not copy again
         parts.append(LabelledVectors.of(out.clips.iloc[rows], out.vectors[rows]))
     return parts
@@ -407,8 +422,10 @@ def load_confidence(rows: pd.DataFrame, folder: Path | None = None) -> pd.DataFr
 def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Params, corpora: dict[str, Dataset],
                     progress: bool) -> pd.DataFrame:
     """Measure a row on the task's stored vectors, and compare its answers with the stored ones."""
+    import pandas as pd
+
     task, name = str(row["task"]), str(row["embedding"])
-    if row["probe"] not in CLASSIFIERS:
+    if row["probe"] not in (*CLASSIFIERS, CHOSEN_BY_FOLD):
         raise Unavailable(name, "it was trained for the task, and is no probe on stored vectors", "")
     if name not in embeddings.names():
         raise Unavailable(name, "no embedding of this name is built in", "")
@@ -421,7 +438,12 @@ def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Para
             raise Unavailable(f"the clips of {task}", "they cannot be had here", "See nslib doctor.")
         corpora[task] = ready[0][1]
     vectors = specify_embedding(name).vectors(corpora[task].clips, progress=False)
-    table = measure_confidence(row, *label_vectors(vectors))
+    tables = []
+    for fold in [*divide_folds(datasets_tasks.REGISTRY[task], vectors.clips)] or (None,):
+        parts = label_vectors(vectors, fold)
+        kept = predictions.loc[predictions["clip_id"].isin(parts[-1].clip_id), ["probe", "l2", "speaker_norm"]]
+        tables.append(measure_confidence(row | dict(*kept[:1].to_dict("records")), *parts))
+    table = pd.concat(tables).sort_values("clip_id", ignore_index=True).assign(probe=row["probe"])
     probe.refuse_other_answers(table, predictions)
     return table
 
@@ -484,11 +506,11 @@ def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Par
         return None  # it is refused, with its reason, when its turn comes
     first = clips.drop_duplicates("sha256")
     new = first[first["sha256"].isin(VectorCache(embedding).missing(first["sha256"]))]
-    train = clips[clips["split"] == "train"]
-    audio, classes = float(new["seconds"].sum()), train["label"].nunique()
-    fits = estimate_probes_seconds(len(train), embedding.dim, classes, 2 if task.speaker_is_label else 4)
-    return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9,
-                 memory_gb(len(clips), len(train), embedding.dim, classes), audio / speed, fits)
+    parts = [(len(train), embedding.dim, train["label"].nunique()) for train in _list_training(task, clips)]
+    fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
+    audio = float(new["seconds"].sum())
+    return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)),
+                 audio / speed, fits)
 
 
 def _describe_work(work: Sequence[_Work]) -> str:

@@ -158,22 +158,7 @@ def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
 
 
 def normalise(x: npt.ArrayLike, speaker: npt.ArrayLike, *, l2: bool, speaker_norm: bool) -> Floats:
-    """Return vectors as a combination of the two normalisations wants them.
-
-    Parameters
-    ----------
-    x : array-like of float [clips, dim]
-        Vectors of one split; left as they are.
-    speaker : array-like of str [clips]
-        Speaker of each clip.
-    l2, speaker_norm : bool
-        Whether to scale each vector to unit length, then to z-score each dimension over the clips of each speaker.
-
-    Returns
-    -------
-    ndarray [clips, dim] float64
-        `x` itself if it is float64 in rows and nothing is applied.
-    """
+    """Scale vectors [clips, dim] to unit length, then z-score them by speaker, as wanted: float64, maybe `x` itself."""
     if not l2:
         return speaker_normalise(x, speaker) if speaker_norm else np.ascontiguousarray(x, dtype=np.float64)
     unit = l2_normalise(x)

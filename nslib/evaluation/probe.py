@@ -8,6 +8,10 @@ Rows are brought into the order of ``clip_id`` and computed in float64 on one BL
 order of clips nor the number of jobs changes an answer. Vectors are kept as given, in float32 as a rule; a normalised
 copy in float64 is made once, shared by all classifiers, and let go: as few exist at a time as keep all jobs busy. What
 is the same fit under two names is fitted once; the copy says so in ``reason`` and takes no seconds.
+
+Of clips in folds each is tested once. The answers of one combination to all clips, each by the probe of its fold, are
+scored together, and so are those of `CHOSEN_BY_FOLD`: of what the validation clips of each fold chose there. A choice
+on validation answers to all clips together would have seen the clips that are tested.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import hashlib
 import threading
 import time
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -31,12 +35,13 @@ from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "check_splits", "grid",
-           "score_fits", "select_best"]
+           "grid_folds", "mark_best", "score_fits", "select_best"]
 
 # Raise it whenever a score, an interval or an answer can move: it is part of the key of every result. Golden values in
 # tests/evaluation/test_probe.py hold it.
@@ -129,10 +134,11 @@ class Grid:
     Attributes
     ----------
     rows : DataFrame
-        One row for each combination and split (validation, test), in the order of choice.
+        One row for each combination and split (validation, test), in the order of choice; of folds the last one is
+        `CHOSEN_BY_FOLD`, whose normalisation says nothing.
     predictions : DataFrame
-        Test clips of the chosen combination: probe, l2, speaker_norm, seed, clip_id, speaker, y_true, y_pred; empty if
-        nothing could be fitted.
+        Test clips of the chosen combination (of folds: that of the clip's fold): probe, l2, speaker_norm, seed,
+        clip_id, speaker, y_true, y_pred; empty if nothing could be fitted.
     notes : tuple of str
         Sentences on what was left out or cannot be right.
     """
@@ -196,16 +202,86 @@ def grid(
     UnknownName
         For an unknown probe or metric.
     """
-    ordered = check_probes(probes)
     splits = check_splits(train, validation, test)
+    ordered, variants, settings, notes = _plan_fits(splits, probes, speaker_norm, metric, seed)
+    fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
+    return score_fits(fits, splits, settings, notes)
+
+
+def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[Any]]], *,
+               probes: Sequence[str] = PROBES, speaker_norm: bool = True, metric: str = "accuracy", seed: int = 0,
+               jobs: int = 2, progress: Callable[[], object] | None = None, mapper: Mapper | None = None) -> Grid:
+    """Fit every combination in every fold, choose in each fold on its validation clips, and score all clips together.
+
+    `folds` has, for each fold, positions among the clips: train, validation, test, and left_out, which is counted in a
+    note; every clip is validated once and tested once, else BadParameter. The rest is as of `grid`.
+    """
+    for name in SPLITS[1:]:
+        if not np.array_equal(np.sort(np.concatenate([rows[name] for rows in folds])), np.arange(len(clips.y))):
+            raise BadParameter(f"{name} of the folds must hold each of {len(clips.y)} clips once. Give every clip a "
+                               "fold, or none.")
+    whole = dict.fromkeys(SPLITS, _order_split("task", clips))
+    ordered, variants, settings, notes = _plan_fits(whole, probes, speaker_norm, metric, seed)
+    train, left_out = (sorted(len(rows[name]) for rows in folds) for name in ("train", "left_out"))
+    notes.append(f"Every clip was tested once, in {len(folds)} folds: {train[0]} to {train[-1]} clips were in "
+                 f"training, {left_out[0]} to {left_out[-1]} were left out of it for their text.")
+    fits: list[list[Fit]] = []
+    chosen: list[Fit] = []
+    asked: dict[str, list[Names]] = {name: [] for name in SPLITS[1:]}
+    for number, rows in enumerate(folds):
+        splits = check_splits(*(clips.take(rows[name]) for name in SPLITS), where=f" of fold {number}")
+        fits.append(fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper))
+        values = [_score_answers(fit, "validation", splits["validation"], settings) for fit in fits[-1]]
+        chosen.append(fits[-1][int(np.argmax(select_best(values, metric)))])
+        notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits)]
+        for name, names in asked.items():
+            names.append(splits[name].clip_id)
+    order = {name: np.argsort(np.concatenate(names)) for name, names in asked.items()}
+    scored = score_fits(_join_folds([*zip(*fits, strict=True), tuple(chosen)], order), whole, settings)
+    used = {name: np.repeat([getattr(fit, name) for fit in chosen], list(map(len, asked["test"])))[order["test"]]
+            for name in _PREDICTED[:3]} if len(scored.predictions) else {}
+    return Grid(scored.rows, scored.predictions.assign(**used), tuple(notes))
+
+
+def _join_folds(combinations: Sequence[tuple[Fit, ...]], order: Mapping[str, npt.NDArray[Any]]) -> list[Fit]:
+    """Join the fits of all folds, of each combination and, as the last, of the chosen ones; `order` sorts answers."""
+    def join(parts: Sequence[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+        return {name: np.concatenate([part[name] for part in parts])[rows] for name, rows in order.items()
+                if all(parts)}  # a combination that failed in one fold has no answers
+
+    joined: list[Fit] = []
+    known: dict[tuple[int, ...], Any] = {}  # the same answers stay one object, and are scored once
+    for fits in combinations:
+        same = tuple(id(fit.answers) for fit in fits)
+        if same not in known:
+            known[same] = join([fit.answers for fit in fits]), join([fit.labels for fit in fits])
+        answers, labels = known[same]
+        reasons = Counter(fit.reason for fit in fits if fit.reason)
+        why = "; ".join(text if n == len(fits) else f"{text} (in {n} of {len(fits)} folds)"
+                        for text, n in reasons.items())
+        joined.append(replace(fits[0], answers=answers, labels=labels, converged=all(fit.converged for fit in fits),
+                              seconds=sum(fit.seconds for fit in fits), reason=why))
+    last, times = joined[-1], Counter(name_combination(fit) for fit in combinations[-1])
+    why = "; ".join(f"{name} in {n} of {len(combinations[-1])} folds" for name, n in times.items())
+    return [*joined[:-1], replace(last, probe=CHOSEN_BY_FOLD, l2=False, speaker_norm=False, seconds=0.0,
+                                  reason=why if last.labels else last.reason)]
+
+
+def name_combination(of: Any) -> str:
+    """Write probe and normalisation of a fit or of a row."""
+    return f"{of.probe}, l2 {of.l2}, speaker_norm {of.speaker_norm}"
+
+
+def _plan_fits(splits: dict[str, LabelledVectors], probes: Sequence[str], speaker_norm: bool, metric: str,
+               seed: int) -> tuple[list[str], list[Variant], FitSettings, list[str]]:
+    """Probes and normalisations in the order of choice, what all fits share, and notes; a metric is checked first."""
+    ordered = check_probes(probes)
     norms, notes = _choose_speaker_norms(splits, speaker_norm)
     settings = FitSettings(_list_classes(splits), metric, seed)
     if settings.needs_scores:  # a metric that does not fit the task fails before any fit
         truth = splits["test"].y
         statistics_scores.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
-    variants = [(l2, norm) for l2 in (False, True) for norm in norms]
-    fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
-    return score_fits(fits, splits, settings, notes)
+    return ordered, [(l2, norm) for l2 in (False, True) for norm in norms], settings, notes
 
 
 def check_probes(probes: Sequence[str]) -> list[str]:
@@ -218,18 +294,10 @@ def check_probes(probes: Sequence[str]) -> list[str]:
     return [name for name in PROBES if name in probes]
 
 
-def check_splits(train: LabelledVectors, validation: LabelledVectors,
-                 test: LabelledVectors) -> dict[str, LabelledVectors]:
-    """Check three splits and bring them into the order of ``clip_id``, by name of the split.
-
-    Raises
-    ------
-    NslibError
-        If vectors are not finite, or a split is empty or of one class.
-    BadParameter
-        If clips or dimensions do not match, or a clip comes twice in a split.
-    """
-    splits = {name: _order_split(name, split)
+def check_splits(train: LabelledVectors, validation: LabelledVectors, test: LabelledVectors, *,
+                 where: str = "") -> dict[str, LabelledVectors]:
+    """Check three splits (of what is told by `where`) and bring them into the order of ``clip_id``, by name."""
+    splits = {name: _order_split(name + where, split)
               for name, split in zip(SPLITS, (train, validation, test), strict=True)}
     dims = {name: split.x.shape[1] for name, split in splits.items()}
     if len(set(dims.values())) > 1 or not dims["train"]:
@@ -475,8 +543,7 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
          **facts[name], **scores[id(fit.answers), name]}
         for fit in fits for name in SPLITS[1:]])
     for flag, name in (("selected", "validation"), ("best_on_test", "test")):
-        values = rows.loc[rows["split"] == name, "value"].to_numpy()
-        rows[flag] = np.repeat(select_best(values, settings.metric), 2)
+        rows[flag] = np.repeat(mark_best(rows[rows["split"] == name], flag), 2)
     predictions = _list_predictions(fits, rows["selected"].to_numpy()[::2], splits["test"], settings.seed)
     return Grid(rows, predictions, (*notes, *_describe_oddities(splits)))
 
@@ -491,6 +558,13 @@ def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
     return best
 
 
+def mark_best(rows: pd.DataFrame, flag: str) -> npt.NDArray[np.bool_]:
+    """Mark, among all rows of a split, the ``selected`` (of folds the choice by fold) or the ``best_on_test`` one."""
+    by_fold = rows["probe"].to_numpy() == CHOSEN_BY_FOLD
+    excluded = by_fold.any() & (by_fold != (flag == "selected"))
+    return select_best(np.where(excluded, np.nan, rows["value"]), str(rows["metric"].iloc[0]))
+
+
 def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
     """Return what a row says of a split that does not depend on an answer."""
     return {"n": len(split.y), "n_speakers": len(set(split.speaker) - {""}),
@@ -503,10 +577,16 @@ def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettin
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
     columns = settings.classes if settings.needs_scores else None
-    value = statistics_scores.score(settings.metric, split.y, fit.answers[name], columns)
     interval = intervals.interval(split.y, fit.answers[name], units or split.speaker, settings.metric, classes=columns,
                                   seed=settings.seed)
-    return {"value": value, "low": interval.low, "high": interval.high, "interval_by": interval.by}
+    return {"value": _score_answers(fit, name, split, settings), "low": interval.low, "high": interval.high,
+            "interval_by": interval.by}
+
+
+def _score_answers(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> float:
+    """Score of a fit on a split; NaN if it has not answered it."""
+    columns = settings.classes if settings.needs_scores else None
+    return statistics_scores.score(settings.metric, split.y, fit.answers[name], columns) if fit.answers else np.nan
 
 
 def _list_predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors,

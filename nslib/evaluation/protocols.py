@@ -193,7 +193,7 @@ def _sum_up(chosen: pd.DataFrame, mark: str, **facts: object) -> dict[str, objec
                     spread=chosen["value"].std(), splits=len(chosen), classes=chosen["classes"].max(), **{mark: True})
 
 
-def _make_test(answers: pd.DataFrame, over: str) -> RepeatedTest:
+def make_test(answers: pd.DataFrame, over: str) -> RepeatedTest:
     """Right answers over all splits, of which speakers count equally, or splits."""
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
     clips, speakers, numbers = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
@@ -235,7 +235,9 @@ def _compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: An
     if min(shots, draws) < 1:
         raise BadParameter(f"shots is {shots} and draws is {draws}; give 1 or more of each.")
     data, notes = _keep_known_speakers(given, SWITCH)
-    own = dict(zip(data.clips["clip_id"], data.clips["split"].fillna(""), strict=True))
+    folds = splits.count_folds(data.clips)  # with folds, what no part of the first one has is not used
+    own = {name: split for name, split in zip(data.clips["clip_id"], data.clips["split"].fillna(""), strict=True)
+           if split or not folds}
     _refuse_shared_speakers(data)
     label = dict(zip(data.vectors.clip_id.tolist(), data.vectors.y.tolist(), strict=True))
     shares = _share_out([sum(split == name for split in own.values()) for name in SPLITS])
@@ -315,7 +317,7 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
     if scored.empty:
         raise NslibError(f"none of {len(numbers)} splits of {protocol} could be scored: {rows[0]['reason']}")
     every = pd.concat(answers, ignore_index=True)
-    interval = _make_test(every, "splits").interval(seed=options["seed"])
+    interval = make_test(every, "splits").interval(seed=options["seed"])
     facts = {"low": interval.low, "high": interval.high, "interval_by": interval.by, "n": every["clip_id"].nunique(),
              "n_speakers": len(set(every["speaker"]) - {""})}
     rows += [_sum_up(scored[scored["selected"]], "selected", **facts),
@@ -487,7 +489,7 @@ def _score_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits],
         tested, of_splits = pd.concat(parts), every[(every["speaker"] == "") & every[mark]]
         if tested.empty:
             return every, tested
-        speakers, test = tested["speaker"].nunique(), _make_test(tested, "speakers")
+        speakers, test = tested["speaker"].nunique(), make_test(tested, "speakers")
         facts = {"value": test.mean(), "n": tested["clip_id"].nunique(), "n_speakers": speakers,
                  "shared_speakers": speakers}
         if mark == "selected":  # an optimistic number gets no interval: it would be one around a bias

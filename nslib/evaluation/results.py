@@ -48,7 +48,7 @@ class Column(NamedTuple):
 
 
 _COMBINATION = (
-    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES"),
+    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES; of folds also chosen-by-fold"),
     Column("l2", "bool", "", "whether vectors were scaled to unit length"),
     Column("speaker_norm", "bool", "", "whether vectors were z-scored for each speaker (transductive)"),
     Column("seed", "int", "", "seed of forests and of resamples"),
@@ -75,11 +75,12 @@ ROWS: tuple[Column, ...] = (
     Column("high", "float", "of the metric", "upper end of the confidence interval"),
     Column("interval_by", "str", "", "what was resampled: speaker, or clip where there are under 5 speakers"),
     Column("level", "float", "", "confidence level of the interval"),
-    Column("selected", "bool", "", "best on validation: the result of this embedding on this task"),
+    Column("selected", "bool", "", "best on validation (of each fold): the result of this embedding on this task"),
     Column("best_on_test", "bool", "", "best on test: optimistic, as in some published tables"),
     Column("converged", "bool", "", "whether the fit ended before its cap of iterations"),
     Column("fit_seconds", "float", "s", "time of the fit"),
-    Column("reason", "str", "", "why there is no value, what the classifier warned of, or whose fit it shares"),
+    Column("reason", "str", "", "why there is no value, what the classifier warned of, whose fit it shares, or what "
+                                "was chosen by fold"),
     Column("notes", "str", "", "a sentence a line on what was left out of the grid or cannot be right"),
     Column("data_hash", "str", "", "hash of the recordings"),
     Column("split_hash", "str", "", "hash of recordings, labels, speakers and splits"),
@@ -173,15 +174,7 @@ _NOT_RUN = ("task", "embedding", "why", "remedy")
 
 
 def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Check a table against its columns, and give it these in their order and of their exact types.
-
-    Raises
-    ------
-    UnknownName
-        For a column that is not among `columns`.
-    BadParameter
-        For a missing column or a wrong type.
-    """
+    """Check a table against its columns, and give it these in their order and of their exact types."""
     names = [c.name for c in columns]
     for name in frame.columns:
         if name not in names:
@@ -275,28 +268,7 @@ def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: 
 
 def save_result(rows: pd.DataFrame, predictions: pd.DataFrame, folder: Path | None = None,
                 tables: Tables = BENCHMARK_TABLES) -> list[Path]:
-    """Store results of one or more keys; a key that was stored before is written anew.
-
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        With the columns that `tables` says, those of the benchmark or of a protocol; predictions without rows are
-        refused.
-    folder : Path, optional
-        Default, here and below: ``results`` below the reports.
-
-    Returns
-    -------
-    list of Path
-        The files of rows, one a key.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For a table that is not as `check_table` wants it; nothing is written then.
-    NslibError
-        If the disk is full; what was stored before stays.
-    """
+    """Store results, a known key anew, and return the files of rows; if a table is wrong, nothing is stored."""
     kind, kind_of_predictions = tables
     rows, predictions = check_table(rows, tables[kind]), check_table(predictions, tables[kind_of_predictions])
     orphans = set(predictions["key"]) - set(rows["key"])

@@ -20,10 +20,10 @@ clip. It depends on the seed, the condition and the clip's name, so that all emb
 levels differ by the level alone. A clip of digital silence has no ratio and is left out.
 
 Training, and the choice of probe and normalisation on validation, see clean clips only: they are those of the
-benchmark. The chosen probe is fitted once more, and refused if its answers to the clean test clips are not those that
-the benchmark stored. A z-score by speaker, where that was chosen, is over the speaker's test clips in the same
-condition, and takes part of the damage back. Curves are kept as ``<key>.robustness.parquet`` beside the results, one
-file an embedding and condition.
+benchmark, of a task in folds those of the first fold. The chosen probe is fitted once more, and refused if its answers
+to the clean test clips are not those that the benchmark stored. A z-score by speaker, where that was chosen, is over
+the speaker's test clips in the same condition, and takes part of the damage back. Curves are kept as
+``<key>.robustness.parquet`` beside the results, one file an embedding and condition.
 """
 
 from __future__ import annotations
@@ -316,7 +316,10 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
                 stored.append(curve)
             else:
                 missing[condition] = key
-        answers = plain.predictions[plain.predictions["key"] == row["key"]]
+        tested = plain.clips.loc[plain.clips["split"] == "test", "clip_id"]  # of folds the first, and what it chose
+        answers = plain.predictions[(plain.predictions["key"] == row["key"])
+                                    & plain.predictions["clip_id"].isin(tested)]
+        row |= dict(*answers[["probe", "l2", "speaker_norm"]][:1].to_dict("records"))
         jobs.append(_Job(specs[row["embedding"]], row, answers, missing))
     stored += _compute([job for job in jobs if job.keys], levels, plain.clips, not_run, progress)
     curves = results.join_tables(stored, CURVES)

@@ -376,9 +376,7 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, L
         counts = {split: int(part.sum()) for split, part in rows.items()}
         raise BadParameter(f"a probe needs records of train, validation and test; there are {counts}. The names of "
                            "files must have .train, .validation or .test in them: rename them.")
-    return {split: LabelledVectors(table.vectors[name][part],
-                         *(table.clips[part][column].to_numpy(str) for column in ("label", "speaker", "clip_id")))
-            for split, part in rows.items()}
+    return {split: LabelledVectors.of(table.clips[part], table.vectors[name][part]) for split, part in rows.items()}
 
 
 def _parse(record: bytes, names: Sequence[str], classes: list[str] | None,

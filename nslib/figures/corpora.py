@@ -70,7 +70,7 @@ def split_audit(clips: pd.DataFrame, *, name: str = "split_audit") -> Figure:
     counts = clips.groupby(["task", "corpus_kind", "split"], sort=False).agg(
         clips=("seconds", "size"), speakers=("speaker", "nunique"), classes=("label", "nunique"),
         minutes=("seconds", "sum"))
-    splits = clips.groupby(["task", "speaker"])["split"].nunique()
+    splits = clips[clips["split"] != ""].groupby(["task", "speaker"])["split"].nunique()
     overlap = (splits > 1).groupby("task").sum().rename("shared_speakers")
     table = counts.reset_index().merge(overlap.reset_index(), on="task")
     table = table.assign(minutes=table["minutes"] / 60)

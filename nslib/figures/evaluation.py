@@ -13,6 +13,7 @@ from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Figure, palette, with_style
 from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_scores, sort_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,8 @@ def choice(rows: pd.DataFrame, task: str, embedding: str, *, name: str = "choice
         raise ValueError(f"there are no scores of {embedding!r} on {task!r} among these rows")
     table = own.pivot_table(index=_SETTINGS, columns="split", values="value", aggfunc="last").reset_index()
     table = table.merge(chosen[_SETTINGS].assign(chosen=True), how="left", on=_SETTINGS).fillna({"chosen": False})
-    best, picked = table.loc[[table["test"].idxmax()]], table[table["chosen"].astype(bool)]
+    combinations = table[table["probe"] != CHOSEN_BY_FOLD]
+    best, picked = combinations.loc[[combinations["test"].idxmax()]], table[table["chosen"].astype(bool)]
     fig, (axes,) = figure.make_axes(6.6, 4.6)
     probes = sorted(table["probe"].unique())
     for probe, marker, colour in zip(probes, MARKERS, palette(len(probes)), strict=False):
@@ -64,7 +66,8 @@ def choice(rows: pd.DataFrame, task: str, embedding: str, *, name: str = "choice
 
 def _name_setting(row: pd.Series) -> str:
     normalised = [word for word, on in (("L2", row["l2"]), ("speaker z-score", row["speaker_norm"])) if on]
-    return f"{row['probe']}{f' with {figure.join_words(normalised)}' if normalised else ', not normalised'}"
+    unchanged = "" if row["probe"] == CHOSEN_BY_FOLD else ", not normalised"
+    return f"{row['probe']}{f' with {figure.join_words(normalised)}' if normalised else unchanged}"
 
 
 @with_style

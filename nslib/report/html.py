@@ -38,7 +38,7 @@ from nslib.report.verify import is_fine_tuned, write_command
 from nslib.statistics.comparisons import group_embeddings
 from nslib.statistics.effects import Regression, regress
 from nslib.statistics.intervals import RESAMPLES
-from nslib.statistics.scores import select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -377,6 +377,8 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str
                 "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
                 "letters": letters.get((row["task"], row["embedding"]), ""), "command": write_command(row, params)}
         cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
+        if row["probe"] == CHOSEN_BY_FOLD:  # which chose in each fold: the reason says what
+            cell |= {"normalised": "by fold", "setting": f"{row['probe']}: {row['reason']}"}
         cells.append(cell | {"facts": _describe_cell(cell)})
     return cells
 

@@ -251,7 +251,7 @@ def _find_contradictions(row: Mapping[str, Any], answers: dict[str, str]) -> lis
     """Compute a score from its answers again, and say what differs."""
     if (clips := _find_truth(row)) is None:
         return []
-    test = clips[clips["split"] == "test"].set_index("clip_id")
+    test = clips[(clips["split"] == "test") | bool(splits.count_folds(clips))].set_index("clip_id")
     if differ := set(test.index) ^ set(answers):
         return [f"the answers are not those of the {len(test)} test clips: {len(set(test.index) - set(answers))} lack "
                 f"one, {len(set(answers) - set(test.index))} are of other clips, such as {min(differ)}"]

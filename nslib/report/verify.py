@@ -29,11 +29,12 @@ from nslib.datasets import loading, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
-from nslib.evaluation.probe import select_best
+from nslib.evaluation.probe import mark_best, name_combination
 from nslib.evaluation.results import ROWS, check_table, load_results
 from nslib.paper.claims import FINE_TUNED
 from nslib.statistics import scores
-from nslib.statistics.intervals import RepeatedTest, interval
+from nslib.statistics.intervals import interval
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 from nslib.training import finetune
 from nslib.training.settings import FinetuneSettings
 
@@ -136,7 +137,7 @@ def _name_file(key: str, kind: str = "rows") -> str:
 
 def _name_combinations(table: pd.DataFrame) -> str:
     """Write the different probes of a table with their normalisation and seed."""
-    return "; ".join(f"{row.probe}, l2 {row.l2}, speaker_norm {row.speaker_norm}, seed {row.seed}"
+    return "; ".join(f"{name_combination(row)}, seed {row.seed}"
                      for row in table[_COMBINATION].drop_duplicates().itertuples())
 
 
@@ -159,7 +160,7 @@ def _check_result(rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Check]:
     file, answers_file = _name_file(about["key"]), _name_file(about["key"], "predictions")
     for flag, split in (("selected", "validation"), ("best_on_test", "test")):
         part = rows[rows["split"] == split]
-        best = _name_combinations(part[select_best(part["value"], metric)])
+        best = _name_combinations(part[mark_best(part, flag)])
         for where, group in rows.groupby("split", sort=False):
             yield _check(about, f"{flag} ({where})", file, _name_combinations(group[group[flag]]), best,
                          f"best of {len(part)} on {split}")
@@ -168,8 +169,12 @@ def _check_result(rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Check]:
         nothing = not len(chosen) and bool(test["value"].isna().all()) and answers.empty
         yield _check(about, "chosen rows of the test", file, len(chosen), 0 if nothing else 1)
         return
-    yield _check(about, "whose answers", answers_file, _name_combinations(answers), _name_combinations(chosen),
-                 "the chosen combination")
+    said, whose = _name_combinations(answers), _name_combinations(chosen)
+    if chosen["probe"].item() == CHOSEN_BY_FOLD:  # each fold has a combination of its own
+        seed = f", seed {chosen['seed'].item()}"
+        whose = "; ".join(sorted(one.rsplit(" in ", 1)[0] + seed for one in chosen["reason"].item().split("; ")))
+        said = "; ".join(sorted(said.split("; ")))
+    yield _check(about, "whose answers", answers_file, said, whose, "the chosen combination")
     yield _check(about, "clips that come twice", answers_file, int(answers["clip_id"].duplicated().sum()), 0)
     row = chosen.iloc[0]
     made = recompute_score(answers, metric, level=float(row["level"]), seed=int(row["seed"]))
@@ -191,8 +196,8 @@ def _check_again(rows: pd.DataFrame, home: Path) -> Iterator[Check]:
                                        "TASK/EMBEDDING trains it")
         return
     try:
-        again = run_again(row["key"], Params(smoke=set(rows["probe"]) == set(SMOKE_PROBES)), folder=home,
-                          progress=False)
+        smoke = set(rows["probe"]) - {CHOSEN_BY_FOLD} == set(SMOKE_PROBES)
+        again = run_again(row["key"], Params(smoke=smoke), folder=home, progress=False)
     except NslibError as error:
         yield _skip(row, "fits", file, str(error))
         return
@@ -223,10 +228,7 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     made: dict[str, Any] = {"n": answers["clip_id"].nunique()}
     if answers.empty or row["metric"] != "accuracy":
         return made
-    right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
-    clips, speakers, splits = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
-    unit = "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits"
-    test = RepeatedTest(right, clips, speakers, splits, unit)
+    test = protocols.make_test(answers, "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits")
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])

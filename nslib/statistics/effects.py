@@ -20,7 +20,7 @@ import numpy as np
 
 from nslib.errors import Unavailable
 from nslib.statistics.intervals import LEVEL
-from nslib.statistics.scores import Floats, select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, Floats, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,7 @@ def _select(rows: pd.DataFrame, every_probe: bool) -> tuple[pd.DataFrame, str, t
                   for (kind, why), which in leave.items() if which.any())
     scores = chosen[~np.logical_or.reduce(list(leave.values()))].reset_index(drop=True)
     if every_probe:
-        test = rows[(rows["split"] == "test") & rows["key"].isin(scores["key"])]
+        test = rows[(rows["split"] == "test") & rows["key"].isin(scores["key"]) & (rows["probe"] != CHOSEN_BY_FOLD)]
         scores = scores.assign(value=scores["key"].map(test.groupby("key")["value"].mean()))
     return scores, "recorded" if real.any() else "synthetic", notes
 

@@ -25,7 +25,7 @@ from nslib.errors import BadParameter, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "accuracy", "chance", "get_metric", "keep_newest", "score", "select_scores"]
+__all__ = ["CHOSEN_BY_FOLD", "METRICS", "accuracy", "chance", "get_metric", "keep_newest", "score", "select_scores"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -220,6 +220,10 @@ def check_labels(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Names, N
     if true.shape != pred.shape or true.ndim != 1 or not len(true):
         raise BadParameter(f"give one predicted name a clip; got {true.shape} and {pred.shape}.")
     return true, pred
+
+
+CHOSEN_BY_FOLD = "chosen-by-fold"
+"""In place of a probe's name: of clips in folds, the combination that was chosen in each fold."""
 
 
 def select_scores(rows: pd.DataFrame) -> pd.DataFrame:

@@ -304,7 +304,8 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
 
 def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None) -> tuple[pd.Series, str]:
     """Choose the (first) best linear probe on validation, without a z-score by speaker; note if a forest is better."""
-    rows = rows[(rows["split"] == "validation") & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
+    rows = rows[rows["probe"].isin(CLASSIFIERS) & (rows["split"] == "validation")
+                & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
     rows = rows if l2 is None else rows[rows["l2"].astype(bool) == l2]
     linear = rows[rows["probe"].isin(LINEAR_PROBES if probe is None else [probe])]
     if not len(linear):

@@ -8,6 +8,7 @@ from scipy import stats
 
 from nslib.errors import Unavailable
 from nslib.statistics import effects
+from nslib.statistics.scores import CHOSEN_BY_FOLD
 
 
 def rows_of(grid: np.ndarray) -> pd.DataFrame:
@@ -90,6 +91,8 @@ def test_every_probe_counts_as_one_observation_a_cell():
     expected = means.mean() - means.to_numpy().mean()
     np.testing.assert_allclose(model.effects.set_index("term")["effect"][expected.index], expected)
     assert model.n == means.size
+    by_fold = rows.assign(probe=CHOSEN_BY_FOLD, value=1.0, selected=False)  # which is one of those that count already
+    assert effects.regress(pd.concat([rows, by_fold]), every_probe=True).effects.equals(model.effects)
 
 
 @pytest.mark.parametrize(("grid", "why"), [
