@@ -11,7 +11,7 @@ from nslib.training.settings import MINING, TripletSettings
 
 
 def brute_force(vectors, clips, margin, mining, both_ways):
-    """Loss, mean distance of the mined negatives, shares in the right order, of those that pay, of nearest positives."""
+    """Loss, mean distance of mined negatives; shares in the right order, of those that pay, of nearest positives."""
     rows = [(vectors[i, k], clips[i], vectors[i, 1 - k]) for k in (0, 1) for i in range(len(clips))]
     hinges, mined, right, nearest = [], [], [], []
     for anchor, clip, positive in rows if both_ways else rows[: len(clips)]:
