@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["PACKAGES", "SOURCES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_sources",
            "make_dataset", "read_manifest"]
 
-PACKAGES = ("beneath-a-steel-sky", "festvox-ru", "tuxpaint-stamps-default")
+PACKAGES = ("beneath-a-steel-sky", "festvox-ru")
 SOURCES = (*PACKAGES, "librispeech-subset", "picovoice-speech-to-intent", "picovoice-wake-word")
 """Debian packages, and sets of open speech (`nslib.training.open_speech`), that are learnt from."""
 
