@@ -67,6 +67,8 @@ Settings = Annotated[list[str] | None, Argument(
     help="Settings as name=value, such as steps=500; 'train settings' lists those of triplets.")]
 Folder = Annotated[Path | None, Option(help="Of the run; the same command goes on with it. Default: the cache.")]
 Clips = Annotated[Path | None, Option(help="Your audio: a folder or a table; default: the kit's own.")]
+Sources = Annotated[list[str] | None, Option(
+    "--source", help="Of the kit's own audio, one or more: " + ", ".join(data.SOURCES) + ". Default: all.")]
 Notebooks = Annotated[list[str] | None, Argument(help="Notebooks (default: all with exercises).")]
 Task = Annotated[str, Argument(help="Name of a task.")]
 Licence = Annotated[str, Option(help="Written beside the model.")]
@@ -407,13 +409,15 @@ def train_settings() -> None:
 
 
 @train_app.command("triplets")
-def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips = None) -> None:
+def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips = None,
+                   source: Sources = None) -> None:
     """Train by triplets of windows. Without arguments: the run that made the kit's trill-mini, again."""
     chosen = settings.make_training_settings(networks.read_settings("trill-mini") | _read_settings(changed))
     from nslib.training import trainer
 
     folder = folder or config.cache_dir("runs", chosen.loop.network)
-    done = trainer.train_triplets(*_load_audio(clips, chosen.pairs.join, folder), folder, chosen)
+    audio = _load_audio(clips, source, chosen.pairs.join, folder)
+    done = trainer.train_triplets(*audio, folder, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
@@ -423,7 +427,7 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
 def train_distill(
     changed: Settings = None,
     teacher: Annotated[str, Option(help="Any embedding.")] = "trill-mini-layer19",
-    folder: Folder = None, clips: Clips = None,
+    folder: Folder = None, clips: Clips = None, source: Sources = None,
 ) -> None:
     """Teach a student. Without arguments: the run that made the kit's trill-mini-distilled, again."""
     usual = networks.read_settings("trill-mini-distilled")
@@ -432,7 +436,7 @@ def train_distill(
     from nslib.training import distill
 
     folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
-    learn, held_out = _load_audio(clips, chosen.pairs.join, folder)
+    learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
     done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
@@ -585,10 +589,12 @@ def _find_embedding(name: str) -> Any:
     return getattr(module, attribute)
 
 
-def _load_audio(clips: Path | None, join: float, folder: Path) -> tuple[Any, Any]:
+def _load_audio(clips: Path | None, sources: list[str] | None, join: float, folder: Path) -> tuple[Any, Any]:
     """Return audio to learn from and audio that is held out, and say how much there is of each."""
+    if clips is not None and sources:
+        raise BadParameter("give --clips, your audio, or --source, the kit's; not both.")
     learn, held_out = data.load_folder(clips, join) if clips is not None else (
-        data.load_packages(split, join) for split in ("train", "validation"))
+        data.load_sources(part, join, sources=sources or data.SOURCES) for part in data.PARTS)
     print(f"{learn.hours:.2f} h to learn from, {held_out.hours:.2f} h held out; the run is in {folder}",
           file=sys.stderr)
     return learn, held_out

@@ -146,8 +146,8 @@ def warp(windows: FloatArray, factors: npt.NDArray[np.float64]) -> FloatArray:
 def add_tail(power: FloatArray, seconds: npt.NDArray[np.float64], strength: npt.NDArray[np.float64]) -> None:
     """Add to each frame what decays of all frames before it; in place, where the strength is not 0."""
     rows = np.flatnonzero(strength)
-    decay = 10 ** (-6 * HOP / SAMPLE_RATE / seconds[rows])
-    share, decay = (strength[rows] * (1 - decay)).astype(np.float32)[:, None], decay.astype(np.float32)[:, None]
+    falls = 10 ** (-6 * HOP / SAMPLE_RATE / seconds[rows])
+    share, decay = ((of[:, None]).astype(np.float32) for of in (strength[rows] * (1 - falls), falls))
     some, tail = power[rows], np.zeros((len(rows), power.shape[2]), np.float32)
     for frame in range(power.shape[1]):
         sound = some[:, frame].copy()

@@ -55,19 +55,19 @@ def test_clips_come_from_packages_in_order_and_are_checked(cache, tmp_path, monk
                          "sha256": [*map(audio.sha256, waves), "other", "other"]})
     usual = {"seconds": 1.0, "sample_rate": 16_000, "label": "ru", "file_sha256": "", "speaker": "s", "licence": "x"}
     monkeypatch.setattr(data, "read_manifest", lambda: rows.assign(split="train", package="festvox-ru", **usual))
-    made = data.load_packages("train", progress=False)
+    made = data.load_sources("train", progress=False)
     assert made.names == ("a", "b") and np.array_equal(made.samples[:17_600], data.round_to_int16(waves[0]))
     assert "another one" in made.problems[0] and "no such file" in made.problems[1]
-    assert data.load_packages("train", 5.0, progress=False).names == ("a",), "clips of a speaker are joined"
-    assert data.load_packages("train", packages=["festvox-ru"], progress=False).names == made.names
+    assert data.load_sources("train", 5.0, progress=False).names == ("a",), "clips of a speaker are joined"
+    assert data.load_sources("train", sources=["festvox-ru"], progress=False).names == made.names
     with pytest.raises(BadParameter, match="none of 0 clips"):
-        data.load_packages("train", packages=["beneath-a-steel-sky"], progress=False)
+        data.load_sources("train", sources=["beneath-a-steel-sky"], progress=False)
 
 
 def test_only_clips_of_one_voice_are_joined(cache, monkeypatch):
     """Scenes of the games hold several people; what is joined is an actor, a reader, a language's volunteer."""
     monkeypatch.setattr(data, "_read_packages", lambda clips, progress: (tone(0.1) for _ in range(len(clips))))
-    made = data.load_packages("validation", 10.0, progress=False)
+    made = data.load_sources("validation", 10.0, progress=False)
     held_out = data.read_manifest().query("split == 'validation'").set_index("clip_id")
     held_out["scene"] = held_out["speaker"].str.match("sky-|queen-") & (held_out["speaker"] != "queen-joe")
     first = held_out.loc[list(made.names)].assign(samples=made.lengths)
@@ -97,7 +97,7 @@ def test_computer_voices_if_there_is_nothing_else_and_mistakes_are_not_covered_b
     with pytest.raises(UnknownName, match="beneath-a-steel-sky"):
         data.load_audio(config.load_params({}), ["beneath-a-steal-sky"])
     no_packages = Mock(side_effect=Unavailable("festvox-ru", "there is no apt-get", "Use Debian."))
-    monkeypatch.setattr(data, "load_packages", no_packages)
+    monkeypatch.setattr(data, "load_sources", no_packages)
     heard = data.load_audio(config.load_params({}), ["festvox-ru"], progress=False)
     assert heard.kind == "synthetic" and "no apt-get" in heard.note and len(heard.learn.names) == 2
     heard = data.load_audio(config.load_params({"corpus": "synthetic"}), ["festvox-ru"], progress=False)
