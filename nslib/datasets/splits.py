@@ -4,6 +4,9 @@
 Datasets make the splits of NOSS (Shor et al., 2020, section 3); `split_within_group` is the other method of the
 authors' splitter, which they call "intra". An empty speaker or split of a clip table means "not known".
 
+A clip table with folds (columns ``fold``: 0, 1, ... as text; ``text``: what is said, by name; empty: not known) is
+divided once for each fold (`divide_fold`), so that every clip is tested once; its ``split`` is that of fold 0.
+
 A split file is a CSV with the columns ``clip_id`` and ``split`` (train, validation or test; empty: not used) and, to
 be read by people, ``label`` and ``speaker``, which are compared with the recordings when it is given again.
 """
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from nslib import config
 from nslib.datasets.table import read_list
@@ -30,13 +34,14 @@ if TYPE_CHECKING:
 
     from nslib.datasets.layouts import ClipFile
 
-__all__ = ["CANONICAL_SPLIT_NUMBER", "SPLITS", "count_small_groups", "hash_data", "hash_split", "label_is_speaker",
-           "split_by_group", "split_within_group"]
+__all__ = ["CANONICAL_SPLIT_NUMBER", "FOLD_COLUMNS", "SPLITS", "count_folds", "count_small_groups", "divide_fold",
+           "hash_data", "hash_split", "label_is_speaker", "split_by_group", "split_within_group"]
 
 SPLITS = ("train", "validation", "test")
 # names that lists and folders may give a split, in lower case, and the kit's name of it
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
 CANONICAL_SPLIT_NUMBER = 666  # seed of the split within speakers that the authors call canonical
+FOLD_COLUMNS = ("fold", "text")  # of a clip table, where they are not empty in every row
 Item = TypeVar("Item", bound=Hashable)
 _FILE_COLUMNS = ["clip_id", "split", "label", "speaker"]
 
@@ -144,6 +149,51 @@ def _deal(shuffled: Sequence[Item], probabilities: Sequence[float], names: Seque
     return {item: names[bisect.bisect_right(ends, place)] for place, item in enumerate(shuffled)}
 
 
+def count_folds(clips: pd.DataFrame) -> int:
+    """Count the folds of a clip table, 0 where it has none; `BadParameter` for folds that no test can be made of."""
+    given = sorted(set(_read_column(clips, "fold")) - {""})
+    if given and (len(given) < len(SPLITS) or sorted(map(str, range(len(given)))) != given):
+        raise BadParameter(f"folds are numbered from 0 without a gap, and at least {len(SPLITS)}; got "
+                           f"{', '.join(given[:9])}. Correct the column fold, or leave it empty in every row.")
+    return len(given)
+
+
+def divide_fold(clips: pd.DataFrame, fold: int, *, by_speaker: bool = True) -> dict[str, npt.NDArray[np.int64]]:
+    """Divide a clip table with folds for the test of one fold.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        Clip table with folds 0 to K - 1; empty speakers and texts are not known and exclude nothing.
+    fold : int
+        The fold that is tested; `BadParameter` for one that the table has not.
+    by_speaker : bool
+        Whether training leaves out who speaks in test or validation; False where the label is the speaker.
+
+    Returns
+    -------
+    dict of str to int64 array
+        Row positions: "test" is the fold, "validation" the next one (after the last, 0), "train" all other clips of
+        which neither speaker nor text is in those two, and "left_out" what training lacks for its text only.
+    """
+    count = count_folds(clips)
+    if not 0 <= fold < count:
+        raise BadParameter(f"there is no fold {fold}: " + (f"give 0 to {count - 1}." if count else "no clip has one."))
+    folds = _read_column(clips, "fold")
+    parts = {"test": folds == str(fold), "validation": folds == str((fold + 1) % count)}
+    heard = parts["test"] | parts["validation"]
+    speakers, texts = (np.isin(values, list(set(values[heard]) - {""}))
+                       for values in (_read_column(clips, name) for name in ("speaker", "text")))
+    others = ~heard & ~speakers if by_speaker else ~heard
+    parts |= {"train": others & ~texts, "left_out": others & texts}
+    return {name: np.flatnonzero(those) for name, those in parts.items()}
+
+
+def _read_column(clips: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+    """Text of a column, empty where it is not given."""
+    return clips[name].fillna("").astype(str).to_numpy(object) if name in clips else np.full(len(clips), "", object)
+
+
 def label_is_speaker(labels: Iterable[object], speakers: Iterable[object]) -> bool:
     """Whether each label has one speaker and each speaker one label, and there are several."""
     pairs = set(zip(labels, speakers, strict=True))
@@ -156,8 +206,9 @@ def hash_data(clips: pd.DataFrame) -> str:
 
 
 def hash_split(clips: pd.DataFrame, columns: Sequence[str] = ("sha256", "label", "speaker", "split")) -> str:
-    """Hash ``(sha256, label, speaker, split)`` of every clip of a table, in any order: 16 hex digits."""
-    values = [clips[name].fillna("").astype(str).tolist() for name in columns]
+    """Hash ``(sha256, label, speaker, split)`` of clips, and folds and texts if any, in any order: 16 hex digits."""
+    also = [name for name in FOLD_COLUMNS if "split" in columns and any(_read_column(clips, name))]
+    values = [_read_column(clips[[name]], name).tolist() for name in (*columns, *also)]
     # JSON quotes its strings: no label with an odd character can imitate a border between fields.
     text = json.dumps(sorted(zip(*values, strict=True)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -88,6 +88,54 @@ def test_hashes_ignore_order_and_names_only():
     assert splits.hash_split(one) != splits.hash_split(one.assign(label="a", speaker="bc"))
 
 
+def test_folds_and_texts_are_hashed_where_there_are_any():
+    clips = sound()
+    assert splits.hash_split(clips.assign(fold="", text=None)) == splits.hash_split(clips)
+    folded = clips.assign(fold=[i % 3 for i in range(18)])
+    hashes = {splits.hash_split(t) for t in (clips, folded, folded.assign(text="x"), clips.assign(text="x"))}
+    assert len(hashes) == 4 and splits.hash_split(folded.assign(fold=folded["fold"].astype(str))) in hashes
+    assert splits.hash_data(folded) == splits.hash_data(clips)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["", "a", "b", "c", "d"]),
+                          st.sampled_from(["", "hi", "ho", "ha", "he", "hu"])), max_size=40),
+       st.booleans(), st.booleans())
+def test_a_fold_is_tested_by_what_has_heard_neither_its_speakers_nor_its_texts(rows, by_speaker, as_text):
+    """Every clip is in one place at most, and why a clip is not in training is told by its own speaker and text."""
+    rows = [*rows, *((fold, f"s{fold}", "") for fold in range(5))]
+    clips = pd.DataFrame(rows, columns=["fold", "speaker", "text"], index=[f"r{i}" for i in range(len(rows))])
+    clips = clips.astype({"fold": str}) if as_text else clips
+    assert splits.count_folds(clips) == 5
+    tested = []
+    for fold in range(5):
+        parts = splits.divide_fold(clips, fold, by_speaker=by_speaker)
+        assert set(parts) == {*SPLITS, "left_out"}
+        tested += parts["test"].tolist()
+        after = (fold + 1) % 5
+        heard = [row for row in rows if row[0] in (fold, after)]
+        for place, (own, speaker, text) in enumerate(rows):
+            known = by_speaker and speaker and speaker in {s for _, s, _ in heard}
+            said = text and text in {t for _, _, t in heard}
+            expected = {fold: "test", after: "validation"}.get(own) or (
+                "" if known else "left_out" if said else "train")
+            assert [name for name, places in parts.items() if place in places] == ([expected] if expected else [])
+    assert sorted(tested) == list(range(len(rows)))
+
+
+def test_tables_without_folds_have_none_and_bad_folds_are_refused():
+    clips = sound()
+    assert splits.count_folds(clips) == splits.count_folds(clips.assign(fold="")) == 0
+    partly = clips.assign(fold=["0", "1", "2", *[""] * 15], speaker="", text="")
+    assert [len(places) for places in splits.divide_fold(partly, 1).values()] == [1, 1, 16, 0]
+    for folds, said in (("01", "at least 3"), ("013", "0, 1, 3"), ("abc", "a, b")):
+        with pytest.raises(BadParameter, match=said):
+            splits.count_folds(clips.assign(fold=list(folds) * (18 // len(folds))))
+    for table, fold, said in ((clips, 0, "no clip has one"), (partly, 3, "0 to 2"), (partly, -1, "0 to 2")):
+        with pytest.raises(BadParameter, match=said):
+            splits.divide_fold(table, fold)
+
+
 def problem(clips):
     return " ".join(audit_clips(clips).problems)
 
