@@ -26,17 +26,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster import KMeans
 
-from nslib import audio, config
+from nslib import audio, config, embeddings
 from nslib.datasets import debian
 from nslib.datasets.clip_cache import write_clip
 from nslib.datasets.debian import INNER_MARK, QUEEN, SKY
-from nslib.datasets.splits import split_by_group
+from nslib.datasets.splits import SPLITS, divide_fold, split_by_group
+from nslib.datasets.table import FOLD_COLUMNS
 from nslib.errors import BadAudio, UnknownName
-from nslib.training.data import PACKAGES, PARTS
+from nslib.training.data import PARTS
 
 HEDGEWARS, FILLETS = "hedgewars-data", ("fillets-ng-data-cs", "fillets-ng-data-nl")
+AMAZON_QUEEN, PICTURES = "flight-of-the-amazon-queen", "tuxpaint-stamps-default"
 VOICES = "usr/share/games/hedgewars/Data/Sounds/voices/"
 SAME_PERSON = {"Classic": "Default"}
 """20 of the 59 recordings of the pack Classic are also in Default: one person."""
@@ -44,6 +50,35 @@ ENGLISH = ("British", "Classic", "Default", "HillBilly", "Mobster", "Pirate", "R
            "Surfer")
 NOISES = re.compile(r"(Ow|Ooff|Ouch|Jump|Laugh|Hmm|Firepunch|Poison)")
 """Sounds without words: of use for telling voices apart, not phrases."""
+
+EXPRESSIONS = {
+    "alarm": ("Fire", "Grenade", "Hurry", "Incoming", "Runaway", "Takecover", "Uh-oh", "Watchit"),
+    "dismay": ("Bugger", "Drat", "Nooo", "Ohdear", "Oops", "Whatthe"),
+    "hostility": ("Comeonthen", "Coward", "Gonnagetyou", "Illgetyou", "Justyouwait", "Nutter", "Revenge", "Stupid",
+                  "Thisoneismine", "Traitor", "Youllregretthat"),
+    "pain": ("Ooff", "Ouch", "Ow", "PoisonCough", "PoisonMoan"),
+    "triumph": ("Amazing", "Brilliant", "Enemydown", "Excellent", "Firstblood", "Flawless", "Victory"),
+}
+"""What a phrase is there for, by the meaning of its name. Not used: one phrase only (Laugh), no clear function or
+several (Hmm, Hello, Missed, Sameteam, Boring, Kamikaze ...), and exertion (Jump, Firepunch), of two phrases."""
+
+EXPRESSION_PARTS = (4, 4)
+"""Groups of voices, parts of each expression's phrases; a fold is one of either."""
+
+PHRASE_FOLDS, VOICES_OF_A_PHRASE = 5, 7
+"""Folds of voices; how many voices must say a phrase."""
+
+QUEEN_SHARES, QUEEN_CAP = (0.2, 0.2, 0.6), {"train": 5, "validation": 5, "test": 45}
+"""Shares of the lines; clips of a voice. With forty to learn from, the best embedding is right for 97 %."""
+
+FEW_LINES = 50
+"""Lines of a second and more that a voice must have."""
+
+ONE_VOICE, TOO_CLOSE = 0.95, 0.92
+"""Mean cosine from which dialogues are one voice's; cosine from which voices cannot be told apart."""
+
+MIXED, MIXED_SHARE = 0.85, 0.1
+"""Cosine of the means of a voice's two clusters, and share of the smaller, from which it may be two people."""
 
 ACTORS = ("m", "v")
 """Roles with hundreds of lines in fillets: the small and the big fish."""
@@ -61,6 +96,15 @@ LANGUAGE_PACKAGES = {
 """Packages are whole in one split. The test is one recording chain for all languages, unheard in
 training, so that no channel gives a language away; en and es, one person, are both in it."""
 
+LANGUAGE_FOLDS = {"ktuberling": 0, "tuxpaint": 1, "asterisk": 2, "klettres": 3}
+"""Fold of each collection."""
+
+FOUR_LANGUAGES = ("en", "es", "fr", "ru")
+"""Those that each collection has. Italian lacks the pictures of Tux Paint."""
+
+COLLECTION_CAP = 100
+"""Clips of a language in a collection, shared evenly by its sources."""
+
 LANGUAGE_CAP = {"train": 110, "validation": 80, "test": 100}
 """Clips of a language in a split, shared evenly by its sources."""
 
@@ -72,8 +116,9 @@ HELD_OUT = 0.05
 
 _TUXPAINT = re.compile(r"share/tuxpaint/stamps/(.+?)_desc(?:_([a-z]{2}(?:_[A-Z]{2})?))?\.(?:ogg|wav)$")
 _FESTVOX = re.compile(r"share/festival/voices/russian/.+/wav/(\w+)\.wav$")
+_QUEEN = re.compile(r"(?P<block>JOE\d{4}|(?P<file>\d\d)[0-9A-Z]{4})(?P<who>[JP]\d|\w)")
 _SCENE_OF_LINES = 20
-_LEAD = "queen-joe"
+_HERO = "queen-joe"
 
 
 @dataclass(frozen=True)
@@ -90,6 +135,8 @@ class Candidate:
     sha256: str = ""
     seconds: float = 0.0
     sample_rate: int = 0
+    fold: str = ""
+    text: str = ""
 
 
 Chooser = Callable[[str, str], Candidate | None]
@@ -190,7 +237,22 @@ def write_manifest(path: Path, rows: list[Candidate]) -> None:
     sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False)
     licences = dict(zip(sources["package"], sources["licence"], strict=True))
     table = pd.DataFrame([{**vars(row), "licence": licences[row.package]} for row in rows])
-    table[list(debian.MANIFEST_COLUMNS)].to_csv(path, index=False, lineterminator="\n")
+    empty = [name for name in FOLD_COLUMNS if not table[name].any()]
+    table[list(debian.MANIFEST_COLUMNS)].drop(columns=empty).to_csv(path, index=False, lineterminator="\n")
+
+
+def deal(names: Iterable[str], parts: int) -> dict[str, int]:
+    """Deal names, which may repeat, into parts by their hash."""
+    shuffled = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return {name: place % parts for place, name in enumerate(shuffled)}
+
+
+def place_in_folds(rows: list[Candidate], fold_of: Callable[[Candidate], int]) -> list[Candidate]:
+    """Give clips their fold, and the split of fold 0."""
+    placed = [replace(row, fold=str(fold_of(row))) for row in rows]
+    parts = divide_fold(pd.DataFrame([vars(row) for row in placed]), 0)
+    split_of = {place: name for name in SPLITS for place in parts[name]}
+    return [replace(row, split=split_of.get(place, "")) for place, row in enumerate(placed)]
 
 
 # --- tasks ---------------------------------------------------------------------------------------
@@ -231,6 +293,47 @@ def phrase_hedgewars() -> list[Candidate]:
     common = [row for row in rows if voices_of[row.label] == voices]
     splits = draw_splits((row.speaker for row in common), (0.5, 0.2, 0.3))
     return [replace(row, split=splits[row.speaker]) for row in common]
+
+
+def phrases_hedgewars() -> list[Candidate]:
+    """Choose the phrases with words that at least seven English-speaking voices have; folds of voices."""
+    def choose(package: str, member: str) -> Candidate | None:
+        voice, phrase = _voice_and_phrase(member)
+        if voice not in ENGLISH or NOISES.match(phrase):
+            return None
+        speaker = SAME_PERSON.get(voice, voice)
+        return Candidate(package, member, f"hedgewars/{voice}/{phrase}", label=phrase, speaker=speaker)
+
+    rows = drop_repeats(decode_candidates([HEDGEWARS], choose, (0.3, 12)))
+    voices_of = collect(rows, lambda row: row.label, lambda row: row.speaker)
+    common = [row for row in rows if len(voices_of[row.label]) >= VOICES_OF_A_PHRASE]
+    group = deal((row.speaker for row in common), PHRASE_FOLDS)
+    return place_in_folds(common, lambda row: group[row.speaker])
+
+
+def expression_hedgewars() -> list[Candidate]:
+    """Choose clips of 0.15 to 12 s of all voices whose phrase is of one of `EXPRESSIONS`; folds of voices and phrases.
+
+    The text is the phrase without its number. A fold is a group of voices and a part of the phrases; it shares either
+    with the next, so that what trains, which shares neither with the two, is as much as can be.
+    """
+    expression_of = {phrase: name for name, phrases in EXPRESSIONS.items() for phrase in phrases}
+
+    def choose(package: str, member: str) -> Candidate | None:
+        voice, phrase = _voice_and_phrase(member)
+        text = re.sub(r"\d+$", "", phrase)
+        if not voice or text not in expression_of:
+            return None
+        return Candidate(package, member, f"hedgewars/{voice}/{phrase}", label=expression_of[text],
+                         speaker=SAME_PERSON.get(voice, voice), text=text)
+
+    rows = drop_repeats(decode_candidates([HEDGEWARS], choose, (0.15, 12)))
+    groups, parts = EXPRESSION_PARTS
+    group = deal((row.speaker for row in rows), groups)
+    part = {text: place for texts in EXPRESSIONS.values() for text, place in deal(texts, parts).items()}
+    # each part begins with the group that the one before ended with
+    order = [((place - number) % groups, number) for number in range(parts) for place in range(groups)]
+    return place_in_folds(rows, lambda row: order.index((group[row.speaker], part[row.text])))
 
 
 def _voice_and_phrase(member: str) -> tuple[str, str]:
@@ -300,15 +403,127 @@ def name_prompt(member: str) -> str:
     return inside.partition("/")[2].rsplit(".", 1)[0] if "/asterisk/" in member else ""
 
 
+def languages_4() -> list[Candidate]:
+    """Choose clips of 0.5 to 12 s in four languages of all collections; a fold leaves a collection out.
+
+    The text is the name of the prompt, picture or syllable. A collection has all four languages, so no channel gives
+    one away.
+    """
+    packages = [name for names in LANGUAGE_PACKAGES.values() for name in names if "-it-" not in name]
+    rows = drop_repeats(decode_candidates([*packages, PICTURES], choose_languages, (0.5, 12)))
+    few = cap(rows, dict.fromkeys(LANGUAGE_FOLDS, COLLECTION_CAP))
+    return place_in_folds(few, lambda row: LANGUAGE_FOLDS[_collection(row)])
+
+
+def choose_languages(package: str, member: str) -> Candidate | None:
+    """Tell language, source and what is said from where a file lies; the split is its collection, until it has one."""
+    row = choose_language(package, member)
+    if package == PICTURES and (match := _TUXPAINT.search(member)):
+        language = match[2] or "en"
+        source = f"tuxpaint-{language}"
+        row = Candidate(package, member, f"language/{source}/{match[1]}", label=language, speaker=source)
+    if row is None or row.label not in FOUR_LANGUAGES:
+        return None
+    return replace(row, text=PurePosixPath(row.clip_id).name.lower(), split=_collection(row))
+
+
+def _collection(row: Candidate) -> str:
+    return row.clip_id.split("/")[1].partition("-")[0]
+
+
+# --- voices of one production --------------------------------------------------------------------
+
+
+def speaker_queen() -> list[Candidate]:
+    """Choose lines of 0.7 to 10 s of the voices of a game that can be told apart; split by line.
+
+    A line is what is said at one place of a dialogue, by its character and by the hero, in one or more clips.
+    """
+    rows = drop_repeats(decode_candidates([AMAZON_QUEEN], choose_queen, (0.7, 10)))
+    voice_of = find_voices([row for row in rows if row.seconds >= 1])
+    named = [replace(row, label=voice, speaker=voice, clip_id=f"queen/{voice}/{row.clip_id.rsplit('/', 1)[1]}")
+             for row in rows if (voice := voice_of.get(row.label))]
+    splits = split_by_group(*[[name_line(row.clip_id) for row in named]] * 2, QUEEN_SHARES)
+    return cap([replace(row, split=splits[name_line(row.clip_id)]) for row in named], QUEEN_CAP)
+
+
+def choose_queen(package: str, member: str) -> Candidate | None:
+    """Tell the dialogue of a line from its name; None for scenes, of several characters, and for sounds."""
+    stem = _stem_inside(member, QUEEN, ".SB.mp3")
+    match = _QUEEN.fullmatch(stem) if "SS" not in stem else None
+    if not match or (match["file"] and len(match["who"]) < 2):
+        return None
+    dialogue = f"queen-{match['file']}" if match["file"] and match["who"][0] == "P" else _HERO
+    return Candidate(package, member, f"queen/{dialogue}/{stem}", label=dialogue, speaker=dialogue)
+
+
+def name_line(clip_id: str) -> str:
+    """Name the line of a dialogue that a clip is of, by the character or the hero."""
+    return _QUEEN.fullmatch(clip_id.rsplit("/", 1)[1])["block"]  # type: ignore[index]
+
+
+def find_voices(rows: list[Candidate]) -> dict[str, str]:
+    """Name the voice of each dialogue, as far as it is one voice and no other's, by the embedding resemblyzer."""
+    vectors, dialogues = embed_voices(rows), np.array([row.label for row in rows])
+    names = [name for name in sorted(set(dialogues)) if (dialogues == name).sum() >= 8]
+    means = np.array([average(vectors[dialogues == name]) for name in names])
+    apart = (1 - means @ means.T)[np.triu_indices(len(names), 1)]
+    cluster = fcluster(linkage(apart, "average"), 1 - ONE_VOICE, "distance")
+    joined: dict[str, list[str]] = {}
+    for number in sorted(set(cluster)):
+        those = [name for name, of in zip(names, cluster, strict=True) if of == number]
+        joined[_HERO if _HERO in those else those[0]] = those
+    clips_of = {voice: vectors[np.isin(dialogues, those)] for voice, those in joined.items()}
+    kept: dict[str, npt.NDArray[np.float64]] = {}
+    for voice in sorted(joined, key=lambda name: -len(clips_of[name])):
+        mean = average(clips_of[voice])
+        nearest = max(((float(mean @ other), name) for name, other in kept.items()), default=(0.0, "none"))
+        halves = KMeans(2, n_init=10, random_state=0).fit_predict(clips_of[voice])
+        cosine = float(average(clips_of[voice][halves == 0]) @ average(clips_of[voice][halves == 1]))
+        share = min(halves.mean(), 1 - halves.mean())
+        reason = ("few lines" if len(clips_of[voice]) < FEW_LINES else
+                  f"too close to {nearest[1]}" if nearest[0] >= TOO_CLOSE else
+                  "perhaps two people" if cosine < MIXED and share >= MIXED_SHARE else "")
+        report(f"  {voice} ({', '.join(joined[voice])}): {len(clips_of[voice])} lines, nearest {nearest[1]} "
+               f"{nearest[0]:.3f}, two clusters {cosine:.2f} ({share:.0%}){'; left out: ' * bool(reason)}{reason}")
+        if not reason:
+            kept[voice] = mean
+    return {dialogue: voice for voice in kept for dialogue in joined[voice]}
+
+
+def embed_voices(rows: list[Candidate]) -> npt.NDArray[np.float64]:
+    """Embed clips of one package as unit vectors."""
+    network = embeddings.get("resemblyzer")
+    (archive,) = debian.fetch_packages({row.package for row in rows}).values()
+    place = {row.member: i for i, row in enumerate(rows)}
+    vectors = np.empty((len(rows), network.dim))
+    for member, data in debian.read_files(archive, place):
+        wave = debian.decode_audio(data, PurePosixPath(member).suffix).wave
+        wave = np.pad(wave, (0, max(0, network.min_samples - len(wave))))
+        frames, counts = network.embed(wave[None].astype(np.float32), np.array([len(wave)]))
+        vectors[place[member]] = average(frames[0, :counts[0]])
+    return vectors
+
+
+def average(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Mean of vectors, as a unit vector."""
+    mean = vectors.mean(0, dtype=np.float64)
+    return mean / np.linalg.norm(mean)
+
+
 # --- audio to train on ---------------------------------------------------------------------------
 
 
 def train_speech() -> list[Candidate]:
     """Choose clips of 0.5 to 30 s; whole scenes, pictures and sentences are the validation part.
 
-    The speaker is a proxy: the leading actor of a game or one of its scenes, a language's volunteers.
+    The speaker is a proxy: a scene of a game, or one reader.
     """
-    rows = drop_repeats(decode_candidates(PACKAGES, choose_training, (0.5, 30)))
+    return hold_out(drop_repeats(decode_candidates(_NAMERS, choose_training, (0.5, 30))))
+
+
+def hold_out(rows: list[Candidate]) -> list[Candidate]:
+    """Split training audio."""
     scenes = sorted({_scene(row) for row in rows})
     side = split_by_group(scenes, scenes, (1 - HELD_OUT, HELD_OUT), PARTS)
     return [replace(row, split=side[_scene(row)]) for row in rows]
@@ -323,15 +538,6 @@ def choose_training(package: str, member: str) -> Candidate | None:
     return Candidate(package, member, f"train/{speaker}/{stem}", label=label, speaker=speaker)
 
 
-def _queen(member: str) -> tuple[str, str, str] | None:
-    stem = _stem_inside(member, QUEEN, ".SB.mp3")
-    if not stem or "SS" in stem:  # sounds of a scene
-        return None
-    scene = stem[:3] if stem[0] == "C" else stem[:2]
-    joe = stem.startswith("JOE") or bool(re.search(r"J\w$", stem))
-    return (_LEAD if joe else f"queen-{scene}"), "queen", stem
-
-
 def _sky(member: str) -> tuple[str, str, str] | None:
     stem = _stem_inside(member, SKY, ".wav")
     return (f"sky-{int(stem) // _SCENE_OF_LINES}", "sky", stem) if stem else None
@@ -342,30 +548,23 @@ def _stem_inside(member: str, outer: str, suffix: str) -> str:
     return inside.removesuffix(suffix) if inside != member and inside.endswith(suffix) else ""
 
 
-def _tuxpaint(member: str) -> tuple[str, str, str] | None:
-    match = _TUXPAINT.search(member)
-    language = match[2] or "en" if match else ""
-    return (f"tuxpaint-{language}", language, match[1]) if match else None
-
-
 def _festvox(member: str) -> tuple[str, str, str] | None:
     match = _FESTVOX.search(member)
     return ("festvox-ru", "ru", match[1]) if match else None
 
 
-_NAMERS = dict(zip(PACKAGES, (_sky, _festvox, _queen, _tuxpaint), strict=True))
+_NAMERS = {"beneath-a-steel-sky": _sky, "festvox-ru": _festvox}
 
 
 def _scene(row: Candidate) -> str:
-    """Name what is held out as a whole: a scene, or a picture in all its languages."""
+    """Name what is held out as a whole: a scene, or a sentence."""
     _, speaker, stem = row.clip_id.split("/", 2)
-    if row.package.startswith("tuxpaint"):
-        return f"tuxpaint {PurePosixPath(stem).name}"
-    return f"{row.package} {stem}" if speaker in (_LEAD, "festvox-ru") else speaker
+    return f"{row.package} {stem}" if speaker == "festvox-ru" else speaker
 
 
-BUILDERS = {"speaker-hedgewars": speaker_hedgewars, "phrase-hedgewars": phrase_hedgewars,
-            "language-5": language_5, "speaker-fillets": speaker_fillets, "train-speech": train_speech}
+BUILDERS = {"speaker-hedgewars": speaker_hedgewars, "phrase-hedgewars": phrase_hedgewars, "language-5": language_5,
+            "speaker-fillets": speaker_fillets, "speaker-queen": speaker_queen, "phrases-hedgewars": phrases_hedgewars,
+            "expression-hedgewars": expression_hedgewars, "languages-4": languages_4, "train-speech": train_speech}
 
 
 if __name__ == "__main__":

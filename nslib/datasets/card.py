@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib.datasets.loading import load_own_task
-from nslib.datasets.splits import SPLITS, hash_data, hash_split, label_is_speaker, write_split_file
+from nslib.datasets.splits import SPLITS, count_folds, hash_data, hash_split, label_is_speaker, write_split_file
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter
 
@@ -50,12 +50,15 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
     missing = [name for name in _NEEDED if name not in clips.columns]
     if missing:
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(_NEEDED)}.")
+    folds = count_folds(clips)
     clips = clips.loc[:, list(_NEEDED)].fillna({"label": "", "speaker": "", "split": ""})
     known = clips[clips["speaker"] != ""]
     classes, shared, doubles = _count_classes(clips, known), _list_shared_speakers(known), _list_duplicates(clips)
-    problems = _size_problems(clips) + _class_problems(classes) + _duplicate_problems(doubles)
+    problems = _size_problems(clips, folds) + _class_problems(classes) + _duplicate_problems(doubles)
     nameless = len(clips) - len(known)
     notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
+    if folds:
+        notes.append(f"Every clip is tested once, in {folds} folds; the splits are those of the first.")
     if label_is_speaker(known["label"], known["speaker"]):
         notes.append("The label is the speaker, so every speaker is meant to be in every split.")
     else:
@@ -107,11 +110,11 @@ def _list_duplicates(clips: pd.DataFrame) -> pd.DataFrame:
     return doubles[columns].sort_values(columns[:2], ignore_index=True)
 
 
-def _size_problems(clips: pd.DataFrame) -> list[str]:
+def _size_problems(clips: pd.DataFrame, folds: int) -> list[str]:
     """Sentences on empty and unknown splits, lengths and names."""
     counts = clips["split"].value_counts()
     problems = [f"The {name} split has no clips." for name in SPLITS if not counts.get(name)]
-    if unplaced := int(counts.get("", 0)):
+    if not folds and (unplaced := int(counts.get("", 0))):
         problems.append(f"{_count(unplaced, 'clip is', 'clips are')} in no split.")
     if odd := sorted(set(counts.index) - {*SPLITS, ""}):
         problems.append(f"Splits that nothing reads (the names are {', '.join(SPLITS)}): {_list_names(odd)}.")

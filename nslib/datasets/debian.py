@@ -40,7 +40,7 @@ import zstandard
 from nslib import audio, config
 from nslib.config import client_environment, hash_file, run_client
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
-from nslib.datasets.table import Dataset, make_dataset
+from nslib.datasets.table import FOLD_COLUMNS, Dataset, make_dataset
 from nslib.errors import NETWORK, BadAudio, Unavailable, failed_download
 
 if TYPE_CHECKING:
@@ -493,6 +493,8 @@ class ManifestRow(NamedTuple):
     split: str
     package: str
     licence: str
+    fold: str = ""
+    text: str = ""
 
     @property
     def key(self) -> str:
@@ -509,16 +511,21 @@ def manifest_path(name: str) -> Path:
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
-    """Read a manifest: a table with the columns `MANIFEST_COLUMNS`."""
+    """Read a manifest: a table with the columns `MANIFEST_COLUMNS`, the last two of which a file may lack."""
     import pandas as pd
 
     types = {name: {"seconds": float, "sample_rate": int}.get(name, str) for name in MANIFEST_COLUMNS}
-    return pd.read_csv(path, dtype=types, keep_default_na=False, usecols=list(types))[list(types)]
+    return _complete(pd.read_csv(path, dtype=types, keep_default_na=False))
 
 
 def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
     """Turn a table with the columns `MANIFEST_COLUMNS` into records."""
-    return [ManifestRow(*values) for values in manifest[list(MANIFEST_COLUMNS)].itertuples(index=False, name=None)]
+    return [ManifestRow(*values) for values in _complete(manifest).itertuples(index=False, name=None)]
+
+
+def _complete(manifest: pd.DataFrame) -> pd.DataFrame:
+    """All columns, in order."""
+    return manifest.assign(**{name: "" for name in FOLD_COLUMNS if name not in manifest})[list(MANIFEST_COLUMNS)]
 
 
 # --- clips of a manifest -----------------------------------------------------------------------
@@ -571,7 +578,8 @@ def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable
         if entry.size:
             clips.append({"clip_id": row.clip_id, "audio": str(cache.path(row.clip_id)), "sha256": entry.sha256,
                           "seconds": entry.seconds, "sample_rate": row.sample_rate, "label": row.label,
-                          "speaker": row.speaker, "split": row.split, "source": row.package})
+                          "speaker": row.speaker, "split": row.split, "source": row.package, "fold": row.fold,
+                          "text": row.text})
         else:
             problems.append({"clip_id": row.clip_id, "audio": f"{row.package}: {row.member}",
                              "reason": f"{entry.status}: {entry.note}", "remedy": _REMEDIES[entry.status]})

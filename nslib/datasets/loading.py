@@ -81,7 +81,7 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
         return synthetic.speak_task(task.name, params.clips_per_class, params.seed, progress=progress)
     if task.corpus == "noss":
         return noss.load_noss(task, params, progress)
-    family = [other for other in tasks.REGISTRY.values() if other.corpus == task.corpus]
+    family = [other for other in tasks.REGISTRY.values() if other.corpus == task.corpus and not other.optional]
     manifest, also = _read_rows(task, params), [row for other in family for row in _read_rows(other, params)]
     return debian.load_packaged_clips(task.corpus, manifest, also, progress=progress)
 

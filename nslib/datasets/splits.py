@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.datasets.table import read_list
+from nslib.datasets.table import FOLD_COLUMNS, read_list
 from nslib.errors import BadParameter, UnknownName
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ if TYPE_CHECKING:
 
     from nslib.datasets.layouts import ClipFile
 
-__all__ = ["CANONICAL_SPLIT_NUMBER", "FOLD_COLUMNS", "SPLITS", "count_folds", "count_small_groups", "divide_fold",
-           "hash_data", "hash_split", "label_is_speaker", "split_by_group", "split_within_group"]
+__all__ = ["CANONICAL_SPLIT_NUMBER", "SPLITS", "count_folds", "count_small_groups", "divide_fold", "hash_data",
+           "hash_split", "label_is_speaker", "split_by_group", "split_within_group"]
 
 SPLITS = ("train", "validation", "test")
 # names that lists and folders may give a split, in lower case, and the kit's name of it
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
 CANONICAL_SPLIT_NUMBER = 666  # seed of the split within speakers that the authors call canonical
-FOLD_COLUMNS = ("fold", "text")  # of a clip table, where they are not empty in every row
 Item = TypeVar("Item", bound=Hashable)
 _FILE_COLUMNS = ["clip_id", "split", "label", "speaker"]
 
@@ -153,28 +152,16 @@ def count_folds(clips: pd.DataFrame) -> int:
     """Count the folds of a clip table, 0 where it has none; `BadParameter` for folds that no test can be made of."""
     given = sorted(set(_read_column(clips, "fold")) - {""})
     if given and (len(given) < len(SPLITS) or sorted(map(str, range(len(given)))) != given):
-        raise BadParameter(f"folds are numbered from 0 without a gap, and at least {len(SPLITS)}; got "
-                           f"{', '.join(given[:9])}. Correct the column fold, or leave it empty in every row.")
+        raise BadParameter(f"folds are numbered from 0 without a gap, and at least {len(SPLITS)}; got {given[:9]}. "
+                           "Correct the column fold, or leave it empty in every row.")
     return len(given)
 
 
 def divide_fold(clips: pd.DataFrame, fold: int, *, by_speaker: bool = True) -> dict[str, npt.NDArray[np.int64]]:
-    """Divide a clip table with folds for the test of one fold.
+    """Divide a clip table for the test of one fold: row positions of each split, and of what is "left_out".
 
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        Clip table with folds 0 to K - 1; empty speakers and texts are not known and exclude nothing.
-    fold : int
-        The fold that is tested; `BadParameter` for one that the table has not.
-    by_speaker : bool
-        Whether training leaves out who speaks in test or validation; False where the label is the speaker.
-
-    Returns
-    -------
-    dict of str to int64 array
-        Row positions: "test" is the fold, "validation" the next one (after the last, 0), "train" all other clips of
-        which neither speaker nor text is in those two, and "left_out" what training lacks for its text only.
+    The next fold (after the last, 0) validates; all other clips train of which neither speaker (False: where the label
+    is the speaker) nor text is in those two, as far as these are known. What lacks for its text only is left out.
     """
     count = count_folds(clips)
     if not 0 <= fold < count:

@@ -1,7 +1,7 @@
 """The clip table: what every source of recordings returns.
 
-One row a clip, columns `COLUMNS`, sorted by ``clip_id``. Clips that cannot be used are rows of a second table, with a
-reason and a remedy: nothing is left out silently.
+One row a clip, columns `COLUMNS` and, of tasks with folds, `FOLD_COLUMNS`, sorted by ``clip_id``. Clips that cannot be
+used are rows of a second table, with a reason and a remedy: nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from nslib.errors import BadParameter
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "PROBLEM_COLUMNS", "Dataset", "limit_clips", "make_dataset"]
+__all__ = ["COLUMNS", "FOLD_COLUMNS", "PROBLEM_COLUMNS", "Dataset", "limit_clips", "make_dataset"]
 
 COLUMNS = ("clip_id", "audio", "sha256", "seconds", "sample_rate", "label", "speaker", "split", "source")
+FOLD_COLUMNS = ("fold", "text")  # see `nslib.datasets.splits`; absent where they are empty in every row
 PROBLEM_COLUMNS = ("clip_id", "audio", "reason", "remedy")
 _TYPES = {"seconds": float, "sample_rate": int}
 
@@ -42,27 +43,29 @@ def make_dataset(clips: Iterable[Mapping[str, object]], problems: Iterable[Mappi
     """Make a dataset of rows with the columns `COLUMNS` and `PROBLEM_COLUMNS`, sorted by clip_id."""
     import pandas as pd
 
-    table = pd.DataFrame(list(clips), columns=list(COLUMNS))
-    table = table.astype({name: _TYPES.get(name, str) for name in COLUMNS})
+    rows = list(clips)
+    columns = [*COLUMNS, *(name for name in FOLD_COLUMNS if any(row.get(name) for row in rows))]
+    table = pd.DataFrame(rows, columns=columns).astype({name: _TYPES.get(name, str) for name in columns})
     excluded = pd.DataFrame(list(problems), columns=list(PROBLEM_COLUMNS)).astype(str)
     by_id = {"by": "clip_id", "ignore_index": True}
     return Dataset(table.sort_values(**by_id), excluded.sort_values(**by_id), tuple(notes))
 
 
 def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0) -> pd.DataFrame:
-    """Keep at most `per_class` clips of each label in each split, spread over its speakers.
+    """Keep at most `per_class` clips of each label in each split, or fold if there are any, spread over its speakers.
 
     None keeps all; `seed` decides which are kept, whatever the order of the rows (columns ``clip_id, label, speaker,
-    split``). The result is a subset of the rows, in their order.
+    split``, perhaps ``fold``). The result is a subset of the rows, in their order.
     """
     if per_class is None:
         return clips
     draw = clips["clip_id"].map(lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
     order = clips.assign(_draw=draw).sort_values("_draw")
+    part = "fold" if "fold" in clips and clips["fold"].ne("").any() else "split"
     # first one clip of every speaker, then a second of every speaker, ...
-    turn = order.groupby(["split", "label", "speaker"]).cumcount()
+    turn = order.groupby([part, "label", "speaker"]).cumcount()
     order = order.assign(_turn=turn).sort_values(["_turn", "_draw"])
-    place = order.groupby(["split", "label"]).cumcount()
+    place = order.groupby([part, "label"]).cumcount()
     return clips[place.reindex(clips.index) < per_class]
 
 

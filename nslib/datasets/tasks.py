@@ -42,8 +42,6 @@ class Task:
     within_speaker: bool = False  # also asked inside each speaker (the paper's personalised tasks)
 
 
-_HEDGEWARS = "GFDL-1.3"
-_HEDGEWARS_CREDIT = "Hedgewars Project, https://hedgewars.org (Debian package hedgewars-data)"
 _VOICES = "synthetic voice (eSpeak NG variant)"
 
 
@@ -61,39 +59,58 @@ def _noss(name: str, title: str, label: str, **facts: Any) -> Task:
                 **{"speaker_is_label": False, **facts})
 
 
+def _recorded(name: str, title: str, noss: str, label: str, split: str, caution: str, **facts: Any) -> Task:
+    """Make a task of recorded speech from packages: NAME-CORPUS, or of languages."""
+    licence, credit = _RIGHTS[corpus := facts.pop("corpus", name.partition("-")[2])]
+    return Task(name=name, title=title, kind="real", noss=noss, label=label, split=split, corpus=corpus, credit=credit,
+                licence=licence, caution=caution, **{"speaker": "voice actor", "speaker_is_label": False, **facts})
+
+
+_RIGHTS = {
+    "hedgewars": ("GFDL-1.3", "Hedgewars Project, https://hedgewars.org (Debian package hedgewars-data)"),
+    "queen": ("Flight-of-the-Amazon-Queen-License (free to distribute)", "Flight of the Amazon Queen is (C) 1995 John "
+              "Passfield and Steven Stamatiadis (Debian package flight-of-the-amazon-queen)"),
+    "fillets": ("GPL-2.0", "ALTAR interactive and the Fish Fillets NG team, https://fillets.sourceforge.net"),
+    "language": ("GPL-2.0, GPL-2.0+, BSD-style, CC-BY-3.0, CC-BY-SA-3.0 (by package)",
+                 "Allison Smith; June Wallack; Carlo Flora (carloflora.com, segreterietelefoniche.it); Maxim Topal "
+                 "(ivrvoice.ru); Digium, Inc.; July E. Jiménez, Avatar Ltda.; Armelle Desjardins and Michel Gutierrez; "
+                 "Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); the KTuberling and KLettres authors (KDE); "
+                 "Bill Kendrick and the Tux Paint volunteers")}
+_WHO = {"speaker": "the same", "speaker_is_label": True}
+_SOURCE = {"corpus": "language", "speaker": "source: package and language folder, a proxy for a speaker"}
+
 _TASKS = (
-    Task(
-        name="speaker-hedgewars", title="Which of 14 voices", kind="real", noss="voxceleb",
-        label="voice pack of a game", speaker="the same", speaker_is_label=True,
-        split="by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' algorithm)",
-        corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
-        caution="A voice pack stands for a speaker, but also for a microphone and, in five, a language."),
-    Task(
-        name="phrase-hedgewars", title="Which of 26 spoken phrases", kind="real", noss="speech_commands",
-        label="phrase (by its English name)", speaker="voice actor", speaker_is_label=False,
-        split="by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
-        corpus="hedgewars", licence=_HEDGEWARS, credit=_HEDGEWARS_CREDIT,
-        caution="Few clips a phrase, shouted and acted; some packs vary the words of a phrase."),
-    Task(
-        name="language-5", title="Which of five languages", kind="real", noss="voxforge",
-        label="language (ISO 639-1)", speaker="source: package and language folder, a proxy for a speaker",
-        speaker_is_label=False,
-        split="by source: train on ktuberling and volunteers' telephone prompts, validation on klettres, "
-              "test on asterisk's own prompts; no prompt of the test is in training, in any language",
-        corpus="language", licence="GPL-2.0, GPL-2.0+, BSD-style, CC-BY-3.0, CC-BY-SA-3.0 (by package)",
-        credit="Allison Smith; June Wallack; Carlo Flora (carloflora.com, segreterietelefoniche.it); "
-               "Maxim Topal (ivrvoice.ru); Digium, Inc.; July E. Jiménez, Avatar Ltda.; Armelle Desjardins "
-               "and Michel Gutierrez; Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); "
-               "the KTuberling and KLettres authors (KDE)",
-        caution="The test's English and Spanish are the same person; validation is letters and syllables; "
-                "few speakers a language, so expect low scores."),
-    Task(
-        name="speaker-fillets", title="Which of four actors", kind="real", noss="voxceleb",
-        label="actor (language of the dialogue, role)", speaker="the same", speaker_is_label=True,
-        split="by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' algorithm)",
-        corpus="fillets", licence="GPL-2.0",
-        credit="ALTAR interactive and the Fish Fillets NG team, https://fillets.sourceforge.net",
-        caution="Two actors speak Czech and two Dutch, so the language gives half of the answer away."),
+    _recorded("speaker-hedgewars", "Which of 14 voices", "voxceleb", "voice pack of a game",
+              "by phrase: no phrase is in two splits (60, 20 and 20 % of the phrases, the authors' algorithm)",
+              "A voice pack stands for a speaker, but also for a microphone and, in five, a language.", **_WHO),
+    _recorded("speaker-queen", "Which of 12 characters of one production", "voxceleb", "character of a game",
+              "by line: no line of a dialogue is in two splits (20, 20 and 60 % of the lines, the authors' algorithm); "
+              "five clips of a character to learn from, five to choose by",
+              "Characters were chosen by how alike their resemblyzer vectors are, which is good for it.", **_WHO),
+    _recorded("phrases-hedgewars", "Which of 46 spoken phrases", "speech_commands", "phrase (by its English name)",
+              "five folds of nine English voices: every clip is tested once, by voices that are not learnt from",
+              "Few clips a phrase, shouted and acted; packs vary the words of a phrase, so expect low scores."),
+    _recorded("expression-hedgewars", "Which of five acted expressions", "crema_d",
+              "what the phrase is there for (alarm, dismay, hostility, pain, triumph), by its name",
+              "16 folds of voices and phrases: every clip is tested once, and neither is learnt from",
+              "Acted, grouped by what a phrase is there for: nobody rated emotions. Pain is short and without words.",
+              within_speaker=True),
+    _recorded("languages-4", "Which of four languages", "voxforge", "language (ISO 639-1)",
+              "four folds of sources, a collection each (telephone prompts, words, names of stamps, letters): every "
+              "clip is tested once, and no source, prompt or picture of the test is learnt from",
+              "Four or five sources a language, single words and letters among them, so expect low scores; the "
+              "telephone prompts in English and some of the Spanish are of the same person.", **_SOURCE),
+    _recorded("phrase-hedgewars", "Which of 26 spoken phrases", "speech_commands", "phrase (by its English name)",
+              "by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
+              "Few clips a phrase, shouted and acted; some packs vary the words of a phrase.", optional=True),
+    _recorded("language-5", "Which of five languages", "voxforge", "language (ISO 639-1)",
+              "by source: train on ktuberling and volunteers' telephone prompts, validation on klettres, test on "
+              "asterisk's own prompts; no prompt of the test is in training, in any language",
+              "The test's English and Spanish are the same person; validation is letters and syllables; few speakers a "
+              "language, so expect low scores.", optional=True, **_SOURCE),
+    _recorded("speaker-fillets", "Which of four actors", "voxceleb", "actor (language of the dialogue, role)",
+              "by level of the game: no level is in two splits (60, 20 and 20 % of the levels, the authors' algorithm)",
+              "Two actors speak Czech and two Dutch, so the language gives half of it away.", optional=True, **_WHO),
     _synthetic("speaker-synthetic", "Which of 12 synthetic voices", "voxceleb", _VOICES,
                "by sentence: no sentence is in two splits", speaker="the same", speaker_is_label=True),
     _synthetic("word-synthetic", "Which of ten synthetic words", "speech_commands", "word",
@@ -101,7 +118,7 @@ _TASKS = (
     _synthetic("style-synthetic", "Which of four synthetic speaking styles", "crema_d",
                "style, made by rate, pitch, pitch range and loudness",
                "by voice and sentence: neither is in two splits", within_speaker=True,
-               caution="Stands in for emotion, of which the packages hold no recordings; it is not emotion."),
+               caution="Stands in for emotion where there are no recordings; it is not emotion."),
     _synthetic("language-synthetic", "Which of six synthetic languages", "voxforge", "language (ISO 639-1)",
                "by voice and words: no voice, and no word but articles, is in two splits"))
 
@@ -143,8 +160,6 @@ _NOSS_TASKS = (
 REGISTRY: dict[str, Task] = {task.name: task for task in (*_TASKS, *_NOSS_TASKS)}
 """Every task, by name."""
 
-_STANDS_IN = "style-synthetic"  # runs beside recorded tasks too: no recordings of emotion can be had
-
 
 def get_task(name: str) -> Task:
     """Look a task up; `UnknownName` tells the nearest names."""
@@ -156,12 +171,12 @@ def get_task(name: str) -> Task:
 def choose_task_names(params: Params) -> tuple[str, ...]:
     """List the tasks that parameters ask for, in the order of the registry; `UnknownName` for one that does not exist.
 
-    `tasks` as given; else, with the paper profile, the six of NOSS; with the quick profile, all of `corpus`: with
-    "real", the recorded tasks and the synthetic style task; with "synthetic", those only.
+    `tasks` as given; else, with the paper profile, the six of NOSS; with the quick profile, those of `corpus`: recorded
+    ("real") or "synthetic". Optional ones are run by name only.
     """
     asked = {get_task(name).name for name in params.tasks} or {
         task.name for task in REGISTRY.values() if task.profile == params.profile and not task.optional
-        and (task.profile == "paper" or task.kind == params.corpus or task.name == _STANDS_IN)}
+        and (task.profile == "paper" or task.kind == params.corpus)}
     return tuple(name for name in REGISTRY if name in asked)
 
 

@@ -125,7 +125,7 @@ def examine_data(settings: Params) -> list[Finding]:
     """Say of each task whether its recordings are there, can be fetched, or cannot be had, and why."""
     names = list(tasks.choose_task_names(settings))
     if settings.profile == "paper" and not settings.tasks:
-        names += [task.name for task in tasks.REGISTRY.values() if task.optional]
+        names += [task.name for task in tasks.REGISTRY.values() if task.optional and task.profile == "paper"]
     return [_examine_task(tasks.get_task(name), settings) for name in names]
 
 

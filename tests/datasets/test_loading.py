@@ -1,5 +1,6 @@
 """Which tasks are asked for, and which can be run here, from a fabricated corpus of one recorded task."""
 
+import dataclasses
 import shutil
 
 import pandas as pd
@@ -21,18 +22,35 @@ def registry(tmp_path, cache, monkeypatch):
     put_packages(manifest, files)
     config.write_file(tmp_path / "data" / "manifests" / "speaker-fillets.csv", manifest.to_csv(index=False))
     monkeypatch.setattr(config, "data_dir", lambda: tmp_path / "data")
-    few = {n: t for n, t in tasks.REGISTRY.items() if t.kind == "synthetic" or n == "speaker-fillets"}
+    few = {n: t for n, t in tasks.REGISTRY.items() if t.kind == "synthetic"}
+    few["speaker-fillets"] = dataclasses.replace(tasks.get_task("speaker-fillets"), optional=False)
     monkeypatch.setattr(tasks, "REGISTRY", few)
 
 
-def test_recorded_tasks_and_the_style_stand_in_are_run(registry):
+def test_recorded_tasks_are_run(registry):
     plan = loading.resolve_tasks(config.load_params({}), progress=False)
-    assert [t.name for t in plan.tasks] == ["speaker-fillets", "style-synthetic"]
+    assert [t.name for t in plan.tasks] == ["speaker-fillets"]
     assert (plan.not_run, plan.notes) == ((), ())
     assert len(loading.load_clips(plan.tasks[0], config.load_params({}), progress=False).clips) == 12
     shutil.rmtree(debian.archives_dir())  # prepared clips need none
     assert loading.resolve_tasks(config.load_params({}), progress=False) == plan
     assert loading.list_missing_packages(plan.tasks[0], config.load_params({})) == []
+
+
+def test_folds_and_texts_come_with_the_clips_and_a_table_without_them_has_no_such_columns(registry):
+    task, params = tasks.get_task("speaker-fillets"), config.load_params({})
+    assert tuple(loading.load_clips(task, params, progress=False).clips.columns) == table.COLUMNS
+    path = debian.manifest_path("speaker-fillets")
+    old = pd.read_csv(path, dtype=str, keep_default_na=False)
+    old.drop(columns=["fold", "text"]).to_csv(path, index=False)  # as it was written before there were folds
+    assert tuple(loading.load_clips(task, params, progress=False).clips.columns) == table.COLUMNS
+    old.assign(fold=["0", "1", "2"] * 4, text=["", *["word"] * 11]).to_csv(path, index=False)
+    clips = loading.load_clips(task, params, progress=False).clips
+    assert tuple(clips.columns) == (*table.COLUMNS, *table.FOLD_COLUMNS)
+    assert clips["fold"].tolist() == ["0", "1", "2"] * 4 and clips["text"].tolist() == ["", *["word"] * 11]
+    old.drop(columns="label").to_csv(path, index=False)
+    with pytest.raises(KeyError, match="label"):
+        loading.load_clips(task, params, progress=False)
 
 
 def test_without_packages_the_synthetic_tasks_take_over_but_not_for_a_task_asked_for_by_name(registry, monkeypatch):
@@ -61,11 +79,16 @@ def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     assert set(few["clip_id"]) <= set(table.limit_clips(clips, cap + 1, seed)["clip_id"])
     assert few.groupby(["split", "label"])["speaker"].nunique().eq(min(cap, 5)).all()
     assert table.limit_clips(clips, None) is clips
+    folded = clips.assign(fold=clips["split"].map(dict(zip(SPLITS, "012", strict=True))), split="")
+    assert table.limit_clips(folded, cap, seed).index.tolist() == few.index.tolist()
+    assert table.limit_clips(clips.assign(fold=""), cap, seed).index.tolist() == few.index.tolist()
     assert set(few["clip_id"]) != set(table.limit_clips(clips, cap, seed + 1)["clip_id"])
 
 
 @pytest.mark.parametrize(("given", "names"), [
-    ({}, "speaker-hedgewars phrase-hedgewars language-5 speaker-fillets style-synthetic"),
+    ({}, "speaker-hedgewars speaker-queen phrases-hedgewars expression-hedgewars languages-4"),
+    ({"tasks": "speaker-hedgewars,phrase-hedgewars,language-5,speaker-fillets,style-synthetic"},  # those of 0.1.0
+     "speaker-hedgewars phrase-hedgewars language-5 speaker-fillets style-synthetic"),
     ({"corpus": "synthetic"}, "speaker-synthetic word-synthetic style-synthetic language-synthetic"),
     ({"profile": "paper"}, "voxceleb voxforge speech_commands crema_d savee dementiabank"),
     ({"tasks": "masked-speech, word-synthetic"}, "word-synthetic masked-speech")])  # in the order of the registry

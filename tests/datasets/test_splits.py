@@ -128,7 +128,7 @@ def test_tables_without_folds_have_none_and_bad_folds_are_refused():
     assert splits.count_folds(clips) == splits.count_folds(clips.assign(fold="")) == 0
     partly = clips.assign(fold=["0", "1", "2", *[""] * 15], speaker="", text="")
     assert [len(places) for places in splits.divide_fold(partly, 1).values()] == [1, 1, 16, 0]
-    for folds, said in (("01", "at least 3"), ("013", "0, 1, 3"), ("abc", "a, b")):
+    for folds, said in (("01", "at least 3"), ("013", "'0', '1', '3'"), ("abc", "'a', 'b'")):
         with pytest.raises(BadParameter, match=said):
             splits.count_folds(clips.assign(fold=list(folds) * (18 // len(folds))))
     for table, fold, said in ((clips, 0, "no clip has one"), (partly, 3, "0 to 2"), (partly, -1, "0 to 2")):
@@ -191,3 +191,11 @@ def test_unknown_values_are_counted_and_an_empty_table_and_a_missing_column_are_
     assert first == "The train split has no clips." and "nothing to tell apart" in last
     with pytest.raises(BadParameter, match="lacks label"):
         audit_clips(sound().drop(columns="label"))
+
+
+def test_clips_of_folds_may_be_in_no_split():
+    clips = sound().assign(fold=[i // 2 % 3 for i in range(18)])
+    clips.loc[clips.index[:2], "split"] = ""
+    found = audit_clips(clips)
+    assert found.problems == () and found.notes == (
+        "Every clip is tested once, in 3 folds; the splits are those of the first.",)

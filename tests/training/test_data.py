@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_training import make_bank
 
 from nslib import audio, config, frontend
-from nslib.datasets import debian, loading
+from nslib.datasets import debian, loading, tasks
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.training import data
@@ -40,7 +40,9 @@ def test_decoded_once_and_found_again(tmp_path, cache, monkeypatch):
 
 
 def test_no_package_and_no_recording_is_in_a_task():
-    for task in ("speaker-hedgewars", "phrase-hedgewars", "language-5", "speaker-fillets"):
+    recorded = [name for name, task in tasks.REGISTRY.items() if (task.kind, task.profile) == ("real", "quick")]
+    assert len(recorded) == 8
+    for task in recorded:
         other = debian.read_manifest(debian.manifest_path(task))
         for column in ("package", "sha256", "file_sha256", "speaker", "clip_id"):
             assert not set(data.read_manifest()[column]) & set(other[column]), (task, column)
@@ -65,13 +67,13 @@ def test_clips_come_from_packages_in_order_and_are_checked(cache, tmp_path, monk
 
 
 def test_only_clips_of_one_voice_are_joined(cache, monkeypatch):
-    """Scenes of the games hold several people; what is joined is an actor, a reader, a language's volunteer."""
+    """Scenes of the games hold several people; what is joined is a reader."""
     monkeypatch.setattr(data, "_read_packages", lambda clips, progress: (tone(0.1) for _ in range(len(clips))))
     made = data.load_sources("validation", 10.0, progress=False)
     held_out = data.read_manifest().query("split == 'validation'").set_index("clip_id")
-    held_out["scene"] = held_out["speaker"].str.match("sky-|queen-") & (held_out["speaker"] != "queen-joe")
+    held_out["scene"] = held_out["speaker"].str.startswith("sky-")
     first = held_out.loc[list(made.names)].assign(samples=made.lengths)
-    assert first["scene"].sum() == held_out["scene"].sum() > 300 and (first[first["scene"]]["samples"] == 1600).all()
+    assert first["scene"].sum() == held_out["scene"].sum() > 200 and (first[first["scene"]]["samples"] == 1600).all()
     assert first[~first["scene"]]["samples"].max() > 1600 and made.lengths.sum() == 1600 * len(held_out)
 
 
