@@ -102,7 +102,7 @@ def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_pa
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    ("doctor", ("memory", "locked packages", "apt-get", "speaker-fillets", "speech-embedding", "opensmile-egemaps")),
+    ("doctor", ("memory", "locked packages", "apt-get", "speaker-queen", "speech-embedding", "opensmile-egemaps")),
     ("data status --profile paper", ("vox_dev_wav.zip",)), ("notebooks check", ("0 violations",)),
     ("published list noss", ("unverified", "unknown")), ("train settings", ("unknown", "margin", "2400"))])
 def test_verbs_that_list_and_check(folder, call, words, said):
