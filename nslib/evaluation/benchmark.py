@@ -320,7 +320,7 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
 
 def probe_settings(task: Task, params: Params) -> dict[str, Any]:
     """Return the arguments of `nslib.evaluation.probe.grid` that change its answer, for a task."""
-    return {"probes": SMOKE_PROBES if params.smoke else probe.PROBES, "metric": task.metric,
+    return {"probes": SMOKE_PROBES if params.smoke else task.probes or probe.PROBES, "metric": task.metric,
             "speaker_norm": not task.speaker_is_label, "seed": params.seed}
 
 
