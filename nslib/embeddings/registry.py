@@ -329,7 +329,7 @@ def _kit(name: str, dim: int, parameters: int, source: str, trained_on: str = _H
     return EmbeddingInfo(
         name, "trained" if trained_on == _HEARD else "untrained", networks.load_builtin, dim=dim,
         revision=f"{WEIGHT_FILES[network].sha256} {tap}", window=patch_seconds(TRILL), hop=0.17,
-        min_samples=TRILL.min_samples, parameters=parameters, profiles=("quick",), source=f"{source}, {tap}",
+        min_samples=TRILL.min_samples, parameters=parameters, wrapper=2, profiles=("quick",), source=f"{source}, {tap}",
         trained_on=trained_on, citation="after Shor et al., Interspeech 2020, arXiv:2002.12764")
 
 

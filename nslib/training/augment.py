@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, mel
 from nslib.training.settings import PairSettings
 
-__all__ = ["RANGES", "SILENCE", "augment", "cut_windows"]
+__all__ = ["augment", "cut_windows"]
 
 RANGES = {
     "mix": (0.0, 20.0),  # dB by which what is mixed in is softer than the window

@@ -79,7 +79,7 @@ def test_limited_bands_lose_the_ends_and_an_equaliser_is_smooth():
 
 
 def test_a_codec_drops_weak_bands_and_adds_noise_that_follows_the_level():
-    given = np.full((32, 96, 64), np.log(0.001 + 0.0009), np.float32)
+    given = np.full((32, 96, 64), np.log(0.001 + 0.00002), np.float32)
     level = np.where(np.arange(96) < 48, 1.0, 0.1).astype(np.float32)
     given[:, :, 20] = np.log(level + 0.001)
     power = np.square(np.exp(np.delete(change(given, codec=1.0), 20, axis=2).astype(float)) - 0.001)
