@@ -51,8 +51,6 @@ from nslib.extraction.devices import SmallerBatches
 from nslib.extraction.extract import RunUnits, advance_bar, open_bar, run_here, store_result
 
 if TYPE_CHECKING:
-    from concurrent.futures.process import BrokenProcessPool
-
     from distributed import Client, Future
 
 __all__ = ["BuiltInModel", "ClusterJob", "Engine", "ModelFile", "Recipe", "connect", "describe_cluster_cost",
@@ -447,13 +445,14 @@ def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
                 pool.submit(_embed_in_child, recipe, []).result()
             except BrokenProcessPool as error:
                 raise NslibError("the embedding could not be loaded in a process of its own, which "
-                                 f"{_describe_end(error)}.") from error
+                                 f"{runtime.describe_end(error)}.") from error
         try:
             single = pool.submit(_embed_in_child, recipe, [clip]).result()
         except BrokenProcessPool as error:
             single, pool = UnitResult(), None
-            single.problems[clip.key] = BadAudio(clip.path, f"the process that computes it {_describe_end(error)}",
-                                                 "Listen to it; if it is very long, cut it into pieces.")
+            why = f"the process that computes it {runtime.describe_end(error)}"
+            remedy = "Listen to it; if it is very long, cut it into pieces."
+            single.problems[clip.key] = BadAudio(clip.path, why, remedy)
         result.clips += single.clips
         result.vectors += single.vectors
         result.problems |= single.problems
@@ -461,11 +460,6 @@ def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
     if pool is not None:
         pool.shutdown()
     return result
-
-
-def _describe_end(error: BrokenProcessPool) -> str:
-    codes = re.search(r"\{(.+)\}", str(error))  # loky ends its message with them, such as {SIGSEGV(-11)}
-    return f"ended with {codes[1]}" if codes else "was ended"
 
 
 def _embed_in_child(recipe: Recipe, clips: list[Clip]) -> UnitResult:

@@ -71,7 +71,7 @@ def Smile(feature_set, feature_level):
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     (tmp_path / "opensmile.py").write_text(LIBRARY)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("NSLIB_THREADS", "2")
 
 
@@ -87,19 +87,11 @@ def test_clips_are_answered_at_their_length_whatever_happens_to_others(library, 
     frames, counts = embed(np.stack([wave(0.5)] * 3), np.array([16000, 8000, 9000]))
     assert frames.shape == (3, 1, 88) and frames.dtype == np.float32 and counts.tolist() == [1, 1, 1]
     assert frames[:, 0, 0].tolist() == [16000.5, 8000.5, 9000.5]
-    for first, words in ((2, "ValueError: segment too short"), (3, r"signal 6; it said: malloc\(\): invalid size")):
+    for first, words in ((2, "ValueError: segment too short"), (3, r"SIGABRT.*; it said: malloc\(\): invalid size")):
         with pytest.raises(NslibError, match=words):
             embed(wave(first)[None], np.array([16000]))
         assert embed(wave(0.5)[None], np.array([16000]))[0][0, 0, 0] == 16000.5
     assert embed(wave(4)[None], np.array([16000]))[0].shape == (1, 1, 88)
-    assert "opensmile" not in sys.modules
-
-
-def test_processes_that_answer_something_else_end_or_do_not_start(library):
-    worker = handmade.Worker([sys.executable, "-m", "nslib.embeddings.handmade", "ComParE_2016"])
     with pytest.raises(NslibError, match="6373 numbers, not 88"):
-        handmade.embed_with_workers([worker], 88)(wave(0.5)[None], np.array([16000]))
-    assert worker.close() == 0
-    worker = handmade.Worker([sys.executable, "-c", "raise SystemExit('no library here')"])
-    with pytest.raises(NslibError, match="status 1; it said: no library here"):
-        worker.compute(wave(0.5))
+        handmade.embed_with_opensmile("ComParE_2016", 88)(wave(0.5)[None], np.array([16000]))
+    assert "opensmile" not in sys.modules
