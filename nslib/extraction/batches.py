@@ -199,6 +199,13 @@ def pad_clip(wave: FloatArray, embedding: Embedding) -> FloatArray:
     return np.pad(wave, (before, short - before))
 
 
+def embed_frames(wave: FloatArray, embedding: Embedding) -> FloatArray:
+    """Embed one clip, float32 [samples]: its valid frames, float32 [frames, dim]."""
+    ready = pad_clip(wave, embedding)
+    frames, counts = embedding.embed(ready[None], np.array([len(ready)]))
+    return frames[0, : int(counts[0])]
+
+
 @dataclass
 class UnitResult:
     """What a work unit came to: clips that have a vector, these float32 [dim], problems by hash of a clip, the cost."""

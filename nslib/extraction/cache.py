@@ -43,20 +43,10 @@ _MAXIMA = ("peak_memory_gb", "batch_seconds")
 
 
 class VectorCache:
-    """Cached vectors of one embedding.
+    """Cached vectors of one embedding, whose fingerprint names the directory, `path`, in `root` (default: the cache's).
 
-    Parameters
-    ----------
-    embedding : Embedding
-        Its fingerprint names the directory, `path`; `dim` is the size of a vector.
-    root : Path, optional
-        Directory of all vector caches (default: ``vectors`` in the cache).
-
-    Attributes
-    ----------
-    damaged : list of Path
-        Shards that could not be read when the cache was opened. They are left where they are and ignored, so their
-        clips are computed again; `prune` removes them.
+    Shards that could not be read when the cache was opened are `damaged`: they are left where they are and ignored, so
+    their clips are computed again; `prune` removes them.
     """
 
     def __init__(self, embedding: Embedding, root: Path | None = None):

@@ -94,19 +94,10 @@ class Engine:
 def connect(cluster: Any = None) -> Iterator[Engine]:
     """Go to where the work is to be done; what was started for it is ended at the end.
 
-    Parameters
-    ----------
-    cluster : str, distributed.Client or cluster object of dask, optional
-        Address of a scheduler (``tcp://host:8786``, ``tls://host:8786``, ``host:8786``), or ``local:N`` for N worker
-        processes on this machine, or an object that a Client can connect to. Default: no cluster; the work is done in
-        this process. Nothing of dask is imported without one.
-
-    Raises
-    ------
-    BadParameter
-        For an address that is none.
-    Unavailable
-        If no scheduler answers, or it has no workers.
+    `cluster` is the address of a scheduler (``tcp://host:8786``, ``tls://host:8786``, ``host:8786``), ``local:N`` for N
+    worker processes on this machine, or an object that a distributed.Client can connect to. Default: no cluster; the
+    work is done in this process, and nothing of dask is imported. BadParameter is raised for an address that is none,
+    Unavailable if no scheduler answers, or it has no workers.
     """
     if cluster is None:
         yield Engine(lambda recipe: run_here, None)

@@ -27,10 +27,10 @@ from nslib.extraction.batches import (
     choose_unit_seconds,
     count_seconds,
     decode_ahead,
+    embed_frames,
     embed_unit,
     load_clip,
     name_unit,
-    pad_clip,
 )
 from nslib.extraction.cache import Cost, VectorCache
 from nslib.extraction.devices import SmallerBatches, load_replicas, tune_batch_seconds
@@ -53,25 +53,12 @@ _MOST_UNWRITTEN = 2
 
 @dataclass(frozen=True)
 class Extraction:
-    """Vectors of clips, and what they cost.
+    """Vectors of clips, and what they cost."""
 
-    Attributes
-    ----------
-    vectors : ndarray of float32, [clips, dim]
-        Row ``i`` belongs to row ``i`` of `clips`. Memory-mapped if it would fill a quarter of the free memory.
-    clips : DataFrame
-        The clips that have a vector, in the order given.
-    problems : DataFrame
-        Columns clip_id, audio, reason, remedy: clips without a vector.
-    cost : dict
-        clips, from_store, and what was computed now: computed (clips), padded (clips shorter than the embedding's
-        minimum or window), and the rest of `nslib.extraction.cache.Cost.summary`.
-    """
-
-    vectors: FloatArray
-    clips: pd.DataFrame
-    problems: pd.DataFrame
-    cost: dict[str, Any]
+    vectors: FloatArray  # [clips, dim]; memory-mapped if it would fill a quarter of the free memory
+    clips: pd.DataFrame  # that have a vector, in the order given
+    problems: pd.DataFrame  # clip_id, audio, reason, remedy of the clips without a vector
+    cost: dict[str, Any]  # clips, from_store, and of what was computed now: `nslib.extraction.cache.Cost.summary`
 
 
 def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None,
@@ -134,23 +121,13 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
 def extract_frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Give frame-level vectors with their start times; computed afresh, not cached.
 
-    Returns
-    -------
-    dict
-        clip_id to ``(seconds [frames], vectors [frames, dim])``; frame ``t`` sees the audio from ``seconds[t]`` to
-        ``seconds[t] + embedding.window``.
-
-    Raises
-    ------
-    BadAudio
-        For the first clip that cannot be read.
+    Given is clip_id to ``(seconds [frames], vectors [frames, dim])``; frame ``t`` sees the audio from ``seconds[t]`` to
+    ``seconds[t] + embedding.window``. `BadAudio` is raised for the first clip that cannot be read.
     """
     frames_of = {}
     for clip in (clip for unit in WorkUnits(clips, float("inf")) for clip in unit):
-        wave = pad_clip(load_clip(clip), embedding)
-        frames, counts = embedding.embed(wave[None], np.array([len(wave)]))
-        count = int(counts[0])
-        frames_of[clip.clip_id] = np.arange(count, dtype=np.float32) * embedding.hop, frames[0, :count]
+        frames = embed_frames(load_clip(clip), embedding)
+        frames_of[clip.clip_id] = np.arange(len(frames), dtype=np.float32) * embedding.hop, frames
     return frames_of
 
 

@@ -99,7 +99,7 @@ def examine_gpus() -> list[Finding]:
 def examine_devices() -> list[Finding]:
     """Say which devices TensorFlow itself sees, and which of them extraction would use (``NSLIB_DEVICES``)."""
     present = devices.list_devices()
-    used = devices.choose_devices(None, present)
+    used = devices.choose_devices(present)
     words = {True: ("ok", "extraction uses it"), False: ("note", "not used by extraction")}
     return [Finding("devices", name, *words[name in used]) for name in present]
 

@@ -50,16 +50,15 @@ def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_p
 
 def test_all_gpus_and_else_the_processor(monkeypatch):
     monkeypatch.delenv(devices.DEVICES_VARIABLE, raising=False)
-    assert choose_devices(None, PRESENT) == ["GPU:0", "GPU:1"]
-    assert choose_devices(None, ["CPU:0", "CPU:1"]) == ["CPU:0"]
+    assert choose_devices(PRESENT) == ["GPU:0", "GPU:1"]
+    assert choose_devices(["CPU:0", "CPU:1"]) == ["CPU:0"]
     monkeypatch.setenv(devices.DEVICES_VARIABLE, " GPU:1, CPU:0 ,")
-    assert choose_devices(None, PRESENT) == ["GPU:1", "CPU:0"]
-    assert choose_devices(["GPU:0"], PRESENT) == ["GPU:0"]
-    with pytest.raises(UnknownName, match=r"unknown device 'GPU:7'.*Known: CPU:0, GPU:0, GPU:1"):
-        choose_devices(["GPU:7"], PRESENT)
-    monkeypatch.setenv(devices.DEVICES_VARIABLE, ",")
-    with pytest.raises(BadParameter, match="at least one"):
-        choose_devices(None, PRESENT)
+    assert choose_devices(PRESENT) == ["GPU:1", "CPU:0"]
+    for asked, error, words in (("GPU:7", UnknownName, r"unknown device 'GPU:7'.*Known: CPU:0, GPU:0, GPU:1"),
+                                (",", BadParameter, "at least one"), ("GPU:0,GPU:0", BadParameter, "each once")):
+        monkeypatch.setenv(devices.DEVICES_VARIABLE, asked)
+        with pytest.raises(error, match=words):
+            choose_devices(PRESENT)
 
 
 def test_one_replica_is_the_embedding_itself(monkeypatch):
