@@ -28,7 +28,8 @@ import numpy.typing as npt
 from nslib import config
 from nslib.errors import BadAudio, NslibError, Unavailable
 
-__all__ = ["RATES", "SAMPLE_RATE", "Clip", "FloatArray", "decode", "from_array", "read", "sha256", "write_wav"]
+__all__ = ["RATES", "SAMPLE_RATE", "Clip", "FloatArray", "decode", "from_array", "read", "resample", "sha256",
+           "write_wav"]
 
 SAMPLE_RATE = 16_000
 RATES = (4_000, 384_000)
@@ -145,7 +146,9 @@ def _convert(decoded: Decoded, name: str) -> Clip:
     if samples.dtype.kind == "f":
         _check_finite(wave, name)
     mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
-    mono = _resample(np.ascontiguousarray(mono, dtype=np.float32), rate, name)
+    mono = resample(np.ascontiguousarray(mono, dtype=np.float32), rate)
+    if not len(mono):
+        raise BadAudio(name, f"{len(samples)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
     return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels)))
 
 
@@ -175,16 +178,11 @@ def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
     return (samples.astype(np.float64) - centre) / 2.0 ** (bits - 1)
 
 
-def _resample(mono: FloatArray, rate: int, name: str) -> FloatArray:
-    """Resample to 16 kHz."""
-    if rate == SAMPLE_RATE:
-        return mono
+def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
+    """Bring float32 [samples] from one rate to another, Hz, by soxr HQ."""
     import soxr
 
-    wave = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    if not len(wave):
-        raise BadAudio(name, f"{len(mono)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
-    return np.asarray(wave, dtype=np.float32)
+    return wave if rate == to else np.asarray(soxr.resample(wave, rate, to, quality="HQ"), np.float32)
 
 
 def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:

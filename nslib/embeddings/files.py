@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.audio import RATES
+from nslib.audio import RATES, resample
 from nslib.embeddings.backends import open_interpreter
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.custom import embed_one_by_one, wrap_function
@@ -279,7 +279,7 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
     else:
 
         def function(waves: FloatArray) -> Array:
-            return _call_model(model, np.stack([_resample(wave, options.sample_rate) for wave in waves]))
+            return _call_model(model, np.stack([resample(wave, SAMPLE_RATE, options.sample_rate) for wave in waves]))
 
         if model.one_by_one:
             together = embed_one_by_one(function, name)
@@ -338,7 +338,7 @@ def _embed_windows(model: _Model, length: int) -> EmbedFunction:
     step = round(options.hop * options.sample_rate)
 
     def cut(wave: FloatArray) -> Array:
-        samples = _resample(wave, options.sample_rate)
+        samples = resample(wave, SAMPLE_RATE, options.sample_rate)
         if len(samples) < length:
             raise BadParameter(f"a clip of {len(wave)} samples is shorter than a window of {options.window:.4g} s; "
                                "nslib.extraction pads such clips.")
@@ -353,15 +353,6 @@ def _embed_windows(model: _Model, length: int) -> EmbedFunction:
         return vectors.reshape(len(vectors), -1)
 
     return make_embedder(cut, network)
-
-
-def _resample(wave: FloatArray, rate: int) -> FloatArray:
-    """Bring a clip to the model's rate."""
-    if rate == SAMPLE_RATE:
-        return wave
-    import soxr
-
-    return np.asarray(soxr.resample(wave, SAMPLE_RATE, rate, quality="HQ"), np.float32)
 
 
 def _convert_samples(model: _Model, samples: Array) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings.base import Embedding, FloatArray
+from nslib.embeddings.runtime import share_workers
 from nslib.errors import BadAudio, NslibError
 from nslib.extraction.batches import (
     Clip,
@@ -190,22 +191,18 @@ def _embed_units(units: Sequence[list[Clip]], copies: list[Embedding]) -> Genera
 
 def _embed_side_by_side(coming: Iterable[tuple[list[Clip], DecodeFunction]],
                         copies: list[Embedding]) -> Generator[tuple[list[Clip], UnitResult]]:
-    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+    """Do the same with several copies, each of which works on one unit at a time."""
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
 
-    free = list(copies)
-    begun: dict[Future[UnitResult], tuple[list[Clip], Embedding]] = {}
+    def work_with(copy: Embedding) -> Callable[[tuple[list[Clip], DecodeFunction]], tuple[list[Clip], UnitResult]]:
+        return lambda task: (task[0], embed_unit(*task, copy))
 
-    def ended() -> Iterator[tuple[list[Clip], UnitResult]]:
-        for future in wait(begun, return_when=FIRST_COMPLETED).done:
-            unit, copy = begun.pop(future)
-            free.append(copy)
-            yield unit, future.result()
-
+    work = share_workers([work_with(copy) for copy in copies])
+    begun: set[Future[tuple[list[Clip], UnitResult]]] = set()
     with ThreadPoolExecutor(len(copies), "device") as pool:
-        for unit, decode in coming:
-            if not free:
-                yield from ended()
-            copy = free.pop()
-            begun[pool.submit(embed_unit, unit, decode, copy)] = unit, copy
-        while begun:
-            yield from ended()
+        for task in coming:
+            begun.add(pool.submit(work, task))
+            if len(begun) == len(copies):
+                done, begun = wait(begun, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in as_completed(begun))
