@@ -22,18 +22,6 @@ from nslib.extraction.devices import Replica, SmallerBatches, choose_devices, lo
 PRESENT = ["CPU:0", "GPU:0", "GPU:1"]
 
 
-@pytest.fixture
-def smi(tmp_path, monkeypatch):
-    def write(says, code=0):
-        path = tmp_path / "nvidia-smi"
-        path.write_text(f"#!/bin/sh\ncase \"$*\" in *--query-gpu=index,name,*) ;; *) exit 9;; esac\n"
-                        f"cat <<'END'\n{says}END\nexit {code}\n")
-        path.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-
-    return write
-
-
 def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_path, monkeypatch):
     smi("0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n")
     first, second = devices.list_gpus()

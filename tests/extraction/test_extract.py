@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from helpers import clip_table, embedding, frame_energy
+from helpers import clip_table, embedding, frame_energy, read_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,10 +21,6 @@ from nslib.extraction.batches import Clip, WorkUnits, decode_ahead, group_clips
 from nslib.extraction.cache import COST_LOG, VectorCache, read_costs
 from nslib.extraction.devices import Replica
 from nslib.extraction.extract import extract_frames, extract_vectors, fill_cache
-
-
-def read_shards(store):
-    return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
 
 
 @given(st.lists(st.integers(1, 40 * 16000), max_size=40), st.randoms(use_true_random=False), st.booleans(),
