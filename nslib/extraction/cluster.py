@@ -4,7 +4,7 @@
 >>> nslib.embed("my_recordings/", embedding="logmel", cluster="local:2")                # doctest: +SKIP
 >>> nslib.benchmark("logmel", cluster="tls://scheduler.example.org:8786")               # doctest: +SKIP
 
-A task is one work unit of `nslib.extraction.batches`. Workers send vectors back, and this process writes the shard,
+A task is one work unit of `nslib.extraction.extract`. Workers send vectors back, and this process writes the shard,
 whose name is that of the unit's content: a killed worker, a retry or a second run can neither lose nor double anything.
 A worker process computes one unit at a time, however many threads dask gives it: an embedding uses the cores by itself
 (``NSLIB_THREADS``). Units are sent a few at a time, so that neither the scheduler nor this process holds them all.
@@ -37,18 +37,22 @@ from nslib import embeddings
 from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
-from nslib.extraction.batches import (
+from nslib.extraction.cache import Cost, VectorCache
+from nslib.extraction.devices import SmallerBatches
+from nslib.extraction.extract import (
     Clip,
+    RunUnits,
     UnitResult,
+    advance_bar,
     choose_unit_seconds,
     decode_ahead,
     embed_unit,
     load_clip,
     name_unit,
+    open_bar,
+    run_here,
+    store_result,
 )
-from nslib.extraction.cache import Cost, VectorCache
-from nslib.extraction.devices import SmallerBatches
-from nslib.extraction.extract import RunUnits, advance_bar, open_bar, run_here, store_result
 
 if TYPE_CHECKING:
     from distributed import Client, Future

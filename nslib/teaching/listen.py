@@ -25,8 +25,7 @@ from nslib import audio, config, frontend
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.evaluation.benchmark import load_embedding
-from nslib.extraction import extract
-from nslib.extraction.batches import embed_frames, pad_clip
+from nslib.extraction.extract import embed_frames, extract_vectors, pad_clip
 from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bo
     if not FEWEST_CLIPS <= len(clips) <= MOST_CLIPS:
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
     model = load_embedding(embedding)
-    done = extract.extract_vectors(clips, model, progress=progress)
+    done = extract_vectors(clips, model, progress=progress)
     if len(lost := done.problems):
         first = lost.iloc[0]
         warnings.warn(f"{len(lost)} of {len(clips)} clips cannot be embedded and are not in the space, the first is "

@@ -20,7 +20,7 @@ from helpers import clip_table, embedding, frame_energy, read_shards, write_pitc
 import nslib
 from nslib import audio, config
 from nslib.errors import BadParameter, NslibError, Unavailable
-from nslib.extraction import batches, cluster
+from nslib.extraction import cluster, extract
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.cluster import BuiltInModel, ClusterJob, ModelFile, connect, make_recipe
 from nslib.extraction.extract import extract_vectors
@@ -36,7 +36,7 @@ def client():
 
 @pytest.fixture
 def clips(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 4.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 4.0)
     return clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
 
 

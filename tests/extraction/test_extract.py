@@ -16,11 +16,19 @@ from hypothesis import strategies as st
 
 from nslib import audio
 from nslib.errors import BadAudio, NslibError
-from nslib.extraction import batches, extract
-from nslib.extraction.batches import Clip, WorkUnits, decode_ahead, group_clips
+from nslib.extraction import extract
 from nslib.extraction.cache import COST_LOG, VectorCache, read_costs
 from nslib.extraction.devices import Replica
-from nslib.extraction.extract import extract_frames, extract_vectors, fill_cache
+from nslib.extraction.extract import (
+    Clip,
+    WorkUnits,
+    choose_unit_seconds,
+    decode_ahead,
+    extract_frames,
+    extract_vectors,
+    fill_cache,
+    group_clips,
+)
 
 
 @given(st.lists(st.integers(1, 40 * 16000), max_size=40), st.randoms(use_true_random=False), st.booleans(),
@@ -59,9 +67,9 @@ def test_units_are_the_groups_of_the_clips_whatever_the_order_of_the_table(rows,
 
 @given(st.floats(1, 1e10), st.floats(1, 1e10))
 def test_units_grow_with_the_corpus_by_doubling_and_stay_few(one, other):
-    least, most = batches.UNIT_SECONDS, batches.MOST_UNITS
-    (small, _), (large, seconds) = sorted((s, batches.choose_unit_seconds(s)) for s in (one, other))
-    assert least <= batches.choose_unit_seconds(small) <= seconds and np.log2(seconds / least) % 1 == 0
+    least, most = extract.UNIT_SECONDS, extract.MOST_UNITS
+    (small, _), (large, seconds) = sorted((s, choose_unit_seconds(s)) for s in (one, other))
+    assert least <= choose_unit_seconds(small) <= seconds and np.log2(seconds / least) % 1 == 0
     assert large / seconds <= most and (seconds == least or large / seconds > most / 2)
 
 
@@ -83,9 +91,9 @@ def test_every_clip_comes_with_its_own_waveform_or_its_own_problem_the_longest_f
 
 
 def test_look_ahead_is_bounded_in_seconds_of_audio_and_decoders_end_with_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "AHEAD_SECONDS", 2.0)
+    monkeypatch.setattr(extract, "AHEAD_SECONDS", 2.0)
     begun = []
-    monkeypatch.setattr(batches, "load_clip", lambda clip: begun.append(clip))
+    monkeypatch.setattr(extract, "load_clip", lambda clip: begun.append(clip))
     before, done = threading.active_count(), 0
     coming = decode_ahead(make_units(tmp_path))
     for unit, _ in coming:
@@ -204,7 +212,7 @@ def test_an_interrupted_run_resumes_and_ends_in_the_same_bytes(tmp_path, cache, 
         return frame_energy(waves, lengths)
 
     clips = clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 4.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 4.0)
     store, whole = (VectorCache(embedding(), tmp_path / name) for name in ("stopped", "whole"))
     with pytest.raises(KeyboardInterrupt):
         extract_vectors(clips, embedding(embed=embed), store=store, progress=False)
@@ -217,7 +225,7 @@ def test_an_interrupted_run_resumes_and_ends_in_the_same_bytes(tmp_path, cache, 
 
 def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache, monkeypatch):
     clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(30)])
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 2.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 2.0)
     one, three = (VectorCache(embedding(), tmp_path / name) for name in ("one", "three"))
     extract_vectors(clips, embedding(), store=one, progress=False)
     used, meeting = set(), threading.Barrier(3, timeout=20)
@@ -236,7 +244,7 @@ def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache,
 
 def test_a_store_that_fails_ends_the_run_and_its_threads(tmp_path, cache, monkeypatch):
     clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(10)])
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 1.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 1.0)
     monkeypatch.setattr(VectorCache, "write", Mock(side_effect=NslibError("no space left")))
     before = threading.active_count()
     with pytest.raises(NslibError, match="no space left"):
