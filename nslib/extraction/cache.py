@@ -65,19 +65,13 @@ class VectorCache:
         return self
 
     def _open(self, path: Path, dim: int) -> None:
-        self.path, self.dim = path, dim
-        self.damaged: list[Path] = []
-        self._shards: dict[str, int] = {}
-        self._index = _Index()
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read the index of shards that this or another process has added since."""
+        """Read the index of the shards."""
         import pyarrow as pa
 
-        skip = {*self._shards, *(shard.name for shard in self.damaged)}
-        names = (entry.name for entry in os.scandir(self.path))
-        for name in sorted(name for name in names if name.endswith(".arrow") and name not in skip):
+        self.path, self.dim, self._index = path, dim, _Index()
+        self.damaged: list[Path] = []
+        self._shards: dict[str, int] = {}
+        for name in sorted(entry.name for entry in os.scandir(path) if entry.name.endswith(".arrow")):
             try:
                 keys = self._table(self.path / name)["sha256"].to_pylist()
             except (pa.ArrowInvalid, OSError, KeyError, ValueError):
