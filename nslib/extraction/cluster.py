@@ -4,16 +4,12 @@
 >>> nslib.embed("my_recordings/", embedding="logmel", cluster="local:2")                # doctest: +SKIP
 >>> nslib.benchmark("logmel", cluster="tls://scheduler.example.org:8786")               # doctest: +SKIP
 
-A task is one work unit of `nslib.extraction.extract`. Workers send vectors back, and this process writes the shard,
-whose name is that of the unit's content: a killed worker, a retry or a second run can neither lose nor double anything.
-A worker process computes one unit at a time, however many threads dask gives it: an embedding uses the cores by itself
-(``NSLIB_THREADS``). Units are sent a few at a time, so that neither the scheduler nor this process holds them all.
-A unit that ends worker after worker is put aside; when all others are done its clips are computed one by one in a
-process of this machine that may die, and a clip at which it does is a problem like one that cannot be decoded.
-
-The vectors of a grid of probes are sent once, to one worker, from which the others take them. If they die with the
-workers that hold them, they and the fits that were lost are sent again. ``docs/clusters.md`` says how to set up a
-cluster, and how to close it to strangers: a dask scheduler runs whatever code it is sent.
+``docs/clusters.md`` says how it works, how to set up a cluster, and how to close it to strangers: a dask scheduler runs
+whatever code it is sent. A task is one work unit of `nslib.extraction.extract`. A unit that ends worker after worker is
+put aside; when all others are done its clips are computed one by one in a process of this machine that may die, and a
+clip at which it does is a problem like one that cannot be decoded. The vectors of a grid of probes are sent once, to
+one worker, from which the others take them. If they die with the workers that hold them, they and the fits that were
+lost are sent again.
 """
 
 from __future__ import annotations
@@ -37,22 +33,10 @@ from nslib import embeddings
 from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
+from nslib.extraction import extract
 from nslib.extraction.cache import Cost, VectorCache
 from nslib.extraction.devices import SmallerBatches
-from nslib.extraction.extract import (
-    Clip,
-    RunUnits,
-    UnitResult,
-    advance_bar,
-    choose_unit_seconds,
-    decode_ahead,
-    embed_unit,
-    load_clip,
-    name_unit,
-    open_bar,
-    run_here,
-    store_result,
-)
+from nslib.extraction.extract import Clip, RunUnits, UnitResult
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -104,7 +88,7 @@ def connect(cluster: Any = None) -> Iterator[Engine]:
     Unavailable if no scheduler answers, or it has no workers.
     """
     if cluster is None:
-        yield Engine(lambda recipe: run_here, None)
+        yield Engine(lambda recipe: extract.run_here, None)
         return
     with open_client(cluster) as client:
         yield Engine(lambda recipe: _make_run(client, recipe),
@@ -337,13 +321,13 @@ def _make_run(client: Client, get_recipe: Callable[[], Recipe]) -> RunUnits:
                                  ) from answer
 
         def accept(unit: list[Clip], result: UnitResult) -> None:
-            store_result(store, unit, result)
+            extract.store_result(store, unit, result)
             cost.add(result.cost)
             problems.update(result.problems)
-            advance_bar(bar, unit)
+            extract.advance_bar(bar, unit)
 
-        tasks = ((name_unit(unit), _pack(unit)) for unit in units)
-        with open_bar(f"embed {embedding.name} on the cluster", units, progress) as bar:
+        tasks = ((extract.name_unit(unit), _pack(unit)) for unit in units)
+        with extract.open_bar(f"embed {embedding.name} on the cluster", units, progress) as bar:
             for packed, outcome in _compute(
                     client, _embed_on_worker, tasks, job, lost=(CancelledError,), times=_UNITS_SENT_AT_MOST,
                     what="a unit of clips. What was stored is kept. Give workers more memory, and run the same command "
@@ -406,7 +390,7 @@ def _embed_on_worker(packed: bytes, job: _Job) -> UnitResult:
         failed = [clip for clip in unit if clip.key in result.problems]
         # What fails twice is a problem of the clip. If the second try goes better, the whole unit is computed anew, so
         # that a disturbance leaves no trace in the bytes of the shard.
-        if failed and len(embed_unit(failed, load_clip, embedding).problems) < len(failed):
+        if failed and len(extract.embed_unit(failed, extract.load_clip, embedding).problems) < len(failed):
             result = _decode_and_embed(unit, embedding)
     result.cost.devices = [name]
     return result
@@ -421,9 +405,9 @@ def _load(recipe: Recipe) -> Embedding:
 
 
 def _decode_and_embed(unit: list[Clip], embedding: Embedding) -> UnitResult:
-    with closing(decode_ahead([unit])) as coming:
+    with closing(extract.decode_ahead([unit])) as coming:
         _, decode = next(coming)
-        return embed_unit(unit, decode, embedding)
+        return extract.embed_unit(unit, decode, embedding)
 
 
 def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
@@ -458,7 +442,7 @@ def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
 
 
 def _embed_in_child(recipe: Recipe, clips: list[Clip]) -> UnitResult:
-    return embed_unit(clips, load_clip, _load(recipe))
+    return extract.embed_unit(clips, extract.load_clip, _load(recipe))
 
 
 # ------------------------------------------------------------------ fits of probes
@@ -516,7 +500,7 @@ class ClusterJob:
 def estimate_cluster_cost(job: ClusterJob) -> dict[str, float]:
     """Work out hours, money, disk (GB of 10^9 bytes; audio of 16 bits at 16 kHz) and work units of a job."""
     audio = job.clips * job.seconds
-    unit_seconds = max(choose_unit_seconds(audio), job.seconds)
+    unit_seconds = max(extract.choose_unit_seconds(audio), job.seconds)
     unit_clips = unit_seconds / job.seconds
     # more workers than these the scheduler cannot feed
     useful = unit_clips / job.clips_per_second / (1 / job.tasks_per_second + unit_clips / job.sent_per_second)

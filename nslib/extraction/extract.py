@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,10 +93,6 @@ class WorkUnits(Sequence[list[Clip]]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> list[Clip]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[list[Clip]]: ...
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
@@ -233,7 +229,13 @@ def embed_unit(unit: list[Clip], decode: DecodeFunction, embedding: Embedding) -
     ragged = runtime.is_ragged(embedding.embed)
     for batch in group_clips(unit, same_length=not (embedding.pads_safely or ragged), seconds=cost.batch_seconds,
                              padding=1.0 if ragged else MOST_PADDING, shortest=embedding.min_samples):
-        waves = _decode_batch(batch, decode, embedding, result)
+        began, waves = time.perf_counter(), dict[Clip, FloatArray]()
+        for clip in batch:
+            try:
+                waves[clip] = pad_clip(decode(clip), embedding)
+            except BadAudio as error:
+                result.problems[clip.key] = error
+        cost.waiting_seconds += time.perf_counter() - began
         for clip, vector in zip(waves, _embed_batch(list(waves.values()), embedding, cost), strict=True):
             if isinstance(vector, Exception):
                 result.problems[clip.key] = BadAudio(clip.path, f"{embedding.name} failed on it: {vector}",
@@ -248,19 +250,6 @@ def embed_unit(unit: list[Clip], decode: DecodeFunction, embedding: Embedding) -
         fed = [len(wave) for wave in waves.values()]
         cost.samples_fed += sum(fed) if ragged else len(fed) * max(fed, default=0)
     return result
-
-
-def _decode_batch(batch: list[Clip], decode: DecodeFunction, embedding: Embedding,
-                  result: UnitResult) -> dict[Clip, FloatArray]:
-    """Decode and pad the clips of a batch; those that cannot be read become problems of the result."""
-    began, waves = time.perf_counter(), {}
-    for clip in batch:
-        try:
-            waves[clip] = pad_clip(decode(clip), embedding)
-        except BadAudio as error:
-            result.problems[clip.key] = error
-    result.cost.waiting_seconds += time.perf_counter() - began
-    return waves
 
 
 def _embed_batch(waves: list[FloatArray], embedding: Embedding, cost: Cost) -> list[FloatArray | Exception]:
