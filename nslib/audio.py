@@ -17,7 +17,6 @@ import hashlib
 import io
 import os
 import struct
-import wave as wave_module
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -119,10 +118,10 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
     if pcm.max() > 32767 or pcm.min() < -32768:
         peak = f"{np.abs(values).max():.4g}"
         raise BadAudio(path, f"a peak of {peak} does not fit into 16 bits", "Scale it to [-1, 1] first.")
+    import soundfile
+
     buffer = io.BytesIO()
-    with wave_module.open(buffer, "wb") as wav:
-        wav.setparams((1, 2, SAMPLE_RATE, len(pcm), "NONE", ""))
-        wav.writeframesraw(pcm.astype("<i2").tobytes())
+    soundfile.write(buffer, pcm.astype(np.int16), SAMPLE_RATE, "PCM_16", format="WAV")
     try:
         path.parent.stat()  # a folder that is not there is a typing error more often than a wish
         config.write_file(path, buffer.getvalue())
