@@ -35,10 +35,9 @@ import nslib
 from nslib import config
 from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
-from nslib.extraction.batches import MOST_PADDING, UNIT_SECONDS, Clip, group_clips
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.devices import DEFAULT_BATCH_SECONDS
-from nslib.extraction.extract import Extraction, extract_vectors
+from nslib.extraction.extract import MOST_PADDING, UNIT_SECONDS, Clip, Extraction, extract_vectors, group_clips
 
 BATCH_SECONDS = (15.0, 60.0, 240.0)
 TAPS = {"trill-mini-top": ("trill-mini", "embedding"), "trill-mini-layer19": ("trill-mini", "layer19")}

@@ -17,7 +17,6 @@ import hashlib
 import io
 import os
 import struct
-import wave as wave_module
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -28,7 +27,8 @@ import numpy.typing as npt
 from nslib import config
 from nslib.errors import BadAudio, NslibError, Unavailable
 
-__all__ = ["RATES", "SAMPLE_RATE", "Clip", "FloatArray", "decode", "from_array", "read", "sha256", "write_wav"]
+__all__ = ["RATES", "SAMPLE_RATE", "Clip", "FloatArray", "decode", "from_array", "read", "resample", "sha256",
+           "write_wav"]
 
 SAMPLE_RATE = 16_000
 RATES = (4_000, 384_000)
@@ -51,23 +51,11 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clip:
-    """One decoded clip.
+    """One decoded clip; its `notes` say what was done to the samples, and what is unusual about them."""
 
-    Attributes
-    ----------
-    wave : float32 [samples]
-        Mono, 16 kHz, nominally in [-1, 1].
-    source_rate, channels : int
-        Of the file; the rate in Hz.
-    seconds : float
-        Length at 16 kHz.
-    notes : tuple of str
-        What was done to the samples, and what is unusual about them.
-    """
-
-    wave: FloatArray
-    source_rate: int
-    channels: int
+    wave: FloatArray  # [samples], mono, 16 kHz, nominally in [-1, 1]
+    source_rate: int  # Hz, of the file
+    channels: int  # of the file
     seconds: float
     notes: tuple[str, ...]
 
@@ -86,29 +74,17 @@ def read(path: str | os.PathLike[str]) -> Clip:
     Raises
     ------
     BadAudio
-        The file is missing, empty, cut short, not audio, longer than an hour, at a sample
-        rate outside `RATES`, or holds NaN or infinite samples. The error has a remedy.
+        The file is missing, empty, cut short, not audio, longer than an hour, at a sample rate outside `RATES`, or
+        holds NaN or infinite samples. The error has a remedy.
     """
     return _convert(decode(Path(path)), str(path))
 
 
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str = "array") -> Clip:
-    """Take audio that is in memory, with the same checks and conversions as `read`.
+    """Take audio that is in memory, [samples] or [samples, channels], as `read` does; error messages call it `name`.
 
-    Parameters
-    ----------
-    samples : array [samples] or [samples, channels]
-        int16 is divided by 32767, other integers by full scale (uint8 is centred at 128),
-        floating point is taken as it is.
-    sample_rate : int
-        Hz.
-    name : str
-        How error messages call it.
-
-    Raises
-    ------
-    BadAudio
-        As `read`; also for an array of another rank or type.
+    int16 is divided by 32767, other integers by full scale (uint8 is centred at 128), floating point is taken as it is.
+    `BadAudio` is raised for an array of another rank or type too.
     """
     array = np.asarray(samples)
     if array.dtype.kind not in "iuf":
@@ -123,31 +99,16 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str
 
 
 def sha256(wave: npt.ArrayLike) -> str:
-    """Hash a decoded waveform (float32, mono, 16 kHz): the identity of a clip, whatever its file name or format.
-
-    64 hex digits, SHA-256 of the samples as little-endian float32.
-    """
+    """Hash a decoded waveform, the identity of a clip: SHA-256 of its little-endian float32 samples, 64 hex digits."""
     return hashlib.sha256(np.ascontiguousarray(wave, dtype="<f4").data).hexdigest()
 
 
 def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
-    """Write a 16 kHz mono 16-bit WAV, all or nothing, into a folder that exists.
+    """Write a 16 kHz mono 16-bit WAV of float [samples] in [-1, 1], all or nothing, into a folder that exists.
 
-    Samples are stored as ``round(32767 * x)``, so that reading the file gives exactly those
-    integers over 32767. The file appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    wave : float [samples]
-        In [-1, 1].
-
-    Raises
-    ------
-    BadAudio
-        If `wave` is empty, not one-dimensional, not finite, or does not fit into 16 bits:
-        clipping would change the sound.
-    Unavailable
-        If it cannot be written, e.g. on a full disk; nothing is left behind.
+    Samples are stored as ``round(32767 * x)``, so that reading the file gives exactly those integers over 32767.
+    `BadAudio` is raised for what is empty, not one-dimensional, not finite, or does not fit into 16 bits (clipping
+    would change the sound), `Unavailable` if it cannot be written, e.g. on a full disk.
     """
     path, values = Path(path), np.asarray(wave, dtype=np.float64)
     if values.ndim != 1 or not len(values):
@@ -157,10 +118,10 @@ def write_wav(path: str | os.PathLike[str], wave: npt.ArrayLike) -> Path:
     if pcm.max() > 32767 or pcm.min() < -32768:
         peak = f"{np.abs(values).max():.4g}"
         raise BadAudio(path, f"a peak of {peak} does not fit into 16 bits", "Scale it to [-1, 1] first.")
+    import soundfile
+
     buffer = io.BytesIO()
-    with wave_module.open(buffer, "wb") as wav:
-        wav.setparams((1, 2, SAMPLE_RATE, len(pcm), "NONE", ""))
-        wav.writeframesraw(pcm.astype("<i2").tobytes())
+    soundfile.write(buffer, pcm.astype(np.int16), SAMPLE_RATE, "PCM_16", format="WAV")
     try:
         path.parent.stat()  # a folder that is not there is a typing error more often than a wish
         config.write_file(path, buffer.getvalue())
@@ -184,7 +145,9 @@ def _convert(decoded: Decoded, name: str) -> Clip:
     if samples.dtype.kind == "f":
         _check_finite(wave, name)
     mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
-    mono = _resample(np.ascontiguousarray(mono, dtype=np.float32), rate, name)
+    mono = resample(np.ascontiguousarray(mono, dtype=np.float32), rate)
+    if not len(mono):
+        raise BadAudio(name, f"{len(samples)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
     return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels)))
 
 
@@ -214,16 +177,11 @@ def _scale(samples: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
     return (samples.astype(np.float64) - centre) / 2.0 ** (bits - 1)
 
 
-def _resample(mono: FloatArray, rate: int, name: str) -> FloatArray:
-    """Resample to 16 kHz."""
-    if rate == SAMPLE_RATE:
-        return mono
+def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
+    """Bring float32 [samples] from one rate to another, Hz, by soxr HQ."""
     import soxr
 
-    wave = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    if not len(wave):
-        raise BadAudio(name, f"{len(mono)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
-    return np.asarray(wave, dtype=np.float32)
+    return wave if rate == to else np.asarray(soxr.resample(wave, rate, to, quality="HQ"), np.float32)
 
 
 def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:

@@ -319,8 +319,8 @@ def notebooks_check(
     paths: Annotated[list[Path] | None, Argument(help="Default: every notebook of the kit.")] = None,
 ) -> None:
     """Check notebooks against the contract, without running them."""
-    violations = [v for path in paths for v in notebook_rules.check_source(path)] if paths else \
-        notebook_rules.check_folder(config.notebooks_dir())
+    paths = paths or sorted(config.notebooks_dir().glob("*.ipynb"))
+    violations = [violation for path in paths for violation in notebook_rules.check_source(path)]
     print("\n".join([*map(str, violations), f"{len(violations)} violations"]))
     _exit(not violations)
 

@@ -45,19 +45,12 @@ _REPORTED_PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "te
 class Params:
     """What a run can be told. Unknown names and values are refused with the nearest known one.
 
-    Attributes
-    ----------
-    profile : {"quick", "paper"}
-        Which experiment: tasks of the same kinds on recordings from package registries, or NOSS itself.
-    corpus : {"real", "synthetic"}
-        Of the quick profile: recorded speech from packages (falls back to synthetic where they
-        can't be had, and says so), or synthetic speech only.
-    tasks, embeddings : tuple of str
-        Names to run; empty means all of the profile.
-    seed : int
-        Seeds forests, bootstrap and every other draw.
-    smoke : bool
-        A much smaller run of the same path, whose numbers mean nothing.
+    - ``profile``: "quick" (tasks of the same kinds on recordings from package registries) or "paper" (NOSS itself)
+    - ``corpus`` of the quick profile: "real" (recorded speech from packages; where they can't be had synthetic speech,
+      which is said) or "synthetic"
+    - ``tasks``, ``embeddings``: names to run; empty means all of the profile
+    - ``seed`` of forests, bootstrap and every other draw
+    - ``smoke``: a much smaller run of the same path, whose numbers mean nothing
     """
 
     profile: str = "quick"
@@ -81,18 +74,9 @@ class Params:
 def load_params(given: Mapping[str, object] | None = None, **named: object) -> Params:
     """Read parameters from the environment, overridden by `given`, overridden by those that are named.
 
-    Parameters
-    ----------
-    given : mapping, optional
-        Field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated
-        strings are both accepted for `tasks` and `embeddings`; None leaves a field as it is.
-    **named
-        The same, as keywords.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For a name that is no parameter, or a value that is not allowed.
+    Both are field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated strings are accepted
+    for tasks and embeddings; None leaves a field as it is. UnknownName or BadParameter is raised for a name that is no
+    parameter, or a value that is not allowed.
 
     Examples
     --------

@@ -74,15 +74,14 @@ def mel(frequency: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 @lru_cache(maxsize=32)
-def mel_matrix(mels: int = 64, low: float = 125.0, high: float = 7500.0, fft: int = FFT,
-               sample_rate: int = SAMPLE_RATE) -> npt.NDArray[np.float64]:
-    """Weights that sum FFT magnitudes to mel bands, [fft // 2 + 1, mels] float64, read-only.
+def mel_matrix(mels: int = 64, low: float = 125.0, high: float = 7500.0) -> npt.NDArray[np.float64]:
+    """Weights that sum FFT magnitudes to mel bands, [257, mels] float64, read-only.
 
     With ``m(f) = 1127 ln(1 + f / 700)`` (S. Young et al., *The HTK Book*) and ``mels + 2`` points equally spaced in mel
     from `low` to `high` Hz, a band weighs an FFT line at mel ``x`` by ``max(0, 1 - |x - centre| / spacing)``: linear in
     mel, not in Hz, and not normalised. The line at 0 Hz weighs nothing.
     """
-    lines = mel(np.arange(fft // 2 + 1) * (sample_rate / fft))[:, None]
+    lines = mel(np.arange(FFT // 2 + 1) * (SAMPLE_RATE / FFT))[:, None]
     points = np.linspace(mel(low), mel(high), mels + 2)
     spacing = (mel(high) - mel(low)) / (mels + 1)
     weights = np.maximum(0.0, 1.0 - np.abs(lines - points[1:-1]) / spacing)

@@ -58,6 +58,19 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def smi(tmp_path, monkeypatch):
+    """Put a program that says something in the place of ``nvidia-smi``."""
+    def write(says, code=0):
+        path = tmp_path / "nvidia-smi"
+        path.write_text("#!/bin/sh\ncase \"$*\" in *--query-gpu=index,name,*) ;; *) exit 9;; esac\n"
+                        f"cat <<'END'\n{says}END\nexit {code}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return write
+
+
+@pytest.fixture
 def call(monkeypatch, capsys):
     """Run `nslib words` in this process; return exit code, stdout and stderr."""
     def run(*words):

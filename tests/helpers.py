@@ -7,7 +7,8 @@ import pandas as pd
 import soundfile
 
 from nslib import audio
-from nslib.embeddings.base import Embedding
+from nslib.embeddings.base import Embedding, EmbedFunction
+from nslib.extraction.cache import VectorCache
 
 
 def tone(seconds: float, hertz: float = 440.0, seed: int = 0) -> np.ndarray:
@@ -40,6 +41,20 @@ def frame_energy(waves: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np
     n = waves.shape[1] // 1600
     cut = waves[:, : n * 1600].reshape(len(waves), n, 1600)
     return np.stack([cut.mean(2), (cut**2).mean(2)], 2), lengths // 1600
+
+
+def check_company(embed: EmbedFunction, lengths: list[int], tolerance: float = 0.0) -> None:
+    """Check that a clip has the frames that it has alone in a batch too, with other clips and noise behind it."""
+    waves = np.random.default_rng(5).normal(0, 0.1, (len(lengths), max(lengths) + 50)).astype(np.float32)
+    together, counts = embed(waves, np.array(lengths))
+    for wave, length, row, count in zip(waves, lengths, together, counts, strict=True):
+        alone, (n,) = embed(wave[None, :length], np.array([length]))
+        assert n == count and np.abs(alone[0, :n] - row[:n]).max() <= tolerance
+
+
+def read_shards(store: VectorCache) -> dict[str, bytes]:
+    """Read the files of a vector cache by name."""
+    return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
 
 
 def embedding(**changes: object) -> Embedding:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.audio import RATES
+from nslib.audio import RATES, resample
 from nslib.embeddings.backends import open_interpreter
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.custom import embed_one_by_one, wrap_function
@@ -225,27 +225,10 @@ class _Model:
     samples: Tensor
     run: Callable[[Array], Array]
     options: Options
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """Sizes of the samples' tensor: [samples], [clips, samples], or the latter with an axis for the channel."""
-        return self.samples.shape or ()
-
-    @property
-    def axes(self) -> tuple[int | None, ...]:
-        """The same without the channel."""
-        shape = self.shape
-        return shape if len(shape) < 3 else (shape[0], shape[2] if shape[1] == 1 else shape[1])
-
-    @property
-    def length(self) -> int | None:
-        """How many samples it takes, if that is fixed (1 says that nobody fixed it)."""
-        return None if self.axes[-1] == 1 else self.axes[-1]
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether it is called for one clip at a time."""
-        return self.options.one_by_one or len(self.axes) < 2 or self.axes[0] is not None
+    shape: tuple[int | None, ...]  # [samples], [clips, samples], or the latter with an axis for the channel
+    clips: int | None  # how many it takes at a time, if that is fixed
+    length: int | None  # how many samples it takes, if that is fixed
+    one_by_one: bool  # whether it is called for one clip at a time
 
 
 def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, Any]) -> Embedding:
@@ -266,20 +249,25 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
             feeds[rate] = np.full([1] * len(tensor.shape or ()), options.sample_rate, tensor.dtype)
         return np.asarray(opened.call(feeds, output))
 
-    model = _Model(path, opened.inputs[samples], run, options)
+    shape = opened.inputs[samples].shape or ()
+    *clips, length = shape if len(shape) < 3 else (shape[0], shape[2] if shape[1] == 1 else shape[1])
+    one_by_one = options.one_by_one or clips != [None]
+    # a length of 1 says that nobody fixed it
+    model = _Model(path, opened.inputs[samples], run, options, shape, clips[0] if clips else 1,
+                   None if length == 1 else length, one_by_one)
     name = name or (path.resolve().name if path.is_dir() else path.resolve().stem)
     _check_options(model)
-    length, together, settled = None, None, options
+    window, together, settled = None, None, options
     if model.length or options.fixed:
-        length, settled = _plan_windows(model)
-        together = embed_windows = _embed_windows(replace(model, options=settled), length)
+        window, settled = _plan_windows(model)
+        together = embed_windows = _embed_windows(replace(model, options=settled), window)
 
         def function(waves: FloatArray) -> Array:
             return embed_windows(waves, np.full(len(waves), waves.shape[1]))[0]
     else:
 
         def function(waves: FloatArray) -> Array:
-            return _call_model(model, np.stack([_resample(wave, options.sample_rate) for wave in waves]))
+            return _call_model(model, np.stack([resample(wave, SAMPLE_RATE, options.sample_rate) for wave in waves]))
 
         if model.one_by_one:
             together = embed_one_by_one(function, name)
@@ -289,7 +277,7 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
         called = "." if len(opened.files) == 1 else file.relative_to(root).as_posix()
         content.update(f"{called} {config.hash_file(file)}\n".encode())
     made_of = [content.hexdigest(), kind, opened.function, output, rate, model.samples.dtype,
-               len(model.shape), options.sample_rate, options.full_scale, length]
+               len(model.shape), options.sample_rate, options.full_scale, window]
     revision = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
     facts = {k: v for k, v in vars(settled).items() if k in Embedding.__dataclass_fields__}
     facts["source"] = options.source or path.resolve().name
@@ -305,9 +293,8 @@ def _check_options(model: _Model) -> None:
         raise BadParameter(f"fixed is {options.fixed!r}; allowed: None or 'window'.")
     if options.full_scale is not None and not options.full_scale > 0:
         raise BadParameter(f"full_scale is {options.full_scale}; give a number above 0, as 1.0 or 32767.")
-    clips = model.axes[0] if len(model.axes) == 2 else 1
-    if clips not in (None, 1):
-        raise BadParameter(f"{model.path.name} takes {clips} clips at a time, no more and no fewer "
+    if model.clips not in (None, 1):
+        raise BadParameter(f"{model.path.name} takes {model.clips} clips at a time, no more and no fewer "
                            f"({model.samples}); export it for one clip or for any number.")
     if model.length and not options.fixed:
         seconds = model.length / options.sample_rate
@@ -338,7 +325,7 @@ def _embed_windows(model: _Model, length: int) -> EmbedFunction:
     step = round(options.hop * options.sample_rate)
 
     def cut(wave: FloatArray) -> Array:
-        samples = _resample(wave, options.sample_rate)
+        samples = resample(wave, SAMPLE_RATE, options.sample_rate)
         if len(samples) < length:
             raise BadParameter(f"a clip of {len(wave)} samples is shorter than a window of {options.window:.4g} s; "
                                "nslib.extraction pads such clips.")
@@ -353,15 +340,6 @@ def _embed_windows(model: _Model, length: int) -> EmbedFunction:
         return vectors.reshape(len(vectors), -1)
 
     return make_embedder(cut, network)
-
-
-def _resample(wave: FloatArray, rate: int) -> FloatArray:
-    """Bring a clip to the model's rate."""
-    if rate == SAMPLE_RATE:
-        return wave
-    import soxr
-
-    return np.asarray(soxr.resample(wave, SAMPLE_RATE, rate, quality="HQ"), np.float32)
 
 
 def _convert_samples(model: _Model, samples: Array) -> Array:

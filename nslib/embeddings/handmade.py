@@ -11,22 +11,20 @@ true length; the padding of a batch is never looked at.
 
 from __future__ import annotations
 
-import atexit
+import faulthandler
 import os
-import pickle
-import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.runtime import count_threads, map_threads, mark_ragged, share_workers
+from nslib.embeddings.runtime import count_threads, describe_end, map_threads, mark_ragged
 from nslib.errors import NslibError
 from nslib.frontend import TRILL, log_mel
 
@@ -48,8 +46,7 @@ def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
     if info.name not in FEATURE_SETS:
         return compute_statistics({"logmel": logmel, "mfcc": mfcc}[info.name])
     print(f"{info.name}: {info.licence}", file=sys.stderr)
-    command = [sys.executable, "-m", __name__, FEATURE_SETS[info.name]]
-    return embed_with_workers([Worker(command) for _ in range(min(count_threads(), MOST_PROCESSES))], info.dim)
+    return embed_with_opensmile(FEATURE_SETS[info.name], info.dim)
 
 
 def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
@@ -96,95 +93,51 @@ def delta(features: Features) -> Features:
 #
 # An extra that you install yourself, because its licence allows research and no commercial use. In a process that has
 # imported TensorFlow first, its library crashes (malloc, seen with TensorFlow 2.21 and opensmile 2.6). So it runs in
-# processes of its own, of this module as a program. If one dies, the clip at hand fails with a message and the next one
-# gets a new process. Between them go pickles of arrays, waveforms in and vectors out, or of an error message.
+# processes of its own. If one dies, the clip at hand fails with a message and the next one gets a new process.
 
 
-def embed_with_workers(workers: Sequence[Worker], dim: int) -> EmbedFunction:
-    """Make the embed function of workers that work side by side; each clip goes to one, at its true length."""
-    compute = share_workers([worker.compute for worker in workers])
+def embed_with_opensmile(feature_set: str, dim: int) -> EmbedFunction:
+    """Make the embed function of a member of ``opensmile.FeatureSet``; every clip is computed at its true length."""
+    from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+
+    home, pool = tempfile.TemporaryDirectory(ignore_cleanup_errors=True), None
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        with ThreadPoolExecutor(len(workers)) as pool:
-            rows = list(pool.map(compute, [wave[:length] for wave, length in zip(waves, lengths, strict=True)]))
-        for row in rows:
-            if len(row) != dim:
-                raise NslibError(f"openSMILE gave {len(row)} numbers, not {dim}; is it another version?")
+        nonlocal pool
+        log = Path(home.name, "log")
+        log.touch()
+        pool = pool or ProcessPoolExecutor(min(count_threads(), MOST_PROCESSES))
+        clips = [wave[:length] for wave, length in zip(waves, lengths, strict=True)]
+        try:
+            rows = list(pool.map(partial(_compute_functionals, feature_set, log), clips))
+        except BrokenProcessPool as error:
+            last = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            pool = None
+            log.write_text("")
+            raise NslibError(f"openSMILE's process {describe_end(error)}; it said: {last}. The next clip gets a new "
+                             "process.") from None
+        except Exception as error:  # whatever the library raises
+            raise NslibError(f"openSMILE could not process the clip: {type(error).__name__}: {error}") from None
+        if len(rows[0]) != dim:
+            raise NslibError(f"openSMILE gave {len(rows[0])} numbers, not {dim}; is it another version?")
         return np.stack(rows)[:, None], np.ones(len(rows), np.int64)
 
     return embed
 
 
-class Worker:
-    """A process, of a command, that answers waveforms with vectors; started when first asked, and again if it died."""
-
-    def __init__(self, command: Sequence[str]):
-        self._command = list(command)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
-        self._lock = threading.Lock()
-        # the last to be registered goes first: the process ends before its log is closed
-        atexit.register(self._log.close)
-        atexit.register(self.close)
-
-    def compute(self, wave: FloatArray) -> FloatArray:
-        """Compute the vector of one clip; raises NslibError with what openSMILE said if it refuses or dies."""
-        with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._log.truncate(0)
-                self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                                 stderr=self._log)
-            try:
-                _send(cast(BinaryIO, self._process.stdin), wave)
-                answer = pickle.load(cast(BinaryIO, self._process.stdout))
-            except (OSError, EOFError, pickle.UnpicklingError):
-                self._process.kill()
-                code = self._process.wait()
-                self._process = None
-                self._log.seek(0)
-                last = (self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-                how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-                raise NslibError(f"openSMILE's process {how}; it said: {last}. The next clip gets a new "
-                                 "process.") from None
-        if isinstance(answer, str):
-            raise NslibError(f"openSMILE could not process the clip: {answer}")
-        return cast(FloatArray, answer)
-
-    def close(self) -> int | None:
-        """End the process; return its status."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-        return process.wait()
+def _compute_functionals(feature_set: str, log: Path, wave: FloatArray) -> FloatArray:
+    """Compute the functionals of one clip; this runs in a process of its own."""
+    return np.asarray(_open_smile(feature_set, log)(wave, SAMPLE_RATE), np.float32).reshape(-1)
 
 
-def _send(stream: BinaryIO, message: FloatArray | str) -> None:
-    pickle.dump(message, stream)
-    stream.flush()
-
-
-def _answer_waveforms(feature_set: str) -> None:
-    """Answer waveforms with functionals of a member of ``opensmile.FeatureSet`` until the input ends."""
-    # whatever the library prints must not end up between the messages
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+@cache
+def _open_smile(feature_set: str, log: Path) -> Any:
+    """Open the library; from now on whatever the process prints goes to a file, which has its last words if it dies."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
     import opensmile
 
-    smile = opensmile.Smile(feature_set=getattr(opensmile.FeatureSet, feature_set),
-                            feature_level=opensmile.FeatureLevel.Functionals)
-    while True:
-        try:
-            wave = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            _send(answers, np.asarray(smile(wave, SAMPLE_RATE), np.float32).reshape(-1))
-        except Exception as error:  # a bad clip must not cost the others
-            _send(answers, f"{type(error).__name__}: {error}")
-
-
-if __name__ == "__main__":
-    _answer_waveforms(sys.argv[1])
+    faulthandler.disable()  # its traceback would be the last words
+    return opensmile.Smile(feature_set=getattr(opensmile.FeatureSet, feature_set),
+                           feature_level=opensmile.FeatureLevel.Functionals)

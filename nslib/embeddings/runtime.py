@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,6 +93,12 @@ def share_workers(workers: Sequence[Callable[[_Given], _Made]]) -> Callable[[_Gi
             idle.put(worker)
 
     return run
+
+
+def describe_end(error: Exception) -> str:
+    """Say how the process of a pool of loky ended, by its error."""
+    codes = re.search(r"\{(.+)\}", str(error))  # loky ends its message with them, such as {SIGSEGV(-11)}
+    return f"ended with {codes[1]}" if codes else "was ended"
 
 
 # the limit of BLAS's threads, which is of the whole process, and how many use it now

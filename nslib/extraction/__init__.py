@@ -1,7 +1,6 @@
 """Extraction: clips in, one vector a clip out, as fast as the model allows and never twice.
 
-`extract`      vectors of a clip table, on this machine: what is cached is read, the rest is computed and cached
-`batches`      which clips are worked on together; decoding ahead of the model; one work unit to vectors
+`extract`      vectors of a clip table, on this machine, work unit by work unit, with decoding ahead of the model
 `devices`      GPUs and processors, batches that fit their memory, how large a batch is
 `cache`        the vector cache on disk, and the cost log beside it
 `precomputed`  vectors from a Parquet or NPZ file in the place of an embedding

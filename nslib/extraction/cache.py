@@ -43,20 +43,10 @@ _MAXIMA = ("peak_memory_gb", "batch_seconds")
 
 
 class VectorCache:
-    """Cached vectors of one embedding.
+    """Cached vectors of one embedding, whose fingerprint names the directory, `path`, in `root` (default: the cache's).
 
-    Parameters
-    ----------
-    embedding : Embedding
-        Its fingerprint names the directory, `path`; `dim` is the size of a vector.
-    root : Path, optional
-        Directory of all vector caches (default: ``vectors`` in the cache).
-
-    Attributes
-    ----------
-    damaged : list of Path
-        Shards that could not be read when the cache was opened. They are left where they are and ignored, so their
-        clips are computed again; `prune` removes them.
+    Shards that could not be read when the cache was opened are `damaged`: they are left where they are and ignored, so
+    their clips are computed again; `prune` removes them.
     """
 
     def __init__(self, embedding: Embedding, root: Path | None = None):
@@ -75,19 +65,13 @@ class VectorCache:
         return self
 
     def _open(self, path: Path, dim: int) -> None:
-        self.path, self.dim = path, dim
-        self.damaged: list[Path] = []
-        self._shards: dict[str, int] = {}
-        self._index = _Index()
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read the index of shards that this or another process has added since."""
+        """Read the index of the shards."""
         import pyarrow as pa
 
-        skip = {*self._shards, *(shard.name for shard in self.damaged)}
-        names = (entry.name for entry in os.scandir(self.path))
-        for name in sorted(name for name in names if name.endswith(".arrow") and name not in skip):
+        self.path, self.dim, self._index = path, dim, _Index()
+        self.damaged: list[Path] = []
+        self._shards: dict[str, int] = {}
+        for name in sorted(entry.name for entry in os.scandir(path) if entry.name.endswith(".arrow")):
             try:
                 keys = self._table(self.path / name)["sha256"].to_pylist()
             except (pa.ArrowInvalid, OSError, KeyError, ValueError):

@@ -4,16 +4,12 @@
 >>> nslib.embed("my_recordings/", embedding="logmel", cluster="local:2")                # doctest: +SKIP
 >>> nslib.benchmark("logmel", cluster="tls://scheduler.example.org:8786")               # doctest: +SKIP
 
-A task is one work unit of `nslib.extraction.batches`. Workers send vectors back, and this process writes the shard,
-whose name is that of the unit's content: a killed worker, a retry or a second run can neither lose nor double anything.
-A worker process computes one unit at a time, however many threads dask gives it: an embedding uses the cores by itself
-(``NSLIB_THREADS``). Units are sent a few at a time, so that neither the scheduler nor this process holds them all.
-A unit that ends worker after worker is put aside; when all others are done its clips are computed one by one in a
-process of this machine that may die, and a clip at which it does is a problem like one that cannot be decoded.
-
-The vectors of a grid of probes are sent once, to one worker, from which the others take them. If they die with the
-workers that hold them, they and the fits that were lost are sent again. ``docs/clusters.md`` says how to set up a
-cluster, and how to close it to strangers: a dask scheduler runs whatever code it is sent.
+``docs/clusters.md`` says how it works, how to set up a cluster, and how to close it to strangers: a dask scheduler runs
+whatever code it is sent. A task is one work unit of `nslib.extraction.extract`. A unit that ends worker after worker is
+put aside; when all others are done its clips are computed one by one in a process of this machine that may die, and a
+clip at which it does is a problem like one that cannot be decoded. The vectors of a grid of probes are sent once, to
+one worker, from which the others take them. If they die with the workers that hold them, they and the fits that were
+lost are sent again.
 """
 
 from __future__ import annotations
@@ -37,22 +33,12 @@ from nslib import embeddings
 from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
-from nslib.extraction.batches import (
-    Clip,
-    UnitResult,
-    choose_unit_seconds,
-    decode_ahead,
-    embed_unit,
-    load_clip,
-    name_unit,
-)
+from nslib.extraction import extract
 from nslib.extraction.cache import Cost, VectorCache
 from nslib.extraction.devices import SmallerBatches
-from nslib.extraction.extract import RunUnits, advance_bar, open_bar, run_here, store_result
+from nslib.extraction.extract import Clip, RunUnits, UnitResult
 
 if TYPE_CHECKING:
-    from concurrent.futures.process import BrokenProcessPool
-
     from distributed import Client, Future
 
 __all__ = ["BuiltInModel", "ClusterJob", "Engine", "ModelFile", "Recipe", "connect", "describe_cluster_cost",
@@ -96,22 +82,13 @@ class Engine:
 def connect(cluster: Any = None) -> Iterator[Engine]:
     """Go to where the work is to be done; what was started for it is ended at the end.
 
-    Parameters
-    ----------
-    cluster : str, distributed.Client or cluster object of dask, optional
-        Address of a scheduler (``tcp://host:8786``, ``tls://host:8786``, ``host:8786``), or ``local:N`` for N worker
-        processes on this machine, or an object that a Client can connect to. Default: no cluster; the work is done in
-        this process. Nothing of dask is imported without one.
-
-    Raises
-    ------
-    BadParameter
-        For an address that is none.
-    Unavailable
-        If no scheduler answers, or it has no workers.
+    `cluster` is the address of a scheduler (``tcp://host:8786``, ``tls://host:8786``, ``host:8786``), ``local:N`` for N
+    worker processes on this machine, or an object that a distributed.Client can connect to. Default: no cluster; the
+    work is done in this process, and nothing of dask is imported. BadParameter is raised for an address that is none,
+    Unavailable if no scheduler answers, or it has no workers.
     """
     if cluster is None:
-        yield Engine(lambda recipe: run_here, None)
+        yield Engine(lambda recipe: extract.run_here, None)
         return
     with open_client(cluster) as client:
         yield Engine(lambda recipe: _make_run(client, recipe),
@@ -344,13 +321,13 @@ def _make_run(client: Client, get_recipe: Callable[[], Recipe]) -> RunUnits:
                                  ) from answer
 
         def accept(unit: list[Clip], result: UnitResult) -> None:
-            store_result(store, unit, result)
+            extract.store_result(store, unit, result)
             cost.add(result.cost)
             problems.update(result.problems)
-            advance_bar(bar, unit)
+            extract.advance_bar(bar, unit)
 
-        tasks = ((name_unit(unit), _pack(unit)) for unit in units)
-        with open_bar(f"embed {embedding.name} on the cluster", units, progress) as bar:
+        tasks = ((extract.name_unit(unit), _pack(unit)) for unit in units)
+        with extract.open_bar(f"embed {embedding.name} on the cluster", units, progress) as bar:
             for packed, outcome in _compute(
                     client, _embed_on_worker, tasks, job, lost=(CancelledError,), times=_UNITS_SENT_AT_MOST,
                     what="a unit of clips. What was stored is kept. Give workers more memory, and run the same command "
@@ -413,7 +390,7 @@ def _embed_on_worker(packed: bytes, job: _Job) -> UnitResult:
         failed = [clip for clip in unit if clip.key in result.problems]
         # What fails twice is a problem of the clip. If the second try goes better, the whole unit is computed anew, so
         # that a disturbance leaves no trace in the bytes of the shard.
-        if failed and len(embed_unit(failed, load_clip, embedding).problems) < len(failed):
+        if failed and len(extract.embed_unit(failed, extract.load_clip, embedding).problems) < len(failed):
             result = _decode_and_embed(unit, embedding)
     result.cost.devices = [name]
     return result
@@ -428,9 +405,9 @@ def _load(recipe: Recipe) -> Embedding:
 
 
 def _decode_and_embed(unit: list[Clip], embedding: Embedding) -> UnitResult:
-    with closing(decode_ahead([unit])) as coming:
+    with closing(extract.decode_ahead([unit])) as coming:
         _, decode = next(coming)
-        return embed_unit(unit, decode, embedding)
+        return extract.embed_unit(unit, decode, embedding)
 
 
 def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
@@ -447,13 +424,14 @@ def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
                 pool.submit(_embed_in_child, recipe, []).result()
             except BrokenProcessPool as error:
                 raise NslibError("the embedding could not be loaded in a process of its own, which "
-                                 f"{_describe_end(error)}.") from error
+                                 f"{runtime.describe_end(error)}.") from error
         try:
             single = pool.submit(_embed_in_child, recipe, [clip]).result()
         except BrokenProcessPool as error:
             single, pool = UnitResult(), None
-            single.problems[clip.key] = BadAudio(clip.path, f"the process that computes it {_describe_end(error)}",
-                                                 "Listen to it; if it is very long, cut it into pieces.")
+            why = f"the process that computes it {runtime.describe_end(error)}"
+            remedy = "Listen to it; if it is very long, cut it into pieces."
+            single.problems[clip.key] = BadAudio(clip.path, why, remedy)
         result.clips += single.clips
         result.vectors += single.vectors
         result.problems |= single.problems
@@ -463,13 +441,8 @@ def _embed_isolated(recipe: Recipe, unit: list[Clip]) -> UnitResult:
     return result
 
 
-def _describe_end(error: BrokenProcessPool) -> str:
-    codes = re.search(r"\{(.+)\}", str(error))  # loky ends its message with them, such as {SIGSEGV(-11)}
-    return f"ended with {codes[1]}" if codes else "was ended"
-
-
 def _embed_in_child(recipe: Recipe, clips: list[Clip]) -> UnitResult:
-    return embed_unit(clips, load_clip, _load(recipe))
+    return extract.embed_unit(clips, extract.load_clip, _load(recipe))
 
 
 # ------------------------------------------------------------------ fits of probes
@@ -527,7 +500,7 @@ class ClusterJob:
 def estimate_cluster_cost(job: ClusterJob) -> dict[str, float]:
     """Work out hours, money, disk (GB of 10^9 bytes; audio of 16 bits at 16 kHz) and work units of a job."""
     audio = job.clips * job.seconds
-    unit_seconds = max(choose_unit_seconds(audio), job.seconds)
+    unit_seconds = max(extract.choose_unit_seconds(audio), job.seconds)
     unit_clips = unit_seconds / job.seconds
     # more workers than these the scheduler cannot feed
     useful = unit_clips / job.clips_per_second / (1 / job.tasks_per_second + unit_clips / job.sent_per_second)

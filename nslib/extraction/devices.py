@@ -65,13 +65,7 @@ class Gpu:
 
 
 def list_gpus() -> list[Gpu]:
-    """List NVIDIA's GPUs; none if there is no ``nvidia-smi``, or it lists none. Imports nothing heavy.
-
-    Raises
-    ------
-    Unavailable
-        If ``nvidia-smi`` fails or says what cannot be read; with its own words.
-    """
+    """List NVIDIA's GPUs; none if there is no ``nvidia-smi``; Unavailable, with its own words, if it fails."""
     tool = shutil.which("nvidia-smi")
     if not tool:
         return []
@@ -112,33 +106,31 @@ class Replica:
     embed: EmbedFunction
 
 
-def load_replicas(embedding: Embedding, devices: Sequence[str] | None = None) -> list[Replica]:
+def load_replicas(embedding: Embedding) -> list[Replica]:
     """Load an embedding's function on every device to be used, as `choose_devices` says; at least one."""
     if embedding.replica is None:
         return [Replica("default", embedding.embed)]
     present = list_devices()
     default = _default_devices(present)[0]  # on which TensorFlow would put it by itself
     return [Replica(name, embedding.embed if name == default else embedding.replica(name))
-            for name in choose_devices(devices, present)]
+            for name in choose_devices(present)]
 
 
-def choose_devices(devices: Sequence[str] | None, present: Sequence[str]) -> list[str]:
-    """Choose the devices to use: these, or those of ``NSLIB_DEVICES``, else all GPUs present, else the processor.
+def choose_devices(present: Sequence[str]) -> list[str]:
+    """Choose the devices to use: those of ``NSLIB_DEVICES``, else all GPUs present, else the processor.
 
     UnknownName for a device that is not there, BadParameter if one is named twice, or none is.
     """
     asked = os.environ.get(DEVICES_VARIABLE, "").strip()
-    if devices is None and asked:
-        devices = [part.strip() for part in asked.split(",") if part.strip()]
-    if devices is None:
+    if not asked:
         return _default_devices(present)
+    devices = [part.strip() for part in asked.split(",") if part.strip()]
     for name in devices:
         if name not in present:
             raise UnknownName("device", name, present)
     if not devices or len(set(devices)) < len(devices):
-        raise BadParameter(f"devices is {list(devices)}; name at least one, and each once. There are: "
-                           f"{', '.join(present)}.")
-    return list(devices)
+        raise BadParameter(f"devices is {devices}; name at least one, and each once. There are: {', '.join(present)}.")
+    return devices
 
 
 def _default_devices(present: Sequence[str]) -> list[str]:

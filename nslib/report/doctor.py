@@ -99,7 +99,7 @@ def examine_gpus() -> list[Finding]:
 def examine_devices() -> list[Finding]:
     """Say which devices TensorFlow itself sees, and which of them extraction would use (``NSLIB_DEVICES``)."""
     present = devices.list_devices()
-    used = devices.choose_devices(None, present)
+    used = devices.choose_devices(present)
     words = {True: ("ok", "extraction uses it"), False: ("note", "not used by extraction")}
     return [Finding("devices", name, *words[name in used]) for name in present]
 
@@ -126,54 +126,48 @@ def examine_data(settings: Params) -> list[Finding]:
     names = list(tasks.choose_task_names(settings))
     if settings.profile == "paper" and not settings.tasks:
         names += [task.name for task in tasks.REGISTRY.values() if task.optional and task.profile == "paper"]
-    return [_examine_task(tasks.get_task(name), settings) for name in names]
+    return [Finding("tasks", name, *_examine_task(tasks.get_task(name), settings)) for name in names]
 
 
-def _examine_task(task: tasks.Task, settings: Params) -> Finding:
-    """Say whether the recordings of a task are there."""
+def _examine_task(task: tasks.Task, settings: Params) -> tuple[str, str, str]:
+    """Say whether the recordings of a task are there: state, detail, remedy."""
     if task.kind == "synthetic":
         there = importlib.util.find_spec("espeakng_loader") is not None
-        return Finding("tasks", task.name, "ok" if there else "no",
-                       "synthetic speech, made here in seconds", "" if there else "make setup")
+        return "ok" if there else "no", "synthetic speech, made here in seconds", "" if there else "make setup"
     if task.corpus == "noss":
         status = noss_sources.get_status(task.name)
         mark = {"manual": "no", "download": "note"}.get(status.state, "ok")
         terms = "" if status.remedy else f"; licence: {status.licence}"  # the remedy names it too
-        return Finding("tasks", task.name, mark, f"{'optional; ' if task.optional else ''}{status.detail}{terms}",
-                       status.remedy)
+        return mark, f"{'optional; ' if task.optional else ''}{status.detail}{terms}", status.remedy
     needed = loading.list_missing_packages(task, settings)
     if not needed:
-        return Finding("tasks", task.name, "ok", "recorded speech, ready")
+        return "ok", "recorded speech, ready", ""
     with open(config.data_dir() / "sources.csv", encoding="utf-8", newline="") as file:
         size = sum(float(row["megabytes"]) for row in csv.DictReader(file) if row["package"] in needed)
     detail = f"recorded speech, {len(needed)} packages to fetch (about {size:.0f} MB)"
     if not shutil.which("apt-get"):
-        return Finding("tasks", task.name, "no", f"{detail}, but there is no apt-get",
-                       "make reproduce runs the synthetic tasks instead")
-    return Finding("tasks", task.name, "note", detail, "python -m nslib data prepare, or just make reproduce")
+        return "no", f"{detail}, but there is no apt-get", "make reproduce runs the synthetic tasks instead"
+    return "note", detail, "python -m nslib data prepare, or just make reproduce"
 
 
 def examine_embeddings() -> list[Finding]:
     """Say of each built-in embedding whether it can be used, and under which licence."""
-    return [_examine_embedding(card) for card in EMBEDDINGS.values()]
+    return [Finding("embeddings", name, *_examine_embedding(card)) for name, card in EMBEDDINGS.items()]
 
 
-def _examine_embedding(card: EmbeddingInfo) -> Finding:
-    """Say whether an embedding, its extra and its weights are here."""
+def _examine_embedding(card: EmbeddingInfo) -> tuple[str, str, str]:
+    """Say whether an embedding, its extra and its weights are here: state, detail, remedy."""
     if card.needs and importlib.util.find_spec(card.needs) is None:
-        return Finding("embeddings", card.name, "note", f"an extra, not installed; {card.licence}",
-                       f"make setup {card.needs.upper()}=1")
-    detail = f"{card.kind}, {card.dim} values"
+        return "note", f"an extra, not installed; {card.licence}", f"make setup {card.needs.upper()}=1"
+    detail, weights = f"{card.kind}, {card.dim} values", card.weights
     if card.hub:
         if folder := downloads.find_model(card.hub):
-            return Finding("embeddings", card.name, "ok", f"{detail}; licence {card.licence}; its model is in {folder}")
+            return "ok", f"{detail}; licence {card.licence}; its model is in {folder}", ""
         size = f"{card.megabytes:.0f} MB" if card.megabytes else "size not stated"
-        return Finding("embeddings", card.name, "note",
-                       f"{detail}; licence {card.licence}; paper profile, to fetch ({size})",
-                       downloads.find_source(card.hub).by_hand if config.offline() else "")
-    weights = card.weights
+        return ("note", f"{detail}; licence {card.licence}; paper profile, to fetch ({size})",
+                downloads.find_source(card.hub).by_hand if config.offline() else "")
     if weights is None:
-        return Finding("embeddings", card.name, "ok", detail)
+        return "ok", detail, ""
     there = downloads.find_wheel(weights.package, weights.version)
-    return Finding("embeddings", card.name, "ok", f"{detail}; weights: {card.licence}"
-                   + ("" if there else f" ({weights.megabytes:.0f} MB to fetch)"))
+    to_fetch = "" if there else f" ({weights.megabytes:.0f} MB to fetch)"
+    return "ok", f"{detail}; weights: {card.licence}{to_fetch}", ""

@@ -25,8 +25,7 @@ from nslib import audio, config, frontend
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, BadParameter, UnknownName
 from nslib.evaluation.benchmark import load_embedding
-from nslib.extraction import extract
-from nslib.extraction.batches import pad_clip
+from nslib.extraction.extract import embed_frames, extract_vectors, pad_clip
 from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Space:
 
     def place(self, wave: FloatArray) -> FloatArray:
         """Embed a waveform, float32 [samples] at 16 kHz, and scale its vector as the others: float32 [dim]."""
-        return _unit((_embed(self.embedding, wave).astype(np.float64).mean(0) - self.mean) / self.scale)
+        return _unit((embed_frames(wave, self.embedding).astype(np.float64).mean(0) - self.mean) / self.scale)
 
     def pairs(self) -> tuple[FloatArray, FloatArray]:
         """Return similarities, float32 [pairs], of pairs of clips of one speaker and of two, if known and not equal."""
@@ -110,7 +109,7 @@ def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bo
     if not FEWEST_CLIPS <= len(clips) <= MOST_CLIPS:
         raise BadParameter(f"{len(clips)} clips: give {FEWEST_CLIPS} to {MOST_CLIPS}, e.g. clips.sample({MOST_CLIPS}).")
     model = load_embedding(embedding)
-    done = extract.extract_vectors(clips, model, progress=progress)
+    done = extract_vectors(clips, model, progress=progress)
     if len(lost := done.problems):
         first = lost.iloc[0]
         warnings.warn(f"{len(lost)} of {len(clips)} clips cannot be embedded and are not in the space, the first is "
@@ -126,13 +125,6 @@ def _decode(recording: Recording) -> FloatArray:
     if isinstance(recording, audio.Clip):
         return recording.wave
     return (audio.read(recording) if isinstance(recording, str | Path) else audio.from_array(recording)).wave
-
-
-def _embed(model: Embedding, wave: FloatArray) -> FloatArray:
-    """Return the vectors of one clip, float32 [frames, dim]."""
-    ready = pad_clip(wave, model)
-    frames, counts = model.embed(ready[None], np.array([len(ready)]))
-    return frames[0, : int(counts[0])]
 
 
 def _unit(values: npt.ArrayLike) -> FloatArray:
@@ -228,7 +220,7 @@ def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timelin
     import pandas as pd
 
     model, wave = load_embedding(embedding), _decode(recording)
-    vectors = _embed(model, wave)
+    vectors = embed_frames(wave, model)
     start = np.arange(len(vectors)) * model.hop
     end = start + (model.window if model.hop else len(pad_clip(wave, model)) / audio.SAMPLE_RATE)
     unit = _unit(vectors)

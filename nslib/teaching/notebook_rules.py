@@ -25,7 +25,7 @@ from typing import Any
 
 from nslib.errors import NslibError, UnknownName
 
-__all__ = ["ContractBroken", "check_executed", "check_folder", "check_source", "make_kernel_manager", "read_notebook",
+__all__ = ["ContractBroken", "check_executed", "check_source", "make_kernel_manager", "read_notebook",
            "read_parameters"]
 
 Node = Mapping[str, Any]
@@ -96,11 +96,6 @@ def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]
 def check_executed(path: str | Path, given: Mapping[str, object] | None = None) -> list[Violation]:
     """Check what an executed notebook shows; `given` are the parameters that it was run with."""
     return _apply(path, (_ran_once_and_well, _described_pictures, lambda cells: _injected(cells, given or {})))
-
-
-def check_folder(folder: str | Path) -> list[Violation]:
-    """Apply `check_source` to every notebook of a folder, in the order of their names."""
-    return [violation for path in sorted(Path(folder).glob("*.ipynb")) for violation in check_source(path)]
 
 
 def read_parameters(path: str | Path) -> dict[str, object]:

@@ -31,7 +31,7 @@ from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut
 from nslib.embeddings.networks import build_network as build_student
 from nslib.embeddings.networks import hash_weights as revision
 from nslib.errors import BadParameter
-from nslib.extraction.batches import pad_clip
+from nslib.extraction.extract import pad_clip
 from nslib.frontend import TRILL
 from nslib.statistics import intervals
 from nslib.training import trainer

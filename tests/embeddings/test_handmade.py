@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import check_company, tone
 
 from nslib import embeddings
 from nslib.embeddings import handmade
@@ -13,12 +14,8 @@ from nslib.errors import NslibError
 RNG = np.random.default_rng(11)
 
 
-def noise(*shape):
-    return RNG.normal(0, 0.1, shape).astype(np.float32)
-
-
 def test_mfcc_is_an_orthonormal_cosine_transform():
-    wave = noise(4000)
+    wave = tone(0.25)
     bands = handmade.logmel(wave)
     k, n = np.arange(20)[:, None], np.arange(64)[None]
     basis = np.cos(np.pi * k * (2 * n + 1) / 128) * np.where(k == 0, np.sqrt(1 / 64), np.sqrt(2 / 64))
@@ -33,13 +30,10 @@ def test_delta_is_the_slope():
 
 @pytest.mark.parametrize("name", ["logmel", "mfcc"])
 def test_they_keep_the_contract_and_company_and_padding_change_nothing(name):
-    embedding, lengths = embeddings.get(name), [1840, 9000, 2001, 5000]
+    embedding = embeddings.get(name)
     report = embeddings.check(embedding)
     assert report.ok, str(report)
-    batch = noise(4, 9100)
-    together, _ = embedding.embed(batch, np.array(lengths))
-    for wave, length, row in zip(batch, lengths, together, strict=True):
-        assert np.array_equal(embedding.embed(wave[None, :length], np.array([length]))[0][0], row)
+    check_company(embedding.embed, [1840, 9000, 2001, 5000])
 
 
 # 16000 samples of 0.5: fine; first sample 2: an exception; 3: the process dies; 4: it prints
@@ -71,7 +65,7 @@ def Smile(feature_set, feature_level):
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     (tmp_path / "opensmile.py").write_text(LIBRARY)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("NSLIB_THREADS", "2")
 
 
@@ -87,19 +81,11 @@ def test_clips_are_answered_at_their_length_whatever_happens_to_others(library, 
     frames, counts = embed(np.stack([wave(0.5)] * 3), np.array([16000, 8000, 9000]))
     assert frames.shape == (3, 1, 88) and frames.dtype == np.float32 and counts.tolist() == [1, 1, 1]
     assert frames[:, 0, 0].tolist() == [16000.5, 8000.5, 9000.5]
-    for first, words in ((2, "ValueError: segment too short"), (3, r"signal 6; it said: malloc\(\): invalid size")):
+    for first, words in ((2, "ValueError: segment too short"), (3, r"SIGABRT.*; it said: malloc\(\): invalid size")):
         with pytest.raises(NslibError, match=words):
             embed(wave(first)[None], np.array([16000]))
         assert embed(wave(0.5)[None], np.array([16000]))[0][0, 0, 0] == 16000.5
     assert embed(wave(4)[None], np.array([16000]))[0].shape == (1, 1, 88)
-    assert "opensmile" not in sys.modules
-
-
-def test_processes_that_answer_something_else_end_or_do_not_start(library):
-    worker = handmade.Worker([sys.executable, "-m", "nslib.embeddings.handmade", "ComParE_2016"])
     with pytest.raises(NslibError, match="6373 numbers, not 88"):
-        handmade.embed_with_workers([worker], 88)(wave(0.5)[None], np.array([16000]))
-    assert worker.close() == 0
-    worker = handmade.Worker([sys.executable, "-c", "raise SystemExit('no library here')"])
-    with pytest.raises(NslibError, match="status 1; it said: no library here"):
-        worker.compute(wave(0.5))
+        handmade.embed_with_opensmile("ComParE_2016", 88)(wave(0.5)[None], np.array([16000]))
+    assert "opensmile" not in sys.modules

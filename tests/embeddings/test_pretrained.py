@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from helpers import tone
+from helpers import check_company, tone
 from onnx_writer import FLOAT, model, node, tensor, value
 
 from nslib import embeddings
@@ -25,15 +25,6 @@ RNG = np.random.default_rng(5)
 
 def noise(*shape):
     return RNG.normal(0, 0.1, shape).astype(np.float32)
-
-
-def alone_and_together(embed, lengths, tolerance=1e-5):
-    waves = noise(len(lengths), max(lengths) + 50)
-    together, counts = embed(waves, np.array(lengths))
-    for wave, length, row, count in zip(waves, lengths, together, counts, strict=True):
-        alone, (n,) = embed(wave[None, :length], np.array([length]))
-        assert n == count
-        assert np.abs(alone[0, :n] - row[:n]).max() <= tolerance
 
 
 class FloatStorage:
@@ -102,7 +93,7 @@ def test_lstm_agrees_with_keras():
     raw = np.maximum(0, np.asarray(x)[:, -1] @ tensors["linear.weight"].T + tensors["linear.bias"])
     encode = pretrained.build_encoder(pretrained.read_torch(checkpoint(tensors)))
     assert np.allclose(encode(mels), raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=5e-6)
-    alone_and_together(runtime.make_embedder(pretrained.cut_mel_windows, encode, 4), [400, 30000, 60000])
+    check_company(runtime.make_embedder(pretrained.cut_mel_windows, encode, 4), [400, 30000, 60000], 1e-5)
 
 
 def triangles(corners, lines):
@@ -206,7 +197,7 @@ def test_network_agrees_with_keras_and_ignores_company(saved):
     parts = pretrained.build_ina(data)
     network = runtime.freeze_network(parts.function, parts.shape)
     assert np.allclose(network(x), expected, atol=1e-5)
-    alone_and_together(runtime.make_embedder(parts.cut, network, steady=True), [400, 16_560, 40_000, 22_001])
+    check_company(runtime.make_embedder(parts.cut, network, steady=True), [400, 16_560, 40_000, 22_001], 1e-5)
 
 
 def test_onnx_model_runs_and_counts_whole_windows():
@@ -218,7 +209,7 @@ def test_onnx_model_runs_and_counts_whole_windows():
     content = model(nodes, constants, [value("samples", FLOAT, "nt")], [value("out", FLOAT, "nfod")])
     embed = pretrained.embed_windows(pretrained.open_onnx(content))
     lengths, waves = [12_400, 13_679, 13_680, 20_800], noise(4, 20_800)
-    alone_and_together(embed, lengths)
+    check_company(embed, lengths, 1e-5)
     frames, counts = embed(waves, np.array(lengths))
     assert counts.tolist() == [1, 1, 2, 7]
     assert np.allclose(frames[3, 6], filters[:, 0].astype(float) @ waves[3, -12_400 - 720:-720], atol=1e-4)

@@ -15,18 +15,17 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from helpers import clip_table, embedding, frame_energy, write_pitches
+from helpers import clip_table, embedding, frame_energy, read_shards, write_pitches
 
 import nslib
 from nslib import audio, config
 from nslib.errors import BadParameter, NslibError, Unavailable
-from nslib.extraction import batches, cluster
+from nslib.extraction import cluster, extract
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.cluster import BuiltInModel, ClusterJob, ModelFile, connect, make_recipe
 from nslib.extraction.extract import extract_vectors
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
-
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +36,8 @@ def client():
 
 @pytest.fixture
 def clips(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 4.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 4.0)
     return clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
-
-
-def read_shards(store):
-    return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
 
 
 def extract_here(clips, root):

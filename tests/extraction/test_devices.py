@@ -22,18 +22,6 @@ from nslib.extraction.devices import Replica, SmallerBatches, choose_devices, lo
 PRESENT = ["CPU:0", "GPU:0", "GPU:1"]
 
 
-@pytest.fixture
-def smi(tmp_path, monkeypatch):
-    def write(says, code=0):
-        path = tmp_path / "nvidia-smi"
-        path.write_text(f"#!/bin/sh\ncase \"$*\" in *--query-gpu=index,name,*) ;; *) exit 9;; esac\n"
-                        f"cat <<'END'\n{says}END\nexit {code}\n")
-        path.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-
-    return write
-
-
 def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_path, monkeypatch):
     smi("0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n")
     first, second = devices.list_gpus()
@@ -50,16 +38,15 @@ def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_p
 
 def test_all_gpus_and_else_the_processor(monkeypatch):
     monkeypatch.delenv(devices.DEVICES_VARIABLE, raising=False)
-    assert choose_devices(None, PRESENT) == ["GPU:0", "GPU:1"]
-    assert choose_devices(None, ["CPU:0", "CPU:1"]) == ["CPU:0"]
+    assert choose_devices(PRESENT) == ["GPU:0", "GPU:1"]
+    assert choose_devices(["CPU:0", "CPU:1"]) == ["CPU:0"]
     monkeypatch.setenv(devices.DEVICES_VARIABLE, " GPU:1, CPU:0 ,")
-    assert choose_devices(None, PRESENT) == ["GPU:1", "CPU:0"]
-    assert choose_devices(["GPU:0"], PRESENT) == ["GPU:0"]
-    with pytest.raises(UnknownName, match=r"unknown device 'GPU:7'.*Known: CPU:0, GPU:0, GPU:1"):
-        choose_devices(["GPU:7"], PRESENT)
-    monkeypatch.setenv(devices.DEVICES_VARIABLE, ",")
-    with pytest.raises(BadParameter, match="at least one"):
-        choose_devices(None, PRESENT)
+    assert choose_devices(PRESENT) == ["GPU:1", "CPU:0"]
+    for asked, error, words in (("GPU:7", UnknownName, r"unknown device 'GPU:7'.*Known: CPU:0, GPU:0, GPU:1"),
+                                (",", BadParameter, "at least one"), ("GPU:0,GPU:0", BadParameter, "each once")):
+        monkeypatch.setenv(devices.DEVICES_VARIABLE, asked)
+        with pytest.raises(error, match=words):
+            choose_devices(PRESENT)
 
 
 def test_one_replica_is_the_embedding_itself(monkeypatch):

@@ -10,21 +10,16 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from helpers import clip_table, embedding, frame_energy
+from helpers import clip_table, embedding, frame_energy, read_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib import audio
 from nslib.errors import BadAudio, NslibError
-from nslib.extraction import batches, extract
-from nslib.extraction.batches import Clip, WorkUnits, decode_ahead, group_clips
+from nslib.extraction import extract
 from nslib.extraction.cache import COST_LOG, VectorCache, read_costs
 from nslib.extraction.devices import Replica
-from nslib.extraction.extract import extract_frames, extract_vectors, fill_cache
-
-
-def read_shards(store):
-    return {path.name: path.read_bytes() for path in store.path.glob("*.arrow")}
+from nslib.extraction.extract import Clip, WorkUnits, extract_vectors, group_clips
 
 
 @given(st.lists(st.integers(1, 40 * 16000), max_size=40), st.randoms(use_true_random=False), st.booleans(),
@@ -63,9 +58,9 @@ def test_units_are_the_groups_of_the_clips_whatever_the_order_of_the_table(rows,
 
 @given(st.floats(1, 1e10), st.floats(1, 1e10))
 def test_units_grow_with_the_corpus_by_doubling_and_stay_few(one, other):
-    least, most = batches.UNIT_SECONDS, batches.MOST_UNITS
-    (small, _), (large, seconds) = sorted((s, batches.choose_unit_seconds(s)) for s in (one, other))
-    assert least <= batches.choose_unit_seconds(small) <= seconds and np.log2(seconds / least) % 1 == 0
+    least, most = extract.UNIT_SECONDS, extract.MOST_UNITS
+    (small, _), (large, seconds) = sorted((s, extract.choose_unit_seconds(s)) for s in (one, other))
+    assert least <= extract.choose_unit_seconds(small) <= seconds and np.log2(seconds / least) % 1 == 0
     assert large / seconds <= most and (seconds == least or large / seconds > most / 2)
 
 
@@ -77,7 +72,7 @@ def test_every_clip_comes_with_its_own_waveform_or_its_own_problem_the_longest_f
     units, seen = make_units(tmp_path), []
     lost = units[0][0]
     os.unlink(lost.path)
-    for unit, decode in decode_ahead(units):
+    for unit, decode in extract.decode_ahead(units):
         seen += unit
         for clip in set(unit) - {lost}:
             np.testing.assert_array_equal(decode(clip), audio.read(clip.path).wave)
@@ -87,11 +82,11 @@ def test_every_clip_comes_with_its_own_waveform_or_its_own_problem_the_longest_f
 
 
 def test_look_ahead_is_bounded_in_seconds_of_audio_and_decoders_end_with_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "AHEAD_SECONDS", 2.0)
+    monkeypatch.setattr(extract, "AHEAD_SECONDS", 2.0)
     begun = []
-    monkeypatch.setattr(batches, "load_clip", lambda clip: begun.append(clip))
+    monkeypatch.setattr(extract, "load_clip", lambda clip: begun.append(clip))
     before, done = threading.active_count(), 0
-    coming = decode_ahead(make_units(tmp_path))
+    coming = extract.decode_ahead(make_units(tmp_path))
     for unit, _ in coming:
         time.sleep(0.01)
         done += len(unit)
@@ -182,16 +177,16 @@ def test_a_file_that_changed_or_went_is_a_problem_and_an_embedding_that_fails_on
 
 def test_frames_carry_their_start_times(tmp_path, cache):
     clips = clip_table(tmp_path, [1.0])
-    seconds, vectors = extract_frames(clips, embedding())["clip000"]
+    seconds, vectors = extract.extract_frames(clips, embedding())["clip000"]
     np.testing.assert_allclose(seconds, np.arange(10) * 0.1, atol=1e-6)
     assert vectors.shape == (10, 2)
     with pytest.raises(BadAudio):
-        extract_frames(clips.assign(audio="gone.wav"), embedding())
+        extract.extract_frames(clips.assign(audio="gone.wav"), embedding())
 
 
 def test_filling_a_given_cache_leaves_the_vectors_there_only_and_what_is_large_is_mapped(tmp_path, cache, monkeypatch):
     clips, store = clip_table(tmp_path / "audio", [0.5, 0.6]), VectorCache(embedding(), tmp_path)
-    _, problems, cost = fill_cache(clips, embedding(), store=store, progress=False)
+    _, problems, cost = extract.fill_cache(clips, embedding(), store=store, progress=False)
     assert len(store) == 2 == cost["computed"] and problems.empty and len(VectorCache(embedding())) == 0
     again = extract_vectors(clips, embedding(), store=store, progress=False)
     assert again.cost["computed"] == 0
@@ -208,7 +203,7 @@ def test_an_interrupted_run_resumes_and_ends_in_the_same_bytes(tmp_path, cache, 
         return frame_energy(waves, lengths)
 
     clips = clip_table(tmp_path / "audio", [0.5 + 0.1 * i for i in range(20)])
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 4.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 4.0)
     store, whole = (VectorCache(embedding(), tmp_path / name) for name in ("stopped", "whole"))
     with pytest.raises(KeyboardInterrupt):
         extract_vectors(clips, embedding(embed=embed), store=store, progress=False)
@@ -221,7 +216,7 @@ def test_an_interrupted_run_resumes_and_ends_in_the_same_bytes(tmp_path, cache, 
 
 def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache, monkeypatch):
     clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(30)])
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 2.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 2.0)
     one, three = (VectorCache(embedding(), tmp_path / name) for name in ("one", "three"))
     extract_vectors(clips, embedding(), store=one, progress=False)
     used, meeting = set(), threading.Barrier(3, timeout=20)
@@ -240,7 +235,7 @@ def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache,
 
 def test_a_store_that_fails_ends_the_run_and_its_threads(tmp_path, cache, monkeypatch):
     clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(10)])
-    monkeypatch.setattr(batches, "UNIT_SECONDS", 1.0)
+    monkeypatch.setattr(extract, "UNIT_SECONDS", 1.0)
     monkeypatch.setattr(VectorCache, "write", Mock(side_effect=NslibError("no space left")))
     before = threading.active_count()
     with pytest.raises(NslibError, match="no space left"):

@@ -1,22 +1,9 @@
 """What doctor says of GPUs: with programs in the place of nvidia-smi."""
 
-import pytest
-
 from nslib.extraction import devices
 from nslib.report import doctor
 
 TWO = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n"
-
-
-@pytest.fixture
-def smi(tmp_path, monkeypatch):
-    def write(says, code=0):
-        path = tmp_path / "nvidia-smi"
-        path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}END\nexit {code}\n")
-        path.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-
-    return write
 
 
 def test_no_gpu_and_no_driver(smi):

@@ -114,12 +114,10 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
         notebook_rules.check_source(tmp_path / "broken.ipynb")
 
 
-def test_parameters_are_read_and_a_folder_is_checked_with_what_to_do(tmp_path):
-    bad = good()
+def test_parameters_are_read_and_a_violation_says_what_to_do(tmp_path):
+    bad, path = good(), saved(tmp_path, good(), "a.ipynb")
     edit(5, source="seed, tasks\n!ls")(bad)
-    saved(tmp_path, bad, "b.ipynb")
-    path = saved(tmp_path, good(), "a.ipynb")
-    (violation,) = notebook_rules.check_folder(tmp_path)
+    (violation,) = notebook_rules.check_source(saved(tmp_path, bad, "b.ipynb"))
     assert str(violation).startswith("b.ipynb, cell 6 ('seed, tasks'): the cell has a shell or magic line. Call Python")
     assert notebook_rules.read_parameters(path) == {"seed": 0, "tasks": None}
     with pytest.raises(UnknownName, match="Did you mean seed"):
