@@ -27,6 +27,7 @@ QUESTIONS = {
 }
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 _TABLE = re.compile(r"^\| Embedding .*(?:\n\|.*)+", re.MULTILINE)
+_CLAIM = re.compile(r"^- \d\. .+: \*\*.+$", re.MULTILINE)
 
 
 def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame | None = None) -> str:
@@ -63,7 +64,7 @@ def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
 
 
 def update_readme() -> None:
-    """Put the result table of the last full run into the README and the card of trill-mini, for maintainers."""
+    """Put table and claims of the last full run into the README, the table into trill-mini's card, for maintainers."""
     summary, revision = config.reports_dir() / "summary.md", config.code_revision().removesuffix("-dirty")
     copy_result_table(summary, config.root() / "README.md", revision)
     card = config.data_dir() / "models" / "trill-mini" / "card.md"
@@ -71,7 +72,10 @@ def update_readme() -> None:
 
 
 def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str, ...] = ()) -> None:
-    """Copy the table of a full run between the markers of a page; `only` are beginnings of embeddings to show."""
+    """Copy the table of a full run, and the claims, between the markers of a page.
+
+    ``only`` are beginnings of embeddings to show, without the claims.
+    """
     made, text = summary.read_text(), page.read_text()
     table = _TABLE.search(made)
     if not table or "numbers mean nothing" in made.lower():
@@ -84,4 +88,5 @@ def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str,
             "**Bold** ★: best of its column; ≈: not separable from it.")
     head, rows = table[0].splitlines()[:4], table[0].splitlines()[4:]
     rows = [row for row in rows if not only or row.removeprefix("| ").startswith(only)]
-    config.write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, f"{END}{after}"]))
+    claims = [] if only else ["", "What the run shows of the paper's claims:", "", *_CLAIM.findall(made)]
+    config.write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, *claims, f"{END}{after}"]))

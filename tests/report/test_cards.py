@@ -11,7 +11,8 @@ from nslib.errors import NslibError
 from nslib.report.cards import BEGIN, END, copy_result_table, make_model_card
 
 SUMMARY = ("# T\n\n| Embedding | a |\n|---|---|\n| chance | 20.0 |\n| clips / speakers | 40 / 3 |\n"
-           "| logmel | 30.0 [20.0–40.0] |\n| mfcc | 35.0 [20.0–40.0] |\n\nMore.\n")
+           "| logmel | 30.0 [20.0–40.0] |\n| mfcc | 35.0 [20.0–40.0] |\n\nMore.\n- A note: **odd**.\n"
+           "## Claims\n- 1. TRILL is better (mini): **holds**. By 3 points.\n- 6. It matters: **undecided**. Perhaps.\n")
 
 
 def test_the_card_has_facts_contract_and_what_was_measured():
@@ -35,6 +36,8 @@ def test_the_table_of_a_full_run_goes_between_the_markers_and_again(tmp_path):
     once = page.read_text()
     assert once.startswith("before\n") and once.endswith("after\n") and "stale" not in once
     assert "| logmel | 30.0 [20.0–40.0] |" in once and "abc123" in once
+    assert once.endswith("claims:\n\n- 1. TRILL is better (mini): **holds**. By 3 points.\n- 6. It matters: "
+                         f"**undecided**. Perhaps.\n{END}\nafter\n") and "odd" not in once
     copy_result_table(summary, page, "abc123", ("mf",))
     assert "| clips / speakers |" in page.read_text() and "logmel" not in page.read_text()
     with pytest.raises(NslibError, match="lacks the markers"):
