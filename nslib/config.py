@@ -74,9 +74,16 @@ class Params:
 def load_params(given: Mapping[str, object] | None = None, **named: object) -> Params:
     """Read parameters from the environment, overridden by `given`, overridden by those that are named.
 
-    Both are field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated strings are accepted
-    for tasks and embeddings; None leaves a field as it is. UnknownName or BadParameter is raised for a name that is no
-    parameter, or a value that is not allowed.
+    Parameters
+    ----------
+    given, **named : mapping, optional
+        Field name to value, as in a notebook's ``parameters`` cell. Lists and comma-separated strings are both accepted
+        for `tasks` and `embeddings`; None leaves a field as it is.
+
+    Raises
+    ------
+    UnknownName, BadParameter
+        For a name that is no parameter, or a value that is not allowed.
 
     Examples
     --------

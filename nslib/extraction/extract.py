@@ -356,8 +356,16 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
 def extract_frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Give frame-level vectors with their start times; computed afresh, not cached.
 
-    Given is clip_id to ``(seconds [frames], vectors [frames, dim])``; frame ``t`` sees the audio from ``seconds[t]`` to
-    ``seconds[t] + embedding.window``. `BadAudio` is raised for the first clip that cannot be read.
+    Returns
+    -------
+    dict
+        clip_id to ``(seconds [frames], vectors [frames, dim])``; frame ``t`` sees the audio from ``seconds[t]`` to
+        ``seconds[t] + embedding.window``.
+
+    Raises
+    ------
+    BadAudio
+        For the first clip that cannot be read.
     """
     frames_of = {}
     for clip in (clip for unit in WorkUnits(clips, float("inf")) for clip in unit):
