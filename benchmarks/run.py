@@ -28,13 +28,14 @@ from common import KEPT, Figure
 from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "extract", "coverage", "end_to_end")
+NAMES = ("grid", "lda", "extract", "train", "coverage", "end_to_end")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
     "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
     "lda": ("--dims", "1024"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
+    "train": ("--pairs", "32", "--steps", "3"),
     "coverage": ("--trials", "40", "--families", "10"),
     "end_to_end": ("--rounds", "1")}
 """What a quick run passes on."""

@@ -75,6 +75,10 @@ def test_each_tap_is_held_against_its_own_untrained_twin_controls_are_no_subject
         assert list(twin.index) == [f"trill-mini-untrained-{tap}", *claims.HAND_MADE]
         assert twin["diff"].iloc[0] == pytest.approx(0.20) and twin["sentence"].iloc[0] == claims.UNTRAINED
     assert overall(parts, claims.UNTRAINED)[1, "trill-mini-top"] == "holds"
+    free = claims.judge_claims(*measured({k: v for k, v in (ALL | MINI).items() if k != "opensmile-compare"}))
+    assert list(of(free, 1, "trill-mini-top").index) == ["trill-mini-untrained-top", "logmel", "mfcc"]
+    assert {overall(free, claims.BY_FREE)[1, f"trill-mini-{tap}"] for tap in ("layer19", "top")} == {"holds"}
+    assert overall(free)[1, "trill-top"] == "not run", "the published network has the paper's features to beat"
     own = parts["subject"].str.startswith("trill-mini")
     members = {*claims.MINI.members, *claims.MINI.untrained, *claims.HAND_MADE}
     assert set(parts[own]["against"]) <= members and not set(parts[~own]["against"]) & set(claims.MINI.members)
