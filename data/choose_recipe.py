@@ -3,7 +3,7 @@
 For maintainers. Each short run differs from the recipe (``data/models/trill-mini/settings.json``) in one thing; it is
 kept in the folder and goes on where it was stopped. Scores are of a logistic regression on *validation* parts of tasks
 whose test is not in folds, and on commands of speakers and of a set that no training hears. Test clips are never looked
-at. Written is ``data/models/trill-mini/ablation.csv``: one row a run and tap, its mean accuracy over the sets, and the
+at. Written is ``data/models/trill-mini/ablation.csv``: one row a run and tap, its accuracy on each set and over all, and the
 difference from the recipe on the same clips, with intervals over speakers, in points.
 """
 
@@ -48,22 +48,23 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 """What differs from the recipe, all of it shortened to `SHORT`."""
 
-BASELINES = ("logmel", "mfcc", "trill-mini-untrained-layer19", "trill-mini-untrained-top")
+EMBEDDINGS = ("trill-mini-layer19", "trill-mini-top", "trill-mini-untrained-layer19", "trill-mini-untrained-top",
+              "logmel", "mfcc")
+"""What is scored beside the runs; their differences are from the first."""
 
 
 def main(folder: Path, names: list[str]) -> None:
     """Train what is missing, score everything, write the table."""
     sets = dict(load_sets(folder))
     answers: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
-    for name in BASELINES:
-        answers[name, ""] = answer(specify_embedding(name).load(), sets)
-    for name in names or CHANGES:
-        model = train(name, folder)
-        for tap in networks.TAPS:
-            answers[name, tap] = answer(networks.make_embedding(model, tap, name), sets)
+    for name in names or (*EMBEDDINGS, *CHANGES):
+        model = None if name in EMBEDDINGS else train(name, folder)
+        for tap in networks.TAPS if model else [""]:
+            embedding = networks.make_embedding(model, tap, name) if model else specify_embedding(name).load()
+            answers[name, tap] = answer(embedding, sets)
             print(name, tap, {task: round(float(one["right"].mean()), 3) for task, one in answers[name, tap].items()},
                   flush=True)
-    rows = [{"run": name, "tap": tap, **describe(given, answers.get((RECIPE, tap or networks.LAYER19_TAP)))}
+    rows = [{"run": name, "tap": tap, **describe(given, answers.get((RECIPE, tap) if tap else (EMBEDDINGS[0], "")))}
             for (name, tap), given in answers.items()]
     table = pd.DataFrame(rows).round(2)
     table.to_csv(config.data_dir() / "models" / "trill-mini" / "ablation.csv", index=False, lineterminator="\n")

@@ -48,7 +48,7 @@ FINE_TUNED = "trill-mini-finetuned"
 UNTRAINED = "TRILL beats the same network untrained, averaged over the tasks"
 ANOTHER = "TRILL beats an untrained network (a MobileNet, not TRILL's own), averaged over the tasks"
 BY_HAND = "TRILL beats log-mel, MFCC and openSMILE, averaged over the tasks"
-BY_FREE = "TRILL beats log-mel and MFCC, averaged over the tasks (openSMILE is for research only, and was not asked for)"
+BY_FREE = "TRILL beats log-mel and MFCC, averaged over the tasks (openSMILE, for research only, was not asked for)"
 SENTENCES = {
     2: "Layer 19 of TRILL beats its final embedding on every task",
     3: f"The distilled network loses at most {100 * MARGIN:.0f} points of accuracy against layer 19, averaged over "

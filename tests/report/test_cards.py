@@ -12,7 +12,8 @@ from nslib.report.cards import BEGIN, END, copy_result_table, make_model_card
 
 SUMMARY = ("# T\n\n| Embedding | a |\n|---|---|\n| chance | 20.0 |\n| clips / speakers | 40 / 3 |\n"
            "| logmel | 30.0 [20.0–40.0] |\n| mfcc | 35.0 [20.0–40.0] |\n\nMore.\n- A note: **odd**.\n"
-           "## Claims\n- 1. TRILL is better (mini): **holds**. By 3 points.\n- 6. It matters: **undecided**. Perhaps.\n")
+           "## Claims\n- 1. TRILL is better (mini): **holds**. By 3 points.\n"
+           "- 6. It matters: **undecided**. Perhaps.\n")
 
 
 def test_the_card_has_facts_contract_and_what_was_measured():
