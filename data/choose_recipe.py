@@ -3,8 +3,8 @@
 For maintainers. Each short run differs from the recipe (``data/models/trill-mini/settings.json``) in one thing; it is
 kept in the folder and goes on where it was stopped. Scores are of a logistic regression on *validation* parts of tasks
 whose test is not in folds, and on commands of speakers and of a set that no training hears. Test clips are never looked
-at. Written is ``data/models/trill-mini/ablation.csv``: one row a run and tap, its accuracy on each set and over all, and the
-difference from the recipe on the same clips, with intervals over speakers, in points.
+at. Written is ``data/models/trill-mini/ablation.csv``: one row a run and tap, its accuracy on each set and over all, and
+the difference from the recipe on the same clips, with intervals over speakers, in points.
 """
 
 from __future__ import annotations
@@ -77,13 +77,16 @@ def load_sets(folder: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     clips = open_speech.list_open_speech([KEPT_OUT], "choose")
     clips = clips[clips.index % 4 == 0].assign(split="train", audio="")
     speakers = sorted(set(clips["speaker"]))
+    (folder / KEPT_OUT).mkdir(parents=True, exist_ok=True)
     clips.loc[clips["speaker"].isin(speakers[::3]), "split"] = "validation"
     for row, wave in zip(clips.itertuples(), open_speech.read_open_speech(clips), strict=True):
         if isinstance(wave, np.ndarray):
             path = folder / KEPT_OUT / f"{row.clip_id.replace('/', '_')}.wav"
             if not path.exists():
                 audio.write_wav(path, wave)
-            clips.loc[row.Index, ["audio", "seconds"]] = str(path), len(wave) / audio.SAMPLE_RATE
+            served = audio.read(path).wave
+            clips.loc[row.Index, ["audio", "sha256", "seconds"]] = (
+                str(path), audio.sha256(served), len(served) / audio.SAMPLE_RATE)
     yield KEPT_OUT, clips[clips["audio"] != ""].reset_index(drop=True)
 
 
