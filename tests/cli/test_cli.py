@@ -104,7 +104,7 @@ def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_pa
 @pytest.mark.parametrize(("words", "said"), [
     ("doctor", ("memory", "locked packages", "apt-get", "speaker-queen", "speech-embedding", "opensmile-egemaps")),
     ("data status --profile paper", ("vox_dev_wav.zip",)), ("notebooks check", ("0 violations",)),
-    ("published list noss", ("unverified", "unknown")), ("train settings", ("unknown", "margin", "2400"))])
+    ("published list noss", ("unverified", "unknown")), ("train settings", ("unknown", "margin", "1500"))])
 def test_verbs_that_list_and_check(folder, call, words, said):
     code, out, _ = call(*words.split())
     assert code == 0 and all(word in out for word in said), out
