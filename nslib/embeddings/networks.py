@@ -383,7 +383,7 @@ class WeightFile(NamedTuple):
 
 
 WEIGHT_FILES = {
-    "trill-mini": WeightFile("trill-mini", "weights.npz", "5c924f09c6cc08ba"),
+    "trill-mini": WeightFile("trill-mini", "weights.npz", "0e47948de1118530"),
     "trill-mini-distilled": WeightFile("trill-mini-distilled", "weights.npz", "b3e67385e4effec6"),
     "trill-mini-untrained": WeightFile("trill-mini", "untrained.npz", "18839216bf8d1263"),
 }
