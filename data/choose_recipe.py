@@ -3,8 +3,8 @@
 For maintainers. Each short run differs from the recipe (``data/models/trill-mini/settings.json``) in one thing; it is
 kept in the folder and goes on where it was stopped. Scores are of a logistic regression on *validation* parts of tasks
 whose test is not in folds, and on commands of speakers and of a set that no training hears. Test clips are never looked
-at. Written is ``data/models/trill-mini/ablation.csv``: one row a run and tap, its accuracy on each set and over all, and
-the difference from the recipe on the same clips, with intervals over speakers, in points.
+at. Written is ``data/models/trill-mini/ablation.csv``: one row a run and tap, its accuracy on each set and over all,
+and the difference from the recipe on the same clips, with intervals over speakers, in points.
 """
 
 from __future__ import annotations
