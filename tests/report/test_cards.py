@@ -45,7 +45,6 @@ def test_the_table_of_a_full_run_goes_between_the_markers_and_again(tmp_path):
         copy_result_table(summary, summary, "abc123")
 
 
-@pytest.mark.xfail(strict=True, reason="README.md's table is of the tasks at 369ba4e until it is made again")
 def test_readme_of_the_kit_has_the_default_tasks_and_embeddings():
     text = (config.root() / "README.md").read_text().split(BEGIN)[1].split(END)[0]
     head, _, *rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("|")]
