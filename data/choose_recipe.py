@@ -37,7 +37,8 @@ PLAIN = {name: 0.0 for name in ("stretch", "warp", "mix", "room", "equaliser", "
 CHANGES: dict[str, dict[str, Any]] = {
     RECIPE: {}, "another seed": {"seed": 1},
     "four times the steps": {"steps": 1600}, "64 pairs, as many windows": {"batch": 64, "steps": 1600},
-    "semi-hard negatives": {"mining": "semi-hard"}, "margin 0.1": {"margin": 0.1}, "margin 1": {"margin": 1.0},
+    "semi-hard negatives": {"mining": "semi-hard"}, "soft negatives": {"mining": "soft"},
+    "margin 0.1": {"margin": 0.1}, "margin 1": {"margin": 1.0},
     "no pairs of one moment": {"near": 0.0}, "only pairs of one moment": {"near": 1.0},
     "negatives from anywhere": {"same_source": 0.0}, "windows as they are": PLAIN,
     "no stretch": {"stretch": 0.0, "warp": 0.0}, "no mix": {"mix": 0.0}, "no room": {"room": 0.0},

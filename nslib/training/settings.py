@@ -26,7 +26,7 @@ __all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSetting
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
 
 STATUSES = ("known", "believed", "unknown")
-MINING = ("semi-hard", "batch-hard", "all")
+MINING = ("semi-hard", "batch-hard", "all", "soft")
 CHANGES = ("stretch", "warp", "mix", "room", "equaliser", "band", "codec", "gain", "noise", "short")
 _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 
@@ -47,18 +47,21 @@ class TripletSettings:
 
     - ``margin``: squared distance by which a negative must be farther than the positive (unit vectors: at most 4 apart)
     - ``mining``: which negatives of the batch: "semi-hard", the nearest that is farther than the positive (the farthest
-      of all, if none is), "batch-hard", the nearest, or "all"
+      of all, if none is), "batch-hard", the nearest, "all", or "soft", all, the nearer the more by a ``temperature``
     - ``both_ways``: whether each window of a pair is the anchor once
     """
 
     margin: float = _setting(0.1, "unknown", "not found; 0.1 in the related arXiv:1711.02209, from memory")
     mining: str = _setting("semi-hard", "believed", "within the batch, semi-hard")
+    temperature: float = _setting(0.2, "unknown", "no smooth loss is mentioned anywhere")
     both_ways: bool = _setting(True, "unknown", "")
 
     def __post_init__(self) -> None:
         _check_name("mining", self.mining, MINING)
-        if not 0 < self.margin <= 4:
-            raise BadParameter(f"margin must be above 0 and at most 4, the largest distance; got {self.margin}.")
+        for name in ("margin", "temperature"):
+            if not 0 < getattr(self, name) <= 4:
+                raise BadParameter(f"{name} must be above 0 and at most 4, the largest distance; got "
+                                   f"{getattr(self, name)}.")
 
 
 _UNMENTIONED = "no augmentation is mentioned anywhere"

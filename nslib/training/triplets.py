@@ -6,7 +6,9 @@ batch-hard and all that pay: Hermans et al. (arXiv:1703.07737).
 
 A batch is ``[pairs, 2, dim]``: row ``i`` holds anchor and positive of clip ``i``. A window of another clip is a
 negative, whether it is an anchor or a positive there. Distances are squared. The loss is the mean over the anchors that
-have a negative at all; with all negatives, over the triplets that have one.
+have a negative at all; with all negatives, over the triplets that have one. Soft is ``T log(1 + sum exp(h / T))`` of an
+anchor's ``h``, what stands in the brackets for each of its negatives: a smooth maximum, batch-hard for a temperature
+``T`` near 0, and the tuplet loss of K. Sohn (NIPS 2016) with distances in the place of products.
 """
 
 from __future__ import annotations
@@ -51,6 +53,10 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
     pays = hinge > 0
     # of all negatives most soon are far enough: a mean over them would fade
     loss = _masked_mean(hinge, pays if settings.mining == "all" else mined)
+    if settings.mining == "soft":
+        pull = tf.where(other, (near[:, None] - far + settings.margin) / settings.temperature, -_FAR)
+        smooth = settings.temperature * tf.nn.softplus(tf.reduce_logsumexp(pull, axis=1, keepdims=True))
+        loss = _masked_mean(smooth, tf.reduce_any(other, axis=1, keepdims=True))
     nearest = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
     return loss, {
         "positive": tf.reduce_mean(near), "negative": _masked_mean(far, mined),
@@ -64,7 +70,7 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
 
 def _mine(distances: tf.Tensor, near: tf.Tensor, other: tf.Tensor, mining: str) -> tuple[tf.Tensor, tf.Tensor]:
     """Return distances of each row's negatives [rows, negatives], and which there are."""
-    if mining == "all":
+    if mining in ("all", "soft"):
         return distances, other
     mined = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
     if mining == "semi-hard":
