@@ -223,8 +223,9 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
     whole = dict.fromkeys(SPLITS, _order_split("task", clips))
     ordered, variants, settings, notes = _plan_fits(whole, probes, speaker_norm, metric, seed)
     train, left_out = (sorted(len(rows[name]) for rows in folds) for name in ("train", "left_out"))
+    said = f", {left_out[0]} to {left_out[-1]} were left out of it for their text" if left_out[-1] else ""
     notes.append(f"Every clip was tested once, in {len(folds)} folds: {train[0]} to {train[-1]} clips were in "
-                 f"training, {left_out[0]} to {left_out[-1]} were left out of it for their text.")
+                 f"training{said}.")
     fits: list[list[Fit]] = []
     chosen: list[Fit] = []
     asked: dict[str, list[Names]] = {name: [] for name in SPLITS[1:]}
