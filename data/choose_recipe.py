@@ -88,6 +88,7 @@ def load_sets(folder: Path) -> Iterator[tuple[str, pd.DataFrame]]:
             served = audio.read(path).wave
             clips.loc[row.Index, ["audio", "sha256", "seconds"]] = (
                 str(path), audio.sha256(served), len(served) / audio.SAMPLE_RATE)
+    print(f"{KEPT_OUT}: {(clips['audio'] == '').sum()} of {len(clips)} clips cannot be read", flush=True)
     yield KEPT_OUT, clips[clips["audio"] != ""].reset_index(drop=True)
 
 

@@ -280,14 +280,7 @@ def phrase_hedgewars() -> list[Candidate]:
     Voices of other languages say something else under the same file name. Classic counts as
     Default, and is in its split.
     """
-    def choose(package: str, member: str) -> Candidate | None:
-        voice, phrase = _voice_and_phrase(member)
-        if voice not in ENGLISH or NOISES.match(phrase):
-            return None
-        speaker = SAME_PERSON.get(voice, voice)
-        return Candidate(package, member, f"hedgewars/{voice}/{phrase}", label=phrase, speaker=speaker)
-
-    rows = drop_repeats(decode_candidates([HEDGEWARS], choose, (0.3, 12)))
+    rows = drop_repeats(decode_candidates([HEDGEWARS], choose_phrase, (0.3, 12)))
     voices_of = collect(rows, lambda row: row.label, lambda row: row.speaker)
     voices = {row.speaker for row in rows}
     common = [row for row in rows if voices_of[row.label] == voices]
@@ -295,16 +288,18 @@ def phrase_hedgewars() -> list[Candidate]:
     return [replace(row, split=splits[row.speaker]) for row in common]
 
 
+def choose_phrase(package: str, member: str) -> Candidate | None:
+    """Tell an English phrase with words and its voice from where a file lies."""
+    voice, phrase = _voice_and_phrase(member)
+    if voice not in ENGLISH or NOISES.match(phrase):
+        return None
+    return Candidate(package, member, f"hedgewars/{voice}/{phrase}", label=phrase,
+                     speaker=SAME_PERSON.get(voice, voice))
+
+
 def phrases_hedgewars() -> list[Candidate]:
     """Choose the phrases with words that at least seven English-speaking voices have; folds of voices."""
-    def choose(package: str, member: str) -> Candidate | None:
-        voice, phrase = _voice_and_phrase(member)
-        if voice not in ENGLISH or NOISES.match(phrase):
-            return None
-        speaker = SAME_PERSON.get(voice, voice)
-        return Candidate(package, member, f"hedgewars/{voice}/{phrase}", label=phrase, speaker=speaker)
-
-    rows = drop_repeats(decode_candidates([HEDGEWARS], choose, (0.3, 12)))
+    rows = drop_repeats(decode_candidates([HEDGEWARS], choose_phrase, (0.3, 12)))
     voices_of = collect(rows, lambda row: row.label, lambda row: row.speaker)
     common = [row for row in rows if len(voices_of[row.label]) >= VOICES_OF_A_PHRASE]
     group = deal((row.speaker for row in common), PHRASE_FOLDS)

@@ -125,14 +125,13 @@ def augment(windows: FloatArray, settings: PairSettings, rng: np.random.Generato
     return out
 
 
-_HERTZ = 700 * np.expm1(np.linspace(mel(TRILL.low), mel(TRILL.high), TRILL.mels + 2)[1:-1] / 1127)
-_PLACES = 1127 * np.log1p(_HERTZ / 700)
+_PLACES = np.linspace(mel(TRILL.low), mel(TRILL.high), TRILL.mels + 2)[1:-1]
+_HERTZ = 700 * np.expm1(_PLACES / 1127)
 
 
 def warp(windows: FloatArray, factors: npt.NDArray[np.float64]) -> FloatArray:
     """Move bands up or down in frequency by a factor a window, as a shorter or longer vocal tract does."""
-    wanted = 1127 * np.log1p(_HERTZ * factors[:, None] / 700)
-    at = np.clip((wanted - _PLACES[0]) / (_PLACES[1] - _PLACES[0]), 0, TRILL.mels - 1)
+    at = np.clip((mel(_HERTZ * factors[:, None]) - _PLACES[0]) / (_PLACES[1] - _PLACES[0]), 0, TRILL.mels - 1)
     below = np.minimum(at.astype(np.int64), TRILL.mels - 2)
     share = (at - below).astype(np.float32)
     # as a product with a matrix of two weights a band, which is faster than to gather single numbers

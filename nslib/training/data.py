@@ -37,8 +37,8 @@ from nslib.training.settings import PairSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PACKAGES", "SOURCES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "load_audio", "load_folder", "load_sources",
-           "make_dataset", "read_manifest"]
+__all__ = ["PACKAGES", "SOURCES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "cut_patches", "load_audio", "load_folder",
+           "load_sources", "make_dataset", "read_manifest"]
 
 PACKAGES = ("beneath-a-steel-sky", "festvox-ru")
 SOURCES = (*PACKAGES, "librispeech-subset", "picovoice-speech-to-intent", "picovoice-wake-word")
