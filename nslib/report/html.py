@@ -277,7 +277,7 @@ def _write_banners(results: Results, table: dict[str, Any], params: Params) -> l
     banners = []
     if params.smoke:
         banners.append(("warn", "Smoke run: the numbers mean nothing.",
-                        f"It uses at most {params.clips_per_class} clips of each label in each split "
+                        f"It uses at most {params.clips_per_class} clips of each label in each split or fold "
                         "and only shows that every step works."))
     if params.profile == "paper":
         ran, missing = len(table["cells"]), len(results.not_run[["task", "embedding"]].drop_duplicates())
