@@ -31,7 +31,7 @@ import numpy as np
 
 from nslib import config, embeddings
 from nslib.config import Params
-from nslib.datasets import folder, layouts, loading
+from nslib.datasets import card, folder, layouts, loading
 from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
@@ -123,6 +123,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
     table.attrs["problems"] = problems.to_dict("records")
+    table.attrs["notes"] = list(corpus.notes)
     return table
 
 
@@ -279,6 +280,8 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
                 task, corpus = item, loading.load_clips(item, params, progress=progress)
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
+                problems = card.audit_clips(corpus.clips).problems if corpus.clips["label"].ne("").any() else ()
+                builder.notes += [f"{task.name}: {problem}" for problem in problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
