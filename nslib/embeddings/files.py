@@ -145,12 +145,14 @@ def _find_kind(path: Path) -> str:
         why = "does not exist"
     elif suffix in (".keras", ".h5", ".hdf5"):
         why = "is a Keras file; load it and write a SavedModel with model.export(folder)"
+    elif suffix == ".py":
+        why = f"is Python code; name its function: {path.name}:function"
     elif (path / "tfhub_module.pb").exists():
         why = "is a module of TensorFlow 1, which is called differently"
     elif suffix in (".gz", ".tgz", ".zip", ".tar"):
         why = "is an archive; unpack it first"
     raise BadParameter(f"{path} {why}. Give the folder of a SavedModel, a .tflite or a .onnx file, or a function to "
-                       "nslib.embeddings.from_callable.")
+                       "nslib.embeddings.from_callable. Vectors are read of .parquet, .csv, .tsv, .npz and .npy.")
 
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------
