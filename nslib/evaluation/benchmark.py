@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -189,10 +190,10 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     options = tuple((key, _parse_value(value)) for key, value in parse_qsl(text))
     if path.startswith(("https://", "http://")):
         name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     if path in embeddings.names() or not file.exists():
         built_in = str(given)
-        if isinstance(given, Path) or file.suffix or len(file.parts) > 1:
+        if path not in embeddings.names() and (isinstance(given, Path) or file.suffix or len(file.parts) > 1):
             raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
         return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
