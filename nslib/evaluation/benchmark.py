@@ -118,8 +118,8 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     """Embed recordings; documented as `nslib.embed`."""
     import pandas as pd
 
-    corpus = folder.read_recordings(source, progress=progress)
     spec = specify_embedding(embedding)
+    corpus = folder.read_recordings(source, progress=progress)
     with extraction_cluster.connect(cluster) as engine:
         out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     table = out.clips.assign(vector=list(out.vectors))

@@ -198,7 +198,7 @@ def test_windows_of_a_fixed_length(file, root):
 def test_a_tensor_inside_a_tflite_file_is_taken_by_its_name(root):
     from ai_edge_litert.interpreter import Interpreter
 
-    details = Interpreter(str(root / "scores.tflite"), experimental_preserve_all_tensors=True).get_tensor_details()
+    details = Interpreter(str(root / "scores.tflite")).get_tensor_details()
     inner, = {d["name"] for d in details if tuple(d["shape"]) == (1, 8)}
     mine, scores = (files.from_file(root / "scores.tflite", **WINDOW, **more) for more in ({"tensor": inner}, {}))
     wave = noise(2, 4000)
@@ -303,7 +303,8 @@ def test_outputs_by_key_place_and_name_with_and_without_signatures(root, monkeyp
 @pytest.mark.parametrize(("name", "words"), [
     ("none", "does not exist"), ("a.keras", "model.export(folder)"), ("a.tar.gz", "unpack it first"),
     ("folder", "holds no saved_model.pb"), ("a.bin", "is no model that is understood"),
-    ("tf1", "is a module of TensorFlow 1"), ("a.py", "name its function: a.py:function"), ("bad.onnx", "cannot be opened as an ONNX file"),
+    ("tf1", "is a module of TensorFlow 1"), 
+    ("a.py", "name its function: a.py:function"), ("bad.onnx", "cannot be opened as an ONNX file"),
     ("bad.tflite", "cannot be opened as a TFLite file"), ("broken", "cannot be loaded as a SavedModel"),
 ])
 def test_what_is_no_model(name, words, tmp_path):
