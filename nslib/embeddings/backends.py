@@ -96,10 +96,7 @@ def _quiet_output() -> Iterator[None]:
 
 
 def open_interpreter(content: bytes, threads: int, what: str, *, keep: bool = False) -> Any:
-    """Open a file's content as an ``Interpreter`` of LiteRT, which may `keep` the tensors inside the graph.
-
-    Raises Unavailable, or BadParameter that begins `what`.
-    """
+    """Open a file in LiteRT, which may `keep` inner tensors; Unavailable, or BadParameter that begins `what`."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:

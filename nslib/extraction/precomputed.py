@@ -203,9 +203,8 @@ def _read_table(path: Path) -> dict[str, Any]:
     if not features:
         return columns
     others = ", ".join(str(name) for name in table.columns if name not in features)
-    shown = features if len(features) < 10 else [*features[:3], "...", features[-1]]
-    warnings.warn(f"{path.name}: the vector is {len(features)} columns of numbers ({', '.join(map(str, shown))}); not "
-                  f"of it are: {others}.", stacklevel=2)
+    warnings.warn(f"{path.name}: the vector is {len(features)} columns of numbers, {features[0]} to {features[-1]}; "
+                  f"not of it are: {others}.", stacklevel=2)
     return columns | {"vectors": table[features].to_numpy(np.float64)}
 
 

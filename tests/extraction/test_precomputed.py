@@ -89,7 +89,7 @@ def test_tables_of_numbers_are_read_as_spreadsheets_and_opensmile_write_them(nam
 
 def test_what_is_taken_for_the_vector_is_said_and_paths_must_tell_clips_apart(tmp_path):
     path = write_table(tmp_path / "v.csv", file=["0.wav"], age=[3], F0=[0.5], mood=["x"])
-    with (pytest.warns(UserWarning, match=r"2 columns of numbers \(age, F0\); not of it are: file, mood"),
+    with (pytest.warns(UserWarning, match=r"2 columns of numbers, age to F0; not of it are: file, mood"),
           pytest.warns(UserWarning, match="names of clips")):
         found = read_vectors(path)
     with pytest.raises(NslibError, match=r"names 0\.wav, which is the end of the paths of several clips"):

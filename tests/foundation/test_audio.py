@@ -216,7 +216,7 @@ OTHER = {
     "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 72862\n": "Git LFS pointer.*git lfs pull",
     "/annex/objects/SHA256E-s3--0.wav\n": "git-annex pointer.*git annex get",
     "<!DOCTYPE html>\n<html>Sign in</html>": "web page", '<?xml version="1.0"?><Error/>': "web page",
-    '{"message": "Not Found"}': "text, not sound: .*Not Found", "PK\3\4\0\0": "archive.*Unpack",
+    '{"message": "Not Found"}': "text, not the sound", "PK\3\4\0\0": "archive.*Unpack",
     "\x1f\x8b\b\0": "archive", 257 * "\0" + "ustar\0": "archive", "\x89PNG\r\n": "picture", "%PDF-1.7": "PDF",
     "\x93NUMPY\1\0": "array", "\0\5\x16\7\0\2": "macOS", "\1\2\3\4" * 200: "no decoder"}
 
