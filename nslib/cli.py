@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,7 +31,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
@@ -47,6 +49,35 @@ __all__ = ["main"]
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
               "package.module:function or file.py:function.")
+
+
+def _check_place(*endings: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
+    """Make the check of an option that says where something is to be written: it is made before any work."""
+    def check(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if endings and path.suffix not in endings:
+            raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in {' or '.join(endings)}.")
+        if path.exists() and path.is_dir() != folder:
+            raise BadParameter(f"cannot write {str(path)!r}: it is {'no' if folder else 'a'} folder.")
+        home = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not (home.is_dir() or home == path) or not os.access(home, os.W_OK):
+            raise BadParameter(f"cannot write {str(path)!r}: {home} is no folder that can be written.")
+        return path
+    return check
+
+
+def _check_cluster(address: str | None) -> str | None:
+    """Check the form of an address."""
+    if address is not None and not re.fullmatch(r"local:0*[1-9]\d*|(?!local:).+:\d+", address):
+        raise BadParameter(f"cluster is {address!r}; give tcp://host:8786, or local: and a number of worker processes, "
+                           "as in local:2.")
+    return address
+
+
+_TABLE = {"callback": _check_place(".csv", ".parquet")}
+_TEXT = {"callback": _check_place(".md")}
+_NEW_FOLDER = {"callback": _check_place(folder=True)}
 
 Tasks = Annotated[str | None, Option(help="Task names, comma-separated (default: all of the profile).")]
 Corpus = Annotated[str | None, Option(help="Of the quick profile: real or synthetic.")]
@@ -66,13 +97,15 @@ Split = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the c
 ClipId = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the clip's name.")]
 Audio = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the file's path.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
-Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).")]
-Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.")]
+Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).", **_TABLE)]
+Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.", **_TABLE)]
 Cluster = Annotated[str | None, Option(
-    help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.")]
+    help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.",
+    callback=_check_cluster)]
 Settings = Annotated[list[str] | None, Argument(
     help="Settings as name=value, such as steps=500; 'train settings' lists those of triplets.")]
-Folder = Annotated[Path | None, Option(help="Of the run; the same command goes on with it. Default: the cache.")]
+Folder = Annotated[Path | None, Option(
+    help="Of the run; the same command goes on with it. Default: the cache.", **_NEW_FOLDER)]
 Clips = Annotated[Path | None, Option(help="Your audio: a folder or a table; default: the kit's own.")]
 Sources = Annotated[list[str] | None, Option(
     "--source", help="Of the kit's own audio, one or more: " + ", ".join(data.SOURCES) + ". Default: all.")]
@@ -105,6 +138,9 @@ workshop_app = _group("workshop", "Workshops: notebooks with exercises, as zip f
 
 def main() -> None:
     """Run the command line; errors that teach come out as one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what no encoding can
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty():
         # In a log every update is a line of its own; a progress bar needs few of them.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
@@ -151,7 +187,7 @@ def verify_report(
     verifying: Annotated[bool, Option("--verify", help="Recompute every number, and name what is wrong.")] = False,
     level: Annotated[str, Option(
         help="What is recomputed: scores, from kept answers (seconds), or all: every pair is run again.")] = "scores",
-    out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).")] = None,
+    out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).", **_TABLE)] = None,
 ) -> None:
     """Say whether the numbers of a report are true: from kept answers, and from stored vectors."""
     if not verifying:
@@ -166,7 +202,7 @@ def verify_report(
 def compare(
     first: Annotated[Path, Argument(help="Folder of a report, such as one of another machine or version.")],
     second: Annotated[Path, Argument(help="Folder of the report that is compared with it.")],
-    out: Annotated[Path | None, Option(help="Write it here too (.md).")] = None,
+    out: Annotated[Path | None, Option(help="Write it here too (.md).", **_TEXT)] = None,
 ) -> None:
     """Say what moved beyond noise between two runs. Exit code 0: nothing; 1: something; 2: not comparable."""
     comparison = compare_reports(first, second)
@@ -214,7 +250,8 @@ def embed(
 @app.command()
 def check(
     embedding: Embedding,
-    card: Annotated[Path | None, Option(help="Write a model card here (.md): facts, contract, results.")] = None,
+    card: Annotated[Path | None, Option(
+        help="Write a model card here (.md): facts, contract, results.", **_TEXT)] = None,
 ) -> None:
     """Run an embedding through the contract's checker."""
     ready = benchmark.load_embedding(_find_embedding(embedding))
@@ -241,7 +278,7 @@ def protocol(
 @app.command("export-row")
 def export_row(
     embedding: Annotated[str, Argument(help="Name of an embedding that has results.")],
-    out: Annotated[Path, Argument(help="File to write, ending in .parquet.")],
+    out: Annotated[Path, Argument(help="File to write, ending in .parquet.", callback=_check_place(".parquet"))],
     tasks: Annotated[str, Option(help="Names, separated by commas (default: the kit's own tasks).")] = "",
     by: Annotated[str, Option(help="Who measured it, as others shall read it.")] = "",
     about: Annotated[str, Option(help="What it is, and where it can be had.")] = "",
@@ -298,7 +335,8 @@ def data_clips(
     names: Annotated[list[str], Argument(help="Tasks, or recordings of your own.")],
     out: Table = Path("clips.parquet"),
     wav: Annotated[Path | None, Option(
-        help="Folder to write the audio to as the kit hears it: mono, 16 kHz, float, named after its hash.")] = None,
+        help="Folder to write the audio to as the kit hears it: mono, 16 kHz, float, named after its hash.",
+        **_NEW_FOLDER)] = None,
     corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
@@ -315,8 +353,9 @@ def data_clips(
 @data_app.command("card")
 def data_card(
     source: Annotated[str, Argument(help="Your recordings, as benchmark --dataset takes them.")],
-    out: Annotated[Path | None, Option(help="Write the card here (.md) instead of printing it.")] = None,
-    save_splits: Annotated[Path | None, Option(help="Write the split here (.csv), to be given again.")] = None,
+    out: Annotated[Path | None, Option(help="Write the card here (.md) instead of printing it.", **_TEXT)] = None,
+    save_splits: Annotated[Path | None, Option(
+        help="Write the split here (.csv), to be given again.", callback=_check_place(".csv"))] = None,
     splits: SplitFile = None, seed: Seed = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
     audio: Audio = None,
@@ -371,9 +410,10 @@ def published_list(paper: Annotated[str | None, Argument(help="Key of a work, to
 def vectors_export(
     embeddings: Annotated[list[str], Argument(help="Names of embeddings; all go into the same files.")],
     tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
-    out: Annotated[Path, Option(help="Folder; it gets <task>.train-00000-of-00001 and so on.")] = Path("vectors"),
+    out: Annotated[Path, Option(
+        help="Folder; it gets <task>.train-00000-of-00001 and so on.", **_NEW_FOLDER)] = Path("vectors"),
     numbers: Annotated[bool, Option(help="Labels as numbers, as the authors' probes want them.")] = False,
-    shards: Annotated[int, Option(help="Files of a split.")] = 1,
+    shards: Annotated[int, Option(help="Files of a split.", min=1)] = 1,
 ) -> None:
     """Write the vectors of tasks for the authors' scikit-learn step, or for any reader of TFRecord files."""
     params = load_params(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
@@ -482,6 +522,8 @@ def train_export(
     licence: Licence = "",
 ) -> None:
     """Write a network with its front end as a SavedModel with TRILL's signature, or for LiteRT."""
+    if quantise != "none" and out.suffix != ".tflite":
+        raise BadParameter(f"--quantise is of a file ending in .tflite; {out} is to be a SavedModel.")
     model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     from nslib.training import export
 
@@ -493,7 +535,7 @@ def train_export(
 def train_classifier(
     task: Annotated[str, Argument(help="Name of a task, or recordings of your own, as benchmark --dataset.")],
     embedding: Annotated[str, Argument(help="Name of an embedding that is a TensorFlow network.")],
-    out: Annotated[Path, Argument(help="Folder of the SavedModel.")],
+    out: Annotated[Path, Argument(help="Folder of the SavedModel.", **_NEW_FOLDER)],
     probe: Annotated[str | None, Option(help="Default: the best on validation.")] = None,
     splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
@@ -517,13 +559,22 @@ def train_classify(
     folder: Annotated[Path, Argument(help="What 'train classifier' wrote.")],
     recordings: Annotated[list[Path], Argument(help="Audio files.")],
 ) -> None:
-    """Ask an exported classifier about recordings."""
+    """Ask an exported classifier about recordings: a line each, with file, label, probability and notes."""
     from nslib.training import classifier
 
     ask = classifier.load_classifier(folder)
+    left_out = 0
     for path in recordings:
-        answer = ask(path)
-        print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}")
+        try:
+            answer = ask(path)
+        except BadAudio as error:
+            left_out += 1
+            print(f"{path}\t\t\tleft out: {error.reason}. {error.remedy}")
+            continue
+        print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}\t{'; '.join(answer.notes)}".rstrip())
+    if left_out:
+        print(f"{left_out} of {len(recordings)} recordings left out", file=sys.stderr)
+    _exit(not left_out)
 
 
 @cluster_app.command("cost")
@@ -565,7 +616,8 @@ def colab_refresh(
 @workshop_app.command("build")
 def workshop_build(
     notebooks: Notebooks = None,
-    out: Annotated[Path | None, Option(help="Folder of the zip files (default: build/workshop).")] = None,
+    out: Annotated[Path | None, Option(
+        help="Folder of the zip files (default: build/workshop).", **_NEW_FOLDER)] = None,
     offline: Annotated[bool, Option("--offline", help="Put the packages of the lock into it.")] = False,
     tasks: Tasks = None, corpus: Corpus = None, embeddings: Names = None, seed: Seed = None, smoke: Smoke = None,
 ) -> None:
@@ -600,23 +652,26 @@ def _find_embedding(name: str) -> Any:
     if ":" not in name or "://" in name or Path(name.partition("?")[0]).exists():
         return name
     where, _, attribute = name.rpartition(":")
-    if where.endswith(".py"):
-        if not Path(where).is_file():
-            raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
-        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        sys.path.insert(0, str(Path.cwd()))
-        try:
+    if where.endswith(".py") and not Path(where).is_file():
+        raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
+    try:
+        if where.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            sys.path.insert(0, str(Path.cwd()))
             module = importlib.import_module(where)
-        except ModuleNotFoundError as error:
-            raise BadParameter(f"cannot import {where!r} ({error}). Give file.py:function or "
-                               "package.module:function.") from error
+    except Exception as error:  # it is anybody's code
+        raise BadParameter(f"cannot import {where!r} ({type(error).__name__}: {error}). Give file.py:function or "
+                           "package.module:function.") from error
     if not hasattr(module, attribute):
         raise UnknownName(f"function in {where}", attribute, [n for n in vars(module) if not n.startswith("_")])
-    return getattr(module, attribute)
+    found = getattr(module, attribute)
+    if not callable(found) and not isinstance(found, models.Embedding):
+        raise BadParameter(f"{name} is {type(found).__name__}, no function and no Embedding.")
+    return found
 
 
 def _load_audio(clips: Path | None, sources: list[str] | None, join: float, folder: Path) -> tuple[Any, Any]:

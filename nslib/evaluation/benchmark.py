@@ -18,7 +18,9 @@ of other code or other vectors: nothing is said of it. Tables are kept beside th
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -116,8 +118,8 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     """Embed recordings; documented as `nslib.embed`."""
     import pandas as pd
 
-    corpus = folder.read_recordings(source, progress=progress)
     spec = specify_embedding(embedding)
+    corpus = folder.read_recordings(source, progress=progress)
     with extraction_cluster.connect(cluster) as engine:
         out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     table = out.clips.assign(vector=list(out.vectors))
@@ -185,20 +187,33 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     """Specify a built-in name, an address, a model's file or a file of vectors."""
     from urllib.parse import parse_qsl
 
-    path, _, options = str(given).partition("?")
+    path, _, text = str(given).partition("?")
+    options = tuple((key, _parse_value(value)) for key, value in parse_qsl(text))
     if path.startswith(("https://", "http://")):
         name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
-    if path in embeddings.names() or not Path(path).exists():
+    file = Path(os.path.expanduser(path))
+    if path in embeddings.names() or not file.exists():
         built_in = str(given)
+        if path not in embeddings.names() and (isinstance(given, Path) or file.suffix or len(file.parts) > 1):
+            raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
         return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
                              lambda: extraction_cluster.BuiltInModel(built_in))
-    if precomputed.is_vector_file(path):
-        stored = precomputed.read_vectors(path, name)
+    if precomputed.is_vector_file(file):
+        stored = precomputed.read_vectors(file, name, **dict(options))
         return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
-    values = tuple((key, _parse_value(text)) for key, text in parse_qsl(options))
-    file = extraction_cluster.ModelFile(str(Path(path).resolve()), name, values)
-    return _specify_loaded(file.load(), file)
+    recipe = extraction_cluster.ModelFile(str(file.resolve()), name, options)
+    return _specify_loaded(recipe.load(), recipe)
+
+
+def _explain_missing(file: Path) -> BadParameter:
+    """Make the error of a file that is not there, which names the nearest."""
+    beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
+    near = difflib.get_close_matches(file.name, beside, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return BadParameter(f"there is no file or folder {str(file)!r} (from {Path.cwd()}).{hint} Give a model (folder of "
+                        f"a SavedModel, .tflite, .onnx), vectors ({', '.join(precomputed.ENDINGS)}), or a built-in "
+                        "name: python -m nslib embeddings list.")
 
 
 def _parse_value(text: str) -> int | float | str | bool:

@@ -151,7 +151,8 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
     stated = {"licence": known.licence, "source": known.source, "trained_on": known.trained_on,
               "citation": known.citation, **stated}
     described = {"name": folder.name, "labels": names, "embedding": known.name, "weights": known.revision,
-                 "dim": known.dim, "classifier": type(classifier).__name__, "l2": l2,
+                 "dim": known.dim, "shortest_seconds": max(known.min_samples / SAMPLE_RATE, known.window),
+                 "classifier": type(classifier).__name__, "l2": l2,
                  "outputs": ["probabilities", "label_index", "vector"], "input": export.INPUT,
                  **export.describe_export(_KIND, stated)}
     parts = [tf.Variable(values, trainable=False) for values in (weights, offset)]
@@ -208,6 +209,7 @@ class Answer:
 
     label: str
     probabilities: dict[str, float]
+    notes: tuple[str, ...] = ()  # what was done to its sound, and what is unusual about it
 
 
 class Classifier:
@@ -223,7 +225,9 @@ class Classifier:
         outputs = self._module.signatures["serving_default"](samples=tf.constant(clip.wave[None]),
                                                              sample_rate=tf.constant(SAMPLE_RATE))
         shares = dict(zip(self.labels, np.asarray(outputs["probabilities"])[0].tolist(), strict=True))
-        return Answer(self.labels[int(outputs["label_index"][0])], shares)
+        shortest = self.facts.get("shortest_seconds", 0.0)
+        short = [f"padded with zeros to {shortest:.3g} s"] if clip.seconds < shortest else []
+        return Answer(self.labels[int(outputs["label_index"][0])], shares, (*clip.notes, *short))
 
 
 def load_classifier(folder: str | Path) -> Classifier:
@@ -240,8 +244,8 @@ def load_classifier(folder: str | Path) -> Classifier:
                            "nslib.embeddings.from_saved_model.")
     try:
         return Classifier(tf.saved_model.load(str(folder)), facts)
-    except (OSError, ValueError) as error:
-        raise BadParameter(f"{folder} cannot be loaded ({error}); write it again.") from error
+    except Exception as error:  # a damaged file makes TensorFlow raise anything
+        raise BadParameter(f"{folder} cannot be loaded ({type(error).__name__}: {error}); write it again.") from error
 
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
