@@ -31,17 +31,22 @@ from nslib.training import data, open_speech, trainer
 from nslib.training.settings import make_training_settings
 
 TASKS, KEPT_OUT = ("speaker-queen", "speaker-hedgewars", "style-synthetic"), "arabic-speech-commands"
-SHORT = {"steps": 400, "batch": 256, "evaluate_every": 100}
+SHORT = {"steps": 400, "batch": 256, "warmup": 100, "evaluate_every": 100}
 RECIPE = "recipe"
 PLAIN = {name: 0.0 for name in ("stretch", "warp", "mix", "room", "equaliser", "band", "codec", "gain", "noise")}
+APART: dict[str, Any] = {"alike": False}
+LESS = APART | {"stretch": 0.1, "warp": 0.06}
 CHANGES: dict[str, dict[str, Any]] = {
     RECIPE: {}, "another seed": {"seed": 1},
-    "four times the steps": {"steps": 1600}, "64 pairs, as many windows": {"batch": 64, "steps": 1600},
-    "semi-hard negatives": {"mining": "semi-hard"}, "soft negatives": {"mining": "soft"},
-    "margin 0.1": {"margin": 0.1}, "margin 1": {"margin": 1.0},
+    "four times the steps": {"steps": 1600}, "512 pairs, as many windows": {"batch": 512, "steps": 200},
+    "64 pairs, as many windows": {"batch": 64, "steps": 1600},
+    "semi-hard negatives": {"mining": "semi-hard"}, "all negatives": {"mining": "all"}, "margin 0.1": {"margin": 0.1},
+    "every window its own stretch and warp": APART, "half of both, every window its own": LESS,
+    "the same, all negatives": LESS | {"mining": "all"},
+    "all negatives, no stretch or warp": {"mining": "all", "stretch": 0.0, "warp": 0.0} | APART,
+    "windows as they are": PLAIN,
     "no pairs of one moment": {"near": 0.0}, "only pairs of one moment": {"near": 1.0},
-    "negatives from anywhere": {"same_source": 0.0}, "windows as they are": PLAIN,
-    "no stretch": {"stretch": 0.0, "warp": 0.0}, "no mix": {"mix": 0.0}, "no room": {"room": 0.0},
+    "negatives from anywhere": {"same_source": 0.0}, "no mix": {"mix": 0.0}, "no room": {"room": 0.0},
     "no bands, no equaliser": {"band": 0.0, "equaliser": 0.0}, "no codec": {"codec": 0.0},
     "no gain, no noise": {"gain": 0.0, "noise": 0.0}, "no early end": {"short": 0.0},
     "Debian packages only": {"sources": data.PACKAGES},
@@ -98,7 +103,7 @@ def train(name: str, folder: Path) -> Any:
     sources = changes.pop("sources", data.SOURCES)
     settings = make_training_settings(networks.read_settings("trill-mini") | SHORT | changes)
     learn, held_out = (data.load_sources(part, settings.pairs.join, sources=sources) for part in data.PARTS)
-    return trainer.train_triplets(learn, held_out, folder / name.replace(" ", "-"), settings).model
+    return trainer.train_triplets(learn, held_out, folder / name.replace(",", "").replace(" ", "-"), settings).model
 
 
 def answer(embedding: Embedding, sets: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
