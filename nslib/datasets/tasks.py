@@ -105,7 +105,7 @@ _TASKS = (
               "clip is tested once, and no source, prompt or picture of the test is learnt from",
               "Four or five sources a language, single words and letters among them, so expect low scores; the "
               "telephone prompts in English and some of the Spanish are of the same person.",
-              probes=_LINEAR, **_SOURCE),
+              optional=True, probes=_LINEAR, **_SOURCE),
     _recorded("phrase-hedgewars", "Which of 26 spoken phrases", "speech_commands", "phrase (by its English name)",
               "by voice: no voice is in two splits (50, 20 and 30 % of nine English voices, the authors' algorithm)",
               "Few clips a phrase, shouted and acted; some packs vary the words of a phrase.", optional=True),

@@ -1,9 +1,10 @@
 """Random channels: windows are changed so that microphone, room and level do not say which belong together.
 
-Each window gets a channel of its own, also the two of a pair. Everything happens in log-mel, on whole batches in NumPy:
-a filter is a weight a band, sounds that are added add their power, a room is a tail that decays from frame to frame.
-What a codec does is imitated by noise that follows the level and by bands that it drops; no codec is run. This costs a
-few per cent of a training step, where changed waveforms and their spectra would cost as much as the step.
+Each window gets a channel of its own, also the two of a pair; tempo and vocal tract (`cut_windows`, `warp`) may be the
+pair's. Everything happens in log-mel, on whole batches in NumPy: a filter is a weight a band, sounds that are added add
+their power, a room is a tail that decays from frame to frame. What a codec does is imitated by noise that follows the
+level and by bands that it drops; no codec is run. This costs a few per cent of a training step, where changed waveforms
+and their spectra would cost as much as the step.
 
 The settings say how often or how far (`nslib.training.settings.PairSettings`); how strong is drawn from `RANGES`.
 """
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, mel
 from nslib.training.settings import PairSettings
 
-__all__ = ["augment", "cut_windows"]
+__all__ = ["augment", "cut_windows", "warp"]
 
 RANGES = {
     "mix": (0.0, 20.0),  # dB by which what is mixed in is softer than the window
@@ -92,8 +93,7 @@ def augment(windows: FloatArray, settings: PairSettings, rng: np.random.Generato
         drawn = rng.uniform(low, high, count)
         return drawn if even else np.exp(drawn)
 
-    x = warp(windows, np.exp(rng.uniform(-settings.warp, settings.warp, count))) if settings.warp else windows
-    power = np.square(np.exp(x) - np.float32(TRILL.offset))
+    power = np.square(np.exp(windows) - np.float32(TRILL.offset))
     level = power.mean((1, 2), dtype=np.float64) + _LEAST
     if settings.mix:
         other = rng.permutation(count)

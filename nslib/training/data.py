@@ -30,7 +30,7 @@ from nslib.datasets.splits import split_by_group
 from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
 from nslib.frontend import HOP, TRILL, WINDOW
 from nslib.training.augment import augment as change_windows
-from nslib.training.augment import cut_windows
+from nslib.training.augment import cut_windows, warp
 from nslib.training.open_speech import list_open_speech, read_open_speech
 from nslib.training.settings import PairSettings
 
@@ -430,9 +430,15 @@ def cut_patches(pairs: Pairs, step: int, pieces: Ints, starts: Ints, *, augment:
     settings, rng = pairs.settings, np.random.default_rng([pairs.seed, step, 1])
     first = np.repeat(pairs.bank.starts[pieces] // HOP, 2)
     ends = first + np.repeat(pairs.frames[pieces], 2)
-    stretch = settings.stretch if augment else 0
-    rates = np.exp(rng.uniform(-stretch, stretch, len(first))) if stretch else 1.0
-    windows = cut_windows(pairs.bank.frames, first, ends, starts.ravel() // HOP, rates)
+    alike = settings.alike & (np.abs(np.diff(starts)) > _NEAR * HOP)
+
+    def draw_factors(most: float) -> npt.NDArray[np.float64]:
+        drawn = rng.uniform(-most, most, starts.shape) if augment else np.zeros(starts.shape)
+        return np.exp(np.where(alike, drawn[:, :1], drawn)).ravel()
+
+    windows = cut_windows(pairs.bank.frames, first, ends, starts.ravel() // HOP, draw_factors(settings.stretch))
+    if augment and settings.warp:
+        windows = warp(windows, draw_factors(settings.warp))
     if augment and settings.changes:
         windows = change_windows(windows, settings, rng)
     return windows.reshape(len(pieces), 2, TRILL.patch, TRILL.mels)

@@ -77,7 +77,8 @@ class PairSettings:
     - ``batch``: pairs of a step, of as many pieces; ``same_source``: share of them that one package gives
     - ``join``: seconds up to which clips of one voice are joined to a piece; ``weight``: pieces are drawn evenly
       ("clip"), by their "seconds", or by the "root" of those
-    - ``stretch``, ``warp``: share by which time and frequency are stretched at most
+    - ``stretch``, ``warp``: share by which time and frequency are stretched at most; ``alike``: both windows of a pair
+      by the same, if they are of two moments: these stay of one voice, those of one moment may be of two
     - ``mix``, ``room``, ``band``, ``codec``, ``noise``, ``short``: share of windows with another clip mixed in, a room,
       limited bands, a codec, noise, an early end
     - ``equaliser``: dB, deviation of a smooth curve over the bands; ``gain``: dB at most
@@ -93,6 +94,7 @@ class PairSettings:
     weight: str = _setting("clip", "unknown", "")
     stretch: float = _setting(0.0, "unknown", _UNMENTIONED)
     warp: float = _setting(0.0, "unknown", _UNMENTIONED)
+    alike: bool = _setting(False, "unknown", _UNMENTIONED)
     mix: float = _setting(0.0, "unknown", _UNMENTIONED)
     room: float = _setting(0.0, "unknown", _UNMENTIONED)
     equaliser: float = _setting(0.0, "unknown", _UNMENTIONED)

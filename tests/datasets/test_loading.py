@@ -86,7 +86,7 @@ def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
 
 
 @pytest.mark.parametrize(("given", "names"), [
-    ({}, "speaker-hedgewars speaker-queen phrases-hedgewars expression-hedgewars languages-4"),
+    ({}, "speaker-hedgewars speaker-queen phrases-hedgewars expression-hedgewars"),
     ({"tasks": "speaker-hedgewars,phrase-hedgewars,language-5,speaker-fillets,style-synthetic"},  # those of 0.1.0
      "speaker-hedgewars phrase-hedgewars language-5 speaker-fillets style-synthetic"),
     ({"corpus": "synthetic"}, "speaker-synthetic word-synthetic style-synthetic language-synthetic"),

@@ -159,6 +159,17 @@ def test_near_pairs_are_of_one_moment_and_a_share_of_a_batch_is_of_one_source():
     assert few.batch == 30 and len(set(few.draw(0)[1])) == 30
 
 
+@pytest.mark.parametrize("alike", [False, True])
+def test_two_moments_stay_of_one_voice_if_asked_and_one_moment_may_be_of_two(alike):
+    made = make_bank(np.tile(tone(3.0, 1000), 40), [48_000] * 40)
+    pairs = data.Pairs(made, PairSettings(batch=40, gap=0.5, near=0.5, warp=0.12, alike=alike))
+    _, pieces, starts = pairs.draw(0)
+    loudest = data.cut_patches(pairs, 0, pieces, starts).mean(2).argmax(2)
+    same, far = loudest[:, 0] == loudest[:, 1], np.abs(np.diff(starts)[:, 0]) > 1600
+    assert len(set(loudest.ravel())) > 3, "each pair is moved elsewhere"
+    assert same[~far].mean() < 0.5 and (same[far].all() if alike else same[far].mean() < 0.5)
+
+
 def test_long_clips_are_drawn_more_often_if_asked():
     made = fabricate([18000] * 6 + [60000] * 2)
     drawn = [data.Pairs(made, dataclasses.replace(FEW, batch=2, weight=weight)) for weight in ("clip", "seconds")]
