@@ -1,8 +1,9 @@
 """``python -m nslib``: the verbs of the kit from a shell.
 
-Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
-something is not available on this machine. Messages go to stderr, results to stdout. What takes seconds to import
-(TensorFlow) is imported by the verbs that need it, so that ``--help`` and wrong requests answer at once.
+Exit codes: 0 done; 1 a notebook, check or measurement failed, or clips were left out; 2 the request was wrong (unknown
+name, bad parameter, bad input); 3 something is not available on this machine; 130 stopped by Ctrl-C. Messages go to
+stderr, results to stdout. What takes seconds to import (TensorFlow) is imported by the verbs that need it, so that
+``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer import Argument, Option
+from typer.core import TyperGroup
 
 from nslib import config
 from nslib import embeddings as models
@@ -27,7 +29,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
@@ -82,7 +84,19 @@ def _group(name: str, about: str) -> typer.Typer:
     return group
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+class _Verbs(TyperGroup):
+    """Verbs whose failures are told in a sentence, whatever raised them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with config.explain_failures():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("nslib: stopped. What was computed is stored: the same command goes on from there.", file=sys.stderr)
+            raise
+
+
+app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Measure non-semantic speech embeddings: NOSS and TRILL in notebooks.")
 data_app = _group("data", "The recordings: what is there, and fetching them.")
 notebooks_app = _group("notebooks", "The notebooks' contract.")
@@ -626,16 +640,21 @@ def _print_notes(notes: Iterable[str]) -> None:
 
 
 def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Path | None) -> None:
-    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write all rows."""
+    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write all rows.
+
+    Ends with an exit code: of the two reasons why something is not there, a failure counts more.
+    """
     _print_table(tabulate() if len(measured.rows) else None)
     _print_notes(measured.notes)
     for row in measured.not_run.itertuples():
-        print(f"not run: {row.task} x {row.embedding}: {row.why}. {row.remedy}", file=sys.stderr)
+        print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
     if len(measured.problems):
         print(f"{len(measured.problems)} clips left out", file=sys.stderr)
         for row in measured.problems.itertuples():
-            print(f"left out {row.clip_id}: {row.reason}. {row.remedy}", file=sys.stderr)
+            print(f"left out {row.clip_id}: {join_sentences(row.reason, row.remedy)}", file=sys.stderr)
     _write_table(measured.rows, out)
+    _exit(not (len(measured.not_run) or len(measured.problems) or measured.rows.empty),
+          1 if results.has_failures(measured.not_run) or len(measured.problems) or not len(measured.not_run) else 3)
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ import numpy.typing as npt
 
 from nslib.errors import NslibError
 
-__all__ = ["SAMPLE_RATE", "CheckReport", "EmbedFunction", "Embedding", "FloatArray", "IntArray", "check"]
+__all__ = ["SAMPLE_RATE", "CheckReport", "EmbedFunction", "Embedding", "FloatArray", "IntArray", "check",
+           "refuse_unsteady"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -95,6 +97,7 @@ def hash_facts(facts: Any) -> str:
 
 
 TOLERANCE = 1e-5
+_UNSTEADY = 1e-3  # of the largest number: no rounding of a device is that coarse
 
 
 class CheckItem(NamedTuple):
@@ -152,6 +155,29 @@ def check(embedding: Embedding) -> CheckReport:
             found = str(error) if isinstance(error, _Failed) else f"it raised {type(error).__name__}: {error}"
             items.append(CheckItem(name, False, found))
     return CheckReport(embedding.name, tuple(items))
+
+
+def refuse_unsteady(embedding: Embedding) -> None:
+    """Try four calls that cost little: a clip twice, and among others; NslibError if its vectors are not the same."""
+    seconds = (1.0, 1.61, 1.3) if embedding.pads_safely else (1.0,) * 3
+    waves = [_voice(k, _length(embedding, s)) for k, s in enumerate(seconds)]
+    try:
+        first, again, other = (_call(embedding, [wave])[0] for wave in (waves[0], waves[0], waves[1]))
+        among = _call(embedding, waves)
+    except Exception:
+        return  # whatever is wrong is told, with the clip's name, when real clips are embedded
+    for what, one, two in (("the same clip gives different vectors each time", first, again),
+                           ("a clip has other vectors alone than among others", first, among[0]),
+                           ("a clip has other vectors alone than among others", other, among[1])):
+        apart = np.inf
+        if one.shape == two.shape:
+            apart = float(np.abs(one - two).max() / max(np.abs(one).max(), 1e-12))
+        words = (f"{embedding.name} breaks the contract of an embedding: {what} (by {apart:.2g} of the largest "
+                 "number). 'python -m nslib check' tells all that is wrong, and what to do")
+        if apart > _UNSTEADY:
+            raise NslibError(f"{words}. Nothing of it was stored.")
+        if apart > TOLERANCE:
+            warnings.warn(f"{words}. It is used.", stacklevel=2)
 
 
 def _voice(seed: int, samples: int, level: float = 0.1) -> FloatArray:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib.datasets.table import PROBLEM_COLUMNS
+from nslib.datasets.table import PROBLEM_COLUMNS, read_parquet
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.extraction.extract import Extraction
@@ -119,12 +119,10 @@ def read_vectors(path: str | Path, name: str | None = None) -> Precomputed:
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:
-    import pandas as pd
-
     try:
-        table = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise BadParameter(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        table = read_parquet(path)
+    except NslibError as error:
+        raise BadParameter(f"{path} cannot be read as Parquet: {error}") from error
     columns = {name: table[name].to_numpy() for name in _KEYS if name in table}
     return columns | ({"vectors": list(table["vector"])} if "vector" in table else {})
 
@@ -133,7 +131,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in (*_KEYS, "vectors") if name in arrays.files}
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # a damaged archive raises what zipfile and zlib have
         raise BadParameter(f"{path} cannot be read as NPZ without pickles: {error}") from error
 
 
