@@ -181,32 +181,30 @@ def offline() -> bool:
     return os.environ.get("NSLIB_OFFLINE", "").lower() not in _FALSE
 
 
-_SYSTEM = {
+_REFUSALS = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): ("no space left for {path}",
-                                                 "free some space, or {choose} a larger disk"),
+                                                "free some space, or {choose} a larger disk"),
     (errno.EROFS,): ("{path} is on a disk that can only be read", "{choose} a place that can be written"),
     (errno.EACCES, errno.EPERM): ("{path} may not be read or written", "change its rights, or {choose} another place"),
-    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): ("{path} is not there (any more)",
-                                                 "make sure that its folder stays during a run"),
+    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): ("{path} is not there (any more)", "let its folder stay during a run"),
     (errno.EMFILE, errno.ENFILE): ("too many files are open for {path}", "allow more (ulimit -n 4096)"),
     (errno.ENOMEM,): ("the memory of this machine does not suffice{detail}",
                       "end other programs, use a machine with more, or smaller batches (NSLIB_BATCH_SECONDS=15)"),
     (errno.ENETUNREACH,): ("the network, or the server that was asked, cannot be reached{detail}", "connect")}
-_DAMAGE = ("pyarrow", "zipfile", "tarfile", "zlib", "lzma", "_lzma", "gzip")
+_NETWORK, _PACKED = ("requests", "urllib", "socket", "ssl"), ("pyarrow", "zipfile", "tarfile", "zlib", "lzma", "gzip")
 
 
 def explain_failure(error: BaseException, path: Path | None = None) -> NslibError | None:
     """Say what disk, memory, network or a damaged file refused, and what to do; None for any other error."""
-    kinds = [f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__]
-    code, detail = getattr(error, "errno", None), f" ({error})" if str(error) else ""
     if isinstance(error, NslibError | BrokenPipeError):
         return error if isinstance(error, NslibError) else None
+    rooms = {kind.__module__.split(".")[0].lstrip("_") for kind in type(error).__mro__}
+    code, detail = getattr(error, "errno", None), f" ({error})" if str(error) else ""
     if isinstance(error, MemoryError):
         code = errno.ENOMEM
-    elif isinstance(error, ConnectionError | TimeoutError) or any(
-            kind.startswith(("requests.", "urllib.error", "socket.", "ssl.")) for kind in kinds):
+    elif isinstance(error, ConnectionError | TimeoutError) or rooms.intersection(_NETWORK):
         code = errno.ENETUNREACH
-    elif isinstance(error, EOFError) or any(kind.split(".")[0] in _DAMAGE for kind in kinds):
+    elif isinstance(error, EOFError) or rooms.intersection(_PACKED):
         return NslibError(f"{path or 'a file that was read'} is cut short or damaged{detail}. Delete it, or fetch it "
                           "again, and run the same command again.")
     elif not isinstance(error, OSError):
@@ -214,10 +212,10 @@ def explain_failure(error: BaseException, path: Path | None = None) -> NslibErro
     named = getattr(error, "filename", None)
     path = path or (Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None)
     variable = _find_variable(path) if path else ""
-    choose = f"point {variable} to" if variable else "choose"
-    what, do = next((words for codes, words in _SYSTEM.items() if code in codes),
-                    ("the system refuses {path}{detail}", "look after that place, or {choose} another"))
-    what, do = (part.format(path=path or "a file", choose=choose, detail=detail) for part in (what, do))
+    texts = next((texts for codes, texts in _REFUSALS.items() if code in codes),
+                 ("the system refuses {path}{detail}", "look after that place, or {choose} another"))
+    what, do = (text.format(path=path or "a file", choose=f"point {variable} to" if variable else "choose",
+                            detail=detail) for text in texts)
     return NslibError(f"{what}. Everything stored so far is kept: {do}, and run the same command again.")
 
 
@@ -231,7 +229,7 @@ def _find_variable(path: Path) -> str:
         place = os.environ.get(name) or default
         if place and path.absolute().is_relative_to(Path(place).expanduser().resolve()):
             return name
-    return "TMPDIR" if re.search(r"(^|[\\/])(nslib-|tmp)\w+", str(path.parent)) else ""
+    return "TMPDIR" if re.search(r"[\\/](nslib-|tmp)\w+", str(path.parent)) else ""
 
 
 @contextlib.contextmanager
@@ -310,9 +308,9 @@ def check_data(path: Path) -> Path:
         return path
     pinned = {name: digest for digest, _, name in (line.partition("  ") for line in sums.read_text().splitlines())}
     if hash_file(path) != pinned.get(path.relative_to(data_dir()).as_posix()):
-        raise NslibError(f"{path} is not the file that belongs to this version of the kit (its sha256 is not the one in "
-                         f"{sums}): it was cut or changed. To bring it back: git checkout {path}. If it is meant so, "
-                         "write its new sha256 there.")
+        raise NslibError(f"{path} is not the file that belongs to this version of the kit: it was cut or changed, and "
+                         f"its sha256 is not in {sums}. Bring it back (git checkout {path}); if it is meant so, write "
+                         "its sha256 there.")
     return path
 
 

@@ -120,7 +120,7 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
     """Decode files in parallel, or remember them by path, size and time."""
     from tqdm.std import tqdm
 
-    ledger = _open_decoded()
+    ledger = Ledger(config.cache_dir("corpora") / "decoded.jsonl")
     stored = dict(ledger.read(lambda line: (line[0], AudioFacts(**{**line[1], "notes": tuple(line[1]["notes"])}))))
     facts = [None if (known := stored.get(file_key(path))) and known.reason else known for path in paths]
     todo = [i for i, known in enumerate(facts) if known is None]
@@ -134,17 +134,14 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
     return [known for known in facts if known is not None]
 
 
-def _open_decoded() -> Ledger:
-    """What is known of files that were decoded; the last line of a file counts."""
-    return Ledger(config.cache_dir("corpora") / "decoded.jsonl")
-
-
 def forget_sound(path: Path) -> None:
     """Let the next listing look anew at a file that holds another sound than was listed; a prepared one is removed."""
-    if path.is_relative_to(config.cache_dir("corpora")):
+    home = config.cache_dir("corpora")
+    if path.is_relative_to(home):
         path.unlink(missing_ok=True)
     else:
-        _open_decoded().append([file_key(path), {**dataclasses.asdict(AudioFacts()), "reason": "it was forgotten"}])
+        forgotten = dataclasses.asdict(AudioFacts(reason="it is to be decoded again"))
+        Ledger(home / "decoded.jsonl").append([file_key(path), forgotten])
 
 
 def _decode_facts(path: Path) -> AudioFacts:

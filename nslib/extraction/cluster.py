@@ -254,11 +254,9 @@ class _Watch:
         for address, facts in workers.items():
             if self._seen.get(address, (None, 0))[0] != facts["last_seen"]:
                 self._seen[address], self._alive = (facts["last_seen"], now), now
-        if self._client.status == "closed":
-            self.give_up("the connection to the scheduler broke off")
-        if now - self._alive > SILENT_SECONDS:
-            self.give_up(f"no worker showed a sign of life for {SILENT_SECONDS:.0f} s: they were ended or stopped, or "
-                         "the scheduler was, or the network is away")
+        if self._client.status == "closed" or now - self._alive > SILENT_SECONDS:
+            self.give_up(f"no worker showed a sign of life for {now - self._alive:.0f} s: they were ended or stopped, "
+                         "or the scheduler was, or the network is away")
         for address in workers:
             if now - self._seen[address][1] > SILENT_SECONDS:
                 self._take_out(address)
