@@ -316,14 +316,14 @@ def retry(room: Room) -> tuple[bool, Ended]:
 def contract(room: Room) -> tuple[bool, Ended]:
     """Nothing of it is stored."""
     ended = room.run("benchmark", "own.py:batch_mean", "--dataset", room.write_recordings(), "--smoke")
-    return ended.code == 1 and "contract" in ended.said and not room.find("vectors/*/*.arrow"), ended
+    return ended.code == 2 and "contract" in ended.said and not room.find("vectors/*/*.arrow"), ended
 
 
 @fault("F19 a function that fails on every clip")
 def failing(room: Room) -> tuple[bool, Ended]:
     """The exit code says so."""
     ended = room.run("benchmark", "own.py:bad", "--dataset", room.write_recordings(), "--smoke")
-    return ended.code == 1 and "division by zero" in ended.said and ".. " not in ended.said, ended
+    return ended.code == 2 and "division by zero" in ended.said and ".. " not in ended.said, ended
 
 
 @fault("F20 Ctrl-C")

@@ -1,9 +1,9 @@
 """``python -m nslib``: the verbs of the kit from a shell.
 
-Exit codes: 0 done; 1 a notebook, check or measurement failed, or clips were left out; 2 the request was wrong (unknown
-name, bad parameter, bad input); 3 something is not available on this machine; 130 stopped by Ctrl-C. Messages go to
-stderr, results to stdout. What takes seconds to import (TensorFlow) is imported by the verbs that need it, so that
-``--help`` and wrong requests answer at once.
+Exit codes: 0 done; 1 a notebook or check failed, or something was left out; 2 the request was wrong (unknown name, bad
+parameter, bad input), or nothing could be measured; 3 something is not available on this machine; 130 Ctrl-C. Messages
+go to stderr, results to stdout. What takes seconds to import (TensorFlow) is imported by the verbs that need it, so
+that ``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from urllib.parse import urlencode
 
 import typer
 from typer import Argument, Option
@@ -29,7 +30,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
-from nslib.errors import BadParameter, NslibError, UnknownName, join_sentences
+from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
@@ -60,6 +61,11 @@ Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
     help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
          "directory, a folder with metadata.csv, or tfds:NAME.")]
+Label = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the label.")]
+Speaker = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the speaker.")]
+Split = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the split.")]
+ClipId = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the clip's name.")]
+Audio = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the file's path.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
 Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).")]
 Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.")]
@@ -188,13 +194,15 @@ def compare(
 def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
-    cluster: Cluster = None,
+    cluster: Cluster = None, label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
     measured = benchmark.benchmark([_find_embedding(name) for name in embeddings],
-                                   [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
-                                   cluster=cluster)
+                                   [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id,
+                                                  audio=audio) for path in dataset] if dataset else None,
+                                   params=params, splits=splits, cluster=cluster)
     _print_results(measured, measured.table, out)
 
 
@@ -203,13 +211,17 @@ def embed(
     source: Annotated[Path, Argument(help="A folder, or a CSV, TSV or Parquet list with a column audio.")],
     embedding: Annotated[str, Option(help=_EMBEDDING)] = "logmel",
     out: Table = Path("vectors.parquet"), cluster: Cluster = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
-    table = benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    table = benchmark.embed(recordings, _find_embedding(embedding), cluster=cluster)
+    _print_notes(table.attrs["notes"])
+    left_out = _print_left_out(table.attrs["problems"], len(table))
     _write_table(table, out)
-    for clip in (problems := table.attrs["problems"]):
-        print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
-    print(f"{len(table)} clips -> {out}; {len(problems)} left out")
+    print(f"{len(table)} clips -> {out}; {left_out} left out")
+    _exit(not left_out)
 
 
 @app.command()
@@ -304,12 +316,13 @@ def data_clips(
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
     table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
-    for clip in problems.itertuples():
-        print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
+    left_out = _print_left_out(problems.to_dict("records"))
     if wav:
         table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)
-    print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}")
+    print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}; "
+          f"{left_out} left out")
+    _exit(not left_out)
 
 
 @data_app.command("card")
@@ -318,14 +331,22 @@ def data_card(
     out: Annotated[Path | None, Option(help="Write the card here (.md) instead of printing it.")] = None,
     save_splits: Annotated[Path | None, Option(help="Write the split here (.csv), to be given again.")] = None,
     splits: SplitFile = None, seed: Seed = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    card = make_data_card(source, seed=load_params(seed=seed).seed, splits=splits)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    card = make_data_card(recordings, seed=load_params(seed=seed).seed, splits=splits)
+    left_out = _print_left_out(card.corpus.problems.to_dict("records"), clips := len(card.corpus.clips))
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
     if out:
         config.write_file(out, card.markdown())
-    print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}" if out else card.markdown())
+    else:
+        print(card.markdown())
+    print(f"{clips} clips, {left_out} left out; {len(card.audit.problems)} things that can make a score wrong"
+          f"{f' -> {out}' if out else ''}", file=sys.stdout if out else sys.stderr)
+    _exit(not left_out)
 
 
 @notebooks_app.command("check")
@@ -488,12 +509,20 @@ def train_classifier(
     out: Annotated[Path, Argument(help="Folder of the SavedModel.")],
     probe: Annotated[str | None, Option(help="Default: the best on validation.")] = None,
     splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
-    from nslib.training import classifier
+    from nslib.training import classifier, export
 
-    print(classifier.fit_and_export(task, embedding, out, probe=probe, splits=splits,
-                                    params=load_params(corpus=corpus, smoke=smoke)))
+    recordings = _name_columns(task, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    folder = classifier.fit_and_export(recordings, embedding, out, probe=probe, splits=splits,
+                                       params=load_params(corpus=corpus, smoke=smoke))
+    facts = export.read_facts(folder)
+    _print_notes(facts["notes"])
+    left_out = _print_left_out(facts["left_out"])
+    print(f"{folder}; {left_out} clips left out")
+    _exit(not left_out)
 
 
 @train_app.command("classify")
@@ -639,22 +668,36 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Path | None) -> None:
-    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write all rows.
-
-    Ends with an exit code: of the two reasons why something is not there, a failure counts more.
-    """
+def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Path | None) -> NoReturn:
+    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
     _print_table(tabulate() if len(measured.rows) else None)
     _print_notes(measured.notes)
     for row in measured.not_run.itertuples():
-        print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
-    if len(measured.problems):
-        print(f"{len(measured.problems)} clips left out", file=sys.stderr)
-        for row in measured.problems.itertuples():
-            print(f"left out {row.clip_id}: {join_sentences(row.reason, row.remedy)}", file=sys.stderr)
+        print(f"not run: {row.task} x {row.embedding}: {row.why.rstrip('.')}. {row.remedy}".rstrip(), file=sys.stderr)
+    left_out = _print_left_out(measured.problems.to_dict("records"))
+    if not len(measured.rows):  # what has a remedy is not available; the rest is the fault of what was given
+        print("nslib: nothing could be measured.", file=sys.stderr)
+        raise typer.Exit(3 if measured.not_run["remedy"].ne("").any() else 2)
     _write_table(measured.rows, out)
-    _exit(not (len(measured.not_run) or len(measured.problems) or measured.rows.empty),
-          1 if results.has_failures(measured.not_run) or len(measured.problems) or not len(measured.not_run) else 3)
+    if left_out or len(measured.not_run):
+        print(f"{left_out} clips left out, {len(measured.not_run)} not run", file=sys.stderr)
+    _exit(not left_out and not len(measured.not_run))
+
+
+def _print_left_out(clips: list[dict[str, str]], used: int = 1) -> int:
+    """Print each clip that was left out on stderr, and return how many there are; `BadParameter` if all are."""
+    for clip in clips:
+        print(f"left out {clip['audio']} ({clip['clip_id']}): {clip['reason'].rstrip('.')}. {clip['remedy']}",
+              file=sys.stderr)
+    if not used:
+        raise BadParameter(f"no clip can be used, {len(clips)} were left out; nothing was written.")
+    return len(clips)
+
+
+def _name_columns(source: str | Path, **columns: str | None) -> str:
+    """Write names of columns behind recordings, as every reader takes them."""
+    asked = urlencode({role: name for role, name in columns.items() if name})
+    return f"{source}{'&' if '=' in str(source).rpartition('?')[2] else '?'}{asked}" if asked else str(source)
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

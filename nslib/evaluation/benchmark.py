@@ -31,7 +31,7 @@ import numpy as np
 
 from nslib import config, embeddings
 from nslib.config import Params
-from nslib.datasets import folder, layouts, loading
+from nslib.datasets import card, folder, layouts, loading
 from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
@@ -75,8 +75,8 @@ _CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
 _ITERATIONS, _TREES = 100, 100
-# of a tree, by clip, level and candidate dimension, on one core: 5.2 to 5.7e-8 at three sizes (benchmarks/estimates.py)
-_SECONDS_PER_SPLIT = 5.4e-8
+# of a tree, by clip, level and candidate dimension, on one core: 1.0 to 1.5e-8 at five sizes (benchmarks/estimates.py)
+_SECONDS_PER_SPLIT = 1.2e-8
 
 
 @config.explain_failures()
@@ -126,6 +126,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
     table.attrs["problems"] = problems.to_dict("records")
+    table.attrs["notes"] = list(corpus.notes)
     return table
 
 
@@ -285,6 +286,8 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
                 task, corpus = item, loading.load_clips(item, params, progress=progress)
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
+                problems = card.audit_clips(corpus.clips).problems if corpus.clips["label"].ne("").any() else ()
+                builder.notes += [f"{task.name}: {problem}" for problem in problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
@@ -459,10 +462,10 @@ def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Para
 def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float:
     """Return the memory in GB that a grid of probes needs."""
     # vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64;
-    # train by columns, float32; and two forests, of which a leaf for each clip that a tree is given, two nodes a leaf,
-    # a share of each class in each node; twice, as a tree that outgrows its memory doubles it
-    forests = 2 * 2 * 0.64 * _TREES * train_clips * (8.0 * classes + 64)
-    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4)) + forests) / 1e9
+    # train by columns, float32; and two forests at a time: ranks and values of train, and of each tree a leaf for each
+    # clip that it is given, two nodes a leaf, 16 bytes a node
+    forests = 2 * 2 * 0.64 * _TREES * train_clips * 16.0
+    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4 + 2 * (2 + 4))) + forests) / 1e9
 
 
 def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
@@ -538,9 +541,8 @@ def estimate_probes_seconds(train_clips: int, dim: int, classes: int, combinatio
     """Estimate the seconds that a grid of the five probes takes here, with `combinations` of normalisations."""
     logistic = 2 * _ITERATIONS * 4.0 * train_clips * dim * classes
     discriminant = 4.0 * train_clips * dim * min(train_clips, dim)
-    # Every candidate split is weighed class by class, and trees of many classes are deep: 2.6 times as long with 50
-    # classes as with 6, 23 times with 200 (4000 x 1024 vectors with much noise).
-    per_split = _SECONDS_PER_SPLIT * ((40 + classes) / 46) ** 1.5
+    # trees of many classes are deep and one-sided: 3 times as long with 40 classes as with 2, 11 times with 200
+    per_split = _SECONDS_PER_SPLIT * (1 + classes / 18)
     forests = 2 * _TREES * train_clips * math.log2(max(train_clips, 2)) * math.sqrt(dim) * per_split
     return combinations * ((logistic + discriminant) / _flops() + forests) / jobs
 

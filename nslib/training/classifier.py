@@ -24,6 +24,7 @@ import tensorflow as tf
 from nslib import audio, config, embeddings, frontend
 from nslib.config import Params
 from nslib.datasets import loading, tasks
+from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings import networks
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.downloads import fetch_model
@@ -248,9 +249,10 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
                    progress: bool = True, **stated: str) -> Path:
     """Fit the best linear probe of a task on train; write it with its embedding as one SavedModel, in a folder.
 
-    Its facts hold task, seed, clips, scores with intervals, and in ``note``, which is printed too, whether a forest was
-    better on validation. UnknownName or BadParameter, before any work, for what is unknown, cannot be exported or would
-    be overwritten; Unavailable or NslibError if the task or embedding cannot be had, or no probe can be fitted.
+    Its facts hold task, seed, clips, scores with intervals, ``notes`` and clips ``left_out`` of the benchmark, and in
+    ``note``, which is printed too, whether a forest was better on validation. UnknownName or BadParameter, before any
+    work, for what is unknown, cannot be exported or would be overwritten; Unavailable or NslibError if the task or
+    embedding cannot be had, or no probe can be fitted.
 
     Parameters
     ----------
@@ -297,7 +299,8 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     same = results.rows.query("probe == @row.probe and l2 == @row.l2 and not speaker_norm")
     scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
     facts = {"task": str(row["task"]), "task_licence": record.licence, "probe": row["probe"], "seed": params.seed,
-             "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note}
+             "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note,
+             "notes": results.notes, "left_out": results.problems[list(PROBLEM_COLUMNS)].to_dict("records")}
     return export_classifier(backbone, classifier, folder, labels=list(labels), l2=bool(row["l2"]),
                              speaker_norm=False, examples=x, facts=facts, **stated)
 

@@ -88,7 +88,7 @@ def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_pa
     (home / "low" / "s0" / "broken.wav").write_bytes(b"RIFF")
     for ending in ("parquet", "csv"):
         code, out, err = call("embed", home, "--out", tmp_path / f"v.{ending}")
-        assert code == 0 and "12 clips" in out and "1 left out" in out and "broken.wav" in err
+        assert code == 1 and "12 clips" in out and "1 left out" in out and "broken.wav" in err
     vectors, text = pd.read_parquet(tmp_path / "v.parquet")["vector"], pd.read_csv(tmp_path / "v.csv")["vector"]
     assert len(text) == 12 and np.allclose(np.stack(vectors), np.stack(text.map(json.loads)))
     code, _, err = call("embed", home, "--out", tmp_path / "v.xlsx")
@@ -99,6 +99,30 @@ def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_pa
     assert call("store", "verify")[0] == 1
     call("store", "prune")
     assert call("store", "verify")[0] == 0
+
+
+def test_every_door_counts_what_was_left_out(folder, tmp_path, monkeypatch, call):
+    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    home = shutil.copytree(folder, tmp_path / "d")
+    rows = [f"{path.relative_to(tmp_path)},{path.parts[-3]},{path.parts[-2]}" for path in sorted(home.rglob("*.wav"))]
+    Path("good.csv").write_text("\n".join(["path,pitch,who", *rows]))
+    Path("some.csv").write_text("\n".join(["path,pitch,who", *rows, "gone.wav,low,s1"]))
+    Path("none.csv").write_text("path,pitch,who\ngone.wav,low,s1\nalso.wav,high,s2\n")
+    columns = "--audio path --label pitch --speaker who"
+    for verb, last in (("embed {} --out v.parquet", "clips -> v.parquet; {} left out"),
+                       ("benchmark logmel --smoke --dataset {} --out r.csv", "{} clips left out, 0 not run"),
+                       ("data card {} --out c.md", "12 clips, {} left out; 0 things")):
+        for name, code, count in (("good.csv", 0, 0), ("some.csv", 1, 1), ("none.csv", 2, 2)):
+            got, out, err = call(*verb.format(name).split(), *columns.split())
+            assert got == code and err.count("left out") >= count and "Traceback" not in err
+            assert f"left out {tmp_path / 'gone.wav'}" in err or not count
+            assert last.format(count) in out + err or code == 2 or (code == 0 and verb.startswith("bench"))
+            assert ".. " not in err
+    assert "gone.wav | there is no such file" in Path("c.md").read_text()
+    assert call("benchmark", "logmel", "--dataset", "good.csv", "--audio", "path", "--smoke")[0] == 2  # no labels
+    assert "--label COLUMN" in call("embed", "good.csv", "--audio", "path")[2]
+    assert call("benchmark", "speech-embedding", "--dataset", "d", "--smoke")[0] == 3
 
 
 @pytest.mark.parametrize(("words", "said"), [
