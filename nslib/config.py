@@ -182,8 +182,7 @@ def offline() -> bool:
 
 
 _REFUSALS = {
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): ("no space left for {path}",
-                                                "free some space, or {choose} a larger disk"),
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): ("no space left for {path}", "free some, or {choose} a larger disk"),
     (errno.EROFS,): ("{path} is on a disk that can only be read", "{choose} a place that can be written"),
     (errno.EACCES, errno.EPERM): ("{path} may not be read or written", "change its rights, or {choose} another place"),
     (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): ("{path} is not there (any more)", "let its folder stay during a run"),
@@ -223,10 +222,9 @@ def _find_variable(path: Path) -> str:
     """Name the environment variable that decides where a path lies; empty if none does."""
     import platformdirs
 
-    defaults = {"NSLIB_REPORTS": str(root() / "reports"), "NSLIB_MODELS": "", "NSLIB_DATA_DIR": "", "TFDS_DATA_DIR": "",
-                "NSLIB_CACHE": platformdirs.user_cache_dir("nslib")}
-    for name, default in defaults.items():
-        place = os.environ.get(name) or default
+    places = {"NSLIB_REPORTS": str(root() / "reports"), "NSLIB_CACHE": platformdirs.user_cache_dir("nslib")}
+    for name in ("NSLIB_REPORTS", "NSLIB_MODELS", "NSLIB_DATA_DIR", "TFDS_DATA_DIR", "NSLIB_CACHE"):
+        place = os.environ.get(name) or places.get(name)
         if place and path.absolute().is_relative_to(Path(place).expanduser().resolve()):
             return name
     return "TMPDIR" if re.search(r"[\\/](nslib-|tmp)\w+", str(path.parent)) else ""

@@ -327,16 +327,13 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
     import psutil
 
     cache = VectorCache(embedding) if store is None else store
-    for again in (True, False):
-        usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run, own=own)
-        mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * psutil.virtual_memory().available
-        try:
-            return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
-        except DamagedVectors as error:
-            if not again:
-                raise
-            warnings.warn(f"{error} They are computed again.", stacklevel=2)
-    raise AssertionError
+    usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run, own=own)
+    mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * psutil.virtual_memory().available
+    try:
+        return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
+    except DamagedVectors as error:  # they are not in the cache any more
+        warnings.warn(f"{error} They are computed again.", stacklevel=2)
+    return extract_vectors(clips, embedding, store=cache, progress=progress, run=run, own=own)
 
 
 def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None, progress: bool = True,

@@ -42,7 +42,7 @@ def system(code, place="x"):
 
 
 @pytest.mark.parametrize(("error", "words"), [
-    (system(errno.ENOSPC), "no space left for .*x. Everything stored so far is kept: free some space"),
+    (system(errno.ENOSPC), "no space left for .*x. Everything stored so far is kept: free some, or choose"),
     (system(errno.EDQUOT), "no space left"), (system(errno.EROFS), "can only be read"),
     (system(errno.EACCES), "may not be read or written.*rights"), (system(errno.ENOENT), "not there"),
     (system(errno.ESTALE), "not there"), (system(errno.EMFILE), "too many files.*ulimit"),
