@@ -30,7 +30,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
@@ -673,7 +673,7 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Pat
     _print_table(tabulate() if len(measured.rows) else None)
     _print_notes(measured.notes)
     for row in measured.not_run.itertuples():
-        print(f"not run: {row.task} x {row.embedding}: {row.why.rstrip('.')}. {row.remedy}".rstrip(), file=sys.stderr)
+        print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
     left_out = _print_left_out(measured.problems.to_dict("records"))
     if not len(measured.rows):  # what has a remedy is not available; the rest is the fault of what was given
         print("nslib: nothing could be measured.", file=sys.stderr)
@@ -687,8 +687,8 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Pat
 def _print_left_out(clips: list[dict[str, str]], used: int = 1) -> int:
     """Print each clip that was left out on stderr, and return how many there are; `BadParameter` if all are."""
     for clip in clips:
-        print(f"left out {clip['audio']} ({clip['clip_id']}): {clip['reason'].rstrip('.')}. {clip['remedy']}",
-              file=sys.stderr)
+        told = join_sentences(f"left out {clip['audio']} ({clip['clip_id']}): {clip['reason']}", clip["remedy"])
+        print(told, file=sys.stderr)
     if not used:
         raise BadParameter(f"no clip can be used, {len(clips)} were left out; nothing was written.")
     return len(clips)

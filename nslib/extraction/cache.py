@@ -162,7 +162,8 @@ class VectorCache:
                 os.replace(shard, shard.with_suffix(_ASIDE))
         self._open(self.path, self.dim)
         raise DamagedVectors(f"{len(shards)} files of stored vectors were damaged (they do not match their checksums) "
-                             f"and set aside: {shards[0]} for one, {clips - len(self)} clips in all.")
+                             f"and set aside, {shards[0]} for one: {clips - len(self)} clips are computed again when "
+                             "they are asked for.")
 
     def write(self, unit: str, keys: Sequence[str], vectors: FloatArray) -> Path:
         """Add one shard, all or nothing, and give its path.

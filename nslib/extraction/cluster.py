@@ -178,8 +178,10 @@ def make_recipe(embedding: Embedding) -> Recipe:
 def open_client(cluster: Any) -> Iterator[Client]:
     """Connect to a cluster that has workers; parameter and errors as of `connect`."""
     import distributed
+    from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # what it says of its workers is said below
         if isinstance(cluster, str) and cluster.startswith("local:"):
             cluster = stack.enter_context(_start_workers(cluster))
         client, shown = cluster, cluster if isinstance(cluster, str) else repr(cluster)
@@ -281,7 +283,10 @@ class _Watch:
         threading.Thread(target=work, daemon=True).start()
         while not wait([answer], _LOOK_SECONDS).done:
             self.look()
-        return answer.result()
+        try:
+            return answer.result()
+        except (OSError, CancelledError) as error:  # dask's own, also if it waited in vain for a worker
+            self.give_up(f"it did not answer ({type(error).__name__}: {error})")
 
     def _take_out(self, address: str) -> None:
         """Have the scheduler give the work of a silent worker to others."""

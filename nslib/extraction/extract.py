@@ -332,7 +332,7 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
     try:
         return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
     except DamagedVectors as error:  # they are not in the cache any more
-        warnings.warn(f"{error} They are computed again.", stacklevel=2)
+        warnings.warn(str(error), stacklevel=2)
     return extract_vectors(clips, embedding, store=cache, progress=progress, run=run, own=own)
 
 
