@@ -268,7 +268,7 @@ def manifest(room: Room) -> tuple[bool, Ended]:
 def weights(room: Room) -> tuple[bool, Ended]:
     """The file of a network of the kit."""
     flip(copy_kit(room) / "data" / "models" / "trill-mini" / "weights.npz", [9000])
-    ended = room.run("embed", room.write_recordings(), "--embedding", "trill-mini")
+    ended = room.run("embed", room.write_recordings(), "--embedding", "trill-mini-top")
     return ended.code == 3 and "cut or changed" in ended.said, ended
 
 
