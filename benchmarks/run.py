@@ -28,7 +28,7 @@ from common import KEPT, Figure
 from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "forest", "extract", "train", "intervals", "end_to_end")
+NAMES = ("grid", "lda", "forest", "extract", "train", "intervals", "end_to_end", "faults")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,8 @@ QUICK: dict[str, tuple[str, ...]] = {
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "train": ("--pairs", "32", "--steps", "3"),
     "intervals": ("--trials", "40", "--families", "10"),
-    "end_to_end": ("--rounds", "1")}
+    "end_to_end": ("--rounds", "1"),
+    "faults": ("--only", "F1")}
 """What a quick run passes on."""
 
 LIMIT = 1800

@@ -152,6 +152,15 @@ def main(names: Iterable[str]) -> None:
         minutes = sum(row.seconds for row in rows) / 60
         report(f"{name}: {len(rows)} clips, {minutes:.1f} min, {dict(Counter(r.split for r in rows))}, "
                f"{len({r.speaker for r in rows})} speaker names")
+    pin_files()
+
+
+def pin_files() -> None:
+    """Write the hash of every list that the kit reads, to which it holds them."""
+    home = config.data_dir()
+    paths = sorted([*home.glob("manifests/*.csv"), home / "noss_tasks.csv", home / "open_speech.csv"])
+    lines = [f"{config.hash_file(path)}  {path.relative_to(home).as_posix()}\n" for path in paths]
+    config.write_file(home / "SHA256SUMS", "".join(lines))
 
 
 def report(text: str) -> None:

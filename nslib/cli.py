@@ -1,9 +1,9 @@
 """``python -m nslib``: the verbs of the kit from a shell.
 
 Exit codes: 0 done; 1 a notebook or check failed, or something was left out; 2 the request was wrong (unknown name, bad
-parameter, bad input), or nothing could be measured; 3 something is not available on this machine. Messages go to
-stderr, results to stdout. What takes seconds to import (TensorFlow) is imported by the verbs that need it, so that
-``--help`` and wrong requests answer at once.
+parameter, bad input), or nothing could be measured; 3 something is not available on this machine; 130 Ctrl-C. Messages
+go to stderr, results to stdout. What takes seconds to import (TensorFlow) is imported by the verbs that need it, so
+that ``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 
 import typer
 from typer import Argument, Option
+from typer.core import TyperGroup
 
 from nslib import config
 from nslib import embeddings as models
@@ -31,7 +32,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
-from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
@@ -122,7 +123,19 @@ def _group(name: str, about: str) -> typer.Typer:
     return group
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+class _Verbs(TyperGroup):
+    """Verbs whose failures are told in a sentence, whatever raised them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with config.explain_failures():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("nslib: stopped. What was computed is stored: the same command goes on from there.", file=sys.stderr)
+            raise
+
+
+app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Measure non-semantic speech embeddings: NOSS and TRILL in notebooks.")
 data_app = _group("data", "The recordings: what is there, and fetching them.")
 notebooks_app = _group("notebooks", "The notebooks' contract.")
@@ -715,7 +728,7 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Pat
     _print_table(tabulate() if len(measured.rows) else None)
     _print_notes(measured.notes)
     for row in measured.not_run.itertuples():
-        print(f"not run: {row.task} x {row.embedding}: {row.why.rstrip('.')}. {row.remedy}".rstrip(), file=sys.stderr)
+        print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
     left_out = _print_left_out(measured.problems.to_dict("records"))
     if not len(measured.rows):  # what has a remedy is not available; the rest is the fault of what was given
         print("nslib: nothing could be measured.", file=sys.stderr)
@@ -729,8 +742,8 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Pat
 def _print_left_out(clips: list[dict[str, str]], used: int = 1) -> int:
     """Print each clip that was left out on stderr, and return how many there are; `BadParameter` if all are."""
     for clip in clips:
-        print(f"left out {clip['audio']} ({clip['clip_id']}): {clip['reason'].rstrip('.')}. {clip['remedy']}",
-              file=sys.stderr)
+        told = join_sentences(f"left out {clip['audio']} ({clip['clip_id']}): {clip['reason']}", clip["remedy"])
+        print(told, file=sys.stderr)
     if not used:
         raise BadParameter(f"no clip can be used, {len(clips)} were left out; nothing was written.")
     return len(clips)

@@ -12,14 +12,19 @@ are fetched), ``NSLIB_OPEN_SPEECH`` (a folder of tar files of open speech, which
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
 import importlib.metadata
 import os
+import platform
+import re
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -27,10 +32,10 @@ from pathlib import Path
 
 from nslib.errors import BadParameter, NslibError, UnknownName
 
-__all__ = ["CHOICES", "Params", "cache_dir", "client_environment", "code_revision", "data_dir", "describe_origin",
-           "hash_file", "hub_url", "load_params", "lock_differences", "lock_hash", "manual_dir", "models_dir",
-           "notebooks_dir", "offline", "package_versions", "reports_dir", "root", "run_client", "tfds_dir",
-           "write_file"]
+__all__ = ["CHOICES", "Params", "cache_dir", "check_data", "client_environment", "code_revision", "data_dir",
+           "describe_origin", "explain_failure", "explain_failures", "hash_file", "hub_url", "load_params",
+           "lock_differences", "lock_hash", "manual_dir", "models_dir", "notebooks_dir", "offline", "package_versions",
+           "reports_dir", "root", "run_client", "scratch_folder", "sweep", "tfds_dir", "write_file"]
 
 CHOICES = {"profile": ("quick", "paper"), "corpus": ("real", "synthetic")}
 """Parameter to the values it may have."""
@@ -161,7 +166,8 @@ def cache_dir(*parts: str) -> Path:
 
     base = os.environ.get("NSLIB_CACHE") or platformdirs.user_cache_dir("nslib")
     path = Path(base).expanduser().resolve().joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True)
+    with explain_failures(path):
+        path.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -175,27 +181,135 @@ def offline() -> bool:
     return os.environ.get("NSLIB_OFFLINE", "").lower() not in _FALSE
 
 
+_REFUSALS = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): ("no space left for {path}", "free some, or {choose} a larger disk"),
+    (errno.EROFS,): ("{path} is on a disk that can only be read", "{choose} a place that can be written"),
+    (errno.EACCES, errno.EPERM): ("{path} may not be read or written", "change its rights, or {choose} another place"),
+    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): ("{path} is not there (any more)", "let its folder stay during a run"),
+    (errno.EMFILE, errno.ENFILE): ("too many files are open for {path}", "allow more (ulimit -n 4096)"),
+    (errno.ENOMEM,): ("the memory of this machine does not suffice{detail}",
+                      "end other programs, use a machine with more, or smaller batches (NSLIB_BATCH_SECONDS=15)"),
+    (errno.ENETUNREACH,): ("the network, or the server that was asked, cannot be reached{detail}", "connect")}
+_NETWORK, _PACKED = ("requests", "urllib", "socket", "ssl"), ("pyarrow", "zipfile", "tarfile", "zlib", "lzma", "gzip")
+
+
+def explain_failure(error: BaseException, path: Path | None = None) -> NslibError | None:
+    """Say what disk, memory, network or a damaged file refused, and what to do; None for any other error."""
+    if isinstance(error, NslibError | BrokenPipeError):
+        return error if isinstance(error, NslibError) else None
+    rooms = {kind.__module__.split(".")[0].lstrip("_") for kind in type(error).__mro__}
+    code, detail = getattr(error, "errno", None), f" ({error})" if str(error) else ""
+    if isinstance(error, MemoryError):
+        code = errno.ENOMEM
+    elif isinstance(error, ConnectionError | TimeoutError) or rooms.intersection(_NETWORK):
+        code = errno.ENETUNREACH
+    elif isinstance(error, EOFError) or rooms.intersection(_PACKED):
+        return NslibError(f"{path or 'a file that was read'} is cut short or damaged{detail}. Delete it, or fetch it "
+                          "again, and run the same command again.")
+    elif not isinstance(error, OSError):
+        return None
+    named = getattr(error, "filename", None)
+    path = path or (Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None)
+    variable = _find_variable(path) if path else ""
+    texts = next((texts for codes, texts in _REFUSALS.items() if code in codes),
+                 ("the system refuses {path}{detail}", "look after that place, or {choose} another"))
+    what, do = (text.format(path=path or "a file", choose=f"point {variable} to" if variable else "choose",
+                            detail=detail) for text in texts)
+    return NslibError(f"{what}. Everything stored so far is kept: {do}, and run the same command again.")
+
+
+def _find_variable(path: Path) -> str:
+    """Name the environment variable that decides where a path lies; empty if none does."""
+    import platformdirs
+
+    places = {"NSLIB_REPORTS": str(root() / "reports"), "NSLIB_CACHE": platformdirs.user_cache_dir("nslib")}
+    for name in ("NSLIB_REPORTS", "NSLIB_MODELS", "NSLIB_DATA_DIR", "TFDS_DATA_DIR", "NSLIB_CACHE"):
+        place = os.environ.get(name) or places.get(name)
+        if place and path.absolute().is_relative_to(Path(place).expanduser().resolve()):
+            return name
+    return "TMPDIR" if re.search(r"[\\/](nslib-|tmp)\w+", str(path.parent)) else ""
+
+
+@contextlib.contextmanager
+def explain_failures(path: Path | None = None) -> Iterator[None]:
+    """Turn what `explain_failure` knows into its sentence, in a block or, as a decorator, in a function."""
+    try:
+        yield
+    except Exception as error:
+        explained = explain_failure(error, path)
+        if explained is None or explained is error:
+            raise
+        raise explained from error
+
+
+_WEEK = 7 * 86400.0
+
+
+def _sign() -> str:
+    """Whose a temporary file is: machine and process."""
+    return f"{re.sub(r'[^A-Za-z0-9.]', '', platform.node())}-{os.getpid()}-"
+
+
+def sweep(folder: Path, prefix: str = ".tmp-") -> int:
+    """Remove the temporary files that dead processes have left in a folder, and give their number."""
+    import psutil
+
+    # of another machine's, or an older version's, nobody here knows whether the process lives
+    machine, swept = re.escape(_sign().split("-")[0]), 0
+    for left in list(folder.glob(f"{prefix}*")):
+        with contextlib.suppress(OSError):
+            owner = re.search(rf"-{machine}-(\d+)-\w+$", left.name)
+            if not psutil.pid_exists(int(owner[1])) if owner else time.time() - left.stat().st_mtime > _WEEK:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                swept += 1
+    return swept
+
+
+_sweep_once = cache(sweep)
+
+
+@contextlib.contextmanager
+def scratch_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
+    """Give an empty folder that vanishes after the block; those of processes that were killed are removed first."""
+    parent, prefix = parent or Path(tempfile.gettempdir()), f"nslib-{kind}-"
+    _sweep_once(parent, prefix)
+    with tempfile.TemporaryDirectory(prefix=prefix + _sign(), dir=parent, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file in one step: a reader, or a run that is killed, never sees half of it.
 
-    Missing folders are made, an older file is replaced, text becomes UTF-8. If the disk is full or over quota
-    `NslibError` is raised; what was there before stays, and no scrap is left.
+    Missing folders are made, an older file is replaced, text becomes UTF-8. If it cannot be written `NslibError` says
+    why; what was there before stays, and no scrap is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private; results are meant to be shared
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    with explain_failures(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_once(path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".tmp-" + _sign(), dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp makes it private; results are meant to be shared
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
             raise
-        raise NslibError(f"no space left for {path}. Everything stored so far is kept: free some space, or point "
-                         "NSLIB_CACHE to a larger disk, and run the same command again.") from error
+
+
+def check_data(path: Path) -> Path:
+    """Give back the path of a file of ``data/``; `NslibError` if it is not, by ``SHA256SUMS``, what was committed."""
+    sums = data_dir() / "SHA256SUMS"
+    if not sums.is_file() or not path.is_relative_to(data_dir()):
+        return path
+    pinned = {name: digest for digest, _, name in (line.partition("  ") for line in sums.read_text().splitlines())}
+    if hash_file(path) != pinned.get(path.relative_to(data_dir()).as_posix()):
+        raise NslibError(f"{path} is not the file that belongs to this version of the kit: it was cut or changed, and "
+                         f"its sha256 is not in {sums}. Bring it back (git checkout {path}); if it is meant so, write "
+                         "its sha256 there.")
+    return path
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:

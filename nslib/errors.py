@@ -13,7 +13,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["NETWORK", "BadAudio", "BadParameter", "NslibError", "Unavailable", "UnknownName", "failed_download"]
+__all__ = ["NETWORK", "BadAudio", "BadParameter", "NslibError", "Unavailable", "UnknownName", "failed_download",
+           "join_sentences"]
+
+
+def join_sentences(why: object, remedy: object) -> str:
+    """Put a remedy behind a reason, which may end in a full stop or not."""
+    return f"{str(why).rstrip(' .')}. {remedy}".rstrip()
 
 
 class NslibError(Exception):
@@ -53,7 +59,7 @@ class BadAudio(NslibError):
 
     def __init__(self, path: str | Path, reason: str, remedy: str):
         self.path, self.reason, self.remedy = str(path), reason, remedy
-        super().__init__(f"{path}: {reason}. {remedy}")
+        super().__init__(join_sentences(f"{path}: {reason}", remedy))
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.path, self.reason, self.remedy)
@@ -74,7 +80,7 @@ class Unavailable(NslibError):
 
     def __init__(self, what: str, why: str, remedy: str):
         self.what, self.why, self.remedy = what, why, remedy
-        super().__init__(f"{what} is not available: {why}. {remedy}")
+        super().__init__(join_sentences(f"{what} is not available: {why}", remedy))
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.what, self.why, self.remedy)

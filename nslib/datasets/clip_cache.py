@@ -2,8 +2,9 @@
 
 A clip is written whole or not at all, and the ledger gets its line afterwards, so a run that was killed loses only the
 clip it was at. A clip cache is a folder: ``wav/<clip_id>.wav`` (16 kHz; ``/`` in the id is a subfolder) and
-``ledger.jsonl``, one JSON object a line; the last line of a clip counts, a line torn by a crash is ignored. ``key``
-names everything the clip was made from: another key means that it is made again.
+``ledger.jsonl``, one JSON object a line with its checksum behind a tab; the last line of a clip counts. ``key`` names
+everything the clip was made from: another key means that it is made again. So is a clip whose file has another size,
+or other times and another sound, than its line says. Lines that were torn or changed are told, dropped, and made anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import hashlib
 import json
 import os
 import threading
+import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import audio, config
-from nslib.errors import BadAudio, Unavailable
+from nslib.errors import BadAudio, NslibError
 
 __all__: list[str] = []
 
@@ -43,6 +46,7 @@ class CachedClip:
     sha256: str = ""  # of the waveform that the file holds; empty if there is no file
     seconds: float = 0.0  # at 16 kHz
     size: int = 0  # of the file, bytes; 0 if there is none
+    time: int = 0  # when the file was last changed, ns; 0 if that was not written down
     note: str = ""  # in words: what was done to it, or why there is none
     rate: int = 0  # of the recording that it was made of, Hz; 0 if that was not written down
 
@@ -52,7 +56,7 @@ class ClipCache:
 
     def __init__(self, name: str):
         self.folder = config.cache_dir("corpora", name)
-        self._ledger = _Ledger(self.folder / "ledger.jsonl")
+        self._ledger = Ledger(self.folder / "ledger.jsonl")
         self._clips = {clip.clip_id: clip for clip in self._ledger.read(lambda fields: CachedClip(**fields))}
 
     def path(self, clip_id: str) -> Path:
@@ -60,11 +64,20 @@ class ClipCache:
         return self.folder / "wav" / f"{clip_id}.wav"
 
     def get(self, clip_id: str, key: str) -> CachedClip | None:
-        """Find a clip that was made from `key` and whose file has its size."""
-        clip = self._clips.get(clip_id)
-        if clip is None or clip.key != key or (clip.size and _file_size(self.path(clip_id)) != clip.size):
-            return None
-        return clip
+        """Find a clip that was made from `key` and whose file is as it was written."""
+        clip, path = self._clips.get(clip_id), self.path(clip_id)
+        if clip is None or clip.key != key or not clip.size:
+            return clip if clip and clip.key == key else None
+        size, time = _stat_file(path)
+        if (size, time) == (clip.size, clip.time):
+            return clip
+        # copied, or written by an older kit, or damaged: only its sound can tell
+        if size == clip.size and _decode_facts(path).sha256 == clip.sha256:
+            return self.record(dataclasses.replace(clip, time=time))
+        if size:
+            warnings.warn(f"{path} is not as it was written: it is made again from its source.", stacklevel=2)
+            self.forget(clip_id)
+        return None
 
     def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32], notes: Sequence[str] = (),
             rate: int = 0) -> CachedClip:
@@ -73,7 +86,7 @@ class ClipCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         served = write_clip(path, wave)
         note = "; ".join([*notes, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
-        return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, _file_size(path),
+        return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, *_stat_file(path),
                                       note, rate))
 
     def record(self, clip: CachedClip) -> CachedClip:
@@ -110,9 +123,9 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
     """Decode files in parallel, or remember them by path, size and time."""
     from tqdm.std import tqdm
 
-    ledger = _Ledger(config.cache_dir("corpora") / "decoded.jsonl")
+    ledger = Ledger(config.cache_dir("corpora") / "decoded.jsonl")
     stored = dict(ledger.read(lambda line: (line[0], AudioFacts(**{**line[1], "notes": tuple(line[1]["notes"])}))))
-    facts = [stored.get(file_key(path)) for path in paths]
+    facts = [None if (known := stored.get(file_key(path))) and known.reason else known for path in paths]
     todo = [i for i, known in enumerate(facts) if known is None]
     with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
@@ -140,6 +153,16 @@ def explain_failure(error: Exception) -> tuple[str, str]:
             "Rename it or correct its row, or copy it again.")
 
 
+def forget_sound(path: Path) -> None:
+    """Let the next listing look anew at a file that holds another sound than was listed; a prepared one is removed."""
+    home = config.cache_dir("corpora")
+    if path.is_relative_to(home):
+        path.unlink(missing_ok=True)
+    else:
+        forgotten = dataclasses.asdict(AudioFacts(reason="it is to be decoded again"))
+        Ledger(home / "decoded.jsonl").append([file_key(path), forgotten])
+
+
 def _decode_facts(path: Path) -> AudioFacts:
     """Decode one file."""
     try:
@@ -160,36 +183,46 @@ def file_key(path: Path, *part: object) -> str:
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _file_size(path: Path) -> int:
-    """Bytes of a file, 0 if it is not there."""
+def _stat_file(path: Path) -> tuple[int, int]:
+    """Bytes of a file and when it was last changed, ns; zeros if it is not there."""
     try:
-        return os.stat(path).st_size
+        stat = os.stat(path)
     except OSError:
-        return 0
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
-class _Ledger:
-    """A JSON Lines file that is only appended to; threads may share it."""
+class Ledger:
+    """A JSON Lines file that is only appended to, each line with its checksum; threads may share it."""
 
     def __init__(self, path: Path):
         self._path, self._lock = path, threading.Lock()
 
     def read(self, make: Callable[[Any], Item]) -> Iterator[Item]:
-        """What is made of each line but those that are torn, or of another version of the kit."""
+        """What is made of each line but those of another version; lines torn or changed are told, and removed."""
         lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
-        if lines and lines[-1]:  # a crash tore it; the next line must not become part of it
-            with self._path.open("ab") as file:
-                file.write(b"\n")
-        for line in lines:
+        whole, ended = [line for line in lines if line and _is_whole(line)], not lines or not lines[-1]
+        if bad := sum(map(bool, lines)) - len(whole):
+            warnings.warn(f"{bad} lines of {self._path} were torn or changed, and are left out: what they said is "
+                          "found out again, if it can be.", stacklevel=3)
+        if bad or not ended:
+            with contextlib.suppress(NslibError):  # a cache that is read only can be read all the same
+                config.write_file(self._path, b"".join(line + b"\n" for line in whole))
+        for line in whole:
             with contextlib.suppress(ValueError, TypeError, LookupError):
-                yield make(json.loads(line))
+                yield make(json.loads(line.partition(b"\t")[0]))
 
     def append(self, value: object) -> None:
-        """Write a line, or say that the disk is full."""
-        line = json.dumps(value, ensure_ascii=False) + "\n"
-        try:
-            with self._lock, self._path.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            remedy = "Free some space, or set NSLIB_CACHE to another disk."
-            raise Unavailable(f"a place for {self._path}", error.strerror or str(error), remedy) from error
+        """Write a line, whole or not at all; `NslibError` says why if it cannot be written."""
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        with config.explain_failures(self._path), self._lock, self._path.open("ab") as file:
+            file.write(b"%s\t%08x\n" % (text, zlib.crc32(text)))
+
+
+def _is_whole(line: bytes) -> bool:
+    """Tell whether a line is what was written; those of older kits have no checksum, and are whole if they are JSON."""
+    text, _, checksum = line.partition(b"\t")
+    try:
+        return checksum == b"%08x" % zlib.crc32(text) if checksum else bool(json.loads(text))
+    except ValueError:
+        return False

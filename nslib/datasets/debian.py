@@ -23,7 +23,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import wave
 import zlib
@@ -301,6 +300,8 @@ def _explain(errors: tuple[type[Exception], ...], what: str, why: str, remedy: s
     try:
         yield
     except errors as error:
+        if getattr(error, "errno", None):  # it is the system's, and says nothing of the file
+            raise
         raise Unavailable(what, f"{why} ({str(error) or type(error).__name__})", remedy) from error
 
 
@@ -515,7 +516,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     types = {name: {"seconds": float, "sample_rate": int}.get(name, str) for name in MANIFEST_COLUMNS}
-    return _complete(pd.read_csv(path, dtype=types, keep_default_na=False))
+    return _complete(pd.read_csv(config.check_data(path), dtype=types, keep_default_na=False))
 
 
 def list_rows(manifest: pd.DataFrame) -> list[ManifestRow]:
@@ -550,8 +551,8 @@ _SENTENCES = {
 
 def decode_audio(data: bytes, suffix: str) -> audio.Clip:
     """Decode the bytes of an audio file; its suffix (".gsm") is needed, as raw G.722 and GSM look like anything."""
-    with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
-        path = Path(folder) / f"clip{suffix}"
+    with config.scratch_folder("clip") as folder:
+        path = folder / f"clip{suffix}"
         path.write_bytes(data)
         return audio.read(path)
 

@@ -22,7 +22,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import warnings
 import zipfile
 from collections import Counter
@@ -36,13 +35,13 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from nslib import audio
-from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, tfds_dir, write_file
+from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, scratch_folder, tfds_dir, write_file
 from nslib.datasets import noss_sources
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
 from nslib.datasets.debian import decode_audio
 from nslib.datasets.noss_sources import Source
 from nslib.datasets.splits import SPLITS
-from nslib.datasets.table import Dataset, limit_clips, make_dataset
+from nslib.datasets.table import Dataset, limit_clips, make_dataset, read_parquet
 from nslib.datasets.tasks import Task
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable, UnknownName
 
@@ -106,7 +105,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     if index is None:
         index = data.list_clips(progress)
         index.attrs = {"key": data.key, "notes": list(data.notes)}
-        write_file(listed, index.to_parquet(index=False))
+        write_file(listed, index.to_parquet(index=False, write_page_checksum=True))
     wanted = limit_clips(index, *limit)["clip_id"]
     if missing := {name for name in wanted if cache.get(name, data.key) is None}:
         _check_room(data.name, cache_dir(), data.clips_gb * len(missing) / len(index))
@@ -148,15 +147,12 @@ def _describe_clips(rows: pd.DataFrame) -> list[str]:
 
 def _read_index(cache: ClipCache, key: str) -> pd.DataFrame | None:
     """The stored list of clips, if it is of the data set as it lies here now; the key is empty if that is gone."""
-    import pandas as pd
-    import pyarrow as pa
-
     for path in filter(Path.is_file, (cache.folder / "clips.parquet", cache.folder / "index.parquet")):
         try:
-            index = pd.read_parquet(path)
-        except (pa.ArrowException, OSError) as error:
-            raise Unavailable(str(path), f"it is damaged ({error})",
-                              "Remove it and run again; the clips stay.") from error
+            index = read_parquet(path)
+        except NslibError as error:
+            warnings.warn(f"{error} The clips of the data set are listed again.", stacklevel=2)
+            continue
         if "key" in index.attrs and key in ("", index.attrs["key"]):
             return index
     return None
@@ -463,7 +459,7 @@ def _adopt_mirror(source: Source, checksums: Path, progress: bool) -> list[str]:
         try:
             os.link(path, target)
         except OSError:  # another disk, or one without links
-            shutil.copyfile(path, target)
+            write_file(target, path.read_bytes())
         info = tfds_checksums.UrlInfo(size=file.size, checksum=file.sha256, filename=name)
         resource.write_info_file(url=file.url, path=epath.Path(target), dataset_name=source.name, original_fname=name,
                                  url_info=info)
@@ -542,8 +538,8 @@ def _decode_segment(data: bytes, suffix: str | None) -> Any:
     from pydub.exceptions import CouldntDecodeError
 
     try:
-        with tempfile.TemporaryDirectory(prefix="nslib-") as folder:
-            path = Path(folder) / f"clip.{suffix or 'audio'}"
+        with scratch_folder("clip") as folder:
+            path = folder / f"clip.{suffix or 'audio'}"
             path.write_bytes(data)
             samples, rate = audio.decode(path)[:2]
     except BadAudio as error:

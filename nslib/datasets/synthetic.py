@@ -16,7 +16,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from typing import IO
 
 import numpy as np
 
-from nslib import audio
+from nslib import audio, config
 from nslib.datasets.clip_cache import ClipCache
 from nslib.datasets.splits import SPLITS, split_by_group
 from nslib.datasets.table import Dataset, limit_clips, make_dataset
@@ -47,6 +46,7 @@ WORKER = (sys.executable, "-m", "nslib.datasets.synthetic_worker")
 # the ten commands that NOSS's keyword task has beside silence and unknown
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 _PACKAGE = "espeakng-loader"
+_CRASHED = "the synthesiser crashed or hung at this clip"
 
 _SUBJECTS = {
     "en": ("the teacher, my sister, the doctor, our neighbour, the singer, the farmer",
@@ -196,14 +196,18 @@ def speak_jobs(cache: ClipCache, jobs: Sequence[Job], *, progress: bool = True) 
     from tqdm.std import tqdm
 
     reasons: dict[str, str] = {}
-    left = list(jobs)
+    left, crashed = list(jobs), ""
     with tqdm(total=len(left), desc="speaking (synthetic)", unit="clip", disable=not (progress and left)) as bar:
         while left:
             answers = _ask_worker(cache, left.copy(), first=len(left) == len(jobs))
-            for reason in itertools.chain(answers, ["the synthesiser crashed or hung at this clip"]):
+            for reason in itertools.chain(answers, [_CRASHED]):
                 if not left:
                     break
-                job = left.pop(0)
+                job = left[0]
+                if reason.startswith(_CRASHED) and job.clip_id != crashed:  # once it may be anything's fault
+                    crashed = job.clip_id
+                    break
+                left.pop(0)
                 if reason:
                     reasons[job.clip_id] = reason
                 bar.update()
@@ -214,8 +218,8 @@ def _ask_worker(cache: ClipCache, jobs: Sequence[Job], first: bool) -> Iterator[
     """Yield one reason a job, empty if it is in the cache, until the worker ends."""
     lines = [json.dumps({"name": str(i), "text": job.text, "language": job.language, "voice": job.voice,
                          **dict(job.manner)}) for i, job in enumerate(jobs)]
-    with tempfile.TemporaryDirectory(prefix="nslib-") as name:
-        folder, done = Path(name), 0
+    done = 0
+    with config.scratch_folder("voice") as folder:
         (folder / "jobs").write_text("\n".join(lines) + "\n")
         with ((folder / "jobs").open() as stdin, (folder / "stderr").open("w") as stderr,
               subprocess.Popen([*WORKER, str(folder)], stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True,
@@ -229,8 +233,11 @@ def _ask_worker(cache: ClipCache, jobs: Sequence[Job], first: bool) -> Iterator[
                 raise
         if not done and first and worker.returncode:
             messages = (folder / "stderr").read_text(errors="replace").strip().splitlines() or ["no message"]
-            raise Unavailable("the synthesiser (eSpeak NG)", f"it cannot be started: {messages[-1]}",
-                              f"Run: python -m pip install {_PACKAGE}")
+            why, remedy = f"it cannot be started: {messages[-1]}", f"Run: python -m pip install {_PACKAGE}"
+            if worker.returncode < 0:
+                why = f"its process was ended by signal {-worker.returncode} before it spoke, or gave no answer"
+                remedy = "Run the same command again; if that happens again, end other programs, or see what ends it."
+            raise Unavailable("the synthesiser (eSpeak NG)", why, remedy)
 
 
 def _read_lines(worker: subprocess.Popen[str]) -> Iterator[str]:

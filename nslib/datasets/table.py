@@ -9,18 +9,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import config
-from nslib.errors import BadParameter
+from nslib.errors import BadParameter, NslibError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "FOLD_COLUMNS", "PROBLEM_COLUMNS", "Dataset", "limit_clips", "make_dataset"]
+__all__ = ["COLUMNS", "FOLD_COLUMNS", "PROBLEM_COLUMNS", "Dataset", "limit_clips", "make_dataset", "read_parquet"]
 
 COLUMNS = ("clip_id", "audio", "sha256", "seconds", "sample_rate", "label", "speaker", "split", "source")
 FOLD_COLUMNS = ("fold", "text")  # see `nslib.datasets.splits`; absent where they are empty in every row
@@ -70,6 +71,17 @@ def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0) -> pd
     order = order.assign(_turn=turn).sort_values(["_turn", "_draw"])
     place = order.groupby([part, "label"]).cumcount()
     return clips[place.reindex(clips.index) < per_class]
+
+
+def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table and hold it to its checksums; `NslibError`, with the path, whatever is wrong with the file."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except Exception as error:  # of a changed byte pandas and pyarrow may make anything, a KeyError or a MemoryError
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise NslibError(f"{path} cannot be read ({why}).") from error
 
 
 def read_list(path: Path, recordings: str = "") -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ import numpy.typing as npt
 
 from nslib.errors import NslibError
 
-__all__ = ["SAMPLE_RATE", "CheckReport", "EmbedFunction", "Embedding", "FloatArray", "IntArray", "check"]
+__all__ = ["SAMPLE_RATE", "CheckReport", "EmbedFunction", "Embedding", "FloatArray", "IntArray", "check",
+           "refuse_unsteady"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -95,6 +97,7 @@ def hash_facts(facts: Any) -> str:
 
 
 TOLERANCE = 1e-5
+_UNSTEADY = 1e-3  # of the largest number: no rounding of a device is that coarse
 
 
 class CheckItem(NamedTuple):
@@ -125,7 +128,11 @@ class CheckReport:
 
 
 class _Failed(NslibError):
-    """A check that did not pass, with its sentence."""
+    """A check that did not pass, with its sentence; `apart` is how far what should be equal differs, of its largest."""
+
+    def __init__(self, sentence: str, apart: float = 0.0):
+        self.apart = apart
+        super().__init__(sentence)
 
 
 def check(embedding: Embedding) -> CheckReport:
@@ -152,6 +159,21 @@ def check(embedding: Embedding) -> CheckReport:
             found = str(error) if isinstance(error, _Failed) else f"it raised {type(error).__name__}: {error}"
             items.append(CheckItem(name, False, found))
     return CheckReport(embedding.name, tuple(items))
+
+
+def refuse_unsteady(embedding: Embedding) -> None:
+    """Try the cheap half of the contract, a clip twice and among others: NslibError if its vectors are others then."""
+    try:
+        _check_twice(embedding)
+        _check_batches(embedding, clips=3)
+    except _Failed as failed:
+        words = (f"{embedding.name} breaks the contract of an embedding: {failed} 'python -m nslib check' tells all "
+                 "that is wrong")
+        if failed.apart > _UNSTEADY:
+            raise NslibError(f"{words}. Nothing of it was stored.") from failed
+        warnings.warn(f"{words}. It is used all the same.", stacklevel=2)
+    except Exception:
+        return  # whatever else is wrong is told, with the clip's name, when real clips are embedded
 
 
 def _voice(seed: int, samples: int, level: float = 0.1) -> FloatArray:
@@ -244,19 +266,19 @@ def _check_twice(embedding: Embedding) -> str:
     first, second = _call(embedding, [wave])[0], _call(embedding, [wave])[0]
     if first.tobytes() == second.tobytes():
         return "the same clip gives the same bytes twice."
-    apart = np.abs(first - second).max() if first.shape == second.shape else np.inf
+    apart = float(np.abs(first - second).max()) if first.shape == second.shape else np.inf
     raise _Failed(f"the same clip gives different vectors (by {apart:.2g}); fix the seed, and switch dropout "
-                  "and random cropping off.")
+                  "and random cropping off.", apart / max(float(np.abs(first).max()), 1e-12))
 
 
-def _check_batches(embedding: Embedding) -> str:
-    seconds = (1.0, 2.3, 1.0, 1.61, 3.0) if embedding.pads_safely else (2.0,) * 5
+def _check_batches(embedding: Embedding, clips: int = 5) -> str:
+    seconds = ((1.0, 2.3, 1.0, 1.61, 3.0) if embedding.pads_safely else (2.0,) * 5)[:clips]
     waves = [_voice(k, _length(embedding, s)) for k, s in enumerate(seconds)]
     worst = 0.0
     for alone, among in zip([_call(embedding, [w])[0] for w in waves], _call(embedding, waves), strict=True):
         if alone.shape != among.shape:
             raise _Failed(f"a clip has {len(alone)} frames alone and {len(among)} in a batch; count frames by "
-                          "lengths.")
+                          "lengths.", 1.0)
         worst = max(worst, float(np.abs(alone - among).max() / max(np.abs(alone).max(), 1e-12)))
     kind = "clips of other lengths" if embedding.pads_safely else "clips of its length"
     if worst > TOLERANCE:
@@ -264,7 +286,7 @@ def _check_batches(embedding: Embedding) -> str:
         if embedding.pads_safely:
             hint = "Look at each clip's true length only, or set pads_safely=False."
         raise _Failed(f"a clip among {kind} differs from the clip alone by {worst:.2g} of its largest "
-                      f"number. {hint}")
+                      f"number. {hint}", worst)
     return f"a clip among {kind} is the clip alone, to {worst:.1g}."
 
 

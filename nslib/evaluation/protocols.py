@@ -524,6 +524,7 @@ _COMPUTE: dict[str, Callable[..., _Computed]] = {
     WITHIN_SPEAKER: _compute_within_speaker, REPEATED: _compute_repeated, SWITCH: _compute_switch}
 
 
+@config.explain_failures()
 def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | None = None,
                  tasks: AnyTask | Iterable[AnyTask] | None = None, params: config.Params | None = None, *,
                  progress: bool = True, **settings: Any) -> ProtocolResults:

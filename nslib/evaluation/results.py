@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nslib import config
-from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset
+from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset, read_parquet
 from nslib.datasets.tasks import Task
 from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Column", "Results", "add_origin", "check_table", "export_rows",
-           "find_result", "join_tables", "load_results", "make_key", "save_result", "table", "write_table"]
+           "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result", "table",
+           "write_table"]
 
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""
@@ -218,13 +219,11 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 def _read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
     """Read a table and hold it to its checksums, its columns and its key, else NslibError."""
-    import pandas as pd
-    import pyarrow as pa
-
+    frame = read_parquet(path)
     try:
-        frame = check_table(pd.read_parquet(path, page_checksum_verification=True), columns)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+        frame = check_table(frame, columns)
+    except BadParameter as error:
+        raise NslibError(f"{path} cannot be read ({error})") from error
     if set(frame["key"]) - {key} or (frame.empty and not may_be_empty):
         raise NslibError(f"{path} holds another result than its name says.")
     return frame
@@ -357,6 +356,11 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     return wide.rename_axis(index="task", columns=None)
 
 
+def has_failures(not_run: pd.DataFrame) -> bool:
+    """Tell whether something was not run although this machine has all that it needs."""
+    return bool(not_run["remedy"].eq("").any())  # what is not available has a remedy
+
+
 @dataclass
 class Results:
     """What a benchmark gives.
@@ -430,7 +434,7 @@ class ResultsBuilder:
 
     def refuse(self, task: str, embedding: str, error: NslibError) -> None:
         """Note that an embedding could not be measured on a task, why, and what would help."""
-        why, remedy = getattr(error, "why", str(error)), getattr(error, "remedy", "")
+        why, remedy = str(getattr(error, "why", error)).rstrip(" ."), getattr(error, "remedy", "")
         self._not_run.append({"task": task, "embedding": embedding, "why": why, "remedy": remedy})
 
     def add_clips(self, task: Task, corpus: Dataset) -> None:

@@ -31,7 +31,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -416,8 +415,8 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
     steps = [(condition, level) for condition, those in levels.items() if condition in needed for level in those]
     copies = [PerturbedClips(CLEAN, 0.0, test, test[:0])]
     for condition, level in tqdm(steps, "conditions", unit="copy", disable=not progress):
-        with tempfile.TemporaryDirectory(dir=config.cache_dir("perturbed")) as place:
-            copy = perturb_clips(test, condition, level, Path(place), seed=jobs[0].row["seed"], taps=taps)
+        with config.scratch_folder("perturbed", config.cache_dir("perturbed")) as place:
+            copy = perturb_clips(test, condition, level, place, seed=jobs[0].row["seed"], taps=taps)
             for job in jobs if len(copy.clips) else ():
                 if condition in job.keys:
                     fill_cache(copy.clips, job.spec.load(), progress=False)

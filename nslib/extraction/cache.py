@@ -5,41 +5,51 @@ nothing and new weights can never be served an old vector.
 
 ``<cache>/vectors/<fingerprint>/<unit>.arrow`` holds the vectors of one work unit (Arrow IPC, uncompressed, so that it
 can be memory-mapped). A shard is written under a temporary name, flushed and renamed: a shard that exists is whole. Its
-schema carries a checksum of its vectors. Shards are never changed, only added or removed. In memory is an index only; a
-shard is mapped while it is read. ``costs.jsonl`` beside the shards has one line for each extraction that computed
-anything, so that a report can tell an embedding's speed also when every vector was cached.
+schema carries two checksums of its vectors: sha256, for `VectorCache.verify`, and that of `sum_vectors`, which costs so
+little that every read compares it. A shard that fails is renamed to ``.damaged``, and its clips are computed again.
+Shards are never changed, only added or removed. In memory is an index only; a shard is mapped while it is read.
+``costs.jsonl`` beside the shards has one line for each extraction that computed anything, so that a report can tell an
+embedding's speed also when every vector was cached.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.embeddings.base import Embedding, FloatArray
+from nslib.datasets.clip_cache import Ledger
+from nslib.embeddings.base import Embedding, FloatArray, hash_facts
 from nslib.errors import NslibError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Cost", "VectorCache", "list_caches", "read_costs"]
+__all__ = ["Cost", "DamagedVectors", "VectorCache", "list_caches", "read_costs"]
 
 COST_LOG = "costs.jsonl"
-_CHECKSUM = b"sha256"
+_CHECKSUM, _SUMS = b"sha256", b"sums"
 _FACTS = "embedding.json"
+_ASIDE = ".damaged"
 _ROW_BITS = 24
+_SUM_BYTES = 8 * 509
 _MAXIMA = ("peak_memory_gb", "batch_seconds")
+
+
+class DamagedVectors(NslibError):
+    """Stored vectors are not what was written; they are set aside, so `VectorCache.missing` lists their clips now."""
 
 
 class VectorCache:
@@ -51,17 +61,18 @@ class VectorCache:
 
     def __init__(self, embedding: Embedding, root: Path | None = None):
         path = (root or config.cache_dir("vectors")) / embedding.fingerprint
-        path.mkdir(parents=True, exist_ok=True)
-        if not (path / _FACTS).exists():
+        with config.explain_failures(path):
+            path.mkdir(parents=True, exist_ok=True)
+        if not _read_facts(path):
             facts = {k: v for k, v in vars(embedding).items() if k not in ("embed", "replica")}
             config.write_file(path / _FACTS, json.dumps(facts, indent=1).encode())
         self._open(path, embedding.dim)
 
     @classmethod
     def at(cls, path: Path) -> VectorCache:
-        """Open the existing cache in a directory, without its embedding."""
+        """Open the existing cache in a directory, without its embedding; `dim` is 0 where its facts are damaged."""
         self = cls.__new__(cls)
-        self._open(path, json.loads((path / _FACTS).read_text())["dim"])
+        self._open(path, _read_facts(path).get("dim", 0))
         return self
 
     def _open(self, path: Path, dim: int) -> None:
@@ -74,7 +85,7 @@ class VectorCache:
         for name in sorted(entry.name for entry in os.scandir(path) if entry.name.endswith(".arrow")):
             try:
                 keys = self._table(self.path / name)["sha256"].to_pylist()
-            except (pa.ArrowInvalid, OSError, KeyError, ValueError):
+            except (pa.ArrowException, OSError, KeyError, ValueError):
                 self.damaged.append(self.path / name)
                 continue
             self._index.add(keys, self._shards.setdefault(name, len(self._shards)))
@@ -83,9 +94,18 @@ class VectorCache:
         import pyarrow as pa
 
         table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
-        if table["vector"].type.list_size != self.dim:
+        if self.dim not in (0, table["vector"].type.list_size):
             raise ValueError(f"vectors of {table['vector'].type.list_size}, expected {self.dim}")
         return table
+
+    def _take(self, shard: Path) -> tuple[pa.Table, FloatArray]:
+        """Read a shard and its vectors, which must be those that were written: ValueError."""
+        table = self._table(shard)
+        vectors, said = _matrix(table), table.schema.metadata or {}
+        made = sum_vectors(vectors) if _SUMS in said else hashlib.sha256(vectors.data).hexdigest().encode()
+        if made != said.get(_SUMS, said.get(_CHECKSUM)):
+            raise ValueError("vectors do not match their checksum")
+        return table, vectors
 
     def __len__(self) -> int:
         return len(self._index)
@@ -104,7 +124,8 @@ class VectorCache:
 
         `mapped` puts them into a memory-mapped file without a name, which the system frees with the last array on it or
         with the process: they count as the file system's cache, not as memory of the process. Raises ``KeyError`` for a
-        clip without a vector (ask `missing` first), `NslibError` if the disk has no room for the file.
+        clip without a vector (ask `missing` first), `DamagedVectors` if some are not what was written, and `NslibError`
+        if the disk has no room for the file.
         """
         keys = list(keys)
         places = self._index.find(keys)
@@ -112,15 +133,37 @@ class VectorCache:
             raise KeyError(keys[int(np.argmin(places))])
         out = _map_empty(len(keys), self.dim) if mapped and keys else np.empty((len(keys), self.dim), np.float32)
         shards, rows = places >> _ROW_BITS, places & ((1 << _ROW_BITS) - 1)
-        order = np.argsort(shards, kind="stable")
-        names = list(self._shards)
+        order = np.argsort(places, kind="stable")
+        names, damaged = list(self._shards), []
         for part in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1) if len(keys) else []:
-            table = self._table(self.path / names[shards[part[0]]])
-            stored = table["sha256"].take(rows[part]).to_pylist()
-            if any(key != keys[i] for key, i in zip(stored, part, strict=True)):
+            shard = self.path / names[shards[part[0]]]
+            try:
+                table, vectors = self._take(shard)
+            except Exception as error:
+                if not _is_damage(error):
+                    raise
+                damaged.append(shard)
+                continue
+            # a whole shard, which is the rule, needs no copy of it
+            whole = len(part) == len(vectors) and rows[part[0]] == 0 and (np.diff(rows[part]) == 1).all()
+            stored = (table["sha256"] if whole else table["sha256"].take(rows[part])).to_pylist()
+            if stored != [keys[i] for i in part]:
                 raise KeyError(f"two keys of the store {self.path} have the same hash; run it again")
-            out[part] = _matrix(table, self.dim)[rows[part]]
+            out[part] = vectors if whole else vectors[rows[part]]
+        if damaged:
+            self._set_aside(damaged)
         return out
+
+    def _set_aside(self, shards: Sequence[Path]) -> NoReturn:
+        """Take shards that are not what was written out of the cache, and say so."""
+        clips = len(self)
+        for shard in shards:
+            with contextlib.suppress(FileNotFoundError), config.explain_failures(shard):
+                os.replace(shard, shard.with_suffix(_ASIDE))
+        self._open(self.path, self.dim)
+        raise DamagedVectors(f"{len(shards)} files of stored vectors were damaged (they do not match their checksums) "
+                             f"and set aside, {shards[0]} for one: {clips - len(self)} clips are computed again when "
+                             "they are asked for.")
 
     def write(self, unit: str, keys: Sequence[str], vectors: FloatArray) -> Path:
         """Add one shard, all or nothing, and give its path.
@@ -135,7 +178,8 @@ class VectorCache:
             raise ValueError(f"{len(keys)} keys but vectors of shape {flat.shape}, dim is {self.dim}")
         column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), self.dim)
         table = pa.table({"sha256": pa.array(list(keys), pa.string()), "vector": column})
-        table = table.replace_schema_metadata({_CHECKSUM: hashlib.sha256(flat.tobytes()).hexdigest()})
+        checksums = {_CHECKSUM: hashlib.sha256(flat.data).hexdigest(), _SUMS: sum_vectors(flat)}
+        table = table.replace_schema_metadata(checksums)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
@@ -148,32 +192,65 @@ class VectorCache:
 
     def verify(self) -> list[str]:
         """Check every shard against its checksum; give a sentence for each damaged one, none if all is well."""
-        bad = [f"{shard.name}: cannot be read" for shard in self.damaged]
-        for shard in map(self.path.joinpath, sorted(self._shards)):
+        facts = [] if _read_facts(self.path) else [f"{_FACTS}: damaged; the next run of the embedding writes it again"]
+        return [*facts, *(f"{shard.name}: {why}" for shard, why, _ in self._find_damaged())]
+
+    def _find_damaged(self) -> Iterator[tuple[Path, str, bool]]:
+        """Give each shard that cannot be used, why, and whether that is for sure and for ever."""
+        for shard in sorted({*self.damaged, *map(self.path.joinpath, self._shards), *self.path.glob(f"*{_ASIDE}")}):
             try:
-                table = self._table(shard)
-            except (OSError, ValueError) as error:  # Arrow's errors are both
-                bad.append(f"{shard.name}: cannot be read any more ({error})")
-                continue
-            checksum = hashlib.sha256(_matrix(table, self.dim).tobytes()).hexdigest()
-            if checksum != (table.schema.metadata or {}).get(_CHECKSUM, b"").decode():
-                bad.append(f"{shard.name}: vectors do not match their checksum")
-        return bad
+                table, vectors = self._take(shard)
+                checksum = hashlib.sha256(vectors.data).hexdigest().encode()
+                if shard.suffix == _ASIDE or checksum != (table.schema.metadata or {}).get(_CHECKSUM):
+                    raise ValueError("vectors do not match their checksum")
+                table["sha256"]
+            except Exception as error:
+                yield shard, f"cannot be used ({error})", _is_damage(error)
 
     def prune(self) -> int:
-        """Delete damaged shards and temporary files left by killed runs; give the number of files deleted."""
-        names = {sentence.split(":")[0] for sentence in self.verify()}
-        doomed = [self.path / name for name in sorted(names)] + list(self.path.glob(".tmp-*"))
+        """Delete damaged shards and what dead runs have left; give the number of files deleted."""
+        doomed = [shard for shard, _, sure in self._find_damaged() if sure]
         for path in doomed:
             path.unlink(missing_ok=True)
         self._open(self.path, self.dim)
-        return len(doomed)
+        return len(doomed) + config.sweep(self.path)
 
 
 def list_caches() -> list[tuple[str, VectorCache]]:
-    """List the vector caches of this machine, each with the embedding's name."""
-    paths = sorted(config.cache_dir("vectors").glob(f"*/{_FACTS}"))
-    return [(json.loads(path.read_text())["name"], VectorCache.at(path.parent)) for path in paths]
+    """List the vector caches of this machine, each with the embedding's name, or, if that is damaged, its folder's."""
+    paths = [path for path in sorted(config.cache_dir("vectors").iterdir()) if path.is_dir() and any(path.iterdir())]
+    return [(_read_facts(path).get("name", path.name), VectorCache.at(path)) for path in paths]
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """Read what is known of the embedding of a folder, which bears its fingerprint; empty if it is damaged."""
+    try:
+        facts = json.loads((path / _FACTS).read_text())
+        return facts if hash_facts(SimpleNamespace(**facts)) == path.name else {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def sum_vectors(vectors: FloatArray) -> bytes:
+    """Hash the sums of every 509th eight bytes, as whole numbers: tens of GB a second.
+
+    A change escapes only if another one, in the same sum, is its very opposite: chance does not do that. 509 is prime,
+    so that vectors of any usual size that change places change the sums.
+    """
+    raw = vectors.reshape(-1).view(np.uint8)
+    rows = len(raw) // _SUM_BYTES
+    words = raw[: rows * _SUM_BYTES].view(np.uint64).reshape(rows, _SUM_BYTES // 8)
+    digest = hashlib.sha256(np.add.reduce(words).data)
+    digest.update(raw[rows * _SUM_BYTES:].data)
+    return digest.hexdigest().encode()
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell whether a file is to blame for an error of reading it, and not the system or its memory."""
+    import pyarrow as pa
+
+    system = isinstance(error, MemoryError) or getattr(error, "errno", None)
+    return isinstance(error, pa.ArrowException | OSError | KeyError | ValueError) and not system
 
 
 class _Index:
@@ -211,8 +288,9 @@ class _Index:
         self._new = []
 
 
-def _matrix(table: pa.Table, dim: int) -> FloatArray:
+def _matrix(table: pa.Table) -> FloatArray:
     """Give the vectors of a shard, float32 [clips, dim], without a copy where it is in one piece."""
+    dim = table["vector"].type.list_size
     chunks = [c.flatten().to_numpy(zero_copy_only=True).reshape(-1, dim) for c in table["vector"].chunks]
     return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, dim), np.float32), *chunks])
 
@@ -220,17 +298,12 @@ def _matrix(table: pa.Table, dim: int) -> FloatArray:
 def _map_empty(clips: int, dim: int) -> FloatArray:
     """Map a new file without a name; its space is reserved, so that a full disk is an error now, not a crash later."""
     size, folder = 4 * clips * dim, config.cache_dir("large")
-    with tempfile.TemporaryFile(dir=folder) as file:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                os.truncate(file.fileno(), size)  # macOS has no such call; there a full disk shows late
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise NslibError(f"no space left in {folder} for {size / 1e9:.1f} GB of vectors. Free some space, or point "
-                             "NSLIB_CACHE to a larger disk, and run the same command again.") from error
+    place = folder / f"{size / 1e9:.1f} GB of vectors"
+    with config.explain_failures(place), tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            os.truncate(file.fileno(), size)  # macOS has no such call; there a full disk shows late
         return np.memmap(file, np.float32, "r+", shape=(clips, dim))
 
 
@@ -264,8 +337,7 @@ class Cost:
         """Complete the cost of an extraction and append it to the cost log in the embedding's folder."""
         self.wall_seconds, self.peak_memory_gb = wall_seconds, _peak_memory_gb()
         self.watched_seconds = wall_seconds * max(1, len(self.devices))
-        with open(folder / COST_LOG, "a") as file:
-            file.write(json.dumps(vars(self)) + "\n")
+        Ledger(folder / COST_LOG).append(vars(self))
 
     def summary(self) -> dict[str, Any]:
         """Give the cost as the report shows it, with the columns that docs/results.md explains."""
@@ -287,8 +359,8 @@ def read_costs(fingerprint: str) -> Cost:
     """Sum up the cost log of an embedding: what all its vectors took that were ever computed here; maybe zeros."""
     path = config.cache_dir("vectors") / fingerprint / COST_LOG
     costs = Cost()
-    for line in path.read_text().splitlines() if path.exists() else []:
-        costs.add(Cost(**json.loads(line)))
+    for cost in Ledger(path).read(lambda line: Cost(**line)):
+        costs.add(cost)
     return costs
 
 

@@ -9,7 +9,8 @@ whatever code it is sent. A task is one work unit of `nslib.extraction.extract`.
 put aside; when all others are done its clips are computed one by one in a process of this machine that may die, and a
 clip at which it does is a problem like one that cannot be decoded. The vectors of a grid of probes are sent once, to
 one worker, from which the others take them. If they die with the workers that hold them, they and the fits that were
-lost are sent again.
+lost are sent again. A worker that shows no sign of life for `SILENT_SECONDS` is taken out, and its work goes to the
+others; if that is so of all of them, or of the scheduler, the cluster is given up.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ import re
 import secrets
 import sys
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import CancelledError, wait
+from concurrent.futures import Future as Answer
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nslib import embeddings
 from nslib.embeddings import runtime
@@ -48,6 +52,8 @@ Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 CONNECT_SECONDS = 10
 WORKERS_SECONDS = 60
+SILENT_SECONDS = 40.0
+_LOOK_SECONDS, _POLL_SECONDS = 2.0, 0.02
 _LOOPBACK = "127.0.0.1"
 _HOW = "Give the address of a dask scheduler, such as tcp://10.0.0.5:8786, or local:2 for two workers here."
 
@@ -91,8 +97,9 @@ def connect(cluster: Any = None) -> Iterator[Engine]:
         yield Engine(lambda recipe: extract.run_here, None)
         return
     with open_client(cluster) as client:
-        yield Engine(lambda recipe: _make_run(client, recipe),
-                     lambda function, tasks: _map_fits(client, function, tasks))
+        watch = _Watch(client)
+        yield Engine(lambda recipe: _make_run(client, watch, recipe),
+                     lambda function, tasks: _map_fits(client, watch, function, tasks))
 
 
 # ------------------------------------------------------------------ how a worker loads an embedding
@@ -171,8 +178,10 @@ def make_recipe(embedding: Embedding) -> Recipe:
 def open_client(cluster: Any) -> Iterator[Client]:
     """Connect to a cluster that has workers; parameter and errors as of `connect`."""
     import distributed
+    from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # what it says of its workers is said below
         if isinstance(cluster, str) and cluster.startswith("local:"):
             cluster = stack.enter_context(_start_workers(cluster))
         client, shown = cluster, cluster if isinstance(cluster, str) else repr(cluster)
@@ -223,10 +232,76 @@ def _start_workers(address: str) -> Iterator[Any]:
         yield cluster
 
 
+# ------------------------------------------------------------------ who is alive
+
+class _Watch:
+    """Looks for signs of life; a cluster without any is given up, and what is asked of it from then on, at once."""
+
+    def __init__(self, client: Client):
+        self._client, self._lost = client, ""
+        self._seen: dict[str, tuple[Any, float]] = {}
+        self._looked = self._alive = time.monotonic()
+
+    def look(self) -> None:
+        """Look, once in a while: `NslibError` if there was no sign of life for too long."""
+        if self._lost:
+            raise NslibError(self._lost)
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked, workers = now, {}
+        with suppress(Exception):  # what dask raises while a scheduler goes is of a dozen kinds
+            scheduler: Any = self._client.scheduler
+            workers = self._client.sync(scheduler.identity, callback_timeout=_LOOK_SECONDS)["workers"]
+        for address, facts in workers.items():
+            if self._seen.get(address, (None, 0))[0] != facts["last_seen"]:
+                self._seen[address], self._alive = (facts["last_seen"], now), now
+        if self._client.status == "closed" or now - self._alive > SILENT_SECONDS:
+            self.give_up(f"no worker showed a sign of life for {now - self._alive:.0f} s: they were ended or stopped, "
+                         "or the scheduler was, or the network is away")
+        for address in workers:
+            if now - self._seen[address][1] > SILENT_SECONDS:
+                self._take_out(address)
+
+    def give_up(self, why: str) -> NoReturn:
+        """Say why, and what goes on."""
+        self._lost = (f"the cluster was given up: {why}. What was stored is kept: start its scheduler and workers "
+                      "again (with more memory, if that was it), or leave the cluster out, and run the same command "
+                      "again.")
+        raise NslibError(self._lost)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call what waits for workers, which may never answer."""
+        answer = Answer[Any]()
+
+        def work() -> None:
+            try:
+                answer.set_result(function())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        while not wait([answer], _LOOK_SECONDS).done:
+            self.look()
+        try:
+            return answer.result()
+        except (OSError, CancelledError) as error:  # dask's own, also if it waited in vain for a worker
+            self.give_up(f"it did not answer ({type(error).__name__}: {error})")
+
+    def _take_out(self, address: str) -> None:
+        """Have the scheduler give the work of a silent worker to others."""
+
+        async def remove(dask_scheduler: Any) -> None:  # here, so that it travels as code to where no nslib may be
+            await dask_scheduler.remove_worker(address, stimulus_id="silent", expected=True)
+
+        with suppress(Exception):  # a scheduler may refuse to run code; it has a limit of its own, of minutes
+            self._client.run_on_scheduler(remove)
+
+
 # ------------------------------------------------------------------ many tasks through a scheduler
 
-def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterable[tuple[str, Any]], shared: Any, *,
-             lost: tuple[type[BaseException], ...], times: int, what: str) -> Iterator[tuple[Any, Any]]:
+def _compute(client: Client, watch: _Watch, function: Callable[[Any, Any], Any], tasks: Iterable[tuple[str, Any]],
+             shared: Any, *, lost: tuple[type[BaseException], ...], times: int, what: str) -> Iterator[tuple[Any, Any]]:
     """Give payload and outcome of ``function(payload, shared)`` for each named task, in any order, few at a time."""
     # An outcome that is an exception was raised more often than a task is tried. A task whose outcome is of a `lost`
     # kind is sent again, with `shared` anew, until it was lost so many `times`.
@@ -248,7 +323,7 @@ def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterabl
                 again = []
                 if new:
                     # in a list: of a dictionary dask would make one datum for each of its names
-                    there = there or client.scatter([shared], hash=False)[0]
+                    there = there or watch.call(lambda: client.scatter([shared], hash=False)[0])
                     futures = client.map(function, [payload for _, payload in new], [there] * len(new),
                                          key=[(run, name, deaths[name]) for name, _ in new], pure=False,
                                          retries=_RETRIES)
@@ -256,9 +331,12 @@ def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterabl
                     done.update(futures)
             if not flying:
                 return
-            for future in done.next_batch(block=True):
+            while not (batch := done.next_batch(block=False)):
+                watch.look()
+                time.sleep(_POLL_SECONDS)
+            for future in batch:
                 name, payload, _ = flying.pop(future.key)
-                outcome = _get_outcome(client, future)
+                outcome = _get_outcome(client, watch, future)
                 if not isinstance(outcome, lost):
                     yield payload, outcome
                     continue
@@ -271,18 +349,15 @@ def _compute(client: Client, function: Callable[[Any, Any], Any], tasks: Iterabl
         client.cancel([future for _, _, future in flying.values()])
 
 
-def _get_outcome(client: Client, future: Future) -> Any:
-    from concurrent.futures import CancelledError
-
+def _get_outcome(client: Client, watch: _Watch, future: Future) -> Any:
+    if future.status == "error":
+        return future.exception()
     try:
-        return future.result()
-    except CancelledError as error:
+        return future.result(timeout=SILENT_SECONDS)
+    except Exception as error:  # it was lost, or whoever holds it does not give it: dask raises what it likes
         if client.status != "running":
-            raise NslibError("the connection to the scheduler broke off. What was stored is kept: start the scheduler "
-                             "and its workers again, and run the same command.") from error
-        return error
-    except Exception as error:
-        return error
+            watch.give_up(f"the connection to the scheduler broke off ({type(error).__name__})")
+        return CancelledError()
 
 
 # ------------------------------------------------------------------ work units
@@ -300,9 +375,7 @@ _BUSY = threading.Lock()
 _LOADED: dict[Recipe, Embedding] = {}
 
 
-def _make_run(client: Client, get_recipe: Callable[[], Recipe]) -> RunUnits:
-    from concurrent.futures import CancelledError
-
+def _make_run(client: Client, watch: _Watch, get_recipe: Callable[[], Recipe]) -> RunUnits:
     from distributed.scheduler import KilledWorker
 
     def run(units: Sequence[list[Clip]], embedding: Embedding, store: VectorCache, cost: Cost,
@@ -312,10 +385,12 @@ def _make_run(client: Client, get_recipe: Callable[[], Recipe]) -> RunUnits:
             return problems
         witness = next((clip.path for unit in units[:100] for clip in unit if Path(clip.path).is_file()), "")
         job, suspects = _Job(get_recipe(), embedding.fingerprint, witness), []
-        for worker, answer in client.run(_check_sight, witness, on_error="return").items():
+        watch.look()
+        answers = watch.call(lambda: client.run(_check_sight, witness, on_error="return"))
+        for worker, answer in answers.items():
             if isinstance(answer, NslibError):
                 raise answer
-            if isinstance(answer, BaseException):
+            if isinstance(answer, BaseException) and not isinstance(answer, OSError):  # that is of one that has gone
                 raise NslibError(f"worker {worker} cannot run nslib: {type(answer).__name__}: {answer}. Install the "
                                  "same version of nslib there, in the environment in which dask worker runs."
                                  ) from answer
@@ -329,7 +404,7 @@ def _make_run(client: Client, get_recipe: Callable[[], Recipe]) -> RunUnits:
         tasks = ((extract.name_unit(unit), _pack(unit)) for unit in units)
         with extract.open_bar(f"embed {embedding.name} on the cluster", units, progress) as bar:
             for packed, outcome in _compute(
-                    client, _embed_on_worker, tasks, job, lost=(CancelledError,), times=_UNITS_SENT_AT_MOST,
+                    client, watch, _embed_on_worker, tasks, job, lost=(CancelledError,), times=_UNITS_SENT_AT_MOST,
                     what="a unit of clips. What was stored is kept. Give workers more memory, and run the same command "
                          "again."):
                 unit = _unpack(packed)
@@ -447,18 +522,17 @@ def _embed_in_child(recipe: Recipe, clips: list[Clip]) -> UnitResult:
 
 # ------------------------------------------------------------------ fits of probes
 
-def _map_fits(client: Client, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-    from concurrent.futures import CancelledError
-
+def _map_fits(client: Client, watch: _Watch, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
     from distributed.scheduler import KilledWorker
 
+    watch.look()
     todo = list(tasks)
     # all tasks of a grid have the same vectors, but that is for the caller to know: each object is sent once
     splits = {id(task.splits): task.splits for task in todo}
     calls = [(str(number), (function, task._replace(splits={}), id(task.splits))) for number, task in enumerate(todo)]
     # whoever waits at a worker that dies is suspected by dask: a fit that did nothing may be told that it kills
     for (_, task, _), outcome in _compute(
-            client, _fit_on_worker, calls, splits, lost=(CancelledError, KilledWorker), times=_FITS_SENT_AT_MOST,
+            client, watch, _fit_on_worker, calls, splits, lost=(CancelledError, KilledWorker), times=_FITS_SENT_AT_MOST,
             what="a fit. Give them more memory, or fit on this machine: leave the cluster out, the vectors are in the "
                  "store."):
         if isinstance(outcome, BaseException):

@@ -154,7 +154,8 @@ class SmallerBatches:
         while start < len(waves) or not parts:
             stop = min(len(waves), start + max(1, self._most // samples))
             try:
-                parts.append(self._embed(waves[start:stop], lengths[start:stop]))
+                # a copy: what fails half-way may have changed it, and a smaller batch gets the sound as it was
+                parts.append(self._embed(waves[start:stop].copy(), lengths[start:stop].copy()))
                 start = stop
             except Exception as error:
                 if not _is_out_of_memory(error):

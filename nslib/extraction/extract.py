@@ -18,21 +18,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nslib import audio
+from nslib.datasets.clip_cache import forget_sound
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings import runtime
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray, refuse_unsteady
 from nslib.errors import BadAudio, NslibError
-from nslib.extraction.cache import Cost, VectorCache
+from nslib.extraction.cache import Cost, DamagedVectors, VectorCache
 from nslib.extraction.devices import SmallerBatches, get_batch_seconds, load_replicas, tune_batch_seconds
 
 if TYPE_CHECKING:
@@ -154,8 +157,9 @@ def load_clip(clip: Clip) -> FloatArray:
     """Decode a clip, float32 [samples]; raise `BadAudio` if it cannot be read or is not the one that was listed."""
     wave = audio.read(clip.path).wave
     if audio.sha256(wave) != clip.key:
+        forget_sound(Path(clip.path))
         raise BadAudio(clip.path, "the audio is not what it was when the clips were listed",
-                       "List the clips again, or restore the file.")
+                       "Run the same command again, which lists it anew, or restore the file first.")
     return wave
 
 
@@ -297,7 +301,7 @@ class Extraction:
 
 
 def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None,
-                    progress: bool = True, run: RunUnits | None = None) -> Extraction:
+                    progress: bool = True, run: RunUnits | None = None, own: bool = False) -> Extraction:
     """Give one vector a clip, computing only what is not cached yet.
 
     Parameters
@@ -312,22 +316,28 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
         Show a progress bar on stderr.
     run : callable, optional
         Does the work units and stores them, as of `nslib.extraction.cluster.Engine`. Default: this process does.
+    own : bool
+        The embedding is not the kit's: before anything of it is computed, `refuse_unsteady` tries it.
 
     Raises
     ------
     NslibError
-        If the embedding fails on every clip, or the disk is full.
+        If the embedding fails on every clip, is not steady, or the disk is full.
     """
     import psutil
 
     cache = VectorCache(embedding) if store is None else store
-    usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run)
+    usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run, own=own)
     mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * psutil.virtual_memory().available
-    return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
+    try:
+        return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
+    except DamagedVectors as error:  # they are not in the cache any more
+        warnings.warn(str(error), stacklevel=2)
+    return extract_vectors(clips, embedding, store=cache, progress=progress, run=run, own=own)
 
 
 def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None, progress: bool = True,
-               run: RunUnits | None = None) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+               run: RunUnits | None = None, own: bool = False) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Compute vectors as `extract_vectors` does and leave them in the cache, so that memory does not grow with them.
 
     Parameters and errors are those of `extract_vectors`; what is returned are clips, problems and cost of `Extraction`.
@@ -339,6 +349,11 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
     cost = Cost()
     known = cache.holds(clips["sha256"])
     units = WorkUnits(clips, choose_unit_seconds(float(clips["seconds"].sum())), ~known)
+    if units and cache.damaged:
+        warnings.warn(f"{len(cache.damaged)} files of stored vectors cannot be read, {cache.damaged[0]} for one: their "
+                      "clips are computed again.", stacklevel=2)
+    if units and own:
+        refuse_unsteady(embedding)
     problems = (run or run_here)(units, embedding, cache, cost, progress)
     have = cache.holds(clips["sha256"])
     if problems and not have.any():

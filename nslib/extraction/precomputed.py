@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nslib.datasets.table import COLUMNS, FOLD_COLUMNS, PROBLEM_COLUMNS
+from nslib.datasets.table import COLUMNS, FOLD_COLUMNS, PROBLEM_COLUMNS, read_parquet
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.extraction.extract import Extraction
@@ -184,7 +184,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     import pandas as pd
 
     if path.suffix.lower() == ".parquet":
-        table = pd.read_parquet(path)
+        table = read_parquet(path)
     else:
         with path.open(encoding="utf-8-sig") as file:
             line = file.readline()

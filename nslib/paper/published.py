@@ -360,7 +360,7 @@ def _format_score(row: Mapping[str, Any] | None) -> str:
 
 def _another_test(row: Mapping[str, Any]) -> str:
     """Why our test set is not that of the data set's builder; empty if it is."""
-    with open(config.data_dir() / "noss_tasks.csv", encoding="utf-8", newline="") as file:
+    with open(config.check_data(config.data_dir() / "noss_tasks.csv"), encoding="utf-8", newline="") as file:
         sizes = {line["dataset"]: int(line["test"]) for line in csv.DictReader(file) if line["test"]}
     expected = sizes.get(row["task"])
     if expected is None or abs(row["n"] - expected) <= TEST_TOLERANCE * expected:

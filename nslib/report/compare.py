@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nslib.datasets.table import read_parquet
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation.results import ROWS, check_table, join_tables, load_results
 from nslib.statistics.comparisons import Paired, holm, p_value
@@ -141,15 +142,10 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
 
 def _read_shown(path: Path) -> pd.DataFrame:
     """Read the rows that a report shows."""
-    import pandas as pd
-    import pyarrow as pa
-
     try:
-        return check_table(pd.read_parquet(path), ROWS)
+        return check_table(read_parquet(path), ROWS)
     except BadParameter as error:
         raise BadParameter(f"{path} is of another schema, of another version of the kit: {error}") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NslibError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
 
 
 def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,

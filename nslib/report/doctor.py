@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib.util
 import os
 import platform
@@ -16,7 +17,7 @@ from nslib.config import Params, lock_differences
 from nslib.datasets import loading, noss_sources, tasks
 from nslib.embeddings import downloads
 from nslib.embeddings.registry import EMBEDDINGS, EmbeddingInfo
-from nslib.errors import Unavailable
+from nslib.errors import NslibError, Unavailable
 from nslib.extraction import devices
 
 __all__ = ["examine_data", "examine_devices", "examine_machine", "format_findings"]
@@ -38,8 +39,15 @@ class Finding(NamedTuple):
 
 def examine_machine() -> list[Finding]:
     """Look at everything: machine, software, tasks and embeddings."""
-    return [*_examine_hardware(), *examine_gpus(), *_examine_software(), *examine_data(config.load_params()),
-            *examine_embeddings()]
+    params, findings = config.load_params(), list[Finding]()
+    for area, look in (("machine", _examine_hardware), ("machine", examine_gpus), ("software", _examine_software),
+                       ("tasks", functools.partial(examine_data, params)), ("embeddings", examine_embeddings)):
+        try:
+            with config.explain_failures():
+                findings += look()
+        except NslibError as error:  # one that cannot be looked at is a finding, too
+            findings.append(Finding(area, "what is there", "no", str(error)))
+    return findings
 
 
 def format_findings(findings: Iterable[Finding]) -> str:
@@ -62,7 +70,7 @@ def _examine_hardware() -> list[Finding]:
     cache = config.cache_dir()
     free, memory = shutil.disk_usage(cache).free / 1e9, psutil.virtual_memory().available / 1e9
     used = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e9
-    room = free + used >= NEEDED_DISK_GB
+    room, writable = free + used >= NEEDED_DISK_GB, os.access(cache, os.W_OK)
     return [
         Finding("machine", "processor", "ok", f"{platform.machine()}, {os.cpu_count()} cores"),
         Finding("machine", "memory", "ok" if memory >= NEEDED_MEMORY_GB else "no",
@@ -70,7 +78,9 @@ def _examine_hardware() -> list[Finding]:
         Finding("machine", "disk", "ok" if room else "no",
                 f"{free:.0f} GB free; the quick profile needs {NEEDED_DISK_GB:.0f} GB",
                 "" if room else "set NSLIB_CACHE to a directory on a larger disk"),
-        Finding("machine", "cache", "ok", f"{cache}, {used:.2f} GB used (NSLIB_CACHE moves it; safe to delete)"),
+        Finding("machine", "cache", "ok" if writable else "no",
+                f"{cache}, {used:.2f} GB used (NSLIB_CACHE moves it; safe to delete)",
+                "" if writable else "it can only be read: point NSLIB_CACHE to a place that can be written"),
     ]
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from nslib import config
 from nslib.datasets import debian, splits
+from nslib.datasets.table import read_parquet
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.results import ROWS, Column, check_table, write_table
@@ -95,13 +96,10 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     A file of a newer version, changed since it was written, or with a score that cannot be or does not follow from its
     answers is refused (BadParameter).
     """
-    import pandas as pd
-    import pyarrow as pa
-
     path = Path(path)
     try:
-        frame = pd.read_parquet(path, page_checksum_verification=True)
-    except (OSError, ValueError, pa.ArrowException) as error:
+        frame = read_parquet(path)
+    except NslibError as error:
         raise BadParameter(f"{path} cannot be read as a row ({str(error).splitlines()[0]}). One is written by: "
                            f"python -m nslib export-row EMBEDDING FILE.parquet") from error
     if "version" not in frame or frame.empty:

@@ -20,8 +20,8 @@ import json
 import platform
 import re
 import sys
-import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ class Run:
     why: str  # what went wrong, with the cell
     stamp: str
     when: str = ""  # it last ran, ISO 8601 in UTC
+    made: Mapping[str, str] = dataclasses.field(default_factory=dict)  # SHA-256 of what it wrote, by file name
 
     @property
     def ok(self) -> bool:
@@ -129,15 +130,19 @@ def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> 
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(params).items()}
         given = {name: values[name] for name in notebook_rules.read_parameters(path) if name in values}
         stamp, last = make_stamp(path, given, inputs), _read_last_run(target.with_suffix(".json"))
-        if last and last.ok and last.stamp == stamp and target.with_suffix(".html").exists():
-            return dataclasses.replace(last, status=UNCHANGED)
+        if last and last.ok and last.stamp == stamp and last.made:
+            changed = [name for name, was, now in compare_files(target.parent, last) if was != now]
+            if not changed:
+                return dataclasses.replace(last, status=UNCHANGED)
+            warnings.warn(f"{' and '.join(changed)} in {target.parent}: not as the run of the notebook wrote it, which "
+                          "is run again.", stacklevel=2)
         if broken := notebook_rules.check_source(path, given):
             raise notebook_rules.ContractBroken(broken)
     except NslibError as error:
         return _record(target, Run(path.stem, path.stem, FAILED, 0.0, str(error), ""))
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="nslib-notebook-") as scratch:
-        output = Path(scratch) / path.name
+    with config.scratch_folder("notebook") as scratch:
+        output = scratch / path.name
         why = _run_papermill(path, output, given, progress)
         seconds = time.perf_counter() - started
         if output.exists():
@@ -177,8 +182,16 @@ def _record(target: Path, run: Run) -> Run:
     run = dataclasses.replace(run, when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     if target.exists():
         config.write_file(target.with_suffix(".html"), render_notebook(target, run))
+        made = {path.name: config.hash_file(path) for path in (target, target.with_suffix(".html"))}
+        run = dataclasses.replace(run, made=made)
     config.write_file(target.with_suffix(".json"), json.dumps(dataclasses.asdict(run), indent=1).encode())
     return run
+
+
+def compare_files(folder: Path, run: Run) -> list[tuple[str, str, str]]:
+    """Give name, recorded and present hash of each file that a run wrote; the last is empty where there is none."""
+    return [(name, digest, config.hash_file(folder / name) if (folder / name).is_file() else "")
+            for name, digest in run.made.items()]
 
 
 def _read_last_run(path: Path) -> Run | None:

@@ -16,7 +16,7 @@ from nslib.datasets import loading, noss_sources, tasks
 from nslib.errors import Unavailable
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import benchmark, default_embeddings
-from nslib.evaluation.results import Results
+from nslib.evaluation.results import Results, has_failures
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
 
@@ -30,11 +30,13 @@ class Outcome(NamedTuple):
     text: str
 
 
+@config.explain_failures()
 def reproduce_all(settings: Params) -> Outcome:
     """Fetch, embed, evaluate, run the notebooks and write the report.
 
-    Not ok if a notebook failed or nothing at all could be measured; what could not be run here is in the report with
-    its reason and is no failure. Unknown tasks and embeddings are refused (UnknownName) before anything is done.
+    Not ok if a notebook or a measurement failed, or nothing at all could be measured; what is not available here is in
+    the report with its reason and is no failure. Unknown tasks and embeddings are refused (UnknownName) before anything
+    is done.
     """
     began, say = time.perf_counter(), functools.partial(print, "nslib:", file=sys.stderr, flush=True)
     corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
@@ -60,7 +62,7 @@ def reproduce_all(settings: Params) -> Outcome:
     results = results.with_fine_tuned()  # notebook 7 has made them in the meantime
     page = write_report(results, settings, runs=runs, clips=results.clips, protocol_answers=personal.answers)
     # without any data the paper profile is a list of what to fetch, which is no failure
-    enough = len(results.rows) > 0 or settings.profile == "paper"
+    enough = (len(results.rows) > 0 or settings.profile == "paper") and not has_failures(results.not_run)
     return Outcome(all(run.ok for run in runs) and enough, _summarise(results, runs, page, time.perf_counter() - began))
 
 

@@ -15,7 +15,6 @@ import io
 import math
 import os
 import shlex
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,12 +25,14 @@ import numpy as np
 from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, tasks
+from nslib.datasets.table import read_parquet
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
 from nslib.evaluation.probe import mark_best, name_combination
 from nslib.evaluation.results import ROWS, check_table, load_results
 from nslib.paper.claims import FINE_TUNED
+from nslib.report import notebooks
 from nslib.statistics import scores
 from nslib.statistics.intervals import interval
 from nslib.statistics.scores import CHOSEN_BY_FOLD
@@ -72,6 +73,7 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
                     "interval_by": bounds.by}
 
 
+@config.explain_failures()
 def verify_report(folder: Path | None = None, *, level: str = "scores", progress: bool = True) -> pd.DataFrame:
     """Recompute the numbers of a report, a row each: ``key, task, embedding, what, file, said, recomputed, ok, why``.
 
@@ -95,7 +97,7 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
         if level == "all":
             checks += _check_again(part, home)
     rows, answers, more = _load(protocols.load_protocols, home, "protocol")
-    checks += [*more, *_check_protocols(rows, answers), *_check_tables(folder, by_key)]
+    checks += [*more, *_check_protocols(rows, answers), *_check_tables(folder, by_key), *_check_notebooks(folder)]
     return pd.DataFrame(checks, columns=COLUMNS).astype({"ok": "boolean"})
 
 
@@ -242,7 +244,6 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
 def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[Check]:
     """Compare the two tables of all rows with the results, value by value; what is equal as text is equal."""
     import pandas as pd
-    import pyarrow as pa
 
     def read_text(source: Any) -> pd.DataFrame:
         return pd.read_csv(source, dtype=str, keep_default_na=False)
@@ -253,10 +254,9 @@ def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[
     keys: dict[str, set[str]] = {}
     for name in ("results.parquet", "results.csv"):
         try:
-            table = read_text(folder / name) if name.endswith("csv") else as_text(
-                pd.read_parquet(folder / name, page_checksum_verification=True))
+            table = read_text(folder / name) if name.endswith("csv") else as_text(read_parquet(folder / name))
             check_table(table[:0], ROWS)
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except (OSError, ValueError, NslibError) as error:
             yield _check({}, "the file", name, "rows", "unreadable", str(error).splitlines()[0])
             continue
         keys[name] = set(table["key"])
@@ -271,6 +271,19 @@ def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[
     for name, present in keys.items():
         lost = sorted(set().union(*keys.values()) - present)
         yield _check({}, "results that the other table has", name, f"{len(lost)} missing", "0 missing", ", ".join(lost))
+
+
+def _check_notebooks(folder: Path) -> Iterator[Check]:
+    """Compare executed notebooks and their pages with what their runs wrote."""
+    home, known = folder / "notebooks", set[str]()
+    for run in notebooks.read_last_runs(home):
+        for name, said, made in notebooks.compare_files(home, run):
+            known.add(name)
+            yield _check({}, "the file", f"notebooks/{name}", said[:16], made[:16] or "missing", "as its run wrote it")
+    for path in sorted(path for ending in ("ipynb", "html") for path in home.glob(f"*.{ending}")):
+        if path.name not in known:
+            yield _check({}, "the file", f"notebooks/{path.name}", "a notebook that was run", "without a record",
+                         "python -m nslib reproduce runs it again")
 
 
 class Rerun(NamedTuple):
@@ -383,8 +396,8 @@ def is_built_in(embedding: str) -> bool:
 @contextlib.contextmanager
 def _use_empty_folders(fresh: bool) -> Iterator[None]:
     """Let results, and vectors if `fresh`, go to empty folders; the rest of the cache stays where it is."""
-    with tempfile.TemporaryDirectory(prefix="nslib-again-") as folder:
-        places, cache = {"NSLIB_REPORTS": f"{folder}/reports"}, Path(folder, "cache")
+    with config.scratch_folder("again") as folder:
+        places, cache = {"NSLIB_REPORTS": str(folder / "reports")}, folder / "cache"
         if fresh:
             places["NSLIB_CACHE"] = str(cache)
             cache.mkdir()

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,7 +252,7 @@ def execute(node: Any, name: str, environment: Mapping[str, str], cwd: Path) -> 
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    with tempfile.TemporaryDirectory(prefix="nslib-workshop-") as scratch:
+    with config.scratch_folder("workshop") as scratch:
         client = NotebookClient(node, timeout=CELL_SECONDS, startup_timeout=START_SECONDS, coalesce_streams=True,
                                 kernel_manager_class=rules.make_kernel_manager(scratch),
                                 resources={"metadata": {"path": str(cwd)}})
@@ -316,7 +315,8 @@ def collect_material(settings: Params, cache: Path, *, progress: bool = True) ->
         for path in paths.values():
             config.write_file(target / path.relative_to(source), path.read_bytes())
         ledger = (source / "ledger.jsonl").read_text("utf-8").splitlines()
-        lines = {json.loads(line)["clip_id"]: line for line in ledger}  # the last line of a clip counts
+        # the last line of a clip counts; behind the tab is its checksum
+        lines = {json.loads(line.partition("\t")[0])["clip_id"]: line for line in ledger}
         config.write_file(target / "ledger.jsonl", "".join(lines[name] + "\n" for name in sorted(paths)))
     for name in settings.embeddings:
         embeddings.get(name)  # fetches and checks the weights

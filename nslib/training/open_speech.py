@@ -102,7 +102,7 @@ def archive_url(name: str) -> str:
 
 def _read_clips() -> pd.DataFrame:
     """Read the committed list of clips."""
-    return read_list(config.data_dir() / "open_speech.csv")
+    return read_list(config.check_data(config.data_dir() / "open_speech.csv"))
 
 
 def _refuse_unknown(kind: str, names: Iterable[str], allowed: Iterable[str]) -> None:

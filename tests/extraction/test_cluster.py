@@ -212,6 +212,38 @@ def test_what_got_lost_with_a_worker_is_not_sent_for_ever(client, clips, tmp_pat
         list(engine.mapper(fit, TASKS))
 
 
+@pytest.mark.parametrize(("how", "spared"), [
+    pytest.param(signal.SIGKILL, 0, marks=pytest.mark.slow), pytest.param(signal.SIGSTOP, 0, marks=pytest.mark.heavy),
+    pytest.param(signal.SIGSTOP, 1, marks=pytest.mark.heavy)])
+def test_without_a_living_worker_it_is_given_up_and_one_is_enough(clips, tmp_path, monkeypatch, how, spared):
+    def slow(waves, lengths):
+        time.sleep(0.2)
+        return frame_energy(waves, lengths)
+
+    def hit():
+        while not list(store.glob("*.arrow")):
+            time.sleep(0.02)
+        workers = sorted(client.run(os.getpid).values())[spared:]
+        nannies = [psutil.Process(pid).ppid() for pid in workers] if not spared else []
+        for pid in [*nannies, *workers]:
+            os.kill(pid, how)
+
+    monkeypatch.setattr(cluster, "SILENT_SECONDS", 6.0)
+    model, began = embedding(embed=slow), time.monotonic()
+    store = tmp_path / "far" / model.fingerprint
+    with cluster.open_client("local:2") as client:
+        thread = threading.Thread(target=hit)
+        thread.start()
+        if spared:
+            out, _ = extract_there(client, clips, model, tmp_path / "far")
+            assert len(out.clips) == 20
+        else:
+            with pytest.raises(NslibError, match=r"given up: no worker.*run the same command again"):
+                extract_there(client, clips, model, tmp_path / "far")
+        thread.join()
+    assert time.monotonic() - began < 120
+
+
 def test_a_fit_that_fails_keeps_its_words(client):
     with (connect(client) as engine,
           pytest.raises(NslibError, match=r"a worker failed at probe\d+: AttributeError: .*'weights'")):

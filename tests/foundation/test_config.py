@@ -47,6 +47,7 @@ def test_one_variable_moves_the_cache_and_what_lies_in_it(tmp_path, monkeypatch)
 
 
 def test_a_file_is_replaced_whole_and_a_full_disk_keeps_the_old_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path))
     path = tmp_path / "new" / "a.txt"
     config.write_file(path, "first")
     config.write_file(path, b"second")

@@ -1,6 +1,8 @@
 """Notebooks run strictly and only when needed, their pages, and `make reproduce` in small."""
 
+import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -83,6 +85,24 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
     assert notebooks.read_last_runs() == []  # a damaged record means: run again
     with pytest.raises(UnknownName, match="notebook 'b'"):
         notebooks.run_notebooks(config.load_params(), ["b.ipynb"], progress=False)
+
+
+def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, monkeypatch):
+    add(GOOD)
+    runs, out = [], config.reports_dir() / "notebooks"
+    monkeypatch.setattr("papermill.execute_notebook", lambda path, output, **_: runs.append(shutil.copy(path, output)))
+    monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
+
+    def run():
+        return notebooks.run_notebooks(config.load_params(), progress=False)[0].status
+
+    assert [run(), run()] == ["ran", "unchanged"] and len(runs) == 1
+    for name, harm in (("a.html", lambda path: path.write_text(path.read_text()[:3000])), ("a.ipynb", Path.unlink),
+                       ("a.ipynb", lambda path: path.write_text(path.read_text().replace("cells", "cellz")))):
+        harm(out / name)
+        with pytest.warns(UserWarning, match=f"{name} in .*not as the run"):
+            assert run() == "ran"
+        assert run() == "unchanged"
 
 
 def test_a_page_has_no_script_and_links_to_pages(tmp_path):

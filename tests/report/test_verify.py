@@ -1,6 +1,8 @@
 """A number planted wrong in a report is named with its key and file; a true report has no false alarm; a pair again."""
 
+import dataclasses
 import itertools
+import json
 import shutil
 
 import numpy as np
@@ -12,6 +14,7 @@ from nslib import config
 from nslib.errors import BadParameter, UnknownName
 from nslib.evaluation import results
 from nslib.extraction.cache import VectorCache
+from nslib.report.notebooks import Run
 from nslib.report.verify import format_checks, run_again, verify_report
 
 SMOKE = config.Params(smoke=True)
@@ -51,6 +54,24 @@ def test_any_value_of_the_stored_rows_that_was_changed_is_named(folder):
         reported.change(folder, key, "rows", row, column, change_value(rows[column].iloc[row]))
     wrong = find_wrong(folder)
     assert set(columns) <= {what.partition(" of ")[0] for what in wrong["what"]} and set(wrong["key"]) == {key}
+
+
+@pytest.mark.parametrize("change", ["edit", "cut", "delete", "record"])
+def test_an_executed_notebook_that_was_changed_is_named(folder, change):
+    home = folder / "notebooks"
+    for name in ("a.ipynb", "a.html"):
+        config.write_file(home / name, "x" * 99)
+    made = {name: config.hash_file(home / name) for name in ("a.ipynb", "a.html")}
+    run = Run("a", "A", "ran", 1.0, "", "stamp", made=made)
+    config.write_file(home / "a.json", json.dumps(dataclasses.asdict(run)))
+    assert not len(find_wrong(folder))
+    if change == "delete":
+        (home / "a.ipynb").unlink()
+    else:
+        (home / {"edit": "a.ipynb", "cut": "a.html", "record": "a.json"}[change]).write_text("x" * 98)
+    wrong = find_wrong(folder)["file"].tolist()
+    assert wrong == {"edit": ["notebooks/a.ipynb"], "cut": ["notebooks/a.html"], "delete": ["notebooks/a.ipynb"],
+                     "record": ["notebooks/a.html", "notebooks/a.ipynb"]}[change]
 
 
 def test_a_chosen_score_is_recomputed_from_the_answers_even_if_all_tables_agree(folder):
