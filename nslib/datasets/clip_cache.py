@@ -125,13 +125,13 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
 
     ledger = Ledger(config.cache_dir("corpora") / "decoded.jsonl")
     stored = dict(ledger.read(lambda line: (line[0], AudioFacts(**{**line[1], "notes": tuple(line[1]["notes"])}))))
-    facts = [None if (known := stored.get(file_key(path))) and known.reason else known for path in paths]
+    facts = [None if (known := stored.get(_facts_key(path))) and known.reason else known for path in paths]
     todo = [i for i, known in enumerate(facts) if known is None]
     with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
         for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
             if not made.reason:
-                ledger.append([file_key(paths[i]), dataclasses.asdict(made)])
+                ledger.append([_facts_key(paths[i]), dataclasses.asdict(made)])
             facts[i] = made
             bar.update()
     for i in todo:
@@ -160,7 +160,7 @@ def forget_sound(path: Path) -> None:
         path.unlink(missing_ok=True)
     else:
         forgotten = dataclasses.asdict(AudioFacts(reason="it is to be decoded again"))
-        Ledger(home / "decoded.jsonl").append([file_key(path), forgotten])
+        Ledger(home / "decoded.jsonl").append([_facts_key(path), forgotten])
 
 
 def _decode_facts(path: Path) -> AudioFacts:
@@ -171,6 +171,11 @@ def _decode_facts(path: Path) -> AudioFacts:
         reason, remedy = explain_failure(error)
         return AudioFacts(reason=reason, remedy=remedy)
     return AudioFacts(audio.sha256(clip.wave), clip.seconds, clip.source_rate, clip.notes)
+
+
+def _facts_key(path: Path) -> str:
+    """Key of what decoding a file told; what an older decoder told of it is not believed."""
+    return file_key(path, "decoder 2")
 
 
 def file_key(path: Path, *part: object) -> str:
