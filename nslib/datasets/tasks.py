@@ -36,7 +36,8 @@ class Task:
     licence: str  # of the audio; the full list, with homepages, is ``data/sources.csv``
     credit: str
     caution: str = ""  # what must be known to read the numbers
-    metric: str = "accuracy"  # a name of `nslib.statistics.scores`
+    metric: str = "accuracy"  # a name of `nslib.statistics.scores`, by which is chosen
+    also: tuple[str, ...] = ()  # metrics by which what was chosen is scored too
     profile: str = "quick"  # or "paper"
     optional: bool = False  # run only when asked for by name
     within_speaker: bool = False  # also asked inside each speaker (the paper's personalised tasks)

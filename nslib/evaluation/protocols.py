@@ -470,7 +470,7 @@ def _score_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits],
     import pandas as pd
 
     y, speaker = data.vectors.y, data.vectors.speaker
-    chance = {str(who): scores.chance("accuracy", y[speaker == who]) for who in np.unique(speaker)}
+    chance = {str(who): scores.chance(y[speaker == who]) for who in np.unique(speaker)}
     rows: list[dict[str, Any]] = []
     chosen: dict[str, list[pd.DataFrame]] = {"selected": [], "best_on_test": []}
     for split in divided:

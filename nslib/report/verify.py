@@ -62,13 +62,13 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
     """Compute what follows from the answers to a test, in the order of the result: counts, chance, score, interval."""
     true, pred, speaker = (answers[name].to_numpy(str) for name in ("y_true", "y_pred", "speaker"))
     facts = {"n": len(answers), "n_speakers": len(set(speaker) - {""}),
-             "chance": scores.chance(metric, true) if len(true) else math.nan}
+             "chance": scores.chance(true, metric) if len(true) else math.nan}
     if scores.get_metric(metric).needs == "scores":
         return facts
     if not len(true):
         return facts | dict.fromkeys((*_SCORES, "interval_by"), math.nan)
     bounds = interval(true, pred, speaker, metric, level=level, seed=seed)  # resampling follows the order of the rows
-    return facts | {"value": scores.score(metric, true, pred), "low": bounds.low, "high": bounds.high,
+    return facts | {"value": scores.score(true, pred, metric), "low": bounds.low, "high": bounds.high,
                     "interval_by": bounds.by}
 
 
