@@ -32,7 +32,7 @@ _LATE = 0.1  # seconds by which a part may end after its recording: times are of
 
 
 def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
-                    progress: bool = True) -> Dataset:
+                    numbers: bool = False, progress: bool = True) -> Dataset:
     """Read somebody's own recordings.
 
     Parameters
@@ -44,6 +44,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         Of the split, if none is given.
     splits : path-like, optional
         A split file (`splits`), which then counts, whatever the layout says.
+    numbers : bool
+        Whether labels are numbers to be predicted, not classes, each of which a split must hold.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     problems = [{"clip_id": clip.clip_id, "audio": str(clip.audio), "reason": clip.fault, "remedy": clip.remedy}
                 for clip in faulty]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
-    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed)
+    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed, numbers)
     root = str(path) if os.fspath(path).startswith("tfds:") else str(Path(path).expanduser())
     clips = [{**vars(clip), **vars(known), "audio": str(clip.audio.absolute()), "source": root}
              for clip, (_, known) in zip(placed, pairs, strict=True)]
@@ -112,7 +114,7 @@ def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[
             replace(part, audio=cache.path(key), start=0.0, end=None) for key, part in zip(keys, parts, strict=True)]
 
 
-def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
+def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""
     if any(clip.split for clip in clips):
         without = sum(not clip.split for clip in clips)
@@ -121,6 +123,9 @@ def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], li
                                           {clip.split for clip in clips} - {""}, seed)
         notes += more
     elif labels := sorted({clip.label for clip in clips} - {""}):
+        if numbers:  # as if all were of one class
+            _, notes = drawn = _assign_splits([replace(clip, label="a number") for clip in clips], seed, False)
+            return [replace(clip, split=one.split) for clip, one in zip(clips, drawn[0], strict=True)], notes
         split_of = _draw_speakers(clips, labels, seed)
         notes = [f"Speakers were drawn into the splits (60, 20 and 20 % of them, seed {seed})."]
         if not split_of:

@@ -156,7 +156,9 @@ def _load(load: Callable[[Path], Any], home: Path, kind: str) -> tuple[pd.DataFr
 
 def _check_result(rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Check]:
     """Recompute everything that the answers and the scores of all combinations decide."""
-    about, metric, test = dict(rows.iloc[0]), str(rows["metric"].iloc[0]), rows[rows["split"] == "test"]
+    about, metric = dict(rows.iloc[0]), str(rows["metric"].iloc[0])
+    rows = rows[rows["metric"] == metric]  # what was chosen by it may be scored by others too
+    test = rows[rows["split"] == "test"]
     file, answers_file = _name_file(about["key"]), _name_file(about["key"], "predictions")
     for flag, split in (("selected", "validation"), ("best_on_test", "test")):
         part = rows[rows["split"] == split]
@@ -228,7 +230,7 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     made: dict[str, Any] = {"n": answers["clip_id"].nunique()}
     if answers.empty or row["metric"] != "accuracy":
         return made
-    test = protocols.make_test(answers, "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits")
+    test = protocols.make_test(answers, row["protocol"])
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])

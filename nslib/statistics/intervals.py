@@ -452,6 +452,7 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
 def _over_all_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """Newest rows over all splits that were drawn anew."""
     whole = (rows["split_number"] == "") & (rows["speaker"] == "") & (rows["protocol"] == _REPEATED)
+    whole &= rows["metric"] == "accuracy"  # others may be scored beside it
     return keep_newest(rows[whole & rows["selected"] & rows["value"].notna()], ["task", "embedding", "shots"])
 
 

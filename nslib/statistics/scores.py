@@ -6,8 +6,9 @@ macro F1, and of labels that are numbers (age, arousal) the concordance correlat
 
 ``y_true`` and ``y_pred`` are class names, ``[clips]``, or numbers, maybe as text. ``scores`` are ``[clips, classes]``,
 larger meaning more likely, with columns in the order of `classes` (default: sorted names in ``y_true``); for two
-classes also ``[clips]``, the score of the second class. Point values come from scikit-learn where it has the metric; resampled ones from weights
-``[resamples, clips]`` (how often each clip counts), many at once. The tests hold the two together.
+classes also ``[clips]``, the score of the second class. Point values come from scikit-learn where it has the metric;
+resampled ones from weights ``[resamples, clips]`` (how often each clip counts), many at once. The tests hold the two
+together.
 """
 
 from __future__ import annotations
