@@ -274,7 +274,8 @@ class Measure:
         names, chosen = ([name.strip() for name in (given.split(",") if isinstance(given, str) else given or ())]
                          for given in (metric, probes))
         metrics = tuple(dict.fromkeys(scores.get_metric(name).name for name in names))
-        return cls(metrics, () if probes is None else tuple(probe.check_probes(chosen, metrics or ("accuracy",))))
+        ordered = probe.check_probes(None if probes is None else chosen, metrics or ("accuracy",))
+        return cls(metrics, () if probes is None else tuple(ordered))
 
     @property
     def numbers(self) -> bool:

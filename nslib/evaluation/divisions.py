@@ -187,7 +187,7 @@ def make_test(answers: pd.DataFrame, protocol: str) -> RepeatedTest:
     right = (answers["y_true"] == answers["y_pred"]).to_numpy(np.float64)
     clips, speakers, numbers = (answers[name].to_numpy(str) for name in ("clip_id", "speaker", "split_number"))
     together = protocol == LEAVE_ONE_SPEAKER_OUT or protocol.endswith("-fold")
-    return RepeatedTest(right, clips, speakers, np.zeros(len(right)) if together else numbers,
+    return RepeatedTest(right, clips, speakers, np.full(len(right), "") if together else numbers,
                         "speakers" if protocol == WITHIN_SPEAKER else "splits")
 
 
@@ -469,11 +469,10 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
     given = pd.concat(certain, ignore_index=True).fillna(0.0)  # a class that a division lacks
     given = given[sorted(given)]
     for metric in metrics:
-        scores_needed = scores.get_metric(metric).needs == "scores"
+        of_scores = scores.get_metric(metric).needs == "scores"
         _, bounds = interval_over_splits(
-            every["y_true"], given.to_numpy() if scores_needed else every["y_pred"], *(
-                every[name] for name in ("clip_id", "speaker", "split_number")), metric, seed=options["seed"],
-            classes=given.columns.tolist() if scores_needed else None)
+            every["y_true"], given.to_numpy() if of_scores else every["y_pred"], every["clip_id"], every["speaker"],
+            every["split_number"], metric, classes=given.columns.tolist() if of_scores else None, seed=options["seed"])
         facts = {"low": bounds.low, "high": bounds.high, "interval_by": bounds.by, "n": every["clip_id"].nunique(),
                  "n_speakers": len(set(every["speaker"]) - {""})}
         rows.append(sum_up(scored[scored["selected"] & (scored["metric"] == metric)], "selected", **facts))

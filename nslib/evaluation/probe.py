@@ -302,7 +302,7 @@ def name_combination(of: Any) -> str:
     return f"{of.probe}, l2 {of.l2}, speaker_norm {of.speaker_norm}"
 
 
-def _plan_fits(splits: dict[str, LabelledVectors], probes: Sequence[str], speaker_norm: bool, metric: str,
+def _plan_fits(splits: dict[str, LabelledVectors], probes: Sequence[str] | None, speaker_norm: bool, metric: str,
                also: Sequence[str], seed: int) -> tuple[list[str], list[Variant], FitSettings, list[str]]:
     """Probes and normalisations in the order of choice, what all fits share, and notes; a metric is checked first."""
     names = [statistics_scores.get_metric(name).name for name in dict.fromkeys((metric, *also))]

@@ -275,13 +275,15 @@ class _Answers:
     def resample(self, columns: npt.NDArray[Any], index: Ints, weights: Floats) -> Floats:
         """Value (of d' the area) on each resample: `weights` [resamples, units], and the unit `index` of each row."""
         if scores.METRICS[self.metric].needs == "labels":
-            return _from_counts(self.metric, *columns.astype(np.int64).T, index, weights)
+            codes = columns.astype(np.int64)
+            return _from_counts(self.metric, codes[:, 0], codes[:, 1], index, weights)
         step = max(1, _CHUNK // len(columns))
         some = (part[:, index] for part in np.split(weights, range(step, len(weights), step)))
         if not len(self.names):
-            return np.concatenate([scores.weigh_numbers(self.metric, *columns.T, part) for part in some])
-        true = self.names[columns[:, 0].astype(np.int64)]
-        return np.concatenate([_from_curves(self.metric, true, columns[:, 1:], self.names, part) for part in some])
+            true, pred = columns.T
+            return np.concatenate([scores.weigh_numbers(self.metric, true, pred, part) for part in some])
+        named = self.names[columns[:, 0].astype(np.int64)]
+        return np.concatenate([_from_curves(self.metric, named, columns[:, 1:], self.names, part) for part in some])
 
     def worth(self) -> float | None:
         """Size of the test, as `bounds` takes it."""

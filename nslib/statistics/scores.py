@@ -195,7 +195,8 @@ def chance(y_true: npt.ArrayLike, metric: str = "accuracy") -> float:
         names, counts = np.unique(np.asarray(y_true, dtype=str), return_counts=True)
         return score(y_true, np.full(counts.sum(), names[np.argmax(counts)]), metric)
     if needs == "numbers":
-        return score(y_true, np.full(len(np.asarray(y_true)), np.median(read_numbers(y_true))), metric)
+        middle = np.full(len(np.asarray(y_true)), np.median(read_numbers(y_true)))
+        return 0.0 if metric == "concordance" else score(y_true, middle, metric)
     return 0.0 if metric.startswith("dprime") else 0.5
 
 

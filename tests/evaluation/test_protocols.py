@@ -301,8 +301,8 @@ def test_folds_test_every_clip_once_by_what_learnt_from_all_others_and_chose_wit
             for norm in (False, True):
                 ready = normalize(x) if l2 else x
                 if norm:
-                    spread = {who: (ready[speaker == who].mean(0), ready[speaker == who].std(0)) for who in set(speaker)}
-                    ready = np.array([(row - spread[who][0]) / spread[who][1]
+                    mine_of = {who: ready[speaker == who] for who in set(speaker)}
+                    ready = np.array([(row - mine_of[who].mean(0)) / mine_of[who].std(0)
                                       for row, who in zip(ready, speaker, strict=True)])
                 learn, ask = part == (mine + 2) % 3, part == (mine + 1) % 3
                 model = LinearDiscriminantAnalysis("lsqr", shrinkage="auto")
@@ -339,8 +339,9 @@ def test_people_with_one_label_each_are_left_out_one_by_one_and_a_text_that_was_
 
 @pytest.mark.parametrize(("protocol", "given", "words"), [
     ("k-fold", {"folds": 2}, "folds is 2; give 3 or more"), ("k-fold", {"folds": 9}, "9 or more are needed"),
-    ("k-shot", {"shots": (0,)}, "shots is 0"), ("k-shot", {"metric": "mae", "probes": ("Ridge_1",)}, "taken as numbers"),
-    ("k-fold", {"metric": "mae", "probes": ("Ridge_1",)}, "60 of 60|84 of 84 labels are no finite numbers"),
+    ("k-shot", {"shots": (0,)}, "shots is 0"),
+    ("k-shot", {"metric": "mae", "probes": ("Ridge_1",)}, "taken as numbers"),
+    ("k-fold", {"metric": "mae", "probes": ("Ridge_1",)}, "84 of 84 labels are no finite numbers"),
     ("leave-one-speaker-out", {"metric": "ccc,uar"}, "cannot be asked together"),
     ("leave-one-speaker-out", {"probes": ("SVM_linear", "LDA_LSQR_AUTO")}, "in two runs"),
     ("leave-one-speaker-out", {"metric": "ccc", "probes": ("SVM_linear",)}, "unknown probe for concordance"),
@@ -394,7 +395,7 @@ def test_numbers_are_predicted_by_ridges_and_scored_by_concordance_and_error():
     true, pred = answers["y_true"].astype(float), answers["y_pred"].astype(float)
     assert rows["value"]["mean_absolute_error"] == pytest.approx((true - pred).abs().mean())
     assert 0.9 < rows["low"]["concordance"] < rows["value"]["concordance"] < rows["high"]["concordance"] <= 1
-    assert abs(rows["chance"]["concordance"]) < 1e-9 and rows["chance"]["mean_absolute_error"] > 3
+    assert rows["chance"]["concordance"] == 0 and rows["chance"]["mean_absolute_error"] > 3
     assert set(rows["interval_by"]) == {"speaker"} and set(rows["classes"]) == {0}
     assert one(run("repeated", make(clips, data.vectors.x), metric="ccc", probes=("Ridge_1",), seeds=(0, 1)),
                "repeated")["value"] > 0.9

@@ -84,7 +84,7 @@ def test_metrics_of_numbers_are_their_definitions_and_take_text(rows):
     apart = true.var() + pred.var() + (true.mean() - pred.mean()) ** 2
     assert scores.concordance(true, pred) == pytest.approx(1 - gap / apart if apart else 0, abs=1e-9)
     assert scores.score(true.astype(str), pred, "MAE") == pytest.approx(sk.mean_absolute_error(true, pred))
-    assert scores.chance(true, "ccc") == pytest.approx(0, abs=1e-12)
+    assert scores.chance(true, "ccc") == 0 == pytest.approx(scores.concordance(true, np.full(len(true), 3)), abs=1e-9)
     assert all(scores.chance(true, "mae") <= np.abs(true - guess).mean() + 1e-12 for guess in pred)
 
 
