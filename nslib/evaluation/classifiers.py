@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from nslib.evaluation import lda
 
-__all__ = ["CLASSIFIERS", "FAMILIES", "OTHER_PROBES", "PROBES", "RIDGES", "make_probe", "normalise"]
+__all__ = ["CLASSIFIERS", "FAMILIES", "PROBES", "RIDGES", "make_probe", "normalise"]
 
 Floats = npt.NDArray[np.float64]
 

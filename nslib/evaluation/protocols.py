@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from nslib.datasets.table import Dataset
 
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "PROTOCOLS", "REPEATED", "SWITCH",
-           "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "compare_protocols", "join_protocols",
+           "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "join_protocols",
            "load_protocols", "make_task_vectors", "make_test", "pick_settings", "run_one", "run_protocol",
            "run_repeated", "run_switch", "run_within_speaker", "summarise"]
 
