@@ -140,11 +140,14 @@ def keep_known_speakers(given: TaskVectors, protocol: str) -> tuple[TaskVectors,
     if why:
         raise Unavailable(f"the protocol {protocol} on {task.name}", why,
                           "Choose a task with several speakers, each with several labels.")
-    if known.all():
+    labelled = given.vectors.y != ""
+    if (kept := known & labelled).all():
         return given, []
-    note = f"{(~known).sum()} of {len(known)} clips were left out: their speaker is not known."
-    return replace(given, clips=given.clips[known].reset_index(drop=True), vectors=given.vectors.take(known),
-                   listed=tuple(pair for pair in given.listed if pair[1])), [note]
+    notes = [f"{(~those).sum()} of {len(known)} clips were left out: {why}." for those, why in (
+        (known, "their speaker is not known"), (labelled, "they have no label")) if not those.all()]
+    unlabelled = set(given.vectors.clip_id[~labelled])
+    return replace(given, clips=given.clips[kept].reset_index(drop=True), vectors=given.vectors.take(kept),
+                   listed=tuple(pair for pair in given.listed if pair[1] and pair[0] not in unlabelled)), notes
 
 
 def join_names(names: Iterable[str]) -> str:
@@ -270,14 +273,15 @@ def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequ
         plain = data.clips["label"].astype(str)
         tables.append(data.clips.assign(label=[
             renamed.get(f"{data.task.name}/{name}", renamed.get(name, name)) for name in plain]))
-    both, notes = set(tables[0]["label"]) & set(tables[1]["label"]), []
+    both, notes = (set(tables[0]["label"]) & set(tables[1]["label"])) - {""}, []
     if len(both) < 2 and not given.numbers:
         have = " and ".join(f"{join_names(sorted(set(table['label'])))} ({data.task.name})"
                             for table, data in zip(tables, (train, given), strict=True))
         raise Unavailable(f"the protocol {protocol} on {given.task.name}",
                           f"the corpora have {len(both)} labels in common: {have}",
                           'Rename labels, such as labels={"angry": "anger"} or {"CORPUS/angry": "anger"}.')
-    kept = [table["label"].isin(both).to_numpy() | given.numbers for table in tables]
+    kept = [table["label"].ne("").to_numpy() if given.numbers else table["label"].isin(both).to_numpy()
+            for table in tables]
     for table, data, mine in zip(tables, (train, given), kept, strict=True):
         if not mine.all():
             others = Counter(table["label"][~mine])

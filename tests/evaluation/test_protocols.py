@@ -332,7 +332,10 @@ def test_people_with_one_label_each_are_left_out_one_by_one_and_a_text_that_was_
     data = shared(9, classes=2)
     clips = data.clips.assign(label=np.where(data.clips["speaker"].str[-1].astype(int) % 2, "a", "b"), text="same")
     x = data.vectors.x + 5 * (clips["label"] == "a").to_numpy()[:, None]
-    outcome = run("leave-one-speaker-out", make(clips, x))
+    blank = clips[:3].assign(clip_id=["z0", "z1", "z2"], label="")
+    outcome = run("leave-one-speaker-out", make(pd.concat([clips, blank]), np.concatenate([x, x[:3]])))
+    assert f"planted: 3 of {len(clips) + 3} clips were left out: they have no label." in outcome.notes
+    assert set(outcome.answers["clip_id"]) == set(clips["clip_id"])
     assert one(outcome, "leave-one-speaker-out")["value"] > 0.9
     assert any(f"{len(clips)} of {len(clips)} clips were tested by a probe that had learnt" in n for n in outcome.notes)
 
