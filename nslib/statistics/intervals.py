@@ -427,7 +427,8 @@ def scores_of_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """Score of each split that was drawn anew, with its own interval, from rows of protocols; the newest run counts."""
     columns = ["task", "corpus_kind", "embedding", "split_number", "value", "low", "high"]
     single = rows["key"].isin(_over_all_splits(rows)["key"]) & (rows["split_number"] != "") & (rows["speaker"] == "")
-    return rows.loc[single & rows["selected"] & rows["value"].notna(), columns].reset_index(drop=True)
+    chosen = rows[single & rows["selected"] & rows["value"].notna()]
+    return chosen.drop_duplicates(["key", *columns[:4]])[columns].reset_index(drop=True)
 
 
 def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -454,8 +455,9 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
 def _over_all_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """Newest rows over all splits that were drawn anew."""
     whole = (rows["split_number"] == "") & (rows["speaker"] == "") & (rows["protocol"] == _REPEATED)
-    whole &= rows["metric"] == "accuracy"  # others may be scored beside it
-    return keep_newest(rows[whole & rows["selected"] & rows["value"].notna()], ["task", "embedding", "shots"])
+    chosen = rows[whole & rows["selected"] & rows["value"].notna()]
+    first = chosen.drop_duplicates(["key", "task", "embedding", "shots"])  # the metric of the choice, none beside it
+    return keep_newest(first, ["task", "embedding", "shots"])
 
 
 def _spread(row: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
