@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -60,6 +60,8 @@ def benchmark(
     params: Params | None = None,
     name: str | None = None,
     splits: str | Path | None = None,
+    metric: str | Sequence[str] | None = None,
+    probes: str | Sequence[str] | None = None,
     progress: bool = True,
     cluster: Any = None,
 ) -> Results:
@@ -81,6 +83,11 @@ def benchmark(
         How to call a callable in tables.
     splits : path, optional
         A file of splits for recordings of your own; see `nslib.datasets.splits`.
+    metric : str or sequence of str, optional
+        Names in `nslib.statistics.scores.METRICS`, or short: ``"uar,accuracy,macro-f1,auc"``. Probes are chosen by the
+        first; all are shown. ``"ccc,mae"`` take labels as numbers. Default: that of the task.
+    probes : str or sequence of str, optional
+        Names of one family of `nslib.evaluation.classifiers.FAMILIES`. Default: the paper's five, for numbers ridges.
     cluster : str, distributed.Client or cluster object of dask, optional
         Where the work is done: address of a dask scheduler, or ``local:N`` for N worker processes on this machine; see
         `nslib.extraction.cluster.connect`. Default: in this process.
@@ -98,7 +105,8 @@ def benchmark(
     """
     from nslib.evaluation.benchmark import benchmark
 
-    return benchmark(embeddings, tasks, params=params, name=name, splits=splits, progress=progress, cluster=cluster)
+    return benchmark(embeddings, tasks, params=params, name=name, splits=splits, metric=metric, probes=probes,
+                     progress=progress, cluster=cluster)
 
 
 def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: bool = True,

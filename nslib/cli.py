@@ -34,6 +34,7 @@ from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
+from nslib.evaluation.classifiers import FAMILIES
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
 from nslib.paper.published import list_numbers
@@ -92,6 +93,11 @@ Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
     help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
          "directory, a folder with metadata.csv, or tfds:NAME.")]
+Metric = Annotated[str | None, Option(
+    help="Names, comma-separated, such as uar,accuracy,macro-f1,auc: the first chooses, all are shown. ccc or mae take "
+         "labels as numbers.")]
+Probes = Annotated[str | None, Option(
+    help="Names, comma-separated, of one family: " + "; ".join(", ".join(names) for names in FAMILIES.values()) + ".")]
 Label = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the label.")]
 Speaker = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the speaker.")]
 Split = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the split.")]
@@ -176,7 +182,7 @@ def reproduce(
         help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
     smoke: Smoke = None,
-    protocol: Annotated[str | None, Option(help="Of a cell: within-speaker, repeated or switch.")] = None,
+    protocol: Annotated[str | None, Option(help=f"Of a cell: {', '.join(protocols.PROTOCOLS)}.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
@@ -229,16 +235,16 @@ def compare(
 @app.command("benchmark")
 def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
-    corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
-    cluster: Cluster = None, label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
+    smoke: Smoke = None, out: Rows = None, cluster: Cluster = None, label: Label = None, speaker: Speaker = None,
+    split: Split = None, clip_id: ClipId = None, audio: Audio = None,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
     measured = benchmark.benchmark([_find_embedding(name) for name in embeddings],
                                    [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id,
                                                   audio=audio) for path in dataset] if dataset else None,
-                                   params=params, splits=splits, cluster=cluster)
+                                   params=params, splits=splits, metric=metric, probes=probes, cluster=cluster)
     _print_results(measured, measured.table, out)
 
 
@@ -278,14 +284,26 @@ def check(
 
 @app.command()
 def protocol(
-    name: Annotated[str, Argument(help="within-speaker, repeated or switch.")],
-    embeddings: Embeddings, tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
-    smoke: Smoke = None, out: Rows = None,
+    name: Annotated[str, Argument(help=f"One or more, comma-separated: {', '.join(protocols.PROTOCOLS)}.")],
+    embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
+    train: Annotated[str | None, Option(help="Of cross-corpus: the task or recordings to learn from.")] = None,
+    metric: Metric = None, probes: Probes = None,
+    changed: Annotated[list[str] | None, Option(
+        "--set", help="A setting as name=value in JSON, such as shots=[1,8], folds=10 or "
+                      "'labels={\"angry\": \"anger\"}'; once for each.")] = None,
+    corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
 ) -> None:
-    """Ask another question of the same vectors: personalised, repeated splits, or how much the protocol decides."""
+    """Ask another question of the same vectors, of tasks or of your data: other divisions, corpora, sizes."""
     params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
-    measured = protocols.run_protocol(name, [_find_embedding(e) for e in embeddings], params.tasks or None, params)
-    _print_results(measured, measured.summary, out)
+    given = [str(path) for path in dataset or ()] or params.tasks or None
+    chosen = [_find_embedding(e) for e in embeddings]
+    settings = _read_settings(changed) | {"train": train, "probes": probes}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    names = [part.strip() for part in name.split(",")]
+    measured = protocols.join_protocols([
+        protocols.run_protocol(one, chosen, given, params, splits=splits, metric=metric,
+                               **protocols.pick_settings(one, settings, names)) for one in names])
+    _print_results(measured, measured.compare, out)
 
 
 @app.command("export-row")

@@ -41,7 +41,7 @@ _LATE = 0.1  # seconds by which a part may end after its recording: times are of
 
 
 def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
-                    progress: bool = True) -> Dataset:
+                    numbers: bool = False, progress: bool = True) -> Dataset:
     """Read somebody's own recordings.
 
     Parameters
@@ -54,6 +54,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         Of the split, if none is given.
     splits : path-like, optional
         A split file (`splits`), which then counts, whatever the layout says.
+    numbers : bool
+        Whether labels are numbers to be predicted, not classes, each of which a split must hold.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     told = [(clip.clip_id, str(clip.audio), clip.fault, clip.remedy) for clip in faulty]
     problems = [dict(zip(PROBLEM_COLUMNS, map(_make_printable, texts), strict=True)) for texts in told]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
-    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed)
+    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed, numbers)
     if not pairs:
         draw_notes = [f"None of {len(faulty)} clips can be used."]
     root = str(path) if os.fspath(path).startswith("tfds:") else str(split_source(path)[0])
@@ -165,8 +167,12 @@ def _hear_channel(path: Path, channel: int | None) -> audio.Clip:
     return replace(clip, notes=(f"channel {channel} of {samples.shape[1]}", *notes, *clip.notes))
 
 
-def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
+def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""
+    if numbers:  # as if all were of one class
+        plain = [replace(clip, label=clip.label and "a number") for clip in clips]
+        drawn, notes = _assign_splits(plain, seed, False)
+        return [replace(clip, split=one.split) for clip, one in zip(clips, drawn, strict=True)], notes
     labelled = [clip for clip in clips if clip.label]
     if not labelled:
         return clips, ["There are no labels, so the clips can be embedded but not benchmarked."]

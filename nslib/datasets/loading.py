@@ -87,10 +87,10 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
 
 
 def load_own_task(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
-                  progress: bool = True) -> tuple[Task, Dataset]:
+                  numbers: bool = False, progress: bool = True) -> tuple[Task, Dataset]:
     """Make a task of your own recordings; arguments and errors are those of `folder.read_recordings`."""
-    dataset = read_recordings(path, seed=seed, splits=splits, progress=progress)
-    return tasks.make_own_task(name_recordings(path), dataset.clips), dataset
+    dataset = read_recordings(path, seed=seed, splits=splits, numbers=numbers, progress=progress)
+    return tasks.make_own_task(name_recordings(path), dataset.clips, numbers=numbers), dataset
 
 
 def _read_rows(task: Task, params: Params) -> list[ManifestRow]:

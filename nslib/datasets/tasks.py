@@ -36,7 +36,8 @@ class Task:
     licence: str  # of the audio; the full list, with homepages, is ``data/sources.csv``
     credit: str
     caution: str = ""  # what must be known to read the numbers
-    metric: str = "accuracy"  # a name of `nslib.statistics.scores`
+    metric: str = "accuracy"  # a name of `nslib.statistics.scores`, by which is chosen
+    also: tuple[str, ...] = ()  # metrics by which what was chosen is scored too
     profile: str = "quick"  # or "paper"
     optional: bool = False  # run only when asked for by name
     within_speaker: bool = False  # also asked inside each speaker (the paper's personalised tasks)
@@ -186,9 +187,10 @@ def choose_task_names(params: Params) -> tuple[str, ...]:
     return tuple(name for name in REGISTRY if name in asked)
 
 
-def make_own_task(name: str, clips: pd.DataFrame) -> Task:
-    """Make a task of the clip table of somebody's own recordings."""
+def make_own_task(name: str, clips: pd.DataFrame, *, numbers: bool = False) -> Task:
+    """Make a task of the clip table of somebody's own recordings, whose labels are classes or numbers."""
+    same = not numbers and label_is_speaker(clips["label"], clips["speaker"])
     return Task(
-        name=name, title=f"{clips['label'].nunique()} classes of {name}", kind="real", noss="",
-        label="as given", speaker="as given", speaker_is_label=label_is_speaker(clips["label"], clips["speaker"]),
+        name=name, title=f"numbers of {name}" if numbers else f"{clips['label'].nunique()} classes of {name}",
+        kind="real", noss="", label="as given", speaker="as given", speaker_is_label=same,
         split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="")

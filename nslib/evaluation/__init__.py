@@ -3,8 +3,10 @@
 benchmark    run embeddings on tasks; embed recordings; what a run takes; how sure a chosen probe is
 results      columns, files and views of the results table
 probe        the grid of simple classifiers on frozen vectors, chosen on validation
-classifiers  the table of classifiers (the paper's five) and two normalisations
-protocols    the same vectors asked within speakers, over repeated splits, by clip or by speaker
+classifiers  the tables of classifiers (the paper's five, those of others, of numbers) and two normalisations
+protocols    the same vectors asked by other protocols, and their tables
+divisions    protocols that divide a whole task: folds, other corpora, few shots, repeated splits, by clip
+within_speaker  the protocol inside each speaker
 robustness   the chosen probe on test clips with noise, by telephone, too soft or too loud
 cost         mean scores beside size and latency
 lda          discriminant analysis of vectors of thousands of numbers

@@ -50,6 +50,7 @@ from nslib.extraction import devices, extract, precomputed
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import Extraction
 from nslib.extraction.precomputed import Precomputed
+from nslib.statistics import scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ Embeddable = str | Path | Embedding | Callable[..., Any]
 # A smoke run checks the path with what is quick to load and to fit; its numbers mean nothing.
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
+
+_MOST_CLASSES = 20  # of whole numbers as labels; more are taken for a quantity
 
 LONG_SECONDS = 600.0  # a run that will take longer says so before it starts
 
@@ -89,6 +92,8 @@ def benchmark(
     params: Params | None = None,
     name: str | None = None,
     splits: str | Path | None = None,
+    metric: str | Sequence[str] | None = None,
+    probes: str | Sequence[str] | None = None,
     progress: bool = True,
     cluster: Any = None,
 ) -> Results:
@@ -96,8 +101,8 @@ def benchmark(
     params = params or config.load_params()
     specs = [specify_embedding(e, name)
              for e in list_given(embeddings, params.embeddings or default_embeddings(params))]
-    builder = ResultsBuilder()
-    ready = load_tasks(tasks, params, specs, builder, progress, splits)
+    builder, ask = ResultsBuilder(), Measure.of(metric, probes)
+    ready = ask.apply(load_tasks(tasks, params, specs, builder, progress, splits, numbers=ask.numbers))
     usable = find_usable(specs, ready, builder)
     if progress:
         _announce(ready, usable, params)
@@ -278,8 +283,62 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
 
 # ------------------------------------------------------------------ tasks
 
+@dataclass(frozen=True)
+class Measure:
+    """Metrics and probes that were asked for by name, in place of those of a task; none: the task's."""
+
+    metrics: tuple[str, ...]
+    probes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, metric: str | Sequence[str] | None, probes: str | Sequence[str] | None) -> Measure:
+        """Check what was asked for: names, or one text with commas; UnknownName or BadParameter before any work."""
+        names, chosen = ([name.strip() for name in (given.split(",") if isinstance(given, str) else given or ())]
+                         for given in (metric, probes))
+        metrics = tuple(dict.fromkeys(scores.get_metric(name).name for name in names))
+        ordered = probe.check_probes(None if probes is None else chosen, metrics or ("accuracy",))
+        return cls(metrics, () if probes is None else tuple(ordered))
+
+    @property
+    def numbers(self) -> bool:
+        """Whether labels are taken as numbers."""
+        return any(scores.get_metric(name).needs == "numbers" for name in self.metrics)
+
+    def apply(self, ready: Sequence[tuple[Task, Dataset]]) -> list[tuple[Task, Dataset]]:
+        """Tasks with what was asked; BadParameter where labels are numbers and nobody said how to take them."""
+        for task, corpus in ready:
+            labels = corpus.clips["label"][corpus.clips["label"] != ""]  # what has none is in no split
+            if self.numbers:
+                scores.read_numbers(labels)
+            elif not self.metrics and task.corpus == "folder" and (found := _describe_numbers(labels)):
+                raise BadParameter(
+                    f"the labels of {task.name} are {found}. To predict them as numbers, ask for metric ccc or mae "
+                    "(--metric ccc,mae); to take each number as a class, for metric accuracy.")
+        return [(self.replace(task), corpus) for task, corpus in ready]
+
+    def replace(self, task: Task) -> Task:
+        """Put what was asked in place of what the task says."""
+        changed: dict[str, Any] = {"metric": self.metrics[0], "also": self.metrics[1:]} if self.metrics else {}
+        return dataclasses.replace(task, **changed | ({"probes": self.probes} if self.probes else {}))
+
+
+def _describe_numbers(labels: pd.Series) -> str:
+    """Describe labels that are numbers rather than names of classes; empty if they are not."""
+    # few whole numbers can be names of classes, such as spoken digits
+    found = np.array([scores.parse_number(text) for text in labels.unique()])
+    few = len(found) <= _MOST_CLASSES and bool((found == np.round(found)).all())
+    if few or not np.isfinite(found).all():
+        return ""
+    return f"{len(found)} different numbers, {found.min():g} to {found.max():g}"
+
+
+def count_classes(task: Task, labels: pd.Series) -> int:
+    """Count classes for an estimate of memory and time; labels that are numbers are one."""
+    return 1 if scores.get_metric(task.metric).needs == "numbers" else int(labels.nunique())
+
+
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
-               splits: str | Path | None = None) -> list[tuple[Task, Dataset]]:
+               splits: str | Path | None = None, *, numbers: bool = False) -> list[tuple[Task, Dataset]]:
     """Load the clips of tasks and of somebody's own recordings; `builder` is told what `specs` cannot be run on."""
     items = list_given(given, ())
     named = [t for t in items if isinstance(t, str) and t in datasets_tasks.REGISTRY]
@@ -300,8 +359,10 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
             if isinstance(item, Task):
                 task, corpus = item, loading.load_clips(item, params, progress=progress)
             elif layouts.recordings_exist(item):
-                task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
-                problems = card.audit_clips(corpus.clips).problems if corpus.clips["label"].ne("").any() else ()
+                task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, numbers=numbers,
+                                                     progress=progress)
+                audited = corpus.clips["label"].ne("").any() and not numbers
+                problems = card.audit_clips(corpus.clips).problems if audited else ()
                 builder.notes += [f"{task.name}: {problem}" for problem in problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
@@ -331,7 +392,7 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     stored = results.find_result(key)
     if stored is None:
         train = max(_list_training(task, out.clips), key=len)
-        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], train["label"].nunique())
+        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], count_classes(task, train["label"]))
         with tqdm(desc=f"probes {task.name} x {spec.name}", unit="fit", disable=not progress, leave=False) as bar:
             options = {**settings, "progress": bar.update, "mapper": engine.mapper}
             folds = divide_folds(task, out.clips)
@@ -344,8 +405,16 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
 
 def probe_settings(task: Task, params: Params) -> dict[str, Any]:
     """Return the arguments of `nslib.evaluation.probe.grid` that change its answer, for a task."""
-    return {"probes": SMOKE_PROBES if params.smoke else task.probes or probe.PROBES, "metric": task.metric,
-            "speaker_norm": not task.speaker_is_label, "seed": params.seed}
+    return {"probes": choose_probes(task, SMOKE_PROBES if params.smoke else ()), "metric": task.metric,
+            "speaker_norm": not task.speaker_is_label, "seed": params.seed} | ({"also": task.also} if task.also else {})
+
+
+def choose_probes(task: Task, instead: Sequence[str] = ()) -> tuple[str, ...]:
+    """Choose the probes of a task, `instead` of its usual ones; but those that were asked for by name."""
+    usual = datasets_tasks.REGISTRY[task.name].probes if task.name in datasets_tasks.REGISTRY else ()
+    if task.probes == usual and scores.get_metric(task.metric).needs != "numbers":
+        return tuple(probe.check_probes(instead or usual or None))
+    return tuple(probe.check_probes(task.probes or None, (task.metric, *task.also)))
 
 
 def _identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
@@ -530,7 +599,7 @@ def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Par
         return None  # it is refused, with its reason, when its turn comes
     first = clips.drop_duplicates("sha256")
     new = first[first["sha256"].isin(VectorCache(embedding).missing(first["sha256"]))]
-    parts = [(len(train), embedding.dim, train["label"].nunique()) for train in _list_training(task, clips)]
+    parts = [(len(train), embedding.dim, count_classes(task, train["label"])) for train in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
     return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)),

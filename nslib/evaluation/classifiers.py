@@ -12,6 +12,9 @@ has changed since, settings are translated so that the same thing is computed:
   iterations, and some answers change.
 - Forests had no seed; here they have one. Forests and discriminant analysis take another way to the same trees and
   coefficients (`nslib.evaluation.forest`, `nslib.evaluation.lda`).
+
+Probes of other benchmarks, and ridge regression for labels that are numbers, are families of their own: a choice is
+made within one family, so that a result of the paper's five is never one of others.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import numpy.typing as npt
 
 from nslib.evaluation import forest, lda
 
-__all__ = ["CLASSIFIERS", "PROBES", "normalise"]
+__all__ = ["CLASSIFIERS", "FAMILIES", "PROBES", "RIDGES", "make_probe", "normalise"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,6 +64,66 @@ CLASSIFIERS: dict[str, Callable[[int, int, int], Any]] = {
 
 PROBES = tuple(CLASSIFIERS)
 """The order of choice: of equal validation scores the first wins, then no L2, then no z-score."""
+
+def _scaled(model: Any) -> Any:
+    """A model of vectors whose dimensions have mean 0 and variance 1 over train."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), model)
+
+
+def _svm(clips: int, classes: int, seed: int) -> Any:
+    """Support vectors of a linear kernel, one class against the rest."""
+    from sklearn.svm import LinearSVC
+
+    return _scaled(LinearSVC(C=1.0, max_iter=1000, random_state=seed))
+
+
+def _neighbours(clips: int, classes: int, seed: int) -> Any:
+    """Vote of the five nearest clips."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _scaled(KNeighborsClassifier(min(5, clips)))
+
+
+def _mlp(clips: int, classes: int, seed: int) -> Any:
+    """A hidden layer of 64 units."""
+    from sklearn.neural_network import MLPClassifier
+
+    return _scaled(MLPClassifier((64,), random_state=seed))
+
+
+def _sgd(clips: int, classes: int, seed: int) -> Any:
+    """Logistic regression by stochastic gradient descent."""
+    from sklearn.linear_model import SGDClassifier
+
+    return _scaled(SGDClassifier(loss="log_loss", random_state=seed))
+
+
+def _ridge(clips: int, classes: int, seed: int, strength: float) -> Any:
+    """Linear regression with a penalty."""
+    from sklearn.linear_model import Ridge
+
+    return _scaled(Ridge(strength))
+
+
+OTHER_PROBES: dict[str, Callable[[int, int, int], Any]] = {
+    "SVM_linear": _svm, "kNN_5": _neighbours, "MLP_64": _mlp, "SGD_linear": _sgd}
+"""Probes of other benchmarks, on dimensions of variance 1: asked for by name, never in the choice among the five."""
+
+RIDGES: dict[str, Callable[[int, int, int], Any]] = {
+    f"Ridge_{strength}": partial(_ridge, strength=float(strength)) for strength in (1, 100, 10_000)}
+"""Probes of labels that are numbers."""
+
+FAMILIES = {"the paper's five": CLASSIFIERS, "those of other benchmarks": OTHER_PROBES, "those of numbers": RIDGES}
+"""Among the probes of one family a choice is made."""
+
+
+def make_probe(name: str, clips: int, classes: int, seed: int) -> Any:
+    """Make the probe of this name for a training part of so many clips and classes."""
+    return next(family[name] for family in FAMILIES.values() if name in family)(clips, classes, seed)
+
 
 # scikit-learn computes these in float32, whatever they are given; quickest by columns, as trees read them
 IN_FLOAT32 = ("Forest_balanced_100", "Forest_unbalanced_100")

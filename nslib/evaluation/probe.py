@@ -11,7 +11,8 @@ is the same fit under two names is fitted once; the copy says so in ``reason`` a
 
 Of clips in folds each is tested once. The answers of one combination to all clips, each by the probe of its fold, are
 scored together, and so are those of `CHOSEN_BY_FOLD`: of what the validation clips of each fold chose there. A choice
-on validation answers to all clips together would have seen the clips that are tested.
+on validation answers to all clips together would have seen the clips that are tested. Many folds can share few choices
+(`grid_folds`), each of them made without the clips that are tested by it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ import numpy.typing as npt
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.evaluation.classifiers import CLASSIFIERS, IN_FLOAT32, PROBES, find_same_fits, normalise
+from nslib.evaluation.classifiers import FAMILIES, IN_FLOAT32, PROBES, RIDGES, find_same_fits, make_probe, normalise
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
@@ -88,16 +89,16 @@ class LabelledVectors:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is the same for all fits of a grid; the metric is one of `nslib.statistics.scores.METRICS`."""
+    """What is the same for all fits of a grid; metrics are names in `nslib.statistics.scores.METRICS`."""
 
     classes: Names  # labels of all splits, sorted
-    metric: str
+    metric: str  # on which the choice is made
     seed: int  # of forests and intervals
+    also: tuple[str, ...] = ()  # metrics by which the chosen one is scored too
 
-    @property
-    def needs_scores(self) -> bool:
-        """Whether the metric needs probabilities, not only labels."""
-        return statistics_scores.get_metric(self.metric).needs == "scores"
+    def needs(self, what: str) -> bool:
+        """Whether a metric needs "scores" or "numbers", not only labels."""
+        return any(statistics_scores.get_metric(name).needs == what for name in (self.metric, *self.also))
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Fit:
     converged: bool  # whether the fit ended by itself
     seconds: float
     reason: str  # why there is no answer, or what the classifier warned of
+    scores: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # by split, [clips, classes], if a metric needs
 
 
 class ProbeTask(NamedTuple):
@@ -141,11 +143,14 @@ class Grid:
         clip_id, speaker, y_true, y_pred; empty if nothing could be fitted.
     notes : tuple of str
         Sentences on what was left out or cannot be right.
+    scores : DataFrame
+        Scores of the same clips, a column a class; without columns unless a metric needs them.
     """
 
     rows: pd.DataFrame
     predictions: pd.DataFrame
     notes: tuple[str, ...]
+    scores: pd.DataFrame
 
 
 def probe_hash() -> str:
@@ -159,9 +164,10 @@ def grid(
     validation: LabelledVectors,
     test: LabelledVectors,
     *,
-    probes: Sequence[str] = PROBES,
+    probes: Sequence[str] | None = None,
     speaker_norm: bool = True,
     metric: str = "accuracy",
+    also: Sequence[str] = (),
     seed: int = 0,
     jobs: int = 2,
     progress: Callable[[], object] | None = None,
@@ -174,12 +180,14 @@ def grid(
     train, validation, test : LabelledVectors
         Nothing of validation or test reaches a fit.
     probes : sequence of str
-        Names in `PROBES`.
+        Names of one of `nslib.evaluation.classifiers.FAMILIES`. Default: `PROBES`, for numbers `RIDGES`.
     speaker_norm : bool
         Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
         where the speaker is the label: it would then use the answer.
     metric : str
-        A name in `nslib.statistics.scores.METRICS`.
+        A name in `nslib.statistics.scores.METRICS`, by which is chosen.
+    also : sequence of str
+        Metrics by which the chosen combination is scored too, in rows of their own.
     seed : int
         Seeds forests and the intervals' resamples.
     jobs : int
@@ -203,69 +211,90 @@ def grid(
         For an unknown probe or metric.
     """
     splits = check_splits(train, validation, test)
-    ordered, variants, settings, notes = _plan_fits(splits, probes, speaker_norm, metric, seed)
+    ordered, variants, settings, notes = _plan_fits(splits, probes, speaker_norm, metric, also, seed)
     fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
     return score_fits(fits, splits, settings, notes)
 
 
 def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[Any]]], *,
-               probes: Sequence[str] = PROBES, speaker_norm: bool = True, metric: str = "accuracy", seed: int = 0,
+               choices: Sequence[Mapping[str, npt.NDArray[Any]]] = (), probes: Sequence[str] | None = None,
+               speaker_norm: bool = True, metric: str = "accuracy", also: Sequence[str] = (), seed: int = 0,
                jobs: int = 2, progress: Callable[[], object] | None = None, mapper: Mapper | None = None) -> Grid:
     """Fit every combination in every fold, choose in each fold on its validation clips, and score all clips together.
 
     `folds` has, for each fold, positions among the clips: train, validation, test, and left_out, which is counted in a
     note; every clip is validated once and tested once, else BadParameter. The rest is as of `grid`.
+
+    `choices` are fewer divisions of the same kind, each of which tests whole folds. Every combination is then fitted in
+    these only, and in a fold only what was chosen where its clips are tested; a fold needs no validation part.
     """
-    for name in SPLITS[1:]:
-        if not np.array_equal(np.sort(np.concatenate([rows[name] for rows in folds])), np.arange(len(clips.y))):
+    for name, divisions in ("validation", choices or folds), ("test", folds):
+        if not np.array_equal(np.sort(np.concatenate([rows[name] for rows in divisions])), np.arange(len(clips.y))):
             raise BadParameter(f"{name} of the folds must hold each of {len(clips.y)} clips once. Give every clip a "
                                "fold, or none.")
     whole = dict.fromkeys(SPLITS, _order_split("task", clips))
-    ordered, variants, settings, notes = _plan_fits(whole, probes, speaker_norm, metric, seed)
+    ordered, variants, settings, notes = _plan_fits(whole, probes, speaker_norm, metric, also, seed)
     train, left_out = (sorted(len(rows[name]) for rows in folds) for name in ("train", "left_out"))
     said = f", {left_out[0]} to {left_out[-1]} were left out of it for their text" if left_out[-1] else ""
     notes.append(f"Every clip was tested once, in {len(folds)} folds: {train[0]} to {train[-1]} clips were in "
                  f"training{said}.")
+    options: dict[str, Any] = {"jobs": jobs, "progress": progress, "mapper": mapper}
     fits: list[list[Fit]] = []
     chosen: list[Fit] = []
-    asked: dict[str, list[Names]] = {name: [] for name in SPLITS[1:]}
-    for number, rows in enumerate(folds):
-        splits = check_splits(*(clips.take(rows[name]) for name in SPLITS), where=f" of fold {number}")
-        fits.append(fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper))
+    for number, rows in enumerate(choices or folds):
+        parts = SPLITS[:2] if choices else SPLITS
+        splits = _check_parts({name: clips.take(rows[name]) for name in parts}, parts[:1] if choices else parts,
+                              f" of {'choice' if choices else 'fold'} {number}")
+        fits.append(fit_probes(ordered, variants, splits, settings, **options))
         values = [_score_answers(fit, "validation", splits["validation"], settings) for fit in fits[-1]]
         chosen.append(fits[-1][int(np.argmax(select_best(values, metric)))])
-        notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits)]
-        for name, names in asked.items():
-            names.append(splits[name].clip_id)
-    order = {name: np.argsort(np.concatenate(names)) for name, names in asked.items()}
-    scored = score_fits(_join_folds([*zip(*fits, strict=True), tuple(chosen)], order), whole, settings)
-    used = {name: np.repeat([getattr(fit, name) for fit in chosen], list(map(len, asked["test"])))[order["test"]]
+        if not choices:
+            notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits, settings.needs("numbers"))]
+    asked = {name: np.concatenate([np.sort(clips.clip_id[rows[name]]) for rows in divisions])
+             for name, divisions in (("validation", choices or folds), ("test", folds))}
+    tested = list(chosen)
+    if choices:
+        tested = []
+        for number, rows in enumerate(folds):
+            of = next(fit for fit, choice in zip(chosen, choices, strict=True)
+                      if np.isin(rows["test"], choice["test"]).all())
+            splits = _check_parts({name: clips.take(rows[name]) for name in ("train", "test")}, ("train",),
+                                  f" of fold {number}")
+            tested += fit_probes([of.probe], [(of.l2, of.speaker_norm)], splits, settings, **options)
+            notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits, settings.needs("numbers"))]
+    order = {name: np.argsort(names) for name, names in asked.items()}
+    combinations = [] if choices else [tuple(same) for same in zip(*fits, strict=True)]
+    last = _join_folds([*combinations, (*chosen, *tested) if choices else tuple(tested)], order)
+    times = Counter(name_combination(fit) for fit in tested)
+    why = "; ".join(f"{name} in {n} of {len(folds)} folds" for name, n in times.items())
+    last[-1] = replace(last[-1], probe=CHOSEN_BY_FOLD, l2=False, speaker_norm=False, seconds=0.0,
+                       reason=why if last[-1].labels else last[-1].reason)
+    scored = score_fits(last, whole, settings)
+    sizes = [len(rows["test"]) for rows in folds]
+    used = {name: np.repeat([getattr(fit, name) for fit in tested], sizes)[order["test"]]
             for name in _PREDICTED[:3]} if len(scored.predictions) else {}
-    return Grid(scored.rows, scored.predictions.assign(**used), tuple(notes))
+    return replace(scored, predictions=scored.predictions.assign(**used), notes=tuple(notes))
 
 
 def _join_folds(combinations: Sequence[tuple[Fit, ...]], order: Mapping[str, npt.NDArray[Any]]) -> list[Fit]:
     """Join the fits of all folds, of each combination and, as the last, of the chosen ones; `order` sorts answers."""
     def join(parts: Sequence[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-        return {name: np.concatenate([part[name] for part in parts])[rows] for name, rows in order.items()
-                if all(parts)}  # a combination that failed in one fold has no answers
+        return {name: np.concatenate([part[name] for part in parts if name in part])[rows]
+                for name, rows in order.items() if all(parts)}  # what failed in one fold has no answers
 
     joined: list[Fit] = []
     known: dict[tuple[int, ...], Any] = {}  # the same answers stay one object, and are scored once
     for fits in combinations:
         same = tuple(id(fit.answers) for fit in fits)
         if same not in known:
-            known[same] = join([fit.answers for fit in fits]), join([fit.labels for fit in fits])
-        answers, labels = known[same]
+            known[same] = [join([getattr(fit, name) for fit in fits]) for name in ("answers", "labels", "scores")]
+        answers, labels, scores = known[same]
         reasons = Counter(fit.reason for fit in fits if fit.reason)
         why = "; ".join(text if n == len(fits) else f"{text} (in {n} of {len(fits)} folds)"
                         for text, n in reasons.items())
-        joined.append(replace(fits[0], answers=answers, labels=labels, converged=all(fit.converged for fit in fits),
-                              seconds=sum(fit.seconds for fit in fits), reason=why))
-    last, times = joined[-1], Counter(name_combination(fit) for fit in combinations[-1])
-    why = "; ".join(f"{name} in {n} of {len(combinations[-1])} folds" for name, n in times.items())
-    return [*joined[:-1], replace(last, probe=CHOSEN_BY_FOLD, l2=False, speaker_norm=False, seconds=0.0,
-                                  reason=why if last.labels else last.reason)]
+        joined.append(replace(fits[0], answers=answers, labels=labels, scores=scores, reason=why,
+                              converged=all(fit.converged for fit in fits), seconds=sum(fit.seconds for fit in fits)))
+    return joined
 
 
 def name_combination(of: Any) -> str:
@@ -273,40 +302,59 @@ def name_combination(of: Any) -> str:
     return f"{of.probe}, l2 {of.l2}, speaker_norm {of.speaker_norm}"
 
 
-def _plan_fits(splits: dict[str, LabelledVectors], probes: Sequence[str], speaker_norm: bool, metric: str,
-               seed: int) -> tuple[list[str], list[Variant], FitSettings, list[str]]:
+def _plan_fits(splits: dict[str, LabelledVectors], probes: Sequence[str] | None, speaker_norm: bool, metric: str,
+               also: Sequence[str], seed: int) -> tuple[list[str], list[Variant], FitSettings, list[str]]:
     """Probes and normalisations in the order of choice, what all fits share, and notes; a metric is checked first."""
-    ordered = check_probes(probes)
+    names = [statistics_scores.get_metric(name).name for name in dict.fromkeys((metric, *also))]
+    ordered = check_probes(probes, names)
     norms, notes = _choose_speaker_norms(splits, speaker_norm)
-    settings = FitSettings(_list_classes(splits), metric, seed)
-    if settings.needs_scores:  # a metric that does not fit the task fails before any fit
-        truth = splits["test"].y
-        statistics_scores.score(metric, truth, np.zeros((len(truth), len(settings.classes))), settings.classes)
+    settings = FitSettings(_list_classes(splits), names[0], seed, tuple(names[1:]))
+    truth = splits["test"].y
+    for name in names:  # a metric that does not fit the task fails before any fit
+        statistics_scores.chance(truth, name)
+        if statistics_scores.get_metric(name).needs == "scores":
+            flat = np.zeros((len(truth), len(settings.classes)))
+            statistics_scores.score(truth, flat, name, classes=settings.classes)
     return ordered, [(l2, norm) for l2 in (False, True) for norm in norms], settings, notes
 
 
-def check_probes(probes: Sequence[str]) -> list[str]:
-    """Return names of probes in the order of choice; UnknownName for another name, BadParameter for none."""
-    for name in probes:
-        if name not in PROBES:
-            raise UnknownName("probe", name, PROBES)
-    if not probes:
-        raise BadParameter(f"give at least one probe of {', '.join(PROBES)}.")
-    return [name for name in PROBES if name in probes]
+def check_probes(probes: Sequence[str] | None, metrics: Sequence[str] = ("accuracy",)) -> list[str]:
+    """Return names of probes in the order of choice, of None the usual ones; refuse what no choice is made among."""
+    needs = {name: statistics_scores.get_metric(name).needs == "numbers" for name in metrics}
+    if len(set(needs.values())) > 1:
+        raise BadParameter(f"{', '.join(metrics)}: metrics of numbers and of classes cannot be asked together.")
+    families = {about: family for about, family in FAMILIES.items() if (family is RIDGES) in needs.values()}
+    known = [name for family in families.values() for name in family]
+    for name in probes or ():
+        if name not in known:
+            raise UnknownName(f"probe for {next(iter(metrics))}", name, known)
+    if probes is not None and not probes:
+        raise BadParameter(f"give at least one probe of {', '.join(known)}.")
+    asked = {about: [name for name in family if probes is None or name in probes] for about, family in families.items()}
+    asked = {about: names for about, names in asked.items() if names}
+    if probes and len(asked) > 1:
+        raise BadParameter(f"a choice is made among {' or among '.join(asked)}: ask for "
+                           f"{' and for '.join(','.join(names) for names in asked.values())} in two runs.")
+    return next(iter(asked.values()))
 
 
 def check_splits(train: LabelledVectors, validation: LabelledVectors, test: LabelledVectors, *,
                  where: str = "") -> dict[str, LabelledVectors]:
     """Check three splits (of what is told by `where`) and bring them into the order of ``clip_id``, by name."""
-    splits = {name: _order_split(name + where, split)
-              for name, split in zip(SPLITS, (train, validation, test), strict=True)}
+    return _check_parts(dict(zip(SPLITS, (train, validation, test), strict=True)), SPLITS, where)
+
+
+def _check_parts(given: Mapping[str, LabelledVectors], of_classes: Sequence[str],
+                 where: str) -> dict[str, LabelledVectors]:
+    """Check splits, some of which must have several classes, and sort them."""
+    splits = {name: _order_split(name + where, split, 2 if name in of_classes else 1) for name, split in given.items()}
     dims = {name: split.x.shape[1] for name, split in splits.items()}
     if len(set(dims.values())) > 1 or not dims["train"]:
         raise BadParameter(f"vectors of all splits must be equally long, and not empty; got {dims}.")
     return splits
 
 
-def _order_split(name: str, split: LabelledVectors) -> LabelledVectors:
+def _order_split(name: str, split: LabelledVectors, least: int = 2) -> LabelledVectors:
     """Check a split and sort it by the names of clips."""
     x = np.asarray(split.x)
     if x.dtype not in (np.float32, np.float64):
@@ -321,7 +369,7 @@ def _order_split(name: str, split: LabelledVectors) -> LabelledVectors:
                          f"{broken[0]}. Check the embedding with nslib.check.")
     if len(set(clip_id)) < len(clip_id):
         raise BadParameter(f"{len(clip_id) - len(set(clip_id))} names of clips come twice in {name}.")
-    if len(set(y)) < 2:
+    if len(set(y)) < least:
         raise NslibError(f"{name} holds {len(x)} clips of {len(set(y))} classes; a task needs two or more.")
     checked, order = LabelledVectors(x, y, speaker, clip_id), np.argsort(clip_id)
     return checked if (order[1:] > order[:-1]).all() else checked.take(order)
@@ -352,11 +400,11 @@ def _choose_speaker_norms(splits: dict[str, LabelledVectors], wanted: bool) -> t
     return (False, True), []
 
 
-def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
-    """Sentences on labels that train lacks and on vectors of zeros."""
+def _describe_oddities(splits: dict[str, LabelledVectors], numbers: bool = False) -> list[str]:
+    """Sentences on labels that train lacks, unless they are numbers, and on vectors of zeros."""
     notes = []
     for name, split in splits.items():
-        unlearnt = ~np.isin(split.y, splits["train"].y)
+        unlearnt = ~np.isin(split.y, splits["train"].y) & (not numbers)
         if unlearnt.any():
             absent = ", ".join(sorted(set(split.y[unlearnt])))
             notes.append(f"{unlearnt.sum()} {name} clips have a label that train lacks, so no answer to them "
@@ -415,7 +463,7 @@ def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[
                mapper: Mapper | None = None) -> list[Fit]:
     """Fit every probe on every variant of the splits (``train`` and what is to be answered), probe after probe."""
     copies = find_same_fits(probes, splits["train"].y)
-    needed = [probe for probe in _TURNS if probe in probes and probe not in copies]
+    needed = [probe for probe in dict.fromkeys((*_TURNS, *probes)) if probe in probes and probe not in copies]
     if mapper is None:
         done = _fit_in_threads(needed, variants, splits, settings, jobs)
     else:
@@ -439,7 +487,7 @@ def fit_probe(task: ProbeTask) -> Fit:
 def refit_probe(row: Any, splits: dict[str, LabelledVectors], metric: str) -> tuple[Fit, FitSettings]:
     """Fit the probe of a row of results once more, on splits from `check_splits` and more that are to be answered."""
     what = f"the probe of {row['embedding']} on {row['task']}"
-    if row["probe"] not in CLASSIFIERS:
+    if not any(row["probe"] in family for family in FAMILIES.values()):
         raise Unavailable(what, f"{row['probe']} is no probe on stored vectors", "Choose an embedding that was probed.")
     settings = FitSettings(_list_classes(splits), metric, int(row["seed"]))
     variant = bool(row["l2"]), bool(row["speaker_norm"])
@@ -494,28 +542,42 @@ def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
     """Fit a probe and ask it for its answers; what classifiers raise or warn of becomes the reason."""
     from sklearn.exceptions import ConvergenceWarning
 
+    numbers = settings.needs("numbers")
     learnt, codes = np.unique(splits["train"].y, return_inverse=True)
+    goal = statistics_scores.read_numbers(splits["train"].y) if numbers else codes
     answers: dict[str, npt.NDArray[Any]] = {}
     labels: dict[str, Names] = {}
+    scores: dict[str, npt.NDArray[Any]] = {}
     FIT_CONTEXT.take_warnings()  # forget what other work in this thread left
     start, seconds, why = time.perf_counter(), 0.0, ""
     try:
-        model = CLASSIFIERS[probe](len(codes), len(learnt), settings.seed)
-        model.fit(by_columns if probe in IN_FLOAT32 else splits["train"].x, codes)
+        model = make_probe(probe, len(codes), len(learnt), settings.seed)
+        model.fit(by_columns if probe in IN_FLOAT32 else splits["train"].x, goal)
         seconds = time.perf_counter() - start
         for name in (name for name in splits if name != "train"):
-            labels[name] = learnt[model.predict(splits[name].x)]
-            answers[name] = labels[name]
-            if settings.needs_scores:  # a class that train lacks gets one score everywhere
-                answers[name] = np.zeros((len(labels[name]), len(settings.classes)))
-                answers[name][:, np.searchsorted(settings.classes, learnt)] = model.predict_proba(splits[name].x)
+            answers[name] = model.predict(splits[name].x)
+            labels[name] = answers[name].astype(str) if numbers else learnt[answers[name]]
+            if settings.needs("scores"):  # a class that train lacks gets one score everywhere
+                scores[name] = np.zeros((len(labels[name]), len(settings.classes)))
+                scores[name][:, np.searchsorted(settings.classes, learnt)] = _score_classes(model, splits[name].x)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        answers, labels, why = {}, {}, f"{type(error).__name__}: {error}"
+        answers, labels, scores, why = {}, {}, {}, f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
+    if not numbers:
+        answers = scores if statistics_scores.get_metric(settings.metric).needs == "scores" else labels
     raised = FIT_CONTEXT.take_warnings()
     converged = not why and not any(issubclass(kind, ConvergenceWarning) for kind, _ in raised)
     others = {text.strip().split("\n")[0] for kind, text in raised if not issubclass(kind, ConvergenceWarning)}
-    return Fit(probe, *variant, answers, labels, converged, seconds, "; ".join([why] * bool(why) + sorted(others)))
+    return Fit(probe, *variant, answers, labels, converged, seconds, "; ".join([why] * bool(why) + sorted(others)),
+               scores)
+
+
+def _score_classes(model: Any, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Probabilities [clips, classes] or, of a probe without them, distances from its borders."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(x))
+    distances = model.decision_function(x)
+    return distances if distances.ndim == 2 else np.column_stack([-distances, distances])
 
 
 def _copy_fit(fit: Fit, name: str) -> Fit:
@@ -532,21 +594,32 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     """
     import pandas as pd
 
-    common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "metric": settings.metric,
-              "classes": len(set(splits["train"].y)), "level": intervals.LEVEL}
-    facts = {name: common | describe_split(splits[name], settings.metric) for name in SPLITS[1:]}
+    numbers = settings.needs("numbers")
+    common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "level": intervals.LEVEL,
+              "classes": 0 if numbers else len(set(splits["train"].y))}
     units = {name: intervals.speaker_units(splits[name].speaker, len(splits[name].y)) for name in SPLITS[1:]}
-    scores = {(id(fit.answers), name): score_split(fit, name, splits[name], settings, units[name])
+
+    def score(fit: Fit, name: str, metric: str) -> dict[str, object]:
+        return {"metric": metric, **describe_split(splits[name], metric),
+                **score_split(fit, name, splits[name], replace(settings, metric=metric), units[name])}
+
+    scores = {(id(fit.answers), name): score(fit, name, settings.metric)
               for fit in {id(fit.answers): fit for fit in fits}.values() for name in SPLITS[1:]}
-    rows = pd.DataFrame([
-        {"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "split": name,
-         "converged": fit.converged, "fit_seconds": fit.seconds, "reason": fit.reason,
-         **facts[name], **scores[id(fit.answers), name]}
-        for fit in fits for name in SPLITS[1:]])
+    columns = ("probe", "l2", "speaker_norm", "converged", "reason")
+    table = [{**{name: getattr(fit, name) for name in columns}, "split": name, "fit_seconds": fit.seconds,
+              **common, **scores[id(fit.answers), name]} for fit in fits for name in SPLITS[1:]]
+    rows = pd.DataFrame(table)
     for flag, name in (("selected", "validation"), ("best_on_test", "test")):
         rows[flag] = np.repeat(mark_best(rows[rows["split"] == name], flag), 2)
-    predictions = _list_predictions(fits, rows["selected"].to_numpy()[::2], splits["test"], settings.seed)
-    return Grid(rows, predictions, (*notes, *_describe_oddities(splits)))
+    chosen = rows["selected"].to_numpy()[::2]
+    predictions = _list_predictions(fits, chosen, splits["test"], settings.seed)
+    certain = pd.DataFrame(index=range(len(predictions)))
+    for fit in (fit for fit, best in zip(fits, chosen, strict=True) if best):
+        also = [{**row, **score(fit, str(row["split"]), metric), "best_on_test": False}
+                for metric in settings.also for row in rows[rows["selected"]].to_dict("records")]
+        rows = pd.concat([rows, pd.DataFrame(also)], ignore_index=True) if also else rows
+        certain = pd.DataFrame(fit.scores["test"], columns=settings.classes) if fit.scores else certain
+    return Grid(rows, predictions, (*notes, *_describe_oddities(splits, numbers)), certain)
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
@@ -569,7 +642,7 @@ def mark_best(rows: pd.DataFrame, flag: str) -> npt.NDArray[np.bool_]:
 def describe_split(split: LabelledVectors, metric: str) -> dict[str, object]:
     """Return what a row says of a split that does not depend on an answer."""
     return {"n": len(split.y), "n_speakers": len(set(split.speaker) - {""}),
-            "chance": statistics_scores.chance(metric, split.y) if len(split.y) else np.nan}
+            "chance": statistics_scores.chance(split.y, metric) if len(split.y) else np.nan}
 
 
 def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings,
@@ -577,8 +650,8 @@ def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettin
     """Return score and interval of a fit on a split; NaN if it has not answered it."""
     if name not in fit.answers:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "interval_by": ""}
-    columns = settings.classes if settings.needs_scores else None
-    interval = intervals.interval(split.y, fit.answers[name], units or split.speaker, settings.metric, classes=columns,
+    answer, columns = _pick_answer(fit, name, settings)
+    interval = intervals.interval(split.y, answer, units or split.speaker, settings.metric, classes=columns,
                                   seed=settings.seed)
     return {"value": _score_answers(fit, name, split, settings), "low": interval.low, "high": interval.high,
             "interval_by": interval.by}
@@ -586,8 +659,18 @@ def score_split(fit: Fit, name: str, split: LabelledVectors, settings: FitSettin
 
 def _score_answers(fit: Fit, name: str, split: LabelledVectors, settings: FitSettings) -> float:
     """Score of a fit on a split; NaN if it has not answered it."""
-    columns = settings.classes if settings.needs_scores else None
-    return statistics_scores.score(settings.metric, split.y, fit.answers[name], columns) if fit.answers else np.nan
+    if not fit.answers:
+        return np.nan
+    answer, columns = _pick_answer(fit, name, settings)
+    return statistics_scores.score(split.y, answer, settings.metric, classes=columns)
+
+
+def _pick_answer(fit: Fit, name: str, settings: FitSettings) -> tuple[npt.NDArray[Any], Names | None]:
+    """What a metric takes of a fit's answers to a split, and the columns of scores."""
+    needs = statistics_scores.get_metric(settings.metric).needs
+    if needs == "scores":
+        return (fit.scores or fit.answers)[name], settings.classes  # a fine-tuned network has answers only
+    return (fit.labels if needs == "labels" else fit.answers)[name], None
 
 
 def _list_predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors,

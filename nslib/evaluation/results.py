@@ -49,7 +49,7 @@ class Column(NamedTuple):
 
 
 _COMBINATION = (
-    Column("probe", "str", "", "classifier, a name in nslib.evaluation.probe.PROBES; of folds also chosen-by-fold"),
+    Column("probe", "str", "", "classifier, a name in nslib.evaluation.classifiers; of folds also chosen-by-fold"),
     Column("l2", "bool", "", "whether vectors were scaled to unit length"),
     Column("speaker_norm", "bool", "", "whether vectors were z-scored for each speaker (transductive)"),
     Column("seed", "int", "", "seed of forests and of resamples"),
@@ -111,7 +111,7 @@ def pick_columns(*names: str) -> tuple[Column, ...]:
 
 PROTOCOL_ROWS: tuple[Column, ...] = (
     *pick_columns("key", "task", "corpus_kind", "embedding", "dim"),
-    Column("protocol", "str", "", "within-speaker, repeated, by-speaker, by-clip, or the last two at 8 shots"),
+    Column("protocol", "str", "", "such as leave-one-speaker-out, 5-fold, k-shot, cross-corpus from CORPUS, by-clip"),
     Column("shots", "int", "clips", "cap on the training clips of a class (of a speaker); 0: all"),
     Column("split_number", "str", "", "seed of the split; empty: over all of them"),
     Column("speaker", "str", "", "whose clips; empty: over all speakers"),

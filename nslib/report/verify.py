@@ -63,13 +63,13 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
     """Compute what follows from the answers to a test, in the order of the result: counts, chance, score, interval."""
     true, pred, speaker = (answers[name].to_numpy(str) for name in ("y_true", "y_pred", "speaker"))
     facts = {"n": len(answers), "n_speakers": len(set(speaker) - {""}),
-             "chance": scores.chance(metric, true) if len(true) else math.nan}
+             "chance": scores.chance(true, metric) if len(true) else math.nan}
     if scores.get_metric(metric).needs == "scores":
         return facts
     if not len(true):
         return facts | dict.fromkeys((*_SCORES, "interval_by"), math.nan)
     bounds = interval(true, pred, speaker, metric, level=level, seed=seed)  # resampling follows the order of the rows
-    return facts | {"value": scores.score(metric, true, pred), "low": bounds.low, "high": bounds.high,
+    return facts | {"value": scores.score(true, pred, metric), "low": bounds.low, "high": bounds.high,
                     "interval_by": bounds.by}
 
 
@@ -158,7 +158,9 @@ def _load(load: Callable[[Path], Any], home: Path, kind: str) -> tuple[pd.DataFr
 
 def _check_result(rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Check]:
     """Recompute everything that the answers and the scores of all combinations decide."""
-    about, metric, test = dict(rows.iloc[0]), str(rows["metric"].iloc[0]), rows[rows["split"] == "test"]
+    about, metric = dict(rows.iloc[0]), str(rows["metric"].iloc[0])
+    rows = rows[rows["metric"] == metric]  # what was chosen by it may be scored by others too
+    test = rows[rows["split"] == "test"]
     file, answers_file = _name_file(about["key"]), _name_file(about["key"], "predictions")
     for flag, split in (("selected", "validation"), ("best_on_test", "test")):
         part = rows[rows["split"] == split]
@@ -230,7 +232,7 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
     made: dict[str, Any] = {"n": answers["clip_id"].nunique()}
     if answers.empty or row["metric"] != "accuracy":
         return made
-    test = protocols.make_test(answers, "speakers" if row["protocol"] == protocols.WITHIN_SPEAKER else "splits")
+    test = protocols.make_test(answers, row["protocol"])
     made["value"] = test.mean()
     if row["interval_by"] and row["split_number"]:  # a single split is scored as a benchmark is
         again = recompute_score(answers, row["metric"], level=row["level"], seed=row["seed"])

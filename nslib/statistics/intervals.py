@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LEVEL", "MIN_SPEAKERS", "RESAMPLES", "SPREADS", "Difference", "Interval", "RepeatedTest", "interval",
-           "recall_by_class", "scores_of_splits", "spread_over_splits"]
+           "interval_over_splits", "recall_by_class", "scores_of_splits", "spread_over_splits"]
 
 MIN_SPEAKERS = 5
 """With fewer speakers, clips are resampled."""
@@ -139,18 +139,21 @@ class UnitSums:
         return np.asarray((weights @ self.sums) / (weights @ self.clips)[:, None], dtype=np.float64)
 
 
-def bounds(value: float, resampled: Floats, units: Units, size: float, level: float = LEVEL) -> Interval:
-    """Interval of a score in [0, 1] from its resamples, which rests on `size` clips; NaN where it is not defined."""
+def bounds(value: float, resampled: Floats, units: Units, size: float | None, level: float = LEVEL) -> Interval:
+    """Interval of a score in [0, 1], which rests on `size` clips (None: of one without such bounds), from resamples."""
     # The hull of two intervals. (1) Percentiles of the resamples, their level set so that a normal quantile times the
     # bootstrap's standard error becomes a t quantile times the unbiased one (T. Hesterberg, Am. Stat. 69(4), 2015).
     # (2) Wilson's interval with `size` replaced by the number of independent clips that would vary as much as the
     # bootstrap does, times (z / t)**2 (E. Korn and B. Graubard, Survey Methodology 24, 1998). Where nothing varies,
-    # that number is `size`: a test set without an error cannot show whether errors come together.
+    # that number is `size`: a test set without an error cannot show whether errors come together. Only shares have it.
+    # NaN where the score is not defined.
     defined = resampled[np.isfinite(resampled)]
     if not math.isfinite(value) or not len(defined):
         return Interval(math.nan, math.nan, units.by)
     z, t, inflation = quantiles(units.draws, level)
     low, high = percentiles(defined, t, inflation)
+    if size is None:
+        return Interval(min(low, value), max(high, value), units.by)
     variance = float(np.var(defined)) * inflation
     clips_worth = min(size, value * (1 - value) / variance) if variance > 0 else size
     wilson_low, wilson_high = _wilson(value, clips_worth * (z / t) ** 2, z)
@@ -199,7 +202,7 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
     Parameters
     ----------
     y_true, answer, metric, classes
-        As of `nslib.statistics.scores.score`.
+        As of `nslib.statistics.scores.score`; the metric by its name, behind the speakers.
     speakers : array-like of str [clips], optional
         Speaker of each clip, ``""`` if unknown. With at least `MIN_SPEAKERS` known speakers, speakers are
         resampled, else clips. For many answers to the same clips `speaker_units` of them, found once.
@@ -209,30 +212,89 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
         Number of resamples, and the seed of their draws.
     """
     check_level(level, resamples)
-    of_labels = scores.get_metric(metric).needs == "labels"
-    if of_labels:
-        true, pred = scores.check_labels(y_true, answer)
-        value, columns = scores.score(metric, true, pred), _code_labels(metric, true, pred)
-    else:
-        true, table, names = scores.check_scores(y_true, answer, classes)
-        value = scores.score(metric, true, table, names)
-        columns = np.column_stack([np.searchsorted(names, true), table])
-    size = _clips_worth(metric, true)
-    units = speakers if isinstance(speakers, Units) else speaker_units(speakers, len(true))
+    test = _Answers.of(y_true, answer, metric, classes)
+    units = speakers if isinstance(speakers, Units) else speaker_units(speakers, len(test.true))
+    columns = test.columns
     if units is None:
         units, columns = clip_units(columns)
-    weights, codes = units.weights(resamples, seed), columns[:, 0].astype(np.int64)
-    if of_labels:
-        resampled = _from_counts(metric, codes, columns[:, 1].astype(np.int64), units, weights)
-        return bounds(value, resampled, units, size, level)
-    step = max(1, _CHUNK // len(codes))
-    resampled = np.concatenate([_from_curves(metric, names[codes], columns[:, 1:], names, some[:, units.index])
-                                for some in np.split(weights, range(step, resamples, step))])
-    if not metric.startswith("dprime"):
-        return bounds(value, resampled, units, size, level)
-    # d' has no bounds of its own; it rises with the area, so the area's interval is carried over.
-    area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
-    return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
+    resampled = test.resample(columns, units.index, units.weights(resamples, seed))
+    return test.bounds(test.value, resampled, units, test.worth(), level)
+
+
+def interval_over_splits(y_true: npt.ArrayLike, answer: npt.ArrayLike, clips: npt.ArrayLike, speakers: npt.ArrayLike,
+                         splits: npt.ArrayLike, metric: str = "accuracy", *, classes: Classes = None,
+                         level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, Interval]:
+    """Mean of a score over splits that share clips, and its interval: each of a clip's answers counts when it is drawn.
+
+    As of `interval`, of which this is the mean over `splits`; units are speakers, else the different `clips`.
+    """
+    check_level(level, resamples)
+    (true, given), (names, who, numbers) = map(np.asarray, (y_true, answer)), (
+        np.asarray(values, dtype=str) for values in (clips, speakers, splits))
+    units, (_, first, clip) = speaker_units(who, len(names)), np.unique(names, return_index=True, return_inverse=True)
+    if units is None:
+        units = Units("clip", clip, np.full(len(first), 1 / len(first)), len(first))
+    weights, values, resampled = units.weights(resamples, seed), [], []
+    for number in np.unique(numbers):
+        rows = numbers == number
+        test = _Answers.of(true[rows], given[rows], metric, classes)
+        values.append(test.value)
+        with np.errstate(invalid="ignore"):  # a resample can lack all that one split tests
+            resampled.append(test.resample(test.columns, units.index[rows], weights))
+    value, once = float(np.mean(values)), _Answers.of(true[first], given[first], metric, classes)
+    defined = np.isfinite(resampled)
+    with np.errstate(invalid="ignore"):
+        means = np.where(defined, resampled, 0).sum(0) / defined.sum(0)
+    return value, once.bounds(value, means, units, once.worth(), level)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What was answered in one test, checked, as numbers of which any rows can be drawn again."""
+
+    metric: str
+    value: float
+    true: npt.NDArray[Any]  # [clips]: names, or numbers
+    columns: npt.NDArray[Any]  # [clips, values]: truth and answer
+    names: Names  # of the columns of scores; else empty
+
+    @classmethod
+    def of(cls, y_true: npt.ArrayLike, answer: npt.ArrayLike, metric: str, classes: Classes) -> _Answers:
+        """Check what was answered, and score it."""
+        kind, none = scores.get_metric(metric), np.zeros(0, dtype=str)
+        value = scores.score(y_true, answer, metric, classes=classes)
+        if kind.needs == "scores":
+            true, table, names = scores.check_scores(y_true, answer, classes)
+            return cls(kind.name, value, true, np.column_stack([np.searchsorted(names, true), table]), names)
+        if kind.needs == "numbers":
+            numbers, pred = scores.check_numbers(y_true, answer)
+            return cls(kind.name, value, numbers, np.column_stack([numbers, pred]), none)
+        true, labels = scores.check_labels(y_true, answer)
+        return cls(kind.name, value, true, _code_labels(kind.name, true, labels), none)
+
+    def resample(self, columns: npt.NDArray[Any], index: Ints, weights: Floats) -> Floats:
+        """Value (of d' the area) on each resample: `weights` [resamples, units], and the unit `index` of each row."""
+        if scores.METRICS[self.metric].needs == "labels":
+            codes = columns.astype(np.int64)
+            return _from_counts(self.metric, codes[:, 0], codes[:, 1], index, weights)
+        step = max(1, _CHUNK // len(columns))
+        some = (part[:, index] for part in np.split(weights, range(step, len(weights), step)))
+        if not len(self.names):
+            true, pred = columns.T
+            return np.concatenate([scores.weigh_numbers(self.metric, true, pred, part) for part in some])
+        named = self.names[columns[:, 0].astype(np.int64)]
+        return np.concatenate([_from_curves(self.metric, named, columns[:, 1:], self.names, part) for part in some])
+
+    def worth(self) -> float | None:
+        """Size of the test, as `bounds` takes it."""
+        return None if scores.METRICS[self.metric].needs == "numbers" else _clips_worth(self.metric, self.true)
+
+    def bounds(self, value: float, resampled: Floats, units: Units, size: float | None, level: float) -> Interval:
+        """Interval of a value; d' has no bounds of its own, but rises with the area, whose interval is carried over."""
+        if not self.metric.startswith("dprime"):
+            return bounds(value, resampled, units, size, level)
+        area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
+        return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
 
 
 def _code_labels(metric: str, true: Names, pred: Names) -> npt.NDArray[Any]:
@@ -242,19 +304,20 @@ def _code_labels(metric: str, true: Names, pred: Names) -> npt.NDArray[Any]:
     return np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
 
 
-def _from_counts(metric: str, true: Ints, pred: Ints, units: Units, weights: Floats) -> Floats:
-    """Value of a metric of labels on each resample."""
+def _from_counts(metric: str, true: Ints, pred: Ints, index: Ints, weights: Floats) -> Floats:
+    """Value of a metric of labels on each resample of units."""
     kinds = int(max(true.max(), pred.max())) + 1
 
     def count(codes: Ints, where: npt.NDArray[np.bool_]) -> Floats:
-        flat = units.index[where] * kinds + codes[where]
+        flat = index[where] * kinds + codes[where]
         return weights @ np.bincount(flat, minlength=weights.shape[1] * kinds).reshape(-1, kinds)
 
     always = np.ones(len(true), dtype=bool)
     hits, of_class = count(true, true == pred), count(true, always)
-    if metric == "f1_weighted":
-        f1 = 2 * hits / np.maximum(of_class + count(pred, always), 1)
-        return (f1 * of_class).sum(1) / of_class.sum(1)
+    if metric.startswith("f1"):
+        either = of_class + count(pred, always)
+        f1, share = 2 * hits / np.maximum(either, 1), of_class if metric == "f1_weighted" else either > 0
+        return (f1 * share).sum(1) / share.sum(1)
     return (hits / np.maximum(of_class, 1)).sum(1) / (of_class > 0).sum(1)
 
 
@@ -364,7 +427,8 @@ def scores_of_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """Score of each split that was drawn anew, with its own interval, from rows of protocols; the newest run counts."""
     columns = ["task", "corpus_kind", "embedding", "split_number", "value", "low", "high"]
     single = rows["key"].isin(_over_all_splits(rows)["key"]) & (rows["split_number"] != "") & (rows["speaker"] == "")
-    return rows.loc[single & rows["selected"] & rows["value"].notna(), columns].reset_index(drop=True)
+    chosen = rows[single & rows["selected"] & rows["value"].notna()]
+    return chosen.drop_duplicates(["key", *columns[:4]])[columns].reset_index(drop=True)
 
 
 def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -391,7 +455,9 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
 def _over_all_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """Newest rows over all splits that were drawn anew."""
     whole = (rows["split_number"] == "") & (rows["speaker"] == "") & (rows["protocol"] == _REPEATED)
-    return keep_newest(rows[whole & rows["selected"] & rows["value"].notna()], ["task", "embedding", "shots"])
+    chosen = rows[whole & rows["selected"] & rows["value"].notna()]
+    first = chosen.drop_duplicates(["key", "task", "embedding", "shots"])  # the metric of the choice, none beside it
+    return keep_newest(first, ["task", "embedding", "shots"])
 
 
 def _spread(row: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:

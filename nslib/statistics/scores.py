@@ -1,12 +1,14 @@
 """Scores of NOSS by name, and which of several results counts.
 
 The metrics of the authors' scikit-learn evaluation: accuracy (the paper's), balanced accuracy, which they also call
-unweighted average recall, weighted F1, equal error rate, area under the ROC curve and d'.
+unweighted average recall, weighted F1, equal error rate, area under the ROC curve and d'. Beside them the field's:
+macro F1, and of labels that are numbers (age, arousal) the concordance correlation and the mean absolute error.
 
-``y_true`` and ``y_pred`` are class names, ``[clips]``. ``scores`` are ``[clips, classes]``, larger meaning more likely,
-with columns in the order of `classes` (default: sorted names in ``y_true``); for two classes also ``[clips]``, the
-score of the second class. Point values come from scikit-learn where it has the metric; resampled ones from weights
-``[resamples, clips]`` (how often each clip counts), many at once. The tests hold the two together.
+``y_true`` and ``y_pred`` are class names, ``[clips]``, or numbers, maybe as text. ``scores`` are ``[clips, classes]``,
+larger meaning more likely, with columns in the order of `classes` (default: sorted names in ``y_true``); for two
+classes also ``[clips]``, the score of the second class. Point values come from scikit-learn where it has the metric;
+resampled ones from weights ``[resamples, clips]`` (how often each clip counts), many at once. The tests hold the two
+together.
 """
 
 from __future__ import annotations
@@ -54,6 +56,36 @@ def f1_weighted(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(*check_labels(y_true, y_pred), average="weighted", zero_division=0))
+
+
+def f1_macro(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """F1 averaged over the classes that are true or answered, in [0, 1]."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(*check_labels(y_true, y_pred), average="macro", zero_division=0))
+
+
+def concordance(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Concordance correlation (Lin, Biometrics 45, 1989), in [-1, 1]: 1 only for equal numbers; of a constant 0."""
+    true, pred = check_numbers(y_true, y_pred)
+    return float(weigh_numbers("concordance", true, pred, np.ones((1, len(true))))[0])
+
+
+def mean_absolute_error(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Mean distance of the answers from the truth, in its unit."""
+    return float(np.abs(np.subtract(*check_numbers(y_true, y_pred))).mean())
+
+
+def weigh_numbers(metric: str, true: Floats, pred: Floats, weights: Floats) -> Floats:
+    """Value of a metric of numbers on each resample, of weights [resamples, clips]."""
+    total = weights.sum(1)
+    if metric == "mean_absolute_error":
+        return np.asarray(weights @ np.abs(true - pred) / total, dtype=np.float64)
+    true, pred = true - true.mean(), pred - true.mean()  # near 0, squares keep their digits
+    means = weights @ np.stack([true, pred, true**2, pred**2, true * pred], axis=1) / total[:, None]
+    of_true, of_pred, spread_true, spread_pred, both = means.T
+    below = spread_true + spread_pred - 2 * of_true * of_pred
+    return np.where(below > 0, 2 * (both - of_true * of_pred) / np.where(below > 0, below, 1), 0 * below)
 
 
 def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
@@ -110,7 +142,7 @@ class Metric:
     """A metric and what must be known to use it."""
 
     name: str
-    needs: str  # "labels" or "scores": what it is computed from
+    needs: str  # "labels", "scores" or "numbers": what it is computed from
     higher_is_better: bool
     function: Callable[..., float]  # (y_true, y_pred) or (y_true, scores, classes) to float
 
@@ -120,38 +152,51 @@ METRICS: dict[str, Metric] = {m.name: m for m in (
     Metric("balanced_accuracy", "labels", True, balanced_accuracy),
     Metric("unweighted_average_recall", "labels", True, balanced_accuracy),
     Metric("f1_weighted", "labels", True, f1_weighted),
+    Metric("f1_macro", "labels", True, f1_macro),
     Metric("equal_error_rate", "scores", False, equal_error_rate),
     Metric("auc", "scores", True, auc),
     Metric("dprime", "scores", True, dprime),
     Metric("dprime_ovo", "scores", True, dprime_ovo),
+    Metric("concordance", "numbers", True, concordance),
+    Metric("mean_absolute_error", "numbers", False, mean_absolute_error),
 )}
+
+SHORT_NAMES = {"uar": "unweighted_average_recall", "macro_f1": "f1_macro", "eer": "equal_error_rate",
+               "ccc": "concordance", "mae": "mean_absolute_error"}
+"""How the field calls some of the metrics."""
 
 
 def get_metric(name: str) -> Metric:
-    """Metric by name; raises UnknownName with the nearest names."""
-    if name not in METRICS:
-        raise UnknownName("metric", name, METRICS)
-    return METRICS[name]
+    """Metric by name, maybe a short one as ``UAR`` or ``macro-F1``; raises UnknownName with the nearest names."""
+    plain = str(name).lower().replace("-", "_")
+    if SHORT_NAMES.get(plain, plain) not in METRICS:
+        raise UnknownName("metric", name, (*METRICS, *SHORT_NAMES))
+    return METRICS[SHORT_NAMES.get(plain, plain)]
 
 
-def score(metric: str, y_true: npt.ArrayLike, answer: npt.ArrayLike, classes: Classes = None) -> float:
-    """Compute the metric of this name from true classes [clips] and predicted names or scores, as it needs.
+def score(y_true: npt.ArrayLike, answer: npt.ArrayLike, metric: str = "accuracy", *, classes: Classes = None) -> float:
+    """Compute the metric of this name from the truth [clips] and predicted names, scores or numbers, as it needs.
 
     `UnknownName` for another metric, `BadParameter` for answers that do not fit the clips or the classes.
     """
     chosen = get_metric(metric)
-    return chosen.function(y_true, answer) if chosen.needs == "labels" else chosen.function(y_true, answer, classes)
+    return chosen.function(y_true, answer, classes) if chosen.needs == "scores" else chosen.function(y_true, answer)
 
 
-def chance(metric: str, y_true: npt.ArrayLike) -> float:
-    """Score of the best answer that does not listen: always the most frequent class, or one score.
+def chance(y_true: npt.ArrayLike, metric: str = "accuracy") -> float:
+    """Score of the best answer that does not listen: always the most frequent class, one score, or one number.
 
     For accuracy the share of the largest class in `y_true` [clips] (1 / classes if all are equally frequent),
-    1 / classes for balanced accuracy, 0.5 for `auc` and `equal_error_rate`, 0 for d'.
+    1 / classes for balanced accuracy, 0.5 for `auc` and `equal_error_rate`, 0 for d'; of numbers always the median,
+    whose concordance is 0.
     """
-    if get_metric(metric).needs == "labels":
+    metric, needs = get_metric(metric).name, get_metric(metric).needs
+    if needs == "labels":
         names, counts = np.unique(np.asarray(y_true, dtype=str), return_counts=True)
-        return score(metric, y_true, np.full(counts.sum(), names[np.argmax(counts)]))
+        return score(y_true, np.full(counts.sum(), names[np.argmax(counts)]), metric)
+    if needs == "numbers":
+        middle = np.full(len(np.asarray(y_true)), np.median(read_numbers(y_true)))
+        return 0.0 if metric == "concordance" else score(y_true, middle, metric)
     return 0.0 if metric.startswith("dprime") else 0.5
 
 
@@ -219,6 +264,37 @@ def check_labels(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Names, N
     true, pred = np.asarray(y_true, dtype=str), np.asarray(y_pred, dtype=str)
     if true.shape != pred.shape or true.ndim != 1 or not len(true):
         raise BadParameter(f"give one predicted name a clip; got {true.shape} and {pred.shape}.")
+    return true, pred
+
+
+def read_numbers(values: npt.ArrayLike) -> Floats:
+    """Read labels as numbers; BadParameter names the first that is none."""
+    given = np.asarray(values)
+    if given.dtype.kind in "iuf":
+        numbers = given.astype(np.float64)
+    else:
+        numbers = np.array([parse_number(text) for text in given.tolist()])
+    if not np.isfinite(numbers).all():
+        first = given[~np.isfinite(numbers)][0]
+        raise BadParameter(f"{int((~np.isfinite(numbers)).sum())} of {len(given)} labels are no finite numbers, the "
+                           f"first is {str(first)!r}. Correct them, leave these clips out, or choose a metric of "
+                           "classes.")
+    return numbers
+
+
+def parse_number(text: object) -> float:
+    """Read a number; NaN for what is none."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return math.nan
+
+
+def check_numbers(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Check what a metric of numbers is given: one answer for each true number."""
+    true, pred = read_numbers(y_true), read_numbers(y_pred)
+    if true.shape != pred.shape or true.ndim != 1 or not len(true):
+        raise BadParameter(f"give one predicted number a clip; got {true.shape} and {pred.shape}.")
     return true, pred
 
 

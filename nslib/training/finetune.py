@@ -237,7 +237,7 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
                       disable=not progress):
         curve.append((steps * epoch, "train", "loss", _train_epoch(model, train, classes, epoch)))
         answers = _answer(model.probabilities(model.pool_clips(validation.patches)), classes, metric)
-        value = score(metric, validation.y, answers, classes)
+        value = score(validation.y, answers, metric, classes=classes)
         curve.append((steps * epoch, "held-out", f"task {metric}", value))
         worth = value if get_metric(metric).higher_is_better else -value
         if worth > best:

@@ -108,6 +108,11 @@ def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path,
     code, out, _ = call("benchmark", where, "logmel", "--dataset", folder, "--smoke", "--out", tmp_path / "rows.csv")
     assert code == 0 and "pitches" in out and "logmel" in out and "loud" in out
     assert set(pd.read_csv(tmp_path / "rows.csv")["embedding"]) == {"logmel", "loud"}
+    code, out, _ = call("protocol", "leave-one-speaker-out,k-shot", where, "--dataset", folder, "--smoke", "--set",
+                        "shots=[1]", "--metric", "uar,accuracy", "--probes", "LogisticRegression")
+    assert code == 0 and "k-shot 1" in out and "12 clips, 6 speakers" in out and "10 clips" in out
+    code, _, err = call("protocol", "k-shot,switch", where, "--dataset", folder, "--set", "folds=3")
+    assert code == 2 and "unknown setting of k-shot 'folds'" in err
     code, out, _ = call("check", where, "--card", tmp_path / "card.md")
     assert code in (0, 1) and "silence" in out.lower() and (tmp_path / "card.md").read_text().startswith("# loud")
 

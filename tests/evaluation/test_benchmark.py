@@ -13,8 +13,10 @@ from nslib import audio, config, embeddings
 from nslib.datasets import tasks
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.evaluation import benchmark, probe, results
+from nslib.evaluation.classifiers import RIDGES
 from nslib.extraction import extract
 from nslib.extraction.cache import VectorCache
+from nslib.report import verify
 from nslib.statistics.scores import select_scores
 
 SMOKE = config.load_params({"smoke": True})
@@ -43,6 +45,40 @@ def test_own_folder_gives_a_row_in_the_same_table_and_a_second_run_reads_it(fold
     second = run(folder)
     pd.testing.assert_frame_equal(first.rows, second.rows)
     assert first.notes == second.notes
+
+
+def test_metrics_and_probes_by_name_are_shown_together_and_what_was_kept_still_follows_from_the_answers(folder):
+    done = run(folder, metric="UAR,accuracy,auc", probes="SVM_linear, kNN_5")
+    chosen, table = select_scores(done.rows), done.table()
+    assert chosen["metric"].tolist() == ["unweighted_average_recall", "accuracy", "auc"] and (chosen["low"] < 1).all()
+    assert set(done.rows["probe"]) == {"SVM_linear", "kNN_5"} and len(table) == 3
+    assert set(done.rows.loc[~done.rows["selected"], "metric"]) == {"unweighted_average_recall"}
+    checks = verify.verify_report()
+    assert checks.loc[checks["key"] == chosen["key"][0], "ok"].all()
+    for given in ({"metric": "uar,ccc"}, {"metric": "acuracy"}, {"probes": "SVM"},
+                  {"metric": "mae", "probes": "kNN_5"}):
+        with pytest.raises(BadParameter, match=r"together|Did you mean|Known"):
+            run(folder, **given)
+
+
+def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.wav"))
+    rows = pd.DataFrame({"audio": names, "speaker": [Path(name).parts[1] for name in names]})
+    rows["label"] = 20 + 6 * rows["speaker"].str[1].astype(int) + np.arange(len(rows)) % 3 / 2
+    rows.to_csv(folder / "ages.csv", index=False)
+    with pytest.raises(BadParameter, match=r"labels of ages are 18 different numbers, 20 to 51. .*ccc,mae.*accuracy"):
+        run(folder / "ages.csv")
+    done = run(folder / "ages.csv", metric="mae,ccc")
+    chosen = select_scores(done.rows).set_index("metric")
+    assert set(done.rows["probe"]) == set(RIDGES) and chosen.index.tolist() == ["mean_absolute_error", "concordance"]
+    true, said = (done.predictions[name].astype(float) for name in ("y_true", "y_pred"))
+    assert chosen["value"]["mean_absolute_error"] == pytest.approx((true - said).abs().mean())
+    assert not any("labels" in note.lower() for note in done.notes) and len(" ".join(done.notes)) < 500
+    rows.assign(label=rows["label"].astype(str).replace("20.0", "young")).to_csv(folder / "ages.csv", index=False)
+    with pytest.raises(BadParameter, match="are no finite numbers, the first is 'young'"):
+        run(folder / "ages.csv", metric="mae")
+    digits = pd.Series([str(i % 10) for i in range(40)])
+    assert not benchmark._describe_numbers(digits) and benchmark._describe_numbers(digits + ".5")
 
 
 def test_a_function_is_an_embedding(folder):

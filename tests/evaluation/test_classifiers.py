@@ -5,8 +5,9 @@ import pytest
 from scipy import optimize
 from sklearn.preprocessing import StandardScaler
 
-from nslib.evaluation import classifiers
-from nslib.evaluation.classifiers import CLASSIFIERS
+from nslib.errors import BadParameter
+from nslib.evaluation import classifiers, probe
+from nslib.evaluation.classifiers import CLASSIFIERS, OTHER_PROBES
 
 
 def multinomial(x, y, strength):
@@ -68,3 +69,18 @@ def test_the_z_score_is_scikit_learns_to_the_last_bit(clips, scale):
     x[:, :40] = scale * np.repeat([0.0, 0.1, -3.7, 1e-9], 10)
     x[:, 20:40] += 1e-17 * scale * rng.normal(size=(clips, 20))  # as rounding leaves of a constant
     assert (classifiers.speaker_normalise(x, [""] * clips) == StandardScaler().fit_transform(x)).all()
+
+
+@pytest.mark.parametrize("name", OTHER_PROBES)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probes_of_other_benchmarks_learn_and_are_scored_by_any_metric_but_are_never_in_the_usual_choice(name, classes):
+    rng, codes = np.random.default_rng(0), np.arange(60) % classes
+    parts = [probe.LabelledVectors(3 * np.eye(8)[codes] + 0.6 * rng.normal(size=(60, 8)), np.char.mod("c%d", codes),
+                                   np.full(60, "s"), np.char.mod("%03d", np.arange(60))) for _ in range(3)]
+    grid = probe.grid(*parts, probes=[name], metric="uar", also=("auc", "f1_macro"), speaker_norm=False)
+    chosen = grid.rows[grid.rows["selected"] & (grid.rows["split"] == "test")].set_index("metric")
+    assert chosen.index.tolist() == ["unweighted_average_recall", "auc", "f1_macro"] and (chosen["value"] > 0.9).all()
+    assert set(chosen["probe"]) == {name} and grid.scores.columns.tolist() == [f"c{k}" for k in range(classes)]
+    assert name not in probe.check_probes(None)
+    with pytest.raises(BadParameter, match="in two runs"):
+        probe.check_probes([name, "LogisticRegression"])

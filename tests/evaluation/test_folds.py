@@ -271,7 +271,7 @@ def folded(place, tmp_path, monkeypatch):
     task = dataclasses.replace(tasks.get_task("style-synthetic"), caution="")
     corpus = SimpleNamespace(clips=clips, problems=clips[:0].assign(reason="", remedy=""), notes=())
 
-    def load(given, params, specs, builder, progress, splits=None):
+    def load(given, params, specs, builder, progress, splits=None, numbers=False):
         builder.add_clips(task, corpus)
         return [(task, corpus)]
 

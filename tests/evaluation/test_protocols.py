@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import write_pitches
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import normalize
 
 from nslib import config
 from nslib.datasets import splits, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.evaluation import protocols, results
+from nslib.evaluation import probe, protocols, results, within_speaker
+from nslib.statistics import intervals
 
 TASK = dataclasses.replace(tasks.get_task("style-synthetic"), name="planted", caution="")
 QUICK = config.load_params({"seed": 0})
@@ -191,8 +194,9 @@ def test_bad_settings_are_refused(mine, name, value, words):
 def test_tasks_and_vectors_for_which_a_protocol_is_not_defined(protocol, mine):
     x = mine.vectors.x
     refused = {"the label is the speaker": make(mine.clips.assign(label=mine.clips["speaker"]), x),
-               "no clip says who speaks": make(mine.clips.assign(speaker=""), x),
-               "scored by auc": make(mine.clips, x, task=dataclasses.replace(TASK, metric="auc"))}
+               "no clip says who speaks": make(mine.clips.assign(speaker=""), x)}
+    if protocol is run_within:
+        refused["scored by auc"] = make(mine.clips, x, task=dataclasses.replace(TASK, metric="auc"))
     for words, data in refused.items():
         with pytest.raises(Unavailable, match=words):
             protocol(data)
@@ -264,6 +268,153 @@ def test_whole_tasks_that_cannot_be_divided_are_refused(mine):
     assert any("all of which were used: c0 (36), c1 (36), c2 (36)." in note for note in notes)
 
 
+# ------------------------------------------------------------------ folds, other corpora, few shots, numbers
+
+def shared(speakers=7, takes=4, classes=3, noise=2.0, seed=0):
+    """Everybody says the classes in the same directions, in a voice of their own."""
+    rng, split = np.random.default_rng(seed), split_speakers(speakers)
+    cells = [(who, f"c{k}", split[who]) for who in split for k in range(classes) for _ in range(takes)]
+    label = np.array([int(cell[1][1]) for cell in cells])
+    x = 3 * np.random.default_rng(9).normal(size=(classes, 12))[label] + rng.normal(
+        size=(speakers, 12)).repeat(classes * takes, axis=0)
+    return make(clip_rows(cells), x + noise * rng.normal(size=x.shape))
+
+
+def run(protocol, data, **settings):
+    return protocols.run_one(protocol, data, params=QUICK, progress=False, **{"probes": LDA} | settings)
+
+
+@pytest.mark.parametrize(("protocol", "given", "name", "folds"), [
+    ("leave-one-speaker-out", {}, "leave-one-speaker-out", 7), ("k-fold", {"folds": 3}, "3-fold", 3)])
+def test_folds_test_every_clip_once_by_what_learnt_from_all_others_and_chose_without_them(protocol, given, name, folds):
+    data = shared(noise=4.0)
+    outcome = run(protocol, data, metric="uar,accuracy,auc", **given)
+    y, speaker, x = data.vectors.y, data.vectors.speaker, data.vectors.x.astype(float)
+    answers = outcome.answers.set_index("clip_id").loc[data.vectors.clip_id]
+    fold = answers["split_number"].to_numpy()
+    assert len(set(fold)) == folds and all(len(set(fold[speaker == who])) == 1 for who in set(speaker))
+    part = fold.astype(int) % 3
+    for number in sorted(set(fold)):  # the choice by a plain loop: learn from one third of the folds, ask another
+        test, mine = fold == number, int(number) % 3
+        scores = {}
+        for l2 in (False, True):
+            for norm in (False, True):
+                ready = normalize(x) if l2 else x
+                if norm:
+                    mine_of = {who: ready[speaker == who] for who in set(speaker)}
+                    ready = np.array([(row - mine_of[who].mean(0)) / mine_of[who].std(0)
+                                      for row, who in zip(ready, speaker, strict=True)])
+                learn, ask = part == (mine + 2) % 3, part == (mine + 1) % 3
+                model = LinearDiscriminantAnalysis("lsqr", shrinkage="auto")
+                recalls = model.fit(ready[learn], y[learn]).predict(ready[ask])
+                scores[l2, norm] = (balanced_accuracy_score(y[ask], recalls), model.fit(
+                    ready[~test], y[~test]).predict(ready[test]))
+        best = max(scores, key=lambda key: scores[key][0])
+        assert answers["y_pred"][test].tolist() == scores[best][1].tolist()
+    rows = outcome.summary().set_index("metric")
+    assert rows.index.tolist() == ["unweighted_average_recall", "accuracy", "auc"]
+    right = answers["y_pred"].to_numpy() == y
+    assert rows["value"]["accuracy"] == right.mean() and rows["value"]["auc"] > rows["value"]["accuracy"]
+    assert rows["value"].iloc[0] == balanced_accuracy_score(y, answers["y_pred"])
+    bounds = intervals.interval(y, answers["y_pred"], speaker)
+    assert tuple(rows.loc["accuracy", ["low", "high", "interval_by"]]) == bounds and bounds.by == "speaker"
+    row = rows.iloc[0]
+    assert (row["protocol"], row["n"], row["n_speakers"], row["splits"]) == (name, len(y), 7, folds)
+    assert row["n_train"] == round(len(y) * (1 - 1 / folds)) and row["shared_speakers"] == 0
+    each = outcome.rows[outcome.rows["split_number"] != ""]
+    assert len(each) == folds and row["spread"] == pytest.approx(each["value"].std())
+    if protocol != "k-fold":
+        assert each.set_index("speaker")["value"]["s03"] == pytest.approx(
+            balanced_accuracy_score(y[speaker == "s03"], answers["y_pred"][speaker == "s03"]))
+
+
+def test_people_with_one_label_each_are_left_out_one_by_one_and_a_text_that_was_learnt_is_counted():
+    data = shared(9, classes=2)
+    clips = data.clips.assign(label=np.where(data.clips["speaker"].str[-1].astype(int) % 2, "a", "b"), text="same")
+    x = data.vectors.x + 5 * (clips["label"] == "a").to_numpy()[:, None]
+    blank = clips[:3].assign(clip_id=["z0", "z1", "z2"], label="")
+    outcome = run("leave-one-speaker-out", make(pd.concat([clips, blank]), np.concatenate([x, x[:3]])))
+    assert f"planted: 3 of {len(clips) + 3} clips were left out: they have no label." in outcome.notes
+    assert set(outcome.answers["clip_id"]) == set(clips["clip_id"])
+    assert one(outcome, "leave-one-speaker-out")["value"] > 0.9
+    assert any(f"{len(clips)} of {len(clips)} clips were tested by a probe that had learnt" in n for n in outcome.notes)
+
+
+@pytest.mark.parametrize(("protocol", "given", "words"), [
+    ("k-fold", {"folds": 2}, "folds is 2; give 3 or more"), ("k-fold", {"folds": 9}, "9 or more are needed"),
+    ("k-shot", {"shots": (0,)}, "shots is 0"),
+    ("k-shot", {"metric": "mae", "probes": ("Ridge_1",)}, "taken as numbers"),
+    ("k-fold", {"metric": "mae", "probes": ("Ridge_1",)}, "84 of 84 labels are no finite numbers"),
+    ("leave-one-speaker-out", {"metric": "ccc,uar"}, "cannot be asked together"),
+    ("leave-one-speaker-out", {"probes": ("SVM_linear", "LDA_LSQR_AUTO")}, "in two runs"),
+    ("leave-one-speaker-out", {"metric": "ccc", "probes": ("SVM_linear",)}, "unknown probe for concordance"),
+    ("cross-corpus", {}, "needs train"), ("cross-corpus", {"train": shared(6)}, "give another corpus")])
+def test_what_cannot_be_asked_is_refused_with_what_can(protocol, given, words):
+    with pytest.raises(NslibError, match=words):
+        run(protocol, shared(), **given)
+
+
+def test_another_corpus_is_learnt_from_under_common_labels_and_what_is_left_out_is_said():
+    there, here = shared(9, noise=1.0, seed=1), shared(6, noise=1.0, seed=2)
+    renamed = there.clips.assign(label=there.clips["label"].map({"c0": "zero", "c1": "c1", "c2": "two"}),
+                                 clip_id="o" + there.clips["clip_id"], speaker="o" + there.clips["speaker"])
+    renamed["sha256"] = np.where(renamed["split"] == "test", here.clips["sha256"].iloc[0], renamed["clip_id"])
+    other = make(renamed, there.vectors.x, task=dataclasses.replace(TASK, name="other"))
+    outcome = run("cross-corpus", here, train=other, labels={"other/zero": "c0"}, metric="accuracy,macro-f1")
+    row = outcome.summary().iloc[0]
+    used, tested = renamed["label"] != "two", here.clips["label"] != "c2"
+    assert row["protocol"] == "cross-corpus from other" and row["value"] > 0.8 and row["n"] == tested.sum()
+    assert row["n_train"] == (used & (renamed["split"] == "train")).sum()
+    assert set(outcome.answers["clip_id"]) == set(here.clips["clip_id"][tested])
+    assert set(outcome.answers["y_true"]) == {"c0", "c1"}
+    for words in ("36 clips of other were left out for their labels: two (36).",
+                  "24 clips of planted were left out for their labels: c2 (24).", "are the same audio as one of"):
+        assert any(words in note for note in outcome.notes), words
+    with pytest.raises(Unavailable, match=r"1 labels in common: c1, two, zero .other. and c0, c1, c2 .planted."):
+        run("cross-corpus", here, train=other)
+
+
+def test_a_curve_over_shots_has_the_size_of_training_and_ends_with_the_own_split():
+    data = shared(9, takes=6, noise=6.0)
+    outcome = run("k-shot", data, shots=(2, 8, 500), draws=3, probes=LOGISTIC, metric="uar,accuracy")
+    table = outcome.compare()
+    assert table.loc[("planted", "k-shot 2"), "trained on"].tolist() == ["6 clips"] * 2
+    rows = outcome.summary().query("metric == 'unweighted_average_recall'").set_index("shots")
+    train = (data.clips["split"] == "train").sum()
+    assert rows.index.tolist() == [2, 8, 0] and rows["n_train"].tolist() == [6, 24, train]
+    assert rows["value"][2] < rows["value"][0] and rows["splits"].tolist() == [3, 3, 1]
+    assert (rows["low"] < rows["value"]).all() and any("500 shots are all there are" in n for n in outcome.notes)
+    few, more = ({a for _, a in outcome.answers.query("shots == @k")[["split_number", "clip_id"]].itertuples(
+        index=False)} for k in (2, 8))
+    assert few == more == set(data.clips["clip_id"][data.clips["split"] == "test"])
+
+
+def test_numbers_are_predicted_by_ridges_and_scored_by_concordance_and_error():
+    data = shared(10)
+    age = np.round(20 + 6 * data.vectors.x[:, 0] + np.random.default_rng(1).normal(size=len(data.vectors.y)), 1)
+    clips = data.clips.assign(label=age.astype(str))
+    outcome = run("leave-one-speaker-out", make(clips, data.vectors.x), metric="ccc,mae", probes=("Ridge_1",))
+    rows, answers = outcome.summary().set_index("metric"), outcome.answers
+    true, pred = answers["y_true"].astype(float), answers["y_pred"].astype(float)
+    assert rows["value"]["mean_absolute_error"] == pytest.approx((true - pred).abs().mean())
+    assert 0.9 < rows["low"]["concordance"] < rows["value"]["concordance"] < rows["high"]["concordance"] <= 1
+    assert rows["chance"]["concordance"] == 0 and rows["chance"]["mean_absolute_error"] > 3
+    assert set(rows["interval_by"]) == {"speaker"} and set(rows["classes"]) == {0}
+    assert one(run("repeated", make(clips, data.vectors.x), metric="ccc", probes=("Ridge_1",), seeds=(0, 1)),
+               "repeated")["value"] > 0.9
+
+
+def test_ten_folds_cost_about_three_times_what_one_split_does(monkeypatch):
+    data, seen = shared(10, takes=8), []
+    real, drawn = probe.make_probe, splits.split_by_group(data.clips["clip_id"], data.clips["speaker"], (.6, .2, .2))
+    monkeypatch.setattr(probe, "make_probe", lambda name, clips, *rest: seen.append(clips) or real(name, clips, *rest))
+    part = data.clips["clip_id"].map(drawn).to_numpy()
+    probe.grid(*(data.vectors.take(part == name) for name in splits.SPLITS))
+    once, folded = sum(seen), len(seen)
+    run("leave-one-speaker-out", data, probes=probe.PROBES)
+    assert len(seen) - folded == 3 * folded + 10 and sum(seen) - once <= 3 * once  # clips that were fitted
+
+
 def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports):
     first = run_within(mine)
     assert [c.name for c in results.PROTOCOL_ROWS] == list(first.rows.columns)
@@ -271,7 +422,7 @@ def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="computed again"):
         first = run_within(mine)
-    monkeypatch.setattr(protocols, "fit_probes", lambda *a, **k: pytest.fail("fitted again"))
+    monkeypatch.setattr(within_speaker, "fit_probes", lambda *a, **k: pytest.fail("fitted again"))
     second = run_within(mine)
     assert first.notes == second.notes
     for rows, answers in ((second.rows, second.answers), protocols.load_protocols()):
@@ -351,7 +502,7 @@ def test_calls_that_cannot_be_meant(call, error, words):
     ({"tasks": "word-synthetic"}, None)])
 def test_without_names_the_personalised_tasks_of_the_profile_are_run(given, asked, monkeypatch):
     seen = []
-    monkeypatch.setattr(protocols.benchmark, "load_tasks", lambda wanted, *_: seen.extend(wanted) or [])
+    monkeypatch.setattr(protocols.benchmark, "load_tasks", lambda wanted, *_, **__: seen.extend(wanted) or [])
     outcome = protocols.run_protocol("within-speaker", "logmel", params=config.load_params(given), progress=False)
     assert sorted(seen) == (asked or []) and outcome.rows.empty and outcome.summary().empty
     assert outcome.notes == ([] if asked else ["None of the tasks of this run is asked within speakers."])

@@ -14,6 +14,9 @@ from nslib.statistics import intervals, scores
 def answers(name, n, per_speaker):
     """True names, answers (names or scores, as the metric needs) and speakers of an imperfect classifier."""
     rng, kinds = np.random.default_rng(0), 2 if name == "equal_error_rate" else 4
+    if scores.get_metric(name).needs == "numbers":
+        true = np.round(rng.normal(size=n))
+        return true, true + np.round(rng.normal(size=n)), np.array([f"s{i // per_speaker}" for i in range(n)])
     codes = rng.integers(0, kinds, n)
     table = rng.normal(size=(n, kinds)) + 1.5 * np.eye(kinds)[codes]
     table = np.exp(table) / np.exp(table).sum(1, keepdims=True)
@@ -40,7 +43,8 @@ def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatc
         member = np.arange(len(first))
     for weights, value in zip(seen["weights"], seen["resampled"], strict=True):
         drawn = np.repeat(first, weights[member].astype(int))
-        again = scores.score(name, true[drawn], answer[drawn], None if answer.ndim == 1 else np.unique(true))
+        again = scores.score(true[drawn], answer[drawn], name,
+                             classes=None if answer.ndim == 1 else np.unique(true))
         expected = scores.area_of_dprime(again) if name.startswith("dprime") else again
         assert value == pytest.approx(expected, abs=1e-9)
 
@@ -51,7 +55,7 @@ def test_an_interval_holds_the_value_is_repeatable_and_ignores_row_order(name):
     order = np.random.default_rng(1).permutation(120)
     for who, mixed, by in ((speaker, speaker[order], "speaker"), (None, None, "clip")):
         once = intervals.interval(true, answer, who, name)
-        assert once.low <= scores.score(name, true, answer) <= once.high and once.low < once.high and once.by == by
+        assert once.low <= scores.score(true, answer, name) <= once.high and once.low < once.high and once.by == by
         assert intervals.interval(true[order], answer[order], mixed, name)[:2] == pytest.approx(once[:2])
 
 
@@ -65,6 +69,26 @@ def test_speakers_are_resampled_from_five_known_ones_on_and_are_wider_if_their_c
     by_speaker, by_clip = intervals.interval(true, pred, speaker), intervals.interval(true, pred)
     assert by_speaker.high - by_speaker.low > 1.5 * (by_clip.high - by_clip.low)
     assert intervals.interval(true, pred, speaker, seed=1) != by_speaker
+
+
+@pytest.mark.parametrize("name", ["accuracy", "unweighted_average_recall", "auc", "concordance"])
+@pytest.mark.parametrize("count", [4, 12])
+def test_over_splits_the_interval_is_that_of_the_mean_on_common_resamples(name, count):
+    true, answer, _ = answers(name, 60, 5)
+    rng, speaker = np.random.default_rng(1), np.char.mod("s%d", np.arange(60) % count)
+    rows = np.concatenate([rng.permutation(60)[:40] for _ in range(3)])  # a clip is tested in some of three splits
+    split, given = np.repeat(np.arange(3), 40), dict(classes=None if answer.ndim == 1 else np.unique(true))
+    value, bounds = intervals.interval_over_splits(true[rows], answer[rows], rows, speaker[rows], split, name, **given)
+    each = [scores.score(true[rows[split == k]], answer[rows[split == k]], name, **given) for k in range(3)]
+    assert value == pytest.approx(np.mean(each)) and bounds.low < value < bounds.high
+    assert bounds.by == ("speaker" if count > 4 else "clip")
+    if name == "accuracy":
+        right = (true == answer)[rows].astype(float)
+        plain = intervals.RepeatedTest(right, rows, speaker[rows], split, "splits")
+        assert (value, *bounds) == pytest.approx((plain.mean(), *plain.interval()))
+    once = intervals.interval_over_splits(true, answer, np.arange(60), speaker, np.zeros(60), name, **given)
+    if count > 4:
+        assert once[1][:2] == pytest.approx(intervals.interval(true, answer, speaker, name)[:2])
 
 
 def test_few_clips_many_perfect_ones_and_an_undefined_score():

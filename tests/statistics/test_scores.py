@@ -66,23 +66,42 @@ def test_label_metrics_stay_in_range_ignore_order_names_and_doubling(rows, rando
     true, pred = zip(*rows, strict=True)
     mixed = list(zip(*random.sample(rows, len(rows)), strict=True))
     renamed = [[names["abcde".index(name)] for name in column] for column in (true, pred)]
-    for name in ("accuracy", "balanced_accuracy", "f1_weighted"):
-        value = scores.score(name, true, pred)
-        assert 0 <= value <= 1 and scores.score(name, true, true) == 1
+    for name in ("accuracy", "balanced_accuracy", "f1_weighted", "macro-F1"):
+        value = scores.score(true, pred, name)
+        assert 0 <= value <= 1 and scores.score(true, true, name) == 1
         for other in (mixed, renamed, (true * 2, pred * 2)):
-            assert scores.score(name, *other) == pytest.approx(value, abs=1e-12)
+            assert scores.score(*other, name) == pytest.approx(value, abs=1e-12)
     recalls = [np.mean(np.array(pred)[np.array(true) == name] == name) for name in sorted(set(true))]
-    assert scores.score("unweighted_average_recall", true, pred) == scores.balanced_accuracy(true, pred)
+    assert scores.score(true, pred, "unweighted_average_recall") == scores.balanced_accuracy(true, pred)
     assert scores.balanced_accuracy(true, pred) == pytest.approx(np.mean(recalls), abs=1e-12)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=2, max_size=30))
+def test_metrics_of_numbers_are_their_definitions_and_take_text(rows):
+    true, pred = np.array(rows, float).T
+    gap = np.mean((true - pred) ** 2)  # Lin's definition: 1 - (expected squared distance) / (that without correlation)
+    apart = true.var() + pred.var() + (true.mean() - pred.mean()) ** 2
+    assert scores.concordance(true, pred) == pytest.approx(1 - gap / apart if apart else 0, abs=1e-9)
+    assert scores.score(true.astype(str), pred, "MAE") == pytest.approx(sk.mean_absolute_error(true, pred))
+    assert scores.chance(true, "ccc") == 0 == pytest.approx(scores.concordance(true, np.full(len(true), 3)), abs=1e-9)
+    assert all(scores.chance(true, "mae") <= np.abs(true - guess).mean() + 1e-12 for guess in pred)
+
+
+def test_macro_f1_is_scikit_learns_and_short_names_are_the_fields():
+    true, pred = list("aabbc"), list("abbbd")
+    assert scores.score(true, pred, "f1_macro") == pytest.approx(sk.f1_score(true, pred, average="macro"))
+    assert {short: scores.get_metric(short).name for short in ("UAR", "EER", "AUC", "macro-F1")} == {
+        "UAR": "unweighted_average_recall", "EER": "equal_error_rate", "AUC": "auc", "macro-F1": "f1_macro"}
 
 
 def test_chance_is_what_an_answer_scores_that_does_not_listen():
     true = ["a"] * 6 + ["b"] * 3 + ["c"]
-    assert scores.chance("accuracy", true) == pytest.approx(0.6)
-    assert scores.chance("balanced_accuracy", true) == pytest.approx(1 / 3)
-    assert scores.chance("auc", true) == scores.auc(true, np.ones((10, 3))) == 0.5
-    assert scores.chance("equal_error_rate", true) == scores.equal_error_rate([0, 1, 1], np.ones(3)) == 0.5
-    assert scores.chance("dprime", true) == scores.dprime(true, np.ones((10, 3))) == 0
+    assert scores.chance(true, "accuracy") == pytest.approx(0.6)
+    assert scores.chance(true, "balanced_accuracy") == pytest.approx(1 / 3)
+    assert scores.chance(true, "auc") == scores.auc(true, np.ones((10, 3))) == 0.5
+    assert scores.chance(true, "equal_error_rate") == scores.equal_error_rate([0, 1, 1], np.ones(3)) == 0.5
+    assert scores.chance(true, "dprime") == scores.dprime(true, np.ones((10, 3))) == 0
 
 
 @pytest.mark.parametrize(("metric", "arguments", "message"), [
@@ -93,7 +112,9 @@ def test_chance_is_what_an_answer_scores_that_does_not_listen():
     ("auc", (["a", "b"], [0.1, math.nan]), "2 scores are not finite"),
     ("auc", (["a", "z"], np.eye(2), ["a", "b"]), "no column of scores for z"),
     ("auc", (["a", "b"], np.eye(2), ["b", "a"]), "order of the sorted"),
+    ("ccc", ([1, 2], [1, 2, 3]), "one predicted number a clip"), ("ccc", (["1"], ["nan"]), "the first is 'nan'"),
+    ("mae", (["young", "31"], ["30", "31"]), "1 of 2 labels are no finite numbers, the first is 'young'"),
     ("acuracy", (["a"], ["a"]), "Did you mean accuracy")])
 def test_bad_input_is_refused(metric, arguments, message):
     with pytest.raises(UnknownName if metric == "acuracy" else BadParameter, match=message):
-        scores.score(metric, *arguments)
+        scores.score(*arguments[:2], metric, classes=arguments[2] if arguments[2:] else None)
