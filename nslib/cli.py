@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -29,10 +31,11 @@ from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
+from nslib.evaluation.controls import measure_controls
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
 from nslib.paper.published import list_numbers
-from nslib.report import cards, doctor, leaderboard, verify
+from nslib.report import cards, doctor, leaderboard, summary, verify
 from nslib.report.compare import compare_reports
 from nslib.report.reproduce import prepare_inputs, reproduce_all
 from nslib.teaching import colab, notebook_rules, workshop
@@ -101,6 +104,7 @@ def main() -> None:
     if not sys.stderr.isatty():
         # In a log every update is a line of its own; a progress bar needs few of them.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
+    warnings.formatwarning = lambda message, *_, **__: f"nslib: {message}\n"  # where it was raised helps nobody here
     try:
         app()
     except NslibError as error:
@@ -175,13 +179,25 @@ def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
     cluster: Cluster = None,
+    transductive: Annotated[bool | None, Option(
+        "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
+    controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
+    report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.")] = None,
+    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
-    measured = benchmark.benchmark([_find_embedding(name) for name in embeddings],
-                                   [str(path) for path in dataset] if dataset else None, params=params, splits=splits,
-                                   cluster=cluster)
-    _print_results(measured, measured.table, out)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
+    if report:
+        summary.check_page(report)
+    given = [_find_embedding(name) for name in embeddings]
+    measured = benchmark.benchmark(given, [str(path) for path in dataset] if dataset else None, params=params,
+                                   splits=splits, cluster=cluster)
+    heard = measure_controls(measured, given, params) if controls else None
+    table = summary.describe_results(measured, params, heard)
+    if report:
+        summary.write_page(measured, report, params, controls=heard, embeddings=given)
+    _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
+                   summary.format_json(measured, table) if as_json else "", summary.say_next(out, report, controls))
 
 
 @app.command()
@@ -614,9 +630,14 @@ def _read_settings(changed: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def _print_table(table: pd.DataFrame | None) -> None:
-    """Print a table in full width."""
-    print("no results" if table is None else table.to_string())
+def _print_table(table: pd.DataFrame | str | None) -> None:
+    """Print a table in full width, or one that is text already."""
+    print("no results" if table is None else table if isinstance(table, str) else table.to_string())
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
 
 
 def _print_notes(notes: Iterable[str]) -> None:
@@ -625,10 +646,12 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Path | None) -> None:
+def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], out: Path | None, as_json: str = "",
+                   closing: str = "") -> None:
     """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write all rows."""
-    _print_table(tabulate() if len(measured.rows) else None)
-    _print_notes(measured.notes)
+    _print_table(as_json or (tabulate() if len(measured.rows) else None))
+    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
+        print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {row.why}. {row.remedy}", file=sys.stderr)
     if len(measured.problems):
@@ -636,6 +659,8 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Pat
         for row in measured.problems.itertuples():
             print(f"left out {row.clip_id}: {row.reason}. {row.remedy}", file=sys.stderr)
     _write_table(measured.rows, out)
+    if closing:
+        print(closing, file=sys.stderr)
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

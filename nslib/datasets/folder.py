@@ -9,6 +9,7 @@ wherever its neighbours end; times are in seconds, borders are rounded to a samp
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ __all__ = ["read_recordings"]
 SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
 _LEARN = {"train": 0.8, "validation": 0.2}
 _DRAWS = 100
+_PEAK = re.compile(r"peak (\S+) is above full scale")
 _LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
 
 
@@ -68,8 +70,16 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     clips = [{**vars(clip), **vars(known), "audio": str(clip.audio.absolute()), "source": root}
              for clip, (_, known) in zip(placed, pairs, strict=True)]
     counts = Counter(note for _, known in pairs for note in known.notes)
-    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in counts.most_common()]
+    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_peaks(counts).most_common()]
     return make_dataset(clips, problems, [*notes, *cut_notes, *split_notes, *done, *draw_notes])
+
+
+def _join_peaks(counts: Counter[str]) -> Counter[str]:
+    """Count clips above full scale together, whatever their peaks, of which the highest is named."""
+    loud = {note: float(found[1]) for note in counts if (found := _PEAK.match(note))}
+    highest = max(loud, key=loud.__getitem__, default="")
+    return Counter({note: n for note, n in counts.items() if note not in loud}) + Counter(
+        {f"the highest {highest}": sum(counts[note] for note in loud)} if loud else {})
 
 
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:

@@ -64,6 +64,7 @@ class Options:
     source: str = ""
     trained_on: str = "not stated"
     citation: str = ""
+    overlap: str = ""
 
 
 # ---- any file ----------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
         - window, hop : float; seconds that a frame sees, and between frames; 0 if there is one vector a clip. With
           ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
         - min_samples, pad; as in `nslib.embeddings.from_callable`; at least one window.
-        - parameters, licence, source (default: the file's name), trained_on, citation; for the report.
+        - parameters, licence, source (default: the file's name), trained_on, overlap, citation; for the report.
         What the file leaves open:
         - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
         - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.

@@ -234,7 +234,7 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
         fits.append(fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper))
         values = [_score_answers(fit, "validation", splits["validation"], settings) for fit in fits[-1]]
         chosen.append(fits[-1][int(np.argmax(select_best(values, metric)))])
-        notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits)]
+        notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits, any(norm for _, norm in variants))]
         for name, names in asked.items():
             names.append(splits[name].clip_id)
     order = {name: np.argsort(np.concatenate(names)) for name, names in asked.items()}
@@ -340,6 +340,11 @@ def _list_classes(splits: Mapping[str, LabelledVectors]) -> Names:
     return np.unique(np.concatenate([split.y for split in splits.values()]))
 
 
+def count_fits(clips: LabelledVectors, probes: Sequence[str], speaker_norm: bool) -> int:
+    """Count the fits of a grid on some clips, of one fold if there are folds."""
+    return 2 * len(probes) * len(_choose_speaker_norms({"all": clips}, speaker_norm)[0])
+
+
 def _choose_speaker_norms(splits: dict[str, LabelledVectors], wanted: bool) -> tuple[tuple[bool, ...], list[str]]:
     """Values of ``speaker_norm`` to try, and why the z-score by speaker is left out although wanted."""
     if not wanted:
@@ -352,8 +357,8 @@ def _choose_speaker_norms(splits: dict[str, LabelledVectors], wanted: bool) -> t
     return (False, True), []
 
 
-def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
-    """Sentences on labels that train lacks and on vectors of zeros."""
+def _describe_oddities(splits: dict[str, LabelledVectors], normed: bool) -> list[str]:
+    """Sentences on labels that train lacks and on vectors of zeros; `normed`: a z-score by speaker is tried."""
     notes = []
     for name, split in splits.items():
         unlearnt = ~np.isin(split.y, splits["train"].y)
@@ -364,6 +369,10 @@ def _describe_oddities(splits: dict[str, LabelledVectors]) -> list[str]:
         zeros = int(_test_rows(split.x, lambda rows: (rows == 0).all(axis=1)).sum())
         if zeros:
             notes.append(f"{zeros} {name} vectors are all zero; L2 normalisation leaves them so.")
+        single = int((np.unique(split.speaker, return_counts=True)[1] == 1).sum()) if normed else 0
+        if single:
+            notes.append(f"{single} of {len(split.y)} {name} vectors become zero by the z-score by speaker, because "
+                         "they are the only one of their speaker.")
     return notes
 
 
@@ -546,7 +555,7 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     for flag, name in (("selected", "validation"), ("best_on_test", "test")):
         rows[flag] = np.repeat(mark_best(rows[rows["split"] == name], flag), 2)
     predictions = _list_predictions(fits, rows["selected"].to_numpy()[::2], splits["test"], settings.seed)
-    return Grid(rows, predictions, (*notes, *_describe_oddities(splits)))
+    return Grid(rows, predictions, (*notes, *_describe_oddities(splits, any(fit.speaker_norm for fit in fits))))
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:
