@@ -12,7 +12,6 @@ a number is ``"unknown"``, never left empty.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -24,7 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -220,39 +219,32 @@ class _QuietImport(importlib.abc.MetaPathFinder):
     """Imports TensorFlow without its greetings: no environment variable keeps those back."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        """Find TensorFlow as the other finders do, with another way to execute it."""
+        """Find TensorFlow as the other finders do; meanwhile, what is written to stderr is held back and sifted."""
         if fullname != "tensorflow":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
 
-            def execute_quietly(module: Any) -> None:
-                with _drop_lines(LOG_LINES):
-                    execute(module)
-
-            spec.loader.exec_module = execute_quietly  # type: ignore[method-assign]
-        return spec
-
-
-@contextlib.contextmanager
-def _drop_lines(pattern: str) -> Iterator[None]:
-    """Hold back what is written to the process's stderr, and write at the end what does not match."""
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
+        def execute_quietly(module: Any) -> None:
             sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            held.seek(0)
-            for line in held.read().decode(errors="replace").splitlines():
-                if not re.match(pattern, line):
-                    print(line, file=sys.stderr)
+            terminal = os.dup(2)
+            with tempfile.TemporaryFile() as held:
+                os.dup2(held.fileno(), 2)
+                try:
+                    execute(module)
+                finally:
+                    sys.stderr.flush()
+                    os.dup2(terminal, 2)
+                    os.close(terminal)
+                    held.seek(0)
+                    lines = held.read().decode(errors="replace").splitlines()
+                    sys.stderr.writelines(f"{line}\n" for line in lines if not re.match(LOG_LINES, line))
+
+        spec.loader.exec_module = execute_quietly  # type: ignore[method-assign]
+        return spec
 
 
 def quieten_tensorflow() -> None:

@@ -6,6 +6,7 @@ probe        the grid of simple classifiers on frozen vectors, chosen on validat
 classifiers  the table of classifiers (the paper's five) and two normalisations
 protocols    the same vectors asked within speakers, over repeated splits, by clip or by speaker
 robustness   the chosen probe on test clips with noise, by telephone, too soft or too loud
+controls     chance as measured, pauses, rate and level alone, clips divided at random
 cost         mean scores beside size and latency
 lda          discriminant analysis of vectors of thousands of numbers
 """

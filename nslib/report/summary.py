@@ -118,7 +118,8 @@ def format_table(table: Mapping[str, Any], width: int = 80) -> str:
             f"{task['chance']:.2f}; test: {task['n']} clips, {who}; {100 * task['level']:.0f} % intervals over "
             f"{task['interval_by']}s", width, subsequent_indent="  ")
         rows: list[tuple[str, str, Mapping[str, Any] | None, str]] = []
-        for name, cell in zip(table["columns"], task["cells"], strict=True):
+        pairs = zip(table["columns"], task["cells"], strict=True)
+        for name, cell in sorted(pairs, key=lambda pair: -pair[1]["value"] if pair[1] else 1.0):  # not run: last
             rows.append((cell["mark"] if cell else "", name, cell, cell["short"] if cell else ""))
             if cell and cell["without"]:
                 rows.append(("", "  without +z", cell["without"], cell["without"]["short"]))
@@ -190,17 +191,7 @@ def say_next(out: Path | None, page: Path | None, controls: bool) -> str:
 
 def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
                embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:
-    """Write results, controls, confusions, maps and audit of own data as one page that fetches nothing.
-
-    Parameters
-    ----------
-    measured, controls
-        Of `nslib.benchmark` and `nslib.evaluation.controls.measure_controls`.
-    path : Path
-        File to write, ``.html`` (else BadParameter).
-    embeddings : iterable, optional
-        As they were given to `nslib.benchmark`; the stored vectors of the best on each task are drawn as a map.
-    """
+    """Write all as one ``.html`` that fetches nothing; the best of `embeddings` on each task is drawn as a map."""
     check_page(path)
     specs = {spec.name: spec for spec in map(benchmark.specify_embedding, embeddings)}
     table, clips = describe_results(measured, params, controls), measured.clips

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from helpers import noise
 
 import nslib
@@ -319,3 +320,13 @@ def test_a_data_set_of_tensorflow_datasets_and_what_is_none(prepared, monkeypatc
     assert name_recordings("tfds:tiny_voices?label=mood") == "tiny_voices"
     monkeypatch.setattr(noss._Prepared, "_read", None)  # the second time nothing is read
     assert by_id(read("tfds:tiny_voices?label=mood")).equals(clips)
+
+
+def test_clips_above_full_scale_are_one_note_with_the_highest_peak(tmp_path, cache):
+    for label in ("x", "y"):
+        for k, peak in enumerate((0.5, 1.1, 1.27, 1.4)):
+            (tmp_path / "in" / label).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / "in" / label / f"{k}.wav", peak * np.sin(np.arange(4000) / 9), 16_000, "FLOAT")
+    notes = read_recordings(tmp_path / "in", progress=False).notes
+    assert [note for note in notes if "full scale" in note] == [
+        "6 of 8 clips: the highest peak 1.4 is above full scale (1.0); kept as it is."]

@@ -97,7 +97,8 @@ def test_nothing_is_embedded_twice_and_a_second_run_reads_what_is_stored(tmp_pat
 
 
 @pytest.mark.parametrize(("leak", "control", "said"), [
-    (False, "by-clip", "Clips divided at random change loudness by"), (True, "by-speaker", "The split shares speakers")])
+    (False, "by-clip", "Clips divided at random change loudness by"),
+    (True, "by-speaker", "The split shares speakers")])
 def test_a_split_by_speaker_is_set_beside_one_at_random_and_the_other_way_round(tmp_path, reports, leak, control, said):
     _, table = run(write_corpus(tmp_path / "corpus", leak=leak))
     assert list(table.index) == ["majority", "permuted-labels", "silence", "recording", control]
