@@ -28,15 +28,16 @@ from common import KEPT, Figure
 from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "extract", "train", "coverage", "end_to_end")
+NAMES = ("grid", "lda", "forest", "extract", "train", "intervals", "end_to_end")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
     "grid": ("--dim", "2048", "--peer-dim", "256", "--speakers", "8"),
     "lda": ("--dims", "1024"),
+    "forest": ("--only", "240x96x6", "--only", "2000x128x2"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "train": ("--pairs", "32", "--steps", "3"),
-    "coverage": ("--trials", "40", "--families", "10"),
+    "intervals": ("--trials", "40", "--families", "10"),
     "end_to_end": ("--rounds", "1")}
 """What a quick run passes on."""
 

@@ -109,7 +109,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     -------
     DataFrame
         Columns of the clip table and ``vector`` (float32 [dim]). ``attrs["problems"]`` is a list of dicts, one for each
-        file that was left out: clip_id, audio, reason, remedy.
+        clip that was left out: clip_id, audio, reason, remedy; ``attrs["notes"]`` are sentences on what was read.
 
     Examples
     --------

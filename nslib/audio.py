@@ -7,8 +7,9 @@ is. Channels are averaged; other rates are resampled by soxr HQ. What was done t
 cannot be used raises `BadAudio`.
 
 libsndfile reads WAV, FLAC, Ogg, MP3 and more; FFmpeg reads raw G.722 (``.g722``, 16 kHz) and GSM 06.10 (``.gsm``,
-8 kHz), which have no header, and everything else. Decoders repair the length of a cut WAV or Ogg file (RFC 3533)
-without a word, so the lengths that headers promise are compared here with what is there.
+8 kHz), which have no header, and everything else. Decoders repair the length of a cut file without a word, so what
+headers promise is read here and compared with what is there, whoever decodes: less is an error; a length that no file
+on a disk has, as programs that write to a pipe leave it, and a kind of file that tells none are a note.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +39,16 @@ RATES = (4_000, 384_000)
 MAX_CHANNELS = 32
 MAX_SECONDS = 3600.0
 
+HIGHEST_PEAK = 32.0
+"""Peaks that a recording in floating point can have; full scale is 1."""
+
 _RAW = {".g722": "g722", ".gsm": "gsm"}
 _GSM_FRAME = 33
 _LARGEST_OGG_PAGE = 65307
-# programs that write WAV to a pipe leave about the largest number there: length unknown
-_UNKNOWN_LENGTH = 0xFFFFF000
 _COPY_AGAIN = "Copy or download it again; if the rest is lost, save the part that is there as a new file."
-_NOT_AUDIO = "Convert it to WAV or FLAC, or leave it out."
+_NOT_AUDIO = "If it was cut or damaged, copy it again; else convert it to WAV or FLAC, or leave it out."
 _EMPTY = "Record or download it again, or leave it out."
+_NO_LENGTH = "length unknown: the header has none to compare with, so the file was read to its end"
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -91,6 +95,9 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str
         raise BadAudio(name, f"an array of {array.dtype} is not audio", "Give integers or floats.")
     if array.ndim not in (1, 2):
         raise BadAudio(name, f"the array has shape {array.shape}", "Give [samples] or [samples, channels].")
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 2 and array.size and 0 < np.abs(array).max() <= 32768:
+        raise BadAudio(name, f"whole numbers of {8 * array.dtype.itemsize} bits that reach {np.abs(array).max()} only "
+                       "are samples of another width", "Give them as int16, or as floats in [-1, 1].")
     columns = array[:, None] if array.ndim == 1 else array
     if len(columns) and not 1 <= columns.shape[1] <= MAX_CHANNELS:
         why = f"shape {array.shape} read as [samples, channels] has {columns.shape[1]} channels"
@@ -148,7 +155,7 @@ def _convert(decoded: Decoded, name: str) -> Clip:
     mono = resample(np.ascontiguousarray(mono, dtype=np.float32), rate)
     if not len(mono):
         raise BadAudio(name, f"{len(samples)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
-    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels)))
+    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels, name)))
 
 
 def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
@@ -184,8 +191,8 @@ def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
     return wave if rate == to else np.asarray(soxr.resample(wave, rate, to, quality="HQ"), np.float32)
 
 
-def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:
-    """Note what was done to the samples, and what is unusual about them."""
+def _describe(mono: FloatArray, rate: int, channels: int, name: str) -> list[str]:
+    """Note what was done to the samples, and what is unusual about them; refuse what another scale was meant for."""
     notes = []
     if channels > 1:
         notes.append(f"{'stereo' if channels == 2 else f'{channels} channels'} mixed to mono")
@@ -194,6 +201,9 @@ def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:
     peak = max(float(mono.max()), -float(mono.min()))
     if peak == 0:
         notes.append("digital silence: every sample is 0")
+    if peak > HIGHEST_PEAK:
+        raise BadAudio(name, f"a peak of {peak:.4g} is no sound in floating point, whose full scale is 1",
+                       "Divide the samples by their full scale (32768 if they were 16 bits), or give integers.")
     if peak > 32768.5 / 32767:
         notes.append(f"peak {peak:.3g} is above full scale (1.0); kept as it is")
     return notes
@@ -201,41 +211,220 @@ def _describe(mono: FloatArray, rate: int, channels: int) -> list[str]:
 
 def decode(path: Path) -> Decoded:
     """Decode a file of any kind to the samples that it holds, unscaled; `BadAudio` as for `read`."""
-    if not path.exists():
-        raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.")
-    if not path.is_file():
-        raise BadAudio(path, "this is not a file", "Give an audio file; a folder is read clip by clip.")
-    if not os.access(path, os.R_OK):
-        raise BadAudio(path, "permission to read it is missing", "Change its permissions (chmod +r).")
-    if path.stat().st_size == 0:
-        raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
-    return _decode_by_ffmpeg(path) if path.suffix.lower() in _RAW else _decode_by_sndfile(path)
+    try:
+        if not path.is_file():
+            if path.exists():
+                raise BadAudio(path, "this is not a file", "Give an audio file; a folder is read clip by clip.")
+            raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.")
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if not head:
+                raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
+            _refuse_other_kinds(path, head[:512])
+            if path.suffix.lower() in _RAW:
+                return _decode_by_ffmpeg(path, file, Promise(certain=True))
+            promise = _read_promise(path, file, head)
+            mended: Any = io.BytesIO(promise.mended) if promise.mended else None
+            decoded = _decode_by_sndfile(path, mended or os.fsencode(path), promise)
+            if decoded is None:
+                decoded = _decode_by_ffmpeg(path, mended or file, promise)
+    except PermissionError as error:
+        raise BadAudio(path, "permission to read it is missing", "Change its permissions (chmod +r).") from error
+    except OSError as error:
+        raise BadAudio(path, f"it cannot be read ({error.strerror or error})", "Copy it to a local disk.") from error
+    samples, rate, notes = decoded
+    if len(samples) < promise.frames:
+        raise _cut_short(path, f"{promise.frames} samples", f"{len(samples)}")
+    if 0 < len(samples) - promise.fact <= _MOST_PADDING and promise.fact:
+        samples = samples[:promise.fact]
+    return Decoded(samples, rate, (*promise.notes, *notes))
 
 
-def _decode_by_sndfile(path: Path) -> Decoded:
-    """Decode by libsndfile; what it does not know is left to FFmpeg."""
+def _decode_by_sndfile(path: Path, source: Any, promise: Promise) -> Decoded | None:
+    """Decode by libsndfile; None is for what it does not open, or cannot read to an end that is not known."""
     import soundfile
 
-    notes = _check_container(path)
     try:
-        with soundfile.SoundFile(path) as file:
-            _check_length(file.frames, file.samplerate, str(path))
-            # integers keep their width, so that _scale can treat 16 bits apart
-            dtype = "int16" if file.subtype == "PCM_16" else "float32"
+        file = soundfile.SoundFile(source)
+    except soundfile.LibsndfileError:
+        return None
+    with file:
+        rate, frames = file.samplerate, file.frames
+        if frames > _STREAM << 32:  # a FLAC stream whose header has no length
+            return None
+        _check_length(frames, rate, str(path))
+        # integers keep their width, so that _scale can treat 16 bits apart
+        dtype = "int16" if file.subtype == "PCM_16" else "float32"
+        try:
             # codecs that cannot be sought in, as GSM 06.10 in WAV, are read only when told how far
-            samples = file.read(file.frames, dtype=dtype, always_2d=True)
-            promised, rate = float(file.frames), file.samplerate
-            if file.format == "MP3":
-                # without a header for it the length is guessed from the bit rate, half a percent too long
-                promised = 0.98 * promised - 0.1 * rate
-    except soundfile.LibsndfileError as error:
-        if "Format not recognised" in str(error) or "unknown format" in str(error):
-            return _decode_by_ffmpeg(path)
-        why = f"it cannot be decoded ({error.error_string.strip(' .')})"
-        raise BadAudio(path, why, _COPY_AGAIN) from error
-    if len(samples) < promised:
-        raise _cut_short(path, f"{promised:.0f} samples", f"{len(samples)}")
-    return Decoded(samples, rate, notes)
+            samples = file.read(frames, dtype=dtype, always_2d=True)
+        except soundfile.LibsndfileError as error:
+            why = f"it cannot be decoded ({error.error_string.strip(' .')})"
+            raise BadAudio(path, why, _COPY_AGAIN) from error
+        # without a header for it the length of MPEG audio is guessed from the bit rate
+        guessed = file.subtype.startswith("MPEG") and not (promise.certain and file.format == "MP3")
+        told = promise.certain or file.format in _TELL_LENGTH
+        if len(samples) < frames and not guessed:
+            raise _cut_short(path, f"{frames} samples", f"{len(samples)}")
+        if not promise.certain and "truncated" in file.extra_info:  # libsndfile's log, of kinds that are not read here
+            raise _cut_short(path, "more samples", f"{len(samples)}")
+    return Decoded(samples, rate, () if told or promise.notes else (_NO_LENGTH,))
+
+
+def _decode_by_ffmpeg(path: Path, source: Any, promise: Promise) -> Decoded:
+    """Decode by FFmpeg's library."""
+    import av
+
+    form = _RAW.get(path.suffix.lower())
+    if form == "gsm":
+        _check_gsm(path)
+    source.seek(0)
+    try:
+        # tags may be in any encoding
+        with av.open(source, format=form, metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise BadAudio(path, "there is no sound in it", _NOT_AUDIO)
+            stream: Any = container.streams.audio[0]
+            # other demuxers only guess the length from the bit rate; that of the whole is also that of its pictures
+            told = any(name in container.format.name for name in _TELL_LENGTH)
+            promised = float(stream.duration * stream.time_base) if told and stream.duration else 0.0
+            if told and not promised and len(container.streams) == 1:
+                promised = (container.duration or 0) / av.time_base
+            _check_length(promised, 1, str(path))
+            blocks, frames, rate, end = [], 0, 1, 0.0
+            for frame in container.decode(stream):
+                rate, block = frame.sample_rate, frame.to_ndarray()
+                blocks.append(block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels))
+                frames += len(blocks[-1])
+                end = max(frames / rate, (frame.time or 0.0) + len(blocks[-1]) / rate)
+                _check_length(frames, rate, str(path))
+            samples = np.concatenate(blocks or [np.zeros((0, 1))])
+    except (av.FFmpegError, ValueError) as error:
+        why = f"no decoder can read it as audio ({getattr(error, 'strerror', error)})"
+        raise BadAudio(path, why, _NOT_AUDIO) from error
+    if end < promised - 0.1:
+        raise _cut_short(path, f"{promised:.2f} s", f"{end:.2f} s")
+    return Decoded(samples, rate, () if promised or promise.certain or promise.notes else (_NO_LENGTH,))
+
+
+# ---- what headers promise ----------------------------------------------------------------------------
+
+_HEAD, _LONGEST = 4096, 40  # bytes that are read at first, and of a chunk
+_STREAM = 0x7E000000
+"""Bytes from which on a length stands for "not known": sox, arecord, FFmpeg and others leave such numbers in pipes."""
+
+_MOST_PADDING = 4096  # samples by which a codec that works in blocks may fill the last one
+# kinds that decoders know the true length of: libsndfile's names, then FFmpeg's
+_TELL_LENGTH = ("FLAC", "VOC", "MAT4", "SDS", "HTK", "mp4", "matroska", "wv", "tta", "flv", "asf", "ape")
+_TAGS = re.compile(rb"(Xing|Info)\0\0\0(.)(....)", re.DOTALL)
+_SPHERE = re.compile(rb"\nsample_count -i (-?\d+)")
+
+
+class Promise(NamedTuple):
+    """What the header of a file says of the length of its sound."""
+
+    certain: bool = False  # whether bytes or samples that it promises were, or will be, compared
+    frames: int = 0  # 0: it says nothing, or bytes were compared
+    fact: int = 0  # samples without the padding of a codec's last block; 0 if it does not say
+    notes: tuple[str, ...] = ()
+    mended: bytes = b""  # the file with the length that it has, if the header tells none that decoders take
+
+
+class _Chunks(NamedTuple):
+    """How the parts of a container follow each other."""
+
+    first: int  # where they begin
+    name: int  # bytes of a name
+    size: str  # the number of bytes, as of `struct`
+    align: int = 1
+    own: int = 0  # bytes of name and number that it counts too
+
+
+_CONTAINERS = {b"RIFF": _Chunks(12, 4, "<I", 2), b"RIFX": _Chunks(12, 4, ">I", 2), b"RF64": _Chunks(12, 4, "<I", 2),
+               b"FORM": _Chunks(12, 4, ">I", 2), b"caff": _Chunks(8, 4, ">q"), b"riff": _Chunks(40, 16, "<q", 8, 24)}
+_WITHOUT_BLOCKS = (b"\1\0", b"\3\0", b"\6\0", b"\7\0", b"\xfe\xff")  # PCM, floating point, A-law and mu-law
+_SOUND = {b"data": 0, b"SSND": 8, b"BODY": 0}  # chunks of samples, and the bytes before them
+
+
+def _read_promise(path: Path, file: BinaryIO, head: bytes) -> Promise:
+    """Read what a file's header, which is in its first bytes, promises; `BadAudio` if less is there."""
+    magic = head[:4]
+    if len(head) < 12:
+        raise _cut_short(path, "a sound", f"{len(head)} bytes")
+    if magic in _CONTAINERS:
+        return _read_chunks(path, file, head, _CONTAINERS[magic])
+    if magic in (b".snd", b"dns."):
+        order = ">" if magic == b".snd" else "<"
+        start, length = struct.unpack(f"{order}II", head[4:12])
+        return _compare_bytes(path, file, (8, f"{order}I", 0), start, length)
+    if magic == b"OggS":
+        return Promise(True, notes=_check_ogg(path, file))
+    if magic == b"NIST" and (found := _SPHERE.search(head)):
+        frames = int(found[1])
+        return Promise(True, frames) if frames > 0 else Promise(notes=(_NO_LENGTH,))
+    if magic[:3] == b"ID3":  # seven bits a byte
+        file.seek(10 + sum((byte & 127) << 7 * (3 - k) for k, byte in enumerate(head[6:10])))
+        head = file.read(_HEAD)
+    tag = _TAGS.search(head)
+    return Promise(certain=bool(tag and tag[2][0] & 1 and any(tag[3])))
+
+
+def _read_chunks(path: Path, file: BinaryIO, head: bytes, kind: _Chunks) -> Promise:
+    """Walk the chunks of a file to its samples."""
+    if head[:4] == b"RIFF" and head[8:12] != b"WAVE":  # a film: only the whole has a length
+        return _compare_bytes(path, file, (4, "<I", 0), 8, struct.unpack("<I", head[4:8])[0])
+    width, at, fact = struct.calcsize(kind.size), kind.first, 0
+    wide = 0  # of RF64, whose own chunk has what does not fit into 32 bits
+    while True:
+        header = head[at:at + _LONGEST]
+        if len(header) < _LONGEST:
+            file.seek(at)
+            header = file.read(_LONGEST)
+        if len(header) < kind.name + width:
+            raise BadAudio(path, "the file is cut short: its header is there, the samples are not", _COPY_AGAIN)
+        if not re.match(rb"[ -~]{4}", header):
+            return Promise()  # a part is not as long as it says; the decoder may find the sound
+        name, (length,) = header[:4], struct.unpack_from(kind.size, header, kind.name)
+        content = header[kind.name + width:]
+        if name in _SOUND:
+            length = wide if head[:4] == b"RF64" and length == 0xFFFFFFFF else length - kind.own
+            before = 4 if head[:4] == b"caff" else _SOUND[name]
+            promise = _compare_bytes(path, file, (at + kind.name, kind.size, before + kind.own),
+                                     at + kind.name + width + before, length - before)
+            return promise._replace(fact=max(fact, 0))
+        if name == b"fmt " and content[:2] in _WITHOUT_BLOCKS:
+            fact = -1  # it says nothing that the number of bytes does not
+        elif name == b"fact" and not fact:
+            fact = int.from_bytes(content[:8 if kind.own else 4], "big" if kind.size[0] == ">" else "little")
+        elif name == b"ds64":
+            wide = int.from_bytes(content[8:16], "little")
+        step = max(length - kind.own, 0)
+        at += kind.name + width + step + -step % kind.align
+
+
+def _compare_bytes(path: Path, file: BinaryIO, field: tuple[int, str, int], start: int, promised: int) -> Promise:
+    """Compare the bytes of sound that a header promises with those that are there.
+
+    The field (where it is, its type, what it counts beside the sound) is mended where it tells no length.
+    """
+    there = os.fstat(file.fileno()).st_size - start
+    file.seek(start + min(max(promised, 0), there))
+    rest = file.read(5)
+    chunk = re.match(rb"\0?[ -~]{4}", rest)  # the name of another part, maybe after a byte of padding
+    if promised < 0 or (promised == 0 and rest and not chunk) or promised >= max(_STREAM, there + 1):
+        file.seek(0)
+        content = bytearray(file.read() if there < 2**31 else b"")
+        if content[:4] == b"RF64":
+            content[:4] = b"RIFF"
+        if content:
+            struct.pack_into(field[1], content, field[0], there + field[2])
+        return Promise(notes=(_NO_LENGTH,), mended=bytes(content))
+    if promised > there:
+        raise _cut_short(path, f"{promised} bytes of samples", f"{there}")
+    if any(rest) and not chunk:
+        why = f"its header promises {promised} bytes of sound, {there} are there; the rest was not read"
+        return Promise(True, notes=(why,))
+    return Promise(True)
 
 
 def _cut_short(path: Path, promised: str, there: str) -> BadAudio:
@@ -243,32 +432,8 @@ def _cut_short(path: Path, promised: str, there: str) -> BadAudio:
     return BadAudio(path, f"the file is cut short: its header promises {promised}, {there} are there", _COPY_AGAIN)
 
 
-def _check_container(path: Path) -> tuple[str, ...]:
-    """Compare the length that a WAV or Ogg file promises with what is there."""
-    with path.open("rb") as file:
-        magic = file.read(12)
-        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
-            _check_wav(path, file)
-        elif magic[:4] == b"OggS":
-            return _check_ogg(path, file)
-    return ()
-
-
-def _check_wav(path: Path, file: BinaryIO) -> None:
-    """Walk the chunks of a WAV file to its samples, and compare their length."""
-    size = path.stat().st_size
-    while len(header := file.read(8)) == 8:
-        name, length = header[:4], struct.unpack("<I", header[4:])[0]
-        if name == b"data":
-            if length < _UNKNOWN_LENGTH and length > size - file.tell():
-                raise _cut_short(path, f"{length} bytes of samples", f"{size - file.tell()}")
-            return
-        file.seek(length + length % 2, os.SEEK_CUR)
-    raise BadAudio(path, "the file is cut short: the WAV header is there, the samples are not", _COPY_AGAIN)
-
-
 def _check_ogg(path: Path, file: BinaryIO) -> tuple[str, ...]:
-    """Check that the last Ogg page is whole; note if it is not marked as the end."""
+    """Check that the last Ogg page is whole (RFC 3533); note if it is not marked as the end."""
     size = path.stat().st_size
     file.seek(max(0, size - 2 * _LARGEST_OGG_PAGE))
     tail = file.read()
@@ -281,37 +446,6 @@ def _check_ogg(path: Path, file: BinaryIO) -> tuple[str, ...]:
     return () if page[5] & 4 else ("Ogg stream without an end mark: it may have been cut",)
 
 
-def _decode_by_ffmpeg(path: Path) -> Decoded:
-    """Decode by FFmpeg's library."""
-    import av
-
-    form = _RAW.get(path.suffix.lower())
-    if form == "gsm":
-        _check_gsm(path)
-    try:
-        with av.open(str(path), format=form) as container:
-            if not container.streams.audio:
-                raise BadAudio(path, "there is no sound in it", _NOT_AUDIO)
-            stream: Any = container.streams.audio[0]
-            # other demuxers than these only guess the length from the bit rate
-            exact = any(name in container.format.name for name in ("mp4", "matroska"))
-            promised = float(stream.duration * stream.time_base) if exact and stream.duration else 0.0
-            _check_length(promised, 1, str(path))
-            blocks, frames, rate = [], 0, 1
-            for frame in container.decode(stream):
-                rate, block = frame.sample_rate, frame.to_ndarray()
-                blocks.append(block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels))
-                frames += len(blocks[-1])
-                _check_length(frames, rate, str(path))
-    except av.FFmpegError as error:
-        raise BadAudio(path, f"no decoder can read it as audio ({error.strerror})", _NOT_AUDIO) from error
-    if not blocks:
-        raise BadAudio(path, "it holds 0 samples", _EMPTY)
-    if promised and frames / rate < 0.98 * promised - 0.1:
-        raise _cut_short(path, f"{promised:.2f} s", f"{frames / rate:.2f} s")
-    return Decoded(np.concatenate(blocks), rate)
-
-
 def _check_gsm(path: Path) -> None:
     """Check that a file without a header is made of whole GSM frames."""
     data = path.read_bytes()
@@ -319,3 +453,27 @@ def _check_gsm(path: Path) -> None:
         raise BadAudio(path, "this is not raw GSM 06.10 audio", _NOT_AUDIO)
     if left := len(data) % _GSM_FRAME:
         raise _cut_short(path, f"frames of {_GSM_FRAME} bytes", f"{left} bytes of the last one")
+
+
+# ---- what is no sound --------------------------------------------------------------------------------
+
+_LEAVE_OUT = "Leave it out, or put the recording in its place."
+_OTHER_KINDS = (
+    ("a Git LFS pointer", "Fetch the sound: git lfs pull.", rb"version https://git-lfs"),
+    ("a git-annex pointer", "Fetch the sound: git annex get.", rb"/annex/objects/"),
+    ("an archive", "Unpack it, and give what was in it.",
+     rb"PK\x03\x04|\x1f\x8b\x08|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\(\xb5/\xfd|.{257}ustar"),
+    ("a picture", _LEAVE_OUT, rb"\x89PNG|\xff\xd8\xff|GIF8"), ("a PDF", _LEAVE_OUT, rb"%PDF"),
+    ("MIDI, notes to be played", _LEAVE_OUT, rb"MThd"),
+    ("a table or an array", "Read it with its library, and write WAV.", rb"\x93NUMPY|PAR1|\x89HDF|SQLite"),
+    ("a note of macOS about a file", "Leave it out: the sound is where no ._ precedes.", rb"\x00\x05\x16\x07"),
+    ("a web page (HTML or XML)", "Download it again: a page, perhaps of an error or a login, came in its place.",
+     rb"(?i)[^\0]*<(!doctype|html|\?xml|head|body)"),
+    ("text", _LEAVE_OUT, rb"(?!NIST|PVF1)[\t-\r -~\x80-\xff]+\s[\t-\r -~\x80-\xff]+\Z"))
+
+
+def _refuse_other_kinds(path: Path, head: bytes) -> None:
+    """Refuse what is no sound, by what it is; `head` are its first bytes."""
+    for kind, remedy, pattern in () if head[:4] in _CONTAINERS else _OTHER_KINDS:
+        if re.match(pattern, head, re.DOTALL):
+            raise BadAudio(path, f"it is {kind}, not the sound", remedy)

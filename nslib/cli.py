@@ -1,22 +1,26 @@
 """``python -m nslib``: the verbs of the kit from a shell.
 
-Exit codes: 0 done; 1 a notebook or check failed; 2 the request was wrong (unknown name, bad parameter, bad input); 3
-something is not available on this machine. Messages go to stderr, results to stdout. What takes seconds to import
-(TensorFlow) is imported by the verbs that need it, so that ``--help`` and wrong requests answer at once.
+Exit codes: 0 done; 1 a notebook or check failed, or something was left out; 2 the request was wrong (unknown name, bad
+parameter, bad input), or nothing could be measured; 3 something is not available on this machine. Messages go to
+stderr, results to stdout. What takes seconds to import (TensorFlow) is imported by the verbs that need it, so that
+``--help`` and wrong requests answer at once.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import json
 import os
+import re
 import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from urllib.parse import urlencode
 
 import typer
 from typer import Argument, Option
@@ -29,7 +33,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.evaluation.controls import measure_controls
 from nslib.extraction.cache import list_caches
@@ -49,6 +53,35 @@ __all__ = ["main"]
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
               "package.module:function or file.py:function.")
 
+
+def _check_place(*endings: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
+    """Make the check of an option that says where something is to be written: it is made before any work."""
+    def check(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if endings and path.suffix not in endings:
+            raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in {' or '.join(endings)}.")
+        if path.exists() and path.is_dir() != folder:
+            raise BadParameter(f"cannot write {str(path)!r}: it is {'no' if folder else 'a'} folder.")
+        home = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not (home.is_dir() or home == path) or not os.access(home, os.W_OK):
+            raise BadParameter(f"cannot write {str(path)!r}: {home} is no folder that can be written.")
+        return path
+    return check
+
+
+def _check_cluster(address: str | None) -> str | None:
+    """Check the form of an address."""
+    if address is not None and not re.fullmatch(r"local:0*[1-9]\d*|(?!local:).+:\d+", address):
+        raise BadParameter(f"cluster is {address!r}; give tcp://host:8786, or local: and a number of worker processes, "
+                           "as in local:2.")
+    return address
+
+
+_TABLE = {"callback": _check_place(".csv", ".parquet")}
+_TEXT = {"callback": _check_place(".md")}
+_NEW_FOLDER = {"callback": _check_place(folder=True)}
+
 Tasks = Annotated[str | None, Option(help="Task names, comma-separated (default: all of the profile).")]
 Corpus = Annotated[str | None, Option(help="Of the quick profile: real or synthetic.")]
 Profile = Annotated[str | None, Option(help="quick, or paper: NOSS itself.")]
@@ -61,14 +94,21 @@ Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
     help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
          "directory, a folder with metadata.csv, or tfds:NAME.")]
+Label = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the label.")]
+Speaker = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the speaker.")]
+Split = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the split.")]
+ClipId = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the clip's name.")]
+Audio = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the file's path.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
-Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).")]
-Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.")]
+Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).", **_TABLE)]
+Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.", **_TABLE)]
 Cluster = Annotated[str | None, Option(
-    help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.")]
+    help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.",
+    callback=_check_cluster)]
 Settings = Annotated[list[str] | None, Argument(
     help="Settings as name=value, such as steps=500; 'train settings' lists those of triplets.")]
-Folder = Annotated[Path | None, Option(help="Of the run; the same command goes on with it. Default: the cache.")]
+Folder = Annotated[Path | None, Option(
+    help="Of the run; the same command goes on with it. Default: the cache.", **_NEW_FOLDER)]
 Clips = Annotated[Path | None, Option(help="Your audio: a folder or a table; default: the kit's own.")]
 Sources = Annotated[list[str] | None, Option(
     "--source", help="Of the kit's own audio, one or more: " + ", ".join(data.SOURCES) + ". Default: all.")]
@@ -101,6 +141,9 @@ workshop_app = _group("workshop", "Workshops: notebooks with exercises, as zip f
 
 def main() -> None:
     """Run the command line; errors that teach come out as one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what no encoding can
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty():
         # In a log every update is a line of its own; a progress bar needs few of them.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
@@ -148,7 +191,7 @@ def verify_report(
     verifying: Annotated[bool, Option("--verify", help="Recompute every number, and name what is wrong.")] = False,
     level: Annotated[str, Option(
         help="What is recomputed: scores, from kept answers (seconds), or all: every pair is run again.")] = "scores",
-    out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).")] = None,
+    out: Annotated[Path | None, Option(help="Write every check here (.csv or .parquet).", **_TABLE)] = None,
 ) -> None:
     """Say whether the numbers of a report are true: from kept answers, and from stored vectors."""
     if not verifying:
@@ -163,7 +206,7 @@ def verify_report(
 def compare(
     first: Annotated[Path, Argument(help="Folder of a report, such as one of another machine or version.")],
     second: Annotated[Path, Argument(help="Folder of the report that is compared with it.")],
-    out: Annotated[Path | None, Option(help="Write it here too (.md).")] = None,
+    out: Annotated[Path | None, Option(help="Write it here too (.md).", **_TEXT)] = None,
 ) -> None:
     """Say what moved beyond noise between two runs. Exit code 0: nothing; 1: something; 2: not comparable."""
     comparison = compare_reports(first, second)
@@ -178,7 +221,8 @@ def compare(
 def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
-    cluster: Cluster = None,
+    cluster: Cluster = None, label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
     transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
@@ -190,8 +234,9 @@ def measure(
     if report:
         summary.check_page(report)
     given = [_find_embedding(name) for name in embeddings]
-    measured = benchmark.benchmark(given, [str(path) for path in dataset] if dataset else None, params=params,
-                                   splits=splits, cluster=cluster)
+    recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+                  for path in dataset or ()]
+    measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, cluster=cluster)
     heard = measure_controls(measured, given, params) if controls else None
     table = summary.describe_results(measured, params, heard)
     if report:
@@ -205,19 +250,24 @@ def embed(
     source: Annotated[Path, Argument(help="A folder, or a CSV, TSV or Parquet list with a column audio.")],
     embedding: Annotated[str, Option(help=_EMBEDDING)] = "logmel",
     out: Table = Path("vectors.parquet"), cluster: Cluster = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
-    table = benchmark.embed(source, _find_embedding(embedding), cluster=cluster)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    table = benchmark.embed(recordings, _find_embedding(embedding), cluster=cluster)
+    _print_notes(table.attrs["notes"])
+    left_out = _print_left_out(table.attrs["problems"], len(table))
     _write_table(table, out)
-    for clip in (problems := table.attrs["problems"]):
-        print(f"left out {clip['audio']}: {clip['reason']}. {clip['remedy']}", file=sys.stderr)
-    print(f"{len(table)} clips -> {out}; {len(problems)} left out")
+    print(f"{len(table)} clips -> {out}; {left_out} left out")
+    _exit(not left_out)
 
 
 @app.command()
 def check(
     embedding: Embedding,
-    card: Annotated[Path | None, Option(help="Write a model card here (.md): facts, contract, results.")] = None,
+    card: Annotated[Path | None, Option(
+        help="Write a model card here (.md): facts, contract, results.", **_TEXT)] = None,
 ) -> None:
     """Run an embedding through the contract's checker."""
     ready = benchmark.load_embedding(_find_embedding(embedding))
@@ -244,7 +294,7 @@ def protocol(
 @app.command("export-row")
 def export_row(
     embedding: Annotated[str, Argument(help="Name of an embedding that has results.")],
-    out: Annotated[Path, Argument(help="File to write, ending in .parquet.")],
+    out: Annotated[Path, Argument(help="File to write, ending in .parquet.", callback=_check_place(".parquet"))],
     tasks: Annotated[str, Option(help="Names, separated by commas (default: the kit's own tasks).")] = "",
     by: Annotated[str, Option(help="Who measured it, as others shall read it.")] = "",
     about: Annotated[str, Option(help="What it is, and where it can be had.")] = "",
@@ -301,33 +351,44 @@ def data_clips(
     names: Annotated[list[str], Argument(help="Tasks, or recordings of your own.")],
     out: Table = Path("clips.parquet"),
     wav: Annotated[Path | None, Option(
-        help="Folder to write the audio to as the kit hears it: mono, 16 kHz, float, named after its hash.")] = None,
+        help="Folder to write the audio to as the kit hears it: mono, 16 kHz, float, named after its hash.",
+        **_NEW_FOLDER)] = None,
     corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
     table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
-    for clip in problems.itertuples():
-        print(f"left out {clip.audio}: {clip.reason}. {clip.remedy}", file=sys.stderr)
+    left_out = _print_left_out(problems.to_dict("records"))
     if wav:
         table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)
-    print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}")
+    print(f"{len(table)} clips of {table['task'].nunique()} tasks -> {out}{f', their audio in {wav}' if wav else ''}; "
+          f"{left_out} left out")
+    _exit(not left_out)
 
 
 @data_app.command("card")
 def data_card(
     source: Annotated[str, Argument(help="Your recordings, as benchmark --dataset takes them.")],
-    out: Annotated[Path | None, Option(help="Write the card here (.md) instead of printing it.")] = None,
-    save_splits: Annotated[Path | None, Option(help="Write the split here (.csv), to be given again.")] = None,
+    out: Annotated[Path | None, Option(help="Write the card here (.md) instead of printing it.", **_TEXT)] = None,
+    save_splits: Annotated[Path | None, Option(
+        help="Write the split here (.csv), to be given again.", callback=_check_place(".csv"))] = None,
     splits: SplitFile = None, seed: Seed = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    card = make_data_card(source, seed=load_params(seed=seed).seed, splits=splits)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    card = make_data_card(recordings, seed=load_params(seed=seed).seed, splits=splits)
+    left_out = _print_left_out(card.corpus.problems.to_dict("records"), clips := len(card.corpus.clips))
     if save_splits:
         print(f"split -> {card.save_splits(save_splits)}", file=sys.stderr)
     if out:
         config.write_file(out, card.markdown())
-    print(f"{len(card.corpus.clips)} clips, {len(card.audit.problems)} problems -> {out}" if out else card.markdown())
+    else:
+        print(card.markdown())
+    print(f"{clips} clips, {left_out} left out; {len(card.audit.problems)} things that can make a score wrong"
+          f"{f' -> {out}' if out else ''}", file=sys.stdout if out else sys.stderr)
+    _exit(not left_out)
 
 
 @notebooks_app.command("check")
@@ -365,9 +426,10 @@ def published_list(paper: Annotated[str | None, Argument(help="Key of a work, to
 def vectors_export(
     embeddings: Annotated[list[str], Argument(help="Names of embeddings; all go into the same files.")],
     tasks: Tasks = None, corpus: Corpus = None, profile: Profile = None, smoke: Smoke = None,
-    out: Annotated[Path, Option(help="Folder; it gets <task>.train-00000-of-00001 and so on.")] = Path("vectors"),
+    out: Annotated[Path, Option(
+        help="Folder; it gets <task>.train-00000-of-00001 and so on.", **_NEW_FOLDER)] = Path("vectors"),
     numbers: Annotated[bool, Option(help="Labels as numbers, as the authors' probes want them.")] = False,
-    shards: Annotated[int, Option(help="Files of a split.")] = 1,
+    shards: Annotated[int, Option(help="Files of a split.", min=1)] = 1,
 ) -> None:
     """Write the vectors of tasks for the authors' scikit-learn step, or for any reader of TFRecord files."""
     params = load_params(corpus=corpus, profile=profile, tasks=tasks, smoke=smoke)
@@ -476,6 +538,8 @@ def train_export(
     licence: Licence = "",
 ) -> None:
     """Write a network with its front end as a SavedModel with TRILL's signature, or for LiteRT."""
+    if quantise != "none" and out.suffix != ".tflite":
+        raise BadParameter(f"--quantise is of a file ending in .tflite; {out} is to be a SavedModel.")
     model = networks.load_network_file(Path(network)) if network.endswith(".npz") else networks.load_network(network)
     from nslib.training import export
 
@@ -487,15 +551,23 @@ def train_export(
 def train_classifier(
     task: Annotated[str, Argument(help="Name of a task, or recordings of your own, as benchmark --dataset.")],
     embedding: Annotated[str, Argument(help="Name of an embedding that is a TensorFlow network.")],
-    out: Annotated[Path, Argument(help="Folder of the SavedModel.")],
+    out: Annotated[Path, Argument(help="Folder of the SavedModel.", **_NEW_FOLDER)],
     probe: Annotated[str | None, Option(help="Default: the best on validation.")] = None,
     splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
+    audio: Audio = None,
 ) -> None:
     """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
-    from nslib.training import classifier
+    from nslib.training import classifier, export
 
-    print(classifier.fit_and_export(task, embedding, out, probe=probe, splits=splits,
-                                    params=load_params(corpus=corpus, smoke=smoke)))
+    recordings = _name_columns(task, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    folder = classifier.fit_and_export(recordings, embedding, out, probe=probe, splits=splits,
+                                       params=load_params(corpus=corpus, smoke=smoke))
+    facts = export.read_facts(folder)
+    _print_notes(facts["notes"])
+    left_out = _print_left_out(facts["left_out"])
+    print(f"{folder}; {left_out} clips left out")
+    _exit(not left_out)
 
 
 @train_app.command("classify")
@@ -503,13 +575,22 @@ def train_classify(
     folder: Annotated[Path, Argument(help="What 'train classifier' wrote.")],
     recordings: Annotated[list[Path], Argument(help="Audio files.")],
 ) -> None:
-    """Ask an exported classifier about recordings."""
+    """Ask an exported classifier about recordings: a line each, with file, label, probability and notes."""
     from nslib.training import classifier
 
     ask = classifier.load_classifier(folder)
+    left_out = 0
     for path in recordings:
-        answer = ask(path)
-        print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}")
+        try:
+            answer = ask(path)
+        except BadAudio as error:
+            left_out += 1
+            print(f"{path}\t\t\tleft out: {error.reason}. {error.remedy}")
+            continue
+        print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}\t{'; '.join(answer.notes)}".rstrip())
+    if left_out:
+        print(f"{left_out} of {len(recordings)} recordings left out", file=sys.stderr)
+    _exit(not left_out)
 
 
 @cluster_app.command("cost")
@@ -551,7 +632,8 @@ def colab_refresh(
 @workshop_app.command("build")
 def workshop_build(
     notebooks: Notebooks = None,
-    out: Annotated[Path | None, Option(help="Folder of the zip files (default: build/workshop).")] = None,
+    out: Annotated[Path | None, Option(
+        help="Folder of the zip files (default: build/workshop).", **_NEW_FOLDER)] = None,
     offline: Annotated[bool, Option("--offline", help="Put the packages of the lock into it.")] = False,
     tasks: Tasks = None, corpus: Corpus = None, embeddings: Names = None, seed: Seed = None, smoke: Smoke = None,
 ) -> None:
@@ -586,23 +668,26 @@ def _find_embedding(name: str) -> Any:
     if ":" not in name or "://" in name or Path(name.partition("?")[0]).exists():
         return name
     where, _, attribute = name.rpartition(":")
-    if where.endswith(".py"):
-        if not Path(where).is_file():
-            raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
-        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        sys.path.insert(0, str(Path.cwd()))
-        try:
+    if where.endswith(".py") and not Path(where).is_file():
+        raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
+    try:
+        if where.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            sys.path.insert(0, str(Path.cwd()))
             module = importlib.import_module(where)
-        except ModuleNotFoundError as error:
-            raise BadParameter(f"cannot import {where!r} ({error}). Give file.py:function or "
-                               "package.module:function.") from error
+    except Exception as error:  # it is anybody's code
+        raise BadParameter(f"cannot import {where!r} ({type(error).__name__}: {error}). Give file.py:function or "
+                           "package.module:function.") from error
     if not hasattr(module, attribute):
         raise UnknownName(f"function in {where}", attribute, [n for n in vars(module) if not n.startswith("_")])
-    return getattr(module, attribute)
+    found = getattr(module, attribute)
+    if not callable(found) and not isinstance(found, models.Embedding):
+        raise BadParameter(f"{name} is {type(found).__name__}, no function and no Embedding.")
+    return found
 
 
 def _load_audio(clips: Path | None, sources: list[str] | None, join: float, folder: Path) -> tuple[Any, Any]:
@@ -647,20 +732,39 @@ def _print_notes(notes: Iterable[str]) -> None:
 
 
 def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], out: Path | None, as_json: str = "",
-                   closing: str = "") -> None:
-    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write all rows."""
+                   closing: str = "") -> NoReturn:
+    """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
     _print_table(as_json or (tabulate() if len(measured.rows) else None))
     if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
         print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
-        print(f"not run: {row.task} x {row.embedding}: {row.why}. {row.remedy}", file=sys.stderr)
-    if len(measured.problems):
-        print(f"{len(measured.problems)} clips left out", file=sys.stderr)
-        for row in measured.problems.itertuples():
-            print(f"left out {row.clip_id}: {row.reason}. {row.remedy}", file=sys.stderr)
+        print(f"not run: {row.task} x {row.embedding}: {row.why.rstrip('.')}. {row.remedy}".rstrip(), file=sys.stderr)
+    left_out = _print_left_out(measured.problems.to_dict("records"))
+    if not len(measured.rows):  # what has a remedy is not available; the rest is the fault of what was given
+        print("nslib: nothing could be measured.", file=sys.stderr)
+        raise typer.Exit(3 if measured.not_run["remedy"].ne("").any() else 2)
     _write_table(measured.rows, out)
     if closing:
         print(closing, file=sys.stderr)
+    if left_out or len(measured.not_run):
+        print(f"{left_out} clips left out, {len(measured.not_run)} not run", file=sys.stderr)
+    _exit(not left_out and not len(measured.not_run))
+
+
+def _print_left_out(clips: list[dict[str, str]], used: int = 1) -> int:
+    """Print each clip that was left out on stderr, and return how many there are; `BadParameter` if all are."""
+    for clip in clips:
+        print(f"left out {clip['audio']} ({clip['clip_id']}): {clip['reason'].rstrip('.')}. {clip['remedy']}",
+              file=sys.stderr)
+    if not used:
+        raise BadParameter(f"no clip can be used, {len(clips)} were left out; nothing was written.")
+    return len(clips)
+
+
+def _name_columns(source: str | Path, **columns: str | None) -> str:
+    """Write names of columns behind recordings, as every reader takes them."""
+    asked = urlencode({role: name for role, name in columns.items() if name})
+    return f"{source}{'&' if '=' in str(source).rpartition('?')[2] else '?'}{asked}" if asked else str(source)
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

@@ -8,13 +8,25 @@ Zaldivar and Kjartansson, *Data Cards*, FAccT 2022.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nslib.datasets.layouts import list_names
 from nslib.datasets.loading import load_own_task
-from nslib.datasets.splits import SPLITS, count_folds, hash_data, hash_split, label_is_speaker, write_split_file
+from nslib.datasets.splits import (
+    SPLITS,
+    count_folds,
+    find_split,
+    hash_data,
+    hash_split,
+    label_is_speaker,
+    write_split_file,
+)
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter
 
@@ -24,8 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "audit_clips", "make_data_card"]
 
 _NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
+_SAID = ("sample_rate", "audio")  # what is looked at too, if it is there
+_PART = re.compile(r"(fold|part|set|split|session|disc|cd)[ _-]?\d+")  # names of parts, not of classes
+_NEAR = 0.1  # seconds by which a lossy codec changes a length
+_FEW = 20  # clips, from which on equal lengths are no chance
+_MANY = 50  # labels that are numbers, from which on they are taken for measurements
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
-_MOST_NAMES = 5  # in a sentence; the others are counted
 
 
 @dataclass(frozen=True)
@@ -51,12 +67,20 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
     if missing:
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(_NEEDED)}.")
     folds = count_folds(clips)
-    clips = clips.loc[:, list(_NEEDED)].fillna({"label": "", "speaker": "", "split": ""})
+    also = [name for name in _SAID if name in clips.columns]
+    clips = clips.loc[:, [*_NEEDED, *also]].fillna({"label": "", "speaker": "", "split": ""})
+    everything, clips = clips, clips[clips["label"] != ""] if clips["label"].ne("").any() else clips
     known = clips[clips["speaker"] != ""]
     classes, shared, doubles = _count_classes(clips, known), _list_shared_speakers(known), _list_duplicates(clips)
-    problems = _size_problems(clips, folds) + _class_problems(classes) + _duplicate_problems(doubles)
+    problems = (_size_problems(clips, folds) + _class_problems(classes) + _duplicate_problems(doubles)
+                + _name_problems(classes.index.tolist()) + _telltale_problems(clips) + _twin_problems(clips))
+    if len(everything) > len(clips):
+        problems.append(f"{_count(len(everything) - len(clips), 'clip has', 'clips have')} no label.")
     nameless = len(clips) - len(known)
     notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
+    if len(clips) >= _FEW and clips["seconds"].nunique() == 1:
+        notes.append(f"All clips are {clips['seconds'].iloc[0]:.3f} s long: they were cut or filled up to that, "
+                     "perhaps in the middle of a word, or with silence.")
     if folds:
         notes.append(f"Every clip is tested once, in {folds} folds; the splits are those of the first.")
     if label_is_speaker(known["label"], known["speaker"]):
@@ -64,7 +88,7 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
     else:
         if len(shared):
             count = _count(len(shared), "speaker is", "speakers are")
-            problems.append(f"{count} in more than one split: {_list_names(shared.index.tolist())}.")
+            problems.append(f"{count} in more than one split: {list_names(shared.index.tolist())}.")
         problems += _confound_problems(known)
     return Audit(_measure_splits(clips, known), classes, shared, doubles, tuple(problems), tuple(notes))
 
@@ -117,7 +141,7 @@ def _size_problems(clips: pd.DataFrame, folds: int) -> list[str]:
     if not folds and (unplaced := int(counts.get("", 0))):
         problems.append(f"{_count(unplaced, 'clip is', 'clips are')} in no split.")
     if odd := sorted(set(counts.index) - {*SPLITS, ""}):
-        problems.append(f"Splits that nothing reads (the names are {', '.join(SPLITS)}): {_list_names(odd)}.")
+        problems.append(f"Splits that nothing reads (the names are {', '.join(SPLITS)}): {list_names(odd)}.")
     if bad := int((~(clips["seconds"] > 0)).sum()):
         problems.append(f"{_count(bad, 'clip has', 'clips have')} no positive length.")
     if repeated := int(clips["clip_id"].duplicated().sum()):
@@ -136,7 +160,7 @@ def _class_problems(classes: pd.DataFrame) -> list[str]:
     for name in (n for n in SPLITS if classes[n].any()):
         if absent := classes.index[classes[name] == 0].tolist():
             count = _count(len(absent), "class is", "classes are")
-            problems.append(f"{count} absent from {name} and so {_ABSENT[name]}: {_list_names(absent)}.")
+            problems.append(f"{count} absent from {name} and so {_ABSENT[name]}: {list_names(absent)}.")
     return problems
 
 
@@ -148,13 +172,62 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     if len(leaked):
         names = doubles.loc[doubles["sha256"].isin(leaked), "clip_id"].tolist()
         count = _count(len(leaked), "recording is", "recordings are")
-        problems.append(f"{count} in more than one split: {_list_names(names)}.")
+        problems.append(f"{count} in more than one split: {list_names(names)}.")
     if again := doubles.loc[doubles.duplicated(["sha256", "split"]), "clip_id"].tolist():
         count = _count(len(again), "clip has", "clips have")
-        problems.append(f"{count} the same audio as another clip of the same split: {_list_names(again)}.")
+        problems.append(f"{count} the same audio as another clip of the same split: {list_names(again)}.")
     if torn := int((doubles.groupby("sha256")["label"].nunique() > 1).sum()):
         problems.append(f"{_count(torn, 'recording has', 'recordings have')} more than one label.")
     return problems
+
+
+def _name_problems(labels: list[str]) -> list[str]:
+    """Sentences on classes whose names are not those of classes."""
+    parts = [label for label in labels if find_split(label) or _PART.fullmatch(label.lower())]
+    spelt: dict[str, list[str]] = {}
+    for label in labels:
+        spelt.setdefault(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", label).casefold()), []).append(label)
+    alike = [" = ".join(those) for key, those in spelt.items() if len(those) > 1 and key]
+    numbers = len(labels) >= _MANY and all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", label) for label in labels)
+    return [sentence for sentence, applies in (
+        (f"{_count(len(parts), 'class is', 'classes are')} called as splits or parts are: {list_names(parts)}.", parts),
+        (f"{_count(len(alike), 'class is', 'classes are')} there in several spellings: {list_names(alike)}.", alike),
+        (f"The labels are {len(labels)} numbers: classes are told apart here, nothing is measured. Divide them into "
+         "classes.", numbers)) if applies]
+
+
+def _telltale_problems(clips: pd.DataFrame) -> list[str]:
+    """Sentences on classes that have a length, a rate or a folder nearly to themselves."""
+    facts = {"length": clips["seconds"].round(3).astype(str) + " s"}
+    if "sample_rate" in clips:
+        facts["sample rate"] = clips["sample_rate"].astype(str) + " Hz"
+    if "audio" in clips:
+        folders = clips["audio"].map(os.path.dirname)
+        named = [label in folder.split("/") for label, folder in zip(clips["label"], folders, strict=True)]
+        facts["folder"] = folders.where(~np.array(named, bool), "")  # of their own name they have to be
+    problems = []
+    for what, values in facts.items():
+        counts = clips.assign(value=values)[values != ""].groupby(["label", "value"]).size().rename("n").reset_index()
+        own, of_value = (counts.groupby(column)["n"].transform("sum") for column in ("label", "value"))
+        others = (of_value - counts["n"]) / (len(clips) - own).clip(lower=1)
+        told = counts[(counts["n"] > 2) & (counts["n"] >= _DOMINANT * own) & (others <= 1 - _DOMINANT)]
+        if len(told) and clips["label"].nunique() > 1:
+            those = [f"{row.label} ({os.path.basename(row.value)})" for row in told.itertuples()]
+            problems.append(f"{_count(len(those), 'class', 'classes')} can be told by the {what} of the files: "
+                            f"{list_names(those)}.")
+    return problems
+
+
+def _twin_problems(clips: pd.DataFrame) -> list[str]:
+    """A sentence on files of one name and length in several formats, whose sound a lossy one changes."""
+    if "audio" not in clips:
+        return []
+    names = clips["audio"].map(os.path.basename).str.rsplit(".", n=1)
+    files = clips.assign(name=names.str[0], ending=names.str[-1]).groupby("name")
+    apart = files["seconds"].transform("max") - files["seconds"].transform("min")
+    twins = clips[(files["ending"].transform("nunique") > 1) & (apart < _NEAR)] if len(clips) else clips
+    return [f"{len(twins)} clips of {twins['label'].nunique()} labels may be the same recordings in several formats: "
+            f"{list_names(twins['clip_id'].tolist())}."] if len(twins) else []
 
 
 def _confound_problems(known: pd.DataFrame) -> list[str]:
@@ -163,18 +236,12 @@ def _confound_problems(known: pd.DataFrame) -> list[str]:
     dominated = [label for label, share in (counts.max() / counts.sum()).items() if share >= _DOMINANT]
     count = _count(len(dominated), "class has", "classes have")
     return [f"{count} at least {_DOMINANT:.0%} of the clips from one speaker, who may be recognised "
-            f"instead of the class: {_list_names(dominated)}."] if dominated and known["speaker"].nunique() > 1 else []
+            f"instead of the class: {list_names(dominated)}."] if dominated and known["speaker"].nunique() > 1 else []
 
 
 def _count(n: int, one: str, many: str) -> str:
     """A number with its noun."""
     return f"{n} {one if n == 1 else many}"
-
-
-def _list_names(values: Sequence[object]) -> str:
-    """The first few of some names, and how many more."""
-    rest = len(values) - _MOST_NAMES
-    return ", ".join(map(str, values[:_MOST_NAMES])) + (f" and {rest} more" if rest > 0 else "")
 
 
 _BY_HAND = {
@@ -201,7 +268,8 @@ class DataCard:
     def markdown(self) -> str:
         """The card as Markdown."""
         clips, excluded = self.corpus.clips, self.corpus.problems
-        reasons = _format_table(excluded.set_index("clip_id")[["reason", "remedy"]]) if len(excluded) else "No file."
+        reasons = (_format_table(excluded.set_index("clip_id")[["reason", "remedy"]], len(excluded)) if len(excluded)
+                   else "No file.")
         parts = [f"# {self.name}", _summarise(clips, len(excluded)), "## To be filled in by those who know",
                  "\n".join(f"- **{what}**: {question}" for what, question in _BY_HAND.items()),
                  "## What can make a score wrong",
@@ -229,28 +297,29 @@ def _summarise(clips: pd.DataFrame, problems: int) -> str:
     unknown = int((clips["speaker"] == "").sum())
     who = f"{speakers} speakers" + (f" ({unknown} clips of unknown ones)" if unknown else "")
     rest = f" {unused} clips are in no split." if (unused := int((~clips["split"].isin(SPLITS)).sum())) else ""
-    rest += f" {problems} files could not be used." if problems else ""
+    rest += f" {problems} more were left out." if problems else ""
     return (f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, "
             f"{clips.loc[clips['label'] != '', 'label'].nunique()} classes, {who}.{rest}")
 
 
 def _measure_sound(clips: pd.DataFrame) -> pd.DataFrame:
     """Length and rate, class by class: where they differ, a probe may hear them instead of the voice."""
-    by = clips.groupby("label")
+    by = clips.assign(label=clips["label"].replace("", "(no label)")).groupby("label")
     table = by["seconds"].describe(percentiles=[0.5])[["min", "50%", "max"]].round(2)
     table.columns = ["shortest (s)", "median (s)", "longest (s)"]
     rates = by["sample_rate"].agg(lambda rates: " ".join(str(rate) for rate in sorted(set(rates))))
     return table.assign(**{"rates of the files (Hz)": rates})
 
 
-def _format_table(table: pd.DataFrame) -> str:
+def _format_table(table: pd.DataFrame, most: int = _MOST_ROWS) -> str:
     """A table in Markdown, its index first; a long one is cut, which is said."""
     head = [table.index.name or "", *map(str, table.columns)]
-    shown = table[:_MOST_ROWS]
+    shown = table[:most]
     rows = [[str(key), *map(_format_value, row)] for key, row in zip(shown.index, shown.to_numpy(), strict=True)]
-    lines = ["| " + " | ".join(word.replace("|", "\\|") for word in row) + " |" for row in [head, *rows]]
+    lines = ["| " + " | ".join(" ".join(word.replace("|", "\\|").split()) for word in row) + " |"
+             for row in [head, *rows]]
     lines.insert(1, "|" + "---|" * len(head))
-    more = f"\n\n{len(table) - _MOST_ROWS} more rows." if len(table) > _MOST_ROWS else ""
+    more = f"\n\n{len(table) - most} more rows." if len(table) > most else ""
     return "\n".join(lines) + more
 
 

@@ -29,6 +29,7 @@ from nslib.errors import BadAudio, Unavailable
 __all__: list[str] = []
 
 Item = TypeVar("Item")
+_NO_MEMORY = "decoding it takes more memory than there is"
 LIMITED = "limited to full scale"  # note of a clip whose peak was above it
 
 
@@ -43,6 +44,7 @@ class CachedClip:
     seconds: float = 0.0  # at 16 kHz
     size: int = 0  # of the file, bytes; 0 if there is none
     note: str = ""  # in words: what was done to it, or why there is none
+    rate: int = 0  # of the recording that it was made of, Hz; 0 if that was not written down
 
 
 class ClipCache:
@@ -64,14 +66,15 @@ class ClipCache:
             return None
         return clip
 
-    def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32]) -> CachedClip:
+    def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32], notes: Sequence[str] = (),
+            rate: int = 0) -> CachedClip:
         """Write a clip (16 kHz, mono) and what it was made from; its hash is of what the file gives when it is read."""
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         served = write_clip(path, wave)
-        note = LIMITED if float(np.abs(wave).max(initial=0.0)) > 1 else ""
+        note = "; ".join([*notes, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
         return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, _file_size(path),
-                                      note))
+                                      note, rate))
 
     def record(self, clip: CachedClip) -> CachedClip:
         """Write a line of the ledger."""
@@ -118,15 +121,32 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
                 ledger.append([file_key(paths[i]), dataclasses.asdict(made)])
             facts[i] = made
             bar.update()
+    for i in todo:
+        if (known := facts[i]) and known.reason == _NO_MEMORY:  # beside others; alone it may fit
+            facts[i] = _decode_facts(paths[i])
     return [known for known in facts if known is not None]
+
+
+DECODE_ERRORS = (BadAudio, MemoryError, OSError, ValueError)  # names may be too long, disks fail
+
+
+def explain_failure(error: Exception) -> tuple[str, str]:
+    """Reason and remedy of one of `DECODE_ERRORS`."""
+    if isinstance(error, BadAudio):
+        return error.reason, error.remedy
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY, "Close other programs, or cut it into shorter clips."
+    return (f"it cannot be opened ({getattr(error, 'strerror', None) or error})",
+            "Rename it or correct its row, or copy it again.")
 
 
 def _decode_facts(path: Path) -> AudioFacts:
     """Decode one file."""
     try:
         clip = audio.read(path)
-    except BadAudio as error:
-        return AudioFacts(reason=error.reason, remedy=error.remedy)
+    except DECODE_ERRORS as error:
+        reason, remedy = explain_failure(error)
+        return AudioFacts(reason=reason, remedy=remedy)
     return AudioFacts(audio.sha256(clip.wave), clip.seconds, clip.source_rate, clip.notes)
 
 
@@ -134,7 +154,7 @@ def file_key(path: Path, *part: object) -> str:
     """Hash a file's path, size and time, and what is taken of it; empty if it is not there."""
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return ""
     made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns, *part])
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()

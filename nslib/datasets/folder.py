@@ -1,7 +1,9 @@
 """Your own recordings, in any of the layouts of `layouts`: cut, decoded once, and split.
 
 Splits are taken as given, by the layout or by a file of splits; without any, speakers are drawn into train, validation
-and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which. Parts of
+and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which. Where only
+validation or test lacks, a fifth of train is drawn for it. Clips without a label are in no split if others have one.
+Every clip that was listed is one that can be used, or has a reason why not. Parts of
 longer recordings are cut once from the recording as the kit hears it (16 kHz, mono), so that a clip is the same
 wherever its neighbours end; times are in seconds, borders are rounded to a sample.
 """
@@ -18,17 +20,24 @@ from pathlib import Path
 import numpy as np
 
 from nslib import audio
-from nslib.datasets.clip_cache import CachedClip, ClipCache, file_key, read_audio_facts
-from nslib.datasets.layouts import ClipFile, list_clips
-from nslib.datasets.splits import SPLITS, apply_split_file, label_is_speaker, split_by_group
-from nslib.datasets.table import Dataset, make_dataset
+from nslib.datasets.clip_cache import (
+    DECODE_ERRORS,
+    CachedClip,
+    ClipCache,
+    explain_failure,
+    file_key,
+    read_audio_facts,
+)
+from nslib.datasets.layouts import ClipFile, explain_missing, list_clips, list_names, split_source
+from nslib.datasets.splits import SPLITS, apply_split_file, label_is_speaker, split_by_group, split_speakers
+from nslib.datasets.table import PROBLEM_COLUMNS, Dataset, make_dataset
 from nslib.errors import BadAudio
 
 __all__ = ["read_recordings"]
 
 SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
-_LEARN = {"train": 0.8, "validation": 0.2}
-_DRAWS = 100
+_LEARN = (0.8, 0.2)
+_WHOLE = 0.005  # seconds by which a part may differ from its whole recording: lengths are written with two digits
 _PEAK = re.compile(r"peak (\S+) is above full scale")
 _LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
 
@@ -40,8 +49,9 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     Parameters
     ----------
     path : str or path-like
-        A folder, a list (``.csv``, ``.tsv``, ``.parquet``) or ``tfds:NAME``; see `layouts`. Files that cannot be used
-        are in the `problems` of the result. Without labels the clips have no split: they are embedded, not benchmarked.
+        A folder, a list (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) or ``tfds:NAME``, perhaps with names of columns
+        behind it (``list.csv?label=emotion``); see `layouts`. What cannot be used is in the `problems` of the result,
+        with its reason. Without labels the clips have no split: they are embedded, not benchmarked.
     seed : int
         Of the split, if none is given.
     splits : path-like, optional
@@ -54,24 +64,46 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         data set of TensorFlow Datasets that cannot be had.
     """
     listed, notes = list_clips(path, progress=progress)
-    listed, cut_notes = _cut_parts(listed, progress)
+    listed, cut_notes = _cut_parts([_check_name(clip) for clip in listed], progress)
     faulty, sound = [clip for clip in listed if clip.fault], [clip for clip in listed if not clip.fault]
     split_notes: list[str] = []
     if splits is not None:
         sound, split_notes = apply_split_file(sound, Path(splits).expanduser())
     facts = read_audio_facts([clip.audio for clip in sound], progress=progress)
     pairs = list(zip(sound, facts, strict=True))
-    faulty += [replace(clip, fault=known.reason, remedy=known.remedy) for clip, known in pairs if known.reason]
-    problems = [{"clip_id": clip.clip_id, "audio": str(clip.audio), "reason": clip.fault, "remedy": clip.remedy}
-                for clip in faulty]
+    there: dict[Path, dict[str, str]] = {}
+    faulty += [clip.fail(known.reason, known.remedy) if os.path.exists(clip.audio) else
+               clip.fail(*explain_missing(clip.audio, there)) for clip, known in pairs if known.reason]
+    told = [(clip.clip_id, str(clip.audio), clip.fault, clip.remedy) for clip in faulty]
+    problems = [dict(zip(PROBLEM_COLUMNS, map(_make_printable, texts), strict=True)) for texts in told]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
     placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed)
-    root = str(path) if os.fspath(path).startswith("tfds:") else str(Path(path).expanduser())
-    clips = [{**vars(clip), **vars(known), "audio": str(clip.audio.absolute()), "source": root}
-             for clip, (_, known) in zip(placed, pairs, strict=True)]
-    counts = Counter(note for _, known in pairs for note in known.notes)
+    if not pairs:
+        draw_notes = [f"None of {len(faulty)} clips can be used."]
+    root = str(path) if os.fspath(path).startswith("tfds:") else str(split_source(path)[0])
+    clips = [{**vars(clip), **vars(known), "audio": str(clip.audio.absolute()), "source": root,
+              "sample_rate": clip.sample_rate or known.sample_rate} for clip, (_, known) in
+             zip(placed, pairs, strict=True)]
+    counts = Counter(note for clip, known in pairs for note in dict.fromkeys((*clip.notes, *known.notes)))
     done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_peaks(counts).most_common()]
-    return make_dataset(clips, problems, [*notes, *cut_notes, *split_notes, *done, *draw_notes])
+    return make_dataset(clips, problems, [_make_printable(note) for note in (
+        *notes, *cut_notes, *split_notes, *done, *draw_notes)])
+
+
+def _check_name(clip: ClipFile) -> ClipFile:
+    """Tell a clip whose names no table can hold."""
+    try:
+        "".join((str(clip.audio), clip.clip_id, clip.label, clip.speaker)).encode()
+        return clip
+    except UnicodeEncodeError:
+        return clip.fail("its name, or that of its folder, is not UTF-8", "Rename it (convmv does it for many).")
+
+
+def _make_printable(text: str) -> str:
+    """Text with bytes that are no letters, and letters that steer a terminal, spelt out."""
+    return text if text.isprintable() else "".join(
+        letter if letter.isprintable() else f"\\x{ord(letter) & 0xff:02x}" if "\udc80" <= letter <= "\udcff"
+        else repr(letter)[1:-1] for letter in text)
 
 
 def _join_peaks(counts: Counter[str]) -> Counter[str]:
@@ -86,82 +118,98 @@ def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], l
     """Put every clip that is a part of a file into a file of its own, or say in its fault why that cannot be."""
     from tqdm.std import tqdm
 
-    places: dict[Path, list[int]] = {}
+    places: dict[tuple[Path, int | None], list[int]] = {}
     for i, clip in enumerate(clips):
-        if not clip.fault and (clip.start or clip.end is not None):
-            places.setdefault(clip.audio, []).append(i)
+        if not clip.fault and (clip.start, clip.end, clip.channel) != (0, None, None):
+            places.setdefault((clip.audio, clip.channel), []).append(i)
     if not places:
         return clips, []
     cache, files = ClipCache("segments"), list(clips)
-    for path, members in tqdm(places.items(), "cutting", unit="recording", disable=not progress):
-        for i, made in zip(members, _cut_recording(path, [clips[i] for i in members], cache), strict=True):
+    for (path, channel), members in tqdm(places.items(), "cutting", unit="recording", disable=not progress):
+        for i, made in zip(members, _cut_recording(path, channel, [clips[i] for i in members], cache), strict=True):
             files[i] = made
-    return files, [f"{sum(map(len, places.values()))} clips were cut out of {len(places)} recordings."]
+    good = [place for place, members in places.items() for i in members if not files[i].fault]
+    return files, [f"{len(good)} clips were cut out of {len({path for path, _ in good})} recordings."]
 
 
-def _cut_recording(path: Path, parts: list[ClipFile], cache: ClipCache) -> list[ClipFile]:
-    """Parts of one recording, which is decoded only if one is not there yet."""
-    keys = [file_key(path, part.start, part.end)[:32] for part in parts]
+def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache: ClipCache) -> list[ClipFile]:
+    """Parts of one recording, or of one of its channels, which is decoded only if one is not there yet."""
+    keys = [file_key(path, part.start, part.end, *([] if channel is None else [channel]))[:32] for part in parts]
     missing = {key: part for key, part in zip(keys, parts, strict=True) if cache.get(key, key) is None}
     if missing:
         try:
-            wave = audio.read(path).wave
-        except BadAudio as error:
-            return [replace(part, fault=f"its recording cannot be used: {error.reason}") for part in parts]
+            recording = _hear_channel(path, channel)
+        except DECODE_ERRORS as error:
+            why, remedy = explain_failure(error) if os.path.exists(path) else explain_missing(path, {})
+            return [part.fail(f"its recording cannot be used: {why}", remedy) for part in parts]
+        wave = recording.wave
         for key, part in missing.items():
             first = round(part.start * audio.SAMPLE_RATE)
             last = len(wave) if part.end is None else round(part.end * audio.SAMPLE_RATE)
-            if first < len(wave) and last <= len(wave) + _LATE * audio.SAMPLE_RATE:
-                cache.add(key, key, np.ascontiguousarray(wave[first:last]))
-                continue
-            end = "the end" if part.end is None else f"{part.end:g} s"
-            cache.record(CachedClip(key, key, "outside", note=(
-                f"it is to reach from {part.start:g} s to {end}, but {path.name} has "
-                f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
-    return [replace(part, fault=clip.note) if (clip := cache.get(key, key)) and clip.status else
-            replace(part, audio=cache.path(key), start=0.0, end=None) for key, part in zip(keys, parts, strict=True)]
+            if channel is None and first == 0 and abs(last - len(wave)) <= _WHOLE * audio.SAMPLE_RATE:
+                cache.record(CachedClip(key, key, "whole"))
+            elif first < len(wave) and last <= len(wave) + _LATE * audio.SAMPLE_RATE:
+                cache.add(key, key, np.ascontiguousarray(wave[first:last]), recording.notes, recording.source_rate)
+            else:
+                end = "the end" if part.end is None else f"{part.end:g} s"
+                cache.record(CachedClip(key, key, "outside", note=(
+                    f"it is to reach from {part.start:g} s to {end}, but {path.name} has "
+                    f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
+    made = []
+    for part, key in zip(parts, keys, strict=True):
+        clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)
+        made.append(whole if clip.status == "whole" else part.fail(clip.note) if clip.status else
+                    replace(whole, audio=cache.path(key), sample_rate=clip.rate,
+                            notes=tuple(filter(None, clip.note.split("; ")))))
+    return made
+
+
+def _hear_channel(path: Path, channel: int | None) -> audio.Clip:
+    """A recording as the kit hears it, or one of its channels."""
+    if channel is None:
+        return audio.read(path)
+    samples, rate, notes = audio.decode(path)
+    if channel >= samples.shape[1]:
+        raise BadAudio(path, f"it has {samples.shape[1]} channels, and none is {channel} from 0 on", "Mend the row.")
+    clip = audio.from_array(samples[:, channel], rate, str(path))
+    return replace(clip, notes=(f"channel {channel} of {samples.shape[1]}", *notes, *clip.notes))
 
 
 def _assign_splits(clips: list[ClipFile], seed: int) -> tuple[list[ClipFile], list[str]]:
     """Give clips that have no split one, and say how; without labels none is needed."""
-    if any(clip.split for clip in clips):
-        without = sum(not clip.split for clip in clips)
-        notes = [f"{without} clips have no split and are not used for training or testing."] if without else []
-        split_of, more = _draw_validation([clip for clip in clips if clip.split == "train"],
-                                          {clip.split for clip in clips} - {""}, seed)
-        notes += more
-    elif labels := sorted({clip.label for clip in clips} - {""}):
-        split_of = _draw_speakers(clips, labels, seed)
-        notes = [f"Speakers were drawn into the splits (60, 20 and 20 % of them, seed {seed})."]
-        if not split_of:
-            split_of, notes = _draw_clips(clips, labels, seed)
-    else:
+    labelled = [clip for clip in clips if clip.label]
+    if not labelled:
         return clips, ["There are no labels, so the clips can be embedded but not benchmarked."]
-    return [replace(clip, split=split_of.get(clip.clip_id, clip.split)) for clip in clips], notes
+    notes = [f"{count} clips have no label and are in no split."] if (count := len(clips) - len(labelled)) else []
+    if any(clip.split for clip in labelled):
+        without = sum(not clip.split for clip in labelled)
+        notes += [f"{without} clips have no split and are not used for training or testing."] if without else []
+        split_of = {clip.clip_id: clip.split for clip in labelled}
+        drawn, more = _draw_missing([clip for clip in labelled if clip.split == "train"], set(split_of.values()), seed)
+        split_of |= drawn
+    else:
+        speakers, labels = [clip.speaker for clip in labelled], [clip.label for clip in labelled]
+        place = split_speakers(labels, speakers, SHARES, seed) if all(speakers) else {}
+        split_of = {clip.clip_id: place[clip.speaker] for clip in labelled if place}
+        more = [f"Speakers were drawn into the splits (60, 20 and 20 % of them, seed {seed})."]
+        if not split_of:
+            split_of, more = _draw_clips(labelled, sorted(set(labels)), seed)
+    return [replace(clip, split=split_of.get(clip.clip_id, "")) for clip in clips], notes + more
 
 
-def _draw_validation(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[dict[str, str], list[str]]:
-    """Draw a validation part out of the training part where the layout has none, as many data sets have it."""
-    if splits != {"train", "test"}:
+def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[dict[str, str], list[str]]:
+    """Draw validation or test out of the training part where the layout lacks one, as many data sets do."""
+    missing = [name for name in SPLITS[1:] if name not in splits]
+    if len(missing) != 1 or "train" not in splits:
         return {}, []
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
     same = label_is_speaker([clip.label for clip in learn], speakers)
     by_speaker = all(speakers) and not same and len(set(speakers)) >= len(_LEARN)
-    split_of = split_by_group(names, speakers if by_speaker else names, tuple(_LEARN.values()), tuple(_LEARN),
-                              seed=seed)
-    return split_of, [f"There is no validation part: a fifth of the {'speakers' if by_speaker else 'clips'} of train "
+    if len(names) < len(_LEARN):
+        return {}, []
+    split_of = split_by_group(names, speakers if by_speaker else names, _LEARN, ("train", missing[0]), seed=seed)
+    return split_of, [f"There is no {missing[0]} part: a fifth of the {'speakers' if by_speaker else 'clips'} of train "
                       f"was drawn for it (seed {seed})."]
-
-
-def _draw_speakers(clips: list[ClipFile], labels: Sequence[str], seed: int) -> dict[str, str]:
-    """Draw speakers until every label is in every split; empty if that cannot be had."""
-    names, speakers = [clip.clip_id for clip in clips], [clip.speaker for clip in clips]
-    if all(speakers) and len(set(speakers)) >= len(SPLITS):
-        for draw in range(_DRAWS):
-            split_of = split_by_group(names, speakers, SHARES, seed=seed + 1000 * draw)
-            if len({(split_of[clip.clip_id], clip.label) for clip in clips}) == len(labels) * len(SPLITS):
-                return split_of
-    return {}
 
 
 def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tuple[dict[str, str], list[str]]:
@@ -175,13 +223,19 @@ def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tupl
         else:
             split_of |= split_by_group(names, names, SHARES, seed=seed)
     unknown = sum(not clip.speaker for clip in clips)
+    people = Counter(label for label, _ in {(clip.label, clip.speaker) for clip in clips})
+    alone = [f"{label} ({count})" for label, count in sorted(people.items()) if count < len(SPLITS)]
     if unknown == len(clips):
         why = "speakers are not known: one who is in several splits can be recognised by voice"
     elif unknown:
         why = f"the speaker of {unknown} clips is not known"
     elif label_is_speaker([clip.label for clip in clips], [clip.speaker for clip in clips]):
         why = "the label is the speaker"
+    elif alone:
+        why = (f"labels with fewer than 3 speakers cannot be in every split: {list_names(alone)}. Scores may tell "
+               "speakers apart")
     else:
-        why = "the speakers are too few for every label to be in every split: scores may tell speakers apart"
+        why = ("no division of the speakers was found that has every label in every split: scores may tell speakers "
+               "apart")
     note = f"Clips were drawn into the splits (60, 20 and 20 % of each label, seed {seed}), because {why}."
-    return split_of, [note + f" Labels with fewer than 3 clips are in no split: {', '.join(few)}." if few else note]
+    return split_of, [note + f" Labels with fewer than 3 clips are in no split: {list_names(few)}." if few else note]

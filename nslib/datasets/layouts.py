@@ -1,38 +1,44 @@
 """Which clips somebody's own recordings hold: one reader a layout, each giving the same records.
 
 - ``tfds:NAME``: a data set of TensorFlow Datasets (`noss.list_tfds_clips`)
-- list: CSV, TSV or Parquet with the column ``audio`` (from the list) and perhaps ``label, speaker, split, clip_id``
-- Kaldi's: a folder with ``wav.scp`` (``RECORDING PATH``) and perhaps ``segments`` (``UTTERANCE RECORDING START END``,
-  seconds, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or a folder with one a split
+- list: CSV, TSV, JSON Lines or Parquet with the column ``audio`` (a path from the list, in Parquet perhaps the
+  recording itself) and perhaps ``label, speaker, split, clip_id``; ``start`` (or ``offset``) and ``end`` or
+  ``duration``, seconds, make a row a part of its file, ``channel`` (from 0) one of its channels
+- Kaldi's: a folder with ``wav.scp`` (``RECORDING PATH``) and perhaps ``segments`` (``UTTERANCE RECORDING START END
+  [CHANNEL]``, seconds, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or one a split
 - audiofolder: ``metadata.csv`` (or ``.tsv``, ``.jsonl``, ``.parquet``), or one a split; ``file_name`` is a path from
-  there, ``label`` and ``speaker`` (or ``speaker_id``, ``client_id``) are read
-- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper folders are part of the name; the same below
-  ``train``, ``validation`` and ``test``, if nothing else is at the top; ``clip.wav`` alone can only be embedded
+  there, the other columns are those of a list (``speaker_id`` and ``client_id`` are speakers too); or lists called
+  ``train-00000-of-00002.parquet`` and so on, as the package datasets writes them
+- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper folders are part of the name; the same where one
+  level of folders is called as splits are; ``clip.wav`` alone can only be embedded
 
-A reader lists, it decodes nothing. A clip that cannot be used, as far as names and rows tell, has a `ClipFile.fault`;
-whatever else is not read is named in the notes. What contradicts itself is refused. References: Kaldi's "Data
-preparation" (commands, ``... |``, and archives, ``x.ark:17``, are refused); Hugging Face datasets, AudioFolder.
+``list.csv?label=emotion`` names a column otherwise called (of any layout with columns).
+
+A reader lists, it decodes nothing. Whatever is there is a clip; or a clip with a `ClipFile.fault`, as far as names and
+rows tell that it cannot be used; or it is no clip, and is counted in the notes. What contradicts itself is refused.
+References: Kaldi's "Data preparation" (commands, ``... |``, and archives, ``x.ark:17``, are refused); Hugging Face
+datasets, AudioFolder.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+from urllib.parse import parse_qsl
 
 from nslib.datasets.noss import list_tfds_clips
-from nslib.datasets.splits import SPLIT_NAMES, SPLITS
+from nslib.datasets.splits import SPLITS, find_split
 from nslib.datasets.table import read_list
 from nslib.errors import BadParameter, UnknownName
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["recordings_exist"]
 
@@ -42,10 +48,19 @@ AUDIO_ENDINGS = frozenset((
     ".amr", ".3gp", ".ac3", ".g722", ".gsm",
 ))  # taken for audio in a folder; a list may name any file
 KALDI_LABELS = ("utt2label", "utt2lang", "utt2emo", "spk2gender")  # the first that is there; the last is a speaker's
-_LISTS = (".csv", ".tsv", ".parquet")
+_LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 _COLUMNS = ("audio", "label", "speaker", "split", "clip_id")
+_USUAL = {"audio": ("file_name",), "speaker": ("speaker_id", "client_id")}  # in the metadata of an audiofolder
+# columns that change what a row is, as they may be called in lower case
+_PARTS = {"start": ("start", "offset", "begin", "onset", "start_time"), "end": ("end", "stop", "end_time"),
+          "duration": ("duration",), "channel": ("channel",)}
+_OTHER_UNITS = re.compile("(start|begin|onset|offset|end|stop|duration|dur)_?(m?s|msec|sec|samples?|frames?)"
+                          "|chan(nel)?_?(id|index|no|number)?")
 _METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
+_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # a file of several, as the package datasets calls them
 _TFDS = "tfds:"
+_NEAR = 0.1  # seconds by which an end and a duration may differ
+_MOST_NAMES = 5  # in a sentence; the others are counted
 
 
 @dataclass(frozen=True)
@@ -59,8 +74,15 @@ class ClipFile:
     split: str = ""
     start: float = 0.0  # seconds
     end: float | None = None  # None: that of the file
+    channel: int | None = None  # from 0; None: all, mixed
     fault: str = ""  # why it cannot be used
-    remedy: str = "Mend the row, or remove it."  # of the fault
+    remedy: str = ""  # of the fault
+    sample_rate: int = 0  # of the recording, Hz, where the file is a copy; else 0
+    notes: tuple[str, ...] = ()  # what was done to the samples of such a copy
+
+    def fail(self, fault: str, remedy: str = "Mend the row, or remove it.") -> ClipFile:
+        """The clip, as one that cannot be used."""
+        return replace(self, fault=fault, remedy=remedy)
 
 
 Listing = tuple[list[ClipFile], list[str]]  # clips, and notes on what was not read
@@ -68,148 +90,345 @@ Listing = tuple[list[ClipFile], list[str]]  # clips, and notes on what was not r
 
 def recordings_exist(source: str | os.PathLike[str]) -> bool:
     """Whether there are, or could be, recordings; only TensorFlow Datasets knows which ``tfds:`` names there are."""
-    return os.fspath(source).startswith(_TFDS) or Path(source).expanduser().exists()
+    return os.fspath(source).startswith(_TFDS) or os.path.exists(split_source(source)[0])
 
 
 def name_recordings(source: str | os.PathLike[str]) -> str:
     """How recordings are called in tables: as the folder, the list without its ending, or the data set."""
     if os.fspath(source).startswith(_TFDS):
         return re.split("[/:?]", os.fspath(source).removeprefix(_TFDS))[0]
-    return Path(source).expanduser().resolve().stem
+    return split_source(source)[0].resolve().stem
+
+
+def split_source(source: str | os.PathLike[str]) -> tuple[Path, dict[str, str]]:
+    """The path of recordings, and the columns that are named behind it (``?label=emotion``)."""
+    whole = Path(os.path.expanduser(source))
+    path, _, asked = str(whole).rpartition("?")
+    if not path or "=" not in asked or os.path.exists(whole):
+        return whole, {}
+    columns = dict(parse_qsl(asked))
+    if other := next((role for role in columns if role not in _COLUMNS), ""):
+        raise UnknownName(f"word in {source}", other, _COLUMNS)
+    return Path(path), columns
 
 
 def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> Listing:
     """List the clips of recordings in whatever layout; arguments and errors are those of `folder.read_recordings`."""
     if os.fspath(source).startswith(_TFDS):
         rows, notes = list_tfds_clips(os.fspath(source).removeprefix(_TFDS), progress=progress)
-        return [ClipFile(**{**row, "audio": Path(row["audio"]), "split": SPLIT_NAMES.get(row["split"].lower(), "")})
+        return [ClipFile(**{**row, "audio": Path(row["audio"]), "split": find_split(row["split"])})
                 for row in rows], notes
-    path = Path(source).expanduser()
-    if not path.exists():
+    path, asked = split_source(source)
+    if not os.path.exists(path):
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, n=1)
         raise BadParameter(f"there is no {path}{f' (did you mean {near[0]}?)' if near else ''}; a relative path starts "
                            f"at {Path.cwd()}.")
     if path.is_dir():
-        clips, notes = next(reader for holds, reader in _FOLDERS if holds(path))(path)
+        clips, notes = next(reader for holds, reader in _FOLDERS if holds(path, asked))(path, asked)
     elif path.suffix.lower() in _LISTS:
-        clips, notes = _read_rows(path, read_list(path))
+        clips, notes = _read_rows(path, asked)
     else:
         raise BadParameter(f"{path} is neither a folder nor a list ({', '.join(_LISTS)}); for one audio file, "
                            "give the folder that it is in.")
     if not clips:
-        raise BadParameter(f"{path} holds no audio; endings that are read: {' '.join(sorted(AUDIO_ENDINGS))}.")
+        raise BadParameter(" ".join([f"{path} holds no audio; endings that are read: "
+                                     f"{' '.join(sorted(AUDIO_ENDINGS))}.", *notes]))
     return clips, notes
 
 
-def read_folder(root: Path) -> Listing:
+def _walk(root: Path) -> tuple[list[Path], list[ClipFile], list[str], list[Path]]:
+    """The audio below a folder, what leads to nothing, notes on the rest, and lists; paths start there."""
+    audio, lost, lists = list[Path](), list[ClipFile](), list[Path]()
+    others, hidden, again = list[str](), list[str](), list[str]()
+    folders, links, seen = [""], list[str](), set[tuple[int, int]]()
+    while folders or links:  # folders before links to them; each is read once
+        name = folders.pop() if folders else links.pop(0)
+        try:
+            stat = os.stat(root / name)
+            if (stat.st_dev, stat.st_ino) in seen:
+                again.append(name)
+                continue
+            seen.add((stat.st_dev, stat.st_ino))
+            with os.scandir(root / name) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:
+            lost.append(ClipFile(root / name, name).fail(f"the folder cannot be opened ({error.strerror})",
+                                                         "Change its permissions (chmod +rx), or leave it out."))
+            continue
+        for entry in entries:
+            path = f"{name}/{entry.name}" if name else entry.name
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                hidden.append(path)
+            elif os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                lost.append(ClipFile(root / path, path).fail(*explain_missing(root / path, {})))
+            elif (ending := os.path.splitext(path)[1].lower()) in AUDIO_ENDINGS:
+                audio.append(Path(path))
+            else:
+                others.append(path)
+                lists += [Path(path)] if ending in _LISTS and not name else []
+    endings = " ".join(sorted({os.path.splitext(path)[1].lower() or "(none)" for path in others}))
+    notes = [f"{len(names)} {what}: {list_names(names)}." for what, names in (
+        (f"files were not read, because of their endings ({endings})", others),
+        ("hidden files or folders were not read", hidden),
+        ("links were not followed, to folders that are read already", again)) if names]
+    return sorted(audio), lost, notes, lists
+
+
+def explain_missing(path: Path, names: dict[Path, dict[str, str]]) -> tuple[str, str]:
+    """Why there is no such file, and what to do, by what is there; `names` remembers that of each folder."""
+    if os.path.islink(path) or "/annex/objects/" in str(path):
+        where = f"it points to {os.readlink(path)}" if os.path.islink(path) else "it is a link of git annex to a file"
+        return f"{where}, which is not there", "Fetch what it points to (git annex get), or connect its disk."
+    if re.search("/(https?|s3|gs|hf|file):/", str(path)):
+        return "it is an address, and only files are read", "Download it, and write its path."
+    if os.path.exists(str(path).replace("\\", "/")):
+        return "there is no such file: its path has backslashes", "Write / instead."
+
+    def spell(name: str) -> list[str]:
+        plain = unicodedata.normalize("NFC", name).casefold()
+        return [plain, os.path.splitext(plain)[0] + "/"]
+
+    first = next(place for place in (*reversed(path.parents), path) if not os.path.lexists(place))
+    if first.parent not in names:
+        there = sorted(os.listdir(first.parent)) if os.access(first.parent, os.R_OK | os.X_OK) else []
+        names[first.parent] = {key: name for name in there for key in spell(name)}
+    near = next((names[first.parent][key] for key in spell(first.name) if key in names[first.parent]), "")
+    return ("there is no such file" + (f", but one that is spelt otherwise: {near!r}" if near else ""),
+            "Capitals, endings and the form of accents (Unicode) count." if near else
+            "Check the path: in a list it starts at the folder of the list.")
+
+
+def list_names(names: Sequence[object]) -> str:
+    """The first few of some names, and how many more."""
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(map(str, names[:_MOST_NAMES])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def read_folder(root: Path, asked: dict[str, str]) -> Listing:
     """Labels, speakers and splits from the names of folders."""
-    files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
-    files = [path for path in files if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
-    sound = [path for path in files if path.suffix.lower() in AUDIO_ENDINGS]
-    top = {SPLIT_NAMES.get(path.parts[0].lower(), "") for path in sound}
-    has_splits = {"train", "test"} <= top and all(top) and all(len(path.parts) > 2 for path in sound)
-    count = Counter(path.with_suffix("") for path in sound)
+    if asked:
+        raise BadParameter(f"{root} is a folder without columns, so none can be named ({', '.join(asked)}).")
+    audio, lost, notes, lists = _walk(root)
+    level = _find_split_level(audio)
+    count = Counter(path.with_suffix("") for path in audio)
     clips = []
-    for path in sound:
-        label, speaker = (*path.parts[1 if has_splits else 0:-1], "", "")[:2]
-        split = SPLIT_NAMES[path.parts[0].lower()] if has_splits else ""
+    for path in audio:
+        folders = list(path.parts[:-1])
+        split = find_split(folders.pop(level)) if level is not None and level < len(folders) else ""
+        label, speaker = (*folders, "", "")[:2]
         # clips that differ in their ending only (a.wav, a.mp3) get it back
         name = path if count[path.with_suffix("")] > 1 else path.with_suffix("")
-        clips.append(ClipFile(root / path, name.as_posix(), label, speaker, split))
-    if any(clip.label for clip in clips):
-        clips = [clip if clip.label else replace(clip, fault="it lies outside the label folders", remedy=(
-            "Move it into the folder of its label.")) for clip in clips]
-    other = Counter(path.suffix.lower() or "(none)" for path in files if path.suffix.lower() not in AUDIO_ENDINGS)
-    return clips, [f"{other.total()} files were not read, because of their endings: {' '.join(sorted(other))}."
-                   ] if other else []
+        clip = ClipFile(root / path, name.as_posix(), label, speaker, split)
+        clips.append(clip if split or level is None else clip.fail("it lies outside the folders of the splits",
+                                                                   "Move it into one of them."))
+    if any(clip.label for clip in clips if not clip.fault):
+        clips = [clip if clip.label or clip.fault else
+                 clip.fail("it lies outside the label folders", "Move it into the folder of its label.")
+                 for clip in clips]
+    if any(len(path.parts) > 2 for path in audio) and len({path.parts[0] for path in audio}) == 1:
+        notes.append(f"All clips lie in {audio[0].parts[0]}, which so is their label; if it is none, read that folder.")
+    for path in lists:
+        near = difflib.get_close_matches("file_name", _read_header(root / path), n=1)
+        lacks = f"it has no column file_name{f' ({near[0]}?)' if near else ''}; " if path.name in _METADATA else ""
+        notes.append(f"{path} was not read: {lacks}a list is read if it is given itself (?audio=COLUMN of its paths).")
+    return clips + lost, notes
 
 
-def _read_rows(path: Path, table: pd.DataFrame) -> Listing:
+def _find_split_level(paths: Sequence[Path]) -> int | None:
+    """The level of folders that are splits: all are called so, and two are there; at the top, train and another do."""
+    for level in range(max((len(path.parts) - 1 for path in paths), default=0)):
+        names = {path.parts[level] for path in paths if len(path.parts) > level + 1}
+        splits = {find_split(name) for name in names}
+        if len(splits - {""}) > 1 and ("" not in splits or (level == 0 and "train" in splits)):
+            return level
+    return None
+
+
+def _read_rows(path: Path, asked: dict[str, str], usual: dict[str, tuple[str, ...]] | None = None) -> Listing:
     """Clips of a list; paths in it start at its folder."""
-    if "audio" not in table:
-        raise UnknownName(f"column in {path.name}: it needs", "audio", map(str, table.columns))
-    unused = [str(name) for name in table.columns if name not in _COLUMNS]
-    for name in unused:
-        near = difflib.get_close_matches(name.lower(), _COLUMNS, n=1, cutoff=0.8)
-        if near and near[0] not in table:
-            raise UnknownName(f"column in {path.name}", name, _COLUMNS)
-    text = table.reindex(columns=list(_COLUMNS), fill_value="").fillna("").astype(str).map(str.strip)
+    table = read_list(path, asked.get("audio", "file_name" if usual else "audio"))
+    columns, unused = _choose_columns(path, list(table.columns), asked, usual or {})
     clips: list[ClipFile] = []
     row_of: dict[str, int] = {}
-    first = 2 if path.suffix.lower() in (".csv", ".tsv") else 1  # row 1 of these is their header
-    for number, (name, label, speaker, split, clip_id) in enumerate(text.itertuples(index=False), start=first):
-        if split and split.lower() not in SPLIT_NAMES:
-            raise UnknownName(f"split in row {number} of {path.name}", split, SPLITS)
-        clip_id = clip_id or name or f"row-{number}"
-        if (other := row_of.setdefault(clip_id, number)) != number:
-            raise BadParameter(f"rows {other} and {number} of {path.name} are both {clip_id!r}; give each clip one "
-                               "row, or different names in a column clip_id.")
-        fault = "" if name else f"row {number} of {path.name} has nothing in the column audio"
-        audio = (path.parent / Path(name).expanduser()).resolve() if name else path
-        clips.append(ClipFile(audio, clip_id, label, speaker, SPLIT_NAMES.get(split.lower(), ""), fault=fault))
-    return clips, [f"Columns that were not read: {', '.join(unused)}."] if unused else []
+    label_of: dict[tuple[object, ...], tuple[int, str]] = {}
+    cells = zip(*(table[name].tolist() for name in columns.values()), strict=True)
+    for number, values in zip(table.index, cells, strict=True):
+        row = {role: value.strip(" \t\r\n") for role, value in zip(columns, values, strict=True)
+               if isinstance(value, str)}
+        fault = next((f"the cell {columns[role]} is no text" for role in columns if role not in row), "")
+        clip = _read_row(path, number, row)
+        if (other := row_of.setdefault(clip.clip_id, number)) != number:
+            raise BadParameter(f"rows {other} and {number} of {path.name} are both {clip.clip_id!r}; give each clip "
+                               "one row, or different names in a column clip_id.")
+        if fault := fault or clip.fault:
+            clip = clip.fail(f"row {number} of {path.name}: {fault}")
+        what = clip.audio, clip.start, clip.end, clip.channel
+        other, label = (number, clip.label) if fault else label_of.setdefault(what, (number, clip.label))
+        if label != clip.label:
+            raise BadParameter(f"rows {other} and {number} of {path.name} are both of {row['audio']}, with the labels "
+                               f"{label!r} and {clip.label!r}; keep one, or say in columns start and end which part "
+                               "each is.")
+        clips.append(clip)
+    channels = {clip.channel for clip in clips} - {None}
+    if channels and 0 not in channels:
+        raise BadParameter(f"channels are counted from 0, and no row of {path.name} is of channel 0; subtract 1 in the "
+                           "column channel, or write each channel to a file.")
+    notes = [f"Columns that were not read: {', '.join(name or '(no name)' for name in unused)}."] if unused else []
+    if "label" not in columns and unused:
+        notes.append("There is no column label; if one of these is it, say so: --label COLUMN (?label=COLUMN behind "
+                     "the path).")
+    return clips, notes
 
 
-def read_audiofolder(root: Path) -> Listing:
-    """A folder with metadata, or with folders of a split each that have some."""
+def _choose_columns(path: Path, names: list[str], asked: dict[str, str],
+                    usual: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], list[str]]:
+    """Which column is what, and those that are nothing; what may change what a row is, is refused if it is not read."""
+    columns = {role: name for role in _COLUMNS for name in (*usual.get(role, ()), role) if name in names} | asked
+    for role, name in {"audio": "audio", **columns}.items():
+        if name not in names:
+            how = f" (--{role.replace('_', '-')} names one)" if role not in asked else ""
+            raise UnknownName(f"column in {path.name}{how}: it needs", (usual.get(role) or [name])[0] if how else name,
+                              names)
+    for role, spellings in _PARTS.items():
+        given = [name for name in names if name.strip().lower() in spellings]
+        if len(given) > 1:
+            raise BadParameter(f"{path.name} has the columns {' and '.join(given)}, which say the same; keep one.")
+        columns |= dict.fromkeys((role,), *given) if given else {}
+    unused = [name for name in names if name not in columns.values()]
+    for name in unused:
+        if _OTHER_UNITS.fullmatch(name.lower()):
+            raise BadParameter(f"the column {name} of {path.name} may change what a row is, and is not read; give "
+                               "start and end (or duration) in seconds, channel from 0, or rename it if it says "
+                               "nothing of the kind.")
+        near = difflib.get_close_matches(name.lower(), _COLUMNS, n=1, cutoff=0.8)
+        if near and near[0] not in columns:
+            raise UnknownName(f"column in {path.name}", name, _COLUMNS)
+    return columns, unused
+
+
+def _read_row(path: Path, number: int, row: dict[str, str]) -> ClipFile:
+    """A clip of the cells of a row, with what is wrong with them."""
+    name, given = row.get("audio", ""), row.get("split", "")
+    if given and not find_split(given):
+        raise UnknownName(f"split in row {number} of {path.name}", given, SPLITS)
+    parts = {role: row[role] for role in _PARTS if row.get(role)}
+    audio, where, fault = path, dict[str, Any](), "" if name else "it has nothing in the column audio"
+    try:
+        if name:
+            given_path = os.path.join(path.parent, os.path.expanduser(name))
+            audio = Path(os.path.realpath(given_path))
+            if os.path.islink(given_path) and not audio.exists():
+                fault = explain_missing(Path(given_path), {})[0]
+        where = _read_part(parts) if parts else where
+    except ValueError as error:
+        fault = fault or str(error)
+    clip_id = row.get("clip_id") or " ".join([name or f"row-{number}", *parts.values()])
+    return ClipFile(audio, clip_id, row.get("label", ""), row.get("speaker", ""), find_split(given) if given else "",
+                    fault=fault, remedy="Mend the row, or remove it." if fault else "", **where)
+
+
+def _read_part(cells: dict[str, str]) -> dict[str, Any]:
+    """Start, end and channel; `ValueError` says what is wrong."""
+    try:
+        start, channel = float(cells.get("start", 0)), int(cells["channel"]) if "channel" in cells else None
+        ends = [float(cells["end"])] if "end" in cells else []
+        ends += [start + float(cells["duration"])] if "duration" in cells else []
+    except ValueError:
+        start, ends, channel = math.nan, [], None
+    if not 0 <= start < min(ends, default=math.inf) or math.inf in ends or (channel or 0) < 0:
+        said = ", ".join(f"{role} {cell}" for role, cell in cells.items())
+        raise ValueError(f"it says {said}; wanted are seconds, the end behind the start, and a channel from 0 on")
+    if ends and max(ends) - min(ends) > _NEAR:
+        raise ValueError("its end and its duration contradict each other")
+    return {"start": start, "end": ends[0] if ends else None, "channel": channel}
+
+
+def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:
+    """A folder with metadata, with folders of a split each that have some, or with Parquet files called by a split."""
     clips: list[ClipFile] = []
     notes: list[str] = []
-    for path in _find_metadata(root):
-        table = read_list(path)
-        if "file_name" not in table:  # in the first line, but as something else
-            raise UnknownName(f"column in {path}: it needs", "file_name", map(str, table.columns))
-        if "audio" in table:
-            raise BadParameter(f"{path} has the columns file_name and audio; keep the one that holds the paths.")
-        speaker = next((name for name in ("speaker", "speaker_id", "client_id") if name in table), "speaker")
-        part, more = _read_rows(path, table.rename(columns={"file_name": "audio", speaker: "speaker"}))
-        if path.parent == root:
-            part = _split_by_first_folder(part)
+    found = _find_metadata(root, asked)
+    read = [path for path in found if path.parent == root and path.name in _METADATA][:1] or found
+    shards: set[Path] = set()
+    for path in read:
+        shard = _SHARD.fullmatch(path.stem)
+        place = path.stem if shard else "" if path.parent == root else path.parent.name
+        part, more = _read_rows(path, asked, {} if shard else _USUAL)
+        if not place:
+            part = _split_by_folders(part, root.resolve())
+        elif shard or find_split(place):
+            part = [replace(clip, split=clip.split or find_split(place), clip_id=f"{place}/{clip.clip_id}")
+                    for clip in part]
         else:
-            split = _name_split(path.parent, f"split (the name of a folder with {path.name})")
-            part = [replace(clip, split=split, clip_id=f"{path.parent.name}/{clip.clip_id}") for clip in part]
+            raise UnknownName(f"split (the name of a folder with {path.name})", place, SPLITS)
+        shards |= {path.with_name(f"{shard[1]}-{number:05d}-of-{shard[2]}.parquet")
+                   for number in range(int(shard[2]))} if shard else set()
         clips += part
-        notes += more
-    listed = {clip.audio for clip in clips}
-    rest = sum(path.suffix.lower() in AUDIO_ENDINGS and path.resolve() not in listed for path in root.rglob("*"))
-    return clips, [*notes, f"{rest} audio files have no row in the metadata and were not read."] if rest else notes
+        notes += [note for note in more if note not in notes]
+    notes += [f"{path.relative_to(root)} was not read, as {read[0].name} is there."
+              for path in found if path not in read]
+    audio, lost, _, _ = _walk(root)
+    listed, named = {clip.audio for clip in clips}, {clip.clip_id for clip in clips}
+    home = root.resolve()
+    lost += [ClipFile(root / path, path.as_posix()).fail("it has no row in the metadata", "Add a row, or leave it out.")
+             for path in audio if home / path not in listed]
+    lost = [clip for clip in lost if clip.audio.resolve() not in listed]
+    lost += [ClipFile(path, path.stem).fail("this file of the data set is not there", "Download it.")
+             for path in sorted(shards.difference(read))]
+    return clips + [replace(clip, clip_id=f"{clip.clip_id} (file)") if clip.clip_id in named else clip
+                    for clip in lost], notes
 
 
-def _find_metadata(root: Path) -> list[Path]:
-    """Metadata of a folder, or of those right below it; other data sets have a metadata.csv too."""
-    def names_files(path: Path) -> bool:
-        if path.suffix == ".parquet":
-            return "file_name" in read_list(path)
-        with path.open("rb") as file:
-            return b"file_name" in file.readline(1 << 16)
-
-    at_top, below = ([path for name in _METADATA for path in root.glob(f"{where}{name}")
-                      if path.is_file() and names_files(path)] for where in ("", "*/"))
-    return at_top[:1] or sorted(below)
+def _find_metadata(root: Path, asked: dict[str, str]) -> list[Path]:
+    """Metadata, or Parquet files, of a folder and of those right below it; other data sets have a metadata.csv too."""
+    column = asked.get("audio", "file_name")
+    return sorted(path for where in ("", "*/") for name in (*_METADATA, "*.parquet") for path in root.glob(where + name)
+                  if path.is_file() and (column in _read_header(path) if name in _METADATA else
+                                         _SHARD.fullmatch(path.stem)))
 
 
-def _split_by_first_folder(clips: list[ClipFile]) -> list[ClipFile]:
-    """Splits from the first folder of each path, if no clip has one by its column and every folder is a split."""
-    first = [Path(clip.clip_id).parts[0].lower() if len(Path(clip.clip_id).parts) > 1 else "" for clip in clips]
-    if any(clip.split for clip in clips) or not {"train", "test"} <= set(first) <= set(SPLIT_NAMES):
+def _read_header(path: Path) -> list[str]:
+    """Columns of a list, as its first line tells them; none if it cannot be read."""
+    from pyarrow.parquet import read_schema
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return list(read_schema(path).names)
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            line = file.readline(1 << 16)
+        return list(json.loads(line)) if path.suffix.lower() == ".jsonl" else [
+            cell.strip(' "\r\n') for cell in re.split(r"[,;\t]", line)]
+    except (ValueError, OSError, TypeError):
+        return []
+
+
+def _split_by_folders(clips: list[ClipFile], home: Path) -> list[ClipFile]:
+    """Splits from the folders that clips are in, if no clip has one by its column."""
+    paths = [clip.audio.relative_to(home) if clip.audio.is_relative_to(home) else Path() for clip in clips]
+    level = None if any(clip.split for clip in clips) else _find_split_level(paths)
+    if level is None:
         return clips
-    return [replace(clip, split=SPLIT_NAMES[name]) for clip, name in zip(clips, first, strict=True)]
+    return [replace(clip, split=find_split(path.parts[level]) if len(path.parts) > level + 1 else "")
+            for clip, path in zip(clips, paths, strict=True)]
 
 
 def _name_split(folder: Path, what: str) -> str:
     """The split that a folder is."""
-    if folder.name.lower() not in SPLIT_NAMES:
-        raise UnknownName(what, folder.name, SPLIT_NAMES)
-    return SPLIT_NAMES[folder.name.lower()]
+    if not find_split(folder.name):
+        raise UnknownName(what, folder.name, SPLITS)
+    return find_split(folder.name)
 
 
-def read_kaldi(root: Path) -> Listing:
+def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     """A data directory, or a folder with one a split."""
     clips: list[ClipFile] = []
     notes: list[str] = []
     split_of: dict[str, str] = {}
-    for folder in _find_kaldi(root):
-        part, more = _read_kaldi_directory(folder)
+    for folder in _find_kaldi(root, asked):
+        part, more = _read_kaldi_directory(folder, asked)
         if folder != root:
             split = _name_split(folder, f"split (the name of a data directory in {root})")
             part = [replace(clip, split=split) for clip in part]
@@ -223,48 +442,60 @@ def read_kaldi(root: Path) -> Listing:
     return clips, notes
 
 
-def _find_kaldi(root: Path) -> list[Path]:
+def _find_kaldi(root: Path, _: dict[str, str]) -> list[Path]:
     """The folder itself if it is a data directory, or those right below it."""
     return [root] if (root / "wav.scp").is_file() else sorted(path.parent for path in root.glob("*/wav.scp"))
 
 
-def _read_kaldi_directory(folder: Path) -> Listing:
+def _read_kaldi_directory(folder: Path, asked: dict[str, str]) -> Listing:
     """One data directory."""
+    if other := next((role for role in asked if role != "label"), ""):
+        raise BadParameter(f"{folder} has no columns, so {other} cannot be named; label can: a file such as "
+                           f"{KALDI_LABELS[0]}.")
     paths = {name: _find_audio(folder, number, value) for number, name, value in _read_lines(folder / "wav.scp")}
     speaker = _read_map(folder / "utt2spk")
-    there = [name for name in KALDI_LABELS if (folder / name).is_file()]
+    there = [name for name in (asked.get("label"), *KALDI_LABELS) if name and (folder / name).is_file()]
+    if (wanted := asked.get("label")) and wanted not in there:
+        raise UnknownName(f"file of labels in {folder}", wanted, there)
     label = _read_map(folder / there[0]) if there else {}
-    rest = f"; {' and '.join(there[1:])} was not read" if there[1:] else ""
+    rest = f"; not read: {', '.join(there[1:])}" if there[1:] else ""
     notes = [f"Labels are those of {there[0]}{rest}." if there else
              f"No labels: none of {', '.join(KALDI_LABELS)} is there."]
     if there and there[0].startswith("spk"):
         label = {name: label[who] for name, who in speaker.items() if who in label}
     clips = []
-    for name, recording, start, end in _read_utterances(folder, paths):
-        fault = "" if recording in paths else f"row of {name} in segments: there is no {recording} in wav.scp"
-        clips.append(ClipFile(paths.get(recording, folder / recording), name, label.get(name, ""),
-                              speaker.get(name, ""), "", start, end, fault))
-    for file, names in (("utt2spk", speaker), ("the labels", label)):
-        if other := len(set(names) - {clip.clip_id for clip in clips}):
-            notes.append(f"{other} utterances of {file} have no audio and were not read.")
+    idle = dict(paths)
+    for name, recording, start, end, channel in _read_utterances(folder, paths):
+        idle.pop(recording, None)
+        clip = ClipFile(paths.get(recording, folder / recording), name, label.get(name, ""), speaker.get(name, ""), "",
+                        start, end, channel)
+        clips.append(clip if recording in paths else
+                     clip.fail(f"row of {name} in segments: there is no {recording} in wav.scp"))
+    read = {clip.clip_id for clip in clips}
+    for what, names in (("recordings of wav.scp are in no line of segments", list(idle)),
+                        ("utterances of utt2spk have no audio", [name for name in speaker if name not in read]),
+                        ("utterances of the labels have no audio", [name for name in label if name not in read])):
+        notes += [f"{len(names)} {what} and were not read: {list_names(names)}."] if names else []
     return clips, notes
 
 
-def _read_utterances(folder: Path, paths: Iterable[str]) -> Iterator[tuple[str, str, float, float | None]]:
-    """Name, recording, start and end of each utterance."""
+def _read_utterances(folder: Path, paths: Iterable[str]) -> Iterator[tuple[str, str, float, float | None,
+                                                                           int | None]]:
+    """Name, recording, start, end and channel of each utterance."""
     segments = folder / "segments"
     if not segments.is_file():
-        yield from ((name, name, 0.0, None) for name in paths)
+        yield from ((name, name, 0.0, None, None) for name in paths)
         return
     for number, name, value in _read_lines(segments):
         try:
-            recording, start, end = value.split()
-            first, last = float(start), float(end)
+            recording, start, end, *more = value.split()
+            first, last, (channel,) = float(start), float(end), map(int, more or ["-1"])
         except ValueError:
-            raise _bad_line(segments, number, value, "RECORDING START END, times in seconds") from None
+            raise _bad_line(segments, number, value, "RECORDING START END, times in seconds, and perhaps a channel, "
+                            "counted from 0") from None
         if not (math.isfinite(first) and math.isfinite(last)) or first < 0 or (last <= first and last != -1):
             raise _bad_line(segments, number, value, "a start from 0 on, and a later end (-1: that of the file)")
-        yield name, recording, first, None if last == -1 else last
+        yield name, recording, first, None if last == -1 else last, None if channel == -1 else channel
 
 
 def _read_map(path: Path) -> dict[str, str]:
@@ -275,7 +506,7 @@ def _read_map(path: Path) -> dict[str, str]:
 def _read_lines(path: Path) -> Iterator[tuple[int, str, str]]:
     """Number, first word and rest of each line that is not empty."""
     seen: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"), 1):
         if not line.strip():
             continue
         name, _, value = line.strip().replace("\t", " ").partition(" ")
@@ -296,8 +527,8 @@ def _find_audio(folder: Path, number: int, value: str) -> Path:
         raise BadParameter(f"{where} points into an archive ({value}), which is not read here. Write its clips to "
                            "files, for example with Kaldi's wav-copy.")
     starts = (folder, folder.parent, folder.parent.parent, Path.cwd())
-    paths = [start / Path(value).expanduser() for start in starts]
-    return next((path for path in paths if path.exists()), paths[0])
+    paths = [os.path.join(start, os.path.expanduser(value)) for start in starts]
+    return Path(next((path for path in paths if os.path.exists(path)), paths[0]))
 
 
 def _bad_line(path: Path, number: int, line: str, wanted: str) -> BadParameter:
@@ -305,5 +536,5 @@ def _bad_line(path: Path, number: int, line: str, wanted: str) -> BadParameter:
     return BadParameter(f"line {number} of {path} is {line.strip()!r}; wanted is {wanted}.")
 
 
-_FOLDERS = ((_find_kaldi, read_kaldi), (_find_metadata, read_audiofolder), (Path.is_dir, read_folder))
+_FOLDERS = ((_find_kaldi, read_kaldi), (_find_metadata, read_audiofolder), (lambda path, _: True, read_folder))
 """What tells that a folder is in a layout, and its reader; the first that fits counts."""

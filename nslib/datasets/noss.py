@@ -212,7 +212,8 @@ class _Prepared:
         left = len(wanted)
         for split, place, example in self._read(first, self.roles["audio"]):
             if (name := self._name(split, place)) in wanted:
-                yield name, partial(_decode_samples, name, example[self.roles["audio"]], self._rate)
+                bits = self.roles.get("bits", "16")
+                yield name, partial(_decode_samples, name, example[self.roles["audio"]], self._rate, bits)
                 left -= 1
                 if not left:
                     return
@@ -228,7 +229,8 @@ class _Prepared:
 
     @property
     def _rate(self) -> int:
-        return self._builder.info.features[self.roles["audio"]].sample_rate or audio.SAMPLE_RATE
+        asked = int(self.roles.get("rate") or 0)
+        return asked or self._builder.info.features[self.roles["audio"]].sample_rate or audio.SAMPLE_RATE
 
     def _name(self, split: str, place: int) -> str:
         digits = max(self.digits, len(str(self._builder.info.splits[split].num_examples - 1)))
@@ -266,14 +268,18 @@ class _Prepared:
                            "Remove that folder and run again: it is prepared anew from the archives.")
 
 
-def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int) -> audio.Clip:
-    """A clip as the kit hears it: whole numbers are 16-bit samples."""
+def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int, bits: str) -> audio.Clip:
+    """A clip as the kit hears it: whole numbers are samples of `bits`; if that is empty, of 16 if they look like it."""
+    if samples.dtype.kind == "f" and np.abs(samples).max(initial=0.0) > 2 and (samples == np.rint(samples)).all():
+        samples = samples.astype(np.int64)  # the feature turned whole numbers into floats
     if samples.dtype.kind in "iu":
-        low, high = int(samples.min(initial=0)), int(samples.max(initial=0))
-        if low < -32768 or high > 32767:
-            raise BadAudio(name, f"samples from {low} to {high} do not fit into 16 bits",
-                           "The authors' code refuses them too; look at the recording.")
-        samples = samples.astype(np.int16)
+        low, high, most = int(samples.min(initial=0)), int(samples.max(initial=0)), 1 << int(bits or 16) - 1
+        ask = "" if bits else "; say what the files have: tfds:NAME?bits=8, 16 or 32 (as which 24 come)"
+        if low < -most or high >= most:
+            raise BadAudio(name, f"samples from {low} to {high} do not fit into {bits or 16} bits{ask}", _UNUSABLE)
+        if not bits and 0 < max(-low, high) <= 128:
+            raise BadAudio(name, f"samples from {low} to {high} are of 8 bits, or faint ones of 16{ask}", _UNUSABLE)
+        samples = samples.astype(np.int16) if most == 1 << 15 else (samples / most).astype(np.float32)
     return audio.from_array(samples, rate, name)
 
 
@@ -409,6 +415,9 @@ def _run_builder(source: Source, progress: bool) -> list[str]:
                          "40 speakers of VoxCeleb1's test set never are): left out, as TensorFlow Datasets does.")
     if counts["decoded"]:
         notes.append(f"{counts['decoded']} clips were decoded by the kit's own decoders instead of FFmpeg's program.")
+    if counts["other width"]:
+        notes.append(f"{counts['other width']} clips have other widths than 16 bits, and TensorFlow Datasets does not "
+                     "tell which: they are too faint, or left out as too loud, as they are for everyone who uses it.")
     if counts["other rate"]:
         notes.append(f"{counts['other rate']} clips have another sample rate than TensorFlow Datasets says for all of "
                      "them, so they are too fast or too slow, as they are for everyone who uses it.")
@@ -487,8 +496,12 @@ def _quieten(progress: bool) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _prepare(builder: Any, feature: str) -> Counter[str]:
-    """Let a builder work, where pydub has from the kit what it would call FFmpeg's programs for; count such clips."""
+def _prepare(builder: Any, feature: str, rescale: bool = False) -> Counter[str]:
+    """Let a builder work, where pydub has from the kit what it would call FFmpeg's programs for; count such clips.
+
+    The scale of samples is that of each file, which nothing tells afterwards: `rescale` makes them all of 16 bits. NOSS
+    stays as everybody has it.
+    """
     import tensorflow_datasets as tfds
 
     # MP3 so decoded differs from FFmpeg's program in the last bit of a sample here and there
@@ -509,7 +522,9 @@ def _prepare(builder: Any, feature: str) -> Counter[str]:
             counts["decoded"] += 1
             sound = _decode_segment(file.read(), format)
         counts["other rate"] += sound.frame_rate != rate
-        return sound
+        counts[f"rate {sound.frame_rate}"] += 1
+        counts["other width"] += sound.sample_width != 2
+        return sound.set_sample_width(2) if rescale else sound
 
     original = vars(pydub.AudioSegment)["from_file"]
     pydub.AudioSegment.from_file = staticmethod(from_file)
@@ -638,20 +653,48 @@ def _summarise(error: BaseException) -> str:
 # --- any other data set of TensorFlow Datasets --------------------------------------------------
 
 def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[str, Any]], list[str]]:
-    """Have the clips of ``NAME/CONFIG:VERSION?label=FEATURE&speaker=FEATURE&audio=FEATURE``, as rows, and notes."""
+    """Have the clips of ``NAME/CONFIG:VERSION?label=FEATURE&speaker=FEATURE&audio=FEATURE``, as rows, and notes.
+
+    ``rate`` (Hz) and ``bits`` of the samples are facts that a data set may not tell.
+    """
     name, _, asked = source.partition("?")
     with _quieten(progress):
         builder = _find_builder(name)
         roles = _choose_roles(name, builder.info.features, dict(parse_qsl(asked)))
         if not builder.is_prepared():
             _prepare_other(name, builder, roles["audio"])
+        notes = _settle_rate(name, builder, roles)
         data = _Prepared(name, Path(builder.data_path), roles, tuple(sorted(builder.info.splits)))
         rows = _make_clips(ClipCache(f"tfds-{builder.name}"), data, (None, 0), progress)
-    rows = rows.assign(fault=rows["note"].where(rows["sha256"] == "", ""), remedy=_UNUSABLE,
+    usable = rows["sha256"] != ""
+    resampled = [(f"resampled {rate} -> {audio.SAMPLE_RATE} Hz",) * (rate != audio.SAMPLE_RATE)
+                 for rate in rows["sample_rate"]]
+    rows = rows.assign(fault=rows["note"].where(~usable, ""), remedy=_UNUSABLE,
+                       notes=[(*done, *filter(None, [note])) for done, note in
+                              zip(resampled, rows["note"].where(usable, ""), strict=True)],
                        split=rows["split"] if len(data.splits) > 1 else "")
-    fields = ["audio", "clip_id", "label", "speaker", "split", "fault", "remedy"]
-    features = ", ".join(f"{role}: {feature or 'none'}" for role, feature in roles.items())
-    return rows[fields].to_dict("records"), [f"Features of {name} read: {features}."]
+    fields = ["audio", "clip_id", "label", "speaker", "split", "fault", "remedy", "sample_rate", "notes"]
+    features = ", ".join(f"{role}: {feature or 'none'}" for role, feature in roles.items()
+                         if feature or role not in ("rate", "bits"))
+    return rows[fields].to_dict("records"), [f"Features of {name} read: {features}.", *notes]
+
+
+def _settle_rate(name: str, builder: Any, roles: dict[str, str]) -> list[str]:
+    """Have the rate from the user, the feature, or what the kit saw when it prepared the data set; what else it saw."""
+    path = Path(builder.data_path) / _NOTES
+    seen = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    rates = {kind.partition(" ")[2]: count for kind, count in seen.items() if kind.startswith("rate ")}
+    told = roles["rate"] or str(builder.info.features[roles["audio"]].sample_rate or "")
+    if not told and len(rates) != 1:
+        files = f"its files have {' and '.join(sorted(rates))} Hz" if rates else "nothing here tells that of its files"
+        raise BadParameter(f"the feature {roles['audio']} of {name} has no sample rate, and {files}; say it: "
+                           f"tfds:{name}?rate=48000")
+    roles["rate"] = roles["rate"] or ("" if told else next(iter(rates)))
+    used = told or roles["rate"]
+    notes = {f"clips had another sample rate than {used} Hz, so they are too fast or too slow.":
+             sum(count for rate, count in rates.items() if rate != used),
+             "clips of other widths than 16 bits were brought to 16.": seen.get("other width", 0)}
+    return [f"{count} {text}" for text, count in notes.items() if count]
 
 
 def _find_builder(name: str) -> Any:
@@ -673,16 +716,20 @@ def _choose_roles(name: str, features: Any, asked: dict[str, str]) -> dict[str, 
     """Which feature is the audio, the label and the speaker."""
     import tensorflow_datasets as tfds
 
+    allowed = {"rate": re.compile(r"[1-9]\d*"), "bits": re.compile("8|16|32")}
     for role, feature in asked.items():
-        if role not in ("audio", "label", "speaker"):
-            raise UnknownName(f"word in tfds:{name}?{role}=", role, ("audio", "label", "speaker"))
-        if feature not in features:
+        if role not in ("audio", "label", "speaker", *allowed):
+            raise UnknownName(f"word in tfds:{name}?{role}=", role, ("audio", "label", "speaker", *allowed))
+        if role in allowed and not allowed[role].fullmatch(feature):
+            raise BadParameter(f"tfds:{name}?{role}={feature}: give rate in Hz, and bits as 8, 16 or 32.")
+        if role not in allowed and feature not in features:
             raise UnknownName(f"feature of {name}", feature, features)
     sound = sorted(key for key, kind in features.items() if isinstance(kind, tfds.features.Audio))
     classes = sorted(key for key, kind in features.items() if isinstance(kind, tfds.features.ClassLabel))
     label = "label" if "label" in classes else classes[0] if len(classes) == 1 else ""
     speaker = next((key for key in ("speaker", "speaker_id", "speaker_name", "actor") if key in features), "")
-    roles = {"audio": sound[0] if len(sound) == 1 else "", "label": label, "speaker": speaker} | asked
+    roles = {"audio": sound[0] if len(sound) == 1 else "", "label": label, "speaker": speaker,
+             "rate": "", "bits": ""} | asked
     for role, candidates in (("audio", sound), ("label", classes)):
         if not roles[role] and (candidates or role == "audio"):
             raise BadParameter(f"{name} has {len(candidates)} features that could be the {role} "
@@ -697,7 +744,7 @@ def _prepare_other(name: str, builder: Any, feature: str) -> None:
         raise Unavailable(f"data set {name}", f"it is not prepared in {builder.data_path}, and downloads are forbidden "
                           "(NSLIB_OFFLINE=1)", "Run once without NSLIB_OFFLINE, or set NSLIB_DATA_DIR to where it is.")
     try:
-        _prepare(builder, feature)
+        write_file(Path(builder.data_path) / _NOTES, json.dumps(_prepare(builder, feature, rescale=True)))
     except NslibError:
         raise
     except Exception as error:  # builders, archives, networks and disks fail in a hundred ways

@@ -17,6 +17,8 @@ import bisect
 import hashlib
 import itertools
 import json
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,11 +40,20 @@ __all__ = ["CANONICAL_SPLIT_NUMBER", "SPLITS", "count_folds", "count_small_group
            "hash_split", "label_is_speaker", "split_by_group", "split_within_group"]
 
 SPLITS = ("train", "validation", "test")
-# names that lists and folders may give a split, in lower case, and the kit's name of it
-SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
+# words that lists and folders call a split by, in lower case, and the kit's name of it
+SPLIT_NAMES = {"training": "train", "trn": "train", "testing": "test", "tst": "test", "eval": "test",
+               "evaluation": "test", **{name: name for name in SPLITS},
+               **dict.fromkeys(("val", "valid", "dev", "devel", "development"), "validation")}
 CANONICAL_SPLIT_NUMBER = 666  # seed of the split within speakers that the authors call canonical
 Item = TypeVar("Item", bound=Hashable)
+_DRAWS = 100  # of speakers with several labels; of one label each, the first is right
 _FILE_COLUMNS = ["clip_id", "split", "label", "speaker"]
+
+
+def find_split(name: str) -> str:
+    """The split that a name means: one of its words is one of `SPLIT_NAMES` (``train-clean-100``); empty if none is."""
+    found = {SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", name.lower()) if word in SPLIT_NAMES}
+    return found.pop() if len(found) == 1 else ""
 
 
 def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilities: Sequence[float] = (0.7, 0.1, 0.2),
@@ -75,6 +86,36 @@ def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilitie
     np.random.RandomState(seed).shuffle(shuffled)
     split_of = _deal(shuffled, probabilities, names)
     return {item: split_of[group] for item, group in group_of.items()}
+
+
+def split_speakers(labels: Sequence[str], speakers: Sequence[str], probabilities: Sequence[float],
+                   seed: int = 0) -> dict[str, str]:
+    """Divide speakers so that every label is in every split; empty if no division was found.
+
+    As `split_by_group` draws them, if that does it. Else label by label, those of the fewest speakers first: of each,
+    the splits get their shares of its speakers, so that where nobody has two labels, three speakers a label suffice.
+    """
+    if len(set(speakers)) < len(SPLITS):
+        return {}
+    pairs = set(zip(labels, speakers, strict=True))
+    split_of = split_by_group(speakers, speakers, probabilities, seed=seed)
+    members = _collect_members(sorted(pairs), [label for label, _ in sorted(pairs)])
+    for draw in range(_DRAWS):
+        if len({(label, split_of[speaker]) for label, speaker in pairs}) == len(members) * len(SPLITS):
+            return split_of
+        split_of, rng = {}, np.random.RandomState(seed + 1000 * draw)
+        for _, those in sorted(members.items(), key=lambda item: (len(item[1]), item[0])):
+            names = [speaker for _, speaker in those]
+            rng.shuffle(names)
+            lacking = Counter(_deal(range(len(names)), probabilities, SPLITS).values())
+            lacking.subtract(placed := Counter(split_of[name] for name in names if name in split_of))
+            for name in (name for name in names if name not in split_of):
+                # the last first: what is rarest is the test
+                split = max(reversed(SPLITS), key=lambda split: (not placed[split], lacking[split]))
+                split_of[name] = split
+                placed[split] += 1
+                lacking[split] -= 1
+    return {}
 
 
 def split_within_group(items: Iterable[Item], groups: Iterable[object],
@@ -243,10 +284,10 @@ def _read_split_file(path: Path) -> dict[str, tuple[int, dict[str, str]]]:
             raise UnknownName(f"column in {path.name}: it needs", column, map(str, table.columns))
     rows: dict[str, tuple[int, dict[str, str]]] = {}
     for number, row in enumerate(table.astype(str).to_dict("records"), start=2):
-        name, split = row["clip_id"], row["split"].strip().lower()
-        if split and split not in SPLIT_NAMES:
+        name, split = row["clip_id"], find_split(row["split"])
+        if row["split"].strip() and not split:
             raise UnknownName(f"split in row {number} of {path.name}", row["split"], SPLIT_NAMES)
         if name in rows:
             raise BadParameter(f"rows {rows[name][0]} and {number} of {path.name} are both of {name!r}; remove one.")
-        rows[name] = number, {**row, "split": SPLIT_NAMES.get(split, "")}
+        rows[name] = number, {**row, "split": split}
     return rows

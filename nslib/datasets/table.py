@@ -6,12 +6,15 @@ used are rows of a second table, with a reason and a remedy: nothing is left out
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nslib import config
 from nslib.errors import BadParameter
 
 if TYPE_CHECKING:
@@ -69,16 +72,118 @@ def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0) -> pd
     return clips[place.reindex(clips.index) < per_class]
 
 
-def read_list(path: Path) -> pd.DataFrame:
-    """Read a CSV, TSV, Parquet or JSON Lines list, whatever its columns; all text, but for Parquet."""
+def read_list(path: Path, recordings: str = "") -> pd.DataFrame:
+    """Read a CSV, TSV, Parquet or JSON Lines list, whatever its columns; cells are text, its index is their row.
+
+    Nothing is repaired: `BadParameter` names the row whose cells are not as many as the columns, or that took others
+    in. Cells of Parquet and JSON Lines that are no scalars stay as they are, but for the column `recordings`, where
+    what the package datasets writes ({bytes, path}) becomes a path.
+    """
     import pandas as pd
 
+    read = {".parquet": _read_parquet, ".jsonl": _read_json_lines}.get(path.suffix.lower(), _read_cells)
     try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix.lower() == ".jsonl":
-            return pd.read_json(path, lines=True, dtype=False).fillna("").astype(str)
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
+        return pd.DataFrame(*read(path, recordings), dtype=object)
+    except UnicodeDecodeError as error:
+        raise BadParameter(f"{path} is not UTF-8 (byte {error.object[error.start]:#04x}); save it as CSV UTF-8, as "
+                           "spreadsheets call it.") from error
+    except (ValueError, OSError, csv.Error) as error:  # pyarrow's own errors are ValueErrors
+        if isinstance(error, BadParameter):
+            raise
         raise BadParameter(f"{path} cannot be read as a {path.suffix[1:].upper()} list: {error}") from error
+
+
+_Columns = tuple[dict[str, list[object]], list[int]]  # cells by column, and the row of each
+
+
+def _read_cells(path: Path, _: str) -> _Columns:
+    """Text between separators; in a TSV a quote is a letter like others."""
+    tabs = path.suffix.lower() == ".tsv"
+    separator = "\t" if tabs else ","
+    header: list[str] = []
+    rows: dict[int, list[str]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines, last = file.readlines(), 0
+    reader = csv.reader(lines, delimiter=separator, strict=True,
+                        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
+    for cells in reader:
+        number, last = last + 1, reader.line_num
+        if any(line.count(separator) >= len(header or cells) - 1 for line in lines[number:last]):
+            raise BadParameter(f"row {number} of {path.name} goes on to line {last} and takes whole rows in: a quote "
+                               "is not closed. Close it, or write it twice.")
+        if not header:
+            header = [cell.strip() for cell in cells]
+            _check_header(path, header)
+        elif len(cells) == len(header):
+            rows[number] = cells
+        elif cells:
+            raise BadParameter(f"row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} "
+                               f"columns. Mend the row, or put quotes around a cell that holds {separator!r}.")
+    if not header:
+        raise BadParameter(f"{path} cannot be read as a list: it is empty.")
+    columns = zip(*rows.values(), strict=True) if rows else ([] for _ in header)
+    return {name: list(cells) for name, cells in zip(header, columns, strict=True)}, list(rows)
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    """Refuse columns that are not apart, or of one name."""
+    if other := next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), ""):
+        raise BadParameter(f"the columns of {path.name} are separated by {other!r}; save it with commas (.csv) or tabs "
+                           "(.tsv).")
+    if twice := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
+        raise BadParameter(f"{path.name} has several columns {', '.join(twice)}; keep one of each.")
+
+
+def _read_json_lines(path: Path, _: str) -> _Columns:
+    """An object a line."""
+    with path.open(encoding="utf-8-sig") as file:
+        rows = {number: json.loads(line) for number, line in enumerate(file, start=1) if line.strip()}
+    if other := next((number for number, row in rows.items() if not isinstance(row, dict)), None):
+        raise BadParameter(f"line {other} of {path.name} is no object; write one a line.")
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return {name: [_write_cell(row.get(name)) for row in rows.values()] for name in names}, list(rows)
+
+
+def _read_parquet(path: Path, recordings: str) -> _Columns:
+    """Batch by batch, as whole recordings may be in it; classes of the package datasets get their names."""
+    from pyarrow.parquet import ParquetFile
+
+    file = ParquetFile(path)
+    columns: dict[str, list[object]] = {name: [] for name in file.schema_arrow.names}
+    features = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+    names = {name: kind["names"] for name, kind in features.get("info", {}).get("features", {}).items()
+             if isinstance(kind, dict) and kind.get("_type") == "ClassLabel" and name in columns}
+    ids: list[object] = []
+    for batch in file.iter_batches(256):
+        for name, cells in columns.items():
+            values = batch.column(name).to_pylist()
+            if name == recordings:
+                stored = [_store_recording(value, len(cells) + k) for k, value in enumerate(values, start=1)]
+                ids += [clip_id for clip_id, _ in stored]
+                values = [value for _, value in stored]
+            elif name in names:
+                values = [names[name][value] if value is not None and value >= 0 else "" for value in values]
+            cells += [_write_cell(value) for value in values]
+    if any(ids) and "clip_id" not in columns:
+        columns["clip_id"] = ids
+    return columns, list(range(1, file.metadata.num_rows + 1))
+
+
+def _store_recording(cell: object, row: int) -> tuple[str, object]:
+    """Write a recording that a cell holds to a file of the cache; its name there, and the path of the file."""
+    held = cell if isinstance(cell, dict) else {"bytes": cell}
+    data, name = held.get("bytes"), str(held.get("path") or "")
+    if not isinstance(data, bytes):
+        return "", name if isinstance(cell, dict) and name else cell
+    ending = suffix if (suffix := Path(name).suffix)[1:].isalnum() and suffix.isascii() else ""
+    path = config.cache_dir("corpora", "embedded") / (hashlib.sha256(data).hexdigest() + ending)
+    if not path.exists():
+        config.write_file(path, data)
+    return name or f"row-{row}", str(path)
+
+
+def _write_cell(value: object) -> object:
+    """A scalar as text, nothing as empty text."""
+    if value is None or value != value:
+        return ""
+    return str(value) if isinstance(value, int | float) or not hasattr(value, "__len__") else value

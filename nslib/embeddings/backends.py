@@ -95,15 +95,15 @@ def _quiet_output() -> Iterator[None]:
             logging.disable(level)
 
 
-def open_interpreter(content: bytes, threads: int, what: str) -> Any:
-    """Open a file's content as an ``Interpreter`` of LiteRT; raises Unavailable, or BadParameter that begins `what`."""
+def open_interpreter(content: bytes, threads: int, what: str, *, keep: bool = False) -> Any:
+    """Open a file in LiteRT, which may `keep` inner tensors; Unavailable, or BadParameter that begins `what`."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise Unavailable("ai_edge_litert", str(error), "Run make setup.") from error
     try:
-        with _quiet_output():
-            return Interpreter(model_content=content, num_threads=threads)
+        with _quiet_output(), warnings.catch_warnings(action="ignore"):
+            return Interpreter(model_content=content, num_threads=threads, experimental_preserve_all_tensors=keep)
     except (ValueError, RuntimeError) as error:
         raise BadParameter(f"{what}: {error}") from error
 

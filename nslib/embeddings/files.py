@@ -49,6 +49,7 @@ class Options:
     """How a model in a file is used; see `from_file`."""
 
     key: str | int | None = None
+    tensor: str | None = None
     rate_argument: bool | None = None
     signature: str | None = None
     sample_rate: int = SAMPLE_RATE
@@ -57,7 +58,7 @@ class Options:
     one_by_one: bool = False
     window: float = 0.0
     hop: float = 0.0
-    min_samples: int = 1_600
+    min_samples: int | None = None
     pad: str = "end"
     parameters: int = 0
     licence: str = "not stated"
@@ -91,10 +92,12 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
           that puts the frames of all clips on one axis.
         - window, hop : float; seconds that a frame sees, and between frames; 0 if there is one vector a clip. With
           ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
-        - min_samples, pad; as in `nslib.embeddings.from_callable`; at least one window.
+        - min_samples, pad; as in `nslib.embeddings.from_callable`; default: one window, and at least 1600.
         - parameters, licence, source (default: the file's name), trained_on, overlap, citation; for the report.
         What the file leaves open:
         - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
+        - tensor : str (TFLite); name of a tensor inside the file that is taken in place of an output, as the 1,024
+          numbers of YAMNet in its published files, which give scores only.
         - rate_argument : bool; whether the model is told the sample rate. Default: if it has an input for it by name.
         - signature : str (SavedModel, TFLite); needed if there are several, but for a SavedModel that can be called
           itself, as hub modules and Keras models can. (Keras writes its one signature under two names, ``serve`` and
@@ -146,12 +149,14 @@ def _find_kind(path: Path) -> str:
         why = "does not exist"
     elif suffix in (".keras", ".h5", ".hdf5"):
         why = "is a Keras file; load it and write a SavedModel with model.export(folder)"
+    elif suffix == ".py":
+        why = f"is Python code; name its function: {path.name}:function"
     elif (path / "tfhub_module.pb").exists():
         why = "is a module of TensorFlow 1, which is called differently"
     elif suffix in (".gz", ".tgz", ".zip", ".tar"):
         why = "is an archive; unpack it first"
     raise BadParameter(f"{path} {why}. Give the folder of a SavedModel, a .tflite or a .onnx file, or a function to "
-                       "nslib.embeddings.from_callable.")
+                       "nslib.embeddings.from_callable. Vectors are read of .parquet, .csv, .tsv, .npz and .npy.")
 
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------
@@ -234,7 +239,8 @@ class _Model:
 
 def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, Any]) -> Embedding:
     """Open a model, choose its input and output, and make its embedding."""
-    allowed = Options.__dataclass_fields__.keys() - ({"signature"} if kind == "ONNX" else set())
+    foreign = {"ONNX": {"signature", "tensor"}, "SavedModel": {"tensor"}, "TFLite": set()}
+    allowed = Options.__dataclass_fields__.keys() - foreign[kind]
     for option in given:
         if option not in allowed:
             raise UnknownName(f"option of {kind} models", option, allowed)
@@ -258,7 +264,9 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
                    None if length == 1 else length, one_by_one)
     name = name or (path.resolve().name if path.is_dir() else path.resolve().stem)
     _check_options(model)
-    window, together, settled = None, None, options
+    shortest = max(1_600, -(-round(options.window * options.sample_rate) * SAMPLE_RATE // options.sample_rate))
+    shortest = shortest if options.min_samples is None else options.min_samples
+    window, together, settled = None, None, replace(options, min_samples=shortest)
     if model.length or options.fixed:
         window, settled = _plan_windows(model)
         together = embed_windows = _embed_windows(replace(model, options=settled), window)
@@ -316,7 +324,7 @@ def _plan_windows(model: _Model) -> tuple[int, Options]:
     step = round(options.hop * rate) if options.hop else length
     if step < 1:
         raise BadParameter(f"hop is {options.hop} s; give at least one sample, or 0 for windows side by side.")
-    shortest = max(options.min_samples, -(-length * SAMPLE_RATE // rate))
+    shortest = max(options.min_samples or 1_600, -(-length * SAMPLE_RATE // rate))
     return length, replace(options, window=length / rate, hop=step / rate, min_samples=shortest)
 
 
@@ -420,7 +428,10 @@ def _choose_call(loaded: Any, folder: Path, rate_argument: bool | None) -> _Trac
     calls = [_TracedCall.read(function) for function in loaded.__call__.concrete_functions]
     keys = [(key, k) for k, call in enumerate(calls) if (key := call.sort_key(rate_argument))]
     if not keys:
-        offers = "; ".join(dict.fromkeys(_list(c.tensors) for c in calls if c.tensors)) or "nothing that is a tensor"
+        offered = {_list(call.tensors): call.tensors for call in calls if call.tensors}
+        if len(offered) == 1:  # said as of any other file
+            _find_inputs(next(iter(offered.values())), rate_argument, folder)
+        offers = "; ".join(offered) or "nothing that is a tensor"
         raise BadParameter(f"{folder.name} can be called with: {offers}. Asked for was rate_argument={rate_argument}, "
                            f"and samples of {', '.join(DTYPES)}. Correct it, or give signature= one of: "
                            f"{_list(_describe_signatures(loaded))}.")
@@ -505,11 +516,17 @@ Details = dict[str, dict[str, Any]]
 
 def _open_tflite(file: Path, options: Options) -> _Opened:
     """Open a TFLite file, run by LiteRT."""
-    interpreter = open_interpreter(file.read_bytes(), count_threads(), f"{file} cannot be opened as a TFLite file")
+    interpreter = open_interpreter(file.read_bytes(), count_threads(), f"{file} cannot be opened as a TFLite file",
+                                   keep=options.tensor is not None)
     offered, lock, label, key = interpreter.get_signature_list(), threading.Lock(), "", options.key
     inputs: Details = {d["name"]: d for d in interpreter.get_input_details()}
     outputs: Details = {str(k): d for k, d in enumerate(interpreter.get_output_details())}
-    if offered:
+    if options.tensor is not None:
+        if options.key is not None or options.signature is not None:
+            raise BadParameter("tensor= takes the place of key= and signature=; give it alone.")
+        outputs = {d["name"]: d for d in interpreter.get_tensor_details() if d["name"]}
+        key = _choose("tensor", "tensor", options.tensor, outputs, file)
+    elif offered:
         label = _choose("signature", "signature", options.signature, offered, file)
         runner = interpreter.get_signature_runner(label)
         # with one signature, places in the file are places in the signature
@@ -527,7 +544,7 @@ def _open_tflite(file: Path, options: Options) -> _Opened:
                 limits = np.iinfo(dtype)
                 given[name] = np.rint(value / scale + zero).clip(limits.min, limits.max).astype(dtype)
         with lock:
-            made = np.asarray(runner(**given)[output] if offered else _invoke(interpreter, given, inputs, details))
+            made = np.asarray(runner(**given)[output] if label else _invoke(interpreter, given, inputs, details))
         if not _is_quantised(details):
             return made
         scale, zero = details["quantization"]

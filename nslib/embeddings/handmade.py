@@ -15,6 +15,7 @@ import faulthandler
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -94,6 +95,8 @@ def delta(features: Features) -> Features:
 # An extra that you install yourself, because its licence allows research and no commercial use. In a process that has
 # imported TensorFlow first, its library crashes (malloc, seen with TensorFlow 2.21 and opensmile 2.6). So it runs in
 # processes of its own. If one dies, the clip at hand fails with a message and the next one gets a new process.
+# Its package multiplies samples by 32768 and casts them to 16 bits, which turns 1.0 into -32768. So it is given the
+# whole numbers that a 16-bit file of the clip holds, over 32768, as its own `process_file` reads them.
 
 
 def embed_with_opensmile(feature_set: str, dim: int) -> EmbedFunction:
@@ -107,7 +110,12 @@ def embed_with_opensmile(feature_set: str, dim: int) -> EmbedFunction:
         log = Path(home.name, "log")
         log.touch()
         pool = pool or ProcessPoolExecutor(min(count_threads(), MOST_PROCESSES))
-        clips = [wave[:length] for wave, length in zip(waves, lengths, strict=True)]
+        pcm = np.rint(waves.astype(np.float64) * 32767)
+        if beyond := int((np.abs(pcm + 0.5) > 32768).sum()):
+            warnings.warn(f"openSMILE takes 16 bits: {beyond} samples are beyond full scale and saturate.",
+                          stacklevel=2)
+        pcm = np.asarray(pcm.clip(-32768, 32767) / 32768, np.float32)
+        clips = [wave[:length] for wave, length in zip(pcm, lengths, strict=True)]
         try:
             rows = list(pool.map(partial(_compute_functionals, feature_set, log), clips))
         except BrokenProcessPool as error:

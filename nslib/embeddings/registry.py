@@ -260,7 +260,7 @@ def _opensmile(name: str, feature_set: str, dim: int) -> EmbeddingInfo:
         name, "hand-made", handmade.load_builtin, dim=dim, revision=_hash_constants(feature_set, "Functionals"),
         min_samples=8_000, licence="audEERING research licence: NON-COMMERCIAL use only",
         source=f"openSMILE 3, {feature_set} functionals, through the opensmile package",
-        citation="Eyben et al., ACM MM 2010", engine="opensmile", needs="opensmile")
+        citation="Eyben et al., ACM MM 2010", engine="opensmile", needs="opensmile", wrapper=2)
 
 
 _SPEECH_EMBEDDING = WheelFile(

@@ -18,7 +18,9 @@ of other code or other vectors: nothing is said of it. Tables are kept beside th
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +33,7 @@ import numpy as np
 
 from nslib import config, embeddings
 from nslib.config import Params
-from nslib.datasets import folder, layouts, loading
+from nslib.datasets import card, folder, layouts, loading
 from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
@@ -76,8 +78,8 @@ _CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
 _ITERATIONS, _TREES = 100, 100
-# of a tree, by clip, level and candidate dimension, on one core: 5.2 to 5.7e-8 at three sizes (benchmarks/estimates.py)
-_SECONDS_PER_SPLIT = 5.4e-8
+# of a tree, by clip, level and candidate dimension, on one core: 1.0 to 1.5e-8 at five sizes (benchmarks/estimates.py)
+_SECONDS_PER_SPLIT = 1.2e-8
 
 
 def benchmark(
@@ -120,13 +122,14 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
     """Embed recordings; documented as `nslib.embed`."""
     import pandas as pd
 
-    corpus = folder.read_recordings(source, progress=progress)
     spec = specify_embedding(embedding)
+    corpus = folder.read_recordings(source, progress=progress)
     with extraction_cluster.connect(cluster) as engine:
         out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
     table.attrs["problems"] = problems.to_dict("records")
+    table.attrs["notes"] = list(corpus.notes)
     return table
 
 
@@ -189,20 +192,33 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     """Specify a built-in name, an address, a model's file or a file of vectors."""
     from urllib.parse import parse_qsl
 
-    path, _, options = str(given).partition("?")
+    path, _, text = str(given).partition("?")
+    options = tuple((key, _parse_value(value)) for key, value in parse_qsl(text))
     if path.startswith(("https://", "http://")):
         name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
-    if path in embeddings.names() or not Path(path).exists():
+    file = Path(os.path.expanduser(path))
+    if path in embeddings.names() or not file.exists():
         built_in = str(given)
+        if path not in embeddings.names() and (isinstance(given, Path) or file.suffix or len(file.parts) > 1):
+            raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
         return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
                              lambda: extraction_cluster.BuiltInModel(built_in), overlap=find_info(built_in).overlap)
-    if precomputed.is_vector_file(path):
-        stored = precomputed.read_vectors(path, name)
+    if precomputed.is_vector_file(file):
+        stored = precomputed.read_vectors(file, name, **dict(options))
         return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
-    values = tuple((key, _parse_value(text)) for key, text in parse_qsl(options))
-    file = extraction_cluster.ModelFile(str(Path(path).resolve()), name, values)
-    return _specify_loaded(file.load(), file)
+    recipe = extraction_cluster.ModelFile(str(file.resolve()), name, options)
+    return _specify_loaded(recipe.load(), recipe)
+
+
+def _explain_missing(file: Path) -> BadParameter:
+    """Make the error of a file that is not there, which names the nearest."""
+    beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
+    near = difflib.get_close_matches(file.name, beside, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return BadParameter(f"there is no file or folder {str(file)!r} (from {Path.cwd()}).{hint} Give a model (folder of "
+                        f"a SavedModel, .tflite, .onnx), vectors ({', '.join(precomputed.ENDINGS)}), or a built-in "
+                        "name: python -m nslib embeddings list.")
 
 
 def _parse_value(text: str) -> int | float | str | bool:
@@ -284,6 +300,8 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
                 task, corpus = item, loading.load_clips(item, params, progress=progress)
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, progress=progress)
+                problems = card.audit_clips(corpus.clips).problems if corpus.clips["label"].ne("").any() else ()
+                builder.notes += [f"{task.name}: {problem}" for problem in problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
@@ -463,10 +481,10 @@ def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Para
 def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float:
     """Return the memory in GB that a grid of probes needs."""
     # vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64;
-    # train by columns, float32; and two forests, of which a leaf for each clip that a tree is given, two nodes a leaf,
-    # a share of each class in each node; twice, as a tree that outgrows its memory doubles it
-    forests = 2 * 2 * 0.64 * _TREES * train_clips * (8.0 * classes + 64)
-    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4)) + forests) / 1e9
+    # train by columns, float32; and two forests at a time: ranks and values of train, and of each tree a leaf for each
+    # clip that it is given, two nodes a leaf, 16 bytes a node
+    forests = 2 * 2 * 0.64 * _TREES * train_clips * 16.0
+    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4 + 2 * (2 + 4))) + forests) / 1e9
 
 
 def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
@@ -542,9 +560,8 @@ def estimate_probes_seconds(train_clips: int, dim: int, classes: int, combinatio
     """Estimate the seconds that a grid of the five probes takes here, with `combinations` of normalisations."""
     logistic = 2 * _ITERATIONS * 4.0 * train_clips * dim * classes
     discriminant = 4.0 * train_clips * dim * min(train_clips, dim)
-    # Every candidate split is weighed class by class, and trees of many classes are deep: 2.6 times as long with 50
-    # classes as with 6, 23 times with 200 (4000 x 1024 vectors with much noise).
-    per_split = _SECONDS_PER_SPLIT * ((40 + classes) / 46) ** 1.5
+    # trees of many classes are deep and one-sided: 3 times as long with 40 classes as with 2, 11 times with 200
+    per_split = _SECONDS_PER_SPLIT * (1 + classes / 18)
     forests = 2 * _TREES * train_clips * math.log2(max(train_clips, 2)) * math.sqrt(dim) * per_split
     return combinations * ((logistic + discriminant) / _flops() + forests) / jobs
 

@@ -10,13 +10,12 @@ has changed since, settings are translated so that the same thing is computed:
 - Since version 1.4 the loss is averaged, no longer summed, over clips, so that ``tol`` means something else:
   ``tol / clips`` stops where 1e-4 did. It matters: with 1e-4 on the mean, easy tasks stop after a dozen of the hundred
   iterations, and some answers change.
-- Forests had no seed; here they have one. Discriminant analysis takes another way to the same coefficients
-  (`nslib.evaluation.lda`).
+- Forests had no seed; here they have one. Forests and discriminant analysis take another way to the same trees and
+  coefficients (`nslib.evaluation.forest`, `nslib.evaluation.lda`).
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.evaluation import lda
+from nslib.evaluation import forest, lda
 
 __all__ = ["CLASSIFIERS", "PROBES", "normalise"]
 
@@ -48,62 +47,7 @@ def _lda(clips: int, classes: int, seed: int) -> Any:
 
 def _forest(clips: int, classes: int, seed: int, weight: str | None = None) -> Any:
     """A hundred trees."""
-    return RandomForest(_TREES, weight, seed)
-
-
-class RandomForest:
-    """scikit-learn's random forest, tree by tree the same, without what it checks and copies again for every tree.
-
-    The forest of scikit-learn clones, validates and seeds each of its hundred trees by itself; with a few hundred clips
-    that takes longer than to grow them.
-    """
-
-    def __init__(self, trees: int, class_weight: str | None, seed: int) -> None:
-        self.trees, self.class_weight, self.seed = trees, class_weight, seed
-
-    def fit(self, x: npt.ArrayLike, y: npt.ArrayLike) -> RandomForest:
-        """Grow the trees on clips [clips, dim] of the classes `y`; quickest on float32 by columns."""
-        import sklearn
-        from sklearn.tree import DecisionTreeClassifier
-        from sklearn.utils import check_X_y
-        from sklearn.utils.class_weight import compute_sample_weight
-
-        vectors, labels = check_X_y(x, y, dtype=np.float32)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        # what scikit-learn's own metrics attach to labels, so that each tree need not look for the classes again
-        codes = codes.view(np.dtype(codes.dtype, metadata={"unique": np.arange(len(self.classes_))}))
-        odds = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
-        edges = None if odds is None else np.cumsum(odds / odds.sum())
-        seeds = np.random.RandomState(self.seed).randint(np.iinfo(np.int32).max, size=self.trees)
-        random = np.random.RandomState(0)  # to seed one takes a hundredth of the time of making one
-        model, clips = DecisionTreeClassifier(max_features="sqrt", random_state=random), len(vectors)
-        grow = inspect.unwrap(DecisionTreeClassifier.fit)  # the wrapper sets up once more what is set below
-        self._trees = []
-        with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
-            for seed in seeds:
-                random.seed(seed)
-                if edges is None:
-                    drawn = random.randint(0, clips, clips)
-                else:  # what random.choice(clips, clips, p=odds) gives, which checks the odds each time
-                    drawn = np.searchsorted(edges / edges[-1], random.random_sample(clips), side="right")
-                random.seed(seed)
-                counts = np.bincount(drawn, minlength=clips).astype(np.float64)
-                self._trees.append(grow(model, vectors, codes, sample_weight=counts, check_input=False).tree_)
-        return self
-
-    def predict_proba(self, x: npt.ArrayLike) -> Floats:
-        """Average what the trees say: [clips, classes]."""
-        from sklearn.utils import check_array
-
-        vectors = check_array(x, dtype=np.float32, order="C")
-        total = np.zeros((len(vectors), len(self.classes_)))
-        for tree in self._trees:
-            total += tree.predict(vectors)[:, : len(self.classes_)]
-        return total / len(self._trees)
-
-    def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Return the likeliest class of each clip."""
-        return np.asarray(self.classes_[self.predict_proba(x).argmax(axis=1)])
+    return forest.RandomForest(_TREES, weight, seed)
 
 
 CLASSIFIERS: dict[str, Callable[[int, int, int], Any]] = {

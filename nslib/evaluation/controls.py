@@ -47,7 +47,7 @@ from nslib.statistics import intervals, scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONTROLS", "measure_controls"]
+__all__ = ["measure_controls"]
 
 # Raise it whenever a value of a control can move: it is part of the key of every table.
 CONTROLS_VERSION = 1

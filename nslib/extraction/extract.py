@@ -274,7 +274,7 @@ def _average_frames(waves: list[FloatArray], embedding: Embedding, cost: Cost) -
         raise NslibError(f"expected frames of shape [{len(waves)}, frames, {embedding.dim}], got "
                          f"{list(frames.shape)}")
     if (counts < 1).any():
-        raise NslibError("no valid frame: the clip is shorter than the embedding's window")
+        raise NslibError("no valid frame: the clip is shorter than the embedding's window; give min_samples")
     means = [row[:n].mean(0, dtype=np.float64).astype(np.float32) for row, n in zip(frames, counts, strict=True)]
     if not np.isfinite(means).all():
         raise NslibError("the vector is not finite (NaN or infinity)")

@@ -24,6 +24,7 @@ import tensorflow as tf
 from nslib import audio, config, embeddings, frontend
 from nslib.config import Params
 from nslib.datasets import loading, tasks
+from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings import networks
 from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.downloads import fetch_model
@@ -150,7 +151,8 @@ def export_classifier(backbone: Backbone, classifier: Any, folder: str | Path, *
     stated = {"licence": known.licence, "source": known.source, "trained_on": known.trained_on,
               "citation": known.citation, **stated}
     described = {"name": folder.name, "labels": names, "embedding": known.name, "weights": known.revision,
-                 "dim": known.dim, "classifier": type(classifier).__name__, "l2": l2,
+                 "dim": known.dim, "shortest_seconds": max(known.min_samples / SAMPLE_RATE, known.window),
+                 "classifier": type(classifier).__name__, "l2": l2,
                  "outputs": ["probabilities", "label_index", "vector"], "input": export.INPUT,
                  **export.describe_export(_KIND, stated)}
     parts = [tf.Variable(values, trainable=False) for values in (weights, offset)]
@@ -207,6 +209,7 @@ class Answer:
 
     label: str
     probabilities: dict[str, float]
+    notes: tuple[str, ...] = ()  # what was done to its sound, and what is unusual about it
 
 
 class Classifier:
@@ -222,7 +225,9 @@ class Classifier:
         outputs = self._module.signatures["serving_default"](samples=tf.constant(clip.wave[None]),
                                                              sample_rate=tf.constant(SAMPLE_RATE))
         shares = dict(zip(self.labels, np.asarray(outputs["probabilities"])[0].tolist(), strict=True))
-        return Answer(self.labels[int(outputs["label_index"][0])], shares)
+        shortest = self.facts.get("shortest_seconds", 0.0)
+        short = [f"padded with zeros to {shortest:.3g} s"] if clip.seconds < shortest else []
+        return Answer(self.labels[int(outputs["label_index"][0])], shares, (*clip.notes, *short))
 
 
 def load_classifier(folder: str | Path) -> Classifier:
@@ -239,8 +244,8 @@ def load_classifier(folder: str | Path) -> Classifier:
                            "nslib.embeddings.from_saved_model.")
     try:
         return Classifier(tf.saved_model.load(str(folder)), facts)
-    except (OSError, ValueError) as error:
-        raise BadParameter(f"{folder} cannot be loaded ({error}); write it again.") from error
+    except Exception as error:  # a damaged file makes TensorFlow raise anything
+        raise BadParameter(f"{folder} cannot be loaded ({type(error).__name__}: {error}); write it again.") from error
 
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
@@ -248,9 +253,10 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
                    progress: bool = True, **stated: str) -> Path:
     """Fit the best linear probe of a task on train; write it with its embedding as one SavedModel, in a folder.
 
-    Its facts hold task, seed, clips, scores with intervals, and in ``note``, which is printed too, whether a forest was
-    better on validation. UnknownName or BadParameter, before any work, for what is unknown, cannot be exported or would
-    be overwritten; Unavailable or NslibError if the task or embedding cannot be had, or no probe can be fitted.
+    Its facts hold task, seed, clips, scores with intervals, ``notes`` and clips ``left_out`` of the benchmark, and in
+    ``note``, which is printed too, whether a forest was better on validation. UnknownName or BadParameter, before any
+    work, for what is unknown, cannot be exported or would be overwritten; Unavailable or NslibError if the task or
+    embedding cannot be had, or no probe can be fitted.
 
     Parameters
     ----------
@@ -297,7 +303,8 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     same = results.rows.query("probe == @row.probe and l2 == @row.l2 and not speaker_norm")
     scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
     facts = {"task": str(row["task"]), "task_licence": record.licence, "probe": row["probe"], "seed": params.seed,
-             "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note}
+             "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note,
+             "notes": results.notes, "left_out": results.problems[list(PROBLEM_COLUMNS)].to_dict("records")}
     return export_classifier(backbone, classifier, folder, labels=list(labels), l2=bool(row["l2"]),
                              speaker_norm=False, examples=x, facts=facts, **stated)
 

@@ -1,10 +1,11 @@
 """Trained networks with their front end as files that need nothing of this kit: SavedModel and LiteRT.
 
 A SavedModel takes ``(samples, sample_rate)``, as the published TRILL does: int16 (divided by 32767), or float32 or
-float64 in [-1, 1], [samples] or [clips, samples], at 16 kHz (another rate is an error of the graph itself), to a dict
-of [frames, dim] or [clips, frames, dim]. Its front end is float64; clips of less than a second get zeros at the end. A
-LiteRT file takes one clip, float32 [samples], computes in float32 with LiteRT's own operations, and must be resized to
-each length (the signature runner does so). Facts lie in ``nslib.json`` in the folder, or ``<file>.json`` beside a file.
+float64 in [-1, 1], [samples] or [clips, samples], at 16 kHz (another rate, and floats far outside, are errors of the
+graph itself), to a dict of [frames, dim] or [clips, frames, dim]. Its front end is float64; clips of less than a second
+get zeros at the end. A LiteRT file takes one clip, float32 [samples], computes in float32 with LiteRT's own operations,
+and must be resized to each length (the signature runner does so). Facts lie in ``nslib.json`` in the folder, or
+``<file>.json`` beside a file.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nslib import config, frontend
+from nslib.audio import HIGHEST_PEAK
 from nslib.embeddings.networks import count_cost, cut_patches, hash_weights
 from nslib.errors import BadParameter, UnknownName
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, patch_seconds
@@ -78,6 +80,10 @@ class ClipModel(tf.Module):
         checks = [tf.debugging.assert_equal(sample_rate, SAMPLE_RATE, f"this model hears {SAMPLE_RATE} samples a "
                                             "second; resample the audio to that rate"),
                   tf.debugging.assert_positive(tf.shape(samples)[-1], "a clip needs at least one sample")]
+        if samples.dtype.is_floating:
+            highest = tf.cast(HIGHEST_PEAK, samples.dtype)
+            checks.append(tf.debugging.assert_less_equal(tf.abs(samples), highest, "floating point samples belong in "
+                                                         "[-1, 1]; divide them by their full scale, or give int16"))
         with tf.control_dependencies([check for check in checks if check is not None]):
             # as nslib.audio reads files: the quotient is rounded to float32
             wave = tf.cast(samples, tf.float32) / 32767 if samples.dtype == tf.int16 else tf.identity(samples)
@@ -146,7 +152,7 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / FACTS
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise BadParameter(f"{path} cannot be read ({error}); give a folder that nslib.training.export or "
                            "nslib.training.classifier wrote.") from error
 

@@ -14,6 +14,7 @@ import typer
 from helpers import clip_table, tone, write_pitches
 
 from nslib import cli, embeddings
+from nslib.datasets import folder as folder_room
 from nslib.embeddings import networks
 from nslib.evaluation import results
 
@@ -57,12 +58,41 @@ def test_what_takes_seconds_to_import_is_left_to_the_verbs_that_need_it():
     ("report nowhere --verify", "holds no results"), ("report --verify --level al", "Did you mean all"),
     ("compare nowhere nowhere", "no folder nowhere"), ("embed no/such/folder", "no/such/folder"),
     (f"protocol repeatd logmel {SMALL}", "Did you mean repeated"), ("check nowhere.py:embed", "no file"),
-    ("check json:lods", "Did you mean loads"), ("train triplets stepps=3", "Did you mean steps"),
+    ("check json:lods", "Did you mean loads"), ("check json:__name__", "no function"),
+    ("check .:x", "cannot import"), ("train triplets stepps=3", "Did you mean steps"),
     ("train triplets steps", "name=value"), ("train triplets margin=9", "at most 4"),
     ("train distill student=mobilnet-0.25", "mobilenet"), ("train export trill-minni out", "Did you mean trill-mini")])
 def test_wrong_requests_get_one_sentence_and_exit_code_2(folder, call, words, said):
     code, out, err = call(*words.split())
     assert code == 2 and said in err and "Traceback" not in err + out
+
+
+@pytest.mark.parametrize("words", [
+    "benchmark logmel --out scores.txt", "benchmark logmel --out FILE/rows.csv", "benchmark logmel --out DIR.csv",
+    "benchmark logmel --cluster local:none", "benchmark logmel --cluster nowhere", "embed DIR.csv --out v.xlsx",
+    "embed DIR.csv --embedding logmell", "embed DIR.csv --embedding none.onnx", "check logmel --card card.html",
+    "protocol repeated logmel --out x.json", "report --verify --out checks", "compare a b --out a.txt",
+    "data clips word-synthetic --out clips.npz", "data clips word-synthetic --wav FILE",
+    "data card DIR.csv --out c.txt",
+    "data card DIR.csv --save-splits s.parquet", "export-row logmel row.csv", "vectors export logmel --out FILE",
+    "vectors export logmel --shards 0", "train triplets --folder FILE", "train export trill-mini x --quantise dynamic",
+    "train classifier word-synthetic trill-mini-top FILE", "workshop build --out FILE"])
+def test_options_are_checked_before_any_work(words, tmp_path, monkeypatch, call):
+    file, folder = tmp_path / "file", tmp_path / "folder.csv"
+    file.touch()
+    folder.mkdir()
+    for room, work in ((cli.benchmark, "load_tasks"), (folder_room, "list_clips"), (networks, "load_network"),
+                       (cli.verify, "verify_report"), (cli.protocols, "run_protocol"), (cli.tfrecords, "list_clips"),
+                       (cli.data, "load_sources"), (cli.workshop, "build"), (cli.tfrecords, "export_vectors")):
+        monkeypatch.setattr(room, work, lambda *a, **k: pytest.fail("it was worked"))
+    code, out, err = call(*words.replace("FILE", str(file)).replace("DIR.csv", str(folder)).split())
+    assert (code, out) == (2, "") and err.strip() and "Traceback" not in err and not file.read_bytes()
+
+
+def test_code_that_cannot_be_imported_is_one_sentence(tmp_path, call):
+    (tmp_path / "mine.py").write_text("import nothing_of_this_name\n")
+    code, _, err = call("check", f"{tmp_path / 'mine.py'}:f")
+    assert code == 2 and "cannot import" in err and "nothing_of_this_name" in err and "Traceback" not in err
 
 
 def test_what_cannot_be_had_is_exit_code_3_with_the_steps(folder, call):
@@ -101,7 +131,7 @@ def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_pa
     (home / "low" / "s0" / "broken.wav").write_bytes(b"RIFF")
     for ending in ("parquet", "csv"):
         code, out, err = call("embed", home, "--out", tmp_path / f"v.{ending}")
-        assert code == 0 and "12 clips" in out and "1 left out" in out and "broken.wav" in err
+        assert code == 1 and "12 clips" in out and "1 left out" in out and "broken.wav" in err
     vectors, text = pd.read_parquet(tmp_path / "v.parquet")["vector"], pd.read_csv(tmp_path / "v.csv")["vector"]
     assert len(text) == 12 and np.allclose(np.stack(vectors), np.stack(text.map(json.loads)))
     code, _, err = call("embed", home, "--out", tmp_path / "v.xlsx")
@@ -112,6 +142,30 @@ def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_pa
     assert call("store", "verify")[0] == 1
     call("store", "prune")
     assert call("store", "verify")[0] == 0
+
+
+def test_every_door_counts_what_was_left_out(folder, tmp_path, monkeypatch, call):
+    monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    home = shutil.copytree(folder, tmp_path / "d")
+    rows = [f"{path.relative_to(tmp_path)},{path.parts[-3]},{path.parts[-2]}" for path in sorted(home.rglob("*.wav"))]
+    Path("good.csv").write_text("\n".join(["path,pitch,who", *rows]))
+    Path("some.csv").write_text("\n".join(["path,pitch,who", *rows, "gone.wav,low,s1"]))
+    Path("none.csv").write_text("path,pitch,who\ngone.wav,low,s1\nalso.wav,high,s2\n")
+    columns = "--audio path --label pitch --speaker who"
+    for verb, last in (("embed {} --out v.parquet", "clips -> v.parquet; {} left out"),
+                       ("benchmark logmel --smoke --dataset {} --out r.csv", "{} clips left out, 0 not run"),
+                       ("data card {} --out c.md", "12 clips, {} left out; 0 things")):
+        for name, code, count in (("good.csv", 0, 0), ("some.csv", 1, 1), ("none.csv", 2, 2)):
+            got, out, err = call(*verb.format(name).split(), *columns.split())
+            assert got == code and err.count("left out") >= count and "Traceback" not in err
+            assert f"left out {tmp_path / 'gone.wav'}" in err or not count
+            assert last.format(count) in out + err or code == 2 or (code == 0 and verb.startswith("bench"))
+            assert ".. " not in err
+    assert "gone.wav | there is no such file" in Path("c.md").read_text()
+    assert call("benchmark", "logmel", "--dataset", "good.csv", "--audio", "path", "--smoke")[0] == 2  # no labels
+    assert "--label COLUMN" in call("embed", "good.csv", "--audio", "path")[2]
+    assert call("benchmark", "speech-embedding", "--dataset", "d", "--smoke")[0] == 3
 
 
 @pytest.mark.parametrize(("words", "said"), [

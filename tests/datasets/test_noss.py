@@ -216,7 +216,8 @@ def test_damage_inside_an_archive_is_said_and_a_good_copy_is_taken_afterwards(ba
     dataset = load("savee")  # odd recordings are used or named
     assert (len(dataset.clips), len(dataset.problems)) == (6, 2)
     assert sorted(dataset.problems["reason"].str.extract(r"(0 samples|16 bits)")[0]) == ["0 samples", "16 bits"]
-    for words in ("1 clips were decoded by the kit", "2 of 8 clips cannot be used", "1 clips have another sample rate"):
+    for words in ("1 clips were decoded by the kit", "2 of 8 clips cannot be used", "1 clips have another sample rate",
+                  "1 clips have other widths"):
         assert words in " ".join(dataset.notes)
     pd.testing.assert_frame_equal(dataset.problems, load("savee").problems)
 

@@ -133,7 +133,7 @@ def test_a_split_of_other_recordings_is_refused_and_the_card_says_what_the_table
     assert (read(tree, splits=path).clips["split"] == "").sum() == (rows["split"] == "test").sum()
     (tree / "no" / "speaker0" / "1.wav").write_bytes(b"RIFF")
     text = make_data_card(tree, progress=False).markdown()
-    for words in ("# set", "23 clips", "2 classes, 6 speakers", "1 files could not be used", "| yes |", "## Splits"):
+    for words in ("# set", "23 clips", "2 classes, 6 speakers", "1 more were left out", "| yes |", "## Splits"):
         assert words in text, words
 
 
@@ -218,7 +218,7 @@ def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_
     faults = dataset.problems.set_index("clip_id")["reason"]
     assert "1.5 s to 9 s, but long.wav has 2.00 s" in faults["c"] and "no none in wav.scp" in faults["e"]
     assert "its recording cannot be used" in faults["f"]
-    assert any("4 clips were cut out of 2 recordings" in note for note in dataset.notes)
+    assert any("2 clips were cut out of 1 recordings" in note for note in dataset.notes)  # not what was tried
     made = [(path, path.stat().st_mtime_ns) for path in (cache / "corpora").rglob("*.wav")]
     assert by_id(read(tmp_path / "d")).equals(clips)
     assert all(path.stat().st_mtime_ns == when for path, when in made)
@@ -246,9 +246,10 @@ def test_an_audiofolder_with_metadata(tmp_path, cache, ending):
         tmp_path / "metadata.jsonl", orient="records", lines=True)
     dataset = read(tmp_path)
     assert by_id(dataset).loc["clips/3.wav", ["label", "speaker"]].tolist() == ["b", "s1"] and len(dataset.clips) == 6
-    notes = " ".join(dataset.notes)
-    assert "not read: note" in notes and "1 audio files have no row" in notes
-    assert f"row {8 if ending == 'csv' else 7} of metadata.{ending}" in dataset.problems["reason"].iloc[0]
+    reasons = dataset.problems.set_index("clip_id")["reason"]
+    assert "not read: note" in " ".join(dataset.notes) and "no row in the metadata" in reasons["clips/6.wav"]
+    row = 8 if ending == "csv" else 7
+    assert f"row {row} of metadata.{ending}: it has nothing in the column audio" == reasons[f"row-{row}"]
 
 
 def test_an_audiofolder_with_a_folder_a_split_draws_the_validation_part_it_lacks(tmp_path, cache):
@@ -320,6 +321,37 @@ def test_a_data_set_of_tensorflow_datasets_and_what_is_none(prepared, monkeypatc
     assert name_recordings("tfds:tiny_voices?label=mood") == "tiny_voices"
     monkeypatch.setattr(noss._Prepared, "_read", None)  # the second time nothing is read
     assert by_id(read("tfds:tiny_voices?label=mood")).equals(clips)
+
+
+def test_a_data_set_that_the_kit_prepares_has_the_rate_and_the_scale_of_its_files(tmp_path, cache, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    class MixedWidths(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            kinds = tfds.features
+            return tfds.core.DatasetInfo(builder=self, features=kinds.FeaturesDict({
+                "audio": kinds.Audio(file_format="wav", dtype=np.int16), "label": kinds.Text()}))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for width in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32"):
+                soundfile.write(tmp_path / f"{width}.wav", hear(1) / 32768, 8000, subtype=width)
+                yield width, {"audio": tmp_path / f"{width}.wav", "label": width}
+
+    monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("NSLIB_OFFLINE")
+    dataset = read("tfds:mixed_widths?label=label")
+    tfds.core.registered._DATASET_REGISTRY.pop("mixed_widths")
+    assert "3 clips of other widths than 16 bits were brought to 16." in dataset.notes
+    assert dataset.clips["sample_rate"].eq(8000).all() and dataset.clips["seconds"].eq(0.2).all()
+    truth = audio.from_array(hear(1).astype(np.int16), 8000).wave
+    for clip in dataset.clips.itertuples():
+        assert np.abs(audio.read(clip.audio).wave - truth).max() < (0.02 if clip.label == "PCM_U8" else 1e-3)
+    assert len(dataset.clips) == 4
 
 
 def test_clips_above_full_scale_are_one_note_with_the_highest_peak(tmp_path, cache):

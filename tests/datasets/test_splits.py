@@ -199,3 +199,51 @@ def test_clips_of_folds_may_be_in_no_split():
     found = audit_clips(clips)
     assert found.problems == () and found.notes == (
         "Every clip is tested once, in 3 folds; the splits are those of the first.",)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"label": {"yes": "Train", "no": "fold 2"}}, "2 classes are called as splits or parts are: Train, fold 2."),
+    ({"label": {"yes": "very sad", "no": "Very_Sad"}}, "several spellings: Very_Sad = very sad."),
+    ({"label": {f"clip{i}": f"{i / 7:.3f}" for i in range(60)}}, "The labels are 60 numbers"),
+    ({"sample_rate": {"yes": 48000, "no": 16000}}, "2 classes can be told by the sample rate of the files: "
+     "no (16000 Hz), yes (48000 Hz)."),
+    ({"seconds": {"yes": 2.0, "no": 2.5}}, "can be told by the length of the files: no (2.5 s), yes (2.0 s)."),
+    ({"audio": {"yes": "/d/monday/1.wav", "no": "/d/friday/1.wav"}}, "by the folder of the files: no (friday), "
+     "yes (monday)."),
+    ({"audio": {"yes": "/d/yes/1.wav", "no": "/d/no/1.mp3"}}, "18 clips of 2 labels may be the same recordings"),
+    ({"label": {"no": ""}}, "9 clips have no label.")])
+def test_questions_that_a_person_would_ask_of_classes(changes, said):
+    clips = pd.concat([sound()] * (4 if "clip0" in str(changes) else 1), ignore_index=True)
+    for column, value_of in changes.items():
+        by = clips["label"] if "clip0" not in value_of else pd.Series([f"clip{i % 60}" for i in range(len(clips))])
+        clips[column] = by.map(value_of).fillna(clips.get(column, ""))
+    assert said in problem(clips)
+    plain = sound().assign(audio=sound()["label"].map("/d/{}/1.wav".format), sample_rate=8000)
+    assert "told by" not in problem(plain)
+    assert "All clips are 2.000 s long" in " ".join(audit_clips(pd.concat([plain] * 2)).notes)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(3, 9), st.integers(1, 3)), min_size=1, max_size=9), st.integers(0, 3))
+def test_speakers_with_one_label_are_always_divided_with_every_label_everywhere(sizes, seed):
+    pairs = [(f"label{k}", f"s{k}-{s}") for k, (people, takes) in enumerate(sizes)
+             for s in range(people) for _ in range(takes)]
+    labels, speakers = zip(*pairs, strict=True)
+    split_of = splits.split_speakers(labels, speakers, (0.6, 0.2, 0.2), seed)
+    assert set(split_of) == set(speakers)
+    assert len({(label, split_of[speaker]) for label, speaker in pairs}) == 3 * len(sizes)
+    assert splits.split_speakers([*labels, "rare"], [*speakers, "one"], (0.6, 0.2, 0.2), seed) == {}
+
+
+def test_speakers_with_several_labels_are_divided_where_it_can_be_done():
+    people = {"a": (0, 1, 2), "b": (2, 3, 4), "c": (0, 3, 5), "d": range(6)}
+    both = [(label, f"s{k}") for label, those in people.items() for k in those]
+    split_of = splits.split_speakers(*zip(*both, strict=True), (0.6, 0.2, 0.2))
+    assert len({(label, split_of[speaker]) for label, speaker in both}) == 12
+
+
+@pytest.mark.parametrize(("name", "split"), [
+    ("Training", "train"), ("train-clean-100", "train"), ("DEV", "validation"), ("devel_2", "validation"),
+    ("eval", "test"), ("01 test set", "test"), ("untrained", ""), ("contest", ""), ("train-test", ""), ("", "")])
+def test_usual_spellings_of_splits(name, split):
+    assert splits.find_split(name) == split

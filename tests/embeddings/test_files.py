@@ -68,12 +68,14 @@ def save_tensorflow(root):
     for dtype in (tf.int16, tf.float32):
         for shape in ([None], [None, None]):
             calls["types"].get_concrete_function(spec(shape, dtype))
+    calls["mel"] = trace(lambda samples: tf.reduce_mean(samples, 1), spec([None, 96, 64]))
     for name, call in calls.items():
         module = tf.Module()
         module.__call__ = call
         tf.saved_model.save(module, str(root / name))
     plain.batch = trace(lambda samples: {"embedding": frames(samples)}, batches)
     plain.fixed = trace(lambda samples: {"mean": tf.reduce_mean(frames(samples), 1)}, fixed)
+    plain.scores = trace(lambda samples: {"scores": tf.matmul(plain.fixed(samples)["mean"], KERNEL[:, :3])}, fixed)
     plain.several = trace(lambda samples: {"frames": frames(samples)} | plain.fixed(samples), fixed)
     tf.saved_model.save(plain, str(root / "batch"), signatures=plain.batch)
     tf.saved_model.save(plain, str(root / "signatures"), signatures={"first": plain.batch, "fixed": plain.fixed})
@@ -104,7 +106,7 @@ def save_tflite(root, plain):
             setattr(converter, key, setting)
         (root / f"{name}.tflite").write_bytes(converter.convert())
 
-    for name in ("batch", "fixed", "several"):
+    for name in ("batch", "fixed", "several", "scores"):
         convert(name, getattr(plain, name))
     convert("int8", plain.fixed, optimizations=[tf.lite.Optimize.DEFAULT], inference_input_type=tf.int8,
             inference_output_type=tf.int8, representative_dataset=lambda: ([noise(1, 4000, k)] for k in range(20)))
@@ -141,7 +143,9 @@ def root(tmp_path_factory):
             "double": onnx_frames(batches, DOUBLE), "int16": onnx_frames(batches, INT16),
             "outputs": onnx_frames(batches, out=("frames", "double")),
             "rate": onnx_frames(batches, rate="sr"), "gain": onnx_frames(batches, rate="gain"),
-            "outside": onnx_frames(batches, outside="weights.bin")}
+            "outside": onnx_frames(batches, outside="weights.bin"),
+            "mel": model([node("ReduceMean", ["samples"], "mean", axes=[1], keepdims=0)], [],
+                         [value("samples", FLOAT, ["clips", 96, 64])], [value("mean", FLOAT, ["clips", 64])])}
     for name, data in onnx.items():
         (folder / f"{name}.onnx").write_bytes(data)
     (folder / "weights.bin").write_bytes(KERNEL.tobytes())
@@ -189,6 +193,23 @@ def test_windows_of_a_fixed_length(file, root):
     other = files.from_file(root / file, fixed="window", sample_rate=22050)
     assert (other.window, other.hop, other.min_samples) == (4000 / 22050, 4000 / 22050, 2903)
     assert frames_of(other, noise(1, 2903)).shape[1] == 1
+
+
+def test_a_tensor_inside_a_tflite_file_is_taken_by_its_name(root):
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(str(root / "scores.tflite")).get_tensor_details()
+    inner, = {d["name"] for d in details if tuple(d["shape"]) == (1, 8)}
+    mine, scores = (files.from_file(root / "scores.tflite", **WINDOW, **more) for more in ({"tensor": inner}, {}))
+    wave = noise(2, 4000)
+    np.testing.assert_allclose(frames_of(mine, wave)[:, 0], by_hand(wave).mean(1), atol=1e-5)
+    assert (mine.dim, scores.dim) == (8, 3) and mine.fingerprint != scores.fingerprint
+
+
+def test_a_stated_window_sets_the_shortest_clip(root):
+    mine = [files.from_file(root / "batch.onnx", **TIMES | more).min_samples for more in (
+        {}, {"window": 0.975}, {"window": 0.975, "sample_rate": 8000}, {"window": 0.975, "min_samples": 400})]
+    assert mine == [1600, 15600, 15600, 400]
 
 
 def through_8_khz(waves):
@@ -243,6 +264,11 @@ def test_8_bit_models(root):
     ("gain.onnx", {}, "rate_argument=True if it has another name"),
     ("rate.onnx", {"rate_argument": False}, "takes 'samples' (float32 [any, any]), 'sr' (int32 [1])"),
     ("batch.onnx", {"signature": "first"}, "unknown option of ONNX models 'signature'"),
+    *((file, {}, f"{file} takes 'samples' (float32 [any, 96, 64]). Samples must be [samples], [clips, samples]")
+      for file in ("mel", "mel.onnx")),
+    ("hub", {"tensor": "Relu"}, "unknown option of SavedModel models 'tensor'"),
+    ("scores.tflite", {"tensor": "Relu", "key": 0, **WINDOW}, "give it alone"),
+    ("scores.tflite", {"tensor": "Relu", **WINDOW}, "unknown tensor of scores.tflite 'Relu'"),
 ])
 def test_what_is_open_or_does_not_fit_is_told(file, options, words, root):
     with pytest.raises(BadParameter, match=re.escape(words)):
@@ -277,7 +303,8 @@ def test_outputs_by_key_place_and_name_with_and_without_signatures(root, monkeyp
 @pytest.mark.parametrize(("name", "words"), [
     ("none", "does not exist"), ("a.keras", "model.export(folder)"), ("a.tar.gz", "unpack it first"),
     ("folder", "holds no saved_model.pb"), ("a.bin", "is no model that is understood"),
-    ("tf1", "is a module of TensorFlow 1"), ("bad.onnx", "cannot be opened as an ONNX file"),
+    ("tf1", "is a module of TensorFlow 1"), 
+    ("a.py", "name its function: a.py:function"), ("bad.onnx", "cannot be opened as an ONNX file"),
     ("bad.tflite", "cannot be opened as a TFLite file"), ("broken", "cannot be loaded as a SavedModel"),
 ])
 def test_what_is_no_model(name, words, tmp_path):
@@ -285,7 +312,7 @@ def test_what_is_no_model(name, words, tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "tf1" / "tfhub_module.pb").touch()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"no model")
-    for file in ("a.keras", "a.tar.gz", "a.bin", "bad.onnx"):
+    for file in ("a.keras", "a.tar.gz", "a.bin", "bad.onnx", "a.py"):
         (tmp_path / file).write_bytes(b"no model")
     (tmp_path / "bad.tflite").write_bytes(b"----TFL3----")
     with pytest.raises(BadParameter, match=re.escape(words)):

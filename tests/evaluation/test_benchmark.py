@@ -1,5 +1,6 @@
 """The two verbs, end to end on small data: right table, nothing computed twice, nothing lost silently."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,7 +89,11 @@ def test_what_is_behind_a_name(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("which", "task", "error", "words"), [
-    ("logmell", "word-synthetic", UnknownName, "logmel"), ("logmel", "word-syntetic", UnknownName, "word-synthetic"),
+    ("logmell", "word-synthetic", UnknownName, "logmel"),
+    (Path("nosuch"), "word-synthetic", BadParameter, "no file or folder 'nosuch'"),
+    *((name, "word-synthetic", BadParameter, f"no file or folder '{name.partition('?')[0]}' .*embeddings list")
+      for name in ("nosuch.onnx", "nosuch.parquet?x=1", "no/such", "~x/nosuch.csv")),
+    ("logmel", "word-syntetic", UnknownName, "word-synthetic"),
     ([], None, BadParameter, "empty list")])
 def test_what_is_unknown_stops_before_anything_is_computed(cache, which, task, error, words):
     with pytest.raises(error, match=words):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy import optimize
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from nslib.evaluation import classifiers
@@ -69,17 +68,3 @@ def test_the_z_score_is_scikit_learns_to_the_last_bit(clips, scale):
     x[:, :40] = scale * np.repeat([0.0, 0.1, -3.7, 1e-9], 10)
     x[:, 20:40] += 1e-17 * scale * rng.normal(size=(clips, 20))  # as rounding leaves of a constant
     assert (classifiers.speaker_normalise(x, [""] * clips) == StandardScaler().fit_transform(x)).all()
-
-
-@pytest.mark.parametrize(("clips", "dim", "classes"), [(30, 5, 2), (97, 300, 7)])
-@pytest.mark.parametrize("weight", [None, "balanced"])
-@pytest.mark.filterwarnings("ignore:overflow")
-def test_the_forest_is_scikit_learns_to_the_last_bit(clips, dim, classes, weight):
-    rng = np.random.default_rng(1)
-    y = np.r_[np.arange(classes), rng.integers(0, classes, clips - classes)]
-    x, new = rng.normal(size=(clips, dim)) + 0.3 * y[:, None], rng.normal(size=(50, dim))
-    theirs = RandomForestClassifier(100, class_weight=weight, random_state=3).fit(x, y)
-    ours = classifiers.RandomForest(100, weight, 3).fit(x, y)
-    assert (ours.predict_proba(new) == theirs.predict_proba(new)).all()
-    with pytest.raises(ValueError, match="infinity"):
-        ours.fit(np.full((2, 2), 1e300), [0, 1])

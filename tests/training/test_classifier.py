@@ -4,6 +4,7 @@ import hub_models
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import tensorflow as tf
 from helpers import clip_table, tone
 from sklearn.ensemble import ExtraTreesClassifier
@@ -11,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from tiny_training import teacher_network
 
 from nslib import config
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation.classifiers import CLASSIFIERS, l2_normalise
 from nslib.training import classifier as room
 from nslib.training import export
@@ -63,6 +64,38 @@ def test_from_sound_to_scikit_learns_probabilities(exported, backbone):
     assert [label.decode() for label in module.labels().numpy()] == list(loaded.labels)
 
 
+def test_samples_of_another_scale_are_refused_by_the_classifier_and_by_the_graph(exported):
+    module, *_, folder = exported
+    ask, wave = room.load_classifier(folder), CLIPS[4]
+    pcm = np.rint(wave * 32767).astype(np.int16)
+    assert ask(pcm).label == ask(wave).label
+    for wrong, why in ((wave * 32767, "full scale is 1"), (pcm.astype(np.int64), "samples of another width")):
+        with pytest.raises(BadAudio, match=why):
+            ask(wrong)
+    both = [module(samples=samples, sample_rate=16_000)["vector"] for samples in (pcm, pcm / np.float32(32767))]
+    np.testing.assert_allclose(*both, rtol=1e-4)
+    signature = module.signatures["serving_default"]  # which casts NumPy's integers to float32 without a word
+    for call, rate in ((module, 16_000), (signature, np.int32(16_000))):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="divide them by their full scale"):
+            call(samples=(pcm[None] if call is signature else wave * 32767), sample_rate=rate)
+
+
+def test_an_answer_has_the_notes_of_reading_and_a_bad_recording_costs_itself_only(exported, tmp_path, call):
+    folder = exported[-1]
+    soundfile.write(tmp_path / "good.wav", CLIPS[0], 16000)
+    soundfile.write(tmp_path / "short.wav", np.zeros((4000, 2)), 8000)
+    (tmp_path / "pointer.wav").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    files = [tmp_path / name for name in ("good.wav", "pointer.wav", "none.wav", "short.wav")]
+    assert room.load_classifier(folder)(files[-1]).notes == (
+        "stereo mixed to mono", "resampled 8000 -> 16000 Hz", "digital silence: every sample is 0",
+        "padded with zeros to 1 s")
+    code, out, err = call("train", "classify", folder, *files)
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert (code, [line[0] for line in lines]) == (1, [str(file) for file in files])
+    assert all(line[1] in "abc" for line in (lines[0], lines[3])) and "2 of 4 recordings left out" in err
+    assert "silence" in lines[3][3] and "Git LFS pointer" in lines[1][3] and "no such file" in lines[2][3]
+
+
 class Blunt(LogisticRegression):
     """As a version of scikit-learn that computes probabilities otherwise."""
 
@@ -87,8 +120,10 @@ def test_what_cannot_be_exported_is_refused(backbone, tmp_path, made, dim, more,
 
 
 @pytest.mark.parametrize(("text", "why"), [
-    (None, r"nslib\.json cannot be read"), ('{"kind": "embedding"}', "an exported embedding, no classifier"),
-    ('{"kind": "classifier", "labels": ["a", "b"]}', "cannot be loaded")])
+    (None, r"nslib\.json cannot be read"), ("[1]", r"nslib\.json cannot be read"),
+    ('{"kind": "embedding"}', "an exported embedding, no classifier"),
+    ('{"kind": "classifier", "labels": ["a", "b"]}', "cannot be loaded"),
+    ('{"kind": "classifier"}', "cannot be loaded")])
 def test_only_classifiers_are_loaded_as_such(tmp_path, text, why):
     if text:
         (tmp_path / export.FACTS).write_text(text)

@@ -10,7 +10,7 @@ among all pairs of several embeddings.
 The target of an interval is 95 %, less what the draws leave open (three standard errors); that of a test is 5 or 1 %,
 and as much more.
 
-Usage: ``python benchmarks/coverage.py [--trials N] [--families N] [--seed N]``
+Usage: ``python benchmarks/intervals.py [--trials N] [--families N] [--seed N]``
 """
 
 from __future__ import annotations

@@ -1,0 +1,312 @@
+"""The law of every door: what is there became a clip, or was left out by name with a reason, or was refused."""
+
+import contextlib
+import csv
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from helpers import noise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nslib
+from nslib import audio
+from nslib.datasets import layouts
+from nslib.datasets.folder import read_recordings
+from nslib.errors import BadParameter, NslibError
+
+DOCS = Path(__file__).parents[2] / "docs" / "your_dataset.md"
+
+
+def read(path):
+    return read_recordings(path, progress=False)
+
+
+def build(home, files):
+    """Write noise of a seed, text, bytes, links (paths), or whatever a function makes; clear the way first."""
+    for name, content in files.items():
+        path = Path(os.fsdecode(os.fsencode(home) + b"/" + os.fsencode(name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, int):
+            os.replace(noise(home / "made.wav", content), path)
+        elif isinstance(content, Path):
+            path.symlink_to(content)
+        else:
+            path.write_bytes(content) if isinstance(content, bytes) else content(path) if callable(content) else \
+                path.write_text(content)
+
+
+def sound(seed=0, **facts):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.random.default_rng(seed).uniform(-0.3, 0.3, 1600), 16000, format="WAV", **facts)
+    return buffer.getvalue()
+
+
+def parquet(**columns):
+    return lambda path: pd.DataFrame(columns).to_parquet(path)
+
+
+def stereo(path):
+    noise(path, 3, channels=2)
+
+
+def store_tfds(path, rate, most):
+    import tensorflow_datasets as tfds
+
+    kinds = tfds.features
+    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, 1600), "label": k % 2}) for k in range(4)]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=path.name, version="1.0.0", split_datasets={"train": rows}, data_dir=path.parent,
+        features=kinds.FeaturesDict({"audio": kinds.Audio(sample_rate=rate), "label": kinds.ClassLabel(num_classes=2)}))
+
+
+SPLITS_TOP = {f"{split}/{label}/{i}.wav": 10 * i + ord(label) + len(split)
+              for split in ("Training", "valid") for label in "xy" for i in range(3)}
+SPLITS_BELOW = {f"{label}/{split}/{i}.wav": seed for name, seed in SPLITS_TOP.items()
+                for split, label, i in [name.removesuffix(".wav").split("/")]}
+CALL = {"call.wav": 5, "b.wav": 6}
+# layout, what is there, what becomes of it, words that are said; files, what is read, clips, clips left out
+ROWS = [
+    ("folder", "`train`, `valid` at the top", "read as splits", "no test part", SPLITS_TOP, ".", 12, 0),
+    ("folder", "`train`, `valid` below each label", "read as splits", "no test part", SPLITS_BELOW, ".", 12, 0),
+    ("folder", "a file outside the splits", "left out", "outside the folders of the splits",
+     SPLITS_TOP | {"a.wav": 1, "more/x/a.wav": 2}, ".", 12, 2),
+    ("folder", "a file outside the labels", "left out", "outside the label folders", {"x/a.wav": 1, "b.wav": 2}, ".", 1,
+     1),
+    ("folder", "one folder around all others", "noted", "All clips lie in set, which so is their label",
+     {"set/x/a.wav": 1, "set/y/b.wav": 2}, ".", 2, 0),
+    ("folder", "a link to a folder", "read", "", {"x/s/a.wav": 1, "far/b.wav": 2, "x/t": Path("../far")}, "x", 2, 0),
+    ("folder", "a link into itself", "noted", "links were not followed", {"x/a.wav": 1, "x/up": Path("..")}, ".", 1, 0),
+    ("folder", "a link to nothing", "left out", "it points to gone.wav, which is not there",
+     {"x/a.wav": 1, "x/b.wav": Path("gone.wav"), "y": Path("gone.wav")}, ".", 1, 2),
+    ("folder", "a name that is not UTF-8", "left out", "is not UTF-8", {"x/a.wav": 1, b"x/\xe4.wav": 2}, ".", 1, 1),
+    ("folder", "files with other endings", "noted", "because of their endings (.txt)", {"x/a.wav": 1, "x/b.txt": ""},
+     ".", 1, 0),
+    ("folder", "hidden files and folders", "noted", "hidden files or folders", {"x/a.wav": 1, ".x/b.wav": 2}, ".", 1,
+     0),
+    ("folder", "`metadata.csv` without `file_name`", "noted", "no column file_name (filename?)",
+     {"a.wav": 1, "metadata.csv": "filename,label\na.wav,x\n"}, ".", 1, 0),
+    ("folder", "a file that cannot be decoded", "left out", "the file is empty", {"x/a.wav": 1, "x/b.wav": b""}, ".", 1,
+     1),
+    ("list", "a quote in a TSV", "read", "", CALL | {"l.tsv": 'audio\ts\tlabel\ncall.wav\t"a\tx\nb.wav\t"b\ty\n'},
+     "l.tsv", 2, 0),
+    ("list", "a cell with a line break", "read", "", CALL | {"l.csv": 'audio,label,s\ncall.wav,x,"a\nb"\nb.wav,y,c\n'},
+     "l.csv", 2, 0),
+    ("list", "a quote that is not closed", "refused", "row 2 of l.csv goes on to line 3 and takes whole rows in",
+     {"l.csv": 'audio,label\na.wav,"x\nb.wav,y"\n'}, "l.csv", 0, 0),
+    ("list", "a row with more cells", "refused", "row 3 of l.csv has 3 cells", {"l.csv": "audio,s\na,b\na,b,c\n"},
+     "l.csv", 0, 0),
+    ("list", "semicolons", "refused", "separated by ';'", {"l.csv": "audio;label\na.wav;x\n"}, "l.csv", 0, 0),
+    ("list", "other letters than UTF-8", "refused", "save it as CSV UTF-8", {"l.csv": b"audio,label\na.wav,\xe4\n"},
+     "l.csv", 0, 0),
+    ("list", "two columns of one name", "refused", "several columns label", {"l.csv": "audio,label,label\na,b,c\n"},
+     "l.csv", 0, 0),
+    ("list", "no column `audio`", "refused", "--audio names one", {"l.csv": "path,label\na.wav,x\n"}, "l.csv", 0, 0),
+    ("list", "no column `label`", "noted", "--label COLUMN", CALL | {"l.csv": "audio,mood\ncall.wav,x\n"}, "l.csv", 1,
+     0),
+    ("list", "`?label=emotion` behind it", "read", "not read: s", CALL | {"l.csv": "audio,emotion,s\ncall.wav,x,y\n"},
+     "l.csv?label=emotion", 1, 0),
+    ("list", "`start` and `end`, seconds", "read", "2 clips were cut out of 1 recordings",
+     CALL | {"l.csv": "audio,start,end,label\ncall.wav,0,.1,x\ncall.wav,.1,.2,y\n"}, "l.csv", 2, 0),
+    ("list", "`offset` and `duration`", "read", "cut out of", CALL | {
+        "l.csv": "audio,offset,duration\ncall.wav,.1,.1\nb.wav,,.2\n"}, "l.csv", 2, 0),
+    ("list", "a time that is no number", "left out", "wanted are seconds", CALL | {
+        "l.csv": "audio,start,end\ncall.wav,0:01,0:02\ncall.wav,.1,.05\nb.wav,,\n"}, "l.csv", 1, 2),
+    ("list", "a part behind the end", "left out", "but call.wav has 0.20 s", CALL | {
+        "l.csv": "audio,start,end\ncall.wav,1,2\nb.wav,,\n"}, "l.csv", 1, 1),
+    ("list", "`start_ms`, `channel_id` and such", "refused", "may change what a row is",
+     {"l.csv": "audio,start_ms\na.wav,10\n"}, "l.csv", 0, 0),
+    ("list", "`channel`, counted from 0", "read", "channel 1 of 2", {
+        "s.wav": stereo, "l.csv": "audio,channel\ns.wav,0\ns.wav,1\n"}, "l.csv", 2, 0),
+    ("list", "`channel`, counted from 1", "refused", "channels are counted from 0", {
+        "s.wav": stereo, "l.csv": "audio,channel\ns.wav,1\ns.wav,2\n"}, "l.csv", 0, 0),
+    ("list", "one file with two labels", "refused", "are both of call.wav, with the labels 'x' and 'y'", CALL | {
+        "l.csv": "audio,label,clip_id\ncall.wav,x,1\ncall.wav,y,2\n"}, "l.csv", 0, 0),
+    ("list", "rows without a label among others", "noted", "1 clips have no label and are in no split", CALL | {
+        "l.csv": "audio,label,split\ncall.wav,x,train\nb.wav,,train\n"}, "l.csv", 2, 0),
+    ("list", "a path in other capitals", "left out", "one that is spelt otherwise: 'call.wav'", CALL | {
+        "l.csv": "audio\nCall.WAV\nb.wav\n"}, "l.csv", 1, 1),
+    ("list", "a path with backslashes", "left out", "backslashes", {
+        "d/a.wav": 1, "l.csv": "audio\nd\\a.wav\nd/a.wav\n"}, "l.csv", 1, 1),
+    ("list", "an address", "left out", "it is an address", CALL | {
+        "l.csv": "audio\nhttps://x.org/a.wav\nb.wav\n"}, "l.csv", 1, 1),
+    ("list", "a path that no disk can have", "left out", "null byte", CALL | {
+        "l.csv": f"audio,end\na\0.wav,\n{'w' * 300},\n{'v' * 300},1\nb.wav,\n"}, "l.csv", 1, 3),
+    ("list", "JSON Lines", "read", "cut out of", CALL | {
+        "l.jsonl": '{"audio": "call.wav", "offset": 0.1, "duration": 0.1, "label": 1}\n{"audio": "b.wav"}\n'},
+     "l.jsonl", 2, 0),
+    ("Parquet", "recordings in cells (`datasets`)", "read", "", {"b.wav": 2, "l.parquet": parquet(
+        audio=[{"bytes": sound(), "path": "a.wav"}, {"bytes": None, "path": "b.wav"}])}, "l.parquet", 2, 0),
+    ("Parquet", "a cell that is no text", "left out", "is no text", {"b.wav": 2, "l.parquet": parquet(
+        audio=[[0.1, 0.2], None])}, "l.parquet", 0, 2),
+    ("Parquet", "a file of several that is not there", "left out", "this file of the data set is not there", {
+        "train-00001-of-00002.parquet": parquet(audio=[{"bytes": sound(), "path": "a.wav"}])}, ".", 1, 1),
+    ("Kaldi", "a command in `wav.scp`", "refused", "is a command", {"wav.scp": "a sox a.wav - |\n"}, ".", 0, 0),
+    ("Kaldi", "a channel in `segments`", "read", "channel 1 of 2", {
+        "s.wav": stereo, "wav.scp": "s s.wav\n", "segments": "a s 0 .1 1\nb s .1 -1 0\n"}, ".", 2, 0),
+    ("Kaldi", "a segment that ends too late", "left out", "but call.wav has 0.20 s", CALL | {
+        "wav.scp": "s call.wav\n", "segments": "a s 0 .1\nb s .1 .6\n"}, ".", 1, 1),
+    ("Kaldi", "a recording without segments", "noted", "1 recordings of wav.scp are in no line", CALL | {
+        "wav.scp": "s call.wav\nt b.wav\n", "segments": "a s 0 .1\n"}, ".", 1, 0),
+    ("audiofolder", "a file without a row", "left out", "no row in the metadata", CALL | {
+        "metadata.csv": "file_name,label\ncall.wav,x\n"}, ".", 1, 1),
+    ("audiofolder", "a link to nothing, in a row", "left out", "which is not there", CALL | {
+        "c.wav": Path("gone.wav"), "metadata.csv": "file_name\ncall.wav\nb.wav\nc.wav\n"}, ".", 2, 1),
+    ("audiofolder", "`train`, `valid` in the paths", "read as splits", "no test part", {
+        "a.wav": 1, **{f"{split}/{i}.wav": i + len(split) for split in ("train", "valid") for i in range(3)},
+        "metadata.csv": "file_name,label\n" + "".join(f"{split}/{i}.wav,{'xy'[i % 2]}\n" for split in ("train", "valid")
+                                                      for i in range(3))}, ".", 6, 1),
+    ("tfds", "audio without a rate", "refused", "has no sample rate", {
+        "calls": lambda path: store_tfds(path, None, 9999)}, "tfds:calls", 0, 0),
+    ("tfds", "samples of 8 bits", "left out", "are of 8 bits", {
+        "faint": lambda path: store_tfds(path, 16000, 99)}, "tfds:faint", 0, 4),
+    ("tfds", "`?rate=48000&bits=8` behind it", "read", "resampled 48000 -> 16000 Hz", {
+        "told": lambda path: store_tfds(path, None, 99)}, "tfds:told?rate=48000&bits=8", 4, 0),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[1]}".replace(" ", "-"))
+def test_what_is_read_refused_and_said_is_what_the_docs_say(tmp_path, cache, monkeypatch, row):
+    layout, there, becomes, said, files, source, clips, left_out = row
+    assert f"| {layout} | {there} | {becomes} | {said and f'“{said}”'} |" in DOCS.read_text(encoding="utf-8")
+    build(tmp_path / "d", files)
+    monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "d"))
+    source = source if layout == "tfds" else tmp_path / "d" / source
+    if becomes == "refused":
+        with pytest.raises(BadParameter) as error:
+            read(source)
+        assert said in str(error.value)
+        return
+    dataset = read(source)
+    reasons = " ".join(dataset.problems["reason"])
+    assert (len(dataset.clips), len(dataset.problems)) == (clips, left_out), (reasons, dataset.notes)
+    assert said in (reasons if becomes == "left out" else " ".join(dataset.notes))
+    assert dataset.problems["remedy"].ne("").all()
+
+
+def test_the_docs_have_no_row_that_is_not_tried():
+    lines = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.count(" | ") == 3]
+    assert len(lines) == len(ROWS) + 1
+
+
+def test_what_rows_and_cells_say_reaches_the_clips(tmp_path, cache):
+    build(tmp_path, {"s.wav": stereo, "l.csv": "path,from,who,Start,end,channel,label\n"
+                     "s.wav,x,p1,0.05,0.1,0,u\ns.wav,x,p2,0.1,0.2,1,v\n"})
+    clips = read(f"{tmp_path / 'l.csv'}?audio=path&speaker=who").clips
+    assert clips[["clip_id", "label", "speaker"]].to_numpy().tolist() == [
+        ["s.wav 0.05 0.1 0", "u", "p1"], ["s.wav 0.1 0.2 1", "v", "p2"]]
+    samples = soundfile.read(tmp_path / "s.wav", dtype="float32")[0]
+    for path, first, last, channel in zip(clips["audio"], (800, 1600), (1600, 3200), (0, 1), strict=True):
+        assert np.abs(audio.read(path).wave - samples[first:last, channel]).max() < 2 / 32767
+    assert clips["sample_rate"].eq(16000).all()
+    embedded = nslib.embed(tmp_path / "l.csv?audio=path", progress=False)
+    assert len(embedded) == 2 and "Columns that were not read: from, who." in embedded.attrs["notes"]
+    for asked in ("l.csv?lable=x", "l.csv?label=x", "w" * 300, "~nobody/x", "a\0"):
+        with pytest.raises(BadParameter, match=r"unknown (word|column)|there is no "):
+            read(f"{tmp_path}/{asked}")
+
+
+def test_a_folder_that_cannot_be_opened_and_a_file_too_large_are_left_out(tmp_path, cache, monkeypatch):
+    build(tmp_path, {"d/x/a.wav": 1, "d/y/b.wav": 2, "d/x/c.wav": 3})
+    scandir, decode, tries = os.scandir, audio.read, []
+
+    def refuse(path):
+        if str(path).endswith("/y"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    def take(path):
+        tries.append(path.name)
+        if path.name == "c.wav" or len(tries) == 1:  # the first beside others, the other always
+            raise MemoryError
+        return decode(path)
+
+    monkeypatch.setattr(layouts.os, "scandir", refuse)
+    monkeypatch.setattr(audio, "read", take)
+    dataset = read(tmp_path / "d")
+    assert dataset.clips["clip_id"].tolist() == ["x/a"]
+    assert dataset.problems["clip_id"].tolist() == ["x/c", "y"]
+    assert "memory" in dataset.problems["reason"][0] and "Permission denied" in dataset.problems["reason"][1]
+
+
+# ------------------------------------------------------------------ the law, over what hypothesis makes of parts
+
+NAMES = st.sampled_from(["a", "B b", "é", "e\u0301", "x\ny", "%s", "-", "~q", "'\"", "n" * 200, "train", "test_1",
+                         "\u2028", "\\", "#", "None"])
+CELLS = st.sampled_from(["x", "y", "", "NA", "1", '"', 'q"q', "a,b", "line\nbreak", "\ud800", "tab\t", " ", "Ä", "nan"])
+KINDS = {"one": sound(), "two": sound(1), "empty": b"", "cut": sound()[:900], "text": b"text", "link": None}
+FILES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.sampled_from(list(KINDS)),
+                        min_size=1, max_size=7)
+
+
+def write_files(home, files):
+    """Write sound, or a link to nothing; paths of what could be written, which a name too long cannot."""
+    paths = []
+    for number, (name, kind) in enumerate(files.items()):
+        path, content = home / f"{name}{number}.wav", KINDS[kind]
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to("nowhere") if content is None else path.write_bytes(content)
+            paths.append(path)
+    return paths
+
+
+def hold_law(layout, files, cells, unlisted):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSLIB_CACHE", f"{folder}/cache")
+        home = Path(folder, "d")
+        home.mkdir()
+        paths = write_files(home, files)
+        cells = [(cells * len(paths))[i] for i in range(len(paths))]
+        names = [str(path.relative_to(home)) for path in paths]
+        listed, expected = len(paths) - (unlisted if layout == "audiofolder" else 0), len(paths)
+        source = home
+        if layout in ("csv", "audiofolder"):
+            source = home / "metadata.csv"
+            with source.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+                csv.writer(file).writerows([["audio" if layout == "csv" else "file_name", "label"],
+                                            *zip(names[:listed], cells, strict=False)])
+            source = source if layout == "csv" else home
+        elif layout == "parquet":
+            source = home / "l.parquet"
+            cells = [cell.encode("utf-8", "replace").decode() for cell in cells]
+            pd.DataFrame({"audio": names, "label": cells}).to_parquet(source)
+        elif layout == "kaldi":
+            (home / "wav.scp").write_text("".join(f"u{i} {path}\n" for i, path in enumerate(paths)), encoding="utf-8")
+        try:
+            dataset = read(source)
+        except NslibError:
+            assert layout != "folder" or not paths
+            return
+        assert len(dataset.clips) + len(dataset.problems) == expected, (dataset.problems, dataset.notes)
+        assert dataset.problems["reason"].ne("").all() and dataset.problems["remedy"].ne("").all()
+        assert len({*dataset.clips["clip_id"], *dataset.problems["clip_id"]}) == expected
+        if layout in ("csv", "parquet"):
+            label = dict(zip(names, cells, strict=True))
+            assert all(clip.label == label[clip.clip_id].strip() for clip in dataset.clips.itertuples()
+                       if clip.clip_id in label)
+        if "Speakers were drawn" in " ".join(dataset.notes):
+            assert dataset.clips.query("split != ''").groupby("speaker")["split"].nunique().eq(1).all()
+
+
+PARTS = (st.sampled_from(["folder", "csv", "audiofolder", "parquet", "kaldi"]), FILES, st.lists(CELLS, min_size=1),
+         st.integers(0, 1))
+
+
+@settings(max_examples=40)
+@given(*PARTS)
+def test_the_law_of_accounting_holds(layout, files, cells, unlisted):
+    hold_law(layout, files, cells, unlisted)
+
+
+@pytest.mark.heavy
+@settings(max_examples=2000)
+@given(*PARTS)
+def test_the_law_of_accounting_holds_thousands_of_times(layout, files, cells, unlisted):
+    hold_law(layout, files, cells, unlisted)
