@@ -14,7 +14,9 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -35,10 +37,11 @@ from nslib.embeddings.backends import format_backends
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.evaluation.classifiers import FAMILIES
+from nslib.evaluation.controls import measure_controls
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
 from nslib.paper.published import list_numbers
-from nslib.report import cards, doctor, leaderboard, verify
+from nslib.report import cards, doctor, leaderboard, summary, verify
 from nslib.report.compare import compare_reports
 from nslib.report.reproduce import prepare_inputs, reproduce_all
 from nslib.teaching import colab, notebook_rules, workshop
@@ -163,6 +166,7 @@ def main() -> None:
     if not sys.stderr.isatty():
         # In a log every update is a line of its own; a progress bar needs few of them.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
+    warnings.formatwarning = lambda message, *_, **__: f"nslib: {message}\n"  # where it was raised helps nobody here
     try:
         app()
     except NslibError as error:
@@ -238,14 +242,27 @@ def measure(
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
     smoke: Smoke = None, out: Rows = None, cluster: Cluster = None, label: Label = None, speaker: Speaker = None,
     split: Split = None, clip_id: ClipId = None, audio: Audio = None,
+    transductive: Annotated[bool | None, Option(
+        "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
+    controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
+    report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.")] = None,
+    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke)
-    measured = benchmark.benchmark([_find_embedding(name) for name in embeddings],
-                                   [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id,
-                                                  audio=audio) for path in dataset] if dataset else None,
-                                   params=params, splits=splits, metric=metric, probes=probes, cluster=cluster)
-    _print_results(measured, measured.table, out)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
+    if report:
+        summary.check_page(report)
+    given = [_find_embedding(name) for name in embeddings]
+    recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+                  for path in dataset or ()]
+    measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, metric=metric,
+                                   probes=probes, cluster=cluster)
+    heard = measure_controls(measured, given, params) if controls else None
+    table = summary.describe_results(measured, params, heard)
+    if report:
+        summary.write_page(measured, report, params, controls=heard, embeddings=given)
+    _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
+                   summary.format_json(measured, table) if as_json else "", summary.say_next(out, report, controls))
 
 
 @app.command()
@@ -730,9 +747,14 @@ def _read_settings(changed: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def _print_table(table: pd.DataFrame | None) -> None:
-    """Print a table in full width."""
-    print("no results" if table is None else table.to_string())
+def _print_table(table: pd.DataFrame | str | None) -> None:
+    """Print a table in full width, or one that is text already."""
+    print("no results" if table is None else table if isinstance(table, str) else table.to_string())
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
 
 
 def _print_notes(notes: Iterable[str]) -> None:
@@ -741,10 +763,12 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Path | None) -> NoReturn:
+def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], out: Path | None, as_json: str = "",
+                   closing: str = "") -> NoReturn:
     """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
-    _print_table(tabulate() if len(measured.rows) else None)
-    _print_notes(measured.notes)
+    _print_table(as_json or (tabulate() if len(measured.rows) else None))
+    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
+        print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
     left_out = _print_left_out(measured.problems.to_dict("records"))
@@ -752,6 +776,8 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame], out: Pat
         print("nslib: nothing could be measured.", file=sys.stderr)
         raise typer.Exit(3 if measured.not_run["remedy"].ne("").any() else 2)
     _write_table(measured.rows, out)
+    if closing:
+        print(closing, file=sys.stderr)
     if left_out or len(measured.not_run):
         print(f"{left_out} clips left out, {len(measured.not_run)} not run", file=sys.stderr)
     _exit(not left_out and not len(measured.not_run))

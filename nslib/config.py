@@ -6,8 +6,8 @@ sets of NOSS; default ``TFDS_DATA_DIR``, else ``tfds`` in the cache; what must b
 are fetched), ``NSLIB_OPEN_SPEECH`` (a folder of tar files of open speech, which is then not fetched),
 ``NSLIB_GITHUB_URL`` (where it is fetched), ``NSLIB_REPORTS``, ``NSLIB_OFFLINE`` (1 forbids every download),
 ``NSLIB_THREADS`` (processor threads that embeddings use); ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``,
-``SMOKE`` (defaults of the parameters of the same name). What cannot be found out about the origin of a number is
-``"unknown"``, never left empty.
+``SMOKE``, ``TRANSDUCTIVE`` (defaults of the parameters of the same name). What cannot be found out about the origin of
+a number is ``"unknown"``, never left empty.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import importlib.abc
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +32,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from nslib.errors import BadParameter, NslibError, UnknownName
 
@@ -56,6 +60,7 @@ class Params:
     - ``tasks``, ``embeddings``: names to run; empty means all of the profile
     - ``seed`` of forests, bootstrap and every other draw
     - ``smoke``: a much smaller run of the same path, whose numbers mean nothing
+    - ``transductive``: whether the z-score by speaker, which needs all clips of a test speaker, is among the choices
     """
 
     profile: str = "quick"
@@ -64,6 +69,7 @@ class Params:
     embeddings: tuple[str, ...] = ()
     seed: int = 0
     smoke: bool = False
+    transductive: bool = True
 
     def __post_init__(self) -> None:
         for field, allowed in CHOICES.items():
@@ -316,6 +322,49 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
     """Hash a file, in hex; `algorithm` is a name that `hashlib` knows."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+# what TensorFlow's C++ code says on being imported, whatever its log level is
+LOG_LINES = r"^[IW]\d{4} |^WARNING: All log messages before absl|^To enable the following instructions"
+
+
+class _QuietImport(importlib.abc.MetaPathFinder):
+    """Imports TensorFlow without its greetings: no environment variable keeps those back."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        """Find TensorFlow as the other finders do; meanwhile, what is written to stderr is held back and sifted."""
+        if fullname != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_quietly(module: Any) -> None:
+            sys.stderr.flush()
+            terminal = os.dup(2)
+            with tempfile.TemporaryFile() as held:
+                os.dup2(held.fileno(), 2)
+                try:
+                    execute(module)
+                finally:
+                    sys.stderr.flush()
+                    os.dup2(terminal, 2)
+                    os.close(terminal)
+                    held.seek(0)
+                    lines = held.read().decode(errors="replace").splitlines()
+                    sys.stderr.writelines(f"{line}\n" for line in lines if not re.match(LOG_LINES, line))
+
+        spec.loader.exec_module = execute_quietly  # type: ignore[method-assign]
+        return spec
+
+
+def quieten_tensorflow() -> None:
+    """Keep TensorFlow's notes about the machine off the terminal; its errors are raised anyway."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, _QuietImport())
 
 
 def client_environment() -> dict[str, str]:

@@ -11,6 +11,7 @@ wherever its neighbours end; times are in seconds, borders are rounded to a samp
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,6 +38,7 @@ __all__ = ["read_recordings"]
 SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
 _LEARN = (0.8, 0.2)
 _WHOLE = 0.005  # seconds by which a part may differ from its whole recording: lengths are written with two digits
+_PEAK = re.compile(r"peak (\S+) is above full scale")
 _LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
 
 
@@ -85,7 +87,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
               "sample_rate": clip.sample_rate or known.sample_rate} for clip, (_, known) in
              zip(placed, pairs, strict=True)]
     counts = Counter(note for clip, known in pairs for note in dict.fromkeys((*clip.notes, *known.notes)))
-    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in counts.most_common()]
+    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_peaks(counts).most_common()]
     return make_dataset(clips, problems, [_make_printable(note) for note in (
         *notes, *cut_notes, *split_notes, *done, *draw_notes)])
 
@@ -104,6 +106,14 @@ def _make_printable(text: str) -> str:
     return text if text.isprintable() else "".join(
         letter if letter.isprintable() else f"\\x{ord(letter) & 0xff:02x}" if "\udc80" <= letter <= "\udcff"
         else repr(letter)[1:-1] for letter in text)
+
+
+def _join_peaks(counts: Counter[str]) -> Counter[str]:
+    """Count clips above full scale together, whatever their peaks, of which the highest is named."""
+    loud = {note: float(found[1]) for note in counts if (found := _PEAK.match(note))}
+    highest = max(loud, key=loud.__getitem__, default="")
+    return Counter({note: n for note, n in counts.items() if note not in loud}) + Counter(
+        {f"the highest {highest}": sum(counts[note] for note in loud)} if loud else {})
 
 
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
@@ -181,8 +191,8 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
         without = sum(not clip.split for clip in labelled)
         notes += [f"{without} clips have no split and are not used for training or testing."] if without else []
         split_of = {clip.clip_id: clip.split for clip in labelled}
-        drawn, more = _draw_missing([clip for clip in labelled if clip.split == "train"], set(split_of.values()), seed)
-        split_of |= drawn
+        placed, more = _draw_missing([clip for clip in labelled if clip.split == "train"], set(split_of.values()), seed)
+        split_of |= placed
     else:
         speakers, labels = [clip.speaker for clip in labelled], [clip.label for clip in labelled]
         place = split_speakers(labels, speakers, SHARES, seed) if all(speakers) else {}

@@ -59,6 +59,9 @@ class Embedding:
         Number of trained (or randomly drawn) weights; 0 for hand-made features.
     licence, source, trained_on, citation : str
         Licence of the weights, where they come from, what audio they were trained on, and who to cite.
+    overlap : str
+        Names, separated by commas, of tasks and corpora whose recordings it was trained on, as far as is known: a score
+        there is said not to be one on unheard recordings.
     wrapper : int
         Raised by hand when the code around the weights changes what comes out.
     replica : callable, optional
@@ -80,6 +83,7 @@ class Embedding:
     source: str = "not stated"
     trained_on: str = "not stated"
     citation: str = ""
+    overlap: str = ""
     wrapper: int = 1
     replica: Callable[[str], EmbedFunction] | None = None
 

@@ -57,7 +57,7 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
         zeros after a clip leave its frames alone; if so, clips of different lengths share a batch (``pads_safely``),
         which is faster.
     **facts
-        For the report: parameters, licence, source, trained_on, citation.
+        For the report: parameters, licence, source, trained_on, overlap, citation.
 
     Raises
     ------

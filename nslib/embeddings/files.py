@@ -65,6 +65,7 @@ class Options:
     source: str = ""
     trained_on: str = "not stated"
     citation: str = ""
+    overlap: str = ""
 
 
 # ---- any file ----------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def from_file(path: str | Path, name: str | None = None, **options: Any) -> Embe
         - window, hop : float; seconds that a frame sees, and between frames; 0 if there is one vector a clip. With
           ``fixed="window"``, `hop` is the step between windows (default: side by side), in whole samples.
         - min_samples, pad; as in `nslib.embeddings.from_callable`; default: one window, and at least 1600.
-        - parameters, licence, source (default: the file's name), trained_on, citation; for the report.
+        - parameters, licence, source (default: the file's name), trained_on, overlap, citation; for the report.
         What the file leaves open:
         - key : str or int; which output: its key or place, in a TFLite file its name too. Needed if there are several.
         - tensor : str (TFLite); name of a tensor inside the file that is taken in place of an output, as the 1,024

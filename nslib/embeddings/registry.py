@@ -57,6 +57,7 @@ class EmbeddingInfo:
     source: str = "computed here"
     trained_on: str = "nothing"
     citation: str = ""
+    overlap: str = ""
     wrapper: int = 1
     engine: str = "tensorflow"  # its first backend; else "onnx", "numpy" or "opensmile"
     weights: WheelFile | None = field(default=None, repr=False)

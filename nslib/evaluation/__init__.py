@@ -8,6 +8,7 @@ protocols    the same vectors asked by other protocols, and their tables
 divisions    protocols that divide a whole task: folds, other corpora, few shots, repeated splits, by clip
 within_speaker  the protocol inside each speaker
 robustness   the chosen probe on test clips with noise, by telephone, too soft or too loud
+controls     chance as measured, pauses, rate and level alone, clips divided at random
 cost         mean scores beside size and latency
 lda          discriminant analysis of vectors of thousands of numbers
 """

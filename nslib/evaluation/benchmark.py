@@ -39,6 +39,7 @@ from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
 from nslib.embeddings.base import Embedding
 from nslib.embeddings.downloads import fetch_address
+from nslib.embeddings.registry import find_info
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.classifiers import CLASSIFIERS
@@ -117,6 +118,9 @@ def benchmark(
                     continue
                 builder.add_problems(task.name, spec.name, problems)
                 builder.add_scores(spec.name, spec.fingerprint, rows, predictions)
+                if task.name in [part.strip() for part in spec.overlap.split(",")]:
+                    builder.notes.append(f"{task.name}: {spec.name}: It was trained on recordings of this corpus, as "
+                                         "its record says: they are not unheard.")
     return builder.results()
 
 
@@ -149,6 +153,7 @@ class EmbeddingSpec:
     recipe: Callable[[], extraction_cluster.Recipe]  # gives how a worker of a cluster loads it
     given: Precomputed | None = None  # its vectors, if they come from a file
     own: bool = True  # somebody's, and not the kit's
+    overlap: str = ""  # as of `nslib.embeddings.base.Embedding`
 
     @property
     def fingerprint(self) -> str:
@@ -191,7 +196,8 @@ def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None 
                     given: Precomputed | None = None) -> EmbeddingSpec:
     """Specify an embedding that is loaded."""
     return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
-                         lambda: recipe or extraction_cluster.make_recipe(loaded), given)
+                         lambda: recipe or extraction_cluster.make_recipe(loaded), given,
+                         overlap=loaded.overlap)
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
@@ -209,7 +215,8 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
             raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
         return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
-                             lambda: extraction_cluster.BuiltInModel(built_in), own=False)
+                             lambda: extraction_cluster.BuiltInModel(built_in), own=False,
+                             overlap=find_info(built_in).overlap)
     if precomputed.is_vector_file(file):
         stored = precomputed.read_vectors(file, name, **dict(options))
         return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
@@ -380,33 +387,39 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
 def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, engine: extraction_cluster.Engine,
               progress: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Rows, predictions and lost clips of one embedding on one task: a stored result, else vectors, probes, scores."""
-    from tqdm.std import tqdm
-
     settings = probe_settings(task, params)
-    stored = results.find_result(results.make_key(**_identify_pair(task, spec, corpus.clips), settings=settings))
+    stored = results.find_result(results.make_key(**identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
         return *stored, corpus.problems[:0]
     out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
-    origin = _identify_pair(task, spec, out.clips)  # clips may have been lost
+    origin = identify_pair(task, spec, out.clips)  # clips may have been lost
     key = results.make_key(**origin, settings=settings)
     stored = results.find_result(key)
     if stored is None:
         train = max(_list_training(task, out.clips), key=len)
         check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], count_classes(task, train["label"]))
-        with tqdm(desc=f"probes {task.name} x {spec.name}", unit="fit", disable=not progress, leave=False) as bar:
-            options = {**settings, "progress": bar.update, "mapper": engine.mapper}
-            folds = divide_folds(task, out.clips)
-            grid = (probe.grid_folds(LabelledVectors.of(out.clips, out.vectors), folds, **options) if folds else
-                    probe.grid(*label_vectors(out), **options))
+        grid = fit_grid(task, out, {**settings, "mapper": engine.mapper}, f"{task.name} x {spec.name}", progress)
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
 
 
+def fit_grid(task: Task, out: Extraction, settings: Mapping[str, Any], title: str, progress: bool) -> probe.Grid:
+    """Fit all probes to an extraction, in the task's folds if it has any; `settings` are those of `probe.grid`."""
+    from tqdm.std import tqdm
+
+    folds, whole = divide_folds(task, out.clips), LabelledVectors.of(out.clips, out.vectors)
+    fits = probe.count_fits(whole, settings["probes"], settings["speaker_norm"]) * max(1, len(folds))
+    with tqdm(desc=f"probes {title}", total=fits, unit="fit", disable=not progress, leave=False) as bar:
+        options = {**settings, "progress": bar.update}
+        return probe.grid_folds(whole, folds, **options) if folds else probe.grid(*label_vectors(out), **options)
+
+
 def probe_settings(task: Task, params: Params) -> dict[str, Any]:
     """Return the arguments of `nslib.evaluation.probe.grid` that change its answer, for a task."""
-    return {"probes": choose_probes(task, SMOKE_PROBES if params.smoke else ()), "metric": task.metric,
-            "speaker_norm": not task.speaker_is_label, "seed": params.seed} | ({"also": task.also} if task.also else {})
+    settings = {"probes": choose_probes(task, SMOKE_PROBES if params.smoke else ()), "metric": task.metric,
+                "speaker_norm": params.transductive and not task.speaker_is_label, "seed": params.seed}
+    return settings | ({"also": task.also} if task.also else {})
 
 
 def choose_probes(task: Task, instead: Sequence[str] = ()) -> tuple[str, ...]:
@@ -417,7 +430,7 @@ def choose_probes(task: Task, instead: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(probe.check_probes(task.probes or None, (task.metric, *task.also)))
 
 
-def _identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
+def identify_pair(task: Task, spec: EmbeddingSpec, clips: pd.DataFrame) -> dict[str, str]:
     """Return what a result is of: the arguments of `results.make_key` beside the settings."""
     return {"task": task.name, "embedding": spec.name, "data_hash": datasets_splits.hash_data(clips),
             "split_hash": datasets_splits.hash_split(clips), "weights_hash": spec.fingerprint}
@@ -589,7 +602,7 @@ def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSp
 def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> _Work | None:
     """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
     clips = corpus.clips
-    key = results.make_key(**_identify_pair(task, spec, clips), settings=probe_settings(task, params))
+    key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
     if spec.given or results.find_result(key) is not None:
         return None
     try:

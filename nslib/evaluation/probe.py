@@ -25,6 +25,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -239,6 +240,7 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
     notes.append(f"Every clip was tested once, in {len(folds)} folds: {train[0]} to {train[-1]} clips were in "
                  f"training{said}.")
     options: dict[str, Any] = {"jobs": jobs, "progress": progress, "mapper": mapper}
+    describe = partial(_describe_oddities, numbers=settings.needs("numbers"), normed=any(norm for _, norm in variants))
     fits: list[list[Fit]] = []
     chosen: list[Fit] = []
     for number, rows in enumerate(choices or folds):
@@ -249,7 +251,7 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
         values = [_score_answers(fit, "validation", splits["validation"], settings) for fit in fits[-1]]
         chosen.append(fits[-1][int(np.argmax(select_best(values, metric)))])
         if not choices:
-            notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits, settings.needs("numbers"))]
+            notes += [f"Fold {number}: {note}" for note in describe(splits)]
     asked = {name: np.concatenate([np.sort(clips.clip_id[rows[name]]) for rows in divisions])
              for name, divisions in (("validation", choices or folds), ("test", folds))}
     tested = list(chosen)
@@ -261,7 +263,7 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
             splits = _check_parts({name: clips.take(rows[name]) for name in ("train", "test")}, ("train",),
                                   f" of fold {number}")
             tested += fit_probes([of.probe], [(of.l2, of.speaker_norm)], splits, settings, **options)
-            notes += [f"Fold {number}: {note}" for note in _describe_oddities(splits, settings.needs("numbers"))]
+            notes += [f"Fold {number}: {note}" for note in describe(splits)]
     order = {name: np.argsort(names) for name, names in asked.items()}
     combinations = [] if choices else [tuple(same) for same in zip(*fits, strict=True)]
     last = _join_folds([*combinations, (*chosen, *tested) if choices else tuple(tested)], order)
@@ -388,6 +390,11 @@ def _list_classes(splits: Mapping[str, LabelledVectors]) -> Names:
     return np.unique(np.concatenate([split.y for split in splits.values()]))
 
 
+def count_fits(clips: LabelledVectors, probes: Sequence[str], speaker_norm: bool) -> int:
+    """Count the fits of a grid on some clips, of one fold if there are folds."""
+    return 2 * len(probes) * len(_choose_speaker_norms({"all": clips}, speaker_norm)[0])
+
+
 def _choose_speaker_norms(splits: dict[str, LabelledVectors], wanted: bool) -> tuple[tuple[bool, ...], list[str]]:
     """Values of ``speaker_norm`` to try, and why the z-score by speaker is left out although wanted."""
     if not wanted:
@@ -400,8 +407,8 @@ def _choose_speaker_norms(splits: dict[str, LabelledVectors], wanted: bool) -> t
     return (False, True), []
 
 
-def _describe_oddities(splits: dict[str, LabelledVectors], numbers: bool = False) -> list[str]:
-    """Sentences on labels that train lacks, unless they are numbers, and on vectors of zeros."""
+def _describe_oddities(splits: dict[str, LabelledVectors], numbers: bool, normed: bool) -> list[str]:
+    """Sentences on labels that train lacks, unless they are numbers, and on vectors of zeros (`normed`: by speaker)."""
     notes = []
     for name, split in splits.items():
         unlearnt = ~np.isin(split.y, splits["train"].y) & (not numbers)
@@ -412,6 +419,10 @@ def _describe_oddities(splits: dict[str, LabelledVectors], numbers: bool = False
         zeros = int(_test_rows(split.x, lambda rows: (rows == 0).all(axis=1)).sum())
         if zeros:
             notes.append(f"{zeros} {name} vectors are all zero; L2 normalisation leaves them so.")
+        single = int((np.unique(split.speaker, return_counts=True)[1] == 1).sum()) if normed else 0
+        if single:
+            notes.append(f"{single} of {len(split.y)} {name} vectors become zero by the z-score by speaker, because "
+                         "they are the only one of their speaker.")
     return notes
 
 
@@ -619,7 +630,8 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
                 for metric in settings.also for row in rows[rows["selected"]].to_dict("records")]
         rows = pd.concat([rows, pd.DataFrame(also)], ignore_index=True) if also else rows
         certain = pd.DataFrame(fit.scores["test"], columns=settings.classes) if fit.scores else certain
-    return Grid(rows, predictions, (*notes, *_describe_oddities(splits, numbers)), certain)
+    normed = any(fit.speaker_norm for fit in fits)
+    return Grid(rows, predictions, (*notes, *_describe_oddities(splits, numbers, normed)), certain)
 
 
 def select_best(values: npt.ArrayLike, metric: str) -> npt.NDArray[np.bool_]:

@@ -37,8 +37,8 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
     facts = {"Vectors": f"{embedding.dim} numbers, {time}", "Sound": f"mono, {SAMPLE_RATE} Hz",
              "Shortest clip": f"{embedding.min_samples / SAMPLE_RATE:.3g} s; shorter ones get zeros ({embedding.pad})",
              "Parameters": f"{embedding.parameters:,}" if embedding.parameters else "not stated, or none",
-             "Trained on": embedding.trained_on, "Licence": embedding.licence, "Source": embedding.source,
-             "Fingerprint": embedding.fingerprint}
+             "Trained on": embedding.trained_on, "Heard of the tasks": embedding.overlap or "none, as far as stated",
+             "Licence": embedding.licence, "Source": embedding.source, "Fingerprint": embedding.fingerprint}
     facts |= {"Cite": embedding.citation} if embedding.citation else {}
     table = "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
     questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())

@@ -178,7 +178,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "ledger_words": sum(column in ledger for column in ("task", "embedding")),
         "elsewhere": [(words, name) for words, name in _ELSEWHERE if name in pages],
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],
-        "provenance": _describe_provenance(results, params), **_describe_tasks(results),
+        "provenance": describe_provenance(results, params), **_describe_tasks(results),
         "embeddings": format_rows(described[described["name"].isin(names)], ["name", *_EMBEDDING]),
         "embedding_columns": _EMBEDDING, "numbers": ("dim", "window", "hop", "parameters"),
     }
@@ -204,7 +204,7 @@ def _describe_tasks(results: Results) -> dict[str, Any]:
             "sources": format_rows(sources), "source_columns": list(sources.columns)}
 
 
-def _describe_provenance(results: Results, params: Params) -> list[tuple[str, str]]:
+def describe_provenance(results: Results, params: Params) -> list[tuple[str, str]]:
     """Say when, where and with which code the report was made."""
     versions = ", ".join(f"{name} {version}" for name, version in config.package_versions(_PACKAGES).items())
     codes, locks = (" ".join(sorted({str(c) for c in results.rows[name]})) if len(results.rows) else "–"

@@ -38,8 +38,7 @@ START_SECONDS = 120
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
-# Progress bars, and what TensorFlow says on starting whatever its log level is.
-_NOISE = re.compile(r"\d+%\|.*\[|\d+\S* \[\d\d:\d\d[<,]|^[IW]0000 |^WARNING: All log messages before absl")
+_NOISE = re.compile(rf"\d+%\|.*\[|\d+\S* \[\d\d:\d\d[<,]|{config.LOG_LINES}")  # progress bars too
 # Long lines and wide tables scroll, which a keyboard can only do where it can go.
 _REACHABLE = 'tabindex="0" role="group" aria-label="{}" '
 

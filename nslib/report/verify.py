@@ -378,7 +378,8 @@ def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
     words += ["--profile", "paper"] if task is not None and task.profile == "paper" else []
     words += ["--seed", str(row["seed"])] if int(row["seed"]) else []
     words += ["--smoke"] if params is not None and params.smoke else []
-    return " ".join(["python -m nslib", *words])
+    said = "TRANSDUCTIVE=0 " if params is not None and not params.transductive else ""
+    return said + " ".join(["python -m nslib", *words])
 
 
 def is_fine_tuned(row: Mapping[str, Any]) -> bool:

@@ -117,6 +117,19 @@ def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path,
     assert code in (0, 1) and "silence" in out.lower() and (tmp_path / "card.md").read_text().startswith("# loud")
 
 
+def test_controls_a_page_and_json_come_with_own_data_and_a_sentence_says_where(folder, tmp_path, call):
+    small = ("benchmark", "logmel", "--dataset", folder, "--smoke", "--no-transductive")
+    code, out, err = call(*small, "--controls", "--report", tmp_path / "page.html", "--json")
+    read = json.loads(out)
+    assert code == 0 and {c["control"] for c in read["tasks"][0]["controls"]} >= {"majority", "silence", "recording"}
+    assert "data:image/png" in (tmp_path / "page.html").read_text() and str(tmp_path / "page.html") in err
+    assert not any(score["speaker_norm"] for score in read["tasks"][0]["scores"])
+    code, out, err = call(*small)
+    assert code == 0 and out.startswith("pitches: accuracy") and "★ logmel" in out and "Next: --controls" in err
+    code, _, err = call(*small, "--report", tmp_path / "page.pdf")
+    assert code == 2 and "ends in .html" in err
+
+
 def test_embed_writes_a_table_and_the_store_is_checked_and_mended(folder, tmp_path, monkeypatch, call):
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
     home = shutil.copytree(folder, tmp_path / "pitches")

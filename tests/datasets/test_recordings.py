@@ -352,3 +352,13 @@ def test_a_data_set_that_the_kit_prepares_has_the_rate_and_the_scale_of_its_file
     for clip in dataset.clips.itertuples():
         assert np.abs(audio.read(clip.audio).wave - truth).max() < (0.02 if clip.label == "PCM_U8" else 1e-3)
     assert len(dataset.clips) == 4
+
+
+def test_clips_above_full_scale_are_one_note_with_the_highest_peak(tmp_path, cache):
+    for label in ("x", "y"):
+        for k, peak in enumerate((0.5, 1.1, 1.27, 1.4)):
+            (tmp_path / "in" / label).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / "in" / label / f"{k}.wav", peak * np.sin(np.arange(4000) / 9), 16_000, "FLOAT")
+    notes = read_recordings(tmp_path / "in", progress=False).notes
+    assert [note for note in notes if "full scale" in note] == [
+        "6 of 8 clips: the highest peak 1.4 is above full scale (1.0); kept as it is."]

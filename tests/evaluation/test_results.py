@@ -13,6 +13,7 @@ from nslib import config
 from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation import probe, results
+from nslib.evaluation.controls import CONTROLS
 from nslib.extraction import cache
 from nslib.statistics.scores import select_scores
 
@@ -46,7 +47,8 @@ def same(found, expected):
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
 
 
-TABLES = (results.ROWS, results.PREDICTIONS, results.PROTOCOL_ROWS, results.PROTOCOL_ANSWERS, results.LEDGER)
+TABLES = (results.ROWS, results.PREDICTIONS, results.PROTOCOL_ROWS, results.PROTOCOL_ANSWERS, CONTROLS,
+          results.LEDGER)
 
 
 def test_the_page_explains_every_column_of_every_table():

@@ -1,0 +1,250 @@
+"""What `benchmark` shows: a table for a terminal, JSON for programs, and one page that is complete in itself.
+
+All three say the same of a task: who is tested, whether speakers of the test are in training too (whoever drew the
+split), the score of each embedding with its probe and normalisation, what is left of it without the z-score by speaker
+where that was chosen, and the controls, if they were measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import textwrap
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nslib
+from nslib import config
+from nslib import figures as nslib_figures
+from nslib.datasets.card import audit_clips
+from nslib.datasets.splits import SPLIT_NAMES, count_folds, label_is_speaker
+from nslib.errors import BadParameter, NslibError
+from nslib.evaluation import benchmark, probe
+from nslib.evaluation.results import Results
+from nslib.report import html
+from nslib.report.notebooks import render
+from nslib.statistics.embedding_map import map_vectors
+from nslib.statistics.scores import CHOSEN_BY_FOLD
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_page", "describe_results", "format_json", "format_notes", "format_table", "say_next", "write_page"]
+
+LEGEND = ("★ best, ≈ not separable from it. +L2: vectors of unit length. +z: z-scored over all clips of a speaker, "
+          "also of the test (transductive; --no-transductive leaves it out of the choice).")
+_LONGEST_NOTE = 600
+_SECTIONS = {"results": "Results", "controls": "Controls", "figures": "Figures", "audit": "Audit",
+             "not-run": "Not run", "made": "How made"}
+_TASK = ("task", "metric", "classes", "chance", "n", "n_speakers", "interval_by", "level", "warnings")
+_SCORE = ("embedding", "standing", "value", "low", "high", "validation", "short", "probe", "l2", "speaker_norm")
+
+
+def describe_results(measured: Results, params: config.Params, controls: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Arrange what is shown: the table of `nslib.report.html`, each task with leak and controls, cells with more."""
+    table = html.build_result_table(measured.rows, measured.predictions, params)
+    for task in table["shown"]:
+        cells = [cell for cell in task["cells"] if cell]
+        name = cells[0]["task"]
+        task |= {key: cells[0][key] for key in ("task", "metric", "level")}
+        task["warnings"] = describe_test(measured.clips[measured.clips["task"] == name])
+        task["controls"] = [] if controls is None else controls[controls["task"] == name].to_dict("records")
+        for cell in cells:
+            cell |= _describe_choice(cell, measured.rows[measured.rows["key"] == cell["key"]])
+    return table
+
+
+def _describe_choice(cell: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+    """Name probe and normalisation of a score; if it is transductive, add what validation chooses ``without`` that."""
+    validation, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("validation", "test"))
+    plain = ~validation["speaker_norm"] & (cell["probe"] != CHOSEN_BY_FOLD)
+    chosen, without = validation.loc[validation["selected"], "value"], None
+    if cell["speaker_norm"] and plain.any():
+        other = test[probe.select_best(validation["value"].where(plain), str(cell["metric"]))].iloc[0].to_dict()
+        without = {name: other[name] for name in ("value", "low", "high")} | {"short": _name_choice(other)}
+    return {"short": _name_choice(cell), "validation": float(chosen.iloc[0]), "without": without}
+
+
+def _name_choice(row: Mapping[str, Any]) -> str:
+    """Name probe and normalisation in short; of folds, in how many the z-score was chosen."""
+    if row["probe"] == CHOSEN_BY_FOLD:
+        normed = sum(map(int, re.findall(r"speaker_norm True in (\d+) of", str(row["reason"]))))
+        return f"{row['probe']}{f' (+z in {normed})' if normed else ''}"
+    return f"{row['probe']}{' +L2' if row['l2'] else ''}{' +z' if row['speaker_norm'] else ''}"
+
+
+def describe_test(clips: pd.DataFrame) -> list[str]:
+    """Say what a test has in common with training and should not, speakers, and what it should: source and rate."""
+    known = clips[clips["speaker"].fillna("") != ""]
+    if count_folds(clips.dropna(axis=1, how="all")) or label_is_speaker(known["label"], known["speaker"]):
+        return []
+    learnt, test = (clips[clips["split"] == name] for name in ("train", "test"))
+    shared = test[test["speaker"].isin({*learnt["speaker"]} - {""})]
+    said = []
+    if len(shared):
+        who = f"{shared['speaker'].nunique()} of {test['speaker'].nunique()} test speakers"
+        said.append(f"{who}, with {len(shared)} of {len(test)} clips, are in training too: scores may be of known "
+                    "voices.")
+    for what, (mine, other) in {"source": _list_places(test, learnt), "rate": [
+            {f"{rate} Hz" for rate in part["sample_rate"]} for part in (test, learnt)]}.items():
+        if mine and other and not mine & other:
+            said.append(f"All test clips are of another {what} ({', '.join(sorted(mine))}) than those of training "
+                        f"({', '.join(sorted(other))}): a score from one corpus to another.")
+    return said
+
+
+def _list_places(test: pd.DataFrame, learnt: pd.DataFrame) -> list[set[str]]:
+    """Name the sources of two parts, or the folders in which they lie apart, unless these are named as splits are."""
+    named = [{*part["source"]} for part in (test, learnt)]
+    if named[0] & named[1] and len(test) and len(learnt):
+        roots = [Path(os.path.commonpath([os.path.dirname(path) for path in part["audio"]])) for part in (test, learnt)]
+        base = Path(os.path.commonpath(roots))
+        apart = [root.relative_to(base).parts[:1] for root in roots]
+        return [{*names} - {*SPLIT_NAMES} for names in apart]
+    return named
+
+
+# ------------------------------------------------------------------ terminal and JSON
+
+def format_table(table: Mapping[str, Any], width: int = 80) -> str:
+    """Write a block a task: embeddings as rows, the best marked, no line longer than `width`."""
+    lines = []
+    for task in table["shown"]:
+        who = f"{task['n_speakers']} speakers" if task["n_speakers"] else "speakers unknown"
+        lines += textwrap.wrap(
+            f"{task['label']}: {task['metric'].replace('_', ' ')}, {task['classes']} classes, chance "
+            f"{task['chance']:.2f}; test: {task['n']} clips, {who}; {100 * task['level']:.0f} % intervals over "
+            f"{task['interval_by']}s", width, subsequent_indent="  ")
+        rows: list[tuple[str, str, Mapping[str, Any] | None, str]] = []
+        pairs = zip(table["columns"], task["cells"], strict=True)
+        for name, cell in sorted(pairs, key=lambda pair: -pair[1]["value"] if pair[1] else 1.0):  # not run: last
+            rows.append((cell["mark"] if cell else "", name, cell, cell["short"] if cell else ""))
+            if cell and cell["without"]:
+                rows.append(("", "  without +z", cell["without"], cell["without"]["short"]))
+        for row in task["controls"]:
+            by = {"": "", "permutation": "range"}.get(row["interval_by"], f"over {row['interval_by']}s")
+            rows.append(("-", row["control"], row, f"{by} {row['embedding']}".strip()))
+        wide = max(len(name) for _, name, _, _ in rows)
+        for mark, name, row, words in rows:
+            lines += _format_line(f"{mark or ' '} {name:<{wide}}", row, words, width)
+        for text in filter(None, [*task["warnings"], *(row["says"] for row in task["controls"])]):
+            lines += textwrap.wrap(f"! {text}", width, subsequent_indent="  ")
+        lines.append("")
+    return "\n".join([*lines, *textwrap.wrap(LEGEND, width)])
+
+
+def _format_line(name: str, row: Mapping[str, Any] | None, words: str, width: int) -> list[str]:
+    """Write a score; what does not fit goes into lines of its own."""
+    value = "not run" if row is None else "not measured"
+    if row and row["value"] == row["value"]:
+        value = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    line = f"{name}  {value:<17}  {words}".rstrip()
+    if len(line) <= width:
+        return [line]
+    below = [f"    {part}" for text in (value, words) for part in textwrap.wrap(text, max(width - 4, 20))]
+    return [*textwrap.wrap(name, width), *below]
+
+
+def format_notes(notes: Iterable[str], names: Collection[str], width: int = 80) -> str:
+    """Write notes for a terminal: those that differ in names and numbers only once, and counted; long ones cut."""
+    groups: dict[str, list[str]] = {}
+    for note in html.group_notes(notes, names):
+        groups.setdefault(re.sub(r"\d+(\.\d+)?", "#", note), []).append(note)
+    lines = []
+    for text, *alike in groups.values():
+        if len(text) > _LONGEST_NOTE:
+            text = f"{text[:_LONGEST_NOTE]} ... ({len(text):,} characters; --json has all)"
+        more = f" ({len(alike)} more differ from this in numbers only.)" if alike else ""
+        lines += textwrap.wrap(f"note: {text}{more}", max(width, 40), subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def format_json(measured: Results, table: Mapping[str, Any]) -> str:
+    """Write everything that is shown for programs; a number that is not there is null."""
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): clean(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [clean(one) for one in value]
+        return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+    tasks = [{key: task[key] for key in _TASK} | {
+        "scores": [{key: cell[key] for key in (*_SCORE, "without", "key")} for cell in task["cells"] if cell],
+        "controls": task["controls"]} for task in table["shown"]]
+    return json.dumps(clean({
+        "tasks": tasks, "notes": list(measured.notes), "not_run": measured.not_run.to_dict("records"),
+        "left_out": measured.problems.to_dict("records")}), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def say_next(out: Path | None, page: Path | None, controls: bool) -> str:
+    """Say in a sentence where the table lies and what to do next."""
+    where = [str(config.reports_dir() / "results"), *(str(path) for path in (out, page) if path)]
+    then = ("--report page.html draws confusion, map and audit" if controls and not page else
+            "train classifier keeps the best as a model" if controls else
+            "--controls measures what chance, silence and a random split give")
+    return f"Scores and answers are in {', '.join(where)}. Next: {then}."
+
+
+# ------------------------------------------------------------------ page
+
+def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
+               embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:
+    """Write all as one ``.html`` that fetches nothing; the best of `embeddings` on each task is drawn as a map."""
+    check_page(path)
+    specs = {spec.name: spec for spec in map(benchmark.specify_embedding, embeddings)}
+    table, clips = describe_results(measured, params, controls), measured.clips
+    figures, undrawn = _draw_figures(measured, table, specs)
+    names = {*measured.rows["embedding"], *measured.not_run["embedding"]}
+    problems = ["task", "clip_id", "reason", "remedy"]
+    filled = {"controls": any(task["controls"] for task in table["shown"]), "figures": figures}
+    warnings = [f"{task['label']}: {text}" for task in table["shown"] for text in task["warnings"]]
+    config.write_file(path, render(
+        "own.html.j2", **table, version=nslib.__version__, pages=set(), figures=figures, undrawn=undrawn,
+        title=", ".join(task["label"] for task in table["shown"]) or "Nothing was measured",
+        tied_how="by paired differences on the same clips", notes=html.group_notes(measured.notes, names),
+        lede=f"{len(names)} embeddings on {len(clips):,} clips, {clips['seconds'].sum() / 3600:.2f} hours.",
+        warnings=["Smoke run: the numbers mean nothing."] * params.smoke + warnings,
+        sections=[(anchor, text) for anchor, text in _SECTIONS.items() if filled.get(anchor, True)],
+        audits=[_describe_audit(str(name), part) for name, part in clips.groupby("task", sort=False)],
+        not_run=html.group_not_run(measured.rows, measured.not_run), problem_columns=problems,
+        problems=html.format_rows(measured.problems, problems), provenance=html.describe_provenance(measured, params)))
+    return path
+
+
+def check_page(path: Path) -> None:
+    """Refuse the name of a page that browsers would not know, before anything is computed."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise BadParameter(f"cannot write {str(path)!r} as a page: give a file name that ends in .html.")
+
+
+def _draw_figures(measured: Results, table: Mapping[str, Any],
+                  specs: Mapping[str, benchmark.EmbeddingSpec]) -> tuple[list[tuple[str, Any]], list[str]]:
+    """Draw confusion and map of the best embedding of each task, caption and HTML; and say why one is not drawn."""
+    import markupsafe
+
+    drawn, undrawn = [], []
+    for task in table["shown"]:
+        best = measured.best(task["task"])
+        drawn.append((f"{task['label']}: which label {best}, the best on validation, took for which, on test.",
+                      nslib_figures.confusion(measured.predictions, task["task"], best)))
+        try:
+            if best in specs:
+                out = specs[best].vectors(measured.clips[measured.clips["task"] == task["task"]], progress=False)
+                drawn.append((f"{task['label']}: all clips, by the vectors of {best}.", nslib_figures.embedding_map(
+                    map_vectors(out.vectors, out.clips, embedding=best, task=task["task"]))))
+        except NslibError as error:
+            undrawn.append(f"{task['label']}: no map of {best}: {error}")
+    # the form in which a notebook shows a figure: with its numbers, and complete in itself
+    return [(caption, markupsafe.Markup(figure._repr_mimebundle_()["text/html"])) for caption, figure in drawn], undrawn
+
+
+def _describe_audit(name: str, clips: pd.DataFrame) -> dict[str, Any]:
+    """Audit the clips of a task, with its tables as HTML."""
+    import markupsafe
+
+    audit = audit_clips(clips.dropna(axis=1, how="all"))
+    tables = {key: markupsafe.Markup(table.round(1).reset_index().to_html(index=False, border=0, na_rep="–"))
+              for key, table in (("splits", audit.table), ("classes", audit.classes))}
+    return {"task": name, "problems": audit.problems, "notes": audit.notes, **tables}
