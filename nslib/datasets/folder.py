@@ -181,8 +181,8 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
     """Give clips that have no split one, and say how; without labels none is needed."""
     if numbers:  # as if all were of one class
         plain = [replace(clip, label=clip.label and "a number") for clip in clips]
-        drawn, notes = _assign_splits(plain, seed, False)
-        return [replace(clip, split=one.split) for clip, one in zip(clips, drawn, strict=True)], notes
+        placed, notes = _assign_splits(plain, seed, False)
+        return [replace(clip, split=one.split) for clip, one in zip(clips, placed, strict=True)], notes
     labelled = [clip for clip in clips if clip.label]
     if not labelled:
         return clips, ["There are no labels, so the clips can be embedded but not benchmarked."]
