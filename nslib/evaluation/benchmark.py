@@ -397,7 +397,7 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     stored = results.find_result(key)
     if stored is None:
         train = max(_list_training(task, out.clips), key=len)
-        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], count_classes(task, train["label"]))
+        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1])
         grid = fit_grid(task, out, {**settings, "mapper": engine.mapper}, f"{task.name} x {spec.name}", progress)
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
@@ -556,25 +556,25 @@ def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Para
 
 # ------------------------------------------------------------------ what it takes
 
-def memory_gb(clips: int, train_clips: int, dim: int, classes: int = 2) -> float:
+def memory_gb(clips: int, train_clips: int, dim: int) -> float:
     """Return the memory in GB that a grid of probes needs."""
     # vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64;
-    # train by columns, float32; and two forests at a time: ranks and values of train, and of each tree a leaf for each
-    # clip that it is given, two nodes a leaf, 16 bytes a node
+    # ranks and values of train; and two forests at a time, of each tree a leaf for each clip that it is given, two
+    # nodes a leaf, 16 bytes a node
     forests = 2 * 2 * 0.64 * _TREES * train_clips * 16.0
-    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4 + 2 * (2 + 4))) + forests) / 1e9
+    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4 + 4)) + forests) / 1e9
 
 
-def check_memory(task: str, clips: int, train_clips: int, dim: int, classes: int = 2) -> None:
+def check_memory(task: str, clips: int, train_clips: int, dim: int) -> None:
     """Refuse probes that need more memory than there is, before they start: Unavailable, with both numbers."""
     import psutil
 
-    needed, free = memory_gb(clips, train_clips, dim, classes), float(psutil.virtual_memory().available / 1e9)
+    needed, free = memory_gb(clips, train_clips, dim), float(psutil.virtual_memory().available / 1e9)
     if needed > free:
         raise Unavailable(
             f"memory for the probes of {task}",
-            f"{clips} vectors of {dim} numbers and {classes} classes need about {needed:.1f} GB, and {free:.1f} GB are "
-            "free", "Run on a larger machine, end other programs, or choose an embedding with shorter vectors or a "
+            f"{clips} vectors of {dim} numbers need about {needed:.1f} GB, and {free:.1f} GB are free",
+            "Run on a larger machine, end other programs, or choose an embedding with shorter vectors or a "
             "task with fewer clips; the vectors computed so far are kept.")
 
 
@@ -615,7 +615,7 @@ def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Par
     parts = [(len(train), embedding.dim, count_classes(task, train["label"])) for train in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
-    return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)),
+    return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
                  audio / speed, fits)
 
 

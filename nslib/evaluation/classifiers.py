@@ -125,8 +125,7 @@ def make_probe(name: str, clips: int, classes: int, seed: int) -> Any:
     return next(family[name] for family in FAMILIES.values() if name in family)(clips, classes, seed)
 
 
-# scikit-learn computes these in float32, whatever they are given; quickest by columns, as trees read them
-IN_FLOAT32 = ("Forest_balanced_100", "Forest_unbalanced_100")
+FORESTS = ("Forest_balanced_100", "Forest_unbalanced_100")
 
 
 def find_same_fits(probes: Sequence[str], y: npt.NDArray[Any]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RandomForest"]
+__all__ = ["RandomForest", "Ranked", "rank"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -41,6 +41,13 @@ class _Tree(NamedTuple):
     mixed: Floats  # shares of the classes in leaves that hold several
 
 
+class Ranked(NamedTuple):
+    """Clips as trees see them: which of the values of its dimension each has."""
+
+    ranks: npt.NDArray[Any]  # [dim, clips], equal for equal values
+    values: npt.NDArray[np.float32]  # [dim, clips], the value of each rank, and zeros
+
+
 class RandomForest:
     """A hundred or so trees.
 
@@ -56,17 +63,15 @@ class RandomForest:
     def __init__(self, trees: int, class_weight: str | None, seed: int) -> None:
         self.trees, self.class_weight, self.seed = trees, class_weight, seed
 
-    def fit(self, x: npt.ArrayLike, y: npt.ArrayLike) -> RandomForest:
-        """Grow the trees on clips [clips, dim] of the classes `y`."""
-        from sklearn.utils import check_X_y
+    def fit(self, x: npt.ArrayLike | Ranked, y: npt.ArrayLike) -> RandomForest:
+        """Grow the trees on clips [clips, dim], or what `rank` made of them, of the classes `y`."""
         from sklearn.utils.class_weight import compute_sample_weight
 
-        vectors, labels = check_X_y(x, y, dtype=np.float32)
+        labels, ranked = np.asarray(y), x if isinstance(x, Ranked) else rank(x)
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        clips = len(vectors)
+        clips = len(labels)
         odds = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
         edges = None if odds is None else np.cumsum(odds / odds.sum())
-        ranks, values = _rank(vectors)
         random = np.random.RandomState(0)  # to seed one takes a hundredth of the time of making one
         self._trees = []
         for seed in np.random.RandomState(self.seed).randint(np.iinfo(np.int32).max, size=self.trees):
@@ -78,19 +83,19 @@ class RandomForest:
             random.seed(seed)
             start = random.randint(0, np.iinfo(np.int32).max)
             counts = np.bincount(drawn, minlength=clips)
-            self._trees.append(self._grow_tree(ranks, values, codes.astype(np.int64), counts, start))
+            self._trees.append(self._grow_tree(ranked, codes.astype(np.int64), counts, start))
         return self
 
-    def _grow_tree(self, ranks: npt.NDArray[Any], values: npt.NDArray[np.float32], codes: npt.NDArray[np.int64],
-                   counts: npt.NDArray[np.int64], start: int) -> _Tree:
+    def _grow_tree(self, ranked: Ranked, codes: npt.NDArray[np.int64], counts: npt.NDArray[np.int64],
+                   start: int) -> _Tree:
         """Grow a tree on clips that were drawn so often."""
-        samples, dim, classes = np.flatnonzero(counts), len(ranks), len(self.classes_)
+        samples, dim, classes = np.flatnonzero(counts), len(ranked.ranks), len(self.classes_)
         room = 2 * len(samples)
         feature, threshold, link = np.full(room, -1, np.int32), np.zeros(room), np.zeros(room, np.int32)
         mixed_at, stack = np.empty((room, 2), np.int64), np.empty((room + 2, 4), np.int64)
         stack[0] = 0, len(samples), -1, 0  # first sample, last, parent of a right child, dimensions known as constant
         grow, _ = _compile()
-        nodes, mixed = grow(ranks, values, codes, counts, samples, max(1, int(np.sqrt(dim))), start, feature,
+        nodes, mixed = grow(*ranked, codes, counts, samples, max(1, int(np.sqrt(dim))), start, feature,
                             threshold, link, mixed_at, np.arange(dim), np.empty(dim, np.int64),
                             np.zeros((3, classes), np.int64), np.empty((4, len(samples)), np.int64),
                             np.empty(_DIGIT, np.int64), stack)
@@ -115,15 +120,18 @@ class RandomForest:
         return np.asarray(self.classes_[self.predict_proba(x).argmax(axis=1)])
 
 
-def _rank(vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-    """Rank each dimension: ranks [dim, clips], equal for equal values, and the value of each rank [dim, clips]."""
+def rank(x: npt.ArrayLike) -> Ranked:
+    """Rank each dimension of clips [clips, dim], once for all forests; ValueError for what float32 cannot hold."""
+    from sklearn.utils import check_array
+
+    vectors = check_array(x, dtype=np.float32)
     clips, dim = vectors.shape
     ranks = np.empty((dim, clips), np.uint16 if clips <= 1 << 16 else np.uint32)
     values = np.zeros((dim, clips), np.float32)
     for column, row, value in zip(vectors.T, ranks, values, strict=True):
         known, row[:] = np.unique(column, return_inverse=True)
         value[: len(known)] = known
-    return ranks, values
+    return Ranked(ranks, values)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ on validation answers to all clips together would have seen the clips that are t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -34,7 +35,8 @@ import numpy.typing as npt
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
-from nslib.evaluation.classifiers import FAMILIES, IN_FLOAT32, PROBES, RIDGES, find_same_fits, make_probe, normalise
+from nslib.evaluation.classifiers import FAMILIES, FORESTS, PROBES, RIDGES, find_same_fits, make_probe, normalise
+from nslib.evaluation.forest import Ranked, rank
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
@@ -539,17 +541,20 @@ def _fit_variants(pool: ThreadPoolExecutor, probes: Sequence[str], variants: Seq
 
 
 def _prepare(splits: dict[str, LabelledVectors], variant: Variant,
-             probes: Sequence[str]) -> tuple[dict[str, LabelledVectors], npt.NDArray[np.float32] | None]:
-    """Normalise all splits, in float64; and train as forests read it, if there are any: in float32, by columns."""
+             probes: Sequence[str]) -> tuple[dict[str, LabelledVectors], Ranked | None]:
+    """Normalise all splits, in float64; and train as forests read it, if there are any."""
     l2, norm = variant
     ready = {name: replace(split, x=normalise(split.x, split.speaker, l2=l2, speaker_norm=norm))
              for name, split in splits.items()}
-    forests = any(probe in IN_FLOAT32 for probe in probes)
-    return ready, np.asarray(ready["train"].x, dtype=np.float32, order="F") if forests else None
+    ranked = None
+    if any(probe in FORESTS for probe in probes):
+        with contextlib.suppress(ValueError):  # what float32 cannot hold: the forest's fit says so
+            ranked = rank(np.asarray(ready["train"].x, dtype=np.float32, order="F"))
+    return ready, ranked
 
 
 def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
-         by_columns: npt.NDArray[np.float32] | None, settings: FitSettings) -> Fit:
+         ranked: Ranked | None, settings: FitSettings) -> Fit:
     """Fit a probe and ask it for its answers; what classifiers raise or warn of becomes the reason."""
     from sklearn.exceptions import ConvergenceWarning
 
@@ -563,7 +568,7 @@ def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
     start, seconds, why = time.perf_counter(), 0.0, ""
     try:
         model = make_probe(probe, len(codes), len(learnt), settings.seed)
-        model.fit(by_columns if probe in IN_FLOAT32 else splits["train"].x, goal)
+        model.fit(ranked if ranked and probe in FORESTS else splits["train"].x, goal)
         seconds = time.perf_counter() - start
         for name in (name for name in splits if name != "train"):
             answers[name] = model.predict(splits[name].x)
