@@ -361,8 +361,7 @@ class _QuietImport(importlib.abc.MetaPathFinder):
 
 
 def quieten_tensorflow() -> None:
-    """Keep TensorFlow's notes about the machine off the terminal; its errors are raised anyway."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Keep TensorFlow's notes about the machine off a terminal that is the command line's; errors are raised anyway."""
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _QuietImport())
 

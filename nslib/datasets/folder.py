@@ -191,7 +191,8 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
         without = sum(not clip.split for clip in labelled)
         notes += [f"{without} clips have no split and are not used for training or testing."] if without else []
         split_of = {clip.clip_id: clip.split for clip in labelled}
-        missing, more = _draw_missing([clip for clip in labelled if clip.split == "train"], set(split_of.values()), seed)
+        learnt = [clip for clip in labelled if clip.split == "train"]
+        missing, more = _draw_missing(learnt, set(split_of.values()), seed)
         split_of |= missing
     else:
         speakers, labels = [clip.speaker for clip in labelled], [clip.label for clip in labelled]

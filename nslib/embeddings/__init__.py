@@ -16,8 +16,6 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from nslib import config
-
 if TYPE_CHECKING:
     from nslib.embeddings.base import CheckReport, Embedding, check
     from nslib.embeddings.custom import from_callable
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
 
 # without it TensorFlow takes all memory of every GPU at once; it is read when a GPU is first used
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-config.quieten_tensorflow()
+# TensorFlow greets with a page of notes about the machine; errors are raised anyway
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["CheckReport", "Embedding", "check", "compare_backends", "describe", "fingerprint", "from_callable",
            "from_file", "from_saved_model", "get", "names", "needs_extra"]
