@@ -130,7 +130,7 @@ def test_what_tensorflow_says_on_starting_is_dropped_and_everything_else_is_kept
     (tmp_path / "tensorflow.py").write_text("\n".join(
         ["import os", *(f"os.write(2, {line.encode() + bytes([10])!r})" for line in lines), end]))
     code = ("import os\nfrom nslib import config\nconfig.quieten_tensorflow()\n"
-            "try:\n    import tensorflow\nexcept ImportError as error:\n    print(error)\nos.write(2, b'I0000 mine\\n')")
+            "try:\n    import tensorflow\nexcept ImportError as why:\n    print(why)\nos.write(2, b'I0000 mine\\n')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{config.root()}"})
     assert done.stderr.splitlines() == ["fatal: no memory", "I0000 mine"]
