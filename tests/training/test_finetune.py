@@ -87,7 +87,7 @@ def test_it_learns_and_can_be_repeated(material):
 @pytest.mark.parametrize(("metric", "best"), [("accuracy", 1), ("equal_error_rate", 2)])
 def test_the_epoch_that_validation_prefers_is_kept(material, monkeypatch, metric, best):
     values = iter([0.5, 0.2, 0.4])
-    monkeypatch.setattr(room, "score", lambda *_: next(values))
+    monkeypatch.setattr(room, "score", lambda *_, **__: next(values))
     control = dataclasses.replace(QUICK, frozen=True, epochs=3, patience=3)
     assert finetune(material, control, metric=metric, progress=False).best_epoch == best
 
