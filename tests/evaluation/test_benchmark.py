@@ -145,7 +145,7 @@ def test_extras_are_never_run_unasked():
 
 def test_vectors_that_do_not_fit_are_refused_with_both_numbers(folder, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=16e9))
-    needed = (148_642 * 12_288 * 16 + 134_000 * 12_288 * 12 + 100 * 2 * 2 * 0.64 * 134_000 * (8 * 2 + 64)) / 1e9
+    needed = (148_642 * 12_288 * 16 + 134_000 * 12_288 * 16 + 100 * 2 * 2 * 0.64 * 134_000 * 16) / 1e9
     with pytest.raises(Unavailable, match=f"need about {needed:.1f} GB, and 16.0 GB are free") as caught:
         benchmark.check_memory("voxceleb", 148_642, 134_000, 12_288)
     assert "shorter vectors" in caught.value.remedy and "are kept" in caught.value.remedy
