@@ -26,7 +26,7 @@ from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.probe import Grid, probe_hash
 from nslib.extraction import cache
-from nslib.statistics.scores import keep_newest, select_scores
+from nslib.statistics.scores import get_metric, keep_newest, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -398,7 +398,11 @@ class Results:
     def best(self, task: str) -> str:
         """Name the embedding that did best on validation on a task; empty, if none was run on it."""
         own = self.rows[(self.rows["task"] == task) & self.rows["selected"] & (self.rows["split"] == "validation")]
-        return str(own.loc[own["value"].idxmax(), "embedding"]) if len(own) else ""
+        if own.empty:
+            return ""
+        own = own[own["metric"] == own["metric"].iloc[0]]
+        higher = get_metric(own["metric"].iloc[0]).higher_is_better
+        return str(own.loc[own["value"].idxmax() if higher else own["value"].idxmin(), "embedding"])
 
     def with_fine_tuned(self, folder: Path | None = None) -> Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""

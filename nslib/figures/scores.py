@@ -90,12 +90,14 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
         apart = {(str(r.task), frozenset((r.first, r.second))): bool(r.apart)
                  for r in comparisons.compare_embeddings(scores, predictions).itertuples()}
     for _, part in scores.groupby(["task", "seed"], sort=False):
-        top = part.loc[part["value"].idxmax()]
+        higher = statistics_scores.get_metric(part["metric"].iloc[0]).higher_is_better
+        top = part.loc[part["value"].idxmax() if higher else part["value"].idxmin()]
         for at, row in part.iterrows():
             pair = str(row["task"]), frozenset((str(top["embedding"]), str(row["embedding"])))
             paired = row["metric"] == "accuracy" and pair in apart
-            tied = not apart[pair] if paired else bool(row["high"] >= top["low"])
-            standing[at] = "best" if row["value"] >= top["value"] else "tied" if tied else ""
+            overlaps = row["high"] >= top["low"] if higher else row["low"] <= top["high"]
+            tied = not apart[pair] if paired else bool(overlaps)
+            standing[at] = "best" if row["value"] == top["value"] else "tied" if tied else ""
     return standing
 
 

@@ -64,6 +64,9 @@ def test_ties_are_told_by_paired_answers_where_these_are_known():
     assert (paired != "").tolist() == expected and 0 < sum(expected) < len(expected) and not alone.equals(paired)
     other = ANSWERS.assign(clip_id=ANSWERS["embedding"] + ANSWERS["clip_id"])  # of other clips: not paired
     assert mark_best(SCORES, other).equals(alone)
+    errors = SCORES.assign(metric="equal_error_rate", value=1 - SCORES["value"], low=1 - SCORES["high"],
+                           high=1 - SCORES["low"])
+    assert mark_best(errors).equals(alone)  # the lowest error is the best
 
 
 def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
