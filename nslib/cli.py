@@ -37,7 +37,7 @@ from nslib.embeddings.backends import format_backends
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.evaluation.classifiers import FAMILIES
-from nslib.evaluation.controls import measure_controls
+from nslib.evaluation.controls import OF_CLASSES, measure_controls
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
 from nslib.paper.published import list_numbers
@@ -253,6 +253,8 @@ def measure(
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
     if report:
         summary.check_page(report)
+    if controls and benchmark.Measure.of(metric, probes).numbers:
+        raise BadParameter(OF_CLASSES)
     given = [_find_embedding(name) for name in embeddings]
     recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
                   for path in dataset or ()]
@@ -263,7 +265,8 @@ def measure(
     if report:
         summary.write_page(measured, report, params, controls=heard, embeddings=given)
     _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
-                   summary.format_json(measured, table) if as_json else "", summary.say_next(out, report, controls))
+                   summary.format_json(measured, table) if as_json else "",
+                   summary.say_next(measured.rows, out, report, controls))
 
 
 @app.command()

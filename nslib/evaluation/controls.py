@@ -35,7 +35,7 @@ from nslib.datasets.splits import label_is_speaker
 from nslib.datasets.tasks import REGISTRY, Task, make_own_task
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray
 from nslib.embeddings.handmade import compute_statistics
-from nslib.errors import NslibError, Unavailable
+from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.evaluation import benchmark, divisions, probe, protocols, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.classifiers import normalise
@@ -94,6 +94,8 @@ _HEARD = {SILENCE: Embedding(SILENCE, f"pauses of {_QUIET} 1", 128, compute_stat
           RECORDING: Embedding(RECORDING, "level peak length 1", 6, compute_statistics(_measure_level),
                                pads_safely=True)}
 
+OF_CLASSES = "controls are of labels that are classes; leave --controls out for ccc and mae."
+
 
 def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embeddable] | None = None,
                      params: config.Params | None = None, *, name: str | None = None,
@@ -117,6 +119,8 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
     >>> measured = nslib.benchmark("logmel", "my_recordings/")    # doctest: +SKIP
     >>> measure_controls(measured, "logmel")[["task", "control", "value", "low", "high", "says"]]    # doctest: +SKIP
     """
+    if "numbers" in {scores.get_metric(name).needs for name in measured.rows["metric"].unique()}:
+        raise BadParameter(OF_CLASSES)
     params = params or config.load_params()
     given = benchmark.list_given(embeddings, params.embeddings or benchmark.default_embeddings(params))
     specs = {spec.name: spec for spec in (benchmark.specify_embedding(one, name) for one in given)}
@@ -127,8 +131,11 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
             chosen = measured.rows[(measured.rows["task"] == task) & (measured.rows["embedding"] == best)]
             answers = measured.predictions[measured.predictions["key"].isin(chosen["key"])]
             clips = clips.drop(columns=["task", "corpus_kind"]).dropna(axis=1, how="all").reset_index(drop=True)
-            tables.append(_measure_task(REGISTRY.get(str(task)) or make_own_task(str(task), clips), clips, specs[best],
-                                        scores.select_scores(chosen).iloc[0].to_dict(), answers, params, progress))
+            row = scores.select_scores(chosen).iloc[0].to_dict()
+            probes = tuple(chosen["probe"][chosen["probe"] != scores.CHOSEN_BY_FOLD].unique())
+            asked = replace(REGISTRY.get(str(task)) or make_own_task(str(task), clips), metric=row["metric"],
+                            probes=probes)
+            tables.append(_measure_task(asked, clips, specs[best], row, answers, params, progress))
     return results.join_tables(tables, CONTROLS)
 
 

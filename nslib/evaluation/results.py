@@ -339,7 +339,7 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     """
     import pandas as pd
 
-    chosen = select_scores(rows)
+    chosen = select_scores(rows, every_metric=True)
     unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
     scores = [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
               for value, low, high in zip(chosen["value"], chosen["low"], chosen["high"], strict=True)]

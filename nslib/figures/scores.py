@@ -55,7 +55,9 @@ def sort_scores(scores: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
 
 def correct_for_chance(scores: pd.DataFrame) -> pd.Series:
     """Share of the way from chance to perfect, so that tasks can be averaged: at most 1, may be negative."""
-    return (scores["value"] - scores["chance"]) / (1 - scores["chance"])
+    errors = [name for name, metric in statistics_scores.METRICS.items() if not metric.higher_is_better]
+    perfect = 1 - scores["metric"].isin(errors) if "metric" in scores else 1
+    return (scores["value"] - scores["chance"]) / (perfect - scores["chance"])
 
 
 def order_embeddings(scores: pd.DataFrame) -> list[str]:

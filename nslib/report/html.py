@@ -38,7 +38,7 @@ from nslib.report.verify import is_fine_tuned, write_command
 from nslib.statistics.comparisons import group_embeddings
 from nslib.statistics.effects import Regression, regress
 from nslib.statistics.intervals import RESAMPLES
-from nslib.statistics.scores import CHOSEN_BY_FOLD, select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric, select_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -341,7 +341,8 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
                        params: Params | None = None) -> dict[str, Any]:
     """Arrange the chosen scores, recordings before synthetic tasks; a cell that was not run is None."""
     if select_scores(rows).empty:
-        return {"shown": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_letters": False}
+        return {"shown": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_letters": False,
+                "in_percent": True, "score": format_score}
     scores = figures_scores.order_scores(rows)
     scores = scores.assign(standing=figures_scores.mark_best(scores, predictions),
                            way=figures_scores.correct_for_chance(scores).clip(0, 1))
@@ -353,11 +354,13 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
     for synthetic, part in scores.groupby(scores["corpus_kind"] == figures_scores.SYNTHETIC):
         for name, first in ((str(name), one.iloc[0]) for name, one in part.groupby("task", sort=False)):
             shown.append({
-                "label": labels[name], "synthetic": bool(synthetic), "classes": int(first["classes"]),
+                "label": labels[name], "metric": str(first["metric"]), "synthetic": bool(synthetic),
+                "classes": int(first["classes"]),
                 "chance": float(first["chance"]), "n": int(first["n"]), "n_speakers": int(first["n_speakers"]),
                 "interval_by": str(first["interval_by"]), "cells": [cells.get((name, e)) for e in columns]})
     return {
         "shown": shown, "columns": columns, "cells": list(cells.values()), "has_letters": bool(letters),
+        "in_percent": all(get_metric(name).is_share for name in scores["metric"].unique()), "score": format_score,
         "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
         "level": f"{100 * float(scores['level'].iloc[0]):.0f}"}
 
@@ -373,8 +376,9 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str
         mark, words = _MARKS[row["standing"]]
         normalised = [word for word, on in (("L2", row["l2"]), ("z-score by speaker", row["speaker_norm"])) if on]
         cell = {**row, "id": f"score-{number}", "mark": mark, "said": words, "task_label": labels[row["task"]],
-                "normalised": " and ".join(normalised) or "none", "validation_said": _percent(validation.get(at)),
-                "best_said": _percent(best.get(at)), "way": f"{row['way']:.3f}",
+                "normalised": " and ".join(normalised) or "none",
+                "validation_said": format_score(validation.get(at), row["metric"]),
+                "best_said": format_score(best.get(at), row["metric"]), "way": f"{row['way']:.3f}",
                 "letters": letters.get((row["task"], row["embedding"]), ""), "command": write_command(row, params)}
         cell["setting"] = f"{row['probe']}, normalised: {cell['normalised']}"
         if row["probe"] == CHOSEN_BY_FOLD:  # which chose in each fold: the reason says what
@@ -388,25 +392,29 @@ def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     return dict(zip(rows[_SETTING].itertuples(index=False, name=None), rows["value"], strict=True))
 
 
-def _percent(value: float | None) -> str:
-    """Write a share in percent, one that is missing as a dash."""
-    return "–" if value is None else f"{100 * value:.1f}"
+def format_score(value: float | None, metric: str) -> str:
+    """Write a share in percent, what is none as it is, and what is missing as a dash."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f}" if get_metric(metric).is_share else f"{value:.2f}"
 
 
 def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
     """Say how a score was made and where it comes from: pairs of what, and its value in words."""
+    metric, unit = str(cell["metric"]), " %" if get_metric(str(cell["metric"])).is_share else ""
     interval = "none: there is no score"
     if cell["interval_by"]:
-        interval = (f"{_percent(cell['low'])} to {_percent(cell['high'])} % ({100 * cell['level']:.0f} % interval), "
-                    f"bootstrap over {cell['interval_by']}s, {RESAMPLES} resamples, seed {cell['seed']}")
+        ends = f"{format_score(cell['low'], metric)} to {format_score(cell['high'], metric)}{unit}"
+        interval = (f"{ends} ({100 * cell['level']:.0f} % interval), bootstrap over {cell['interval_by']}s, "
+                    f"{RESAMPLES} resamples, seed {cell['seed']}")
     task, synthetic = tasks.REGISTRY.get(str(cell["task"])), cell["corpus_kind"] == figures_scores.SYNTHETIC
     facts = [
-        ("Test score", f"{_percent(cell['value'])} % {str(cell['metric']).replace('_', ' ')}, "
-                       f"chance {_percent(cell['chance'])} %"),
+        ("Test score", f"{format_score(cell['value'], metric)}{unit} {metric.replace('_', ' ')}, "
+                       f"chance {format_score(cell['chance'], metric)}{unit}"),
         ("Interval", interval), ("Standing", cell["said"]),
         ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
-        ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']} %"),
-        ("Best on test", f"{cell['best_said']} % (optimistic: chosen on the test set)"),
+        ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']}{unit}"),
+        ("Best on test", f"{cell['best_said']}{unit} (optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
         ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),

@@ -8,6 +8,7 @@ where that was chosen, and the controls, if they were measured.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import textwrap
@@ -26,7 +27,7 @@ from nslib.evaluation.results import Results
 from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
-from nslib.statistics.scores import CHOSEN_BY_FOLD
+from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,17 +44,39 @@ _SCORE = ("embedding", "standing", "value", "low", "high", "validation", "short"
 
 
 def describe_results(measured: Results, params: config.Params, controls: pd.DataFrame | None = None) -> dict[str, Any]:
-    """Arrange what is shown: the table of `nslib.report.html`, each task with leak and controls, cells with more."""
-    table = html.build_result_table(measured.rows, measured.predictions, params)
-    for task in table["shown"]:
-        cells = [cell for cell in task["cells"] if cell]
-        name = cells[0]["task"]
-        task |= {key: cells[0][key] for key in ("task", "metric", "level")}
-        task["warnings"] = describe_test(measured.clips[measured.clips["task"] == name])
-        task["controls"] = [] if controls is None else controls[controls["task"] == name].to_dict("records")
-        for cell in cells:
-            cell |= _describe_choice(cell, measured.rows[measured.rows["key"] == cell["key"]])
-    return table
+    """Arrange what is shown: tables of `nslib.report.html`, one a metric, each task with leak and controls."""
+    tables = []
+    for metric, rows in measured.rows.groupby("metric", sort=False):
+        tables.append(html.build_result_table(rows, measured.predictions, params))
+        for task in tables[-1]["shown"]:
+            cells = [cell for cell in task["cells"] if cell]
+            own = measured.clips["task"] == cells[0]["task"]
+            task |= {"task": cells[0]["task"], "level": cells[0]["level"], "controls": []}
+            task["warnings"] = describe_test(measured.clips[own]) if len(tables) == 1 else []
+            if controls is not None:
+                here = (controls["task"] == task["task"]) & (controls["metric"] == metric)
+                task["controls"] = controls[here].to_dict("records")
+            for cell in cells:
+                cell |= _describe_choice(cell, rows[rows["key"] == cell["key"]])
+    return _join_tables(tables) if tables else html.build_result_table(measured.rows)
+
+
+def _join_tables(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """Set tables of several metrics side by side; the order of embeddings is that of the first."""
+    first, *others = tables
+    for number, other in enumerate(others, 1):
+        for task in other["shown"]:
+            of = dict(zip(other["columns"], task["cells"], strict=True))
+            task["cells"] = [of.get(name) for name in first["columns"]]
+        for cell in other["cells"]:
+            cell["id"] += f"-{number}"
+    if others:
+        for task in (task for table in tables for task in table["shown"]):
+            task["label"] += f", {task['metric'].replace('_', ' ')}"
+    return first | {
+        **{name: [one for table in tables for one in table[name]] for name in ("shown", "cells")},
+        "metric_words": " or ".join(table["metric_words"] for table in tables),
+        "in_percent": all(table["in_percent"] for table in tables)}
 
 
 def _describe_choice(cell: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
@@ -113,13 +136,16 @@ def format_table(table: Mapping[str, Any], width: int = 80) -> str:
     lines = []
     for task in table["shown"]:
         who = f"{task['n_speakers']} speakers" if task["n_speakers"] else "speakers unknown"
+        words = task["metric"].replace("_", " ")
+        head = task["label"] if task["label"].endswith(words) else f"{task['label']}: {words}"
+        classes = f"{task['classes']} classes" if task["classes"] else "numbers"
         lines += textwrap.wrap(
-            f"{task['label']}: {task['metric'].replace('_', ' ')}, {task['classes']} classes, chance "
-            f"{task['chance']:.2f}; test: {task['n']} clips, {who}; {100 * task['level']:.0f} % intervals over "
-            f"{task['interval_by']}s", width, subsequent_indent="  ")
+            f"{head}, {classes}, chance {task['chance']:.2f}; test: {task['n']} clips, {who}; "
+            f"{100 * task['level']:.0f} % intervals over {task['interval_by']}s", width, subsequent_indent="  ")
         rows: list[tuple[str, str, Mapping[str, Any] | None, str]] = []
         pairs = zip(table["columns"], task["cells"], strict=True)
-        for name, cell in sorted(pairs, key=lambda pair: -pair[1]["value"] if pair[1] else 1.0):  # not run: last
+        sign = -1 if get_metric(task["metric"]).higher_is_better else 1
+        for name, cell in sorted(pairs, key=lambda pair: sign * pair[1]["value"] if pair[1] else math.inf):
             rows.append((cell["mark"] if cell else "", name, cell, cell["short"] if cell else ""))
             if cell and cell["without"]:
                 rows.append(("", "  without +z", cell["without"], cell["without"]["short"]))
@@ -178,10 +204,12 @@ def format_json(measured: Results, table: Mapping[str, Any]) -> str:
         "left_out": measured.problems.to_dict("records")}), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def say_next(out: Path | None, page: Path | None, controls: bool) -> str:
+def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: bool) -> str:
     """Say in a sentence where the table lies and what to do next."""
+    numbers = any(get_metric(name).needs == "numbers" for name in rows["metric"].unique())
     where = [str(config.reports_dir() / "results"), *(str(path) for path in (out, page) if path)]
-    then = ("--report page.html draws confusion, map and audit" if controls and not page else
+    then = ("--report page.html draws confusion, map and audit" if (controls or numbers) and not page else
+            "protocol k-fold asks everybody once" if numbers else
             "train classifier keeps the best as a model" if controls else
             "--controls measures what chance, silence and a random split give")
     return f"Scores and answers are in {', '.join(where)}. Next: {then}."
@@ -225,10 +253,14 @@ def _draw_figures(measured: Results, table: Mapping[str, Any],
     import markupsafe
 
     drawn, undrawn = [], []
-    for task in table["shown"]:
+    shown = {task["task"]: task for task in reversed(table["shown"])}  # once, of several metrics the first
+    for task in reversed(shown.values()):
         best = measured.best(task["task"])
-        drawn.append((f"{task['label']}: which label {best}, the best on validation, took for which, on test.",
-                      nslib_figures.confusion(measured.predictions, task["task"], best)))
+        if get_metric(task["metric"]).needs == "numbers":
+            undrawn.append(f"{task['label']}: no confusion, as the labels are numbers.")
+        else:
+            drawn.append((f"{task['label']}: which label {best}, the best on validation, took for which, on test.",
+                          nslib_figures.confusion(measured.predictions, task["task"], best)))
         try:
             if best in specs:
                 out = specs[best].vectors(measured.clips[measured.clips["task"] == task["task"]], progress=False)

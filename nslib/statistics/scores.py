@@ -145,6 +145,7 @@ class Metric:
     needs: str  # "labels", "scores" or "numbers": what it is computed from
     higher_is_better: bool
     function: Callable[..., float]  # (y_true, y_pred) or (y_true, scores, classes) to float
+    is_share: bool = True  # from 0 to 1, and told in percent
 
 
 METRICS: dict[str, Metric] = {m.name: m for m in (
@@ -155,10 +156,10 @@ METRICS: dict[str, Metric] = {m.name: m for m in (
     Metric("f1_macro", "labels", True, f1_macro),
     Metric("equal_error_rate", "scores", False, equal_error_rate),
     Metric("auc", "scores", True, auc),
-    Metric("dprime", "scores", True, dprime),
-    Metric("dprime_ovo", "scores", True, dprime_ovo),
-    Metric("concordance", "numbers", True, concordance),
-    Metric("mean_absolute_error", "numbers", False, mean_absolute_error),
+    Metric("dprime", "scores", True, dprime, False),
+    Metric("dprime_ovo", "scores", True, dprime_ovo, False),
+    Metric("concordance", "numbers", True, concordance, False),
+    Metric("mean_absolute_error", "numbers", False, mean_absolute_error, False),
 )}
 
 SHORT_NAMES = {"uar": "unweighted_average_recall", "macro_f1": "f1_macro", "eer": "equal_error_rate",
@@ -302,12 +303,16 @@ CHOSEN_BY_FOLD = "chosen-by-fold"
 """In place of a probe's name: of clips in folds, the combination that was chosen in each fold."""
 
 
-def select_scores(rows: pd.DataFrame) -> pd.DataFrame:
+def select_scores(rows: pd.DataFrame, *, every_metric: bool = False) -> pd.DataFrame:
     """Select the result of each embedding on each task: the test score of what validation chose.
 
-    One row a task, embedding and metric, in order of first appearance; of several runs the newest.
+    One row a task, embedding and metric, in order of first appearance; of several runs the newest, and of several
+    metrics of a run the one by which was chosen, which comes first, unless `every_metric` is asked for.
     """
-    return keep_newest(rows[rows["selected"] & (rows["split"] == "test")], ["task", "embedding", "metric"])
+    chosen = rows[rows["selected"] & (rows["split"] == "test")]
+    if not every_metric:
+        chosen = chosen[chosen["metric"] == chosen.groupby("key")["metric"].transform("first")]
+    return keep_newest(chosen, ["task", "embedding", "metric"])
 
 
 def keep_newest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def test_own_folder_gives_a_row_in_the_same_table_and_a_second_run_reads_it(fold
 
 def test_metrics_and_probes_by_name_are_shown_together_and_what_was_kept_still_follows_from_the_answers(folder):
     done = run(folder, metric="UAR,accuracy,auc", probes="SVM_linear, kNN_5")
-    chosen, table = select_scores(done.rows), done.table()
+    chosen, table = select_scores(done.rows, every_metric=True), done.table()
     assert chosen["metric"].tolist() == ["unweighted_average_recall", "accuracy", "auc"] and (chosen["low"] < 1).all()
     assert set(done.rows["probe"]) == {"SVM_linear", "kNN_5"} and len(table) == 3
     assert set(done.rows.loc[~done.rows["selected"], "metric"]) == {"unweighted_average_recall"}
@@ -69,7 +69,7 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     with pytest.raises(BadParameter, match=r"labels of ages are 18 different numbers, 20 to 51. .*ccc,mae.*accuracy"):
         run(folder / "ages.csv")
     done = run(folder / "ages.csv", metric="mae,ccc")
-    chosen = select_scores(done.rows).set_index("metric")
+    chosen = select_scores(done.rows, every_metric=True).set_index("metric")
     assert set(done.rows["probe"]) == set(RIDGES) and chosen.index.tolist() == ["mean_absolute_error", "concordance"]
     true, said = (done.predictions[name].astype(float) for name in ("y_true", "y_pred"))
     assert chosen["value"]["mean_absolute_error"] == pytest.approx((true - said).abs().mean())

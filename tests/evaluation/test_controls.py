@@ -1,6 +1,7 @@
 """Controls say what they must of corpora that are made to be told apart by one thing, and embed nothing twice."""
 
 import csv
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import soundfile
 from helpers import tone, write_pitches
 
 from nslib import config, embeddings
-from nslib.errors import NslibError
+from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, controls, probe, protocols
 from nslib.evaluation.controls import measure_controls
 from nslib.evaluation.probe import LabelledVectors
@@ -75,6 +76,17 @@ def test_chance_is_what_counting_gives_and_a_range_of_permutations(tmp_path, rep
     assert permuted["low"] <= permuted["value"] <= permuted["high"] and abs(permuted["value"] - 0.5) < 0.15
     chosen = select_scores(measured.rows).iloc[0]
     assert (permuted["probe"], permuted["l2"]) == (chosen["probe"], chosen["l2"])
+
+
+def test_controls_are_of_the_metric_that_was_asked_for_and_not_of_numbers(tmp_path, reports):
+    source = write_corpus(tmp_path / "corpus", noise=(1e-4, 1e-3))
+    measured = benchmark.benchmark(loudness, source, params=SMOKE, metric="eer,uar", progress=False)
+    table = measure_controls(measured, loudness, SMOKE, progress=False).set_index("control")
+    assert set(table["metric"]) == {"equal_error_rate"} and table.at["majority", "value"] == 0.5
+    assert table.at["silence", "high"] < 0.5 and "from the pauses alone" in table.at["silence", "says"]
+    numbers = dataclasses.replace(measured, rows=measured.rows.assign(metric="mean_absolute_error"))
+    with pytest.raises(BadParameter, match="classes"):
+        measure_controls(numbers, loudness, SMOKE, progress=False)
 
 
 def test_nothing_is_embedded_twice_and_a_second_run_reads_what_is_stored(tmp_path, reports, monkeypatch):

@@ -67,6 +67,9 @@ def test_ties_are_told_by_paired_answers_where_these_are_known():
     errors = SCORES.assign(metric="equal_error_rate", value=1 - SCORES["value"], low=1 - SCORES["high"],
                            high=1 - SCORES["low"])
     assert mark_best(errors).equals(alone)  # the lowest error is the best
+    errors["chance"] = 1 - SCORES["chance"]
+    assert np.allclose(correct_for_chance(errors), correct_for_chance(SCORES))
+    assert order_embeddings(errors) == order_embeddings(SCORES)
 
 
 def test_the_heat_map_and_the_dots_have_the_best_of_each_task():

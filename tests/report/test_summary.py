@@ -32,7 +32,8 @@ def controls():
     nothing = {"str": "", "int": 0, "float": 0.0, "bool": False}
     rows = [{"control": "majority", "value": 0.2, "low": 0.1, "high": 0.3, "interval_by": "speaker"},
             {"control": "silence", "value": np.nan, "says": "Not measured: no pause anywhere."}]
-    table = pd.DataFrame([{c.name: nothing[c.dtype] for c in CONTROLS} | {"task": TASK, **row} for row in rows])
+    table = pd.DataFrame([{c.name: nothing[c.dtype] for c in CONTROLS} | {"task": TASK, "metric": "accuracy", **row}
+                          for row in rows])
     return join_tables([table], CONTROLS)
 
 
@@ -103,6 +104,29 @@ def test_json_says_the_same(measured, controls):
     chosen = select_scores(measured.rows).query("task == @TASK").set_index("embedding")["value"]
     assert {score["embedding"]: score["value"] for score in task["scores"]} == chosen.to_dict()
     assert task["controls"][1]["value"] is None and read["notes"] == measured.notes
+
+
+def test_each_metric_is_shown_of_errors_the_lowest_first_and_as_its_unit_is(measured, controls, tmp_path):
+    rows = measured.rows[measured.rows["task"] == TASK]
+    also = [rows[rows["selected"]].assign(
+        metric=metric, value=change(rows["value"]), low=change(low), high=change(high), chance=chance,
+        best_on_test=False) for metric, chance, change, low, high in (
+        ("equal_error_rate", 0.5, lambda value: 1 - value, rows["high"], rows["low"]),
+        ("mean_absolute_error", 70.0, lambda value: 90 - 80 * value, rows["high"], rows["low"]))]
+    several = dataclasses.replace(measured, rows=pd.concat([rows, *also], ignore_index=True))
+    table = summary.describe_results(several, PARAMS, controls)
+    assert [task["metric"] for task in table["shown"]] == ["accuracy", "equal_error_rate", "mean_absolute_error"]
+    blocks = summary.format_table(table, 120).split("\n\n")
+    firsts = [block.split("★ ")[1].split()[0] for block in blocks[:3]]
+    assert len(set(firsts)) == 1 and ["- majority" in block for block in blocks[:3]] == [True, False, False]
+    lowest = select_scores(rows).set_index("embedding")["value"].max()
+    assert f"{1 - lowest:.2f} [" in blocks[1] and "mean absolute error" in blocks[2]
+    path = summary.write_page(several, tmp_path / "page.html", PARAMS, controls=controls)
+    text = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").get_text(" ")
+    assert f"{90 - 80 * lowest:.2f}" in text and f"{100 * (1 - lowest):.1f}" in text
+    ids = [tag["id"] for tag in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")(id=True)]
+    assert len(ids) == len(set(ids))
+    assert select_scores(several.rows)["metric"].tolist() == ["accuracy"] * rows["embedding"].nunique()
 
 
 @pytest.fixture(scope="module")
