@@ -246,13 +246,12 @@ def measure(
     transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
-    report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.")] = None,
+    report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.",
+                                          callback=_check_place(".html", ".htm"))] = None,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
-    if report:
-        summary.check_page(report)
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = [_find_embedding(name) for name in embeddings]

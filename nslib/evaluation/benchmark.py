@@ -339,11 +339,6 @@ def _describe_numbers(labels: pd.Series) -> str:
     return f"{len(found)} different numbers, {found.min():g} to {found.max():g}"
 
 
-def count_classes(task: Task, labels: pd.Series) -> int:
-    """Count classes for an estimate of memory and time; labels that are numbers are one."""
-    return 1 if scores.get_metric(task.metric).needs == "numbers" else int(labels.nunique())
-
-
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
                splits: str | Path | None = None, *, numbers: bool = False) -> list[tuple[Task, Dataset]]:
     """Load the clips of tasks and of somebody's own recordings; `builder` is told what `specs` cannot be run on."""
@@ -612,7 +607,8 @@ def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Par
         return None  # it is refused, with its reason, when its turn comes
     first = clips.drop_duplicates("sha256")
     new = first[first["sha256"].isin(VectorCache(embedding).missing(first["sha256"]))]
-    parts = [(len(train), embedding.dim, count_classes(task, train["label"])) for train in _list_training(task, clips)]
+    numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
+    parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
     return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),

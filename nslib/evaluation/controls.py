@@ -247,14 +247,14 @@ def _divide_otherwise(task: Task, out: Extraction, clips: pd.DataFrame, spec: Em
     data = protocols.make_task_vectors(task, out.clips, out.vectors, embedding=spec.name, fingerprint=spec.fingerprint,
                                        listed=clips)
     try:
-        rows = protocols.run_switch(data, params=params, draws=2, progress=False).rows
+        rows = protocols.run_one("switch", data, params=params, draws=2, progress=False).rows
         row, own = (protocols.summarise(rows, of, 0).iloc[0] for of in (divisions.BY_CLIP, divisions.BY_SPEAKER))
         facts = {"says": f"No result. Clips divided at random change {spec.name} by {row['value'] - own['value']:+.2f} "
                          f"(speakers divided, the same probes: {own['value']:.2f})."}
     except Unavailable as refused:
         if "shares speakers" not in str(refused):
             raise
-        rows = protocols.run_repeated(data, params=params, seeds=(0, 1, 2), progress=False).rows
+        rows = protocols.run_one("repeated", data, params=params, seeds=(0, 1, 2), progress=False).rows
         row = protocols.summarise(rows, divisions.REPEATED).iloc[0]
         facts = {"control": divisions.BY_SPEAKER, "says": "The split shares speakers: this is what is left where "
                                                           "nobody is on two sides."}

@@ -50,9 +50,8 @@ if TYPE_CHECKING:
     from nslib.datasets.table import Dataset
 
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "PROTOCOLS", "REPEATED", "SWITCH",
-           "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "join_protocols",
-           "load_protocols", "make_task_vectors", "make_test", "pick_settings", "run_one", "run_protocol",
-           "run_repeated", "run_switch", "run_within_speaker", "summarise"]
+           "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "join_protocols", "load_protocols",
+           "make_task_vectors", "make_test", "pick_settings", "run_one", "run_protocol", "summarise"]
 
 # Raise it whenever a score, an interval or an answer of a protocol can move: it is part of the key of every result.
 # Golden values in tests/evaluation/test_protocols.py hold it. What the grid decides has a version of its own.
@@ -183,25 +182,6 @@ def pick_settings(protocol: str, given: Mapping[str, Any], among: Sequence[str])
     """Of settings for several protocols, those of one; what is a setting of none goes to it too, and is refused."""
     known = {name for other in among for name in _DEFAULTS.get(other, {})}
     return {name: value for name, value in given.items() if name in _DEFAULTS.get(protocol, {}) or name not in known}
-
-
-def run_within_speaker(embedding: Embeddable | TaskVectors, task: AnyTask | None = None,
-                       **settings: Any) -> ProtocolResults:
-    """Train, choose and test inside each speaker: one embedding, one task, called as `run_one`.
-
-    >>> run_within_speaker("mfcc", "style-synthetic").table()    # doctest: +SKIP
-    """
-    return run_one(WITHIN_SPEAKER, embedding, task, **settings)
-
-
-def run_repeated(embedding: Embeddable | TaskVectors, task: AnyTask | None = None, **settings: Any) -> ProtocolResults:
-    """Divide the speakers again and again; mean, standard deviation and interval. Called as `run_one`."""
-    return run_one(REPEATED, embedding, task, **settings)
-
-
-def run_switch(embedding: Embeddable | TaskVectors, task: AnyTask | None = None, **settings: Any) -> ProtocolResults:
-    """Score the same vectors by four protocols, two of which are no results. Called as `run_one`."""
-    return run_one(SWITCH, embedding, task, **settings)
 
 
 def _complete_settings(protocol: str, given: dict[str, Any], params: config.Params,
@@ -372,26 +352,14 @@ def compare_protocols(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     One row a task, protocol (with its shots) and metric; columns ``metric``, ``chance``, ``trained on`` and ``tested
     on`` (clips and known speakers; means over splits) and one an embedding.
     """
-    import pandas as pd
-
     chosen = summarise(rows)
-    facts = pd.DataFrame({
-        "task": chosen["task"], "protocol": [
-            f"{name} {shots}" if shots and name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)
-            else "k-shot all" if name == K_SHOT else name
-            for name, shots in zip(chosen["protocol"], chosen["shots"], strict=True)],
-        "metric": chosen["metric"].str.replace("_", " "), "chance": [f"{v:.{decimals}f}" for v in chosen["chance"]],
+    named = [f"{name} {shots}" if shots and name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)
+             else "k-shot all" if name == K_SHOT else name
+             for name, shots in zip(chosen["protocol"], chosen["shots"], strict=True)]
+    return results.spread_scores(chosen, {"task": chosen["task"], "protocol": named}, {
         "trained on": [f"{n} clips" for n in chosen["n_train"]],
         "tested on": [f"{n} clips, {who} speakers" for n, who in zip(chosen["n"], chosen["n_speakers"], strict=True)],
-        "embedding": chosen["embedding"], "score": [
-            f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
-            for row in chosen.itertuples()]})
-    index = ["task", "protocol", "metric"]
-    order, names = facts[index].drop_duplicates(), list(dict.fromkeys(facts["embedding"]))
-    first = facts.drop_duplicates(index).set_index(index)[["chance", "trained on", "tested on"]]
-    wide = facts.set_index([*index, "embedding"])["score"].unstack("embedding").reindex(columns=names)
-    wide = first.join(wide).reindex(pd.MultiIndex.from_frame(order)).fillna("not run")
-    return wide.reset_index("metric").rename_axis(columns=None)
+    }, decimals)
 
 
 def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -337,23 +337,24 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
         Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
         speech are called so. Where an embedding has no result, it is ``"not run"``.
     """
-    import pandas as pd
-
     chosen = select_scores(rows, every_metric=True)
     unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
-    scores = [f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
-              for value, low, high in zip(chosen["value"], chosen["low"], chosen["high"], strict=True)]
-    facts = pd.DataFrame({"task": chosen["task"].where(~unmarked, chosen["task"] + " (synthetic)"),
-                          "metric": chosen["metric"].str.replace("_", " "),
-                          "chance": [f"{v:.{decimals}f}" for v in chosen["chance"]],
-                          "interval over": chosen["interval_by"] + "s",
-                          "embedding": chosen["embedding"], "score": scores})
-    index = ["task", "metric"]
-    first = facts.drop_duplicates(index).set_index(index)[["chance", "interval over"]]
-    by_embedding = facts.set_index([*index, "embedding"])["score"].unstack("embedding")
-    order = list(dict.fromkeys(facts["embedding"]))
-    wide = first.join(by_embedding.reindex(columns=order)).fillna("not run").reset_index("metric")
-    return wide.rename_axis(index="task", columns=None)
+    return spread_scores(chosen, {"task": chosen["task"].where(~unmarked, chosen["task"] + " (synthetic)")},
+                         {"interval over": chosen["interval_by"] + "s"}, decimals)
+
+
+def spread_scores(chosen: pd.DataFrame, index: Mapping[str, Any], facts: Mapping[str, Any],
+                  decimals: int = 2) -> pd.DataFrame:
+    """Set scores with intervals side by side, a column an embedding, a row for each of `index` and metric."""
+    texts = [f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
+             for row in chosen.itertuples()]
+    table = chosen[["embedding"]].assign(
+        **index, metric=chosen["metric"].str.replace("_", " "), score=texts,
+        chance=[f"{value:.{decimals}f}" for value in chosen["chance"]], **facts)
+    by, order = [*index, "metric"], list(dict.fromkeys(table["embedding"]))
+    first = table.drop_duplicates(by).set_index(by)[["chance", *facts]]
+    wide = table.set_index([*by, "embedding"])["score"].unstack("embedding").reindex(columns=order)
+    return first.join(wide).fillna("not run").reset_index("metric").rename_axis(columns=None)
 
 
 def has_failures(not_run: pd.DataFrame) -> bool:

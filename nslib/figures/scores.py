@@ -426,7 +426,7 @@ def recall(rows: pd.DataFrame, predictions: pd.DataFrame, task: str, embedding: 
 def stability(rows: pd.DataFrame | None, *, name: str = "stability") -> Figure:
     """Scores of repeated splits beside the interval of their mean, a panel a task; `rows` of `protocols.repeated`."""
     if rows is None or rows.empty or (table := intervals.spread_over_splits(rows)).empty:
-        why = "there is no result of repeated splits: see nslib.evaluation.protocols.run_repeated"
+        why = "there is no result of repeated splits: see nslib.evaluation.protocols.run_one"
         return figure.draw_nothing(name, why, intervals.SPREADS)
     each, labels = intervals.scores_of_splits(rows), label_tasks(table)
     names = [str(e) for e in table.groupby("embedding")["value"].mean().sort_values(ascending=False).index]

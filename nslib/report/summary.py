@@ -32,7 +32,7 @@ from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_page", "describe_results", "format_json", "format_notes", "format_table", "say_next", "write_page"]
+__all__ = ["describe_results", "format_json", "format_notes", "format_table", "say_next", "write_page"]
 
 LEGEND = ("★ best, ≈ not separable from it. +L2: vectors of unit length. +z: z-scored over all clips of a speaker, "
           "also of the test (transductive; --no-transductive leaves it out of the choice).")
@@ -220,7 +220,8 @@ def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: 
 def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
                embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:
     """Write all as one ``.html`` that fetches nothing; the best of `embeddings` on each task is drawn as a map."""
-    check_page(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise BadParameter(f"cannot write {str(path)!r} as a page: give a file name that ends in .html.")
     specs = {spec.name: spec for spec in map(benchmark.specify_embedding, embeddings)}
     table, clips = describe_results(measured, params, controls), measured.clips
     figures, undrawn = _draw_figures(measured, table, specs)
@@ -239,12 +240,6 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
         not_run=html.group_not_run(measured.rows, measured.not_run), problem_columns=problems,
         problems=html.format_rows(measured.problems, problems), provenance=html.describe_provenance(measured, params)))
     return path
-
-
-def check_page(path: Path) -> None:
-    """Refuse the name of a page that browsers would not know, before anything is computed."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise BadParameter(f"cannot write {str(path)!r} as a page: give a file name that ends in .html.")
 
 
 def _draw_figures(measured: Results, table: Mapping[str, Any],

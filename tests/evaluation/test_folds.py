@@ -375,7 +375,7 @@ def test_noise_and_the_protocols_take_the_first_fold_and_let_be_what_is_in_no_pa
     assert curves["value"].tolist() == [right, right] and set(curves["n"]) == {len(tested)}
     out = benchmark.specify_embedding("logmel").vectors(folded, progress=False)
     data = protocols.make_task_vectors(TASK, folded, out.vectors, embedding="logmel", fingerprint="x")
-    outcome = protocols.run_switch(data, params=SMOKE, progress=False, probes=PAIR[:1], draws=1)
+    outcome = protocols.run_one("switch", data, params=SMOKE, progress=False, probes=PAIR[:1], draws=1)
     of = outcome.rows[outcome.rows["split_number"] != ""].drop_duplicates("protocol").set_index("protocol")
     train = (folded["split"] == "train").sum()
     assert of.loc["by-speaker", ["n", "n_train"]].tolist() == [len(tested), train]

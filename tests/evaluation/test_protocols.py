@@ -68,16 +68,16 @@ def blur(data, noise, name):
 
 
 def run_within(data, **settings):
-    return protocols.run_within_speaker(data, params=QUICK, progress=False,
+    return protocols.run_one("within-speaker", data, params=QUICK, progress=False,
                                         **{"split_numbers": (666,), "probes": LDA} | settings)
 
 
 def run_repeated(data, **settings):
-    return protocols.run_repeated(data, params=QUICK, progress=False, probes=LDA, **settings)
+    return protocols.run_one("repeated", data, params=QUICK, progress=False, probes=LDA, **settings)
 
 
 def run_switch(data, draws=1, **settings):
-    return protocols.run_switch(data, params=QUICK, progress=False, probes=LDA, draws=draws, **settings)
+    return protocols.run_one("switch", data, params=QUICK, progress=False, probes=LDA, draws=draws, **settings)
 
 
 def one(outcome, protocol):
@@ -483,15 +483,15 @@ def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_r
     assert outcome.not_run[["task", "embedding"]].to_numpy().tolist() == [["pitches", "broken"]]
     assert "no vector" in outcome.not_run["why"][0]
     with pytest.raises(Unavailable, match="within-speaker of broken on pitches"):
-        protocols.run_within_speaker(broken, folder, params=QUICK, probes=LDA, progress=False)
+        protocols.run_one("within-speaker", broken, folder, params=QUICK, probes=LDA, progress=False)
 
 
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda: protocols.run_protocol("within"), UnknownName, "within-speaker"),
     (lambda: protocols.run_protocol("repeated", shots=3), UnknownName, "setting of repeated"),
-    (lambda: protocols.run_within_speaker("logmel"), BadParameter, "give a task"),
-    (lambda: protocols.run_within_speaker(personal(3), "style-synthetic"), BadParameter, "bring their own task"),
-    (lambda: protocols.run_switch(personal(3), draws=0), BadParameter, "draws is 0; give 1 or more")])
+    (lambda: protocols.run_one("within-speaker", "logmel"), BadParameter, "give a task"),
+    (lambda: protocols.run_one("within-speaker", personal(3), "style-synthetic"), BadParameter, "bring their own task"),
+    (lambda: protocols.run_one("switch", personal(3), draws=0), BadParameter, "draws is 0; give 1 or more")])
 def test_calls_that_cannot_be_meant(call, error, words):
     with pytest.raises(error, match=words):
         call()
