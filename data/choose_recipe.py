@@ -44,6 +44,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "four times the steps": {"steps": 1600}, "64 pairs, as many windows": {"batch": 64, "steps": 1600},
     "semi-hard negatives": {"mining": "semi-hard"}, "soft negatives": {"mining": "soft"},
     "soft, twice the stretch and warp": SOFT | {"alike": False}, "soft, twice the stretch and warp, alike": SOFT,
+    "twice the stretch and warp, alike": {"stretch": 0.2, "warp": 0.12, "alike": True}, "alike": {"alike": True},
     "all negatives, no stretch or warp": {"stretch": 0.0, "warp": 0.0},
     "soft, temperature 0.5": {"mining": "soft", "temperature": 0.5},
     "soft, temperature 0.5, stretch 0.15, alike, fewer of one source": MILD,

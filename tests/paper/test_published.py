@@ -121,9 +121,9 @@ def paper_rows(names=("trill-layer19", "frill", "logmel"), of=("crema_d", "savee
     """Made-up rows, with test sets of the builder's size: 60 chosen on validation, 66 the best on test."""
     sizes = {"crema_d": 1556, "savee": 120, "voxforge": 30000}
     return pd.DataFrame([
-        {"task": task, "embedding": name, "metric": "accuracy", "split": "test", "selected": value == 0.60,
-         "best_on_test": value == 0.66, "n": sizes.get(task, 120), "value": value, "low": value - 0.05,
-         "high": value + 0.05, "when": "2026"} for task in of for name in names for value in (0.60, 0.66)])
+        {"key": f"{task} {name}", "task": task, "embedding": name, "metric": "accuracy", "split": "test",
+         "selected": value == 0.60, "best_on_test": value == 0.66, "n": sizes.get(task, 120), "value": value,
+         "low": value - 0.05, "high": value + 0.05, "when": "2026"} for task in of for name in names for value in (0.60, 0.66)])
 
 
 def one(verdicts: pd.DataFrame, task: str, name: str, work: str) -> pd.Series:
