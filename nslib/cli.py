@@ -95,8 +95,8 @@ Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
 Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
-    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
-         "directory, a folder with metadata.csv, or tfds:NAME.")]
+    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a folder of Kaldi, "
+         "lhotse, audformat or datasets, or tfds:NAME, audb:NAME, hf:OWNER/NAME.")]
 Metric = Annotated[str | None, Option(
     help="Names, comma-separated, such as uar,accuracy,macro-f1,auc: the first chooses, all are shown. ccc or mae take "
          "labels as numbers.")]

@@ -113,10 +113,7 @@ def suggest_recipe(paths: Sequence[Path]) -> list[str]:
 
 
 def read_audformat(root: Path, asked: dict[str, str]) -> tuple[list[Row], list[str]]:
-    """Rows of a database of audformat: of the tables with the label; others may tell the speaker of a file.
-
-    `asked` may name ``label`` and ``speaker`` (columns) and ``table`` (names, with * for any letters).
-    """
+    """Rows of the tables of an audformat database that have the label; others may tell the speaker of a file."""
     import yaml
 
     try:
@@ -125,9 +122,9 @@ def read_audformat(root: Path, asked: dict[str, str]) -> tuple[list[Row], list[s
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadParameter(f"{root / 'db.yaml'} is no header of an audformat database ({error}).") from error
     columns = list(dict.fromkeys(itertools.chain(*tables.values())))
-    for role, name in asked.items():
-        if role not in ("label", "speaker", "table") or (role != "table" and name not in columns):
-            raise UnknownName(f"{role} (a column of the tables) in {root}", name, columns)
+    if other := next((role for role in asked if role != "table" and (
+            role not in ("label", "speaker") or asked[role] not in columns)), ""):
+        raise UnknownName(f"{other} (a column of the tables) in {root}", asked[other], columns)
     label = asked.get("label") or next((name for name in _LABELS if name in columns), "")
     speaker = asked.get("speaker", "speaker")
     chosen = [name for name in tables if fnmatch(name, asked.get("table", "*"))
@@ -147,12 +144,11 @@ def read_audformat(root: Path, asked: dict[str, str]) -> tuple[list[Row], list[s
                 raise BadParameter(f"tables of {root} contradict each other: the {other} of {file} is {row[other]} "
                                    f"and, in {name}, {made[other]}; name those that count: ?table={name}")
             row |= {role: cell for role, cell in made.items() if cell}
-    unread = [column for column in columns if column not in (label, speaker)]
     notes = [f"Labels are those of the column {label} in {', '.join(chosen)}." if label else
-             "No labels: no column is called label or emotion; name one: --label COLUMN."]
+             "No labels: no column is called label or emotion; name one: --label COLUMN.",
+             f"Columns that were not read: {', '.join(sorted({*columns} - {label, speaker})) or 'none'}."]
     return [(number, row | {"speaker": row["speaker"] or of_file.get(row["audio"], "")}, "")
-            for number, row in enumerate(rows.values(), start=1)], notes + [
-                f"Columns that were not read: {', '.join(unread)}."] * bool(unread)
+            for number, row in enumerate(rows.values(), start=1)], notes
 
 
 def _read_table(root: Path, name: str) -> Iterator[tuple[tuple[str, str, str], dict[str, str]]]:
@@ -178,43 +174,34 @@ def find_manifests(root: Path) -> list[Path]:
 
 
 def read_lhotse(root: Path, asked: dict[str, str]) -> tuple[list[Row], list[str]]:
-    """Rows of lhotse's manifests: a clip is a supervision, or a recording where there are none.
-
-    `asked` may name ``label`` and ``speaker``: fields of a supervision, or of its ``custom``.
-    """
-    rows, idle, fields = list[Row](), list[str](), set[str]()
+    """Rows of lhotse's manifests: a clip is a supervision, or a recording where there are none."""
+    rows, idle, fields = list[Row](), set[str](), set[str]()
     label, speaker = asked.get("label", ""), asked.get("speaker", "speaker")
-    for path in find_manifests(root):
-        recordings = {line["id"]: line for line in _read_manifest(path, "sources")}
-        stem = path.name.replace("recordings", "supervisions").partition(".jsonl")[0]
-        pair = [other for ending in (".jsonl.gz", ".jsonl") if (other := root / (stem + ending)).is_file()]
-        lines = _read_manifest(pair[0], "recording_id") if pair else [{"id": name, "recording_id": name}
-                                                                      for name in recordings]
-        idle += recordings.keys() - {line["recording_id"] for line in lines}
-        for line in lines:
-            own = {**(line.get("custom") or {}), **line}
-            fields |= own.keys()
-            label = label or next((name for name in _LABELS if own.get(name)), "")
-            cells = {"clip_id": line["id"], "label": str(own.get(label, "")), "speaker": str(own.get(speaker, "")),
-                     "split": stem if find_split(stem) else "",
-                     **{role: line[role] for role in ("start", "duration") if line.get(role)}}
-            place, fault = _find_source(root, recordings.get(line["recording_id"]), line.get("channel"))
-            rows.append((len(rows) + 1, cells | place, fault))
-    for role, name in asked.items():
-        if role not in ("label", "speaker") or name not in fields:
-            raise UnknownName(f"{role} (a field of supervisions) in {root}", name, fields)
+    try:
+        for path in find_manifests(root):
+            recordings = {line["id"]: line for line in read_list(path).to_dict("records")}
+            stem = path.name.replace("recordings", "supervisions").partition(".jsonl")[0]
+            pair = next((other for end in (".jsonl.gz", ".jsonl") if (other := root / (stem + end)).is_file()), None)
+            lines = read_list(pair).to_dict("records") if pair else [{"id": name, "recording_id": name}
+                                                                     for name in recordings]
+            idle |= recordings.keys() - {line["recording_id"] for line in lines}
+            for line in lines:
+                own = {**(line.get("custom") or {}), **line}
+                fields |= own.keys()
+                label = label or next((name for name in _LABELS if own.get(name)), "")
+                cells = {"clip_id": line["id"], "label": str(own.get(label, "")), "speaker": str(own.get(speaker, "")),
+                         "split": stem if find_split(stem) else "",
+                         **{role: line[role] for role in ("start", "duration") if line.get(role)}}
+                place, fault = _find_source(root, recordings.get(line["recording_id"]), line.get("channel"))
+                rows.append((len(rows) + 1, cells | place, fault))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadParameter(f"the manifests in {root} are not lhotse's ({error}).") from error
+    if wrong := next((role for role in asked if role not in ("label", "speaker") or asked[role] not in fields), ""):
+        raise UnknownName(f"{wrong} (a field of supervisions) in {root}", asked[wrong], fields)
     notes = [f"Labels are those of {label}." if label else "No labels: no field is called label or emotion; name one: "
              f"--label FIELD ({', '.join(sorted(fields))})."]
     return rows, notes + [f"{len(idle)} recordings are in no supervision and were not read: "
                           f"{', '.join(sorted(idle)[:5])}."] * bool(idle)
-
-
-def _read_manifest(path: Path, needed: str) -> list[dict[Any, Any]]:
-    """Lines of a manifest."""
-    table = read_list(path)
-    if not {"id", needed} <= {*table.columns}:
-        raise BadParameter(f"{path} is no manifest of lhotse: its lines have no id, or no {needed}.")
-    return table.to_dict("records")
 
 
 def _find_source(root: Path, recording: dict[str, Any] | None, channel: Any) -> tuple[dict[str, str], str]:
@@ -236,10 +223,7 @@ def _find_source(root: Path, recording: dict[str, Any] | None, channel: Any) -> 
 
 
 def store_member(archive: Path, start: int, following: tuple[int, str] | None) -> tuple[Path, str]:
-    """Write what begins at a byte of one of Kaldi's archives to a file of the cache; its path, or why it is no sound.
-
-    `following` is where the next one begins that is known of, and its name, which stands before it.
-    """
+    """Write a sound in one of Kaldi's archives to a file of the cache; the next known one has its name before it."""
     if not (key := file_key(archive, start)):
         return archive, ""
     if (path := config.cache_dir("corpora", "embedded") / key).exists():

@@ -1,19 +1,16 @@
 """Which clips somebody's own recordings hold: one reader a layout, each giving the same records.
 
-- ``tfds:NAME``: a data set of TensorFlow Datasets (`noss.list_tfds_clips`); ``audb:NAME``, ``hf:OWNER/NAME``: a folder
-  that is fetched first (`corpora.fetch_collection`)
+- ``tfds:NAME``: see `noss.list_tfds_clips`; ``audb:NAME``, ``hf:OWNER/NAME``: a folder that is fetched first
 - list: CSV, TSV, JSON Lines or Parquet with the column ``audio`` (a path from the list, in Parquet perhaps the
-  recording itself) and perhaps ``label, speaker, split, clip_id``; ``start`` (or ``offset``) and ``end`` or
-  ``duration``, seconds, make a row a part of its file, ``channel`` (from 0) one of its channels
-- Kaldi's: a folder with ``wav.scp`` (``RECORDING PATH``, a path may be ``x.ark:17``) and perhaps ``segments``
-  (``UTTERANCE RECORDING START END [CHANNEL]``, seconds, END -1 for the end), ``utt2spk`` and the first there is of
-  `KALDI_LABELS`; or one a split
+  recording itself) and perhaps ``label, speaker, split, clip_id``; ``start`` (``offset``) and ``end`` or ``duration``,
+  seconds, make a row a part of its file, ``channel`` (from 0) one of its channels
+- Kaldi's: ``wav.scp`` (``RECORDING PATH``, or ``x.ark:17``) and perhaps ``segments`` (``UTTERANCE RECORDING START END
+  [CHANNEL]``, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or a folder a split
 - audformat (``db.yaml``) and lhotse (``*recordings*.jsonl[.gz]``, ``*supervisions*``): see `corpora`
-- audiofolder: ``metadata.csv`` (or ``.tsv``, ``.jsonl``, ``.parquet``), or one a split; ``file_name`` is a path from
-  there, the other columns are those of a list (``speaker_id`` and ``client_id`` are speakers too); or lists called
-  ``train-00000-of-00002.parquet`` (``.arrow``) and so on, as the package datasets writes them
-- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper folders are part of the name; the same where one
-  level of folders is called as splits are; ``clip.wav`` alone can only be embedded; with ``?recipe=ravdess`` names tell
+- audiofolder: ``metadata.csv`` (``.tsv``, ``.jsonl``, ``.parquet``), or one a split, with ``file_name``, a path from
+  there; or lists called ``train-00000-of-00002.parquet`` (``.arrow``) and so on, as the package datasets writes them
+- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, perhaps with a level of folders called as splits are;
+  ``clip.wav`` alone can only be embedded; with ``?recipe=ravdess`` the names of files tell
 
 A reader lists, it decodes nothing. Whatever is there is a clip; or a clip with a `ClipFile.fault`, as far as names and
 rows tell that it cannot be used; or it is no clip, and is counted in the notes. What contradicts itself is refused, as
@@ -36,15 +33,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from nslib.datasets.corpora import (
-    fetch_collection,
-    find_manifests,
-    read_audformat,
-    read_lhotse,
-    read_names,
-    store_member,
-    suggest_recipe,
-)
+from nslib.datasets import corpora
 from nslib.datasets.noss import list_tfds_clips
 from nslib.datasets.splits import SPLITS, find_split
 from nslib.datasets.table import read_list
@@ -133,7 +122,7 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
                 for row in rows], notes
     path, asked = split_source(source)
     if os.fspath(source).startswith(_COLLECTIONS):
-        path = fetch_collection(str(path), progress)
+        path = corpora.fetch_collection(str(path), progress)
     if not os.path.exists(path):
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, n=1)
@@ -242,12 +231,12 @@ def read_folder(root: Path, asked: dict[str, str]) -> Listing:
         clips.append(clip if split or level is None else clip.fail("it lies outside the folders of the splits",
                                                                    "Move it into one of them."))
     if asked:
-        named, more = read_names(asked["recipe"], audio, asked.get("label", "emotion"))
+        named, more = corpora.read_names(asked["recipe"], audio, asked.get("label", "emotion"))
         clips = [clip if clip.fault else clip.fail(fault, "Rename it, or leave it out.") if fault else
                  replace(clip, label=label, speaker=speaker)
                  for clip, (label, speaker, fault) in zip(clips, named, strict=True)]
         return clips + lost, notes + more
-    notes += suggest_recipe(audio)
+    notes += corpora.suggest_recipe(audio)
     if any(clip.label for clip in clips if not clip.fault):
         clips = [clip if clip.label or clip.fault else
                  clip.fail("it lies outside the label folders", "Move it into the folder of its label.")
@@ -275,9 +264,8 @@ def _read_rows(path: Path, asked: dict[str, str], usual: dict[str, tuple[str, ..
     """Clips of a list; paths in it start at its folder."""
     table = read_list(path, asked.get("audio", "file_name" if usual else "audio"))
     columns, unused = _choose_columns(path, list(table.columns), asked, usual or {})
-    cells = zip(*(table[name].tolist() for name in columns.values()), strict=True)
-    clips = _make_clips(path, ((number, dict(zip(columns, values, strict=True)), "") for number, values in
-                               zip(table.index, cells, strict=True)))
+    rows = zip(table.index, table.to_dict("records"), strict=True)
+    clips = _make_clips(path, ((number, {role: row[columns[role]] for role in columns}, "") for number, row in rows))
     channels = {clip.channel for clip in clips} - {None}
     if channels and 0 not in channels:
         raise BadParameter(f"channels are counted from 0, and no row of {path.name} is of channel 0; subtract 1 in the "
@@ -410,8 +398,7 @@ def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:
 def _add_unlisted(root: Path, clips: list[ClipFile], lost: list[ClipFile]) -> list[ClipFile]:
     """Clips, and with their reasons files that are in no row of the metadata, and what else was lost."""
     audio, broken, _, _ = _walk(root)
-    listed, named = {clip.audio for clip in clips}, {clip.clip_id for clip in clips}
-    home = root.resolve()
+    listed, named, home = {clip.audio for clip in clips}, {clip.clip_id for clip in clips}, root.resolve()
     broken += [ClipFile(root / path, path.as_posix()).fail("it has no row in the metadata", "Add a row, or leave it "
                                                            "out.") for path in audio if home / path not in listed]
     return clips + [replace(clip, clip_id=f"{clip.clip_id} (file)") if clip.clip_id in named else clip
@@ -420,7 +407,7 @@ def _add_unlisted(root: Path, clips: list[ClipFile], lost: list[ClipFile]) -> li
 
 def _read_corpus(root: Path, asked: dict[str, str]) -> Listing:
     """A database of audformat, or manifests of lhotse."""
-    rows, notes = (read_audformat if (root / "db.yaml").is_file() else read_lhotse)(root, asked)
+    rows, notes = (corpora.read_audformat if (root / "db.yaml").is_file() else corpora.read_lhotse)(root, asked)
     return _add_unlisted(root, _make_clips(root / root.name, rows), []), notes
 
 
@@ -458,13 +445,6 @@ def _split_by_folders(clips: list[ClipFile], home: Path) -> list[ClipFile]:
             for clip, path in zip(clips, paths, strict=True)]
 
 
-def _name_split(folder: Path, what: str) -> str:
-    """The split that a folder is."""
-    if not find_split(folder.name):
-        raise UnknownName(what, folder.name, SPLITS)
-    return find_split(folder.name)
-
-
 def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     """A data directory, or a folder with one a split."""
     clips: list[ClipFile] = []
@@ -473,7 +453,8 @@ def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     for folder in _find_kaldi(root, asked):
         part, more = _read_kaldi_directory(folder, asked)
         if folder != root:
-            split = _name_split(folder, f"split (the name of a data directory in {root})")
+            if not (split := find_split(folder.name)):
+                raise UnknownName(f"split (the name of a data directory in {root})", folder.name, SPLITS)
             part = [replace(clip, split=split) for clip in part]
             more = [f"{folder.name}: {note}" for note in more]
         for clip in part:
@@ -561,12 +542,9 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _find_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
-    """File of each recording of wav.scp, or why there is none; a part of an archive is written to a file first.
-
-    Paths start at the directory, the two folders above it, or here: Kaldi's start where its recipe runs.
-    """
+    """File of each recording of wav.scp, or why there is none; a part of an archive is written to a file first."""
     found, members = dict[str, tuple[Path, str]](), dict[Path, dict[int, str]]()
-    starts = (folder, folder.parent, folder.parent.parent, Path.cwd())
+    starts = (folder, folder.parent, folder.parent.parent, Path.cwd())  # Kaldi's paths start where its recipe runs
     for number, name, value in _read_lines(folder / "wav.scp"):
         if value.endswith("|"):
             raise BadParameter(f"line {number} of {folder / 'wav.scp'} is a command ({value}), which is not run here. "
@@ -580,7 +558,7 @@ def _find_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
     for path, names in members.items():
         places = sorted(names)
         for start, after in itertools.zip_longest(places, places[1:], fillvalue=0):
-            found[names[start]] = store_member(path, start, (after, names[after]) if after else None)
+            found[names[start]] = corpora.store_member(path, start, (after, names[after]) if after else None)
     return found
 
 
@@ -590,6 +568,6 @@ def _bad_line(path: Path, number: int, line: str, wanted: str) -> BadParameter:
 
 
 _FOLDERS = ((lambda path, asked: "recipe" in asked, read_folder),
-            (lambda path, _: (path / "db.yaml").is_file() or find_manifests(path), _read_corpus),
+            (lambda path, _: (path / "db.yaml").is_file() or corpora.find_manifests(path), _read_corpus),
             (_find_kaldi, read_kaldi), (_find_metadata, read_audiofolder), (lambda path, _: True, read_folder))
 """What tells that a folder is in a layout, and its reader; the first that fits counts."""

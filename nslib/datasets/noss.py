@@ -56,7 +56,6 @@ HUMAN_SOUNDS = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", 
 _NOTES = "nslib.json"  # beside the prepared files: how the kit prepared them
 _COLUMNS = ["clip_id", "label", "speaker", "split", "sample_rate", "source"]
 _DAMAGE = (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError)
-_LOUD = 16384.0  # root mean square of samples of 16 bits that no speech has; of all values alike it is 18918
 _UNUSABLE = "Compare it with the original recording; without it the numbers are of fewer clips than others have."
 
 
@@ -271,7 +270,7 @@ def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int, bits: s
     """A clip as the kit hears it: whole numbers are samples of `bits`; if that is empty, of 16 if they look like it."""
     if samples.dtype == np.int16 and (_is_wrapped(samples) or not (bits == "16" or samples.any())):
         raise BadAudio(name, "its samples are the last 16 bits of wider ones, which is noise or silence, as TensorFlow "
-                       "Datasets cuts them", "Have the kit prepare the data set anew (move its folder away), or read its files.")
+                       "Datasets cuts them", "Have the kit prepare it anew (move its folder away), or read its files.")
     if samples.dtype.kind == "f" and (samples == np.rint(samples)).all():
         samples = samples.astype(np.int64)  # the feature turned whole numbers into floats
     if samples.dtype.kind in "iu":
@@ -279,8 +278,7 @@ def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int, bits: s
         ask = "" if bits else "; say what the files have: tfds:NAME?bits=8, 16 or 32 (as which 24 come)"
         if low < -most or high >= most:
             raise BadAudio(name, f"samples from {low} to {high} do not fit into {bits or 16} bits{ask}", _UNUSABLE)
-        faint = {"": 1 << 7, "32": 1 << 15}.get(bits, 0)
-        if 0 < max(-low, high) <= faint:
+        if 0 < max(-low, high) <= {"": 1 << 7, "32": 1 << 15}.get(bits, 0):
             raise BadAudio(name, f"samples from {low} to {high} are of {'16' if bits else '8'} bits, or faint ones of "
                            f"{bits or '16'}{ask}", _UNUSABLE)
         samples = samples.astype(np.int16) if most == 1 << 15 else (samples / most).astype(np.float32)
@@ -292,7 +290,7 @@ def _is_wrapped(samples: np.ndarray[Any, Any]) -> bool:
     wave = samples.reshape(len(samples), -1)[:, 0]
     heard = wave[wave != 0].astype(np.float64)
     power = float(np.mean(heard**2)) if len(heard) > 1 else 0.0
-    white = power > _LOUD**2 and abs(float(np.mean(heard[1:] * heard[:-1]))) < power / 10
+    white = power > 2.0**28 and abs(float(np.mean(heard[1:] * heard[:-1]))) < power / 10  # half of full scale
     return white or (np.abs(heard).max(initial=0) > 128 and np.unique(wave & 255).tolist() == [0, 255])
 
 

@@ -172,9 +172,7 @@ def _read_parquet(path: Path, recordings: str) -> _Columns:
     names = {name: kind["names"] for name, kind in features.get("info", {}).get("features", {}).items()
              if isinstance(kind, dict) and kind.get("_type") == "ClassLabel" and name in columns}
     ids: list[object] = []
-    rows = 0
     for batch in batches:
-        rows += len(batch)
         for name, cells in columns.items():
             values = batch.column(name).to_pylist()
             if name == recordings:
@@ -186,7 +184,7 @@ def _read_parquet(path: Path, recordings: str) -> _Columns:
             cells += [_write_cell(value) for value in values]
     if any(ids) and "clip_id" not in columns:
         columns["clip_id"] = ids
-    return columns, list(range(1, rows + 1))
+    return columns, list(range(1, 1 + max(map(len, columns.values()), default=0)))
 
 
 def _store_recording(cell: object, row: int) -> tuple[str, object]:
