@@ -91,7 +91,7 @@ def read_names(name: str, paths: Sequence[Path], label: str) -> tuple[list[tuple
              if found[emotion] != count]
     whole = sum(count for _, count in recipe.counts.values())
     more = f"not complete, {found.total()} of {whole} clips ({', '.join(lacks)})" if lacks else f"complete, {whole}"
-    return rows, [f"{recipe.title}: {more}. Labels are those of {label}, of {', '.join(sorted(columns))}."]
+    return rows, [f"{recipe.title}: {more}. Labels are those of {label} (one of {', '.join(sorted(columns))})."]
 
 
 def _parse_name(recipe: Recipe, path: Path) -> dict[str, str]:

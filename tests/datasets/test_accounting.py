@@ -81,8 +81,9 @@ def archive(*members):
 
 def database(**tables):
     """Of audformat: a header in YAML, and a table a CSV; the name of a table tells its split."""
-    about = {name.replace("_", "."): {"split_id": name.partition("_")[2] or None, "columns": dict.fromkeys(
-        {*text.split("\n")[0].split(",")} - {"file", "start", "end"}, {})} for name, text in tables.items()}
+    about = {name.replace("_", "."): {"split_id": name.partition("_")[2] or None, "columns": {
+        key: {} for key in {*text.split("\n")[0].split(",")} - {"file", "start", "end"}}}
+             for name, text in tables.items()}
     header = {"name": "calls", "splits": {"test": {"type": "test"}, "train": {"type": "train"}}, "tables": about}
     return CALL | {"db.yaml": json.dumps(header), **{f"db.{name.replace('_', '.')}.csv": text
                                                      for name, text in tables.items()}}

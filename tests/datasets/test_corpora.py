@@ -79,12 +79,8 @@ def test_collections_are_fetched_or_the_sentence_says_what_brings_them(tmp_path,
     asked = [noise(tmp_path / "home" / "x" / "a.wav", 1)]
     home, audb, hub = str(tmp_path / "home"), types.ModuleType("audb"), types.ModuleType("huggingface_hub")
     audb.load = lambda name, **how: asked.append((name, how["version"])) or types.SimpleNamespace(root=home)
-
-    def snapshot_download(name, local_dir, **how):
-        asked.append((name, how))
-        noise(local_dir / "data" / "x" / "b.wav", 2)
-
-    hub.snapshot_download = snapshot_download
+    hub.snapshot_download = lambda name, local_dir, **how: (asked.append((name, how)),
+                                                            noise(local_dir / "data" / "x" / "b.wav", 2))
     monkeypatch.setitem(sys.modules, "audb", audb)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     with pytest.raises(Unavailable, match="NSLIB_OFFLINE"):
