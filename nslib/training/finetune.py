@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from nslib.config import Params
 
-__all__ = ["benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
+__all__ = ["benchmark_finetuned", "compute_frames", "cut_clips", "finetune", "make_pool", "name_finetuned"]
 
 VERSION = 1
 """Of how a result comes about; another number lets every kept result be made anew."""
@@ -130,8 +130,10 @@ class FinetuneModel:
         return [*self.network.weights, *self.pool.weights, *self.dense.weights]
 
     def prepare(self, clips: list[Patches]) -> list[Patches]:
-        """Return what learning looks at: patches, or the frames of a frozen network, which need computing but once."""
-        return self._compute_frames(clips) if self.settings.frozen else clips
+        """Return what learning looks at: patches, or the frames of a frozen network, unless they are given."""
+        if clips[0].ndim != 3 and not self.settings.frozen:
+            raise BadParameter("these are frames of a frozen network; one that learns needs what `cut_clips` gives.")
+        return self._compute_frames(clips) if self.settings.frozen and clips[0].ndim == 3 else clips
 
     def loss(self, logits: Any, labels: Any, weight: Any) -> Any:
         """Return cross-entropy of a batch plus the penalty: a scalar tensor."""
@@ -348,6 +350,13 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
         material[split] = Material([patches[clip] for clip in rows["clip_id"]], *columns)
     notes = [f"{padded} of {len(clips)} clips are shorter than a second and were padded with zeros."] if padded else []
     return material, (*notes, *unread)
+
+
+def compute_frames(cut: Cut, settings: FinetuneSettings) -> Cut:
+    """Compute the frames of all clips of a task by the frozen network, once for all heads that are to learn from it."""
+    model = FinetuneModel(replace(settings, frozen=True), 2)
+    parts = {name: replace(part, patches=model.prepare(part.patches)) for name, part in cut[0].items() if part.patches}
+    return {**cut[0], **parts}, cut[1]
 
 
 def score_finetuned(done: Finetuned, material: dict[str, Material], metric: str, notes: tuple[str, ...] = ()) -> Grid:

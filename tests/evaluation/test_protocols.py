@@ -13,7 +13,7 @@ from sklearn.preprocessing import normalize
 
 from nslib import config
 from nslib.datasets import splits, tasks
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.evaluation import probe, protocols, results, within_speaker
 from nslib.statistics import intervals
 
@@ -181,15 +181,6 @@ def test_a_probe_that_cannot_be_fitted_is_not_chosen_and_says_why(mine):
         run_within(mine, shots=1)
 
 
-@pytest.mark.parametrize(("name", "value", "words"), [
-    ("probabilities", (0.5, 0.0, 0.5), "leave a share for validation"),
-    ("probabilities", (0.5, 0.5, 0.0), "nothing of them is left for the test"),
-    ("split_numbers", (1, 1), "each split number once"), ("shots", -1, "0 or more")])
-def test_bad_settings_are_refused(mine, name, value, words):
-    with pytest.raises(NslibError, match=words):
-        run_within(mine, **{name: value})
-
-
 @pytest.mark.parametrize("protocol", [run_within, run_repeated, run_switch])
 def test_tasks_and_vectors_for_which_a_protocol_is_not_defined(protocol, mine):
     x = mine.vectors.x
@@ -341,6 +332,11 @@ def test_people_with_one_label_each_are_left_out_one_by_one_and_a_text_that_was_
 
 
 @pytest.mark.parametrize(("protocol", "given", "words"), [
+    ("within-speaker", {"probabilities": (0.5, 0.0, 0.5)}, "leave a share for validation"),
+    ("within-speaker", {"probabilities": (0.5, 0.5, 0.0)}, "nothing of them is left for the test"),
+    ("within-speaker", {"split_numbers": (1, 1)}, "each split number once"),
+    ("within-speaker", {"shots": -1}, "0 or more"), ("switch", {"draws": 0}, "draws is 0; give 1 or more"),
+    ("repeated", {"shots": 3}, "setting of repeated"), ("within", {}, "within-speaker"),
     ("k-fold", {"folds": 2}, "folds is 2; give 3 or more"), ("k-fold", {"folds": 9}, "9 or more are needed"),
     ("k-shot", {"shots": (0,)}, "shots is 0"),
     ("k-shot", {"metric": "mae", "probes": ("Ridge_1",)}, "taken as numbers"),
@@ -486,15 +482,10 @@ def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_r
         protocols.run_one("within-speaker", broken, folder, params=QUICK, probes=LDA, progress=False)
 
 
-@pytest.mark.parametrize(("call", "error", "words"), [
-    (lambda: protocols.run_protocol("within"), UnknownName, "within-speaker"),
-    (lambda: protocols.run_protocol("repeated", shots=3), UnknownName, "setting of repeated"),
-    (lambda: protocols.run_one("within-speaker", "logmel"), BadParameter, "give a task"),
-    (lambda: protocols.run_one("within-speaker", personal(3), "style-synthetic"), BadParameter, "bring their own task"),
-    (lambda: protocols.run_one("switch", personal(3), draws=0), BadParameter, "draws is 0; give 1 or more")])
-def test_calls_that_cannot_be_meant(call, error, words):
-    with pytest.raises(error, match=words):
-        call()
+def test_calls_that_cannot_be_meant(mine):
+    for given, words in ((("logmel",), "give a task"), ((mine, "style-synthetic"), "bring their own task")):
+        with pytest.raises(BadParameter, match=words):
+            protocols.run_one("within-speaker", *given)
 
 
 @pytest.mark.parametrize(("given", "asked"), [
