@@ -120,8 +120,8 @@ class FinetuneModel:
                           (moving, keras.optimizers.Adam(settings.network_rate))]
         for variables, optimiser in self._learning:
             optimiser.build(variables)
-        self.learn = tf.function(self._learn)
-        self._frames = tf.function(lambda patches: self.network(patches, training=False),
+        self.learn = tf.function(self._learn, autograph=False)
+        self._frames = tf.function(lambda patches: self.network(patches, training=False), autograph=False,
                                    input_signature=[tf.TensorSpec([None, TRILL.patch, TRILL.mels], tf.float32)])
 
     @property
