@@ -1,6 +1,7 @@
 """The protocols: planted data give what was planted, everything left out is named, nothing is computed twice."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -67,17 +68,12 @@ def blur(data, noise, name):
     return make(data.clips, data.vectors.x + np.random.default_rng(3).normal(0, noise, data.vectors.x.shape), name)
 
 
-def run_within(data, **settings):
-    return protocols.run_one("within-speaker", data, params=QUICK, progress=False,
-                                        **{"split_numbers": (666,), "probes": LDA} | settings)
+def run(protocol, data, **settings):
+    usual = {"within-speaker": {"split_numbers": (666,)}, "switch": {"draws": 1}}.get(protocol, {})
+    return protocols.run_one(protocol, data, params=QUICK, progress=False, **{"probes": LDA} | usual | settings)
 
 
-def run_repeated(data, **settings):
-    return protocols.run_one("repeated", data, params=QUICK, progress=False, probes=LDA, **settings)
-
-
-def run_switch(data, draws=1, **settings):
-    return protocols.run_one("switch", data, params=QUICK, progress=False, probes=LDA, draws=draws, **settings)
+run_within, run_repeated, run_switch = (partial(run, name) for name in ("within-speaker", "repeated", "switch"))
 
 
 def one(outcome, protocol):
@@ -269,10 +265,6 @@ def shared(speakers=7, takes=4, classes=3, noise=2.0, seed=0):
     x = 3 * np.random.default_rng(9).normal(size=(classes, 12))[label] + rng.normal(
         size=(speakers, 12)).repeat(classes * takes, axis=0)
     return make(clip_rows(cells), x + noise * rng.normal(size=x.shape))
-
-
-def run(protocol, data, **settings):
-    return protocols.run_one(protocol, data, params=QUICK, progress=False, **{"probes": LDA} | settings)
 
 
 @pytest.mark.parametrize(("protocol", "given", "name", "folds"), [
