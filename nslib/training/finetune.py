@@ -130,10 +130,8 @@ class FinetuneModel:
         return [*self.network.weights, *self.pool.weights, *self.dense.weights]
 
     def prepare(self, clips: list[Patches]) -> list[Patches]:
-        """Return what learning looks at: patches, or the frames of a frozen network, unless they are given."""
-        if clips[0].ndim != 3 and not self.settings.frozen:
-            raise BadParameter("these are frames of a frozen network; one that learns needs what `cut_clips` gives.")
-        return self._compute_frames(clips) if self.settings.frozen and clips[0].ndim == 3 else clips
+        """Return what learning looks at: patches, or the frames of a frozen network, which need computing but once."""
+        return self._compute_frames(clips) if self.settings.frozen else clips
 
     def loss(self, logits: Any, labels: Any, weight: Any) -> Any:
         """Return cross-entropy of a batch plus the penalty: a scalar tensor."""
@@ -192,6 +190,7 @@ class Material:
     y: npt.NDArray[Any]
     speaker: npt.NDArray[Any]
     clip_id: npt.NDArray[Any]
+    frames_of: tuple[str, ...] = ()  # network and tap, where `compute_frames` has run them
 
 
 Cut = tuple[dict[str, Material], tuple[str, ...]]
@@ -224,14 +223,17 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     from tqdm.std import tqdm
 
     settings, began = settings or FinetuneSettings(), perf_counter()
-    empty = [name for name in SPLITS if name not in material or not material[name].patches]
-    if empty:
+    if empty := [name for name in SPLITS if name not in material or not material[name].patches]:
         raise BadParameter(f"no clips in {', '.join(empty)}; fine-tuning needs {', '.join(SPLITS)}.")
     if len(set(material["train"].y)) < 2:
         raise BadParameter(f"train has the single class '{material['train'].y[0]}'; at least 2 are needed.")
+    ready = {(settings.network, settings.tap)} if settings.frozen else set()
+    if wrong := {part.frames_of for part in material.values()} - ready - {()}:
+        raise BadParameter(f"frames of {' '.join(wrong.pop())} were given for {settings}; give what `cut_clips` gave.")
     classes = np.unique(np.concatenate([part.y for part in material.values()]))
     model, curve = FinetuneModel(settings, len(classes)), []
-    material = {name: replace(part, patches=model.prepare(part.patches)) for name, part in material.items()}
+    material = {name: part if part.frames_of else replace(part, patches=model.prepare(part.patches))
+                for name, part in material.items()}
     train, validation = material["train"], material["validation"]
     steps = -(-len(train.patches) // settings.batch)
     best, best_epoch, best_weights = -np.inf, 0, copy_values(model.weights)
@@ -305,9 +307,9 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     """Fine-tune on a task, or find the result: it is keyed by clips, weights at the start, settings and `VERSION`.
 
     Returns rows and predictions as `nslib.evaluation.results.ROWS` and `PREDICTIONS`, of one combination, probe
-    ``finetuned-<pool>`` (``frozen-<pool>`` of the control). ``cut`` is what `cut_clips` gave for the task's clips;
-    ``done`` a run of these settings on them, which is scored and not made again. Unavailable if the task's data cannot
-    be had; BadParameter if a split is empty, or for other clips or settings.
+    ``finetuned-<pool>`` (``frozen-<pool>`` of the control). ``cut`` is what `cut_clips` or `compute_frames` gave for
+    it; ``done`` a run of these settings on that, which is scored and not made again. Unavailable if the task's data
+    cannot be had; BadParameter if a split is empty, or for other clips or settings.
     """
     settings = settings or FinetuneSettings()
     clips = loading.load_clips(task, params, progress=progress).clips
@@ -320,8 +322,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     if done is not None and done.model.settings != settings:
         raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
     material, notes = cut or cut_clips(clips, progress=progress)
-    strange = {clip for part in material.values() for clip in part.clip_id} - set(clips["clip_id"])
-    if strange:
+    if strange := {clip for part in material.values() for clip in part.clip_id} - set(clips["clip_id"]):
         raise BadParameter(f"{len(strange)} clips that were given are not of task {task.name}, as {min(strange)!r}.")
     done = done or finetune(material, settings, metric=task.metric, progress=progress)
     grid = score_finetuned(done, material, task.metric, notes)
@@ -355,7 +356,8 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
 def compute_frames(cut: Cut, settings: FinetuneSettings) -> Cut:
     """Compute the frames of all clips of a task by the frozen network, once for all heads that are to learn from it."""
     model = FinetuneModel(replace(settings, frozen=True), 2)
-    parts = {name: replace(part, patches=model.prepare(part.patches)) for name, part in cut[0].items() if part.patches}
+    parts = {name: replace(part, patches=model.prepare(part.patches), frames_of=(settings.network, settings.tap))
+             for name, part in cut[0].items() if part.patches}
     return {**cut[0], **parts}, cut[1]
 
 

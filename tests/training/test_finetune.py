@@ -104,8 +104,9 @@ def test_a_frozen_network_stays_and_its_frames_are_computed_once(material):
     frames, notes = room.compute_frames((material, ("a note",)), control)
     again = finetune(frames, control, progress=False)
     assert np.array_equal(again.probabilities["test"], done.probabilities["test"]) and notes == ("a note",)
-    with pytest.raises(BadParameter, match="one that learns needs what `cut_clips` gives"):
-        finetune(frames, QUICK, progress=False)
+    for other in (QUICK, dataclasses.replace(QUICK, tap="layer19"), dataclasses.replace(control, tap="embedding")):
+        with pytest.raises(BadParameter, match=r"frames of trill-mini layer19 were given .*cut_clips"):
+            finetune(frames, other, progress=False)
 
 
 def test_learning_never_looks_behind_the_patches_of_a_clip():

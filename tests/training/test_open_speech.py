@@ -86,7 +86,7 @@ def put_copies(folder, files, monkeypatch):
     monkeypatch.setenv("NSLIB_OPEN_SPEECH", str(folder))
 
 
-def test_the_committed_list_and_its_parts():
+def test_the_committed_list_its_parts_and_their_pinned_revisions():
     table = pd.read_csv(config.data_dir() / "open_speech.csv", dtype=str, keep_default_na=False)
     assert table.groupby("package")["part"].agg(lambda part: tuple(sorted(set(part)))).to_dict() == {
         name: ("choose",) if name == CHOOSE else ("train", "validation") for name in OPEN_SETS}
@@ -107,9 +107,6 @@ def test_the_committed_list_and_its_parts():
             list_open_speech(names, part)
     with pytest.raises(UnknownName, match="Did you mean librispeech-subset"):
         fetch_open_speech(["librispeech-subse"])
-
-
-def test_every_pinned_revision_is_whole_and_every_set_has_a_licence_and_a_credit():
     sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False).query("kind == 'github'")
     assert tuple(sources["package"]) == OPEN_SETS and sources["version"].str.fullmatch("[0-9a-f]{40}").all()
     assert sources["homepage"].str.fullmatch(r"https://github\.com/[\w-]+/[\w-]+").all()
