@@ -392,7 +392,7 @@ def data_clips(
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
     table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
-    left_out = _print_left_out(problems.to_dict("records"))
+    left_out = _print_left_out(problems.to_dict("records"), len(table))
     if wav:
         table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)

@@ -210,11 +210,13 @@ def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[d
     if len(missing) != 1 or "train" not in splits:
         return {}, []
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
-    same = label_is_speaker([clip.label for clip in learn], speakers)
-    by_speaker = all(speakers) and not same and len(set(speakers)) >= len(_LEARN)
+    labels = [clip.label for clip in learn]
+    by_speaker = all(speakers) and not label_is_speaker(labels, speakers) and len(set(speakers)) >= len(_LEARN)
     if len(names) < len(_LEARN):
         return {}, []
-    split_of = split_by_group(names, speakers if by_speaker else names, _LEARN, ("train", missing[0]), seed=seed)
+    groups, parts = speakers if by_speaker else names, ("train", missing[0])
+    place = split_speakers(labels, groups, _LEARN, seed, parts) or split_by_group(groups, groups, _LEARN, parts, seed)
+    split_of = dict(zip(names, map(place.__getitem__, groups), strict=True))
     return split_of, [f"There is no {missing[0]} part: a fifth of the {'speakers' if by_speaker else 'clips'} of train "
                       f"was drawn for it (seed {seed})."]
 
