@@ -529,11 +529,13 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
     from nslib.training import trainer
 
     folder = folder or config.cache_dir("runs", chosen.loop.network)
-    audio = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = trainer.train_triplets(*audio, folder, chosen)
+    trainer.claim_folder(folder, chosen.json())
+    learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
+    done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("distill")
@@ -549,11 +551,13 @@ def train_distill(
     from nslib.training import distill
 
     folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
+    distill.claim_folder(folder, taught_by := distill.make_teacher(teacher), chosen)
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
+    done = distill.distill(learn, held_out, folder, taught_by, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("finetune")

@@ -50,6 +50,11 @@ class CachedClip:
     note: str = ""  # in words: what was done to it, or why there is none
     rate: int = 0  # of the recording that it was made of, Hz; 0 if that was not written down
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to it, one by one."""
+        return tuple(filter(None, self.note.split("; ")))
+
 
 class ClipCache:
     """A folder of prepared clips, below ``corpora`` in the cache."""
@@ -85,7 +90,8 @@ class ClipCache:
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         served = write_clip(path, wave)
-        note = "; ".join([*notes, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
+        kept = [note for note in notes if "full scale" not in note]  # of a whole recording, as it was
+        note = "; ".join([*kept, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
         return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, *_stat_file(path),
                                       note, rate))
 

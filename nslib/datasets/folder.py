@@ -161,8 +161,7 @@ def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache
     for part, key in zip(parts, keys, strict=True):
         clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)
         made.append(whole if clip.status == "whole" else part.fail(clip.note) if clip.status else
-                    replace(whole, audio=cache.path(key), sample_rate=clip.rate,
-                            notes=tuple(filter(None, clip.note.split("; ")))))
+                    replace(whole, audio=cache.path(key), sample_rate=clip.rate, notes=clip.notes))
     return made
 
 

@@ -236,7 +236,9 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
         lede=f"{len(names)} embeddings on {len(clips):,} clips, {clips['seconds'].sum() / 3600:.2f} hours.",
         warnings=["Smoke run: the numbers mean nothing."] * params.smoke + warnings,
         sections=[(anchor, text) for anchor, text in _SECTIONS.items() if filled.get(anchor, True)],
-        audits=[_describe_audit(str(name), part) for name, part in clips.groupby("task", sort=False)],
+        audits=[_describe_audit(str(name), part, any(get_metric(one["metric"]).needs == "numbers"
+                                                     for one in table["shown"] if one["task"] == name))
+                for name, part in clips.groupby("task", sort=False)],
         not_run=html.group_not_run(measured.rows, measured.not_run), problem_columns=problems,
         problems=html.format_rows(measured.problems, problems), provenance=html.describe_provenance(measured, params)))
     return path
@@ -267,11 +269,11 @@ def _draw_figures(measured: Results, table: Mapping[str, Any],
     return [(caption, markupsafe.Markup(figure._repr_mimebundle_()["text/html"])) for caption, figure in drawn], undrawn
 
 
-def _describe_audit(name: str, clips: pd.DataFrame) -> dict[str, Any]:
+def _describe_audit(name: str, clips: pd.DataFrame, numbers: bool) -> dict[str, Any]:
     """Audit the clips of a task, with its tables as HTML."""
     import markupsafe
 
-    audit = audit_clips(clips.dropna(axis=1, how="all"))
+    audit = audit_clips(clips.dropna(axis=1, how="all"), numbers=numbers)
     tables = {key: markupsafe.Markup(table.round(1).reset_index().to_html(index=False, border=0, na_rep="–"))
               for key, table in (("splits", audit.table), ("classes", audit.classes))}
     return {"task": name, "problems": audit.problems, "notes": audit.notes, **tables}
