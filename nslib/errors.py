@@ -17,9 +17,6 @@ __all__ = ["NETWORK", "BadAudio", "BadParameter", "NslibError", "Unavailable", "
            "join_sentences"]
 
 
-_MOST_KNOWN = 60  # names in a message: TensorFlow Datasets has 600
-
-
 def join_sentences(why: object, remedy: object) -> str:
     """Put a remedy behind a reason, which may end in a full stop or not."""
     return f"{str(why).rstrip(' .')}. {remedy}".rstrip()
@@ -42,8 +39,7 @@ class UnknownName(BadParameter):
         self.kind, self.given, self.allowed = kind, given, sorted(allowed)
         self.nearest = difflib.get_close_matches(str(given), self.allowed, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(self.nearest)}?" if self.nearest else ""
-        known = ", ".join(self.allowed[:_MOST_KNOWN]) or "none"
-        known += f" and {rest} more" if (rest := len(self.allowed) - _MOST_KNOWN) > 0 else ""
+        known = ", ".join(self.allowed if len(self.allowed) < 99 else [*self.allowed[:60], "..."]) or "none"
         super().__init__(f"unknown {kind} {str(given)!r}.{hint} Known: {known}.")
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -41,8 +41,7 @@ _SAID = ("sample_rate", "audio")  # what is looked at too, if it is there
 _PART = re.compile(r"(fold|part|set|split|session|disc|cd)[ _-]?\d+")  # names of parts, not of classes
 _NEAR = 0.1  # seconds by which a lossy codec changes a length
 _FEW = 20  # clips, from which on equal lengths are no chance
-_MOST_CLASSES = 20  # of whole numbers as labels; more are taken for a quantity
-_REPEATED = 3  # clips with one number, from which on such labels may be names of classes
+_MOST_CLASSES, _REPEATED = 20, 3  # of whole numbers as labels, and clips of each: more, or fewer, are quantities
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
 
 
@@ -60,10 +59,9 @@ class Audit:
 
 def describe_numbers(labels: pd.Series) -> str:
     """Describe labels that are numbers rather than names of classes; empty if they are not."""
-    # few whole numbers can be names of classes, such as spoken digits
     found = np.array([parse_number(text) for text in labels.unique()])
-    few = len(found) <= _MOST_CLASSES and bool((found == np.round(found)).all())
-    if few or not np.isfinite(found).all():
+    # few whole numbers can be names of classes, such as spoken digits
+    if not np.isfinite(found).all() or (len(found) <= _MOST_CLASSES and (found == np.round(found)).all()):
         return ""
     return f"{len(found)} different numbers, {found.min():g} to {found.max():g}"
 
@@ -90,21 +88,18 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None) -> Audit:
     clips = clips.loc[:, [*_NEEDED, *also]].fillna({"label": "", "speaker": "", "split": ""})
     everything, clips = clips, clips[clips["label"] != ""] if clips["label"].ne("").any() else clips
     known = clips[clips["speaker"] != ""]
-    shared, doubles, twins = _list_shared_speakers(known), _list_duplicates(clips), _twin_problems(clips)
-    numbers = are_numbers(clips["label"]) if numbers is None else numbers
-    what = describe_numbers(clips["label"]) or "numbers"
-    if numbers:
+    nameless, doubles, twins = len(clips) - len(known), _list_duplicates(clips), _twin_problems(clips)
+    notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
+    if numbers := are_numbers(clips["label"]) if numbers is None else numbers:
+        what = describe_numbers(clips["label"]) or "numbers"
+        notes.append(f"The labels are {what}, taken as numbers to be predicted (metric ccc or mae).")
         clips, known = clips.assign(label="(numbers)"), known.assign(label="(numbers)")
-    classes = _count_classes(clips, known)
-    of_classes = () if numbers else (*_class_problems(classes), *_name_problems(clips["label"]),
-                                     *_telltale_problems(clips))
-    problems = [*_size_problems(clips, folds), *of_classes, *_duplicate_problems(doubles), *twins]
+    classes, shared = _count_classes(clips, known), _list_shared_speakers(known)
+    problems = _size_problems(clips, folds) + _duplicate_problems(doubles) + twins
+    if not numbers:
+        problems += _class_problems(classes) + _name_problems(clips["label"]) + _telltale_problems(clips)
     if len(everything) > len(clips):
         problems.append(f"{_count(len(everything) - len(clips), 'clip has', 'clips have')} no label.")
-    nameless = len(clips) - len(known)
-    notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
-    if numbers:
-        notes.append(f"The labels are {what}: they are taken as numbers to be predicted (metric ccc or mae).")
     if len(clips) >= _FEW and clips["seconds"].nunique() == 1:
         notes.append(f"All clips are {clips['seconds'].iloc[0]:.3f} s long: they were cut or filled up to that, "
                      "perhaps in the middle of a word, or with silence.")

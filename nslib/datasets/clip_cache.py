@@ -50,11 +50,6 @@ class CachedClip:
     note: str = ""  # in words: what was done to it, or why there is none
     rate: int = 0  # of the recording that it was made of, Hz; 0 if that was not written down
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was done to it, one by one."""
-        return tuple(filter(None, self.note.split("; ")))
-
 
 class ClipCache:
     """A folder of prepared clips, below ``corpora`` in the cache."""

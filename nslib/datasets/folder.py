@@ -161,7 +161,8 @@ def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache
     for part, key in zip(parts, keys, strict=True):
         clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)
         made.append(whole if clip.status == "whole" else part.fail(clip.note) if clip.status else
-                    replace(whole, audio=cache.path(key), sample_rate=clip.rate, notes=clip.notes))
+                    replace(whole, audio=cache.path(key), sample_rate=clip.rate,
+                            notes=tuple(filter(None, clip.note.split("; ")))))
     return made
 
 
@@ -206,13 +207,11 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
 def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[dict[str, str], list[str]]:
     """Draw validation or test out of the training part where the layout lacks one, as many data sets do."""
     missing = [name for name in SPLITS[1:] if name not in splits]
-    if len(missing) != 1 or "train" not in splits:
+    if len(missing) != 1 or "train" not in splits or len(learn) < len(_LEARN):
         return {}, []
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
     labels = [clip.label for clip in learn]
     by_speaker = all(speakers) and not label_is_speaker(labels, speakers) and len(set(speakers)) >= len(_LEARN)
-    if len(names) < len(_LEARN):
-        return {}, []
     groups, parts = speakers if by_speaker else names, ("train", missing[0])
     place = split_speakers(labels, groups, _LEARN, seed, parts) or split_by_group(groups, groups, _LEARN, parts, seed)
     split_of = dict(zip(names, map(place.__getitem__, groups), strict=True))

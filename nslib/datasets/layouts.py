@@ -170,7 +170,8 @@ def _walk(root: Path) -> tuple[list[Path], list[ClipFile], list[str], list[Path]
                 audio.append(Path(path))
             else:
                 others.append(path)
-                lists += [Path(path)] if entry.name in (*_METADATA, "wav.scp") or (ending in _LISTS and not name) else []
+                known = entry.name in (*_METADATA, "wav.scp") or (ending in _LISTS and not name)
+                lists += [Path(path)] if known else []
     endings = " ".join(sorted({os.path.splitext(path)[1].lower() or "(none)" for path in others}))
     notes = [f"{len(names)} {what}: {list_names(names)}." for what, names in (
         (f"files were not read, because of their endings ({endings})", others),
@@ -235,9 +236,8 @@ def read_folder(root: Path, asked: dict[str, str]) -> Listing:
     for path in lists:
         near = difflib.get_close_matches("file_name", _read_header(root / path), n=1)
         lacks = f"it has no column file_name{f' ({near[0]}?)' if near else ''}; " if str(path) in _METADATA else ""
-        notes.append(f"{path} was not read: {lacks}" + (
-            "a list is read if it is given itself (?audio=COLUMN of its paths)." if path.suffix in _LISTS else
-            "a data directory of Kaldi is read if it, or the folder around it, is given."))
+        how = "its folder is" if path.suffix == ".scp" else "it (?audio=COLUMN of its paths) is"
+        notes.append(f"{path} was not read: {lacks}a list is read if {how} given.")
     return clips + lost, notes
 
 
@@ -425,13 +425,6 @@ def _split_by_folders(clips: list[ClipFile], home: Path) -> list[ClipFile]:
             for clip, path in zip(clips, paths, strict=True)]
 
 
-def _name_split(folder: Path, what: str) -> str:
-    """The split that a folder is."""
-    if not find_split(folder.name):
-        raise UnknownName(what, folder.name, SPLITS)
-    return find_split(folder.name)
-
-
 def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     """A data directory, or a folder with one a split."""
     clips: list[ClipFile] = []
@@ -440,7 +433,8 @@ def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     for folder in _find_kaldi(root, asked):
         part, more = _read_kaldi_directory(folder, asked)
         if folder != root:
-            split = _name_split(folder, f"split (the name of a data directory in {root})")
+            if not (split := find_split(folder.name)):
+                raise UnknownName(f"split (the name of a data directory in {root})", folder.name, SPLITS)
             part = [replace(clip, split=split) for clip in part]
             more = [f"{folder.name}: {note}" for note in more]
         for clip in part:

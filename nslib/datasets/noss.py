@@ -112,8 +112,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
         with tqdm(total=len(missing), desc=f"clips of {data.name}", unit="clip", disable=not progress) as bar:
             for clip_id, decode in data.read_clips(missing):
                 try:
-                    clip = decode()
-                    cache.add(clip_id, data.key, clip.wave, clip.notes)
+                    cache.add(clip_id, data.key, (clip := decode()).wave, clip.notes)
                 except BadAudio as error:
                     cache.record(CachedClip(clip_id, data.key, "unusable", note=error.reason))
                 bar.update()
@@ -131,20 +130,19 @@ def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, 
     if len(clips) < len(rows):
         return None
     return rows.assign(audio=[str(cache.path(clip.clip_id)) for clip in clips], note=[clip.note for clip in clips],
-                       notes=[clip.notes for clip in clips],
                        sha256=[clip.sha256 for clip in clips], seconds=[clip.seconds for clip in clips])
 
 
 def _describe_clips(rows: pd.DataFrame) -> list[str]:
     """Sentences for the report on what was done to clips."""
     rates = sorted({int(rate) for rate in rows["sample_rate"]} - {0, audio.SAMPLE_RATE})
-    counts, unusable = Counter(note for notes in rows["notes"] for note in notes), int((rows["sha256"] == "").sum())
-    limited, mixed = counts[LIMITED], {note: n for note, n in counts.items() if note.endswith("mixed to mono")}
+    counts, unusable = Counter("; ".join(rows["note"]).split("; ")), int((rows["sha256"] == "").sum())
+    limited, mixed = counts[LIMITED], [f"{n} clips: {note}." for note, n in counts.items() if note.endswith("to mono")]
     sentences = {
         f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used resampy's "
         "kaiser_best, so vectors agree closely but not to the last bit.": rates,
         f"{limited} clips reach beyond full scale and were cut off there.": limited,
-        **{f"{n} clips: {note}.": n for note, n in mixed.items()},
+        **dict.fromkeys(mixed, 1),
         f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable}
     return [sentence for sentence, applies in sentences.items() if applies]
 
@@ -670,8 +668,8 @@ def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[st
     resampled = [(f"resampled {rate} -> {audio.SAMPLE_RATE} Hz",) * (rate != audio.SAMPLE_RATE)
                  for rate in rows["sample_rate"]]
     rows = rows.assign(fault=rows["note"].where(~usable, ""), remedy=_UNUSABLE,
-                       notes=[tuple(dict.fromkeys((*done, *notes))) for done, notes in
-                              zip(resampled, rows["notes"], strict=True)],
+                       notes=[tuple(dict.fromkeys((*done, *filter(None, note.split("; "))))) for done, note in
+                              zip(resampled, rows["note"], strict=True)],
                        split=rows["split"] if len(data.splits) > 1 else "")
     fields = ["audio", "clip_id", "label", "speaker", "split", "fault", "remedy", "sample_rate", "notes"]
     features = ", ".join(f"{role}: {feature or 'none'}" for role, feature in roles.items()

@@ -351,9 +351,9 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, numbers=numbers,
                                                      progress=progress)
-                audited = corpus.clips["label"].ne("").any()
-                problems = card.audit_clips(corpus.clips, numbers=numbers).problems if audited else ()
-                builder.notes += [f"{task.name}: {problem}" for problem in problems]
+                if corpus.clips["label"].ne("").any():
+                    audit = card.audit_clips(corpus.clips, numbers=numbers)
+                    builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:

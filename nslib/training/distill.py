@@ -145,18 +145,12 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
     if teacher.sees != "patches" and (changes := settings.pairs.changes):
         raise BadParameter(f"{teacher.name} hears windows before they are changed, and the student after; set "
                            f"{', '.join(changes)} to 0, or take a network of the kit as teacher.")
-    claim_folder(folder, teacher, settings, learn, held_out)
+    trainer.claim_folder(folder, settings.json(name=teacher.name, revision=teacher.revision), learn, held_out)
     trainer.use_deterministic_operations()
     run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
     ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state
     return Distillation(run.learner.network, state.table(), state.best_step, state.best, *state.interval, ended,
                         tuple(state.notes))
-
-
-def claim_folder(folder: Path, teacher: Teacher, settings: DistillationSettings, *banks: AudioBank) -> None:
-    """Take a folder as `trainer.claim_folder` does, for one teacher."""
-    trainer.claim_folder(folder, settings.json(name=teacher.name, revision=teacher.revision), *banks,
-                         what="settings or another teacher")
 
 
 class _DistillLearner(trainer.Learner):

@@ -148,18 +148,16 @@ class State:
         return pd.DataFrame(self.curve, columns=["step", "part", "figure", "value"])
 
 
-def claim_folder(folder: Path, settings: str, *banks: AudioBank, what: str = "settings") -> None:
-    """Take a folder for a run on some audio; BadParameter if it holds one with other settings (`what`) or recordings.
-
-    Without audio it is looked at only, which is done before any is loaded.
-    """
+def claim_folder(folder: Path, settings: str, *banks: AudioBank) -> None:
+    """Take a folder for a run on some audio, or, before any is loaded, only look; BadParameter if it holds another."""
     heard = " ".join(bank.fingerprint for bank in banks) + "\n"
-    texts = {"settings.json": (what, settings)} | ({"recordings.txt": ("recordings", heard)} if banks else {})
-    for name, (kind, text) in texts.items():
+    texts = {"settings.json": settings} | ({"recordings.txt": heard} if banks else {})
+    for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:
+            kind = "recordings" if name != "settings.json" else "settings, or another teacher"
             raise BadParameter(f"{folder} holds a run with other {kind}; choose another folder, or delete it.")
-    for name, (_, text) in texts.items() if banks else ():
+    for name, text in texts.items() if banks else ():
         nslib_config.write_file(folder / name, text)
 
 

@@ -56,14 +56,16 @@ def stereo(path):
     noise(path, 3, channels=2)
 
 
-def store_tfds(path, rate, most):
+def store_tfds(path, rate, most, *channels):
     import tensorflow_datasets as tfds
 
     kinds = tfds.features
-    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, 1600), "label": k % 2}) for k in range(4)]
+    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, (1600, *channels)), "label": k % 2})
+            for k in range(4)]
     tfds.dataset_builders.store_as_tfds_dataset(
         name=path.name, version="1.0.0", split_datasets={"train": rows}, data_dir=path.parent,
-        features=kinds.FeaturesDict({"audio": kinds.Audio(sample_rate=rate), "label": kinds.ClassLabel(num_classes=2)}))
+        features=kinds.FeaturesDict({"audio": kinds.Audio(shape=(None, *channels), sample_rate=rate),
+                                     "label": kinds.ClassLabel(num_classes=2)}))
 
 
 SPLITS_TOP = {f"{split}/{label}/{i}.wav": 10 * i + ord(label) + len(split)
@@ -92,6 +94,8 @@ ROWS = [
      0),
     ("folder", "`metadata.csv` without `file_name`", "noted", "no column file_name (filename?)",
      {"a.wav": 1, "metadata.csv": "filename,label\na.wav,x\n"}, ".", 1, 0),
+    ("folder", "a list, or `wav.scp`, deeper in it", "noted", "s/t/wav.scp was not read: a list is read if its folder is",
+     {"a.wav": 1, "s/t/wav.scp": "a a.wav\n"}, ".", 1, 0),
     ("folder", "a file that cannot be decoded", "left out", "the file is empty", {"x/a.wav": 1, "x/b.wav": b""}, ".", 1,
      1),
     ("list", "a quote in a TSV", "read", "", CALL | {"l.tsv": 'audio\ts\tlabel\ncall.wav\t"a\tx\nb.wav\t"b\ty\n'},
@@ -100,9 +104,15 @@ ROWS = [
      "l.csv", 2, 0),
     ("list", "a quote that is not closed", "refused", "row 2 of l.csv goes on to line 3 and takes whole rows in",
      {"l.csv": 'audio,label\na.wav,"x\nb.wav,y"\n'}, "l.csv", 0, 0),
+    ("list", "a quote within a cell", "refused", "line 2 of l.csv cannot be read (',' expected after '\"')",
+     {"l.csv": 'audio,label\na.wav,"x"y\n'}, "l.csv", 0, 0),
+    ("list", "names of columns only", "refused", "holds no row below the names", {"l.csv": "audio\n"}, "l.csv", 0, 0),
+    ("list", "a Git LFS pointer in its place", "refused", "not the file itself. Fetch the file: git lfs pull",
+     {"l.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"}, "l.csv", 0, 0),
     ("list", "a row with more cells", "refused", "row 3 of l.csv has 3 cells", {"l.csv": "audio,s\na,b\na,b,c\n"},
      "l.csv", 0, 0),
     ("list", "semicolons", "refused", "separated by ';'", {"l.csv": "audio;label\na.wav;x\n"}, "l.csv", 0, 0),
+    ("list", "commas in a TSV", "refused", "separated by ','", {"l.tsv": "audio,label\na.wav,x\n"}, "l.tsv", 0, 0),
     ("list", "other letters than UTF-8", "refused", "save it as CSV UTF-8", {"l.csv": b"audio,label\na.wav,\xe4\n"},
      "l.csv", 0, 0),
     ("list", "two columns of one name", "refused", "several columns label", {"l.csv": "audio,label,label\na,b,c\n"},
@@ -116,6 +126,8 @@ ROWS = [
      CALL | {"l.csv": "audio,start,end,label\ncall.wav,0,.1,x\ncall.wav,.1,.2,y\n"}, "l.csv", 2, 0),
     ("list", "`offset` and `duration`", "read", "cut out of", CALL | {
         "l.csv": "audio,offset,duration\ncall.wav,.1,.1\nb.wav,,.2\n"}, "l.csv", 2, 0),
+    ("list", "`Start Time` and `endTime`", "read", "cut out of", CALL | {
+        "l.csv": "audio,Start Time,endTime\ncall.wav,0,.1\n"}, "l.csv", 1, 0),
     ("list", "a time that is no number", "left out", "wanted are seconds", CALL | {
         "l.csv": "audio,start,end\ncall.wav,0:01,0:02\ncall.wav,.1,.05\nb.wav,,\n"}, "l.csv", 1, 2),
     ("list", "a part behind the end", "left out", "but call.wav has 0.20 s", CALL | {
@@ -138,6 +150,11 @@ ROWS = [
         "l.csv": "audio\nhttps://x.org/a.wav\nb.wav\n"}, "l.csv", 1, 1),
     ("list", "a path that no disk can have", "left out", "null byte", CALL | {
         "l.csv": f"audio,end\na\0.wav,\n{'w' * 300},\n{'v' * 300},1\nb.wav,\n"}, "l.csv", 1, 3),
+    ("list", "JSON Lines with a name twice", "refused", "line 1 of l.jsonl is no object whose names are apart",
+     {"l.jsonl": '{"audio": "a.wav", "label": "x", "label": "y"}\n'}, "l.jsonl", 0, 0),
+    ("list", "`channel` as 1.0", "read", "channel 1 of 2", {
+        "s.wav": stereo, "l.jsonl": '{"audio": "s.wav", "channel": 0}\n{"audio": "s.wav", "channel": 1.0}\n'},
+     "l.jsonl", 2, 0),
     ("list", "JSON Lines", "read", "cut out of", CALL | {
         "l.jsonl": '{"audio": "call.wav", "offset": 0.1, "duration": 0.1, "label": 1}\n{"audio": "b.wav"}\n'},
      "l.jsonl", 2, 0),
@@ -166,6 +183,10 @@ ROWS = [
         "calls": lambda path: store_tfds(path, None, 9999)}, "tfds:calls", 0, 0),
     ("tfds", "samples of 8 bits", "left out", "are of 8 bits", {
         "faint": lambda path: store_tfds(path, 16000, 99)}, "tfds:faint", 0, 4),
+    ("tfds", "several channels", "read", "4 of 4 clips: stereo mixed to mono", {
+        "pairs": lambda path: store_tfds(path, 16000, 9999, 2)}, "tfds:pairs", 4, 0),
+    ("tfds", "a label of many values", "refused", "has many values an example", {
+        "many": lambda path: store_tfds(path, 16000, 9999)}, "tfds:many?label=audio", 0, 0),
     ("tfds", "`?rate=48000&bits=8` behind it", "read", "resampled 48000 -> 16000 Hz", {
         "told": lambda path: store_tfds(path, None, 99)}, "tfds:told?rate=48000&bits=8", 4, 0),
 ]
@@ -179,7 +200,7 @@ def test_what_is_read_refused_and_said_is_what_the_docs_say(tmp_path, cache, mon
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "d"))
     source = source if layout == "tfds" else tmp_path / "d" / source
     if becomes == "refused":
-        with pytest.raises(BadParameter) as error:
+        with pytest.raises(NslibError) as error:
             read(source)
         assert said in str(error.value)
         return
@@ -233,6 +254,15 @@ def test_a_folder_that_cannot_be_opened_and_a_file_too_large_are_left_out(tmp_pa
     assert dataset.clips["clip_id"].tolist() == ["x/a"]
     assert dataset.problems["clip_id"].tolist() == ["x/c", "y"]
     assert "memory" in dataset.problems["reason"][0] and "Permission denied" in dataset.problems["reason"][1]
+
+
+@pytest.mark.parametrize(("name", "refused"), {
+    "start (s)": 1, "begin_time": 1, "tMin": 1, "x_max": 1, "Onset (ms)": 1, "segment_start": 1, "channelID": 1, "ch": 1,
+    "end_date": 0, "friend": 0, "channels": 0, "timestamp": 0, "segment_id": 0, "stop words": 0}.items())
+def test_columns_that_may_change_what_a_row_is_are_known_by_their_words(tmp_path, cache, name, refused):
+    build(tmp_path, CALL | {"l.csv": f"audio,{name}\ncall.wav,1\n"})
+    with pytest.raises(BadParameter, match="may change") if refused else contextlib.nullcontext():
+        assert f"not read: {name}." in " ".join(read(tmp_path / "l.csv").notes)
 
 
 # ------------------------------------------------------------------ the law, over what hypothesis makes of parts

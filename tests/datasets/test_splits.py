@@ -228,8 +228,7 @@ def test_labels_that_are_numbers_are_asked_nothing_that_is_asked_of_classes():
     clips = sound().assign(label=[f"{i / 7:.3f}" for i in range(18)])
     found = audit_clips(clips)
     assert found.problems == () and found.notes == (
-        "The labels are 18 different numbers, 0 to 2.429: they are taken as numbers to be predicted (metric ccc or "
-        "mae).",)
+        "The labels are 18 different numbers, 0 to 2.429, taken as numbers to be predicted (metric ccc or mae).",)
     twice = clips.assign(sha256=["same", "same", *clips["sha256"][2:]], speaker="everybody")
     assert len(audit_clips(twice).problems) == 3 and len(audit_clips(clips, numbers=False).problems) > 2
     few = sound().assign(label=[str(i % 7) for i in range(18)])  # ratings: only who measures knows
@@ -246,6 +245,8 @@ def test_speakers_with_one_label_are_always_divided_with_every_label_everywhere(
     assert set(split_of) == set(speakers)
     assert len({(label, split_of[speaker]) for label, speaker in pairs}) == 3 * len(sizes)
     assert splits.split_speakers([*labels, "rare"], [*speakers, "one"], (0.6, 0.2, 0.2), seed) == {}
+    both = splits.split_speakers(labels, speakers, (0.8, 0.2), seed, ("train", "test"))
+    assert len({(label, both[speaker]) for label, speaker in pairs}) == 2 * len(sizes)
 
 
 def test_speakers_with_several_labels_are_divided_where_it_can_be_done():
