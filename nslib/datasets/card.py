@@ -324,8 +324,9 @@ def _summarise(clips: pd.DataFrame, problems: int) -> str:
     who = f"{speakers} speakers" + (f" ({unknown} clips of unknown ones)" if unknown else "")
     rest = f" {unused} clips are in no split." if (unused := int((~clips["split"].isin(SPLITS)).sum())) else ""
     rest += f" {problems} more were left out." if problems else ""
-    return (f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, "
-            f"{clips.loc[clips['label'] != '', 'label'].nunique()} classes, {who}.{rest}")
+    labels = clips.loc[clips["label"] != "", "label"].unique()
+    what = "numbers as labels" if "(numbers)" in labels else f"{len(labels)} classes"
+    return f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, {what}, {who}.{rest}"
 
 
 def _measure_sound(clips: pd.DataFrame) -> pd.DataFrame:

@@ -226,9 +226,7 @@ def test_questions_that_a_person_would_ask_of_classes(changes, said):
 
 def test_labels_that_are_numbers_are_asked_nothing_that_is_asked_of_classes():
     clips = sound().assign(label=[f"{i / 7:.3f}" for i in range(18)])
-    found = audit_clips(clips)
-    assert found.problems == () and found.notes == (
-        "The labels are 18 different numbers, 0 to 2.429, taken as numbers to be predicted (metric ccc or mae).",)
+    assert audit_clips(clips).problems == () and "18 different numbers, 0 to 2.429" in audit_clips(clips).notes[0]
     twice = clips.assign(sha256=["same", "same", *clips["sha256"][2:]], speaker="everybody")
     assert len(audit_clips(twice).problems) == 3 and len(audit_clips(clips, numbers=False).problems) > 2
     few = sound().assign(label=[str(i % 7) for i in range(18)])  # ratings: only who measures knows

@@ -67,7 +67,7 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     rows["label"] = 20 + 6 * rows["speaker"].str[1].astype(int) + np.arange(len(rows)) % 3 / 2
     rows.to_csv(folder / "ages.csv", index=False)
     told = str(card.make_data_card(folder / "ages.csv", progress=False))
-    assert "| (numbers) |" in told and "no split" not in told and "Speakers were drawn" in told
+    assert "| (numbers) |" in told and "numbers as labels" in told and "Speakers were drawn" in told
     with pytest.raises(BadParameter, match=r"labels of ages are 18 different numbers, 20 to 51. .*ccc,mae.*accuracy"):
         run(folder / "ages.csv")
     done = run(folder / "ages.csv", metric="mae,ccc")
