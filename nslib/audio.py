@@ -222,7 +222,7 @@ def decode(path: Path) -> Decoded:
                 raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
             _refuse_other_kinds(path, head[:512])
             if path.suffix.lower() in _RAW:
-                return _decode_by_ffmpeg(path, file, Promise(certain=True))
+                return _decode_by_ffmpeg(path, file, Promise())
             promise = _read_promise(path, file, head)
             mended: Any = io.BytesIO(promise.mended) if promise.mended else None
             decoded = _decode_by_sndfile(path, mended or os.fsencode(path), promise)
