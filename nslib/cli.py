@@ -265,7 +265,7 @@ def measure(
     table = summary.describe_results(measured, params, heard)
     if report:
         summary.write_page(measured, report, params, controls=heard, embeddings=given)
-    _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
+    _print_results(measured, lambda: summary.format_table(table, shutil.get_terminal_size().columns), out,
                    summary.format_json(measured, table) if as_json else "",
                    summary.say_next(measured.rows, out, report, controls))
 
@@ -395,7 +395,7 @@ def data_clips(
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
     table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
-    left_out = _print_left_out(problems.to_dict("records"))
+    left_out = _print_left_out(problems.to_dict("records"), len(table))
     if wav:
         table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)
@@ -533,11 +533,13 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
     from nslib.training import trainer
 
     folder = folder or config.cache_dir("runs", chosen.loop.network)
-    audio = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = trainer.train_triplets(*audio, folder, chosen)
+    trainer.claim_folder(folder, chosen.json())
+    learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
+    done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("distill")
@@ -550,14 +552,17 @@ def train_distill(
     usual = networks.read_settings("trill-mini-distilled")
     usual = {part: usual[part] for part in ("pairs", "distill")}
     chosen = settings.make_distillation_settings(usual | _read_settings(changed))
-    from nslib.training import distill
+    from nslib.training import distill, trainer
 
     folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
+    taught_by = distill.make_teacher(teacher)
+    trainer.claim_folder(folder, chosen.json(name=taught_by.name, revision=taught_by.revision))
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
+    done = distill.distill(learn, held_out, folder, taught_by, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("finetune")
@@ -630,7 +635,7 @@ def train_classify(
         print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}\t{'; '.join(answer.notes)}".rstrip())
     if left_out:
         print(f"{left_out} of {len(recordings)} recordings left out", file=sys.stderr)
-    _exit(not left_out)
+    _exit(not left_out, 2 if left_out == len(recordings) else 1)
 
 
 @cluster_app.command("cost")
@@ -760,11 +765,6 @@ def _print_table(table: pd.DataFrame | str | None) -> None:
     print("no results" if table is None else table if isinstance(table, str) else table.to_string())
 
 
-def _terminal_width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size().columns
-
-
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what must be known to read the numbers on stderr."""
     for note in notes:
@@ -775,7 +775,7 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], ou
                    closing: str = "") -> NoReturn:
     """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
     _print_table(as_json or (tabulate() if len(measured.rows) else None))
-    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
+    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, shutil.get_terminal_size().columns):
         print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
@@ -811,8 +811,6 @@ def _write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table, if it is wanted, as .csv or .parquet; vectors in a .csv are lists in JSON."""
     if out is None:
         return
-    if out.suffix not in (".csv", ".parquet"):
-        raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
     if out.suffix == ".parquet":
         results.write_table(out, table)
         return
