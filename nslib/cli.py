@@ -55,8 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
-              "transformers:NAME?layer=3 (hear, s3prl, speechbrain, mteb, keras), package.module:function or "
-              "file.py:function.")
+              "transformers:NAME?layer=3 (or hear, s3prl, mteb, ...), package.module:function or file.py:function.")
 
 
 def _check_place(*endings: str, folder: bool = False) -> Callable[[Path | None], Path | None]:

@@ -12,6 +12,7 @@ in batches or one by one, whole or in windows; what comes out is brought to ``[c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -161,17 +162,13 @@ def _find_kind(path: Path) -> str:
 
 
 def parse_options(given: str | Path) -> tuple[str, dict[str, Any]]:
-    """Split what a shell gives, ``name?option=value&option=value``."""
+    """Split what a shell gives, ``name?option=value&option=value``; values are numbers, true, false, or else text."""
     path, _, text = str(given).partition("?")
-    return path, {key: _parse_value(value) for key, value in parse_qsl(text)}
-
-
-def _parse_value(text: str) -> Any:
-    """Read the value of an option as what it looks like: a number, true or false, else text."""
-    try:
-        return json.loads(text.lower())
-    except ValueError:
-        return text
+    options: dict[str, Any] = dict(parse_qsl(text))
+    for key, value in options.items():
+        with contextlib.suppress(ValueError):
+            options[key] = json.loads(value.lower())
+    return path, options
 
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------

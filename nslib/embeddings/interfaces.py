@@ -113,9 +113,8 @@ def find_interface(model: Any) -> str | None:
     if isinstance(model, str):
         return next((library for library in _PACKAGES if model.startswith(f"{library}:")), None)
     main, beside = model if isinstance(model, tuple) and len(model) == 2 else (model, None)
-    if beside is not None and not any(hasattr(beside, mark) for mark in _COMPANIONS):
-        return None
-    return next((name for name, (marks, _) in _INTERFACES.items() if all(hasattr(main, mark) for mark in marks)), None)
+    fits = beside is None or any(hasattr(beside, mark) for mark in _COMPANIONS)
+    return next((k for k, (marks, _) in _INTERFACES.items() if fits and all(hasattr(main, m) for m in marks)), None)
 
 
 # by the word before the colon, what pip has to install
@@ -131,12 +130,11 @@ def load_model(text: str) -> tuple[Any, dict[str, Any]]:
     weights = [options.pop("weights")] if "weights" in options else []
     try:
         found: Any = importlib.import_module(module)
-        model = {"hear": lambda: (found, found.load_model(*weights)), "mteb": lambda: found.get_model(where),
-                 "transformers": lambda: tuple(kind.from_pretrained(where, local_files_only=config.offline())
-                                               for kind in (found.AutoModel, found.AutoFeatureExtractor)),
-                 "s3prl": lambda: found.S3PRLUpstream(where, *weights), "keras": lambda: found.models.load_model(where),
-                 "speechbrain": lambda: found.EncoderClassifier.from_hparams(source=where)}[library]()
-        return model, options
+        return {"hear": lambda: (found, found.load_model(*weights)), "mteb": lambda: found.get_model(where),
+                "transformers": lambda: tuple(kind.from_pretrained(where, local_files_only=config.offline())
+                                              for kind in (found.AutoModel, found.AutoFeatureExtractor)),
+                "s3prl": lambda: found.S3PRLUpstream(where, *weights), "keras": lambda: found.models.load_model(where),
+                "speechbrain": lambda: found.EncoderClassifier.from_hparams(source=where)}[library](), options
     except ImportError as error:
         raise Unavailable(path, str(error), f"Type: python -m pip install {_PACKAGES[library]}") from error
     except Exception as error:  # anybody's code; that a name is not there is told in many ways
@@ -150,9 +148,8 @@ def _make_embedding(bound: _Bound, revision: str, min_samples: int, facts: dict[
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         nonlocal layers, told
         pieces = [_cut_equally(wave[:n], most) for wave, n in zip(waves, lengths, strict=True)]
-        given = stack_clips([resample(piece, SAMPLE_RATE, bound.rate) for parts in pieces for piece in parts])
         with _at_rest(bound.model):
-            made, counts = bound.run(*given)
+            made, counts = bound.run(*stack_clips([resample(p, SAMPLE_RATE, bound.rate) for s in pieces for p in s]))
         layers, told = len(made), counts is not None
         frames = np.concatenate([a[:, None] if a.ndim == 2 else a for a in map(to_array, made)], axis=2)
         valid = np.minimum(to_array(counts).astype(int) if told else [frames.shape[1]] * len(frames), frames.shape[1])
@@ -249,7 +246,7 @@ def _bind_torch(model: Any, beside: Any, ask: _Ask) -> _Bound:
             for part in [inside[str(ask.layer)]] if ask.layer is not None and not states else []:
                 stack.callback(part.register_forward_hook(lambda *call: caught.append(call[2])).remove)
             made = function(_to_tensor(waves, model), **given)
-        made, counts = made if told in ("lengths", "wavs_len") else (made, None)
+        made, counts = made if told in ("lengths", "wavs_len") else [made, None]
         if states:
             last = len(made) - 1 if ask.layer is None else ask.layer
             return made if ask.layer == ALL else [_pick(made, ask.name, last, "layer")], counts[0]
@@ -273,9 +270,9 @@ def _bind_hear(module: Any, model: Any, ask: _Ask) -> _Bound:
 
 def _bind_keras(model: Any, beside: Any, ask: _Ask) -> _Bound:
     if ask.layer is not None:
-        layers = {layer.name: layer for layer in model.layers}
+        layers = {layer.name: layer.output for layer in model.layers}
         inner = layers[choose("layer", "layer", ask.layer, layers, Path(ask.name))]
-        model = importlib.import_module("keras").Model(model.input, inner.output)
+        model = importlib.import_module("keras").Model(model.input, inner)
     return _Bound(model, lambda waves, lengths: ([_pick(model(waves, training=False), ask.name, ask.key)], None),
                   int(getattr(model, "sampling_rate", SAMPLE_RATE)), ask)
 

@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,7 +64,7 @@ if TYPE_CHECKING:
 __all__ = ["SMOKE_PROBES", "benchmark", "default_embeddings", "embed", "find_confidence", "label_vectors",
            "load_confidence", "load_embedding", "specify_embedding"]
 
-Embeddable = str | Path | Embedding | Callable[..., Any] | ModuleType | tuple[Any, Any]
+Embeddable = str | Path | Embedding | Callable[..., Any] | Any
 
 # A smoke run checks the path with what is quick to load and to fit; its numbers mean nothing.
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
@@ -200,18 +199,16 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
         return _specify_loaded(loaded)
     if isinstance(given, str | Path):
         return _specify_named(given, name)
-    if isinstance(given, Embedding):
-        return _specify_loaded(given)
     name = name or str(getattr(given, "__name__", type(given).__name__))
-    return _specify_loaded(embeddings.from_callable(given, name=name))  # type: ignore[arg-type]
+    return _specify_loaded(given if isinstance(given, Embedding) else embeddings.from_callable(given, name=name))
 
 
 def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None = None,
                     given: Precomputed | None = None) -> EmbeddingSpec:
     """Specify an embedding that is loaded."""
-    extracted = loaded.part[0] if loaded.part else loaded
+    whole = loaded.part[0] if loaded.part else loaded
     return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
-                         lambda: recipe or extraction_cluster.make_recipe(extracted), given,
+                         lambda: recipe or extraction_cluster.make_recipe(whole), given,
                          overlap=loaded.overlap, output=loaded.output)
 
 
