@@ -1,8 +1,4 @@
-"""Models of other libraries: a clip comes to what it is alone, whatever the library does with company and length.
-
-The models here do with them what real ones were seen to do (transformers 5.24, S3PRL's fork 2026.5, SpeechBrain 1.1.2,
-MTEB 2.26, X-ARES 0.1.3); their vectors can be told by hand.
-"""
+"""Models of other libraries, which do with company and length what real ones do: a clip comes to what it is alone."""
 
 import contextlib
 import sys
@@ -52,15 +48,10 @@ class Module:
     def __init__(self, **attributes):
         self.training, self.hooks, self.weights = True, [], tensor(np.ones(3, np.float32))
         self.__dict__ |= attributes
-
-    def modules(self):
-        return [self]
+        self.modules, self.parameters = lambda: [self], lambda: iter([self.weights])
 
     def named_modules(self):
         return [("", self), ("inner", self)]
-
-    def parameters(self):
-        return iter([self.weights])
 
     def state_dict(self):
         return {"weights": self.weights}
@@ -77,13 +68,10 @@ class Module:
         return made
 
 
-class Extractor:
+class Extractor(SimpleNamespace):
     """Samples with zeros after short clips, and their mask; `n_samples`: filled to one length."""
 
     sampling_rate, nan_below = 16_000, 0
-
-    def __init__(self, **limits):
-        self.__dict__ |= limits
 
     def to_json_string(self):
         return str(vars(self))
@@ -114,26 +102,18 @@ def transformer(heard=tensor, odd=True, **config):
 
 def fbank(wavs, wavs_len):
     """Two frames too many are called valid: copies alone, zeros in company."""
-    rows = [np.pad(windows(w[:n]), ((0, 2), (0, 0)), "edge" if n == wavs.shape[1] else "constant")
-            for w, n in zip(wavs, wavs_len, strict=True)]
-    size = max(map(len, rows))
-    return ([tensor([np.pad(row, ((0, size - len(row)), (0, 0))) for row in rows])],
-            [(tensor(wavs_len) - 400) // 320 + 3])
+    made = np.zeros((len(wavs), (wavs.shape[1] - 400) // 320 + 3, 2), np.float32)
+    for row, wave, n in zip(made, wavs, wavs_len, strict=True):
+        own = windows(wave[:n])
+        row[:len(own)], row[len(own):] = own, own[-1] if n == len(wave) else 0
+    return [tensor(made)], [(tensor(wavs_len) - 400) // 320 + 3]
 
 
-def encode_batch(wavs, wav_lens=None, normalize=False):
-    """One vector of a clip, by its share of the longest."""
-    return tensor([windows(wave[:round(float(share) * len(wave))]).mean(0, keepdims=True)
-                   for wave, share in zip(wavs, wav_lens, strict=True)])
-
-
-def get_audio_embeddings(inputs, show_progress_bar=True):
-    return np.stack([windows(item["array"][:32_000]).mean(0) for batch in inputs for item in batch["audio"]])
-
-
-S3PRL = Module(forward=fbank, hidden_sizes=[2], downsample_rates=[320])
-SPEECHBRAIN = Module(encode_batch=encode_batch)
-MTEB = SimpleNamespace(get_audio_embeddings=get_audio_embeddings, max_audio_length_seconds=2.0)
+SPEECHBRAIN = Module(encode_batch=lambda wavs, wav_lens: tensor([
+    windows(wave[:round(float(share) * len(wave))]).mean(0, keepdims=True)
+    for wave, share in zip(wavs, wav_lens, strict=True)]))
+MTEB = SimpleNamespace(max_audio_length_seconds=2.0, get_audio_embeddings=lambda loader, show_progress_bar: np.stack(
+    [windows(item["array"][:32_000]).mean(0) for batch in loader for item in batch["audio"]]))
 XARES = Module(hop_size_in_ms=20, sampling_rate=16_000, output_dim=2)
 LOUDEST = Module(forward=lambda audio: frames(audio / (np.abs(audio).max() + 1e-9)))  # as MFCC go by the maximum
 HEAR = types.ModuleType("hear_double")
@@ -163,15 +143,8 @@ def mean(wave):
     return windows(wave).mean(0)
 
 
-def cut(of, most=32_000):
-    """The mean over as few pieces as do, of one length."""
-
-    def compute(wave):
-        count = -(-len(wave) // most)
-        size = -(-len(wave) // count)
-        return np.mean([of(wave[round(k * (len(wave) - size) / max(1, count - 1)):][:size]) for k in range(count)], 0)
-
-    return compute
+def cut(of):  # into pieces of one length, 2 s at most
+    return lambda wave: of(wave) if len(wave) < 32_000 else (of(wave[:25_161]) + of(wave[25_160:])) / 2
 
 
 def resampled(of):
@@ -183,13 +156,13 @@ FAMILIES = {
     "hidden state": ((transformer(), Extractor()), {"layer": 1}, lambda w: 2 * mean(w), ANY, 0.02),
     "group norm": ((transformer(lambda w: w / (w.std(1, keepdims=True) + 1e-9)), Extractor()), {},
                    lambda w: mean(w / w.std()), EQUAL, 0.02),
-    "SEW": ((transformer(odd=False), Extractor()), {}, lambda w: windows(w)[: len(windows(w)) // 2 * 2].mean(0), EQUAL,
-            0.02),
+    "SEW": ((transformer(odd=False), Extractor()), {}, lambda w: windows(w)[:(len(w) - 80) // 640 * 2].mean(0), EQUAL, .02),
     "AST": ((transformer(patch_size=16), Extractor(n_samples=32_000)), {},
             cut(lambda w: 5 * mean(np.pad(w, (0, 32_000 - len(w))))), ANY, 0.0),
     "Whisper": ((transformer(is_encoder_decoder=True), Extractor(n_samples=32_000)), {}, cut(mean), ANY, 0.02),
-    "S3PRL": (S3PRL, {}, mean, ANY, 0.02), "SpeechBrain": (SPEECHBRAIN, {}, mean, ANY, 0.0),
-    "MTEB": (MTEB, {}, cut(mean), ANY, 0.0), "X-ARES": (XARES, {}, mean, EQUAL, 0.02),
+    "S3PRL": (Module(forward=fbank, hidden_sizes=[2], downsample_rates=[320]), {}, mean, ANY, 0.02),
+    "SpeechBrain": (SPEECHBRAIN, {}, mean, ANY, 0.0), "MTEB": (MTEB, {}, cut(mean), ANY, 0.0),
+    "X-ARES": (XARES, {}, mean, EQUAL, 0.02),
     "a class": (Module, {"layer": "inner"}, lambda w: 3 * mean(w), EQUAL, 0.02),
     "torch": (LOUDEST, {}, lambda w: mean(w / np.abs(w).max()), ALONE, 0.02),
     "HEAR scene": (HEAR, {}, resampled(np.max), EQUAL, 0.0),
@@ -205,16 +178,15 @@ def test_a_clip_in_company_is_the_clip_alone_to_1e_5(torch, given, options, by_h
         for n, vectors, count in zip(LENGTHS[rows], *mine.embed(batch, LENGTHS[rows]), strict=True):
             right = by_hand(noise(n))
             np.testing.assert_allclose(vectors[:count].mean(0), right, atol=1e-5 * np.abs(right).max())
-    report = check(mine)
-    assert report.ok, str(report)
+    assert check(mine).ok, str(check(mine))
 
 
 def test_name_and_output_are_told_and_weights_settings_and_layer_are_in_the_revision(torch):
-    model, extractor, other, strided = transformer(), Extractor(), transformer(), transformer(stride=2)
+    model, extractor, other = transformer(), Extractor(), transformer()
     other.weights = 2 * other.weights
     mine, same, *others = [embeddings.from_model(pair, layer=layer) for pair, layer in (
         ((model, extractor), 1), ((model, extractor), 1), ((model, extractor), 2), ((other, extractor), 1),
-        ((strided, extractor), 1), ((model, Extractor(do_normalize=True)), 1))]
+        ((transformer(stride=2), extractor), 1), ((model, Extractor(do_normalize=True)), 1))]
     assert (mine.name, mine.source, mine.parameters) == ("double-base-layer1", "transformers (Module)", 3)
     assert mine.output == "layer 1, mean over frames; clips share a batch" and model.training
     assert mine.revision == same.revision and len({mine.revision, *(one.revision for one in others)}) == 5
@@ -225,9 +197,8 @@ def test_name_and_output_are_told_and_weights_settings_and_layer_are_in_the_revi
     ((transformer(), Extractor()), {"layer": 3}, UnknownName, "layer of .*Known: 0, 1, 2"),
     ((transformer(), Extractor()), {"key": "pooled"}, UnknownName, "Known: last_hidden_state, pooler_output"),
     ((transformer(), Extractor(nan_below=1_700)), {}, BadParameter, "features of 1600 samples are NaN"),
-    (XARES, {"layer": "outer"}, UnknownName, "outer.*Known: inner"),
-    (HEAR, {"key": "sentence"}, UnknownName, "Known: scene, timestamps"),
-    (HEAR, {"layer": 1}, UnknownName, "layer of HEAR"), (7, {}, BadParameter, "int has the shape")])
+    (XARES, {"layer": "outer"}, UnknownName, "outer.*Known: inner"), (7, {}, BadParameter, "int has the shape of no"),
+    (HEAR, {"key": "mean"}, UnknownName, "Known: scene, timestamps"), (HEAR, {"layer": 1}, UnknownName, "layer of HEAR")])
 def test_what_is_not_there_is_said_with_what_is(torch, given, options, error, words):
     with pytest.raises(error, match=words):
         embeddings.from_model(given, **options)
@@ -252,11 +223,9 @@ def test_keras_models_are_taken_as_they_are_or_up_to_a_layer():
     kernel = keras.layers.Conv1D(3, 400, 320, name="first")(keras.layers.Reshape((-1, 1))(wave))
     model = keras.Model(wave, keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling1D()(kernel)))
     whole, inner = embeddings.from_model(model, "whole"), embeddings.from_model(model, layer="first")
-    given = noise(16_000)[None], np.array([16_000])
-    np.testing.assert_allclose(inner.embed(*given)[0].mean(1), whole.embed(*given)[0][:, 0], rtol=1e-4)
+    averaged, framed = (one.embed(noise(16_000)[None], np.array([16_000]))[0] for one in (whole, inner))
+    np.testing.assert_allclose(framed.mean(1), averaged[:, 0], rtol=1e-4)
     assert (whole.hop, inner.hop) == (0.0, 0.02) and whole.revision != inner.revision and check(inner).ok
-    with pytest.raises(UnknownName, match=r"Known: .*first"):
-        embeddings.from_model(model, layer="second")
 
 
 def test_a_shell_names_models_by_library_or_file_with_options(torch, tmp_path, monkeypatch):
@@ -265,9 +234,8 @@ def test_a_shell_names_models_by_library_or_file_with_options(torch, tmp_path, m
     (tmp_path / "mine.py").write_text("from hear_double import Encoder\n")
     told = CliRunner().invoke(cli.app, ["check", f"{tmp_path / 'mine.py'}:Encoder?layer=inner"])
     assert told.exit_code == 0 and "Module-inner keeps the contract" in told.output, told.output
-    for library, module in {"s3prl": "s3prl.nn", "speechbrain": "speechbrain.inference", "transformers": "transformers",
-                            "mteb": "mteb"}.items():
-        monkeypatch.setitem(sys.modules, module, None)
+    for library in ("transformers", "mteb"):
+        monkeypatch.setitem(sys.modules, library, None)
         with pytest.raises(Unavailable, match=rf"python -m pip install torch .*{library}"):
             specify_embedding(f"{library}:lab/model?layer=3")
     with pytest.raises(BadParameter, match="hear:hear_double cannot be loaded: TypeError"):
