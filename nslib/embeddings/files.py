@@ -150,7 +150,7 @@ def _find_kind(path: Path) -> str:
     if not path.exists():
         why = "does not exist"
     elif suffix in (".keras", ".h5", ".hdf5"):
-        why = "is a Keras file; load it and write a SavedModel with model.export(folder)"
+        why = f"is a Keras file; name it keras:{path}, or write a SavedModel with model.export(folder)"
     elif suffix == ".py":
         why = f"is Python code; name its function: {path.name}:function"
     elif (path / "tfhub_module.pb").exists():

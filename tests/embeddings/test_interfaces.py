@@ -156,7 +156,8 @@ FAMILIES = {
     "hidden state": ((transformer(), Extractor()), {"layer": 1}, lambda w: 2 * mean(w), ANY, 0.02),
     "group norm": ((transformer(lambda w: w / (w.std(1, keepdims=True) + 1e-9)), Extractor()), {},
                    lambda w: mean(w / w.std()), EQUAL, 0.02),
-    "SEW": ((transformer(odd=False), Extractor()), {}, lambda w: windows(w)[:(len(w) - 80) // 640 * 2].mean(0), EQUAL, .02),
+    "SEW": ((transformer(odd=False), Extractor()), {}, lambda w: windows(w)[:(len(w) - 80) // 640 * 2].mean(0),
+            EQUAL, 0.02),
     "AST": ((transformer(patch_size=16), Extractor(n_samples=32_000)), {},
             cut(lambda w: 5 * mean(np.pad(w, (0, 32_000 - len(w))))), ANY, 0.0),
     "Whisper": ((transformer(is_encoder_decoder=True), Extractor(n_samples=32_000)), {}, cut(mean), ANY, 0.02),
@@ -197,8 +198,8 @@ def test_name_and_output_are_told_and_weights_settings_and_layer_are_in_the_revi
     ((transformer(), Extractor()), {"layer": 3}, UnknownName, "layer of .*Known: 0, 1, 2"),
     ((transformer(), Extractor()), {"key": "pooled"}, UnknownName, "Known: last_hidden_state, pooler_output"),
     ((transformer(), Extractor(nan_below=1_700)), {}, BadParameter, "features of 1600 samples are NaN"),
-    (XARES, {"layer": "outer"}, UnknownName, "outer.*Known: inner"), (7, {}, BadParameter, "int has the shape of no"),
-    (HEAR, {"key": "mean"}, UnknownName, "Known: scene, timestamps"), (HEAR, {"layer": 1}, UnknownName, "layer of HEAR")])
+    (XARES, {"layer": "outer"}, UnknownName, "outer.*Known: inner"), (7, {}, BadParameter, "int has the shape"),
+    (HEAR, {"key": "mean"}, UnknownName, "Known: scene, timestamps"), (HEAR, {"layer": 1}, UnknownName, "of HEAR")])
 def test_what_is_not_there_is_said_with_what_is(torch, given, options, error, words):
     with pytest.raises(error, match=words):
         embeddings.from_model(given, **options)
