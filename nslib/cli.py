@@ -19,9 +19,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode
 
+import pandas as pd
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
@@ -46,9 +47,6 @@ from nslib.report.compare import compare_reports
 from nslib.report.reproduce import prepare_inputs, reproduce_all
 from nslib.teaching import colab, notebook_rules, workshop
 from nslib.training import data, finetune, settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["main"]
 

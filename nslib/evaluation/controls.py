@@ -25,10 +25,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib import config, frontend
 from nslib.datasets.splits import label_is_speaker
@@ -43,9 +44,6 @@ from nslib.evaluation.probe import FIT_CONTEXT, FitSettings, LabelledVectors, Pr
 from nslib.evaluation.results import Column, Results
 from nslib.extraction.extract import Extraction
 from nslib.statistics import intervals, scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["measure_controls"]
 
@@ -142,8 +140,6 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
 def _measure_task(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, chosen: dict[str, Any], answers: pd.DataFrame,
                   params: config.Params, progress: bool) -> pd.DataFrame:
     """Controls of a task: stored ones, else computed."""
-    import pandas as pd
-
     draws = SMOKE_PERMUTATIONS if params.smoke else PERMUTATIONS
     settings = benchmark.probe_settings(task, params)
     key = results.make_key(**benchmark.identify_pair(task, spec, clips),

@@ -39,10 +39,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.datasets import splits
 from nslib.datasets.splits import SPLITS
@@ -52,9 +53,6 @@ from nslib.evaluation import benchmark, probe
 from nslib.evaluation.probe import LabelledVectors
 from nslib.statistics import scores
 from nslib.statistics.intervals import LEVEL, RepeatedTest, interval_over_splits
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "REPEATED", "SWITCH", "WITHIN_SPEAKER",
            "Computed", "TaskVectors", "compute_cross_corpus", "compute_folds", "compute_k_shot", "compute_repeated",
@@ -198,8 +196,6 @@ def make_test(answers: pd.DataFrame, protocol: str) -> RepeatedTest:
 
 def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed:
     """Test every clip once, by what learnt from other speakers: a fold a speaker (0), or so many of drawn speakers."""
-    import pandas as pd
-
     protocol = f"{folds}-fold" if folds else LEAVE_ONE_SPEAKER_OUT
     data, notes = keep_known_speakers(given, protocol)
     clips, vectors, people = data.clips, data.vectors, np.unique(data.vectors.speaker)
@@ -262,8 +258,6 @@ def _count_heard_texts(clips: pd.DataFrame, divided: Sequence[Mapping[str, Any]]
 def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequence[tuple[str, str]],
                          **options: Any) -> Computed:
     """Learn from the vectors `train`, and test on all that are given; `labels` are pairs of a label and its name."""
-    import pandas as pd
-
     protocol, renamed = f"{CROSS_CORPUS} from {train.task.name}", dict(labels)
     if train.task.name == given.task.name:
         raise BadParameter(f"{protocol}: give another corpus to learn from than the one that is tested.")
@@ -377,8 +371,6 @@ def compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: Any
 
 def _join(scored: Sequence[Computed], notes: Sequence[str]) -> Computed:
     """Put what was scored below each other."""
-    import pandas as pd
-
     rows, answers = (pd.concat(parts, ignore_index=True) for parts in list(zip(*scored, strict=True))[:2])
     return Computed(rows, answers, [*notes, *(note for one in scored for note in one.notes)])
 
@@ -430,8 +422,6 @@ def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: 
 def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple[str, Mapping[str, str]]], shots: int,
                      **options: Any) -> Computed:
     """Score each division (its number, and clip to split) by the grid, of `options`, and all together."""
-    import pandas as pd
-
     # a clip that a division puts nowhere is not used; one that cannot be scored becomes a row with its reason
 
     vectors, numbers, metrics = data.vectors, [], (data.task.metric, *data.task.also)

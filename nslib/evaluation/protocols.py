@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+from tqdm.std import tqdm
+
 from nslib import config
 from nslib.datasets import splits
 from nslib.datasets.tasks import Task, choose_task_names, get_task
@@ -45,8 +48,6 @@ from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answer
 from nslib.statistics.intervals import Difference
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nslib.datasets.table import Dataset
 
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "PROTOCOLS", "REPEATED", "SWITCH",
@@ -229,8 +230,6 @@ def _run_pair(protocol: str, task: Task, corpus: Dataset, spec: EmbeddingSpec, s
 def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
                  progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and answers of vectors: stored ones, else computed and stored."""
-    from tqdm.std import tqdm
-
     task, clips = data.task, data.clips
     key = _make_key(protocol, task, data.embedding, clips, data.fingerprint, settings, data.listed)
     stored = results.find_result(key, tables=PROTOCOL_TABLES)
@@ -321,8 +320,6 @@ class ProtocolResults:
         beats the baseline") is ``holds`` if the whole interval of the paired difference lies above 0, ``does not hold``
         if it lies below, else ``undecided``.
         """
-        import pandas as pd
-
         chosen = summarise(self.rows, WITHIN_SPEAKER, shots)
         newest = self.answers[self.answers["key"].isin(chosen["key"])]
         compared = []
@@ -339,8 +336,6 @@ class ProtocolResults:
 
 def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
     """Put the results of several protocols together."""
-    import pandas as pd
-
     tables = {name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
               for name in ("rows", "answers", "not_run", "problems")}
     return ProtocolResults(**tables, notes=list(dict.fromkeys(note for part in parts for note in part.notes)))

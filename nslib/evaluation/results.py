@@ -17,7 +17,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from nslib import config
 from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset, read_parquet
@@ -27,9 +29,6 @@ from nslib.errors import BadParameter, NslibError, UnknownName
 from nslib.evaluation.probe import Grid, probe_hash
 from nslib.extraction import cache
 from nslib.statistics.scores import get_metric, keep_newest, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Column", "Results", "add_origin", "check_table", "export_rows",
            "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result", "table",
@@ -197,8 +196,6 @@ def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
 def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
     """Put tables of the same columns below each other; of none, the right columns and types remain."""
-    import pandas as pd
-
     empty = pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.dtype]) for c in columns})
     return pd.concat([empty, *parts], ignore_index=True)
 
@@ -462,8 +459,6 @@ class ResultsBuilder:
 
     def results(self) -> Results:
         """Put everything together; each note is kept once."""
-        import pandas as pd
-
         problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]
         return Results(
             rows=join_tables(self._rows, ROWS),

@@ -33,10 +33,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio, config
 from nslib.audio import FloatArray
@@ -52,9 +54,6 @@ from nslib.extraction.extract import fill_cache
 from nslib.statistics.comparisons import match_answers, pair_matched
 from nslib.statistics.intervals import LEVEL, MIN_SPEAKERS, Difference
 from nslib.statistics.scores import keep_newest, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CLEAN", "GAIN", "SHAPED", "TELEPHONE", "TELEPHONE_RATE", "WHITE", "choose_cheapest_task", "load_curves",
            "measure_curves"]
@@ -229,8 +228,6 @@ class PerturbedClips(NamedTuple):
 def perturb_clips(clips: pd.DataFrame, condition: str, level: float, folder: Path, *, seed: int = 0,
                   taps: npt.ArrayLike | None = None) -> PerturbedClips:
     """Write the clips of a test set in one condition into a folder, with a clip table of their own; see `perturb`."""
-    import pandas as pd
-
     changed, problems, clipped, samples = [], [], 0, 0
     for row in clips.to_dict("records"):
         try:
@@ -385,8 +382,6 @@ def _make_key(result: str, condition: str, levels: Sequence[float], clips: pd.Da
 def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_run: list[dict[str, str]],
              progress: bool) -> list[pd.DataFrame]:
     """Compute and store the missing curves; an embedding that fails goes to `not_run`."""
-    import pandas as pd
-
     copies, stored = _embed_copies(jobs, levels, clips, progress), []
     for job in jobs:
         mine = [copy for copy in copies if copy.condition in {*job.keys, CLEAN}]
@@ -406,8 +401,6 @@ def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_
 def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
                   progress: bool) -> list[PerturbedClips]:
     """Make each copy of the test set once, have all embeddings hear it, and delete its files: the vectors stay."""
-    from tqdm.std import tqdm
-
     for job in jobs:
         fill_cache(clips, job.spec.load(), progress=progress)
     test, needed = clips[clips["split"] == "test"], {c for job in jobs for c in job.keys} - {CLEAN}
@@ -428,8 +421,6 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
 
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
     """Score the chosen probe of a result on copies of its test clips, the first the clean ones: a row a copy."""
-    import pandas as pd
-
     row, cache = job.row, VectorCache(job.spec.load())
     train, validation = (_read_split(clips[clips["split"] == name], cache) for name in ("train", "validation"))
     tests = [_read_split(copy.clips, cache) for copy in copies]  # a clip without a vector is left out and counted

@@ -29,10 +29,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio, config
 from nslib.config import Params
@@ -46,9 +48,6 @@ from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embedding
 from nslib.evaluation.probe import LabelledVectors
 from nslib.evaluation.results import ResultsBuilder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["BadRecord", "export_vectors", "list_clips", "read_tfrecords", "split_for_probes", "write_clip_audio"]
 
@@ -85,8 +84,6 @@ def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.D
     `CLIP_LIST_COLUMNS`, and those that cannot be read: clip_id, audio, reason, remedy. NslibError if a task cannot be
     had here.
     """
-    import pandas as pd
-
     ready = load_tasks(names, params, [], ResultsBuilder(), True)
     lost = [name for name in names if name in REGISTRY and name not in {task.name for task, _ in ready}]
     if lost:
@@ -102,7 +99,6 @@ def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     absolute path of the file; raises `BadAudio` if a recording has changed since it was listed.
     """
     from scipy.io import wavfile
-    from tqdm.std import tqdm
 
     folder = folder.resolve()
     first = clips.drop_duplicates("sha256")
@@ -331,8 +327,6 @@ def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
     label_list : path, optional
         File with the names of the classes, as `write_tfrecords` makes it: labels that are numbers become names.
     """
-    from tqdm.std import tqdm
-
     if label_list is not None and not Path(label_list).is_file():
         raise BadParameter(f"label_list is {str(label_list)!r}, which is no file; give one with one name a line.")
     classes = None if label_list is None else Path(label_list).read_text(encoding="utf-8").splitlines()

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.datasets import splits
 from nslib.datasets.splits import SPLITS
@@ -37,9 +38,6 @@ from nslib.evaluation.divisions import (
 )
 from nslib.evaluation.probe import FIT_CONTEXT, Fit, FitSettings, LabelledVectors, fit_probes, select_best
 from nslib.statistics import scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["compute_within_speaker"]
 
@@ -131,8 +129,6 @@ def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], c
     """Fit every combination to every speaker of every split: answers, why one could not be fitted, notes."""
     # Answers have one row a split number, combination by its place, and clip of validation or test; reasons are the
     # first of a combination and a split number.
-    import pandas as pd
-
     vectors, probes = data.vectors, list(dict.fromkeys(combination["probe"] for combination in combinations))
     settings = FitSettings(np.unique(vectors.y), "accuracy", seed)
     todo = [(split.number, part) for split in divided for part in split.parts.values()]
@@ -183,8 +179,6 @@ def _score_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits],
                            reasons: Mapping[tuple[int, int], str],
                            common: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of each split, of each speaker and over all; and the chosen answers, empty if nothing could be chosen."""
-    import pandas as pd
-
     y, speaker = data.vectors.y, data.vectors.speaker
     chance = {str(who): scores.chance(y[speaker == who]) for who in np.unique(speaker)}
     rows: list[dict[str, Any]] = []

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from nslib.figures import figure
 from nslib.figures.figure import HATCHES, INK, MUTED, PAPER, RULE, Figure, palette, with_style
 from nslib.figures.scores import label_tasks
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["class_balance", "durations", "embedding_cost", "split_audit"]

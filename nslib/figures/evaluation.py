@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
@@ -16,7 +17,6 @@ from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_sc
 from nslib.statistics.scores import CHOSEN_BY_FOLD
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["choice", "confusion", "learning", "optimism", "personalisation", "protocol_switch"]
@@ -99,8 +99,6 @@ def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
 @with_style
 def confusion(predictions: pd.DataFrame, task: str, embedding: str, *, name: str = "confusion") -> Figure:
     """Which label was taken for which, counts printed in the fields; the table has a row a true label (``y_true``)."""
-    import pandas as pd
-
     if predictions.empty:
         return figure.draw_nothing(name, figure.NO_PREDICTIONS, ["y_true"])
     part = predictions[(predictions["task"] == task) & (predictions["embedding"] == embedding)]

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.config import write_file
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MplFigure
 
@@ -212,8 +212,6 @@ def draw_intervals(axes: Axes, names: Sequence[str], scores: npt.ArrayLike, *, a
 
 def draw_nothing(name: str, why: str, columns: Sequence[str] = ()) -> Figure:
     """A figure of nothing: the reason in words, and a table with these columns and no row."""
-    import pandas as pd
-
     fig, (axes,) = make_axes(7.0, 0.9)
     axes.set_axis_off()
     alt = f"Nothing to show: {why}."

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from nslib.figures import figure
 from nslib.figures.figure import INK, MARKERS, MUTED, RULE, Figure, palette, with_style
 from nslib.paper.published import keep_compared
@@ -20,7 +22,6 @@ from nslib.statistics.comparisons import AVERAGE
 from nslib.statistics.intervals import LEVEL, Difference
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["SYNTHETIC", "accuracy_dots", "against_published", "claim_differences", "correct_for_chance", "effects",
@@ -82,8 +83,6 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
 
     ``predictions`` are test answers of the same probes; without them intervals decide.
     """
-    import pandas as pd
-
     standing = pd.Series("", index=scores.index)
     if scores.empty:
         return standing

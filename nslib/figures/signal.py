@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Figure, palette, with_style
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["filterbank", "log_mel", "patch_times"]
@@ -73,8 +73,6 @@ def _draw_wave(axes: Axes, wave: Array) -> None:
 
 
 def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
-    import pandas as pd
-
     starts = np.arange(0, len(picture), max(1, round(0.1 / hop)))
     means = np.add.reduceat(picture, starts, axis=0) / np.diff(np.append(starts, len(picture)))[:, None]
     return pd.DataFrame({"second": starts * hop, "mean": means.mean(1), "loudest_band": means.argmax(1),
@@ -84,8 +82,6 @@ def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
 @with_style
 def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name: str = "filterbank") -> Figure:
     """The triangles [bins, mels] that turn bins up to `highest` Hz into mel bands, each ``every``-th drawn strongly."""
-    import pandas as pd
-
     bins, mels = matrix.shape
     hertz = np.linspace(0, highest, bins)
     fig, (axes,) = figure.make_axes(8, 2.6)
@@ -103,8 +99,6 @@ def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name
 @with_style
 def patch_times(spans: Mapping[str, Spans], seconds: float, *, name: str = "patch_times") -> Figure:
     """Which stretch, ``(start, end)`` in seconds, of one clip each patch of several frontends sees."""
-    import pandas as pd
-
     heights = [0.22 + 0.09 * max(len(s), 2) for s in spans.values()]
     fig, axes = figure.make_axes(8, 0.8 + 1.25 * sum(heights), len(spans), 1, height_ratios=heights, sharex=True)
     looks = zip(palette(len(spans)), HATCHES, strict=False)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from nslib.errors import UnknownName
 from nslib.figures import figure
 from nslib.figures.figure import MUTED, RULE, Figure, palette, with_style
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["curve"]
@@ -39,8 +40,6 @@ def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
     ``figures`` are the numbers of the curve to draw, a panel each; UnknownName for one that it does not have. ``of``
     says what it learns from: pairs, clips.
     """
-    import pandas as pd
-
     if curve is None or curve.empty:
         return figure.draw_nothing(name, "there is no curve, as the run has not looked at anything yet", _COLUMNS)
     known = curve["figure"].unique().tolist()

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from nslib.evaluation.robustness import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
 from nslib.figures import figure
 from nslib.figures.figure import DASHED, INK, MARKERS, MUTED, RULE, Figure, palette, with_style
@@ -18,7 +20,6 @@ from nslib.statistics.calibration import BINS, CALIBRATION_ERRORS, RELIABILITY, 
 from nslib.statistics.embedding_map import ACROSS, AGREEMENT, LABEL, PCA, SPEAKER, VECTORS, EmbeddingMap
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["calibration", "calibration_gaps", "embedding_map", "robustness"]

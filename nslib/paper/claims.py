@@ -16,7 +16,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
@@ -24,9 +26,6 @@ from nslib.statistics import comparisons, effects
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, Answers, keep_recorded
 from nslib.statistics.intervals import LEVEL, Difference
 from nslib.statistics.scores import select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS", "format_part",
            "judge_claims", "judge_difference", "summarise_claims"]
@@ -126,8 +125,6 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
         clips; ``share``: of variance, for claim 6), by (what was resampled), tasks and clips (how many), speech
         (recorded or synthetic), needs (what is missing), why.
     """
-    import pandas as pd
-
     chosen = select_scores(rows)
     kinds = dict(zip(chosen["task"], chosen["corpus_kind"], strict=True))
     missing = [] if not_run is None else not_run.to_dict("records")
@@ -143,8 +140,6 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
 
 def summarise_claims(parts: pd.DataFrame) -> pd.DataFrame:
     """One verdict a sentence and subject, from the parts of `judge_claims`: claim, sentence, subject, verdict, why."""
-    import pandas as pd
-
     verdicts = []
     for (claim, sentence, subject), part in parts.groupby(["claim", "sentence", "subject"], sort=False):
         verdict = next(v for v in VERDICTS if (part["verdict"] == v).any())

@@ -18,15 +18,14 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.datasets import tasks
 from nslib.errors import BadParameter, UnknownName
 from nslib.statistics.scores import select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["VERDICTS", "compare_table_1", "count_clips", "judge_results", "keep_compared", "list_numbers",
            "load_numbers", "load_sources", "show_table"]
@@ -90,8 +89,6 @@ def load_numbers(paper: str | None = None, table: str | None = None) -> pd.DataF
         quoted-by), ``decimals`` says to how many digits after the point it is given, and ``shown`` is the number in
         words, with its status.
     """
-    import pandas as pd
-
     home, works = config.data_dir() / "published", load_sources()
     files = {path.stem: path for path in sorted(home.glob("*.csv")) if path.name != "sources.csv"}
     if not files:
@@ -138,8 +135,6 @@ def format_number(number: Mapping[str, str], source: str = "") -> str:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Read a file as text."""
-    import pandas as pd
-
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -239,8 +234,6 @@ def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
 
     `clips` are clip tables, one below the other, with the column ``task``; maybe none.
     """
-    import pandas as pd
-
     if clips.empty:
         return pd.DataFrame(columns=list(_COUNTED)).rename_axis("task")
     by_task = clips.assign(speaker=clips["speaker"].where(clips["speaker"] != "")).groupby("task", sort=False)
@@ -290,8 +283,6 @@ def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, *, sm
         status, note; for figures published_value (percent, NaN unless a number was compared) and value, low, high
         (shares). Never fails on an unpleasant number.
     """
-    import pandas as pd
-
     ours, known = _our_rows(rows), load_numbers()
     known = known[(known["metric"] == "accuracy") & (known["task"] != "") & (known["embedding"] != "")]
     missing = [] if not_run is None else not_run.to_dict("records")

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from nslib import config
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import NslibError
 from nslib.statistics.scores import select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["make_model_card", "update_readme"]
 

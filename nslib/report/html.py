@@ -17,7 +17,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import nslib
 from nslib import config, embeddings
@@ -39,9 +41,6 @@ from nslib.statistics.comparisons import group_embeddings
 from nslib.statistics.effects import Regression, regress
 from nslib.statistics.intervals import RESAMPLES
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__: list[str] = []
 
@@ -186,8 +185,6 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
 
 def _describe_tasks(results: Results) -> dict[str, Any]:
     """Describe the tasks of the kit that were asked for, and the packages that their recordings come from."""
-    import pandas as pd
-
     names = dict.fromkeys([*results.rows["task"], *results.not_run["task"]])
     asked = [tasks.REGISTRY[name] for name in names if name in tasks.REGISTRY]
     # The list is that of the quick profile's packages; a task of the paper profile names its own source.

@@ -16,7 +16,9 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.datasets import debian, splits
@@ -27,9 +29,6 @@ from nslib.evaluation.results import ROWS, Column, check_table, write_table
 from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
 from nslib.statistics.scores import get_metric, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["adopt_scores", "export_scores", "read_folder", "read_scores", "write_page"]
 
@@ -51,8 +50,6 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     `about` what it is and where it can be had. Too long a text, scores of several weights, or of only some clips of a
     task are what others would refuse (BadParameter).
     """
-    import pandas as pd
-
     path, chosen = Path(path), select_scores(rows)
     if path.suffix != ".parquet":
         raise BadParameter(f"a row is written as .parquet, best as NAME{_ENDING}; got {path.name}.")
@@ -153,8 +150,6 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
 
 def read_folder(folder: Path | None = None) -> pd.DataFrame:
     """Read the scores of others that were taken in, with ``file``; each damaged one is left out with a warning."""
-    import pandas as pd
-
     frames = [pd.DataFrame(columns=[*(column.name for column in _COLUMNS), "file"])]
     for path in sorted((folder or config.reports_dir() / "rows").glob(f"*{_ENDING}")):
         try:
@@ -166,8 +161,6 @@ def read_folder(folder: Path | None = None) -> pd.DataFrame:
 
 def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Put scores of one's own and of `read_folder` below each other, with ``by``, ``about`` and ``trust``."""
-    import pandas as pd
-
     here = select_scores(own)
     here = here[here["value"].notna()].assign(by=HERE, about="", trust=HERE)
     comparable = here["task"].isin({*REGISTRY, *others["task"]})

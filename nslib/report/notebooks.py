@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm.std import tqdm
+
 from nslib import config
 from nslib.config import Params
 from nslib.errors import NslibError, UnknownName
@@ -65,8 +67,6 @@ class Run:
 def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "",
                   progress: bool = True) -> list[Run]:
     """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
-    from tqdm.std import tqdm
-
     runs = []
     with tqdm(_find_notebooks(names), desc="notebooks", unit="notebook", disable=not progress) as bar:
         for path in bar:

@@ -14,7 +14,9 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import nslib
 from nslib import config
@@ -28,9 +30,6 @@ from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["describe_results", "format_json", "format_notes", "format_table", "say_next", "write_page"]
 

@@ -18,9 +18,11 @@ import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import config, embeddings
 from nslib.config import Params
@@ -38,9 +40,6 @@ from nslib.statistics.intervals import interval
 from nslib.statistics.scores import CHOSEN_BY_FOLD
 from nslib.training import finetune
 from nslib.training.settings import FinetuneSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["format_checks", "run_again", "verify_report"]
 
@@ -80,9 +79,6 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
     At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder (default: the
     reports) without results is refused (NslibError), as is another level (UnknownName).
     """
-    import pandas as pd
-    from tqdm.std import tqdm
-
     if level not in LEVELS:
         raise UnknownName("level of verification", level, LEVELS)
     folder = Path(folder) if folder is not None else config.reports_dir()
@@ -245,8 +241,6 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
 
 def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[Check]:
     """Compare the two tables of all rows with the results, value by value; what is equal as text is equal."""
-    import pandas as pd
-
     def read_text(source: Any) -> pd.DataFrame:
         return pd.read_csv(source, dtype=str, keep_default_na=False)
 
@@ -452,8 +446,6 @@ def _find_nearest(made: Mapping[str, Any], candidates: pd.DataFrame) -> dict[str
 
 def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], differing: int | None = None) -> Rerun:
     """Compare a row with what is stored of it, to the last decimal that the report shows."""
-    import pandas as pd
-
     lines, called = [], {"value": "score", "l2": "L2"}
     for name in (*_SCORES, *_FACTS, *_ORIGIN):
         one, two = ("–" if not row or row[name] in ("", None) or row[name] != row[name] else

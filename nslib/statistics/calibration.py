@@ -13,18 +13,16 @@ clips; bins stay as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter
 from nslib.statistics import intervals
 from nslib.statistics.intervals import LEVEL, RESAMPLES, Interval, Units, UnitSums
 from nslib.statistics.scores import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["assign_bins", "calibration_errors", "reliability_table"]
 
@@ -48,8 +46,6 @@ def reliability_table(answers: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
         One row a task, embedding and bin, the least sure first: task, embedding, probe, bin (from 1), n (clips),
         confidence (mean), accuracy with low and high, by (what was resampled).
     """
-    import pandas as pd
-
     table = [names | row for names, part in _split_by_probe(answers, bins) for row in _reliability(part, bins)]
     return pd.DataFrame(table, columns=RELIABILITY)
 
@@ -64,8 +60,6 @@ def calibration_errors(answers: pd.DataFrame, bins: int = BINS, *, seed: int = 0
         difference), ece (expected calibration error, 0 to 1), brier (Brier score over all classes, 0 to 2), each with
         low and high; by_chance (the ece that such a test set would show of a perfect probe), by (what was resampled).
     """
-    import pandas as pd
-
     table = [names | _errors(part, bins, seed) for names, part in _split_by_probe(answers, bins)]
     return pd.DataFrame(table, columns=CALIBRATION_ERRORS)
 

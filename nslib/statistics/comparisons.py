@@ -18,18 +18,16 @@ import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter
 from nslib.statistics import intervals
 from nslib.statistics.intervals import LEVEL, RESAMPLES, Difference, RepeatedTest, Units, UnitSums
 from nslib.statistics.scores import Floats, Names, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "assign_letters", "average_differences",
            "collect_answers", "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm",
@@ -285,8 +283,6 @@ def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: flo
         p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without a clip that both have
         answered has no row.
     """
-    import pandas as pd
-
     intervals.check_level(level)
     compared = [row for family in _families(rows, predictions) for row in family.compare(level)]
     return pd.DataFrame(compared, columns=COMPARISONS)
@@ -305,8 +301,6 @@ def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float
         (accuracy on test, 0 to 1), letters (``a`` is a group of the best; embeddings that share one are not told
         apart), tied_with_best (also true for the best itself).
     """
-    import pandas as pd
-
     intervals.check_level(level)
     return pd.DataFrame([row for family in _families(rows, predictions) for row in family.group(level)], columns=GROUPS)
 
@@ -382,8 +376,6 @@ def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:
 
 def _align(answers: dict[str, pd.DataFrame]) -> tuple[dict[str, Floats], Names]:
     """Whether each embedding was right on each clip that any has answered, NaN if it has not; and the speakers."""
-    import pandas as pd
-
     by_clip = {name: part.set_index("clip_id") for name, part in answers.items()}
     right = pd.DataFrame({name: part["right"].astype(float) for name, part in by_clip.items()})
     speakers = pd.concat([part["speaker"] for part in by_clip.values()])

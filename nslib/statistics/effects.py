@@ -14,16 +14,14 @@ is left out, as are tasks whose score is not accuracy; ``notes`` names them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nslib.errors import Unavailable
 from nslib.statistics.intervals import LEVEL
 from nslib.statistics.scores import CHOSEN_BY_FOLD, Floats, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Regression", "regress"]
 
@@ -83,8 +81,6 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = Tru
     strict : bool
         If not, what would raise Unavailable gives a regression without rows, which says why it is `missing`.
     """
-    import pandas as pd
-
     try:
         return _regress(rows, every_probe)
     except Unavailable as error:
@@ -96,7 +92,6 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = Tru
 
 def _regress(rows: pd.DataFrame, every_probe: bool) -> Regression:
     """Regress, or raise Unavailable."""
-    import pandas as pd
     from statsmodels.regression.linear_model import OLS
 
     scores, speech, notes = _select(rows, every_probe)
@@ -162,8 +157,6 @@ def _check(design: Floats, y: Floats, levels: dict[str, list[str]]) -> None:
 def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice,
              counts: pd.Series) -> pd.DataFrame:
     """Effects of the levels of one kind."""
-    import pandas as pd
-
     contrasts = np.zeros((len(names), len(fit.params)))
     contrasts[:, place] = coding
     test = fit.t_test(contrasts)

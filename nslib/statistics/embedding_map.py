@@ -14,17 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter, UnknownName
 from nslib.statistics.intervals import RESAMPLES, UnitSums, bounds
 from nslib.statistics.scores import Floats, Names
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["ACROSS", "LABEL", "PCA", "SPEAKER", "VECTORS", "EmbeddingMap", "map_vectors", "neighbour_agreement"]
 
@@ -87,7 +85,6 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
     method : {"pca", "tsne"}
         Principal components, or t-SNE of them with a perplexity of 30, less for fewer than 91 clips.
     """
-    import pandas as pd
     from sklearn.manifold import trustworthiness
 
     if method not in METHODS:

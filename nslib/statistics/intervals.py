@@ -16,17 +16,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter
 from nslib.statistics import scores
 from nslib.statistics.scores import Classes, Floats, Ints, Names, keep_newest, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["LEVEL", "MIN_SPEAKERS", "RESAMPLES", "SPREADS", "Difference", "Interval", "RepeatedTest", "interval",
            "interval_over_splits", "recall_by_class", "scores_of_splits", "spread_over_splits"]
@@ -368,8 +366,6 @@ class RepeatedTest:
 
     def mean(self) -> float:
         """Mean over all splits."""
-        import pandas as pd
-
         rows = pd.DataFrame({"speaker": self.speakers, "split": self.splits, "value": self.values})
         cells = rows.groupby(["speaker", "split"] if self.over == "speakers" else ["split"])["value"].mean()
         return float(cells.groupby(level=0).mean().mean())
@@ -444,8 +440,6 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
     splits say it is: their mean width over that of a normal one), ratio (spread over standard_error) and held (share of
     single splits whose interval holds the mean).
     """
-    import pandas as pd
-
     each = scores_of_splits(rows)
     spreads = [_spread(row, each[(each["task"] == row["task"]) & (each["embedding"] == row["embedding"])])
                for row in _over_all_splits(rows).to_dict("records")]
@@ -483,8 +477,6 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
     (known ones), recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered
     instead; empty if none was) and how many times.
     """
-    import pandas as pd
-
     recalls: list[dict[str, Any]] = []
     for row in select_scores(rows).to_dict("records"):
         if task in (None, row["task"]) and embedding in (None, row["embedding"]):

@@ -17,15 +17,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter, UnknownName
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CHOSEN_BY_FOLD", "METRICS", "accuracy", "chance", "get_metric", "keep_newest", "score", "select_scores"]
 

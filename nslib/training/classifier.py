@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
 from nslib import audio, config, embeddings, frontend
@@ -39,9 +40,6 @@ from nslib.extraction.extract import extract_vectors
 from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric
 from nslib.training import export
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Answer", "fit_and_export", "load_classifier"]
 

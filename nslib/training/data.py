@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio, config, frontend
 from nslib.config import Params
@@ -33,9 +35,6 @@ from nslib.training.augment import augment as change_windows
 from nslib.training.augment import cut_windows, warp
 from nslib.training.open_speech import list_open_speech, read_open_speech
 from nslib.training.settings import PairSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["PACKAGES", "SOURCES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "cut_patches", "load_audio", "load_folder",
            "load_sources", "make_dataset", "read_manifest"]
@@ -165,8 +164,6 @@ def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURC
 
 def read_manifest() -> pd.DataFrame:
     """Read the committed lists of clips of all `SOURCES`, with the columns `nslib.datasets.debian.MANIFEST_COLUMNS`."""
-    import pandas as pd
-
     open_sets = [name for name in SOURCES if name not in PACKAGES]
     parts = [debian.read_manifest(debian.manifest_path("train-speech")).sort_values(["package", "clip_id"]),
              *(list_open_speech(open_sets, part).assign(split=part) for part in PARTS)]
@@ -255,8 +252,6 @@ def compute_frames(samples: Samples) -> Iterator[npt.NDArray[np.float16]]:
 
 def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool) -> dict[str, list[Any]]:
     """Write all samples to one file; return names and lengths of its clips, and the problems of the others."""
-    from tqdm.std import tqdm
-
     index: dict[str, list[Any]] = {"names": [], "lengths": [], "problems": []}
     def encode() -> Iterator[bytes]:
         for row, wave in zip(clips.itertuples(), bar, strict=True):

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
 from nslib import embeddings
@@ -37,9 +38,6 @@ from nslib.statistics import intervals
 from nslib.training import trainer
 from nslib.training.data import WINDOW_SAMPLES, AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillationSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["compare_forms", "compare_students", "distill", "draw_targets", "make_teacher", "name_machine"]
 
@@ -247,8 +245,6 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
     float32, one patch, one thread), latency_tensorflow_ms, float_bytes, int8_bytes (of the LiteRT files), int8_cosine
     (median, to the float network), machine.
     """
-    import pandas as pd
-
     if not names or len(set(names)) < len(names):
         raise BadParameter(f"give one or several students, each once; got {', '.join(names) or 'none'}.")
     settings = settings or DistillationSettings()
@@ -286,8 +282,6 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     latency_ms (median over calls with one patch; of LiteRT on one thread), cosine and worst_cosine (median and least,
     of its vectors and those of TensorFlow), relative_error (norm of the difference over norm, of all patches), machine.
     """
-    import pandas as pd
-
     if len(patches) < 2:
         raise BadParameter(f"give at least two patches, to set ranges by and to compare on; got {len(patches)}.")
     if calls < 1:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio
 from nslib.datasets import loading, splits
@@ -33,8 +35,6 @@ from nslib.statistics.scores import get_metric, score
 from nslib.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nslib.config import Params
 
 __all__ = ["benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
@@ -218,9 +218,6 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     single class. The curve has the columns step, part (train, held-out: validation), figure (loss, ``task <metric>``)
     and value.
     """
-    import pandas as pd
-    from tqdm.std import tqdm
-
     settings, began = settings or FinetuneSettings(), perf_counter()
     empty = [name for name in SPLITS if name not in material or not material[name].patches]
     if empty:
@@ -330,8 +327,6 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
 
 def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
     """Read the clips of a task and cut them into patches; note how many were padded, and which cannot be read."""
-    from tqdm.std import tqdm
-
     patches, padded, unread = {}, 0, []
     for row in tqdm(clips.itertuples(), "cut", len(clips), unit="clip", disable=not progress):
         try:

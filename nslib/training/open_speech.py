@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.audio import FloatArray
@@ -26,9 +28,6 @@ from nslib.datasets import debian
 from nslib.datasets.table import read_list
 from nslib.embeddings.downloads import download_archive, walk_archive
 from nslib.errors import BadAudio, Unavailable, UnknownName
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["OPEN_SETS", "archive_url", "fetch_open_speech", "list_open_speech", "note_copies", "read_open_speech"]
 

@@ -14,13 +14,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.embeddings import networks
 from nslib.errors import BadParameter, UnknownName
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
@@ -304,8 +303,6 @@ def tabulate_settings(settings: TrainingSettings | DistillationSettings | Finetu
 
     Of a distillation the settings of windows are left out, which the table of triplet training has.
     """
-    import pandas as pd
-
     records: list[Any] = [settings]
     if isinstance(settings, TrainingSettings):
         records = [settings.triplets, settings.pairs, settings.loop]

@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
+from tqdm.std import tqdm
 
 from nslib import config as nslib_config
 from nslib.embeddings import networks
@@ -29,9 +31,6 @@ from nslib.errors import BadParameter
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillSettings, LoopSettings, PairSettings, TrainingSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 
@@ -143,8 +142,6 @@ class State:
 
     def table(self) -> pd.DataFrame:
         """Return the curve as a table."""
-        import pandas as pd
-
         return pd.DataFrame(self.curve, columns=["step", "part", "figure", "value"])
 
 
@@ -185,8 +182,6 @@ class Run:
         return ended
 
     def _go(self, title: str, progress: bool) -> str:
-        from tqdm.std import tqdm
-
         learner, state, loop = self.learner, self.state, self.learner.loop
         if why := self._over():
             return why
