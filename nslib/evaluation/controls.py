@@ -41,7 +41,7 @@ from nslib.evaluation import benchmark, divisions, probe, protocols, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.classifiers import normalise
 from nslib.evaluation.probe import FIT_CONTEXT, FitSettings, LabelledVectors, ProbeTask
-from nslib.evaluation.results import Column, Results
+from nslib.evaluation.results import Columns, Results
 from nslib.extraction.extract import Extraction
 from nslib.statistics import intervals, scores
 
@@ -56,13 +56,8 @@ LEAST_RANGE, PAUSE_SHARE, PAUSE_FRAMES = 15.0, 0.2, 10  # dB, of the range, fram
 
 _SHARED = ("probe", "l2", "speaker_norm", "metric", "value", "n", "n_speakers", "chance", "low", "high", "interval_by",
            "level")
-CONTROLS: tuple[Column, ...] = (
-    *results.pick_columns("key", "task"),
-    Column("control", "str", "", "a name of the table at the top of nslib.evaluation.controls"),
-    Column("embedding", "str", "", "whose vectors were asked; empty: those of no embedding of the run"),
-    *results.pick_columns(*_SHARED),
-    Column("says", "str", "", "what follows from the value, or why there is none"),
-)
+CONTROLS: Columns = {**results.pick_columns("key", "task"), "control": "str", "embedding": "str",
+                     **results.pick_columns(*_SHARED), "says": "str"}
 """Controls: a row a task and control; ``interval_by`` is also "permutation", or empty without an interval."""
 
 # quieter than TRILL's own: its offset would make all pauses alike

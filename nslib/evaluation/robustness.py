@@ -48,7 +48,7 @@ from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.probe import LabelledVectors
-from nslib.evaluation.results import Column, pick_columns
+from nslib.evaluation.results import ORIGIN, Columns, pick_columns
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import fill_cache
 from nslib.statistics.comparisons import match_answers, pair_matched
@@ -72,25 +72,13 @@ CONDITIONS: dict[str, tuple[float, ...]] = {
     GAIN: (-30.0, -20.0, -10.0, 0.0, 6.0)}
 SMOKE_CONDITIONS: dict[str, tuple[float, ...]] = {WHITE: (0.0,), GAIN: (0.0,)}
 
-CURVES: tuple[Column, ...] = (
-    *pick_columns("key", "task", "corpus_kind", "embedding"),
-    Column("condition", "str", "", "a name in nslib.evaluation.robustness.UNITS"),
-    Column("level", "float", "of the condition", "how much of it: dB, or Hz; 0 for clean"),
-    Column("unit", "str", "", "dB, Hz, or empty"),
-    *pick_columns("probe", "l2", "speaker_norm", "seed", "metric"),
-    Column("value", "float", "of the metric", "the score on the changed test clips"),
-    *pick_columns("low", "high", "interval_by"),
-    Column("confidence", "float", "", "confidence level of the intervals"),
-    Column("change", "float", "share of clips", "right answers, minus those to the same clips when clean"),
-    Column("change_low", "float", "share of clips", "lower end of its paired interval"),
-    Column("change_high", "float", "share of clips", "upper end of its paired interval"),
-    Column("n", "int", "clips", "test clips that were scored"),
-    *pick_columns("n_speakers", "chance"),
-    Column("left_out", "int", "clips", "test clips without a score in this condition; notes say why"),
-    Column("clipped", "int", "samples", "samples beyond full scale, which were clipped"),
-    Column("samples", "int", "samples", "of how many"),
-    *pick_columns("notes", "data_hash", "split_hash", "weights_hash", "lock_hash", "code_revision", "when"),
-)
+CURVES: Columns = {
+    **pick_columns("key", "task", "corpus_kind", "embedding"), "condition": "str", "level": "float", "unit": "str",
+    **pick_columns("probe", "l2", "speaker_norm", "seed", "metric", "value", "low", "high", "interval_by"),
+    "confidence": "float", "change": "float", "change_low": "float", "change_high": "float",
+    **pick_columns("n", "n_speakers", "chance"), "left_out": "int", "clipped": "int", "samples": "int",
+    **pick_columns("notes"), **ORIGIN}
+"""Curves: a row an embedding, condition and level; `measure_curves` says what each column is."""
 
 _KIND = "robustness"
 _OF_RESULT = ["task", "embedding", "data_hash", "split_hash", "weights_hash", "probe", "l2", "speaker_norm", "seed"]

@@ -25,7 +25,7 @@ from nslib.datasets import debian, splits
 from nslib.datasets.table import read_parquet
 from nslib.datasets.tasks import REGISTRY
 from nslib.errors import BadParameter, NslibError, UnknownName
-from nslib.evaluation.results import ROWS, Column, check_table, write_table
+from nslib.evaluation.results import ROWS, check_table, write_table
 from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
 from nslib.statistics.scores import get_metric, select_scores
@@ -35,10 +35,8 @@ __all__ = ["adopt_scores", "export_scores", "read_folder", "read_scores", "write
 HERE, RECOMPUTED, REPORTED = "measured here", "recomputed", "as reported"  # how far a score is to be trusted
 VERSION, LONGEST = 1, 500  # of the layout; characters of a text, so that no page is spoilt by one
 _ENDING = ".nslib-row.parquet"
-_COLUMNS = (*ROWS, Column("version", "int", "", "of this layout"),
-            Column("measured_by", "str", "", "who measured it"), Column("about", "str", "", "what it is"),
-            Column("answers", "str", "", "JSON: test clip to the answer of the chosen probe; empty: not shared"),
-            Column("sha256", "str", "", "of all other columns"))
+# answers: JSON, test clip to the answer of the chosen probe, empty if they are not shared; sha256: of all other columns
+_COLUMNS = {**ROWS, "version": "int", "measured_by": "str", "about": "str", "answers": "str", "sha256": "str"}
 
 
 def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks: Sequence[str] = (),
@@ -150,7 +148,7 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
 
 def read_folder(folder: Path | None = None) -> pd.DataFrame:
     """Read the scores of others that were taken in, with ``file``; each damaged one is left out with a warning."""
-    frames = [pd.DataFrame(columns=[*(column.name for column in _COLUMNS), "file"])]
+    frames = [pd.DataFrame(columns=[*_COLUMNS, "file"])]
     for path in sorted((folder or config.reports_dir() / "rows").glob(f"*{_ENDING}")):
         try:
             frames.append(read_scores(path).assign(file=path.name))
@@ -254,5 +252,5 @@ def _find_contradictions(row: Mapping[str, Any], answers: dict[str, str]) -> lis
 
 def _hash_row(row: Mapping[str, Any]) -> str:
     """Hash everything in a row but its hash."""
-    content = {column.name: row[column.name] for column in _COLUMNS if column.name != "sha256"}
+    content = {name: row[name] for name in _COLUMNS if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

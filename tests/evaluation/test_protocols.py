@@ -417,7 +417,7 @@ def test_ten_folds_cost_about_three_times_what_one_split_does(monkeypatch):
 
 def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports):
     first = run_within(mine)
-    assert [c.name for c in results.PROTOCOL_ROWS] == list(first.rows.columns)
+    assert list(results.PROTOCOL_ROWS) == list(first.rows.columns)
     path = next(reports.glob("*.protocol.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="computed again"):
