@@ -95,17 +95,9 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
                      progress: bool = True) -> pd.DataFrame:
     """Measure the controls of every task of a benchmark; what is stored is not computed again.
 
-    Parameters
-    ----------
-    measured : Results
-        Of `nslib.benchmark`.
-    embeddings, params, name, progress
-        As they were given there. No vector of them is computed again; only pauses, level and length are heard anew.
-
-    Returns
-    -------
-    DataFrame
-        `CONTROLS`: one row a task and control. One that cannot be had is NaN, and ``says`` why.
+    ``embeddings``, ``params`` and ``name`` are as they were given there. No vector of them is computed again; only
+    pauses, level and length are heard anew. The table is of `CONTROLS`; a control that cannot be had is NaN, and
+    ``says`` why.
 
     Examples
     --------

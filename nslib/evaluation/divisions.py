@@ -217,9 +217,11 @@ def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed
         raise NslibError(f"no probe could be fitted in every fold of {protocol}: {grid.rows['reason'].iloc[0]}")
     answers = grid.predictions.assign(
         split_number=[str(fold_of[str(who)]) for who in grid.predictions["speaker"]], protocol=protocol, shots=0)
-    if "text" in clips and (said := _count_heard_texts(clips, divided)):
-        notes.append(f"{said} of {len(clips)} clips were tested by a probe that had learnt from others of the same "
-                     "text.")
+    if "text" in clips:
+        text = clips["text"].fillna("").to_numpy(str)
+        heard = sum(np.isin(text[one["test"]], list(set(text[one["train"]]) - {""})).sum() for one in divided)
+        notes += [f"{heard} of {len(clips)} clips were tested by a probe that had learnt from others of the same "
+                  "text."] * bool(heard)
     common = {"protocol": protocol, "shots": 0, "seed": options["seed"], "dim": vectors.x.shape[1],
               "shared_speakers": 0, "classes": grid.rows["classes"].iloc[0]}
     rows = _describe_folds(answers, divided, data.task.metric, common)
@@ -245,12 +247,6 @@ def _describe_folds(answers: pd.DataFrame, divided: Sequence[Mapping[str, Any]],
             selected=True, value=scores.score(true, part["y_pred"], metric), chance=scores.chance(true, metric),
             **part[COMBINATION].iloc[0]))
     return rows
-
-
-def _count_heard_texts(clips: pd.DataFrame, divided: Sequence[Mapping[str, Any]]) -> int:
-    """Count clips that are tested by what learnt from their text."""
-    text = clips["text"].fillna("").to_numpy(str)
-    return int(sum(np.isin(text[rows["test"]], list(set(text[rows["train"]]) - {""})).sum() for rows in divided))
 
 
 # ------------------------------------------------------------------ one corpus, and another

@@ -231,12 +231,6 @@ def perturb_clips(clips: pd.DataFrame, condition: str, level: float, folder: Pat
                           pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)), clipped, samples)
 
 
-def design_noise_filter_of(clips: pd.DataFrame) -> Floats:
-    """Read clips, of many a fixed draw, and design the noise filter of their mean spectrum."""
-    order = sorted(zip(map(_hash_text, clips["clip_id"]), clips["audio"], strict=True))
-    return design_noise_filter(audio.read(path).wave for _, path in order[:_SPECTRUM_CLIPS])
-
-
 # ------------------------------------------------------------------ curves
 
 class _Job(NamedTuple):
@@ -317,12 +311,8 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     """Read stored curves, the newest of each task, embedding, condition and level, as `measure_curves` gives them.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Default: ``results`` below the reports. A file that cannot be read is warned of and left out.
-    rows : DataFrame, optional
-        Of a benchmark: only curves of its very results are taken; none of a smoke run, or of other recordings.
+    With the `rows` of a benchmark, only curves of its very results: none of a smoke run, or of other recordings. A file
+    that cannot be read is warned of and left out; the default folder is ``results`` below the reports.
     """
     paths = sorted(results.table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
     stored = (results.find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
@@ -334,10 +324,9 @@ def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) ->
 
 
 def choose_cheapest_task(clips: pd.DataFrame) -> str:
-    """Name the task on which curves cost least and still have intervals by speaker.
+    """Name the task with the least test audio of those with five known test speakers (of all, if none has as many).
 
-    Of the tasks with five known speakers in the test, that with the least test audio; of all tasks, if no test has as
-    many; empty, if there are no test clips. `clips` are those of a benchmark's results.
+    ``clips`` are those of a benchmark's results; empty, if there are no test clips.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):
@@ -392,7 +381,11 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
     for job in jobs:
         fill_cache(clips, job.spec.load(), progress=progress)
     test, needed = clips[clips["split"] == "test"], {c for job in jobs for c in job.keys} - {CLEAN}
-    taps = design_noise_filter_of(clips[clips["split"] == "train"]) if SHAPED in needed else None
+    taps = None
+    if SHAPED in needed:  # of many training clips a fixed draw
+        train = clips[clips["split"] == "train"]
+        order = sorted(zip(map(_hash_text, train["clip_id"]), train["audio"], strict=True))
+        taps = design_noise_filter(audio.read(path).wave for _, path in order[:_SPECTRUM_CLIPS])
     steps = [(condition, level) for condition, those in levels.items() if condition in needed for level in those]
     copies = [PerturbedClips(CLEAN, 0.0, test, test[:0])]
     for condition, level in tqdm(steps, "conditions", unit="copy", disable=not progress):
@@ -420,11 +413,15 @@ def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClip
     for i, (copy, test) in enumerate(zip(copies, tests, strict=True)):
         lost = len(tests[0].y) - len(test.y)
         reasons = dict.fromkeys(copy.problems["reason"]) if len(copy.problems) else {"no vector": None}
+        matched, change = match_answers(answers[i], answers[0]), Difference(math.nan, math.nan, math.nan, "")
+        if len(matched):
+            change = pair_matched(matched, seed=settings.seed).at()
         rows.append({name: row[name] for name in (*_OF_RESULT, "corpus_kind", "metric")} | {
             "condition": copy.condition, "level": float(copy.level), "unit": UNITS[copy.condition], "confidence": LEVEL,
             "left_out": lost, "notes": f"{lost} test clips were left out: {'; '.join(reasons)}." if lost else "",
-            "clipped": copy.clipped, "samples": copy.samples, **probe.describe_split(test, settings.metric),
-            **probe.score_split(fit, str(i), test, settings), **_measure_change(answers[i], answers[0], settings.seed)})
+            "clipped": copy.clipped, "samples": copy.samples, "change": change.diff, "change_low": change.low,
+            "change_high": change.high, **probe.describe_split(test, settings.metric),
+            **probe.score_split(fit, str(i), test, settings)})
     return rows
 
 
@@ -433,10 +430,3 @@ def _read_split(clips: pd.DataFrame, cache: VectorCache) -> LabelledVectors:
     there = clips[cache.holds(clips["sha256"])]
     there = there.iloc[np.argsort(there["clip_id"].to_numpy(str), kind="stable")]
     return LabelledVectors.of(there, cache.read(there["sha256"]))
-
-
-def _measure_change(answers: pd.DataFrame, clean: pd.DataFrame, seed: int) -> dict[str, float]:
-    """Paired difference from the clean clips; NaN without a clip that both have."""
-    matched = match_answers(answers, clean)
-    change = pair_matched(matched, seed=seed).at() if len(matched) else Difference(math.nan, math.nan, math.nan, "")
-    return {"change": change.diff, "change_low": change.low, "change_high": change.high}
