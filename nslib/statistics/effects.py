@@ -66,20 +66,12 @@ class Regression:
 
 
 def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = True) -> Regression:
-    """Regress accuracy on task and embedding.
+    """Regress accuracy on task and embedding; not every embedding needs to have every task.
 
-    Unavailable if there are too few scores, if tasks and embeddings fall into groups that share nothing, or if nothing
-    varies.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of a benchmark; not every embedding needs to have every task.
-    every_probe : bool
-        Take the mean test score over all probes and normalisations instead of the chosen one's. Scores of the same
-        vectors are no independent observations, and so they are one here.
-    strict : bool
-        If not, what would raise Unavailable gives a regression without rows, which says why it is `missing`.
+    With ``every_probe`` the score is the mean over all probes and normalisations instead of the chosen one's: those of
+    the same vectors are no independent observations, and so they are one here. Unavailable if there are too few scores,
+    if tasks and embeddings fall into groups that share nothing, or if nothing varies; unless ``strict``, it is a
+    regression without rows then, which says why it is `missing`.
     """
     try:
         return _regress(rows, every_probe)

@@ -97,27 +97,22 @@ def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Clas
     return float(weigh_equal_error_rates(target, table[:, 1], np.ones((1, len(true))))[0])
 
 
-def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """Area under the ROC curve, in [0, 1]; beyond two classes the mean of one-vs-rest areas of those in `y_true`."""
-    return _mean_area(y_true, scores, classes)
-
-
-def dprime(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """Separation of two unit normal distributions with the same `auc`; infinite at 0 and 1."""
-    return dprime_of_area(_mean_area(y_true, scores, classes))
-
-
-def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """`dprime` of the area averaged over pairs of classes (macro one-vs-one)."""
-    return dprime_of_area(_mean_area(y_true, scores, classes, pairwise=True))
-
-
-def _mean_area(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes, *, pairwise: bool = False) -> float:
-    """Mean area of two-class problems."""
+def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None, *, pairwise: bool = False) -> float:
+    """Area under the ROC curve, in [0, 1]; beyond two classes the mean of one-vs-rest (or `pairwise`) areas."""
     from sklearn.metrics import roc_auc_score
 
     problems = split_into_pairs(*check_scores(y_true, scores, classes), pairwise=pairwise)
     return float(np.mean([roc_auc_score(target[clips], values[clips]) for target, values, clips in problems]))
+
+
+def dprime(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
+    """Separation of two unit normal distributions with the same `auc`; infinite at 0 and 1."""
+    return dprime_of_area(auc(y_true, scores, classes))
+
+
+def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
+    """`dprime` of the area averaged over pairs of classes (macro one-vs-one)."""
+    return dprime_of_area(auc(y_true, scores, classes, pairwise=True))
 
 
 def area_of_dprime(d: float) -> float:
@@ -184,9 +179,8 @@ def score(y_true: npt.ArrayLike, answer: npt.ArrayLike, metric: str = "accuracy"
 def chance(y_true: npt.ArrayLike, metric: str = "accuracy") -> float:
     """Score of the best answer that does not listen: always the most frequent class, one score, or one number.
 
-    For accuracy the share of the largest class in `y_true` [clips] (1 / classes if all are equally frequent),
-    1 / classes for balanced accuracy, 0.5 for `auc` and `equal_error_rate`, 0 for d'; of numbers always the median,
-    whose concordance is 0.
+    For accuracy the share of the largest class, 1 / classes for balanced accuracy, 0.5 for `auc` and
+    `equal_error_rate`, 0 for d'; of numbers always the median, whose concordance is 0.
     """
     metric, needs = get_metric(metric).name, get_metric(metric).needs
     if needs == "labels":

@@ -49,23 +49,11 @@ Ints = npt.NDArray[np.int64]
 
 def cut_windows(frames: npt.NDArray[Any], first: Ints, ends: Ints, starts: npt.NDArray[Any],
                 rates: npt.NDArray[Any] | float = 1.0) -> FloatArray:
-    """Cut windows out of a long log-mel, maybe stretched in time.
+    """Cut windows [windows, 96, 64] out of a long log-mel [frames, 64], maybe stretched in time; behind it is silence.
 
-    Parameters
-    ----------
-    frames : array [frames, 64]
-        Log-mel of all pieces, one after the other.
-    first, ends : ndarray [windows] int64
-        Where the piece of each window begins, and where the next one does.
-    starts : ndarray [windows]
-        Frame of the piece at which the window begins.
-    rates : ndarray [windows] or float
-        Frames of the piece for each of the window: 1.1 makes speech faster. Between frames values are interpolated.
-
-    Returns
-    -------
-    ndarray [windows, 96, 64] float32
-        What lies behind the end of a piece is silence.
+    ``first`` and ``ends`` say where the piece of each window begins, and where the next one does; ``starts`` at which
+    frame of the piece the window begins; ``rates`` how many frames of the piece one of the window is: 1.1 makes speech
+    faster. Between frames values are interpolated.
     """
     at = (first + starts)[:, None] + np.arange(TRILL.patch) * np.reshape(rates, (-1, 1))
     below = np.minimum(np.floor(at).astype(np.int64), ends[:, None] - 1)
@@ -79,10 +67,7 @@ def cut_windows(frames: npt.NDArray[Any], first: Ints, ends: Ints, starts: npt.N
 
 
 def augment(windows: FloatArray, settings: PairSettings, rng: np.random.Generator) -> FloatArray:
-    """Give each window [windows, 96, 64] a random channel; new windows, of the same shape.
-
-    What is mixed into a window is another one of the batch.
-    """
+    """Give each window [windows, 96, 64] a random channel; what is mixed in is another window of the batch."""
     count = len(windows)
 
     def happens(share: float) -> npt.NDArray[np.bool_]:

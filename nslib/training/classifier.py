@@ -247,25 +247,17 @@ def load_classifier(folder: str | Path) -> Classifier:
 
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
-                   l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,
-                   progress: bool = True, **stated: str) -> Path:
+                   params: Params | None = None, splits: str | Path | None = None, progress: bool = True,
+                   **stated: str) -> Path:
     """Fit the best linear probe of a task on train; write it with its embedding as one SavedModel, in a folder.
 
-    Its facts hold task, seed, clips, scores with intervals, ``notes`` and clips ``left_out`` of the benchmark, and in
-    ``note``, which is printed too, whether a forest was better on validation. UnknownName or BadParameter, before any
-    work, for what is unknown, cannot be exported or would be overwritten; Unavailable or NslibError if the task or
-    embedding cannot be had, or no probe can be fitted.
-
-    Parameters
-    ----------
-    task : str or path
-        A task's name, or recordings of your own as `nslib.benchmark` takes them, with a file of ``splits``.
-    embedding : str or Backbone
-        One of `list_backbones`, or what `take_network` or `take_saved_model` made.
-    probe : str, optional
-        One of `LINEAR_PROBES`; ``l2``: whether vectors are brought to length one. Default: the best on validation.
-    **stated
-        As for `nslib.training.export.export_saved_model`.
+    ``task`` is a task's name, or recordings as `nslib.benchmark` takes them, with a file of ``splits``; ``embedding``
+    one of `list_backbones`, or what `take_network` or `take_saved_model` made; ``probe`` one of `LINEAR_PROBES`, by
+    default the best on validation; ``stated`` as of `nslib.training.export.export_saved_model`. The facts hold task,
+    seed, clips, scores with intervals, ``notes`` and clips ``left_out`` of the benchmark, and in ``note``, which is
+    printed too, whether a forest was better. UnknownName or BadParameter, before any work, for what is unknown, cannot
+    be exported or would be overwritten; Unavailable or NslibError if the task or embedding cannot be had, or no probe
+    can be fitted.
 
     Examples
     --------
@@ -283,7 +275,7 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     if not len(results.rows):
         first = results.not_run.iloc[0]
         raise NslibError(f"{first.task} was not run with {first.embedding}: {first.why}. {first.remedy}")
-    row, note = choose_combination(results.rows, probe, l2)
+    row, note = choose_combination(results.rows, probe)
     if note and progress:
         print(f"note: {note}", file=sys.stderr)
     if isinstance(task, str) and task in tasks.REGISTRY:
@@ -307,15 +299,14 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
                              speaker_norm=False, examples=x, facts=facts, **stated)
 
 
-def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None) -> tuple[pd.Series, str]:
+def choose_combination(rows: pd.DataFrame, probe: str | None = None) -> tuple[pd.Series, str]:
     """Choose the (first) best linear probe on validation, without a z-score by speaker; note if a forest is better."""
     rows = rows[rows["probe"].isin(CLASSIFIERS) & (rows["split"] == "validation")
                 & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
-    rows = rows if l2 is None else rows[rows["l2"].astype(bool) == l2]
     linear = rows[rows["probe"].isin(LINEAR_PROBES if probe is None else [probe])]
     if not len(linear):
-        raise NslibError(f"there is no score of a linear probe with probe={probe}, l2={l2} without a z-score by "
-                         "speaker; the rows of the benchmark say why.")
+        raise NslibError(f"there is no score of {probe or 'a linear probe'} without a z-score by speaker; the rows of "
+                         "the benchmark say why.")
     sign = 1 if get_metric(linear["metric"].iloc[0]).higher_is_better else -1
     row, best = (table.iloc[int(np.argmax(sign * table["value"].to_numpy()))] for table in (linear, rows))
     if probe is not None or sign * best["value"] <= sign * row["value"]:

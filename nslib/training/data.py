@@ -103,10 +103,7 @@ class TrainingAudio:
 
 
 def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
-    """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had.
-
-    UnknownName for a source that is not in `SOURCES`; ``join`` is `PairSettings.join`.
-    """
+    """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had."""
     why = "as was asked for"
     if params.corpus != "synthetic":
         try:
@@ -122,9 +119,9 @@ def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, pro
 def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple[AudioBank, AudioBank]:
     """Load recordings of yours, to learn from and to stop by; labels and splits are not looked at.
 
-    ``path`` is a folder or a table, as `nslib.benchmark` takes it; ``join`` is `PairSettings.join`. 5 % of the speakers
-    (clips where none is named) are the second bank. Files that cannot be read are problems of the first. BadParameter
-    if there is too little for two parts.
+    ``path`` is a folder or a table, as `nslib.benchmark` takes it. 5 % of the speakers (clips where none is named) are
+    the second bank. Files that cannot be read are problems of the first. BadParameter if there is too little for two
+    parts.
     """
     recordings = folder.read_recordings(path, progress=progress)
     groups = [row.speaker or row.clip_id for row in recordings.clips.itertuples()]
@@ -149,8 +146,8 @@ def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURC
     """Load "train" or "validation" of the kit's training audio (2 GB for both parts of everything, decoded once).
 
     Only what is named is downloaded. UnknownName for another part or source, Unavailable if one cannot be had; clips
-    that are missing or changed are problems of the bank. ``join`` is `PairSettings.join`: a scene of a game is a
-    conversation and not joined, or the network would learn that a change of speaker does not matter.
+    that are missing or changed are problems of the bank. A scene of a game is a conversation and not joined, or the
+    network would learn that a change of speaker does not matter.
     """
     for kind, names, allowed in (("part", (part,), PARTS), ("source of training audio", sources, SOURCES)):
         for name in names:

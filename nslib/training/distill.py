@@ -99,8 +99,8 @@ def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
 def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Iterator[Any]:
     """Draw the windows of steps ``first`` to ``last - 1`` and what the teacher says of them.
 
-    Yields log-mel float32 [windows, 96, 64], changed as the settings say, targets float32 [windows, dim], and the piece
-    that each window is from, int64 [windows].
+    Yields log-mel float32 [windows, 96, 64], targets float32 [windows, dim], and the piece of each window int64
+    [windows].
     """
     return iter(_make_target_dataset(pairs, teacher, first, last, augment))
 
@@ -237,13 +237,12 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
 
 def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
                      settings: DistillationSettings | None = None, *, progress: bool = True) -> pd.DataFrame:
-    """Train students one after the other and measure them; one that was interrupted goes on. Errors as `distill`.
+    """Train students, all different, one after the other and measure them; one that was interrupted goes on.
 
-    ``names``, all different, replace `DistillSettings.student`; each has a run in the folder. The table has a row a
-    student, and one for the teacher if it is a network of the kit: name, quality (share explained; the teacher's is 1)
-    with low and high, steps (at which it was best), parameters, multiply_adds (of one patch), dim, latency_ms (LiteRT
-    float32, one patch, one thread), latency_tensorflow_ms, float_bytes, int8_bytes (of the LiteRT files), int8_cosine
-    (median, to the float network), machine.
+    The table has a row a student, and one for the teacher if it is a network of the kit: name, quality (share
+    explained; the teacher's is 1) with low and high, steps (at which it was best), parameters, multiply_adds (of one
+    patch), dim, latency_ms (LiteRT float32, one patch, one thread), latency_tensorflow_ms, float_bytes, int8_bytes (of
+    the LiteRT files), int8_cosine (median, to the float network), machine.
     """
     if not names or len(set(names)) < len(names):
         raise BadParameter(f"give one or several students, each once; got {', '.join(names) or 'none'}.")

@@ -48,11 +48,11 @@ Outputs = dict[str, tf.Tensor]
 
 
 def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
-    """Write a network with its front end as a SavedModel.
+    """Write a network with its front end as a SavedModel, in a folder that must not exist, or be empty.
 
-    ``model`` takes log-mel patches to a dict of vectors, as the kit's networks and students do (else BadParameter);
-    ``folder``, which is returned, must not exist, or be empty (else BadParameter); ``stated`` are ``licence``,
-    ``source``, ``trained_on`` and ``citation`` (else UnknownName), for those who find the folder.
+    ``model`` takes log-mel patches to a dict of vectors, as the kit's networks and students do (BadParameter
+    otherwise); ``stated`` are ``licence``, ``source``, ``trained_on`` and ``citation`` (else UnknownName), for those
+    who find it.
 
     Examples
     --------

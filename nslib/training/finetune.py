@@ -281,10 +281,10 @@ def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tu
 
 
 def name_finetuned(settings: FinetuneSettings) -> str:
-    """Name a fine-tuned network in tables: ``trill-mini-finetuned``.
+    """Name a fine-tuned network in tables: ``trill-mini-finetuned``, and what is not as usual.
 
-    Another tap, another pool and the control say what they are. Any other change but that of the seed, which has a
-    column of its own, adds four digits, so that an experiment never takes the place of the usual run.
+    Another tap, another pool and the control are words. Any other change but that of the seed, which has a column of
+    its own, adds four digits, so that an experiment never takes the place of the usual run.
     """
     usual = FinetuneSettings()
     parts = [settings.network, "frozen" if settings.frozen else "finetuned"]

@@ -40,9 +40,8 @@ _AGAIN = "Delete that tar file and run again to have it made anew, or go on with
 def list_open_speech(names: Sequence[str], part: str) -> pd.DataFrame:
     """List the clips of sets in the part "train", "validation" or "choose" (kept out of training); fetches nothing.
 
-    ``package`` is the set, ``member`` the path in the repository, ``clip_id`` ``open/<set>/<path without ending>``,
-    ``sha256`` that of the file, ``label`` the command that is spoken; what is unknown of speaker and label is empty.
-    UnknownName for another set or part, Unavailable if the tar file of a folder of yours is damaged.
+    ``package`` is the set, ``member`` the path in the repository, ``sha256`` that of the file, ``label`` the command
+    that is spoken. UnknownName for another set or part, Unavailable if the tar file of a folder of yours is damaged.
     """
     table = _read_clips()
     _refuse_unknown("part", [part], set(table["part"]))
@@ -66,10 +65,9 @@ def note_copies(clips: pd.DataFrame) -> list[str]:
 
 
 def fetch_open_speech(names: Iterable[str], *, progress: bool = True) -> dict[str, Path]:
-    """Return the tar file of each set (of `OPEN_SETS`), fetched if it is not in the cache.
+    """Return the tar file of each set, fetched if it is not in the cache; UnknownName, or Unavailable with what to do.
 
     Files that are missing or have another sha256 are left out and counted on stderr; `read_open_speech` names each.
-    UnknownName; Unavailable, with what to do, if a set cannot be had.
     """
     names = list(dict.fromkeys(names))
     _refuse_unknown("set of open speech", names, OPEN_SETS)

@@ -265,8 +265,6 @@ def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
 
     UnknownName for a name that no group has, BadParameter for a value that cannot be.
 
-    Examples
-    --------
     >>> make_training_settings({"tau": 5.0, "margin": 0.2}).pairs.tau
     5.0
     """
@@ -299,10 +297,7 @@ def _make_groups(whole: type, values: Mapping[str, Any], kind: str) -> dict[str,
 
 
 def tabulate_settings(settings: TrainingSettings | DistillationSettings | FinetuneSettings) -> pd.DataFrame:
-    """Tabulate every choice beside what the paper says: columns setting, value, paper (one of `STATUSES`), remark.
-
-    Of a distillation the settings of windows are left out, which the table of triplet training has.
-    """
+    """Tabulate every choice beside what the paper says; of a distillation those of windows are left out."""
     records: list[Any] = [settings]
     if isinstance(settings, TrainingSettings):
         records = [settings.triplets, settings.pairs, settings.loop]
