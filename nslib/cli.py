@@ -355,12 +355,6 @@ def write_leaderboard() -> None:
     print(leaderboard.write_page(results.load_results()[0], leaderboard.read_folder()))
 
 
-@app.command(hidden=True)
-def readme() -> None:
-    """For maintainers: put the result table of the last full run into the README and the card of trill-mini."""
-    cards.update_readme()
-
-
 @data_app.command("status")
 def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
     """List every task: ready, can be fetched, or not to be had, and why."""

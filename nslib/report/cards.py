@@ -1,21 +1,16 @@
-"""A model card: what an embedding is, whether it keeps the contract, and what was measured of it; tables in READMEs.
+"""A model card: what an embedding is, whether it keeps the contract, and what was measured of it.
 
 Reference: M. Mitchell and others, *Model Cards for Model Reporting*, FAT* 2019, for what such a card should answer.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pandas as pd
 
-from nslib import config
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
-from nslib.errors import NslibError
 from nslib.statistics.scores import select_scores
 
-__all__ = ["make_model_card", "update_readme"]
+__all__ = ["make_model_card"]
 
 QUESTIONS = {
     "Intended use": "Which questions is it meant to answer, and which not?",
@@ -23,9 +18,6 @@ QUESTIONS = {
     "Known failures": "Where does it go wrong: noise, telephone, children, accents?",
     "Risks": "What could its vectors give away about a person?",
 }
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-_TABLE = re.compile(r"^\| Embedding .*(?:\n\|.*)+", re.MULTILINE)
-_CLAIM = re.compile(r"^- \d\. .+: \*\*.+$", re.MULTILINE)
 
 
 def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame | None = None) -> str:
@@ -59,32 +51,3 @@ def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
                       f"{100 * row['chance']:.1f}", row["n"], row["n_speakers"], row["probe"], row["data_hash"],
                       row["split_hash"]))
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def update_readme() -> None:
-    """Put table and claims of the last full run into the README, the table into trill-mini's card, for maintainers."""
-    summary, revision = config.reports_dir() / "summary.md", config.code_revision().removesuffix("-dirty")
-    copy_result_table(summary, config.root() / "README.md", revision)
-    card = config.data_dir() / "models" / "trill-mini" / "card.md"
-    copy_result_table(summary, card, revision, ("trill-mini", "logmel", "mfcc"))
-
-
-def copy_result_table(summary: Path, page: Path, revision: str, only: tuple[str, ...] = ()) -> None:
-    """Copy the table of a full run, and the claims, between the markers of a page.
-
-    ``only`` are beginnings of embeddings to show, without the claims.
-    """
-    made, text = summary.read_text(), page.read_text()
-    table = _TABLE.search(made)
-    if not table or "numbers mean nothing" in made.lower():
-        raise NslibError(f"{summary} has no table of a full run. Run make reproduce (without SMOKE) first.")
-    if BEGIN not in text or END not in text:
-        raise NslibError(f"{page} lacks the markers {BEGIN} and {END}.")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    note = (f"Percent of test clips, made by `make reproduce` at {revision}. "
-            "**Bold** ★: best of its column; ≈: not separable from it.")
-    head, rows = table[0].splitlines()[:4], table[0].splitlines()[4:]
-    rows = [row for row in rows if not only or row.removeprefix("| ").startswith(only)]
-    claims = [] if only else ["", "What the run shows of the paper's claims:", "", *_CLAIM.findall(made)]
-    config.write_file(page, "\n".join([f"{before}{BEGIN}", *head, *rows, "", note, *claims, f"{END}{after}"]))

@@ -57,7 +57,8 @@ def test_every_row_says_what_its_columns_may_say_and_its_source_fits_its_status(
             "task": n["task"] in {"", *tasks.REGISTRY}, "metric": n["metric"] in UNITS,
             "value": not n["value"] if status == "unknown" else
             re.fullmatch(DIGITS.get(unit, r"\d+(\.\d+)?"), n["value"]),
-            "status": status in of, "source": n["source"] in of.get(status, ()), "selection": n["selection"] in (("validation", "test", "unknown") if score else ("",)),
+            "status": status in of, "source": n["source"] in of.get(status, ()),
+            "selection": n["selection"] in (("validation", "test", "unknown") if score else ("",)),
             "comparable": n["comparable"] in ("yes", "no"), "why_not": bool(n["why_not"]) == (n["comparable"] == "no")}
         assert all(right.values()), f"line {line}: {', '.join(name for name, kept in right.items() if not kept)}"
 
