@@ -524,7 +524,7 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
     audio = _load_audio(clips, source, chosen.pairs.join, folder)
     done = trainer.train_triplets(*audio, folder, chosen)
     _print_notes(done.notes)
-    print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
+    print(f"ended by {done.ended}; best at step {done.best_step}: {done.score:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
 
 
@@ -544,7 +544,7 @@ def train_distill(
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
     done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
     _print_notes(done.notes)
-    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
+    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.score:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
 
 

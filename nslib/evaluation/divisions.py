@@ -73,8 +73,6 @@ Names = npt.NDArray[Any]
 Progress = Callable[[], object] | None
 
 
-# ------------------------------------------------------------------ vectors
-
 @dataclass(frozen=True)
 class TaskVectors:
     """Vectors of one embedding for the clips of one task, made by `make_task_vectors`.
@@ -155,8 +153,6 @@ def join_names(names: Iterable[str]) -> str:
     return ", ".join(every[:_MOST_NAMES]) + more
 
 
-# ------------------------------------------------------------------ rows
-
 class Computed(NamedTuple):
     """Rows and answers but for their origin, and sentences on what was left out, counted, or cannot be right."""
 
@@ -191,8 +187,6 @@ def make_test(answers: pd.DataFrame, protocol: str) -> RepeatedTest:
     return RepeatedTest(right, clips, speakers, np.full(len(right), "") if together else numbers,
                         "speakers" if protocol == WITHIN_SPEAKER else "splits")
 
-
-# ------------------------------------------------------------------ folds
 
 def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed:
     """Test every clip once, by what learnt from other speakers: a fold a speaker (0), or so many of drawn speakers."""
@@ -249,8 +243,6 @@ def _describe_folds(answers: pd.DataFrame, divided: Sequence[Mapping[str, Any]],
     return rows
 
 
-# ------------------------------------------------------------------ one corpus, and another
-
 def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequence[tuple[str, str]],
                          **options: Any) -> Computed:
     """Learn from the vectors `train`, and test on all that are given; `labels` are pairs of a label and its name."""
@@ -299,8 +291,6 @@ def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequ
     notes.append(f"{learning.sum()} clips of {train.task.name} were learnt from and {validation.sum()} chosen by.")
     return scored._replace(notes=[*notes, *scored.notes])
 
-
-# ------------------------------------------------------------------ splits of a whole task
 
 def compute_repeated(given: TaskVectors, *, seeds: Sequence[int], probabilities: Sequence[float] | None,
                       **options: Any) -> Computed:

@@ -81,8 +81,6 @@ PROTOCOLS = tuple(_DEFAULTS)
 AnyTask = str | Path | Task
 
 
-# ------------------------------------------------------------------ running
-
 _COMPUTE: dict[str, Callable[..., divisions.Computed]] = {
     WITHIN_SPEAKER: compute_within_speaker, REPEATED: divisions.compute_repeated, SWITCH: divisions.compute_switch,
     LEAVE_ONE_SPEAKER_OUT: lambda data, **options: divisions.compute_folds(data, folds=0, **options),
@@ -280,8 +278,6 @@ def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: R
     return ProtocolResults(results.join_tables(rows, PROTOCOL_ROWS), results.join_tables(answers, PROTOCOL_ANSWERS),
                            rest.not_run, rest.problems, rest.notes)
 
-
-# ------------------------------------------------------------------ results
 
 @dataclass(frozen=True)
 class ProtocolResults:

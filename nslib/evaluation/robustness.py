@@ -95,8 +95,6 @@ Floats = npt.NDArray[np.float64]
 Conditions = Mapping[str, Sequence[float]]
 
 
-# ------------------------------------------------------------------ one clip
-
 class Perturbed(NamedTuple):
     """A changed clip (float32, 16 kHz, exactly as its file will be read), and how many samples were clipped."""
 
@@ -200,8 +198,6 @@ def _hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# ------------------------------------------------------------------ a test set
-
 class PerturbedClips(NamedTuple):
     """The clips of a test set in one condition."""
 
@@ -230,8 +226,6 @@ def perturb_clips(clips: pd.DataFrame, condition: str, level: float, folder: Pat
     return PerturbedClips(condition, level, pd.DataFrame(changed, columns=list(clips.columns)).astype(clips.dtypes),
                           pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)), clipped, samples)
 
-
-# ------------------------------------------------------------------ curves
 
 class _Job(NamedTuple):
     """An embedding, its result and answers, and the keys of the conditions that are not stored yet."""
@@ -397,8 +391,6 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
         copies.append(copy)
     return copies
 
-
-# ------------------------------------------------------------------ scores
 
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
     """Score the chosen probe of a result on copies of its test clips, the first the clean ones: a row a copy."""

@@ -74,8 +74,6 @@ class VectorTable:
     notes: tuple[str, ...]
 
 
-# ------------------------------------------------------------------ clip lists
-
 def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the clips of tasks or own recordings for vectors that are computed elsewhere, and what cannot be read.
 
@@ -109,8 +107,6 @@ def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
         config.write_file(folder / f"{row.sha256}.wav", content.getvalue())
     return clips.assign(wav=[str(folder / f"{key}.wav") for key in clips["sha256"]])
 
-
-# ------------------------------------------------------------------ writing
 
 def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Params, *, numbers: bool = False,
                    shards: int = 1, progress: bool = True, say: Callable[[str], object] = print) -> list[Path]:
@@ -236,8 +232,6 @@ def _serialise(clip: Mapping[str, Any], label: str, vectors: Mapping[str, FloatA
     return encode_example(features)
 
 
-# ------------------------------------------------------------------ finding files
-
 def _list_shards(prefix: Path) -> list[Path]:
     """List every shard of a table, of any split and count."""
     tables = {prefix.name, *(f"{prefix.name}.{split}" for split in SPLITS)}
@@ -279,8 +273,6 @@ def _check_whole(found: list[Path], asked: int | None) -> None:
                                f"{', '.join(f'{k:05d}' for k in missing) or 'all of that count'}. Copy them here, or "
                                "name the files to read without them.")
 
-
-# ------------------------------------------------------------------ reading
 
 class _UnusableError(Exception):
     """A record that cannot be used: ``(reason, remedy)``."""

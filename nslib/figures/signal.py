@@ -7,17 +7,13 @@ bands at the bottom. These functions compute no feature, so that what is seen is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Figure, palette, with_style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Axes, Figure, palette, with_style
 
 __all__ = ["filterbank", "log_mel", "patch_times"]
 
@@ -80,15 +76,15 @@ def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
 
 
 @with_style
-def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name: str = "filterbank") -> Figure:
-    """The triangles [bins, mels] that turn bins up to `highest` Hz into mel bands, each ``every``-th drawn strongly."""
+def filterbank(matrix: Array, *, name: str = "filterbank") -> Figure:
+    """The triangles [bins, mels] that turn bins of a spectrum into mel bands, each eighth drawn strongly."""
     bins, mels = matrix.shape
-    hertz = np.linspace(0, highest, bins)
+    hertz = np.linspace(0, RATE / 2, bins)
     fig, (axes,) = figure.make_axes(8, 2.6)
     for band in range(mels):
-        strong = band % every == 0
+        strong = band % 8 == 0
         axes.plot(hertz, matrix[:, band], color=INK if strong else MUTED, linewidth=1.4 if strong else 0.4)
-    axes.set(xlabel="Hz", ylabel="weight", xlim=(0, highest), ylim=(0, 1.05))
+    axes.set(xlabel="Hz", ylabel="weight", xlim=(0, RATE / 2), ylim=(0, 1.05))
     peaks, widths = hertz[matrix.argmax(0)], (matrix > 0).sum(0)
     table = pd.DataFrame({"band": range(mels), "peak_hz": peaks, "bins": widths, "sum": matrix.sum(0)})
     alt = (f"{mels} triangular mel filters over {bins} spectrum bins: the first peaks at {peaks[0]:.0f} Hz and covers "

@@ -7,16 +7,13 @@ value. A number of the part that is learnt from is the mean over the steps since
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from nslib.errors import UnknownName
 from nslib.figures import figure
-from nslib.figures.figure import MUTED, RULE, Figure, palette, with_style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from nslib.figures.figure import MUTED, RULE, Axes, Figure, palette, with_style
 
 __all__ = ["curve"]
 

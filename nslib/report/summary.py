@@ -128,8 +128,6 @@ def _list_places(test: pd.DataFrame, learnt: pd.DataFrame) -> list[set[str]]:
     return named
 
 
-# ------------------------------------------------------------------ terminal and JSON
-
 def format_table(table: Mapping[str, Any], width: int = 80) -> str:
     """Write a block a task: embeddings as rows, the best marked, no line longer than `width`."""
     lines = []
@@ -213,8 +211,6 @@ def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: 
             "--controls measures what chance, silence and a random split give")
     return f"Scores and answers are in {', '.join(where)}. Next: {then}."
 
-
-# ------------------------------------------------------------------ page
 
 def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
                embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:

@@ -118,26 +118,13 @@ def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, 
     return drawn.map(add_targets, 2, deterministic=True).prefetch(2)
 
 
-@dataclass(frozen=True)
-class Distillation:
-    """A run that has ended, as `trainer.Training`, with a 95 % interval over held-out clips; no head on the model."""
-
-    model: Any
-    curve: pd.DataFrame
-    best_step: int
-    explained: float
-    low: float
-    high: float
-    ended: str
-    notes: tuple[str, ...]
-
-
 def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
-            settings: DistillationSettings | None = None, *, progress: bool = True) -> Distillation:
-    """Train a student, or go on where a run in this folder was interrupted.
+            settings: DistillationSettings | None = None, *, progress: bool = True) -> trainer.Trained:
+    """Train a student, or go on where a run in this folder was interrupted; the score is the share explained.
 
-    Errors are those of `nslib.training.trainer.train_triplets`; and BadParameter for a run of another teacher, if
-    windows are to be changed and the teacher would not hear it, or if it says the same of every window.
+    The interval is over held-out clips; the model has no head. Errors are those of
+    `nslib.training.trainer.train_triplets`; and BadParameter for a run of another teacher, if windows are to be changed
+    and the teacher would not hear it, or if it says the same of every window.
     """
     settings = settings or DistillationSettings()
     if teacher.sees != "patches" and (changes := settings.pairs.changes):
@@ -147,9 +134,7 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
     trainer.claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
     trainer.use_deterministic_operations()
     run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
-    ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state
-    return Distillation(run.learner.network, state.table(), state.best_step, state.best, *state.interval, ended,
-                        tuple(state.notes))
+    return run.finish(f"distill {settings.distill.student}", progress)
 
 
 class _DistillLearner(trainer.Learner):
@@ -255,7 +240,7 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
     for name in names:
         chosen = replace(settings, distill=replace(settings.distill, student=name))
         done = distill(learn, held_out, folder / name, teacher, chosen, progress=progress)
-        rows.append({"name": name, "quality": done.explained, "low": done.low, "high": done.high,
+        rows.append({"name": name, "quality": done.score, "low": done.low, "high": done.high,
                      "steps": done.best_step, **_measure_costs(done.model, patches)})
     if teacher.network is not None:
         rows.append({"name": f"{teacher.name} (teacher)", "quality": 1.0, "low": 1.0, "high": 1.0,

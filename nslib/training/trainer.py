@@ -157,6 +157,20 @@ def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: 
         nslib_config.write_file(folder / name, text)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A run that has ended, for "steps", "patience" or "collapse": weights, score and interval of its best step."""
+
+    model: Any
+    curve: pd.DataFrame
+    best_step: int
+    score: float
+    low: float  # NaN, as the next, where held-out audio gives no interval
+    high: float
+    ended: str
+    notes: tuple[str, ...]
+
+
 class Run:
     """The run of a folder, new or where it was interrupted."""
 
@@ -174,12 +188,12 @@ class Run:
             self.state.notes = [*learner.pairs.notes, *learner.prepare()]
             self._look()
 
-    def finish(self, title: str, progress: bool) -> str:
-        """Train, put the best weights into `Learner.network` and ``best.npz``, and return why it ended."""
+    def finish(self, title: str, progress: bool) -> Trained:
+        """Train, put the best weights into `Learner.network` and ``best.npz``."""
         ended, state, network = self._go(title, progress), self.state, self.learner.network
         assign_values(network.weights, self.best)
         networks.save_weights(self.folder / "best.npz", network, self.learner.facts(state.best_step, state.best))
-        return ended
+        return Trained(network, state.table(), state.best_step, state.best, *state.interval, ended, tuple(state.notes))
 
     def _go(self, title: str, progress: bool) -> str:
         learner, state, loop = self.learner, self.state, self.learner.loop
@@ -269,21 +283,9 @@ def _use_precision(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_dtype_policy(before)
 
 
-@dataclass(frozen=True)
-class Training:
-    """A run that has ended, for "steps", "patience" or "collapse", with the weights and the score of its best step."""
-
-    model: Any
-    curve: pd.DataFrame
-    best_step: int
-    accuracy: float
-    ended: str
-    notes: tuple[str, ...]
-
-
 def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings: TrainingSettings | None = None, *,
-                   strategy: Any = None, progress: bool = True) -> Training:
-    """Train a network by triplets, or go on where a run in this folder was interrupted.
+                   strategy: Any = None, progress: bool = True) -> Trained:
+    """Train a network by triplets, or go on where a run in this folder was interrupted; the score is accuracy.
 
     BadParameter if the folder holds a run with other settings or recordings, if there are too few clips for a batch, or
     if the loss is no number any more; NslibError if the disk is full (the last checkpoint stays). TensorFlow's
@@ -294,8 +296,7 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
     claim_folder(folder, learn, held_out, settings.json())
     use_deterministic_operations()
     run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
-    ended, state = run.finish(f"train {settings.loop.network}", progress), run.state
-    return Training(run.learner.network, state.table(), state.best_step, state.best, ended, tuple(state.notes))
+    return run.finish(f"train {settings.loop.network}", progress)
 
 
 class TripletLearner(Learner):
