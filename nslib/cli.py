@@ -124,7 +124,7 @@ Licence = Annotated[str, Option(help="Written beside the model.")]
 
 def _group(name: str, about: str) -> typer.Typer:
     """Make a group of verbs."""
-    group = typer.Typer(no_args_is_help=True, help=about)
+    group = typer.Typer(no_args_is_help=True)
     group.callback()(lambda: None)  # a group of one verb stays a group
     app.add_typer(group, name=name, help=about)
     return group
@@ -261,7 +261,7 @@ def measure(
     table = summary.describe_results(measured, params, heard)
     if report:
         summary.write_page(measured, report, params, controls=heard, embeddings=given)
-    _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
+    _print_results(measured, lambda: summary.format_table(table, shutil.get_terminal_size().columns), out,
                    summary.format_json(measured, table) if as_json else "",
                    summary.say_next(measured.rows, out, report, controls))
 
@@ -747,11 +747,6 @@ def _print_table(table: pd.DataFrame | str | None) -> None:
     print("no results" if table is None else table if isinstance(table, str) else table.to_string())
 
 
-def _terminal_width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size().columns
-
-
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what must be known to read the numbers on stderr."""
     for note in notes:
@@ -762,7 +757,7 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], ou
                    closing: str = "") -> NoReturn:
     """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
     _print_table(as_json or (tabulate() if len(measured.rows) else None))
-    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
+    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, shutil.get_terminal_size().columns):
         print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
@@ -798,12 +793,7 @@ def _write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table, if it is wanted, as .csv or .parquet; vectors in a .csv are lists in JSON."""
     if out is None:
         return
-    if out.suffix not in (".csv", ".parquet"):
-        raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
-    if out.suffix == ".parquet":
-        results.write_table(out, table)
-        return
-    if "vector" in table:
+    if out.suffix == ".csv" and "vector" in table:
         # As text an array would be shortened with dots.
         table = table.assign(vector=[json.dumps([float(f"{v:.9g}") for v in row]) for row in table["vector"]])
-    config.write_file(out, table.to_csv(index=False))
+    results.write_table(out, table)

@@ -17,13 +17,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from tqdm.std import tqdm
 
 from nslib import config
 from nslib.datasets import splits
+from nslib.datasets.table import Dataset
 from nslib.datasets.tasks import Task, choose_task_names, get_task
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import benchmark, divisions, results
@@ -46,9 +47,6 @@ from nslib.evaluation.within_speaker import compute_within_speaker
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
 from nslib.statistics.intervals import Difference
-
-if TYPE_CHECKING:
-    from nslib.datasets.table import Dataset
 
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "PROTOCOLS", "REPEATED", "SWITCH",
            "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "join_protocols", "load_protocols",

@@ -22,6 +22,7 @@ import pandas as pd
 
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
+from nslib.evaluation.results import FINE_TUNED
 from nslib.statistics import comparisons, effects
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, Answers, keep_recorded
 from nslib.statistics.intervals import LEVEL, Difference
@@ -42,7 +43,6 @@ SHARE = 0.05
 
 OPENSMILE = "opensmile-compare"
 HAND_MADE = ("logmel", "mfcc", OPENSMILE)
-FINE_TUNED = "trill-mini-finetuned"
 
 UNTRAINED = "TRILL beats the same network untrained, averaged over the tasks"
 ANOTHER = "TRILL beats an untrained network (a MobileNet, not TRILL's own), averaged over the tasks"
@@ -115,15 +115,10 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
     """Judge the claims by a run: rows and predictions of a benchmark, maybe empty.
 
     ``protocol_answers`` are those of the protocols, for the claim about single speakers; ``not_run`` has the columns
-    task, embedding, why, remedy: why something is missing.
-
-    Returns
-    -------
-    DataFrame
-        One row a part: claim (its number), sentence, subject and against (embeddings), task (empty for an
-        average), verdict, diff with low and high (NaN if not run), unit (``points``: a difference, as a share of
-        clips; ``share``: of variance, for claim 6), by (what was resampled), tasks and clips (how many), speech
-        (recorded or synthetic), needs (what is missing), why.
+    task, embedding, why, remedy: why something is missing. One row a part, columns `COLUMNS`: claim (its number),
+    subject and against (embeddings), task (empty for an average), diff with low and high (NaN if not run), unit
+    (``points``: a difference, as a share of clips; ``share``: of variance, for claim 6), by (what was resampled), tasks
+    and clips (how many), speech (recorded or synthetic), needs (what is missing).
     """
     chosen = select_scores(rows)
     kinds = dict(zip(chosen["task"], chosen["corpus_kind"], strict=True))

@@ -122,7 +122,10 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         rows, answers = load_results(folder / "results")
     notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
     if (path := folder / "results.parquet").exists():
-        shown = _read_shown(path)
+        try:
+            shown = check_table(read_parquet(path), ROWS)
+        except BadParameter as error:
+            raise BadParameter(f"{path} is of another schema, of another version of the kit: {error}") from error
         lost = sorted(set(shown["key"]) - set(rows["key"]))
         if lost:
             notes.append(f"{len(lost)} results that {folder} shows are not in its results/ and have no answers.")
@@ -133,14 +136,6 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         raise NslibError(f"{folder} holds no results of a test: {why}")
     by_key = {str(key): part.set_index("clip_id") for key, part in answers.groupby("key")}
     return chosen.set_index(["task", "embedding", "metric"], drop=False), by_key, notes
-
-
-def _read_shown(path: Path) -> pd.DataFrame:
-    """Read the rows that a report shows."""
-    try:
-        return check_table(read_parquet(path), ROWS)
-    except BadParameter as error:
-        raise BadParameter(f"{path} is of another schema, of another version of the kit: {error}") from error
 
 
 def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,

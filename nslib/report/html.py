@@ -443,20 +443,15 @@ def _format_value(value: Any) -> Any:
     return value
 
 
-def _escape(text: Any) -> str:
-    """Write a text so that LaTeX prints it."""
-    return str(text).translate(_SPECIAL)
-
-
 def format_latex_results(table: dict[str, Any]) -> str:
     """Write the table of `build_result_table`, embeddings by tasks; nothing if it is empty."""
     shown = table["shown"]
     if not shown:
         return ""
-    head = ["", *(_escape(task["label"]) for task in shown)]
+    head = ["", *(task["label"].translate(_SPECIAL) for task in shown)]
     about = [["chance", *(f"{100 * task['chance']:.1f}" for task in shown)],
              ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in shown)]]
-    body = [[_escape(name), *(_format_score(task["cells"][k]) for task in shown)]
+    body = [[str(name).translate(_SPECIAL), *(_format_score(task["cells"][k]) for task in shown)]
             for k, name in enumerate(table["columns"])]
     caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "
                f"{table['level']} % interval. Bold: best of its column. Underlined: not separable from the best.")
@@ -465,8 +460,8 @@ def format_latex_results(table: dict[str, Any]) -> str:
 
 def format_latex_words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
     """Write a table of words and numbers; `columns` are LaTeX's letters, an ``X`` is as wide as the line leaves."""
-    return _format_tabular(caption, columns, [_escape(h) for h in head],
-                           [[[_escape(cell) for cell in row] for row in rows]])
+    return _format_tabular(caption, columns, [h.translate(_SPECIAL) for h in head],
+                           [[[str(cell).translate(_SPECIAL) for cell in row] for row in rows]])
 
 
 def _format_score(cell: dict[str, Any] | None) -> str:

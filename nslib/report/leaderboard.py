@@ -41,12 +41,10 @@ _COLUMNS = {**ROWS, "version": "int", "measured_by": "str", "about": "str", "ans
 
 def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks: Sequence[str] = (),
                   predictions: pd.DataFrame | None = None, by: str = "", about: str = "") -> Path:
-    """Write the scores of an embedding for others, as ``.parquet``.
+    """Write the scores of an embedding for others, as ``.parquet``; BadParameter for what others would refuse.
 
     With the answers (`predictions`) others can compute each score again, on tasks with a manifest. `tasks` are by
-    default the kit's own: scores on recordings of one's own go along only if they are named. `by` says who measured it,
-    `about` what it is and where it can be had. Too long a text, scores of several weights, or of only some clips of a
-    task are what others would refuse (BadParameter).
+    default the kit's own: scores on recordings of one's own go along only if they are named.
     """
     path, chosen = Path(path), select_scores(rows)
     if path.suffix != ".parquet":
@@ -88,8 +86,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
 def read_scores(path: str | Path) -> pd.DataFrame:
     """Read scores of somebody's: the columns of `ROWS`, and version, measured_by, about, answers and sha256.
 
-    A file of a newer version, changed since it was written, or with a score that cannot be or does not follow from its
-    answers is refused (BadParameter).
+    BadParameter for another version, for what was changed since, and for a score that does not follow from its answers.
     """
     path = Path(path)
     try:
@@ -115,10 +112,10 @@ def read_scores(path: str | Path) -> pd.DataFrame:
 
 
 def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = None) -> tuple[Path, list[str]]:
-    """Take scores of somebody's into a folder (default: ``rows`` below the reports); return the copy, and notes.
+    """Take scores of somebody's into ``rows`` below the reports; return the copy, and notes on what could be verified.
 
-    `rows` are results of one's own, for tasks without a manifest; the notes say what could be verified, and what not.
-    A score of other recordings or another split is refused, as is what `read_scores` refuses (BadParameter).
+    `rows` are results of one's own, for tasks without a manifest. A score of other recordings or another split is
+    refused.
     """
     scores, notes = read_scores(path), list[str]()
     again, rest = list[str](), list[str]()
@@ -176,8 +173,7 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = None) -> Path:
     """Write ``leaderboard.html`` and ``leaderboard.csv`` to a folder (default: the reports).
 
-    Embeddings with a score on every task come first, by their mean, the others by their names. The order is no rank:
-    intervals overlap. A score of others is marked as reported unless it followed, here, from its answers.
+    Embeddings with a score on every task come first, by their mean, which is no rank: intervals overlap.
     """
     folder, table = folder or config.reports_dir(), build_table(own, others)
     about = table.drop_duplicates("task").set_index("task", drop=False)

@@ -32,8 +32,7 @@ from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
 from nslib.evaluation.probe import mark_best, name_combination
-from nslib.evaluation.results import ROWS, check_table, load_results
-from nslib.paper.claims import FINE_TUNED
+from nslib.evaluation.results import FINE_TUNED, ROWS, check_table, load_results
 from nslib.report import notebooks
 from nslib.statistics import scores
 from nslib.statistics.intervals import interval
@@ -74,10 +73,10 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
 
 @config.explain_failures()
 def verify_report(folder: Path | None = None, *, level: str = "scores", progress: bool = True) -> pd.DataFrame:
-    """Recompute the numbers of a report, a row each: ``key, task, embedding, what, file, said, recomputed, ok, why``.
+    """Recompute the numbers of a report, a row each, columns `COLUMNS`.
 
-    At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder (default: the
-    reports) without results is refused (NslibError), as is another level (UnknownName).
+    At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder without results is
+    refused (NslibError), as is another level (UnknownName).
     """
     if level not in LEVELS:
         raise UnknownName("level of verification", level, LEVELS)
@@ -296,10 +295,9 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
               folder: Path | None = None, progress: bool = True) -> Rerun:
     """Run one task and embedding again, by the benchmark or a protocol with its usual settings, beside what is stored.
 
-    All combinations of the probes are fitted and the choice is made on validation, as in the run itself: what is
-    compared is the score, not one fit. `cell` is ``task/embedding`` or, without a protocol, the first characters (six
-    or more) of a result's key. The seed is by default that of the stored result, for a protocol that of `params`.
-    `fresh`: compute the vectors too, into a temporary store. `folder` has the results (default: those of the reports).
+    The choice is made on validation, as in the run itself: what is compared is the score, not one fit. `cell` is
+    ``task/embedding`` or, without a protocol, the first characters (six or more) of a result's key; the seed that of
+    the stored result, for a protocol that of `params`. `fresh`: compute the vectors too, into a temporary store.
     """
     if protocol is not None:
         task, slash, embedding = cell.partition("/")

@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import pandas as pd
 from tqdm.std import tqdm
 
 from nslib import audio
+from nslib.config import Params
 from nslib.datasets import loading, splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
@@ -33,9 +34,6 @@ from nslib.evaluation.probe import Fit, FitSettings, Grid, LabelledVectors, chec
 from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric, score
 from nslib.training.settings import FinetuneSettings
-
-if TYPE_CHECKING:
-    from nslib.config import Params
 
 __all__ = ["benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
 
