@@ -26,7 +26,7 @@ from nslib import config
 from nslib.datasets import splits
 from nslib.datasets.table import Dataset
 from nslib.datasets.tasks import Task, choose_task_names, get_task
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, refuse_unknown
 from nslib.evaluation import benchmark, divisions, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec, Measure
 from nslib.evaluation.divisions import (
@@ -184,11 +184,8 @@ def pick_settings(protocol: str, given: Mapping[str, Any], among: Sequence[str])
 def _complete_settings(protocol: str, given: dict[str, Any], params: config.Params,
                        metric: str | Sequence[str] | None) -> tuple[dict[str, Any], Measure]:
     """All settings of a protocol, sequences and mappings as tuples, and the metrics; probes as given or the usual."""
-    if protocol not in _DEFAULTS:
-        raise UnknownName("protocol", protocol, _DEFAULTS)
-    for name in given:
-        if name not in _DEFAULTS[protocol]:
-            raise UnknownName(f"setting of {protocol}", name, _DEFAULTS[protocol])
+    refuse_unknown("protocol", protocol, _DEFAULTS)
+    refuse_unknown(f"setting of {protocol}", given, _DEFAULTS[protocol])
     settings = _DEFAULTS[protocol] | (_SMOKE[protocol] if params.smoke else {}) | given | {"seed": params.seed}
     if settings.get("train", "") is None:
         raise BadParameter(f"{protocol} needs train, the task or recordings to learn from.")

@@ -25,7 +25,7 @@ from nslib import config
 from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset, read_parquet
 from nslib.datasets.tasks import Task
 from nslib.embeddings import networks
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, refuse_unknown
 from nslib.evaluation.probe import Grid, probe_hash
 from nslib.extraction import cache
 from nslib.statistics.scores import get_metric, keep_newest, select_scores
@@ -94,9 +94,7 @@ _NOT_RUN = ("task", "embedding", "why", "remedy")
 
 def check_table(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """Check a table against its columns, and give it these in their order and of their exact types."""
-    for name in frame.columns:
-        if name not in columns:
-            raise UnknownName("results column", name, columns)
+    refuse_unknown("results column", frame.columns, columns)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise BadParameter(f"the results lack {', '.join(missing)}; nslib.evaluation.results.add_origin adds the "

@@ -44,7 +44,7 @@ from nslib import audio, config
 from nslib.audio import FloatArray
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.datasets.tasks import Task
-from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, refuse_unknown
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.probe import LabelledVectors
@@ -121,8 +121,7 @@ def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, see
 
 def check_condition(condition: str, level: float) -> None:
     """Raise UnknownName or BadParameter unless the condition is known and has this level."""
-    if condition not in UNITS:
-        raise UnknownName("condition", condition, UNITS)
+    refuse_unknown("condition", condition, UNITS)
     if condition in _ONLY_LEVEL:
         right, allowed = level == _ONLY_LEVEL[condition], f"only {_ONLY_LEVEL[condition]:g}"
     else:

@@ -44,7 +44,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
 from nslib.embeddings.tfrecords import BadRecord, decode_example, encode_example, read_records, write_records
-from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, refuse_unknown
 from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embedding
 from nslib.evaluation.probe import LabelledVectors
 from nslib.evaluation.results import ResultsBuilder
@@ -329,8 +329,7 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, L
     if name is None and len(table.vectors) > 1:
         raise BadParameter(f"the table has {', '.join(table.vectors)}; name one of them.")
     name = name or next(iter(table.vectors))
-    if name not in table.vectors:
-        raise UnknownName("embedding of the table", name, table.vectors)
+    refuse_unknown("embedding of the table", name, table.vectors)
     rows = {split: (table.clips["split"] == split).to_numpy(bool) for split in SPLITS}
     if not all(part.any() for part in rows.values()):
         counts = {split: int(part.sum()) for split, part in rows.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from nslib.errors import UnknownName
+from nslib.errors import refuse_unknown
 from nslib.figures import figure
 from nslib.figures.figure import MUTED, RULE, Axes, Figure, palette, with_style
 
@@ -40,9 +40,7 @@ def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
     if curve is None or curve.empty:
         return figure.draw_nothing(name, "there is no curve, as the run has not looked at anything yet", _COLUMNS)
     known = curve["figure"].unique().tolist()
-    for number in figures:
-        if number not in known:
-            raise UnknownName("figure of the curve", number, known)
+    refuse_unknown("figure of the curve", figures, known)
     runs = [curve.assign(run=THIS)] + ([] if reference is None else [reference.assign(run=FULL)])
     table = pd.concat(runs, ignore_index=True)
     table = table.loc[table["figure"].isin(figures), _COLUMNS].reset_index(drop=True)

@@ -23,7 +23,7 @@ import pandas as pd
 
 from nslib import config
 from nslib.datasets import tasks
-from nslib.errors import UnknownName
+from nslib.errors import UnknownName, refuse_unknown
 from nslib.statistics.scores import select_scores
 
 __all__ = ["VERDICTS", "compare_table_1", "count_clips", "judge_results", "keep_compared", "list_numbers",
@@ -67,8 +67,7 @@ def load_numbers(paper: str | None = None, table: str | None = None) -> pd.DataF
     numbers = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for name, path in files.items()
                          if paper in (None, name)], ignore_index=True)
     if table is not None:
-        if table not in set(numbers["table"]):
-            raise UnknownName("table of this work", table, set(numbers["table"]))
+        refuse_unknown("table of this work", table, set(numbers["table"]))
         numbers = numbers[numbers["table"] == table].reset_index(drop=True)
     numbers["shown"] = [format_number(c, works["name"].get(c["source"], "")) for c in numbers.to_dict("records")]
     numbers["decimals"] = numbers["value"].str.partition(".")[2].str.len()

@@ -51,9 +51,6 @@ TITLES = {"quick": "Speech embeddings beyond words: NOSS-like tasks, measured",
           "paper": "Speech embeddings beyond words: NOSS, measured"}
 NOSS = {"voxceleb": "VoxCeleb", "voxforge": "VoxForge", "speech_commands": "Speech Commands", "crema_d": "CREMA-D",
         "savee": "SAVEE", "dementiabank": "DementiaBank"}
-_LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
-           "clips_per_second", "times_real_time", "device_busy", "decode_wait", "padding", "peak_memory_gb",
-           "batch_seconds", "devices"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 _PAIRED = "by paired differences on the same clips, with the error of all pairs of a task held to 5 %"
@@ -163,7 +160,7 @@ def _draw_figures(results: Results, clips: pd.DataFrame | None, folder: Path, pa
 def _describe_run(results: Results, params: Params, runs: list[Run], folder: Path) -> dict[str, Any]:
     """Give the templates everything but claims, published numbers and figures."""
     table = build_result_table(results.rows, results.predictions, params)
-    ledger = [c for c in _LEDGER if c in results.ledger.columns]
+    ledger = list(results.ledger.columns)
     problems = [c for c in ("task", "embedding", "clip_id", "reason", "remedy") if c in results.problems.columns]
     pages = {path.stem for path in (folder / "notebooks").glob("*.html")}
     names, described = {*results.rows["embedding"], *results.not_run["embedding"]}, embeddings.describe().reset_index()
@@ -173,7 +170,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "tied_how": _PAIRED if len(results.predictions) else "because the intervals meet",
         "notes": group_notes(results.notes, names), "not_run": group_not_run(results.rows, results.not_run),
         "problems": format_rows(results.problems, problems), "problem_columns": problems,
-        "ledger": format_rows(results.ledger, _LEDGER), "ledger_columns": ledger,
+        "ledger": format_rows(results.ledger), "ledger_columns": ledger,
         "ledger_words": sum(column in ledger for column in ("task", "embedding")),
         "elsewhere": [(words, name) for words, name in _ELSEWHERE if name in pages],
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],

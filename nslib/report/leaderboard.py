@@ -24,7 +24,7 @@ from nslib import config
 from nslib.datasets import debian, splits
 from nslib.datasets.table import read_parquet
 from nslib.datasets.tasks import REGISTRY
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 from nslib.evaluation.results import ROWS, check_table, write_table
 from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
@@ -54,9 +54,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     if own.empty:
         raise UnknownName("embedding with a result", embedding, map(str, chosen["embedding"].unique()))
     names = list(own["task"].unique())
-    for task in tasks:
-        if task not in names:
-            raise UnknownName(f"task with a result of {embedding}", task, names)
+    refuse_unknown(f"task with a result of {embedding}", tasks, names)
     own = own[own["task"].isin(tasks or REGISTRY)]
     if own.empty:
         raise BadParameter(f"{embedding} was measured on recordings of your own only ({', '.join(names)}). Name those "

@@ -31,7 +31,7 @@ from tqdm.std import tqdm
 
 from nslib import config
 from nslib.config import Params
-from nslib.errors import NslibError, UnknownName
+from nslib.errors import NslibError, refuse_unknown
 from nslib.teaching import notebook_rules
 
 __all__: list[str] = []
@@ -117,8 +117,7 @@ def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
     if names is None:
         return list(by_name.values())
     wanted = [Path(name).stem for name in names]
-    if unknown := [name for name in wanted if name not in by_name]:
-        raise UnknownName("notebook", unknown[0], by_name)
+    refuse_unknown("notebook", wanted, by_name)
     return [path for stem, path in by_name.items() if stem in wanted]
 
 

@@ -28,7 +28,7 @@ from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.datasets.table import read_parquet
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
 from nslib.evaluation.probe import mark_best, name_combination
@@ -78,8 +78,7 @@ def verify_report(folder: Path | None = None, *, level: str = "scores", progress
     At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder without results is
     refused (NslibError), as is another level (UnknownName).
     """
-    if level not in LEVELS:
-        raise UnknownName("level of verification", level, LEVELS)
+    refuse_unknown("level of verification", level, LEVELS)
     folder = Path(folder) if folder is not None else config.reports_dir()
     home = folder / "results"
     if not any(home.glob("*.rows.parquet")):

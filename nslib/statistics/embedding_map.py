@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nslib.errors import BadParameter, UnknownName
+from nslib.errors import BadParameter, refuse_unknown
 from nslib.statistics.intervals import RESAMPLES, UnitSums, bounds
 from nslib.statistics.scores import Floats, Names
 
@@ -79,8 +79,7 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
     """
     from sklearn.manifold import trustworthiness
 
-    if method not in METHODS:
-        raise UnknownName("method", method, METHODS)
+    refuse_unknown("method", method, METHODS)
     x = _check(vectors, clips)
     plane, variance = _principal(x) if method == PCA else (_tsne(x, seed), (float("nan"), float("nan")))
     names = {c: clips[c].fillna("").to_numpy(str) for c in ("clip_id", "label", "speaker")}

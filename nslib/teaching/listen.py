@@ -24,7 +24,7 @@ import pandas as pd
 
 from nslib import audio, config, frontend
 from nslib.embeddings.base import Embedding, FloatArray
-from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.errors import BadAudio, BadParameter, refuse_unknown
 from nslib.evaluation.benchmark import load_embedding
 from nslib.extraction.extract import embed_frames, extract_vectors, pad_clip
 from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
@@ -53,8 +53,7 @@ class Space:
     def row(self, clip_id: str) -> int:
         """Return the row of a clip; `UnknownName` with the nearest names if there is none."""
         names = list(self.clips["clip_id"])
-        if clip_id not in names:
-            raise UnknownName("clip", clip_id, names)
+        refuse_unknown("clip", clip_id, names)
         return names.index(clip_id)
 
     def nearest(self, clip: Recording, count: int = 5) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.embeddings import downloads
 from nslib.embeddings.registry import find_info
-from nslib.errors import NslibError, Unavailable, UnknownName, failed_download
+from nslib.errors import NslibError, Unavailable, failed_download, refuse_unknown
 from nslib.teaching import colab, start
 from nslib.teaching import notebook_rules as rules
 from nslib.teaching.check import Unsolved
@@ -89,8 +89,7 @@ def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None
     notebooks = [Chapter(p, rules.read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
     chapters = {c.path.stem: c for c in notebooks if rules.tagged(c.node["cells"], rules.EXERCISE_TAG)}
     wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
-    if unknown := [name for name in wanted if name not in chapters]:
-        raise UnknownName("notebook with exercises", unknown[0], chapters)
+    refuse_unknown("notebook with exercises", wanted, chapters)
     if not wanted:
         raise NslibError("no notebook has exercises: none has a cell that is tagged 'exercise'.")
     if broken := [violation for name in wanted for violation in rules.check_source(chapters[name].path)]:

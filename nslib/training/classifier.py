@@ -32,7 +32,7 @@ from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
 from nslib.embeddings.networks import TRAINED_TAPS
 from nslib.embeddings.registry import EMBEDDINGS
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 from nslib.evaluation.benchmark import benchmark, label_vectors
 from nslib.evaluation.classifiers import CLASSIFIERS, normalise
 from nslib.evaluation.probe import FIT_CONTEXT, check_splits
@@ -68,15 +68,13 @@ def list_backbones() -> list[str]:
 
 def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) -> Backbone:
     """Take a tap, a key of the outputs, of a Keras network on patches; facts are those of `Embedding`."""
-    if tap not in model.output:
-        raise UnknownName("tap", tap, model.output)
+    refuse_unknown("tap", tap, model.output)
     return _put_in_graph(networks.make_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
 
 
 def take_built_in(name: str) -> Backbone:
     """Take one of `list_backbones`; BadParameter for an embedding that no graph can hold."""
-    if name not in EMBEDDINGS:
-        raise UnknownName("embedding", name, EMBEDDINGS)
+    refuse_unknown("embedding", name, EMBEDDINGS)
     if name not in list_backbones():
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(list_backbones())}, networks of yours, and SavedModels with TRILL's signature.")

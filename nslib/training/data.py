@@ -29,7 +29,7 @@ from nslib import audio, config, frontend
 from nslib.config import Params
 from nslib.datasets import debian, folder, loading, tasks
 from nslib.datasets.splits import split_by_group
-from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
+from nslib.errors import BadAudio, BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import HOP, TRILL, WINDOW
 from nslib.training.augment import augment as change_windows
 from nslib.training.augment import cut_windows, warp
@@ -149,10 +149,8 @@ def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURC
     that are missing or changed are problems of the bank. A scene of a game is a conversation and not joined, or the
     network would learn that a change of speaker does not matter.
     """
-    for kind, names, allowed in (("part", (part,), PARTS), ("source of training audio", sources, SOURCES)):
-        for name in names:
-            if name not in allowed:
-                raise UnknownName(kind, name, allowed)
+    refuse_unknown("part", part, PARTS)
+    refuse_unknown("source of training audio", sources, SOURCES)
     clips = read_manifest()
     clips = clips[(clips["split"] == part) & clips["package"].isin(sources)]
     voices = ["" if speaker.startswith("sky-") else speaker for speaker in clips["speaker"]]

@@ -27,7 +27,7 @@ import tensorflow as tf
 from nslib import config, frontend
 from nslib.audio import HIGHEST_PEAK
 from nslib.embeddings.networks import count_cost, cut_patches, hash_weights
-from nslib.errors import BadParameter, UnknownName
+from nslib.errors import BadParameter, refuse_unknown
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, patch_seconds
 
 __all__ = ["export_litert", "export_saved_model"]
@@ -159,9 +159,7 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
 
 def describe_export(kind: str, stated: Mapping[str, str]) -> dict[str, Any]:
     """Return the facts that every export has; UnknownName if something is stated that has no place."""
-    for name in stated:
-        if name not in _STATED:
-            raise UnknownName("fact", name, _STATED)
+    refuse_unknown("fact", stated, _STATED)
     return {"kind": kind, "sample_rate": SAMPLE_RATE, **{name: stated.get(name, "not stated") for name in _STATED},
             "made_with": config.package_versions(_MADE_WITH), "code_revision": config.code_revision()}
 
@@ -195,8 +193,7 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", **sta
     the front end stay in float32. (The converter's float16 is not offered: it rounds these too, and gave vectors of
     recordings that were up to a quarter away.) All else, and errors, as of `export_saved_model`.
     """
-    if quantise not in QUANTISE:
-        raise UnknownName("way to quantise", quantise, QUANTISE)
+    refuse_unknown("way to quantise", quantise, QUANTISE)
     path, facts = Path(path), _describe_network(model, stated)
     if path.exists():
         raise BadParameter(f"{path} exists and would be overwritten; remove it, or give another name.")

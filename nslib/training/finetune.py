@@ -28,7 +28,7 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
 from nslib.embeddings.networks import WEIGHT_FILES, assign_values, copy_values, cut_at_tap, cut_patches, load_network
 from nslib.embeddings.runtime import group_by_clip
-from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.errors import BadAudio, BadParameter, refuse_unknown
 from nslib.evaluation import results
 from nslib.evaluation.probe import Fit, FitSettings, Grid, LabelledVectors, check_splits, score_fits
 from nslib.frontend import TRILL
@@ -56,8 +56,7 @@ def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -
     float32 [clips, dim], of NetVLAD [clips, clusters * dim]; its ``weights`` are made by the first call. ``alpha`` is
     where AutoPool starts: 0 is the mean, large the maximum.
     """
-    if name not in POOLS:
-        raise UnknownName("pool", name, POOLS)
+    refuse_unknown("pool", name, POOLS)
     return _Pool(name, clusters, alpha, seed)
 
 

