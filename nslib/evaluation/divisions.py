@@ -17,21 +17,11 @@ more), and with all of them: how a score grows with the training part. Validatio
 split in which a class is missing from a part is scored all the same, and counted: to draw again until all classes are
 there would be to choose the easy splits.
 
-**Switch**: how much the protocol decides. It has two positions twice:
-
-===================  ====================================  ===========================================
-protocol             who is tested                         what is learnt from
-===================  ====================================  ===========================================
-by-speaker           new people: the task's own split      all training clips ("full")
-by-speaker-8-shot    the same people, the same clips       8 of the training clips of each class, drawn
-by-clip              *the people of training*: clips are   as many clips as by-speaker has
-                     divided at random, whoever speaks
-by-clip-8-shot       the same                              8 of those of each class, drawn
-===================  ====================================  ===========================================
-
-Only the first two are results. The last two are what a table shows when clips were divided without a thought of who
-speaks; they never enter a table of results. Validation and test are never cut. By-clip uses shares as large as those
-of the task's own split, counted in clips. No z-score by speaker is tried: it would itself move from split to split.
+**Switch**: how much the protocol decides. *By speaker* tests new people, by the task's own split; *by clip* the people
+of training, as many clips divided at random, whoever speaks; each with all training clips and with a few of each class,
+drawn (``by-clip-8-shot``). By clip is no result but what a table shows when clips were divided without a thought of who
+speaks; it never enters a table of results. Validation and test are never cut. By-clip uses shares as large as those of
+the task's own split, counted in clips. No z-score by speaker is tried: it would itself move from split to split.
 """
 
 from __future__ import annotations
@@ -340,7 +330,12 @@ def compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: Any
     """Score by four protocols."""
     _refuse_bad_shots(given, SWITCH, [shots], draws)
     data, notes = keep_known_speakers(given, SWITCH)
-    _refuse_shared_speakers(data)
+    train, validation, test = parts = [set(data.vectors.speaker[data.clips["split"] == name]) for name in SPLITS]
+    shared = sorted((train & test) | (validation & test) | (train & validation))
+    if shared or not all(parts):
+        why = f"its own split shares speakers between parts: {join_names(shared)}"
+        raise Unavailable(f"the protocol {SWITCH} on {data.task.name}", why if shared else "a part of it is empty",
+                          "Give the task a split between speakers, e.g. by nslib.datasets.splits.split_by_group.")
     own, label = _read_own_split(data)
     shares = _share_out([sum(split == name for split in own.values()) for name in SPLITS])
     by_clip = [splits.split_by_group(own, own, shares, seed=draw) for draw in range(draws)]
@@ -383,16 +378,6 @@ def _describe_short(own: Mapping[str, str], label: Mapping[str, str], shots: Seq
     counts = Counter(label[name] for name, split in own.items() if split == "train")
     return [f"Fewer than {few} training clips, all of which were used: {join_names(short)}." for few in shots
             if (short := [f"{name} ({n})" for name, n in sorted(counts.items()) if n < few])]
-
-
-def _refuse_shared_speakers(data: TaskVectors) -> None:
-    """Refuse a task whose own split is not one between speakers."""
-    train, validation, test = parts = [set(data.vectors.speaker[data.clips["split"] == name]) for name in SPLITS]
-    shared = sorted((train & test) | (validation & test) | (train & validation))
-    if shared or not all(parts):
-        why = f"its own split shares speakers between parts: {join_names(shared)}"
-        raise Unavailable(f"the protocol {SWITCH} on {data.task.name}", why if shared else "a part of it is empty",
-                          "Give the task a split between speakers, e.g. by nslib.datasets.splits.split_by_group.")
 
 
 def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: int, draw: int) -> dict[str, str]:

@@ -92,37 +92,23 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
                  progress: bool = True, **settings: Any) -> ProtocolResults:
     """Run a protocol for embeddings on tasks; what exists already is not computed again.
 
-    Parameters
-    ----------
-    protocol : str
-        One of `PROTOCOLS`, defined in the modules named at the top of this one.
-    embeddings, tasks, params, splits, metric, progress
-        As in `nslib.benchmark`; recordings of your own too. Default: those tasks of `params` that are also asked within
-        speakers. Within speakers is defined for accuracy.
-    **settings
-        Of any protocol: ``probes``, as in `nslib.benchmark`; by default those of the task (of leave-one-speaker-out,
-        k-fold, cross-corpus), else regression and discriminant analysis. Of the first three and k-shot:
-        ``speaker_norm``, whether the transductive z-score by speaker may be chosen (True).
-        Of within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
-        ``shots``, cap on the training clips of a label of a speaker, the first as drawn, so that a smaller cap keeps a
-        subset (0: all); ``probabilities``, shares of train, validation and test of a speaker's clips (0.6, 0.2, 0.2).
-        Of k-fold: ``folds`` (5). Of cross-corpus: ``train``, the task or recordings to learn from (required);
-        ``labels``, a label, maybe as ``CORPUS/LABEL``, to its name in both corpora, for those that are renamed.
-        Of k-shot: ``shots``, training clips of a class (1, 2, 4, 8, 16, 32); ``draws``, how often they are drawn (5).
-        Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's own
-        split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often
-        clips are drawn (5). A smoke run draws two splits unless told otherwise.
+    ``embeddings``, ``tasks``, ``splits`` and ``metric`` are as in `nslib.benchmark`; default: those tasks of `params`
+    that are also asked within speakers, which is defined for accuracy. The results have the tables ``rows`` (scores),
+    ``answers`` (of the chosen probes to test clips), ``not_run`` (pairs that cannot be run: the others go on),
+    ``problems`` (clips that were left out), and ``notes``. UnknownName or BadParameter for an unknown protocol,
+    setting, probe, task or embedding, or no probe; nothing has been computed then.
 
-    Returns
-    -------
-    ProtocolResults
-        With the tables ``rows`` (scores), ``answers`` (of the chosen probes to test clips), ``not_run`` (pairs that
-        cannot be run: the others go on), ``problems`` (clips that were left out), and ``notes``.
-
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown protocol, setting, probe, task or embedding, or no probe; nothing has been computed then.
+    Settings of any protocol are ``probes``; by default those of the task (of leave-one-speaker-out, k-fold,
+    cross-corpus), else regression and discriminant analysis. Of the first three and k-shot: ``speaker_norm``, whether
+    the transductive z-score by speaker may be chosen (True). Of within-speaker: ``split_numbers``, seeds of the splits
+    (666, which the authors call canonical, and 0 to 3); ``shots``, cap on the training clips of a label of a speaker,
+    the first as drawn, so that a smaller cap keeps a subset (0: all); ``probabilities``, shares of train, validation
+    and test of a speaker's clips (0.6, 0.2, 0.2). Of k-fold: ``folds`` (5). Of cross-corpus: ``train``, the task or
+    recordings to learn from (required); ``labels``, a label, maybe as ``CORPUS/LABEL``, to its name in both corpora,
+    for those that are renamed. Of k-shot: ``shots``, training clips of a class (1, 2, 4, 8, 16, 32); ``draws``, how
+    often they are drawn (5). Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers*
+    (as in the task's own split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8);
+    ``draws`` (5). A smoke run draws two splits.
     """
     params = params or config.load_params()
     settings, ask = _complete_settings(protocol, settings, params, metric)
@@ -335,8 +321,7 @@ def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
 def compare_protocols(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     """Make the table to read of several protocols: each score with its interval, chance, and size of train and test.
 
-    One row a task, protocol (with its shots) and metric; columns ``metric``, ``chance``, ``trained on`` and ``tested
-    on`` (clips and known speakers; means over splits) and one an embedding.
+    One row a task, protocol (with its shots) and metric, one column an embedding; sizes are means over splits.
     """
     chosen = summarise(rows)
     named = [f"{name} {shots}" if shots and name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)

@@ -240,30 +240,18 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
                    progress: bool = True) -> pd.DataFrame:
     """Score the chosen probe of each embedding on changed test clips; what exists already is not computed again.
 
-    Parameters
-    ----------
-    task, embeddings, params, progress
-        As of `nslib.benchmark`, which is run first; of an empty list of embeddings the table has no rows.
-    conditions : mapping of str to sequence of float, optional
-        Levels of each condition. Default: 0 to 30 dB of both noises, the telephone, gains of -30 to 6 dB; in a smoke
-        run white noise of 0 dB and the control. ``clean`` is always there.
+    ``task``, ``embeddings`` and ``params`` are as of `nslib.benchmark`, which is run first; of no embedding the table
+    has no rows. ``conditions`` are levels of each condition; default: 0 to 30 dB of both noises, the telephone, gains
+    of -30 to 6 dB; in a smoke run white noise of 0 dB and the control. ``clean`` is always there. UnknownName or
+    BadParameter for an unknown task, embedding or condition, or a level that it does not have; nothing has been
+    computed then.
 
-    Returns
-    -------
-    DataFrame
-        One row an embedding, condition and level: the score with its interval (value, low, high), chance, and
-        ``change`` with its interval, the paired difference from the clean clips, on the clips that both have: whether a
-        condition did harm, for its interval knows that the clips are the same. n, left_out and clipped count.
-        ``attrs["not_run"]`` is a list of dicts, one for each embedding that could not be measured: embedding, why,
-        remedy.
+    One row an embedding, condition and level, columns `CURVES`: the score with its interval, of a level of
+    ``confidence``; ``change`` with its interval, the paired difference from the clean clips, on the clips that both
+    have: whether a condition did harm, for its interval knows that the clips are the same; left_out counts test clips
+    without a score, clipped the samples (of so many) beyond full scale. ``attrs["not_run"]`` is a list of dicts, one
+    for each embedding that could not be measured: embedding, why, remedy.
 
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown task, embedding or condition, or a level that it does not have; nothing has been computed then.
-
-    Examples
-    --------
     >>> measure_curves("speaker-hedgewars", "mfcc").groupby("condition")["value"].min()    # doctest: +SKIP
     """
     params = params or config.load_params()

@@ -209,17 +209,13 @@ def _judge(number: dict[str, Any], ours: Ours, why: Mapping[tuple[str, str], str
         return verdict | {"verdict": NOT_RUN, "why": why.get(pair, "it was not asked for")}
     if other := "a smoke run, whose numbers mean nothing" if smoke else _another_test(row):
         return verdict | {"verdict": NOT_RUN, "why": other}
-    return verdict | _compare(row, number["value"], number["decimals"])
-
-
-def _compare(row: Mapping[str, Any], published: float, decimals: int) -> dict[str, Any]:
-    """Whether a published number lies in the interval of ours, to its digits."""
-    low, high = (round(100 * row[end], decimals) for end in ("low", "high"))
+    published, decimals = number["value"], number["decimals"]
+    low, high = (round(100 * row[end], decimals) for end in ("low", "high"))  # to its digits
     inside = low <= published <= high
     where = "lies in" if inside else "lies below" if published < low else "lies above"
-    return {"verdict": REPRODUCED if inside else DIFFERS, "published_value": published,
-            "why": f"{published:.{decimals}f} {where} our interval, {low:.{decimals}f} to {high:.{decimals}f}",
-            **{name: row[name] for name in ("value", "low", "high")}}
+    return verdict | {name: row[name] for name in ("value", "low", "high")} | {
+        "verdict": REPRODUCED if inside else DIFFERS, "published_value": published,
+        "why": f"{published:.{decimals}f} {where} our interval, {low:.{decimals}f} to {high:.{decimals}f}"}
 
 
 def _format_score(row: Mapping[str, Any] | None) -> str:

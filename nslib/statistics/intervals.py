@@ -265,7 +265,11 @@ class _Answers:
             numbers, pred = scores.check_numbers(y_true, answer)
             return cls(kind.name, value, numbers, np.column_stack([numbers, pred]), none)
         true, labels = scores.check_labels(y_true, answer)
-        return cls(kind.name, value, true, _code_labels(kind.name, true, labels), none)
+        if kind.name == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
+            columns = np.column_stack([np.zeros(len(true), np.int64), true != labels])
+        else:
+            columns = np.unique(np.stack([true, labels]), return_inverse=True)[1].reshape(2, -1).T
+        return cls(kind.name, value, true, columns, none)
 
     def resample(self, columns: npt.NDArray[Any], index: Ints, weights: Floats) -> Floats:
         """Value (of d' the area) on each resample: `weights` [resamples, units], and the unit `index` of each row."""
@@ -290,13 +294,6 @@ class _Answers:
             return bounds(value, resampled, units, size, level)
         area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
         return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
-
-
-def _code_labels(metric: str, true: Names, pred: Names) -> npt.NDArray[Any]:
-    """Whole numbers [clips, 2] for the true and the predicted class."""
-    if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
-        return np.column_stack([np.zeros(len(true), np.int64), true != pred])
-    return np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
 
 
 def _from_counts(metric: str, true: Ints, pred: Ints, index: Ints, weights: Floats) -> Floats:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -48,18 +49,11 @@ def balanced_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(recall_score(true, pred, labels=np.unique(true), average="macro", zero_division=0))
 
 
-def f1_weighted(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """F1 of each class averaged with the class's number of clips as weight, in [0, 1]."""
+def f1(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str) -> float:
+    """F1 averaged ("macro") over the classes that are true or answered, or "weighted" by their clips, in [0, 1]."""
     from sklearn.metrics import f1_score
 
-    return float(f1_score(*check_labels(y_true, y_pred), average="weighted", zero_division=0))
-
-
-def f1_macro(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """F1 averaged over the classes that are true or answered, in [0, 1]."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(*check_labels(y_true, y_pred), average="macro", zero_division=0))
+    return float(f1_score(*check_labels(y_true, y_pred), average=average, zero_division=0))
 
 
 def concordance(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -144,8 +138,8 @@ METRICS: dict[str, Metric] = {m.name: m for m in (
     Metric("accuracy", "labels", True, accuracy),
     Metric("balanced_accuracy", "labels", True, balanced_accuracy),
     Metric("unweighted_average_recall", "labels", True, balanced_accuracy),
-    Metric("f1_weighted", "labels", True, f1_weighted),
-    Metric("f1_macro", "labels", True, f1_macro),
+    Metric("f1_weighted", "labels", True, partial(f1, average="weighted")),
+    Metric("f1_macro", "labels", True, partial(f1, average="macro")),
     Metric("equal_error_rate", "scores", False, equal_error_rate),
     Metric("auc", "scores", True, auc),
     Metric("dprime", "scores", True, dprime, False),

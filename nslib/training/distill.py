@@ -148,7 +148,8 @@ class _DistillLearner(trainer.Learner):
         super().__init__(learn, held_out, settings.pairs, settings.distill, epsilon=1e-8,
                          strategy=tf.distribute.get_strategy())
         self._test = list(draw_targets(self.held_out, teacher, 0, self.loop.held_out, augment=False))
-        self._predict = tf.function(self._predict_targets)
+        self._predict = tf.function(
+            lambda patches: self.model(patches, training=False) * self.constants[1] + self.constants[0])
 
     def build(self) -> Any:
         import keras
@@ -163,10 +164,6 @@ class _DistillLearner(trainer.Learner):
         centre, scale = self.constants
         loss = tf.reduce_mean(tf.square(self.model(patches, training=training) - (targets - centre) / scale))
         return loss, {"loss": loss}
-
-    def _predict_targets(self, patches: Any) -> Any:
-        centre, scale = self.constants
-        return self.model(patches, training=False) * scale + centre
 
     def prepare(self) -> list[str]:
         sample = draw_targets(self.pairs, self.teacher, 0, self.settings.sample)
