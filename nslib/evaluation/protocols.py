@@ -92,23 +92,23 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
                  progress: bool = True, **settings: Any) -> ProtocolResults:
     """Run a protocol for embeddings on tasks; what exists already is not computed again.
 
-    ``embeddings``, ``tasks``, ``splits`` and ``metric`` are as in `nslib.benchmark`; default: those tasks of `params`
-    that are also asked within speakers, which is defined for accuracy. The results have the tables ``rows`` (scores),
-    ``answers`` (of the chosen probes to test clips), ``not_run`` (pairs that cannot be run: the others go on),
-    ``problems`` (clips that were left out), and ``notes``. UnknownName or BadParameter for an unknown protocol,
-    setting, probe, task or embedding, or no probe; nothing has been computed then.
+    Parameters are as in `nslib.benchmark`, by default those tasks of `params` that are also asked within speakers,
+    which is defined for accuracy. Settings, a smoke run drawing two splits unless told otherwise:
 
-    Settings of any protocol are ``probes``; by default those of the task (of leave-one-speaker-out, k-fold,
-    cross-corpus), else regression and discriminant analysis. Of the first three and k-shot: ``speaker_norm``, whether
-    the transductive z-score by speaker may be chosen (True). Of within-speaker: ``split_numbers``, seeds of the splits
-    (666, which the authors call canonical, and 0 to 3); ``shots``, cap on the training clips of a label of a speaker,
-    the first as drawn, so that a smaller cap keeps a subset (0: all); ``probabilities``, shares of train, validation
-    and test of a speaker's clips (0.6, 0.2, 0.2). Of k-fold: ``folds`` (5). Of cross-corpus: ``train``, the task or
-    recordings to learn from (required); ``labels``, a label, maybe as ``CORPUS/LABEL``, to its name in both corpora,
-    for those that are renamed. Of k-shot: ``shots``, training clips of a class (1, 2, 4, 8, 16, 32); ``draws``, how
-    often they are drawn (5). Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers*
-    (as in the task's own split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8);
-    ``draws`` (5). A smoke run draws two splits.
+    - ``probes``: by default those of the task (leave-one-speaker-out, k-fold, cross-corpus), else regression and
+      discriminant analysis; ``speaker_norm`` (of these three, and k-shot): whether the z-score by speaker may be chosen
+    - within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
+      ``shots``, cap on the training clips of a label of a speaker, the first as drawn, so that a smaller cap keeps a
+      subset (0: all); ``probabilities``, shares of train, validation and test of a speaker's clips (0.6, 0.2, 0.2)
+    - k-fold: ``folds`` (5)
+    - cross-corpus: ``train``, the task or recordings to learn from (required); ``labels``, a label, maybe as
+      ``CORPUS/LABEL``, to its name in both corpora, for those that are renamed
+    - k-shot: ``shots``, training clips of a class (1, 2, 4, 8, 16, 32); ``draws``, how often they are drawn (5)
+    - repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's split)
+    - switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often (5)
+
+    UnknownName or BadParameter for an unknown protocol, setting, probe, task or embedding, or no probe; nothing has
+    been computed then. A pair that cannot be run is in ``not_run``, and the others go on.
     """
     params = params or config.load_params()
     settings, ask = _complete_settings(protocol, settings, params, metric)

@@ -105,13 +105,20 @@ class Perturbed(NamedTuple):
 def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, seed: int = 0,
             taps: npt.ArrayLike | None = None) -> Perturbed:
     """Put a clip [samples] of 16 kHz into a condition; name, seed and condition decide the noise."""
+    from scipy import signal
+
     check_condition(condition, level)
     full = np.asarray(wave, dtype=np.float64)
     if condition == TELEPHONE:
         full = pass_telephone(full)
     elif condition in (WHITE, SHAPED):
+        if condition == SHAPED and taps is None:
+            raise BadParameter("speech-shaped noise needs taps, the spectrum of the training clips: see "
+                               "design_noise_filter.")
         rng = np.random.default_rng(int(_hash_text(f"{seed}:{condition}:{name}")[:16], 16))
-        full = add_noise(full, _draw_noise(len(full), rng, condition, taps), level)
+        shape = np.ones(1) if condition == WHITE else np.asarray(taps)
+        noise = rng.standard_normal(len(full) + len(shape) - 1)
+        full = add_noise(full, noise if condition == WHITE else signal.oaconvolve(noise, shape, mode="valid"), level)
     elif condition == GAIN:
         full = full * 10 ** (level / 20)
     pcm = np.rint(full * _FULL_SCALE)
@@ -130,19 +137,13 @@ def check_condition(condition: str, level: float) -> None:
         raise BadParameter(f"{condition} has no level {level!r}; allowed: {allowed}.")
 
 
-def find_active(wave: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Mark the samples [samples] during which somebody speaks, block by block; nowhere in digital silence."""
-    power = np.square(np.asarray(wave, dtype=np.float64))
-    starts = np.arange(0, len(power), _BLOCK)
+def add_noise(wave: npt.ArrayLike, noise: npt.ArrayLike, snr: float) -> Floats:
+    """Add noise [samples] to a clip [samples] at a ratio in dB to its active blocks; the sum may exceed full scale."""
+    speech, added = np.asarray(wave, dtype=np.float64), np.asarray(noise, dtype=np.float64)
+    power, starts = np.square(speech), np.arange(0, len(speech), _BLOCK)
     sizes = np.diff(np.append(starts, len(power)))
     means = np.add.reduceat(power, starts) / sizes
-    return np.repeat((means > 0) & (means >= means.max() * 10 ** (-_ACTIVE_DB / 10)), sizes)
-
-
-def add_noise(wave: npt.ArrayLike, noise: npt.ArrayLike, snr: float) -> Floats:
-    """Add noise [samples] to a clip [samples] at a signal-to-noise ratio in dB; the sum may exceed full scale."""
-    speech, added = np.asarray(wave, dtype=np.float64), np.asarray(noise, dtype=np.float64)
-    where = find_active(speech)
+    where = np.repeat((means > 0) & (means >= means.max() * 10 ** (-_ACTIVE_DB / 10)), sizes)
     loud, soft = (float(np.mean(x[where] ** 2)) if where.any() else 0.0 for x in (speech, added))
     if not loud or not soft:
         raise BadAudio("clip", "digital silence has no signal-to-noise ratio", "Leave it out.")
@@ -178,18 +179,6 @@ def design_noise_filter(waves: Iterable[npt.ArrayLike]) -> Floats:
     if not counted:
         raise NslibError("speech-shaped noise needs the spectrum of speech, and every training clip is silent.")
     return np.asarray(signal.firwin2(_SHAPE_TAPS, np.linspace(0, 1, len(total)), np.sqrt(total / total.max())))
-
-
-def _draw_noise(samples: int, rng: np.random.Generator, condition: str, taps: Any) -> Floats:
-    """Draw white or speech-shaped noise [samples]; the latter needs the taps of `design_noise_filter`."""
-    from scipy import signal
-
-    if condition == WHITE:
-        return rng.standard_normal(samples)
-    if taps is None:
-        raise BadParameter("speech-shaped noise needs taps, the spectrum of the training clips: see "
-                           "design_noise_filter.")
-    return np.asarray(signal.oaconvolve(rng.standard_normal(samples + len(taps) - 1), taps, mode="valid"))
 
 
 def _hash_text(text: str) -> str:

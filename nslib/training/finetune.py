@@ -35,7 +35,7 @@ from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric, score
 from nslib.training.settings import FinetuneSettings
 
-__all__ = ["benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
+__all__ = ["Pool", "benchmark_finetuned", "cut_clips", "finetune", "name_finetuned"]
 
 VERSION = 1
 """Of how a result comes about; another number lets every kept result be made anew."""
@@ -49,23 +49,21 @@ _LEAST = -3.4e38  # the least float32: no score of a frame is below it
 Patches = npt.NDArray[np.float32]
 
 
-def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
-    """Make a pool, one of `POOLS` (else UnknownName), of the frames of a clip, over its own frames only.
+class Pool:
+    """A pool, one of `POOLS` (else UnknownName), of the frames of a clip, over its own frames only.
 
-    It takes frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are, to
-    float32 [clips, dim], of NetVLAD [clips, clusters * dim]; its ``weights`` are made by the first call. ``alpha`` is
-    where AutoPool starts: 0 is the mean, large the maximum.
+    Called with frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are,
+    it gives float32 [clips, dim], of NetVLAD [clips, clusters * dim]; its ``weights`` are made by the first call.
+    ``alpha`` is where AutoPool starts: 0 is the mean, large the maximum.
     """
-    refuse_unknown("pool", name, POOLS)
-    return _Pool(name, clusters, alpha, seed)
 
-
-class _Pool:
-    def __init__(self, name: str, clusters: int, alpha: float, seed: int):
+    def __init__(self, name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0):
+        refuse_unknown("pool", name, POOLS)
         self.name, self.clusters, self.alpha, self.seed = name, clusters, alpha, seed
-        self.weights: list[Any] | None = None
+        self.weights: Any = None
 
     def __call__(self, frames: Any, counts: Any) -> Any:
+        """Pool the frames of clips."""
         from keras import ops
 
         frames = ops.convert_to_tensor(frames, "float32")
@@ -107,7 +105,7 @@ class FinetuneModel:
 
         self.settings = settings
         self.network = cut_at_tap(load_network(settings.network), settings.tap)
-        self.pool = make_pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
+        self.pool = Pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]
         self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))

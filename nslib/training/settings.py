@@ -222,7 +222,7 @@ class FinetuneSettings:
 
     - ``network``: a name of `nslib.embeddings.networks.list_trained`; ``tap``: which output is pooled, "layer19" or
       "embedding"
-    - ``pool``: "mean", "netvlad" or "autopool", see `nslib.training.finetune.make_pool`; ``clusters``: of NetVLAD;
+    - ``pool``: "mean", "netvlad" or "autopool", see `nslib.training.finetune.Pool`; ``clusters``: of NetVLAD;
       ``alpha``: where AutoPool starts
     - ``frozen``: whether the network stays as it is and only pool and dense layer learn: the control
     - ``epochs``: at most; ``batch``: clips; ``patches``: successive patches of a clip that a step of training sees
