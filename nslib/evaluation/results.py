@@ -257,22 +257,13 @@ def has_failures(not_run: pd.DataFrame) -> bool:
 class Results:
     """What a benchmark gives.
 
-    Attributes
-    ----------
-    rows : DataFrame
-        One row a score, as in `ROWS`; `nslib.evaluation.select_scores` takes those chosen on validation.
-    predictions : DataFrame
-        Test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`.
-    not_run : DataFrame
-        Columns task, embedding, why, remedy.
-    problems : DataFrame
-        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
-    ledger : DataFrame
-        Cost of extraction on this machine, one row an embedding, with the columns that docs/results.md explains.
-    notes : list of str
-        Sentences that a reader of the numbers must know.
-    clips : DataFrame
-        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
+    - ``rows``: one row a score, as in `ROWS`; `nslib.evaluation.select_scores` takes those chosen on validation
+    - ``predictions``: test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`
+    - ``not_run``: task, embedding, why, remedy
+    - ``problems``: clips that were left out: task, embedding, clip_id, audio, reason, remedy
+    - ``ledger``: cost of extraction on this machine, one row an embedding, columns `LEDGER`
+    - ``notes``: sentences that a reader of the numbers must know
+    - ``clips``: clip tables of all tasks, one below the other, with the columns task and corpus_kind
     """
 
     rows: pd.DataFrame
