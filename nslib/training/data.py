@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -218,7 +217,8 @@ def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, read: Callable[[pd.D
     if not index.exists():  # the index is written last, so what has one is complete
         place.mkdir(parents=True, exist_ok=True)
         decoded = _write_samples(clips, read(clips, progress), samples_path, progress)
-        _write_file(frames_path, (some.tobytes() for some in compute_frames(np.memmap(samples_path, np.int16, "r"))))
+        frames = compute_frames(np.memmap(samples_path, np.int16, "r"))
+        config.write_file(frames_path, (some.tobytes() for some in frames))
         config.write_file(index, json.dumps(decoded))
     known = json.loads(index.read_text(encoding="utf-8"))
     facts = clips.set_index("clip_id")
@@ -258,24 +258,11 @@ def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool
             yield np.pad(round_to_int16(wave), (0, -len(wave) % HOP)).tobytes()
 
     bar = tqdm(waves, "decoding", len(clips), unit="clip", disable=not progress)
-    _write_file(path, encode())
+    config.write_file(path, encode())
     if not index["names"]:
         first = (index["problems"] or ["there is none"])[0]
         raise BadParameter(f"none of {len(clips)} clips can be read. {first}")
     return index
-
-
-def _write_file(path: Path, parts: Iterator[bytes]) -> None:
-    """Write a large file part by part, whole or not at all."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.writelines(parts)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        remedy = "Free some space, or set NSLIB_CACHE to another disk."
-        raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
 
 
 def _round_up(samples: Any) -> Ints:
