@@ -14,7 +14,6 @@ rules: what a column may say, and that a source fits its status.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +22,7 @@ import pandas as pd
 
 from nslib import config
 from nslib.datasets import tasks
+from nslib.datasets.table import read_list
 from nslib.errors import UnknownName, refuse_unknown
 from nslib.statistics.scores import select_scores
 
@@ -228,9 +228,8 @@ def _format_score(row: Mapping[str, Any] | None) -> str:
 
 def _another_test(row: Mapping[str, Any]) -> str:
     """Why our test set is not that of the data set's builder; empty if it is."""
-    with open(config.check_data(config.data_dir() / "noss_tasks.csv"), encoding="utf-8", newline="") as file:
-        sizes = {line["dataset"]: int(line["test"]) for line in csv.DictReader(file) if line["test"]}
-    expected = sizes.get(row["task"])
-    if expected is None or abs(row["n"] - expected) <= TEST_TOLERANCE * expected:
+    sizes = read_list(config.check_data(config.data_dir() / "noss_tasks.csv")).set_index("dataset")["test"]
+    expected = int(sizes.get(row["task"]) or 0)
+    if not expected or abs(row["n"] - expected) <= TEST_TOLERANCE * expected:
         return ""
     return f"our test has {row['n']:,} clips, that of the data set {expected:,}: not the same test"

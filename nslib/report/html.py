@@ -26,6 +26,7 @@ from nslib import config, embeddings
 from nslib import figures as nslib_figures
 from nslib.config import Params, write_file
 from nslib.datasets import tasks
+from nslib.datasets.table import read_list
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
@@ -187,7 +188,7 @@ def _describe_tasks(results: Results) -> dict[str, Any]:
     # The list is that of the quick profile's packages; a task of the paper profile names its own source.
     sources = pd.DataFrame()
     if any(task.profile == "quick" for task in asked):
-        sources = pd.read_csv(config.data_dir() / "sources.csv", dtype=str).fillna("")
+        sources = read_list(config.data_dir() / "sources.csv")
 
     def origin(task: tasks.Task) -> str:
         if task.profile == "paper":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterable
@@ -107,12 +106,12 @@ def pack_kit(out: Path) -> Path:
 def pack_files(root: Path, paths: Iterable[Path], target: Path) -> Path:
     """Pack files below a folder into a zip file, which is there whole or not at all; equal files give equal ones."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with config.explain_failures(target), tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as scratch:
-        with zipfile.ZipFile(f"{scratch}/packed.zip", "w") as packed:
+    with config.explain_failures(target), config.scratch_folder("pack", target.parent) as scratch:
+        with zipfile.ZipFile(scratch / "packed.zip", "w") as packed:
             for path in paths:
                 entry = zipfile.ZipInfo(path.relative_to(root).as_posix())  # without the time of the file
                 entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, path.stat().st_size
                 with path.open("rb") as source, packed.open(entry, "w") as copy:
                     shutil.copyfileobj(source, copy)
-        os.replace(f"{scratch}/packed.zip", target)
+        os.replace(scratch / "packed.zip", target)
     return target

@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -136,14 +135,10 @@ def refuse_to_overwrite(folder: Path) -> None:
 def write_saved_model(folder: Path, graph: ClipModel, facts: Mapping[str, Any]) -> Path:
     """Write a graph and its facts to a folder that is empty or does not exist, whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent))
-    try:
-        unfinished.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
-        graph.save(unfinished)
-        config.write_file(unfinished / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with config.scratch_folder("export", folder.parent) as scratch:
+        graph.save(scratch / folder.name)
+        config.write_file(scratch / folder.name / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
+        os.replace(scratch / folder.name, folder)
     return folder
 
 
