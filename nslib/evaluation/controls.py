@@ -99,8 +99,6 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
     pauses, level and length are heard anew. The table is of `CONTROLS`; a control that cannot be had is NaN, and
     ``says`` why.
 
-    Examples
-    --------
     >>> measured = nslib.benchmark("logmel", "my_recordings/")    # doctest: +SKIP
     >>> measure_controls(measured, "logmel")[["task", "control", "value", "low", "high", "says"]]    # doctest: +SKIP
     """

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from nslib import embeddings
 from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
@@ -26,16 +26,11 @@ from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
 from nslib.statistics.scores import select_scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["compare_costs", "count_size"]
 
 
 def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
     """Average the accuracy of each embedding over the tasks that all of them have, as in `compare_costs`."""
-    import pandas as pd
-
     scores = select_scores(rows)
     scores = scores[scores["embedding"].isin(scores["embedding"] if names is None else names)]
     real = scores["corpus_kind"] == "real"
@@ -56,27 +51,12 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
 
 
 def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, seconds: float = 1.0) -> pd.DataFrame:
-    """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it.
+    """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it; the best first.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of a benchmark.
-    names : sequence of str, optional
-        Embeddings; default: all in `rows`. One without any row is left out.
-    seconds : float
-        Length of the clip whose latency is measured.
-
-    Returns
-    -------
-    DataFrame
-        name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
-        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first. No row if nothing was run.
-
-    Raises
-    ------
-    Unavailable
-        If there is no task that all of them have.
+    Columns are name, quality with low and high (shares of clips), by (what was resampled), tasks (how many),
+    parameters, multiply_adds (of one patch) and latency_ms (of a clip of so many ``seconds``), NaN where unknown. No
+    row if nothing was run; ``names`` without any row are left out. Unavailable if there is no task that all of them
+    have.
     """
     averages = average_scores(rows, names)
     sizes = [count_size(name) for name in averages["name"]]

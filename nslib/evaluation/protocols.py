@@ -1,8 +1,7 @@
 """Protocols beyond the plain one: the same vectors, probes and columns, other ways to divide the clips.
 
-``within-speaker`` is defined in `nslib.evaluation.within_speaker`; ``leave-one-speaker-out``, ``k-fold``,
-``cross-corpus``, ``k-shot``, ``repeated`` and ``switch`` in `nslib.evaluation.divisions`. All take the kit's tasks and
-recordings of your own, whose vectors are computed once.
+They are defined in `nslib.evaluation.divisions`. All take the kit's tasks and recordings of your own, whose vectors are
+computed once.
 
 Rows (`nslib.evaluation.results.PROTOCOL_ROWS`) are of a split and all its speakers (one a probe and normalisation, the
 choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``),

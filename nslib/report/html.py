@@ -363,8 +363,10 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
 def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str],
                  letters: dict[tuple[str, str], str], params: Params | None) -> list[dict[str, Any]]:
     """Add to each score its mark, its words, and where it comes from."""
-    validation = _index_values(rows[rows["selected"] & (rows["split"] == "validation")])
-    best = _index_values(rows[rows["best_on_test"] & (rows["split"] == "test")])
+    validation, best = (  # task, embedding and seed to the newest value
+        dict(zip(part[_SETTING].itertuples(index=False, name=None), part["value"], strict=True))
+        for part in (rows[rows["selected"] & (rows["split"] == "validation")],
+                     rows[rows["best_on_test"] & (rows["split"] == "test")]))
     cells = []
     for number, row in enumerate(scores.to_dict("records"), 1):
         at = tuple(row[name] for name in _SETTING)
@@ -380,11 +382,6 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str
             cell |= {"normalised": "by fold", "setting": f"{row['probe']}: {row['reason']}"}
         cells.append(cell | {"facts": _describe_cell(cell)})
     return cells
-
-
-def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """Map task, embedding and seed to the newest value."""
-    return dict(zip(rows[_SETTING].itertuples(index=False, name=None), rows["value"], strict=True))
 
 
 def format_score(value: float | None, metric: str) -> str:

@@ -67,8 +67,12 @@ class Run:
 def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "",
                   progress: bool = True) -> list[Run]:
     """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
+    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
+    wanted = list(by_name) if names is None else [Path(name).stem for name in names]
+    refuse_unknown("notebook", wanted, by_name)
     runs = []
-    with tqdm(_find_notebooks(names), desc="notebooks", unit="notebook", disable=not progress) as bar:
+    paths = [path for name, path in by_name.items() if name in wanted]
+    with tqdm(paths, desc="notebooks", unit="notebook", disable=not progress) as bar:
         for path in bar:
             bar.set_postfix_str(path.stem)
             runs.append(_run_if_changed(path, params, inputs, progress))
@@ -109,16 +113,6 @@ def _hash_surroundings() -> bytes:
         if path.exists():
             digest.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
-
-
-def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
-    """Find source notebooks by name, in their own order."""
-    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
-    if names is None:
-        return list(by_name.values())
-    wanted = [Path(name).stem for name in names]
-    refuse_unknown("notebook", wanted, by_name)
-    return [path for stem, path in by_name.items() if stem in wanted]
 
 
 def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> Run:

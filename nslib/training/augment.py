@@ -40,7 +40,8 @@ RANGES = {
 SILENCE = math.log(TRILL.offset)
 """What log-mel is where there is no sound."""
 
-_CURVES = 5  # cosines of which an equaliser's curve is made
+_ORDERS = np.arange(1, 6)  # of cosines over the bands, of which an equaliser's curve is made
+_CURVES = np.cos(np.pi * np.outer(_ORDERS, np.linspace(0, 1, TRILL.mels))) / np.sqrt(_ORDERS)[:, None]
 _LEAST = 1e-12
 
 FloatArray = npt.NDArray[np.float32]
@@ -86,7 +87,8 @@ def augment(windows: FloatArray, settings: PairSettings, rng: np.random.Generato
         power += _widen(share) * power[other]
     if settings.room:
         add_tail(power, draw("room"), np.where(happens(settings.room), _from_db(draw("tail")), 0))
-    curve = rng.uniform(-settings.gain, settings.gain, count)[:, None] + _draw_equaliser(settings.equaliser, count, rng)
+    curve = rng.uniform(-settings.gain, settings.gain, count)[:, None]
+    curve = curve + rng.normal(0, settings.equaliser, (count, len(_CURVES))) @ _CURVES  # a smooth equaliser
     if settings.band:
         limited = happens(settings.band)[:, None]
         below = np.maximum(0, np.log2(draw("low", even=False)[:, None] / _HERTZ)) * draw("slope")[:, None]
@@ -138,13 +140,6 @@ def add_tail(power: FloatArray, seconds: npt.NDArray[np.float64], strength: npt.
         some[:, frame] += share * tail
         tail = decay * tail + sound
     power[rows] = some
-
-
-def _draw_equaliser(deviation: float, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Draw smooth curves in dB [count, 64], sums of cosines over the bands."""
-    orders = np.arange(1, _CURVES + 1)
-    shapes = np.cos(np.pi * np.outer(orders, np.linspace(0, 1, TRILL.mels))) / np.sqrt(orders)[:, None]
-    return np.asarray(rng.normal(0, deviation, (count, _CURVES)) @ shapes)
 
 
 def _from_db(decibels: Any) -> Any:

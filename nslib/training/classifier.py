@@ -256,10 +256,6 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     printed too, whether a forest was better. UnknownName or BadParameter, before any work, for what is unknown, cannot
     be exported or would be overwritten; Unavailable or NslibError if the task or embedding cannot be had, or no probe
     can be fitted.
-
-    Examples
-    --------
-    >>> fit_and_export("speaker-fillets", "trill-mini-layer19", "who/")     # doctest: +SKIP
     """
     folder, params = Path(folder), params or config.load_params()
     export.refuse_to_overwrite(folder)

@@ -52,11 +52,6 @@ def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
     ``model`` takes log-mel patches to a dict of vectors, as the kit's networks and students do (BadParameter
     otherwise); ``stated`` are ``licence``, ``source``, ``trained_on`` and ``citation`` (else UnknownName), for those
     who find it.
-
-    Examples
-    --------
-    >>> export_saved_model(networks.load_network("trill-mini"), "trill-mini/")  # doctest: +SKIP
-    >>> hub.load("trill-mini/")(samples=wave, sample_rate=16000)["layer19"]  # doctest: +SKIP
     """
     facts, folder = _describe_network(model, stated), Path(folder)
     refuse_to_overwrite(folder)
