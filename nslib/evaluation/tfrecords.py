@@ -1,10 +1,5 @@
 """Vectors as TFRecord files of tf.Example, as the authors' pipeline has them; and clip lists for other programs.
 
->>> from nslib.evaluation import tfrecords
->>> tfrecords.write_tfrecords("out/savee", clips, {"logmel": vectors}, label_numbers=NAMES)      # doctest: +SKIP
->>> table = tfrecords.read_tfrecords("out/savee")                                                # doctest: +SKIP
->>> nslib.evaluation.probe.grid(**tfrecords.split_for_probes(table))                             # doctest: +SKIP
-
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
 

@@ -38,8 +38,7 @@ VERDICTS = (REFUTED, UNDECIDED, NOT_RUN, HOLDS)
 MARGIN = 0.05
 """What a distilled network may lose, as a share of clips."""
 
-SHARE = 0.05
-"""An embedding that explains less of the variance than this explains nothing worth a claim."""
+SHARE = 0.05  # an embedding that explains less of the variance than this explains nothing worth a claim
 
 OPENSMILE = "opensmile-compare"
 HAND_MADE = ("logmel", "mfcc", OPENSMILE)

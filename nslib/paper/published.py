@@ -36,8 +36,7 @@ REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE = "reproduced", "differs", "not run", "no
 VERDICTS = (REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE)
 VERDICT_COLUMNS = ["task", "embedding", "verdict", "published", "ours", "why", "compared", "paper", "table", "row",
                    "status", "note", "published_value", "value", "low", "high"]
-TEST_TOLERANCE = 0.02
-"""Share of the test clips that may be missing (undecodable, say) before it is another test set."""
+TEST_TOLERANCE = 0.02  # share of the test clips that may be missing (undecodable, say) before it is another test set
 
 _ON = {"test": "ours is the best on test (optimistic), as the published number is",
        "validation": "ours is chosen on validation, as the published number is",

@@ -20,7 +20,7 @@ QUESTIONS = {
 }
 
 
-def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame | None = None) -> str:
+def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFrame) -> str:
     """Write the card of an embedding as Markdown; among the results in `rows` those of these very weights count."""
     time = (f"a vector each {embedding.hop:g} s, of {embedding.window:g} s of sound" if embedding.hop
             else "one vector a clip")
@@ -37,10 +37,10 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
     return "\n\n".join(parts) + "\n"
 
 
-def _list_scores(embedding: Embedding, rows: pd.DataFrame | None) -> str:
+def _list_scores(embedding: Embedding, rows: pd.DataFrame) -> str:
     """Write the scores of these very weights, as a table."""
-    own = None if rows is None else select_scores(rows[rows["weights_hash"] == embedding.fingerprint])
-    if own is None or own["value"].isna().all():
+    own = select_scores(rows[rows["weights_hash"] == embedding.fingerprint])
+    if own["value"].isna().all():
         return "Nothing yet: `python -m nslib benchmark` measures it."
     lines = [("task", "score", "interval", "chance", "test clips", "speakers", "probe", "data", "split"), ("---",) * 9]
     for row in own[own["value"].notna()].to_dict("records"):

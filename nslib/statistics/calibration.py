@@ -108,7 +108,7 @@ def _ece(gaps: Floats, resampled: Floats, perfect: Floats, units: Units) -> tupl
     # truth. So the interval reaches down to zero unless the error is larger than 95 % of what chance makes, and else to
     # the lower of the percentile and its mirror image (the basic bootstrap). What chance makes is drawn in two ways, of
     # which the larger counts: resampled gaps around the measured ones, in which clips of a speaker stay together, and
-    # answers that are right as often as they are sure. ``benchmarks/coverage.py`` says how often it holds.
+    # answers that are right as often as they are sure. ``benchmarks/intervals.py`` says how often it holds.
     value, each = float(np.abs(gaps).sum()), np.abs(resampled).sum(axis=1)
     z, t, inflation = intervals.quantiles(units.draws, LEVEL)
     low, high = intervals.percentiles(each, t, inflation)

@@ -3,11 +3,10 @@
 Differences are first minus second, as a share of clips, on the clips that both have answered. The p-value is the
 smallest level of error at which the interval leaves out zero: below 5 % exactly where the 95 % interval does.
 
-Three tests were simulated (``benchmarks/coverage.py``): this one, flipping the sign of whole speakers (five speakers
-have 32 flips, so that no p-value falls below 6 %) and Student's t over speakers (which finds the most, but has no
-variance to go by where few clips differ, and can contradict the interval that is shown). All three keep their rate.
-This one is cautious with few speakers or few errors: equal embeddings fall below 5 % in 0.2 to 1.4 % of draws with five
-to eight speakers, in 5 % with forty.
+Three tests were simulated (``benchmarks/intervals.py``): this one, flipping the sign of whole speakers (of five
+speakers no p-value falls below 6 %) and Student's t over speakers (which can contradict the interval that is shown).
+All keep their rate. This one is cautious with few speakers or few errors: equal embeddings fall below 5 % in 0.2 to 1.4
+% of draws with five to eight speakers, in 5 % with forty.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ __all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "ass
            "collect_answers", "compare_embeddings", "find_complete_block", "group_embeddings", "holm", "keep_recorded",
            "match_answers", "p_value", "pair_matched"]
 
-SMALLEST = 1e-9
-"""No p-value is given below this."""
+SMALLEST = 1e-9  # no p-value is given below this
 
 HOLDS, REFUTED, UNDECIDED = "holds", "does not hold", "undecided"
 """What an interval says of a statement: all of it lies on the right side of the bound, on the wrong one, or neither."""

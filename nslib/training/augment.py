@@ -37,8 +37,7 @@ RANGES = {
 }
 """What a change draws from, evenly; frequencies by their logarithm."""
 
-SILENCE = math.log(TRILL.offset)
-"""What log-mel is where there is no sound."""
+SILENCE = math.log(TRILL.offset)  # what log-mel is where there is no sound
 
 _ORDERS = np.arange(1, 6)  # of cosines over the bands, of which an equaliser's curve is made
 _CURVES = np.cos(np.pi * np.outer(_ORDERS, np.linspace(0, 1, TRILL.mels))) / np.sqrt(_ORDERS)[:, None]

@@ -43,8 +43,7 @@ from nslib.training import export
 
 __all__ = ["Answer", "fit_and_export", "load_classifier"]
 
-LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))
-"""Probes that can be exported."""
+LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))  # probes that can be exported
 
 _KIND = "classifier"
 _TOLERANCE = 1e-5

@@ -33,8 +33,7 @@ __all__ = ["export_litert", "export_saved_model"]
 
 FACTS = "nslib.json"
 QUANTISE = ("none", "dynamic")
-AT_ONCE = 64
-"""Patches that the network is given at a time: that bounds the memory of long clips, and changes no patch."""
+AT_ONCE = 64  # patches that the network is given at a time: that bounds the memory of long clips, and changes no patch
 
 INPUT = "samples: int16, float32 or float64, [samples] or [clips, samples]; sample_rate: int32 []"
 

@@ -37,8 +37,7 @@ from nslib.training.settings import FinetuneSettings
 
 __all__ = ["Pool", "benchmark_finetuned", "cut_clips", "finetune", "name_finetuned"]
 
-VERSION = 1
-"""Of how a result comes about; another number lets every kept result be made anew."""
+VERSION = 1  # of how a result comes about; another number lets every kept result be made anew
 
 POOLS = ("mean", "netvlad", "autopool")
 
@@ -187,8 +186,7 @@ class Material:
     clip_id: npt.NDArray[Any]
 
 
-Cut = tuple[dict[str, Material], tuple[str, ...]]
-"""Clips of each split, in the order of ``clip_id``, and notes on them."""
+Cut = tuple[dict[str, Material], tuple[str, ...]]  # clips of each split, in the order of ``clip_id``, and notes on them
 
 
 @dataclass(frozen=True)

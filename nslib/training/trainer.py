@@ -37,8 +37,7 @@ __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 HELD_OUT_SEED = 1_000_000
 """Added to the seed for held-out audio, so that it is drawn apart from the other."""
 
-PATIENCE_WITH_COLLAPSE = 5
-"""Looks at collapsed vectors, after the warm-up, before a run is given up."""
+PATIENCE_WITH_COLLAPSE = 5  # looks at collapsed vectors, after the warm-up, before a run is given up
 
 Figures = dict[str, Any]
 
