@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
 from nslib.statistics.scores import select_scores
 
-__all__ = ["compare_costs", "count_size"]
+__all__ = ["compare_costs", "count_size", "time_call"]
 
 
 def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -87,9 +87,14 @@ def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
     samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
     length = np.array([samples])
+    return time_call(lambda: embedding.embed(wave, length), repeats)
+
+
+def time_call(call: Callable[[], object], calls: int, warm_up: int = 1) -> float:
+    """Median milliseconds of a call; so many before are not counted."""
     took = []
-    for _ in range(repeats + 1):  # the first is not counted
+    for _ in range(warm_up + calls):
         began = time.perf_counter()
-        embedding.embed(wave, length)
+        call()
         took.append(time.perf_counter() - began)
-    return 1000 * float(np.median(took[1:]))
+    return 1000 * float(np.median(took[warm_up:]))

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut
 from nslib.embeddings.networks import build_network as build_student
 from nslib.embeddings.networks import hash_weights as revision
 from nslib.errors import BadParameter
+from nslib.evaluation.cost import time_call
 from nslib.extraction.extract import pad_clip
 from nslib.frontend import TRILL
 from nslib.statistics import intervals
@@ -274,20 +275,10 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     for form in forms:
         content = convert_network(model, form, known)
         networks_of_forms.append((form, len(content), open_network(content)))
-    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": _time_call(network, calls),
+    patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
+    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": time_call(partial(network, patch), calls, _WARM_UP),
                           **_differences(network(fresh), true), "machine": name_machine()}
                          for form, size, network in networks_of_forms])
-
-
-def _time_call(network: Callable[[Array], Array], calls: int) -> float:
-    """Return the median time of one patch in milliseconds."""
-    patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
-    seconds = []
-    for _ in range(_WARM_UP + calls):
-        began = time.perf_counter()
-        network(patch)
-        seconds.append(time.perf_counter() - began)
-    return 1000 * float(np.median(seconds[_WARM_UP:]))
 
 
 def _differences(vectors: Array, true: Array) -> dict[str, float]:
