@@ -276,9 +276,9 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
         content = convert_network(model, form, known)
         networks_of_forms.append((form, len(content), open_network(content)))
     patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
-    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": time_call(partial(network, patch), calls, _WARM_UP),
-                          **_differences(network(fresh), true), "machine": name_machine()}
-                         for form, size, network in networks_of_forms])
+    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": time_call(partial(run, patch), calls, _WARM_UP),
+                          **_differences(run(fresh), true), "machine": name_machine()}
+                         for form, size, run in networks_of_forms])
 
 
 def _differences(vectors: Array, true: Array) -> dict[str, float]:
