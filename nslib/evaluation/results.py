@@ -37,7 +37,6 @@ __all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Columns", "Results", "add_origi
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""
 
-
 Columns = Mapping[str, str]
 """Names of columns, in their order, to their types: str, int, float, bool. docs/results.md explains each."""
 

@@ -116,9 +116,12 @@ def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, see
             raise BadParameter("speech-shaped noise needs taps, the spectrum of the training clips: see "
                                "design_noise_filter.")
         rng = np.random.default_rng(int(_hash_text(f"{seed}:{condition}:{name}")[:16], 16))
-        shape = np.ones(1) if condition == WHITE else np.asarray(taps)
-        noise = rng.standard_normal(len(full) + len(shape) - 1)
-        full = add_noise(full, noise if condition == WHITE else signal.oaconvolve(noise, shape, mode="valid"), level)
+        if condition == WHITE:
+            noise = rng.standard_normal(len(full))
+        else:
+            shape = np.asarray(taps)
+            noise = signal.oaconvolve(rng.standard_normal(len(full) + len(shape) - 1), shape, mode="valid")
+        full = add_noise(full, noise, level)
     elif condition == GAIN:
         full = full * 10 ** (level / 20)
     pcm = np.rint(full * _FULL_SCALE)

@@ -44,7 +44,8 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     """Write the scores of an embedding for others, as ``.parquet``; BadParameter for what others would refuse.
 
     With the answers (`predictions`) others can compute each score again, on tasks with a manifest. `tasks` are by
-    default the kit's own: scores on recordings of one's own go along only if they are named.
+    default the kit's own: scores on recordings of one's own go along only if they are named. `by` says who measured it,
+    `about` what it is and where it can be had.
     """
     path, chosen = Path(path), select_scores(rows)
     if path.suffix != ".parquet":
