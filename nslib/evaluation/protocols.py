@@ -42,7 +42,6 @@ from nslib.evaluation.divisions import (
     make_test,
 )
 from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, PROTOCOL_TABLES, ResultsBuilder, check_table
-from nslib.evaluation.within_speaker import compute_within_speaker
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
 from nslib.statistics.intervals import Difference
@@ -79,7 +78,7 @@ AnyTask = str | Path | Task
 
 
 _COMPUTE: dict[str, Callable[..., divisions.Computed]] = {
-    WITHIN_SPEAKER: compute_within_speaker, REPEATED: divisions.compute_repeated, SWITCH: divisions.compute_switch,
+    WITHIN_SPEAKER: divisions.compute_within_speaker, REPEATED: divisions.compute_repeated, SWITCH: divisions.compute_switch,
     LEAVE_ONE_SPEAKER_OUT: lambda data, **options: divisions.compute_folds(data, folds=0, **options),
     K_FOLD: divisions.compute_folds, CROSS_CORPUS: divisions.compute_cross_corpus, K_SHOT: divisions.compute_k_shot}
 
