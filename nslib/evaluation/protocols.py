@@ -78,7 +78,8 @@ AnyTask = str | Path | Task
 
 
 _COMPUTE: dict[str, Callable[..., divisions.Computed]] = {
-    WITHIN_SPEAKER: divisions.compute_within_speaker, REPEATED: divisions.compute_repeated, SWITCH: divisions.compute_switch,
+    WITHIN_SPEAKER: divisions.compute_within_speaker, REPEATED: divisions.compute_repeated,
+    SWITCH: divisions.compute_switch,
     LEAVE_ONE_SPEAKER_OUT: lambda data, **options: divisions.compute_folds(data, folds=0, **options),
     K_FOLD: divisions.compute_folds, CROSS_CORPUS: divisions.compute_cross_corpus, K_SHOT: divisions.compute_k_shot}
 
