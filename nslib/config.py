@@ -283,7 +283,7 @@ def scratch_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
         yield Path(name)
 
 
-def write_file(path: Path, content: bytes | str | Iterable[bytes]) -> None:
+def write_file(path: Path, content: bytes | str | Iterator[bytes]) -> None:
     """Write a file in one step, maybe part by part: a reader, or a run that is killed, never sees half of it.
 
     Missing folders are made, an older file is replaced, text becomes UTF-8. If it cannot be written `NslibError` says
@@ -296,7 +296,7 @@ def write_file(path: Path, content: bytes | str | Iterable[bytes]) -> None:
         handle, temporary = tempfile.mkstemp(prefix=".tmp-" + _sign(), dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.writelines([content] if isinstance(content, bytes) else content)
+                file.writelines(content if isinstance(content, Iterator) else [content])
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)  # mkstemp makes it private; results are meant to be shared
