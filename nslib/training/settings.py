@@ -21,10 +21,9 @@ import pandas as pd
 from nslib.embeddings import networks
 from nslib.errors import BadParameter, refuse_unknown
 
-__all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
+__all__ = ["CHANGES", "MINING", "FinetuneSettings", "TrainingSettings", "TripletSettings",
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
 
-STATUSES = ("known", "believed", "unknown")
 MINING = ("semi-hard", "batch-hard", "all", "soft")
 CHANGES = ("stretch", "warp", "mix", "room", "equaliser", "band", "codec", "gain", "noise", "short")
 _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
