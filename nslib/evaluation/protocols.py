@@ -352,10 +352,7 @@ def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None
 
 
 def average_by_speaker(rows: pd.DataFrame, shots: int = 0) -> pd.DataFrame:
-    """Average the within-speaker score of each speaker over split numbers, of the newest of several runs.
-
-    The columns are task, embedding, speaker, value, chance, splits; `shots` is the cap on training clips, 0: none.
-    """
+    """Average the within-speaker score and chance of each speaker over split numbers, with that cap on shots."""
     keys = summarise(rows, WITHIN_SPEAKER, shots)["key"]
     each = rows[rows["key"].isin(keys) & (rows["speaker"] != "")].groupby(["task", "embedding", "speaker"], sort=False)
     return each.agg(value=("value", "mean"), chance=("chance", "mean"), splits=("value", "size")).reset_index()

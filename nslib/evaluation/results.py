@@ -134,7 +134,7 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 def find_table(key: str, kind: str, columns: Columns, folder: Path | None = None) -> pd.DataFrame | None:
     """Read a stored table; None if it is not there, and, with a warning, if it cannot be read."""
-    found = find_result(key, folder, {kind: columns}, "It is not used.")
+    found = _find_tables(key, folder, {kind: columns}, "It is not used.")
     return None if found is None else found[0]
 
 
@@ -188,15 +188,20 @@ def load_results(folder: Path | None = None, tables: Tables = BENCHMARK_TABLES) 
             join_tables([predictions for _, predictions in readable], columns_of_predictions))
 
 
-def find_result(key: str, folder: Path | None = None, tables: Tables = BENCHMARK_TABLES,
-                otherwise: str = "It is computed again.") -> tuple[pd.DataFrame, ...] | None:
-    """Read the tables of a key; None if there are none, and, with a warning, if they cannot be read."""
+def find_result(key: str, folder: Path | None = None,
+                tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, ...] | None:
+    """Read rows and predictions of a key; None if there are none, and, with a warning, if they cannot be read."""
+    return _find_tables(key, folder, tables, "It is computed again.")
+
+
+def _find_tables(key: str, folder: Path | None, tables: Tables, then: str) -> tuple[pd.DataFrame, ...] | None:
+    """Read the tables of a key; None if there are none, or, warned of with what follows, they cannot be read."""
     if not table_path(key, next(iter(tables)), folder).exists():
         return None
     try:
         return _read_result(key, folder, tables)
     except NslibError as error:
-        warnings.warn(f"{error} {otherwise}", stacklevel=3)
+        warnings.warn(f"{error} {then}", stacklevel=3)
         return None
 
 

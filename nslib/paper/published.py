@@ -94,10 +94,7 @@ def format_number(number: Mapping[str, str], source: str = "") -> str:
 
 
 def show_table(paper: str, table: str) -> pd.DataFrame:
-    """Show a published table as it is laid out: every cell in words, with its status; empty where the table is.
-
-    Rows are those printed, columns data sets, or facts where the rows are data sets.
-    """
+    """Show a published table as it is laid out: every cell in words, with its status; empty where the table is."""
     numbers = load_numbers(paper, table)
     facts = (numbers["row"] == numbers["dataset"]) | (numbers["dataset"] == "")
     numbers["across"] = numbers["dataset"].mask(facts, numbers["metric"].str.replace("_", " "))
@@ -123,10 +120,7 @@ def list_numbers(paper: str | None = None) -> str:
 
 
 def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """Count what Table 1 states, task by task: classes, clips, mean seconds, speakers (0 where they are not given).
-
-    `clips` are clip tables, one below the other, with the column ``task``; maybe none.
-    """
+    """Count what Table 1 states in clip tables with a column ``task``; a task whose speakers are not given has 0."""
     if clips.empty:
         return pd.DataFrame(columns=list(_COUNTED)).rename_axis("task")
     by_task = clips.assign(speaker=clips["speaker"].where(clips["speaker"] != "")).groupby("task", sort=False)

@@ -61,10 +61,7 @@ class Teacher:
 
 
 def make_teacher(name: str) -> Teacher:
-    """Make a teacher of a built-in embedding; a network of the kit sees the very patch that the student sees.
-
-    UnknownName for another name, Unavailable if its weights or its library cannot be had.
-    """
+    """Make a teacher of a built-in embedding; a network of the kit sees the very patch that the student sees."""
     if name not in TRAINED_TAPS:
         return make_teacher_of_embedding(embeddings.get(name))
     network, tap = TRAINED_TAPS[name]
