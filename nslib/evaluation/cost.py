@@ -11,7 +11,7 @@ The size of a tap is that of the network up to it: what lies behind layer 19 is 
 from __future__ import annotations
 
 import math
-import time
+import timeit
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -92,9 +92,5 @@ def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
 
 def time_call(call: Callable[[], object], calls: int, warm_up: int = 1) -> float:
     """Median milliseconds of a call; so many before are not counted."""
-    took = []
-    for _ in range(warm_up + calls):
-        began = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - began)
-    return 1000 * float(np.median(took[warm_up:]))
+    seconds = timeit.repeat(call, number=1, repeat=warm_up + calls)
+    return 1000 * float(np.median(seconds[warm_up:]))

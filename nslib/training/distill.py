@@ -146,8 +146,8 @@ class _DistillLearner(trainer.Learner):
         super().__init__(learn, held_out, settings.pairs, settings.distill, epsilon=1e-8,
                          strategy=tf.distribute.get_strategy())
         self._test = list(draw_targets(self.held_out, teacher, 0, self.loop.held_out, augment=False))
-        self._predict = tf.function(
-            lambda patches: self.model(patches, training=False) * self.constants[1] + self.constants[0])
+        self._predict = tf.function(lambda patches: self.model(patches, training=False) * self.constants[1]
+                                    + self.constants[0], autograph=False)
 
     def build(self) -> Any:
         import keras
@@ -288,10 +288,7 @@ def _differences(vectors: Array, true: Array) -> dict[str, float]:
 
 def name_machine() -> str:
     """Name the processor that times are of, as the system calls it, with the number of CPUs of this process."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            name = next((row.split(":", 1)[1].strip() for row in file if row.startswith("model name")), name)
-    except OSError:
-        pass  # not Linux: the platform's own name is what there is
-    return f"{name}, {runtime.count_threads()} CPUs"
+    linux = Path("/proc/cpuinfo")  # elsewhere the platform's own name is what there is
+    rows = linux.read_text(encoding="utf-8").splitlines() if linux.exists() else []
+    named = (row.split(":", 1)[1].strip() for row in rows if row.startswith("model name"))
+    return f"{next(named, platform.processor() or platform.machine())}, {runtime.count_threads()} CPUs"
