@@ -45,7 +45,7 @@ from nslib.evaluation.controls import OF_CLASSES, measure_controls
 from nslib.extraction.cache import list_caches
 from nslib.extraction.cluster import ClusterJob, describe_cluster_cost
 from nslib.paper.published import list_numbers
-from nslib.report import cards, doctor, leaderboard, summary, verify
+from nslib.report import doctor, leaderboard, summary, verify
 from nslib.report.compare import compare_reports
 from nslib.report.reproduce import prepare_inputs, reproduce_all
 from nslib.teaching import colab, notebook_rules, workshop
@@ -300,7 +300,7 @@ def check(
     report = models.check(ready)
     print(report)
     if card:
-        config.write_file(card, cards.make_model_card(ready, report, results.load_results()[0]))
+        config.write_file(card, summary.make_model_card(ready, report, results.load_results()[0]))
         print(f"card -> {card}", file=sys.stderr)
     _exit(report.ok)
 

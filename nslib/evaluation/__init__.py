@@ -14,8 +14,8 @@ lda          discriminant analysis of vectors of thousands of numbers
 
 from nslib.evaluation.benchmark import label_vectors, load_embedding
 from nslib.evaluation.probe import LabelledVectors
-from nslib.evaluation.results import PREDICTIONS, ROWS, Results, join_tables, table
+from nslib.evaluation.results import PREDICTIONS, PROTOCOLS, ROWS, Results, join_tables, select_by_protocol, table
 from nslib.statistics.scores import select_scores
 
-__all__ = ["PREDICTIONS", "ROWS", "LabelledVectors", "Results", "join_tables", "label_vectors", "load_embedding",
-           "select_scores", "table"]
+__all__ = ["PREDICTIONS", "PROTOCOLS", "ROWS", "LabelledVectors", "Results", "join_tables", "label_vectors",
+           "load_embedding", "select_by_protocol", "select_scores", "table"]

@@ -19,23 +19,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nslib import config
 from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset, read_parquet
 from nslib.datasets.tasks import Task
 from nslib.embeddings import networks
-from nslib.errors import BadParameter, NslibError, refuse_unknown
-from nslib.evaluation.probe import Grid, probe_hash
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
+from nslib.evaluation.probe import Grid, probe_hash, select_best
 from nslib.extraction import cache
 from nslib.statistics.scores import get_metric, keep_newest, select_scores
 
 __all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Columns", "Results", "add_origin", "check_table", "export_rows",
-           "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result", "table",
-           "write_table"]
+           "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result",
+           "select_by_protocol", "table", "write_table"]
 
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""
+
+PROTOCOLS = {
+    "validation": "the kit's: of all probes and normalisations the best on validation",
+    "authors-2020": "the authors' notebook of April 2020: the z-score by speaker, then the better on validation of "
+                    "logistic regression, plain and balanced",
+    "authors-2021": "the authors' later code has all five probes and does not choose: the best on test, as FRILL's "
+                    "model card reports it. That these five made the paper's table is not proven"}
+"""Who chooses among the same fits, by name."""
 
 Columns = Mapping[str, str]
 """Names of columns, in their order, to their types: str, int, float, bool. docs/results.md explains each."""
@@ -236,6 +245,26 @@ def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
     return spread_scores(chosen, {"task": chosen["task"].where(~unmarked, chosen["task"] + " (synthetic)")},
                          {"interval over": chosen["interval_by"] + "s"}, decimals)
+
+
+def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Select the result of each embedding on each task, from the same fits, as one of `PROTOCOLS` chooses.
+
+    One row a task and embedding; none where the protocol is not defined (``authors-2020`` without known speakers, or
+    where they are the label). ``UnknownName`` for another name.
+    """
+    if protocol not in PROTOCOLS:
+        raise UnknownName("protocol", protocol, PROTOCOLS)
+    if protocol == "validation":
+        return select_scores(rows)
+    flagged = rows["best_on_test"]
+    if protocol == "authors-2020":
+        known = rows["probe"].str.startswith("LogisticRegression") & rows["speaker_norm"] & ~rows["l2"]
+        pool = rows[known & (rows["split"] == "validation")]
+        best = {(key, probe) for (key, metric), part in pool.groupby(["key", "metric"])
+                for probe in part["probe"][select_best(part["value"], metric)]}
+        flagged = known & np.array([pair in best for pair in zip(rows["key"], rows["probe"], strict=True)], bool)
+    return select_scores(rows.assign(selected=flagged))
 
 
 def spread_scores(chosen: pd.DataFrame, index: Mapping[str, Any], facts: Mapping[str, Any],

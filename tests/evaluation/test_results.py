@@ -165,6 +165,26 @@ def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     assert shown.loc["tones (synthetic)", "logmel"] == "not run"
 
 
+def test_named_protocols_choose_among_the_same_fits():
+    rows = fabricated.rows()
+    chosen = {name: results.select_by_protocol(rows, name) for name in results.PROTOCOLS}
+    pd.testing.assert_frame_equal(chosen["validation"], select_scores(rows))
+    assert all(len(part) == 24 and (part["split"] == "test").all() for part in chosen.values())
+    for key, part in rows.groupby("key"):
+        found = {name: table.set_index("key").loc[key] for name, table in chosen.items()}
+        test = part[part["split"] == "test"].set_index(["probe", "l2", "speaker_norm"])["value"]
+        assert found["authors-2021"]["value"] == test.max()
+        two = part[(part["split"] == "validation") & part["probe"].isin(["LogisticRegression",
+                                                                         "LogisticRegression_balanced"])]
+        two = two[two["speaker_norm"] & ~two["l2"]].set_index("probe")["value"]
+        assert (found["authors-2020"]["probe"], found["authors-2020"]["value"]) == (
+            two.idxmax(), test[two.idxmax(), False, True])
+    unknown = rows.assign(speaker_norm=False)  # where speakers are unknown there is no z-score, and no such protocol
+    assert results.select_by_protocol(unknown, "authors-2020").empty
+    with pytest.raises(UnknownName, match="authors-2020, authors-2021, validation"):
+        results.select_by_protocol(rows, "authors")
+
+
 def test_export_holds_every_row_in_full_precision(make, tmp_path):
     rows = make()[0]
     results.export_rows(rows, tmp_path / "all.csv")

@@ -9,7 +9,7 @@ import pytest
 from nslib import config, embeddings
 from nslib.datasets import tasks
 from nslib.errors import NslibError
-from nslib.report.cards import make_model_card
+from nslib.report.summary import make_model_card
 
 BEGIN, END, copy_result_table = map(runpy.run_path(str(config.data_dir() / "update_readme.py")).get,
                                     ("BEGIN", "END", "copy_result_table"))
