@@ -224,6 +224,19 @@ def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_
     assert all(path.stat().st_mtime_ns == when for path, when in made)
 
 
+def test_parts_of_an_mp3_of_any_bit_rate_are_what_the_whole_has_there(tmp_path, cache):
+    # a decoder that seeks begins a third of them with up to 20 ms of other samples
+    t = np.arange(48_000) / 16_000
+    sound = np.random.default_rng(0).normal(0, 0.05, 48_000) * (np.sin(6 * np.pi * t) > 0.5) + 0.1 * np.sin(1382 * t)
+    soundfile.write(tmp_path / "long.mp3", sound, 16_000, bitrate_mode="VARIABLE", compression_level=0.9)
+    rows = [f"long.mp3,{k / 10},{k / 10 + 0.4},{'ab'[k % 2]}" for k in range(26)]
+    lines(tmp_path / "l.csv", "audio,start,end,label", *rows)
+    whole, clips = audio.read(tmp_path / "long.mp3").wave, read(tmp_path / "l.csv").clips
+    assert len(clips) == 26
+    for k, path in enumerate(clips["audio"]):
+        assert np.abs(audio.read(path).wave - whole[1600 * k:1600 * k + 6400]).max() < 1 / 32767
+
+
 @pytest.mark.parametrize(("file", "line", "said"), [
     ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"), ("wav.scp", "x feats.ark:17", "line 2.*archive"),
     ("wav.scp", "alone", "line 2.*name and, after a space"), ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
