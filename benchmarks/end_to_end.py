@@ -11,8 +11,8 @@ extraction    ``benchmarks/extract.py`` of the checkout on clips of a second: pr
 Each round is made by both checkouts in turn (A B A B), each with its own cache and reports, in processes that import
 the kit from their checkout. Counted are wall time, processor time (of kernels and pools too) and the peak of memory of
 all processes together; medians over rounds; a figure of both is a ratio, this over the other. Scores (value, interval,
-choice) of every probe are compared, and each difference is named. ``reproduce`` runs the tasks and embeddings that both
-have; packages of recordings and weights are fetched before it, so that no network is measured.
+choice) of every probe are compared, and each difference is named. ``reproduce`` runs the other checkout's usual tasks
+and embeddings, as far as this one has them; recordings and weights are fetched before it: no network is measured.
 
 Usage: ``python benchmarks/end_to_end.py [--work NAME ...] [--small] [--rounds N] [--python PYTHON ...]
 [--against CHECKOUT]``; everything goes to ``reports/benchmarks/end_to_end.json`` too.
@@ -63,15 +63,16 @@ OFFERED = """
 import json
 try:
     from nslib.config import load_params
-    from nslib.datasets.tasks import choose_task_names
+    from nslib.datasets.tasks import REGISTRY, choose_task_names
     from nslib.evaluation.benchmark import default_embeddings
 except ImportError:
     from nslib.measure import defaults as default_embeddings
     from nslib.params import load as load_params
-    from nslib.tasks import names as choose_task_names
+    from nslib.tasks import REGISTRY, names as choose_task_names
 import nslib
 params = load_params()
-print(json.dumps([nslib.__file__, list(choose_task_names(params)), list(default_embeddings(params))]))
+print(json.dumps([nslib.__file__, [list(REGISTRY), nslib.embeddings.names()],
+                  [list(choose_task_names(params)), list(default_embeddings(params))]]))
 """
 
 
@@ -129,16 +130,16 @@ class Checkout:
         return {**ours, "PYTHONPATH": str(self.path), "NSLIB_CACHE": str(cache), "TF_CPP_MIN_LOG_LEVEL": "3",
                 "NSLIB_REPORTS": str(cache / "reports"), KEPT: str(cache / "figures.json"), **settings}
 
-    def offer(self, folder: Path, settings: dict[str, str]) -> tuple[list[str], list[str]]:
-        """Names of the tasks and embeddings of a run that names none."""
+    def offer(self, folder: Path, settings: dict[str, str]) -> tuple[list[list[str]], list[list[str]]]:
+        """Names of all tasks and embeddings, and of those of a run that names none."""
         done = subprocess.run([self.python, "-c", OFFERED], env=self.environment(folder, settings), cwd=folder,
                               capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{self.path} with {self.python}: {done.stderr[-2000:]}")
-        where, tasks, embeddings = json.loads(done.stdout.splitlines()[-1])
+        where, known, usual = json.loads(done.stdout.splitlines()[-1])
         if not Path(where).is_relative_to(self.path):
             raise SystemExit(f"{self.python} imports {where} in place of {self.path}.")
-        return tasks, embeddings
+        return known, usual
 
     def run(self, work: str, cache: Path, settings: dict[str, str], values: dict[str, object]) -> None:
         """Make a round of a work into a cache, and keep what it took and what it found."""
@@ -185,9 +186,10 @@ def prepare(checkouts: list[Checkout], works: list[str], small: bool, folder: Pa
     if any(work.startswith("own") for work in works):
         write_clips(folder / "clips", size["clips"], size["classes"], 60)
     offers = [checkout.offer(folder, settings) for checkout in checkouts]
-    common = [[name for name in offers[0][k] if all(name in offer[k] for offer in offers)] for k in (0, 1)]
-    settings |= dict(zip(("TASKS", "EMBEDDINGS"), map(",".join, common), strict=True))
+    for k, name in enumerate(("TASKS", "EMBEDDINGS")):
+        settings[name] = ",".join(one for one in offers[-1][1][k] if all(one in known[k] for known, _ in offers))
     for k, checkout in enumerate(checkouts if "reproduce" in works and not small else ()):
+        shutil.copytree(config.cache_dir("packages"), folder / f"fetched{k}" / "packages")  # what is here already
         run_process([checkout.python, "-m", "nslib", "data", "prepare"], folder,
                     checkout.environment(folder / f"fetched{k}", settings), folder / "said.txt")
     return settings, folder / "clips"

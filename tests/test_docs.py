@@ -74,6 +74,13 @@ def test_what_is_not_run_is_python_or_no_command_and_every_link_and_anchor_leads
             assert not anchor or anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in heads}, target
 
 
+def test_every_test_that_a_page_names_is_there():
+    there = {name for path in (ROOT / "tests").rglob("test_*.py")
+             for name in re.findall(r"def (test_\w+)", path.read_text())}
+    named = {page.name: set(re.findall(r"`(test_\w+)`", page.read_text())) for page in PAGES}
+    assert named["coming_from.md"] and not {page: gone for page, names in named.items() if (gone := names - there)}
+
+
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """Work in a folder with the recordings that pages speak of, and the setting of a smoke run."""
