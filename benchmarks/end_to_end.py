@@ -4,7 +4,7 @@ import        `import nslib; nslib.benchmark`
 small         log-mel and MFCC on the synthetic tasks, few clips each, into an empty cache; and again
 reproduce     ``make reproduce`` after install, into an empty cache; and again, with nothing changed
 own           ``nslib benchmark logmel --dataset`` on 12,000 clips of a second, 40 classes
-own-512       the same with trill-mini-top, 512 dimensions
+own-512       the same with a spectrum of 512 numbers, a function that is given
 personalised  all probes inside 91 speakers at 12,288 dimensions, 910 fits
 extraction    ``benchmarks/extract.py`` of the checkout on clips of a second: product over the bare network
 
@@ -47,9 +47,9 @@ try:
     from nslib.evaluation.protocols import make_task_vectors, run_one
     def run(data, **settings): run_one("within-speaker", data, **settings)
 except ImportError:  # before the rooms
-    from nslib.classifiers import PROBES
-    from nslib.protocols import material as make_task_vectors, within_speaker as run
-    from nslib.tasks import get as get_task
+    from nslib import classifiers, protocols, tasks
+    PROBES, get_task = classifiers.PROBES, tasks.get
+    make_task_vectors, run = protocols.material, protocols.within_speaker
 speakers, dim = map(int, sys.argv[1:])
 clips, rng = 80 * speakers, np.random.default_rng(0)
 label = np.arange(clips) % 6
@@ -59,6 +59,13 @@ table = pd.DataFrame({"clip_id": [f"c{i:05d}" for i in range(clips)], "label": l
 data = make_task_vectors(get_task("style-synthetic"), table, x, embedding="random", fingerprint="0")
 run(data, split_numbers=(666,), probes=PROBES, probabilities=(0.8, 0.1, 0.1), progress=False)
 """
+SPECTRUM = """
+import numpy as np
+def spectrum(waves):
+    frames = waves[:, :waves.shape[1] // 512 * 512].reshape(len(waves), -1, 512)
+    bins = np.log(np.abs(np.fft.rfft(frames)[..., 1:]) ** 2 + 1e-6)
+    return np.concatenate([bins.mean(1), bins.std(1)], 1).astype(np.float32)
+"""
 OFFERED = """
 import json
 try:
@@ -66,13 +73,13 @@ try:
     from nslib.datasets.tasks import REGISTRY, choose_task_names
     from nslib.evaluation.benchmark import default_embeddings
 except ImportError:
-    from nslib.measure import defaults as default_embeddings
-    from nslib.params import load as load_params
-    from nslib.tasks import REGISTRY, names as choose_task_names
+    from nslib import measure, params, tasks
+    default_embeddings, load_params = measure.defaults, params.load
+    REGISTRY, choose_task_names = tasks.REGISTRY, tasks.names
 import nslib
-params = load_params()
+given = load_params()
 print(json.dumps([nslib.__file__, [list(REGISTRY), nslib.embeddings.names()],
-                  [list(choose_task_names(params)), list(default_embeddings(params))]]))
+                  [list(choose_task_names(given)), list(default_embeddings(given))]]))
 """
 
 
@@ -93,7 +100,7 @@ STEPS = {
     "own": (Step("own data, {clips} clips x {classes} classes, log-mel",
                  ("-m", "nslib", "benchmark", "logmel", "--dataset", "{data}"), (0.35, 0.45, 0.6)),),
     "own-512": (Step("own data, {clips} clips x {classes} classes, 512 dimensions",
-                     ("-m", "nslib", "benchmark", "trill-mini-top", "--dataset", "{data}"), (0.45, 0.55, 0.6)),),
+                     ("-m", "nslib", "benchmark", "{data}.py:spectrum", "--dataset", "{data}"), (0.45, 0.55, 0.6)),),
     "personalised": (Step("all probes inside {speakers} speakers, {dim} dimensions",
                           ("-c", PERSONALISED, "{speakers}", "{dim}"), (1.0, 1.0, 1.0)),),
     "extraction": (Step("extraction of {short} clips of a second, beside the bare network",
@@ -106,6 +113,7 @@ BARE = 0.85  # of the bare network, wanted of extraction
 ROW = ("protocol", "shots", "task", "embedding", "probe", "l2", "speaker_norm", "split_number", "speaker", "split",
        "metric")
 SCORE = ("value", "low", "high", "selected")
+MADE_OF = ("data_hash", "split_hash", "weights_hash")  # where these are others, scores may be
 
 
 @dataclass
@@ -159,21 +167,23 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """Value, interval and choice of every row of results and protocols, by what the row is of."""
     paths = [path for kind in ("rows", "protocol") for path in sorted(folder.glob(f"*.{kind}.parquet"))]
     tables = [pd.read_parquet(path) for path in paths] or [pd.DataFrame()]
-    rows = pd.concat(tables, ignore_index=True).reindex(columns=[*ROW, *SCORE])
+    rows = pd.concat(tables, ignore_index=True).reindex(columns=[*ROW, *SCORE, *MADE_OF])
     rows[[*ROW]] = rows[[*ROW]].astype(object).where(rows[[*ROW]].notna(), "").astype(str)
     rows["place"] = rows.groupby([*ROW]).cumcount()
-    return rows.set_index([*ROW, "place"]).astype(float)
+    return rows.set_index([*ROW, "place"]).astype({name: float for name in SCORE})
 
 
 def list_differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
-    """Name each row whose score, interval or choice is not the same, and what only one of the two has."""
+    """Name each row whose score, interval or choice is not the same, maybe of other data, and what only one has."""
     both = ours.index.intersection(theirs.index)
     here, there = ours.loc[both], theirs.loc[both]
-    said = []
-    for key in both[~((here == there) | (here.isna() & there.isna())).all(axis=1)]:
+    same, said = (here == there) | (here.isna() & there.isna()), []
+    for key in both[~same[[*SCORE]].all(axis=1)]:
+        others = [name.removesuffix("_hash") for name in MADE_OF if not same.loc[key, name]]
         shown = [f"{one.value:.4f} [{one.low:.4f}, {one.high:.4f}]{', chosen' if one.selected else ''}"
                  for one in (there.loc[key], here.loc[key])]
-        said.append(f"{' '.join(part for part in key[:-1] if part)}: {shown[0]} -> {shown[1]}")
+        said.append(f"{' '.join(part for part in key[:-1] if part)}: {shown[0]} -> {shown[1]}"
+                    + (f" (other {', '.join(others)})" if others else ""))
     for side, keys in (("here", ours.index.difference(both)), ("there", theirs.index.difference(both))):
         said += [f"only {side}: {' '.join(part for part in key[:-1] if part)}" for key in keys]
     return said
@@ -185,6 +195,7 @@ def prepare(checkouts: list[Checkout], works: list[str], small: bool, folder: Pa
     size = SIZES[small]
     if any(work.startswith("own") for work in works):
         write_clips(folder / "clips", size["clips"], size["classes"], 60)
+        (folder / "clips.py").write_text(SPECTRUM)
     offers = [checkout.offer(folder, settings) for checkout in checkouts]
     for k, name in enumerate(("TASKS", "EMBEDDINGS")):
         settings[name] = ",".join(one for one in offers[-1][1][k] if all(one in known[k] for known, _ in offers))

@@ -84,10 +84,10 @@ def test_every_difference_of_scores_is_named(run, tmp_path):
     for side, others in (("here", {"SVM": 0.5, "LDA": 0.55, "RF": np.nan, "kNN": 0.3}),
                          ("there", {"SVM": 0.5, "LDA": 0.5, "RF": np.nan, "MLP": 0.3})):
         (tmp_path / side).mkdir()
-        pd.DataFrame([{**row, "probe": name, "value": value} for name, value in others.items()]).to_parquet(
-            tmp_path / side / "0.rows.parquet")
+        pd.DataFrame([{**row, "probe": name, "value": value, "weights_hash": side} for name, value in others.items()]
+                     ).to_parquet(tmp_path / side / "0.rows.parquet")
         sides.append(end_to_end.read_scores(tmp_path / side))
     assert end_to_end.list_differences(*sides) == [
-        "t e LDA test uar: 0.5000 [0.4000, 0.6000] -> 0.5500 [0.4000, 0.6000]",
+        "t e LDA test uar: 0.5000 [0.4000, 0.6000] -> 0.5500 [0.4000, 0.6000] (other weights)",
         "only here: t e kNN test uar", "only there: t e MLP test uar"]
     assert end_to_end.list_differences(sides[0], sides[0]) == []
