@@ -146,14 +146,7 @@ def one_each(frames):
     return np.ones(len(frames), np.int64)
 
 
-def decibels(waves):
-    """Bands in dB, at least 80 below the loudest of all clips, as libraries compute MFCC of an array."""
-    power = np.abs(np.fft.rfft(waves.reshape(len(waves), -1, 400))) ** 2 + 1e-12
-    return np.maximum(10 * np.log10(power), 10 * np.log10(power.max()) - 80).mean(1)
-
-
 FAULTS = {
-    "loudest of the batch": (embeddings.from_callable(decibels, "dB"), "batches", "Something mixes clips"),
     "nan on silence": (broken(lambda w, n, f: (f / np.abs(w).max(), one_each(f))), "silence", "NaN"),
     "random": (broken(lambda w, n, f: (f + np.float32(next(CALLS)), one_each(f))), "determinism", "seed"),
     "rank": (broken(lambda w, n, f: (f[:, 0], one_each(f))), "ordinary sounds", "rank 2"),

@@ -92,35 +92,23 @@ def encode(path, form, codec, rate, wave, **options):
     return path
 
 
-def test_lossy_files_and_raw_g722_are_read_and_a_cut_m4a_refused(tmp_path):
+def test_raw_g722_is_read_and_a_cut_m4a_refused(tmp_path):
     m4a = encode(tmp_path / "a.m4a", "mp4", "aac", 44100, sine(44100, 2))
-    soundfile.write(tmp_path / "a.ogg", sine(44100, 2), 44100, format="OGG", subtype="VORBIS")
-    soundfile.write(tmp_path / "a.mp3", sine(44100, 2), 44100, format="MP3", subtype="MPEG_LAYER_III")
-    for name in ("a.ogg", "a.mp3", "a.m4a"):
-        clip = audio.read(tmp_path / name)
-        assert abs(clip.seconds - 2) < 0.1 and abs(clip.wave[4000:28000].std() - 0.5 / np.sqrt(2)) < 0.02
     m4a.write_bytes(m4a.read_bytes()[:-2000])  # the index lies at the end
     refuse(m4a, "no decoder|cut short")
     clip = audio.read(encode(tmp_path / "a.g722", "g722", "g722", 16000, sine(16000)))
     assert (clip.source_rate, clip.channels, loudest_hertz(clip)) == (16000, 1, 440)
 
 
-@pytest.mark.parametrize(("name", "rate"), [("a.mp3", 16000), ("a.mp3", 44100), ("a.m4a", 16000), ("a.m4a", 44100),
-                                             ("a.ogg", 44100)])
+@pytest.mark.parametrize(("name", "rate"), [(f"a.{e}", rate) for e in ("mp3", "m4a", "ogg") for rate in (16000, 44100)])
 def test_a_lossy_file_begins_where_its_sound_did_and_what_overshoots_keeps_its_sign(name, rate, tmp_path):
-    # readers that keep the delay of the encoder are 23 to 66 ms late; as 16 bits such peaks would wrap
     sound = 0.999 * np.sign(sine(rate, 2, 110) + sine(rate, 2, 83)) * (np.arange(2 * rate) > 0.3 * rate)
-    if name == "a.m4a":
-        encode(tmp_path / name, "mp4", "aac", rate, sound)
-    else:
-        soundfile.write(tmp_path / name, sound, rate)
+    encode(tmp_path / name, "mp4", "aac", rate, sound) if "m4a" in name else soundfile.write(
+        tmp_path / name, sound, rate)
     clip, truth = audio.read(tmp_path / name), audio.from_array(sound, rate).wave
-    heard = clip.wave[: len(truth)]
-    alike = np.fft.irfft(np.fft.rfft(heard, 65536) * np.fft.rfft(truth, 65536).conj())
-    assert (alike.argmax() + 2) % 65536 <= 4, alike.argmax()  # in place to two samples
-    steady = np.abs(truth[: len(heard)]) > 0.5
-    assert heard.max() > 1 and any("above full scale" in note for note in clip.notes)
-    assert np.mean(np.sign(heard[steady]) == np.sign(truth[: len(heard)][steady])) > 0.98
+    alike = np.fft.irfft(np.fft.rfft(clip.wave[:32000], 65536) * np.fft.rfft(truth, 65536).conj())
+    assert (alike.argmax() + 2) % 65536 <= 4 and abs(clip.seconds - 2) < 0.1 and "above full scale" in clip.notes[-1]
+    assert np.mean(np.sign(clip.wave[:32000]) == np.sign(truth), where=np.abs(truth) > 0.5) > 0.98
 
 
 def test_raw_gsm_is_read_and_held_to_whole_frames(tmp_path):
