@@ -13,9 +13,11 @@ Usage: ``python benchmarks/peers.py [--python peers/bin/python] [--clips N] [--c
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -102,8 +104,6 @@ def run_mteb(folder: Path, data: dict[str, Any]) -> dict[str, float]:
 
 def run_xares(folder: Path, data: dict[str, Any]) -> dict[str, float]:
     """Train and evaluate on tar files of embeddings."""
-    import io
-
     import torch
     import webdataset
     from xares.task import TaskConfig, XaresTask
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    _ = shutil.which(given.python) or parser.error(f"there is no Python {given.python}")
     if given.one:
         folder = Path(given.one[1])
         with np.load(folder / "data.npz") as data:
@@ -173,8 +174,7 @@ def main() -> None:
         make_material(Path(scratch), given.clips, given.classes)
         asked = [name for name in PEERS if not subprocess.run(
             [given.python, "-c", f"import importlib.util as u; exit(u.find_spec('{name}') is None)"]).returncode]
-        for name in set(PEERS) - set(asked):
-            print(f"  {name} is not in {given.python}: pip install {name}, and name that Python with --python")
+        print(*(f"  not in {given.python}: pip install {name}" for name in PEERS if name not in asked), sep="\n")
         for turn in range(given.rounds):
             for name in ("kit", *asked):
                 folder = Path(scratch) / f"{name}-{turn}"
@@ -188,9 +188,9 @@ def main() -> None:
                 said[name] = (folder / "said.txt").read_text()
     seconds = {name: statistics.median(cost.processor for cost in taken) for name, taken in costs.items()}
     for name, taken in seconds.items():
-        peak = max(cost.memory for cost in costs[name])
-        print(f"  {name}: {taken:.1f} s of processor, {peak:.0f} MB; {CONTAINS[name]}: "
-              f"{[line for line in said[name].splitlines() if re.search(r'{|.[[]0?[.][0-9]+, ', line)][-1].strip()}")
+        found = [line.strip() for line in said[name].splitlines() if re.search(r'[{]"|[0-9] \[[0-9][.][0-9]+, ', line)]
+        print(f"  {name}: {taken:.1f} s of processor, {max(c.memory for c in costs[name]):.0f} MB; {CONTAINS[name]}: "
+              f"{found[0 if name == 'kit' else -1]}")
     report([Figure(f"{name} over the kit, processor time, {given.clips} clips", seconds[name] / seconds["kit"], "x",
                    at_least=2.0 if name == "nkululeko" else None, note=CONTAINS[name]) for name in asked]
            + [Figure(f"the kit, {given.clips} clips, {given.classes} classes", seconds["kit"], "s")])
