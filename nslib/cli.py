@@ -30,6 +30,7 @@ from nslib import config
 from nslib import embeddings as models
 from nslib.config import load_params, quieten_tensorflow
 from nslib.datasets.card import make_data_card
+from nslib.datasets.corpora import RECIPES
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
@@ -94,8 +95,8 @@ Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
 Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
-    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
-         "directory, a folder with metadata.csv, or tfds:NAME.")]
+    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a folder of Kaldi, "
+         "lhotse, audformat or datasets, or tfds:NAME, audb:NAME, hf:OWNER/NAME.")]
 Metric = Annotated[str | None, Option(
     help="Names, comma-separated, such as uar,accuracy,macro-f1,auc: the first chooses, all are shown. ccc or mae take "
          "labels as numbers.")]
@@ -106,6 +107,7 @@ Speaker = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the
 Split = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the split.")]
 ClipId = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the clip's name.")]
 Audio = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the file's path.")]
+Recipe = Annotated[str | None, Option(help=f"Of a folder: whose file names tell the label: {', '.join(RECIPES)}.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
 Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).", **_TABLE)]
 Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.", **_TABLE)]
@@ -242,7 +244,7 @@ def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
     smoke: Smoke = None, out: Rows = None, cluster: Cluster = None, label: Label = None, speaker: Speaker = None,
-    split: Split = None, clip_id: ClipId = None, audio: Audio = None,
+    split: Split = None, clip_id: ClipId = None, audio: Audio = None, recipe: Recipe = None,
     transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
@@ -255,15 +257,15 @@ def measure(
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = [_find_embedding(name) for name in embeddings]
-    recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
-                  for path in dataset or ()]
+    recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                                recipe=recipe) for path in dataset or ()]
     measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, metric=metric,
                                    probes=probes, cluster=cluster)
     heard = measure_controls(measured, given, params) if controls else None
     table = summary.describe_results(measured, params, heard)
     if report:
         summary.write_page(measured, report, params, controls=heard, embeddings=given)
-    _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
+    _print_results(measured, lambda: summary.format_table(table, shutil.get_terminal_size().columns), out,
                    summary.format_json(measured, table) if as_json else "",
                    summary.say_next(measured.rows, out, report, controls))
 
@@ -274,10 +276,11 @@ def embed(
     embedding: Annotated[str, Option(help=_EMBEDDING)] = "logmel",
     out: Table = Path("vectors.parquet"), cluster: Cluster = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    audio: Audio = None, recipe: Recipe = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
-    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                               recipe=recipe)
     table = benchmark.embed(recordings, _find_embedding(embedding), cluster=cluster)
     _print_notes(table.attrs["notes"])
     left_out = _print_left_out(table.attrs["problems"], len(table))
@@ -392,7 +395,7 @@ def data_clips(
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
     table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
-    left_out = _print_left_out(problems.to_dict("records"))
+    left_out = _print_left_out(problems.to_dict("records"), len(table))
     if wav:
         table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)
@@ -409,10 +412,11 @@ def data_card(
         help="Write the split here (.csv), to be given again.", callback=_check_place(".csv"))] = None,
     splits: SplitFile = None, seed: Seed = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    audio: Audio = None, recipe: Recipe = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                               recipe=recipe)
     card = make_data_card(recordings, seed=load_params(seed=seed).seed, splits=splits)
     left_out = _print_left_out(card.corpus.problems.to_dict("records"), clips := len(card.corpus.clips))
     if save_splits:
@@ -529,11 +533,13 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
     from nslib.training import trainer
 
     folder = folder or config.cache_dir("runs", chosen.loop.network)
-    audio = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = trainer.train_triplets(*audio, folder, chosen)
+    trainer.claim_folder(folder, chosen.json())
+    learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
+    done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("distill")
@@ -546,14 +552,17 @@ def train_distill(
     usual = networks.read_settings("trill-mini-distilled")
     usual = {part: usual[part] for part in ("pairs", "distill")}
     chosen = settings.make_distillation_settings(usual | _read_settings(changed))
-    from nslib.training import distill
+    from nslib.training import distill, trainer
 
     folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
+    taught_by = distill.make_teacher(teacher)
+    trainer.claim_folder(folder, chosen.json(name=taught_by.name, revision=taught_by.revision))
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
+    done = distill.distill(learn, held_out, folder, taught_by, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("finetune")
@@ -590,12 +599,13 @@ def train_classifier(
     probe: Annotated[str | None, Option(help="Default: the best on validation.")] = None,
     splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    audio: Audio = None, recipe: Recipe = None,
 ) -> None:
     """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
     from nslib.training import classifier, export
 
-    recordings = _name_columns(task, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    recordings = _name_columns(task, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                               recipe=recipe)
     folder = classifier.fit_and_export(recordings, embedding, out, probe=probe, splits=splits,
                                        params=load_params(corpus=corpus, smoke=smoke))
     facts = export.read_facts(folder)
@@ -625,7 +635,7 @@ def train_classify(
         print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}\t{'; '.join(answer.notes)}".rstrip())
     if left_out:
         print(f"{left_out} of {len(recordings)} recordings left out", file=sys.stderr)
-    _exit(not left_out)
+    _exit(not left_out, 2 if left_out == len(recordings) else 1)
 
 
 @cluster_app.command("cost")
@@ -755,11 +765,6 @@ def _print_table(table: pd.DataFrame | str | None) -> None:
     print("no results" if table is None else table if isinstance(table, str) else table.to_string())
 
 
-def _terminal_width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size().columns
-
-
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what must be known to read the numbers on stderr."""
     for note in notes:
@@ -770,7 +775,7 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], ou
                    closing: str = "") -> NoReturn:
     """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
     _print_table(as_json or (tabulate() if len(measured.rows) else None))
-    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
+    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, shutil.get_terminal_size().columns):
         print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
@@ -806,8 +811,6 @@ def _write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table, if it is wanted, as .csv or .parquet; vectors in a .csv are lists in JSON."""
     if out is None:
         return
-    if out.suffix not in (".csv", ".parquet"):
-        raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
     if out.suffix == ".parquet":
         results.write_table(out, table)
         return

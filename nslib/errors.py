@@ -39,7 +39,7 @@ class UnknownName(BadParameter):
         self.kind, self.given, self.allowed = kind, given, sorted(allowed)
         self.nearest = difflib.get_close_matches(str(given), self.allowed, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(self.nearest)}?" if self.nearest else ""
-        known = ", ".join(self.allowed) or "none"
+        known = ", ".join(self.allowed if len(self.allowed) < 99 else [*self.allowed[:60], "..."]) or "none"
         super().__init__(f"unknown {kind} {str(given)!r}.{hint} Known: {known}.")
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nslib import config
+from nslib import audio, config
 from nslib.audio import RATES, resample
 from nslib.embeddings.backends import open_interpreter
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
@@ -136,6 +136,8 @@ def from_saved_model(path: str | Path, name: str | None = None, **options: Any) 
 def _find_kind(path: Path) -> str:
     """Return "SavedModel" (with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``)."""
     suffix = path.suffix.lower()
+    for part in filter(Path.is_file, (path, *path.glob("saved_model.pb*"), *path.glob("variables/*"))):
+        audio.refuse_stand_in(part)
     if (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file():
         return "SavedModel"
     if path.is_file() and suffix == ".onnx":
@@ -144,17 +146,13 @@ def _find_kind(path: Path) -> str:
         with path.open("rb") as file:
             if file.read(8)[4:] == b"TFL3":
                 return "TFLite"
-    why = "holds no saved_model.pb" if path.is_dir() else "is no model that is understood"
-    if not path.exists():
-        why = "does not exist"
-    elif suffix in (".keras", ".h5", ".hdf5"):
-        why = "is a Keras file; load it and write a SavedModel with model.export(folder)"
-    elif suffix == ".py":
-        why = f"is Python code; name its function: {path.name}:function"
-    elif (path / "tfhub_module.pb").exists():
-        why = "is a module of TensorFlow 1, which is called differently"
-    elif suffix in (".gz", ".tgz", ".zip", ".tar"):
-        why = "is an archive; unpack it first"
+    why = next(words for applies, words in (
+        (not path.exists(), "does not exist"),
+        (suffix in (".keras", ".h5", ".hdf5"), "is a Keras file; load it and write a SavedModel: model.export(folder)"),
+        (suffix == ".py", f"is Python code; name its function: {path.name}:function"),
+        ((path / "tfhub_module.pb").exists(), "is a module of TensorFlow 1, which is called differently"),
+        (suffix in (".gz", ".tgz", ".zip", ".tar"), "is an archive; unpack it first"),
+        (path.is_dir(), "holds no saved_model.pb"), (True, "is no model that is understood")) if applies)
     raise BadParameter(f"{path} {why}. Give the folder of a SavedModel, a .tflite or a .onnx file, or a function to "
                        "nslib.embeddings.from_callable. Vectors are read of .parquet, .csv, .tsv, .npz and .npy.")
 

@@ -68,8 +68,6 @@ Embeddable = str | Path | Embedding | Callable[..., Any]
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
 
-_MOST_CLASSES = 20  # of whole numbers as labels; more are taken for a quantity
-
 LONG_SECONDS = 600.0  # a run that will take longer says so before it starts
 
 CONFIDENCE: tuple[Column, ...] = (
@@ -317,7 +315,7 @@ class Measure:
             labels = corpus.clips["label"][corpus.clips["label"] != ""]  # what has none is in no split
             if self.numbers:
                 scores.read_numbers(labels)
-            elif not self.metrics and task.corpus == "folder" and (found := _describe_numbers(labels)):
+            elif not self.metrics and task.corpus == "folder" and (found := card.describe_numbers(labels)):
                 raise BadParameter(
                     f"the labels of {task.name} are {found}. To predict them as numbers, ask for metric ccc or mae "
                     "(--metric ccc,mae); to take each number as a class, for metric accuracy.")
@@ -327,16 +325,6 @@ class Measure:
         """Put what was asked in place of what the task says."""
         changed: dict[str, Any] = {"metric": self.metrics[0], "also": self.metrics[1:]} if self.metrics else {}
         return dataclasses.replace(task, **changed | ({"probes": self.probes} if self.probes else {}))
-
-
-def _describe_numbers(labels: pd.Series) -> str:
-    """Describe labels that are numbers rather than names of classes; empty if they are not."""
-    # few whole numbers can be names of classes, such as spoken digits
-    found = np.array([scores.parse_number(text) for text in labels.unique()])
-    few = len(found) <= _MOST_CLASSES and bool((found == np.round(found)).all())
-    if few or not np.isfinite(found).all():
-        return ""
-    return f"{len(found)} different numbers, {found.min():g} to {found.max():g}"
 
 
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
@@ -363,9 +351,9 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, numbers=numbers,
                                                      progress=progress)
-                audited = corpus.clips["label"].ne("").any() and not numbers
-                problems = card.audit_clips(corpus.clips).problems if audited else ()
-                builder.notes += [f"{task.name}: {problem}" for problem in problems]
+                if corpus.clips["label"].ne("").any():
+                    audit = card.audit_clips(corpus.clips, numbers=numbers)
+                    builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:

@@ -228,6 +228,7 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
     names = {*measured.rows["embedding"], *measured.not_run["embedding"]}
     problems = ["task", "clip_id", "reason", "remedy"]
     filled = {"controls": any(task["controls"] for task in table["shown"]), "figures": figures}
+    numbers = {task["task"] for task in table["shown"] if get_metric(task["metric"]).needs == "numbers"}
     warnings = [f"{task['label']}: {text}" for task in table["shown"] for text in task["warnings"]]
     config.write_file(path, render(
         "own.html.j2", **table, version=nslib.__version__, pages=set(), figures=figures, undrawn=undrawn,
@@ -236,7 +237,7 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
         lede=f"{len(names)} embeddings on {len(clips):,} clips, {clips['seconds'].sum() / 3600:.2f} hours.",
         warnings=["Smoke run: the numbers mean nothing."] * params.smoke + warnings,
         sections=[(anchor, text) for anchor, text in _SECTIONS.items() if filled.get(anchor, True)],
-        audits=[_describe_audit(str(name), part) for name, part in clips.groupby("task", sort=False)],
+        audits=[_describe_audit(str(name), part, name in numbers) for name, part in clips.groupby("task", sort=False)],
         not_run=html.group_not_run(measured.rows, measured.not_run), problem_columns=problems,
         problems=html.format_rows(measured.problems, problems), provenance=html.describe_provenance(measured, params)))
     return path
@@ -267,11 +268,11 @@ def _draw_figures(measured: Results, table: Mapping[str, Any],
     return [(caption, markupsafe.Markup(figure._repr_mimebundle_()["text/html"])) for caption, figure in drawn], undrawn
 
 
-def _describe_audit(name: str, clips: pd.DataFrame) -> dict[str, Any]:
+def _describe_audit(name: str, clips: pd.DataFrame, numbers: bool) -> dict[str, Any]:
     """Audit the clips of a task, with its tables as HTML."""
     import markupsafe
 
-    audit = audit_clips(clips.dropna(axis=1, how="all"))
+    audit = audit_clips(clips.dropna(axis=1, how="all"), numbers=numbers)
     tables = {key: markupsafe.Markup(table.round(1).reset_index().to_html(index=False, border=0, na_rep="–"))
               for key, table in (("splits", audit.table), ("classes", audit.classes))}
     return {"task": name, "problems": audit.problems, "notes": audit.notes, **tables}

@@ -145,8 +145,7 @@ def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teache
     if teacher.sees != "patches" and (changes := settings.pairs.changes):
         raise BadParameter(f"{teacher.name} hears windows before they are changed, and the student after; set "
                            f"{', '.join(changes)} to 0, or take a network of the kit as teacher.")
-    chosen = settings.json(name=teacher.name, revision=teacher.revision)
-    trainer.claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
+    trainer.claim_folder(folder, settings.json(name=teacher.name, revision=teacher.revision), learn, held_out)
     trainer.use_deterministic_operations()
     run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
     ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state

@@ -148,15 +148,16 @@ class State:
         return pd.DataFrame(self.curve, columns=["step", "part", "figure", "value"])
 
 
-def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: str, what: str = "settings") -> None:
-    """Take a folder for a run; BadParameter if it holds one with other settings (called `what`) or recordings."""
-    heard = f"{learn.fingerprint} {held_out.fingerprint}\n"
-    texts = {"settings.json": (what, settings), "recordings.txt": ("recordings", heard)}
-    for name, (kind, text) in texts.items():
+def claim_folder(folder: Path, settings: str, *banks: AudioBank) -> None:
+    """Take a folder for a run on some audio, or, before any is loaded, only look; BadParameter if it holds another."""
+    heard = " ".join(bank.fingerprint for bank in banks) + "\n"
+    texts = {"settings.json": settings} | ({"recordings.txt": heard} if banks else {})
+    for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:
+            kind = "recordings" if name != "settings.json" else "settings, or another teacher"
             raise BadParameter(f"{folder} holds a run with other {kind}; choose another folder, or delete it.")
-    for name, (_, text) in texts.items():
+    for name, text in texts.items() if banks else ():
         nslib_config.write_file(folder / name, text)
 
 
@@ -174,7 +175,7 @@ class Run:
             self.best, self.state = groups["best"], State(**meta)
         else:
             self.best = copy_values(learner.network.weights)
-            self.state.notes = [*learner.pairs.notes, *learner.prepare()]
+            self.state.notes = [*learner.pairs.notes, *learner.held_out.bank.problems, *learner.prepare()]
             self._look()
 
     def finish(self, title: str, progress: bool) -> str:
@@ -295,7 +296,7 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
     device there is.
     """
     settings = settings or TrainingSettings()
-    claim_folder(folder, learn, held_out, settings.json())
+    claim_folder(folder, settings.json(), learn, held_out)
     use_deterministic_operations()
     run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
     ended, state = run.finish(f"train {settings.loop.network}", progress), run.state

@@ -213,6 +213,13 @@ def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, call):
         assert code == 1 and "MOVED" in out
 
 
+@pytest.mark.parametrize("verb", ["triplets", "distill"])
+def test_the_folder_of_another_run_is_refused_before_audio_is_loaded(tmp_path, call, verb):
+    (tmp_path / "settings.json").write_text("{}")
+    code, _, err = call("train", verb, "--clips", tmp_path / "nowhere", "--folder", tmp_path)
+    assert code == 2 and "holds a run with other settings" in err and len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.heavy
 def test_train_on_a_folder_and_export_the_weights(tmp_path, call):
     recordings, run = tmp_path / "mine", tmp_path / "run"

@@ -10,7 +10,7 @@ import pytest
 from helpers import tone, write_pitches
 
 from nslib import audio, config, embeddings
-from nslib.datasets import tasks
+from nslib.datasets import card, tasks
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.classifiers import RIDGES
@@ -66,6 +66,8 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     rows = pd.DataFrame({"audio": names, "speaker": [Path(name).parts[1] for name in names]})
     rows["label"] = 20 + 6 * rows["speaker"].str[1].astype(int) + np.arange(len(rows)) % 3 / 2
     rows.to_csv(folder / "ages.csv", index=False)
+    told = str(card.make_data_card(folder / "ages.csv", progress=False))
+    assert "| (numbers) |" in told and "numbers as labels" in told and "Speakers were drawn" in told
     with pytest.raises(BadParameter, match=r"labels of ages are 18 different numbers, 20 to 51. .*ccc,mae.*accuracy"):
         run(folder / "ages.csv")
     done = run(folder / "ages.csv", metric="mae,ccc")
@@ -78,7 +80,7 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     with pytest.raises(BadParameter, match="are no finite numbers, the first is 'young'"):
         run(folder / "ages.csv", metric="mae")
     digits = pd.Series([str(i % 10) for i in range(40)])
-    assert not benchmark._describe_numbers(digits) and benchmark._describe_numbers(digits + ".5")
+    assert not card.describe_numbers(digits) and card.describe_numbers(digits + ".5")
 
 
 def test_a_function_is_an_embedding(folder):

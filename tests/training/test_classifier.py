@@ -93,6 +93,7 @@ def test_an_answer_has_the_notes_of_reading_and_a_bad_recording_costs_itself_onl
     lines = [line.split("\t") for line in out.splitlines()]
     assert (code, [line[0] for line in lines]) == (1, [str(file) for file in files])
     assert all(line[1] in "abc" for line in (lines[0], lines[3])) and "2 of 4 recordings left out" in err
+    assert call("train", "classify", folder, files[1])[0] == 2
     assert "silence" in lines[3][3] and "Git LFS pointer" in lines[1][3] and "no such file" in lines[2][3]
 
 

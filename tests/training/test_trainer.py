@@ -66,7 +66,8 @@ def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
 
 
 def test_another_run_in_the_same_folder_and_a_damaged_state_are_refused(whole, tmp_path):
-    for learn, changes, why in ((None, {"margin": 0.3}, "other settings"), (tones(25, 1), {}, "other recordings")):
+    for learn, changes, why in ((None, {"margin": 0.3}, "other settings, or another teacher"),
+                                (tones(25, 1), {}, "other recordings")):
         with pytest.raises(BadParameter, match=f"{why}; choose another folder"):
             run(whole[0], learn, **changes)
     (tmp_path / "state.npz").write_bytes(b"PK not a zip")
