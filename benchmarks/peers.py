@@ -4,8 +4,8 @@ Each tool gets clips of a second, their ``logmel`` vectors, labels and split by 
 file of vectors (it reads the clips too: results are named by their sound), nkululeko as imported features, MTEB as a
 classification task whose model looks vectors up, X-ARES as tar files of embeddings. Counted is the processor time of a
 process with all that it starts, from import to answer. What an answer contains is said beside it: the tools do not do
-the same work. They live in an environment of their own, ``peers/bin/pip install nkululeko mteb xares`` (the extra
-``peers``), because they need older packages than the kit; without it only the kit is measured.
+the same work. They live in an environment of their own, ``peers/bin/pip install nkululeko mteb xares``, because
+nkululeko needs older packages than the kit; without it only the kit is measured.
 
 Usage: ``python benchmarks/peers.py [--python peers/bin/python] [--clips N] [--classes N] [--rounds N]``
 """

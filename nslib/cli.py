@@ -35,6 +35,8 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry
 from nslib.embeddings.backends import format_backends
+from nslib.embeddings.files import parse_options
+from nslib.embeddings.interfaces import find_interface
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.evaluation.classifiers import FAMILIES
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
-              "package.module:function or file.py:function.")
+              "transformers:NAME?layer=3 (or hear, s3prl, mteb, ...), package.module:function or file.py:function.")
 
 
 def _check_place(*endings: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
@@ -256,7 +258,7 @@ def measure(
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
-    given = [_find_embedding(name) for name in embeddings]
+    given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())
     recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
                                 recipe=recipe) for path in dataset or ()]
     measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, metric=metric,
@@ -710,9 +712,10 @@ def _exit(ok: bool, otherwise: int = 1) -> NoReturn:
 
 def _find_embedding(name: str) -> Any:
     """Return the user's function at ``file.py:function``, or the name of anything else as it is."""
-    if ":" not in name or "://" in name or Path(name.partition("?")[0]).exists():
+    if ":" not in name or "://" in name or find_interface(name) or Path(name.partition("?")[0]).exists():
         return name
-    where, _, attribute = name.rpartition(":")
+    path, options = parse_options(name)
+    where, _, attribute = path.rpartition(":")
     if where.endswith(".py") and not Path(where).is_file():
         raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
     try:
@@ -730,9 +733,9 @@ def _find_embedding(name: str) -> Any:
     if not hasattr(module, attribute):
         raise UnknownName(f"function in {where}", attribute, [n for n in vars(module) if not n.startswith("_")])
     found = getattr(module, attribute)
-    if not callable(found) and not isinstance(found, models.Embedding):
-        raise BadParameter(f"{name} is {type(found).__name__}, no function and no Embedding.")
-    return found
+    if not callable(found) and not isinstance(found, models.Embedding) and not find_interface(found):
+        raise BadParameter(f"{name} is {type(found).__name__}, no function, no model and no Embedding.")
+    return models.from_model(found, **options) if options else found
 
 
 def _load_audio(clips: Path | None, sources: list[str] | None, join: float, folder: Path) -> tuple[Any, Any]:

@@ -39,6 +39,7 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
              "Parameters": f"{embedding.parameters:,}" if embedding.parameters else "not stated, or none",
              "Trained on": embedding.trained_on, "Heard of the tasks": embedding.overlap or "none, as far as stated",
              "Licence": embedding.licence, "Source": embedding.source, "Fingerprint": embedding.fingerprint}
+    facts |= {"Output": embedding.output} if embedding.output else {}
     facts |= {"Cite": embedding.citation} if embedding.citation else {}
     table = "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
     questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
