@@ -100,7 +100,7 @@ def within(count: int, dim: int) -> float:
     with tempfile.TemporaryDirectory() as reports:
         os.environ["NSLIB_REPORTS"] = reports  # where the result would be found again
         return seconds_of(lambda: protocols.run_one(
-            protocols.WITHIN_SPEAKER, data, split_numbers=(666,), probes=PROBES, probabilities=SHARES, progress=False))
+            "within-speaker", data, split_numbers=(666,), probes=PROBES, probabilities=SHARES, progress=False))
 
 
 def main() -> None:

@@ -19,9 +19,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode
 
+import pandas as pd
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
@@ -49,9 +50,6 @@ from nslib.report.compare import compare_reports
 from nslib.report.reproduce import prepare_inputs, reproduce_all
 from nslib.teaching import colab, notebook_rules, workshop
 from nslib.training import data, finetune, settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["main"]
 
@@ -130,7 +128,7 @@ Licence = Annotated[str, Option(help="Written beside the model.")]
 
 def _group(name: str, about: str) -> typer.Typer:
     """Make a group of verbs."""
-    group = typer.Typer(no_args_is_help=True, help=about)
+    group = typer.Typer(no_args_is_help=True)
     group.callback()(lambda: None)  # a group of one verb stays a group
     app.add_typer(group, name=name, help=about)
     return group
@@ -362,12 +360,6 @@ def write_leaderboard() -> None:
     print(leaderboard.write_page(results.load_results()[0], leaderboard.read_folder()))
 
 
-@app.command(hidden=True)
-def readme() -> None:
-    """For maintainers: put the result table of the last full run into the README and the card of trill-mini."""
-    cards.update_readme()
-
-
 @data_app.command("status")
 def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
     """List every task: ready, can be fetched, or not to be had, and why."""
@@ -539,7 +531,7 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
     done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
-    print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
+    print(f"ended by {done.ended}; best at step {done.best_step}: {done.score:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
     _exit(not (learn.problems or held_out.problems))
 
@@ -562,7 +554,7 @@ def train_distill(
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
     done = distill.distill(learn, held_out, folder, taught_by, chosen)
     _print_notes(done.notes)
-    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
+    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.score:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
     _exit(not (learn.problems or held_out.problems))
 
@@ -814,10 +806,7 @@ def _write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table, if it is wanted, as .csv or .parquet; vectors in a .csv are lists in JSON."""
     if out is None:
         return
-    if out.suffix == ".parquet":
-        results.write_table(out, table)
-        return
-    if "vector" in table:
+    if out.suffix == ".csv" and "vector" in table:
         # As text an array would be shortened with dots.
         table = table.assign(vector=[json.dumps([float(f"{v:.9g}") for v in row]) for row in table["vector"]])
-    config.write_file(out, table.to_csv(index=False))
+    results.write_table(out, table)

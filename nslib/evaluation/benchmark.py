@@ -46,7 +46,7 @@ from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.classifiers import CLASSIFIERS
 from nslib.evaluation.probe import LabelledVectors
-from nslib.evaluation.results import Column, Results, ResultsBuilder
+from nslib.evaluation.results import Columns, Results, ResultsBuilder
 from nslib.extraction import cache as extraction_cache
 from nslib.extraction import cluster as extraction_cluster
 from nslib.extraction import devices, extract, precomputed
@@ -72,11 +72,7 @@ SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
 
 LONG_SECONDS = 600.0  # a run that will take longer says so before it starts
 
-CONFIDENCE: tuple[Column, ...] = (
-    *results.PREDICTIONS,
-    Column("confidence", "float", "", "probability that the probe gave to its answer"),
-    Column("brier", "float", "", "squared distance of its probabilities from the truth, summed over classes; 0 to 2"),
-)
+CONFIDENCE: Columns = {**results.PREDICTIONS, "confidence": "float", "brier": "float"}
 _CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
@@ -464,7 +460,7 @@ def measure_confidence(row: Any, train: LabelledVectors, validation: LabelledVec
         **facts, "clip_id": splits["test"].clip_id, "speaker": splits["test"].speaker, "y_true": truth,
         "y_pred": labels, "confidence": given[np.arange(len(given)), np.searchsorted(settings.classes, labels)],
         "brier": ((given - (truth[:, None] == settings.classes)) ** 2).sum(axis=1)})
-    return table[[column.name for column in CONFIDENCE]]
+    return table[list(CONFIDENCE)]
 
 
 def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Params | None = None, *,

@@ -27,9 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm.std import tqdm
+
 from nslib import config
 from nslib.config import Params
-from nslib.errors import NslibError, UnknownName
+from nslib.errors import NslibError, refuse_unknown
 from nslib.teaching import notebook_rules
 
 __all__: list[str] = []
@@ -65,10 +67,12 @@ class Run:
 def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "",
                   progress: bool = True) -> list[Run]:
     """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
-    from tqdm.std import tqdm
-
+    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
+    wanted = list(by_name) if names is None else [Path(name).stem for name in names]
+    refuse_unknown("notebook", wanted, by_name)
     runs = []
-    with tqdm(_find_notebooks(names), desc="notebooks", unit="notebook", disable=not progress) as bar:
+    paths = [path for name, path in by_name.items() if name in wanted]
+    with tqdm(paths, desc="notebooks", unit="notebook", disable=not progress) as bar:
         for path in bar:
             bar.set_postfix_str(path.stem)
             runs.append(_run_if_changed(path, params, inputs, progress))
@@ -109,15 +113,6 @@ def _hash_surroundings() -> bytes:
         if path.exists():
             digest.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
-
-
-def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
-    """Find source notebooks by name, in their own order."""
-    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
-    wanted = [Path(name).stem for name in (by_name if names is None else names)]
-    if unknown := [name for name in wanted if name not in by_name]:
-        raise UnknownName("notebook", unknown[0], by_name)
-    return [path for stem, path in by_name.items() if stem in wanted]
 
 
 def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> Run:

@@ -14,7 +14,9 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import nslib
 from nslib import config
@@ -28,9 +30,6 @@ from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["describe_results", "format_json", "format_notes", "format_table", "say_next", "write_page"]
 
@@ -129,8 +128,6 @@ def _list_places(test: pd.DataFrame, learnt: pd.DataFrame) -> list[set[str]]:
     return named
 
 
-# ------------------------------------------------------------------ terminal and JSON
-
 def format_table(table: Mapping[str, Any], width: int = 80) -> str:
     """Write a block a task: embeddings as rows, the best marked, no line longer than `width`."""
     lines = []
@@ -214,8 +211,6 @@ def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: 
             "--controls measures what chance, silence and a random split give")
     return f"Scores and answers are in {', '.join(where)}. Next: {then}."
 
-
-# ------------------------------------------------------------------ page
 
 def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
                embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:

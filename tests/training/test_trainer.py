@@ -47,7 +47,7 @@ def test_it_learns_writes_what_it_saw_and_keeps_its_best_weights(whole):
     assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
     losses, accuracy = curve["train", "loss"].to_list()[1:], curve["held-out", "accuracy"]
     np.testing.assert_allclose(losses[:2], [0.041048, 0.018073], rtol=5e-3, err_msg="not those of this seed")
-    assert done.accuracy == accuracy.max() > accuracy.iloc[0] + 0.1 and done.best_step == accuracy.idxmax()
+    assert done.score == accuracy.max() > accuracy.iloc[0] + 0.1 and done.best_step == accuracy.idxmax()
     pd.testing.assert_frame_equal(pd.read_csv(folder / "curve.csv"), done.curve)
     other = triplet_network("trill-mini", 9)
     assert load_weights(folder / "best.npz", other)["step"] == done.best_step
