@@ -91,11 +91,11 @@ clean: ## remove .venv and everything in reports/ (the download cache stays: see
 	find reports -mindepth 1 ! -name README.md -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One resolution of everything decides the versions, so that every extra fits the core.
+# One resolution of everything decides the versions, so that every extra fits the core (but peers, which need older ones).
 UV_COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 lock: $(READY) ## for maintainers: resolve pyproject.toml again into the lock files
-	$(UV_COMPILE) --all-extras pyproject.toml -o build-constraints.txt
+	$(UV_COMPILE) $(addprefix --extra ,opensmile kaggle gpu docs test) pyproject.toml -o build-constraints.txt
 	$(UV_COMPILE) --generate-hashes --extra test --extra docs -c build-constraints.txt pyproject.toml -o requirements.lock
 	echo opensmile | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-opensmile.lock
 	echo kagglehub | $(UV_COMPILE) --generate-hashes -c build-constraints.txt - -o requirements-kaggle.lock

@@ -10,9 +10,15 @@ import dataclasses
 import json
 import os
 import statistics
+import subprocess
+import threading
 import time
+import wave
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+import psutil
 
 KEPT = "NSLIB_BENCHMARK_FIGURES"
 """Environment variable: where `report` writes figures too, as a list of JSON."""
@@ -77,3 +83,65 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int,
         for way, work in ways.items():
             times[way].append(seconds_of(work, clock))
     return {way: statistics.median(taken) for way, taken in times.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a process took, with all that it started."""
+
+    wall: float  # seconds
+    processor: float  # seconds
+    memory: float  # MB at the highest, of all of them at one time
+
+
+def run_process(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], log: Path) -> Cost:
+    """Run a command in a folder and measure it; what it prints goes to `log`, whose end is shown if it fails."""
+    with log.open("w") as said:
+        began = time.perf_counter()
+        process = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=said, stderr=said)
+        peaks, ended = [0.0], threading.Event()
+        watcher = threading.Thread(target=_watch_memory, args=(process.pid, peaks, ended))
+        watcher.start()
+        # of all children that were waited for too, as kernels and pools are
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        ended.set()
+        watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))[:300]}\nended with {process.returncode}:\n"
+                         f"{log.read_text(errors='replace')[-3000:]}")
+    # its own ru_maxrss is no help: on Linux it is never below that of the process that started it
+    return Cost(wall, used.ru_utime + used.ru_stime, peaks[0])
+
+
+def _watch_memory(pid: int, peaks: list[float], ended: threading.Event) -> None:
+    """Note the memory of a process and its descendants ten times a second, pages that they share counted once."""
+    while not ended.wait(0.1):
+        total = 0.0
+        try:
+            parent = psutil.Process(pid)
+            for process in (parent, *parent.children(recursive=True)):
+                memory = process.memory_full_info()
+                total += getattr(memory, "pss", memory.rss) / 1e6
+        except psutil.Error:  # one of them has just ended: the next look counts
+            continue
+        peaks[0] = max(peaks[0], total)
+
+
+def write_clips(folder: Path, clips: int, classes: int, speakers: int) -> list[tuple[Path, str, str]]:
+    """Write clips of a second as ``label/speaker/clip.wav``, noise coloured by both, and return path and names."""
+    made, length, rng = [], 16_000, np.random.default_rng(0)
+    bands = np.linspace(0, 39.999, length // 2 + 1).astype(int)
+    of_label, of_speaker = rng.normal(0, 1, (classes, 40)), rng.normal(0, 1, (speakers, 40))
+    for k in range(clips):
+        label, speaker = k % classes, k // classes % speakers
+        loudness = 2.0 * rng.normal(0, 1, 40) + of_label[label] + of_speaker[speaker]
+        sound = np.fft.irfft(np.fft.rfft(rng.normal(0, 1, length)) * np.exp(0.5 * loudness)[bands], length)
+        path = folder / f"class{label:02d}" / f"speaker{speaker:02d}" / f"{k:06d}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, length, length, "NONE", ""))
+            file.writeframesraw((8_000 * sound / np.abs(sound).max()).astype("<i2").tobytes())
+        made.append((path, f"class{label:02d}", f"speaker{speaker:02d}"))
+    return made

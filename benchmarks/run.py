@@ -28,7 +28,8 @@ from common import KEPT, Figure
 from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "forest", "extract", "train", "intervals", "end_to_end", "faults")
+NAMES = ("grid", "lda", "forest", "extract", "train", "intervals", "end_to_end", "estimates", "peers",
+         "faults")
 """Benchmarks in the order in which they are run."""
 
 QUICK: dict[str, tuple[str, ...]] = {
@@ -38,7 +39,9 @@ QUICK: dict[str, tuple[str, ...]] = {
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "train": ("--pairs", "32", "--steps", "3"),
     "intervals": ("--trials", "40", "--families", "10"),
-    "end_to_end": ("--rounds", "1"),
+    "end_to_end": ("--rounds", "1", "--small"),
+    "estimates": ("--largest", "1000", "--most-classes", "40", "--longest", "1024"),
+    "peers": ("--clips", "300", "--rounds", "1"),
     "faults": ("--only", "F1")}
 """What a quick run passes on."""
 

@@ -46,6 +46,7 @@ def frame_energy(waves: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np
 def check_company(embed: EmbedFunction, lengths: list[int], tolerance: float = 0.0) -> None:
     """Check that a clip has the frames that it has alone in a batch too, with other clips and noise behind it."""
     waves = np.random.default_rng(5).normal(0, 0.1, (len(lengths), max(lengths) + 50)).astype(np.float32)
+    waves[1::2] *= 0.01  # MFCC of some libraries follow the loudest clip
     together, counts = embed(waves, np.array(lengths))
     for wave, length, row, count in zip(waves, lengths, together, counts, strict=True):
         alone, (n,) = embed(wave[None, :length], np.array([length]))

@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import os
 import re
 import sys
 
+import pandas as pd
 import pytest
 
 from nslib import config
@@ -61,3 +63,21 @@ def test_what_fails_is_shown_and_the_others_go_on_and_an_unknown_name_is_refused
     with pytest.raises(SystemExit):
         run.main()
     assert "no benchmark stroe; there are bad" in capsys.readouterr().err
+
+
+def test_a_process_is_measured_with_all_that_it_starts(run, tmp_path):
+    work = "import subprocess, sys, time\nheld = b'x' * 80_000_000\nwhile time.process_time() < 0.6: 0\n"
+    alone, pair = (importlib.import_module("common").run_process(
+        [sys.executable, "-c", work + more], tmp_path, os.environ, tmp_path / "said") for more in (
+            "", f"subprocess.run([sys.executable, '-c', {work!r}])"))
+    assert alone.processor > 0.6 and pair.processor > 1.2 and pair.memory > 160 > alone.memory > 80
+
+
+def test_every_difference_of_scores_is_named(run, tmp_path):
+    here = pd.DataFrame({"task": list("abcd"), "value": [0.5, 0.55, None, 0.3], "low": 0.4, "high": 0.6, "selected": 0})
+    end_to_end, sides = importlib.import_module("end_to_end"), []
+    for table in (here, here.assign(task=list("abce"), value=[0.5, 0.5, None, 0.3], weights_hash="other")):
+        table.to_parquet(tmp_path / "0.rows.parquet")
+        sides.append(end_to_end.read_scores(tmp_path))
+    assert end_to_end.list_differences(sides[0], sides[0]) == [] and end_to_end.list_differences(*sides) == [
+        "b: 0.5000 [0.4000, 0.6000] -> 0.5500 [0.4000, 0.6000] (other weights)", "only here: d", "only there: e"]

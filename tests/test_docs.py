@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCE = re.compile(r"(?:<!-- not run here: (?P<why>[^>]*?) -->\n)?```(?P<kind>python|bash)\n(?P<code>.*?)```", re.S)
 # what people type that is neither make nor the kit
 OTHERS = {"conda", "python", "python3", "git", "cd", "pip", "ssh", "srun", "dask", "export", "unzip"}
+TESTS = re.findall(r"def (test_\w+)", "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py")))
 _LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -65,6 +66,7 @@ def test_what_is_not_run_is_python_or_no_command_and_every_link_and_anchor_leads
         if kind == "python":
             compile(code, page.name, "exec")
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    assert not set(re.findall(r"`(test_\w+)`", text)) - set(TESTS)
     for target in _LINK.findall(text):
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
