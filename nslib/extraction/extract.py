@@ -54,6 +54,7 @@ MOST_PADDING = 0.1
 
 AHEAD_SECONDS = 480.0
 _MOST_DECODERS = 8
+_AT_ONCE = 8  # clips that a decoder is given: to give one takes as long as to decode a short one
 # Vectors that would fill more of the free memory than this stay in a file.
 _MEMORY_SHARE = 0.25
 _MOST_UNWRITTEN = 2
@@ -168,11 +169,25 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
     # `lanes` is how many units are worked on at a time; decoders, the resampler and the hash let other threads run
     from concurrent.futures import ThreadPoolExecutor
 
-    decoded: dict[str, Future[FloatArray]] = {}
+    decoded: dict[str, tuple[Future[list[Any]], int]] = {}
     queue: deque[list[Clip]] = deque()
 
+    def load(clips: Sequence[Clip]) -> list[Any]:
+        loaded: list[Any] = []
+        for clip in clips:
+            try:
+                loaded.append(load_clip(clip))
+            except BadAudio as error:
+                loaded.append(error)
+        return loaded
+
     def decode(clip: Clip) -> FloatArray:
-        return decoded.pop(clip.key).result()
+        job, place = decoded.pop(clip.key)
+        loaded = job.result()
+        wave, loaded[place] = loaded[place], None  # it is let go when it has been embedded
+        if isinstance(wave, BadAudio):
+            raise wave
+        return wave
 
     # on two processors a second decoder only takes turns with the model: one is ten times as fast as that
     pool = ThreadPoolExecutor(max(1, min(runtime.count_threads() - 1, _MOST_DECODERS)), "decode")
@@ -186,7 +201,9 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
                 seconds = count_seconds([following])
                 if queue and waiting + seconds > AHEAD_SECONDS * lanes:
                     break
-                decoded.update({clip.key: pool.submit(load_clip, clip) for clip in following})
+                for clips in (following[k:k + _AT_ONCE] for k in range(0, len(following), _AT_ONCE)):
+                    job = pool.submit(load, clips)
+                    decoded.update({clip.key: (job, place) for place, clip in enumerate(clips)})
                 queue.append(following)
                 waiting += seconds
                 following = next(coming, None)
