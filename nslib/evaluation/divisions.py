@@ -215,8 +215,9 @@ def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed
     choices = [splits.divide_fold(parts, number) for number in range(len(SPLITS))]
     divided = [{"train": np.flatnonzero(fold != number), "test": np.flatnonzero(fold == number), "left_out": fold[:0]}
                for number in range(fold.max() + 1)]
-    benchmark.check_memory(data.task.name, len(fold), max(len(rows["train"]) for rows in divided), vectors.x.shape[1])
-    grid = probe.grid_folds(vectors, divided, choices=choices, **options)
+    most = max(len(rows["train"]) for rows in divided)
+    jobs = benchmark.check_memory(data.task.name, len(fold), most, vectors.x.shape[1], options["probes"])
+    grid = probe.grid_folds(vectors, divided, choices=choices, jobs=jobs, **options)
     if grid.predictions.empty:
         raise NslibError(f"no probe could be fitted in every fold of {protocol}: {grid.rows['reason'].iloc[0]}")
     answers = grid.predictions.assign(
@@ -453,8 +454,9 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
                  "dim": vectors.x.shape[1], "n_train": int(train.sum()), "n_speakers": len(tested),
                  "shared_speakers": len(tested & set(vectors.speaker[train])), "n": int(test.sum()), "classes": classes}
         try:
-            benchmark.check_memory(data.task.name, len(split), int(train.sum()), vectors.x.shape[1])
-            grid = probe.grid(*(vectors.take(mask) for mask in masks), **options)
+            jobs = benchmark.check_memory(data.task.name, len(split), int(train.sum()), vectors.x.shape[1],
+                                          options["probes"])
+            grid = probe.grid(*(vectors.take(mask) for mask in masks), jobs=jobs, **options)
         except NslibError as error:
             rows.append(make_row(**facts, probe="", l2=False, speaker_norm=False, chance=np.nan, reason=str(error)))
             continue

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nslib import config
 from nslib.datasets import splits
 from nslib.datasets.tasks import Task, choose_task_names, get_task
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import benchmark, divisions, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec, Measure
@@ -128,6 +129,7 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
         For an unknown protocol, setting, probe, task or embedding, or no probe; nothing has been computed then.
     """
     params = params or config.load_params()
+    runtime.count_jobs()  # what is wrong is said before any work
     settings, ask = _complete_settings(protocol, settings, params, metric)
     specs = [benchmark.specify_embedding(given) for given in benchmark.list_given(
         embeddings, params.embeddings or benchmark.default_embeddings(params))]

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from nslib.datasets import splits
 from nslib.datasets.splits import SPLITS
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.evaluation.divisions import (
     ANSWER,
@@ -57,9 +58,8 @@ class _SpeakerSplits(NamedTuple):
 
 
 def compute_within_speaker(given: TaskVectors, *, split_numbers: Sequence[int], probes: Sequence[str], shots: int,
-                            probabilities: Sequence[float], seed: int, jobs: int = 2,
-                            progress: Progress = None) -> Computed:
-    """Train, choose and test inside each speaker; `jobs` speakers at a time, which changes no answer."""
+                            probabilities: Sequence[float], seed: int, progress: Progress = None) -> Computed:
+    """Train, choose and test inside each speaker; several speakers at a time, which changes no answer."""
     if not split_numbers or len(set(split_numbers)) < len(split_numbers) or shots < 0:
         raise BadParameter(f"give each split number once and shots of 0 or more; got {split_numbers!r}, {shots!r}.")
     data, notes = keep_known_speakers(given, WITHIN_SPEAKER)
@@ -72,7 +72,7 @@ def compute_within_speaker(given: TaskVectors, *, split_numbers: Sequence[int], 
                           f"no speaker can be used. {' '.join(left_out)}",
                           "It needs several clips of each speaker, under at least two labels.")
     combinations = [{"probe": name, "l2": l2, "speaker_norm": False} for name in probes for l2 in (False, True)]
-    answers, reasons, of_fits = _fit_inside_speakers(data, divided, combinations, seed, jobs, progress)
+    answers, reasons, of_fits = _fit_inside_speakers(data, divided, combinations, seed, progress)
     common = {"protocol": WITHIN_SPEAKER, "shots": shots, "seed": seed, "dim": data.vectors.x.shape[1]}
     rows, chosen = _score_inside_speakers(data, divided, combinations, answers, reasons, common)
     if chosen.empty:
@@ -126,7 +126,7 @@ def _describe_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits]) -> 
 
 
 def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], combinations: Sequence[dict[str, Any]],
-                         seed: int, jobs: int, progress: Progress,
+                         seed: int, progress: Progress,
                          ) -> tuple[pd.DataFrame, dict[tuple[int, int], str], list[str]]:
     """Fit every combination to every speaker of every split: answers, why one could not be fitted, notes."""
     # Answers have one row a split number, combination by its place, and clip of validation or test; reasons are the
@@ -139,7 +139,7 @@ def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], c
     columns: list[tuple[Names, ...]] = []
     reasons: dict[tuple[int, int], str] = {}
     fitted: list[Fit] = []
-    with FIT_CONTEXT, ThreadPoolExecutor(jobs) as pool:
+    with FIT_CONTEXT, ThreadPoolExecutor(runtime.count_jobs()) as pool:
         work = pool.map(lambda one: _fit_speaker(vectors, one[1], probes, settings), todo)
         for (number, part), fits in zip(todo, work, strict=True):
             asked = np.concatenate([part[name] for name in SPLITS[1:]])

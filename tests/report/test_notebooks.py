@@ -1,11 +1,16 @@
 """Notebooks run strictly and only when needed, their pages, and `make reproduce` in small."""
 
+import os
 import shutil
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 from nbformat import v4
 
@@ -103,6 +108,56 @@ def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, mo
         with pytest.warns(UserWarning, match=f"{name} in .*not as the run"):
             assert run() == "ran"
         assert run() == "unchanged"
+
+
+@pytest.mark.parametrize(("jobs", "free", "most"), [("3", 1e12, 3), ("1", 1e12, 1), ("3", 1e9, 1)])
+def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, monkeypatch, jobs, free, most):
+    names = ["01_a", "02_b", "07_finetune", "08_what_matters"]
+    for name in names:
+        add(GOOD, name=name)
+    monkeypatch.setenv("JOBS", jobs)
+    monkeypatch.setenv("NSLIB_THREADS", "6")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    begun, ended, together, shares, full = [], [], [], [], threading.Barrier(most)
+
+    def execute(path, output, kernel_manager_class, **_):
+        begun.append(path.stem)
+        together.append(len(begun) - len(ended))
+        if len(begun) <= most:
+            full.wait(60)  # which breaks if fewer run at a time
+        shares.append(kernel_manager_class().kernel_spec.env)
+        shutil.copy(path, output)
+        ended.append(path.stem)
+
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
+    runs = notebooks.run_notebooks(config.load_params(), progress=False)
+    assert [(run.notebook, run.status) for run in runs] == [(name, "ran") for name in names]
+    assert max(together) == most and begun[0] == "07_finetune" and begun[-1] == "08_what_matters"
+    threads = dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(6 // most))
+    assert shares == [threads | {"JOBS": str(int(jobs) // most)}] * 4
+
+
+def test_only_the_notebook_that_shows_what_was_fine_tuned_waits_for_another():
+    sources = {path.stem: path.read_text() for path in config.notebooks_dir().glob("*.ipynb")}
+    assert [name for name, text in sources.items() if "with_fine_tuned" in text] == list(notebooks._AFTER)
+    assert sources.keys() >= {*notebooks._LONG, *notebooks._AFTER.values()}
+
+
+def test_ctrl_c_ends_the_kernels_and_records_nothing(add, tmp_path):
+    add(f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(600)")
+
+    def press():
+        until = time.monotonic() + 120
+        while not (tmp_path / "begun").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(KeyboardInterrupt):
+        notebooks.run_notebooks(config.load_params(), progress=False)
+    assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
+    assert not (config.reports_dir() / "notebooks").exists()
 
 
 def test_a_page_has_no_script_and_links_to_pages(tmp_path):
