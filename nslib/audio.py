@@ -225,7 +225,7 @@ def decode(path: Path) -> Decoded:
                 return _decode_by_ffmpeg(path, file, Promise(certain=True))
             promise = _read_promise(path, file, head)
             mended: Any = io.BytesIO(promise.mended) if promise.mended else None
-            decoded = (_read_plain(path, file, promise.plain) if promise.plain else
+            decoded = (_read_plain(path, file, *promise.plain) if promise.plain[0] else
                        _decode_by_sndfile(path, mended or os.fsencode(path), promise))
             if decoded is None:
                 decoded = _decode_by_ffmpeg(path, mended or file, promise)
@@ -241,12 +241,11 @@ def decode(path: Path) -> Decoded:
     return Decoded(samples, rate, (*promise.notes, *notes))
 
 
-def _read_plain(path: Path, file: BinaryIO, plain: _Plain) -> Decoded:
-    """Read 16-bit PCM of a WAV file as libsndfile does, without its cost, which is that of a network for a second."""
-    _check_length(plain.size / (2 * plain.channels), plain.rate, str(path))
-    file.seek(plain.start)
-    samples = np.frombuffer(bytearray(file.read(plain.size)), "<i2").astype(np.int16, copy=False)
-    return Decoded(samples.reshape(-1, plain.channels), plain.rate)
+def _read_plain(path: Path, file: BinaryIO, start: int, size: int, channels: int, rate: int) -> Decoded:
+    """Read 16-bit PCM of a WAV file as libsndfile does, in a third of the time."""
+    _check_length(size / (2 * channels), rate, str(path))
+    file.seek(start)
+    return Decoded(np.frombuffer(file.read(size), "<i2").astype(np.int16).reshape(-1, channels), rate)
 
 
 def _decode_by_sndfile(path: Path, source: Any, promise: Promise) -> Decoded | None:
@@ -329,15 +328,6 @@ _TAGS = re.compile(rb"(Xing|Info)\0\0\0(.)(....)", re.DOTALL)
 _SPHERE = re.compile(rb"\nsample_count -i (-?\d+)")
 
 
-class _Plain(NamedTuple):
-    """Where 16-bit PCM lies in a WAV file."""
-
-    start: int
-    size: int  # bytes
-    channels: int
-    rate: int
-
-
 class Promise(NamedTuple):
     """What the header of a file says of the length of its sound."""
 
@@ -346,7 +336,7 @@ class Promise(NamedTuple):
     fact: int = 0  # samples without the padding of a codec's last block; 0 if it does not say
     notes: tuple[str, ...] = ()
     mended: bytes = b""  # the file with the length that it has, if the header tells none that decoders take
-    plain: _Plain | None = None  # samples that need no decoder
+    plain: tuple[int, int, int, int] = (0, 0, 0, 0)  # start, bytes, channels, rate of 16-bit PCM in a WAV file
 
 
 class _Chunks(NamedTuple):
@@ -392,7 +382,7 @@ def _read_chunks(path: Path, file: BinaryIO, head: bytes, kind: _Chunks) -> Prom
     """Walk the chunks of a file to its samples."""
     if head[:4] == b"RIFF" and head[8:12] != b"WAVE":  # a film: only the whole has a length
         return _compare_bytes(path, file, (4, "<I", 0), 8, struct.unpack("<I", head[4:8])[0])
-    width, at, fact, form = struct.calcsize(kind.size), kind.first, 0, b""
+    width, at, fact, fmt = struct.calcsize(kind.size), kind.first, 0, bytes(16)
     wide = 0  # of RF64, whose own chunk has what does not fit into 32 bits
     while True:
         header = head[at:at + _LONGEST]
@@ -410,25 +400,18 @@ def _read_chunks(path: Path, file: BinaryIO, head: bytes, kind: _Chunks) -> Prom
             before = 4 if head[:4] == b"caff" else _SOUND[name]
             start = at + kind.name + width + before
             promise = _compare_bytes(path, file, (at + kind.name, kind.size, before + kind.own), start, length - before)
-            return promise._replace(fact=max(fact, 0), plain=_find_plain(form, start, length) if promise.certain and
-                                    head[:4] == b"RIFF" else None)
+            form, channels, rate, frame, bits = struct.unpack("<HHI4xHH", fmt)
+            plain = (form, bits) == (1, 16) and 0 < frame == 2 * channels and promise.certain and not length % frame
+            return promise._replace(fact=max(fact, 0), plain=(start, length, channels, rate) if plain else (0,) * 4)
         if name == b"fmt ":
-            form = content[:16]
-        if name == b"fmt " and content[:2] in _WITHOUT_BLOCKS:
-            fact = -1  # it says nothing that the number of bytes does not
+            fmt = content[:16].ljust(16, b"\0")
+            fact = -1 if content[:2] in _WITHOUT_BLOCKS else fact  # it says nothing that the number of bytes does not
         elif name == b"fact" and not fact:
             fact = int.from_bytes(content[:8 if kind.own else 4], "big" if kind.size[0] == ">" else "little")
         elif name == b"ds64":
             wide = int.from_bytes(content[8:16], "little")
         step = max(length - kind.own, 0)
         at += kind.name + width + step + -step % kind.align
-
-
-def _find_plain(form: bytes, start: int, size: int) -> _Plain | None:
-    """Tell from the fmt chunk of a WAV file whether its samples, so many bytes, are 16-bit PCM in whole frames."""
-    kind, channels, rate, _, frame, bits = struct.unpack("<HHIIHH", form.ljust(16, b"\0"))
-    plain = (kind, bits) == (1, 16) and frame == 2 * channels and 0 < channels <= MAX_CHANNELS and not size % frame
-    return _Plain(start, size, channels, rate) if plain and size else None
 
 
 def _compare_bytes(path: Path, file: BinaryIO, field: tuple[int, str, int], start: int, promised: int) -> Promise:

@@ -275,6 +275,17 @@ _sweep_once = cache(sweep)
 
 
 @contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Let one process at a time make something, by a file beside it; without such locks here, the fastest one wins."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def scratch_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
     """Give an empty folder that vanishes after the block; those of processes that were killed are removed first."""
     parent, prefix = parent or Path(tempfile.gettempdir()), f"nslib-{kind}-"

@@ -59,8 +59,7 @@ def count_jobs(gigabytes: float = 0.0) -> int:
     import psutil
 
     jobs = _read_count("JOBS", "jobs, which are done side by side")
-    held = float(psutil.virtual_memory().available) / 1e9 // gigabytes if gigabytes else jobs
-    return max(1, min(jobs, int(held)))
+    return max(1, min(jobs, int(psutil.virtual_memory().available / 1e9 / gigabytes))) if gigabytes else jobs
 
 
 def _read_count(variable: str, what: str) -> int:

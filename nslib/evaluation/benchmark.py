@@ -109,7 +109,7 @@ def benchmark(
     usable = find_usable(specs, ready, builder)
     if progress:
         _announce(ready, usable, params)
-    with extraction_cluster.connect(cluster) as engine:
+    with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
         for spec in usable:
             for task, corpus in ready:
                 try:
@@ -574,8 +574,8 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, probes: Sequ
             f"{clips} vectors of {dim} numbers need about {needed:.1f} GB, and {free:.1f} GB are free",
             "Run on a larger machine, end other programs, or choose an embedding with shorter vectors or a "
             "task with fewer clips; the vectors computed so far are kept.")
-    fitting = [copies for copies in (1, 2, 3, 4) if memory_gb(clips, train_clips, dim, copies) <= free]
-    return min(runtime.count_jobs(), len(fitting) * len(probes))
+    most = sum(memory_gb(clips, train_clips, dim, copies) <= free for copies in (1, 2, 3, 4)) * len(probes)
+    return min(runtime.count_jobs(), most)
 
 
 class _Work(NamedTuple):

@@ -1,11 +1,11 @@
 """Run notebooks strictly, and only those for which something changed; fill templates, and make pages of notebooks.
 
-Notebooks run side by side, those that take long first, with the Python of this process (never with a kernel of the same
-name that the user has installed elsewhere); processors are shared out among them. An executed notebook and its page go
-to ``reports/notebooks/``; each is written whole or not at all. A notebook is *unchanged*, and not run, when its last
-run was good and its stamp is the same: of notebook and parameters, code, templates and style sheets of this package,
+Notebooks run side by side, those that take long first, on their share of the processors, with the Python of this
+process (never with a kernel of that name installed elsewhere). An executed notebook and its page go to
+``reports/notebooks/``; each is written whole or not at all. A notebook is *unchanged*, and not run, when its last run
+was good and its stamp is the same: of notebook and parameters, code, templates and style sheets of this package,
 ``data/``, lock file, Python, installed distributions, and what was available, as the caller says. Vectors and scores in
-the cache are keyed by content. Pages need no script: the page around Jupyter's HTML is the report's, because its own
+the cache are keyed by content. Pages need no script: the page around Jupyter's HTML is the report's, whose own
 templates load scripts.
 """
 
@@ -42,7 +42,6 @@ START_SECONDS = 120
 _KERNEL_GB = 2.0  # memory of a notebook that trains
 _LONG = ("03_train_trill", "04_distill", "07_finetune")
 _AFTER = {"08_what_matters": "07_finetune"}  # which computes what it shows
-_THREADS = ("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")  # BLAS reads the second
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
@@ -78,8 +77,8 @@ def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs:
 
     paths, stopped = _find_notebooks(names), threading.Event()
     jobs = max(1, min(len(paths), runtime.count_jobs(_KERNEL_GB)))
-    env = dict.fromkeys(_THREADS, str(max(1, runtime.count_threads() // jobs)))
-    env["JOBS"] = str(max(1, runtime.count_jobs() // jobs))
+    threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
+    env = {**dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads), "JOBS": fits}
     begun: dict[str, Future[Run]] = {}
     _hash_surroundings()  # once, not in every thread
 

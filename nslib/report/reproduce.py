@@ -13,7 +13,6 @@ from typing import NamedTuple
 from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, noss_sources, tasks
-from nslib.embeddings import runtime
 from nslib.errors import Unavailable
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import benchmark, default_embeddings
@@ -40,7 +39,6 @@ def reproduce_all(settings: Params) -> Outcome:
     is done.
     """
     began, say = time.perf_counter(), functools.partial(print, "nslib:", file=sys.stderr, flush=True)
-    runtime.count_jobs()  # what is wrong is said before any work
     corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
     say(f"profile {settings.profile}, {corpus}seed {settings.seed}"
         + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))

@@ -85,7 +85,8 @@ def test_options_are_checked_before_any_work(words, tmp_path, monkeypatch, call)
     monkeypatch.setenv("JOBS", "1")
     for room, work in ((cli.benchmark, "load_tasks"), (folder_room, "list_clips"), (networks, "load_network"),
                        (cli.verify, "verify_report"), (cli.protocols, "run_protocol"), (cli.tfrecords, "list_clips"),
-                       (cli.data, "load_sources"), (cli.workshop, "build"), (cli, "reproduce_all"), (cli.tfrecords, "export_vectors")):
+                       (cli.data, "load_sources"), (cli.workshop, "build"), (cli, "reproduce_all"),
+                       (cli.tfrecords, "export_vectors")):
         monkeypatch.setattr(room, work, lambda *a, **k: pytest.fail("it was worked"))
     code, out, err = call(*words.replace("FILE", str(file)).replace("DIR.csv", str(folder)).split())
     assert (code, out) == (2, "") and err.strip() and "Traceback" not in err and not file.read_bytes()

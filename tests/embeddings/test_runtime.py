@@ -26,7 +26,8 @@ def batch(lengths, seed=0):
     return waves, np.array(lengths)
 
 
-@pytest.mark.parametrize(("variable", "count"), [("NSLIB_THREADS", runtime.count_threads), ("JOBS", runtime.count_jobs)])
+@pytest.mark.parametrize(("variable", "count"), [
+    ("NSLIB_THREADS", runtime.count_threads), ("JOBS", runtime.count_jobs)])
 def test_counts_of_threads_and_of_jobs(monkeypatch, variable, count):
     monkeypatch.delenv(variable, raising=False)
     assert count() == len(os.sched_getaffinity(0))
@@ -38,11 +39,11 @@ def test_counts_of_threads_and_of_jobs(monkeypatch, variable, count):
             count()
 
 
-@pytest.mark.parametrize(("free", "jobs"), [(1e9, 1), (7e9, 3), (1e12, 4)])
-def test_jobs_of_a_size_are_as_many_as_free_memory_holds(monkeypatch, free, jobs):
+def test_jobs_of_a_size_are_as_many_as_free_memory_holds(monkeypatch):
     monkeypatch.setenv("JOBS", "4")
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
-    assert runtime.count_jobs(2.0) == jobs and runtime.count_jobs() == 4
+    for free, jobs in ((1e9, 1), (7e9, 3), (1e12, 4)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        assert (runtime.count_jobs(2.0), runtime.count_jobs()) == (jobs, 4)
 
 
 def test_threads_put_the_limit_of_blas_back():

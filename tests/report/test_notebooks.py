@@ -141,19 +141,17 @@ def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, m
 def test_only_the_notebook_that_shows_what_was_fine_tuned_waits_for_another():
     sources = {path.stem: path.read_text() for path in config.notebooks_dir().glob("*.ipynb")}
     assert [name for name, text in sources.items() if "with_fine_tuned" in text] == list(notebooks._AFTER)
-    assert sources.keys() >= {*notebooks._LONG, *notebooks._AFTER.values()}
 
 
 def test_ctrl_c_ends_the_kernels_and_records_nothing(add, tmp_path):
     add(f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(600)")
 
     def press():
-        until = time.monotonic() + 120
-        while not (tmp_path / "begun").exists() and time.monotonic() < until:
+        while not (tmp_path / "begun").exists():
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press).start()
+    threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         notebooks.run_notebooks(config.load_params(), progress=False)
     assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
