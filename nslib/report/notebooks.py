@@ -40,8 +40,8 @@ __all__: list[str] = []
 
 START_SECONDS = 120
 _KERNEL_GB = 2.0  # memory of a notebook that trains
-_LONG = ("03_train_trill", "04_distill", "07_finetune")
-_AFTER = {"08_what_matters": "07_finetune"}  # which computes what it shows
+_TRAINING = ("03_train_trill", "04_distill", "07_finetune")  # keep all threads: on their number a sum's bits depend
+_LAST = "08_what_matters"  # shows what was fine-tuned and times embeddings, so it runs alone
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
@@ -78,20 +78,20 @@ def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs:
     paths, stopped = _find_notebooks(names), threading.Event()
     jobs = max(1, min(len(paths), runtime.count_jobs(_KERNEL_GB)))
     threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
-    env = {**dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads), "JOBS": fits}
+    share = {**dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads), "JOBS": fits}
     begun: dict[str, Future[Run]] = {}
     _hash_surroundings()  # once, not in every thread
 
     def run(path: Path) -> Run:
-        if needed := begun.get(_AFTER.get(path.stem, "")):
-            wait([needed])
+        if path.stem == _LAST:
+            wait([other for name, other in begun.items() if name != _LAST])
         bar.set_postfix_str(path.stem)
-        return _run_if_changed(path, params, inputs, env, stopped)
+        return _run_if_changed(path, params, inputs, {} if path.stem in (*_TRAINING, _LAST) else share, stopped)
 
     with (tqdm(total=len(paths), desc="notebooks", unit="notebook", disable=not progress) as bar,
           ThreadPoolExecutor(jobs) as pool):
         try:
-            for path in sorted(paths, key=lambda path: (path.stem in _AFTER, path.stem not in _LONG)):
+            for path in sorted(paths, key=lambda path: (path.stem == _LAST, path.stem not in _TRAINING)):
                 begun[path.stem] = pool.submit(run, path)
             for done in as_completed(begun.values()):
                 done.result()
