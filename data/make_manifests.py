@@ -158,7 +158,7 @@ def main(names: Iterable[str]) -> None:
 def pin_files() -> None:
     """Write the hash of every list that the kit reads, to which it holds them."""
     home = config.data_dir()
-    paths = sorted([*home.glob("manifests/*.csv"), home / "noss_tasks.csv", home / "open_speech.csv"])
+    paths = sorted([*home.glob("manifests/*.csv"), *home.glob("noss_*.csv"), home / "open_speech.csv"])
     lines = [f"{config.hash_file(path)}  {path.relative_to(home).as_posix()}\n" for path in paths]
     config.write_file(home / "SHA256SUMS", "".join(lines))
 

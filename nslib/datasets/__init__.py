@@ -11,11 +11,11 @@ from nslib.datasets.card import audit_clips, make_data_card
 from nslib.datasets.debian import manifest_path, read_manifest
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.loading import load_clips, resolve_tasks
-from nslib.datasets.noss_sources import get_status
+from nslib.datasets.noss_sources import compare_facts, get_status
 from nslib.datasets.splits import split_by_group
 from nslib.datasets.table import COLUMNS, Dataset, limit_clips
 from nslib.datasets.tasks import REGISTRY, Task, choose_task_names, get_task
 
-__all__ = ["COLUMNS", "REGISTRY", "Dataset", "Task", "audit_clips", "choose_task_names", "get_status", "get_task",
-           "limit_clips", "load_clips", "make_data_card", "manifest_path", "read_manifest", "read_recordings",
-           "resolve_tasks", "split_by_group"]
+__all__ = ["COLUMNS", "REGISTRY", "Dataset", "Task", "audit_clips", "choose_task_names", "compare_facts", "get_status",
+           "get_task", "limit_clips", "load_clips", "make_data_card", "manifest_path", "read_manifest",
+           "read_recordings", "resolve_tasks", "split_by_group"]

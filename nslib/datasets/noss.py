@@ -75,7 +75,9 @@ def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
     usable = rows["sha256"] != ""
     problems = [{"clip_id": row.clip_id, "audio": row.source, "reason": row.note, "remedy": _UNUSABLE}
                 for row in rows[~usable].itertuples()]
-    return make_dataset(rows[usable].to_dict("records"), problems, [*rows.attrs["notes"], *_describe_clips(rows)])
+    known = noss_sources.describe_facts(task.name, rows[usable]) if params.clips_per_class is None else []
+    return make_dataset(rows[usable].to_dict("records"), problems,
+                        [*rows.attrs["notes"], *_describe_clips(rows), *known])
 
 
 def _open_data(source: Source) -> _Prepared | _Folder | None:

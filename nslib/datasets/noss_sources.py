@@ -1,4 +1,4 @@
-"""The data sets of NOSS and the two that FRILL added: facts, what to do by hand, and where each stands on this machine.
+"""The data sets of NOSS and the two that FRILL added: what is known of each, what to do by hand, where each stands.
 
 To tell where one stands, nothing heavy is imported, and nothing is fetched or unpacked. GB are 10^9 bytes, rounded, of
 the whole data set. What is fetched by hand lies in the manual folder (`config.manual_dir`); a file there whose name
@@ -20,12 +20,19 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nslib import config
 from nslib.datasets.tasks import get_task
 from nslib.errors import UnknownName
 
-__all__ = ["get_status"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare_facts", "get_status"]
+
+DIFFERS = "It is not the data set as it is known:"
+_MOST_FACTS = 5  # named in a sentence
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,66 @@ def get_status(name: str) -> Status:
     source = get_source(name)
     return Status(name, *_find_state(source), source.download_gb, round(source.disk_gb, 2), get_task(name).licence,
                   source.homepage)
+
+
+def compare_facts(name: str, clips: pd.DataFrame) -> pd.DataFrame:
+    """Set what is known of a data set (``data/noss_facts.csv``) beside what its clips are.
+
+    Parameters
+    ----------
+    name : str
+        A task of the paper profile.
+    clips : DataFrame
+        Its whole clip table.
+
+    Returns
+    -------
+    DataFrame
+        One row a fact: part (a split, or all), fact, of (a class or speaker), expected, found, agrees, status (what is
+        ``recalled-unverified`` decides nothing), source. Lengths agree within one unit of the last digit. Empty if
+        nothing is known.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such data set.
+    """
+    import pandas as pd
+
+    facts = pd.read_csv(config.check_data(config.data_dir() / "noss_facts.csv"), dtype=str, keep_default_na=False)
+    facts = facts[facts["dataset"] == get_source(name).name].rename(columns={"value": "expected"})
+    rows = []
+    for fact in facts.drop(columns="dataset").to_dict("records"):
+        part = clips if fact["part"] == "all" else clips[clips["split"] == fact["part"]]
+        digits = len(fact["expected"].partition(".")[2])
+        found = _FACTS[fact["fact"]](part, fact["of"])
+        agrees = abs(found - float(fact["expected"])) <= (1.001 * 10.0**-digits if digits else 0)
+        rows.append(fact | {"found": f"{found:.{digits}f}", "agrees": agrees})
+    return pd.DataFrame(rows, columns=["part", "fact", "of", "expected", "found", "agrees", "status", "source"])
+
+
+_FACTS: dict[str, Callable[[pd.DataFrame, str], float]] = {
+    "clips": lambda part, of: len(part[part["label"] == of] if of else part),
+    "clips of speaker": lambda part, of: (part["speaker"] == of).sum(),
+    "speakers": lambda part, _: part["speaker"].nunique(), "classes": lambda part, _: part["label"].nunique(),
+    "speakers of one clip": lambda part, _: (part["speaker"].value_counts() == 1).sum(),
+    "mean seconds": lambda part, _: part["seconds"].mean(), "shortest seconds": lambda part, _: part["seconds"].min(),
+    "longest seconds": lambda part, _: part["seconds"].max(),
+    "sample rate": lambda part, _: float("nan") if part["sample_rate"].nunique() != 1 else part["sample_rate"].iloc[0]}
+
+
+def describe_facts(name: str, clips: pd.DataFrame) -> list[str]:
+    """Say in a sentence whether the whole clips of a data set are what is known of it; nothing if nothing is known."""
+    facts = compare_facts(name, clips)
+    facts = facts[facts["status"] != "recalled-unverified"]
+    wrong = facts[~facts["agrees"].astype(bool)].to_dict("records")
+    named = [" ".join(filter(None, (row["part"], row["fact"], row["of"], f"{row['found']} instead of",
+                                    f"{row['expected']} ({row['source']})"))) for row in wrong]
+    if not wrong:
+        return [f"All {len(facts)} facts that are known of it agree with its clips."] if len(facts) else []
+    more = f"; and {len(wrong) - _MOST_FACTS} more" if len(wrong) > _MOST_FACTS else ""
+    return [f"{DIFFERS} {'; '.join(named[:_MOST_FACTS])}{more}. {len(facts) - len(wrong)} of {len(facts)} facts agree "
+            "(nslib.datasets.compare_facts has all). It is measured as it is."]
 
 
 def _find_state(source: Source) -> tuple[str, str, str]:

@@ -33,7 +33,7 @@ import numpy as np
 
 from nslib import config, embeddings
 from nslib.config import Params
-from nslib.datasets import card, folder, layouts, loading
+from nslib.datasets import card, folder, layouts, loading, noss_sources
 from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
@@ -397,9 +397,15 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
         jobs = check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], settings["probes"])
         options = {**settings, "mapper": engine.mapper, "jobs": jobs}
         grid = fit_grid(task, out, options, f"{task.name} x {spec.name}", progress)
+        grid = dataclasses.replace(grid, notes=(*_list_differences(corpus), *grid.notes))
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
+
+
+def _list_differences(corpus: Dataset) -> list[str]:
+    """List how a data set differs from what is known of it: its scores carry that."""
+    return [note for note in corpus.notes if note.startswith(noss_sources.DIFFERS)]
 
 
 def fit_grid(task: Task, out: Extraction, settings: Mapping[str, Any], title: str, progress: bool) -> probe.Grid:

@@ -78,6 +78,7 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
             continue
         lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
         lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
+        lines += [f"  {note}" for note in corpus.notes]
     for name in (settings.embeddings or default_embeddings(settings)) if weights else ():
         try:
             embeddings.get(name)

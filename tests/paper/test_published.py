@@ -123,7 +123,8 @@ def paper_rows(names=("trill-layer19", "frill", "logmel"), of=("crema_d", "savee
     return pd.DataFrame([
         {"key": f"{task} {name}", "task": task, "embedding": name, "metric": "accuracy", "split": "test",
          "selected": value == 0.60, "best_on_test": value == 0.66, "n": sizes.get(task, 120), "value": value,
-         "low": value - 0.05, "high": value + 0.05, "when": "2026"} for task in of for name in names for value in (0.60, 0.66)])
+         "low": value - 0.05, "high": value + 0.05, "when": "2026"}
+        for task in of for name in names for value in (0.60, 0.66)])
 
 
 def one(verdicts: pd.DataFrame, task: str, name: str, work: str) -> pd.Series:
