@@ -326,6 +326,7 @@ _MOST_PADDING = 4096  # samples by which a codec that works in blocks may fill t
 _TELL_LENGTH = ("FLAC", "VOC", "MAT4", "SDS", "HTK", "mp4", "matroska", "wv", "tta", "flv", "asf", "ape")
 _TAGS = re.compile(rb"(Xing|Info)\0\0\0(.)(....)", re.DOTALL)
 _SPHERE = re.compile(rb"\nsample_count -i (-?\d+)")
+_PACKED = re.compile(rb"\nsample_coding -s\d+ \S*?embedded-([\w.-]+)")
 
 
 class Promise(NamedTuple):
@@ -368,6 +369,9 @@ def _read_promise(path: Path, file: BinaryIO, head: bytes) -> Promise:
         return _compare_bytes(path, file, (8, f"{order}I", 0), start, length)
     if magic == b"OggS":
         return Promise(True, notes=_check_ogg(path, file))
+    if magic == b"NIST" and (found := _PACKED.search(head)):
+        raise BadAudio(path, f"its SPHERE samples are compressed ({found[1].decode()}), which is not read here",
+                       f"Unpack it: sph2pipe -f wav {path.name} {path.stem}.wav")
     if magic == b"NIST" and (found := _SPHERE.search(head)):
         frames = int(found[1])
         return Promise(True, frames) if frames > 0 else Promise(notes=(_NO_LENGTH,))

@@ -30,6 +30,7 @@ from nslib import config
 from nslib import embeddings as models
 from nslib.config import load_params, quieten_tensorflow
 from nslib.datasets.card import make_data_card
+from nslib.datasets.corpora import RECIPES
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry, runtime
@@ -101,8 +102,8 @@ Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
 Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
-    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a Kaldi data "
-         "directory, a folder with metadata.csv, or tfds:NAME.")]
+    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a folder of Kaldi, "
+         "lhotse, audformat or datasets, or tfds:NAME, audb:NAME, hf:OWNER/NAME.")]
 Metric = Annotated[str | None, Option(
     help="Names, comma-separated, such as uar,accuracy,macro-f1,auc: the first chooses, all are shown. ccc or mae take "
          "labels as numbers.")]
@@ -113,6 +114,7 @@ Speaker = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the
 Split = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the split.")]
 ClipId = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the clip's name.")]
 Audio = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the file's path.")]
+Recipe = Annotated[str | None, Option(help=f"Of a folder: whose file names tell the label: {', '.join(RECIPES)}.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
 Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).", **_TABLE)]
 Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.", **_TABLE)]
@@ -251,7 +253,7 @@ def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
     smoke: Smoke = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None, label: Label = None,
-    speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None,
+    speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None, recipe: Recipe = None,
     transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
@@ -264,8 +266,8 @@ def measure(
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = [_find_embedding(name) for name in embeddings]
-    recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
-                  for path in dataset or ()]
+    recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                                recipe=recipe) for path in dataset or ()]
     measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, metric=metric,
                                    probes=probes, cluster=cluster)
     heard = measure_controls(measured, given, params) if controls else None
@@ -283,10 +285,11 @@ def embed(
     embedding: Annotated[str, Option(help=_EMBEDDING)] = "logmel",
     out: Table = Path("vectors.parquet"), cluster: Cluster = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    audio: Audio = None, recipe: Recipe = None,
 ) -> None:
     """Embed recordings: one vector a clip."""
-    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                               recipe=recipe)
     table = benchmark.embed(recordings, _find_embedding(embedding), cluster=cluster)
     _print_notes(table.attrs["notes"])
     left_out = _print_left_out(table.attrs["problems"], len(table))
@@ -419,10 +422,11 @@ def data_card(
         help="Write the split here (.csv), to be given again.", callback=_check_place(".csv"))] = None,
     splits: SplitFile = None, seed: Seed = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    audio: Audio = None, recipe: Recipe = None,
 ) -> None:
     """Say what your recordings are, how they are split, and what can make a score on them wrong."""
-    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    recordings = _name_columns(source, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                               recipe=recipe)
     card = make_data_card(recordings, seed=load_params(seed=seed).seed, splits=splits)
     left_out = _print_left_out(card.corpus.problems.to_dict("records"), clips := len(card.corpus.clips))
     if save_splits:
@@ -600,12 +604,13 @@ def train_classifier(
     probe: Annotated[str | None, Option(help="Default: the best on validation.")] = None,
     splits: SplitFile = None, corpus: Corpus = None, smoke: Smoke = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None,
-    audio: Audio = None,
+    audio: Audio = None, recipe: Recipe = None,
 ) -> None:
     """Fit a probe on a task and write embedding and probe as one model: audio in, probabilities out."""
     from nslib.training import classifier, export
 
-    recordings = _name_columns(task, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio)
+    recordings = _name_columns(task, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
+                               recipe=recipe)
     folder = classifier.fit_and_export(recordings, embedding, out, probe=probe, splits=splits,
                                        params=load_params(corpus=corpus, smoke=smoke))
     facts = export.read_facts(folder)

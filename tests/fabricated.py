@@ -1,5 +1,6 @@
 """Made-up rows with the columns of real ones, for tests of figures and reports. No score is real."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -17,6 +18,11 @@ EMBEDDINGS = ("logmel", "mfcc", "untrained", "speech-embedding", "resemblyzer", 
 
 def rows(seed: int = 0) -> pd.DataFrame:
     """Every task, embedding, probe, normalisation and split, with one selected test row a cell."""
+    return _make_rows(seed).copy()
+
+
+@functools.cache
+def _make_rows(seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     return _filled(pd.concat([_cell(rng, *task, e) for task in TASKS for e in EMBEDDINGS], ignore_index=True), ROWS)
 
@@ -46,6 +52,11 @@ def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embeddin
 
 def predictions(seed: int = 0) -> pd.DataFrame:
     """Answers of the selected probes on 120 test clips, as often right as the rows of that seed say."""
+    return _make_predictions(seed).copy()
+
+
+@functools.cache
+def _make_predictions(seed: int) -> pd.DataFrame:
     scores = rows(seed).query("selected and split == 'test'")
     return _filled(pd.concat([_answers(row) for row in scores.to_dict("records")], ignore_index=True), PREDICTIONS)
 

@@ -1,28 +1,26 @@
 """Which clips somebody's own recordings hold: one reader a layout, each giving the same records.
 
-- ``tfds:NAME``: a data set of TensorFlow Datasets (`noss.list_tfds_clips`)
+- ``tfds:NAME``: see `noss.list_tfds_clips`; ``audb:NAME``, ``hf:OWNER/NAME``: a folder that is fetched first
 - list: CSV, TSV, JSON Lines or Parquet with the column ``audio`` (a path from the list, in Parquet perhaps the
-  recording itself) and perhaps ``label, speaker, split, clip_id``; ``start`` (or ``offset``) and ``end`` or
-  ``duration``, seconds, make a row a part of its file, ``channel`` (from 0) one of its channels
-- Kaldi's: a folder with ``wav.scp`` (``RECORDING PATH``) and perhaps ``segments`` (``UTTERANCE RECORDING START END
-  [CHANNEL]``, seconds, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or one a split
-- audiofolder: ``metadata.csv`` (or ``.tsv``, ``.jsonl``, ``.parquet``), or one a split; ``file_name`` is a path from
-  there, the other columns are those of a list (``speaker_id`` and ``client_id`` are speakers too); or lists called
-  ``train-00000-of-00002.parquet`` and so on, as the package datasets writes them
-- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, deeper folders are part of the name; the same where one
-  level of folders is called as splits are; ``clip.wav`` alone can only be embedded
-
-``list.csv?label=emotion`` names a column otherwise called (of any layout with columns).
+  recording itself) and perhaps ``label, speaker, split, clip_id``; ``start`` (``offset``) and ``end`` or ``duration``,
+  seconds, make a row a part of its file, ``channel`` (from 0) one of its channels
+- Kaldi's: ``wav.scp`` (``RECORDING PATH``, or ``x.ark:17``) and perhaps ``segments`` (``UTTERANCE RECORDING START END
+  [CHANNEL]``, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or a folder a split
+- audformat (``db.yaml``) and lhotse (``*recordings*.jsonl[.gz]``, ``*supervisions*``): see `corpora`
+- audiofolder: ``metadata.csv`` (``.tsv``, ``.jsonl``, ``.parquet``), or one a split, with ``file_name``, a path from
+  there; or lists called ``train-00000-of-00002.parquet`` (``.arrow``) and so on, as the package datasets writes them
+- folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, perhaps with a level of folders called as splits are;
+  ``clip.wav`` alone can only be embedded; with ``?recipe=ravdess`` the names of files tell
 
 A reader lists, it decodes nothing. Whatever is there is a clip; or a clip with a `ClipFile.fault`, as far as names and
-rows tell that it cannot be used; or it is no clip, and is counted in the notes. What contradicts itself is refused.
-References: Kaldi's "Data preparation" (commands, ``... |``, and archives, ``x.ark:17``, are refused); Hugging Face
-datasets, AudioFolder.
+rows tell that it cannot be used; or it is no clip, and is counted in the notes. What contradicts itself is refused, as
+is a command in ``wav.scp``. ``list.csv?label=emotion`` names a column otherwise called (of any layout with columns).
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import math
 import os
@@ -35,6 +33,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from nslib.datasets import corpora
 from nslib.datasets.noss import list_tfds_clips
 from nslib.datasets.splits import SPLITS, find_split
 from nslib.datasets.table import read_list
@@ -50,6 +49,7 @@ AUDIO_ENDINGS = frozenset((
 KALDI_LABELS = ("utt2label", "utt2lang", "utt2emo", "spk2gender")  # the first that is there; the last is a speaker's
 _LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 _COLUMNS = ("audio", "label", "speaker", "split", "clip_id")
+_WORDS = (*_COLUMNS, "recipe", "table")  # that may stand behind a path
 _USUAL = {"audio": ("file_name",), "speaker": ("speaker_id", "client_id")}  # in the metadata of an audiofolder
 # columns that change what a row is, as they may be called in lower case
 _PARTS = {"start": ("start", "offset", "begin", "onset", "start_time"), "end": ("end", "stop", "end_time"),
@@ -59,6 +59,7 @@ _OTHER_UNITS = re.compile("(start|begin|onset|offset|end|stop|duration|dur)_?(m?
 _METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # a file of several, as the package datasets calls them
 _TFDS = "tfds:"
+_COLLECTIONS = ("audb:", "hf:", _TFDS)
 _NEAR = 0.1  # seconds by which an end and a duration may differ
 _MOST_NAMES = 5  # in a sentence; the others are counted
 
@@ -89,14 +90,15 @@ Listing = tuple[list[ClipFile], list[str]]  # clips, and notes on what was not r
 
 
 def recordings_exist(source: str | os.PathLike[str]) -> bool:
-    """Whether there are, or could be, recordings; only TensorFlow Datasets knows which ``tfds:`` names there are."""
-    return os.fspath(source).startswith(_TFDS) or os.path.exists(split_source(source)[0])
+    """Whether there are, or could be, recordings; only a collection knows which names it has."""
+    return os.fspath(source).startswith(_COLLECTIONS) or os.path.exists(split_source(source)[0])
 
 
 def name_recordings(source: str | os.PathLike[str]) -> str:
     """How recordings are called in tables: as the folder, the list without its ending, or the data set."""
-    if os.fspath(source).startswith(_TFDS):
-        return re.split("[/:?]", os.fspath(source).removeprefix(_TFDS))[0]
+    if os.fspath(source).startswith(_COLLECTIONS):
+        kind, name, *_ = re.split("[:?]", os.fspath(source))
+        return name.split("/")[1 if kind == "hf" and "/" in name else 0]
     return split_source(source)[0].resolve().stem
 
 
@@ -107,8 +109,8 @@ def split_source(source: str | os.PathLike[str]) -> tuple[Path, dict[str, str]]:
     if not path or "=" not in asked or os.path.exists(whole):
         return whole, {}
     columns = dict(parse_qsl(asked))
-    if other := next((role for role in columns if role not in _COLUMNS), ""):
-        raise UnknownName(f"word in {source}", other, _COLUMNS)
+    if other := next((role for role in columns if role not in _WORDS), ""):
+        raise UnknownName(f"word in {source}", other, _WORDS)
     return Path(path), columns
 
 
@@ -119,6 +121,8 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
         return [ClipFile(**{**row, "audio": Path(row["audio"]), "split": find_split(row["split"])})
                 for row in rows], notes
     path, asked = split_source(source)
+    if os.fspath(source).startswith(_COLLECTIONS):
+        path = corpora.fetch_collection(str(path), progress)
     if not os.path.exists(path):
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, n=1)
@@ -126,6 +130,8 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
                            f"at {Path.cwd()}.")
     if path.is_dir():
         clips, notes = next(reader for holds, reader in _FOLDERS if holds(path, asked))(path, asked)
+    elif "recipe" in asked:
+        raise BadParameter(f"a recipe reads the names of files in a folder, and {path} is none.")
     elif path.suffix.lower() in _LISTS:
         clips, notes = _read_rows(path, asked)
     else:
@@ -209,8 +215,8 @@ def list_names(names: Sequence[object]) -> str:
 
 def read_folder(root: Path, asked: dict[str, str]) -> Listing:
     """Labels, speakers and splits from the names of folders."""
-    if asked:
-        raise BadParameter(f"{root} is a folder without columns, so none can be named ({', '.join(asked)}).")
+    if other := ", ".join(asked if "recipe" not in asked else asked.keys() - {"recipe", "label"}):
+        raise BadParameter(f"{root} is a folder without columns, so none can be named ({other}).")
     audio, lost, notes, lists = _walk(root)
     level = _find_split_level(audio)
     count = Counter(path.with_suffix("") for path in audio)
@@ -224,6 +230,13 @@ def read_folder(root: Path, asked: dict[str, str]) -> Listing:
         clip = ClipFile(root / path, name.as_posix(), label, speaker, split)
         clips.append(clip if split or level is None else clip.fail("it lies outside the folders of the splits",
                                                                    "Move it into one of them."))
+    if asked:
+        named, more = corpora.read_names(asked["recipe"], audio, asked.get("label", "emotion"))
+        clips = [clip if clip.fault else clip.fail(fault, "Rename it, or leave it out.") if fault else
+                 replace(clip, label=label, speaker=speaker)
+                 for clip, (label, speaker, fault) in zip(clips, named, strict=True)]
+        return clips + lost, notes + more
+    notes += corpora.suggest_recipe(audio)
     if any(clip.label for clip in clips if not clip.fault):
         clips = [clip if clip.label or clip.fault else
                  clip.fail("it lies outside the label folders", "Move it into the folder of its label.")
@@ -251,14 +264,27 @@ def _read_rows(path: Path, asked: dict[str, str], usual: dict[str, tuple[str, ..
     """Clips of a list; paths in it start at its folder."""
     table = read_list(path, asked.get("audio", "file_name" if usual else "audio"))
     columns, unused = _choose_columns(path, list(table.columns), asked, usual or {})
+    rows = zip(table.index, table.to_dict("records"), strict=True)
+    clips = _make_clips(path, ((number, {role: row[columns[role]] for role in columns}, "") for number, row in rows))
+    channels = {clip.channel for clip in clips} - {None}
+    if channels and 0 not in channels:
+        raise BadParameter(f"channels are counted from 0, and no row of {path.name} is of channel 0; subtract 1 in the "
+                           "column channel, or write each channel to a file.")
+    notes = [f"Columns that were not read: {', '.join(name or '(no name)' for name in unused)}."] if unused else []
+    if "label" not in columns and unused:
+        notes.append("There is no column label; if one of these is it, say so: --label COLUMN (?label=COLUMN behind "
+                     "the path).")
+    return clips, notes
+
+
+def _make_clips(path: Path, rows: Iterable[tuple[int, dict[str, Any], str]]) -> list[ClipFile]:
+    """Clips of rows (number, cells by role, what is wrong with it), which are held against each other."""
     clips: list[ClipFile] = []
     row_of: dict[str, int] = {}
     label_of: dict[tuple[object, ...], tuple[int, str]] = {}
-    cells = zip(*(table[name].tolist() for name in columns.values()), strict=True)
-    for number, values in zip(table.index, cells, strict=True):
-        row = {role: value.strip(" \t\r\n") for role, value in zip(columns, values, strict=True)
-               if isinstance(value, str)}
-        fault = next((f"the cell {columns[role]} is no text" for role in columns if role not in row), "")
+    for number, cells, known in rows:
+        row = {role: value.strip(" \t\r\n") for role, value in cells.items() if isinstance(value, str)}
+        fault = known or next((f"the cell {role} is no text" for role in cells if role not in row), "")
         clip = _read_row(path, number, row)
         if (other := row_of.setdefault(clip.clip_id, number)) != number:
             raise BadParameter(f"rows {other} and {number} of {path.name} are both {clip.clip_id!r}; give each clip "
@@ -272,15 +298,7 @@ def _read_rows(path: Path, asked: dict[str, str], usual: dict[str, tuple[str, ..
                                f"{label!r} and {clip.label!r}; keep one, or say in columns start and end which part "
                                "each is.")
         clips.append(clip)
-    channels = {clip.channel for clip in clips} - {None}
-    if channels and 0 not in channels:
-        raise BadParameter(f"channels are counted from 0, and no row of {path.name} is of channel 0; subtract 1 in the "
-                           "column channel, or write each channel to a file.")
-    notes = [f"Columns that were not read: {', '.join(name or '(no name)' for name in unused)}."] if unused else []
-    if "label" not in columns and unused:
-        notes.append("There is no column label; if one of these is it, say so: --label COLUMN (?label=COLUMN behind "
-                     "the path).")
-    return clips, notes
+    return clips
 
 
 def _choose_columns(path: Path, names: list[str], asked: dict[str, str],
@@ -356,6 +374,8 @@ def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:
     for path in read:
         shard = _SHARD.fullmatch(path.stem)
         place = path.stem if shard else "" if path.parent == root else path.parent.name
+        if shard and path.parent != root and (not find_split(place) or len({other.parent for other in read}) > 1):
+            place = f"{path.parent.name}/{place}"
         part, more = _read_rows(path, asked, {} if shard else _USUAL)
         if not place:
             part = _split_by_folders(part, root.resolve())
@@ -364,28 +384,38 @@ def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:
                     for clip in part]
         else:
             raise UnknownName(f"split (the name of a folder with {path.name})", place, SPLITS)
-        shards |= {path.with_name(f"{shard[1]}-{number:05d}-of-{shard[2]}.parquet")
+        shards |= {path.with_name(f"{shard[1]}-{number:05d}-of-{shard[2]}{path.suffix}")
                    for number in range(int(shard[2]))} if shard else set()
         clips += part
         notes += [note for note in more if note not in notes]
     notes += [f"{path.relative_to(root)} was not read, as {read[0].name} is there."
               for path in found if path not in read]
-    audio, lost, _, _ = _walk(root)
-    listed, named = {clip.audio for clip in clips}, {clip.clip_id for clip in clips}
-    home = root.resolve()
-    lost += [ClipFile(root / path, path.as_posix()).fail("it has no row in the metadata", "Add a row, or leave it out.")
-             for path in audio if home / path not in listed]
-    lost = [clip for clip in lost if clip.audio.resolve() not in listed]
-    lost += [ClipFile(path, path.stem).fail("this file of the data set is not there", "Download it.")
-             for path in sorted(shards.difference(read))]
+    lost = [ClipFile(path, path.stem).fail("this file of the data set is not there", "Download it.")
+            for path in sorted(shards.difference(read))]
+    return _add_unlisted(root, clips, lost), notes
+
+
+def _add_unlisted(root: Path, clips: list[ClipFile], lost: list[ClipFile]) -> list[ClipFile]:
+    """Clips, and with their reasons files that are in no row of the metadata, and what else was lost."""
+    audio, broken, _, _ = _walk(root)
+    listed, named, home = {clip.audio for clip in clips}, {clip.clip_id for clip in clips}, root.resolve()
+    broken += [ClipFile(root / path, path.as_posix()).fail("it has no row in the metadata", "Add a row, or leave it "
+                                                           "out.") for path in audio if home / path not in listed]
     return clips + [replace(clip, clip_id=f"{clip.clip_id} (file)") if clip.clip_id in named else clip
-                    for clip in lost], notes
+                    for clip in (*(clip for clip in broken if clip.audio.resolve() not in listed), *lost)]
+
+
+def _read_corpus(root: Path, asked: dict[str, str]) -> Listing:
+    """A database of audformat, or manifests of lhotse."""
+    rows, notes = (corpora.read_audformat if (root / "db.yaml").is_file() else corpora.read_lhotse)(root, asked)
+    return _add_unlisted(root, _make_clips(root / root.name, rows), []), notes
 
 
 def _find_metadata(root: Path, asked: dict[str, str]) -> list[Path]:
     """Metadata, or Parquet files, of a folder and of those right below it; other data sets have a metadata.csv too."""
     column = asked.get("audio", "file_name")
-    return sorted(path for where in ("", "*/") for name in (*_METADATA, "*.parquet") for path in root.glob(where + name)
+    return sorted(path for name in (*_METADATA, "*.parquet", "*.arrow") for path in (*root.glob(name),
+                                                                                     *root.glob(f"*/{name}"))
                   if path.is_file() and (column in _read_header(path) if name in _METADATA else
                                          _SHARD.fullmatch(path.stem)))
 
@@ -415,13 +445,6 @@ def _split_by_folders(clips: list[ClipFile], home: Path) -> list[ClipFile]:
             for clip, path in zip(clips, paths, strict=True)]
 
 
-def _name_split(folder: Path, what: str) -> str:
-    """The split that a folder is."""
-    if not find_split(folder.name):
-        raise UnknownName(what, folder.name, SPLITS)
-    return find_split(folder.name)
-
-
 def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     """A data directory, or a folder with one a split."""
     clips: list[ClipFile] = []
@@ -430,7 +453,8 @@ def read_kaldi(root: Path, asked: dict[str, str]) -> Listing:
     for folder in _find_kaldi(root, asked):
         part, more = _read_kaldi_directory(folder, asked)
         if folder != root:
-            split = _name_split(folder, f"split (the name of a data directory in {root})")
+            if not (split := find_split(folder.name)):
+                raise UnknownName(f"split (the name of a data directory in {root})", folder.name, SPLITS)
             part = [replace(clip, split=split) for clip in part]
             more = [f"{folder.name}: {note}" for note in more]
         for clip in part:
@@ -452,7 +476,7 @@ def _read_kaldi_directory(folder: Path, asked: dict[str, str]) -> Listing:
     if other := next((role for role in asked if role != "label"), ""):
         raise BadParameter(f"{folder} has no columns, so {other} cannot be named; label can: a file such as "
                            f"{KALDI_LABELS[0]}.")
-    paths = {name: _find_audio(folder, number, value) for number, name, value in _read_lines(folder / "wav.scp")}
+    paths = _find_recordings(folder)
     speaker = _read_map(folder / "utt2spk")
     there = [name for name in (asked.get("label"), *KALDI_LABELS) if name and (folder / name).is_file()]
     if (wanted := asked.get("label")) and wanted not in there:
@@ -467,10 +491,10 @@ def _read_kaldi_directory(folder: Path, asked: dict[str, str]) -> Listing:
     idle = dict(paths)
     for name, recording, start, end, channel in _read_utterances(folder, paths):
         idle.pop(recording, None)
-        clip = ClipFile(paths.get(recording, folder / recording), name, label.get(name, ""), speaker.get(name, ""), "",
-                        start, end, channel)
-        clips.append(clip if recording in paths else
-                     clip.fail(f"row of {name} in segments: there is no {recording} in wav.scp"))
+        path, fault = paths.get(recording, (folder / recording, f"row of {name} in segments: there is no {recording} "
+                                            "in wav.scp"))
+        clip = ClipFile(path, name, label.get(name, ""), speaker.get(name, ""), "", start, end, channel)
+        clips.append(clip.fail(fault) if fault else clip)
     read = {clip.clip_id for clip in clips}
     for what, names in (("recordings of wav.scp are in no line of segments", list(idle)),
                         ("utterances of utt2spk have no audio", [name for name in speaker if name not in read]),
@@ -517,18 +541,25 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str, str]]:
         yield number, name, value.strip()
 
 
-def _find_audio(folder: Path, number: int, value: str) -> Path:
-    """A path of wav.scp, from the directory, the two folders above it, or here: Kaldi's start where its recipe runs."""
-    where = f"line {number} of {folder / 'wav.scp'}"
-    if value.endswith("|"):
-        raise BadParameter(f"{where} is a command ({value}), which is not run here. Run it, write the sound to a file, "
-                           "and put the file's path in its place.")
-    if re.search(r"\.ark:\d+$", value):
-        raise BadParameter(f"{where} points into an archive ({value}), which is not read here. Write its clips to "
-                           "files, for example with Kaldi's wav-copy.")
-    starts = (folder, folder.parent, folder.parent.parent, Path.cwd())
-    paths = [os.path.join(start, os.path.expanduser(value)) for start in starts]
-    return Path(next((path for path in paths if os.path.exists(path)), paths[0]))
+def _find_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
+    """File of each recording of wav.scp, or why there is none; a part of an archive is written to a file first."""
+    found, members = dict[str, tuple[Path, str]](), dict[Path, dict[int, str]]()
+    starts = (folder, folder.parent, folder.parent.parent, Path.cwd())  # Kaldi's paths start where its recipe runs
+    for number, name, value in _read_lines(folder / "wav.scp"):
+        if value.endswith("|"):
+            raise BadParameter(f"line {number} of {folder / 'wav.scp'} is a command ({value}), which is not run here. "
+                               "Run it, write the sound to a file, and put the file's path in its place.")
+        part = re.fullmatch(r"(.+):(\d+)(\[.*\])?", value)
+        paths = [os.path.join(start, os.path.expanduser(part[1] if part else value)) for start in starts]
+        path = Path(next((path for path in paths if os.path.exists(path)), paths[0]))
+        found[name] = path, f"{value} is a range of what is in the archive" if part and part[3] else ""
+        if part and not part[3]:
+            members.setdefault(path, {})[int(part[2])] = name
+    for path, names in members.items():
+        places = sorted(names)
+        for start, after in itertools.zip_longest(places, places[1:], fillvalue=0):
+            found[names[start]] = corpora.store_member(path, start, (after, names[after]) if after else None)
+    return found
 
 
 def _bad_line(path: Path, number: int, line: str, wanted: str) -> BadParameter:
@@ -536,5 +567,7 @@ def _bad_line(path: Path, number: int, line: str, wanted: str) -> BadParameter:
     return BadParameter(f"line {number} of {path} is {line.strip()!r}; wanted is {wanted}.")
 
 
-_FOLDERS = ((_find_kaldi, read_kaldi), (_find_metadata, read_audiofolder), (lambda path, _: True, read_folder))
+_FOLDERS = ((lambda path, asked: "recipe" in asked, read_folder),
+            (lambda path, _: (path / "db.yaml").is_file() or corpora.find_manifests(path), _read_corpus),
+            (_find_kaldi, read_kaldi), (_find_metadata, read_audiofolder), (lambda path, _: True, read_folder))
 """What tells that a folder is in a layout, and its reader; the first that fits counts."""

@@ -268,17 +268,30 @@ class _Prepared:
 
 def _decode_samples(name: str, samples: np.ndarray[Any, Any], rate: int, bits: str) -> audio.Clip:
     """A clip as the kit hears it: whole numbers are samples of `bits`; if that is empty, of 16 if they look like it."""
-    if samples.dtype.kind == "f" and np.abs(samples).max(initial=0.0) > 2 and (samples == np.rint(samples)).all():
+    if samples.dtype == np.int16 and (_is_wrapped(samples) or not (bits == "16" or samples.any())):
+        raise BadAudio(name, "its samples are the last 16 bits of wider ones, which is noise or silence, as TensorFlow "
+                       "Datasets cuts them", "Have the kit prepare it anew (move its folder away), or read its files.")
+    if samples.dtype.kind == "f" and (samples == np.rint(samples)).all():
         samples = samples.astype(np.int64)  # the feature turned whole numbers into floats
     if samples.dtype.kind in "iu":
         low, high, most = int(samples.min(initial=0)), int(samples.max(initial=0)), 1 << int(bits or 16) - 1
         ask = "" if bits else "; say what the files have: tfds:NAME?bits=8, 16 or 32 (as which 24 come)"
         if low < -most or high >= most:
             raise BadAudio(name, f"samples from {low} to {high} do not fit into {bits or 16} bits{ask}", _UNUSABLE)
-        if not bits and 0 < max(-low, high) <= 128:
-            raise BadAudio(name, f"samples from {low} to {high} are of 8 bits, or faint ones of 16{ask}", _UNUSABLE)
+        if 0 < max(-low, high) <= {"": 1 << 7, "32": 1 << 15}.get(bits, 0):
+            raise BadAudio(name, f"samples from {low} to {high} are of {'16' if bits else '8'} bits, or faint ones of "
+                           f"{bits or '16'}{ask}", _UNUSABLE)
         samples = samples.astype(np.int16) if most == 1 << 15 else (samples / most).astype(np.float32)
     return audio.from_array(samples, rate, name)
+
+
+def _is_wrapped(samples: np.ndarray[Any, Any]) -> bool:
+    """Whether samples are the last 16 of 24 bits, of which 8 repeat the sign, or of 32: no sound is so loud a hiss."""
+    wave = samples.reshape(len(samples), -1)[:, 0]
+    heard = wave[wave != 0].astype(np.float64)
+    power = float(np.mean(heard**2)) if len(heard) > 1 else 0.0
+    white = power > 2.0**28 and abs(float(np.mean(heard[1:] * heard[:-1]))) < power / 10  # half of full scale
+    return white or (np.abs(heard).max(initial=0) > 128 and np.unique(wave & 255).tolist() == [0, 255])
 
 
 # --- ESC-50 and masked speech -------------------------------------------------------------------
@@ -663,7 +676,8 @@ def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[st
             _prepare_other(name, builder, roles["audio"])
         notes = _settle_rate(name, builder, roles)
         data = _Prepared(name, Path(builder.data_path), roles, tuple(sorted(builder.info.splits)))
-        rows = _make_clips(ClipCache(f"tfds-{builder.name}"), data, (None, 0), progress)
+        # 2: of the rules of scale, so that clips which older ones took for sound are made anew
+        rows = _make_clips(ClipCache(f"tfds2-{builder.name}"), data, (None, 0), progress)
     usable = rows["sha256"] != ""
     resampled = [(f"resampled {rate} -> {audio.SAMPLE_RATE} Hz",) * (rate != audio.SAMPLE_RATE)
                  for rate in rows["sample_rate"]]
@@ -688,6 +702,7 @@ def _settle_rate(name: str, builder: Any, roles: dict[str, str]) -> list[str]:
         raise BadParameter(f"the feature {roles['audio']} of {name} has no sample rate, and {files}; say it: "
                            f"tfds:{name}?rate=48000")
     roles["rate"] = roles["rate"] or ("" if told else next(iter(rates)))
+    roles["bits"] = roles["bits"] or ("16" if seen else "")  # to which `_prepare_other` brings them
     used = told or roles["rate"]
     notes = {f"clips had another sample rate than {used} Hz, so they are too fast or too slow.":
              sum(count for rate, count in rates.items() if rate != used),
@@ -733,6 +748,9 @@ def _choose_roles(name: str, features: Any, asked: dict[str, str]) -> dict[str, 
             raise BadParameter(f"{name} has {len(candidates)} features that could be the {role} "
                                f"({', '.join(candidates) or 'none'}; all: {', '.join(sorted(features))}); name one: "
                                f"tfds:{name}?{role}=FEATURE")
+    if (kind := np.dtype(features[roles["audio"]].np_dtype)).kind not in "if" or kind.itemsize < 2:
+        raise BadParameter(f"the feature {roles['audio']} of {name} is of {kind}, in which TensorFlow Datasets wraps "
+                           "samples round; read the files themselves, as a folder or a list.")
     return roles
 
 

@@ -7,13 +7,15 @@ used are rows of a second table, with a reason and a remedy: nothing is left out
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nslib import config
 from nslib.errors import BadParameter, NslibError
@@ -85,7 +87,7 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def read_list(path: Path, recordings: str = "") -> pd.DataFrame:
-    """Read a CSV, TSV, Parquet or JSON Lines list, whatever its columns; cells are text, its index is their row.
+    """Read a CSV, TSV, Parquet, Arrow or JSON Lines list, whatever its columns; cells are text, its index their row.
 
     Nothing is repaired: `BadParameter` names the row whose cells are not as many as the columns, or that took others
     in. Cells of Parquet and JSON Lines that are no scalars stay as they are, but for the column `recordings`, where
@@ -93,13 +95,14 @@ def read_list(path: Path, recordings: str = "") -> pd.DataFrame:
     """
     import pandas as pd
 
-    read = {".parquet": _read_parquet, ".jsonl": _read_json_lines}.get(path.suffix.lower(), _read_cells)
+    readers = {".parquet": _read_parquet, ".arrow": _read_parquet, ".jsonl": _read_json_lines}
+    read = readers.get(Path(path.name.lower().removesuffix(".gz")).suffix, _read_cells)
     try:
         return pd.DataFrame(*read(path, recordings), dtype=object)
     except UnicodeDecodeError as error:
         raise BadParameter(f"{path} is not UTF-8 (byte {error.object[error.start]:#04x}); save it as CSV UTF-8, as "
                            "spreadsheets call it.") from error
-    except (ValueError, OSError, csv.Error) as error:  # pyarrow's own errors are ValueErrors
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:  # pyarrow's own errors are ValueErrors
         if isinstance(error, BadParameter):
             raise
         raise BadParameter(f"{path} cannot be read as a {path.suffix[1:].upper()} list: {error}") from error
@@ -148,7 +151,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 def _read_json_lines(path: Path, _: str) -> _Columns:
     """An object a line."""
-    with path.open(encoding="utf-8-sig") as file:
+    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
         rows = {number: json.loads(line) for number, line in enumerate(file, start=1) if line.strip()}
     if other := next((number for number, row in rows.items() if not isinstance(row, dict)), None):
         raise BadParameter(f"line {other} of {path.name} is no object; write one a line.")
@@ -158,15 +161,18 @@ def _read_json_lines(path: Path, _: str) -> _Columns:
 
 def _read_parquet(path: Path, recordings: str) -> _Columns:
     """Batch by batch, as whole recordings may be in it; classes of the package datasets get their names."""
+    from pyarrow import ipc, memory_map
     from pyarrow.parquet import ParquetFile
 
-    file = ParquetFile(path)
-    columns: dict[str, list[object]] = {name: [] for name in file.schema_arrow.names}
-    features = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+    stream = path.suffix.lower() == ".arrow"
+    file: Any = ipc.open_stream(memory_map(str(path))) if stream else ParquetFile(path)
+    schema, batches = (file.schema, file) if stream else (file.schema_arrow, file.iter_batches(256))
+    columns: dict[str, list[object]] = {name: [] for name in schema.names}
+    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     names = {name: kind["names"] for name, kind in features.get("info", {}).get("features", {}).items()
              if isinstance(kind, dict) and kind.get("_type") == "ClassLabel" and name in columns}
     ids: list[object] = []
-    for batch in file.iter_batches(256):
+    for batch in batches:
         for name, cells in columns.items():
             values = batch.column(name).to_pylist()
             if name == recordings:
@@ -178,7 +184,7 @@ def _read_parquet(path: Path, recordings: str) -> _Columns:
             cells += [_write_cell(value) for value in values]
     if any(ids) and "clip_id" not in columns:
         columns["clip_id"] = ids
-    return columns, list(range(1, file.metadata.num_rows + 1))
+    return columns, list(range(1, 1 + max(map(len, columns.values()), default=0)))
 
 
 def _store_recording(cell: object, row: int) -> tuple[str, object]:

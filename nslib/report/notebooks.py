@@ -146,9 +146,7 @@ def _hash_surroundings() -> bytes:
 def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
     """Find source notebooks by name, in their own order."""
     by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
-    if names is None:
-        return list(by_name.values())
-    wanted = [Path(name).stem for name in names]
+    wanted = [Path(name).stem for name in (by_name if names is None else names)]
     if unknown := [name for name in wanted if name not in by_name]:
         raise UnknownName("notebook", unknown[0], by_name)
     return [path for stem, path in by_name.items() if stem in wanted]

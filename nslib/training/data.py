@@ -271,8 +271,7 @@ def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool
     bar = tqdm(waves, "decoding", len(clips), unit="clip", disable=not progress)
     _write_file(path, encode())
     if not index["names"]:
-        first = (index["problems"] or ["there is none"])[0]
-        raise BadParameter(f"none of {len(clips)} clips can be read. {first}")
+        raise BadParameter(f"none of {len(clips)} clips can be read. {(index['problems'] or ['there is none'])[0]}")
     return index
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import platform
-import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -165,7 +165,7 @@ class _DistillLearner(trainer.Learner):
         super().__init__(learn, held_out, settings.pairs, settings.distill, epsilon=1e-8,
                          strategy=tf.distribute.get_strategy())
         self._test = list(draw_targets(self.held_out, teacher, 0, self.loop.held_out, augment=False))
-        self._predict = tf.function(self._predict_targets)
+        self._predict = tf.function(self._predict_targets, autograph=False)
 
     def build(self) -> Any:
         import keras
@@ -307,11 +307,7 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
 def _time_call(network: Callable[[Array], Array], calls: int) -> float:
     """Return the median time of one patch in milliseconds."""
     patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
-    seconds = []
-    for _ in range(_WARM_UP + calls):
-        began = time.perf_counter()
-        network(patch)
-        seconds.append(time.perf_counter() - began)
+    seconds = timeit.repeat(lambda: network(patch), number=1, repeat=_WARM_UP + calls)
     return 1000 * float(np.median(seconds[_WARM_UP:]))
 
 
@@ -325,10 +321,7 @@ def _differences(vectors: Array, true: Array) -> dict[str, float]:
 
 def name_machine() -> str:
     """Name the processor that times are of, as the system calls it, with the number of CPUs of this process."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            name = next((row.split(":", 1)[1].strip() for row in file if row.startswith("model name")), name)
-    except OSError:
-        pass  # not Linux: the platform's own name is what there is
-    return f"{name}, {runtime.count_threads()} CPUs"
+    linux = Path("/proc/cpuinfo")  # elsewhere the platform's own name is what there is
+    rows = linux.read_text(encoding="utf-8").splitlines() if linux.exists() else []
+    named = (row.split(":", 1)[1].strip() for row in rows if row.startswith("model name"))
+    return f"{next(named, platform.processor() or platform.machine())}, {runtime.count_threads()} CPUs"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from nslib.config import Params
 
-__all__ = ["benchmark_finetuned", "cut_clips", "finetune", "make_pool", "name_finetuned"]
+__all__ = ["benchmark_finetuned", "compute_frames", "cut_clips", "finetune", "make_pool", "name_finetuned"]
 
 VERSION = 1
 """Of how a result comes about; another number lets every kept result be made anew."""
@@ -120,8 +120,8 @@ class FinetuneModel:
                           (moving, keras.optimizers.Adam(settings.network_rate))]
         for variables, optimiser in self._learning:
             optimiser.build(variables)
-        self.learn = tf.function(self._learn)
-        self._frames = tf.function(lambda patches: self.network(patches, training=False),
+        self.learn = tf.function(self._learn, autograph=False)
+        self._frames = tf.function(lambda patches: self.network(patches, training=False), autograph=False,
                                    input_signature=[tf.TensorSpec([None, TRILL.patch, TRILL.mels], tf.float32)])
 
     @property
@@ -190,6 +190,7 @@ class Material:
     y: npt.NDArray[Any]
     speaker: npt.NDArray[Any]
     clip_id: npt.NDArray[Any]
+    frames_of: tuple[str, ...] = ()  # network and tap, where `compute_frames` has run them
 
 
 Cut = tuple[dict[str, Material], tuple[str, ...]]
@@ -222,14 +223,17 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     from tqdm.std import tqdm
 
     settings, began = settings or FinetuneSettings(), perf_counter()
-    empty = [name for name in SPLITS if name not in material or not material[name].patches]
-    if empty:
+    if empty := [name for name in SPLITS if name not in material or not material[name].patches]:
         raise BadParameter(f"no clips in {', '.join(empty)}; fine-tuning needs {', '.join(SPLITS)}.")
     if len(set(material["train"].y)) < 2:
         raise BadParameter(f"train has the single class '{material['train'].y[0]}'; at least 2 are needed.")
+    ready = {(settings.network, settings.tap)} if settings.frozen else set()
+    if wrong := {part.frames_of for part in material.values()} - ready - {()}:
+        raise BadParameter(f"frames of {' '.join(wrong.pop())} were given for {settings}; give what `cut_clips` gave.")
     classes = np.unique(np.concatenate([part.y for part in material.values()]))
     model, curve = FinetuneModel(settings, len(classes)), []
-    material = {name: replace(part, patches=model.prepare(part.patches)) for name, part in material.items()}
+    material = {name: part if part.frames_of else replace(part, patches=model.prepare(part.patches))
+                for name, part in material.items()}
     train, validation = material["train"], material["validation"]
     steps = -(-len(train.patches) // settings.batch)
     best, best_epoch, best_weights = -np.inf, 0, copy_values(model.weights)
@@ -303,9 +307,9 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     """Fine-tune on a task, or find the result: it is keyed by clips, weights at the start, settings and `VERSION`.
 
     Returns rows and predictions as `nslib.evaluation.results.ROWS` and `PREDICTIONS`, of one combination, probe
-    ``finetuned-<pool>`` (``frozen-<pool>`` of the control). ``cut`` is what `cut_clips` gave for the task's clips;
-    ``done`` a run of these settings on them, which is scored and not made again. Unavailable if the task's data cannot
-    be had; BadParameter if a split is empty, or for other clips or settings.
+    ``finetuned-<pool>`` (``frozen-<pool>`` of the control). ``cut`` is what `cut_clips` or `compute_frames` gave for
+    it; ``done`` a run of these settings on that, which is scored and not made again. Unavailable if the task's data
+    cannot be had; BadParameter if a split is empty, or for other clips or settings.
     """
     settings = settings or FinetuneSettings()
     clips = loading.load_clips(task, params, progress=progress).clips
@@ -318,8 +322,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     if done is not None and done.model.settings != settings:
         raise BadParameter(f"the run that was given has other settings: {done.model.settings}, not {settings}.")
     material, notes = cut or cut_clips(clips, progress=progress)
-    strange = {clip for part in material.values() for clip in part.clip_id} - set(clips["clip_id"])
-    if strange:
+    if strange := {clip for part in material.values() for clip in part.clip_id} - set(clips["clip_id"]):
         raise BadParameter(f"{len(strange)} clips that were given are not of task {task.name}, as {min(strange)!r}.")
     done = done or finetune(material, settings, metric=task.metric, progress=progress)
     grid = score_finetuned(done, material, task.metric, notes)
@@ -348,6 +351,14 @@ def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
         material[split] = Material([patches[clip] for clip in rows["clip_id"]], *columns)
     notes = [f"{padded} of {len(clips)} clips are shorter than a second and were padded with zeros."] if padded else []
     return material, (*notes, *unread)
+
+
+def compute_frames(cut: Cut, settings: FinetuneSettings) -> Cut:
+    """Compute the frames of all clips of a task by the frozen network, once for all heads that are to learn from it."""
+    model = FinetuneModel(replace(settings, frozen=True), 2)
+    parts = {name: replace(part, patches=model.prepare(part.patches), frames_of=(settings.network, settings.tap))
+             for name, part in cut[0].items() if part.patches}
+    return {**cut[0], **parts}, cut[1]
 
 
 def score_finetuned(done: Finetuned, material: dict[str, Material], metric: str, notes: tuple[str, ...] = ()) -> Grid:

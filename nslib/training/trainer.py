@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +124,7 @@ class Learner(ABC):
             mean = tf.distribute.ReduceOp.MEAN
             return {name: self.strategy.reduce(mean, value, None) for name, value in figures.items()}
 
-        graph: Callable[[Any], Figures] = tf.function(call)
+        graph: Callable[[Any], Figures] = tf.function(call, autograph=False)
         return graph
 
 
@@ -250,9 +250,8 @@ class Run:
         return "steps" if state.step >= loop.steps else ""
 
 
-def average_figures(rows: Iterable[Figures]) -> dict[str, float]:
+def average_figures(rows: Sequence[Figures]) -> dict[str, float]:
     """Average figures of the same names."""
-    rows = list(rows)
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
 
 
@@ -332,4 +331,4 @@ class TripletLearner(Learner):
 
     def look(self) -> dict[str, float]:
         """Measure held-out audio, the network being used as after training."""
-        return average_figures(self._judge(batch) for batch in self._test)
+        return average_figures([self._judge(batch) for batch in self._test])

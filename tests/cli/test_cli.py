@@ -92,13 +92,10 @@ def test_options_are_checked_before_any_work(words, tmp_path, monkeypatch, call)
     assert (code, out) == (2, "") and err.strip() and "Traceback" not in err and not file.read_bytes()
 
 
-def test_code_that_cannot_be_imported_is_one_sentence(tmp_path, call):
+def test_what_cannot_be_imported_is_one_sentence_and_what_cannot_be_had_exit_code_3_with_the_steps(tmp_path, call):
     (tmp_path / "mine.py").write_text("import nothing_of_this_name\n")
     code, _, err = call("check", f"{tmp_path / 'mine.py'}:f")
     assert code == 2 and "cannot import" in err and "nothing_of_this_name" in err and "Traceback" not in err
-
-
-def test_what_cannot_be_had_is_exit_code_3_with_the_steps(folder, call):
     code, _, err = call("check", "speech-embedding")
     assert code == 3 and "NSLIB_OFFLINE" in err
     code, out, _ = call("data", "prepare", "savee")

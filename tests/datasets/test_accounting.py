@@ -2,13 +2,16 @@
 
 import contextlib
 import csv
+import gzip
 import io
+import json
 import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import soundfile
 from helpers import noise
@@ -21,6 +24,7 @@ from nslib.datasets import layouts
 from nslib.datasets.folder import read_recordings
 from nslib.errors import BadParameter, NslibError
 
+CALL = {"call.wav": 5, "b.wav": 6}
 DOCS = Path(__file__).parents[2] / "docs" / "your_dataset.md"
 
 
@@ -42,9 +46,10 @@ def build(home, files):
                 path.write_text(content)
 
 
-def sound(seed=0, **facts):
+def sound(seed=0, channels=1, **facts):
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.random.default_rng(seed).uniform(-0.3, 0.3, 1600), 16000, format="WAV", **facts)
+    wave = np.random.default_rng(seed).uniform(-0.3, 0.3, (1600, channels))
+    soundfile.write(buffer, wave, 16000, **{"format": "WAV", **facts})
     return buffer.getvalue()
 
 
@@ -56,21 +61,66 @@ def stereo(path):
     noise(path, 3, channels=2)
 
 
-def store_tfds(path, rate, most):
+def arrow(**columns):
+    def write(path):
+        table = pa.Table.from_pydict(columns)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    return write
+
+
+def archive(*members):
+    """What is written one behind the other, each behind its name, as Kaldi does; and the lines that lead there."""
+    content, lines = b"", ""
+    for k, member in enumerate(members):
+        content += f"u{k} ".encode()
+        lines += f"u{k} a.ark:{len(content)}\n"
+        content += member
+    return {"a.ark": content, "wav.scp": lines}
+
+
+def database(**tables):
+    """Of audformat: a header in YAML, and a table a CSV; the name of a table tells its split."""
+    about = {name.replace("_", "."): {"split_id": name.partition("_")[2] or None, "columns": {
+        key: {} for key in {*text.split("\n")[0].split(",")} - {"file", "start", "end"}}}
+             for name, text in tables.items()}
+    header = {"name": "calls", "splits": {"test": {"type": "test"}, "train": {"type": "train"}}, "tables": about}
+    return CALL | {"db.yaml": json.dumps(header), **{f"db.{name.replace('_', '.')}.csv": text
+                                                     for name, text in tables.items()}}
+
+
+def manifests(recordings, supervisions):
+    """Of lhotse: sources and other fields by recording; recording and other fields by supervision."""
+    lines = [[{"id": name, "sources": [{"type": "file", "channels": [0], "source": name, **about.pop("from", {})}],
+               "sampling_rate": 16000, **about} for name, about in recordings.items()],
+             [{"id": name, "start": 0.0, "duration": 0.2, "channel": 0, **about}
+              for name, about in supervisions.items()]]
+    return CALL | {f"{kind}.jsonl.gz": gzip.compress("\n".join(map(json.dumps, those)).encode())
+                   for kind, those in zip(("recordings", "supervisions"), lines, strict=True)}
+
+
+def sphere(coding):
+    header = "NIST_1A\n   1024\nsample_count -i 1600\nsample_rate -i 16000\nchannel_count -i 1\nsample_n_bytes -i 2\n" \
+             f"sample_byte_format -s2 01\nsample_coding -s{len(coding)} {coding}\nend_head\n"
+    return header.encode().ljust(1024) + np.random.default_rng(1).integers(-999, 999, 1600).astype("<i2").tobytes()
+
+
+def store_tfds(path, rate, most, dtype=np.int64):
     import tensorflow_datasets as tfds
 
     kinds = tfds.features
-    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, 1600), "label": k % 2}) for k in range(4)]
+    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, 1600).astype(dtype), "label": k % 2})
+            for k in range(4)]
     tfds.dataset_builders.store_as_tfds_dataset(
         name=path.name, version="1.0.0", split_datasets={"train": rows}, data_dir=path.parent,
-        features=kinds.FeaturesDict({"audio": kinds.Audio(sample_rate=rate), "label": kinds.ClassLabel(num_classes=2)}))
+        features=kinds.FeaturesDict({"audio": kinds.Audio(sample_rate=rate, dtype=dtype),
+                                     "label": kinds.ClassLabel(num_classes=2)}))
 
 
 SPLITS_TOP = {f"{split}/{label}/{i}.wav": 10 * i + ord(label) + len(split)
               for split in ("Training", "valid") for label in "xy" for i in range(3)}
 SPLITS_BELOW = {f"{label}/{split}/{i}.wav": seed for name, seed in SPLITS_TOP.items()
                 for split, label, i in [name.removesuffix(".wav").split("/")]}
-CALL = {"call.wav": 5, "b.wav": 6}
 # layout, what is there, what becomes of it, words that are said; files, what is read, clips, clips left out
 ROWS = [
     ("folder", "`train`, `valid` at the top", "read as splits", "no test part", SPLITS_TOP, ".", 12, 0),
@@ -94,6 +144,21 @@ ROWS = [
      {"a.wav": 1, "metadata.csv": "filename,label\na.wav,x\n"}, ".", 1, 0),
     ("folder", "a file that cannot be decoded", "left out", "the file is empty", {"x/a.wav": 1, "x/b.wav": b""}, ".", 1,
      1),
+    ("folder", "SPHERE files, not compressed", "read", "", {"x/a.sph": sphere("pcm")}, ".", 1, 0),
+    ("folder", "SPHERE files, compressed", "left out", "compressed (shorten-v2.00)",
+     {"x/a.wav": 1, "x/a.sph": sphere("pcm,embedded-shorten-v2.00")}, ".", 1, 1),
+    ("folder", "files called as those of EmoDB", "noted", "--recipe emodb", {"x/03a01Fa.wav": 1, "x/08a02Wb.wav": 2},
+     ".", 2, 0),
+    ("recipe", "files called as the recipe says", "noted", "EmoDB: not complete, 2 of 535 clips (anger 1 of 127,",
+     {"03a01Fa.wav": 1, "x/08a02Wb.wav": 2}, ".?recipe=emodb", 2, 0),
+    ("recipe", "a name that does not fit", "left out", "its name is none of EmoDB, such as 03a01Fa.wav",
+     {"03a01Fa.wav": 1, "17a01Fa.wav": 2}, ".?recipe=emodb", 1, 1),
+    ("recipe", "the same name twice", "left out", "it is called as 03a01Fa.wav",
+     {"03a01Fa.wav": 1, "copy/03a01Fa.wav": 1}, ".?recipe=emodb", 1, 1),
+    ("recipe", "a label that names do not tell", "refused", "Known: emotion, sex, speaker, text",
+     {"03a01Fa.wav": 1}, ".?recipe=emodb&label=intensity", 0, 0),
+    ("recipe", "a list", "refused", "reads the names of files in a folder", {"l.csv": "audio\na.wav\n"},
+     "l.csv?recipe=emodb", 0, 0),
     ("list", "a quote in a TSV", "read", "", CALL | {"l.tsv": 'audio\ts\tlabel\ncall.wav\t"a\tx\nb.wav\t"b\ty\n'},
      "l.tsv", 2, 0),
     ("list", "a cell with a line break", "read", "", CALL | {"l.csv": 'audio,label,s\ncall.wav,x,"a\nb"\nb.wav,y,c\n'},
@@ -147,6 +212,48 @@ ROWS = [
         audio=[[0.1, 0.2], None])}, "l.parquet", 0, 2),
     ("Parquet", "a file of several that is not there", "left out", "this file of the data set is not there", {
         "train-00001-of-00002.parquet": parquet(audio=[{"bytes": sound(), "path": "a.wav"}])}, ".", 1, 1),
+    ("Arrow", "a folder of `save_to_disk`", "read as splits", "no validation part", {
+        f"{split}/data-00000-of-00001.arrow": arrow(label=["x", "y", "x"], audio=[
+            {"bytes": sound(k + 3 * (split == "test")), "path": f"{k}.wav"} for k in range(3)])
+        for split in ("train", "test")}, ".", 6, 0),
+    ("Arrow", "a file of several that is not there", "left out", "this file of the data set is not there", {
+        "data-00001-of-00002.arrow": arrow(audio=[{"bytes": sound(), "path": "a.wav"}])}, ".", 1, 1),
+    ("audformat", "tables with parts of files", "read", "Labels are those of the column emotion in mood", database(
+        mood="file,start,end,emotion\ncall.wav,0 days 00:00:00.1,,sad\ncall.wav,,0 days 00:00:00.1,glad\n"
+             "b.wav,,,sad\n", files="file,speaker,age\ncall.wav,1,9\nb.wav,2,9\n"), ".", 3, 0),
+    ("audformat", "a table a split", "read as splits", "no validation part", database(
+        mood_train="file,emotion\ncall.wav,sad\n0.wav,glad\n", mood_test="file,emotion\nb.wav,sad\n1.wav,glad\n")
+     | {"0.wav": 1, "1.wav": 2}, ".", 4, 0),
+    ("audformat", "a file that is in no table", "left out", "no row in the metadata", database(
+        mood="file,emotion\ncall.wav,sad\n"), ".", 1, 1),
+    ("audformat", "tables that contradict each other", "refused", "?table=other", database(
+        mood="file,emotion\nb.wav,sad\n", other="file,emotion\nb.wav,glad\n"), ".", 0, 0),
+    ("audformat", "`?table=mood` behind it", "read", "in mood.", database(
+        mood="file,emotion\nb.wav,sad\ncall.wav,\n", other="file,emotion\nb.wav,glad\n"), ".?table=mo*", 2, 0),
+    ("audformat", "tables as pickles only", "refused", "it may run code",
+     {"db.yaml": "{name: a, tables: {t: {columns: {}}}}"}, ".", 0, 0),
+    ("lhotse", "supervisions", "read", "2 clips were cut out of 2 recordings", manifests({
+        "call.wav": {}, "b.wav": {}}, {"a": {"recording_id": "call.wav", "start": 0.05, "duration": 0.1,
+                                             "custom": {"emotion": "sad"}},
+                                       "b": {"recording_id": "b.wav", "duration": 0.1, "speaker": "p"}}), ".", 2, 0),
+    ("lhotse", "a recording without supervisions", "noted", "1 recordings are in no supervision", manifests(
+        {"call.wav": {}, "b.wav": {}, "far.wav": {}}, {"a": {"recording_id": "b.wav"},
+                                                       "c": {"recording_id": "call.wav"}}), ".", 2, 0),
+    ("lhotse", "a recording that is to be changed", "left out", "is to be changed", manifests(
+        {"call.wav": {}, "b.wav": {"transforms": [{"name": "Speed", "kwargs": {"factor": 0.9}}]}},
+        {"a": {"recording_id": "b.wav"}, "b": {"recording_id": "call.wav"}}), ".", 1, 1),
+    ("lhotse", "a command or an address", "left out", "its sound is a command", manifests(
+        {"call.wav": {}, "b.wav": {"from": {"type": "command", "source": "cat b.wav"}}},
+        {"a": {"recording_id": "b.wav"}, "b": {"recording_id": "call.wav"}}) | {"b.wav": ""}, ".", 1, 2),
+    ("lhotse", "one channel of several", "read", "channel 1 of 2", manifests(
+        {"call.wav": {}, "s.wav": {"from": {"channels": [0, 1]}}}, {"a": {"recording_id": "s.wav", "channel": 1}, "b": {
+            "recording_id": "call.wav"}, "c": {"recording_id": "s.wav", "channel": [0, 1]}})
+     | {"s.wav": stereo, "b.wav": Path("call.wav")}, ".", 3, 0),
+    ("Kaldi", "`x.ark:17` in `wav.scp`", "read", "stereo mixed to mono", archive(
+        sound(), sound(1, subtype="ULAW"), b"AUDIO\5" + len(sound(2)).to_bytes(5, "little") + sound(2),
+        sound(3, format="FLAC"), sound(4, channels=2)), ".", 5, 0),
+    ("Kaldi", "numbers or a range in an archive", "left out", "no sound there",
+     archive(sound(), b"\0BFM \4" + bytes(20)), ".", 1, 1),
     ("Kaldi", "a command in `wav.scp`", "refused", "is a command", {"wav.scp": "a sox a.wav - |\n"}, ".", 0, 0),
     ("Kaldi", "a channel in `segments`", "read", "channel 1 of 2", {
         "s.wav": stereo, "wav.scp": "s s.wav\n", "segments": "a s 0 .1 1\nb s .1 -1 0\n"}, ".", 2, 0),
@@ -166,6 +273,12 @@ ROWS = [
         "calls": lambda path: store_tfds(path, None, 9999)}, "tfds:calls", 0, 0),
     ("tfds", "samples of 8 bits", "left out", "are of 8 bits", {
         "faint": lambda path: store_tfds(path, 16000, 99)}, "tfds:faint", 0, 4),
+    ("tfds", "samples of 24 or 32 bits, cut to 16", "left out", "the last 16 bits of wider ones", {
+        "cut": lambda path: store_tfds(path, 16000, 1 << 15, np.int16)}, "tfds:cut", 0, 4),
+    ("tfds", "samples of 24 or 32 bits", "left out", "do not fit into 16 bits", {
+        "wide": lambda path: store_tfds(path, 16000, 1 << 31)}, "tfds:wide", 0, 4),
+    ("tfds", "a feature of a type without sign", "refused", "wraps samples round", {
+        "odd": lambda path: store_tfds(path, 16000, 99, np.uint8)}, "tfds:odd", 0, 0),
     ("tfds", "`?rate=48000&bits=8` behind it", "read", "resampled 48000 -> 16000 Hz", {
         "told": lambda path: store_tfds(path, None, 99)}, "tfds:told?rate=48000&bits=8", 4, 0),
 ]
@@ -277,6 +390,19 @@ def hold_law(layout, files, cells, unlisted):
             source = home / "l.parquet"
             cells = [cell.encode("utf-8", "replace").decode() for cell in cells]
             pd.DataFrame({"audio": names, "label": cells}).to_parquet(source)
+        elif layout == "audformat":
+            (home / "db.yaml").write_text("{name: a, tables: {t: {columns: {label: {}}}}}")
+            with (home / "db.t.csv").open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+                csv.writer(file).writerows([["file", "label"], *zip(names[unlisted:], cells, strict=False)])
+        elif layout == "lhotse":
+            (home / "recordings.jsonl").write_text("\n".join(json.dumps({
+                "id": f"{i}", "sources": [{"type": "file", "channels": [0], "source": name}]})
+                for i, name in enumerate(names)))
+            (home / "supervisions.jsonl").write_text("\n".join(json.dumps({
+                "id": f"s{i}", "recording_id": f"{i}", "label": cell}) for i, cell in enumerate(cells)))
+        elif layout == "ark":
+            build(home, archive(*(path.read_bytes() for path in paths if path.exists())))
+            expected = sum(path.exists() for path in paths)
         elif layout == "kaldi":
             (home / "wav.scp").write_text("".join(f"u{i} {path}\n" for i, path in enumerate(paths)), encoding="utf-8")
         try:
@@ -295,8 +421,8 @@ def hold_law(layout, files, cells, unlisted):
             assert dataset.clips.query("split != ''").groupby("speaker")["split"].nunique().eq(1).all()
 
 
-PARTS = (st.sampled_from(["folder", "csv", "audiofolder", "parquet", "kaldi"]), FILES, st.lists(CELLS, min_size=1),
-         st.integers(0, 1))
+LAYOUTS = ["folder", "csv", "audiofolder", "parquet", "kaldi", "ark", "audformat", "lhotse"]
+PARTS = (st.sampled_from(LAYOUTS), FILES, st.lists(CELLS, min_size=1), st.integers(0, 1))
 
 
 @settings(max_examples=40)

@@ -225,7 +225,7 @@ def test_segments_are_cut_to_the_sample_once_and_what_lies_outside_is_named(tmp_
 
 
 @pytest.mark.parametrize(("file", "line", "said"), [
-    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"), ("wav.scp", "x feats.ark:17", "line 2.*archive"),
+    ("wav.scp", "x sox a.flac -t wav - |", "line 2.*command"), ("wav.scp", "x scream.ark:17 |", "line 2.*command"),
     ("wav.scp", "alone", "line 2.*name and, after a space"), ("wav.scp", "a other.wav", "lines 1 and 2 .* of 'a'"),
     ("segments", "u a 3 1", "line 1.*later end")])
 def test_a_bad_line_is_named(tmp_path, cache, file, line, said):
@@ -323,35 +323,55 @@ def test_a_data_set_of_tensorflow_datasets_and_what_is_none(prepared, monkeypatc
     assert by_id(read("tfds:tiny_voices?label=mood")).equals(clips)
 
 
-def test_a_data_set_that_the_kit_prepares_has_the_rate_and_the_scale_of_its_files(tmp_path, cache, monkeypatch):
+WIDTHS = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW", "FLOAT")
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.float32])
+def test_a_data_set_of_every_width_has_the_rate_and_the_scale_of_its_files(tmp_path, cache, monkeypatch, dtype):
     import tensorflow_datasets as tfds
+
+    kinds = tfds.features
+    features = kinds.FeaturesDict({"audio": kinds.Audio(file_format="wav", dtype=dtype), "label": kinds.Text()})
+    files = {width: tmp_path / f"{width}.wav" for width in WIDTHS}
+    for width, path in files.items():
+        soundfile.write(path, hear(1) / 32768, 8000, subtype=width)
 
     class MixedWidths(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
-            kinds = tfds.features
-            return tfds.core.DatasetInfo(builder=self, features=kinds.FeaturesDict({
-                "audio": kinds.Audio(file_format="wav", dtype=np.int16), "label": kinds.Text()}))
+            return tfds.core.DatasetInfo(builder=self, features=features)
 
         def _split_generators(self, dl_manager):
             return {"train": self._generate_examples()}
 
         def _generate_examples(self):
-            for width in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32"):
-                soundfile.write(tmp_path / f"{width}.wav", hear(1) / 32768, 8000, subtype=width)
-                yield width, {"audio": tmp_path / f"{width}.wav", "label": width}
+            for width, path in files.items():
+                yield width, {"audio": path, "label": width}
 
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.delenv("NSLIB_OFFLINE")
     dataset = read("tfds:mixed_widths?label=label")
     tfds.core.registered._DATASET_REGISTRY.pop("mixed_widths")
-    assert "3 clips of other widths than 16 bits were brought to 16." in dataset.notes
-    assert dataset.clips["sample_rate"].eq(8000).all() and dataset.clips["seconds"].eq(0.2).all()
     truth = audio.from_array(hear(1).astype(np.int16), 8000).wave
-    for clip in dataset.clips.itertuples():
-        assert np.abs(audio.read(clip.audio).wave - truth).max() < (0.02 if clip.label == "PCM_U8" else 1e-3)
-    assert len(dataset.clips) == 4
+
+    def compare(dataset):
+        for clip in dataset.clips.itertuples():
+            error = 1e-3 if clip.label in ("PCM_16", "PCM_24", "PCM_32", "FLOAT") else 0.02
+            assert np.abs(audio.read(clip.audio).wave - truth).max() < error, clip.label
+        return set(dataset.clips["label"])
+
+    # prepared by the kit every width is what it is
+    assert dataset.clips["sample_rate"].eq(8000).all() and compare(dataset) == set(WIDTHS)
+    assert any("other widths than 16 bits were brought to 16." in note for note in dataset.notes)
+    # prepared by others a width is read in its scale, or refused: pydub reads plain PCM without FFmpeg's program
+    rows = [(width, {"audio": files[width], "label": width}) for width in WIDTHS[:4]]
+    tfds.dataset_builders.store_as_tfds_dataset(name="others", version="1.0.0", split_datasets={"train": rows},
+                                                data_dir=tmp_path / "data", features=features)
+    wide = set() if dtype == np.int16 else {"PCM_24", "PCM_32"}
+    for bits, expected in (("", {"PCM_16"}), ("&bits=8", {"PCM_U8"}), ("&bits=32", wide)):
+        dataset = read(f"tfds:others?label=label&rate=8000{bits}")
+        assert compare(dataset) == expected and len(dataset.problems) == 4 - len(expected)
 
 
 def test_clips_above_full_scale_are_one_note_with_the_highest_peak(tmp_path, cache):

@@ -57,7 +57,7 @@ def run(source, which=loudness, params=SMOKE):
 
 @pytest.mark.parametrize(("differs", "told", "not_told"), [
     ({"noise": (1e-4, 1e-3)}, "silence", "recording"), ({"seconds": (0.4, 0.6)}, "recording", "silence"),
-    ({"rate": (16_000, 8_000)}, "recording", ""), ({}, "", "recording"), ({"pause": False}, "", "silence")])
+    ({"rate": (16_000, 8_000)}, "recording", ""), ({"pause": False}, "", "silence")])
 def test_a_corpus_that_is_told_apart_without_a_voice_is_said_to_be_so(tmp_path, reports, differs, told, not_told):
     _, table = run(write_corpus(tmp_path / "corpus", **differs))
     for control, sentence in (("silence", "from the pauses alone"), ("recording", "rate, length and level")):
@@ -89,35 +89,37 @@ def test_controls_are_of_the_metric_that_was_asked_for_and_not_of_numbers(tmp_pa
         measure_controls(numbers, loudness, SMOKE, progress=False)
 
 
-def test_nothing_is_embedded_twice_and_a_second_run_reads_what_is_stored(tmp_path, reports, monkeypatch):
+def test_where_only_voices_differ_nothing_is_said_or_embedded_twice_and_a_second_run_reads_what_is_stored(
+        tmp_path, reports, monkeypatch):
     calls = []
 
     def counted(waves):
         calls.append(len(waves))
         return loudness(waves)
 
-    own = embeddings.from_callable(counted, name="counted", revision="1")
+    own = embeddings.from_callable(counted, name="loudness", revision="1")
     calls.clear()
-    source = write_corpus(tmp_path / "corpus")
-    measured = benchmark.benchmark(own, source, params=SMOKE, progress=False)
+    measured = benchmark.benchmark(own, write_corpus(tmp_path / "corpus"), params=SMOKE, progress=False)
     embedded = sum(calls)
     first = measure_controls(measured, own, SMOKE, progress=False)
     assert sum(calls) == embedded and list(first) == [column.name for column in controls.CONTROLS]
+    table = first.set_index("control")
+    assert list(table.index) == ["majority", "permuted-labels", "silence", "recording", "by-clip"]
+    assert "can be told" not in table.at["recording", "says"] and table.at["recording", "low"] <= 0.5
+    assert "Clips divided at random change loudness by" in table.at["by-clip", "says"]
+    assert "have no pause" not in table.at["silence", "says"]
+    assert 0 <= table.at["by-clip", "low"] < table.at["by-clip", "high"] <= 1
+    assert set(protocols.load_protocols()[0]["protocol"]) == {"by-speaker", "by-clip", "by-speaker-8-shot",
+                                                              "by-clip-8-shot"}
     monkeypatch.setattr(extract, "extract_vectors", lambda *a, **k: pytest.fail("embedded again"))
     monkeypatch.setattr(probe, "fit_probe", lambda *a: pytest.fail("fitted again"))
     pd.testing.assert_frame_equal(first, measure_controls(measured, own, SMOKE, progress=False))
 
 
-@pytest.mark.parametrize(("leak", "control", "said"), [
-    (False, "by-clip", "Clips divided at random change loudness by"),
-    (True, "by-speaker", "The split shares speakers")])
-def test_a_split_by_speaker_is_set_beside_one_at_random_and_the_other_way_round(tmp_path, reports, leak, control, said):
-    _, table = run(write_corpus(tmp_path / "corpus", leak=leak))
-    assert list(table.index) == ["majority", "permuted-labels", "silence", "recording", control]
-    assert said in table.at[control, "says"] and 0 <= table.at[control, "low"] < table.at[control, "high"] <= 1
-    rows, _ = protocols.load_protocols()
-    assert set(rows["protocol"]) == ({"repeated"} if leak else
-                                     {"by-speaker", "by-clip", "by-speaker-8-shot", "by-clip-8-shot"})
+def test_a_split_that_shares_speakers_is_set_beside_one_by_speaker(tmp_path, reports):
+    row = run(write_corpus(tmp_path / "corpus", leak=True))[1].loc["by-speaker"]
+    assert "The split shares speakers" in row["says"] and 0 <= row["low"] < row["high"] <= 1
+    assert set(protocols.load_protocols()[0]["protocol"]) == {"repeated"}
 
 
 def test_what_cannot_be_measured_says_why(tmp_path, reports, monkeypatch):

@@ -89,7 +89,9 @@ def test_sizes_that_take_it_decide_as_scikit_learn(counts, dim):
     assert single.decision_function(new) == pytest.approx(scores, abs=1e-4 * np.abs(scores).max())
 
 
-def test_small_vectors_and_other_settings_are_scikit_learns_to_the_last_bit():
+def test_the_probe_is_an_estimator_like_its_parent_and_small_vectors_and_other_settings_are_its_to_the_last_bit():
+    assert isinstance(classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3), lda.ShrinkageLDA)
+    assert clone(lda.ShrinkageLDA(**SETTINGS)).get_params() == LinearDiscriminantAnalysis(**SETTINGS).get_params()
     x, y = clips([30, 20, 25], 40)
     assert (fit_ours(x, y).coef_ == fit_theirs(x, y).coef_).all()
     x, y = clips([30, 20, 25], 150)
@@ -156,8 +158,3 @@ def test_memory(monkeypatch, shape, classes, most):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * most
-
-
-def test_it_is_an_estimator_like_its_parent_and_the_probe_uses_it():
-    assert isinstance(classifiers.CLASSIFIERS["LDA_LSQR_AUTO"](5, 6, 3), lda.ShrinkageLDA)
-    assert clone(lda.ShrinkageLDA(**SETTINGS)).get_params() == LinearDiscriminantAnalysis(**SETTINGS).get_params()

@@ -172,12 +172,9 @@ def test_bad_splits_are_refused(change, error, message):
     parts = task()
     with pytest.raises(error, match=message):
         probe.grid(parts[0], replace(parts[1], **change), parts[2])
-
-
-def test_bad_names_of_probes_are_refused():
     for probes, error, message in ((["LDA"], UnknownName, "LDA_LSQR_AUTO"), ([], BadParameter, "at least one probe")):
         with pytest.raises(error, match=message):
-            probe.grid(*task(), probes=probes)
+            probe.grid(*parts, probes=probes)
 
 
 def fitted(parts, probes, **options):

@@ -221,7 +221,7 @@ def test_all_embeddings_hear_the_same_bytes_and_one_alone_the_same_as_with_other
     assert heard["pitch"] == heard["crossings"] and len(set(heard["pitch"])) > 23
 
 
-def test_nothing_is_computed_twice_and_a_killed_run_goes_on(folder, curves, monkeypatch):
+def test_nothing_is_computed_twice_a_killed_run_goes_on_and_a_damaged_file_is_said(folder, curves, monkeypatch):
     made, real = [], robustness.perturb_clips
 
     def count(clips, *step, **given):
@@ -231,29 +231,25 @@ def test_nothing_is_computed_twice_and_a_killed_run_goes_on(folder, curves, monk
         return real(clips, *step, **given)
 
     monkeypatch.setattr(robustness, "perturb_clips", count)
+    assert list(robustness.load_curves()) == [column.name for column in robustness.CURVES]
     with pytest.raises(KeyboardInterrupt):
         measure(folder)
     assert not list(config.cache_dir("perturbed").iterdir())  # the files of the copy are gone
-    first = measure(folder)
+    first, (rows, _) = measure(folder), results.load_results()
     pd.testing.assert_frame_equal(first[SHOWN], curves[0][SHOWN])
     made.clear()
     pd.testing.assert_frame_equal(measure(folder), first)
+    assert len(robustness.load_curves()) == len(robustness.load_curves(rows=rows)) == len(first)
+    assert robustness.load_curves(rows=rows.assign(split_hash="another")).empty
     measure(folder, conditions=FEW | {GAIN: (6.0,)})  # of what is new, only that
     assert made == [(GAIN, 6.0)]
-
-
-def test_stored_curves_are_read_again_and_a_damaged_file_is_said(folder):
-    assert list(robustness.load_curves()) == [column.name for column in robustness.CURVES]
-    table = measure(folder, [pitch])
-    rows, _ = results.load_results()
-    assert len(robustness.load_curves()) == len(robustness.load_curves(rows=rows)) == len(table)
-    assert robustness.load_curves(rows=rows.assign(split_hash="another")).empty
+    stored = len(robustness.load_curves())
     path = next((config.reports_dir() / "results").glob("*.robustness.parquet"))
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.warns(UserWarning, match="cannot be read"):
-        assert 0 < len(robustness.load_curves()) < len(table)
+        assert 0 < len(robustness.load_curves()) < stored
     with pytest.warns(UserWarning, match="cannot be read"):
-        assert len(measure(folder, [pitch])) == len(table)
+        assert len(measure(folder)) == len(first)
 
 
 def test_other_answers_than_those_stored_are_refused(folder, monkeypatch):

@@ -6,14 +6,11 @@ from nslib.report import doctor
 TWO = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N/A], 550.54.15\n"
 
 
-def test_no_gpu_and_no_driver(smi):
+def test_doctor_says_what_gpus_there_are_and_how_to_use_them(smi, monkeypatch):
     for says, code, state, detail in (("", 0, "note", "none found"), ("no driver\n", 9, "no", "no driver")):
         smi(says, code)
         (gpu,) = doctor.examine_gpus()
         assert gpu.state == state and detail in gpu.detail
-
-
-def test_doctor_says_how_to_use_gpus(smi, monkeypatch):
     smi(TWO)
     monkeypatch.setattr(devices, "is_cuda_supported", lambda: True)
     monkeypatch.setattr(doctor, "lock_differences", lambda lock: [f"nvidia-cudnn-cu12 none in {lock}"])

@@ -20,7 +20,7 @@ TASK = "speaker-fillets"
 MANIFEST = debian.read_manifest(debian.manifest_path(TASK))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def measured():
     """Results on a task with a manifest, with its hashes."""
     rows = fabricated.rows().query("task == @TASK")
@@ -28,7 +28,7 @@ def measured():
                        weights_hash=rows["embedding"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def answered(measured):
     """The same of one embedding with answers, and with the scores that follow from them."""
     rng, test = np.random.default_rng(3), MANIFEST.query("split == 'test'")

@@ -123,7 +123,7 @@ def test_coverage_is_near_nominal_where_a_percentile_bootstrap_fails(count, clip
     assert held / trials >= 0.92 and bare < held  # 250 trials at 0.95: standard error 0.014
 
 
-def test_recall_by_hand():
+def test_recall_by_hand_its_mean_and_its_filters():
     rows, predictions = speakers.benchmark(np.ones((1, 8), dtype=bool), np.array([1, 2, 3, 4, 1, 2, 3, 1]))
     answers = predictions.assign(y_true=list("aaaabbbc"), y_pred=list("aabcbbbb"))
     table = intervals.recall_by_class(rows, answers).set_index("label")
@@ -131,9 +131,7 @@ def test_recall_by_hand():
     assert table["n"].tolist() == table["n_speakers"].tolist() == [3, 4, 1]
     assert table["taken_for"].tolist() == ["", "b", "b"] and table["times"].tolist() == [0, 1, 1]
     assert (table["low"] <= table["recall"]).all() and (table["recall"] <= table["high"]).all()
-
-
-def test_the_mean_over_classes_is_balanced_accuracy_and_filters_filter():
+    # the mean over classes is balanced accuracy
     rows, predictions = fabricated.rows(), fabricated.predictions()
     table = intervals.recall_by_class(rows, predictions, "language-five", "mfcc")
     assert set(table["task"]) == {"language-five"} and set(table["by"]) == {"speaker"}

@@ -5,7 +5,6 @@ import pytest
 from helpers import tone
 
 from nslib import frontend
-from nslib.errors import BadParameter
 from nslib.training import augment
 from nslib.training.data import WINDOW_SAMPLES
 from nslib.training.settings import CHANGES, PairSettings
@@ -39,12 +38,10 @@ def test_a_change_changes_repeats_and_keeps_what_it_is_given(name):
 def test_a_gain_is_what_a_louder_recording_would_give():
     wave = np.random.default_rng(1).normal(0, 0.05, WINDOW_SAMPLES)
     given = np.stack([frontend.log_mel(wave)] * 8)
+    louder = np.stack([frontend.log_mel(wave * 10 ** (g / 20)) for g in np.arange(-10, 10, 0.1)])
     for patch in change(given, gain=10.0):
-        decibels = 20 * np.log10(np.exp(np.median(patch - given[0])))
-        assert 0 < abs(decibels) < 10.5
-        again = min((frontend.log_mel(wave * 10 ** (g / 20)) for g in np.arange(-10, 10, 0.1)),
-                    key=lambda other: np.abs(other - patch).max())
-        assert np.abs(again - patch).max() < 0.02
+        assert 0 < abs(20 * np.log10(np.exp(np.median(patch - given[0])))) < 10.5
+        assert np.abs(louder - patch).max((1, 2)).min() < 0.02
 
 
 def test_what_is_added_adds_power_in_its_range():
@@ -109,9 +106,3 @@ def test_windows_are_cut_stretched_and_end_in_silence():
 def test_short_windows_end_early():
     left = (~np.isclose(change(windows(200), short=0.5), augment.SILENCE, atol=1e-4).all(2)).sum(1)
     assert 0.3 < (left < 96).mean() < 0.7 and left.min() == 29 and np.median(left) > 60
-
-
-@pytest.mark.parametrize("wrong", [{"mix": 1.5}, {"near": -0.1}, {"gain": -1.0}, {"weight": "length"}, {"gap": 11.0}])
-def test_settings_that_cannot_be_are_refused(wrong):
-    with pytest.raises(BadParameter, match=next(iter(wrong))):
-        PairSettings(**wrong)

@@ -101,6 +101,12 @@ def test_a_frozen_network_stays_and_its_frames_are_computed_once(material):
         expected = pooled(model.pool, model.network(clip, training=False)[None], [len(clip)])[0]
         np.testing.assert_allclose(row, expected, atol=1e-5)
     np.testing.assert_allclose(model.pool_clips(model.prepare(clips[:1]))[0], done.vectors["test"][0], atol=1e-4)
+    frames, notes = room.compute_frames((material, ("a note",)), control)
+    again = finetune(frames, control, progress=False)
+    assert np.array_equal(again.probabilities["test"], done.probabilities["test"]) and notes == ("a note",)
+    for other in (QUICK, dataclasses.replace(QUICK, tap="layer19"), dataclasses.replace(control, tap="embedding")):
+        with pytest.raises(BadParameter, match=r"frames of trill-mini layer19 were given .*cut_clips"):
+            finetune(frames, other, progress=False)
 
 
 def test_learning_never_looks_behind_the_patches_of_a_clip():

@@ -42,6 +42,8 @@ def archive(files, top=f"{FOLDER}/"):
 FILES = {"picovoice-wake-word": {f"audio/{word}/{i}.{kind}": sound(7 * i + len(word), kind.upper())
                                  for i in range(300) for word, kind in (("alexa", "flac"), ("view glass", "wav"))},
          "librispeech-subset": {f"audio_data/librispeech_x/{i}/{i}-1-2.wav": sound(1000 + i) for i in range(4)}}
+ARCHIVES = {name: archive(files) for name, files in FILES.items()}
+GOOD = ARCHIVES["librispeech-subset"]
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def github(tmp_path, monkeypatch, cache):
     pd.DataFrame([{"package": name, "version": "f00d", "licence": "CC0-1.0", "homepage": f"https://github.com/a/{name}"}
                   for name in OPEN_SETS]).to_csv(tmp_path / "sources.csv", index=False)
     with Hub({}) as hub:
-        hub.archives |= {name: archive(files) for name, files in FILES.items()}
+        hub.archives |= ARCHIVES
         hub.handles |= {f"a/{name}/archive/f00d.tar.gz": name for name in FILES}
         monkeypatch.setenv("NSLIB_GITHUB_URL", f"{hub.url}/")
         yield hub
@@ -84,7 +86,7 @@ def put_copies(folder, files, monkeypatch):
     monkeypatch.setenv("NSLIB_OPEN_SPEECH", str(folder))
 
 
-def test_the_committed_list_and_its_parts():
+def test_the_committed_list_its_parts_and_their_pinned_revisions():
     table = pd.read_csv(config.data_dir() / "open_speech.csv", dtype=str, keep_default_na=False)
     assert table.groupby("package")["part"].agg(lambda part: tuple(sorted(set(part)))).to_dict() == {
         name: ("choose",) if name == CHOOSE else ("train", "validation") for name in OPEN_SETS}
@@ -105,9 +107,6 @@ def test_the_committed_list_and_its_parts():
             list_open_speech(names, part)
     with pytest.raises(UnknownName, match="Did you mean librispeech-subset"):
         fetch_open_speech(["librispeech-subse"])
-
-
-def test_every_pinned_revision_is_whole_and_every_set_has_a_licence_and_a_credit():
     sources = pd.read_csv(config.data_dir() / "sources.csv", keep_default_na=False).query("kind == 'github'")
     assert tuple(sources["package"]) == OPEN_SETS and sources["version"].str.fullmatch("[0-9a-f]{40}").all()
     assert sources["homepage"].str.fullmatch(r"https://github\.com/[\w-]+/[\w-]+").all()
@@ -150,11 +149,8 @@ def test_files_that_are_missing_or_others_are_named_and_the_rest_is_kept(github,
     assert "2 are others in" in said and "1 missing" in said
     path = fetch_open_speech(["picovoice-wake-word"])["picovoice-wake-word"]
     path.unlink()
-    github.archives["picovoice-wake-word"] = archive(FILES["picovoice-wake-word"])
+    github.archives |= ARCHIVES
     assert len(read(["picovoice-wake-word"])[0]) == 599
-
-
-GOOD = archive(FILES["librispeech-subset"])
 
 
 @pytest.mark.parametrize(("data", "words"), [

@@ -28,6 +28,7 @@ def test_every_choice_is_declared_with_what_the_paper_says(make):
     (make_training_settings, {"batch": 1}, BadParameter, "at least 2"),
     (make_training_settings, {"gap": 11.0}, BadParameter, "gap 11.0"),
     (make_training_settings, {"gain": -1.0}, BadParameter, "not be negative"),
+    (make_training_settings, {"weight": "length"}, UnknownName, "seconds"),
     (make_training_settings, {"learning_rate": 2.0}, BadParameter, "got 2.0"),
     (make_distillation_settings, {"stepz": 1}, UnknownName, "Did you mean steps"),
     (make_distillation_settings, {"scale": "some"}, UnknownName, "dimension"),
