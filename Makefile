@@ -84,7 +84,7 @@ figures: ## for maintainers: draw data/charts/*.dot again (needs graphviz)
 	  echo "<!-- source sha256 $$(sha256sum $$f | cut -d' ' -f1) -->" >> $${f%.dot}.svg; done
 
 readme: $(READY) ## for maintainers: put the table of the last full run into README.md
-	$(PY) -m nslib readme
+	$(PY) data/update_readme.py
 
 clean: ## remove .venv and everything in reports/ (the download cache stays: see 'python -m nslib doctor')
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

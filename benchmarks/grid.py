@@ -99,8 +99,8 @@ def within(count: int, dim: int) -> float:
     data = speakers(count, dim)
     with tempfile.TemporaryDirectory() as reports:
         os.environ["NSLIB_REPORTS"] = reports  # where the result would be found again
-        return seconds_of(lambda: protocols.run_within_speaker(
-            data, split_numbers=(666,), probes=PROBES, probabilities=SHARES, progress=False))
+        return seconds_of(lambda: protocols.run_one(
+            "within-speaker", data, split_numbers=(666,), probes=PROBES, probabilities=SHARES, progress=False))
 
 
 def main() -> None:

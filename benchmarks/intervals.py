@@ -68,7 +68,7 @@ def one(setting: tuple[int, int, float, float], trials: int, seed: int) -> dict[
     for trial in range(trials):
         right, of = speakers.answers(rng, count, clips, [accuracy, accuracy, second], speaker=spread, own=spread / 2)
         low, high, _ = intervals.interval(np.full(len(of), "a"), np.where(right[0], "a", "b"), of, seed=trial)
-        wide = comparisons.difference(right[0], right[2], of, seed=trial)
+        wide = comparisons.Paired.of(right[0], right[2], of, seed=trial).at()
         equal = comparisons.Paired.of(right[0], right[1], of, seed=trial)
         delta = right[0].astype(float) - right[1]
         p = {"paired": comparisons.p_value(equal.at), "flips": by_flips(delta, of, rng),

@@ -222,7 +222,7 @@ def decode(path: Path) -> Decoded:
                 raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
             _refuse_other_kinds(path, head[:512])
             if path.suffix.lower() in _RAW:
-                return _decode_by_ffmpeg(path, file, Promise(certain=True))
+                return _decode_by_ffmpeg(path, file, Promise())
             promise = _read_promise(path, file, head)
             mended: Any = io.BytesIO(promise.mended) if promise.mended else None
             decoded = (_read_plain(path, file, *promise.plain) if promise.plain[0] else
@@ -474,22 +474,29 @@ def _check_gsm(path: Path) -> None:
 # ---- what is no sound --------------------------------------------------------------------------------
 
 _LEAVE_OUT = "Leave it out, or put the recording in its place."
+_STAND_INS = (
+    ("a Git LFS pointer", "Fetch the file: git lfs pull.", rb"version https://git-lfs"),
+    ("a git-annex pointer", "Fetch the file: git annex get.", rb"/annex/objects/"),
+    ("a web page (HTML or XML)", "Download it again: a page, perhaps of an error or a login, came in its place.",
+     rb"(?i)[\s\xef\xbb\xbf]*(<!--[^\0]*-->\s*)?<(!doctype|html|\?xml|head|body)"))
 _OTHER_KINDS = (
-    ("a Git LFS pointer", "Fetch the sound: git lfs pull.", rb"version https://git-lfs"),
-    ("a git-annex pointer", "Fetch the sound: git annex get.", rb"/annex/objects/"),
-    ("an archive", "Unpack it, and give what was in it.",
+    *_STAND_INS, ("an archive", "Unpack it, and give what was in it.",
      rb"PK\x03\x04|\x1f\x8b\x08|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\(\xb5/\xfd|.{257}ustar"),
     ("a picture", _LEAVE_OUT, rb"\x89PNG|\xff\xd8\xff|GIF8"), ("a PDF", _LEAVE_OUT, rb"%PDF"),
     ("MIDI, notes to be played", _LEAVE_OUT, rb"MThd"),
     ("a table or an array", "Read it with its library, and write WAV.", rb"\x93NUMPY|PAR1|\x89HDF|SQLite"),
     ("a note of macOS about a file", "Leave it out: the sound is where no ._ precedes.", rb"\x00\x05\x16\x07"),
-    ("a web page (HTML or XML)", "Download it again: a page, perhaps of an error or a login, came in its place.",
-     rb"(?i)[^\0]*<(!doctype|html|\?xml|head|body)"),
     ("text", _LEAVE_OUT, rb"(?!NIST|PVF1)[\t-\r -~\x80-\xff]+\s[\t-\r -~\x80-\xff]+\Z"))
 
 
-def _refuse_other_kinds(path: Path, head: bytes) -> None:
+def refuse_stand_in(path: Path) -> None:
+    """Refuse what came in place of a file of any kind: a pointer to it, or a web page."""
+    with path.open("rb") as file:
+        _refuse_other_kinds(path, file.read(512), _STAND_INS, "the file itself")
+
+
+def _refuse_other_kinds(path: Path, head: bytes, kinds: Any = _OTHER_KINDS, what: str = "the sound") -> None:
     """Refuse what is no sound, by what it is; `head` are its first bytes."""
-    for kind, remedy, pattern in () if head[:4] in _CONTAINERS else _OTHER_KINDS:
+    for kind, remedy, pattern in () if head[:4] in _CONTAINERS else kinds:
         if re.match(pattern, head, re.DOTALL):
-            raise BadAudio(path, f"it is {kind}, not the sound", remedy)
+            raise BadAudio(path, f"it is {kind}, not {what}", remedy)

@@ -19,9 +19,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode
 
+import pandas as pd
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
@@ -35,6 +36,8 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
 from nslib.embeddings import networks, registry, runtime
 from nslib.embeddings.backends import format_backends
+from nslib.embeddings.files import parse_options
+from nslib.embeddings.interfaces import find_interface
 from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName, join_sentences
 from nslib.evaluation import benchmark, probe, protocols, results, tfrecords
 from nslib.evaluation.classifiers import FAMILIES
@@ -48,13 +51,10 @@ from nslib.report.reproduce import prepare_inputs, reproduce_all
 from nslib.teaching import colab, notebook_rules, workshop
 from nslib.training import data, finetune, settings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["main"]
 
 _EMBEDDING = ("Name, file of a model (maybe with ?window=0.96&hop=0.48), address on TF Hub, file of vectors, "
-              "package.module:function or file.py:function.")
+              "transformers:NAME?layer=3 (or hear, s3prl, mteb, ...), package.module:function or file.py:function.")
 
 
 def _check_place(*endings: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
@@ -137,7 +137,7 @@ Licence = Annotated[str, Option(help="Written beside the model.")]
 
 def _group(name: str, about: str) -> typer.Typer:
     """Make a group of verbs."""
-    group = typer.Typer(no_args_is_help=True, help=about)
+    group = typer.Typer(no_args_is_help=True)
     group.callback()(lambda: None)  # a group of one verb stays a group
     app.add_typer(group, name=name, help=about)
     return group
@@ -265,7 +265,7 @@ def measure(
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
-    given = [_find_embedding(name) for name in embeddings]
+    given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())
     recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
                                 recipe=recipe) for path in dataset or ()]
     measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, metric=metric,
@@ -274,7 +274,7 @@ def measure(
     table = summary.describe_results(measured, params, heard)
     if report:
         summary.write_page(measured, report, params, controls=heard, embeddings=given)
-    _print_results(measured, lambda: summary.format_table(table, _terminal_width()), out,
+    _print_results(measured, lambda: summary.format_table(table, shutil.get_terminal_size().columns), out,
                    summary.format_json(measured, table) if as_json else "",
                    summary.say_next(measured.rows, out, report, controls))
 
@@ -370,12 +370,6 @@ def write_leaderboard() -> None:
     print(leaderboard.write_page(results.load_results()[0], leaderboard.read_folder()))
 
 
-@app.command(hidden=True)
-def readme() -> None:
-    """For maintainers: put the result table of the last full run into the README and the card of trill-mini."""
-    cards.update_readme()
-
-
 @data_app.command("status")
 def data_status(corpus: Corpus = None, profile: Profile = None) -> None:
     """List every task: ready, can be fetched, or not to be had, and why."""
@@ -405,7 +399,7 @@ def data_clips(
 ) -> None:
     """List the clips of tasks, for whoever computes vectors elsewhere: task, clip_id, sha256, seconds, audio."""
     table, problems = tfrecords.list_clips(names, load_params(corpus=corpus, profile=profile, smoke=smoke))
-    left_out = _print_left_out(problems.to_dict("records"))
+    left_out = _print_left_out(problems.to_dict("records"), len(table))
     if wav:
         table = tfrecords.write_clip_audio(table, wav)
     _write_table(table, out)
@@ -543,11 +537,13 @@ def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips
     from nslib.training import trainer
 
     folder = folder or config.cache_dir("runs", chosen.loop.network)
-    audio = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = trainer.train_triplets(*audio, folder, chosen)
+    trainer.claim_folder(folder, chosen.json())
+    learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
+    done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
-    print(f"ended by {done.ended}; best at step {done.best_step}: {done.accuracy:.4f} of held-out triplets right\n"
+    print(f"ended by {done.ended}; best at step {done.best_step}: {done.score:.4f} of held-out triplets right\n"
           f"weights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("distill")
@@ -560,14 +556,17 @@ def train_distill(
     usual = networks.read_settings("trill-mini-distilled")
     usual = {part: usual[part] for part in ("pairs", "distill")}
     chosen = settings.make_distillation_settings(usual | _read_settings(changed))
-    from nslib.training import distill
+    from nslib.training import distill, trainer
 
     folder = folder or config.cache_dir("runs", f"{chosen.distill.student}-of-{teacher}")
+    taught_by = distill.make_teacher(teacher)
+    trainer.claim_folder(folder, chosen.json(name=taught_by.name, revision=taught_by.revision))
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
-    done = distill.distill(learn, held_out, folder, distill.make_teacher(teacher), chosen)
+    done = distill.distill(learn, held_out, folder, taught_by, chosen)
     _print_notes(done.notes)
-    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.explained:.3f} "
+    print(f"ended by {done.ended}; best at step {done.best_step}: explains {done.score:.3f} "
           f"[{done.low:.3f}, {done.high:.3f}] of the teacher's variance\nweights: {folder / 'best.npz'}")
+    _exit(not (learn.problems or held_out.problems))
 
 
 @train_app.command("finetune")
@@ -640,7 +639,7 @@ def train_classify(
         print(f"{path}\t{answer.label}\t{answer.probabilities[answer.label]:.3f}\t{'; '.join(answer.notes)}".rstrip())
     if left_out:
         print(f"{left_out} of {len(recordings)} recordings left out", file=sys.stderr)
-    _exit(not left_out)
+    _exit(not left_out, 2 if left_out == len(recordings) else 1)
 
 
 @cluster_app.command("cost")
@@ -715,9 +714,10 @@ def _exit(ok: bool, otherwise: int = 1) -> NoReturn:
 
 def _find_embedding(name: str) -> Any:
     """Return the user's function at ``file.py:function``, or the name of anything else as it is."""
-    if ":" not in name or "://" in name or Path(name.partition("?")[0]).exists():
+    if ":" not in name or "://" in name or find_interface(name) or Path(name.partition("?")[0]).exists():
         return name
-    where, _, attribute = name.rpartition(":")
+    path, options = parse_options(name)
+    where, _, attribute = path.rpartition(":")
     if where.endswith(".py") and not Path(where).is_file():
         raise BadParameter(f"no file {where!r}. Give file.py:function or package.module:function.")
     try:
@@ -735,9 +735,9 @@ def _find_embedding(name: str) -> Any:
     if not hasattr(module, attribute):
         raise UnknownName(f"function in {where}", attribute, [n for n in vars(module) if not n.startswith("_")])
     found = getattr(module, attribute)
-    if not callable(found) and not isinstance(found, models.Embedding):
-        raise BadParameter(f"{name} is {type(found).__name__}, no function and no Embedding.")
-    return found
+    if not callable(found) and not isinstance(found, models.Embedding) and not find_interface(found):
+        raise BadParameter(f"{name} is {type(found).__name__}, no function, no model and no Embedding.")
+    return models.from_model(found, **options) if options else found
 
 
 def _load_audio(clips: Path | None, sources: list[str] | None, join: float, folder: Path) -> tuple[Any, Any]:
@@ -770,11 +770,6 @@ def _print_table(table: pd.DataFrame | str | None) -> None:
     print("no results" if table is None else table if isinstance(table, str) else table.to_string())
 
 
-def _terminal_width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size().columns
-
-
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what must be known to read the numbers on stderr."""
     for note in notes:
@@ -785,7 +780,7 @@ def _print_results(measured: Any, tabulate: Callable[[], pd.DataFrame | str], ou
                    closing: str = "") -> NoReturn:
     """Print the table, and on stderr what is no number: notes, what was not run, clips left out; write rows and end."""
     _print_table(as_json or (tabulate() if len(measured.rows) else None))
-    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, _terminal_width()):
+    if notes := summary.format_notes(measured.notes, {*measured.rows["embedding"]}, shutil.get_terminal_size().columns):
         print(notes, file=sys.stderr)
     for row in measured.not_run.itertuples():
         print(f"not run: {row.task} x {row.embedding}: {join_sentences(row.why, row.remedy)}", file=sys.stderr)
@@ -821,12 +816,7 @@ def _write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table, if it is wanted, as .csv or .parquet; vectors in a .csv are lists in JSON."""
     if out is None:
         return
-    if out.suffix not in (".csv", ".parquet"):
-        raise BadParameter(f"cannot write {str(out)!r}: give a file name that ends in .csv or .parquet.")
-    if out.suffix == ".parquet":
-        results.write_table(out, table)
-        return
-    if "vector" in table:
+    if out.suffix == ".csv" and "vector" in table:
         # As text an array would be shortened with dots.
         table = table.assign(vector=[json.dumps([float(f"{v:.9g}") for v in row]) for row in table["vector"]])
-    config.write_file(out, table.to_csv(index=False))
+    results.write_table(out, table)

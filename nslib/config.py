@@ -294,19 +294,20 @@ def scratch_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
         yield Path(name)
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write a file in one step: a reader, or a run that is killed, never sees half of it.
+def write_file(path: Path, content: bytes | str | Iterator[bytes]) -> None:
+    """Write a file in one step, maybe part by part: a reader, or a run that is killed, never sees half of it.
 
     Missing folders are made, an older file is replaced, text becomes UTF-8. If it cannot be written `NslibError` says
     why; what was there before stays, and no scrap is left.
     """
+    content = content.encode() if isinstance(content, str) else content
     with explain_failures(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_once(path.parent)
         handle, temporary = tempfile.mkstemp(prefix=".tmp-" + _sign(), dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                file.writelines(content if isinstance(content, Iterator) else [content])
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)  # mkstemp makes it private; results are meant to be shared

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 __all__ = ["NETWORK", "BadAudio", "BadParameter", "NslibError", "Unavailable", "UnknownName", "failed_download",
-           "join_sentences"]
+           "join_sentences", "refuse_unknown"]
 
 
 def join_sentences(why: object, remedy: object) -> str:
@@ -39,11 +39,18 @@ class UnknownName(BadParameter):
         self.kind, self.given, self.allowed = kind, given, sorted(allowed)
         self.nearest = difflib.get_close_matches(str(given), self.allowed, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(self.nearest)}?" if self.nearest else ""
-        known = ", ".join(self.allowed) or "none"
+        known = ", ".join(self.allowed if len(self.allowed) < 99 else [*self.allowed[:60], "..."]) or "none"
         super().__init__(f"unknown {kind} {str(given)!r}.{hint} Known: {known}.")
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.kind, self.given, self.allowed)
+
+
+def refuse_unknown(kind: str, given: object, allowed: Collection[str]) -> None:
+    """Raise UnknownName for the first name that is given, alone or in a collection, and is not allowed."""
+    for name in given if isinstance(given, Iterable) and not isinstance(given, str) else (given,):
+        if name not in allowed:
+            raise UnknownName(kind, name, allowed)
 
 
 class BadAudio(NslibError):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nslib.datasets import splits
 from nslib.evaluation.classifiers import PROBES
-from nslib.evaluation.results import PREDICTIONS, ROWS, Column, check_table
+from nslib.evaluation.results import PREDICTIONS, ROWS, Columns, check_table
 
 TASKS = (("speaker-fillets", "real", 4), ("language-five", "real", 5), ("phrase-hedgewars", "real", 6),
          ("style-espeak", "synthetic", 4))
@@ -27,10 +27,10 @@ def _make_rows(seed: int) -> pd.DataFrame:
     return _filled(pd.concat([_cell(rng, *task, e) for task in TASKS for e in EMBEDDINGS], ignore_index=True), ROWS)
 
 
-def _filled(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
+def _filled(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """The rest of the schema with nothing in it: what figures and pages do not show may change freely."""
     nothing = {"str": "", "int": 0, "float": 0.0, "bool": False}
-    return check_table(table.assign(**{c.name: nothing[c.dtype] for c in columns if c.name not in table}), columns)
+    return check_table(table.assign(**{n: nothing[dtype] for n, dtype in columns.items() if n not in table}), columns)
 
 
 def _cell(rng: np.random.Generator, task: str, kind: str, classes: int, embedding: str) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from nslib.datasets.splits import (
 )
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter
+from nslib.statistics.scores import parse_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ _SAID = ("sample_rate", "audio")  # what is looked at too, if it is there
 _PART = re.compile(r"(fold|part|set|split|session|disc|cd)[ _-]?\d+")  # names of parts, not of classes
 _NEAR = 0.1  # seconds by which a lossy codec changes a length
 _FEW = 20  # clips, from which on equal lengths are no chance
-_MANY = 50  # labels that are numbers, from which on they are taken for measurements
+_MOST_CLASSES, _REPEATED = 20, 3  # of whole numbers as labels, and clips of each: more, or fewer, are quantities
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
 
 
@@ -56,11 +57,27 @@ class Audit:
     notes: tuple[str, ...]  # sentences on what is as it should be, but must be known to read the numbers
 
 
-def audit_clips(clips: pd.DataFrame) -> Audit:
+def describe_numbers(labels: pd.Series) -> str:
+    """Describe labels that are numbers rather than names of classes; empty if they are not."""
+    found = np.array([parse_number(text) for text in labels.unique()])
+    # few whole numbers can be names of classes, such as spoken digits
+    if not np.isfinite(found).all() or (len(found) <= _MOST_CLASSES and (found == np.round(found)).all()):
+        return ""
+    return f"{len(found)} different numbers, {found.min():g} to {found.max():g}"
+
+
+def are_numbers(labels: pd.Series) -> bool:
+    """Whether labels are taken for numbers to be predicted: most of many different ones come once or twice."""
+    labels = labels[labels != ""]
+    return bool(describe_numbers(labels) and labels.value_counts().median() < _REPEATED)
+
+
+def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None) -> Audit:
     """Look for what makes a split unsound: leaks between splits, missing and confounded classes.
 
     Where every label has one speaker and every speaker one label (speaker identification), speakers must be shared
-    between splits: that is then a note, not a problem. `BadParameter` if ``clip_id``, ``sha256``, ``seconds``,
+    between splits: that is then a note, not a problem. Of labels that are ``numbers`` to be predicted (None: if they
+    look like it) nothing is asked that is asked of classes. `BadParameter` if ``clip_id``, ``sha256``, ``seconds``,
     ``label``, ``speaker`` or ``split`` is missing.
     """
     missing = [name for name in _NEEDED if name not in clips.columns]
@@ -71,13 +88,18 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
     clips = clips.loc[:, [*_NEEDED, *also]].fillna({"label": "", "speaker": "", "split": ""})
     everything, clips = clips, clips[clips["label"] != ""] if clips["label"].ne("").any() else clips
     known = clips[clips["speaker"] != ""]
-    classes, shared, doubles = _count_classes(clips, known), _list_shared_speakers(known), _list_duplicates(clips)
-    problems = (_size_problems(clips, folds) + _class_problems(classes) + _duplicate_problems(doubles)
-                + _name_problems(classes.index.tolist()) + _telltale_problems(clips) + _twin_problems(clips))
+    nameless, doubles, twins = len(clips) - len(known), _list_duplicates(clips), _twin_problems(clips)
+    notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
+    if numbers := are_numbers(clips["label"]) if numbers is None else numbers:
+        what = describe_numbers(clips["label"]) or "numbers"
+        notes.append(f"The labels are {what}, taken as numbers to be predicted (metric ccc or mae).")
+        clips, known = clips.assign(label="(numbers)"), known.assign(label="(numbers)")
+    classes, shared = _count_classes(clips, known), _list_shared_speakers(known)
+    problems = _size_problems(clips, folds) + _duplicate_problems(doubles) + twins
+    if not numbers:
+        problems += _class_problems(classes) + _name_problems(clips["label"]) + _telltale_problems(clips)
     if len(everything) > len(clips):
         problems.append(f"{_count(len(everything) - len(clips), 'clip has', 'clips have')} no label.")
-    nameless = len(clips) - len(known)
-    notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
     if len(clips) >= _FEW and clips["seconds"].nunique() == 1:
         notes.append(f"All clips are {clips['seconds'].iloc[0]:.3f} s long: they were cut or filled up to that, "
                      "perhaps in the middle of a word, or with silence.")
@@ -89,7 +111,7 @@ def audit_clips(clips: pd.DataFrame) -> Audit:
         if len(shared):
             count = _count(len(shared), "speaker is", "speakers are")
             problems.append(f"{count} in more than one split: {list_names(shared.index.tolist())}.")
-        problems += _confound_problems(known)
+        problems += [] if numbers else _confound_problems(known)
     return Audit(_measure_splits(clips, known), classes, shared, doubles, tuple(problems), tuple(notes))
 
 
@@ -181,19 +203,19 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
     return problems
 
 
-def _name_problems(labels: list[str]) -> list[str]:
+def _name_problems(given: pd.Series) -> list[str]:
     """Sentences on classes whose names are not those of classes."""
+    labels, numbers = sorted(given.unique()), describe_numbers(given)
     parts = [label for label in labels if find_split(label) or _PART.fullmatch(label.lower())]
     spelt: dict[str, list[str]] = {}
     for label in labels:
         spelt.setdefault(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", label).casefold()), []).append(label)
     alike = [" = ".join(those) for key, those in spelt.items() if len(those) > 1 and key]
-    numbers = len(labels) >= _MANY and all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", label) for label in labels)
     return [sentence for sentence, applies in (
         (f"{_count(len(parts), 'class is', 'classes are')} called as splits or parts are: {list_names(parts)}.", parts),
         (f"{_count(len(alike), 'class is', 'classes are')} there in several spellings: {list_names(alike)}.", alike),
-        (f"The labels are {len(labels)} numbers: classes are told apart here, nothing is measured. Divide them into "
-         "classes.", numbers)) if applies]
+        (f"The labels are {numbers}, each a class here: if they are measurements, ask for metric ccc or mae.",
+         numbers)) if applies]
 
 
 def _telltale_problems(clips: pd.DataFrame) -> list[str]:
@@ -268,6 +290,8 @@ class DataCard:
     def markdown(self) -> str:
         """The card as Markdown."""
         clips, excluded = self.corpus.clips, self.corpus.problems
+        if are_numbers(clips["label"]):
+            clips = clips.assign(label=clips["label"].where(clips["label"] == "", "(numbers)"))
         reasons = (_format_table(excluded.set_index("clip_id")[["reason", "remedy"]], len(excluded)) if len(excluded)
                    else "No file.")
         parts = [f"# {self.name}", _summarise(clips, len(excluded)), "## To be filled in by those who know",
@@ -288,6 +312,8 @@ def make_data_card(source: str | os.PathLike[str], *, seed: int = 0, splits: str
                    progress: bool = True) -> DataCard:
     """Make the card of somebody's own recordings; arguments and errors are those of `folder.read_recordings`."""
     task, dataset = load_own_task(source, seed=seed, splits=splits, progress=progress)
+    if are_numbers(dataset.clips["label"]):  # a split of numbers need not hold each
+        task, dataset = load_own_task(source, seed=seed, splits=splits, numbers=True, progress=progress)
     return DataCard(task.name, dataset, audit_clips(dataset.clips))
 
 
@@ -298,8 +324,9 @@ def _summarise(clips: pd.DataFrame, problems: int) -> str:
     who = f"{speakers} speakers" + (f" ({unknown} clips of unknown ones)" if unknown else "")
     rest = f" {unused} clips are in no split." if (unused := int((~clips["split"].isin(SPLITS)).sum())) else ""
     rest += f" {problems} more were left out." if problems else ""
-    return (f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, "
-            f"{clips.loc[clips['label'] != '', 'label'].nunique()} classes, {who}.{rest}")
+    labels = clips.loc[clips["label"] != "", "label"].unique()
+    what = "numbers as labels" if "(numbers)" in labels else f"{len(labels)} classes"
+    return f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, {what}, {who}.{rest}"
 
 
 def _measure_sound(clips: pd.DataFrame) -> pd.DataFrame:

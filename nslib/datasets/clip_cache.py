@@ -85,7 +85,8 @@ class ClipCache:
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         served = write_clip(path, wave)
-        note = "; ".join([*notes, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
+        kept = [note for note in notes if "full scale" not in note]  # of a whole recording, as it was
+        note = "; ".join([*kept, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
         return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, *_stat_file(path),
                                       note, rate))
 

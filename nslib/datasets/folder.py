@@ -207,14 +207,14 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
 def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[dict[str, str], list[str]]:
     """Draw validation or test out of the training part where the layout lacks one, as many data sets do."""
     missing = [name for name in SPLITS[1:] if name not in splits]
-    if len(missing) != 1 or "train" not in splits:
+    if len(missing) != 1 or "train" not in splits or len(learn) < len(_LEARN):
         return {}, []
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
-    same = label_is_speaker([clip.label for clip in learn], speakers)
-    by_speaker = all(speakers) and not same and len(set(speakers)) >= len(_LEARN)
-    if len(names) < len(_LEARN):
-        return {}, []
-    split_of = split_by_group(names, speakers if by_speaker else names, _LEARN, ("train", missing[0]), seed=seed)
+    labels = [clip.label for clip in learn]
+    by_speaker = all(speakers) and not label_is_speaker(labels, speakers) and len(set(speakers)) >= len(_LEARN)
+    groups, parts = speakers if by_speaker else names, ("train", missing[0])
+    place = split_speakers(labels, groups, _LEARN, seed, parts) or split_by_group(groups, groups, _LEARN, parts, seed)
+    split_of = dict(zip(names, map(place.__getitem__, groups), strict=True))
     return split_of, [f"There is no {missing[0]} part: a fifth of the {'speakers' if by_speaker else 'clips'} of train "
                       f"was drawn for it (seed {seed})."]
 

@@ -51,11 +51,12 @@ _LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 _COLUMNS = ("audio", "label", "speaker", "split", "clip_id")
 _WORDS = (*_COLUMNS, "recipe", "table")  # that may stand behind a path
 _USUAL = {"audio": ("file_name",), "speaker": ("speaker_id", "client_id")}  # in the metadata of an audiofolder
-# columns that change what a row is, as they may be called in lower case
+# columns that change what a row is, as they may be called in words of lower case
 _PARTS = {"start": ("start", "offset", "begin", "onset", "start_time"), "end": ("end", "stop", "end_time"),
           "duration": ("duration",), "channel": ("channel",)}
-_OTHER_UNITS = re.compile("(start|begin|onset|offset|end|stop|duration|dur)_?(m?s|msec|sec|samples?|frames?)"
-                          "|chan(nel)?_?(id|index|no|number)?")
+_MARKS = "((start|begin|onset|offset|end|stop|duration|dur)(time|ms|s)?|[xt]_?(min|max)|ch|chan|channel(id|no)?)"
+_UNITS = "t|time|stamp|(m?s|m?sec|(milli)?second|sample|frame|segment|seg)s?|audio|clip|id|index|no|number"
+_OTHER_PARTS = re.compile(f"(?=(.*_)?{_MARKS}(_|$))(({_MARKS}|{_UNITS})(_|$))+")
 _METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # a file of several, as the package datasets calls them
 _TFDS = "tfds:"
@@ -138,8 +139,9 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
         raise BadParameter(f"{path} is neither a folder nor a list ({', '.join(_LISTS)}); for one audio file, "
                            "give the folder that it is in.")
     if not clips:
-        raise BadParameter(" ".join([f"{path} holds no audio; endings that are read: "
-                                     f"{' '.join(sorted(AUDIO_ENDINGS))}.", *notes]))
+        read = (f"audio; endings that are read: {' '.join(sorted(AUDIO_ENDINGS))}" if path.is_dir() else
+                "row below the names of its columns")
+        raise BadParameter(" ".join([f"{path} holds no {read}.", *notes]))
     return clips, notes
 
 
@@ -174,7 +176,8 @@ def _walk(root: Path) -> tuple[list[Path], list[ClipFile], list[str], list[Path]
                 audio.append(Path(path))
             else:
                 others.append(path)
-                lists += [Path(path)] if ending in _LISTS and not name else []
+                known = entry.name in (*_METADATA, "wav.scp") or (ending in _LISTS and not name)
+                lists += [Path(path)] if known else []
     endings = " ".join(sorted({os.path.splitext(path)[1].lower() or "(none)" for path in others}))
     notes = [f"{len(names)} {what}: {list_names(names)}." for what, names in (
         (f"files were not read, because of their endings ({endings})", others),
@@ -245,8 +248,9 @@ def read_folder(root: Path, asked: dict[str, str]) -> Listing:
         notes.append(f"All clips lie in {audio[0].parts[0]}, which so is their label; if it is none, read that folder.")
     for path in lists:
         near = difflib.get_close_matches("file_name", _read_header(root / path), n=1)
-        lacks = f"it has no column file_name{f' ({near[0]}?)' if near else ''}; " if path.name in _METADATA else ""
-        notes.append(f"{path} was not read: {lacks}a list is read if it is given itself (?audio=COLUMN of its paths).")
+        lacks = f"it has no column file_name{f' ({near[0]}?)' if near else ''}; " if str(path) in _METADATA else ""
+        how = "its folder is" if path.suffix == ".scp" else "it (?audio=COLUMN of its paths) is"
+        notes.append(f"{path} was not read: {lacks}a list is read if {how} given.")
     return clips + lost, notes
 
 
@@ -311,13 +315,13 @@ def _choose_columns(path: Path, names: list[str], asked: dict[str, str],
             raise UnknownName(f"column in {path.name}{how}: it needs", (usual.get(role) or [name])[0] if how else name,
                               names)
     for role, spellings in _PARTS.items():
-        given = [name for name in names if name.strip().lower() in spellings]
+        given = [name for name in names if _join_words(name) in spellings]
         if len(given) > 1:
             raise BadParameter(f"{path.name} has the columns {' and '.join(given)}, which say the same; keep one.")
         columns |= dict.fromkeys((role,), *given) if given else {}
     unused = [name for name in names if name not in columns.values()]
     for name in unused:
-        if _OTHER_UNITS.fullmatch(name.lower()):
+        if _OTHER_PARTS.fullmatch(_join_words(name)):
             raise BadParameter(f"the column {name} of {path.name} may change what a row is, and is not read; give "
                                "start and end (or duration) in seconds, channel from 0, or rename it if it says "
                                "nothing of the kind.")
@@ -325,6 +329,11 @@ def _choose_columns(path: Path, names: list[str], asked: dict[str, str],
         if near and near[0] not in columns:
             raise UnknownName(f"column in {path.name}", name, _COLUMNS)
     return columns, unused
+
+
+def _join_words(name: str) -> str:
+    """Words of a name in lower case: of ``startTime`` and ``Start (time)``, ``start_time``."""
+    return "_".join(re.findall("[a-z0-9]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower()))
 
 
 def _read_row(path: Path, number: int, row: dict[str, str]) -> ClipFile:
@@ -351,17 +360,18 @@ def _read_row(path: Path, number: int, row: dict[str, str]) -> ClipFile:
 def _read_part(cells: dict[str, str]) -> dict[str, Any]:
     """Start, end and channel; `ValueError` says what is wrong."""
     try:
-        start, channel = float(cells.get("start", 0)), int(cells["channel"]) if "channel" in cells else None
+        # a column of pandas with an empty cell holds 1.0
+        start, channel = float(cells.get("start", 0)), int(re.sub(r"\.0$", "", cells.get("channel", "-1")))
         ends = [float(cells["end"])] if "end" in cells else []
         ends += [start + float(cells["duration"])] if "duration" in cells else []
     except ValueError:
-        start, ends, channel = math.nan, [], None
-    if not 0 <= start < min(ends, default=math.inf) or math.inf in ends or (channel or 0) < 0:
+        start, ends, channel = math.nan, [], -1
+    if not 0 <= start < min(ends, default=math.inf) or math.inf in ends or (channel < 0 and "channel" in cells):
         said = ", ".join(f"{role} {cell}" for role, cell in cells.items())
         raise ValueError(f"it says {said}; wanted are seconds, the end behind the start, and a channel from 0 on")
     if ends and max(ends) - min(ends) > _NEAR:
         raise ValueError("its end and its duration contradict each other")
-    return {"start": start, "end": ends[0] if ends else None, "channel": channel}
+    return {"start": start, "end": ends[0] if ends else None, "channel": channel if channel >= 0 else None}
 
 
 def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:

@@ -114,7 +114,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
         with tqdm(total=len(missing), desc=f"clips of {data.name}", unit="clip", disable=not progress) as bar:
             for clip_id, decode in data.read_clips(missing):
                 try:
-                    cache.add(clip_id, data.key, decode().wave)
+                    cache.add(clip_id, data.key, (clip := decode()).wave, clip.notes)
                 except BadAudio as error:
                     cache.record(CachedClip(clip_id, data.key, "unusable", note=error.reason))
                 bar.update()
@@ -138,11 +138,13 @@ def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, 
 def _describe_clips(rows: pd.DataFrame) -> list[str]:
     """Sentences for the report on what was done to clips."""
     rates = sorted({int(rate) for rate in rows["sample_rate"]} - {0, audio.SAMPLE_RATE})
-    limited, unusable = int((rows["note"] == LIMITED).sum()), int((rows["sha256"] == "").sum())
+    counts, unusable = Counter("; ".join(rows["note"]).split("; ")), int((rows["sha256"] == "").sum())
+    limited, mixed = counts[LIMITED], [f"{n} clips: {note}." for note, n in counts.items() if note.endswith("to mono")]
     sentences = {
         f"resampled from {' and '.join(map(str, rates))} to 16000 Hz by soxr HQ; the authors used resampy's "
         "kaiser_best, so vectors agree closely but not to the last bit.": rates,
         f"{limited} clips reach beyond full scale and were cut off there.": limited,
+        **dict.fromkeys(mixed, 1),
         f"{unusable} of {len(rows)} clips cannot be used; the report names them.": unusable}
     return [sentence for sentence, applies in sentences.items() if applies]
 
@@ -682,8 +684,8 @@ def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[st
     resampled = [(f"resampled {rate} -> {audio.SAMPLE_RATE} Hz",) * (rate != audio.SAMPLE_RATE)
                  for rate in rows["sample_rate"]]
     rows = rows.assign(fault=rows["note"].where(~usable, ""), remedy=_UNUSABLE,
-                       notes=[(*done, *filter(None, [note])) for done, note in
-                              zip(resampled, rows["note"].where(usable, ""), strict=True)],
+                       notes=[tuple(dict.fromkeys((*done, *filter(None, note.split("; "))))) for done, note in
+                              zip(resampled, rows["note"], strict=True)],
                        split=rows["split"] if len(data.splits) > 1 else "")
     fields = ["audio", "clip_id", "label", "speaker", "split", "fault", "remedy", "sample_rate", "notes"]
     features = ", ".join(f"{role}: {feature or 'none'}" for role, feature in roles.items()
@@ -737,6 +739,8 @@ def _choose_roles(name: str, features: Any, asked: dict[str, str]) -> dict[str, 
             raise BadParameter(f"tfds:{name}?{role}={feature}: give rate in Hz, and bits as 8, 16 or 32.")
         if role not in allowed and feature not in features:
             raise UnknownName(f"feature of {name}", feature, features)
+        if role in ("label", "speaker") and features[feature].shape:
+            raise BadParameter(f"the feature {feature} of {name} has many values an example, and a {role} is one.")
     sound = sorted(key for key, kind in features.items() if isinstance(kind, tfds.features.Audio))
     classes = sorted(key for key, kind in features.items() if isinstance(kind, tfds.features.ClassLabel))
     label = "label" if "label" in classes else classes[0] if len(classes) == 1 else ""

@@ -88,30 +88,30 @@ def split_by_group(items: Iterable[Item], groups: Iterable[object], probabilitie
     return {item: split_of[group] for item, group in group_of.items()}
 
 
-def split_speakers(labels: Sequence[str], speakers: Sequence[str], probabilities: Sequence[float],
-                   seed: int = 0) -> dict[str, str]:
-    """Divide speakers so that every label is in every split; empty if no division was found.
+def split_speakers(labels: Sequence[str], speakers: Sequence[str], probabilities: Sequence[float], seed: int = 0,
+                   names: Sequence[str] = SPLITS) -> dict[str, str]:
+    """Divide speakers (or clips) so that every label is in every split; empty if no division was found.
 
     As `split_by_group` draws them, if that does it. Else label by label, those of the fewest speakers first: of each,
-    the splits get their shares of its speakers, so that where nobody has two labels, three speakers a label suffice.
+    the splits get their shares of its speakers, so that where nobody has two labels, one speaker a split suffices.
     """
-    if len(set(speakers)) < len(SPLITS):
+    if len(set(speakers)) < len(names):
         return {}
     pairs = set(zip(labels, speakers, strict=True))
-    split_of = split_by_group(speakers, speakers, probabilities, seed=seed)
+    split_of = split_by_group(speakers, speakers, probabilities, names, seed)
     members = _collect_members(sorted(pairs), [label for label, _ in sorted(pairs)])
     for draw in range(_DRAWS):
-        if len({(label, split_of[speaker]) for label, speaker in pairs}) == len(members) * len(SPLITS):
+        if len({(label, split_of[speaker]) for label, speaker in pairs}) == len(members) * len(names):
             return split_of
         split_of, rng = {}, np.random.RandomState(seed + 1000 * draw)
         for _, those in sorted(members.items(), key=lambda item: (len(item[1]), item[0])):
-            names = [speaker for _, speaker in those]
-            rng.shuffle(names)
-            lacking = Counter(_deal(range(len(names)), probabilities, SPLITS).values())
-            lacking.subtract(placed := Counter(split_of[name] for name in names if name in split_of))
-            for name in (name for name in names if name not in split_of):
+            drawn = [speaker for _, speaker in those]
+            rng.shuffle(drawn)
+            lacking = Counter(_deal(range(len(drawn)), probabilities, names).values())
+            lacking.subtract(placed := Counter(split_of[name] for name in drawn if name in split_of))
+            for name in (name for name in drawn if name not in split_of):
                 # the last first: what is rarest is the test
-                split = max(reversed(SPLITS), key=lambda split: (not placed[split], lacking[split]))
+                split = max(reversed(names), key=lambda split: (not placed[split], lacking[split]))
                 split_of[name] = split
                 placed[split] += 1
                 lacking[split] -= 1

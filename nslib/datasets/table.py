@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nslib import config
+from nslib import audio, config
 from nslib.errors import BadParameter, NslibError
 
 if TYPE_CHECKING:
@@ -98,11 +98,12 @@ def read_list(path: Path, recordings: str = "") -> pd.DataFrame:
     readers = {".parquet": _read_parquet, ".arrow": _read_parquet, ".jsonl": _read_json_lines}
     read = readers.get(Path(path.name.lower().removesuffix(".gz")).suffix, _read_cells)
     try:
+        audio.refuse_stand_in(path)
         return pd.DataFrame(*read(path, recordings), dtype=object)
     except UnicodeDecodeError as error:
         raise BadParameter(f"{path} is not UTF-8 (byte {error.object[error.start]:#04x}); save it as CSV UTF-8, as "
                            "spreadsheets call it.") from error
-    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:  # pyarrow's own errors are ValueErrors
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # pyarrow's own errors are ValueErrors
         if isinstance(error, BadParameter):
             raise
         raise BadParameter(f"{path} cannot be read as a {path.suffix[1:].upper()} list: {error}") from error
@@ -121,28 +122,34 @@ def _read_cells(path: Path, _: str) -> _Columns:
         lines, last = file.readlines(), 0
     reader = csv.reader(lines, delimiter=separator, strict=True,
                         quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
-    for cells in reader:
-        number, last = last + 1, reader.line_num
-        if any(line.count(separator) >= len(header or cells) - 1 for line in lines[number:last]):
-            raise BadParameter(f"row {number} of {path.name} goes on to line {last} and takes whole rows in: a quote "
-                               "is not closed. Close it, or write it twice.")
-        if not header:
-            header = [cell.strip() for cell in cells]
-            _check_header(path, header)
-        elif len(cells) == len(header):
-            rows[number] = cells
-        elif cells:
-            raise BadParameter(f"row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} "
-                               f"columns. Mend the row, or put quotes around a cell that holds {separator!r}.")
+    try:
+        for cells in reader:
+            number, last = last + 1, reader.line_num
+            if any(line.count(separator) >= len(header or cells) - 1 for line in lines[number:last]):
+                raise BadParameter(f"row {number} of {path.name} goes on to line {last} and takes whole rows in: a "
+                                   "quote is not closed. Close it, or write it twice.")
+            if not header:
+                header = [cell.strip() for cell in cells]
+                _check_header(path, header, separator)
+            elif len(cells) == len(header):
+                rows[number] = cells
+            elif cells:
+                raise BadParameter(f"row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} "
+                                   f"columns. Mend the row, or put quotes around a cell that holds {separator!r}.")
+    except csv.Error as error:
+        raise BadParameter(f"line {reader.line_num} of {path.name} cannot be read ({error}). A quote within a cell is "
+                           "written twice, and the cell between quotes.") from error
     if not header:
         raise BadParameter(f"{path} cannot be read as a list: it is empty.")
     columns = zip(*rows.values(), strict=True) if rows else ([] for _ in header)
     return {name: list(cells) for name, cells in zip(header, columns, strict=True)}, list(rows)
 
 
-def _check_header(path: Path, header: list[str]) -> None:
+def _check_header(path: Path, header: list[str], separator: str) -> None:
     """Refuse columns that are not apart, or of one name."""
-    if other := next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), ""):
+    line = separator.join(header)
+    other = max(",;\t|", key=line.count)
+    if line.count(other) > line.count(separator):
         raise BadParameter(f"the columns of {path.name} are separated by {other!r}; save it with commas (.csv) or tabs "
                            "(.tsv).")
     if twice := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
@@ -152,9 +159,11 @@ def _check_header(path: Path, header: list[str]) -> None:
 def _read_json_lines(path: Path, _: str) -> _Columns:
     """An object a line."""
     with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
-        rows = {number: json.loads(line) for number, line in enumerate(file, start=1) if line.strip()}
+        # of a name that comes twice, JSON takes the last value
+        rows = {number: json.loads(line, object_pairs_hook=lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs)
+                                   else None) for number, line in enumerate(file, start=1) if line.strip()}
     if other := next((number for number, row in rows.items() if not isinstance(row, dict)), None):
-        raise BadParameter(f"line {other} of {path.name} is no object; write one a line.")
+        raise BadParameter(f"line {other} of {path.name} is no object whose names are apart; write one a line.")
     names = dict.fromkeys(name for row in rows.values() for name in row)
     return {name: [_write_cell(row.get(name)) for row in rows.values()] for name in names}, list(rows)
 

@@ -4,7 +4,7 @@
 - `registry`: the built-in embeddings, what is known of them, and their loading
 - `handmade` (log-mel, MFCC, openSMILE), `pretrained` (weights in packages), `hub` (published models of TF Hub),
   `networks` (the kit's own): what they are computed by; `downloads` fetches the weights
-- `custom`, `files`: embeddings of your functions and your models
+- `custom`, `files`, `interfaces`: embeddings of your functions, your files, your models of other libraries
 - `runtime`, `backends`: threads, patches, frozen graphs, devices; LiteRT and 8 bits
 
 Nothing heavy is imported and nothing is downloaded before `get`.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nslib.embeddings.base import CheckReport, Embedding, check
     from nslib.embeddings.custom import from_callable
     from nslib.embeddings.files import from_file, from_saved_model
+    from nslib.embeddings.interfaces import from_model
     from nslib.embeddings.registry import compare_backends, describe, fingerprint, get, names, needs_extra
 
 # without it TensorFlow takes all memory of every GPU at once; it is read when a GPU is first used
@@ -28,10 +29,10 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["CheckReport", "Embedding", "check", "compare_backends", "describe", "fingerprint", "from_callable",
-           "from_file", "from_saved_model", "get", "names", "needs_extra"]
+           "from_file", "from_model", "from_saved_model", "get", "names", "needs_extra"]
 
 _MODULES = {"Embedding": "base", "CheckReport": "base", "check": "base", "from_callable": "custom",
-            "from_file": "files", "from_saved_model": "files",
+            "from_file": "files", "from_saved_model": "files", "from_model": "interfaces",
             **dict.fromkeys(("compare_backends", "describe", "fingerprint", "get", "names", "needs_extra"), "registry")}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from nslib.errors import NslibError
 
 __all__ = ["SAMPLE_RATE", "CheckReport", "EmbedFunction", "Embedding", "FloatArray", "IntArray", "check",
-           "refuse_unsteady"]
+           "refuse_unsteady", "stack_clips"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -62,6 +62,8 @@ class Embedding:
     overlap : str
         Names, separated by commas, of tasks and corpora whose recordings it was trained on, as far as is known: a score
         there is said not to be one on unheard recordings.
+    output, part : str, tuple, optional
+        What a model of another library is asked for, in words; the embedding in whose vectors its own begin at a place.
     wrapper : int
         Raised by hand when the code around the weights changes what comes out.
     replica : callable, optional
@@ -84,6 +86,8 @@ class Embedding:
     trained_on: str = "not stated"
     citation: str = ""
     overlap: str = ""
+    output: str = ""
+    part: tuple[Embedding, int] | None = None
     wrapper: int = 1
     replica: Callable[[str], EmbedFunction] | None = None
 
@@ -98,6 +102,15 @@ def hash_facts(facts: Any) -> str:
     made_of = [facts.revision, facts.wrapper, facts.dim, facts.window, facts.hop, facts.min_samples, facts.pad,
                SAMPLE_RATE, "mean", "float32"]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def stack_clips(waves: Sequence[FloatArray]) -> tuple[FloatArray, IntArray]:
+    """Put clips, [samples] or [frames, dim], into one array, zeros after each, and tell how long they are."""
+    lengths = np.array([len(wave) for wave in waves], np.int64)
+    batch = np.zeros((len(waves), int(lengths.max()), *waves[0].shape[1:]), waves[0].dtype)
+    for row, wave in zip(batch, waves, strict=True):
+        row[: len(wave)] = wave
+    return batch, lengths
 
 
 TOLERANCE = 1e-5
@@ -197,11 +210,7 @@ def _length(embedding: Embedding, seconds: float = 1.0) -> int:
 
 def _call(embedding: Embedding, waves: list[FloatArray]) -> list[FloatArray]:
     """Compute the valid frames of each clip, [frames, dim], and check the shapes."""
-    lengths = np.array([len(w) for w in waves], np.int64)
-    batch = np.zeros((len(waves), int(lengths.max())), waves[0].dtype)
-    for row, wave in zip(batch, waves, strict=True):
-        row[: len(wave)] = wave
-    output = embedding.embed(batch, lengths)
+    output = embedding.embed(*stack_clips(waves))
     if not (isinstance(output, tuple) and len(output) == 2):
         raise _Failed(f"embed returned {type(output).__name__}; return two arrays, (frames, counts).")
     frames: npt.NDArray[Any] = np.asarray(output[0])

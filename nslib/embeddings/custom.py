@@ -23,12 +23,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.runtime import group_by_clip, make_noise
+from nslib.embeddings.base import SAMPLE_RATE, TOLERANCE, Embedding, EmbedFunction, FloatArray, IntArray, stack_clips
+from nslib.embeddings.runtime import make_noise
 from nslib.errors import BadParameter, NslibError
 
-__all__ = ["from_callable"]
+__all__ = ["agrees", "call", "embed_one_by_one", "from_callable", "make_revision", "to_array", "wrap_function"]
 
 Function = Callable[[FloatArray], Any]
 
@@ -71,24 +72,28 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     >>> loud.dim
     1
     """
-    if not revision:
-        revision, unseen = hash_function(function)
-        if unseen:
-            warnings.warn(f"{name} uses what cannot be hashed: {', '.join(unseen)}. Its vectors will be computed "
-                          "anew in every session; give revision= and change it when the function changes.",
-                          stacklevel=2)
-            revision = secrets.token_hex(8)
-    return wrap_function(function, name, revision, min_samples=min_samples, pad=pad, window=window, hop=hop, **facts)
+    return wrap_function(function, name, revision or make_revision(function, name), min_samples=min_samples, pad=pad,
+                         window=window, hop=hop, **facts)
+
+
+def make_revision(thing: Any, name: str) -> str:
+    """Hash what an embedding is made of; if that cannot be, say so and make a new revision."""
+    revision, unseen = hash_function(thing)
+    if not unseen:
+        return revision
+    warnings.warn(f"{name} uses what cannot be hashed: {', '.join(unseen)}. Its vectors will be computed anew in every "
+                  "session; give revision= and change it when the function changes.", stacklevel=3)
+    return secrets.token_hex(8)
 
 
 def wrap_function(function: Function, name: str, revision: str, *, together: EmbedFunction | None = None,
-                  min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
+                  tries: int = 7, min_samples: int, pad: str, window: float, hop: float, **facts: Any) -> Embedding:
     """Try a function on noise and make an embedding of it; errors as of `from_callable`."""
     if pad not in ("end", "centre"):
         raise BadParameter(f"pad is {pad!r}; allowed: 'end' or 'centre'.")
     if min_samples < 1 or window < 0 or hop < 0:
         raise BadParameter("min_samples must be at least 1, and window and hop at least 0.")
-    trial = _call(function, make_noise(2, max(min_samples, SAMPLE_RATE)), name)
+    trial = call(function, make_noise(2, max(min_samples, SAMPLE_RATE)), name)
     dim = trial.shape[2]
     if trial.shape[1] > 1 and not hop:
         warnings.warn(f"{name} gives {trial.shape[1]} frames a second; give window= and hop= (in seconds) "
@@ -98,11 +103,11 @@ def wrap_function(function: Function, name: str, revision: str, *, together: Emb
         if len(set(np.asarray(lengths).tolist())) > 1:
             raise BadParameter(f"{name} was given clips of different lengths in one batch; its pads_safely "
                                "is False, so give clips of one length.")
-        frames = _call(function, waves[:, : int(lengths[0])], name, dim)
+        frames = call(function, waves[:, : int(lengths[0])], name, dim)
         return frames, np.full(len(frames), frames.shape[1], np.int64)
 
     def with_zeros(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        frames = _call(function, waves, name, dim)
+        frames = call(function, waves, name, dim)
         # a sample of tolerance, for a window or hop that is no whole number of samples
         counts = 1 + (np.asarray(lengths) + 1 - window * SAMPLE_RATE) // (hop * SAMPLE_RATE)
         return frames, np.clip(counts, 1, frames.shape[1]).astype(np.int64)
@@ -110,7 +115,8 @@ def wrap_function(function: Function, name: str, revision: str, *, together: Emb
     embedding = Embedding(name, revision, dim, of_one_length, window, hop, min_samples, pad, **facts)
     if together is None and window and hop:
         together = with_zeros
-    if together is not None and _agrees(embedding, together):
+    lengths = np.linspace(min_samples, max(min_samples, 2 * SAMPLE_RATE), tries)
+    if together is not None and agrees(embedding, together, lengths):
         return replace(embedding, embed=together, pads_safely=True)
     return embedding
 
@@ -119,13 +125,13 @@ def embed_one_by_one(function: Function, name: str) -> EmbedFunction:
     """Make an embed function that calls a function, float32 [1, samples] as of `from_callable`, for each clip alone."""
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        rows = [_call(function, wave[None, :length], name)[0] for wave, length in zip(waves, lengths, strict=True)]
-        return group_by_clip(np.concatenate(rows), [len(row) for row in rows])
+        rows = [call(function, wave[None, :length], name)[0] for wave, length in zip(waves, lengths, strict=True)]
+        return stack_clips(rows)
 
     return embed
 
 
-def _call(function: Function, waves: FloatArray, name: str, dim: int | None = None) -> FloatArray:
+def call(function: Function, waves: FloatArray, name: str, dim: int | None = None) -> FloatArray:
     """Call a function and check what comes out: float32 [clips, frames, dim]."""
     asked = f"{name} was called with float32 of shape {list(waves.shape)}"
     try:
@@ -149,15 +155,15 @@ def _call(function: Function, waves: FloatArray, name: str, dim: int | None = No
     return output.reshape(len(waves), -1, output.shape[-1]).astype(np.float32)
 
 
-def _agrees(alone: Embedding, together: EmbedFunction) -> bool:
-    """Whether `together`, given clips with zeros after them, gives what the embedding gives of each alone."""
-    longest = max(alone.min_samples, 2 * SAMPLE_RATE)
-    lengths = np.unique(np.linspace(alone.min_samples, longest, 7).astype(np.int64))
-    waves = make_noise(len(lengths), longest) * (np.arange(longest) < lengths[:, None])
+def agrees(alone: Embedding, together: EmbedFunction, samples: npt.NDArray[Any]) -> bool:
+    """Whether `together`, given clips of so many samples, zeros after them, gives what an embedding gives of each."""
+    levels = np.resize(np.array([1, 0.1, 0.5], np.float32), len(samples))  # some libraries go by the loudest clip
+    noise = make_noise(len(samples), int(samples.max()))
+    waves, lengths = stack_clips([level * row[:int(n)] for level, row, n in zip(levels, noise, samples, strict=True)])
     frames, counts = together(waves, lengths)
     for wave, length, row, count in zip(waves, lengths, frames, counts, strict=True):
         single = alone.embed(wave[None, :length], np.array([length]))[0][0]
-        if len(single) != count or np.abs(single - row[:count]).max() > 1e-5 * max(1, np.abs(single).max()):
+        if len(single) != count or np.abs(single - row[:count]).max() > TOLERANCE * np.abs(single).max():
             return False
     return True
 
@@ -165,7 +171,7 @@ def _agrees(alone: Embedding, together: EmbedFunction) -> bool:
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), os.PathLike)
 
 
-def hash_function(function: Callable[..., Any]) -> tuple[str, tuple[str, ...]]:
+def hash_function(function: Any) -> tuple[str, tuple[str, ...]]:
     """Hash a callable: 16 hex digits, and the names of what it uses whose changes the hash does not see."""
     hasher = _Hasher()
     hasher.add("function", function)
@@ -250,7 +256,7 @@ class _Hasher:
         if callable(getattr(thing, "get_weights", None)):  # Keras
             self._add_items(_number(thing.get_weights()))
         elif callable(getattr(thing, "state_dict", None)):  # PyTorch
-            self._add_items((k, np.asarray(v)) for k, v in thing.state_dict().items())
+            self._add_items((k, to_array(v)) for k, v in thing.state_dict().items())
         elif callable(thing) and hasattr(thing, "__dict__"):
             self._add_items(sorted(vars(thing).items()))
         else:
@@ -258,6 +264,13 @@ class _Hasher:
                 self._put("pickle", pickle.dumps(thing, protocol=4))
             except Exception:  # an object may fail to be pickled with any error
                 self.unseen.append(f"{name} ({type(thing).__qualname__})")
+
+
+def to_array(tensor: Any) -> npt.NDArray[Any]:
+    """Make an array of what may be a tensor of PyTorch, on any device; its short floats become float32."""
+    if hasattr(tensor, "detach"):
+        tensor = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+    return np.asarray(tensor)
 
 
 def _number(things: Iterable[Any]) -> Iterable[tuple[str, Any]]:

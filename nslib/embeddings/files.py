@@ -12,6 +12,7 @@ in batches or one by one, whole or in windows; what comes out is brought to ``[c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -20,11 +21,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import numpy as np
 import numpy.typing as npt
 
-from nslib import config
+from nslib import audio, config
 from nslib.audio import RATES, resample
 from nslib.embeddings.backends import open_interpreter
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
@@ -33,7 +35,7 @@ from nslib.embeddings.pretrained import open_onnx
 from nslib.embeddings.runtime import count_threads, make_embedder
 from nslib.errors import BadParameter, NslibError, UnknownName
 
-__all__ = ["from_file", "from_saved_model"]
+__all__ = ["choose", "from_file", "from_saved_model", "parse_options"]
 
 Array = npt.NDArray[Any]
 
@@ -136,6 +138,8 @@ def from_saved_model(path: str | Path, name: str | None = None, **options: Any) 
 def _find_kind(path: Path) -> str:
     """Return "SavedModel" (with ``saved_model.pb``), "TFLite" (by its mark) or "ONNX" (``*.onnx``)."""
     suffix = path.suffix.lower()
+    for part in filter(Path.is_file, (path, *path.glob("saved_model.pb*"), *path.glob("variables/*"))):
+        audio.refuse_stand_in(part)
     if (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file():
         return "SavedModel"
     if path.is_file() and suffix == ".onnx":
@@ -144,19 +148,26 @@ def _find_kind(path: Path) -> str:
         with path.open("rb") as file:
             if file.read(8)[4:] == b"TFL3":
                 return "TFLite"
-    why = "holds no saved_model.pb" if path.is_dir() else "is no model that is understood"
-    if not path.exists():
-        why = "does not exist"
-    elif suffix in (".keras", ".h5", ".hdf5"):
-        why = "is a Keras file; load it and write a SavedModel with model.export(folder)"
-    elif suffix == ".py":
-        why = f"is Python code; name its function: {path.name}:function"
-    elif (path / "tfhub_module.pb").exists():
-        why = "is a module of TensorFlow 1, which is called differently"
-    elif suffix in (".gz", ".tgz", ".zip", ".tar"):
-        why = "is an archive; unpack it first"
+    why = next(words for applies, words in (
+        (not path.exists(), "does not exist"),
+        (suffix in (".keras", ".h5", ".hdf5"), f"is a Keras file; name it keras:{path}, or write a SavedModel with "
+                                           "model.export(folder)"),
+        (suffix == ".py", f"is Python code; name its function: {path.name}:function"),
+        ((path / "tfhub_module.pb").exists(), "is a module of TensorFlow 1, which is called differently"),
+        (suffix in (".gz", ".tgz", ".zip", ".tar"), "is an archive; unpack it first"),
+        (path.is_dir(), "holds no saved_model.pb"), (True, "is no model that is understood")) if applies)
     raise BadParameter(f"{path} {why}. Give the folder of a SavedModel, a .tflite or a .onnx file, or a function to "
                        "nslib.embeddings.from_callable. Vectors are read of .parquet, .csv, .tsv, .npz and .npy.")
+
+
+def parse_options(given: str | Path) -> tuple[str, dict[str, Any]]:
+    """Split what a shell gives, ``name?option=value&option=value``; values are numbers, true, false, or else text."""
+    path, _, text = str(given).partition("?")
+    options: dict[str, Any] = dict(parse_qsl(text))
+    for key, value in options.items():
+        with contextlib.suppress(ValueError):
+            options[key] = json.loads(value.lower())
+    return path, options
 
 
 # ---- what a file offers, and choosing from it --------------------------------------------------------
@@ -187,7 +198,7 @@ class _Opened(NamedTuple):
     key: str | int | None  # of the output that was asked for, if one was
 
 
-def _choose(what: str, parameter: str, given: Any, offered: Mapping[str, Any], path: Path) -> str:
+def choose(what: str, parameter: str, given: Any, offered: Mapping[str, Any], path: Path) -> str:
     """Take what was asked for, or the only one there is."""
     if given is not None and str(given) not in offered:
         raise UnknownName(f"{what} of {path.name}", given, offered)
@@ -247,7 +258,7 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
     options = Options(**given)
     opened = {"SavedModel": _open_saved_model, "TFLite": _open_tflite, "ONNX": _open_onnx}[kind](path, options)
     samples, rate = _find_inputs(opened.inputs, options.rate_argument, path)
-    output = _choose("output", "key", opened.key, opened.outputs, path)
+    output = choose("output", "key", opened.key, opened.outputs, path)
 
     def run(waves: Array) -> Array:
         feeds = {samples: waves}
@@ -414,7 +425,7 @@ def _open_saved_model(folder: Path, options: Options) -> _Opened:
         offered = _describe_signatures(loaded)
         if label is None and offered.keys() == {"serve", "serving_default"}:
             label = "serving_default"
-        label = _choose("signature", "signature", label, offered, folder)
+        label = choose("signature", "signature", label, offered, folder)
         target = loaded.signatures[label]
         traced = _TracedCall.read(target)
     # what TensorFlow reads; a text or a picture beside it changes no vector
@@ -525,9 +536,9 @@ def _open_tflite(file: Path, options: Options) -> _Opened:
         if options.key is not None or options.signature is not None:
             raise BadParameter("tensor= takes the place of key= and signature=; give it alone.")
         outputs = {d["name"]: d for d in interpreter.get_tensor_details() if d["name"]}
-        key = _choose("tensor", "tensor", options.tensor, outputs, file)
+        key = choose("tensor", "tensor", options.tensor, outputs, file)
     elif offered:
-        label = _choose("signature", "signature", options.signature, offered, file)
+        label = choose("signature", "signature", options.signature, offered, file)
         runner = interpreter.get_signature_runner(label)
         # with one signature, places in the file are places in the signature
         places = {d["name"]: int(k) for k, d in outputs.items()} if len(offered) == 1 else {}

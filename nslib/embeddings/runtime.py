@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray, stack_clips
 from nslib.errors import BadParameter
 
 __all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged", "list_devices"]
@@ -185,12 +185,7 @@ def find_steady_sizes(network: Network, shape: Sequence[int], at_once: int = AT_
 
 def group_by_clip(rows: Array, counts: Sequence[int]) -> tuple[FloatArray, IntArray]:
     """Give each clip its rows back, of an array [sum of counts, dim]."""
-    frames = np.zeros((len(counts), max(counts), rows.shape[1]), np.float32)
-    start = 0
-    for row, count in zip(frames, counts, strict=True):
-        row[:count] = rows[start:start + count]
-        start += count
-    return frames, np.asarray(counts, dtype=np.int64)
+    return stack_clips(np.split(rows.astype(np.float32, copy=False), np.cumsum(counts)[:-1]))
 
 
 def mark_ragged(embed: EmbedFunction) -> EmbedFunction:

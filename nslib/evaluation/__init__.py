@@ -5,8 +5,7 @@ results      columns, files and views of the results table
 probe        the grid of simple classifiers on frozen vectors, chosen on validation
 classifiers  the tables of classifiers (the paper's five, those of others, of numbers) and two normalisations
 protocols    the same vectors asked by other protocols, and their tables
-divisions    protocols that divide a whole task: folds, other corpora, few shots, repeated splits, by clip
-within_speaker  the protocol inside each speaker
+divisions    how they divide: within speakers, folds, other corpora, few shots, repeated splits, by clip
 robustness   the chosen probe on test clips with noise, by telephone, too soft or too loud
 controls     chance as measured, pauses, rate and level alone, clips divided at random
 cost         mean scores beside size and latency

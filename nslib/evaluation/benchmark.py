@@ -40,12 +40,14 @@ from nslib.datasets.tasks import Task
 from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.embeddings.downloads import fetch_address
+from nslib.embeddings.files import parse_options
+from nslib.embeddings.interfaces import find_interface, load_model
 from nslib.embeddings.registry import find_info
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.classifiers import CLASSIFIERS
 from nslib.evaluation.probe import LabelledVectors
-from nslib.evaluation.results import Column, Results, ResultsBuilder
+from nslib.evaluation.results import Columns, Results, ResultsBuilder
 from nslib.extraction import cache as extraction_cache
 from nslib.extraction import cluster as extraction_cluster
 from nslib.extraction import devices, extract, precomputed
@@ -63,21 +65,15 @@ if TYPE_CHECKING:
 __all__ = ["SMOKE_PROBES", "benchmark", "default_embeddings", "embed", "find_confidence", "label_vectors",
            "load_confidence", "load_embedding", "specify_embedding"]
 
-Embeddable = str | Path | Embedding | Callable[..., Any]
+Embeddable = str | Path | Embedding | Callable[..., Any] | Any
 
 # A smoke run checks the path with what is quick to load and to fit; its numbers mean nothing.
 SMOKE_EMBEDDINGS = ("logmel", "mfcc", "trill-mini-top", "speech-embedding")
 SMOKE_PROBES = ("LogisticRegression", "LDA_LSQR_AUTO")
 
-_MOST_CLASSES = 20  # of whole numbers as labels; more are taken for a quantity
-
 LONG_SECONDS = 600.0  # a run that will take longer says so before it starts
 
-CONFIDENCE: tuple[Column, ...] = (
-    *results.PREDICTIONS,
-    Column("confidence", "float", "", "probability that the probe gave to its answer"),
-    Column("brier", "float", "", "squared distance of its probabilities from the truth, summed over classes; 0 to 2"),
-)
+CONFIDENCE: Columns = {**results.PREDICTIONS, "confidence": "float", "brier": "float"}
 _CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
@@ -111,6 +107,7 @@ def benchmark(
         _announce(ready, usable, params)
     with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
         for spec in usable:
+            builder.notes += [f"{spec.name}: {spec.output}."] if spec.output else []
             for task, corpus in ready:
                 try:
                     with config.explain_failures():
@@ -155,7 +152,8 @@ class EmbeddingSpec:
     recipe: Callable[[], extraction_cluster.Recipe]  # gives how a worker of a cluster loads it
     given: Precomputed | None = None  # its vectors, if they come from a file
     own: bool = True  # somebody's, and not the kit's
-    overlap: str = ""  # as of `nslib.embeddings.base.Embedding`
+    overlap: str = ""  # as of `nslib.embeddings.base.Embedding`, as is the next
+    output: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -177,7 +175,8 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     given : str, path, Embedding or callable
         A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
         options of `nslib.embeddings.from_file` behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell
-        can give them; a file of vectors (`nslib.extraction.precomputed`); a record; a function.
+        can give them; ``transformers:NAME?layer=3``, or what `nslib.embeddings.from_model` takes; a file of vectors
+        (`nslib.extraction.precomputed`); a record; a function.
     name : str, optional
         How to call a file or a function in tables.
 
@@ -188,6 +187,12 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     BadParameter
         For a file or function that is no embedding.
     """
+    if find_interface(given):
+        model, options = load_model(given) if isinstance(given, str) else (given, {})
+        loaded = embeddings.from_model(model, name, **options)
+        if isinstance(loaded, list):
+            raise BadParameter(f"{given} is {len(loaded)} embeddings; here one is wanted, as layer={len(loaded) - 1}.")
+        return _specify_loaded(loaded)
     if isinstance(given, str | Path):
         return _specify_named(given, name)
     name = name or str(getattr(given, "__name__", type(given).__name__))
@@ -197,17 +202,15 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
 def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None = None,
                     given: Precomputed | None = None) -> EmbeddingSpec:
     """Specify an embedding that is loaded."""
+    whole = loaded.part[0] if loaded.part else loaded
     return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
-                         lambda: recipe or extraction_cluster.make_recipe(loaded), given,
-                         overlap=loaded.overlap)
+                         lambda: recipe or extraction_cluster.make_recipe(whole), given,
+                         overlap=loaded.overlap, output=loaded.output)
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
     """Specify a built-in name, an address, a model's file or a file of vectors."""
-    from urllib.parse import parse_qsl
-
-    path, _, text = str(given).partition("?")
-    options = tuple((key, _parse_value(value)) for key, value in parse_qsl(text))
+    path, options = parse_options(given)
     if path.startswith(("https://", "http://")):
         name, path = name or "/".join(path.split("/")[-2:]), str(fetch_address(path))
     file = Path(os.path.expanduser(path))
@@ -220,9 +223,9 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
                              lambda: extraction_cluster.BuiltInModel(built_in), own=False,
                              overlap=find_info(built_in).overlap)
     if precomputed.is_vector_file(file):
-        stored = precomputed.read_vectors(file, name, **dict(options))
+        stored = precomputed.read_vectors(file, name, **options)
         return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
-    recipe = extraction_cluster.ModelFile(str(file.resolve()), name, options)
+    recipe = extraction_cluster.ModelFile(str(file.resolve()), name, tuple(options.items()))
     return _specify_loaded(recipe.load(), recipe)
 
 
@@ -234,18 +237,6 @@ def _explain_missing(file: Path) -> BadParameter:
     return BadParameter(f"there is no file or folder {str(file)!r} (from {Path.cwd()}).{hint} Give a model (folder of "
                         f"a SavedModel, .tflite, .onnx), vectors ({', '.join(precomputed.ENDINGS)}), or a built-in "
                         "name: python -m nslib embeddings list.")
-
-
-def _parse_value(text: str) -> int | float | str | bool:
-    """Read the value of an option as what it looks like."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
@@ -268,9 +259,13 @@ def list_given(given: Any, default: Sequence[Any]) -> list[Any]:
     """Make a list of one thing or many; None means `default`, and an empty list is refused."""
     if given is None:
         return list(default)
-    if isinstance(given, str | Path | Task | Embedding) or callable(given):
-        return [given]
-    chosen = list(given)
+    one = isinstance(given, str | Path | Task | Embedding) or callable(given) or find_interface(given)
+    chosen: list[Any] = []
+    for item in [given] if one else given:
+        if isinstance(item, str) and find_interface(item) and parse_options(item)[1].get("layer") == "all":
+            model, options = load_model(item)
+            item = embeddings.from_model(model, **options)
+        chosen += item if isinstance(item, list) else [item]
     if not chosen:
         raise BadParameter("an empty list was given; leave it out to run all, or name at least one.")
     return chosen
@@ -319,7 +314,7 @@ class Measure:
             labels = corpus.clips["label"][corpus.clips["label"] != ""]  # what has none is in no split
             if self.numbers:
                 scores.read_numbers(labels)
-            elif not self.metrics and task.corpus == "folder" and (found := _describe_numbers(labels)):
+            elif not self.metrics and task.corpus == "folder" and (found := card.describe_numbers(labels)):
                 raise BadParameter(
                     f"the labels of {task.name} are {found}. To predict them as numbers, ask for metric ccc or mae "
                     "(--metric ccc,mae); to take each number as a class, for metric accuracy.")
@@ -329,16 +324,6 @@ class Measure:
         """Put what was asked in place of what the task says."""
         changed: dict[str, Any] = {"metric": self.metrics[0], "also": self.metrics[1:]} if self.metrics else {}
         return dataclasses.replace(task, **changed | ({"probes": self.probes} if self.probes else {}))
-
-
-def _describe_numbers(labels: pd.Series) -> str:
-    """Describe labels that are numbers rather than names of classes; empty if they are not."""
-    # few whole numbers can be names of classes, such as spoken digits
-    found = np.array([scores.parse_number(text) for text in labels.unique()])
-    few = len(found) <= _MOST_CLASSES and bool((found == np.round(found)).all())
-    if few or not np.isfinite(found).all():
-        return ""
-    return f"{len(found)} different numbers, {found.min():g} to {found.max():g}"
 
 
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
@@ -365,9 +350,9 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, numbers=numbers,
                                                      progress=progress)
-                audited = corpus.clips["label"].ne("").any() and not numbers
-                problems = card.audit_clips(corpus.clips).problems if audited else ()
-                builder.notes += [f"{task.name}: {problem}" for problem in problems]
+                if corpus.clips["label"].ne("").any():
+                    audit = card.audit_clips(corpus.clips, numbers=numbers)
+                    builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
@@ -478,7 +463,7 @@ def measure_confidence(row: Any, train: LabelledVectors, validation: LabelledVec
         **facts, "clip_id": splits["test"].clip_id, "speaker": splits["test"].speaker, "y_true": truth,
         "y_pred": labels, "confidence": given[np.arange(len(given)), np.searchsorted(settings.classes, labels)],
         "brier": ((given - (truth[:, None] == settings.classes)) ** 2).sum(axis=1)})
-    return table[[column.name for column in CONFIDENCE]]
+    return table[list(CONFIDENCE)]
 
 
 def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Params | None = None, *,

@@ -25,10 +25,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib import config, frontend
 from nslib.datasets.splits import label_is_speaker
@@ -40,12 +41,9 @@ from nslib.evaluation import benchmark, divisions, probe, protocols, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.classifiers import normalise
 from nslib.evaluation.probe import FIT_CONTEXT, FitSettings, LabelledVectors, ProbeTask
-from nslib.evaluation.results import Column, Results
+from nslib.evaluation.results import Columns, Results
 from nslib.extraction.extract import Extraction
 from nslib.statistics import intervals, scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["measure_controls"]
 
@@ -58,13 +56,8 @@ LEAST_RANGE, PAUSE_SHARE, PAUSE_FRAMES = 15.0, 0.2, 10  # dB, of the range, fram
 
 _SHARED = ("probe", "l2", "speaker_norm", "metric", "value", "n", "n_speakers", "chance", "low", "high", "interval_by",
            "level")
-CONTROLS: tuple[Column, ...] = (
-    *results.pick_columns("key", "task"),
-    Column("control", "str", "", "a name of the table at the top of nslib.evaluation.controls"),
-    Column("embedding", "str", "", "whose vectors were asked; empty: those of no embedding of the run"),
-    *results.pick_columns(*_SHARED),
-    Column("says", "str", "", "what follows from the value, or why there is none"),
-)
+CONTROLS: Columns = {**results.pick_columns("key", "task"), "control": "str", "embedding": "str",
+                     **results.pick_columns(*_SHARED), "says": "str"}
 """Controls: a row a task and control; ``interval_by`` is also "permutation", or empty without an interval."""
 
 # quieter than TRILL's own: its offset would make all pauses alike
@@ -102,20 +95,10 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
                      progress: bool = True) -> pd.DataFrame:
     """Measure the controls of every task of a benchmark; what is stored is not computed again.
 
-    Parameters
-    ----------
-    measured : Results
-        Of `nslib.benchmark`.
-    embeddings, params, name, progress
-        As they were given there. No vector of them is computed again; only pauses, level and length are heard anew.
+    ``embeddings``, ``params`` and ``name`` are as they were given there. No vector of them is computed again; only
+    pauses, level and length are heard anew. The table is of `CONTROLS`; a control that cannot be had is NaN, and
+    ``says`` why.
 
-    Returns
-    -------
-    DataFrame
-        `CONTROLS`: one row a task and control. One that cannot be had is NaN, and ``says`` why.
-
-    Examples
-    --------
     >>> measured = nslib.benchmark("logmel", "my_recordings/")    # doctest: +SKIP
     >>> measure_controls(measured, "logmel")[["task", "control", "value", "low", "high", "says"]]    # doctest: +SKIP
     """
@@ -142,8 +125,6 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
 def _measure_task(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, chosen: dict[str, Any], answers: pd.DataFrame,
                   params: config.Params, progress: bool) -> pd.DataFrame:
     """Controls of a task: stored ones, else computed."""
-    import pandas as pd
-
     draws = SMOKE_PERMUTATIONS if params.smoke else PERMUTATIONS
     settings = benchmark.probe_settings(task, params)
     key = results.make_key(**benchmark.identify_pair(task, spec, clips),

@@ -11,11 +11,11 @@ The size of a tap is that of the network up to it: what lies behind layer 19 is 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import timeit
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from nslib import embeddings
 from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
@@ -26,16 +26,11 @@ from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
 from nslib.statistics.scores import select_scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["compare_costs", "count_size"]
+__all__ = ["compare_costs", "count_size", "time_call"]
 
 
 def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
     """Average the accuracy of each embedding over the tasks that all of them have, as in `compare_costs`."""
-    import pandas as pd
-
     scores = select_scores(rows)
     scores = scores[scores["embedding"].isin(scores["embedding"] if names is None else names)]
     real = scores["corpus_kind"] == "real"
@@ -56,27 +51,12 @@ def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd
 
 
 def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, seconds: float = 1.0) -> pd.DataFrame:
-    """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it.
+    """Set the mean accuracy of each embedding beside its cost, as `nslib.figures.tradeoff` draws it; the best first.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of a benchmark.
-    names : sequence of str, optional
-        Embeddings; default: all in `rows`. One without any row is left out.
-    seconds : float
-        Length of the clip whose latency is measured.
-
-    Returns
-    -------
-    DataFrame
-        name, quality with low and high (shares of clips), by (what was resampled), tasks (how many), parameters,
-        multiply_adds (of one patch) and latency_ms, NaN where unknown; the best first. No row if nothing was run.
-
-    Raises
-    ------
-    Unavailable
-        If there is no task that all of them have.
+    Columns are name, quality with low and high (shares of clips), by (what was resampled), tasks (how many),
+    parameters, multiply_adds (of one patch) and latency_ms (of a clip of so many ``seconds``), NaN where unknown. No
+    row if nothing was run; ``names`` without any row are left out. Unavailable if there is no task that all of them
+    have.
     """
     averages = average_scores(rows, names)
     sizes = [count_size(name) for name in averages["name"]]
@@ -107,9 +87,10 @@ def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
     samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
     length = np.array([samples])
-    took = []
-    for _ in range(repeats + 1):  # the first is not counted
-        began = time.perf_counter()
-        embedding.embed(wave, length)
-        took.append(time.perf_counter() - began)
-    return 1000 * float(np.median(took[1:]))
+    return time_call(lambda: embedding.embed(wave, length), repeats)
+
+
+def time_call(call: Callable[[], object], calls: int, warm_up: int = 1) -> float:
+    """Median milliseconds of a call; so many before are not counted."""
+    seconds = timeit.repeat(call, number=1, repeat=warm_up + calls)
+    return 1000 * float(np.median(seconds[warm_up:]))

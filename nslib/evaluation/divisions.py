@@ -1,4 +1,12 @@
-"""Protocols that divide the clips of a whole task: the same vectors, probes and columns as of the benchmark.
+"""Protocols that divide the clips of a task otherwise: the same vectors, probes and columns as of the benchmark.
+
+**Within speakers** (personalised; the paper's Table 3, of CREMA-D and SAVEE): train, choose and test inside each
+speaker. The authors published how they split (`nslib.datasets.splits.split_within_group`), not how they scored. Defined
+here: the accuracy of each speaker, averaged over speakers with equal weight, over several split numbers, the authors'
+canonical 666 among them. One probe and normalisation is chosen for all speakers of a split, on the validation score
+averaged over speakers: one speaker's validation part is a handful of clips, among which any choice would be luck.
+Chance is the share of each speaker's most frequent label among all of their clips. (In a test part of five clips the
+most frequent label has two or more by luck alone.)
 
 **Leave one speaker out**, **k-fold** (``5-fold``, of speakers drawn by the seed): every clip is tested once, by a probe
 that learnt from all other speakers, and all answers are scored together, with an interval over all speakers. The choice
@@ -17,48 +25,38 @@ more), and with all of them: how a score grows with the training part. Validatio
 split in which a class is missing from a part is scored all the same, and counted: to draw again until all classes are
 there would be to choose the easy splits.
 
-**Switch**: how much the protocol decides. It has two positions twice:
-
-===================  ====================================  ===========================================
-protocol             who is tested                         what is learnt from
-===================  ====================================  ===========================================
-by-speaker           new people: the task's own split      all training clips ("full")
-by-speaker-8-shot    the same people, the same clips       8 of the training clips of each class, drawn
-by-clip              *the people of training*: clips are   as many clips as by-speaker has
-                     divided at random, whoever speaks
-by-clip-8-shot       the same                              8 of those of each class, drawn
-===================  ====================================  ===========================================
-
-Only the first two are results. The last two are what a table shows when clips were divided without a thought of who
-speaks; they never enter a table of results. Validation and test are never cut. By-clip uses shares as large as those
-of the task's own split, counted in clips. No z-score by speaker is tried: it would itself move from split to split.
+**Switch**: how much the protocol decides. *By speaker* tests new people, by the task's own split; *by clip* the people
+of training, as many clips divided at random, whoever speaks; each with all training clips and with a few of each class,
+drawn (``by-clip-8-shot``). By clip is no result but what a table shows when clips were divided without a thought of who
+speaks; it never enters a table of results. Validation and test are never cut. By-clip uses shares as large as those of
+the task's own split, counted in clips. No z-score by speaker is tried: it would itself move from split to split.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.datasets import splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.evaluation import benchmark, probe
-from nslib.evaluation.probe import LabelledVectors
+from nslib.evaluation.probe import FIT_CONTEXT, Fit, FitSettings, LabelledVectors, fit_probes, select_best
 from nslib.statistics import scores
 from nslib.statistics.intervals import LEVEL, RepeatedTest, interval_over_splits
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "REPEATED", "SWITCH", "WITHIN_SPEAKER",
            "Computed", "TaskVectors", "compute_cross_corpus", "compute_folds", "compute_k_shot", "compute_repeated",
-           "compute_switch", "make_row", "make_task_vectors", "make_test"]
+           "compute_switch", "compute_within_speaker", "make_task_vectors", "make_test"]
 
 WITHIN_SPEAKER, REPEATED, SWITCH, BY_SPEAKER = "within-speaker", "repeated", "switch", "by-speaker"
 LEAVE_ONE_SPEAKER_OUT, K_FOLD, CROSS_CORPUS, K_SHOT = "leave-one-speaker-out", "k-fold", "cross-corpus", "k-shot"
@@ -71,11 +69,12 @@ _SCORED = [*COMBINATION, "metric", "value", "chance", "low", "high", "interval_b
            "reason"]
 _MOST_NAMES = 8
 
+_ONE_CLASS, _NO_TEST = "their training part holds one class only", "nothing of them is left for the test"
+
 Names = npt.NDArray[Any]
+Parts = dict[str, npt.NDArray[np.int64]]
 Progress = Callable[[], object] | None
 
-
-# ------------------------------------------------------------------ vectors
 
 @dataclass(frozen=True)
 class TaskVectors:
@@ -157,8 +156,6 @@ def join_names(names: Iterable[str]) -> str:
     return ", ".join(every[:_MOST_NAMES]) + more
 
 
-# ------------------------------------------------------------------ rows
-
 class Computed(NamedTuple):
     """Rows and answers but for their origin, and sentences on what was left out, counted, or cannot be right."""
 
@@ -194,12 +191,8 @@ def make_test(answers: pd.DataFrame, protocol: str) -> RepeatedTest:
                         "speakers" if protocol == WITHIN_SPEAKER else "splits")
 
 
-# ------------------------------------------------------------------ folds
-
 def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed:
     """Test every clip once, by what learnt from other speakers: a fold a speaker (0), or so many of drawn speakers."""
-    import pandas as pd
-
     protocol = f"{folds}-fold" if folds else LEAVE_ONE_SPEAKER_OUT
     data, notes = keep_known_speakers(given, protocol)
     clips, vectors, people = data.clips, data.vectors, np.unique(data.vectors.speaker)
@@ -222,9 +215,11 @@ def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed
         raise NslibError(f"no probe could be fitted in every fold of {protocol}: {grid.rows['reason'].iloc[0]}")
     answers = grid.predictions.assign(
         split_number=[str(fold_of[str(who)]) for who in grid.predictions["speaker"]], protocol=protocol, shots=0)
-    if "text" in clips and (said := _count_heard_texts(clips, divided)):
-        notes.append(f"{said} of {len(clips)} clips were tested by a probe that had learnt from others of the same "
-                     "text.")
+    if "text" in clips:
+        text = clips["text"].fillna("").to_numpy(str)
+        heard = sum(np.isin(text[one["test"]], list(set(text[one["train"]]) - {""})).sum() for one in divided)
+        notes += [f"{heard} of {len(clips)} clips were tested by a probe that had learnt from others of the same "
+                  "text."] * bool(heard)
     common = {"protocol": protocol, "shots": 0, "seed": options["seed"], "dim": vectors.x.shape[1],
               "shared_speakers": 0, "classes": grid.rows["classes"].iloc[0]}
     rows = _describe_folds(answers, divided, data.task.metric, common)
@@ -252,19 +247,9 @@ def _describe_folds(answers: pd.DataFrame, divided: Sequence[Mapping[str, Any]],
     return rows
 
 
-def _count_heard_texts(clips: pd.DataFrame, divided: Sequence[Mapping[str, Any]]) -> int:
-    """Count clips that are tested by what learnt from their text."""
-    text = clips["text"].fillna("").to_numpy(str)
-    return int(sum(np.isin(text[rows["test"]], list(set(text[rows["train"]]) - {""})).sum() for rows in divided))
-
-
-# ------------------------------------------------------------------ one corpus, and another
-
 def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequence[tuple[str, str]],
                          **options: Any) -> Computed:
     """Learn from the vectors `train`, and test on all that are given; `labels` are pairs of a label and its name."""
-    import pandas as pd
-
     protocol, renamed = f"{CROSS_CORPUS} from {train.task.name}", dict(labels)
     if train.task.name == given.task.name:
         raise BadParameter(f"{protocol}: give another corpus to learn from than the one that is tested.")
@@ -310,8 +295,6 @@ def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequ
     notes.append(f"{learning.sum()} clips of {train.task.name} were learnt from and {validation.sum()} chosen by.")
     return scored._replace(notes=[*notes, *scored.notes])
 
-
-# ------------------------------------------------------------------ splits of a whole task
 
 def compute_repeated(given: TaskVectors, *, seeds: Sequence[int], probabilities: Sequence[float] | None,
                       **options: Any) -> Computed:
@@ -361,7 +344,12 @@ def compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: Any
     """Score by four protocols."""
     _refuse_bad_shots(given, SWITCH, [shots], draws)
     data, notes = keep_known_speakers(given, SWITCH)
-    _refuse_shared_speakers(data)
+    train, validation, test = parts = [set(data.vectors.speaker[data.clips["split"] == name]) for name in SPLITS]
+    shared = sorted((train & test) | (validation & test) | (train & validation))
+    if shared or not all(parts):
+        why = f"its own split shares speakers between parts: {join_names(shared)}"
+        raise Unavailable(f"the protocol {SWITCH} on {data.task.name}", why if shared else "a part of it is empty",
+                          "Give the task a split between speakers, e.g. by nslib.datasets.splits.split_by_group.")
     own, label = _read_own_split(data)
     shares = _share_out([sum(split == name for split in own.values()) for name in SPLITS])
     by_clip = [splits.split_by_group(own, own, shares, seed=draw) for draw in range(draws)]
@@ -378,8 +366,6 @@ def compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: Any
 
 def _join(scored: Sequence[Computed], notes: Sequence[str]) -> Computed:
     """Put what was scored below each other."""
-    import pandas as pd
-
     rows, answers = (pd.concat(parts, ignore_index=True) for parts in list(zip(*scored, strict=True))[:2])
     return Computed(rows, answers, [*notes, *(note for one in scored for note in one.notes)])
 
@@ -408,16 +394,6 @@ def _describe_short(own: Mapping[str, str], label: Mapping[str, str], shots: Seq
             if (short := [f"{name} ({n})" for name, n in sorted(counts.items()) if n < few])]
 
 
-def _refuse_shared_speakers(data: TaskVectors) -> None:
-    """Refuse a task whose own split is not one between speakers."""
-    train, validation, test = parts = [set(data.vectors.speaker[data.clips["split"] == name]) for name in SPLITS]
-    shared = sorted((train & test) | (validation & test) | (train & validation))
-    if shared or not all(parts):
-        why = f"its own split shares speakers between parts: {join_names(shared)}"
-        raise Unavailable(f"the protocol {SWITCH} on {data.task.name}", why if shared else "a part of it is empty",
-                          "Give the task a split between speakers, e.g. by nslib.datasets.splits.split_by_group.")
-
-
 def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: int, draw: int) -> dict[str, str]:
     """The same split with so many training clips of each class; the other training clips are in no split."""
     rng, cut = np.random.default_rng(draw), dict(split_of)
@@ -431,8 +407,6 @@ def _cut_training(split_of: Mapping[str, str], label: Mapping[str, str], shots: 
 def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple[str, Mapping[str, str]]], shots: int,
                      **options: Any) -> Computed:
     """Score each division (its number, and clip to split) by the grid, of `options`, and all together."""
-    import pandas as pd
-
     # a clip that a division puts nowhere is not used; one that cannot be scored becomes a row with its reason
 
     vectors, numbers, metrics = data.vectors, [], (data.task.metric, *data.task.also)
@@ -488,3 +462,184 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
         some = f" (splits {join_names(where)} of {len(numbers)})" if len(where) < len(numbers) else ""
         notes.append(f"{protocol}{some}: {note}")
     return Computed(pd.DataFrame(rows), every, notes[not failed:])
+
+
+class _SpeakerSplits(NamedTuple):
+    """One split number: positions of each usable speaker's clips by part, and why other speakers cannot be used."""
+
+    number: int
+    parts: dict[str, Parts]
+    unusable: dict[str, str]
+
+
+def compute_within_speaker(given: TaskVectors, *, split_numbers: Sequence[int], probes: Sequence[str], shots: int,
+                            probabilities: Sequence[float], seed: int, progress: Progress = None) -> Computed:
+    """Train, choose and test inside each speaker; several speakers at a time, which changes no answer."""
+    if not split_numbers or len(set(split_numbers)) < len(split_numbers) or shots < 0:
+        raise BadParameter(f"give each split number once and shots of 0 or more; got {split_numbers!r}, {shots!r}.")
+    data, notes = keep_known_speakers(given, WITHIN_SPEAKER)
+    divided = [_split_inside_speakers(data, number, shots, probabilities) for number in split_numbers]
+    notes += ["No z-score by speaker: within one speaker it has nothing to take away.",
+              *(left_out := _describe_speakers(data, divided))]
+    divided = [split for split in divided if split.parts]
+    if not divided:
+        raise Unavailable(f"the protocol {WITHIN_SPEAKER} on {data.task.name}",
+                          f"no speaker can be used. {' '.join(left_out)}",
+                          "It needs several clips of each speaker, under at least two labels.")
+    combinations = [{"probe": name, "l2": l2, "speaker_norm": False} for name in probes for l2 in (False, True)]
+    answers, reasons, of_fits = _fit_inside_speakers(data, divided, combinations, seed, progress)
+    common = {"protocol": WITHIN_SPEAKER, "shots": shots, "seed": seed, "dim": data.vectors.x.shape[1]}
+    rows, chosen = _score_inside_speakers(data, divided, combinations, answers, reasons, common)
+    if chosen.empty:
+        raise NslibError(f"no probe could be chosen on {data.task.name}: there is no split in which one could be "
+                         "fitted to every speaker and had validation clips. Use LogisticRegression, and leave a "
+                         f"share for validation. {' '.join(of_fits)}".strip())
+    kept = chosen[["split_number", *ANSWER]].assign(protocol=WITHIN_SPEAKER, shots=shots)
+    return Computed(rows, kept.astype({"split_number": str}), notes + of_fits)
+
+
+def _split_inside_speakers(data: TaskVectors, number: int, shots: int,
+                           probabilities: Sequence[float]) -> _SpeakerSplits:
+    """Split every speaker's clips; of the training clips of a label the first `shots` as drawn are kept, 0: all."""
+    label, place = data.vectors.y, {str(name): i for i, name in enumerate(data.vectors.clip_id)}
+    speaker = dict(data.listed)
+    drawn: dict[str, dict[str, list[int]]] = {}
+    for clip, part in splits.split_within_group(speaker, speaker.values(), probabilities, split_number=number).items():
+        mine = drawn.setdefault(speaker[clip], {name: [] for name in SPLITS})
+        if clip in place and not (part == "train" and shots and shots <= sum(
+                label[row] == label[place[clip]] for row in mine["train"])):
+            mine[part].append(place[clip])
+    parts, unusable = {}, {}
+    for who, mine in drawn.items():
+        if len(set(label[mine["train"]])) < 2:
+            unusable[who] = _ONE_CLASS
+        elif not mine["test"]:
+            unusable[who] = _NO_TEST
+        else:
+            parts[who] = {name: np.sort(np.array(rows, dtype=np.int64)) for name, rows in mine.items()}
+    return _SpeakerSplits(number, parts, unusable)
+
+
+def _describe_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits]) -> list[str]:
+    """Sentences on who was left out and on answers that cannot be right."""
+    speaker, label = dict(data.listed), data.vectors.y
+    few, everybody = splits.count_small_groups(speaker, speaker.values()), len(set(speaker.values()))
+    notes = [f"{len(few)} of {everybody} speakers have fewer than {len(SPLITS)} clips and were left out: "
+             f"{join_names(few)}."] if few else []
+    for why in (_ONE_CLASS, _NO_TEST):
+        times = Counter(who for split in divided for who, reason in split.unusable.items() if reason == why)
+        if times:
+            whom = join_names(f"{who} (in {n})" for who, n in times.items())
+            notes.append(f"{len(times)} of {everybody} speakers were left out of some of {len(divided)} splits, "
+                         f"because {why}: {whom}.")
+    unlearnt = np.concatenate([np.zeros(0, bool), *(~np.isin(label[part["test"]], label[part["train"]])
+                                                    for split in divided for part in split.parts.values())])
+    if unlearnt.any():
+        notes.append(f"{unlearnt.sum()} of {len(unlearnt)} test answers cannot be right: the speaker's training part "
+                     "lacks the label.")
+    return notes
+
+
+def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], combinations: Sequence[dict[str, Any]],
+                         seed: int, progress: Progress,
+                         ) -> tuple[pd.DataFrame, dict[tuple[int, int], str], list[str]]:
+    """Fit every combination to every speaker of every split: answers, why one could not be fitted, notes."""
+    # Answers have one row a split number, combination by its place, and clip of validation or test; reasons are the
+    # first of a combination and a split number.
+    vectors, probes = data.vectors, list(dict.fromkeys(combination["probe"] for combination in combinations))
+    settings = FitSettings(np.unique(vectors.y), "accuracy", seed)
+    todo = [(split.number, part) for split in divided for part in split.parts.values()]
+    columns: list[tuple[Names, ...]] = []
+    reasons: dict[tuple[int, int], str] = {}
+    fitted: list[Fit] = []
+    with FIT_CONTEXT, ThreadPoolExecutor(runtime.count_jobs()) as pool:
+        work = pool.map(lambda one: _fit_speaker(vectors, one[1], probes, settings), todo)
+        for (number, part), fits in zip(todo, work, strict=True):
+            asked = np.concatenate([part[name] for name in SPLITS[1:]])
+            names = np.repeat(SPLITS[1:], [len(part[name]) for name in SPLITS[1:]])
+            for k, fit in enumerate(fits):
+                if fit.labels:
+                    same = (np.full(len(asked), value) for value in (number, k))
+                    columns.append((*same, names, asked, fit.labels["asked"]))
+                else:
+                    reasons.setdefault((number, k), fit.reason)
+            # of fits under two names, which share their answers, only the one that was made
+            fitted += {id(fit.answers): fit for fit in reversed(fits)}.values()
+            if progress:
+                progress()
+    if not columns:
+        raise NslibError(f"no probe could be fitted inside any speaker of {data.task.name}: "
+                         f"{next(iter(reasons.values()))}")
+    numbers, places, names, asked, predicted = (np.concatenate(column) for column in zip(*columns, strict=True))
+    answers = pd.DataFrame({"split_number": numbers, "combination": places, "part": names,
+                            "clip_id": vectors.clip_id[asked], "speaker": vectors.speaker[asked],
+                            "y_true": vectors.y[asked], "y_pred": predicted, "right": vectors.y[asked] == predicted})
+    failures = Counter((combinations[k]["probe"], why) for (_, k), why in reasons.items())
+    capped = sum(bool(fit.labels) and not fit.converged for fit in fitted)
+    warned = Counter(fit.reason.rstrip(". ") for fit in fitted if fit.labels and fit.reason)
+    notes = [f"{name} could not be fitted to every speaker ({n} splits and normalisations) and was not chosen there: "
+             f"{why}" for (name, why), n in failures.items()]
+    notes += [f"{capped} of {len(fitted)} fits ended at their cap of iterations, as the authors' do."] * bool(capped)
+    notes += [f"{n} of {len(fitted)} fits warned: {text}." for text, n in sorted(warned.items())]
+    return answers, reasons, [f"{data.embedding}: {note}" for note in notes]
+
+
+def _fit_speaker(vectors: LabelledVectors, part: Parts, probes: Sequence[str], settings: FitSettings) -> list[Fit]:
+    """Fit all probes, with and without L2 normalisation, to one speaker; a few clips need no threads of their own."""
+    asked = np.concatenate([part[name] for name in SPLITS[1:]])
+    parts = {"train": vectors.take(part["train"]), "asked": vectors.take(asked)}
+    return fit_probes(probes, [(False, False), (True, False)], parts, settings, jobs=1)
+
+
+def _score_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits],
+                           combinations: Sequence[dict[str, Any]], answers: pd.DataFrame,
+                           reasons: Mapping[tuple[int, int], str],
+                           common: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of each split, of each speaker and over all; and the chosen answers, empty if nothing could be chosen."""
+    y, speaker = data.vectors.y, data.vectors.speaker
+    chance = {str(who): scores.chance(y[speaker == who]) for who in np.unique(speaker)}
+    rows: list[dict[str, Any]] = []
+    chosen: dict[str, list[pd.DataFrame]] = {"selected": [], "best_on_test": []}
+    for split in divided:
+        mine = answers[answers["split_number"] == split.number]
+        means = _average_over_speakers(mine, [reasons.get((split.number, k), "") for k in range(len(combinations))])
+        facts = common | _describe_split(y, split, list(split.parts), chance)
+        rows += [make_row(**facts, **combinations[k], **row) for k, row in enumerate(means.to_dict("records"))]
+        for mark, parts in chosen.items():
+            parts.append(mine[mine["combination"].isin(means.index[means[mark]]) & (mine["part"] == "test")])
+        for who, part in chosen["selected"][-1].groupby("speaker", sort=False):
+            facts = common | _describe_split(y, split, [str(who)], chance) | {"speaker": who}
+            rows.append(make_row(**facts, **combinations[part["combination"].iloc[0]], value=part["right"].mean(),
+                                 selected=True))
+    every = pd.DataFrame(rows)
+    for mark, parts in chosen.items():
+        tested, of_splits = pd.concat(parts), every[(every["speaker"] == "") & every[mark]]
+        if tested.empty:
+            return every, tested
+        speakers, test = tested["speaker"].nunique(), make_test(tested, WITHIN_SPEAKER)
+        facts = {"value": test.mean(), "n": tested["clip_id"].nunique(), "n_speakers": speakers,
+                 "shared_speakers": speakers}
+        if mark == "selected":  # an optimistic number gets no interval: it would be one around a bias
+            interval = test.interval(seed=common["seed"])
+            facts |= {"low": interval.low, "high": interval.high, "interval_by": interval.by}
+        rows.append(sum_up(of_splits, mark, **facts))
+    return pd.DataFrame(rows), pd.concat(chosen["selected"])
+
+
+def _average_over_speakers(answers: pd.DataFrame, reasons: Sequence[str]) -> pd.DataFrame:
+    """Validation and test score of each combination, averaged over speakers; NaN if it failed on one of them."""
+    each = answers.groupby(["combination", "part", "speaker"])["right"].mean()
+    wide = each.groupby(level=[0, 1]).mean().unstack().reindex(range(len(reasons)), columns=list(SPLITS[1:]))
+    wide[np.array(reasons) != ""] = np.nan
+    marks = {"selected": select_best(wide["validation"], "accuracy"),
+             "best_on_test": select_best(wide["test"], "accuracy")}
+    return wide.rename(columns={"test": "value"}).assign(**marks, reason=list(reasons))
+
+
+def _describe_split(label: Names, split: _SpeakerSplits, who: Sequence[str],
+                    chance: Mapping[str, float]) -> dict[str, Any]:
+    """What a row says beside its score, of a split and some of its speakers."""
+    train, test = ([split.parts[name][part] for name in who] for part in ("train", "test"))
+    return {"split_number": str(split.number), "n": sum(map(len, test)), "n_speakers": len(who),
+            "n_train": round(np.mean([len(rows) for rows in train])), "shared_speakers": len(who),
+            "classes": len(set(label[np.concatenate(train)])), "chance": float(np.mean([chance[name] for name in who]))}

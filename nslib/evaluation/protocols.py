@@ -1,8 +1,7 @@
 """Protocols beyond the plain one: the same vectors, probes and columns, other ways to divide the clips.
 
-``within-speaker`` is defined in `nslib.evaluation.within_speaker`; ``leave-one-speaker-out``, ``k-fold``,
-``cross-corpus``, ``k-shot``, ``repeated`` and ``switch`` in `nslib.evaluation.divisions`. All take the kit's tasks and
-recordings of your own, whose vectors are computed once.
+They are defined in `nslib.evaluation.divisions`. All take the kit's tasks and recordings of your own, whose vectors are
+computed once.
 
 Rows (`nslib.evaluation.results.PROTOCOL_ROWS`) are of a split and all its speakers (one a probe and normalisation, the
 choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``),
@@ -17,13 +16,17 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import config
 from nslib.datasets import splits
+from nslib.datasets.table import Dataset
 from nslib.datasets.tasks import Task, choose_task_names, get_task
 from nslib.embeddings import runtime
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, refuse_unknown
 from nslib.evaluation import benchmark, divisions, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec, Measure
 from nslib.evaluation.divisions import (
@@ -40,15 +43,9 @@ from nslib.evaluation.divisions import (
     make_test,
 )
 from nslib.evaluation.results import PROTOCOL_ANSWERS, PROTOCOL_ROWS, PROTOCOL_TABLES, ResultsBuilder, check_table
-from nslib.evaluation.within_speaker import compute_within_speaker
 from nslib.statistics import scores
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, match_answers, pair_matched
 from nslib.statistics.intervals import Difference
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from nslib.datasets.table import Dataset
 
 __all__ = ["CROSS_CORPUS", "K_FOLD", "K_SHOT", "LEAVE_ONE_SPEAKER_OUT", "PROTOCOLS", "REPEATED", "SWITCH",
            "WITHIN_SPEAKER", "TaskVectors", "average_by_speaker", "join_protocols", "load_protocols",
@@ -81,10 +78,9 @@ PROTOCOLS = tuple(_DEFAULTS)
 AnyTask = str | Path | Task
 
 
-# ------------------------------------------------------------------ running
-
 _COMPUTE: dict[str, Callable[..., divisions.Computed]] = {
-    WITHIN_SPEAKER: compute_within_speaker, REPEATED: divisions.compute_repeated, SWITCH: divisions.compute_switch,
+    WITHIN_SPEAKER: divisions.compute_within_speaker, REPEATED: divisions.compute_repeated,
+    SWITCH: divisions.compute_switch,
     LEAVE_ONE_SPEAKER_OUT: lambda data, **options: divisions.compute_folds(data, folds=0, **options),
     K_FOLD: divisions.compute_folds, CROSS_CORPUS: divisions.compute_cross_corpus, K_SHOT: divisions.compute_k_shot}
 
@@ -96,37 +92,23 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
                  progress: bool = True, **settings: Any) -> ProtocolResults:
     """Run a protocol for embeddings on tasks; what exists already is not computed again.
 
-    Parameters
-    ----------
-    protocol : str
-        One of `PROTOCOLS`, defined in the modules named at the top of this one.
-    embeddings, tasks, params, splits, metric, progress
-        As in `nslib.benchmark`; recordings of your own too. Default: those tasks of `params` that are also asked within
-        speakers. Within speakers is defined for accuracy.
-    **settings
-        Of any protocol: ``probes``, as in `nslib.benchmark`; by default those of the task (of leave-one-speaker-out,
-        k-fold, cross-corpus), else regression and discriminant analysis. Of the first three and k-shot:
-        ``speaker_norm``, whether the transductive z-score by speaker may be chosen (True).
-        Of within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
-        ``shots``, cap on the training clips of a label of a speaker, the first as drawn, so that a smaller cap keeps a
-        subset (0: all); ``probabilities``, shares of train, validation and test of a speaker's clips (0.6, 0.2, 0.2).
-        Of k-fold: ``folds`` (5). Of cross-corpus: ``train``, the task or recordings to learn from (required);
-        ``labels``, a label, maybe as ``CORPUS/LABEL``, to its name in both corpora, for those that are renamed.
-        Of k-shot: ``shots``, training clips of a class (1, 2, 4, 8, 16, 32); ``draws``, how often they are drawn (5).
-        Of repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's own
-        split). Of switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often
-        clips are drawn (5). A smoke run draws two splits unless told otherwise.
+    Parameters are as in `nslib.benchmark`, by default those tasks of `params` that are also asked within speakers,
+    which is defined for accuracy. Settings, a smoke run drawing two splits unless told otherwise:
 
-    Returns
-    -------
-    ProtocolResults
-        With the tables ``rows`` (scores), ``answers`` (of the chosen probes to test clips), ``not_run`` (pairs that
-        cannot be run: the others go on), ``problems`` (clips that were left out), and ``notes``.
+    - ``probes``: by default those of the task (leave-one-speaker-out, k-fold, cross-corpus), else regression and
+      discriminant analysis; ``speaker_norm`` (of these three, and k-shot): whether the z-score by speaker may be chosen
+    - within-speaker: ``split_numbers``, seeds of the splits (666, which the authors call canonical, and 0 to 3);
+      ``shots``, cap on the training clips of a label of a speaker, the first as drawn, so that a smaller cap keeps a
+      subset (0: all); ``probabilities``, shares of train, validation and test of a speaker's clips (0.6, 0.2, 0.2)
+    - k-fold: ``folds`` (5)
+    - cross-corpus: ``train``, the task or recordings to learn from (required); ``labels``, a label, maybe as
+      ``CORPUS/LABEL``, to its name in both corpora, for those that are renamed
+    - k-shot: ``shots``, training clips of a class (1, 2, 4, 8, 16, 32); ``draws``, how often they are drawn (5)
+    - repeated: ``seeds``, one a split (0 to 9); ``probabilities``, shares of the *speakers* (as in the task's split)
+    - switch: ``shots``, training clips of a class in the two few-shot protocols (8); ``draws``, how often (5)
 
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown protocol, setting, probe, task or embedding, or no probe; nothing has been computed then.
+    UnknownName or BadParameter for an unknown protocol, setting, probe, task or embedding, or no probe; nothing has
+    been computed then. A pair that cannot be run is in ``not_run``, and the others go on.
     """
     params = params or config.load_params()
     runtime.count_jobs()  # what is wrong is said before any work
@@ -189,11 +171,8 @@ def pick_settings(protocol: str, given: Mapping[str, Any], among: Sequence[str])
 def _complete_settings(protocol: str, given: dict[str, Any], params: config.Params,
                        metric: str | Sequence[str] | None) -> tuple[dict[str, Any], Measure]:
     """All settings of a protocol, sequences and mappings as tuples, and the metrics; probes as given or the usual."""
-    if protocol not in _DEFAULTS:
-        raise UnknownName("protocol", protocol, _DEFAULTS)
-    for name in given:
-        if name not in _DEFAULTS[protocol]:
-            raise UnknownName(f"setting of {protocol}", name, _DEFAULTS[protocol])
+    refuse_unknown("protocol", protocol, _DEFAULTS)
+    refuse_unknown(f"setting of {protocol}", given, _DEFAULTS[protocol])
     settings = _DEFAULTS[protocol] | (_SMOKE[protocol] if params.smoke else {}) | given | {"seed": params.seed}
     if settings.get("train", "") is None:
         raise BadParameter(f"{protocol} needs train, the task or recordings to learn from.")
@@ -231,8 +210,6 @@ def _run_pair(protocol: str, task: Task, corpus: Dataset, spec: EmbeddingSpec, s
 def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
                  progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and answers of vectors: stored ones, else computed and stored."""
-    from tqdm.std import tqdm
-
     task, clips = data.task, data.clips
     key = _make_key(protocol, task, data.embedding, clips, data.fingerprint, settings, data.listed)
     stored = results.find_result(key, tables=PROTOCOL_TABLES)
@@ -284,8 +261,6 @@ def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: R
                            rest.not_run, rest.problems, rest.notes)
 
 
-# ------------------------------------------------------------------ results
-
 @dataclass(frozen=True)
 class ProtocolResults:
     """What a protocol gives."""
@@ -323,8 +298,6 @@ class ProtocolResults:
         beats the baseline") is ``holds`` if the whole interval of the paired difference lies above 0, ``does not hold``
         if it lies below, else ``undecided``.
         """
-        import pandas as pd
-
         chosen = summarise(self.rows, WITHIN_SPEAKER, shots)
         newest = self.answers[self.answers["key"].isin(chosen["key"])]
         compared = []
@@ -341,8 +314,6 @@ class ProtocolResults:
 
 def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
     """Put the results of several protocols together."""
-    import pandas as pd
-
     tables = {name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
               for name in ("rows", "answers", "not_run", "problems")}
     return ProtocolResults(**tables, notes=list(dict.fromkeys(note for part in parts for note in part.notes)))
@@ -351,8 +322,7 @@ def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
 def compare_protocols(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     """Make the table to read of several protocols: each score with its interval, chance, and size of train and test.
 
-    One row a task, protocol (with its shots) and metric; columns ``metric``, ``chance``, ``trained on`` and ``tested
-    on`` (clips and known speakers; means over splits) and one an embedding.
+    One row a task, protocol (with its shots) and metric, one column an embedding; sizes are means over splits.
     """
     chosen = summarise(rows)
     named = [f"{name} {shots}" if shots and name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)
@@ -384,10 +354,7 @@ def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None
 
 
 def average_by_speaker(rows: pd.DataFrame, shots: int = 0) -> pd.DataFrame:
-    """Average the within-speaker score of each speaker over split numbers, of the newest of several runs.
-
-    The columns are task, embedding, speaker, value, chance, splits; `shots` is the cap on training clips, 0: none.
-    """
+    """Average the within-speaker score and chance of each speaker over split numbers, with that cap on shots."""
     keys = summarise(rows, WITHIN_SPEAKER, shots)["key"]
     each = rows[rows["key"].isin(keys) & (rows["speaker"] != "")].groupby(["task", "embedding", "speaker"], sort=False)
     return each.agg(value=("value", "mean"), chance=("chance", "mean"), splits=("value", "size")).reset_index()

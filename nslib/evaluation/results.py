@@ -17,153 +17,70 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset, read_parquet
 from nslib.datasets.tasks import Task
 from nslib.embeddings import networks
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, refuse_unknown
 from nslib.evaluation.probe import Grid, probe_hash
 from nslib.extraction import cache
 from nslib.statistics.scores import get_metric, keep_newest, select_scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Column", "Results", "add_origin", "check_table", "export_rows",
+__all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Columns", "Results", "add_origin", "check_table", "export_rows",
            "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result", "table",
            "write_table"]
 
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""
 
+Columns = Mapping[str, str]
+"""Names of columns, in their order, to their types: str, int, float, bool. docs/results.md explains each."""
 
-class Column(NamedTuple):
-    """A column of a table."""
-
-    name: str
-    dtype: str  # str, int, float or bool
-    unit: str
-    meaning: str
-
-
-_COMBINATION = (
-    Column("probe", "str", "", "classifier, a name in nslib.evaluation.classifiers; of folds also chosen-by-fold"),
-    Column("l2", "bool", "", "whether vectors were scaled to unit length"),
-    Column("speaker_norm", "bool", "", "whether vectors were z-scored for each speaker (transductive)"),
-    Column("seed", "int", "", "seed of forests and of resamples"),
-)
-_FIRST = (
-    Column("key", "str", "", "hash of all that decides the result"),
-    Column("task", "str", "", "name of the task"),
-)
-
-ROWS: tuple[Column, ...] = (
-    *_FIRST,
-    Column("corpus_kind", "str", "", "real (recorded speech) or synthetic"),
-    Column("embedding", "str", "", "name of the embedding"),
-    Column("dim", "int", "", "length of a clip's vector"),
-    *_COMBINATION,
-    Column("split", "str", "", "validation (on which the choice is made) or test"),
-    Column("metric", "str", "", "name of the score, one of nslib.statistics.scores.METRICS"),
-    Column("value", "float", "of the metric", "the score; NaN if the probe could not be fitted"),
-    Column("n", "int", "clips", "size of the split"),
-    Column("n_speakers", "int", "speakers", "known speakers in the split"),
-    Column("classes", "int", "classes", "classes in train"),
-    Column("chance", "float", "of the metric", "score of the best answer that does not listen"),
-    Column("low", "float", "of the metric", "lower end of the confidence interval"),
-    Column("high", "float", "of the metric", "upper end of the confidence interval"),
-    Column("interval_by", "str", "", "what was resampled: speaker, or clip where there are under 5 speakers"),
-    Column("level", "float", "", "confidence level of the interval"),
-    Column("selected", "bool", "", "best on validation (of each fold): the result of this embedding on this task"),
-    Column("best_on_test", "bool", "", "best on test: optimistic, as in some published tables"),
-    Column("converged", "bool", "", "whether the fit ended before its cap of iterations"),
-    Column("fit_seconds", "float", "s", "time of the fit"),
-    Column("reason", "str", "", "why there is no value, what the classifier warned of, whose fit it shares, or what "
-                                "was chosen by fold"),
-    Column("notes", "str", "", "a sentence a line on what was left out of the grid or cannot be right"),
-    Column("data_hash", "str", "", "hash of the recordings"),
-    Column("split_hash", "str", "", "hash of recordings, labels, speakers and splits"),
-    Column("weights_hash", "str", "", "fingerprint of the embedding"),
-    Column("lock_hash", "str", "", "hash of requirements.lock"),
-    Column("code_revision", "str", "", "git revision of the kit"),
-    Column("when", "str", "UTC", "time of the computation, ISO 8601"),
-)
+ROWS: Columns = {
+    "key": "str", "task": "str", "corpus_kind": "str", "embedding": "str", "dim": "int", "probe": "str", "l2": "bool",
+    "speaker_norm": "bool", "seed": "int", "split": "str", "metric": "str", "value": "float", "n": "int",
+    "n_speakers": "int", "classes": "int", "chance": "float", "low": "float", "high": "float", "interval_by": "str",
+    "level": "float", "selected": "bool", "best_on_test": "bool", "converged": "bool", "fit_seconds": "float",
+    "reason": "str", "notes": "str", "data_hash": "str", "split_hash": "str", "weights_hash": "str",
+    "lock_hash": "str", "code_revision": "str", "when": "str"}
 """Scores: a row a task, embedding, probe, normalisation and split."""
 
-PREDICTIONS: tuple[Column, ...] = (
-    *_FIRST,
-    Column("embedding", "str", "", "name of the embedding"),
-    *_COMBINATION,
-    Column("clip_id", "str", "", "name of the test clip"),
-    Column("speaker", "str", "", "speaker of the clip; empty if unknown"),
-    Column("y_true", "str", "", "its class"),
-    Column("y_pred", "str", "", "the answer of the selected probe"),
-)
+
+def pick_columns(*names: str) -> Columns:
+    """Return columns of `ROWS` by name."""
+    return {name: ROWS[name] for name in names}
+
+
+ORIGIN = pick_columns("data_hash", "split_hash", "weights_hash", "lock_hash", "code_revision", "when")
+_ANSWER = dict.fromkeys(("clip_id", "speaker", "y_true", "y_pred"), "str")
+
+PREDICTIONS: Columns = {**pick_columns("key", "task", "embedding", "probe", "l2", "speaker_norm", "seed"), **_ANSWER}
 """Answers: a row a test clip, of the selected probe."""
 
-
-def pick_columns(*names: str) -> tuple[Column, ...]:
-    """Return columns of `ROWS` by name."""
-    return tuple(next(column for column in ROWS if column.name == name) for name in names)
-
-
-PROTOCOL_ROWS: tuple[Column, ...] = (
-    *pick_columns("key", "task", "corpus_kind", "embedding", "dim"),
-    Column("protocol", "str", "", "such as leave-one-speaker-out, 5-fold, k-shot, cross-corpus from CORPUS, by-clip"),
-    Column("shots", "int", "clips", "cap on the training clips of a class (of a speaker); 0: all"),
-    Column("split_number", "str", "", "seed of the split; empty: over all of them"),
-    Column("speaker", "str", "", "whose clips; empty: over all speakers"),
-    Column("probe", "str", "", "classifier, as in the scores; over all splits the one chosen most often"),
-    *pick_columns("l2", "speaker_norm", "seed", "metric"),
-    Column("validation", "float", "of the metric", "score on validation, on which the choice is made"),
-    Column("value", "float", "of the metric", "test score; NaN if the probe could not be fitted"),
-    Column("spread", "float", "of the metric", "standard deviation over splits; NaN for a single one"),
-    Column("splits", "int", "splits", "how many the row stands for"),
-    Column("n", "int", "clips", "different clips tested"),
-    Column("n_train", "int", "clips", "clips that a probe learnt from; a mean where there are several"),
-    Column("n_speakers", "int", "speakers", "known speakers tested"),
-    Column("shared_speakers", "int", "speakers", "of these, those who are also in train; a mean over splits"),
-    *pick_columns("classes", "chance"),
-    Column("low", "float", "of the metric", "lower end of the confidence interval; NaN where none is given"),
-    *pick_columns("high", "interval_by", "level"),
-    Column("selected", "bool", "", "best on validation"),
-    Column("best_on_test", "bool", "", "best on test: optimistic"),
-    Column("reason", "str", "", "why there is no value"),
-    Column("notes", "str", "", "a sentence a line on what was left out, counted or cannot be right"),
-    *ROWS[-6:],
-)
+PROTOCOL_ROWS: Columns = {
+    **pick_columns("key", "task", "corpus_kind", "embedding", "dim"), "protocol": "str", "shots": "int",
+    "split_number": "str", "speaker": "str", **pick_columns("probe", "l2", "speaker_norm", "seed", "metric"),
+    "validation": "float", "value": "float", "spread": "float", "splits": "int", "n": "int", "n_train": "int",
+    "n_speakers": "int", "shared_speakers": "int",
+    **pick_columns("classes", "chance", "low", "high", "interval_by", "level", "selected", "best_on_test", "reason",
+                   "notes"), **ORIGIN}
 """Scores of the protocols: a row a split and combination, a split and speaker, and over all of them."""
 
-PROTOCOL_ANSWERS: tuple[Column, ...] = (
-    *_FIRST,
-    Column("embedding", "str", "", "name of the embedding"),
-    Column("protocol", "str", "", "as in the rows"),
-    Column("shots", "int", "clips", "as in the rows"),
-    Column("split_number", "str", "", "seed of the split"),
-    *PREDICTIONS[-4:],
-)
+PROTOCOL_ANSWERS: Columns = {**pick_columns("key", "task", "embedding"), "protocol": "str", "shots": "int",
+                             "split_number": "str", **_ANSWER}
 """Answers of the protocols: a row a test clip and split, of what was chosen on validation."""
 
-LEDGER: tuple[Column, ...] = (
-    Column("embedding", "str", "", "name of the embedding"),
-    Column("computed", "int", "clips", "clips that were embedded"),
-    Column("padded", "int", "clips", "of these, how many did not fill the embedding's window"),
-    Column("audio_seconds", "float", "s", "audio of the computed clips"),
-    Column("wall_seconds", "float", "s", "from the first file to the last stored vector"),
-    Column("clips_per_second", "float", "1/s", "computed clips a second; NaN if nothing was computed"),
-    Column("times_real_time", "float", "", "seconds of audio a second; NaN if nothing was computed"),
-    Column("padding", "float", "", "share of the samples fed to the model that were padding"),
-    Column("device_busy", "float", "", "share of the devices' time in which the embedding ran; NaN if not watched"),
-    Column("decode_wait", "float", "", "share of the devices' time spent waiting for decoding; NaN if not watched"),
-    Column("peak_memory_gb", "float", "GB", "highest memory of the process"),
-    Column("batch_seconds", "float", "s", "most audio in a batch"),
-    Column("devices", "str", "", "what the embedding ran on; empty where it is not known"),
-)
+LEDGER: Columns = {
+    "embedding": "str", "computed": "int", "padded": "int", "audio_seconds": "float", "wall_seconds": "float",
+    "clips_per_second": "float", "times_real_time": "float", "padding": "float", "device_busy": "float",
+    "decode_wait": "float", "peak_memory_gb": "float", "batch_seconds": "float", "devices": "str"}
 """Cost of extraction: a row an embedding."""
 
-Tables = Mapping[str, Sequence[Column]]
+Tables = Mapping[str, Columns]
 
 # Kind of table to its columns: what a result is kept as. The first is written last; the second may be empty.
 BENCHMARK_TABLES: Tables = {"rows": ROWS, "predictions": PREDICTIONS}
@@ -174,32 +91,24 @@ _KINDS = {"int": "iu", "float": "fiu", "bool": "b"}
 _NOT_RUN = ("task", "embedding", "why", "remedy")
 
 
-def check_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+def check_table(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """Check a table against its columns, and give it these in their order and of their exact types."""
-    names = [c.name for c in columns]
-    for name in frame.columns:
-        if name not in names:
-            raise UnknownName("results column", name, names)
-    missing = [name for name in names if name not in frame.columns]
+    refuse_unknown("results column", frame.columns, columns)
+    missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise BadParameter(f"the results lack {', '.join(missing)}; nslib.evaluation.results.add_origin adds the "
                            "origin.")
-    for column in columns if len(frame) else ():
-        values = frame[column.name]
-        if column.dtype == "str":
-            right = all(isinstance(value, str) for value in values)
-        else:
-            right = values.dtype.kind in _KINDS[column.dtype]
-        if not right:
-            raise BadParameter(f"results column {column.name!r} must be {column.dtype}; got {values.dtype}.")
-    return frame[names].astype({c.name: _DTYPES[c.dtype] for c in columns})
+    for name, dtype in columns.items() if len(frame) else ():
+        values = frame[name]
+        text = dtype == "str" and all(isinstance(value, str) for value in values)
+        if not text and values.dtype.kind not in _KINDS.get(dtype, ""):
+            raise BadParameter(f"results column {name!r} must be {dtype}; got {values.dtype}.")
+    return frame[list(columns)].astype({name: _DTYPES[dtype] for name, dtype in columns.items()})
 
 
-def join_tables(parts: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
+def join_tables(parts: Sequence[pd.DataFrame], columns: Columns) -> pd.DataFrame:
     """Put tables of the same columns below each other; of none, the right columns and types remain."""
-    import pandas as pd
-
-    empty = pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.dtype]) for c in columns})
+    empty = pd.DataFrame({name: pd.Series(dtype=_DTYPES[dtype]) for name, dtype in columns.items()})
     return pd.concat([empty, *parts], ignore_index=True)
 
 
@@ -211,53 +120,34 @@ def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table with checksums, in one step; with a full disk (NslibError) what was there before stays."""
+    """Write a table in one step, as ``.csv`` in full precision, else as Parquet with checksums.
+
+    With a full disk (NslibError) what was there before stays.
+    """
+    if path.suffix == ".csv":
+        config.write_file(path, frame.to_csv(index=False, lineterminator="\n"))
+        return
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False, write_page_checksum=True)
     config.write_file(path, buffer.getvalue())
 
 
-def _read_table(path: Path, key: str, columns: Sequence[Column], *, may_be_empty: bool) -> pd.DataFrame:
-    """Read a table and hold it to its checksums, its columns and its key, else NslibError."""
-    frame = read_parquet(path)
-    try:
-        frame = check_table(frame, columns)
-    except BadParameter as error:
-        raise NslibError(f"{path} cannot be read ({error})") from error
-    if set(frame["key"]) - {key} or (frame.empty and not may_be_empty):
-        raise NslibError(f"{path} holds another result than its name says.")
-    return frame
-
-
-def find_table(key: str, kind: str, columns: Sequence[Column], folder: Path | None = None) -> pd.DataFrame | None:
+def find_table(key: str, kind: str, columns: Columns, folder: Path | None = None) -> pd.DataFrame | None:
     """Read a stored table; None if it is not there, and, with a warning, if it cannot be read."""
-    path = table_path(key, kind, folder)
-    if not path.exists():
-        return None
-    try:
-        return _read_table(path, key, columns, may_be_empty=False)
-    except NslibError as error:
-        warnings.warn(f"{error} It is not used.", stacklevel=3)
-        return None
+    found = _find_tables(key, folder, {kind: columns}, "It is not used.")
+    return None if found is None else found[0]
 
 
 def make_key(*, task: str, embedding: str, data_hash: str, split_hash: str, weights_hash: str,
              settings: Mapping[str, object]) -> str:
-    """Make the key of a result, 32 hex digits, of columns of `ROWS` and the settings that can change a score.
-
-    These are keyword arguments of `nslib.evaluation.probe.grid` (not ``jobs``). The version of the probe and of the
-    packages it uses are part of the key.
-    """
+    """Make the key of a result, 32 hex digits, of columns of `ROWS` and the settings that can change a score."""
     made_of = [task, embedding, data_hash, split_hash, weights_hash, dict(settings), probe_hash()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=list).encode()).hexdigest()[:32]
 
 
 def add_origin(grid: Grid, *, key: str, task: str, corpus_kind: str, embedding: str, data_hash: str, split_hash: str,
                weights_hash: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add to the scores of a grid what they are of (as in `ROWS`) and where they come from, which is found out here.
-
-    Rows and predictions are returned as `save_result` wants them.
-    """
+    """Add to the scores of a grid what they are of and where they come from: rows and answers for `save_result`."""
     names = {"key": key, "task": task, "embedding": embedding}
     origin = {"corpus_kind": corpus_kind, "data_hash": data_hash, "split_hash": split_hash,
               "weights_hash": weights_hash, "notes": "\n".join(grid.notes), **config.describe_origin()}
@@ -299,43 +189,48 @@ def load_results(folder: Path | None = None, tables: Tables = BENCHMARK_TABLES) 
 
 
 def find_result(key: str, folder: Path | None = None,
-                tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+                tables: Tables = BENCHMARK_TABLES) -> tuple[pd.DataFrame, ...] | None:
     """Read rows and predictions of a key; None if there are none, and, with a warning, if they cannot be read."""
+    return _find_tables(key, folder, tables, "It is computed again.")
+
+
+def _find_tables(key: str, folder: Path | None, tables: Tables, then: str) -> tuple[pd.DataFrame, ...] | None:
+    """Read the tables of a key; None if there are none, or, warned of with what follows, they cannot be read."""
     if not table_path(key, next(iter(tables)), folder).exists():
         return None
     try:
         return _read_result(key, folder, tables)
     except NslibError as error:
-        warnings.warn(f"{error} It is computed again.", stacklevel=2)
+        warnings.warn(f"{error} {then}", stacklevel=3)
         return None
 
 
-def _read_result(key: str, folder: Path | None, tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read rows and predictions of a key, or raise."""
-    rows, predictions = (_read_table(table_path(key, kind, folder), key, columns, may_be_empty=bool(place))
-                         for place, (kind, columns) in enumerate(tables.items()))
-    return rows, predictions
+def _read_result(key: str, folder: Path | None, tables: Tables) -> tuple[pd.DataFrame, ...]:
+    """Read the tables of a key, each held to its checksums, its columns and the key, else NslibError."""
+    read: list[pd.DataFrame] = []
+    for kind, columns in tables.items():
+        path = table_path(key, kind, folder)
+        try:
+            frame = check_table(read_parquet(path), columns)
+        except BadParameter as error:
+            raise NslibError(f"{path} cannot be read ({error})") from error
+        if set(frame["key"]) - {key} or (frame.empty and not read):
+            raise NslibError(f"{path} holds another result than its name says.")
+        read.append(frame)
+    return tuple(read)
 
 
 def export_rows(rows: pd.DataFrame, path: Path) -> None:
     """Write rows for other programs, in full precision, to a ``.csv`` or ``.parquet`` file (else BadParameter)."""
     if path.suffix not in (".csv", ".parquet"):
         raise BadParameter(f"cannot write {str(path)!r}: give a file name that ends in .csv or .parquet.")
-    checked = check_table(rows, ROWS)
-    if path.suffix == ".parquet":
-        write_table(path, checked)
-    else:
-        config.write_file(path, checked.to_csv(index=False, lineterminator="\n"))
+    write_table(path, check_table(rows, ROWS))
 
 
 def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
-    """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``.
+    """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``; what has none is "not run".
 
-    Returns
-    -------
-    DataFrame of str
-        Columns ``metric``, ``chance``, ``interval over`` (speakers or clips) and one an embedding. Tasks of synthetic
-        speech are called so. Where an embedding has no result, it is ``"not run"``.
+    The first columns are ``metric``, ``chance`` and ``interval over`` (speakers or clips).
     """
     chosen = select_scores(rows, every_metric=True)
     unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
@@ -366,22 +261,13 @@ def has_failures(not_run: pd.DataFrame) -> bool:
 class Results:
     """What a benchmark gives.
 
-    Attributes
-    ----------
-    rows : DataFrame
-        One row a score, as in `ROWS`; `nslib.evaluation.select_scores` takes those chosen on validation.
-    predictions : DataFrame
-        Test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`.
-    not_run : DataFrame
-        Columns task, embedding, why, remedy.
-    problems : DataFrame
-        Clips that were left out: task, embedding, clip_id, audio, reason, remedy.
-    ledger : DataFrame
-        Cost of extraction on this machine, one row an embedding, with the columns that docs/results.md explains.
-    notes : list of str
-        Sentences that a reader of the numbers must know.
-    clips : DataFrame
-        Clip tables of all tasks, one below the other, with the columns task and corpus_kind.
+    - ``rows``: one row a score, as in `ROWS`; `nslib.evaluation.select_scores` takes those chosen on validation
+    - ``predictions``: test predictions of the chosen probes, one row a clip, as in `PREDICTIONS`
+    - ``not_run``: task, embedding, why, remedy
+    - ``problems``: clips that were left out: task, embedding, clip_id, audio, reason, remedy
+    - ``ledger``: cost of extraction on this machine, one row an embedding, columns `LEDGER`
+    - ``notes``: sentences that a reader of the numbers must know
+    - ``clips``: clip tables of all tasks, one below the other, with the columns task and corpus_kind
     """
 
     rows: pd.DataFrame
@@ -462,15 +348,13 @@ class ResultsBuilder:
 
     def results(self) -> Results:
         """Put everything together; each note is kept once."""
-        import pandas as pd
-
         problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]
         return Results(
             rows=join_tables(self._rows, ROWS),
             predictions=join_tables(self._predictions, PREDICTIONS),
             not_run=pd.DataFrame(self._not_run, columns=list(_NOT_RUN)),
             problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
-            ledger=pd.DataFrame(list(self._costs.values()), columns=[c.name for c in LEDGER]),
+            ledger=pd.DataFrame(list(self._costs.values()), columns=list(LEDGER)),
             notes=list(dict.fromkeys(self.notes)),
             clips=pd.concat(self._clips or [pd.DataFrame(columns=clips)], ignore_index=True),
         )

@@ -33,28 +33,27 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio, config
 from nslib.audio import FloatArray
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.datasets.tasks import Task
-from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, refuse_unknown
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec
 from nslib.evaluation.probe import LabelledVectors
-from nslib.evaluation.results import Column, pick_columns
+from nslib.evaluation.results import ORIGIN, Columns, pick_columns
 from nslib.extraction.cache import VectorCache
 from nslib.extraction.extract import fill_cache
 from nslib.statistics.comparisons import match_answers, pair_matched
 from nslib.statistics.intervals import LEVEL, MIN_SPEAKERS, Difference
 from nslib.statistics.scores import keep_newest, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CLEAN", "GAIN", "SHAPED", "TELEPHONE", "TELEPHONE_RATE", "WHITE", "choose_cheapest_task", "load_curves",
            "measure_curves"]
@@ -73,25 +72,13 @@ CONDITIONS: dict[str, tuple[float, ...]] = {
     GAIN: (-30.0, -20.0, -10.0, 0.0, 6.0)}
 SMOKE_CONDITIONS: dict[str, tuple[float, ...]] = {WHITE: (0.0,), GAIN: (0.0,)}
 
-CURVES: tuple[Column, ...] = (
-    *pick_columns("key", "task", "corpus_kind", "embedding"),
-    Column("condition", "str", "", "a name in nslib.evaluation.robustness.UNITS"),
-    Column("level", "float", "of the condition", "how much of it: dB, or Hz; 0 for clean"),
-    Column("unit", "str", "", "dB, Hz, or empty"),
-    *pick_columns("probe", "l2", "speaker_norm", "seed", "metric"),
-    Column("value", "float", "of the metric", "the score on the changed test clips"),
-    *pick_columns("low", "high", "interval_by"),
-    Column("confidence", "float", "", "confidence level of the intervals"),
-    Column("change", "float", "share of clips", "right answers, minus those to the same clips when clean"),
-    Column("change_low", "float", "share of clips", "lower end of its paired interval"),
-    Column("change_high", "float", "share of clips", "upper end of its paired interval"),
-    Column("n", "int", "clips", "test clips that were scored"),
-    *pick_columns("n_speakers", "chance"),
-    Column("left_out", "int", "clips", "test clips without a score in this condition; notes say why"),
-    Column("clipped", "int", "samples", "samples beyond full scale, which were clipped"),
-    Column("samples", "int", "samples", "of how many"),
-    *pick_columns("notes", "data_hash", "split_hash", "weights_hash", "lock_hash", "code_revision", "when"),
-)
+CURVES: Columns = {
+    **pick_columns("key", "task", "corpus_kind", "embedding"), "condition": "str", "level": "float", "unit": "str",
+    **pick_columns("probe", "l2", "speaker_norm", "seed", "metric", "value", "low", "high", "interval_by"),
+    "confidence": "float", "change": "float", "change_low": "float", "change_high": "float",
+    **pick_columns("n", "n_speakers", "chance"), "left_out": "int", "clipped": "int", "samples": "int",
+    **pick_columns("notes"), **ORIGIN}
+"""Curves: a row an embedding, condition and level; `measure_curves` says what each column is."""
 
 _KIND = "robustness"
 _OF_RESULT = ["task", "embedding", "data_hash", "split_hash", "weights_hash", "probe", "l2", "speaker_norm", "seed"]
@@ -108,8 +95,6 @@ Floats = npt.NDArray[np.float64]
 Conditions = Mapping[str, Sequence[float]]
 
 
-# ------------------------------------------------------------------ one clip
-
 class Perturbed(NamedTuple):
     """A changed clip (float32, 16 kHz, exactly as its file will be read), and how many samples were clipped."""
 
@@ -120,13 +105,23 @@ class Perturbed(NamedTuple):
 def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, seed: int = 0,
             taps: npt.ArrayLike | None = None) -> Perturbed:
     """Put a clip [samples] of 16 kHz into a condition; name, seed and condition decide the noise."""
+    from scipy import signal
+
     check_condition(condition, level)
     full = np.asarray(wave, dtype=np.float64)
     if condition == TELEPHONE:
         full = pass_telephone(full)
     elif condition in (WHITE, SHAPED):
+        if condition == SHAPED and taps is None:
+            raise BadParameter("speech-shaped noise needs taps, the spectrum of the training clips: see "
+                               "design_noise_filter.")
         rng = np.random.default_rng(int(_hash_text(f"{seed}:{condition}:{name}")[:16], 16))
-        full = add_noise(full, _draw_noise(len(full), rng, condition, taps), level)
+        if condition == WHITE:
+            noise = rng.standard_normal(len(full))
+        else:
+            shape = np.asarray(taps)
+            noise = signal.oaconvolve(rng.standard_normal(len(full) + len(shape) - 1), shape, mode="valid")
+        full = add_noise(full, noise, level)
     elif condition == GAIN:
         full = full * 10 ** (level / 20)
     pcm = np.rint(full * _FULL_SCALE)
@@ -136,8 +131,7 @@ def perturb(wave: npt.ArrayLike, condition: str, level: float, *, name: str, see
 
 def check_condition(condition: str, level: float) -> None:
     """Raise UnknownName or BadParameter unless the condition is known and has this level."""
-    if condition not in UNITS:
-        raise UnknownName("condition", condition, UNITS)
+    refuse_unknown("condition", condition, UNITS)
     if condition in _ONLY_LEVEL:
         right, allowed = level == _ONLY_LEVEL[condition], f"only {_ONLY_LEVEL[condition]:g}"
     else:
@@ -146,19 +140,13 @@ def check_condition(condition: str, level: float) -> None:
         raise BadParameter(f"{condition} has no level {level!r}; allowed: {allowed}.")
 
 
-def find_active(wave: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Mark the samples [samples] during which somebody speaks, block by block; nowhere in digital silence."""
-    power = np.square(np.asarray(wave, dtype=np.float64))
-    starts = np.arange(0, len(power), _BLOCK)
+def add_noise(wave: npt.ArrayLike, noise: npt.ArrayLike, snr: float) -> Floats:
+    """Add noise [samples] to a clip [samples] at a ratio in dB to its active blocks; the sum may exceed full scale."""
+    speech, added = np.asarray(wave, dtype=np.float64), np.asarray(noise, dtype=np.float64)
+    power, starts = np.square(speech), np.arange(0, len(speech), _BLOCK)
     sizes = np.diff(np.append(starts, len(power)))
     means = np.add.reduceat(power, starts) / sizes
-    return np.repeat((means > 0) & (means >= means.max() * 10 ** (-_ACTIVE_DB / 10)), sizes)
-
-
-def add_noise(wave: npt.ArrayLike, noise: npt.ArrayLike, snr: float) -> Floats:
-    """Add noise [samples] to a clip [samples] at a signal-to-noise ratio in dB; the sum may exceed full scale."""
-    speech, added = np.asarray(wave, dtype=np.float64), np.asarray(noise, dtype=np.float64)
-    where = find_active(speech)
+    where = np.repeat((means > 0) & (means >= means.max() * 10 ** (-_ACTIVE_DB / 10)), sizes)
     loud, soft = (float(np.mean(x[where] ** 2)) if where.any() else 0.0 for x in (speech, added))
     if not loud or not soft:
         raise BadAudio("clip", "digital silence has no signal-to-noise ratio", "Leave it out.")
@@ -196,24 +184,10 @@ def design_noise_filter(waves: Iterable[npt.ArrayLike]) -> Floats:
     return np.asarray(signal.firwin2(_SHAPE_TAPS, np.linspace(0, 1, len(total)), np.sqrt(total / total.max())))
 
 
-def _draw_noise(samples: int, rng: np.random.Generator, condition: str, taps: Any) -> Floats:
-    """Draw white or speech-shaped noise [samples]; the latter needs the taps of `design_noise_filter`."""
-    from scipy import signal
-
-    if condition == WHITE:
-        return rng.standard_normal(samples)
-    if taps is None:
-        raise BadParameter("speech-shaped noise needs taps, the spectrum of the training clips: see "
-                           "design_noise_filter.")
-    return np.asarray(signal.oaconvolve(rng.standard_normal(samples + len(taps) - 1), taps, mode="valid"))
-
-
 def _hash_text(text: str) -> str:
     """Hash that stands for a draw: 64 hex digits, the same on any machine."""
     return hashlib.sha256(text.encode()).hexdigest()
 
-
-# ------------------------------------------------------------------ a test set
 
 class PerturbedClips(NamedTuple):
     """The clips of a test set in one condition."""
@@ -229,8 +203,6 @@ class PerturbedClips(NamedTuple):
 def perturb_clips(clips: pd.DataFrame, condition: str, level: float, folder: Path, *, seed: int = 0,
                   taps: npt.ArrayLike | None = None) -> PerturbedClips:
     """Write the clips of a test set in one condition into a folder, with a clip table of their own; see `perturb`."""
-    import pandas as pd
-
     changed, problems, clipped, samples = [], [], 0, 0
     for row in clips.to_dict("records"):
         try:
@@ -246,14 +218,6 @@ def perturb_clips(clips: pd.DataFrame, condition: str, level: float, folder: Pat
                           pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)), clipped, samples)
 
 
-def design_noise_filter_of(clips: pd.DataFrame) -> Floats:
-    """Read clips, of many a fixed draw, and design the noise filter of their mean spectrum."""
-    order = sorted(zip(map(_hash_text, clips["clip_id"]), clips["audio"], strict=True))
-    return design_noise_filter(audio.read(path).wave for _, path in order[:_SPECTRUM_CLIPS])
-
-
-# ------------------------------------------------------------------ curves
-
 class _Job(NamedTuple):
     """An embedding, its result and answers, and the keys of the conditions that are not stored yet."""
 
@@ -268,30 +232,18 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
                    progress: bool = True) -> pd.DataFrame:
     """Score the chosen probe of each embedding on changed test clips; what exists already is not computed again.
 
-    Parameters
-    ----------
-    task, embeddings, params, progress
-        As of `nslib.benchmark`, which is run first; of an empty list of embeddings the table has no rows.
-    conditions : mapping of str to sequence of float, optional
-        Levels of each condition. Default: 0 to 30 dB of both noises, the telephone, gains of -30 to 6 dB; in a smoke
-        run white noise of 0 dB and the control. ``clean`` is always there.
+    ``task``, ``embeddings`` and ``params`` are as of `nslib.benchmark`, which is run first; of no embedding the table
+    has no rows. ``conditions`` are levels of each condition; default: 0 to 30 dB of both noises, the telephone, gains
+    of -30 to 6 dB; in a smoke run white noise of 0 dB and the control. ``clean`` is always there. UnknownName or
+    BadParameter for an unknown task, embedding or condition, or a level that it does not have; nothing has been
+    computed then.
 
-    Returns
-    -------
-    DataFrame
-        One row an embedding, condition and level: the score with its interval (value, low, high), chance, and
-        ``change`` with its interval, the paired difference from the clean clips, on the clips that both have: whether a
-        condition did harm, for its interval knows that the clips are the same. n, left_out and clipped count.
-        ``attrs["not_run"]`` is a list of dicts, one for each embedding that could not be measured: embedding, why,
-        remedy.
+    One row an embedding, condition and level, columns `CURVES`: the score with its interval, of a level of
+    ``confidence``; ``change`` with its interval, the paired difference from the clean clips, on the clips that both
+    have: whether a condition did harm, for its interval knows that the clips are the same; left_out counts test clips
+    without a score, clipped the samples (of so many) beyond full scale. ``attrs["not_run"]`` is a list of dicts, one
+    for each embedding that could not be measured: embedding, why, remedy.
 
-    Raises
-    ------
-    UnknownName, BadParameter
-        For an unknown task, embedding or condition, or a level that it does not have; nothing has been computed then.
-
-    Examples
-    --------
     >>> measure_curves("speaker-hedgewars", "mfcc").groupby("condition")["value"].min()    # doctest: +SKIP
     """
     params = params or config.load_params()
@@ -332,12 +284,8 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
 def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     """Read stored curves, the newest of each task, embedding, condition and level, as `measure_curves` gives them.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Default: ``results`` below the reports. A file that cannot be read is warned of and left out.
-    rows : DataFrame, optional
-        Of a benchmark: only curves of its very results are taken; none of a smoke run, or of other recordings.
+    With the `rows` of a benchmark, only curves of its very results: none of a smoke run, or of other recordings. A file
+    that cannot be read is warned of and left out; the default folder is ``results`` below the reports.
     """
     paths = sorted(results.table_path("0", _KIND, folder).parent.glob(f"*.{_KIND}.parquet"))
     stored = (results.find_table(path.name.split(".")[0], _KIND, CURVES, folder) for path in paths)
@@ -349,10 +297,9 @@ def load_curves(folder: Path | None = None, rows: pd.DataFrame | None = None) ->
 
 
 def choose_cheapest_task(clips: pd.DataFrame) -> str:
-    """Name the task on which curves cost least and still have intervals by speaker.
+    """Name the task with the least test audio of those with five known test speakers (of all, if none has as many).
 
-    Of the tasks with five known speakers in the test, that with the least test audio; of all tasks, if no test has as
-    many; empty, if there are no test clips. `clips` are those of a benchmark's results.
+    ``clips`` are those of a benchmark's results; empty, if there are no test clips.
     """
     test = clips[clips["split"] == "test"] if len(clips) else clips
     if not len(test):
@@ -385,8 +332,6 @@ def _make_key(result: str, condition: str, levels: Sequence[float], clips: pd.Da
 def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_run: list[dict[str, str]],
              progress: bool) -> list[pd.DataFrame]:
     """Compute and store the missing curves; an embedding that fails goes to `not_run`."""
-    import pandas as pd
-
     copies, stored = _embed_copies(jobs, levels, clips, progress), []
     for job in jobs:
         mine = [copy for copy in copies if copy.condition in {*job.keys, CLEAN}]
@@ -406,12 +351,14 @@ def _compute(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame, not_
 def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
                   progress: bool) -> list[PerturbedClips]:
     """Make each copy of the test set once, have all embeddings hear it, and delete its files: the vectors stay."""
-    from tqdm.std import tqdm
-
     for job in jobs:
         fill_cache(clips, job.spec.load(), progress=progress)
     test, needed = clips[clips["split"] == "test"], {c for job in jobs for c in job.keys} - {CLEAN}
-    taps = design_noise_filter_of(clips[clips["split"] == "train"]) if SHAPED in needed else None
+    taps = None
+    if SHAPED in needed:  # of many training clips a fixed draw
+        train = clips[clips["split"] == "train"]
+        order = sorted(zip(map(_hash_text, train["clip_id"]), train["audio"], strict=True))
+        taps = design_noise_filter(audio.read(path).wave for _, path in order[:_SPECTRUM_CLIPS])
     steps = [(condition, level) for condition, those in levels.items() if condition in needed for level in those]
     copies = [PerturbedClips(CLEAN, 0.0, test, test[:0])]
     for condition, level in tqdm(steps, "conditions", unit="copy", disable=not progress):
@@ -424,12 +371,8 @@ def _embed_copies(jobs: Sequence[_Job], levels: Conditions, clips: pd.DataFrame,
     return copies
 
 
-# ------------------------------------------------------------------ scores
-
 def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClips]) -> list[dict[str, object]]:
     """Score the chosen probe of a result on copies of its test clips, the first the clean ones: a row a copy."""
-    import pandas as pd
-
     row, cache = job.row, VectorCache(job.spec.load())
     train, validation = (_read_split(clips[clips["split"] == name], cache) for name in ("train", "validation"))
     tests = [_read_split(copy.clips, cache) for copy in copies]  # a clip without a vector is left out and counted
@@ -441,11 +384,15 @@ def _score_copies(job: _Job, clips: pd.DataFrame, copies: Sequence[PerturbedClip
     for i, (copy, test) in enumerate(zip(copies, tests, strict=True)):
         lost = len(tests[0].y) - len(test.y)
         reasons = dict.fromkeys(copy.problems["reason"]) if len(copy.problems) else {"no vector": None}
+        matched, change = match_answers(answers[i], answers[0]), Difference(math.nan, math.nan, math.nan, "")
+        if len(matched):
+            change = pair_matched(matched, seed=settings.seed).at()
         rows.append({name: row[name] for name in (*_OF_RESULT, "corpus_kind", "metric")} | {
             "condition": copy.condition, "level": float(copy.level), "unit": UNITS[copy.condition], "confidence": LEVEL,
             "left_out": lost, "notes": f"{lost} test clips were left out: {'; '.join(reasons)}." if lost else "",
-            "clipped": copy.clipped, "samples": copy.samples, **probe.describe_split(test, settings.metric),
-            **probe.score_split(fit, str(i), test, settings), **_measure_change(answers[i], answers[0], settings.seed)})
+            "clipped": copy.clipped, "samples": copy.samples, "change": change.diff, "change_low": change.low,
+            "change_high": change.high, **probe.describe_split(test, settings.metric),
+            **probe.score_split(fit, str(i), test, settings)})
     return rows
 
 
@@ -454,10 +401,3 @@ def _read_split(clips: pd.DataFrame, cache: VectorCache) -> LabelledVectors:
     there = clips[cache.holds(clips["sha256"])]
     there = there.iloc[np.argsort(there["clip_id"].to_numpy(str), kind="stable")]
     return LabelledVectors.of(there, cache.read(there["sha256"]))
-
-
-def _measure_change(answers: pd.DataFrame, clean: pd.DataFrame, seed: int) -> dict[str, float]:
-    """Paired difference from the clean clips; NaN without a clip that both have."""
-    matched = match_answers(answers, clean)
-    change = pair_matched(matched, seed=seed).at() if len(matched) else Difference(math.nan, math.nan, math.nan, "")
-    return {"change": change.diff, "change_low": change.low, "change_high": change.high}

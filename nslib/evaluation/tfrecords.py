@@ -1,10 +1,5 @@
 """Vectors as TFRecord files of tf.Example, as the authors' pipeline has them; and clip lists for other programs.
 
->>> from nslib.evaluation import tfrecords
->>> tfrecords.write_tfrecords("out/savee", clips, {"logmel": vectors}, label_numbers=NAMES)      # doctest: +SKIP
->>> table = tfrecords.read_tfrecords("out/savee")                                                # doctest: +SKIP
->>> nslib.evaluation.probe.grid(**tfrecords.split_for_probes(table))                             # doctest: +SKIP
-
 Reference: ``audio_to_embeddings_beam`` and ``train_and_eval_sklearn`` in google-research's folder
 non_semantic_speech_benchmark, whose field and file names are used.
 
@@ -29,10 +24,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio, config
 from nslib.config import Params
@@ -42,13 +39,10 @@ from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
 from nslib.embeddings.tfrecords import BadRecord, decode_example, encode_example, read_records, write_records
-from nslib.errors import BadAudio, BadParameter, NslibError, UnknownName
+from nslib.errors import BadAudio, BadParameter, NslibError, refuse_unknown
 from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embedding
 from nslib.evaluation.probe import LabelledVectors
 from nslib.evaluation.results import ResultsBuilder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["BadRecord", "export_vectors", "list_clips", "read_tfrecords", "split_for_probes", "write_clip_audio"]
 
@@ -75,18 +69,11 @@ class VectorTable:
     notes: tuple[str, ...]
 
 
-# ------------------------------------------------------------------ clip lists
-
 def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List the clips of tasks or own recordings, all splits together, for vectors that are computed elsewhere.
+    """List the clips of tasks or own recordings for vectors that are computed elsewhere, and what cannot be read.
 
-    The list has no labels and no splits: a vector must not know the answer. ``clip_id`` and ``sha256`` (of the decoded
-    16 kHz waveform) are what `nslib.extraction.precomputed` finds vectors by. Returned are clips, with
-    `CLIP_LIST_COLUMNS`, and those that cannot be read: clip_id, audio, reason, remedy. NslibError if a task cannot be
-    had here.
+    Neither labels nor splits are listed: a vector must not know the answer. NslibError if a task cannot be had here.
     """
-    import pandas as pd
-
     ready = load_tasks(names, params, [], ResultsBuilder(), True)
     lost = [name for name in names if name in REGISTRY and name not in {task.name for task, _ in ready}]
     if lost:
@@ -96,13 +83,12 @@ def list_clips(names: Sequence[str], params: Params) -> tuple[pd.DataFrame, pd.D
 
 
 def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Write every clip of `list_clips` as the kit hears it: mono, 16 kHz, 32-bit floating point, named after its hash.
+    """Write every clip of `list_clips` as the kit hears it, named after its hash; ``wav`` is the path of each.
 
-    16 bits would not give back the very samples, and so another hash. Returns the rows with the column ``wav``, the
-    absolute path of the file; raises `BadAudio` if a recording has changed since it was listed.
+    Mono, 16 kHz, 32-bit floating point: 16 bits would not give back the very samples, and so another hash. `BadAudio`
+    for a recording that has changed since it was listed.
     """
     from scipy.io import wavfile
-    from tqdm.std import tqdm
 
     folder = folder.resolve()
     first = clips.drop_duplicates("sha256")
@@ -117,15 +103,12 @@ def write_clip_audio(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return clips.assign(wav=[str(folder / f"{key}.wav") for key in clips["sha256"]])
 
 
-# ------------------------------------------------------------------ writing
-
 def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Params, *, numbers: bool = False,
                    shards: int = 1, progress: bool = True, say: Callable[[str], object] = print) -> list[Path]:
     """Write the vectors of whole tasks, one set of files a task, for the authors' scikit-learn step or other readers.
 
-    All embeddings go into the same files, ``<folder>/<task>.train-00000-of-00001`` and so on. With `numbers`, labels
-    are numbers, as the authors' probes want them, and a list of their names is written beside. `say` is told how many
-    clips were left out. Unavailable if a task or an embedding cannot be had.
+    With `numbers` labels are numbers, and their names are written beside. `say` is told how many clips were left out.
+    Unavailable if a task or an embedding cannot be had.
     """
     entrants = [specify_embedding(given) for given in embeddings]
     plan = loading.resolve_tasks(params, progress=progress)
@@ -149,22 +132,12 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
 
 def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: Mapping[str, npt.ArrayLike], *,
                     label_numbers: Sequence[str] | None = None, shards: int = 1) -> list[Path]:
-    """Write vectors as TFRecord files, as the authors' pipeline does; the same clips and vectors give the same bytes.
+    """Write vectors as TFRecord files; the same clips and vectors give the same bytes.
 
-    Parameters
-    ----------
-    folder_or_prefix : path-like
-        Files are called ``<prefix>.train-00000-of-00001`` and so on; of an existing folder, or with a slash at the end,
-        the prefix is ``<folder>/vectors``. Clips without a split go into ``<prefix>-00000-of-00001``.
-    clips : DataFrame
-        Clip table: clip_id, sha256, seconds, label, speaker, split.
-    vectors : mapping of str to array [clips, dim] float
-        Embeddings by name; row ``i`` belongs to row ``i`` of `clips`.
-    label_numbers : sequence of str, optional
-        Names of all classes. Labels are written as their places in it, ``"0"``, ``"1"``, ..., and the list is written
-        to ``<prefix>.label_list.txt``, one name a line. Default: labels as they are.
-    shards : int
-        Files of each split. Other shards under this prefix are refused (BadParameter).
+    Of an existing folder, or with a slash at the end, the prefix of the files is ``<folder>/vectors``; clips without a
+    split go into ``<prefix>-00000-of-00001``. Row ``i`` of each array [clips, dim] belongs to row ``i`` of `clips`.
+    With `label_numbers`, the names of all classes, labels are written as their places in it, and the list as
+    ``<prefix>.label_list.txt``. Other shards under this prefix are refused (BadParameter).
     """
     as_folder = str(folder_or_prefix).endswith(("/", os.sep)) or Path(folder_or_prefix).is_dir()
     prefix = Path(folder_or_prefix) / "vectors" if as_folder else Path(folder_or_prefix)
@@ -254,22 +227,11 @@ def _serialise(clip: Mapping[str, Any], label: str, vectors: Mapping[str, FloatA
     return encode_example(features)
 
 
-# ------------------------------------------------------------------ finding files
-
 def _list_shards(prefix: Path) -> list[Path]:
     """List every shard of a table, of any split and count."""
     tables = {prefix.name, *(f"{prefix.name}.{split}" for split in SPLITS)}
     return sorted(path for path in prefix.parent.glob("*")
                   if (shard := _SHARD.fullmatch(path.name)) and shard["table"] in tables)
-
-
-def _find_files(paths: Paths) -> list[tuple[Path, str]]:
-    """Find the files of a table, each once, sorted, with their splits; "" if the name does not tell."""
-    several = [paths] if isinstance(paths, str | Path) else list(paths)
-    found = {path for given in several for path in _expand(str(given))}
-    if not found:
-        raise BadParameter("an empty list of files was given.")
-    return [(path, (_SPLIT.findall(path.name) or [""])[-1]) for path in sorted(found)]
 
 
 def _expand(given: str) -> list[Path]:
@@ -307,41 +269,34 @@ def _check_whole(found: list[Path], asked: int | None) -> None:
                                "name the files to read without them.")
 
 
-# ------------------------------------------------------------------ reading
-
 class _UnusableError(Exception):
     """A record that cannot be used: ``(reason, remedy)``."""
 
 
 def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
                    label_list: str | Path | None = None, progress: bool = True) -> VectorTable:
-    """Read TFRecord files of the authors' pipeline, or of `write_tfrecords`.
+    """Read TFRecord files of the authors' pipeline, or of `write_tfrecords`: all embeddings, or those of ``names``.
 
-    Vectors with several frames (told by their shape) are averaged over time, and counted in a note. A clip without an
-    id gets one of the content of its record. BadRecord names file and number of the first record that is damaged, cut
-    short or lacks something; BadParameter if no file is found, or a shard is missing.
-
-    Parameters
-    ----------
-    paths : str, Path, or iterable of these
-        Files, folders, patterns (``out/savee.*``), ``<prefix>@3``, ``<prefix>@*`` or a bare prefix. The split is taken
-        from ``.train``, ``.validation`` or ``.test`` in a file's name.
-    names : sequence of str, optional
-        Embeddings. Default: those of the first record.
-    label_list : path, optional
-        File with the names of the classes, as `write_tfrecords` makes it: labels that are numbers become names.
+    ``paths`` are files, folders, patterns (``out/savee.*``), ``<prefix>@3``, ``<prefix>@*`` or bare prefixes; the split
+    is taken from ``.train``, ``.validation`` or ``.test`` in a file's name. With a file of names (``label_list``)
+    labels that are numbers become names. Vectors with several frames (told by their shape) are averaged over time, and
+    counted in a note; a clip without an id gets one of the content of its record. BadRecord names file and number of
+    the first record that is damaged, cut short or lacks something; BadParameter if no file is found, or a shard is
+    missing.
     """
-    from tqdm.std import tqdm
-
     if label_list is not None and not Path(label_list).is_file():
         raise BadParameter(f"label_list is {str(label_list)!r}, which is no file; give one with one name a line.")
     classes = None if label_list is None else Path(label_list).read_text(encoding="utf-8").splitlines()
-    found = _find_files(paths)
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    found = sorted({path for given in several for path in _expand(str(given))})
+    if not found:
+        raise BadParameter("an empty list of files was given.")
     chosen, rows = list(names or ()), []
     vectors: dict[str, list[FloatArray]] = defaultdict(list)
     first: dict[str, str] = {}
     notes: Counter[str] = Counter()
-    for path, split in tqdm(found, "read vectors", unit="file", disable=not progress):
+    for path in tqdm(found, "read vectors", unit="file", disable=not progress):
+        split = (_SPLIT.findall(path.name) or [""])[-1]  # empty if the name does not tell
         for number, record in enumerate(read_records(path)):
             try:
                 row, vectors_of = _parse(record, chosen, classes, notes)
@@ -369,8 +324,7 @@ def split_for_probes(table: VectorTable, name: str | None = None) -> dict[str, L
     if name is None and len(table.vectors) > 1:
         raise BadParameter(f"the table has {', '.join(table.vectors)}; name one of them.")
     name = name or next(iter(table.vectors))
-    if name not in table.vectors:
-        raise UnknownName("embedding of the table", name, table.vectors)
+    refuse_unknown("embedding of the table", name, table.vectors)
     rows = {split: (table.clips["split"] == split).to_numpy(bool) for split in SPLITS}
     if not all(part.any() for part in rows.values()):
         counts = {split: int(part.sum()) for split, part in rows.items()}

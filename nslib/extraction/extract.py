@@ -35,7 +35,7 @@ from nslib import audio
 from nslib.datasets.clip_cache import forget_sound
 from nslib.datasets.table import PROBLEM_COLUMNS
 from nslib.embeddings import runtime
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray, refuse_unsteady
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, refuse_unsteady, stack_clips
 from nslib.errors import BadAudio, NslibError
 from nslib.extraction.cache import Cost, DamagedVectors, VectorCache
 from nslib.extraction.devices import SmallerBatches, get_batch_seconds, load_replicas, tune_batch_seconds
@@ -297,10 +297,7 @@ def _embed_batch(waves: list[FloatArray], embedding: Embedding, cost: Cost) -> l
 
 
 def _average_frames(waves: list[FloatArray], embedding: Embedding, cost: Cost) -> list[FloatArray]:
-    lengths: IntArray = np.array([len(wave) for wave in waves], np.int64)
-    batch = np.zeros((len(waves), int(lengths.max())), np.float32)
-    for row, wave in zip(batch, waves, strict=True):
-        row[: len(wave)] = wave
+    batch, lengths = stack_clips(waves)
     began = time.perf_counter()
     frames, counts = embedding.embed(batch, lengths)
     cost.busy_seconds += time.perf_counter() - began
@@ -357,6 +354,10 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
     """
     import psutil
 
+    if embedding.part is not None:
+        whole, start = embedding.part
+        out = extract_vectors(clips, whole, store=store, progress=progress, run=run, own=own)
+        return replace(out, vectors=out.vectors[:, start:start + embedding.dim])
     cache = VectorCache(embedding) if store is None else store
     usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run, own=own)
     mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * psutil.virtual_memory().available

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nslib import audio
+from nslib.datasets.layouts import list_names
 from nslib.datasets.table import COLUMNS, FOLD_COLUMNS, PROBLEM_COLUMNS, read_parquet
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
@@ -131,7 +133,7 @@ def read_vectors(path: str | Path, name: str | None = None, **options: Any) -> P
         digest.update(names.read_bytes())
     by = next((key for key in _KEYS if key in columns), None)
     if by is None or "vectors" not in columns:
-        raise BadParameter(f"{path.name} has {', '.join(map(str, columns.get('all', columns))) or 'nothing'}; it needs "
+        raise BadParameter(f"{path.name} has {list_names(list(columns.get('all', columns))) or 'nothing'}; it needs "
                            f"vectors ('vector', or columns of numbers), and {' or '.join(_KEYS)}.")
     keys, vectors = [_read_key(key, by) for key in columns[by]], _stack(path, columns["vectors"])
     if len(keys) != len(vectors) or not keys:
@@ -166,6 +168,7 @@ def _read_columns(path: Path) -> dict[str, Any]:
     """Read keys and vectors of a file, and the names of all that it has."""
     kind = path.suffix.lower()
     try:
+        audio.refuse_stand_in(path)
         if kind == ".npy":
             return {"vectors": np.load(path, allow_pickle=False)}
         if kind == ".npz":

@@ -6,15 +6,13 @@ corpus_kind. Splits always come in the order train, validation, test, and have t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.figures import figure
-from nslib.figures.figure import HATCHES, INK, MUTED, PAPER, RULE, Figure, palette, with_style
+from nslib.figures.figure import HATCHES, INK, MUTED, PAPER, RULE, Axes, Figure, palette, with_style
 from nslib.figures.scores import label_tasks
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 __all__ = ["class_balance", "durations", "embedding_cost", "split_audit"]
 
@@ -91,34 +89,31 @@ def split_audit(clips: pd.DataFrame, *, name: str = "split_audit") -> Figure:
 
 
 @with_style
-def durations(clips: pd.DataFrame, *, by: str = "task", name: str = "durations") -> Figure:
-    """How long the clips are: median, middle half, and from the 2nd to the 98th percentile; a row a value of `by`."""
+def durations(clips: pd.DataFrame, *, name: str = "durations") -> Figure:
+    """How long the clips are: median, middle half, and from the 2nd to the 98th percentile; a row a task."""
     if clips.empty:
-        return figure.draw_nothing(name, NO_CLIPS, [by, "clips", "minutes", *_QUANTILES])
-    groups = clips.groupby(by, sort=False)["seconds"]
+        return figure.draw_nothing(name, NO_CLIPS, ["task", "clips", "minutes", *_QUANTILES])
+    groups = clips.groupby("task", sort=False)["seconds"]
     quantiles = {column: groups.quantile(q) for column, q in _QUANTILES.items()}
     table = groups.agg(clips="size", minutes=lambda s: s.sum() / 60).assign(**quantiles).reset_index()
     fig, (axes,) = figure.make_axes(7.4, 0.9 + 0.36 * max(len(table), 2))
     parts = []
-    for y, (value, row) in enumerate(zip(table[by], table.itertuples(), strict=True)):
+    for y, row in enumerate(table.itertuples()):
         axes.plot([row.p2, row.p98], [y, y], color=MUTED, linewidth=1)
         axes.plot([row.p25, row.p75], [y, y], color=palette(1)[0], linewidth=7, solid_capstyle="butt")
         axes.plot([row.median], [y], "|", color=INK, markersize=13, markeredgewidth=2)
         axes.text(1.01, y, f"{row.clips} clips, {row.minutes:.1f} min", va="center", size=8, color=MUTED,
                   transform=axes.get_yaxis_transform())
-        parts.append(f"{value} median {row.median:.1f} s ({row.p2:.1f} to {row.p98:.1f})")
+        parts.append(f"{row.task} median {row.median:.1f} s ({row.p2:.1f} to {row.p98:.1f})")
     figure.set_log_scale(axes)
-    figure.frame_rows(axes, [str(v) for v in table[by]])
+    figure.frame_rows(axes, table["task"].to_list())
     axes.set_xlabel("seconds (log scale; bar: middle half, mark: median, line: 2nd to 98th percentile)")
     return Figure(name, fig, f"Lengths of {len(clips)} clips: {'; '.join(parts)}.", table)
 
 
 @with_style
 def embedding_cost(ledger: pd.DataFrame, *, name: str = "embedding_cost") -> Figure:
-    """How many times faster than real time each embedding was computed; of those in the store, only how many.
-
-    `ledger` has the columns embedding, times_real_time, wall_seconds and computed.
-    """
+    """How many times faster than real time each embedding was computed; of those in the store, only how many."""
     done = ledger if ledger.empty else ledger[ledger["computed"] > 0]
     if done.empty:
         return figure.draw_nothing(name, "nothing was embedded" if ledger.empty else

@@ -5,19 +5,14 @@ The rows of protocols are of `nslib.evaluation.protocols`; drawn is the score ov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Figure, palette, with_style
+from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Axes, Figure, palette, with_style
 from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_scores, sort_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 __all__ = ["choice", "confusion", "learning", "optimism", "personalisation", "protocol_switch"]
 
@@ -99,8 +94,6 @@ def optimism(rows: pd.DataFrame, *, name: str = "optimism") -> Figure:
 @with_style
 def confusion(predictions: pd.DataFrame, task: str, embedding: str, *, name: str = "confusion") -> Figure:
     """Which label was taken for which, counts printed in the fields; the table has a row a true label (``y_true``)."""
-    import pandas as pd
-
     if predictions.empty:
         return figure.draw_nothing(name, figure.NO_PREDICTIONS, ["y_true"])
     part = predictions[(predictions["task"] == task) & (predictions["embedding"] == embedding)]
@@ -174,10 +167,7 @@ def personalisation(rows: pd.DataFrame, inter: pd.DataFrame | None = None, *, na
 
 @with_style
 def protocol_switch(rows: pd.DataFrame, *, name: str = "protocol_switch") -> Figure:
-    """The same vectors by four protocols: new speakers or random clips, all training clips or a few.
-
-    By-clip scores are called careless: they are no results. Rows are those of `nslib.evaluation.protocols.run_switch`.
-    """
+    """The same vectors by four protocols; scores by clip are called careless: they are no results."""
     careful = _select_protocol(rows, "by-speaker", None)
     if careful.empty:
         return figure.draw_nothing(name, "there is no by-speaker result among these rows", _SWITCH_COLUMNS)

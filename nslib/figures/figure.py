@@ -8,6 +8,7 @@ marker, hatch or a printed value. The same input gives the same SVG, byte for by
 
 from __future__ import annotations
 
+import base64
 import functools
 import html
 import io
@@ -15,21 +16,19 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.config import write_file
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MplFigure
 
 __all__ = ["INK", "MARKERS", "MUTED", "RULE", "Figure", "make_axes", "palette", "style", "with_style"]
 
 P = ParamSpec("P")
+Axes = Any  # as the next, of Matplotlib, which is imported when something is drawn
+MplFigure = Any
 
 INK, MUTED, RULE, PAPER = "#1d2433", "#5d6675", "#d9dde4", "#ffffff"
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "++", "oo", "--")
@@ -84,8 +83,6 @@ class Figure:
         return folder / f"{self.name}.svg"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        import base64
-
         image = base64.b64encode(self.render("png")).decode()
         picture = (f'<img alt="{html.escape(self.alt)}" style="width:{self.width}px;max-width:100%;background:#fff" '
                    f'src="data:image/png;base64,{image}">')
@@ -212,8 +209,6 @@ def draw_intervals(axes: Axes, names: Sequence[str], scores: npt.ArrayLike, *, a
 
 def draw_nothing(name: str, why: str, columns: Sequence[str] = ()) -> Figure:
     """A figure of nothing: the reason in words, and a table with these columns and no row."""
-    import pandas as pd
-
     fig, (axes,) = make_axes(7.0, 0.9)
     axes.set_axis_off()
     alt = f"Nothing to show: {why}."

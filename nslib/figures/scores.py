@@ -9,19 +9,17 @@ shared by all pairs of the task; where the predictions are not at hand, when the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.figures import figure
-from nslib.figures.figure import INK, MARKERS, MUTED, RULE, Figure, palette, with_style
+from nslib.figures.figure import INK, MARKERS, MUTED, RULE, Axes, Figure, palette, with_style
 from nslib.paper.published import keep_compared
 from nslib.statistics import comparisons, intervals
 from nslib.statistics import scores as statistics_scores
 from nslib.statistics.comparisons import AVERAGE
 from nslib.statistics.intervals import LEVEL, Difference
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 __all__ = ["SYNTHETIC", "accuracy_dots", "against_published", "claim_differences", "correct_for_chance", "effects",
            "label_tasks", "mark_best", "order_embeddings", "order_scores", "recall", "result_heatmap", "sort_scores",
@@ -36,10 +34,7 @@ _MOST_ACROSS = 9  # more embeddings than this would shrink a figure of the page'
 
 
 def order_scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """Select the test rows of chosen probes, one a task and embedding, in the order in which they are shown.
-
-    Tasks on recordings first, then synthetic ones, both in the order of the rows; embeddings as `order_embeddings`.
-    """
+    """Select the test rows of chosen probes: recordings first, tasks as in the rows, the best embedding first."""
     if rows.empty:
         return rows
     scores = statistics_scores.select_scores(rows)
@@ -80,10 +75,8 @@ def label_tasks(scores: pd.DataFrame) -> dict[str, str]:
 def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Series:
     """Say of each score of `order_scores` whether it is "best" of its task, not separable from it ("tied"), or "".
 
-    ``predictions`` are test answers of the same probes; without them intervals decide.
+    Without the test answers of the same probes (``predictions``) intervals decide.
     """
-    import pandas as pd
-
     standing = pd.Series("", index=scores.index)
     if scores.empty:
         return standing
@@ -106,10 +99,7 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
 @with_style
 def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *,
                    name: str = "result_heatmap") -> Figure:
-    """Tasks by embeddings (the other way round if they are many): score and interval, darker if further above chance.
-
-    With predictions, embeddings are called tied by paired differences on the same clips.
-    """
+    """Tasks by embeddings, turned if they are many: score and interval, darker if further above chance."""
     scores = order_scores(rows)
     if scores.empty:
         return figure.draw_nothing(name, figure.NOT_EVALUATED, _SCORE_COLUMNS)
@@ -175,14 +165,13 @@ _TIE_COLUMNS = ["task", "corpus_kind", "embedding", *BOUNDS, "letters", "tied_wi
 
 
 @with_style
-def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None, *, level: float = LEVEL,
-         name: str = "ties") -> Figure:
-    """Score, interval and letters of each embedding, one panel a task and one for the average over tasks.
+def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None, *, name: str = "ties") -> Figure:
+    """Score, interval and letters of each embedding, a panel a task and one for the average over tasks, or one only.
 
-    ``task`` shows only one; `nslib.statistics.comparisons.AVERAGE` is the average. Embeddings are told apart at a
-    confidence ``level`` over all pairs of a task together.
+    ``task`` is a name or `nslib.statistics.comparisons.AVERAGE`. Embeddings are told apart at 95 % over all pairs of a
+    task.
     """
-    every = None if rows.empty or predictions.empty else comparisons.group_embeddings(rows, predictions, level)
+    every = None if rows.empty or predictions.empty else comparisons.group_embeddings(rows, predictions)
     if every is None or every.empty:
         return figure.draw_nothing(name, "there are no answers among these predictions", _TIE_COLUMNS)
     over = comparisons.find_complete_block(rows, predictions)[0]
@@ -204,7 +193,7 @@ def ties(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
     fig.supxlabel("% correct on test, with its interval; embeddings that share a letter are not told apart\n"
                   "filled: not told apart from the best", size=9, color=MUTED)
     parts = [f"{labels[str(task)]}: {_say_ties(part)}" for task, part in table.groupby("task", sort=False)]
-    alt = (f"Test scores with intervals, and letters shared by embeddings that are not told apart at {100 * level:.0f} "
+    alt = (f"Test scores with intervals, and letters shared by embeddings that are not told apart at {100 * LEVEL:.0f} "
            f"% over all pairs of a task. {'. '.join(parts)}.")
     return Figure(name, fig, alt, table[_TIE_COLUMNS])
 
@@ -320,10 +309,7 @@ _UNITS = {"points": "points of accuracy; filled: holds", "share": "% of the vari
 
 @with_style
 def effects(table: pd.DataFrame | None, *, name: str = "effects") -> Figure:
-    """Effect on accuracy and interval of each level, one panel for embeddings and one for tasks.
-
-    `table` is ``effects`` of `nslib.statistics.effects.Regression` (term, kind, effect, low, high, n), or None.
-    """
+    """Effect on accuracy and interval of each level, a panel a kind: ``effects`` of a `Regression`, or None."""
     if table is None or table.empty:
         return figure.draw_nothing(name, "there is no effect, as the regression was not run",
                                    ["term", "kind", "effect", "low", "high", "n"])
@@ -347,10 +333,7 @@ def effects(table: pd.DataFrame | None, *, name: str = "effects") -> Figure:
 
 @with_style
 def against_published(verdicts: pd.DataFrame, *, name: str = "against_published") -> Figure:
-    """Our score with its interval, and the published number, for each pair that could be compared.
-
-    `verdicts` are from `nslib.paper.published.judge_results`; a number that nobody has verified is not drawn.
-    """
+    """Our score with its interval, and the published number, for each of `judge_results` that could be compared."""
     compared = verdicts if verdicts.empty else keep_compared(verdicts)
     if compared.empty:
         return figure.draw_nothing(name, "no published number was compared with a result", _VERDICT_COLUMNS)
@@ -372,10 +355,7 @@ def against_published(verdicts: pd.DataFrame, *, name: str = "against_published"
 
 @with_style
 def claim_differences(parts: pd.DataFrame, *, name: str = "claim_differences") -> Figure:
-    """The paired differences that the claims are about, each with its interval, and below them the share of claim 6.
-
-    `parts` are from `nslib.paper.claims.judge_claims`; comparisons that could not be tested are left out.
-    """
+    """The paired differences of `judge_claims`, each with its interval, and below them the share of claim 6."""
     tested = parts if parts.empty else parts[parts["tasks"] > 0].reset_index(drop=True)
     if tested.empty:
         return figure.draw_nothing(name, "no claim could be tested", _CLAIM_COLUMNS)

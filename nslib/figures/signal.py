@@ -7,17 +7,13 @@ bands at the bottom. These functions compute no feature, so that what is seen is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Figure, palette, with_style
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
+from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Axes, Figure, palette, with_style
 
 __all__ = ["filterbank", "log_mel", "patch_times"]
 
@@ -73,8 +69,6 @@ def _draw_wave(axes: Axes, wave: Array) -> None:
 
 
 def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
-    import pandas as pd
-
     starts = np.arange(0, len(picture), max(1, round(0.1 / hop)))
     means = np.add.reduceat(picture, starts, axis=0) / np.diff(np.append(starts, len(picture)))[:, None]
     return pd.DataFrame({"second": starts * hop, "mean": means.mean(1), "loudest_band": means.argmax(1),
@@ -82,17 +76,15 @@ def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
 
 
 @with_style
-def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name: str = "filterbank") -> Figure:
-    """The triangles [bins, mels] that turn bins up to `highest` Hz into mel bands, each ``every``-th drawn strongly."""
-    import pandas as pd
-
+def filterbank(matrix: Array, *, name: str = "filterbank") -> Figure:
+    """The triangles [bins, mels] that turn bins of a spectrum into mel bands, each eighth drawn strongly."""
     bins, mels = matrix.shape
-    hertz = np.linspace(0, highest, bins)
+    hertz = np.linspace(0, RATE / 2, bins)
     fig, (axes,) = figure.make_axes(8, 2.6)
     for band in range(mels):
-        strong = band % every == 0
+        strong = band % 8 == 0
         axes.plot(hertz, matrix[:, band], color=INK if strong else MUTED, linewidth=1.4 if strong else 0.4)
-    axes.set(xlabel="Hz", ylabel="weight", xlim=(0, highest), ylim=(0, 1.05))
+    axes.set(xlabel="Hz", ylabel="weight", xlim=(0, RATE / 2), ylim=(0, 1.05))
     peaks, widths = hertz[matrix.argmax(0)], (matrix > 0).sum(0)
     table = pd.DataFrame({"band": range(mels), "peak_hz": peaks, "bins": widths, "sum": matrix.sum(0)})
     alt = (f"{mels} triangular mel filters over {bins} spectrum bins: the first peaks at {peaks[0]:.0f} Hz and covers "
@@ -103,8 +95,6 @@ def filterbank(matrix: Array, *, highest: float = RATE / 2, every: int = 8, name
 @with_style
 def patch_times(spans: Mapping[str, Spans], seconds: float, *, name: str = "patch_times") -> Figure:
     """Which stretch, ``(start, end)`` in seconds, of one clip each patch of several frontends sees."""
-    import pandas as pd
-
     heights = [0.22 + 0.09 * max(len(s), 2) for s in spans.values()]
     fig, axes = figure.make_axes(8, 0.8 + 1.25 * sum(heights), len(spans), 1, height_ratios=heights, sharex=True)
     looks = zip(palette(len(spans)), HATCHES, strict=False)

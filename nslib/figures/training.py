@@ -7,15 +7,13 @@ value. A number of the part that is learnt from is the mean over the steps since
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nslib.errors import UnknownName
+import pandas as pd
+
+from nslib.errors import refuse_unknown
 from nslib.figures import figure
-from nslib.figures.figure import MUTED, RULE, Figure, palette, with_style
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
+from nslib.figures.figure import MUTED, RULE, Axes, Figure, palette, with_style
 
 __all__ = ["curve"]
 
@@ -39,14 +37,10 @@ def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
     ``figures`` are the numbers of the curve to draw, a panel each; UnknownName for one that it does not have. ``of``
     says what it learns from: pairs, clips.
     """
-    import pandas as pd
-
     if curve is None or curve.empty:
         return figure.draw_nothing(name, "there is no curve, as the run has not looked at anything yet", _COLUMNS)
     known = curve["figure"].unique().tolist()
-    for number in figures:
-        if number not in known:
-            raise UnknownName("figure of the curve", number, known)
+    refuse_unknown("figure of the curve", figures, known)
     runs = [curve.assign(run=THIS)] + ([] if reference is None else [reference.assign(run=FULL)])
     table = pd.concat(runs, ignore_index=True)
     table = table.loc[table["figure"].isin(figures), _COLUMNS].reset_index(drop=True)

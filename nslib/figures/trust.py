@@ -9,17 +9,15 @@ what the eye should find in it: the share of neighbours, in the full vectors, th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.evaluation.robustness import CLEAN, GAIN, SHAPED, TELEPHONE, WHITE
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, INK, MARKERS, MUTED, RULE, Figure, palette, with_style
-from nslib.statistics.calibration import BINS, CALIBRATION_ERRORS, RELIABILITY, calibration_errors, reliability_table
+from nslib.figures.figure import DASHED, INK, MARKERS, MUTED, RULE, Axes, Figure, palette, with_style
+from nslib.statistics.calibration import CALIBRATION_ERRORS, RELIABILITY, calibration_errors, reliability_table
 from nslib.statistics.embedding_map import ACROSS, AGREEMENT, LABEL, PCA, SPEAKER, VECTORS, EmbeddingMap
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 __all__ = ["calibration", "calibration_gaps", "embedding_map", "robustness"]
 
@@ -27,12 +25,9 @@ NOT_SURE = "it is not known how sure any probe was: see nslib.evaluation.benchma
 
 
 @with_style
-def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | None = None, *, bins: int = BINS,
+def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | None = None, *,
                 name: str = "calibration") -> Figure:
-    """Reliability of the chosen probes of a task: share right against how sure they were, one panel an embedding.
-
-    `answers` are from `nslib.evaluation.benchmark`; `embeddings` come in this order; `bins` are of equal counts.
-    """
+    """Reliability of the chosen probes of a task: share right against how sure they were, one panel an embedding."""
     if answers.empty:
         return figure.draw_nothing(name, NOT_SURE, RELIABILITY)
     own = answers[answers["task"] == task]
@@ -41,7 +36,7 @@ def calibration(answers: pd.DataFrame, task: str, embeddings: Sequence[str] | No
     missing = sorted(set(names) - set(own["embedding"]))
     if own.empty or missing:
         raise ValueError(f"there are no answers of {figure.join_words(missing or ['any embedding'])} to {task!r}")
-    points, off = reliability_table(own, bins), calibration_errors(own, bins).set_index("embedding")
+    points, off = reliability_table(own), calibration_errors(own).set_index("embedding")
     fig, axes = figure.make_panels(names, (2.3, 2.75), (0.6, 0.5), 4, sharex=True, sharey=True)
     parts = []
     for axis, embedding in zip(axes, names, strict=True):
@@ -106,10 +101,7 @@ _ROBUSTNESS_COLUMNS = ["task", "corpus_kind", "embedding", "condition", "level",
 
 @with_style
 def robustness(curves: pd.DataFrame, *, name: str = "robustness") -> Figure:
-    """Score of each embedding with its interval as the test clips get worse; of repeated rows the last counts.
-
-    `curves` are from `nslib.evaluation.robustness.measure_curves` or `load`, of one task (else ValueError).
-    """
+    """Score of each embedding with its interval as the test clips get worse; curves of one task (else ValueError)."""
     if curves.empty or set(curves["condition"]) <= {CLEAN}:
         return figure.draw_nothing(name, "no embedding was measured on changed clips", _ROBUSTNESS_COLUMNS)
     if curves["task"].nunique() != 1:

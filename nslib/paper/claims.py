@@ -16,17 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.datasets import tasks
 from nslib.errors import Unavailable
+from nslib.evaluation.results import FINE_TUNED
 from nslib.statistics import comparisons, effects
 from nslib.statistics.comparisons import HOLDS, REFUTED, UNDECIDED, Answers, keep_recorded
 from nslib.statistics.intervals import LEVEL, Difference
 from nslib.statistics.scores import select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["FINE_TUNED", "HOLDS", "MARGIN", "MINI", "NOT_RUN", "REFUTED", "UNDECIDED", "VERDICTS", "format_part",
            "judge_claims", "judge_difference", "summarise_claims"]
@@ -38,12 +38,10 @@ VERDICTS = (REFUTED, UNDECIDED, NOT_RUN, HOLDS)
 MARGIN = 0.05
 """What a distilled network may lose, as a share of clips."""
 
-SHARE = 0.05
-"""An embedding that explains less of the variance than this explains nothing worth a claim."""
+SHARE = 0.05  # an embedding that explains less of the variance than this explains nothing worth a claim
 
 OPENSMILE = "opensmile-compare"
 HAND_MADE = ("logmel", "mfcc", OPENSMILE)
-FINE_TUNED = "trill-mini-finetuned"
 
 UNTRAINED = "TRILL beats the same network untrained, averaged over the tasks"
 ANOTHER = "TRILL beats an untrained network (a MobileNet, not TRILL's own), averaged over the tasks"
@@ -116,18 +114,11 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
     """Judge the claims by a run: rows and predictions of a benchmark, maybe empty.
 
     ``protocol_answers`` are those of the protocols, for the claim about single speakers; ``not_run`` has the columns
-    task, embedding, why, remedy: why something is missing.
-
-    Returns
-    -------
-    DataFrame
-        One row a part: claim (its number), sentence, subject and against (embeddings), task (empty for an
-        average), verdict, diff with low and high (NaN if not run), unit (``points``: a difference, as a share of
-        clips; ``share``: of variance, for claim 6), by (what was resampled), tasks and clips (how many), speech
-        (recorded or synthetic), needs (what is missing), why.
+    task, embedding, why, remedy: why something is missing. One row a part, columns `COLUMNS`: claim (its number),
+    subject and against (embeddings), task (empty for an average), diff with low and high (NaN if not run), unit
+    (``points``: a difference, as a share of clips; ``share``: of variance, for claim 6), by (what was resampled), tasks
+    and clips (how many), speech (recorded or synthetic), needs (what is missing).
     """
-    import pandas as pd
-
     chosen = select_scores(rows)
     kinds = dict(zip(chosen["task"], chosen["corpus_kind"], strict=True))
     missing = [] if not_run is None else not_run.to_dict("records")
@@ -143,8 +134,6 @@ def judge_claims(rows: pd.DataFrame, predictions: pd.DataFrame, protocol_answers
 
 def summarise_claims(parts: pd.DataFrame) -> pd.DataFrame:
     """One verdict a sentence and subject, from the parts of `judge_claims`: claim, sentence, subject, verdict, why."""
-    import pandas as pd
-
     verdicts = []
     for (claim, sentence, subject), part in parts.groupby(["claim", "sentence", "subject"], sort=False):
         verdict = next(v for v in VERDICTS if (part["verdict"] == v).any())

@@ -4,7 +4,8 @@
 are explained in ``sources.csv``, the paper has the key ``noss``. Most of it was not read in the paper itself, so every
 number has a status: *seen* in the work that reports it, *quoted-by* another work, *recalled-unverified* (written down
 from memory: it is shown with this word beside it and decides nothing), or *unknown* (there is no number).
-`load_numbers` is the only way from these files to a reader's eyes.
+`load_numbers` is the only way from these files to a reader's eyes. tests/paper/test_published.py holds every row to the
+rules: what a column may say, and that a source fits its status.
 
 >>> frill = load_numbers("frill-card")
 >>> frill[(frill["row"] == "TRILL") & (frill["task"] == "savee")]["shown"].item()
@@ -13,56 +14,29 @@ from memory: it is shown with this word beside it and decides nothing), or *unkn
 
 from __future__ import annotations
 
-import csv
 import math
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.datasets import tasks
-from nslib.errors import BadParameter, UnknownName
+from nslib.datasets.table import read_list
+from nslib.errors import UnknownName, refuse_unknown
 from nslib.statistics.scores import select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["VERDICTS", "compare_table_1", "count_clips", "judge_results", "keep_compared", "list_numbers",
            "load_numbers", "load_sources", "show_table"]
 
-COLUMNS = (
-    "paper",  # key of the work that reports the number
-    "table", "row",  # where it stands, as printed
-    "embedding",  # the kit's name, if it is the same thing; else empty
-    "dataset", "task",  # the data set as printed; the kit's task if it asks the same of the same corpus, else empty
-    "metric", "value", "unit",  # value: digits as printed (so 70.0 is given to a tenth); empty if unknown
-    "status", "source",  # source: the work itself (seen), another one (quoted-by), "memory", or nothing
-    "selection",  # on what the best probe was chosen; empty if it is no score
-    "comparable", "why_not",  # whether a result of the kit may be held against it, and the reason if not
-    "note",  # what must be known to read it
-)
 SEEN, QUOTED, RECALLED, UNKNOWN = "seen", "quoted-by", "recalled-unverified", "unknown"
-STATUSES = (SEEN, QUOTED, RECALLED, UNKNOWN)
 VERIFIED = (SEEN, QUOTED)
-SELECTIONS = ("validation", "test", "unknown")
 
 REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE = "reproduced", "differs", "not run", "no verified published value"
 VERDICTS = (REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE)
 VERDICT_COLUMNS = ["task", "embedding", "verdict", "published", "ours", "why", "compared", "paper", "table", "row",
                    "status", "note", "published_value", "value", "low", "high"]
-TEST_TOLERANCE = 0.02
-"""Share of the test clips that may be missing (undecodable, say) before it is another test set."""
-
-_NOSS, _MEMORY = "noss", "memory"
-_SCORES = {"accuracy": "%", "within_speaker_accuracy": "%", "equal_error_rate": "%"}
-METRICS = _SCORES | {"classes": "", "samples": "", "mean_seconds": "s", "intra_speaker": "yes/no",
-                     "parameters": "million", "multiplies": "million", "size": "MB", "latency": "ms"}
-"""Metric to its unit."""
-
-_DIGITS = {"": (r"\d+", "a whole number"), "yes/no": ("[01]", "1 for yes or 0 for no"),
-           "%": (r"\d+(\.\d+)?", "percent: digits, maybe with a point, up to 100")}
-_ONE_NUMBER = ["paper", "table", "row", "dataset", "metric", "source"]
+TEST_TOLERANCE = 0.02  # share of the test clips that may be missing (undecodable, say) before it is another test set
 
 _ON = {"test": "ours is the best on test (optimistic), as the published number is",
        "validation": "ours is chosen on validation, as the published number is",
@@ -78,32 +52,21 @@ Ours = dict[tuple[str, str], dict[str, dict[str, Any]]]
 
 
 def load_numbers(paper: str | None = None, table: str | None = None) -> pd.DataFrame:
-    """Read published numbers, of one work (its key) or of one of its tables, and hold every row to the rules.
+    """Read published numbers, of one work (its key) or of one of its tables; UnknownName for one that there is not.
 
-    UnknownName for a work or table that there is not; BadParameter if a file breaks a rule, with file, line, what
-    stands there and what is allowed.
-
-    Returns
-    -------
-    DataFrame
-        Columns as in the files, but ``value`` is a float that is NaN unless the number is verified (seen or
-        quoted-by), ``decimals`` says to how many digits after the point it is given, and ``shown`` is the number in
-        words, with its status.
+    Columns are those of the files, but ``value`` is a float that is NaN unless the number is verified (seen or
+    quoted-by), ``decimals`` says to how many digits after the point it is given, and ``shown`` is the number in words,
+    with its status.
     """
-    import pandas as pd
-
-    home, works = config.data_dir() / "published", load_sources()
-    files = {path.stem: path for path in sorted(home.glob("*.csv")) if path.name != "sources.csv"}
-    if not files:
-        raise BadParameter(f"{home} holds no published numbers; there should be one .csv file a work, e.g. noss.csv.")
+    works = load_sources()
+    files = {path.stem: path for path in sorted((config.data_dir() / "published").glob("*.csv"))
+             if path.name != "sources.csv"}
     if paper is not None and paper not in files:
         raise UnknownName("published work", paper, files)
-    known = set(works.index)
-    numbers = pd.concat([_read_work(path, known) for name, path in files.items() if paper in (None, name)],
-                        ignore_index=True)
+    numbers = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for name, path in files.items()
+                         if paper in (None, name)], ignore_index=True)
     if table is not None:
-        if table not in set(numbers["table"]):
-            raise UnknownName("table of this work", table, set(numbers["table"]))
+        refuse_unknown("table of this work", table, set(numbers["table"]))
         numbers = numbers[numbers["table"] == table].reset_index(drop=True)
     numbers["shown"] = [format_number(c, works["name"].get(c["source"], "")) for c in numbers.to_dict("records")]
     numbers["decimals"] = numbers["value"].str.partition(".")[2].str.len()
@@ -114,13 +77,7 @@ def load_numbers(paper: str | None = None, table: str | None = None) -> pd.DataF
 def load_sources() -> pd.DataFrame:
     """List the works by key: citation, arXiv number, address, and what of them was read."""
     path = config.data_dir() / "published" / "sources.csv"
-    if not path.exists():
-        raise BadParameter(f"{path} is missing: it must name every work that a number comes from.")
-    table = _read_csv(path).set_index("key")
-    twice = table.index[table.index.duplicated()]
-    if len(twice):
-        raise BadParameter(f"{path} has the key {twice[0]!r} twice; a key stands for one work.")
-    return table
+    return pd.read_csv(path, dtype=str, keep_default_na=False).set_index("key")
 
 
 def format_number(number: Mapping[str, str], source: str = "") -> str:
@@ -136,80 +93,8 @@ def format_number(number: Mapping[str, str], source: str = "") -> str:
     return {SEEN: words, QUOTED: f"{words} (quoted by {source})"}.get(number["status"], f"{words} ({RECALLED})")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a file as text."""
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BadParameter(f"{path} is not a table of comma-separated values: {str(error).strip()}.") from error
-
-
-def _read_work(path: Path, known: set[str]) -> pd.DataFrame:
-    """Read the numbers of one work, every row held to the rules."""
-    table = _read_csv(path)
-    if tuple(table.columns) != COLUMNS:
-        raise BadParameter(f"{path} has the columns {', '.join(table.columns)}; it must have {', '.join(COLUMNS)}.")
-    for line, number in enumerate(table.to_dict("records"), 2):
-        for fault in _faults(number, path.stem, known):
-            raise BadParameter(f"{path}, line {line}: {fault}.")
-    twice = table[table.duplicated(_ONE_NUMBER)]
-    if len(twice):
-        what = ", ".join(twice.iloc[0][_ONE_NUMBER])
-        raise BadParameter(f"{path}, line {twice.index[0] + 2}: the same number from the same source stands there "
-                           f"already ({what}). Two works that quote a number differently are two rows.")
-    return table
-
-
-def _faults(number: dict[str, str], stem: str, known: set[str]) -> list[str]:
-    """Rules that a row breaks: what stands there, and what is allowed."""
-    metric, unit = number["metric"], METRICS.get(number["metric"])
-    checks: dict[str, tuple[bool, str]] = {
-        "paper": (number["paper"] == stem and stem in known, f"the file's name ({stem}), which sources.csv explains"),
-        "table": (bool(number["table"]), "its number or name"),
-        "row": (bool(number["row"]), "the row as printed"),
-        "task": (number["task"] in {"", *tasks.REGISTRY}, "a task of the kit, or nothing"),
-        "metric": (metric in METRICS, ", ".join(METRICS)),
-        "unit": (unit in (None, number["unit"]), f"{unit!r}"),
-        "status": (number["status"] in STATUSES, ", ".join(STATUSES)),
-        "value": _check_value(number),
-        "source": _check_source(number, known),
-        "selection": ((number["selection"] in SELECTIONS, ", ".join(SELECTIONS)) if metric in _SCORES
-                      else (not number["selection"], "nothing, because it is no score")),
-        "comparable": (number["comparable"] in ("yes", "no"), "yes or no"),
-        "why_not": (bool(number["why_not"]) == (number["comparable"] == "no"), "a reason where comparable is no"),
-    }
-    return [f"{name} is {number[name]!r}; allowed: {allowed}" for name, (right, allowed) in checks.items() if not right]
-
-
-def _check_value(number: dict[str, str]) -> tuple[bool, str]:
-    """Whether a value fits its unit, and what would."""
-    if number["status"] == UNKNOWN:
-        return not number["value"], "nothing, because the status is unknown"
-    pattern, allowed = _DIGITS.get(number["unit"], (r"\d+(\.\d+)?", "digits, maybe with a point"))
-    right = re.fullmatch(pattern, number["value"]) and (number["unit"] != "%" or float(number["value"]) <= 100)
-    return bool(right), allowed
-
-
-def _check_source(number: dict[str, str], known: set[str]) -> tuple[bool, str]:
-    """Whether a source fits its status, and what would."""
-    source, paper = number["source"], number["paper"]
-    others = known - {_MEMORY, paper}
-    rules = {
-        SEEN: (source == paper, f"{paper}: seen means read in the work itself"),
-        QUOTED: (source in others, f"another work of sources.csv ({', '.join(sorted(others))})"),
-        RECALLED: (source == _MEMORY, _MEMORY),
-        UNKNOWN: (not source, "nothing, because the status is unknown"),
-    }
-    return rules.get(number["status"], (True, ""))
-
-
 def show_table(paper: str, table: str) -> pd.DataFrame:
-    """Show a published table as it is laid out: every cell in words, with its status; empty where the table is.
-
-    Rows are those printed, columns data sets, or facts where the rows are data sets.
-    """
+    """Show a published table as it is laid out: every cell in words, with its status; empty where the table is."""
     numbers = load_numbers(paper, table)
     facts = (numbers["row"] == numbers["dataset"]) | (numbers["dataset"] == "")
     numbers["across"] = numbers["dataset"].mask(facts, numbers["metric"].str.replace("_", " "))
@@ -235,12 +120,7 @@ def list_numbers(paper: str | None = None) -> str:
 
 
 def count_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """Count what Table 1 states, task by task: classes, clips, mean seconds, speakers (0 where they are not given).
-
-    `clips` are clip tables, one below the other, with the column ``task``; maybe none.
-    """
-    import pandas as pd
-
+    """Count what Table 1 states in clip tables with a column ``task``; a task whose speakers are not given has 0."""
     if clips.empty:
         return pd.DataFrame(columns=list(_COUNTED)).rename_axis("task")
     by_task = clips.assign(speaker=clips["speaker"].where(clips["speaker"] != "")).groupby("task", sort=False)
@@ -253,7 +133,7 @@ def compare_table_1(clips: pd.DataFrame) -> pd.DataFrame:
 
     `clips` are as in `count_clips`; counts are ``"not run"`` for those of the six data sets that are not here.
     """
-    numbers = load_numbers(_NOSS, "1")
+    numbers = load_numbers("noss", "1")
     printed = numbers.pivot(index="task", columns="metric", values="shown").rename(columns=_PUBLISHED)
     names = [name for name in tasks.REGISTRY if name in printed.index]
     counts = count_clips(clips).reindex(names)
@@ -265,33 +145,18 @@ def compare_table_1(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, *, smoke: bool = False) -> pd.DataFrame:
-    """Hold results against published numbers.
+    """Hold results against published numbers; ``not_run`` (task, embedding, why, remedy) is what could not be run.
 
     A verdict needs a published number that is verified and comparable, a task of the paper profile, and a test set of
     the size that the data set's builder makes. A number whose probe was chosen on test stands against our best on test;
     one chosen on validation, or nobody knows how, against ours chosen on validation. *Reproduced* says that the number,
     to its digits, lies in the interval of our score. That is about our test clips and speakers only: *differs* says
-    that the two are apart by more than ours, not that either is wrong.
+    that the two are apart by more than ours, not that either is wrong. Nothing of a smoke run is held against anything.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Result rows, maybe none. Those of tasks that are not of the paper profile get no verdict.
-    not_run : DataFrame, optional
-        Columns task, embedding, why, remedy: what could not be run.
-    smoke : bool
-        Whether the run was a smoke run, whose numbers mean nothing.
-
-    Returns
-    -------
-    DataFrame
-        One row a published number of an embedding on a task, and one a result without any: task, embedding, verdict (a
-        name in `VERDICTS`), published and ours (in words), why, compared (how each was chosen), paper, table, row,
-        status, note; for figures published_value (percent, NaN unless a number was compared) and value, low, high
-        (shares). Never fails on an unpleasant number.
+    One row a published number of an embedding on a task, and one a result without any, columns `VERDICT_COLUMNS`:
+    published and ours are in words, compared says how each was chosen; for figures published_value is in percent (NaN
+    unless a number was compared), value, low and high are shares. Never fails on an unpleasant number.
     """
-    import pandas as pd
-
     ours, known = _our_rows(rows), load_numbers()
     known = known[(known["metric"] == "accuracy") & (known["task"] != "") & (known["embedding"] != "")]
     missing = [] if not_run is None else not_run.to_dict("records")
@@ -337,17 +202,13 @@ def _judge(number: dict[str, Any], ours: Ours, why: Mapping[tuple[str, str], str
         return verdict | {"verdict": NOT_RUN, "why": why.get(pair, "it was not asked for")}
     if other := "a smoke run, whose numbers mean nothing" if smoke else _another_test(row):
         return verdict | {"verdict": NOT_RUN, "why": other}
-    return verdict | _compare(row, number["value"], number["decimals"])
-
-
-def _compare(row: Mapping[str, Any], published: float, decimals: int) -> dict[str, Any]:
-    """Whether a published number lies in the interval of ours, to its digits."""
-    low, high = (round(100 * row[end], decimals) for end in ("low", "high"))
+    published, decimals = number["value"], number["decimals"]
+    low, high = (round(100 * row[end], decimals) for end in ("low", "high"))  # to its digits
     inside = low <= published <= high
     where = "lies in" if inside else "lies below" if published < low else "lies above"
-    return {"verdict": REPRODUCED if inside else DIFFERS, "published_value": published,
-            "why": f"{published:.{decimals}f} {where} our interval, {low:.{decimals}f} to {high:.{decimals}f}",
-            **{name: row[name] for name in ("value", "low", "high")}}
+    return verdict | {name: row[name] for name in ("value", "low", "high")} | {
+        "verdict": REPRODUCED if inside else DIFFERS, "published_value": published,
+        "why": f"{published:.{decimals}f} {where} our interval, {low:.{decimals}f} to {high:.{decimals}f}"}
 
 
 def _format_score(row: Mapping[str, Any] | None) -> str:
@@ -360,9 +221,8 @@ def _format_score(row: Mapping[str, Any] | None) -> str:
 
 def _another_test(row: Mapping[str, Any]) -> str:
     """Why our test set is not that of the data set's builder; empty if it is."""
-    with open(config.check_data(config.data_dir() / "noss_tasks.csv"), encoding="utf-8", newline="") as file:
-        sizes = {line["dataset"]: int(line["test"]) for line in csv.DictReader(file) if line["test"]}
-    expected = sizes.get(row["task"])
-    if expected is None or abs(row["n"] - expected) <= TEST_TOLERANCE * expected:
+    sizes = read_list(config.check_data(config.data_dir() / "noss_tasks.csv")).set_index("dataset")["test"]
+    expected = int(sizes.get(row["task"]) or 0)
+    if not expected or abs(row["n"] - expected) <= TEST_TOLERANCE * expected:
         return ""
     return f"our test has {row['n']:,} clips, that of the data set {expected:,}: not the same test"

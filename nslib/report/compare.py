@@ -15,7 +15,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.datasets.table import read_parquet
 from nslib.errors import BadParameter, NslibError
@@ -23,9 +25,6 @@ from nslib.evaluation.results import ROWS, check_table, join_tables, load_result
 from nslib.statistics.comparisons import Paired, holm, p_value
 from nslib.statistics.intervals import LEVEL, Difference, interval
 from nslib.statistics.scores import get_metric, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["compare_reports"]
 
@@ -53,8 +52,6 @@ class Comparison:
 
     def text(self) -> str:
         """Return the comparison for a terminal."""
-        import pandas as pd
-
         return "\n".join(self._describe(
             lambda head, lines: pd.DataFrame(lines, columns=head).to_string(index=False), "{}"))
 
@@ -97,8 +94,6 @@ class Comparison:
 
 def compare_reports(first: Path, second: Path) -> Comparison:
     """Compare two report folders; what is no report, empty or of another schema is refused."""
-    import pandas as pd
-
     (a, answers_a, notes), (b, answers_b, more) = _read_run(Path(first)), _read_run(Path(second))
     pairs = [(a.loc[at], b.loc[at]) for at in a.index.intersection(b.index, sort=False)]
     if not pairs:
@@ -127,7 +122,10 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         rows, answers = load_results(folder / "results")
     notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
     if (path := folder / "results.parquet").exists():
-        shown = _read_shown(path)
+        try:
+            shown = check_table(read_parquet(path), ROWS)
+        except BadParameter as error:
+            raise BadParameter(f"{path} is of another schema, of another version of the kit: {error}") from error
         lost = sorted(set(shown["key"]) - set(rows["key"]))
         if lost:
             notes.append(f"{len(lost)} results that {folder} shows are not in its results/ and have no answers.")
@@ -138,14 +136,6 @@ def _read_run(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list
         raise NslibError(f"{folder} holds no results of a test: {why}")
     by_key = {str(key): part.set_index("clip_id") for key, part in answers.groupby("key")}
     return chosen.set_index(["task", "embedding", "metric"], drop=False), by_key, notes
-
-
-def _read_shown(path: Path) -> pd.DataFrame:
-    """Read the rows that a report shows."""
-    try:
-        return check_table(read_parquet(path), ROWS)
-    except BadParameter as error:
-        raise BadParameter(f"{path} is of another schema, of another version of the kit: {error}") from error
 
 
 def _compare_cell(x: pd.Series, y: pd.Series, before: pd.DataFrame | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import importlib.util
 import os
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from nslib import config
 from nslib.config import Params, lock_differences
 from nslib.datasets import loading, noss_sources, tasks
+from nslib.datasets.table import read_list
 from nslib.embeddings import downloads
 from nslib.embeddings.registry import EMBEDDINGS, EmbeddingInfo
 from nslib.errors import NslibError, Unavailable
@@ -152,8 +152,8 @@ def _examine_task(task: tasks.Task, settings: Params) -> tuple[str, str, str]:
     needed = loading.list_missing_packages(task, settings)
     if not needed:
         return "ok", "recorded speech, ready", ""
-    with open(config.data_dir() / "sources.csv", encoding="utf-8", newline="") as file:
-        size = sum(float(row["megabytes"]) for row in csv.DictReader(file) if row["package"] in needed)
+    sources = read_list(config.data_dir() / "sources.csv")
+    size = sources.loc[sources["package"].isin(needed), "megabytes"].astype(float).sum()
     detail = f"recorded speech, {len(needed)} packages to fetch (about {size:.0f} MB)"
     if not shutil.which("apt-get"):
         return "no", f"{detail}, but there is no apt-get", "make reproduce runs the synthetic tasks instead"

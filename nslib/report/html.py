@@ -17,13 +17,16 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import nslib
 from nslib import config, embeddings
 from nslib import figures as nslib_figures
 from nslib.config import Params, write_file
 from nslib.datasets import tasks
+from nslib.datasets.table import read_list
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
@@ -40,9 +43,6 @@ from nslib.statistics.effects import Regression, regress
 from nslib.statistics.intervals import RESAMPLES
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric, select_scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__: list[str] = []
 
 SECTIONS = {"results": "Results", "claims": "Claims", "published": "Against published numbers", "figures": "Figures",
@@ -52,9 +52,6 @@ TITLES = {"quick": "Speech embeddings beyond words: NOSS-like tasks, measured",
           "paper": "Speech embeddings beyond words: NOSS, measured"}
 NOSS = {"voxceleb": "VoxCeleb", "voxforge": "VoxForge", "speech_commands": "Speech Commands", "crema_d": "CREMA-D",
         "savee": "SAVEE", "dementiabank": "DementiaBank"}
-_LEDGER = ["task", "embedding", "clips", "computed", "from_store", "padded", "audio_seconds", "wall_seconds",
-           "clips_per_second", "times_real_time", "device_busy", "decode_wait", "padding", "peak_memory_gb",
-           "batch_seconds", "devices"]
 _EMBEDDING = ["kind", "dim", "window", "hop", "parameters", "trained_on", "licence", "source"]
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow", "onnxruntime", "pandas")
 _PAIRED = "by paired differences on the same clips, with the error of all pairs of a task held to 5 %"
@@ -164,7 +161,7 @@ def _draw_figures(results: Results, clips: pd.DataFrame | None, folder: Path, pa
 def _describe_run(results: Results, params: Params, runs: list[Run], folder: Path) -> dict[str, Any]:
     """Give the templates everything but claims, published numbers and figures."""
     table = build_result_table(results.rows, results.predictions, params)
-    ledger = [c for c in _LEDGER if c in results.ledger.columns]
+    ledger = list(results.ledger.columns)
     problems = [c for c in ("task", "embedding", "clip_id", "reason", "remedy") if c in results.problems.columns]
     pages = {path.stem for path in (folder / "notebooks").glob("*.html")}
     names, described = {*results.rows["embedding"], *results.not_run["embedding"]}, embeddings.describe().reset_index()
@@ -174,7 +171,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "tied_how": _PAIRED if len(results.predictions) else "because the intervals meet",
         "notes": group_notes(results.notes, names), "not_run": group_not_run(results.rows, results.not_run),
         "problems": format_rows(results.problems, problems), "problem_columns": problems,
-        "ledger": format_rows(results.ledger, _LEDGER), "ledger_columns": ledger,
+        "ledger": format_rows(results.ledger), "ledger_columns": ledger,
         "ledger_words": sum(column in ledger for column in ("task", "embedding")),
         "elsewhere": [(words, name) for words, name in _ELSEWHERE if name in pages],
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],
@@ -186,14 +183,12 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
 
 def _describe_tasks(results: Results) -> dict[str, Any]:
     """Describe the tasks of the kit that were asked for, and the packages that their recordings come from."""
-    import pandas as pd
-
     names = dict.fromkeys([*results.rows["task"], *results.not_run["task"]])
     asked = [tasks.REGISTRY[name] for name in names if name in tasks.REGISTRY]
     # The list is that of the quick profile's packages; a task of the paper profile names its own source.
     sources = pd.DataFrame()
     if any(task.profile == "quick" for task in asked):
-        sources = pd.read_csv(config.data_dir() / "sources.csv", dtype=str).fillna("")
+        sources = read_list(config.data_dir() / "sources.csv")
 
     def origin(task: tasks.Task) -> str:
         if task.profile == "paper":
@@ -368,8 +363,10 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
 def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str],
                  letters: dict[tuple[str, str], str], params: Params | None) -> list[dict[str, Any]]:
     """Add to each score its mark, its words, and where it comes from."""
-    validation = _index_values(rows[rows["selected"] & (rows["split"] == "validation")])
-    best = _index_values(rows[rows["best_on_test"] & (rows["split"] == "test")])
+    validation, best = (  # task, embedding and seed to the newest value
+        dict(zip(part[_SETTING].itertuples(index=False, name=None), part["value"], strict=True))
+        for part in (rows[rows["selected"] & (rows["split"] == "validation")],
+                     rows[rows["best_on_test"] & (rows["split"] == "test")]))
     cells = []
     for number, row in enumerate(scores.to_dict("records"), 1):
         at = tuple(row[name] for name in _SETTING)
@@ -385,11 +382,6 @@ def _build_cells(scores: pd.DataFrame, rows: pd.DataFrame, labels: dict[str, str
             cell |= {"normalised": "by fold", "setting": f"{row['probe']}: {row['reason']}"}
         cells.append(cell | {"facts": _describe_cell(cell)})
     return cells
-
-
-def _index_values(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """Map task, embedding and seed to the newest value."""
-    return dict(zip(rows[_SETTING].itertuples(index=False, name=None), rows["value"], strict=True))
 
 
 def format_score(value: float | None, metric: str) -> str:
@@ -446,20 +438,15 @@ def _format_value(value: Any) -> Any:
     return value
 
 
-def _escape(text: Any) -> str:
-    """Write a text so that LaTeX prints it."""
-    return str(text).translate(_SPECIAL)
-
-
 def format_latex_results(table: dict[str, Any]) -> str:
     """Write the table of `build_result_table`, embeddings by tasks; nothing if it is empty."""
     shown = table["shown"]
     if not shown:
         return ""
-    head = ["", *(_escape(task["label"]) for task in shown)]
+    head = ["", *(task["label"].translate(_SPECIAL) for task in shown)]
     about = [["chance", *(f"{100 * task['chance']:.1f}" for task in shown)],
              ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in shown)]]
-    body = [[_escape(name), *(_format_score(task["cells"][k]) for task in shown)]
+    body = [[str(name).translate(_SPECIAL), *(_format_score(task["cells"][k]) for task in shown)]
             for k, name in enumerate(table["columns"])]
     caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "
                f"{table['level']} % interval. Bold: best of its column. Underlined: not separable from the best.")
@@ -468,8 +455,8 @@ def format_latex_results(table: dict[str, Any]) -> str:
 
 def format_latex_words(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], columns: str) -> str:
     """Write a table of words and numbers; `columns` are LaTeX's letters, an ``X`` is as wide as the line leaves."""
-    return _format_tabular(caption, columns, [_escape(h) for h in head],
-                           [[[_escape(cell) for cell in row] for row in rows]])
+    return _format_tabular(caption, columns, [h.translate(_SPECIAL) for h in head],
+                           [[[str(cell).translate(_SPECIAL) for cell in row] for row in rows]])
 
 
 def _format_score(cell: dict[str, Any] | None) -> str:

@@ -16,43 +16,37 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.datasets import debian, splits
 from nslib.datasets.table import read_parquet
 from nslib.datasets.tasks import REGISTRY
-from nslib.errors import BadParameter, NslibError, UnknownName
-from nslib.evaluation.results import ROWS, Column, check_table, write_table
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
+from nslib.evaluation.results import ROWS, check_table, write_table
 from nslib.report.notebooks import render
 from nslib.report.verify import recompute_score
 from nslib.statistics.scores import get_metric, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["adopt_scores", "export_scores", "read_folder", "read_scores", "write_page"]
 
 HERE, RECOMPUTED, REPORTED = "measured here", "recomputed", "as reported"  # how far a score is to be trusted
 VERSION, LONGEST = 1, 500  # of the layout; characters of a text, so that no page is spoilt by one
 _ENDING = ".nslib-row.parquet"
-_COLUMNS = (*ROWS, Column("version", "int", "", "of this layout"),
-            Column("measured_by", "str", "", "who measured it"), Column("about", "str", "", "what it is"),
-            Column("answers", "str", "", "JSON: test clip to the answer of the chosen probe; empty: not shared"),
-            Column("sha256", "str", "", "of all other columns"))
+# answers: JSON, test clip to the answer of the chosen probe, empty if they are not shared; sha256: of all other columns
+_COLUMNS = {**ROWS, "version": "int", "measured_by": "str", "about": "str", "answers": "str", "sha256": "str"}
 
 
 def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks: Sequence[str] = (),
                   predictions: pd.DataFrame | None = None, by: str = "", about: str = "") -> Path:
-    """Write the scores of an embedding for others, as ``.parquet``.
+    """Write the scores of an embedding for others, as ``.parquet``; BadParameter for what others would refuse.
 
     With the answers (`predictions`) others can compute each score again, on tasks with a manifest. `tasks` are by
     default the kit's own: scores on recordings of one's own go along only if they are named. `by` says who measured it,
-    `about` what it is and where it can be had. Too long a text, scores of several weights, or of only some clips of a
-    task are what others would refuse (BadParameter).
+    `about` what it is and where it can be had.
     """
-    import pandas as pd
-
     path, chosen = Path(path), select_scores(rows)
     if path.suffix != ".parquet":
         raise BadParameter(f"a row is written as .parquet, best as NAME{_ENDING}; got {path.name}.")
@@ -61,9 +55,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
     if own.empty:
         raise UnknownName("embedding with a result", embedding, map(str, chosen["embedding"].unique()))
     names = list(own["task"].unique())
-    for task in tasks:
-        if task not in names:
-            raise UnknownName(f"task with a result of {embedding}", task, names)
+    refuse_unknown(f"task with a result of {embedding}", tasks, names)
     own = own[own["task"].isin(tasks or REGISTRY)]
     if own.empty:
         raise BadParameter(f"{embedding} was measured on recordings of your own only ({', '.join(names)}). Name those "
@@ -93,8 +85,7 @@ def export_scores(rows: pd.DataFrame, embedding: str, path: str | Path, *, tasks
 def read_scores(path: str | Path) -> pd.DataFrame:
     """Read scores of somebody's: the columns of `ROWS`, and version, measured_by, about, answers and sha256.
 
-    A file of a newer version, changed since it was written, or with a score that cannot be or does not follow from its
-    answers is refused (BadParameter).
+    BadParameter for another version, for what was changed since, and for a score that does not follow from its answers.
     """
     path = Path(path)
     try:
@@ -120,10 +111,10 @@ def read_scores(path: str | Path) -> pd.DataFrame:
 
 
 def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = None) -> tuple[Path, list[str]]:
-    """Take scores of somebody's into a folder (default: ``rows`` below the reports); return the copy, and notes.
+    """Take scores of somebody's into ``rows`` below the reports; return the copy, and notes on what could be verified.
 
-    `rows` are results of one's own, for tasks without a manifest; the notes say what could be verified, and what not.
-    A score of other recordings or another split is refused, as is what `read_scores` refuses (BadParameter).
+    `rows` are results of one's own, for tasks without a manifest. A score of other recordings or another split is
+    refused.
     """
     scores, notes = read_scores(path), list[str]()
     again, rest = list[str](), list[str]()
@@ -153,9 +144,7 @@ def adopt_scores(path: str | Path, rows: pd.DataFrame, folder: Path | None = Non
 
 def read_folder(folder: Path | None = None) -> pd.DataFrame:
     """Read the scores of others that were taken in, with ``file``; each damaged one is left out with a warning."""
-    import pandas as pd
-
-    frames = [pd.DataFrame(columns=[*(column.name for column in _COLUMNS), "file"])]
+    frames = [pd.DataFrame(columns=[*_COLUMNS, "file"])]
     for path in sorted((folder or config.reports_dir() / "rows").glob(f"*{_ENDING}")):
         try:
             frames.append(read_scores(path).assign(file=path.name))
@@ -166,8 +155,6 @@ def read_folder(folder: Path | None = None) -> pd.DataFrame:
 
 def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Put scores of one's own and of `read_folder` below each other, with ``by``, ``about`` and ``trust``."""
-    import pandas as pd
-
     here = select_scores(own)
     here = here[here["value"].notna()].assign(by=HERE, about="", trust=HERE)
     comparable = here["task"].isin({*REGISTRY, *others["task"]})
@@ -185,8 +172,7 @@ def build_table(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 def write_page(own: pd.DataFrame, others: pd.DataFrame, folder: Path | None = None) -> Path:
     """Write ``leaderboard.html`` and ``leaderboard.csv`` to a folder (default: the reports).
 
-    Embeddings with a score on every task come first, by their mean, the others by their names. The order is no rank:
-    intervals overlap. A score of others is marked as reported unless it followed, here, from its answers.
+    Embeddings with a score on every task come first, by their mean, which is no rank: intervals overlap.
     """
     folder, table = folder or config.reports_dir(), build_table(own, others)
     about = table.drop_duplicates("task").set_index("task", drop=False)
@@ -261,5 +247,5 @@ def _find_contradictions(row: Mapping[str, Any], answers: dict[str, str]) -> lis
 
 def _hash_row(row: Mapping[str, Any]) -> str:
     """Hash everything in a row but its hash."""
-    content = {column.name: row[column.name] for column in _COLUMNS if column.name != "sha256"}
+    content = {name: row[name] for name in _COLUMNS if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -30,10 +30,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm.std import tqdm
+
 from nslib import config
 from nslib.config import Params
 from nslib.embeddings import runtime
-from nslib.errors import NslibError, UnknownName
+from nslib.errors import NslibError, refuse_unknown
 from nslib.teaching import notebook_rules
 
 __all__: list[str] = []
@@ -73,9 +75,11 @@ def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs:
                   progress: bool = True) -> list[Run]:
     """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
     import psutil
-    from tqdm.std import tqdm
 
-    paths, stopped = _find_notebooks(names), threading.Event()
+    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
+    wanted = list(by_name) if names is None else [Path(name).stem for name in names]
+    refuse_unknown("notebook", wanted, by_name)
+    paths, stopped = [path for name, path in by_name.items() if name in wanted], threading.Event()
     jobs = max(1, min(len(paths), runtime.count_jobs(_KERNEL_GB)))
     threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
     share = {**dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads), "JOBS": fits}
@@ -141,15 +145,6 @@ def _hash_surroundings() -> bytes:
         if path.exists():
             digest.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
-
-
-def _find_notebooks(names: Iterable[str] | None) -> list[Path]:
-    """Find source notebooks by name, in their own order."""
-    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
-    wanted = [Path(name).stem for name in (by_name if names is None else names)]
-    if unknown := [name for name in wanted if name not in by_name]:
-        raise UnknownName("notebook", unknown[0], by_name)
-    return [path for stem, path in by_name.items() if stem in wanted]
 
 
 def _run_if_changed(path: Path, params: Params, inputs: str, env: Mapping[str, str], stopped: threading.Event) -> Run:

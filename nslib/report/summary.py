@@ -14,7 +14,9 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import nslib
 from nslib import config
@@ -28,9 +30,6 @@ from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["describe_results", "format_json", "format_notes", "format_table", "say_next", "write_page"]
 
@@ -129,8 +128,6 @@ def _list_places(test: pd.DataFrame, learnt: pd.DataFrame) -> list[set[str]]:
     return named
 
 
-# ------------------------------------------------------------------ terminal and JSON
-
 def format_table(table: Mapping[str, Any], width: int = 80) -> str:
     """Write a block a task: embeddings as rows, the best marked, no line longer than `width`."""
     lines = []
@@ -215,8 +212,6 @@ def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: 
     return f"Scores and answers are in {', '.join(where)}. Next: {then}."
 
 
-# ------------------------------------------------------------------ page
-
 def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
                embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:
     """Write all as one ``.html`` that fetches nothing; the best of `embeddings` on each task is drawn as a map."""
@@ -228,6 +223,7 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
     names = {*measured.rows["embedding"], *measured.not_run["embedding"]}
     problems = ["task", "clip_id", "reason", "remedy"]
     filled = {"controls": any(task["controls"] for task in table["shown"]), "figures": figures}
+    numbers = {task["task"] for task in table["shown"] if get_metric(task["metric"]).needs == "numbers"}
     warnings = [f"{task['label']}: {text}" for task in table["shown"] for text in task["warnings"]]
     config.write_file(path, render(
         "own.html.j2", **table, version=nslib.__version__, pages=set(), figures=figures, undrawn=undrawn,
@@ -236,7 +232,7 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
         lede=f"{len(names)} embeddings on {len(clips):,} clips, {clips['seconds'].sum() / 3600:.2f} hours.",
         warnings=["Smoke run: the numbers mean nothing."] * params.smoke + warnings,
         sections=[(anchor, text) for anchor, text in _SECTIONS.items() if filled.get(anchor, True)],
-        audits=[_describe_audit(str(name), part) for name, part in clips.groupby("task", sort=False)],
+        audits=[_describe_audit(str(name), part, name in numbers) for name, part in clips.groupby("task", sort=False)],
         not_run=html.group_not_run(measured.rows, measured.not_run), problem_columns=problems,
         problems=html.format_rows(measured.problems, problems), provenance=html.describe_provenance(measured, params)))
     return path
@@ -267,11 +263,11 @@ def _draw_figures(measured: Results, table: Mapping[str, Any],
     return [(caption, markupsafe.Markup(figure._repr_mimebundle_()["text/html"])) for caption, figure in drawn], undrawn
 
 
-def _describe_audit(name: str, clips: pd.DataFrame) -> dict[str, Any]:
+def _describe_audit(name: str, clips: pd.DataFrame, numbers: bool) -> dict[str, Any]:
     """Audit the clips of a task, with its tables as HTML."""
     import markupsafe
 
-    audit = audit_clips(clips.dropna(axis=1, how="all"))
+    audit = audit_clips(clips.dropna(axis=1, how="all"), numbers=numbers)
     tables = {key: markupsafe.Markup(table.round(1).reset_index().to_html(index=False, border=0, na_rep="–"))
               for key, table in (("splits", audit.table), ("classes", audit.classes))}
     return {"task": name, "problems": audit.problems, "notes": audit.notes, **tables}

@@ -18,29 +18,27 @@ import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.datasets.table import read_parquet
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 from nslib.evaluation import protocols
 from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
 from nslib.evaluation.probe import mark_best, name_combination
-from nslib.evaluation.results import ROWS, check_table, load_results
-from nslib.paper.claims import FINE_TUNED
+from nslib.evaluation.results import FINE_TUNED, ROWS, check_table, load_results
 from nslib.report import notebooks
 from nslib.statistics import scores
 from nslib.statistics.intervals import interval
 from nslib.statistics.scores import CHOSEN_BY_FOLD
 from nslib.training import finetune
 from nslib.training.settings import FinetuneSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["format_checks", "run_again", "verify_report"]
 
@@ -75,16 +73,12 @@ def recompute_score(answers: pd.DataFrame, metric: str, *, level: float, seed: i
 
 @config.explain_failures()
 def verify_report(folder: Path | None = None, *, level: str = "scores", progress: bool = True) -> pd.DataFrame:
-    """Recompute the numbers of a report, a row each: ``key, task, embedding, what, file, said, recomputed, ok, why``.
+    """Recompute the numbers of a report, a row each, columns `COLUMNS`.
 
-    At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder (default: the
-    reports) without results is refused (NslibError), as is another level (UnknownName).
+    At the level ``scores`` it takes seconds; at ``all`` as long as the probes of the run. A folder without results is
+    refused (NslibError), as is another level (UnknownName).
     """
-    import pandas as pd
-    from tqdm.std import tqdm
-
-    if level not in LEVELS:
-        raise UnknownName("level of verification", level, LEVELS)
+    refuse_unknown("level of verification", level, LEVELS)
     folder = Path(folder) if folder is not None else config.reports_dir()
     home = folder / "results"
     if not any(home.glob("*.rows.parquet")):
@@ -245,8 +239,6 @@ def _recompute_protocol(answers: pd.DataFrame, row: Mapping[str, Any]) -> dict[s
 
 def _check_tables(folder: Path, by_key: Mapping[str, pd.DataFrame]) -> Iterator[Check]:
     """Compare the two tables of all rows with the results, value by value; what is equal as text is equal."""
-    import pandas as pd
-
     def read_text(source: Any) -> pd.DataFrame:
         return pd.read_csv(source, dtype=str, keep_default_na=False)
 
@@ -302,10 +294,9 @@ def run_again(cell: str, params: Params, *, protocol: str | None = None, seed: i
               folder: Path | None = None, progress: bool = True) -> Rerun:
     """Run one task and embedding again, by the benchmark or a protocol with its usual settings, beside what is stored.
 
-    All combinations of the probes are fitted and the choice is made on validation, as in the run itself: what is
-    compared is the score, not one fit. `cell` is ``task/embedding`` or, without a protocol, the first characters (six
-    or more) of a result's key. The seed is by default that of the stored result, for a protocol that of `params`.
-    `fresh`: compute the vectors too, into a temporary store. `folder` has the results (default: those of the reports).
+    The choice is made on validation, as in the run itself: what is compared is the score, not one fit. `cell` is
+    ``task/embedding`` or, without a protocol, the first characters (six or more) of a result's key; the seed that of
+    the stored result, for a protocol that of `params`. `fresh`: compute the vectors too, into a temporary store.
     """
     if protocol is not None:
         task, slash, embedding = cell.partition("/")
@@ -452,8 +443,6 @@ def _find_nearest(made: Mapping[str, Any], candidates: pd.DataFrame) -> dict[str
 
 def _set_beside(title: str, made: Mapping[str, Any], stored: Mapping[str, Any], differing: int | None = None) -> Rerun:
     """Compare a row with what is stored of it, to the last decimal that the report shows."""
-    import pandas as pd
-
     lines, called = [], {"value": "score", "l2": "L2"}
     for name in (*_SCORES, *_FACTS, *_ORIGIN):
         one, two = ("–" if not row or row[name] in ("", None) or row[name] != row[name] else

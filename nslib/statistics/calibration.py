@@ -13,18 +13,16 @@ clips; bins stay as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter
 from nslib.statistics import intervals
 from nslib.statistics.intervals import LEVEL, RESAMPLES, Interval, Units, UnitSums
 from nslib.statistics.scores import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["assign_bins", "calibration_errors", "reliability_table"]
 
@@ -38,34 +36,27 @@ _PROBE = ["task", "embedding", "probe"]
 
 
 def reliability_table(answers: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
-    """Reliability: how often the probe was right, by how sure it was, in at most so many bins of equal counts.
+    """Tabulate how often each probe was right, by how sure it was, in at most so many bins of equal counts.
 
-    ``answers`` are as above, of one or more tasks and embeddings; BadParameter for fewer than 2 bins.
-
-    Returns
-    -------
-    DataFrame
-        One row a task, embedding and bin, the least sure first: task, embedding, probe, bin (from 1), n (clips),
-        confidence (mean), accuracy with low and high, by (what was resampled).
+    One row a task, embedding and bin, the least sure first, columns `RELIABILITY`: bin counts from 1, n clips, by is
+    what was resampled. BadParameter for fewer than 2 bins.
     """
-    import pandas as pd
-
-    table = [names | row for names, part in _split_by_probe(answers, bins) for row in _reliability(part, bins)]
+    table = []
+    for names, part in _split_by_probe(answers, bins):
+        for number, clips in part.groupby(assign_bins(part["confidence"], bins)):
+            bounds = intervals.interval(clips["y_true"], clips["y_pred"], clips["speaker"])
+            table.append({**names, "bin": number + 1, "n": len(clips), "confidence": float(clips["confidence"].mean()),
+                          "accuracy": float((clips["y_true"] == clips["y_pred"]).mean()), **bounds._asdict()})
     return pd.DataFrame(table, columns=RELIABILITY)
 
 
 def calibration_errors(answers: pd.DataFrame, bins: int = BINS, *, seed: int = 0) -> pd.DataFrame:
     """Calibration of each probe in numbers, with 95 % intervals; arguments as of `reliability_table`.
 
-    Returns
-    -------
-    DataFrame
-        One row a task and embedding: task, embedding, probe, n (clips), accuracy, confidence (mean), gap (their
-        difference), ece (expected calibration error, 0 to 1), brier (Brier score over all classes, 0 to 2), each with
-        low and high; by_chance (the ece that such a test set would show of a perfect probe), by (what was resampled).
+    One row a task and embedding, columns `CALIBRATION_ERRORS`: accuracy, confidence (mean), gap (their difference), ece
+    (0 to 1), brier (over all classes, 0 to 2), each with low and high; by_chance (the ece that such a test set would
+    show of a perfect probe), by (what was resampled).
     """
-    import pandas as pd
-
     table = [names | _errors(part, bins, seed) for names, part in _split_by_probe(answers, bins)]
     return pd.DataFrame(table, columns=CALIBRATION_ERRORS)
 
@@ -84,17 +75,6 @@ def _split_by_probe(answers: pd.DataFrame, bins: int) -> Iterator[tuple[dict[str
         raise BadParameter(f"bins {bins!r} must be 2 or more.")
     for names, part in answers.groupby(_PROBE, sort=False):
         yield dict(zip(_PROBE, names, strict=True)), part
-
-
-def _reliability(part: pd.DataFrame, bins: int) -> list[dict[str, Any]]:
-    """Rows of `reliability_table` of one probe."""
-    rows, place = [], assign_bins(part["confidence"], bins)
-    for number in range(place.max() + 1):
-        clips = part[place == number]
-        bounds_of_bin = intervals.interval(clips["y_true"], clips["y_pred"], clips["speaker"])
-        rows.append({"bin": number + 1, "n": len(clips), "confidence": float(clips["confidence"].mean()),
-                     "accuracy": float((clips["y_true"] == clips["y_pred"]).mean()), **bounds_of_bin._asdict()})
-    return rows
 
 
 def _errors(part: pd.DataFrame, bins: int, seed: int) -> dict[str, Any]:
@@ -128,7 +108,7 @@ def _ece(gaps: Floats, resampled: Floats, perfect: Floats, units: Units) -> tupl
     # truth. So the interval reaches down to zero unless the error is larger than 95 % of what chance makes, and else to
     # the lower of the percentile and its mirror image (the basic bootstrap). What chance makes is drawn in two ways, of
     # which the larger counts: resampled gaps around the measured ones, in which clips of a speaker stay together, and
-    # answers that are right as often as they are sure. ``benchmarks/coverage.py`` says how often it holds.
+    # answers that are right as often as they are sure. ``benchmarks/intervals.py`` says how often it holds.
     value, each = float(np.abs(gaps).sum()), np.abs(resampled).sum(axis=1)
     z, t, inflation = intervals.quantiles(units.draws, LEVEL)
     low, high = intervals.percentiles(each, t, inflation)

@@ -3,11 +3,10 @@
 Differences are first minus second, as a share of clips, on the clips that both have answered. The p-value is the
 smallest level of error at which the interval leaves out zero: below 5 % exactly where the 95 % interval does.
 
-Three tests were simulated (``benchmarks/coverage.py``): this one, flipping the sign of whole speakers (five speakers
-have 32 flips, so that no p-value falls below 6 %) and Student's t over speakers (which finds the most, but has no
-variance to go by where few clips differ, and can contradict the interval that is shown). All three keep their rate.
-This one is cautious with few speakers or few errors: equal embeddings fall below 5 % in 0.2 to 1.4 % of draws with five
-to eight speakers, in 5 % with forty.
+Three tests were simulated (``benchmarks/intervals.py``): this one, flipping the sign of whole speakers (of five
+speakers no p-value falls below 6 %) and Student's t over speakers (which can contradict the interval that is shown).
+All keep their rate. This one is cautious with few speakers or few errors: equal embeddings fall below 5 % in 0.2 to 1.4
+% of draws with five to eight speakers, in 5 % with forty.
 """
 
 from __future__ import annotations
@@ -18,25 +17,22 @@ import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter
 from nslib.statistics import intervals
 from nslib.statistics.intervals import LEVEL, RESAMPLES, Difference, RepeatedTest, Units, UnitSums
 from nslib.statistics.scores import Floats, Names, select_scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["AVERAGE", "HOLDS", "REFUTED", "UNDECIDED", "Answers", "Paired", "assign_letters", "average_differences",
-           "collect_answers", "compare_embeddings", "difference", "find_complete_block", "group_embeddings", "holm",
-           "keep_recorded", "match_answers", "p_value", "pair_matched"]
+           "collect_answers", "compare_embeddings", "find_complete_block", "group_embeddings", "holm", "keep_recorded",
+           "match_answers", "p_value", "pair_matched"]
 
-SMALLEST = 1e-9
-"""No p-value is given below this."""
+SMALLEST = 1e-9  # no p-value is given below this
 
 HOLDS, REFUTED, UNDECIDED = "holds", "does not hold", "undecided"
 """What an interval says of a statement: all of it lies on the right side of the bound, on the wrong one, or neither."""
@@ -54,11 +50,10 @@ _STEPS = 15  # halvings of the logarithm of p: its relative error is then below 
 
 
 def match_answers(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Put the answers of two embeddings to the same clips side by side.
+    """Put the answers of two embeddings to the same clips side by side, in the order of the first; maybe nothing.
 
-    Answers have one row a tested clip, or a clip and split if there is a column split_number: clip_id, speaker, and
-    right (bool) or y_true and y_pred. Given are clip_id (and split_number), speaker, right_a and right_b, in the order
-    of the first; only what both have answered, maybe nothing.
+    Answers have one row a tested clip, or a clip and split_number: clip_id, speaker, and right or y_true and y_pred.
+    Given are clip_id (and split_number), speaker, right_a and right_b.
     """
     keys = ["split_number", "clip_id"] if "split_number" in first else ["clip_id"]
     same = all(np.array_equal(first[key].to_numpy(), second[key].to_numpy()) for key in keys)
@@ -93,8 +88,7 @@ class Paired:
         """Pair two sets of answers [rows], clips in the same order, with the speaker, clip and split of each.
 
         ``over`` says what counts equally: "clips" of one test, else "splits" of several or "speakers"
-        (`intervals.RepeatedTest`), for which clips and splits are needed. BadParameter if the lengths disagree, there
-        are no clips, or ``over`` is none of the three.
+        (`intervals.RepeatedTest`), for which clips and splits are needed. BadParameter for what cannot be paired so.
         """
         a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
         if a.shape != b.shape or a.ndim != 1 or not len(a):
@@ -147,32 +141,17 @@ def _bonett_price(mean: float, mean_square: float, clips: float, z: float) -> tu
     return max(centre - half, -1.0), min(centre + half, 1.0)
 
 
-def pair_matched(matched: pd.DataFrame, over: str = "clips", *, resamples: int = RESAMPLES, seed: int = 0) -> Paired:
+def pair_matched(matched: pd.DataFrame, over: str = "clips", *, seed: int = 0) -> Paired:
     """Pair what `match_answers` gives; arguments and errors as of `Paired.of`."""
     return Paired.of(matched["right_a"], matched["right_b"], matched["speaker"], clips=matched["clip_id"],
-                     splits=matched.get("split_number"), over=over, resamples=resamples, seed=seed)
-
-
-def difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, speakers: npt.ArrayLike | None = None, *,
-               level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
-    """Difference in accuracy between two sets of answers to the same clips, with its interval.
-
-    Parameters and errors as of `Paired.of`, and the confidence level, in (0, 1).
-    """
-    intervals.check_level(level, resamples)
-    return Paired.of(right_a, right_b, speakers, resamples=resamples, seed=seed).at(level)
+                     splits=matched.get("split_number"), over=over, seed=seed)
 
 
 def average_differences(differences: Sequence[Difference]) -> Difference:
-    """Mean of one or more differences on independent test sets, with its interval.
+    """Mean of one or more differences on independent test sets, with its interval; ``by`` names all that was resampled.
 
-    Its bounds lie as far from the mean as the root of the mean square of the single ones, divided by the root of
-    their number (G. Zou et al., Comput. Stat. Data Anal. 53, 2009). ``by`` names all that was resampled.
-
-    Examples
-    --------
-    >>> average_differences([Difference(0.1, 0.0, 0.2, "clip"), Difference(0.3, 0.2, 0.4, "clip")]).diff
-    0.2
+    Its bounds lie as far from the mean as the root of the mean square of the single ones, divided by the root of their
+    number (G. Zou et al., Comput. Stat. Data Anal. 53, 2009).
     """
     n = len(differences)
     if not n:
@@ -189,11 +168,6 @@ def p_value(at: Callable[[float], Difference]) -> float:
 
     In [`SMALLEST`, 1]: the highest level of error at which zero still lies in the interval (E. Lehmann and J. Romano,
     *Testing Statistical Hypotheses*, 2005, section 3.5).
-
-    Examples
-    --------
-    >>> p_value(Paired.of([True] * 30, [True] * 20 + [False] * 10).at) < 0.01
-    True
     """
     def holds_zero(p: float) -> bool:
         interval = at(1 - p)
@@ -274,48 +248,34 @@ def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: flo
 
     Over the pairs of a task, and over those of the average, Holm's procedure holds the chance of *any* wrong "apart" to
     what the level leaves, however the pairs depend on each other. Rows and predictions are those of a benchmark, maybe
-    of several runs: the newest scores that validation chose count. ``level`` is the confidence of each interval, in
-    (0, 1) or BadParameter; 1 minus it is the error that the pairs of a task share.
+    of several runs: the newest scores that validation chose count. BadParameter unless the level lies in (0, 1).
 
-    Returns
-    -------
-    DataFrame
-        One row a task and pair: task (`AVERAGE`: over tasks), first and second (embeddings, the first with the higher
-        score), difference with low and high (share of clips; the interval of this pair alone), p (of this pair alone),
-        p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without a clip that both have
-        answered has no row.
+    One row a task and pair, columns `COMPARISONS`: task (`AVERAGE`: over tasks), first and second (embeddings, the
+    first with the higher score), difference with low and high (share of clips; the interval of this pair alone), p (of
+    this pair alone), p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without a clip that
+    both have answered has no row.
     """
-    import pandas as pd
-
     intervals.check_level(level)
     compared = [row for family in _families(rows, predictions) for row in family.compare(level)]
     return pd.DataFrame(compared, columns=COMPARISONS)
 
 
 def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
-    """Group the embeddings that a task, or the average over tasks, does not tell apart.
+    """Group the embeddings that a task, or the average over tasks, does not tell apart; as `compare_embeddings`.
 
     That is no proof that they are alike, and it is not transitive: ``a``, ``ab``, ``b`` says that the first and the
-    last differ and that the one between them differs from neither. Arguments and errors as of `compare_embeddings`.
-
-    Returns
-    -------
-    DataFrame
-        One row a task and embedding, the highest score of a task first: task (`AVERAGE`: over tasks), embedding, value
-        (accuracy on test, 0 to 1), letters (``a`` is a group of the best; embeddings that share one are not told
-        apart), tied_with_best (also true for the best itself).
+    last differ and that the one between them differs from neither. One row a task and embedding, columns `GROUPS`, the
+    highest accuracy of a task first: ``a`` is a group of the best, tied_with_best is also true for the best itself.
     """
-    import pandas as pd
-
     intervals.check_level(level)
     return pd.DataFrame([row for family in _families(rows, predictions) for row in family.group(level)], columns=GROUPS)
 
 
 def find_complete_block(rows: pd.DataFrame, predictions: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Find the tasks and embeddings that the average is over: not every embedding was run on every task.
+    """Find the tasks and embeddings that the average is over, as not every embedding was run on every task.
 
     All of these tasks, of recorded speech if there is any, have all of these embeddings: of such blocks the one of most
-    scores. Empty if it has fewer than two tasks or two embeddings. Arguments as of `compare_embeddings`.
+    scores. Empty if it has fewer than two tasks or two embeddings.
     """
     return _find_block(rows, collect_answers(select_scores(rows), predictions))
 
@@ -382,8 +342,6 @@ def _family(task: str, sets: Sequence[dict[str, pd.DataFrame]]) -> _Family:
 
 def _align(answers: dict[str, pd.DataFrame]) -> tuple[dict[str, Floats], Names]:
     """Whether each embedding was right on each clip that any has answered, NaN if it has not; and the speakers."""
-    import pandas as pd
-
     by_clip = {name: part.set_index("clip_id") for name, part in answers.items()}
     right = pd.DataFrame({name: part["right"].astype(float) for name, part in by_clip.items()})
     speakers = pd.concat([part["speaker"] for part in by_clip.values()])

@@ -14,16 +14,14 @@ is left out, as are tasks whose score is not accuracy; ``notes`` names them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nslib.errors import Unavailable
 from nslib.statistics.intervals import LEVEL
 from nslib.statistics.scores import CHOSEN_BY_FOLD, Floats, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Regression", "regress"]
 
@@ -68,23 +66,13 @@ class Regression:
 
 
 def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = True) -> Regression:
-    """Regress accuracy on task and embedding.
+    """Regress accuracy on task and embedding; not every embedding needs to have every task.
 
-    Unavailable if there are too few scores, if tasks and embeddings fall into groups that share nothing, or if nothing
-    varies.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of a benchmark; not every embedding needs to have every task.
-    every_probe : bool
-        Take the mean test score over all probes and normalisations instead of the chosen one's. Scores of the same
-        vectors are no independent observations, and so they are one here.
-    strict : bool
-        If not, what would raise Unavailable gives a regression without rows, which says why it is `missing`.
+    With ``every_probe`` the score is the mean over all probes and normalisations instead of the chosen one's: those of
+    the same vectors are no independent observations, and so they are one here. Unavailable if there are too few scores,
+    if tasks and embeddings fall into groups that share nothing, or if nothing varies; unless ``strict``, it is a
+    regression without rows then, which says why it is `missing`.
     """
-    import pandas as pd
-
     try:
         return _regress(rows, every_probe)
     except Unavailable as error:
@@ -96,7 +84,6 @@ def regress(rows: pd.DataFrame, *, every_probe: bool = False, strict: bool = Tru
 
 def _regress(rows: pd.DataFrame, every_probe: bool) -> Regression:
     """Regress, or raise Unavailable."""
-    import pandas as pd
     from statsmodels.regression.linear_model import OLS
 
     scores, speech, notes = _select(rows, every_probe)
@@ -162,8 +149,6 @@ def _check(design: Floats, y: Floats, levels: dict[str, list[str]]) -> None:
 def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice,
              counts: pd.Series) -> pd.DataFrame:
     """Effects of the levels of one kind."""
-    import pandas as pd
-
     contrasts = np.zeros((len(names), len(fit.params)))
     contrasts[:, place] = coding
     test = fit.t_test(contrasts)

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from nslib.errors import BadParameter, UnknownName
+from nslib.errors import BadParameter, refuse_unknown
 from nslib.statistics.intervals import RESAMPLES, UnitSums, bounds
 from nslib.statistics.scores import Floats, Names
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["ACROSS", "LABEL", "PCA", "SPEAKER", "VECTORS", "EmbeddingMap", "map_vectors", "neighbour_agreement"]
 
@@ -72,26 +70,16 @@ class EmbeddingMap:
 
 def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, task: str, method: str = PCA,
                 seed: int = 0) -> EmbeddingMap:
-    """Put the vectors of some clips on a plane, with the numbers that say what is there.
+    """Put vectors [clips, dim] on a plane, with the numbers that say what is there.
 
-    The sign of an axis is set so that its longest arm points up or right: the same vectors give the same map.
-    UnknownName for another method; BadParameter if there is not one finite vector a clip, fewer than 20 clips, or more
-    than `MOST_CLIPS`, because all pairs of clips are compared.
-
-    Parameters
-    ----------
-    vectors : array-like of float [clips, dim]
-        Row by row those of `clips`, which has the columns clip_id, label, speaker.
-    embedding, task : str
-        Names, for the figure.
-    method : {"pca", "tsne"}
-        Principal components, or t-SNE of them with a perplexity of 30, less for fewer than 91 clips.
+    ``clips`` has, row by row, the columns clip_id, label and speaker; ``method`` is "pca", or "tsne" with a perplexity
+    of 30, less for fewer than 91 clips. The sign of an axis is set so that its longest arm points up or right: the same
+    vectors give the same map. UnknownName for another method; BadParameter if there is not one finite vector a clip,
+    fewer than 20 clips, or more than `MOST_CLIPS`, because all pairs of clips are compared.
     """
-    import pandas as pd
     from sklearn.manifold import trustworthiness
 
-    if method not in METHODS:
-        raise UnknownName("method", method, METHODS)
+    refuse_unknown("method", method, METHODS)
     x = _check(vectors, clips)
     plane, variance = _principal(x) if method == PCA else (_tsne(x, seed), (float("nan"), float("nan")))
     names = {c: clips[c].fillna("").to_numpy(str) for c in ("clip_id", "label", "speaker")}
@@ -106,16 +94,8 @@ def neighbour_agreement(vectors: npt.ArrayLike, names: npt.ArrayLike, *, neighbo
                         apart: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
     """Share of each clip's nearest neighbours that have its name, and what random neighbours would have.
 
-    Both are float64 [clips], in [0, 1]; NaN for a clip that has no possible neighbour.
-
-    Parameters
-    ----------
-    vectors, names : array-like [clips, dim], [clips]
-        The names are labels or speakers.
-    neighbours : int
-        How many of the nearest are asked; all, where there are fewer.
-    apart : array-like of str [clips], optional
-        Clips that share this name are no neighbours: the speaker, to ask only other speakers.
+    Both are float64 [clips], in [0, 1]; NaN for a clip that has no possible neighbour. Clips that share a name in
+    ``apart`` (say, the speaker) are no neighbours.
     """
     from sklearn.metrics.pairwise import euclidean_distances
 
@@ -166,14 +146,18 @@ def _tsne(x: Floats, seed: int) -> Floats:
 
 def _agreements(x: Floats, label: Names, speaker: Names, space: str, seed: int) -> Iterator[dict[str, Any]]:
     """Rows of `EmbeddingMap.agreement` in one space."""
+    from sklearn.metrics import silhouette_score
+
     for kind, names, apart in _kinds(label, speaker):
         shares, chance = neighbour_agreement(x, names, apart=apart)
         there = np.isfinite(shares)
         mean = float(shares[there].mean())
         sums = UnitSums.of(shares[there][:, None], speaker[there])
+        grouped = apart is None and 1 < len(set(names)) < len(names)
         low, high, by = bounds(mean, sums.resample(RESAMPLES, seed)[:, 0], sums.units, int(there.sum()))
         yield {"of": kind, "space": space, "agreement": mean, "low": low, "high": high, "by": by,
-               "chance": float(chance[there].mean()), "silhouette": _silhouette(x, names) if apart is None else np.nan,
+               "chance": float(chance[there].mean()),
+               "silhouette": float(silhouette_score(x, names)) if grouped else np.nan,
                "clips": int(there.sum()), "names": len(set(names)), "neighbours": NEIGHBOURS}
 
 
@@ -185,10 +169,3 @@ def _kinds(label: Names, speaker: Names) -> list[tuple[str, Names, Names | None]
     kinds.append((SPEAKER, speaker, None))
     voices = {name: set(speaker[label == name]) for name in set(label)}
     return [*kinds, (ACROSS, label, speaker)] if any(len(who) > 1 for who in voices.values()) else kinds
-
-
-def _silhouette(x: Floats, names: Names) -> float:
-    """Mean silhouette of clips by name; NaN where it is not defined."""
-    from sklearn.metrics import silhouette_score
-
-    return float(silhouette_score(x, names)) if 1 < len(set(names)) < len(names) else float("nan")

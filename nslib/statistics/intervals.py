@@ -16,17 +16,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter
 from nslib.statistics import scores
 from nslib.statistics.scores import Classes, Floats, Ints, Names, keep_newest, select_scores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["LEVEL", "MIN_SPEAKERS", "RESAMPLES", "SPREADS", "Difference", "Interval", "RepeatedTest", "interval",
            "interval_over_splits", "recall_by_class", "scores_of_splits", "spread_over_splits"]
@@ -202,14 +200,12 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
     Parameters
     ----------
     y_true, answer, metric, classes
-        As of `nslib.statistics.scores.score`; the metric by its name, behind the speakers.
+        As of `nslib.statistics.scores.score`.
     speakers : array-like of str [clips], optional
-        Speaker of each clip, ``""`` if unknown. With at least `MIN_SPEAKERS` known speakers, speakers are
-        resampled, else clips. For many answers to the same clips `speaker_units` of them, found once.
-    level : float
-        Confidence level, in (0, 1).
-    resamples, seed : int
-        Number of resamples, and the seed of their draws.
+        Speaker of each clip, ``""`` if unknown: with at least `MIN_SPEAKERS` known ones they are resampled, else clips.
+        For many answers to the same clips `speaker_units` of them, found once.
+    level, resamples, seed
+        Confidence level, in (0, 1); number of resamples, and the seed of their draws.
     """
     check_level(level, resamples)
     test = _Answers.of(y_true, answer, metric, classes)
@@ -223,18 +219,17 @@ def interval(y_true: npt.ArrayLike, answer: npt.ArrayLike, speakers: npt.ArrayLi
 
 def interval_over_splits(y_true: npt.ArrayLike, answer: npt.ArrayLike, clips: npt.ArrayLike, speakers: npt.ArrayLike,
                          splits: npt.ArrayLike, metric: str = "accuracy", *, classes: Classes = None,
-                         level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, Interval]:
+                         seed: int = 0) -> tuple[float, Interval]:
     """Mean of a score over splits that share clips, and its interval: each of a clip's answers counts when it is drawn.
 
     As of `interval`, of which this is the mean over `splits`; units are speakers, else the different `clips`.
     """
-    check_level(level, resamples)
     (true, given), (names, who, numbers) = map(np.asarray, (y_true, answer)), (
         np.asarray(values, dtype=str) for values in (clips, speakers, splits))
     units, (_, first, clip) = speaker_units(who, len(names)), np.unique(names, return_index=True, return_inverse=True)
     if units is None:
         units = Units("clip", clip, np.full(len(first), 1 / len(first)), len(first))
-    weights, values, resampled = units.weights(resamples, seed), [], []
+    weights, values, resampled = units.weights(RESAMPLES, seed), [], []
     for number in np.unique(numbers):
         rows = numbers == number
         test = _Answers.of(true[rows], given[rows], metric, classes)
@@ -245,7 +240,7 @@ def interval_over_splits(y_true: npt.ArrayLike, answer: npt.ArrayLike, clips: np
     defined = np.isfinite(resampled)
     with np.errstate(invalid="ignore"):
         means = np.where(defined, resampled, 0).sum(0) / defined.sum(0)
-    return value, once.bounds(value, means, units, once.worth(), level)
+    return value, once.bounds(value, means, units, once.worth(), LEVEL)
 
 
 @dataclass(frozen=True)
@@ -270,7 +265,11 @@ class _Answers:
             numbers, pred = scores.check_numbers(y_true, answer)
             return cls(kind.name, value, numbers, np.column_stack([numbers, pred]), none)
         true, labels = scores.check_labels(y_true, answer)
-        return cls(kind.name, value, true, _code_labels(kind.name, true, labels), none)
+        if kind.name == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
+            columns = np.column_stack([np.zeros(len(true), np.int64), true != labels])
+        else:
+            columns = np.unique(np.stack([true, labels]), return_inverse=True)[1].reshape(2, -1).T
+        return cls(kind.name, value, true, columns, none)
 
     def resample(self, columns: npt.NDArray[Any], index: Ints, weights: Floats) -> Floats:
         """Value (of d' the area) on each resample: `weights` [resamples, units], and the unit `index` of each row."""
@@ -295,13 +294,6 @@ class _Answers:
             return bounds(value, resampled, units, size, level)
         area = bounds(scores.area_of_dprime(value), resampled, units, size, level)
         return Interval(scores.dprime_of_area(area.low), scores.dprime_of_area(area.high), area.by)
-
-
-def _code_labels(metric: str, true: Names, pred: Names) -> npt.NDArray[Any]:
-    """Whole numbers [clips, 2] for the true and the predicted class."""
-    if metric == "accuracy":  # as the recall of the only class, "a clip": no table of clips by class
-        return np.column_stack([np.zeros(len(true), np.int64), true != pred])
-    return np.unique(np.stack([true, pred]), return_inverse=True)[1].reshape(2, -1).T
 
 
 def _from_counts(metric: str, true: Ints, pred: Ints, index: Ints, weights: Floats) -> Floats:
@@ -368,8 +360,6 @@ class RepeatedTest:
 
     def mean(self) -> float:
         """Mean over all splits."""
-        import pandas as pd
-
         rows = pd.DataFrame({"speaker": self.speakers, "split": self.splits, "value": self.values})
         cells = rows.groupby(["speaker", "split"] if self.over == "speakers" else ["split"])["value"].mean()
         return float(cells.groupby(level=0).mean().mean())
@@ -435,17 +425,13 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
     """How far a score moves with the split, beside what the interval of a single split allows.
 
     A single split's interval speaks of other test speakers; the scores of many splits also move with who was trained
-    on. If they spread more than the intervals say (``ratio`` above 1), a difference between two numbers from two splits
-    is worth less than their intervals claim. The spread describes; it is no standard error of the mean. Rows are those
-    of protocols, maybe of several runs; the newest count.
+    on. If they spread more than the intervals say (ratio above 1), a difference between two numbers from two splits is
+    worth less than their intervals claim. The spread describes; it is no standard error of the mean.
 
     One row a task and embedding, columns `SPREADS`: splits (how many), value (mean over them) with low and high, lowest
-    and highest (of single splits), spread (standard deviation over splits), standard_error (what intervals of single
-    splits say it is: their mean width over that of a normal one), ratio (spread over standard_error) and held (share of
-    single splits whose interval holds the mean).
+    and highest (of single splits), spread (standard deviation), standard_error (what intervals of single splits say it
+    is), ratio (of the two) and held (share of single splits whose interval holds the mean).
     """
-    import pandas as pd
-
     each = scores_of_splits(rows)
     spreads = [_spread(row, each[(each["task"] == row["task"]) & (each["embedding"] == row["embedding"])])
                for row in _over_all_splits(rows).to_dict("records")]
@@ -475,16 +461,10 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
                     embedding: str | None = None) -> pd.DataFrame:
     """Recall of each class: which labels an embedding gets right, and how sure one can be of that.
 
-    The interval is that of an accuracy on the clips of the class, over its speakers where five or more have it. It is
-    not widened for classes being several. Rows and predictions are those of a benchmark, whose chosen probes count;
-    only of one ``task`` and ``embedding`` if they are given.
-
-    One row a task, embedding and class, the highest recall first, columns `RECALLS`: label, n (clips) of n_speakers
-    (known ones), recall (0 to 1) with low and high, by (what was resampled), taken_for (the label most often answered
-    instead; empty if none was) and how many times.
+    The interval is that of an accuracy on the clips of the class, over its speakers where five or more have it; it is
+    not widened for classes being several. One row a task, embedding and class, the highest recall first, columns
+    `RECALLS`: taken_for is the label most often answered instead (empty if none was), how many times.
     """
-    import pandas as pd
-
     recalls: list[dict[str, Any]] = []
     for row in select_scores(rows).to_dict("records"):
         if task in (None, row["task"]) and embedding in (None, row["embedding"]):

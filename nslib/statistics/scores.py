@@ -16,16 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib.errors import BadParameter, UnknownName
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CHOSEN_BY_FOLD", "METRICS", "accuracy", "chance", "get_metric", "keep_newest", "score", "select_scores"]
 
@@ -51,18 +49,11 @@ def balanced_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(recall_score(true, pred, labels=np.unique(true), average="macro", zero_division=0))
 
 
-def f1_weighted(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """F1 of each class averaged with the class's number of clips as weight, in [0, 1]."""
+def f1(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str) -> float:
+    """F1 averaged ("macro") over the classes that are true or answered, or "weighted" by their clips, in [0, 1]."""
     from sklearn.metrics import f1_score
 
-    return float(f1_score(*check_labels(y_true, y_pred), average="weighted", zero_division=0))
-
-
-def f1_macro(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """F1 averaged over the classes that are true or answered, in [0, 1]."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(*check_labels(y_true, y_pred), average="macro", zero_division=0))
+    return float(f1_score(*check_labels(y_true, y_pred), average=average, zero_division=0))
 
 
 def concordance(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -100,27 +91,22 @@ def equal_error_rate(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Clas
     return float(weigh_equal_error_rates(target, table[:, 1], np.ones((1, len(true))))[0])
 
 
-def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """Area under the ROC curve, in [0, 1]; beyond two classes the mean of one-vs-rest areas of those in `y_true`."""
-    return _mean_area(y_true, scores, classes)
-
-
-def dprime(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """Separation of two unit normal distributions with the same `auc`; infinite at 0 and 1."""
-    return dprime_of_area(_mean_area(y_true, scores, classes))
-
-
-def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
-    """`dprime` of the area averaged over pairs of classes (macro one-vs-one)."""
-    return dprime_of_area(_mean_area(y_true, scores, classes, pairwise=True))
-
-
-def _mean_area(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes, *, pairwise: bool = False) -> float:
-    """Mean area of two-class problems."""
+def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None, *, pairwise: bool = False) -> float:
+    """Area under the ROC curve, in [0, 1]; beyond two classes the mean of one-vs-rest (or `pairwise`) areas."""
     from sklearn.metrics import roc_auc_score
 
     problems = split_into_pairs(*check_scores(y_true, scores, classes), pairwise=pairwise)
     return float(np.mean([roc_auc_score(target[clips], values[clips]) for target, values, clips in problems]))
+
+
+def dprime(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
+    """Separation of two unit normal distributions with the same `auc`; infinite at 0 and 1."""
+    return dprime_of_area(auc(y_true, scores, classes))
+
+
+def dprime_ovo(y_true: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes = None) -> float:
+    """`dprime` of the area averaged over pairs of classes (macro one-vs-one)."""
+    return dprime_of_area(auc(y_true, scores, classes, pairwise=True))
 
 
 def area_of_dprime(d: float) -> float:
@@ -152,8 +138,8 @@ METRICS: dict[str, Metric] = {m.name: m for m in (
     Metric("accuracy", "labels", True, accuracy),
     Metric("balanced_accuracy", "labels", True, balanced_accuracy),
     Metric("unweighted_average_recall", "labels", True, balanced_accuracy),
-    Metric("f1_weighted", "labels", True, f1_weighted),
-    Metric("f1_macro", "labels", True, f1_macro),
+    Metric("f1_weighted", "labels", True, partial(f1, average="weighted")),
+    Metric("f1_macro", "labels", True, partial(f1, average="macro")),
     Metric("equal_error_rate", "scores", False, equal_error_rate),
     Metric("auc", "scores", True, auc),
     Metric("dprime", "scores", True, dprime, False),
@@ -187,9 +173,8 @@ def score(y_true: npt.ArrayLike, answer: npt.ArrayLike, metric: str = "accuracy"
 def chance(y_true: npt.ArrayLike, metric: str = "accuracy") -> float:
     """Score of the best answer that does not listen: always the most frequent class, one score, or one number.
 
-    For accuracy the share of the largest class in `y_true` [clips] (1 / classes if all are equally frequent),
-    1 / classes for balanced accuracy, 0.5 for `auc` and `equal_error_rate`, 0 for d'; of numbers always the median,
-    whose concordance is 0.
+    For accuracy the share of the largest class, 1 / classes for balanced accuracy, 0.5 for `auc` and
+    `equal_error_rate`, 0 for d'; of numbers always the median, whose concordance is 0.
     """
     metric, needs = get_metric(metric).name, get_metric(metric).needs
     if needs == "labels":

@@ -7,11 +7,9 @@ its title cell, and the source of its code cell tagged ``colab``.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
-import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterable
@@ -108,17 +106,12 @@ def pack_kit(out: Path) -> Path:
 def pack_files(root: Path, paths: Iterable[Path], target: Path) -> Path:
     """Pack files below a folder into a zip file, which is there whole or not at all; equal files give equal ones."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as scratch:
-        try:
-            with zipfile.ZipFile(f"{scratch}/packed.zip", "w") as packed:
-                for path in paths:
-                    entry = zipfile.ZipInfo(path.relative_to(root).as_posix())  # without the time of the file
-                    entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, path.stat().st_size
-                    with path.open("rb") as source, packed.open(entry, "w") as copy:
-                        shutil.copyfileobj(source, copy)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise NslibError(f"no space left for {target}. Free some, or give another folder with --out.") from error
-        os.replace(f"{scratch}/packed.zip", target)
+    with config.explain_failures(target), config.scratch_folder("pack", target.parent) as scratch:
+        with zipfile.ZipFile(scratch / "packed.zip", "w") as packed:
+            for path in paths:
+                entry = zipfile.ZipInfo(path.relative_to(root).as_posix())  # without the time of the file
+                entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, path.stat().st_size
+                with path.open("rb") as source, packed.open(entry, "w") as copy:
+                    shutil.copyfileobj(source, copy)
+        os.replace(scratch / "packed.zip", target)
     return target

@@ -16,20 +16,18 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib import audio, config, frontend
 from nslib.embeddings.base import Embedding, FloatArray
-from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.errors import BadAudio, BadParameter, refuse_unknown
 from nslib.evaluation.benchmark import load_embedding
 from nslib.extraction.extract import embed_frames, extract_vectors, pad_clip
 from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["browse_clips", "build_space", "compare_voice", "embed_over_time", "plot_resemblance", "plot_timeline",
            "read_upload", "show_neighbours"]
@@ -55,8 +53,7 @@ class Space:
     def row(self, clip_id: str) -> int:
         """Return the row of a clip; `UnknownName` with the nearest names if there is none."""
         names = list(self.clips["clip_id"])
-        if clip_id not in names:
-            raise UnknownName("clip", clip_id, names)
+        refuse_unknown("clip", clip_id, names)
         return names.index(clip_id)
 
     def nearest(self, clip: Recording, count: int = 5) -> pd.DataFrame:
@@ -87,8 +84,6 @@ class Space:
 
     def own_first(self) -> tuple[float, float]:
         """Return the share of clips whose most similar speaker is their own, itself left out, and the chance of it."""
-        import pandas as pd
-
         speaker, similarity = self._compare_known()
         if not len(speaker):
             raise BadParameter("these clips have no known speakers: choose a task that has speakers.")
@@ -157,8 +152,6 @@ class Resemblance:
 
 def compare_voice(space: Space, recording: Recording) -> Resemblance:
     """Compare a recording with the speakers (two or more) of a space; a clip with this very audio is left out."""
-    import pandas as pd
-
     if len(set(space.clips["speaker"]) - {""}) < 2:
         raise BadParameter("these clips have fewer than two known speakers: choose a task that has speakers.")
     near = space.nearest(_decode(recording), len(space.clips))
@@ -217,8 +210,6 @@ class Timeline:
 
 def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timeline:
     """Embed one clip and say of every vector which seconds it covers."""
-    import pandas as pd
-
     model, wave = load_embedding(embedding), _decode(recording)
     vectors = embed_frames(wave, model)
     start = np.arange(len(vectors)) * model.hop

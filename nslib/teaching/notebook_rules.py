@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nslib.errors import NslibError, UnknownName
+from nslib.errors import NslibError, refuse_unknown
 
 __all__ = ["ContractBroken", "check_executed", "check_source", "make_kernel_manager", "read_notebook",
            "read_parameters"]
@@ -87,8 +87,8 @@ def read_notebook(path: str | Path) -> Any:
 def check_source(path: str | Path, given: Iterable[str] = ()) -> list[Violation]:
     """Check all that can be known before a kernel starts; parameters `given` must be declared (UnknownName)."""
     declared = read_parameters(path)
-    if declared and (unknown := [name for name in given if name not in declared]):
-        raise UnknownName(f"parameter of {Path(path).name}", unknown[0], declared)
+    if declared:
+        refuse_unknown(f"parameter of {Path(path).name}", given, declared)
     return _apply(path, (_one_parameters_cell, _no_outputs, _plain_python, _enough_prose, _backed_claims, _in_threes,
                          _solutions_stand_alone, _notes_for_instructors))
 

@@ -25,7 +25,7 @@ from nslib.config import Params
 from nslib.datasets import loading, tasks
 from nslib.embeddings import downloads
 from nslib.embeddings.registry import find_info
-from nslib.errors import NslibError, Unavailable, UnknownName, failed_download
+from nslib.errors import NslibError, Unavailable, failed_download, refuse_unknown
 from nslib.teaching import colab, start
 from nslib.teaching import notebook_rules as rules
 from nslib.teaching.check import Unsolved
@@ -89,8 +89,7 @@ def read_chapters(names: Iterable[str] | None = None, folder: Path | None = None
     notebooks = [Chapter(p, rules.read_notebook(p)) for p in sorted((folder or config.notebooks_dir()).glob("*.ipynb"))]
     chapters = {c.path.stem: c for c in notebooks if rules.tagged(c.node["cells"], rules.EXERCISE_TAG)}
     wanted = [Path(name).stem for name in names] if names is not None else list(chapters)
-    if unknown := [name for name in wanted if name not in chapters]:
-        raise UnknownName("notebook with exercises", unknown[0], chapters)
+    refuse_unknown("notebook with exercises", wanted, chapters)
     if not wanted:
         raise NslibError("no notebook has exercises: none has a cell that is tagged 'exercise'.")
     if broken := [violation for name in wanted for violation in rules.check_source(chapters[name].path)]:
@@ -112,9 +111,9 @@ def make_edition(source: Any, audience: str, *, linked: Iterable[str] = (),
                  outputs: Mapping[str, Sequence[Any]] | None = None) -> Any:
     """Return the edition of a notebook, which stays as it is, for a ``"reader"``, ``"student"`` or ``"instructor"``.
 
-    Readers have the source with its solutions. Students have emptied exercises, hints with what a right answer puts out
-    (`outputs`, by the id of the solution's cell), and checks below which *Run all* goes on. Instructors have solutions
-    and hints, and below each exercise a box with notes and typical mistakes. Links to notebooks not in `linked` go.
+    Readers have the solutions. Students have emptied exercises, hints with what a right answer puts out (`outputs`, by
+    the id of the solution's cell), and checks below which *Run all* goes on. Instructors have solutions, hints, notes
+    and typical mistakes. Links to notebooks not in `linked` go.
     """
     node, cells, solution = copy.deepcopy(source), list[Any](), None
     node["metadata"].pop(rules.WORKSHOP, None)
@@ -202,9 +201,8 @@ def prove(chapter: Chapter, environment: Mapping[str, str] | None = None, *,
           cwd: Path | None = None) -> dict[str, list[Any]]:
     """Show that the solutions of a chapter pass their checks; return, by the exercise's letter, what they put out.
 
-    One kernel runs the chapter from its first cell, with variables besides those of this process, in `cwd` (default:
-    the folder of the notebook). In place of each exercise it runs the cell as students get it and the check, which must
-    refuse it with its hint, then the solution and the check, which must pass; else `Unproven`, with all faults.
+    One kernel runs the chapter from its first cell. In place of each exercise it runs the cell as students get it and
+    the check, which must refuse it with its hint, then the solution and the check, which must pass; else `Unproven`.
     """
     from nbformat.v4 import new_code_cell, new_notebook
 
@@ -361,8 +359,7 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
           progress: bool = True) -> Built:
     """Make, prove (else `Unproven`) and pack the workshop, and say on stderr what is being done.
 
-    Tasks and embeddings that are not given are those of a workshop; `names` are notebooks, by default all with
-    exercises. With `offline` the packages of the lock go along. The folder of the files stays in `out` as well.
+    `names` are notebooks, by default all with exercises. With `offline` the packages of the lock go along.
     """
     def say(text: str) -> None:
         if progress:
@@ -377,7 +374,11 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         config.write_file(home / path.relative_to(config.root()), path.read_bytes())
     config.write_file(home / "start.py", Path(start.__file__).read_bytes())
     config.write_file(home / SETTINGS, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
-    config.write_file(home / "README.md", _readme(settings, offline))
+    config.write_file(home / "README.md", (_TEMPLATES / "workshop.md").read_text("utf-8").format(
+        packages="from the folder `wheels`, without a network" if offline else "about 1 GB is fetched",
+        merged=MERGED, archive=ARCHIVE, smoke=_SMOKE if settings.smoke else "",
+        credits="\n".join(f"- `{task.name}`: {task.credit}. Licence: {task.licence}."
+                          for task in map(tasks.get_task, settings.tasks))))
     collect_material(settings, home / "cache", progress=progress)
     linked, outputs = [chapter.name for chapter in chapters], dict[str, list[Any]]()
     (home / "notebooks").mkdir()
@@ -397,14 +398,6 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
                                for folder, name in ((home, ARCHIVE), (notes, FOR_INSTRUCTOR)))
     exercises = sum(len(chapter.exercises) for chapter in chapters)
     return Built(archive, for_instructor, archive.stat().st_size / 1e6, exercises, wheels)
-
-
-def _readme(settings: Params, offline: bool) -> str:
-    used = [tasks.get_task(name) for name in settings.tasks]
-    packages_from = "from the folder `wheels`, without a network" if offline else "about 1 GB is fetched"
-    return (_TEMPLATES / "workshop.md").read_text("utf-8").format(
-        packages=packages_from, merged=MERGED, archive=ARCHIVE, smoke=_SMOKE if settings.smoke else "",
-        credits="\n".join(f"- `{t.name}`: {t.credit}. Licence: {t.licence}." for t in used))
 
 
 def _write_editions(chapters: Sequence[Chapter], outputs: dict[str, list[Any]], home: Path, notes: Path) -> None:

@@ -37,10 +37,10 @@ RANGES = {
 }
 """What a change draws from, evenly; frequencies by their logarithm."""
 
-SILENCE = math.log(TRILL.offset)
-"""What log-mel is where there is no sound."""
+SILENCE = math.log(TRILL.offset)  # what log-mel is where there is no sound
 
-_CURVES = 5  # cosines of which an equaliser's curve is made
+_ORDERS = np.arange(1, 6)  # of cosines over the bands, of which an equaliser's curve is made
+_CURVES = np.cos(np.pi * np.outer(_ORDERS, np.linspace(0, 1, TRILL.mels))) / np.sqrt(_ORDERS)[:, None]
 _LEAST = 1e-12
 
 FloatArray = npt.NDArray[np.float32]
@@ -49,23 +49,11 @@ Ints = npt.NDArray[np.int64]
 
 def cut_windows(frames: npt.NDArray[Any], first: Ints, ends: Ints, starts: npt.NDArray[Any],
                 rates: npt.NDArray[Any] | float = 1.0) -> FloatArray:
-    """Cut windows out of a long log-mel, maybe stretched in time.
+    """Cut windows [windows, 96, 64] out of a long log-mel [frames, 64], maybe stretched in time; behind it is silence.
 
-    Parameters
-    ----------
-    frames : array [frames, 64]
-        Log-mel of all pieces, one after the other.
-    first, ends : ndarray [windows] int64
-        Where the piece of each window begins, and where the next one does.
-    starts : ndarray [windows]
-        Frame of the piece at which the window begins.
-    rates : ndarray [windows] or float
-        Frames of the piece for each of the window: 1.1 makes speech faster. Between frames values are interpolated.
-
-    Returns
-    -------
-    ndarray [windows, 96, 64] float32
-        What lies behind the end of a piece is silence.
+    ``first`` and ``ends`` say where the piece of each window begins, and where the next one does; ``starts`` at which
+    frame of the piece the window begins; ``rates`` how many frames of the piece one of the window is: 1.1 makes speech
+    faster. Between frames values are interpolated.
     """
     at = (first + starts)[:, None] + np.arange(TRILL.patch) * np.reshape(rates, (-1, 1))
     below = np.minimum(np.floor(at).astype(np.int64), ends[:, None] - 1)
@@ -79,10 +67,7 @@ def cut_windows(frames: npt.NDArray[Any], first: Ints, ends: Ints, starts: npt.N
 
 
 def augment(windows: FloatArray, settings: PairSettings, rng: np.random.Generator) -> FloatArray:
-    """Give each window [windows, 96, 64] a random channel; new windows, of the same shape.
-
-    What is mixed into a window is another one of the batch.
-    """
+    """Give each window [windows, 96, 64] a random channel; what is mixed in is another window of the batch."""
     count = len(windows)
 
     def happens(share: float) -> npt.NDArray[np.bool_]:
@@ -101,7 +86,8 @@ def augment(windows: FloatArray, settings: PairSettings, rng: np.random.Generato
         power += _widen(share) * power[other]
     if settings.room:
         add_tail(power, draw("room"), np.where(happens(settings.room), _from_db(draw("tail")), 0))
-    curve = rng.uniform(-settings.gain, settings.gain, count)[:, None] + _draw_equaliser(settings.equaliser, count, rng)
+    curve = rng.uniform(-settings.gain, settings.gain, count)[:, None]
+    curve = curve + rng.normal(0, settings.equaliser, (count, len(_CURVES))) @ _CURVES  # a smooth equaliser
     if settings.band:
         limited = happens(settings.band)[:, None]
         below = np.maximum(0, np.log2(draw("low", even=False)[:, None] / _HERTZ)) * draw("slope")[:, None]
@@ -153,13 +139,6 @@ def add_tail(power: FloatArray, seconds: npt.NDArray[np.float64], strength: npt.
         some[:, frame] += share * tail
         tail = decay * tail + sound
     power[rows] = some
-
-
-def _draw_equaliser(deviation: float, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Draw smooth curves in dB [count, 64], sums of cosines over the bands."""
-    orders = np.arange(1, _CURVES + 1)
-    shapes = np.cos(np.pi * np.outer(orders, np.linspace(0, 1, TRILL.mels))) / np.sqrt(orders)[:, None]
-    return np.asarray(rng.normal(0, deviation, (count, _CURVES)) @ shapes)
 
 
 def _from_db(decibels: Any) -> Any:

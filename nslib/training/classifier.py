@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
 from nslib import audio, config, embeddings, frontend
@@ -31,7 +32,7 @@ from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
 from nslib.embeddings.networks import TRAINED_TAPS
 from nslib.embeddings.registry import EMBEDDINGS
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 from nslib.evaluation.benchmark import benchmark, label_vectors
 from nslib.evaluation.classifiers import CLASSIFIERS, normalise
 from nslib.evaluation.probe import FIT_CONTEXT, check_splits
@@ -40,13 +41,9 @@ from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric
 from nslib.training import export
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["Answer", "fit_and_export", "load_classifier"]
 
-LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))
-"""Probes that can be exported."""
+LINEAR_PROBES = tuple(name for name in CLASSIFIERS if not name.startswith("Forest"))  # probes that can be exported
 
 _KIND = "classifier"
 _TOLERANCE = 1e-5
@@ -70,15 +67,13 @@ def list_backbones() -> list[str]:
 
 def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) -> Backbone:
     """Take a tap, a key of the outputs, of a Keras network on patches; facts are those of `Embedding`."""
-    if tap not in model.output:
-        raise UnknownName("tap", tap, model.output)
+    refuse_unknown("tap", tap, model.output)
     return _put_in_graph(networks.make_embedding(model, tap, name or f"{model.name}-{tap}", **facts), model, tap)
 
 
 def take_built_in(name: str) -> Backbone:
     """Take one of `list_backbones`; BadParameter for an embedding that no graph can hold."""
-    if name not in EMBEDDINGS:
-        raise UnknownName("embedding", name, EMBEDDINGS)
+    refuse_unknown("embedding", name, EMBEDDINGS)
     if name not in list_backbones():
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(list_backbones())}, networks of yours, and SavedModels with TRILL's signature.")
@@ -249,29 +244,17 @@ def load_classifier(folder: str | Path) -> Classifier:
 
 
 def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Path, *, probe: str | None = None,
-                   l2: bool | None = None, params: Params | None = None, splits: str | Path | None = None,
-                   progress: bool = True, **stated: str) -> Path:
+                   params: Params | None = None, splits: str | Path | None = None, progress: bool = True,
+                   **stated: str) -> Path:
     """Fit the best linear probe of a task on train; write it with its embedding as one SavedModel, in a folder.
 
-    Its facts hold task, seed, clips, scores with intervals, ``notes`` and clips ``left_out`` of the benchmark, and in
-    ``note``, which is printed too, whether a forest was better on validation. UnknownName or BadParameter, before any
-    work, for what is unknown, cannot be exported or would be overwritten; Unavailable or NslibError if the task or
-    embedding cannot be had, or no probe can be fitted.
-
-    Parameters
-    ----------
-    task : str or path
-        A task's name, or recordings of your own as `nslib.benchmark` takes them, with a file of ``splits``.
-    embedding : str or Backbone
-        One of `list_backbones`, or what `take_network` or `take_saved_model` made.
-    probe : str, optional
-        One of `LINEAR_PROBES`; ``l2``: whether vectors are brought to length one. Default: the best on validation.
-    **stated
-        As for `nslib.training.export.export_saved_model`.
-
-    Examples
-    --------
-    >>> fit_and_export("speaker-fillets", "trill-mini-layer19", "who/")     # doctest: +SKIP
+    ``task`` is a task's name, or recordings as `nslib.benchmark` takes them, with a file of ``splits``; ``embedding``
+    one of `list_backbones`, or what `take_network` or `take_saved_model` made; ``probe`` one of `LINEAR_PROBES`, by
+    default the best on validation; ``stated`` as of `nslib.training.export.export_saved_model`. The facts hold task,
+    seed, clips, scores with intervals, ``notes`` and clips ``left_out`` of the benchmark, and in ``note``, which is
+    printed too, whether a forest was better. UnknownName or BadParameter, before any work, for what is unknown, cannot
+    be exported or would be overwritten; Unavailable or NslibError if the task or embedding cannot be had, or no probe
+    can be fitted.
     """
     folder, params = Path(folder), params or config.load_params()
     export.refuse_to_overwrite(folder)
@@ -285,7 +268,7 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
     if not len(results.rows):
         first = results.not_run.iloc[0]
         raise NslibError(f"{first.task} was not run with {first.embedding}: {first.why}. {first.remedy}")
-    row, note = choose_combination(results.rows, probe, l2)
+    row, note = choose_combination(results.rows, probe)
     if note and progress:
         print(f"note: {note}", file=sys.stderr)
     if isinstance(task, str) and task in tasks.REGISTRY:
@@ -309,15 +292,14 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
                              speaker_norm=False, examples=x, facts=facts, **stated)
 
 
-def choose_combination(rows: pd.DataFrame, probe: str | None = None, l2: bool | None = None) -> tuple[pd.Series, str]:
+def choose_combination(rows: pd.DataFrame, probe: str | None = None) -> tuple[pd.Series, str]:
     """Choose the (first) best linear probe on validation, without a z-score by speaker; note if a forest is better."""
     rows = rows[rows["probe"].isin(CLASSIFIERS) & (rows["split"] == "validation")
                 & ~rows["speaker_norm"].astype(bool) & rows["value"].notna()]
-    rows = rows if l2 is None else rows[rows["l2"].astype(bool) == l2]
     linear = rows[rows["probe"].isin(LINEAR_PROBES if probe is None else [probe])]
     if not len(linear):
-        raise NslibError(f"there is no score of a linear probe with probe={probe}, l2={l2} without a z-score by "
-                         "speaker; the rows of the benchmark say why.")
+        raise NslibError(f"there is no score of {probe or 'a linear probe'} without a z-score by speaker; the rows of "
+                         "the benchmark say why.")
     sign = 1 if get_metric(linear["metric"].iloc[0]).higher_is_better else -1
     row, best = (table.iloc[int(np.argmax(sign * table["value"].to_numpy()))] for table in (linear, rows))
     if probe is not None or sign * best["value"] <= sign * row["value"]:

@@ -13,29 +13,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio, config, frontend
 from nslib.config import Params
 from nslib.datasets import debian, folder, loading, tasks
 from nslib.datasets.splits import split_by_group
-from nslib.errors import BadAudio, BadParameter, Unavailable, UnknownName
+from nslib.errors import BadAudio, BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import HOP, TRILL, WINDOW
 from nslib.training.augment import augment as change_windows
 from nslib.training.augment import cut_windows, warp
 from nslib.training.open_speech import list_open_speech, read_open_speech
 from nslib.training.settings import PairSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["PACKAGES", "SOURCES", "WINDOW_SAMPLES", "AudioBank", "Pairs", "cut_patches", "load_audio", "load_folder",
            "load_sources", "make_dataset", "read_manifest"]
@@ -104,10 +102,7 @@ class TrainingAudio:
 
 
 def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
-    """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had.
-
-    UnknownName for a source that is not in `SOURCES`; ``join`` is `PairSettings.join`.
-    """
+    """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had."""
     why = "as was asked for"
     if params.corpus != "synthetic":
         try:
@@ -123,9 +118,9 @@ def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, pro
 def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tuple[AudioBank, AudioBank]:
     """Load recordings of yours, to learn from and to stop by; labels and splits are not looked at.
 
-    ``path`` is a folder or a table, as `nslib.benchmark` takes it; ``join`` is `PairSettings.join`. 5 % of the speakers
-    (clips where none is named) are the second bank. Files that cannot be read are problems of the first. BadParameter
-    if there is too little for two parts.
+    ``path`` is a folder or a table, as `nslib.benchmark` takes it. 5 % of the speakers (clips where none is named) are
+    the second bank. Files that cannot be read are problems of the first. BadParameter if there is too little for two
+    parts.
     """
     recordings = folder.read_recordings(path, progress=progress)
     groups = [row.speaker or row.clip_id for row in recordings.clips.itertuples()]
@@ -150,13 +145,11 @@ def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURC
     """Load "train" or "validation" of the kit's training audio (2 GB for both parts of everything, decoded once).
 
     Only what is named is downloaded. UnknownName for another part or source, Unavailable if one cannot be had; clips
-    that are missing or changed are problems of the bank. ``join`` is `PairSettings.join`: a scene of a game is a
-    conversation and not joined, or the network would learn that a change of speaker does not matter.
+    that are missing or changed are problems of the bank. A scene of a game is a conversation and not joined, or the
+    network would learn that a change of speaker does not matter.
     """
-    for kind, names, allowed in (("part", (part,), PARTS), ("source of training audio", sources, SOURCES)):
-        for name in names:
-            if name not in allowed:
-                raise UnknownName(kind, name, allowed)
+    refuse_unknown("part", part, PARTS)
+    refuse_unknown("source of training audio", sources, SOURCES)
     clips = read_manifest()
     clips = clips[(clips["split"] == part) & clips["package"].isin(sources)]
     voices = ["" if speaker.startswith("sky-") else speaker for speaker in clips["speaker"]]
@@ -165,8 +158,6 @@ def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURC
 
 def read_manifest() -> pd.DataFrame:
     """Read the committed lists of clips of all `SOURCES`, with the columns `nslib.datasets.debian.MANIFEST_COLUMNS`."""
-    import pandas as pd
-
     open_sets = [name for name in SOURCES if name not in PACKAGES]
     parts = [debian.read_manifest(debian.manifest_path("train-speech")).sort_values(["package", "clip_id"]),
              *(list_open_speech(open_sets, part).assign(split=part) for part in PARTS)]
@@ -227,7 +218,8 @@ def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, read: Callable[[pd.D
     with config.lock(place / "lock"):
         if not index.exists():  # it is written last, so what has one is complete
             decoded = _write_samples(clips, read(clips, progress), samples_path, progress)
-            _write_file(frames_path, map(np.ndarray.tobytes, compute_frames(np.memmap(samples_path, np.int16, "r"))))
+            frames = compute_frames(np.memmap(samples_path, np.int16, "r"))
+            config.write_file(frames_path, (some.tobytes() for some in frames))
             config.write_file(index, json.dumps(decoded))
     known = json.loads(index.read_text(encoding="utf-8"))
     facts = clips.set_index("clip_id")
@@ -256,8 +248,6 @@ def compute_frames(samples: Samples) -> Iterator[npt.NDArray[np.float16]]:
 
 def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool) -> dict[str, list[Any]]:
     """Write all samples to one file; return names and lengths of its clips, and the problems of the others."""
-    from tqdm.std import tqdm
-
     index: dict[str, list[Any]] = {"names": [], "lengths": [], "problems": []}
     def encode() -> Iterator[bytes]:
         for row, wave in zip(clips.itertuples(), bar, strict=True):
@@ -269,23 +259,10 @@ def _write_samples(clips: pd.DataFrame, waves: Waves, path: Path, progress: bool
             yield np.pad(round_to_int16(wave), (0, -len(wave) % HOP)).tobytes()
 
     bar = tqdm(waves, "decoding", len(clips), unit="clip", disable=not progress)
-    _write_file(path, encode())
+    config.write_file(path, encode())
     if not index["names"]:
         raise BadParameter(f"none of {len(clips)} clips can be read. {(index['problems'] or ['there is none'])[0]}")
     return index
-
-
-def _write_file(path: Path, parts: Iterator[bytes]) -> None:
-    """Write a large file part by part, whole or not at all."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.writelines(parts)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        remedy = "Free some space, or set NSLIB_CACHE to another disk."
-        raise Unavailable(f"a place for {path}", error.strerror or str(error), remedy) from error
 
 
 def _round_up(samples: Any) -> Ints:

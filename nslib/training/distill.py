@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import math
 import platform
-import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
 from nslib import embeddings
@@ -31,15 +32,13 @@ from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut
 from nslib.embeddings.networks import build_network as build_student
 from nslib.embeddings.networks import hash_weights as revision
 from nslib.errors import BadParameter
+from nslib.evaluation.cost import time_call
 from nslib.extraction.extract import pad_clip
 from nslib.frontend import TRILL
 from nslib.statistics import intervals
 from nslib.training import trainer
 from nslib.training.data import WINDOW_SAMPLES, AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillationSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["compare_forms", "compare_students", "distill", "draw_targets", "make_teacher", "name_machine"]
 
@@ -62,10 +61,7 @@ class Teacher:
 
 
 def make_teacher(name: str) -> Teacher:
-    """Make a teacher of a built-in embedding; a network of the kit sees the very patch that the student sees.
-
-    UnknownName for another name, Unavailable if its weights or its library cannot be had.
-    """
+    """Make a teacher of a built-in embedding; a network of the kit sees the very patch that the student sees."""
     if name not in TRAINED_TAPS:
         return make_teacher_of_embedding(embeddings.get(name))
     network, tap = TRAINED_TAPS[name]
@@ -101,8 +97,8 @@ def make_teacher_of_embedding(embedding: Embedding) -> Teacher:
 def draw_targets(pairs: Pairs, teacher: Teacher, first: int, last: int, *, augment: bool = True) -> Iterator[Any]:
     """Draw the windows of steps ``first`` to ``last - 1`` and what the teacher says of them.
 
-    Yields log-mel float32 [windows, 96, 64], changed as the settings say, targets float32 [windows, dim], and the piece
-    that each window is from, int64 [windows].
+    Yields log-mel float32 [windows, 96, 64], targets float32 [windows, dim], and the piece of each window int64
+    [windows].
     """
     return iter(_make_target_dataset(pairs, teacher, first, last, augment))
 
@@ -120,38 +116,22 @@ def _make_target_dataset(pairs: Pairs, teacher: Teacher, first: int, last: int, 
     return drawn.map(add_targets, 2, deterministic=True).prefetch(2)
 
 
-@dataclass(frozen=True)
-class Distillation:
-    """A run that has ended, as `trainer.Training`, with a 95 % interval over held-out clips; no head on the model."""
-
-    model: Any
-    curve: pd.DataFrame
-    best_step: int
-    explained: float
-    low: float
-    high: float
-    ended: str
-    notes: tuple[str, ...]
-
-
 def distill(learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
-            settings: DistillationSettings | None = None, *, progress: bool = True) -> Distillation:
-    """Train a student, or go on where a run in this folder was interrupted.
+            settings: DistillationSettings | None = None, *, progress: bool = True) -> trainer.Trained:
+    """Train a student, or go on where a run in this folder was interrupted; the score is the share explained.
 
-    Errors are those of `nslib.training.trainer.train_triplets`; and BadParameter for a run of another teacher, if
-    windows are to be changed and the teacher would not hear it, or if it says the same of every window.
+    The interval is over held-out clips; the model has no head. Errors are those of
+    `nslib.training.trainer.train_triplets`; and BadParameter for a run of another teacher, if windows are to be changed
+    and the teacher would not hear it, or if it says the same of every window.
     """
     settings = settings or DistillationSettings()
     if teacher.sees != "patches" and (changes := settings.pairs.changes):
         raise BadParameter(f"{teacher.name} hears windows before they are changed, and the student after; set "
                            f"{', '.join(changes)} to 0, or take a network of the kit as teacher.")
-    chosen = settings.json(name=teacher.name, revision=teacher.revision)
-    trainer.claim_folder(folder, learn, held_out, chosen, "settings or another teacher")
+    trainer.claim_folder(folder, settings.json(name=teacher.name, revision=teacher.revision), learn, held_out)
     trainer.use_deterministic_operations()
     run = trainer.Run(_DistillLearner(learn, held_out, teacher, settings), folder)
-    ended, state = run.finish(f"distill {settings.distill.student}", progress), run.state
-    return Distillation(run.learner.network, state.table(), state.best_step, state.best, *state.interval, ended,
-                        tuple(state.notes))
+    return run.finish(f"distill {settings.distill.student}", progress)
 
 
 class _DistillLearner(trainer.Learner):
@@ -165,7 +145,8 @@ class _DistillLearner(trainer.Learner):
         super().__init__(learn, held_out, settings.pairs, settings.distill, epsilon=1e-8,
                          strategy=tf.distribute.get_strategy())
         self._test = list(draw_targets(self.held_out, teacher, 0, self.loop.held_out, augment=False))
-        self._predict = tf.function(self._predict_targets, autograph=False)
+        self._predict = tf.function(lambda patches: self.model(patches, training=False) * self.constants[1]
+                                    + self.constants[0], autograph=False)
 
     def build(self) -> Any:
         import keras
@@ -180,10 +161,6 @@ class _DistillLearner(trainer.Learner):
         centre, scale = self.constants
         loss = tf.reduce_mean(tf.square(self.model(patches, training=training) - (targets - centre) / scale))
         return loss, {"loss": loss}
-
-    def _predict_targets(self, patches: Any) -> Any:
-        centre, scale = self.constants
-        return self.model(patches, training=False) * scale + centre
 
     def prepare(self) -> list[str]:
         sample = draw_targets(self.pairs, self.teacher, 0, self.settings.sample)
@@ -239,16 +216,13 @@ def share_explained(errors: Array, deviations: Array, pieces: Array, seed: int =
 
 def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank, folder: Path, teacher: Teacher,
                      settings: DistillationSettings | None = None, *, progress: bool = True) -> pd.DataFrame:
-    """Train students one after the other and measure them; one that was interrupted goes on. Errors as `distill`.
+    """Train students, all different, one after the other and measure them; one that was interrupted goes on.
 
-    ``names``, all different, replace `DistillSettings.student`; each has a run in the folder. The table has a row a
-    student, and one for the teacher if it is a network of the kit: name, quality (share explained; the teacher's is 1)
-    with low and high, steps (at which it was best), parameters, multiply_adds (of one patch), dim, latency_ms (LiteRT
-    float32, one patch, one thread), latency_tensorflow_ms, float_bytes, int8_bytes (of the LiteRT files), int8_cosine
-    (median, to the float network), machine.
+    The table has a row a student, and one for the teacher if it is a network of the kit: name, quality (share
+    explained; the teacher's is 1) with low and high, steps (at which it was best), parameters, multiply_adds (of one
+    patch), dim, latency_ms (LiteRT float32, one patch, one thread), latency_tensorflow_ms, float_bytes, int8_bytes (of
+    the LiteRT files), int8_cosine (median, to the float network), machine.
     """
-    import pandas as pd
-
     if not names or len(set(names)) < len(names):
         raise BadParameter(f"give one or several students, each once; got {', '.join(names) or 'none'}.")
     settings = settings or DistillationSettings()
@@ -260,7 +234,7 @@ def compare_students(names: Sequence[str], learn: AudioBank, held_out: AudioBank
     for name in names:
         chosen = replace(settings, distill=replace(settings.distill, student=name))
         done = distill(learn, held_out, folder / name, teacher, chosen, progress=progress)
-        rows.append({"name": name, "quality": done.explained, "low": done.low, "high": done.high,
+        rows.append({"name": name, "quality": done.score, "low": done.low, "high": done.high,
                      "steps": done.best_step, **_measure_costs(done.model, patches)})
     if teacher.network is not None:
         rows.append({"name": f"{teacher.name} (teacher)", "quality": 1.0, "low": 1.0, "high": 1.0,
@@ -286,8 +260,6 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     latency_ms (median over calls with one patch; of LiteRT on one thread), cosine and worst_cosine (median and least,
     of its vectors and those of TensorFlow), relative_error (norm of the difference over norm, of all patches), machine.
     """
-    import pandas as pd
-
     if len(patches) < 2:
         raise BadParameter(f"give at least two patches, to set ranges by and to compare on; got {len(patches)}.")
     if calls < 1:
@@ -299,16 +271,10 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     for form in forms:
         content = convert_network(model, form, known)
         networks_of_forms.append((form, len(content), open_network(content)))
-    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": _time_call(network, calls),
-                          **_differences(network(fresh), true), "machine": name_machine()}
-                         for form, size, network in networks_of_forms])
-
-
-def _time_call(network: Callable[[Array], Array], calls: int) -> float:
-    """Return the median time of one patch in milliseconds."""
     patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
-    seconds = timeit.repeat(lambda: network(patch), number=1, repeat=_WARM_UP + calls)
-    return 1000 * float(np.median(seconds[_WARM_UP:]))
+    return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": time_call(partial(run, patch), calls, _WARM_UP),
+                          **_differences(run(fresh), true), "machine": name_machine()}
+                         for form, size, run in networks_of_forms])
 
 
 def _differences(vectors: Array, true: Array) -> dict[str, float]:

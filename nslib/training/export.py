@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,15 +26,14 @@ import tensorflow as tf
 from nslib import config, frontend
 from nslib.audio import HIGHEST_PEAK
 from nslib.embeddings.networks import count_cost, cut_patches, hash_weights
-from nslib.errors import BadParameter, UnknownName
+from nslib.errors import BadParameter, refuse_unknown
 from nslib.frontend import HOP, SAMPLE_RATE, TRILL, patch_seconds
 
 __all__ = ["export_litert", "export_saved_model"]
 
 FACTS = "nslib.json"
 QUANTISE = ("none", "dynamic")
-AT_ONCE = 64
-"""Patches that the network is given at a time: that bounds the memory of long clips, and changes no patch."""
+AT_ONCE = 64  # patches that the network is given at a time: that bounds the memory of long clips, and changes no patch
 
 INPUT = "samples: int16, float32 or float64, [samples] or [clips, samples]; sample_rate: int32 []"
 
@@ -48,16 +46,11 @@ Outputs = dict[str, tf.Tensor]
 
 
 def export_saved_model(model: Any, folder: str | Path, **stated: str) -> Path:
-    """Write a network with its front end as a SavedModel.
+    """Write a network with its front end as a SavedModel, in a folder that must not exist, or be empty.
 
-    ``model`` takes log-mel patches to a dict of vectors, as the kit's networks and students do (else BadParameter);
-    ``folder``, which is returned, must not exist, or be empty (else BadParameter); ``stated`` are ``licence``,
-    ``source``, ``trained_on`` and ``citation`` (else UnknownName), for those who find the folder.
-
-    Examples
-    --------
-    >>> export_saved_model(networks.load_network("trill-mini"), "trill-mini/")  # doctest: +SKIP
-    >>> hub.load("trill-mini/")(samples=wave, sample_rate=16000)["layer19"]  # doctest: +SKIP
+    ``model`` takes log-mel patches to a dict of vectors, as the kit's networks and students do (BadParameter
+    otherwise); ``stated`` are ``licence``, ``source``, ``trained_on`` and ``citation`` (else UnknownName), for those
+    who find it.
     """
     facts, folder = _describe_network(model, stated), Path(folder)
     refuse_to_overwrite(folder)
@@ -136,14 +129,10 @@ def refuse_to_overwrite(folder: Path) -> None:
 def write_saved_model(folder: Path, graph: ClipModel, facts: Mapping[str, Any]) -> Path:
     """Write a graph and its facts to a folder that is empty or does not exist, whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".new-", suffix=f".{folder.name}", dir=folder.parent))
-    try:
-        unfinished.chmod(0o755)  # mkdtemp makes it private; models are meant to be shared
-        graph.save(unfinished)
-        config.write_file(unfinished / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with config.scratch_folder("export", folder.parent) as scratch:
+        graph.save(scratch / folder.name)
+        config.write_file(scratch / folder.name / FACTS, json.dumps(dict(facts), indent=1, ensure_ascii=False))
+        os.replace(scratch / folder.name, folder)
     return folder
 
 
@@ -159,9 +148,7 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
 
 def describe_export(kind: str, stated: Mapping[str, str]) -> dict[str, Any]:
     """Return the facts that every export has; UnknownName if something is stated that has no place."""
-    for name in stated:
-        if name not in _STATED:
-            raise UnknownName("fact", name, _STATED)
+    refuse_unknown("fact", stated, _STATED)
     return {"kind": kind, "sample_rate": SAMPLE_RATE, **{name: stated.get(name, "not stated") for name in _STATED},
             "made_with": config.package_versions(_MADE_WITH), "code_revision": config.code_revision()}
 
@@ -195,8 +182,7 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", **sta
     the front end stay in float32. (The converter's float16 is not offered: it rounds these too, and gave vectors of
     recordings that were up to a quarter away.) All else, and errors, as of `export_saved_model`.
     """
-    if quantise not in QUANTISE:
-        raise UnknownName("way to quantise", quantise, QUANTISE)
+    refuse_unknown("way to quantise", quantise, QUANTISE)
     path, facts = Path(path), _describe_network(model, stated)
     if path.exists():
         raise BadParameter(f"{path} exists and would be overwritten; remove it, or give another name.")

@@ -14,33 +14,30 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from tqdm.std import tqdm
 
 from nslib import audio
+from nslib.config import Params
 from nslib.datasets import loading, splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
 from nslib.embeddings.networks import WEIGHT_FILES, assign_values, copy_values, cut_at_tap, cut_patches, load_network
 from nslib.embeddings.runtime import group_by_clip
-from nslib.errors import BadAudio, BadParameter, UnknownName
+from nslib.errors import BadAudio, BadParameter, refuse_unknown
 from nslib.evaluation import results
 from nslib.evaluation.probe import Fit, FitSettings, Grid, LabelledVectors, check_splits, score_fits
 from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric, score
 from nslib.training.settings import FinetuneSettings
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["Pool", "benchmark_finetuned", "compute_frames", "cut_clips", "finetune", "name_finetuned"]
 
-    from nslib.config import Params
-
-__all__ = ["benchmark_finetuned", "compute_frames", "cut_clips", "finetune", "make_pool", "name_finetuned"]
-
-VERSION = 1
-"""Of how a result comes about; another number lets every kept result be made anew."""
+VERSION = 1  # of how a result comes about; another number lets every kept result be made anew
 
 POOLS = ("mean", "netvlad", "autopool")
 
@@ -51,24 +48,21 @@ _LEAST = -3.4e38  # the least float32: no score of a frame is below it
 Patches = npt.NDArray[np.float32]
 
 
-def make_pool(name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0) -> Any:
-    """Make a pool, one of `POOLS` (else UnknownName), of the frames of a clip, over its own frames only.
+class Pool:
+    """A pool, one of `POOLS` (else UnknownName), of the frames of a clip, over its own frames only.
 
-    It takes frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are, to
-    float32 [clips, dim], of NetVLAD [clips, clusters * dim]; its ``weights`` are made by the first call. ``alpha`` is
-    where AutoPool starts: 0 is the mean, large the maximum.
+    Called with frames float32 [clips, frames, dim], each clip's own first, and counts int [clips], how many those are,
+    it gives float32 [clips, dim], of NetVLAD [clips, clusters * dim]; its ``weights`` are made by the first call.
+    ``alpha`` is where AutoPool starts: 0 is the mean, large the maximum.
     """
-    if name not in POOLS:
-        raise UnknownName("pool", name, POOLS)
-    return _Pool(name, clusters, alpha, seed)
 
-
-class _Pool:
-    def __init__(self, name: str, clusters: int, alpha: float, seed: int):
+    def __init__(self, name: str, clusters: int = 4, alpha: float = 0.0, seed: int = 0):
+        refuse_unknown("pool", name, POOLS)
         self.name, self.clusters, self.alpha, self.seed = name, clusters, alpha, seed
-        self.weights: list[Any] | None = None
+        self.weights: Any = None
 
     def __call__(self, frames: Any, counts: Any) -> Any:
+        """Pool the frames of clips."""
         from keras import ops
 
         frames = ops.convert_to_tensor(frames, "float32")
@@ -110,7 +104,7 @@ class FinetuneModel:
 
         self.settings = settings
         self.network = cut_at_tap(load_network(settings.network), settings.tap)
-        self.pool = make_pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
+        self.pool = Pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
         self.dense = keras.layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(settings.seed))
         dim = self.network.output.shape[-1]
         self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))
@@ -193,8 +187,7 @@ class Material:
     frames_of: tuple[str, ...] = ()  # network and tap, where `compute_frames` has run them
 
 
-Cut = tuple[dict[str, Material], tuple[str, ...]]
-"""Clips of each split, in the order of ``clip_id``, and notes on them."""
+Cut = tuple[dict[str, Material], tuple[str, ...]]  # clips of each split, in the order of ``clip_id``, and notes on them
 
 
 @dataclass(frozen=True)
@@ -219,9 +212,6 @@ def finetune(material: dict[str, Material], settings: FinetuneSettings | None = 
     single class. The curve has the columns step, part (train, held-out: validation), figure (loss, ``task <metric>``)
     and value.
     """
-    import pandas as pd
-    from tqdm.std import tqdm
-
     settings, began = settings or FinetuneSettings(), perf_counter()
     if empty := [name for name in SPLITS if name not in material or not material[name].patches]:
         raise BadParameter(f"no clips in {', '.join(empty)}; fine-tuning needs {', '.join(SPLITS)}.")
@@ -288,10 +278,10 @@ def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tu
 
 
 def name_finetuned(settings: FinetuneSettings) -> str:
-    """Name a fine-tuned network in tables: ``trill-mini-finetuned``.
+    """Name a fine-tuned network in tables: ``trill-mini-finetuned``, and what is not as usual.
 
-    Another tap, another pool and the control say what they are. Any other change but that of the seed, which has a
-    column of its own, adds four digits, so that an experiment never takes the place of the usual run.
+    Another tap, another pool and the control are words. Any other change but that of the seed, which has a column of
+    its own, adds four digits, so that an experiment never takes the place of the usual run.
     """
     usual = FinetuneSettings()
     parts = [settings.network, "frozen" if settings.frozen else "finetuned"]
@@ -333,8 +323,6 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
 
 def cut_clips(clips: pd.DataFrame, *, progress: bool = True) -> Cut:
     """Read the clips of a task and cut them into patches; note how many were padded, and which cannot be read."""
-    from tqdm.std import tqdm
-
     patches, padded, unread = {}, 0, []
     for row in tqdm(clips.itertuples(), "cut", len(clips), unit="clip", disable=not progress):
         try:

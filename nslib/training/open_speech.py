@@ -18,17 +18,16 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib import config
 from nslib.audio import FloatArray
 from nslib.datasets import debian
 from nslib.datasets.table import read_list
 from nslib.embeddings.downloads import download_archive, walk_archive
-from nslib.errors import BadAudio, Unavailable, UnknownName
-
-if TYPE_CHECKING:
-    import pandas as pd
+from nslib.errors import BadAudio, Unavailable, refuse_unknown
 
 __all__ = ["OPEN_SETS", "archive_url", "fetch_open_speech", "list_open_speech", "note_copies", "read_open_speech"]
 
@@ -41,13 +40,12 @@ _AGAIN = "Delete that tar file and run again to have it made anew, or go on with
 def list_open_speech(names: Sequence[str], part: str) -> pd.DataFrame:
     """List the clips of sets in the part "train", "validation" or "choose" (kept out of training); fetches nothing.
 
-    ``package`` is the set, ``member`` the path in the repository, ``clip_id`` ``open/<set>/<path without ending>``,
-    ``sha256`` that of the file, ``label`` the command that is spoken; what is unknown of speaker and label is empty.
-    UnknownName for another set or part, Unavailable if the tar file of a folder of yours is damaged.
+    ``package`` is the set, ``member`` the path in the repository, ``sha256`` that of the file, ``label`` the command
+    that is spoken. UnknownName for another set or part, Unavailable if the tar file of a folder of yours is damaged.
     """
     table = _read_clips()
-    _refuse_unknown("part", [part], set(table["part"]))
-    _refuse_unknown("set of open speech", names, OPEN_SETS)
+    refuse_unknown("part", part, set(table["part"]))
+    refuse_unknown("set of open speech", names, OPEN_SETS)
     clips = table[table["package"].isin(names) & (table["part"] == part)]
     clips = clips.merge(read_list(config.data_dir() / "sources.csv")[["package", "licence"]]).astype({"seconds": float})
     clips["clip_id"] = "open/" + clips["package"] + "/" + clips["member"].str.replace(r"\.\w+$", "", regex=True)
@@ -67,13 +65,12 @@ def note_copies(clips: pd.DataFrame) -> list[str]:
 
 
 def fetch_open_speech(names: Iterable[str], *, progress: bool = True) -> dict[str, Path]:
-    """Return the tar file of each set (of `OPEN_SETS`), fetched if it is not in the cache.
+    """Return the tar file of each set, fetched if it is not in the cache; UnknownName, or Unavailable with what to do.
 
     Files that are missing or have another sha256 are left out and counted on stderr; `read_open_speech` names each.
-    UnknownName; Unavailable, with what to do, if a set cannot be had.
     """
     names = list(dict.fromkeys(names))
-    _refuse_unknown("set of open speech", names, OPEN_SETS)
+    refuse_unknown("set of open speech", names, OPEN_SETS)
     for name in names:
         if not _find_set(name).is_file():
             _fetch(name, progress)
@@ -103,12 +100,6 @@ def archive_url(name: str) -> str:
 def _read_clips() -> pd.DataFrame:
     """Read the committed list of clips."""
     return read_list(config.check_data(config.data_dir() / "open_speech.csv"))
-
-
-def _refuse_unknown(kind: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """Refuse the first name that is not allowed."""
-    for unknown in set(names) - set(allowed):
-        raise UnknownName(kind, unknown, allowed)
 
 
 def _find_set(name: str) -> Path:

@@ -12,20 +12,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from nslib.embeddings import networks
-from nslib.errors import BadParameter, UnknownName
+from nslib.errors import BadParameter, refuse_unknown
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CHANGES", "MINING", "STATUSES", "FinetuneSettings", "TrainingSettings", "TripletSettings",
+__all__ = ["CHANGES", "MINING", "FinetuneSettings", "TrainingSettings", "TripletSettings",
            "make_distillation_settings", "make_finetune_settings", "make_training_settings", "tabulate_settings"]
 
-STATUSES = ("known", "believed", "unknown")
 MINING = ("semi-hard", "batch-hard", "all", "soft")
 CHANGES = ("stretch", "warp", "mix", "room", "equaliser", "band", "codec", "gain", "noise", "short")
 _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
@@ -34,11 +32,6 @@ _PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 def _setting(default: Any, paper: str, remark: str = "not found") -> Any:
     """Declare a field: its value, how well the paper's is known, and what that is or where it was looked for."""
     return field(default=default, metadata={"paper": paper, "remark": remark})
-
-
-def _check_name(kind: str, value: str, allowed: Iterable[str]) -> None:
-    if value not in allowed:
-        raise UnknownName(kind, value, tuple(allowed))
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class TripletSettings:
     both_ways: bool = _setting(True, "unknown", "")
 
     def __post_init__(self) -> None:
-        _check_name("mining", self.mining, MINING)
+        refuse_unknown("mining", self.mining, MINING)
         for name in ("margin", "temperature"):
             if not 0 < getattr(self, name) <= 4:
                 raise BadParameter(f"{name} must be above 0 and at most 4, the largest distance; got "
@@ -106,7 +99,7 @@ class PairSettings:
     quiet: float = _setting(-60.0, "unknown", "")
 
     def __post_init__(self) -> None:
-        _check_name("weight", self.weight, ("clip", "root", "seconds"))
+        refuse_unknown("weight", self.weight, ("clip", "root", "seconds"))
         if not 0 <= self.gap <= self.tau or self.tau <= 0:
             raise BadParameter(f"gap must be from 0 to tau, and tau above 0; got gap {self.gap}, tau {self.tau}.")
         if self.batch < 2:
@@ -136,7 +129,7 @@ class _Schedule:
     seed: int
 
     def _check_schedule(self) -> None:
-        _check_name("schedule", self.schedule, ("constant", "cosine"))
+        refuse_unknown("schedule", self.schedule, ("constant", "cosine"))
         if min(self.steps, self.evaluate_every, self.held_out) < 1 or min(self.warmup, self.patience) < 0:
             raise BadParameter(f"steps, evaluate_every and held_out must be at least 1, and none negative; got {self}.")
         if not 0 < self.learning_rate < 1:
@@ -168,8 +161,8 @@ class LoopSettings(_Schedule):
     seed: int = _setting(0, "unknown")
 
     def __post_init__(self) -> None:
-        _check_name("network", self.network, networks.RESNET_SHAPES)
-        _check_name("precision", self.precision, _PRECISIONS)
+        refuse_unknown("network", self.network, networks.RESNET_SHAPES)
+        refuse_unknown("precision", self.precision, _PRECISIONS)
         self._check_schedule()
 
 
@@ -192,7 +185,7 @@ class DistillSettings(_Schedule):
 
     def __post_init__(self) -> None:
         networks.parse_student(self.student)
-        _check_name("scale", self.scale, ("all", "dimension", "none"))
+        refuse_unknown("scale", self.scale, ("all", "dimension", "none"))
         if self.sample < 1:
             raise BadParameter(f"sample must be at least 1 batch; got {self.sample}.")
         self._check_schedule()
@@ -228,7 +221,7 @@ class FinetuneSettings:
 
     - ``network``: a name of `nslib.embeddings.networks.list_trained`; ``tap``: which output is pooled, "layer19" or
       "embedding"
-    - ``pool``: "mean", "netvlad" or "autopool", see `nslib.training.finetune.make_pool`; ``clusters``: of NetVLAD;
+    - ``pool``: "mean", "netvlad" or "autopool", see `nslib.training.finetune.Pool`; ``clusters``: of NetVLAD;
       ``alpha``: where AutoPool starts
     - ``frozen``: whether the network stays as it is and only pool and dense layer learn: the control
     - ``epochs``: at most; ``batch``: clips; ``patches``: successive patches of a clip that a step of training sees
@@ -266,8 +259,6 @@ def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
 
     UnknownName for a name that no group has, BadParameter for a value that cannot be.
 
-    Examples
-    --------
     >>> make_training_settings({"tau": 5.0, "margin": 0.2}).pairs.tau
     5.0
     """
@@ -282,8 +273,7 @@ def make_distillation_settings(values: Mapping[str, Any]) -> DistillationSetting
 
 def make_finetune_settings(values: Mapping[str, Any]) -> FinetuneSettings:
     """Make settings of fine-tuning from names and values; errors as of `make_training_settings`."""
-    for name in values:
-        _check_name("setting of fine-tuning", name, [f.name for f in dataclasses.fields(FinetuneSettings)])
+    refuse_unknown("setting of fine-tuning", values, [f.name for f in dataclasses.fields(FinetuneSettings)])
     return FinetuneSettings(**values)
 
 
@@ -294,18 +284,13 @@ def _make_groups(whole: type, values: Mapping[str, Any], kind: str) -> dict[str,
     chosen: dict[str, dict[str, Any]] = {group: {} for group in groups}
     for name, value in values.items():
         for one, given in value.items() if name in groups else [(name, value)]:
-            _check_name(kind, one, group_of)
+            refuse_unknown(kind, one, group_of)
             chosen[group_of[one]][one] = given
     return {group: record(**chosen[group]) for group, record in groups.items()}
 
 
 def tabulate_settings(settings: TrainingSettings | DistillationSettings | FinetuneSettings) -> pd.DataFrame:
-    """Tabulate every choice beside what the paper says: columns setting, value, paper (one of `STATUSES`), remark.
-
-    Of a distillation the settings of windows are left out, which the table of triplet training has.
-    """
-    import pandas as pd
-
+    """Tabulate every choice beside what the paper says; of a distillation those of windows are left out."""
     records: list[Any] = [settings]
     if isinstance(settings, TrainingSettings):
         records = [settings.triplets, settings.pairs, settings.loop]

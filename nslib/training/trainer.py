@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
+from tqdm.std import tqdm
 
 from nslib import config as nslib_config
 from nslib.embeddings import networks
@@ -30,16 +32,12 @@ from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
 from nslib.training.settings import DistillSettings, LoopSettings, PairSettings, TrainingSettings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 
 HELD_OUT_SEED = 1_000_000
 """Added to the seed for held-out audio, so that it is drawn apart from the other."""
 
-PATIENCE_WITH_COLLAPSE = 5
-"""Looks at collapsed vectors, after the warm-up, before a run is given up."""
+PATIENCE_WITH_COLLAPSE = 5  # looks at collapsed vectors, after the warm-up, before a run is given up
 
 Figures = dict[str, Any]
 
@@ -143,21 +141,34 @@ class State:
 
     def table(self) -> pd.DataFrame:
         """Return the curve as a table."""
-        import pandas as pd
-
         return pd.DataFrame(self.curve, columns=["step", "part", "figure", "value"])
 
 
-def claim_folder(folder: Path, learn: AudioBank, held_out: AudioBank, settings: str, what: str = "settings") -> None:
-    """Take a folder for a run; BadParameter if it holds one with other settings (called `what`) or recordings."""
-    heard = f"{learn.fingerprint} {held_out.fingerprint}\n"
-    texts = {"settings.json": (what, settings), "recordings.txt": ("recordings", heard)}
-    for name, (kind, text) in texts.items():
+def claim_folder(folder: Path, settings: str, *banks: AudioBank) -> None:
+    """Take a folder for a run on some audio, or, before any is loaded, only look; BadParameter if it holds another."""
+    heard = " ".join(bank.fingerprint for bank in banks) + "\n"
+    texts = {"settings.json": settings} | ({"recordings.txt": heard} if banks else {})
+    for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:
+            kind = "recordings" if name != "settings.json" else "settings, or another teacher"
             raise BadParameter(f"{folder} holds a run with other {kind}; choose another folder, or delete it.")
-    for name, (_, text) in texts.items():
+    for name, text in texts.items() if banks else ():
         nslib_config.write_file(folder / name, text)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that has ended, for "steps", "patience" or "collapse": weights, score and interval of its best step."""
+
+    model: Any
+    curve: pd.DataFrame
+    best_step: int
+    score: float
+    low: float  # NaN, as the next, where held-out audio gives no interval
+    high: float
+    ended: str
+    notes: tuple[str, ...]
 
 
 class Run:
@@ -174,19 +185,17 @@ class Run:
             self.best, self.state = groups["best"], State(**meta)
         else:
             self.best = copy_values(learner.network.weights)
-            self.state.notes = [*learner.pairs.notes, *learner.prepare()]
+            self.state.notes = [*learner.pairs.notes, *learner.held_out.bank.problems, *learner.prepare()]
             self._look()
 
-    def finish(self, title: str, progress: bool) -> str:
-        """Train, put the best weights into `Learner.network` and ``best.npz``, and return why it ended."""
+    def finish(self, title: str, progress: bool) -> Trained:
+        """Train, put the best weights into `Learner.network` and ``best.npz``."""
         ended, state, network = self._go(title, progress), self.state, self.learner.network
         assign_values(network.weights, self.best)
         networks.save_weights(self.folder / "best.npz", network, self.learner.facts(state.best_step, state.best))
-        return ended
+        return Trained(network, state.table(), state.best_step, state.best, *state.interval, ended, tuple(state.notes))
 
     def _go(self, title: str, progress: bool) -> str:
-        from tqdm.std import tqdm
-
         learner, state, loop = self.learner, self.state, self.learner.loop
         if why := self._over():
             return why
@@ -273,21 +282,9 @@ def _use_precision(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_dtype_policy(before)
 
 
-@dataclass(frozen=True)
-class Training:
-    """A run that has ended, for "steps", "patience" or "collapse", with the weights and the score of its best step."""
-
-    model: Any
-    curve: pd.DataFrame
-    best_step: int
-    accuracy: float
-    ended: str
-    notes: tuple[str, ...]
-
-
 def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings: TrainingSettings | None = None, *,
-                   strategy: Any = None, progress: bool = True) -> Training:
-    """Train a network by triplets, or go on where a run in this folder was interrupted.
+                   strategy: Any = None, progress: bool = True) -> Trained:
+    """Train a network by triplets, or go on where a run in this folder was interrupted; the score is accuracy.
 
     BadParameter if the folder holds a run with other settings or recordings, if there are too few clips for a batch, or
     if the loss is no number any more; NslibError if the disk is full (the last checkpoint stays). TensorFlow's
@@ -295,11 +292,10 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
     device there is.
     """
     settings = settings or TrainingSettings()
-    claim_folder(folder, learn, held_out, settings.json())
+    claim_folder(folder, settings.json(), learn, held_out)
     use_deterministic_operations()
     run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
-    ended, state = run.finish(f"train {settings.loop.network}", progress), run.state
-    return Training(run.learner.network, state.table(), state.best_step, state.best, ended, tuple(state.notes))
+    return run.finish(f"train {settings.loop.network}", progress)
 
 
 class TripletLearner(Learner):

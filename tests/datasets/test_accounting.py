@@ -105,15 +105,15 @@ def sphere(coding):
     return header.encode().ljust(1024) + np.random.default_rng(1).integers(-999, 999, 1600).astype("<i2").tobytes()
 
 
-def store_tfds(path, rate, most, dtype=np.int64):
+def store_tfds(path, rate, most, *channels, dtype=np.int64):
     import tensorflow_datasets as tfds
 
     kinds = tfds.features
-    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, 1600).astype(dtype), "label": k % 2})
+    rows = [(k, {"audio": np.random.default_rng(k).integers(-most, most, (1600, *channels)), "label": k % 2})
             for k in range(4)]
     tfds.dataset_builders.store_as_tfds_dataset(
         name=path.name, version="1.0.0", split_datasets={"train": rows}, data_dir=path.parent,
-        features=kinds.FeaturesDict({"audio": kinds.Audio(sample_rate=rate, dtype=dtype),
+        features=kinds.FeaturesDict({"audio": kinds.Audio(shape=(None, *channels), sample_rate=rate, dtype=dtype),
                                      "label": kinds.ClassLabel(num_classes=2)}))
 
 
@@ -142,6 +142,8 @@ ROWS = [
      0),
     ("folder", "`metadata.csv` without `file_name`", "noted", "no column file_name (filename?)",
      {"a.wav": 1, "metadata.csv": "filename,label\na.wav,x\n"}, ".", 1, 0),
+    ("folder", "a list, or `wav.scp`, deeper in it", "noted", "s/t/wav.scp was not read: a list is read if its folder",
+     {"a.wav": 1, "s/t/wav.scp": "a a.wav\n"}, ".", 1, 0),
     ("folder", "a file that cannot be decoded", "left out", "the file is empty", {"x/a.wav": 1, "x/b.wav": b""}, ".", 1,
      1),
     ("folder", "SPHERE files, not compressed", "read", "", {"x/a.sph": sphere("pcm")}, ".", 1, 0),
@@ -165,6 +167,10 @@ ROWS = [
      "l.csv", 2, 0),
     ("list", "a quote that is not closed", "refused", "row 2 of l.csv goes on to line 3 and takes whole rows in",
      {"l.csv": 'audio,label\na.wav,"x\nb.wav,y"\n'}, "l.csv", 0, 0),
+    ("list", "a quote within a cell", "refused", "line 2 of l.csv cannot be read (',' expected after '\"')",
+     {"l.csv": 'audio,label\na.wav,"x"y\n'}, "l.csv", 0, 0),
+    ("list", "a Git LFS pointer in its place", "refused", "not the file itself. Fetch the file: git lfs pull",
+     {"l.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"}, "l.csv", 0, 0),
     ("list", "a row with more cells", "refused", "row 3 of l.csv has 3 cells", {"l.csv": "audio,s\na,b\na,b,c\n"},
      "l.csv", 0, 0),
     ("list", "semicolons", "refused", "separated by ';'", {"l.csv": "audio;label\na.wav;x\n"}, "l.csv", 0, 0),
@@ -181,6 +187,8 @@ ROWS = [
      CALL | {"l.csv": "audio,start,end,label\ncall.wav,0,.1,x\ncall.wav,.1,.2,y\n"}, "l.csv", 2, 0),
     ("list", "`offset` and `duration`", "read", "cut out of", CALL | {
         "l.csv": "audio,offset,duration\ncall.wav,.1,.1\nb.wav,,.2\n"}, "l.csv", 2, 0),
+    ("list", "`Start Time` and `endTime`", "read", "cut out of", CALL | {
+        "l.csv": "audio,Start Time,endTime\ncall.wav,0,.1\n"}, "l.csv", 1, 0),
     ("list", "a time that is no number", "left out", "wanted are seconds", CALL | {
         "l.csv": "audio,start,end\ncall.wav,0:01,0:02\ncall.wav,.1,.05\nb.wav,,\n"}, "l.csv", 1, 2),
     ("list", "a part behind the end", "left out", "but call.wav has 0.20 s", CALL | {
@@ -188,7 +196,7 @@ ROWS = [
     ("list", "`start_ms`, `channel_id` and such", "refused", "may change what a row is",
      {"l.csv": "audio,start_ms\na.wav,10\n"}, "l.csv", 0, 0),
     ("list", "`channel`, counted from 0", "read", "channel 1 of 2", {
-        "s.wav": stereo, "l.csv": "audio,channel\ns.wav,0\ns.wav,1\n"}, "l.csv", 2, 0),
+        "s.wav": stereo, "l.csv": "audio,channel\ns.wav,0\ns.wav,1.0\n"}, "l.csv", 2, 0),
     ("list", "`channel`, counted from 1", "refused", "channels are counted from 0", {
         "s.wav": stereo, "l.csv": "audio,channel\ns.wav,1\ns.wav,2\n"}, "l.csv", 0, 0),
     ("list", "one file with two labels", "refused", "are both of call.wav, with the labels 'x' and 'y'", CALL | {
@@ -203,6 +211,8 @@ ROWS = [
         "l.csv": "audio\nhttps://x.org/a.wav\nb.wav\n"}, "l.csv", 1, 1),
     ("list", "a path that no disk can have", "left out", "null byte", CALL | {
         "l.csv": f"audio,end\na\0.wav,\n{'w' * 300},\n{'v' * 300},1\nb.wav,\n"}, "l.csv", 1, 3),
+    ("list", "JSON Lines with a name twice", "refused", "line 1 of l.jsonl is no object whose names are apart",
+     {"l.jsonl": '{"audio": "a.wav", "label": "x", "label": "y"}\n'}, "l.jsonl", 0, 0),
     ("list", "JSON Lines", "read", "cut out of", CALL | {
         "l.jsonl": '{"audio": "call.wav", "offset": 0.1, "duration": 0.1, "label": 1}\n{"audio": "b.wav"}\n'},
      "l.jsonl", 2, 0),
@@ -274,11 +284,15 @@ ROWS = [
     ("tfds", "samples of 8 bits", "left out", "are of 8 bits", {
         "faint": lambda path: store_tfds(path, 16000, 99)}, "tfds:faint", 0, 4),
     ("tfds", "samples of 24 or 32 bits, cut to 16", "left out", "the last 16 bits of wider ones", {
-        "cut": lambda path: store_tfds(path, 16000, 1 << 15, np.int16)}, "tfds:cut", 0, 4),
+        "cut": lambda path: store_tfds(path, 16000, 1 << 15, dtype=np.int16)}, "tfds:cut", 0, 4),
     ("tfds", "samples of 24 or 32 bits", "left out", "do not fit into 16 bits", {
         "wide": lambda path: store_tfds(path, 16000, 1 << 31)}, "tfds:wide", 0, 4),
     ("tfds", "a feature of a type without sign", "refused", "wraps samples round", {
-        "odd": lambda path: store_tfds(path, 16000, 99, np.uint8)}, "tfds:odd", 0, 0),
+        "odd": lambda path: store_tfds(path, 16000, 99, dtype=np.uint8)}, "tfds:odd", 0, 0),
+    ("tfds", "several channels", "read", "4 of 4 clips: stereo mixed to mono", {
+        "pairs": lambda path: store_tfds(path, 16000, 9999, 2)}, "tfds:pairs", 4, 0),
+    ("tfds", "a label of many values", "refused", "has many values an example", {
+        "many": lambda path: store_tfds(path, 16000, 9999)}, "tfds:many?label=audio", 0, 0),
     ("tfds", "`?rate=48000&bits=8` behind it", "read", "resampled 48000 -> 16000 Hz", {
         "told": lambda path: store_tfds(path, None, 99)}, "tfds:told?rate=48000&bits=8", 4, 0),
 ]
@@ -292,7 +306,7 @@ def test_what_is_read_refused_and_said_is_what_the_docs_say(tmp_path, cache, mon
     monkeypatch.setenv("NSLIB_DATA_DIR", str(tmp_path / "d"))
     source = source if layout == "tfds" else tmp_path / "d" / source
     if becomes == "refused":
-        with pytest.raises(BadParameter) as error:
+        with pytest.raises(NslibError) as error:
             read(source)
         assert said in str(error.value)
         return
@@ -346,6 +360,15 @@ def test_a_folder_that_cannot_be_opened_and_a_file_too_large_are_left_out(tmp_pa
     assert dataset.clips["clip_id"].tolist() == ["x/a"]
     assert dataset.problems["clip_id"].tolist() == ["x/c", "y"]
     assert "memory" in dataset.problems["reason"][0] and "Permission denied" in dataset.problems["reason"][1]
+
+
+def test_columns_that_may_change_what_a_row_is_are_known_by_their_words(tmp_path, cache):
+    plain = ["end_date", "friend", "channels", "timestamp", "segment_id"]
+    for name in ("start (s)", "begin_time", "tMin", "x_max", "Onset (ms)", "segment_start", "channelID", "ch", *plain):
+        build(tmp_path, CALL | {"l.csv": f"audio,{name}\ncall.wav,1\n"})
+        refused = name not in plain
+        with pytest.raises(BadParameter, match="may change") if refused else contextlib.nullcontext():
+            assert f"not read: {name}." in " ".join(read(tmp_path / "l.csv").notes)
 
 
 # ------------------------------------------------------------------ the law, over what hypothesis makes of parts

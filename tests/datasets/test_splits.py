@@ -204,7 +204,8 @@ def test_clips_of_folds_may_be_in_no_split():
 @pytest.mark.parametrize(("changes", "said"), [
     ({"label": {"yes": "Train", "no": "fold 2"}}, "2 classes are called as splits or parts are: Train, fold 2."),
     ({"label": {"yes": "very sad", "no": "Very_Sad"}}, "several spellings: Very_Sad = very sad."),
-    ({"label": {f"clip{i}": f"{i / 7:.3f}" for i in range(60)}}, "The labels are 60 numbers"),
+    ({"label": {f"clip{i}": f"{i % 22 / 7:.3f}" for i in range(60)}},
+     "The labels are 22 different numbers, 0 to 3, each a class here"),
     ({"sample_rate": {"yes": 48000, "no": 16000}}, "2 classes can be told by the sample rate of the files: "
      "no (16000 Hz), yes (48000 Hz)."),
     ({"seconds": {"yes": 2.0, "no": 2.5}}, "can be told by the length of the files: no (2.5 s), yes (2.0 s)."),
@@ -223,6 +224,15 @@ def test_questions_that_a_person_would_ask_of_classes(changes, said):
     assert "All clips are 2.000 s long" in " ".join(audit_clips(pd.concat([plain] * 2)).notes)
 
 
+def test_labels_that_are_numbers_are_asked_nothing_that_is_asked_of_classes():
+    clips = sound().assign(label=[f"{i / 7:.3f}" for i in range(18)])
+    assert audit_clips(clips).problems == () and "18 different numbers, 0 to 2.429" in audit_clips(clips).notes[0]
+    twice = clips.assign(sha256=["same", "same", *clips["sha256"][2:]], speaker="everybody")
+    assert len(audit_clips(twice).problems) == 3 and len(audit_clips(clips, numbers=False).problems) > 2
+    few = sound().assign(label=[str(i % 7) for i in range(18)])  # ratings: only who measures knows
+    assert audit_clips(few).problems and not audit_clips(few, numbers=True).problems
+
+
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(3, 9), st.integers(1, 3)), min_size=1, max_size=9), st.integers(0, 3))
 def test_speakers_with_one_label_are_always_divided_with_every_label_everywhere(sizes, seed):
@@ -233,6 +243,8 @@ def test_speakers_with_one_label_are_always_divided_with_every_label_everywhere(
     assert set(split_of) == set(speakers)
     assert len({(label, split_of[speaker]) for label, speaker in pairs}) == 3 * len(sizes)
     assert splits.split_speakers([*labels, "rare"], [*speakers, "one"], (0.6, 0.2, 0.2), seed) == {}
+    both = splits.split_speakers(labels, speakers, (0.8, 0.2), seed, ("train", "test"))
+    assert len({(label, both[speaker]) for label, speaker in pairs}) == 2 * len(sizes)
 
 
 def test_speakers_with_several_labels_are_divided_where_it_can_be_done():

@@ -12,7 +12,7 @@ import soundfile
 from helpers import tone, write_pitches
 
 from nslib import audio, config, embeddings
-from nslib.datasets import tasks
+from nslib.datasets import card, tasks
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.evaluation import benchmark, probe, results
 from nslib.evaluation.classifiers import RIDGES
@@ -68,6 +68,8 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     rows = pd.DataFrame({"audio": names, "speaker": [Path(name).parts[1] for name in names]})
     rows["label"] = 20 + 6 * rows["speaker"].str[1].astype(int) + np.arange(len(rows)) % 3 / 2
     rows.to_csv(folder / "ages.csv", index=False)
+    told = str(card.make_data_card(folder / "ages.csv", progress=False))
+    assert "| (numbers) |" in told and "numbers as labels" in told and "Speakers were drawn" in told
     with pytest.raises(BadParameter, match=r"labels of ages are 18 different numbers, 20 to 51. .*ccc,mae.*accuracy"):
         run(folder / "ages.csv")
     done = run(folder / "ages.csv", metric="mae,ccc")
@@ -80,7 +82,7 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     with pytest.raises(BadParameter, match="are no finite numbers, the first is 'young'"):
         run(folder / "ages.csv", metric="mae")
     digits = pd.Series([str(i % 10) for i in range(40)])
-    assert not benchmark._describe_numbers(digits) and benchmark._describe_numbers(digits + ".5")
+    assert not card.describe_numbers(digits) and card.describe_numbers(digits + ".5")
 
 
 @pytest.mark.parametrize(("ending", "free", "times"), [("flac", 16e9, 2), ("flac", 4e5, 3), ("wav", 16e9, 3)])
@@ -207,7 +209,7 @@ def test_the_refit_answers_what_the_benchmark_answered_and_says_how_sure(name, p
     row = select_scores(rows).iloc[0]
     again = benchmark.measure_confidence(row, *parts)
     assert again["y_pred"].tolist() == predictions["y_pred"].tolist() and again["clip_id"].is_monotonic_increasing
-    assert again["confidence"].between(1 / 3, 1).all() and list(again) == [c.name for c in benchmark.CONFIDENCE]
+    assert again["confidence"].between(1 / 3, 1).all() and list(again) == list(benchmark.CONFIDENCE)
     # of three classes, the other two share what is left
     least = np.abs((again["y_true"] == again["y_pred"]) - again["confidence"]) ** 2
     assert again["brier"].between(least - 1e-12, 2).all()

@@ -15,7 +15,7 @@ from sklearn.preprocessing import normalize
 from nslib import config
 from nslib.datasets import splits, tasks
 from nslib.errors import BadParameter, NslibError, Unavailable
-from nslib.evaluation import probe, protocols, results, within_speaker
+from nslib.evaluation import divisions, probe, protocols, results
 from nslib.statistics import intervals
 
 TASK = dataclasses.replace(tasks.get_task("style-synthetic"), name="planted", caution="")
@@ -405,12 +405,12 @@ def test_ten_folds_cost_about_three_times_what_one_split_does(monkeypatch):
 
 def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports):
     first = run_within(mine)
-    assert [c.name for c in results.PROTOCOL_ROWS] == list(first.rows.columns)
+    assert list(results.PROTOCOL_ROWS) == list(first.rows.columns)
     path = next(reports.glob("*.protocol.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="computed again"):
         first = run_within(mine)
-    monkeypatch.setattr(within_speaker, "fit_probes", lambda *a, **k: pytest.fail("fitted again"))
+    monkeypatch.setattr(divisions, "fit_probes", lambda *a, **k: pytest.fail("fitted again"))
     second = run_within(mine)
     assert first.notes == second.notes
     for rows, answers in ((second.rows, second.answers), protocols.load_protocols()):

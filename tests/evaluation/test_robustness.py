@@ -130,7 +130,7 @@ def test_copies_keep_who_and_what_and_a_silent_clip_is_named_and_left_out(tmp_pa
 
 FEW = {WHITE: (30.0, -10.0), TELEPHONE: (8000.0,), GAIN: (0.0, -20.0)}
 SMOKE = config.load_params({"smoke": True})
-SHOWN = [column.name for column in robustness.CURVES if column.name != "when"]
+SHOWN = [name for name in robustness.CURVES if name != "when"]
 
 
 def pitch(waves):
@@ -231,7 +231,7 @@ def test_nothing_is_computed_twice_a_killed_run_goes_on_and_a_damaged_file_is_sa
         return real(clips, *step, **given)
 
     monkeypatch.setattr(robustness, "perturb_clips", count)
-    assert list(robustness.load_curves()) == [column.name for column in robustness.CURVES]
+    assert list(robustness.load_curves()) == list(robustness.CURVES)
     with pytest.raises(KeyboardInterrupt):
         measure(folder)
     assert not list(config.cache_dir("perturbed").iterdir())  # the files of the copy are gone

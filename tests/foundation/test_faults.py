@@ -302,6 +302,18 @@ def test_a_clip_that_is_left_out_is_in_the_exit_code(tmp_path, cache, monkeypatc
     (pitches / "low" / "s0" / "cut.wav").write_bytes(b"RIFF")
     code, out, told = call("benchmark", "logmel", "--dataset", pitches, "--smoke")
     assert code == 1 and "logmel" in out and "1 clips left out" in told
+    for path in pitches.rglob("*.wav"):
+        path.write_bytes(b"RIFF")
+    assert call("data", "clips", pitches, "--out", tmp_path / "clips.csv")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "m.csv", "m.npy", "m.parquet", "m/variables/v"])
+def test_what_came_in_place_of_a_model_or_of_vectors_is_named(tmp_path, call, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    for content, said in (("version https://git-lfs", "git lfs pull"), ("\ufeff<!-- x -->\n<!DOCTYPE html>", "page")):
+        (tmp_path / name).write_text(content)
+        code, _, told = call("check", tmp_path / name.partition("/")[0])
+        assert code == 2 and said in told
 
 
 def test_a_smaller_batch_gets_the_sound_as_it_was():

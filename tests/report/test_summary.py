@@ -32,8 +32,8 @@ def controls():
     nothing = {"str": "", "int": 0, "float": 0.0, "bool": False}
     rows = [{"control": "majority", "value": 0.2, "low": 0.1, "high": 0.3, "interval_by": "speaker"},
             {"control": "silence", "value": np.nan, "says": "Not measured: no pause anywhere."}]
-    table = pd.DataFrame([{c.name: nothing[c.dtype] for c in CONTROLS} | {"task": TASK, "metric": "accuracy", **row}
-                          for row in rows])
+    empty = {name: nothing[dtype] for name, dtype in CONTROLS.items()}
+    table = pd.DataFrame([empty | {"task": TASK, "metric": "accuracy", **row} for row in rows])
     return join_tables([table], CONTROLS)
 
 

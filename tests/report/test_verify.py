@@ -48,7 +48,7 @@ def test_a_true_report_is_true_in_every_number(folder):
 
 
 def test_any_value_of_the_stored_rows_that_was_changed_is_named(folder):
-    key, columns = reported.key(folder), [c.name for c in results.ROWS if c.name != "key"]
+    key, columns = reported.key(folder), [name for name in results.ROWS if name != "key"]
     rows = reported.table(folder, key)
     for row, column in zip(itertools.cycle(range(len(rows))), columns, strict=False):
         reported.change(folder, key, "rows", row, column, change_value(rows[column].iloc[row]))

@@ -93,6 +93,7 @@ def test_an_answer_has_the_notes_of_reading_and_a_bad_recording_costs_itself_onl
     lines = [line.split("\t") for line in out.splitlines()]
     assert (code, [line[0] for line in lines]) == (1, [str(file) for file in files])
     assert all(line[1] in "abc" for line in (lines[0], lines[3])) and "2 of 4 recordings left out" in err
+    assert call("train", "classify", folder, files[1])[0] == 2
     assert "silence" in lines[3][3] and "Git LFS pointer" in lines[1][3] and "no such file" in lines[2][3]
 
 
@@ -164,11 +165,11 @@ def test_the_choice_leaves_out_what_cannot_be_exported_and_says_so():
     row, note = room.choose_combination(rows)
     assert row[["probe", "l2"]].tolist() == [plain, True] and note == "", "of equal ones the first"
     assert room.choose_combination(rows, probe=lda)[0]["value"] == 0.7
-    row, note = room.choose_combination(rows, l2=False)
+    row, note = room.choose_combination(rows[~rows["l2"]])
     assert row["value"] == 0.5 and note.startswith(f"{forest} has the best score on validation (0.6000), but forests ")
     assert room.choose_combination(rows.assign(metric="equal_error_rate"))[0]["value"] == 0.5, "low errors are better"
-    with pytest.raises(NslibError, match="no score of a linear probe with probe=LDA_LSQR_AUTO, l2=False"):
-        room.choose_combination(rows, lda, False)
+    with pytest.raises(NslibError, match="no score of LDA_LSQR_AUTO without"):
+        room.choose_combination(rows[~rows["l2"]], lda)
 
 
 @pytest.mark.parametrize(("probe", "error", "why"), [

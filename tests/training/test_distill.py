@@ -48,11 +48,11 @@ def test_it_learns_gives_the_numbers_of_this_seed_and_keeps_the_student_without_
     loss, explained = curve["train", "loss"].iloc[1:], curve["held-out", "explained"]
     assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps" and loss.iloc[-1] < 0.7 * loss.iloc[0]
     np.testing.assert_allclose(loss.iloc[:2], [1.371026, 1.117153], rtol=5e-3)
-    assert done.explained == explained.max() > explained.iloc[0] + 0.2 and done.best_step == explained.idxmax()
-    assert done.low < done.explained < done.high
+    assert done.score == explained.max() > explained.iloc[0] + 0.2 and done.best_step == explained.idxmax()
+    assert done.low < done.score < done.high
     other = student("mobilenet-0.1", 9)
     assert load_weights(folder / "best.npz", other) == {
-        "network": "mobilenet-0.1", "teacher": "little-layer19", "step": done.best_step, "explained": done.explained}
+        "network": "mobilenet-0.1", "teacher": "little-layer19", "step": done.best_step, "explained": done.score}
     assert all(map(np.array_equal, other.weights, done.model.weights))
     with pytest.raises(BadParameter, match="another teacher; choose another folder"):
         run(folder, distill.make_teacher_of_network(teacher_network(1)))

@@ -112,6 +112,7 @@ def test_the_facts_lie_beside_it_and_what_exists_is_not_overwritten(tiny, folder
 
 def test_what_cannot_be_exported_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch):
     def fail(graph, folder):
+        folder.mkdir()
         (folder / "saved_model.pb").write_bytes(b"half")
         raise OSError("no space left")
 

@@ -17,7 +17,7 @@ from nslib.embeddings.networks import cut_patches as cut
 from nslib.errors import BadParameter, UnknownName
 from nslib.evaluation import results
 from nslib.training import finetune as room
-from nslib.training.finetune import POOLS, FinetuneModel, Material, finetune, make_pool, name_finetuned
+from nslib.training.finetune import POOLS, FinetuneModel, Material, Pool, finetune, name_finetuned
 from nslib.training.settings import FinetuneSettings
 
 QUICK = FinetuneSettings(epochs=4, batch=8, patches=2, head_rate=0.05, network_rate=1e-3)
@@ -33,12 +33,12 @@ def pooled(pool, frames, counts):
     # exp(10,000) is infinite: an unshifted softmax with its NaN made 1 adds the two up
     ("autopool", 1000, [[10.0], [9.9], [0.0]], [10.0]), ("autopool", 1000, [[-3e6], [-2e6], [0.0]], [-2e6])])
 def test_pools_of_two_frames_by_hand(name, alpha, frames, expected):
-    np.testing.assert_allclose(pooled(make_pool(name, alpha=alpha), [frames], [2]), [expected], rtol=1e-5)
+    np.testing.assert_allclose(pooled(Pool(name, alpha=alpha), [frames], [2]), [expected], rtol=1e-5)
 
 
 def test_netvlad_against_numpy():
     frames, counts = np.random.default_rng(0).normal(size=(3, 5, 4)), [5, 2, 1]
-    pool = make_pool("netvlad", clusters=3, seed=7)
+    pool = Pool("netvlad", clusters=3, seed=7)
     made = pooled(pool, frames, counts)
     centres, kernel, bias = (np.asarray(weight, float) for weight in pool.weights)
     for clip, count, got in zip(frames, counts, made, strict=True):
@@ -50,7 +50,7 @@ def test_netvlad_against_numpy():
 @pytest.mark.parametrize("name", POOLS)
 @pytest.mark.parametrize("filler", [0.0, 1e6, -1e6, np.nan, np.inf])
 def test_padding_changes_nothing(name, filler):
-    frames, counts, pool = np.random.default_rng(0).normal(size=(2, 4, 3)), [4, 2], make_pool(name, alpha=2.0)
+    frames, counts, pool = np.random.default_rng(0).normal(size=(2, 4, 3)), [4, 2], Pool(name, alpha=2.0)
     expected = pooled(pool, frames, counts)
     frames[1, 2:] = filler
     longer = np.concatenate([frames, np.full((2, 3, 3), filler)], axis=1)

@@ -47,7 +47,7 @@ def test_it_learns_writes_what_it_saw_and_keeps_its_best_weights(whole):
     assert list(curve.index) == [0, 6, 12, 18, 24] and done.ended == "steps"
     losses, accuracy = curve["train", "loss"].to_list()[1:], curve["held-out", "accuracy"]
     np.testing.assert_allclose(losses[:2], [0.041048, 0.018073], rtol=5e-3, err_msg="not those of this seed")
-    assert done.accuracy == accuracy.max() > accuracy.iloc[0] + 0.1 and done.best_step == accuracy.idxmax()
+    assert done.score == accuracy.max() > accuracy.iloc[0] + 0.1 and done.best_step == accuracy.idxmax()
     pd.testing.assert_frame_equal(pd.read_csv(folder / "curve.csv"), done.curve)
     other = triplet_network("trill-mini", 9)
     assert load_weights(folder / "best.npz", other)["step"] == done.best_step
@@ -66,7 +66,8 @@ def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
 
 
 def test_another_run_in_the_same_folder_and_a_damaged_state_are_refused(whole, tmp_path):
-    for learn, changes, why in ((None, {"margin": 0.3}, "other settings"), (tones(25, 1), {}, "other recordings")):
+    for learn, changes, why in ((None, {"margin": 0.3}, "other settings, or another teacher"),
+                                (tones(25, 1), {}, "other recordings")):
         with pytest.raises(BadParameter, match=f"{why}; choose another folder"):
             run(whole[0], learn, **changes)
     (tmp_path / "state.npz").write_bytes(b"PK not a zip")
