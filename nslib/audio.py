@@ -225,7 +225,8 @@ def decode(path: Path) -> Decoded:
                 return _decode_by_ffmpeg(path, file, Promise())
             promise = _read_promise(path, file, head)
             mended: Any = io.BytesIO(promise.mended) if promise.mended else None
-            decoded = _decode_by_sndfile(path, mended or os.fsencode(path), promise)
+            decoded = (_read_plain(path, file, *promise.plain) if promise.plain[0] else
+                       _decode_by_sndfile(path, mended or os.fsencode(path), promise))
             if decoded is None:
                 decoded = _decode_by_ffmpeg(path, mended or file, promise)
     except PermissionError as error:
@@ -238,6 +239,13 @@ def decode(path: Path) -> Decoded:
     if 0 < len(samples) - promise.fact <= _MOST_PADDING and promise.fact:
         samples = samples[:promise.fact]
     return Decoded(samples, rate, (*promise.notes, *notes))
+
+
+def _read_plain(path: Path, file: BinaryIO, start: int, size: int, channels: int, rate: int) -> Decoded:
+    """Read 16-bit PCM of a WAV file as libsndfile does, in a third of the time."""
+    _check_length(size / (2 * channels), rate, str(path))
+    file.seek(start)
+    return Decoded(np.frombuffer(file.read(size), "<i2").astype(np.int16).reshape(-1, channels), rate)
 
 
 def _decode_by_sndfile(path: Path, source: Any, promise: Promise) -> Decoded | None:
@@ -329,6 +337,7 @@ class Promise(NamedTuple):
     fact: int = 0  # samples without the padding of a codec's last block; 0 if it does not say
     notes: tuple[str, ...] = ()
     mended: bytes = b""  # the file with the length that it has, if the header tells none that decoders take
+    plain: tuple[int, int, int, int] = (0, 0, 0, 0)  # start, bytes, channels, rate of 16-bit PCM in a WAV file
 
 
 class _Chunks(NamedTuple):
@@ -377,7 +386,7 @@ def _read_chunks(path: Path, file: BinaryIO, head: bytes, kind: _Chunks) -> Prom
     """Walk the chunks of a file to its samples."""
     if head[:4] == b"RIFF" and head[8:12] != b"WAVE":  # a film: only the whole has a length
         return _compare_bytes(path, file, (4, "<I", 0), 8, struct.unpack("<I", head[4:8])[0])
-    width, at, fact = struct.calcsize(kind.size), kind.first, 0
+    width, at, fact, fmt = struct.calcsize(kind.size), kind.first, 0, bytes(16)
     wide = 0  # of RF64, whose own chunk has what does not fit into 32 bits
     while True:
         header = head[at:at + _LONGEST]
@@ -393,11 +402,14 @@ def _read_chunks(path: Path, file: BinaryIO, head: bytes, kind: _Chunks) -> Prom
         if name in _SOUND:
             length = wide if head[:4] == b"RF64" and length == 0xFFFFFFFF else length - kind.own
             before = 4 if head[:4] == b"caff" else _SOUND[name]
-            promise = _compare_bytes(path, file, (at + kind.name, kind.size, before + kind.own),
-                                     at + kind.name + width + before, length - before)
-            return promise._replace(fact=max(fact, 0))
-        if name == b"fmt " and content[:2] in _WITHOUT_BLOCKS:
-            fact = -1  # it says nothing that the number of bytes does not
+            start = at + kind.name + width + before
+            promise = _compare_bytes(path, file, (at + kind.name, kind.size, before + kind.own), start, length - before)
+            form, channels, rate, frame, bits = struct.unpack("<HHI4xHH", fmt)
+            plain = (form, bits) == (1, 16) and 0 < frame == 2 * channels and promise.certain and not length % frame
+            return promise._replace(fact=max(fact, 0), plain=(start, length, channels, rate) if plain else (0,) * 4)
+        if name == b"fmt ":
+            fmt = content[:16].ljust(16, b"\0")
+            fact = -1 if content[:2] in _WITHOUT_BLOCKS else fact  # it says nothing that the number of bytes does not
         elif name == b"fact" and not fact:
             fact = int.from_bytes(content[:8 if kind.own else 4], "big" if kind.size[0] == ">" else "little")
         elif name == b"ds64":

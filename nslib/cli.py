@@ -34,7 +34,7 @@ from nslib.datasets.card import make_data_card
 from nslib.datasets.corpora import RECIPES
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import get_task
-from nslib.embeddings import networks, registry
+from nslib.embeddings import networks, registry, runtime
 from nslib.embeddings.backends import format_backends
 from nslib.embeddings.files import parse_options
 from nslib.embeddings.interfaces import find_interface
@@ -81,6 +81,13 @@ def _check_cluster(address: str | None) -> str | None:
     return address
 
 
+def _set_jobs(jobs: str | None) -> None:
+    """Tell this process and its notebooks what is done side by side; what is no number is refused before any work."""
+    if jobs is not None:
+        os.environ["JOBS"] = jobs
+    runtime.count_jobs()
+
+
 _TABLE = {"callback": _check_place(".csv", ".parquet")}
 _TEXT = {"callback": _check_place(".md")}
 _NEW_FOLDER = {"callback": _check_place(folder=True)}
@@ -118,6 +125,8 @@ Settings = Annotated[list[str] | None, Argument(
     help="Settings as name=value, such as steps=500; 'train settings' lists those of triplets.")]
 Folder = Annotated[Path | None, Option(
     help="Of the run; the same command goes on with it. Default: the cache.", **_NEW_FOLDER)]
+Jobs = Annotated[str | None, Option(
+    help="Notebooks, fits and speakers side by side (default: JOBS, else as many as processors).", callback=_set_jobs)]
 Clips = Annotated[Path | None, Option(help="Your audio: a folder or a table; default: the kit's own.")]
 Sources = Annotated[list[str] | None, Option(
     "--source", help="Of the kit's own audio, one or more: " + ", ".join(data.SOURCES) + ". Default: all.")]
@@ -188,7 +197,7 @@ def reproduce(
     cell: Annotated[str | None, Argument(
         help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
-    smoke: Smoke = None,
+    smoke: Smoke = None, jobs: Jobs = None,
     protocol: Annotated[str | None, Option(help=f"Of a cell: {', '.join(protocols.PROTOCOLS)}.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
@@ -243,8 +252,8 @@ def compare(
 def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
-    smoke: Smoke = None, out: Rows = None, cluster: Cluster = None, label: Label = None, speaker: Speaker = None,
-    split: Split = None, clip_id: ClipId = None, audio: Audio = None, recipe: Recipe = None,
+    smoke: Smoke = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None, label: Label = None,
+    speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None, recipe: Recipe = None,
     transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
@@ -314,7 +323,8 @@ def protocol(
     changed: Annotated[list[str] | None, Option(
         "--set", help="A setting as name=value in JSON, such as shots=[1,8], folds=10 or "
                       "'labels={\"angry\": \"anger\"}'; once for each.")] = None,
-    corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, out: Rows = None,
+    corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, jobs: Jobs = None,
+    out: Rows = None,
 ) -> None:
     """Ask another question of the same vectors, of tasks or of your data: other divisions, corpora, sizes."""
     params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)

@@ -5,9 +5,9 @@ sets of NOSS; default ``TFDS_DATA_DIR``, else ``tfds`` in the cache; what must b
 ``downloads/manual`` below it), ``NSLIB_MODELS`` (published models, one folder a model), ``NSLIB_HUB_URL`` (where these
 are fetched), ``NSLIB_OPEN_SPEECH`` (a folder of tar files of open speech, which is then not fetched),
 ``NSLIB_GITHUB_URL`` (where it is fetched), ``NSLIB_REPORTS``, ``NSLIB_OFFLINE`` (1 forbids every download),
-``NSLIB_THREADS`` (processor threads that embeddings use); ``PROFILE``, ``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``,
-``SMOKE``, ``TRANSDUCTIVE`` (defaults of the parameters of the same name). What cannot be found out about the origin of
-a number is ``"unknown"``, never left empty.
+``NSLIB_THREADS`` (processor threads that embeddings use), ``JOBS`` (what is done side by side); ``PROFILE``,
+``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``, ``TRANSDUCTIVE`` (defaults of the parameters of the same
+name). What cannot be found out about the origin of a number is ``"unknown"``, never left empty.
 """
 
 from __future__ import annotations
@@ -272,6 +272,17 @@ def sweep(folder: Path, prefix: str = ".tmp-") -> int:
 
 
 _sweep_once = cache(sweep)
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Let one process at a time make something, by a file beside it; without such locks here, the fastest one wins."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -148,11 +148,7 @@ def _have_folder(source: Source) -> Path:
                           f"Unset it, or: {source.by_hand}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f".{source.name}.lock").open("w") as lock:
-            with contextlib.suppress(ImportError, OSError):  # where there are no such locks, the fastest one wins
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with config.lock(folder.parent / f".{source.name}.lock"):
             return _find_folder(source) or _fetch(source)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -51,12 +51,25 @@ def make_noise(*shape: int) -> FloatArray:
 
 def count_threads() -> int:
     """Count the threads for one network: the CPUs that this process may use, or ``NSLIB_THREADS``, 1 or more."""
-    asked = os.environ.get("NSLIB_THREADS", "").strip()
+    return _read_count("NSLIB_THREADS", "threads")
+
+
+def count_jobs(gigabytes: float = 0.0) -> int:
+    """Count what is done side by side: ``JOBS``, else as many as CPUs; of a size, at most what free memory holds."""
+    import psutil
+
+    jobs = _read_count("JOBS", "jobs, which are done side by side")
+    return max(1, min(jobs, int(psutil.virtual_memory().available / 1e9 / gigabytes))) if gigabytes else jobs
+
+
+def _read_count(variable: str, what: str) -> int:
+    """Read a number of 1 or more from the environment; where there is none, count the CPUs of this process."""
+    asked = os.environ.get(variable, "").strip()
     if not asked:
         affinity = getattr(os, "sched_getaffinity", None)
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     if not asked.isdigit() or int(asked) < 1:
-        raise BadParameter(f"NSLIB_THREADS is {asked!r}; give a whole number of threads, 1 or more.")
+        raise BadParameter(f"{variable} is {asked!r}; give a whole number of {what}: 1 or more.")
     return int(asked)
 
 

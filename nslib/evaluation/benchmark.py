@@ -37,6 +37,7 @@ from nslib.datasets import card, folder, layouts, loading, noss_sources
 from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
+from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.embeddings.downloads import fetch_address
 from nslib.embeddings.files import parse_options
@@ -96,6 +97,7 @@ def benchmark(
 ) -> Results:
     """Measure embeddings on tasks; documented as `nslib.benchmark`."""
     params = params or config.load_params()
+    runtime.count_jobs()  # what is wrong is said before any work
     specs = [specify_embedding(e, name)
              for e in list_given(embeddings, params.embeddings or default_embeddings(params))]
     builder, ask = ResultsBuilder(), Measure.of(metric, probes)
@@ -103,7 +105,7 @@ def benchmark(
     usable = find_usable(specs, ready, builder)
     if progress:
         _announce(ready, usable, params)
-    with extraction_cluster.connect(cluster) as engine:
+    with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
         for spec in usable:
             builder.notes += [f"{spec.name}: {spec.output}."] if spec.output else []
             for task, corpus in ready:
@@ -377,8 +379,9 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     stored = results.find_result(key)
     if stored is None:
         train = max(_list_training(task, out.clips), key=len)
-        check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1])
-        grid = fit_grid(task, out, {**settings, "mapper": engine.mapper}, f"{task.name} x {spec.name}", progress)
+        jobs = check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], settings["probes"])
+        options = {**settings, "mapper": engine.mapper, "jobs": jobs}
+        grid = fit_grid(task, out, options, f"{task.name} x {spec.name}", progress)
         grid = dataclasses.replace(grid, notes=(*_list_differences(corpus), *grid.notes))
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
@@ -542,17 +545,17 @@ def _measure_stored(row: dict[str, Any], predictions: pd.DataFrame, params: Para
 
 # ------------------------------------------------------------------ what it takes
 
-def memory_gb(clips: int, train_clips: int, dim: int) -> float:
-    """Return the memory in GB that a grid of probes needs."""
-    # vectors as read and cut into splits, float32; a normalised copy of them and a working copy of train, float64;
-    # ranks and values of train; and two forests at a time, of each tree a leaf for each clip that it is given, two
+def memory_gb(clips: int, train_clips: int, dim: int, copies: int = 1) -> float:
+    """Return the memory in GB that a grid of probes needs, with so many normalisations at a time."""
+    # vectors as read and cut into splits, float32; for each normalisation a copy of them and a working copy of train,
+    # float64, and ranks and values of train; and two forests, of each tree a leaf for each clip that it is given, two
     # nodes a leaf, 16 bytes a node
-    forests = 2 * 2 * 0.64 * _TREES * train_clips * 16.0
-    return (dim * (clips * (4 + 4 + 8) + train_clips * (8 + 4 + 4)) + forests) / 1e9
+    forests = 2 * copies * 2 * 0.64 * _TREES * train_clips * 16.0
+    return (dim * (clips * (4 + 4 + 8 * copies) + train_clips * (8 + 4 + 4) * copies) + forests) / 1e9
 
 
-def check_memory(task: str, clips: int, train_clips: int, dim: int) -> None:
-    """Refuse probes that need more memory than there is, before they start: Unavailable, with both numbers."""
+def check_memory(task: str, clips: int, train_clips: int, dim: int, probes: Sequence[str] = probe.PROBES) -> int:
+    """Return how many fits the memory holds at a time; Unavailable, with both numbers, if not those of one copy."""
     import psutil
 
     needed, free = memory_gb(clips, train_clips, dim), float(psutil.virtual_memory().available / 1e9)
@@ -562,6 +565,8 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int) -> None:
             f"{clips} vectors of {dim} numbers need about {needed:.1f} GB, and {free:.1f} GB are free",
             "Run on a larger machine, end other programs, or choose an embedding with shorter vectors or a "
             "task with fewer clips; the vectors computed so far are kept.")
+    most = sum(memory_gb(clips, train_clips, dim, copies) <= free for copies in (1, 2, 3, 4)) * len(probes)
+    return min(runtime.count_jobs(), most)
 
 
 class _Work(NamedTuple):
@@ -621,14 +626,14 @@ def _describe_work(work: Sequence[_Work]) -> str:
     return "\n".join(lines)
 
 
-def estimate_probes_seconds(train_clips: int, dim: int, classes: int, combinations: int, jobs: int = 2) -> float:
+def estimate_probes_seconds(train_clips: int, dim: int, classes: int, combinations: int) -> float:
     """Estimate the seconds that a grid of the five probes takes here, with `combinations` of normalisations."""
     logistic = 2 * _ITERATIONS * 4.0 * train_clips * dim * classes
     discriminant = 4.0 * train_clips * dim * min(train_clips, dim)
     # trees of many classes are deep and one-sided: 3 times as long with 40 classes as with 2, 11 times with 200
     per_split = _SECONDS_PER_SPLIT * (1 + classes / 18)
     forests = 2 * _TREES * train_clips * math.log2(max(train_clips, 2)) * math.sqrt(dim) * per_split
-    return combinations * ((logistic + discriminant) / _flops() + forests) / jobs
+    return combinations * ((logistic + discriminant) / _flops() + forests) / min(runtime.count_jobs(), 5 * combinations)
 
 
 @cache

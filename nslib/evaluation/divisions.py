@@ -47,6 +47,7 @@ import pandas as pd
 from nslib.datasets import splits
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.evaluation import benchmark, probe
 from nslib.evaluation.probe import FIT_CONTEXT, Fit, FitSettings, LabelledVectors, fit_probes, select_best
@@ -207,8 +208,9 @@ def compute_folds(given: TaskVectors, *, folds: int, **options: Any) -> Computed
     choices = [splits.divide_fold(parts, number) for number in range(len(SPLITS))]
     divided = [{"train": np.flatnonzero(fold != number), "test": np.flatnonzero(fold == number), "left_out": fold[:0]}
                for number in range(fold.max() + 1)]
-    benchmark.check_memory(data.task.name, len(fold), max(len(rows["train"]) for rows in divided), vectors.x.shape[1])
-    grid = probe.grid_folds(vectors, divided, choices=choices, **options)
+    most = max(len(rows["train"]) for rows in divided)
+    jobs = benchmark.check_memory(data.task.name, len(fold), most, vectors.x.shape[1], options["probes"])
+    grid = probe.grid_folds(vectors, divided, choices=choices, jobs=jobs, **options)
     if grid.predictions.empty:
         raise NslibError(f"no probe could be fitted in every fold of {protocol}: {grid.rows['reason'].iloc[0]}")
     answers = grid.predictions.assign(
@@ -426,8 +428,9 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
                  "dim": vectors.x.shape[1], "n_train": int(train.sum()), "n_speakers": len(tested),
                  "shared_speakers": len(tested & set(vectors.speaker[train])), "n": int(test.sum()), "classes": classes}
         try:
-            benchmark.check_memory(data.task.name, len(split), int(train.sum()), vectors.x.shape[1])
-            grid = probe.grid(*(vectors.take(mask) for mask in masks), **options)
+            jobs = benchmark.check_memory(data.task.name, len(split), int(train.sum()), vectors.x.shape[1],
+                                          options["probes"])
+            grid = probe.grid(*(vectors.take(mask) for mask in masks), jobs=jobs, **options)
         except NslibError as error:
             rows.append(make_row(**facts, probe="", l2=False, speaker_norm=False, chance=np.nan, reason=str(error)))
             continue
@@ -470,9 +473,8 @@ class _SpeakerSplits(NamedTuple):
 
 
 def compute_within_speaker(given: TaskVectors, *, split_numbers: Sequence[int], probes: Sequence[str], shots: int,
-                            probabilities: Sequence[float], seed: int, jobs: int = 2,
-                            progress: Progress = None) -> Computed:
-    """Train, choose and test inside each speaker; `jobs` speakers at a time, which changes no answer."""
+                            probabilities: Sequence[float], seed: int, progress: Progress = None) -> Computed:
+    """Train, choose and test inside each speaker; several speakers at a time, which changes no answer."""
     if not split_numbers or len(set(split_numbers)) < len(split_numbers) or shots < 0:
         raise BadParameter(f"give each split number once and shots of 0 or more; got {split_numbers!r}, {shots!r}.")
     data, notes = keep_known_speakers(given, WITHIN_SPEAKER)
@@ -485,7 +487,7 @@ def compute_within_speaker(given: TaskVectors, *, split_numbers: Sequence[int], 
                           f"no speaker can be used. {' '.join(left_out)}",
                           "It needs several clips of each speaker, under at least two labels.")
     combinations = [{"probe": name, "l2": l2, "speaker_norm": False} for name in probes for l2 in (False, True)]
-    answers, reasons, of_fits = _fit_inside_speakers(data, divided, combinations, seed, jobs, progress)
+    answers, reasons, of_fits = _fit_inside_speakers(data, divided, combinations, seed, progress)
     common = {"protocol": WITHIN_SPEAKER, "shots": shots, "seed": seed, "dim": data.vectors.x.shape[1]}
     rows, chosen = _score_inside_speakers(data, divided, combinations, answers, reasons, common)
     if chosen.empty:
@@ -539,7 +541,7 @@ def _describe_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits]) -> 
 
 
 def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], combinations: Sequence[dict[str, Any]],
-                         seed: int, jobs: int, progress: Progress,
+                         seed: int, progress: Progress,
                          ) -> tuple[pd.DataFrame, dict[tuple[int, int], str], list[str]]:
     """Fit every combination to every speaker of every split: answers, why one could not be fitted, notes."""
     # Answers have one row a split number, combination by its place, and clip of validation or test; reasons are the
@@ -550,7 +552,7 @@ def _fit_inside_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits], c
     columns: list[tuple[Names, ...]] = []
     reasons: dict[tuple[int, int], str] = {}
     fitted: list[Fit] = []
-    with FIT_CONTEXT, ThreadPoolExecutor(jobs) as pool:
+    with FIT_CONTEXT, ThreadPoolExecutor(runtime.count_jobs()) as pool:
         work = pool.map(lambda one: _fit_speaker(vectors, one[1], probes, settings), todo)
         for (number, part), fits in zip(todo, work, strict=True):
             asked = np.concatenate([part[name] for name in SPLITS[1:]])

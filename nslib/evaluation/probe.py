@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation.classifiers import FAMILIES, FORESTS, PROBES, RIDGES, find_same_fits, make_probe, normalise
 from nslib.evaluation.forest import Ranked, rank
@@ -172,7 +173,7 @@ def grid(
     metric: str = "accuracy",
     also: Sequence[str] = (),
     seed: int = 0,
-    jobs: int = 2,
+    jobs: int | None = None,
     progress: Callable[[], object] | None = None,
     mapper: Mapper | None = None,
 ) -> Grid:
@@ -194,7 +195,7 @@ def grid(
     seed : int
         Seeds forests and the intervals' resamples.
     jobs : int
-        Combinations fitted at a time, in threads.
+        Combinations fitted at a time, in threads. Default: ``JOBS`` of the environment, else as many as processors.
     progress : callable, optional
         Called after each of the ``len(probes) * 4`` (or ``* 2``) fits.
     mapper : callable, optional
@@ -222,7 +223,8 @@ def grid(
 def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[Any]]], *,
                choices: Sequence[Mapping[str, npt.NDArray[Any]]] = (), probes: Sequence[str] | None = None,
                speaker_norm: bool = True, metric: str = "accuracy", also: Sequence[str] = (), seed: int = 0,
-               jobs: int = 2, progress: Callable[[], object] | None = None, mapper: Mapper | None = None) -> Grid:
+               jobs: int | None = None, progress: Callable[[], object] | None = None,
+               mapper: Mapper | None = None) -> Grid:
     """Fit every combination in every fold, choose in each fold on its validation clips, and score all clips together.
 
     `folds` has, for each fold, positions among the clips: train, validation, test, and left_out, which is counted in a
@@ -472,13 +474,13 @@ FIT_CONTEXT = _FitContext()
 
 
 def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
-               settings: FitSettings, *, jobs: int = 2, progress: Callable[[], object] | None = None,
+               settings: FitSettings, *, jobs: int | None = None, progress: Callable[[], object] | None = None,
                mapper: Mapper | None = None) -> list[Fit]:
     """Fit every probe on every variant of the splits (``train`` and what is to be answered), probe after probe."""
     copies = find_same_fits(probes, splits["train"].y)
     needed = [probe for probe in dict.fromkeys((*_TURNS, *probes)) if probe in probes and probe not in copies]
     if mapper is None:
-        done = _fit_in_threads(needed, variants, splits, settings, jobs)
+        done = _fit_in_threads(needed, variants, splits, settings, jobs or runtime.count_jobs())
     else:
         done = iter(mapper(fit_probe, [ProbeTask(probe, v, splits, settings) for probe in needed for v in variants]))
     fits: list[Fit] = []

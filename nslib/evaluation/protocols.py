@@ -25,6 +25,7 @@ from nslib import config
 from nslib.datasets import splits
 from nslib.datasets.table import Dataset
 from nslib.datasets.tasks import Task, choose_task_names, get_task
+from nslib.embeddings import runtime
 from nslib.errors import BadParameter, NslibError, Unavailable, refuse_unknown
 from nslib.evaluation import benchmark, divisions, results
 from nslib.evaluation.benchmark import Embeddable, EmbeddingSpec, Measure
@@ -110,6 +111,7 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
     been computed then. A pair that cannot be run is in ``not_run``, and the others go on.
     """
     params = params or config.load_params()
+    runtime.count_jobs()  # what is wrong is said before any work
     settings, ask = _complete_settings(protocol, settings, params, metric)
     specs = [benchmark.specify_embedding(given) for given in benchmark.list_given(
         embeddings, params.embeddings or benchmark.default_embeddings(params))]

@@ -146,6 +146,7 @@ class SmallerBatches:
 
     def __init__(self, embed: EmbedFunction):
         self._embed, self._most = embed, sys.maxsize
+        self._copy = (lambda a: a) if runtime.is_ragged(embed) else np.copy  # what is ours leaves its input alone
         functools.update_wrapper(self, embed)  # what is marked on the function stays marked
 
     def __call__(self, waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
@@ -154,8 +155,8 @@ class SmallerBatches:
         while start < len(waves) or not parts:
             stop = min(len(waves), start + max(1, self._most // samples))
             try:
-                # a copy: what fails half-way may have changed it, and a smaller batch gets the sound as it was
-                parts.append(self._embed(waves[start:stop].copy(), lengths[start:stop].copy()))
+                # what fails half-way may have changed its input, and a smaller batch gets the sound as it was
+                parts.append(self._embed(self._copy(waves[start:stop]), self._copy(lengths[start:stop])))
                 start = stop
             except Exception as error:
                 if not _is_out_of_memory(error):

@@ -15,6 +15,7 @@ silently: clips shorter than the embedding's minimum are padded with zeros and c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import time
@@ -24,6 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +56,7 @@ MOST_PADDING = 0.1
 
 AHEAD_SECONDS = 480.0
 _MOST_DECODERS = 8
+_AT_ONCE = 8  # clips that a decoder is given: to give one takes as long as to decode a short one
 # Vectors that would fill more of the free memory than this stay in a file.
 _MEMORY_SHARE = 0.25
 _MOST_UNWRITTEN = 2
@@ -155,12 +158,33 @@ def _find_cuts(lengths: Sequence[int], seconds: float, padding: float = 1.0) -> 
 
 def load_clip(clip: Clip) -> FloatArray:
     """Decode a clip, float32 [samples]; raise `BadAudio` if it cannot be read or is not the one that was listed."""
-    wave = audio.read(clip.path).wave
+    if clip.key in (waves := _shared.waves):
+        return waves[clip.key]
+    decoded = audio.read(clip.path)
+    wave, plain = decoded.wave, clip.path.endswith(".wav") and decoded.source_rate == SAMPLE_RATE
     if audio.sha256(wave) != clip.key:
         forget_sound(Path(clip.path))
         raise BadAudio(clip.path, "the audio is not what it was when the clips were listed",
                        "Run the same command again, which lists it anew, or restore the file first.")
+    if wave.nbytes <= _shared.room and not plain:  # plain files are mapped by the system, and as quick to read again
+        _shared.room -= wave.nbytes
+        waves[clip.key] = wave
     return wave
+
+
+_shared = SimpleNamespace(waves={}, room=0)
+
+
+@contextlib.contextmanager
+def share_decoded() -> Iterator[None]:
+    """Decode a clip once for all embeddings inside, as far as an eighth of the free memory holds the sound."""
+    import psutil
+
+    _shared.room = psutil.virtual_memory().available // 8
+    try:
+        yield
+    finally:
+        _shared.waves, _shared.room = {}, 0
 
 
 def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple[list[Clip], DecodeFunction]]:
@@ -168,11 +192,15 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
     # `lanes` is how many units are worked on at a time; decoders, the resampler and the hash let other threads run
     from concurrent.futures import ThreadPoolExecutor
 
-    decoded: dict[str, Future[FloatArray]] = {}
+    decoded: dict[str, tuple[Future[list[Any]], int]] = {}
     queue: deque[list[Clip]] = deque()
 
     def decode(clip: Clip) -> FloatArray:
-        return decoded.pop(clip.key).result()
+        job, place = decoded.pop(clip.key)
+        if job.exception():  # of this clip, or of one that was given with it
+            return load_clip(clip)
+        wave, job.result()[place] = job.result()[place], None  # it is let go when it has been embedded
+        return wave
 
     # on two processors a second decoder only takes turns with the model: one is ten times as fast as that
     pool = ThreadPoolExecutor(max(1, min(runtime.count_threads() - 1, _MOST_DECODERS)), "decode")
@@ -186,7 +214,9 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
                 seconds = count_seconds([following])
                 if queue and waiting + seconds > AHEAD_SECONDS * lanes:
                     break
-                decoded.update({clip.key: pool.submit(load_clip, clip) for clip in following})
+                for clips in (following[k:k + _AT_ONCE] for k in range(0, len(following), _AT_ONCE)):
+                    job = pool.submit(lambda clips: [load_clip(clip) for clip in clips], clips)
+                    decoded.update({clip.key: (job, place) for place, clip in enumerate(clips)})
                 queue.append(following)
                 waiting += seconds
                 following = next(coming, None)
@@ -276,7 +306,8 @@ def _average_frames(waves: list[FloatArray], embedding: Embedding, cost: Cost) -
                          f"{list(frames.shape)}")
     if (counts < 1).any():
         raise NslibError("no valid frame: the clip is shorter than the embedding's window; give min_samples")
-    means = [row[:n].mean(0, dtype=np.float64).astype(np.float32) for row, n in zip(frames, counts, strict=True)]
+    means = (list(frames[:, 0].astype(np.float32)) if frames.shape[1] == 1 else
+             [row[:n].mean(0, dtype=np.float64).astype(np.float32) for row, n in zip(frames, counts, strict=True)])
     if not np.isfinite(means).all():
         raise NslibError("the vector is not finite (NaN or infinity)")
     return means

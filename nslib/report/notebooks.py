@@ -1,11 +1,12 @@
 """Run notebooks strictly, and only those for which something changed; fill templates, and make pages of notebooks.
 
-Notebooks run one after the other, in the order of their names, with the Python of this process (never with a kernel of
-the same name that the user has installed elsewhere). An executed notebook and its page go to ``reports/notebooks/``;
-each is written whole or not at all. A notebook is *unchanged*, and not run, when its last run was good and its stamp is
-the same: of notebook and parameters, code, templates and style sheets of this package, ``data/``, lock file, Python,
-installed distributions, and what was available, as the caller says. Vectors and scores in the cache are keyed by
-content. Pages need no script: the page around Jupyter's HTML is the report's, because its own templates load scripts.
+Notebooks run side by side, those that take long first, on their share of the processors, with the Python of this
+process (never with a kernel of that name installed elsewhere). An executed notebook and its page go to
+``reports/notebooks/``; each is written whole or not at all. A notebook is *unchanged*, and not run, when its last run
+was good and its stamp is the same: of notebook and parameters, code, templates and style sheets of this package,
+``data/``, lock file, Python, installed distributions, and what was available, as the caller says. Vectors and scores in
+the cache are keyed by content. Pages need no script: the page around Jupyter's HTML is the report's, whose own
+templates load scripts.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import json
 import platform
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +34,16 @@ from tqdm.std import tqdm
 
 from nslib import config
 from nslib.config import Params
+from nslib.embeddings import runtime
 from nslib.errors import NslibError, refuse_unknown
 from nslib.teaching import notebook_rules
 
 __all__: list[str] = []
 
 START_SECONDS = 120
+_KERNEL_GB = 2.0  # memory of a notebook that trains
+_TRAINING = ("03_train_trill", "04_distill", "07_finetune")  # keep all threads: on their number a sum's bits depend
+_LAST = "08_what_matters"  # shows what was fine-tuned and times embeddings, so it runs alone
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
@@ -67,15 +74,40 @@ class Run:
 def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "",
                   progress: bool = True) -> list[Run]:
     """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
+    import psutil
+
     by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
     wanted = list(by_name) if names is None else [Path(name).stem for name in names]
     refuse_unknown("notebook", wanted, by_name)
-    runs = []
-    paths = [path for name, path in by_name.items() if name in wanted]
-    with tqdm(paths, desc="notebooks", unit="notebook", disable=not progress) as bar:
-        for path in bar:
-            bar.set_postfix_str(path.stem)
-            runs.append(_run_if_changed(path, params, inputs, progress))
+    paths, stopped = [path for name, path in by_name.items() if name in wanted], threading.Event()
+    jobs = max(1, min(len(paths), runtime.count_jobs(_KERNEL_GB)))
+    threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
+    share = {**dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads), "JOBS": fits}
+    begun: dict[str, Future[Run]] = {}
+    _hash_surroundings()  # once, not in every thread
+
+    def run(path: Path) -> Run:
+        if path.stem == _LAST:
+            wait([other for name, other in begun.items() if name != _LAST])
+        bar.set_postfix_str(path.stem)
+        return _run_if_changed(path, params, inputs, {} if path.stem in (*_TRAINING, _LAST) else share, stopped)
+
+    with (tqdm(total=len(paths), desc="notebooks", unit="notebook", disable=not progress) as bar,
+          ThreadPoolExecutor(jobs) as pool):
+        try:
+            for path in sorted(paths, key=lambda path: (path.stem == _LAST, path.stem not in _TRAINING)):
+                begun[path.stem] = pool.submit(run, path)
+            for done in as_completed(begun.values()):
+                done.result()
+                bar.update()
+        except BaseException:  # Ctrl-C does not reach kernels, which are sessions of their own
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for kernel in psutil.Process().children():
+                if "ipykernel_launcher" in kernel.cmdline():
+                    kernel.kill()
+            raise
+    runs = [begun[path.stem].result() for path in paths]
     unchanged = [run.notebook for run in runs if run.status == UNCHANGED]
     if progress and unchanged:
         tqdm.write(f"unchanged, not run: {', '.join(unchanged)}", sys.stderr)
@@ -115,7 +147,7 @@ def _hash_surroundings() -> bytes:
     return digest.digest()
 
 
-def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> Run:
+def _run_if_changed(path: Path, params: Params, inputs: str, env: Mapping[str, str], stopped: threading.Event) -> Run:
     """Execute a notebook in a scratch folder and hold it to the contract, unless nothing has changed since it ran."""
     target = config.reports_dir() / "notebooks" / path.name
     try:
@@ -135,7 +167,9 @@ def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> 
     started = time.perf_counter()
     with config.scratch_folder("notebook") as scratch:
         output = scratch / path.name
-        why = _run_papermill(path, output, given, progress)
+        why = _run_papermill(path, output, given, env)
+        if stopped.is_set():
+            raise KeyboardInterrupt  # what was killed has not failed
         seconds = time.perf_counter() - started
         if output.exists():
             why = why or "\n".join(map(str, notebook_rules.check_executed(output, given)))
@@ -143,17 +177,16 @@ def _run_if_changed(path: Path, params: Params, inputs: str, progress: bool) -> 
     return _record(target, Run(path.stem, _read_title(path), FAILED if why else RAN, seconds, why, stamp))
 
 
-def _run_papermill(path: Path, output: Path, given: dict[str, object], progress: bool) -> str:
+def _run_papermill(path: Path, output: Path, given: dict[str, object], env: Mapping[str, str]) -> str:
     """Execute; return nothing, or a sentence that says which cell failed and how."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    bar: Any = {"desc": path.stem, "unit": "cell", "leave": False} if progress else False
     try:
-        papermill.execute_notebook(
-            path, output, parameters=given, kernel_name="python3", language="python", progress_bar=bar,
-            start_timeout=START_SECONDS, cwd=path.parent, coalesce_streams=True,
-            kernel_manager_class=notebook_rules.make_kernel_manager(output.parent))
+        papermill.execute_notebook(  # its `cwd` would be that of all notebooks that run now
+            path, output, parameters=given, kernel_name="python3", language="python", progress_bar=False,
+            start_timeout=START_SECONDS, resources={"metadata": {"path": str(path.parent)}}, coalesce_streams=True,
+            kernel_manager_class=notebook_rules.make_kernel_manager(output.parent, env))
     except PapermillExecutionError as error:
         first = next((line for line in error.source.strip().splitlines() if line.strip()), "")[:80]
         return f"cell [{error.exec_count}] ({first!r}) failed: {error.ename}: {error.evalue}"

@@ -324,7 +324,7 @@ def _injected(cells: list[Node], given: Mapping[str, object]) -> Broken:
             yield 0, f"parameter {name!r} was given as {value!r} but injected as {injected[name]!r}", "Give a literal"
 
 
-def make_kernel_manager(scratch: str | Path) -> type:
+def make_kernel_manager(scratch: str | Path, env: Mapping[str, str] | None = None) -> type:
     """Make a class of kernel managers for this very Python, with `scratch` in place of the user's IPython folder."""
     import zmq
     from jupyter_client.kernelspec import KernelSpec
@@ -341,6 +341,7 @@ def make_kernel_manager(scratch: str | Path) -> type:
         @property
         def kernel_spec(self) -> KernelSpec:
             about = {"supported_encryption": ["curve"]}
-            return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata=about)
+            return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata=about,
+                              env=dict(env or {}))
 
     return ThisPython

@@ -214,12 +214,13 @@ def decode_clips(clips: pd.DataFrame, join: float = 0.0, *, read: Callable[[pd.D
     made_of = json.dumps(["log-mel", *(list(clips[name]) for name in ("clip_id", "sha256"))])
     place = config.cache_dir("train") / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     index, samples_path, frames_path = (place / name for name in ("index.json", "samples.i16", "frames.f16"))
-    if not index.exists():  # the index is written last, so what has one is complete
-        place.mkdir(parents=True, exist_ok=True)
-        decoded = _write_samples(clips, read(clips, progress), samples_path, progress)
-        frames = compute_frames(np.memmap(samples_path, np.int16, "r"))
-        config.write_file(frames_path, (some.tobytes() for some in frames))
-        config.write_file(index, json.dumps(decoded))
+    place.mkdir(parents=True, exist_ok=True)
+    with config.lock(place / "lock"):
+        if not index.exists():  # it is written last, so what has one is complete
+            decoded = _write_samples(clips, read(clips, progress), samples_path, progress)
+            frames = compute_frames(np.memmap(samples_path, np.int16, "r"))
+            config.write_file(frames_path, (some.tobytes() for some in frames))
+            config.write_file(index, json.dumps(decoded))
     known = json.loads(index.read_text(encoding="utf-8"))
     facts = clips.set_index("clip_id")
     first, sizes = _join_pieces(known, facts["speaker"].to_dict(), join)

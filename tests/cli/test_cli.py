@@ -75,15 +75,18 @@ def test_wrong_requests_get_one_sentence_and_exit_code_2(folder, call, words, sa
     "data clips word-synthetic --out clips.npz", "data clips word-synthetic --wav FILE",
     "data card DIR.csv --out c.txt",
     "data card DIR.csv --save-splits s.parquet", "export-row logmel row.csv", "vectors export logmel --out FILE",
+    "reproduce --jobs two", "benchmark logmel --jobs 0", "protocol repeated logmel --jobs 1.5",
     "vectors export logmel --shards 0", "train triplets --folder FILE", "train export trill-mini x --quantise dynamic",
     "train classifier word-synthetic trill-mini-top FILE", "workshop build --out FILE"])
 def test_options_are_checked_before_any_work(words, tmp_path, monkeypatch, call):
     file, folder = tmp_path / "file", tmp_path / "folder.csv"
     file.touch()
     folder.mkdir()
+    monkeypatch.setenv("JOBS", "1")
     for room, work in ((cli.benchmark, "load_tasks"), (folder_room, "list_clips"), (networks, "load_network"),
                        (cli.verify, "verify_report"), (cli.protocols, "run_protocol"), (cli.tfrecords, "list_clips"),
-                       (cli.data, "load_sources"), (cli.workshop, "build"), (cli.tfrecords, "export_vectors")):
+                       (cli.data, "load_sources"), (cli.workshop, "build"), (cli, "reproduce_all"),
+                       (cli.tfrecords, "export_vectors")):
         monkeypatch.setattr(room, work, lambda *a, **k: pytest.fail("it was worked"))
     code, out, err = call(*words.replace("FILE", str(file)).replace("DIR.csv", str(folder)).split())
     assert (code, out) == (2, "") and err.strip() and "Traceback" not in err and not file.read_bytes()

@@ -1,5 +1,8 @@
 """Threads; networks on patches: pieces of bounded size, the same bits in any company."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers import check_company
@@ -23,15 +26,24 @@ def batch(lengths, seed=0):
     return waves, np.array(lengths)
 
 
-def test_thread_count(monkeypatch):
-    monkeypatch.delenv("NSLIB_THREADS", raising=False)
-    assert runtime.count_threads() >= 1
-    monkeypatch.setenv("NSLIB_THREADS", "3")
-    assert runtime.count_threads() == 3
-    for asked in ("0", "two"):
-        monkeypatch.setenv("NSLIB_THREADS", asked)
-        with pytest.raises(BadParameter, match="NSLIB_THREADS"):
-            runtime.count_threads()
+@pytest.mark.parametrize(("variable", "count"), [
+    ("NSLIB_THREADS", runtime.count_threads), ("JOBS", runtime.count_jobs)])
+def test_counts_of_threads_and_of_jobs(monkeypatch, variable, count):
+    monkeypatch.delenv(variable, raising=False)
+    assert count() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv(variable, "3")
+    assert count() == 3
+    for asked in ("0", "two", "-1", "1.5"):
+        monkeypatch.setenv(variable, asked)
+        with pytest.raises(BadParameter, match=f"{variable} is '{asked}'; give a whole number of .*: 1 or more"):
+            count()
+
+
+def test_jobs_of_a_size_are_as_many_as_free_memory_holds(monkeypatch):
+    monkeypatch.setenv("JOBS", "4")
+    for free, jobs in ((1e9, 1), (7e9, 3), (1e12, 4)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        assert (runtime.count_jobs(2.0), runtime.count_jobs()) == (jobs, 4)
 
 
 def test_threads_put_the_limit_of_blas_back():

@@ -1,5 +1,6 @@
 """The two verbs, end to end on small data: right table, nothing computed twice, nothing lost silently."""
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import soundfile
 from helpers import tone, write_pitches
 
 from nslib import audio, config, embeddings
@@ -81,6 +83,20 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
         run(folder / "ages.csv", metric="mae")
     digits = pd.Series([str(i % 10) for i in range(40)])
     assert not card.describe_numbers(digits) and card.describe_numbers(digits + ".5")
+
+
+@pytest.mark.parametrize(("ending", "free", "times"), [("flac", 16e9, 2), ("flac", 4e5, 3), ("wav", 16e9, 3)])
+def test_what_needs_a_decoder_is_decoded_once_for_all_as_memory_allows(folder, monkeypatch, ending, free, times):
+    for path in [*folder.rglob("*.wav")]:
+        wave = audio.read(path).wave
+        path.unlink()
+        soundfile.write(path.with_suffix(f".{ending}"), wave, audio.SAMPLE_RATE)
+    monkeypatch.setattr(benchmark, "check_memory", lambda *_: 1)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    decoded, read = Counter(), audio.read
+    monkeypatch.setattr(audio, "read", lambda path: (decoded.update([str(path)]), read(path))[1])
+    assert select_scores(run(folder, ["logmel", "mfcc"]).rows)["value"].tolist() == [1.0, 1.0]
+    assert max(decoded.values()) == times and not extract._shared.waves  # once is for the list
 
 
 def test_a_function_is_an_embedding(folder):

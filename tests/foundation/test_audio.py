@@ -63,6 +63,18 @@ def test_what_is_written_is_read(tmp_path_factory, wave):
     assert np.array_equal(audio.read(audio.write_wav(path, first)).wave, first)
 
 
+@pytest.mark.parametrize(("channels", "rate", "form"), [(1, 8000, "WAV"), (2, 44_100, "RF64"), (40, 16_000, "W64")])
+def test_plain_samples_are_those_that_libsndfile_reads_whatever_lies_around_them(channels, rate, form, tmp_path):
+    samples = np.random.default_rng(0).integers(-32768, 32768, (777, channels)).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, rate, "PCM_16", format=form)
+    whole, other = (tmp_path / "a.wav").read_bytes(), b"LIST\5\0\0\0abcde\0"
+    for content in (whole, whole + other, whole[:12] + other + whole[12:])[: 3 if form == "WAV" else 1]:
+        (tmp_path / "a.wav").write_bytes(content)
+        decoded = audio.decode(tmp_path / "a.wav")
+        np.testing.assert_array_equal(decoded.samples, samples, strict=True)
+        assert (decoded.rate, decoded.notes) == (rate, ())
+
+
 @pytest.mark.parametrize("rate", [8000, 44100])
 def test_resampling_keeps_length_frequency_and_level(rate):
     clip = audio.from_array(sine(rate, 2, 1000), rate)

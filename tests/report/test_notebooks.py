@@ -2,10 +2,12 @@
 
 import shutil
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 from nbformat import v4
 
@@ -103,6 +105,50 @@ def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, mo
         with pytest.warns(UserWarning, match=f"{name} in .*not as the run"):
             assert run() == "ran"
         assert run() == "unchanged"
+
+
+@pytest.mark.parametrize(("jobs", "free", "most"), [("3", 1e12, 3), ("1", 1e12, 1), ("3", 1e9, 1)])
+def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, monkeypatch, jobs, free, most):
+    names = ["01_a", "02_b", "07_finetune", "08_what_matters"]
+    for name in names:
+        add(GOOD, name=name)
+    monkeypatch.setenv("JOBS", jobs)
+    monkeypatch.setenv("NSLIB_THREADS", "6")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    begun, ended, together, shares, full = [], [], [], {}, threading.Barrier(most)
+
+    def execute(path, output, kernel_manager_class, **_):
+        begun.append(path.stem)
+        together.append(len(begun) - len(ended))
+        if len(begun) <= most:
+            full.wait(60)  # which breaks if fewer run at a time
+        shares[path.stem] = kernel_manager_class().kernel_spec.env
+        shutil.copy(path, output)
+        ended.append(path.stem)
+
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
+    runs = notebooks.run_notebooks(config.load_params(), progress=False)
+    assert [(run.notebook, run.status) for run in runs] == [(name, "ran") for name in names]
+    assert max(together) == most and "07_finetune" in begun[:most] and begun[-1] == "08_what_matters"
+    threads = dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(6 // most))
+    share = threads | {"JOBS": str(int(jobs) // most)}
+    assert shares == {"01_a": share, "02_b": share, "07_finetune": {}, "08_what_matters": {}} and together[-1] == 1
+
+
+def test_what_trains_begins_first_and_what_shows_the_fine_tuned_is_the_last():
+    sources = {path.stem: path.read_text() for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
+    assert [name for name, text in sources.items() if "with_fine_tuned" in text] == [notebooks._LAST]
+    trains = ("train_triplets(", "distill.", "benchmark_finetuned(")
+    assert [name for name, text in sources.items() if any(word in text for word in trains)] == [*notebooks._TRAINING]
+
+
+def test_ctrl_c_ends_the_kernels_and_records_nothing(add):
+    add("import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)")
+    with pytest.raises(KeyboardInterrupt):
+        notebooks.run_notebooks(config.load_params(), progress=False)
+    assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
+    assert not (config.reports_dir() / "notebooks").exists()
 
 
 def test_a_page_has_no_script_and_links_to_pages(tmp_path):
