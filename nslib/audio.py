@@ -405,7 +405,8 @@ def _read_chunks(path: Path, file: BinaryIO, head: bytes, kind: _Chunks) -> Prom
             start = at + kind.name + width + before
             promise = _compare_bytes(path, file, (at + kind.name, kind.size, before + kind.own), start, length - before)
             form, channels, rate, frame, bits = struct.unpack("<HHI4xHH", fmt)
-            plain = (form, bits) == (1, 16) and 0 < frame == 2 * channels and promise.certain and not length % frame
+            plain = ((form, bits) == (1, 16) and rate > 0 and 0 < frame == 2 * channels and promise.certain
+                     and not length % frame)
             return promise._replace(fact=max(fact, 0), plain=(start, length, channels, rate) if plain else (0,) * 4)
         if name == b"fmt ":
             fmt = content[:16].ljust(16, b"\0")

@@ -85,7 +85,11 @@ def _set_jobs(jobs: str | None) -> None:
     """Tell this process and its notebooks what is done side by side; what is no number is refused before any work."""
     if jobs is not None:
         os.environ["JOBS"] = jobs
-    runtime.count_jobs()
+    try:
+        runtime.count_jobs()
+    except BadParameter:
+        os.environ.pop("JOBS", None)
+        raise
 
 
 _TABLE = {"callback": _check_place(".csv", ".parquet")}
@@ -809,7 +813,8 @@ def _print_left_out(clips: list[dict[str, str]], used: int = 1) -> int:
 def _name_columns(source: str | Path, **columns: str | None) -> str:
     """Write names of columns behind recordings, as every reader takes them."""
     asked = urlencode({role: name for role, name in columns.items() if name})
-    return f"{source}{'&' if '=' in str(source).rpartition('?')[2] else '?'}{asked}" if asked else str(source)
+    _, known, words = str(source).rpartition("?")
+    return f"{source}{'&' if known and '=' in words else '?'}{asked}" if asked else str(source)
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

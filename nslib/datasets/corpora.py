@@ -6,9 +6,11 @@ VideoDemographics.csv), TESS (Pichora-Fuller and Dupuis, 2020), SAVEE (Haq and J
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import itertools
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -169,8 +171,23 @@ def _read_table(root: Path, name: str) -> Iterator[tuple[tuple[str, str, str], d
 
 
 def find_manifests(root: Path) -> list[Path]:
-    """Manifests of recordings in a folder, as lhotse writes them."""
-    return sorted(path for path in root.glob("*recordings*") if path.name.endswith((".jsonl", ".jsonl.gz")))
+    """Manifests of recordings in a folder, as lhotse writes them; other lists may be called so too."""
+    return sorted(path for path in root.glob("*recordings*") if path.name.endswith((".jsonl", ".jsonl.gz"))
+                  and re.match(rb"\s*\{.*\"sources\"", _read_start(path), re.DOTALL))
+
+
+def is_audformat(root: Path) -> bool:
+    """Whether a folder has a header as audformat writes it; other databases have a ``db.yaml`` too."""
+    return re.search(rb"\btables\b", _read_start(root / "db.yaml", None)) is not None
+
+
+def _read_start(path: Path, size: int | None = 1 << 16) -> bytes:
+    """The first bytes of a file, unpacked; none if there are none, or they cannot be read."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            return bytes(file.read(-1 if size is None else size))
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def read_lhotse(root: Path, asked: dict[str, str]) -> tuple[list[Row], list[str]]:
@@ -222,7 +239,7 @@ def _find_source(root: Path, recording: dict[str, Any] | None, channel: Any) -> 
     return {"audio": str(path)} | part, fault if recording.get("transforms") else ""
 
 
-def store_member(archive: Path, start: int, following: tuple[int, str] | None) -> tuple[Path, str]:
+def store_member(archive: Path, start: int, following: tuple[int, list[str]] | None) -> tuple[Path, str]:
     """Write a sound in one of Kaldi's archives to a file of the cache; the next known one has its name before it."""
     if not (key := file_key(archive, start)):
         return archive, ""
@@ -238,7 +255,9 @@ def store_member(archive: Path, start: int, following: tuple[int, str] | None) -
         elif head[:4] not in (b"fLaC", b"OggS", b"NIST", b"RIFX", b"FORM"):
             return archive, "the archive holds no sound there, but numbers or a part of a sound"
         file.seek(start)
-        config.write_file(path, file.read(length).removesuffix(f"{following[1]} ".encode() if following else b""))
+        sound, names = file.read(length), following[1] if following else []
+        named = next((end for name in names if sound.endswith(end := f"{name} ".encode())), b"")
+        config.write_file(path, sound.removesuffix(named))
     return path, ""
 
 

@@ -417,7 +417,7 @@ def _add_unlisted(root: Path, clips: list[ClipFile], lost: list[ClipFile]) -> li
 
 def _read_corpus(root: Path, asked: dict[str, str]) -> Listing:
     """A database of audformat, or manifests of lhotse."""
-    rows, notes = (corpora.read_audformat if (root / "db.yaml").is_file() else corpora.read_lhotse)(root, asked)
+    rows, notes = (corpora.read_audformat if corpora.is_audformat(root) else corpora.read_lhotse)(root, asked)
     return _add_unlisted(root, _make_clips(root / root.name, rows), []), notes
 
 
@@ -553,7 +553,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def _find_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
     """File of each recording of wav.scp, or why there is none; a part of an archive is written to a file first."""
-    found, members = dict[str, tuple[Path, str]](), dict[Path, dict[int, str]]()
+    found, members = dict[str, tuple[Path, str]](), dict[Path, dict[int, list[str]]]()
     starts = (folder, folder.parent, folder.parent.parent, Path.cwd())  # Kaldi's paths start where its recipe runs
     for number, name, value in _read_lines(folder / "wav.scp"):
         if value.endswith("|"):
@@ -564,11 +564,12 @@ def _find_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
         path = Path(next((path for path in paths if os.path.exists(path)), paths[0]))
         found[name] = path, f"{value} is a range of what is in the archive" if part and part[3] else ""
         if part and not part[3]:
-            members.setdefault(path, {})[int(part[2])] = name
+            members.setdefault(path, {}).setdefault(int(part[2]), []).append(name)
     for path, names in members.items():
         places = sorted(names)
         for start, after in itertools.zip_longest(places, places[1:], fillvalue=0):
-            found[names[start]] = corpora.store_member(path, start, (after, names[after]) if after else None)
+            stored = corpora.store_member(path, start, (after, names[after]) if after else None)
+            found |= dict.fromkeys(names[start], stored)
     return found
 
 
@@ -578,6 +579,6 @@ def _bad_line(path: Path, number: int, line: str, wanted: str) -> BadParameter:
 
 
 _FOLDERS = ((lambda path, asked: "recipe" in asked, read_folder),
-            (lambda path, _: (path / "db.yaml").is_file() or corpora.find_manifests(path), _read_corpus),
+            (lambda path, _: corpora.is_audformat(path) or corpora.find_manifests(path), _read_corpus),
             (_find_kaldi, read_kaldi), (_find_metadata, read_audiofolder), (lambda path, _: True, read_folder))
 """What tells that a folder is in a layout, and its reader; the first that fits counts."""

@@ -163,10 +163,13 @@ def _find_kind(path: Path) -> str:
 def parse_options(given: str | Path) -> tuple[str, dict[str, Any]]:
     """Split what a shell gives, ``name?option=value&option=value``; values are numbers, true, false, or else text."""
     path, _, text = str(given).partition("?")
-    options: dict[str, Any] = dict(parse_qsl(text))
+    options: dict[str, Any] = {key: {"true": True, "false": False}.get(value.lower(), value)
+                               for key, value in parse_qsl(text)}
     for key, value in options.items():
-        with contextlib.suppress(ValueError):
-            options[key] = json.loads(value.lower())
+        for kind in (int, float) if isinstance(value, str) else ():
+            with contextlib.suppress(ValueError):
+                options[key] = kind(value)
+                break
     return path, options
 
 

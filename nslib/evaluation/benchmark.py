@@ -116,7 +116,7 @@ def benchmark(
                     builder.refuse(task.name, spec.name, error)
                     continue
                 builder.add_problems(task.name, spec.name, problems)
-                builder.add_scores(spec.name, spec.fingerprint, rows, predictions)
+                builder.add_scores(spec.name, spec.ledger or spec.fingerprint, rows, predictions)
                 if task.name in [part.strip() for part in spec.overlap.split(",")]:
                     builder.notes.append(f"{task.name}: {spec.name}: It was trained on recordings of this corpus, as "
                                          "its record says: they are not unheard.")
@@ -154,6 +154,7 @@ class EmbeddingSpec:
     own: bool = True  # somebody's, and not the kit's
     overlap: str = ""  # as of `nslib.embeddings.base.Embedding`, as is the next
     output: str = ""
+    ledger: str = ""  # of a layer: the fingerprint of the model that gives all of them, under which costs are noted
 
     @property
     def fingerprint(self) -> str:
@@ -205,7 +206,8 @@ def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None 
     whole = loaded.part[0] if loaded.part else loaded
     return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
                          lambda: recipe or extraction_cluster.make_recipe(whole), given,
-                         overlap=loaded.overlap, output=loaded.output)
+                         overlap=loaded.overlap, output=loaded.output,
+                         ledger=whole.fingerprint if loaded.part else "")
 
 
 def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
@@ -598,16 +600,18 @@ def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Par
         return None
     try:
         embedding = spec.load()
-        speed = _times_real_time(spec.fingerprint, embedding)
+        whole, start = embedding.part or (embedding, 0)
+        speed = 1.0 if start else _times_real_time(whole.fingerprint, whole)
     except NslibError:
         return None  # it is refused, with its reason, when its turn comes
     first = clips.drop_duplicates("sha256")
-    new = first[first["sha256"].isin(VectorCache(embedding).missing(first["sha256"]))]
+    # of several layers of one model, the first brings the vectors of all
+    new = first[first["sha256"].isin([] if start else VectorCache(whole).missing(first["sha256"]))]
     numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
     parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
-    return _Work(spec.name, audio, len(new) * embedding.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
+    return _Work(spec.name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
                  audio / speed, fits)
 
 

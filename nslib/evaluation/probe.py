@@ -480,7 +480,9 @@ def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[
     copies = find_same_fits(probes, splits["train"].y)
     needed = [probe for probe in dict.fromkeys((*_TURNS, *probes)) if probe in probes and probe not in copies]
     if mapper is None:
-        done = _fit_in_threads(needed, variants, splits, settings, jobs or runtime.count_jobs())
+        jobs = jobs or runtime.count_jobs()
+        at_once = max(1, -(-jobs // len(probes)))  # normalised copies: no more than whoever gave the jobs counted on
+        done = _fit_in_threads(needed, variants, splits, settings, min(jobs, at_once * len(needed)))
     else:
         done = iter(mapper(fit_probe, [ProbeTask(probe, v, splits, settings) for probe in needed for v in variants]))
     fits: list[Fit] = []

@@ -64,7 +64,7 @@ class VectorCache:
         with config.explain_failures(path):
             path.mkdir(parents=True, exist_ok=True)
         if not _read_facts(path):
-            facts = {k: v for k, v in vars(embedding).items() if k not in ("embed", "replica")}
+            facts = {k: v for k, v in vars(embedding).items() if k not in ("embed", "replica", "part")}
             config.write_file(path / _FACTS, json.dumps(facts, indent=1).encode())
         self._open(path, embedding.dim)
 

@@ -26,7 +26,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -187,6 +187,14 @@ def share_decoded() -> Iterator[None]:
         _shared.waves, _shared.room = {}, 0
 
 
+def _try_load(clip: Clip) -> FloatArray | Exception:
+    """Decode a clip, or give back why it cannot be, so that one costs no other."""
+    try:
+        return load_clip(clip)
+    except Exception as error:
+        return error
+
+
 def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple[list[Clip], DecodeFunction]]:
     """Give each unit, the last one first, with `load_clip` for its clips, once each, while threads decode the next."""
     # `lanes` is how many units are worked on at a time; decoders, the resampler and the hash let other threads run
@@ -197,10 +205,10 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
 
     def decode(clip: Clip) -> FloatArray:
         job, place = decoded.pop(clip.key)
-        if job.exception():  # of this clip, or of one that was given with it
-            return load_clip(clip)
         wave, job.result()[place] = job.result()[place], None  # it is let go when it has been embedded
-        return wave
+        if isinstance(wave, Exception):
+            raise wave
+        return cast(FloatArray, wave)
 
     # on two processors a second decoder only takes turns with the model: one is ten times as fast as that
     pool = ThreadPoolExecutor(max(1, min(runtime.count_threads() - 1, _MOST_DECODERS)), "decode")
@@ -215,7 +223,7 @@ def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple
                 if queue and waiting + seconds > AHEAD_SECONDS * lanes:
                     break
                 for clips in (following[k:k + _AT_ONCE] for k in range(0, len(following), _AT_ONCE)):
-                    job = pool.submit(lambda clips: [load_clip(clip) for clip in clips], clips)
+                    job = pool.submit(lambda clips: [_try_load(clip) for clip in clips], clips)
                     decoded.update({clip.key: (job, place) for place, clip in enumerate(clips)})
                 queue.append(following)
                 waiting += seconds

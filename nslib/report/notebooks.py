@@ -11,6 +11,7 @@ templates load scripts.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -18,6 +19,7 @@ import hashlib
 import html
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import sys
@@ -82,13 +84,16 @@ def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs:
     paths, stopped = [path for name, path in by_name.items() if name in wanted], threading.Event()
     jobs = max(1, min(len(paths), runtime.count_jobs(_KERNEL_GB)))
     threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
-    share = {**dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads), "JOBS": fits}
+    others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
     begun: dict[str, Future[Run]] = {}
     _hash_surroundings()  # once, not in every thread
 
     def run(path: Path) -> Run:
         if path.stem == _LAST:
             wait([other for name, other in begun.items() if name != _LAST])
+        if stopped.is_set():
+            raise KeyboardInterrupt
         bar.set_postfix_str(path.stem)
         return _run_if_changed(path, params, inputs, {} if path.stem in (*_TRAINING, _LAST) else share, stopped)
 
@@ -103,9 +108,12 @@ def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs:
         except BaseException:  # Ctrl-C does not reach kernels, which are sessions of their own
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for kernel in psutil.Process().children():
-                if "ipykernel_launcher" in kernel.cmdline():
-                    kernel.kill()
+            while not all(one.done() for one in begun.values()):  # some may be about to start a kernel
+                for kernel in psutil.Process().children():
+                    with contextlib.suppress(psutil.Error):  # it has ended by itself
+                        if "ipykernel_launcher" in kernel.cmdline():
+                            kernel.kill()
+                wait(begun.values(), 0.2)
             raise
     runs = [begun[path.stem].result() for path in paths]
     unchanged = [run.notebook for run in runs if run.status == UNCHANGED]

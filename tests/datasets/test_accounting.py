@@ -259,6 +259,10 @@ ROWS = [
         {"call.wav": {}, "s.wav": {"from": {"channels": [0, 1]}}}, {"a": {"recording_id": "s.wav", "channel": 1}, "b": {
             "recording_id": "call.wav"}, "c": {"recording_id": "s.wav", "channel": [0, 1]}})
      | {"s.wav": stereo, "b.wav": Path("call.wav")}, ".", 3, 0),
+    ("folder", "lists and headers of other programs beside it", "read", "", {
+        "x/a.wav": 1, "list_of_recordings.jsonl": '{"file": "a"}\n', "db.yaml": "host: here\n"}, ".", 1, 0),
+    ("Kaldi", "two names at one place of an archive", "read", "", archive(sound()) | {
+        "wav.scp": "u0 a.ark:3\nalias a.ark:3\n"}, ".", 2, 0),
     ("Kaldi", "`x.ark:17` in `wav.scp`", "read", "stereo mixed to mono", archive(
         sound(), sound(1, subtype="ULAW"), b"AUDIO\5" + len(sound(2)).to_bytes(5, "little") + sound(2),
         sound(3, format="FLAC"), sound(4, channels=2)), ".", 5, 0),
