@@ -214,7 +214,7 @@ def decode(path: Path) -> Decoded:
     try:
         if not path.is_file():
             if path.exists():
-                raise BadAudio(path, "this is not a file", "Give an audio file; a folder is read clip by clip.")
+                raise BadAudio(path, "this is not a file", f"Give an audio file, or those of a folder: {path}/*.wav.")
             raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.")
         with path.open("rb") as file:
             head = file.read(_HEAD)

@@ -104,7 +104,6 @@ Smoke = Annotated[bool | None, Option("--smoke/--no-smoke", help="A tiny run tha
 Names = Annotated[str | None, Option("--embeddings", help="Embedding names, comma-separated.")]
 Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
-Embedding = Annotated[str, Argument(help=_EMBEDDING)]
 Dataset = Annotated[list[Path] | None, Option(
     help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a folder of Kaldi, "
          "lhotse, audformat or datasets, or tfds:NAME, audb:NAME, hf:OWNER/NAME.")]
@@ -136,7 +135,6 @@ Sources = Annotated[list[str] | None, Option(
     "--source", help="Of the kit's own audio, one or more: " + ", ".join(data.SOURCES) + ". Default: all.")]
 Notebooks = Annotated[list[str] | None, Argument(help="Notebooks (default: all with exercises).")]
 Task = Annotated[str, Argument(help="Name of a task.")]
-Licence = Annotated[str, Option(help="Written beside the model.")]
 
 
 def _group(name: str, about: str) -> typer.Typer:
@@ -304,7 +302,7 @@ def embed(
 
 @app.command()
 def check(
-    embedding: Embedding,
+    embedding: Annotated[str, Argument(help=_EMBEDDING)],
     card: Annotated[Path | None, Option(
         help="Write a model card here (.md): facts, contract, results.", **_TEXT)] = None,
 ) -> None:
@@ -334,12 +332,11 @@ def protocol(
     params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
     given = [str(path) for path in dataset or ()] or params.tasks or None
     chosen = [_find_embedding(e) for e in embeddings]
-    settings = _read_settings(changed) | {"train": train, "probes": probes}
-    settings = {key: value for key, value in settings.items() if value is not None}
+    settings = {"train": train, "probes": probes} | _read_settings(changed)
     names = [part.strip() for part in name.split(",")]
-    measured = protocols.join_protocols([
-        protocols.run_protocol(one, chosen, given, params, splits=splits, metric=metric,
-                               **protocols.pick_settings(one, settings, names)) for one in names])
+    picked = {one: protocols.pick_settings(one, settings, names) for one in names}  # all are checked before any runs
+    measured = protocols.join_protocols([protocols.run_protocol(
+        one, chosen, given, params, splits=splits, metric=metric, **own) for one, own in picked.items()])
     _print_results(measured, measured.compare, out)
 
 
@@ -587,7 +584,7 @@ def train_export(
     network: Annotated[str, Argument(help="trill-mini, trill-mini-distilled, or a file best.npz of a run.")],
     out: Annotated[Path, Argument(help="Folder of a SavedModel, or a file ending in .tflite.")],
     quantise: Annotated[str, Option(help="Of a .tflite: none or dynamic.")] = "none",
-    licence: Licence = "",
+    licence: Annotated[str, Option(help="Written beside the model.")] = "",
 ) -> None:
     """Write a network with its front end as a SavedModel with TRILL's signature, or for LiteRT."""
     if quantise != "none" and out.suffix != ".tflite":
@@ -741,6 +738,8 @@ def _find_embedding(name: str) -> Any:
     found = getattr(module, attribute)
     if not callable(found) and not isinstance(found, models.Embedding) and not find_interface(found):
         raise BadParameter(f"{name} is {type(found).__name__}, no function, no model and no Embedding.")
+    if options and not find_interface(found):
+        return models.from_callable(found, **{"name": attribute} | options)
     return models.from_model(found, **options) if options else found
 
 

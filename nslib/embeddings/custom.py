@@ -27,11 +27,12 @@ import numpy.typing as npt
 
 from nslib.embeddings.base import SAMPLE_RATE, TOLERANCE, Embedding, EmbedFunction, FloatArray, IntArray, stack_clips
 from nslib.embeddings.runtime import make_noise
-from nslib.errors import BadParameter, NslibError
+from nslib.errors import BadParameter, NslibError, refuse_unknown
 
 __all__ = ["agrees", "call", "embed_one_by_one", "from_callable", "make_revision", "to_array", "wrap_function"]
 
 Function = Callable[[FloatArray], Any]
+OPTIONS = ("revision", "min_samples", "parameters", "licence", "source", "trained_on", "overlap", "citation")
 
 
 def from_callable(function: Function, name: str, *, revision: str | None = None, min_samples: int = 1_600,
@@ -63,7 +64,7 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     Raises
     ------
     BadParameter
-        If a trial call with two clips of noise fails, or does not give floats of a right shape.
+        If a trial call with two clips of noise fails, or gives no floats of a right shape, or for an unknown option.
 
     Examples
     --------
@@ -72,8 +73,19 @@ def from_callable(function: Function, name: str, *, revision: str | None = None,
     >>> loud.dim
     1
     """
+    refuse_unknown(f"option of {name}", facts, [*OPTIONS, "pad", "window", "hop"])
+    function = make_object(function)
     return wrap_function(function, name, revision or make_revision(function, name), min_samples=min_samples, pad=pad,
                          window=window, hop=hop, **facts)
+
+
+def make_object(given: Any) -> Any:
+    """Make an object of a class, without arguments; what is no class stays as it is."""
+    try:
+        return given() if isinstance(given, type) else given
+    except Exception as error:  # the class is anybody's
+        raise BadParameter(f"{given.__name__} cannot be made without arguments ({error}). Give an object of it, or a "
+                           "function.") from error
 
 
 def make_revision(thing: Any, name: str) -> str:
@@ -113,8 +125,7 @@ def wrap_function(function: Function, name: str, revision: str, *, together: Emb
         return frames, np.clip(counts, 1, frames.shape[1]).astype(np.int64)
 
     embedding = Embedding(name, revision, dim, of_one_length, window, hop, min_samples, pad, **facts)
-    if together is None and window and hop:
-        together = with_zeros
+    together = with_zeros if together is None and window and hop else together
     lengths = np.linspace(min_samples, max(min_samples, 2 * SAMPLE_RATE), tries)
     if together is not None and agrees(embedding, together, lengths):
         return replace(embedding, embed=together, pads_safely=True)
@@ -135,14 +146,15 @@ def call(function: Function, waves: FloatArray, name: str, dim: int | None = Non
     """Call a function and check what comes out: float32 [clips, frames, dim]."""
     asked = f"{name} was called with float32 of shape {list(waves.shape)}"
     try:
-        output = np.asarray(function(waves))
+        output = np.asarray(made := function(waves))
     except NslibError:
         raise
     except Exception as error:  # the function is anybody's
         short = " If that is too short for it, raise min_samples." if waves.shape[1] < SAMPLE_RATE else ""
         raise BadParameter(f"{asked} and failed: {type(error).__name__}: {error}{short}") from error
     if output.dtype.kind != "f":
-        raise BadParameter(f"{asked} and returned {output.dtype}; return floating point numbers.")
+        what = type(made).__name__ if output.dtype == object else output.dtype
+        raise BadParameter(f"{asked} and returned {what}; return floating point numbers.")
     if output.ndim not in (2, 3) or output.shape[0] != len(waves) or 0 in output.shape:
         wanted = f"[{len(waves)}, dim] or [{len(waves)}, frames, dim]"
         hint = " It looks as if it takes one clip; loop over the clips." if output.ndim < 2 else ""

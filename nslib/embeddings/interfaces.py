@@ -28,7 +28,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray, 
 from nslib.embeddings.custom import to_array
 from nslib.embeddings.files import choose, parse_options
 from nslib.embeddings.runtime import make_noise, mark_ragged
-from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.errors import BadParameter, Unavailable, UnknownName, refuse_unknown
 
 __all__ = ["find_interface", "from_model", "load_model"]
 
@@ -75,16 +75,17 @@ def from_model(model: Any, name: str | None = None, *, layer: int | str | None =
     Raises
     ------
     BadParameter
-        If the model is none of these, lacks what belongs to it or what is asked for, or fails on noise.
+        If the model is none of these, lacks what belongs to it or is asked for, or fails on noise; unknown options.
     """
     if (interface := find_interface(model)) is None:
         raise BadParameter(f"{type(model).__name__} has the shape of no model that is known ({', '.join(_INTERFACES)}; "
                            "of transformers the pair (model, feature_extractor)). Give a function.")
     main, beside = model if isinstance(model, tuple) else (model, None)
-    main = main() if isinstance(main, type) else main
+    main = custom.make_object(main)
     own = getattr(getattr(main, "config", None), "_name_or_path", "") or getattr(main, "__name__", type(main).__name__)
     asked = [f"layer{layer}" if isinstance(layer, int) else layer, key]
     name = name or "-".join([Path(own).name, *(str(part) for part in asked if part is not None)])
+    refuse_unknown(f"option of {name}", facts, [*custom.OPTIONS, "layer", "key"])
     if layer is not None and interface in ("HEAR", "MTEB"):
         raise UnknownName(f"layer of {interface}'s models", layer, ())
     bound = _INTERFACES[interface][1](main, beside, _Ask(name, layer, key))

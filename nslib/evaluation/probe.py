@@ -240,9 +240,9 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
     whole = dict.fromkeys(SPLITS, _order_split("task", clips))
     ordered, variants, settings, notes = _plan_fits(whole, probes, speaker_norm, metric, also, seed)
     train, left_out = (sorted(len(rows[name]) for rows in folds) for name in ("train", "left_out"))
-    said = f", {left_out[0]} to {left_out[-1]} were left out of it for their text" if left_out[-1] else ""
-    notes.append(f"Every clip was tested once, in {len(folds)} folds: {train[0]} to {train[-1]} clips were in "
-                 f"training{said}.")
+    learnt, without = (" to ".join(map(str, dict.fromkeys((sizes[0], sizes[-1])))) for sizes in (train, left_out))
+    said = f", {without} were left out of it for their text" if left_out[-1] else ""
+    notes.append(f"Every clip was tested once, in {len(folds)} folds: {learnt} clips were in training{said}.")
     options: dict[str, Any] = {"jobs": jobs, "progress": progress, "mapper": mapper}
     describe = partial(_describe_oddities, numbers=settings.needs("numbers"), normed=any(norm for _, norm in variants))
     fits: list[list[Fit]] = []

@@ -13,6 +13,7 @@ as ``<key>.answers.parquet`` and, last, ``<key>.protocol.parquet``.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +72,13 @@ _SMOKE: dict[str, dict[str, Any]] = {
     WITHIN_SPEAKER: {"split_numbers": (splits.CANONICAL_SPLIT_NUMBER, 0)}, REPEATED: {"seeds": (0, 1)},
     SWITCH: {"draws": 2}, K_SHOT: {"draws": 2, "shots": (1, 4)}, LEAVE_ONE_SPEAKER_OUT: {"probes": FAST_PROBES},
     K_FOLD: {"probes": FAST_PROBES}, CROSS_CORPUS: {"probes": FAST_PROBES}}
+# of what kind a setting is, where its default does not tell
+_EXAMPLES = {"labels": (("angry", "anger"),), "probes": FAST_PROBES, "probabilities": (0.6, 0.2, 0.2)}
 
 PROTOCOLS = tuple(_DEFAULTS)
 """Names of all protocols."""
 
 AnyTask = str | Path | Task
-
 
 _COMPUTE: dict[str, Callable[..., divisions.Computed]] = {
     WITHIN_SPEAKER: divisions.compute_within_speaker, REPEATED: divisions.compute_repeated,
@@ -124,6 +126,8 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
         return ask.apply(benchmark.load_tasks(given, params, specs, builder, progress, splits, numbers=ask.numbers))
 
     ready = load(wanted, splits) if wanted else []
+    if protocol in (LEAVE_ONE_SPEAKER_OUT, K_FOLD):  # they have no use for the split
+        builder.notes = [note for note in builder.notes if " were drawn into the splits " not in note]
     learn = load([settings["train"]]) if ready and "train" in settings else []
     if "train" in settings and not learn:
         ready = []  # of which the reason is among what was not run
@@ -163,25 +167,39 @@ def run_one(protocol: str, embedding: Embeddable | TaskVectors, task: AnyTask | 
 
 
 def pick_settings(protocol: str, given: Mapping[str, Any], among: Sequence[str]) -> dict[str, Any]:
-    """Of settings for several protocols, those of one; what is a setting of none goes to it too, and is refused."""
-    known = {name for other in among for name in _DEFAULTS.get(other, {})}
-    return {name: value for name, value in given.items() if name in _DEFAULTS.get(protocol, {}) or name not in known}
+    """Of settings for several protocols, those of one, checked, as tuples; what is a setting of none is refused."""
+    refuse_unknown("protocol", protocol, _DEFAULTS)
+    known, others = _DEFAULTS[protocol], {name for other in among for name in _DEFAULTS.get(other, {})}
+    picked = {name: value for name, value in given.items()
+              if value is not None and (name in known or name not in others)}
+    refuse_unknown(f"setting of {protocol}", picked, known)
+    for name, value in picked.items():
+        example = _EXAMPLES.get(name, known[name])
+        if isinstance(example, tuple):  # one number is a list of one, and text is names with commas
+            picked[name] = tuple(sorted(value.items()) if isinstance(value, Mapping) else [value] if isinstance(
+                value, int | float) else value.split(",") if isinstance(value, str) else value)
+        if name != "train" and picked[name] is not known[name] and not _is_like(picked[name], example):
+            raise BadParameter(f"{name} of {protocol} is {value!r}; allowed are values such as "
+                               f"{json.dumps(dict(example) if name == 'labels' else example)} (numbers: 0 or more).")
+    return picked
+
+
+def _is_like(given: Any, example: Any) -> bool:
+    """Whether it is of the kind of an example: a tuple of some of its kind, text, or a number of 0 or more."""
+    if isinstance(example, tuple):
+        return isinstance(given, tuple) and given != () and all(_is_like(one, example[0]) for one in given)
+    return type(given) in (type(example), int if isinstance(example, float) else None) and given >= type(example)()
 
 
 def _complete_settings(protocol: str, given: dict[str, Any], params: config.Params,
                        metric: str | Sequence[str] | None) -> tuple[dict[str, Any], Measure]:
-    """All settings of a protocol, sequences and mappings as tuples, and the metrics; probes as given or the usual."""
-    refuse_unknown("protocol", protocol, _DEFAULTS)
-    refuse_unknown(f"setting of {protocol}", given, _DEFAULTS[protocol])
+    """All settings of a protocol, checked, and the metrics; probes as given or the usual."""
+    given = pick_settings(protocol, given, ())
     settings = _DEFAULTS[protocol] | (_SMOKE[protocol] if params.smoke else {}) | given | {"seed": params.seed}
     if settings.get("train", "") is None:
         raise BadParameter(f"{protocol} needs train, the task or recordings to learn from.")
-    settings["probes"] = _Usual(settings["probes"])
-    if "probes" in given:
-        settings["probes"] = Measure.of(metric, given["probes"]).probes
-    return {name: tuple(sorted(value.items())) if isinstance(value, Mapping) else
-            tuple(value) if isinstance(value, list | range) else value for name, value in settings.items()
-            }, Measure.of(metric, None)
+    settings["probes"] = Measure.of(metric, given["probes"]).probes if "probes" in given else _Usual(settings["probes"])
+    return settings, Measure.of(metric, None)
 
 
 class _Usual(tuple[str, ...]):
@@ -201,10 +219,8 @@ def _run_pair(protocol: str, task: Task, corpus: Dataset, spec: EmbeddingSpec, s
               builder: ResultsBuilder, progress: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and answers of one embedding on one task: stored ones, else computed from its vectors."""
     key = _make_key(protocol, task, spec.name, corpus.clips, spec.fingerprint, settings)
-    stored = results.find_result(key, tables=PROTOCOL_TABLES)
-    if stored is not None:
-        return stored
-    return _run_vectors(protocol, _have_vectors(task, corpus, spec, builder, progress), settings, progress)
+    return results.find_result(key, tables=PROTOCOL_TABLES) or _run_vectors(
+        protocol, _have_vectors(task, corpus, spec, builder, progress), settings, progress)
 
 
 def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
@@ -212,8 +228,7 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
     """Rows and answers of vectors: stored ones, else computed and stored."""
     task, clips = data.task, data.clips
     key = _make_key(protocol, task, data.embedding, clips, data.fingerprint, settings, data.listed)
-    stored = results.find_result(key, tables=PROTOCOL_TABLES)
-    if stored is not None:
+    if (stored := results.find_result(key, tables=PROTOCOL_TABLES)) is not None:
         return stored
     options = settings | {"probes": _choose_probes(task, settings)}
     if protocol != WITHIN_SPEAKER:
@@ -346,10 +361,8 @@ def summarise(rows: pd.DataFrame, protocol: str | None = None, shots: int | None
     of one `protocol` and `shots` if they are given.
     """
     chosen = rows[(rows["split_number"] == "") & (rows["speaker"] == "") & rows["selected"] & rows["value"].notna()]
-    if protocol is not None:
-        chosen = chosen[chosen["protocol"] == protocol]
-    if shots is not None:
-        chosen = chosen[chosen["shots"] == shots]
+    for column, asked in (("protocol", protocol), ("shots", shots)):
+        chosen = chosen if asked is None else chosen[chosen[column] == asked]
     return scores.keep_newest(chosen, ["task", "embedding", "protocol", "shots", "metric"])
 
 

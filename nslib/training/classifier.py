@@ -73,7 +73,7 @@ def take_network(model: Any, tap: str, name: str | None = None, **facts: Any) ->
 
 def take_built_in(name: str) -> Backbone:
     """Take one of `list_backbones`; BadParameter for an embedding that no graph can hold."""
-    refuse_unknown("embedding", name, EMBEDDINGS)
+    refuse_unknown("embedding", () if ":" in name.replace("://", "") else name, EMBEDDINGS)  # a function is no name
     if name not in list_backbones():
         raise BadParameter(f"{name} is not computed by TensorFlow alone, so no graph can hold it. Can be exported: "
                            f"{', '.join(list_backbones())}, networks of yours, and SavedModels with TRILL's signature.")

@@ -75,6 +75,7 @@ def test_wrong_requests_get_one_sentence_and_exit_code_2(folder, call, words, sa
     "data clips word-synthetic --out clips.npz", "data clips word-synthetic --wav FILE",
     "data card DIR.csv --out c.txt",
     "data card DIR.csv --save-splits s.parquet", "export-row logmel row.csv", "vectors export logmel --out FILE",
+    "protocol k-shot,switch logmel --set shots=[1,2]",
     "reproduce --jobs two", "benchmark logmel --jobs 0", "protocol repeated logmel --jobs 1.5",
     "vectors export logmel --shards 0", "train triplets --folder FILE", "train export trill-mini x --quantise dynamic",
     "train classifier word-synthetic trill-mini-top FILE", "workshop build --out FILE"])
@@ -103,14 +104,22 @@ def test_what_cannot_be_imported_is_one_sentence_and_what_cannot_be_had_exit_cod
 
 
 def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path, call):
-    (tmp_path / "mine.py").write_text("def loud(waves):\n    return waves.std(axis=1, keepdims=True)\n")
+    (tmp_path / "mine.py").write_text("def loud(waves):\n    return waves.std(axis=1, keepdims=True)\n"
+                                      "class Loud:\n    def __call__(self, waves):\n        return loud(waves)\n")
     where = f"{tmp_path / 'mine.py'}:loud"
     code, out, _ = call("benchmark", where, "logmel", "--dataset", folder, "--smoke", "--out", tmp_path / "rows.csv")
     assert code == 0 and "pitches" in out and "logmel" in out and "loud" in out
     assert set(pd.read_csv(tmp_path / "rows.csv")["embedding"]) == {"logmel", "loud"}
-    code, out, _ = call("protocol", "leave-one-speaker-out,k-shot", where, "--dataset", folder, "--smoke", "--set",
-                        "shots=[1]", "--metric", "uar,accuracy", "--probes", "LogisticRegression")
+    code, out, err = call("protocol", "leave-one-speaker-out,k-shot", where, "--dataset", folder, "--smoke", "--set",
+                          "shots=1", "--metric", "uar,accuracy", "--probes", "LogisticRegression")
     assert code == 0 and "k-shot 1" in out and "12 clips, 6 speakers" in out and "10 clips" in out
+    assert "were drawn into the splits" in " ".join(err.split())
+    code, out, err = call("protocol", "k-fold", where.replace("loud", "Loud"), "--dataset", folder, "--smoke", "--set",
+                          "folds=3")
+    assert code == 0 and "Loud" in out and "drawn into" not in err and "3 folds: 8 clips" in " ".join(err.split())
+    for wrong in ("foo=2", "window=1&foo=2"):
+        code, _, err = call("check", f"{where}?{wrong}")
+        assert code == 2 and "unknown option of loud 'foo'. Known: citation, hop" in err
     code, _, err = call("protocol", "k-shot,switch", where, "--dataset", folder, "--set", "folds=3")
     assert code == 2 and "unknown setting of k-shot 'folds'" in err
     code, out, _ = call("check", where, "--card", tmp_path / "card.md")

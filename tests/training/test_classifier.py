@@ -86,6 +86,7 @@ def test_an_answer_has_the_notes_of_reading_and_a_bad_recording_costs_itself_onl
     soundfile.write(tmp_path / "short.wav", np.zeros((4000, 2)), 8000)
     (tmp_path / "pointer.wav").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     files = [tmp_path / name for name in ("good.wav", "pointer.wav", "none.wav", "short.wav")]
+    assert f"those of a folder: {tmp_path}/*.wav" in call("train", "classify", folder, tmp_path)[1]
     assert room.load_classifier(folder)(files[-1]).notes == (
         "stereo mixed to mono", "resampled 8000 -> 16000 Hz", "digital silence: every sample is 0",
         "padded with zeros to 1 s")
@@ -176,8 +177,9 @@ def test_the_choice_leaves_out_what_cannot_be_exported_and_says_so():
     ("LDA", UnknownName, "LDA_LSQR_AUTO"), (None, BadParameter, "not empty"),
     ("Forest_balanced_100", BadParameter, "is a forest, and only linear probes are exported: LogisticRegression")])
 def test_mistakes_are_told_before_any_work(backbone, tmp_path, probe, error, why):
-    with pytest.raises(BadParameter, match="mfcc is not computed by TensorFlow alone"):
-        room.take_built_in("mfcc")
+    for name in ("mfcc", "models.py:good"):
+        with pytest.raises(BadParameter, match=f"{name} is not computed by TensorFlow alone"):
+            room.take_built_in(name)
     with pytest.raises(UnknownName, match="trill-mini-top"):
         room.take_built_in("trill-mini-tip")
     (tmp_path / "file").write_text("mine")
