@@ -105,8 +105,8 @@ Names = Annotated[str | None, Option("--embeddings", help="Embedding names, comm
 Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
 Dataset = Annotated[list[Path] | None, Option(
-    help="Your data instead of tasks: a folder (label = subfolder), a CSV, TSV or Parquet list, a folder of Kaldi, "
-         "lhotse, audformat or datasets, or tfds:NAME, audb:NAME, hf:OWNER/NAME.")]
+    help="Your data, beside --tasks if given: a folder (label = subfolder), a CSV, TSV or Parquet list, a folder of "
+         "Kaldi, lhotse, audformat or datasets, or tfds:NAME, audb:NAME, hf:OWNER/NAME.")]
 Metric = Annotated[str | None, Option(
     help="Names, comma-separated, such as uar,accuracy,macro-f1,auc: the first chooses, all are shown. ccc or mae take "
          "labels as numbers.")]
@@ -270,8 +270,8 @@ def measure(
     given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())
     recordings = [_name_columns(path, label=label, speaker=speaker, split=split, clip_id=clip_id, audio=audio,
                                 recipe=recipe) for path in dataset or ()]
-    measured = benchmark.benchmark(given, recordings or None, params=params, splits=splits, metric=metric,
-                                   probes=probes, cluster=cluster)
+    measured = benchmark.benchmark(given, [*(params.tasks if tasks else ()), *recordings] or None, params=params,
+                                   splits=splits, metric=metric, probes=probes, cluster=cluster)
     heard = measure_controls(measured, given, params) if controls else None
     table = summary.describe_results(measured, params, heard)
     if report:
@@ -330,7 +330,7 @@ def protocol(
 ) -> None:
     """Ask another question of the same vectors, of tasks or of your data: other divisions, corpora, sizes."""
     params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
-    given = [str(path) for path in dataset or ()] or params.tasks or None
+    given = [*(params.tasks if tasks or not dataset else ()), *map(str, dataset or ())] or None
     chosen = [_find_embedding(e) for e in embeddings]
     settings = {"train": train, "probes": probes} | _read_settings(changed)
     names = [part.strip() for part in name.split(",")]

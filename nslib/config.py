@@ -34,7 +34,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 
 __all__ = ["CHOICES", "Params", "cache_dir", "check_data", "client_environment", "code_revision", "data_dir",
            "describe_origin", "explain_failure", "explain_failures", "hash_file", "hub_url", "load_params",
@@ -104,8 +104,7 @@ def load_params(given: Mapping[str, object] | None = None, **named: object) -> P
     fields = {f.name: f for f in dataclasses.fields(Params)}
     values: dict[str, object] = {n: os.environ[n.upper()] for n in fields if os.environ.get(n.upper())}
     for name, value in {**(given or {}), **named}.items():
-        if name not in fields:
-            raise UnknownName("parameter", name, fields)
+        refuse_unknown("parameter", name, fields)
         if value is not None:
             values[name] = value
     return Params(**{n: _parse_value(n, v, fields[n].default) for n, v in values.items()})  # type: ignore[arg-type]

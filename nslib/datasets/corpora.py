@@ -22,7 +22,7 @@ from nslib import config
 from nslib.datasets.clip_cache import file_key
 from nslib.datasets.splits import find_split
 from nslib.datasets.table import read_list
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 
 __all__ = ["RECIPES"]
 
@@ -76,12 +76,10 @@ RECIPES = {
 
 def read_names(name: str, paths: Sequence[Path], label: str) -> tuple[list[tuple[str, str, str]], list[str]]:
     """Label and speaker of each name by a recipe, or why it does not fit; and whether the corpus is complete."""
-    if name not in RECIPES:
-        raise UnknownName("recipe", name, RECIPES)
+    refuse_unknown("recipe", name, RECIPES)
     recipe, first, found, rows = RECIPES[name], dict[tuple[str, ...], Path](), Counter[str](), []
     columns = {"emotion", "sex", *re.compile(recipe.pattern).groupindex} - {"take"}
-    if label not in columns:
-        raise UnknownName(f"label of {recipe.title}", label, columns)
+    refuse_unknown(f"label of {recipe.title}", label, columns)
     for path in paths:
         cells, fault = _parse_name(recipe, path), f"its name is none of {recipe.title}, such as {recipe.example}"
         if cells:

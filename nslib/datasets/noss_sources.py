@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from nslib import config
 from nslib.datasets.tasks import get_task
-from nslib.errors import UnknownName
+from nslib.errors import refuse_unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,8 +154,7 @@ SOURCES: dict[str, Source] = {source.name: source for source in _SOURCES}  # the
 
 def get_source(name: str) -> Source:
     """Look a data set up; `UnknownName` tells the nearest names."""
-    if name not in SOURCES:
-        raise UnknownName("data set", name, SOURCES)
+    refuse_unknown("data set", name, SOURCES)
     return SOURCES[name]
 
 

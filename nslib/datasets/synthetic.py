@@ -29,7 +29,7 @@ from nslib import audio, config
 from nslib.datasets.clip_cache import ClipCache
 from nslib.datasets.splits import SPLITS, split_by_group
 from nslib.datasets.table import Dataset, limit_clips, make_dataset
-from nslib.errors import BadAudio, Unavailable, UnknownName
+from nslib.errors import BadAudio, Unavailable, refuse_unknown
 
 __all__: list[str] = []
 
@@ -113,8 +113,7 @@ def plan_task(task: str) -> list[Job]:
     """List the clips of a synthetic task; nothing is spoken."""
     plans = {"speaker-synthetic": _plan_speakers, "word-synthetic": _plan_words, "style-synthetic": _plan_styles,
              "language-synthetic": _plan_languages}
-    if task not in plans:
-        raise UnknownName("synthetic task", task, plans)
+    refuse_unknown("synthetic task", task, plans)
     return [_vary(task, *plan) for plan in plans[task]()]
 
 

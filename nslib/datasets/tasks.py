@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nslib.config import Params
 from nslib.datasets.splits import label_is_speaker
-from nslib.errors import UnknownName
+from nslib.errors import refuse_unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,8 +170,7 @@ REGISTRY: dict[str, Task] = {task.name: task for task in (*_TASKS, *_NOSS_TASKS)
 
 def get_task(name: str) -> Task:
     """Look a task up; `UnknownName` tells the nearest names."""
-    if name not in REGISTRY:
-        raise UnknownName("task", name, REGISTRY)
+    refuse_unknown("task", name, REGISTRY)
     return REGISTRY[name]
 
 

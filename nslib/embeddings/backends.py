@@ -30,7 +30,7 @@ from nslib import config
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray
 from nslib.embeddings.networks import EMBEDDING_TAP
 from nslib.embeddings.runtime import Network, PatchNetwork, count_threads, freeze_graph, share_workers
-from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.errors import BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import TRILL
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
     """
     import tensorflow as tf
 
-    if form not in FORMS:
-        raise UnknownName("form of a LiteRT file", form, FORMS)
+    refuse_unknown("form of a LiteRT file", form, FORMS)
     known = np.empty((0, *shape)) if patches is None else patches
     if form == "int8" and not len(known):
         raise BadParameter("int8 is set by the ranges of real patches; give patches=, some hundred of them.")

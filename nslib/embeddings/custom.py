@@ -2,8 +2,9 @@
 
 What goes into the hash: the code; default values; what the function closes over; the globals that it names, functions
 among them followed in turn; attributes of callable objects; arrays by their bytes; Keras and PyTorch models by their
-weights; imported modules by name and version; other objects by their pickle. What has none of these cannot be seen.
-Code that is called by another name (through `getattr`, a file, a library that you edit in place) is not followed.
+weights, and classes and plain attributes of all layers; imported modules by name and version; other objects by their
+pickle. What has none of these cannot be seen. Code that is called by another name (through `getattr`, a file, a library
+that you edit in place) is not followed.
 """
 
 from __future__ import annotations
@@ -229,7 +230,7 @@ class _Hasher:
         elif isinstance(thing, dict):
             self._add_items((repr(k), v) for k, v in thing.items())
         elif isinstance(thing, (list, tuple)):
-            self._add_items(_number(thing))
+            self._add_items((str(k), part) for k, part in enumerate(thing))
         elif isinstance(thing, (np.ndarray, np.generic)) and thing.dtype != object:
             self._put(str(thing.dtype), str(thing.shape), np.ascontiguousarray(thing).tobytes())
         else:
@@ -261,14 +262,18 @@ class _Hasher:
     def _add_class(self, kind: type) -> None:
         self._put("class", kind.__module__, kind.__qualname__)
         if kind.__module__.split(".")[0] in ("__main__", "builtins") or _is_local(kind):
-            self._add_items((n, m) for n, m in sorted(vars(kind).items()) if isinstance(m, types.FunctionType))
+            self._add_items((n, m) for n, m in sorted(vars(kind).items()) if isinstance(m, types.FunctionType)
+                            or (_is_plain(m) and n[0] != "_"))
 
     def _add_object(self, name: str, thing: Any) -> None:
         self.add("type", type(thing))
         if callable(getattr(thing, "get_weights", None)):  # Keras
-            self._add_items(_number(thing.get_weights()))
+            self._add_items((str(k), array) for k, array in enumerate(thing.get_weights()))
+            # names are counted in a session, and these methods wrapped for each layer
+            self._add_layers(getattr(thing, "_flatten_layers", list)(), "name", "output_names", "build", "quantize")
         elif callable(getattr(thing, "state_dict", None)):  # PyTorch
             self._add_items((k, to_array(v)) for k, v in thing.state_dict().items())
+            self._add_layers(getattr(thing, "modules", list)(), "training")
         elif callable(thing) and hasattr(thing, "__dict__"):
             self._add_items(sorted(vars(thing).items()))
         else:
@@ -277,17 +282,26 @@ class _Hasher:
             except Exception:  # an object may fail to be pickled with any error
                 self.unseen.append(f"{name} ({type(thing).__qualname__})")
 
+    def _add_layers(self, layers: Iterable[Any], *without: str) -> None:
+        for layer in layers:
+            self._add_items(("class", kind) for kind in type(layer).__mro__)
+            held = {**vars(layer), **vars(layer).get("_buffers", {})}  # some of which are in no state_dict
+            held = {k: to_array(v) if hasattr(v, "detach") else v for k, v in sorted(held.items()) if k not in without}
+            self._add_items((k, v) for k, v in held.items() if k[0] != "_" and _is_plain(v))
+
+
+def _is_plain(thing: Any) -> bool:
+    """Whether a thing is a number, a text, an array, a function, or some of these."""
+    if isinstance(thing, (dict, list, tuple)):
+        return all(map(_is_plain, thing.values() if isinstance(thing, dict) else thing))
+    return isinstance(thing, (*_PLAIN, np.ndarray, types.FunctionType, types.BuiltinFunctionType))
+
 
 def to_array(tensor: Any) -> npt.NDArray[Any]:
     """Make an array of what may be a tensor of PyTorch, on any device; its short floats become float32."""
     if hasattr(tensor, "detach"):
         tensor = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
     return np.asarray(tensor)
-
-
-def _number(things: Iterable[Any]) -> Iterable[tuple[str, Any]]:
-    """Name things by their places."""
-    return ((str(k), thing) for k, thing in enumerate(things))
 
 
 def _inner_codes(code: types.CodeType) -> list[types.CodeType]:

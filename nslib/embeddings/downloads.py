@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from nslib import config
-from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download
+from nslib.errors import NETWORK, BadParameter, Unavailable, failed_download, refuse_unknown
 
 if TYPE_CHECKING:
     import tarfile
@@ -88,8 +88,7 @@ SOURCES = {source.name: source for source in (
 
 def find_source(name: str) -> Source:
     """Look up a published model; raises UnknownName for a name that is no key of `SOURCES`."""
-    if name not in SOURCES:
-        raise UnknownName("published model", name, SOURCES)
+    refuse_unknown("published model", name, SOURCES)
     return SOURCES[name]
 
 

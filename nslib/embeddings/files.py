@@ -33,7 +33,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatAr
 from nslib.embeddings.custom import embed_one_by_one, wrap_function
 from nslib.embeddings.pretrained import open_onnx
 from nslib.embeddings.runtime import count_threads, make_embedder
-from nslib.errors import BadParameter, NslibError, UnknownName
+from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 
 __all__ = ["choose", "from_file", "from_saved_model", "parse_options"]
 
@@ -255,9 +255,7 @@ def _make_embedding(kind: str, path: Path, name: str | None, given: dict[str, An
     """Open a model, choose its input and output, and make its embedding."""
     foreign = {"ONNX": {"signature", "tensor"}, "SavedModel": {"tensor"}, "TFLite": set()}
     allowed = Options.__dataclass_fields__.keys() - foreign[kind]
-    for option in given:
-        if option not in allowed:
-            raise UnknownName(f"option of {kind} models", option, allowed)
+    refuse_unknown(f"option of {kind} models", given, allowed)
     options = Options(**given)
     opened = {"SavedModel": _open_saved_model, "TFLite": _open_tflite, "ONNX": _open_onnx}[kind](path, options)
     samples, rate = _find_inputs(opened.inputs, options.rate_argument, path)

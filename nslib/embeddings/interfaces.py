@@ -194,13 +194,12 @@ def _count_filling(frames: FloatArray, most: int) -> int:
 
 
 def _list_parts(thing: Any) -> Any:
-    """List what decides what a model or its companion does, for a hash: weights, structure, settings, version."""
+    """List what decides what a model or its companion does, for a hash: layers and weights, settings, version."""
     if thing is None or hasattr(thing, "to_json_string"):
         return thing and thing.to_json_string()
     version = getattr(sys.modules.get(type(thing).__module__.partition(".")[0]), "__version__", "")
     seen = any(hasattr(thing, mark) for mark in ("__spec__", "state_dict", "get_weights"))
-    return [version, _list_parts(getattr(thing, "config", None)), repr(thing) if hasattr(thing, "named_modules") else
-            "", thing if seen else getattr(thing, "__dict__", thing)]
+    return [version, _list_parts(getattr(thing, "config", None)), thing if seen else getattr(thing, "__dict__", thing)]
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from nslib import config
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.runtime import PatchNetwork, bind_device, freeze_network, make_embedder
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 from nslib.frontend import HOP, TRILL, log_mel, pad, patch_seconds
 from nslib.frontend import patches as to_patches
 
@@ -212,8 +212,7 @@ def parse_student(name: str) -> MobileNetShape:
         raise BadParameter(f"{name!r} is no name of a student; write kind-alpha or kind-alpha-dim, for example "
                            f"{STUDENTS[2]}. Kinds: {', '.join(STUDENT_KINDS)}.")
     kind, alpha = match["kind"], float(match["alpha"])
-    if kind not in STUDENT_KINDS:
-        raise UnknownName("kind of student", kind, STUDENT_KINDS)
+    refuse_unknown("kind of student", kind, STUDENT_KINDS)
     if not 0.05 <= alpha <= 4:
         raise BadParameter(f"alpha must be from 0.05 to 4; got {alpha}.")
     published = _PAPER_DIM[kind] * (1.0 if kind == "mobilenet" else max(1.0, alpha))
@@ -289,8 +288,7 @@ def cut_at_tap(model: Any, tap: str) -> Any:
     """Return a network up to a tap, a key of its outputs, with the same layers; raises UnknownName for another tap."""
     import keras
 
-    if tap not in model.output:
-        raise UnknownName("tap", tap, model.output)
+    refuse_unknown("tap", tap, model.output)
     return keras.Model(model.input, model.output[tap], name=f"{model.name}-{tap}")
 
 
@@ -403,8 +401,7 @@ def list_trained() -> list[str]:
 
 def network_folder(name: str) -> Path:
     """Return the folder of a trained network; raises UnknownName for a name that is not in `list_trained`."""
-    if name not in WEIGHT_FILES:
-        raise UnknownName("network of the kit", name, WEIGHT_FILES)
+    refuse_unknown("network of the kit", name, WEIGHT_FILES)
     return config.data_dir() / "models" / WEIGHT_FILES[name].folder
 
 

@@ -25,7 +25,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, hash_fa
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
 from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
-from nslib.errors import BadParameter, Unavailable, UnknownName
+from nslib.errors import BadParameter, Unavailable, UnknownName, refuse_unknown
 from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ def needs_extra(name: str) -> bool:
 
 def list_backends(name: str) -> list[str]:
     """List the backends of an embedding, that without ``@`` first, whether they can be had here or not; UnknownName."""
-    if name not in EMBEDDINGS:
-        raise UnknownName("embedding", name, EMBEDDINGS)
+    refuse_unknown("embedding", name, EMBEDDINGS)
     info = EMBEDDINGS[name]
     return [info.engine, *(backends.BACKEND_FORMS if info.engine == "tensorflow" and not info.hub else ())]
 
@@ -141,8 +140,7 @@ def find_info(name: str) -> EmbeddingInfo:
     info = EMBEDDINGS[base]
     if not sign or backend == known[0]:
         return info
-    if backend not in known:
-        raise UnknownName(f"backend of {base}", backend, known)
+    refuse_unknown(f"backend of {base}", backend, known)
     made_by = f"tensorflow {version('tensorflow')}"
     # the ranges of the sounds are part of a network in 8 bits
     sounds = f" sounds {backends.SOUNDS_VERSION} {backends.CALIBRATION}" if backend == "litert-int8" else ""

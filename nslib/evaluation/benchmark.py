@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,8 +99,7 @@ def benchmark(
     """Measure embeddings on tasks; documented as `nslib.benchmark`."""
     params = params or config.load_params()
     runtime.count_jobs()  # what is wrong is said before any work
-    specs = [specify_embedding(e, name)
-             for e in list_given(embeddings, params.embeddings or default_embeddings(params))]
+    specs = specify_embeddings(embeddings, params, name)
     builder, ask = ResultsBuilder(), Measure.of(metric, probes)
     ready = ask.apply(load_tasks(tasks, params, specs, builder, progress, splits, numbers=ask.numbers))
     usable = find_usable(specs, ready, builder)
@@ -107,7 +107,6 @@ def benchmark(
         _announce(ready, usable, params)
     with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
         for spec in usable:
-            builder.notes += [f"{spec.name}: {spec.output}."] if spec.output else []
             for task, corpus in ready:
                 try:
                     with config.explain_failures():
@@ -135,8 +134,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
         out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
-    table.attrs["problems"] = problems.to_dict("records")
-    table.attrs["notes"] = list(corpus.notes)
+    table.attrs |= {"problems": problems.to_dict("records"), "notes": list(corpus.notes)}
     return table
 
 
@@ -200,6 +198,25 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     return _specify_loaded(given if isinstance(given, Embedding) else embeddings.from_callable(given, name=name))
 
 
+def specify_embeddings(given: Any, params: Params | None = None, name: str | None = None) -> list[EmbeddingSpec]:
+    """Specify one or many, or those of a run; of one name and not the same, later ones are numbered, and say so."""
+    usual = (params.embeddings or default_embeddings(params)) if params else ()
+    found = [specify_embedding(one, name) for one in list_given(given, usual)]
+    taken = {spec.name: "" for spec in found if not spec.own}  # what is built in keeps its name
+    specs: dict[str, EmbeddingSpec] = {}
+    for spec in found:
+        new = find_name(spec.name, spec.fingerprint if spec.own else "", taken)
+        told = spec.output if new == spec.name else "; ".join(filter(None, (f"called {spec.name} too", spec.output)))
+        specs.setdefault(new, dataclasses.replace(spec, name=new, output=told))
+    return [*specs.values()]
+
+
+def find_name(name: str, thing: Any, taken: dict[str, Any]) -> str:
+    """Find the name of a thing, with a number if another has it, and note it in `taken`."""
+    names = chain([name], (f"{name}-{k}" for k in count(2)))
+    return next(new for new in names if taken.setdefault(new, thing) == thing)
+
+
 def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None = None,
                     given: Precomputed | None = None) -> EmbeddingSpec:
     """Specify an embedding that is loaded."""
@@ -251,10 +268,9 @@ def default_embeddings(params: Params) -> tuple[str, ...]:
 
     A smoke run of the quick profile has fewer.
     """
-    free = tuple(name for name in embeddings.names(params.profile) if not embeddings.needs_extra(name))
-    if params.smoke and params.profile == "quick":
-        return tuple(n for n in free if n in SMOKE_EMBEDDINGS)
-    return free
+    names = embeddings.names(params.profile)
+    few = SMOKE_EMBEDDINGS if params.smoke and params.profile == "quick" else names
+    return tuple(name for name in names if name in few and not embeddings.needs_extra(name))
 
 
 def list_given(given: Any, default: Sequence[Any]) -> list[Any]:
@@ -281,6 +297,7 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
         try:
             spec.identify()
             usable.append(spec)
+            builder.notes += [f"{spec.name}: {spec.output}."] if spec.output else []
         except NslibError as error:
             for task, _ in ready:
                 builder.refuse(task.name, spec.name, error)
@@ -345,6 +362,7 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
                 builder.refuse(name, spec.name, error)
         others = [*plan.tasks, *others]
     ready: list[tuple[Task, Dataset]] = []
+    taken: dict[str, Any] = {}
     for item in others:
         try:
             if isinstance(item, Task):
@@ -352,15 +370,21 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
             elif layouts.recordings_exist(item):
                 task, corpus = loading.load_own_task(item, seed=params.seed, splits=splits, numbers=numbers,
                                                      progress=progress)
-                if corpus.clips["label"].ne("").any():
-                    audit = card.audit_clips(corpus.clips, numbers=numbers)
-                    builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
             else:
                 raise UnknownName("task (and no such file or folder)", item, datasets_tasks.REGISTRY)
         except Unavailable as error:
             for spec in specs:
                 builder.refuse(str(getattr(item, "name", item)), spec.name, error)
             continue
+        new = find_name(task.name, (task, datasets_splits.hash_split(corpus.clips)), taken)
+        if new in [other.name for other, _ in ready]:
+            continue
+        source = item.title if isinstance(item, Task) else item
+        builder.notes += [f"{new}: {source}, called {task.name} too."] if new != task.name else []
+        task = dataclasses.replace(task, name=new)
+        if not isinstance(item, Task) and corpus.clips["label"].ne("").any():
+            audit = card.audit_clips(corpus.clips, numbers=numbers)
+            builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
         builder.add_clips(task, corpus)
         ready.append((task, corpus))
     return ready
@@ -384,15 +408,11 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
         jobs = check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], settings["probes"])
         options = {**settings, "mapper": engine.mapper, "jobs": jobs}
         grid = fit_grid(task, out, options, f"{task.name} x {spec.name}", progress)
-        grid = dataclasses.replace(grid, notes=(*_list_differences(corpus), *grid.notes))
+        differs = [note for note in corpus.notes if note.startswith(noss_sources.DIFFERS)]  # which scores carry
+        grid = dataclasses.replace(grid, notes=(*differs, *grid.notes))
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
-
-
-def _list_differences(corpus: Dataset) -> list[str]:
-    """List how a data set differs from what is known of it: its scores carry that."""
-    return [note for note in corpus.notes if note.startswith(noss_sources.DIFFERS)]
 
 
 def fit_grid(task: Task, out: Extraction, settings: Mapping[str, Any], title: str, progress: bool) -> probe.Grid:

@@ -105,8 +105,7 @@ def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embedd
     if "numbers" in {scores.get_metric(name).needs for name in measured.rows["metric"].unique()}:
         raise BadParameter(OF_CLASSES)
     params = params or config.load_params()
-    given = benchmark.list_given(embeddings, params.embeddings or benchmark.default_embeddings(params))
-    specs = {spec.name: spec for spec in (benchmark.specify_embedding(one, name) for one in given)}
+    specs = {spec.name: spec for spec in benchmark.specify_embeddings(embeddings, params, name)}
     tables = []
     for task, clips in measured.clips.groupby("task", sort=False):
         best = measured.best(str(task))

@@ -35,7 +35,7 @@ import numpy.typing as npt
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
 from nslib.embeddings import runtime
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, refuse_unknown
 from nslib.evaluation.classifiers import FAMILIES, FORESTS, PROBES, RIDGES, find_same_fits, make_probe, normalise
 from nslib.evaluation.forest import Ranked, rank
 from nslib.statistics import intervals
@@ -331,9 +331,7 @@ def check_probes(probes: Sequence[str] | None, metrics: Sequence[str] = ("accura
         raise BadParameter(f"{', '.join(metrics)}: metrics of numbers and of classes cannot be asked together.")
     families = {about: family for about, family in FAMILIES.items() if (family is RIDGES) in needs.values()}
     known = [name for family in families.values() for name in family]
-    for name in probes or ():
-        if name not in known:
-            raise UnknownName(f"probe for {next(iter(metrics))}", name, known)
+    refuse_unknown(f"probe for {next(iter(metrics))}", probes or (), known)
     if probes is not None and not probes:
         raise BadParameter(f"give at least one probe of {', '.join(known)}.")
     asked = {about: [name for name in family if probes is None or name in probes] for about, family in families.items()}

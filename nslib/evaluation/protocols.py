@@ -115,8 +115,7 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
     params = params or config.load_params()
     runtime.count_jobs()  # what is wrong is said before any work
     settings, ask = _complete_settings(protocol, settings, params, metric)
-    specs = [benchmark.specify_embedding(given) for given in benchmark.list_given(
-        embeddings, params.embeddings or benchmark.default_embeddings(params))]
+    specs = benchmark.specify_embeddings(embeddings, params)
     builder, pairs = ResultsBuilder(), []
     wanted = benchmark.list_given(tasks, [name for name in choose_task_names(params) if get_task(name).within_speaker])
     if not wanted:

@@ -26,7 +26,7 @@ from nslib import config
 from nslib.datasets.table import COLUMNS, PROBLEM_COLUMNS, Dataset, read_parquet
 from nslib.datasets.tasks import Task
 from nslib.embeddings import networks
-from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
+from nslib.errors import BadParameter, NslibError, refuse_unknown
 from nslib.evaluation.probe import Grid, probe_hash, select_best
 from nslib.extraction import cache
 from nslib.statistics.scores import get_metric, keep_newest, select_scores
@@ -253,8 +253,7 @@ def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
     One row a task and embedding; none where the protocol is not defined (``authors-2020`` without known speakers, or
     where they are the label). ``UnknownName`` for another name.
     """
-    if protocol not in PROTOCOLS:
-        raise UnknownName("protocol", protocol, PROTOCOLS)
+    refuse_unknown("protocol", protocol, PROTOCOLS)
     if protocol == "validation":
         return select_scores(rows)
     flagged = rows["best_on_test"]

@@ -254,7 +254,7 @@ def measure_curves(task: str | Path | Task, embeddings: Embeddable | Iterable[Em
         nothing.attrs["not_run"] = []
         return nothing
     given = benchmark.list_given(embeddings, ())
-    specs = {spec.name: spec for spec in map(benchmark.specify_embedding, given)}
+    specs = {spec.name: spec for spec in benchmark.specify_embeddings(given)}
     plain = benchmark.benchmark(given, task, params=params, progress=progress)
     not_run = plain.not_run[["embedding", "why", "remedy"]].to_dict("records")
     jobs: list[_Job] = []

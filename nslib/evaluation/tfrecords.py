@@ -40,7 +40,7 @@ from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
 from nslib.embeddings.tfrecords import BadRecord, decode_example, encode_example, read_records, write_records
 from nslib.errors import BadAudio, BadParameter, NslibError, refuse_unknown
-from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embedding
+from nslib.evaluation.benchmark import Embeddable, load_tasks, specify_embeddings
 from nslib.evaluation.probe import LabelledVectors
 from nslib.evaluation.results import ResultsBuilder
 
@@ -110,7 +110,7 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
     With `numbers` labels are numbers, and their names are written beside. `say` is told how many clips were left out.
     Unavailable if a task or an embedding cannot be had.
     """
-    entrants = [specify_embedding(given) for given in embeddings]
+    entrants = specify_embeddings(embeddings)
     plan = loading.resolve_tasks(params, progress=progress)
     for _, error in plan.not_run:
         raise error

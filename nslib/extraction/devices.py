@@ -32,7 +32,7 @@ from nslib import config
 from nslib.embeddings import runtime
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.runtime import list_devices
-from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
+from nslib.errors import BadParameter, NslibError, Unavailable, refuse_unknown
 
 __all__ = ["GPU_LOCK", "choose_devices", "is_cuda_supported", "list_devices", "list_gpus", "time_batches"]
 
@@ -125,9 +125,7 @@ def choose_devices(present: Sequence[str]) -> list[str]:
     if not asked:
         return _default_devices(present)
     devices = [part.strip() for part in asked.split(",") if part.strip()]
-    for name in devices:
-        if name not in present:
-            raise UnknownName("device", name, present)
+    refuse_unknown("device", devices, present)
     if not devices or len(set(devices)) < len(devices):
         raise BadParameter(f"devices is {devices}; name at least one, and each once. There are: {', '.join(present)}.")
     return devices

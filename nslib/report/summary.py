@@ -228,7 +228,7 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
     """Write all as one ``.html`` that fetches nothing; the best of `embeddings` on each task is drawn as a map."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise BadParameter(f"cannot write {str(path)!r} as a page: give a file name that ends in .html.")
-    specs = {spec.name: spec for spec in map(benchmark.specify_embedding, embeddings)}
+    specs = {spec.name: spec for spec in benchmark.specify_embeddings(embeddings or None)}
     table, clips = describe_results(measured, params, controls), measured.clips
     figures, undrawn = _draw_figures(measured, table, specs)
     names = {*measured.rows["embedding"], *measured.not_run["embedding"]}

@@ -53,6 +53,7 @@ def test_what_takes_seconds_to_import_is_left_to_the_verbs_that_need_it():
 @pytest.mark.parametrize(("words", "said"), [
     ("benchmark logmell", "Did you mean logmel"), ("benchmark logmel --profile quik", "Did you mean quick"),
     ("benchmark logmel --tasks speaker-filets", "Did you mean speaker-fillets"),
+    ("benchmark logmel --tasks speaker-filets --dataset nowhere", "Did you mean speaker-fillets"),
     ("reproduce --corpus rael", "Did you mean real"), ("reproduce --fresh", "of one cell"),
     (f"reproduce {reported.CELL} --tasks language-5", "leave --tasks"), ("report", "--verify"),
     ("report nowhere --verify", "holds no results"), ("report --verify --level al", "Did you mean all"),

@@ -4,6 +4,7 @@ import functools
 import threading
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,6 +102,10 @@ class KerasLike(Model):
         return self.weights
 
 
+def torch_like(**held):
+    return SimpleNamespace(state_dict=dict, modules=lambda: [SimpleNamespace(**held)])
+
+
 def digest(function):
     found, unseen = hash_function(function)
     assert unseen == ()
@@ -116,6 +121,8 @@ W, V = np.ones((2, 2)), np.array([[1.0, 1.0], [1.0, 1.0001]])
     (Model(W).__call__, Model(W.copy()).__call__, Model(V).__call__),
     (functools.partial(np.dot, W), functools.partial(np.dot, W.copy()), functools.partial(np.dot, V)),
     (KerasLike([W]), KerasLike([W.copy()]), KerasLike([V])),
+    *((torch_like(held=a), torch_like(held=a, training=True), torch_like(held=b))
+      for a, b in (("mean", "max"), (bands, framed), ((1, 2), (1, 3)), (W, V))),
     (lambda x: x + 1, lambda x: x + 1, lambda x: x + 2),
     (lambda x: [y + 1 for y in x], lambda x: [y + 1 for y in x], lambda x: [y - 1 for y in x]),
 ])

@@ -86,14 +86,14 @@ def transformer(heard=tensor, odd=True, **config):
     """A model of transformers: hidden states are 1, 2 and 3 times the windows, an even number of them but for `odd`."""
 
     def forward(input_values, attention_mask=None, output_hidden_states=False):
-        model.calls += 1
+        model._calls += 1
         made = frames(heard(input_values))
         if not odd and made.shape[1] % 2:
             made[:, -1] = 0
         found = {"last_hidden_state": made, "pooler_output": 5 * made.mean(1)}
         return SimpleNamespace(hidden_states=(made, 2 * made, 3 * made), items=found.items)
 
-    model = Module(forward=forward, main_input_name="input_values", calls=0, get_encoder=lambda: model,
+    model = Module(forward=forward, main_input_name="input_values", _calls=0, get_encoder=lambda: model,
                    config=SimpleNamespace(_name_or_path="lab/double-base", **config),
                    _get_feat_extract_output_lengths=lambda samples: (samples - 400) // 320 + 1)
     return model
@@ -202,10 +202,10 @@ def test_rows_of_all_layers_come_of_one_pass(torch, cache, tmp_path, monkeypatch
     monkeypatch.setattr(evaluation_benchmark, "LONG_SECONDS", 0.0)  # the estimate of a long run counts the pass once
     model = transformer()
     layers = embeddings.from_model((model, Extractor()), layer="all")
-    before = model.calls
+    before = model._calls
     found = benchmark([*layers, HEAR], write_pitches(tmp_path / "pitches"), probes="LDA_LSQR_AUTO")
     assert {f"double-base-layer{k}" for k in range(3)} | {"hear_double"} <= {*found.table()}
-    assert model.calls - before < 14  # one trial of the contract, one of speed, and one pass, not three of each
+    assert model._calls - before < 14  # one trial of the contract, one of speed, and one pass, not three of each
     assert (found.ledger.set_index("embedding")["computed"] > 0).all()
     assert any("layer 2, mean over frames" in note for note in found.notes)
     np.testing.assert_allclose(layers[2].embed(noise(9_000)[None], np.array([9_000]))[0][0], 3 * windows(noise(9_000)))
@@ -217,10 +217,13 @@ def test_keras_models_are_taken_as_they_are_or_up_to_a_layer():
     wave = keras.Input((None,))
     kernel = keras.layers.Conv1D(3, 400, 320, name="first")(keras.layers.Reshape((-1, 1))(wave))
     model = keras.Model(wave, keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling1D()(kernel)))
+    layers = keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling1D, keras.layers.GlobalMaxPooling1D
+    one, same, other = [embeddings.from_model(keras.Model(wave, layer()(kernel))).revision for layer in layers]
     whole, inner = embeddings.from_model(model, "whole"), embeddings.from_model(model, layer="first")
     averaged, framed = (one.embed(noise(16_000)[None], np.array([16_000]))[0] for one in (whole, inner))
     np.testing.assert_allclose(framed.mean(1), averaged[:, 0], rtol=1e-4)
     assert (whole.hop, inner.hop) == (0.0, 0.02) and whole.revision != inner.revision and check(inner).ok
+    assert one == same != other
 
 
 def test_a_shell_names_models_by_library_or_file_with_options(torch, tmp_path, monkeypatch):

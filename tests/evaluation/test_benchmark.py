@@ -1,5 +1,6 @@
 """The two verbs, end to end on small data: right table, nothing computed twice, nothing lost silently."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from helpers import tone, write_pitches
 from nslib import audio, config, embeddings
 from nslib.datasets import card, tasks
 from nslib.errors import BadParameter, Unavailable, UnknownName
-from nslib.evaluation import benchmark, probe, results
+from nslib.evaluation import benchmark, probe, protocols, results
 from nslib.evaluation.classifiers import RIDGES
 from nslib.extraction import extract
 from nslib.extraction.cache import VectorCache
@@ -102,6 +103,20 @@ def test_what_needs_a_decoder_is_decoded_once_for_all_as_memory_allows(folder, m
 def test_a_function_is_an_embedding(folder):
     row = select_scores(run(folder, crossings, name="of mine").rows).iloc[0]
     assert (row["embedding"], row["dim"], row["value"]) == ("of mine", 2, 1.0)
+
+
+def test_two_of_one_name_are_two_rows_and_the_same_twice_is_one(folder, tmp_path):
+    one, other = lambda waves: np.abs(waves).mean(1, keepdims=True), lambda waves: waves.std(1, keepdims=True)
+    one.__name__ = other.__name__ = "mfcc"
+    less = shutil.copytree(folder, tmp_path / "b" / folder.name)
+    next(less.rglob("*.wav")).unlink()
+    given = [one, other, "mfcc", one, "mfcc"], [folder, less, folder]
+    done, asked = benchmark.benchmark(*given, params=SMOKE), protocols.run_protocol("k-fold", *given, SMOKE)
+    for rows in done.rows, asked.rows:
+        assert {*zip(rows["task"], rows["embedding"], strict=True)} == {
+            (task, name) for task in ("pitches", "pitches-2") for name in ("mfcc", "mfcc-2", "mfcc-3")}
+    assert done.rows.groupby("embedding")["dim"].first().tolist() == [120, 1, 1]
+    assert {"mfcc-3: called mfcc too.", f"pitches-2: {less}, called pitches too."} <= {*done.notes} & {*asked.notes}
 
 
 def test_bad_clips_are_left_out_counted_and_named_and_changed_audio_is_a_new_result(folder):
