@@ -169,8 +169,7 @@ def pick_settings(protocol: str, given: Mapping[str, Any], among: Sequence[str])
     """Of settings for several protocols, those of one, checked, as tuples; what is a setting of none is refused."""
     refuse_unknown("protocol", protocol, _DEFAULTS)
     known, others = _DEFAULTS[protocol], {name for other in among for name in _DEFAULTS.get(other, {})}
-    picked = {name: value for name, value in given.items()
-              if value is not None and (name in known or name not in others)}
+    picked = {k: value for k, value in given.items() if value is not None and (k in known or k not in others)}
     refuse_unknown(f"setting of {protocol}", picked, known)
     for name, value in picked.items():
         example = _EXAMPLES.get(name, known[name])
