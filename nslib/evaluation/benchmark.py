@@ -279,6 +279,8 @@ def list_given(given: Any, default: Sequence[Any]) -> list[Any]:
         return list(default)
     one = isinstance(given, str | Path | Task | Embedding) or callable(given) or find_interface(given)
     chosen: list[Any] = []
+    if not one and not isinstance(given, Iterable):
+        raise BadParameter(f"give a name, a path, a function, a model or a list of these; got {given!r}.")
     for item in [given] if one else given:
         if isinstance(item, str) and find_interface(item) and parse_options(item)[1].get("layer") == "all":
             model, options = load_model(item)

@@ -163,7 +163,7 @@ def test_what_is_behind_a_name(monkeypatch, tmp_path):
     *((name, "word-synthetic", BadParameter, f"no file or folder '{name.partition('?')[0]}' .*embeddings list")
       for name in ("nosuch.onnx", "nosuch.parquet?x=1", "no/such", "~x/nosuch.csv")),
     ("logmel", "word-syntetic", UnknownName, "word-synthetic"),
-    ([], None, BadParameter, "empty list")])
+    ([], None, BadParameter, "empty list"), (3, None, BadParameter, "got 3")])
 def test_what_is_unknown_stops_before_anything_is_computed(cache, which, task, error, words):
     with pytest.raises(error, match=words):
         benchmark.benchmark(which, task, progress=False)
