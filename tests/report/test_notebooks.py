@@ -1,6 +1,7 @@
 """Notebooks run strictly and only when needed, their pages, and `make reproduce` in small."""
 
 import shutil
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -145,8 +146,12 @@ def test_what_trains_begins_first_and_what_shows_the_fine_tuned_is_the_last():
 
 def test_ctrl_c_ends_the_kernels_and_records_nothing(add):
     add("import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)")
-    with pytest.raises(KeyboardInterrupt):
-        notebooks.run_notebooks(config.load_params(), progress=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            notebooks.run_notebooks(config.load_params(), progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
     assert not (config.reports_dir() / "notebooks").exists()
 
