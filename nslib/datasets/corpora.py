@@ -176,7 +176,7 @@ def find_manifests(root: Path) -> list[Path]:
 
 def is_audformat(root: Path) -> bool:
     """Whether a folder has a header as audformat writes it; other databases have a ``db.yaml`` too."""
-    return re.search(rb"\btables\b", _read_start(root / "db.yaml", None)) is not None
+    return re.search(rb"\btables\b.*\bcolumns\b", _read_start(root / "db.yaml", None), re.DOTALL) is not None
 
 
 def _read_start(path: Path, size: int | None = 1 << 16) -> bytes:

@@ -260,7 +260,7 @@ ROWS = [
             "recording_id": "call.wav"}, "c": {"recording_id": "s.wav", "channel": [0, 1]}})
      | {"s.wav": stereo, "b.wav": Path("call.wav")}, ".", 3, 0),
     ("folder", "lists and headers of other programs beside it", "read", "", {
-        "x/a.wav": 1, "list_of_recordings.jsonl": '{"file": "a"}\n', "db.yaml": "host: here\n"}, ".", 1, 0),
+        "x/a.wav": 1, "list_of_recordings.jsonl": '{"file": "a"}\n', "db.yaml": "tables: [users]\n"}, ".", 1, 0),
     ("Kaldi", "two names at one place of an archive", "read", "", archive(sound()) | {
         "wav.scp": "u0 a.ark:3\nalias a.ark:3\n"}, ".", 2, 0),
     ("Kaldi", "`x.ark:17` in `wav.scp`", "read", "stereo mixed to mono", archive(
