@@ -199,12 +199,16 @@ def reproduce(
     cell: Annotated[str | None, Argument(
         help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
-    smoke: Smoke = None, jobs: Jobs = None,
+    smoke: Smoke = None, jobs: Jobs = None, rehearse: Annotated[bool | None, Option(
+        "--rehearse", help="Of the paper profile: a few clips, all steps, and what the whole run will take.")] = None,
     protocol: Annotated[str | None, Option(help=f"Of a cell: {', '.join(protocols.PROTOCOLS)}.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
-    params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke,
+                         rehearse=rehearse)
+    if rehearse and (cell or not params.rehearse):
+        raise BadParameter("--rehearse is of the whole paper profile: leave the cell, and --profile quick, out.")
     if cell is None:
         if fresh or protocol:
             raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")

@@ -430,8 +430,11 @@ def fit_grid(task: Task, out: Extraction, settings: Mapping[str, Any], title: st
 
 def probe_settings(task: Task, params: Params) -> dict[str, Any]:
     """Return the arguments of `nslib.evaluation.probe.grid` that change its answer, for a task."""
-    settings = {"probes": choose_probes(task, SMOKE_PROBES if params.smoke else ()), "metric": task.metric,
-                "speaker_norm": params.transductive and not task.speaker_is_label, "seed": params.seed}
+    few = SMOKE_PROBES if params.smoke and not params.rehearse else ()
+    settings = {"probes": choose_probes(task, few), "metric": task.metric,
+                "speaker_norm": params.transductive is not False and not task.speaker_is_label, "seed": params.seed}
+    if settings["speaker_norm"] and task.speaker_has_label and params.transductive is None:
+        settings["choose_speaker_norm"] = False
     return settings | ({"also": task.also} if task.also else {})
 
 
@@ -593,7 +596,7 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, probes: Sequ
     return min(runtime.count_jobs(), most)
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """What one embedding on one task still takes."""
 
     embedding: str
@@ -611,10 +614,10 @@ def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSp
         return
     work = [w for spec in specs for task, corpus in ready if (w := _estimate_pair(task, corpus, spec, params))]
     if sum(w.vectors_seconds + w.probes_seconds for w in work) > LONG_SECONDS:
-        print(f"nslib: {_describe_work(work)}", file=sys.stderr, flush=True)
+        print(f"nslib: {describe_work(work)}", file=sys.stderr, flush=True)
 
 
-def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> _Work | None:
+def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> Work | None:
     """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
     clips = corpus.clips
     key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
@@ -629,15 +632,32 @@ def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Par
     first = clips.drop_duplicates("sha256")
     # of several layers of one model, the first brings the vectors of all
     new = first[first["sha256"].isin([] if start else VectorCache(whole).missing(first["sha256"]))]
+    return _sum_work(task, clips, spec.name, embedding, new, speed)
+
+
+def estimate_whole(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec) -> Work:
+    """Estimate all that an embedding takes on all clips of a task, of which some were embedded here."""
+    embedding = spec.load()
+    whole, start = embedding.part or (embedding, 0)
+    known = extraction_cache.read_costs(whole.fingerprint)
+    # few clips take longer than many would, for the graph that is built first; noise needs no decoding
+    speed = max(_try_speed(whole), known.audio_seconds / (known.wall_seconds or math.inf))
+    return _sum_work(task, clips, spec.name, embedding, clips[:0] if start else clips, speed)
+
+
+def _sum_work(task: Task, clips: pd.DataFrame, name: str, embedding: Embedding, new: pd.DataFrame,
+              speed: float) -> Work:
+    """Add up what an embedding takes that embeds the `new` among some clips, so many times as fast as they sound."""
+    whole = embedding.part[0] if embedding.part else embedding
     numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
     parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
-    return _Work(spec.name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
+    return Work(name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
                  audio / speed, fits)
 
 
-def _describe_work(work: Sequence[_Work]) -> str:
+def describe_work(work: Sequence[Work]) -> str:
     """A line of totals, and a line for each embedding that takes a tenth of the time or more."""
     total = sum(w.vectors_seconds + w.probes_seconds for w in work)
     lines = [f"estimate: {format_duration(total)} on this machine (within a factor of three); "
@@ -681,6 +701,11 @@ def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
     known = extraction_cache.read_costs(fingerprint)
     if known.audio_seconds > _TRIAL_SECONDS:
         return known.audio_seconds / known.wall_seconds
+    return _try_speed(embedding)
+
+
+def _try_speed(embedding: Embedding) -> float:
+    """Seconds of noise that an embedding takes in a second."""
     return _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS))  # the first of two builds the graph
 
 
