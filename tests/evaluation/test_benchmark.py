@@ -177,7 +177,8 @@ def test_extras_are_never_run_unasked():
 
 
 @pytest.mark.parametrize(("task", "given", "normed", "kept_out"), [
-    ("crema_d", {}, True, False), ("dementiabank", {}, True, True), ("dementiabank", {"transductive": True}, True, False),
+    ("crema_d", {}, True, False), ("dementiabank", {}, True, True),
+    ("dementiabank", {"transductive": True}, True, False),
     ("voxforge", {"rehearse": True}, True, True), ("dementiabank", {"transductive": False}, False, False),
     ("voxceleb", {}, False, False)])
 def test_the_z_score_is_kept_out_where_each_speaker_has_one_label_unless_asked_for(task, given, normed, kept_out):
