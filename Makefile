@@ -60,8 +60,8 @@ lint: $(READY)
 reproduce: setup ## run everything and write reports/index.html
 	$(PY) -m nslib reproduce
 
-train: setup ## train trill-mini again, as data/models has it (an hour; it goes on where it was stopped)
-	$(PY) -m nslib train triplets
+train: setup ## train trill-mini again (an hour; goes on where it was stopped), or SIZE=paper DATA=DIR (days on a GPU)
+	$(PY) -m nslib train triplets $(if $(SIZE),--size $(SIZE)) $(if $(DATA),--clips "$(DATA)")
 
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m jupyterlab notebooks

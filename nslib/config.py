@@ -61,8 +61,7 @@ class Params:
     - ``tasks``, ``embeddings``: names to run; empty means all of the profile
     - ``seed`` of forests, bootstrap and every other draw
     - ``smoke``: a much smaller run of the same path, whose numbers mean nothing
-    - ``rehearse``: a smoke run of the paper profile with a few clips of a few speakers and all five probes; no other
-      profile knows it
+    - ``rehearse``: a smoke run of the paper profile, and of no other, with few clips of few speakers and all five probes
     - ``transductive``: whether the z-score by speaker, which needs all clips of a test speaker, is among the choices;
       None: but where each speaker has one label, which it removes
     """
@@ -310,7 +309,7 @@ def environment(**values: object) -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 @contextlib.contextmanager

@@ -55,7 +55,6 @@ HUMAN_SOUNDS = ("crying_baby", "sneezing", "clapping", "breathing", "coughing", 
                 "brushing_teeth", "snoring", "drinking_sipping")
 _NOTES = "nslib.json"  # beside the prepared files: how the kit prepared them
 _COLUMNS = ["clip_id", "label", "speaker", "split", "sample_rate", "source"]
-Limit = tuple[int | None, int, bool]  # of `limit_clips`
 _DAMAGE = (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError)
 _UNUSABLE = "Compare it with the original recording; without it the numbers are of fewer clips than others have."
 
@@ -85,8 +84,7 @@ def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
 def list_clips(name: str) -> pd.DataFrame:
     """List all clips (clip_id, label, speaker, split) of a data set of which some were loaded."""
     index = _read_index(ClipCache(noss_sources.get_source(name).clip_table.parent.name), "")
-    if index is None:
-        raise Unavailable(f"the list of clips of {name}", "it has not been read here", f"nslib data prepare {name}")
+    assert index is not None
     return index
 
 
@@ -105,7 +103,8 @@ def _open_data(source: Source) -> _Prepared | _Folder | None:
     return None
 
 
-def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: Limit, progress: bool) -> pd.DataFrame:
+def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | None, int, bool],
+                progress: bool) -> pd.DataFrame:
     """List the clips of a data set, and make those that are asked for and not there."""
     from tqdm.std import tqdm
 
@@ -134,7 +133,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: Limit, progr
     return rows
 
 
-def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: Limit) -> pd.DataFrame | None:
+def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, int, bool]) -> pd.DataFrame | None:
     """Rows of the clips that are asked for, with what became of each; None if one has not been made."""
     rows = limit_clips(index, *limit)
     clips = [clip for name in rows["clip_id"] if (clip := cache.get(name, index.attrs["key"]))]

@@ -127,10 +127,8 @@ def needs_extra(name: str) -> bool:
 def name_output(name: str) -> str:
     """Name the output of its model that an embedding is, such as ``layer19``; empty of what has one, or is unknown."""
     base = name.partition(SIGN)[0]
-    if base in hub.ADAPTERS:
-        of = hub.ADAPTERS[base].output
-        return f"number {of}" if isinstance(of, int) else getattr(of, "op", of) or ""
-    return TRAINED_TAPS[base][1] if base in TRAINED_TAPS else ""
+    of = hub.ADAPTERS[base].output if base in hub.ADAPTERS else TRAINED_TAPS.get(base, ("", ""))[1]
+    return "" if of is None else str(getattr(of, "op", of))
 
 
 def list_backends(name: str) -> list[str]:

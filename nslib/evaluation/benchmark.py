@@ -599,6 +599,7 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, probes: Sequ
 class Work(NamedTuple):
     """What one embedding on one task still takes."""
 
+    task: str
     embedding: str
     audio_seconds: float
     disk_gb: float
@@ -612,49 +613,32 @@ def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSp
     audio = sum(float(corpus.clips["seconds"].sum()) for _, corpus in ready)
     if params.smoke or audio < LONG_SECONDS:
         return
-    work = [w for spec in specs for task, corpus in ready if (w := _estimate_pair(task, corpus, spec, params))]
+    work = [w for spec in specs for task, corpus in ready if (w := estimate_pair(task, corpus.clips, spec, params))]
     if sum(w.vectors_seconds + w.probes_seconds for w in work) > LONG_SECONDS:
         print(f"nslib: {describe_work(work)}", file=sys.stderr, flush=True)
 
 
-def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> Work | None:
-    """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
-    clips = corpus.clips
-    key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
-    if spec.given or results.find_result(key) is not None:
+def estimate_pair(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, params: Params | None = None) -> Work | None:
+    """Estimate what is left to do, without `params` all of it; None if it is there, or the embedding cannot be had."""
+    if spec.given or (params and results.find_result(results.make_key(
+            **identify_pair(task, spec, clips), settings=probe_settings(task, params))) is not None):
         return None
     try:
         embedding = spec.load()
         whole, start = embedding.part or (embedding, 0)
-        speed = 1.0 if start else _times_real_time(whole.fingerprint, whole)
+        speed = 1.0 if start else _times_real_time(whole.fingerprint, whole, again=params is None)
     except NslibError:
         return None  # it is refused, with its reason, when its turn comes
-    first = clips.drop_duplicates("sha256")
-    # of several layers of one model, the first brings the vectors of all
-    new = first[first["sha256"].isin([] if start else VectorCache(whole).missing(first["sha256"]))]
-    return _sum_work(task, clips, spec.name, embedding, new, speed)
-
-
-def estimate_whole(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec) -> Work:
-    """Estimate all that an embedding takes on all clips of a task, of which some were embedded here."""
-    embedding = spec.load()
-    whole, start = embedding.part or (embedding, 0)
-    known = extraction_cache.read_costs(whole.fingerprint)
-    # few clips take longer than many would, for the graph that is built first; noise needs no decoding
-    speed = max(_try_speed(whole), known.audio_seconds / (known.wall_seconds or math.inf))
-    return _sum_work(task, clips, spec.name, embedding, clips[:0] if start else clips, speed)
-
-
-def _sum_work(task: Task, clips: pd.DataFrame, name: str, embedding: Embedding, new: pd.DataFrame,
-              speed: float) -> Work:
-    """Add up what an embedding takes that embeds the `new` among some clips, so many times as fast as they sound."""
-    whole = embedding.part[0] if embedding.part else embedding
+    new = clips[:0] if start else clips  # of several layers of one model, the first brings the vectors of all
+    if params:
+        first = new.drop_duplicates("sha256")
+        new = first[first["sha256"].isin(VectorCache(whole).missing(first["sha256"]))]
     numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
     parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
-    return Work(name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
-                 audio / speed, fits)
+    return Work(task.name, spec.name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
+                audio / speed, fits)
 
 
 def describe_work(work: Sequence[Work]) -> str:
@@ -696,17 +680,14 @@ def _flops() -> float:
     return 5 * 2 * 700.0**3 / (time.perf_counter() - began)
 
 
-def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
-    """Seconds of audio that an embedding takes in a second, from earlier runs or a trial on noise."""
+def _times_real_time(fingerprint: str, embedding: Embedding, again: bool = False) -> float:
+    """Seconds of audio that an embedding takes in a second, from earlier runs or (with `again`, too) noise."""
     known = extraction_cache.read_costs(fingerprint)
-    if known.audio_seconds > _TRIAL_SECONDS:
-        return known.audio_seconds / known.wall_seconds
-    return _try_speed(embedding)
-
-
-def _try_speed(embedding: Embedding) -> float:
-    """Seconds of noise that an embedding takes in a second."""
-    return _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS))  # the first of two builds the graph
+    speed = known.audio_seconds / known.wall_seconds if known.audio_seconds > _TRIAL_SECONDS else 0.0
+    if speed and not again:
+        return speed
+    # few clips take longer than many would, for the graph that is built before, also on noise
+    return max(speed, _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS)))
 
 
 def format_duration(seconds: float) -> str:

@@ -116,16 +116,6 @@ def load_replicas(embedding: Embedding) -> list[Replica]:
             for name in choose_devices(present)]
 
 
-def peak_memory_gb() -> dict[str, float]:
-    """GB that this process had at most of the memory of each GPU."""
-    gpus = [name for name in list_devices() if name.startswith("GPU:")]
-    if not gpus:
-        return {}
-    import tensorflow as tf
-
-    return {name: tf.config.experimental.get_memory_info(name)["peak"] / 1e9 for name in gpus}
-
-
 def choose_devices(present: Sequence[str]) -> list[str]:
     """Choose the devices to use: those of ``NSLIB_DEVICES``, else all GPUs present, else the processor.
 

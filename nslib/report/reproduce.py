@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -10,7 +9,6 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,19 +16,11 @@ from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, noss, noss_sources, tasks
 from nslib.datasets.clip_cache import Ledger
+from nslib.embeddings import runtime
 from nslib.errors import Unavailable
-from nslib.evaluation import protocols
-from nslib.evaluation.benchmark import (
-    benchmark,
-    check_memory,
-    default_embeddings,
-    describe_work,
-    estimate_whole,
-    format_duration,
-    specify_embedding,
-)
+from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results, has_failures
-from nslib.extraction import cache, devices
+from nslib.extraction import cache
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
 
@@ -74,9 +64,13 @@ def _reproduce(settings: Params) -> Outcome:
             size = f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
             say(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
     say("1/3 recordings, vectors and probes")
-    results = benchmark(params=settings)
-    with _note_seconds() if settings.rehearse else contextlib.nullcontext():
+    results = benchmark.benchmark(params=settings)
+    began_within = time.perf_counter()
+    try:
         personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
+    finally:  # the rest is measured by the call that goes on
+        if settings.rehearse and len(results.rows):
+            Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began_within)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     say("2/3 notebooks")
@@ -95,20 +89,11 @@ def _reproduce(settings: Params) -> Outcome:
     return Outcome(all(run.ok for run in runs) and enough and foreseen.ok, f"{text}\n{foreseen.text}".rstrip())
 
 
-@contextlib.contextmanager
-def _note_seconds() -> Iterator[None]:
-    """Note how long a block took, or worked until it was stopped."""
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        config.reports_dir().mkdir(parents=True, exist_ok=True)
-        Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began)
-
-
 def _foresee(results: Results, runs: list[Run], settings: Params) -> Outcome:
     """Say what the whole run takes, from what was measured in its rehearsal; not ok if something of it would fail."""
-    work, failing, within = [], list[str](), [0, 0]
+    import psutil
+
+    work, within, free = list[benchmark.Work | None](), [0, 0], psutil.virtual_memory().available / 1e9
     rehearsed = [name for name in results.clips["task"].unique() if tasks.get_task(name).profile == "paper"]
     for name in rehearsed:
         task, few = tasks.get_task(name), results.clips[results.clips["task"] == name]
@@ -116,22 +101,19 @@ def _foresee(results: Results, runs: list[Run], settings: Params) -> Outcome:
         if task.within_speaker:
             within = [within[0] + len(few), within[1] + len(clips)]
         for embedding in results.rows.loc[results.rows["task"] == name, "embedding"].unique():
-            spec = specify_embedding(embedding)
-            work.append(estimate_whole(task, clips, spec))
-            try:
-                check_memory(name, len(clips), int((clips["split"] == "train").sum()), spec.load().dim)
-            except Unavailable as error:
-                failing.append(f"{task.name} x {embedding}: {error.why}")
-    if not work:
+            work.append(benchmark.estimate_pair(task, clips, benchmark.specify_embedding(embedding)))
+    if not (known := [one for one in work if one]):
         return Outcome(True, "Nothing was rehearsed, so nothing is known of the whole run.")
-    personal = sum(Ledger(config.reports_dir() / _WITHIN).read(float)) * _SPLITS * within[1] / max(within[0], 1)
-    lines = [f"The whole run on {', '.join(rehearsed)}, from what was measured here:", describe_work(work),
-             f"within speakers: {format_duration(personal)} more; notebooks took "
-             f"{format_duration(sum(run.seconds for run in runs))} here, longer on all clips, which is not counted",
+    duration, spent = benchmark.format_duration, sum(Ledger(config.reports_dir() / _WITHIN).read(float))
+    lines = [f"The whole run on {', '.join(rehearsed)}, from what was measured here:", benchmark.describe_work(known),
+             f"within speakers: {duration(spent * _SPLITS * within[1] / max(within[0], 1))} more; notebooks took "
+             f"{duration(sum(run.seconds for run in runs))} here, longer on all clips, which is not counted",
              f"this process took at most {cache.peak_memory_gb():.1f} GB of memory, before the probes'"]
     lines += [f"{name}: at most {used:.1f} GB of its memory, in batches as those of the whole run"
-              for name, used in devices.peak_memory_gb().items()] or ["no GPU took part"]
-    room = _list_room(settings, sum(one.disk_gb for one in work))
+              for name, used in runtime.peak_gpu_gb().items()] or ["no GPU took part"]
+    failing = [f"{one.task} x {one.embedding}: probes need {one.memory_gb:.0f} GB of memory, and {free:.0f} GB are free"
+               for one in known if one.memory_gb > free]
+    room = _list_room(settings, sum(one.disk_gb for one in known))
     lines.append(f"disk: about {sum(room.values()):.1f} GB, with what is still to be prepared")
     failing += [f"about {gb:.0f} GB are to be written to {folder}, and {free:.0f} GB are free" for folder, gb in
                 room.items() if gb > (free := shutil.disk_usage(folder).free / 1e9)]
@@ -160,7 +142,7 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
         lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
         lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
         lines += [f"  {note}" for note in corpus.notes]
-    for name in (settings.embeddings or default_embeddings(settings)) if weights else ():
+    for name in (settings.embeddings or benchmark.default_embeddings(settings)) if weights else ():
         try:
             embeddings.get(name)
             lines.append(f"{name}: ready")

@@ -368,7 +368,7 @@ def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
     words += ["--profile", "paper"] if task is not None and task.profile == "paper" else []
     words += ["--seed", str(row["seed"])] if int(row["seed"]) else []
     words += ["--smoke"] if params is not None and params.smoke else []
-    said = "TRANSDUCTIVE=0 " if params is not None and params.transductive is False else ""
+    said = "" if params is None or params.transductive is None else f"TRANSDUCTIVE={int(params.transductive)} "
     return said + " ".join(["python -m nslib", *words])
 
 
