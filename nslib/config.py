@@ -61,7 +61,7 @@ class Params:
     - ``tasks``, ``embeddings``: names to run; empty means all of the profile
     - ``seed`` of forests, bootstrap and every other draw
     - ``smoke``: a much smaller run of the same path, whose numbers mean nothing
-    - ``rehearse``: a smoke run of the paper profile, and of no other, with few clips of few speakers and all five probes
+    - ``rehearse``: a smoke run of the paper profile only: few clips of few speakers, all five probes
     - ``transductive``: whether the z-score by speaker, which needs all clips of a test speaker, is among the choices;
       None: but where each speaker has one label, which it removes
     """
