@@ -45,8 +45,6 @@ class Task:
     probes: tuple[str, ...] = ()  # names of `nslib.evaluation.PROBES`; empty: all five
 
 
-ONE_LABEL = 0.9  # share of speakers that must have one label: in DementiaBank and VoxForge not quite all have
-
 _VOICES = "synthetic voice (eSpeak NG variant)"
 
 
@@ -198,5 +196,5 @@ def make_own_task(name: str, clips: pd.DataFrame, *, numbers: bool = False) -> T
     return Task(
         name=name, title=f"numbers of {name}" if numbers else f"{clips['label'].nunique()} classes of {name}",
         kind="real", noss="", label="as given", speaker="as given", speaker_is_label=same,
-        speaker_has_label=bool((labels == 1).mean() >= ONE_LABEL),
+        speaker_has_label=bool((labels == 1).mean() >= 0.9),  # in DementiaBank and VoxForge not quite all have one
         split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="")

@@ -78,6 +78,7 @@ CONFIDENCE: Columns = {**results.PREDICTIONS, "confidence": "float", "brier": "f
 _CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
+_TRIED: dict[str, float] = {}  # fingerprint to seconds of noise in a second
 _ITERATIONS, _TREES = 100, 100
 # of a tree, by clip, level and candidate dimension, on one core: 1.0 to 1.5e-8 at five sizes (benchmarks/estimates.py)
 _SECONDS_PER_SPLIT = 1.2e-8
@@ -686,8 +687,9 @@ def _times_real_time(fingerprint: str, embedding: Embedding, again: bool = False
     speed = known.audio_seconds / known.wall_seconds if known.audio_seconds > _TRIAL_SECONDS else 0.0
     if speed and not again:
         return speed
-    # few clips take longer than many would, for the graph that is built before, also on noise
-    return max(speed, _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS)))
+    if not again or fingerprint not in _TRIED:  # few clips take longer than many would, for the graph is built first
+        _TRIED[fingerprint] = _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS))
+    return max(speed, _TRIED[fingerprint])
 
 
 def format_duration(seconds: float) -> str:

@@ -48,7 +48,7 @@ def reproduce_all(settings: Params) -> Outcome:
     """
     if not settings.rehearse:
         return _reproduce(settings)
-    with config.environment(REHEARSE=1):  # which notebooks read too
+    with config.environment(REHEARSE=1, PROFILE="paper"):  # which notebooks and their checks read too
         return _reproduce(settings)
 
 

@@ -255,9 +255,8 @@ class FinetuneSettings:
 
 
 def read_size(size: str) -> dict[str, Any]:
-    """Settings of a run by its size: the kit's trill-mini, or TRILL's own, as near as anything is known of it."""
+    """Settings of a run by its size: trill-mini's, or TRILL's own, whose steps and rates are ours and were not tried."""
     refuse_unknown("size", size, ("mini", "paper"))
-    # no change of windows and no near pairs are mentioned; steps and rates are ours, not tried at this size
     return networks.read_settings("trill-mini") if size == "mini" else {
         "network": "resnet50-trill", "batch": 256, "steps": 300_000, "learning_rate": 1e-4, "warmup": 1000,
         "evaluate_every": 1000}
