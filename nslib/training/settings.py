@@ -255,7 +255,7 @@ class FinetuneSettings:
 
 
 def read_size(size: str) -> dict[str, Any]:
-    """Settings of a run by its size: trill-mini's, or TRILL's own, whose steps and rates are ours and were not tried."""
+    """Settings of a run by its size: trill-mini's, or TRILL's own, with steps and rates of ours, not tried."""
     refuse_unknown("size", size, ("mini", "paper"))
     return networks.read_settings("trill-mini") if size == "mini" else {
         "network": "resnet50-trill", "batch": 256, "steps": 300_000, "learning_rate": 1e-4, "warmup": 1000,
