@@ -65,6 +65,7 @@ def test_what_fails_is_shown_and_the_others_go_on_and_an_unknown_name_is_refused
     assert "no benchmark stroe; there are bad" in capsys.readouterr().err
 
 
+@pytest.mark.heavy  # a minute of processor time: networks of four kinds are built
 def test_what_a_gpu_gives_is_measured_in_miniature_and_written_as_a_table(run, tmp_path, monkeypatch):
     monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{FOLDER}:{config.root()}")
