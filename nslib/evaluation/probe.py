@@ -27,10 +27,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
@@ -41,9 +42,6 @@ from nslib.evaluation.forest import Ranked, rank
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "check_splits", "grid",
            "grid_folds", "mark_best", "score_fits", "select_best"]
@@ -610,8 +608,6 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
 
     `notes` go before those on labels that train lacks and on vectors of zeros.
     """
-    import pandas as pd
-
     numbers = settings.needs("numbers")
     common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "level": intervals.LEVEL,
               "classes": 0 if numbers else len(set(splits["train"].y))}
@@ -695,8 +691,6 @@ def _pick_answer(fit: Fit, name: str, settings: FitSettings) -> tuple[npt.NDArra
 def _list_predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors,
                       seed: int) -> pd.DataFrame:
     """List the answers of the chosen fit on test."""
-    import pandas as pd
-
     if not chosen.any():
         return pd.DataFrame(columns=_PREDICTED)
     fit = fits[int(np.argmax(chosen))]

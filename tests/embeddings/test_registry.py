@@ -84,7 +84,7 @@ def test_every_backend_has_a_fingerprint_that_holds_converter_and_sounds(monkeyp
     monkeypatch.setattr(backends, "SOUNDS_VERSION", backends.SOUNDS_VERSION + 1)
     assert embeddings.fingerprint("untrained@litert") == before["untrained@litert"]
     assert embeddings.fingerprint("untrained@litert-int8") != before["untrained@litert-int8"]
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
+    monkeypatch.setattr(registry, "version", lambda name: "9.9")
     assert embeddings.fingerprint("untrained@litert") != before["untrained@litert"]
 
 
