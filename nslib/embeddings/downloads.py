@@ -31,7 +31,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -394,6 +393,9 @@ def _unpack(archive: IO[bytes], folder: Path, what: str) -> None:
 # is hashed again if sizes or times of change differ, and when it is loaded.
 
 
+_hashes: dict[Any, str] = {}  # by folder, and sizes and times of change of its files
+
+
 class ChecksumRecord(NamedTuple):
     """What was recorded of a model on its first use: its checksum, day and time in UTC, where it came from."""
 
@@ -405,7 +407,9 @@ class ChecksumRecord(NamedTuple):
 def verify_checksum(model: str, folder: Path, origin: str = "found on this machine", *, fully: bool = False) -> str:
     """Return a model's checksum: recorded now if this is its first use, else compared with the record."""
     stats = tuple((name, s.st_size, s.st_mtime_ns) for name, s in ((n, (folder / n).stat()) for n in _names(folder)))
-    sha256 = hash_model(folder) if fully else _hash_once(folder, stats)
+    if fully or (folder, stats) not in _hashes:
+        _hashes[folder, stats] = hash_model(folder)
+    sha256 = _hashes[folder, stats]
     known = read_record(model)
     if known is None:
         record = ChecksumRecord(sha256, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", origin)
@@ -430,12 +434,6 @@ def hash_model(folder: Path) -> str:
         with (folder / name).open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _hash_once(folder: Path, stats: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash a model's files once as long as sizes and times of change stay."""
-    return hash_model(folder)
 
 
 def _names(folder: Path) -> list[str]:

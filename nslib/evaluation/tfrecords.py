@@ -272,6 +272,9 @@ def _check_whole(found: list[Path], asked: int | None) -> None:
 class _UnusableError(Exception):
     """A record that cannot be used: ``(reason, remedy)``."""
 
+    def __init__(self, reason: str, remedy: str = "Give the output of the embedding pipeline."):
+        super().__init__(reason, remedy)
+
 
 def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
                    label_list: str | Path | None = None, progress: bool = True) -> VectorTable:
@@ -339,11 +342,11 @@ def _parse(record: bytes, names: Sequence[str], classes: list[str] | None,
     try:
         features = decode_example(record)
     except ValueError as error:
-        raise _UnusableError(f"it is no tf.Example ({error})", "Give the output of the embedding pipeline.") from error
+        raise _UnusableError(f"it is no tf.Example ({error})") from error
     present = sorted(f[len(_PREFIX):] for f in features if f.startswith(_PREFIX) and not f.endswith(_SHAPE))
     if not present or "label" not in features:
         raise _UnusableError(f"it has no field {'label' if present else _PREFIX + 'NAME'}; it has "
-                             f"{', '.join(sorted(features)) or 'none'}", "Give the output of the embedding pipeline.")
+                             f"{', '.join(sorted(features)) or 'none'}")
     seconds = features["seconds"][1] if "seconds" in features else []
     texts = {column: _get_text(features, name) for column, name in _TEXTS.items()}
     vectors = {name: _get_vector(features, name, present, notes) for name in names or present}
@@ -361,12 +364,11 @@ def _get_text(features: Any, name: str) -> str:
         return ""
     kind, values = features[name]
     if kind not in ("bytes_list", "int64_list") or len(values) != 1:
-        raise _UnusableError(f"its {name} is {len(values)} values of {kind or 'nothing'}, not one text or whole number",
-                             "Give the output of the embedding pipeline.")
+        raise _UnusableError(f"its {name} is {len(values)} values of {kind or 'nothing'}, not one text or whole number")
     try:
         return str(values[0]) if kind == "int64_list" else str(values[0].decode())
     except UnicodeDecodeError as error:
-        raise _UnusableError(f"its {name} is no UTF-8 text", "Give the output of the embedding pipeline.") from error
+        raise _UnusableError(f"its {name} is no UTF-8 text") from error
 
 
 def _get_vector(features: Any, name: str, present: list[str], notes: Counter[str]) -> FloatArray:

@@ -106,9 +106,6 @@ class WorkUnits(Sequence[list[Clip]]):
         columns = zip(rows["sha256"], rows["audio"], rows["clip_id"], self._samples[part], strict=True)
         return [Clip(key, path, clip_id, int(n)) for key, path, clip_id, n in columns]
 
-    def __iter__(self) -> Iterator[list[Clip]]:
-        return (self[i] for i in range(len(self)))
-
 
 def choose_unit_seconds(audio_seconds: float) -> float:
     """Choose the size of a work unit for a corpus: `UNIT_SECONDS`, doubled until there are at most `MOST_UNITS`."""

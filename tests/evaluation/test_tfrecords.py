@@ -136,7 +136,7 @@ def authors_table(tmp_path_factory):
     return folder
 
 
-def test_an_authors_table_is_found_told_and_probed(authors_table):
+def test_an_authors_table_is_found_told_and_probed_and_what_lacks_a_part_is_not(authors_table, tmp_path):
     for paths in ("savee", "savee@*", "savee.*@*-00000-of-00001", "."):
         table = read_tfrecords(authors_table / paths, progress=False)
         assert table.vectors["trill"].shape == (120, 6)
@@ -145,6 +145,12 @@ def test_an_authors_table_is_found_told_and_probed(authors_table):
     grid = probe.grid(**split_for_probes(table), probes=["LDA_LSQR_AUTO"])
     chosen = grid.rows[grid.rows["selected"] & (grid.rows["split"] == "test")]
     assert chosen["value"].item() == 1.0 and chosen["n_speakers"].item() == 4
+    write_tfrecords(tmp_path / "t", clip_rows(4, splits=("train", "test")), {"x": numbers(4), "y": numbers(4)})
+    table = read_tfrecords(tmp_path / "t", progress=False)
+    for name, words in ((None, "has x, y; name one"), ("z", "unknown embedding"), ("y", "'validation': 0")):
+        with pytest.raises(BadParameter, match=words):
+            split_for_probes(table, name)
+    assert list(read_tfrecords(tmp_path / "t", ["y"], progress=False).vectors) == ["y"]
 
 
 def test_ids_do_not_depend_on_files_and_records_that_are_alike_are_numbered(tmp_path):
@@ -211,15 +217,6 @@ def test_what_is_no_table_is_told_with_the_record(tmp_path):
                                 ("t", "names", "record 1: its label is '2', which is no place in a list of 2 names")):
         with pytest.raises(NslibError, match=words):
             read_tfrecords(tmp_path / name, label_list=labels and tmp_path / labels, progress=False)
-
-
-def test_what_a_probe_needs(tmp_path):
-    write_tfrecords(tmp_path / "t", clip_rows(4, splits=("train", "test")), {"x": numbers(4), "y": numbers(4)})
-    table = read_tfrecords(tmp_path / "t", progress=False)
-    for name, words in ((None, "has x, y; name one"), ("z", "unknown embedding"), ("y", "'validation': 0")):
-        with pytest.raises(BadParameter, match=words):
-            split_for_probes(table, name)
-    assert list(read_tfrecords(tmp_path / "t", ["y"], progress=False).vectors) == ["y"]
 
 
 def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vectors(tmp_path):
