@@ -346,8 +346,6 @@ class RepeatedTest:
     over: str  # what counts equally: "speakers" or "splits"
 
     def __post_init__(self) -> None:
-        if self.over not in ("speakers", "splits"):
-            raise BadParameter(f"over is {self.over!r}; allowed: speakers, splits.")
         for name in ("clips", "speakers", "splits"):
             column = np.asarray(getattr(self, name), dtype=str)
             if column.shape != self.values.shape or not len(column):

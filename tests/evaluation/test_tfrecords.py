@@ -89,25 +89,15 @@ def test_files_and_fields_are_those_of_the_authors(tmp_path):
     assert found["key"].bytes_list.value[0] == b"4a868bceaa9273a8ce0d7acd065fb83e"
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"vectors": {"x": numbers(5)}}, "shape [5, 4] for 6 clips"), ({"vectors": {"x/y": numbers(6)}}, "leave out '/'"),
-    ({"vectors": {"x": numbers(6) * np.inf}}, "NaN or infinity, the first that of clip000"),
-    ({"clips": clip_rows(6).drop(columns="speaker")}, "missing columns: speaker"),
-    ({"clips": clip_rows(6, clip_id=list("abcabd"))}, "'a' comes twice"),
-    ({"clips": clip_rows(6, split=["dev"] * 6)}, "split is 'dev'"), ({"label_numbers": ["happy"]}, "without: sad")])
-def test_what_cannot_be_written(change, words, tmp_path):
-    asked = {"clips": clip_rows(6), "vectors": {"x": numbers(6)}} | change
-    with pytest.raises(BadParameter, match=re.escape(words)):
-        write_tfrecords(tmp_path / "t", **asked)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_is_enough_and_shards_of_two_runs_are_not_mixed(tmp_path):
+def test_shards_of_two_runs_are_not_mixed_and_what_cannot_be_written_is_refused(tmp_path):
     clips, vectors = clip_rows(6), {"x": numbers(6)}
-    assert write_tfrecords(f"{tmp_path}/new/", clips, vectors)[0] == tmp_path / "new" / "vectors.train-00000-of-00001"
     write_tfrecords(tmp_path / "t", clips, vectors, shards=2)
-    with pytest.raises(BadParameter, match=r"other shards of t, e\.g\. t\.test-00000-of-00002"):
-        write_tfrecords(tmp_path / "t", clips, vectors)
+    for prefix, given, options, words in (
+            ("t", vectors, {}, r"other shards of t, e\.g\. t\.test-00000-of-00002"),
+            ("u", {"x/y": numbers(6)}, {}, "leave out '/'"), ("u", vectors, {"shards": 0}, "1 or more"),
+            ("u", vectors, {"label_numbers": ["happy", "s\nad"]}, "on one line")):
+        with pytest.raises(BadParameter, match=words):
+            write_tfrecords(tmp_path / prefix, clips, given, **options)
     write_tfrecords(tmp_path / "t2", clips, vectors)
     Path(tmp_path / "t2.test-00000-of-00001").rename(tmp_path / "t.test-00000-of-00001")
     with pytest.raises(BadParameter, match="shards of 1 and of 2 files"):
