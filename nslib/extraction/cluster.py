@@ -320,7 +320,8 @@ def _compute(client: Client, watch: _Watch, function: Callable[[Any, Any], Any],
                 again = []
                 if new:
                     # in a list: of a dictionary dask would make one datum for each of its names
-                    there = there or watch.call(lambda: client.scatter([shared], hash=False)[0])
+                    there = there or watch.call(
+                        lambda: client.scatter([shared], hash=False, timeout=WORKERS_SECONDS)[0])
                     futures = client.map(function, [payload for _, payload in new], [there] * len(new),
                                          key=[(run, name, deaths[name]) for name, _ in new], pure=False,
                                          retries=_RETRIES)

@@ -103,7 +103,7 @@ def test_a_killed_worker_and_errors_that_pass_lose_nothing(client, clips, tmp_pa
         os.kill(victim[0], signal.SIGKILL)
 
     victim: list[int] = []
-    threading.Thread(target=kill).start()
+    threading.Thread(target=kill, daemon=True).start()
     out, store = extract_there(client, clips, embedding(embed=slow), folder)
     assert victim and victim[0] not in client.run(os.getpid).values()
     assert os.path.exists(raised) and os.path.exists(loaded) and out.problems.empty
@@ -222,7 +222,7 @@ def test_without_a_living_worker_it_is_given_up_and_one_is_enough(clips, tmp_pat
         return frame_energy(waves, lengths)
 
     def hit():
-        while not list(store.glob("*.arrow")):
+        while not list(store.glob("*.arrow")) and time.monotonic() - began < 120:
             time.sleep(0.02)
         workers = sorted(client.run(os.getpid).values())[spared:]
         nannies = [psutil.Process(pid).ppid() for pid in workers] if not spared else []
