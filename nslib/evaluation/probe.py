@@ -451,6 +451,7 @@ class _FitContext(runtime.SharedContext):
         return self._warnings.pop(threading.get_ident(), [])
 
 
+_LONE = "a class has one training clip, whose spread counts as none"  # of which scikit-learn says "reshape your data"
 FIT_CONTEXT = _FitContext()
 """A context of which any number may be open: ``with FIT_CONTEXT: model.fit(...)``."""
 
@@ -572,6 +573,7 @@ def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
     raised = FIT_CONTEXT.take_warnings()
     converged = not why and not any(issubclass(kind, ConvergenceWarning) for kind, _ in raised)
     others = {text.strip().split("\n")[0] for kind, text in raised if not issubclass(kind, ConvergenceWarning)}
+    others = {_LONE if "Only one sample" in text else text for text in others}
     return Fit(probe, *variant, answers, labels, converged, seconds, "; ".join([why] * bool(why) + sorted(others)),
                scores)
 
