@@ -1,6 +1,6 @@
 # Every target below `setup` makes the environment first, so each works by itself on a machine that
 # has Python 3.11-3.13 and make. Variables given on the command line (PROFILE, CORPUS, TASKS,
-# EMBEDDINGS, SEED, SMOKE, JOBS) reach the programs as environment variables; these two get their full names.
+# EMBEDDINGS, SEED, SMOKE, REHEARSE, JOBS) reach the programs as environment variables; these two get their full names.
 ifdef DATA_DIR
 export NSLIB_DATA_DIR := $(DATA_DIR)
 endif
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  variables: PROFILE=quick|paper CORPUS=real|synthetic TASKS=a,b EMBEDDINGS=a,b SEED=0 SMOKE=1 JOBS=4"
+	@echo "  variables: PROFILE=quick|paper CORPUS=real|synthetic TASKS=a,b EMBEDDINGS=a,b SEED=0 SMOKE=1 REHEARSE=1 JOBS=4"
 	@echo "             DATA_DIR=DIR MODELS_DIR=DIR (paper) OPENSMILE=1 KAGGLE=1 GPU=1 (extras) NSLIB_CACHE=DIR"
 
 setup: $(READY) ## make .venv from the lock (extras: OPENSMILE=1, research licence; KAGGLE=1; GPU=1, CUDA)
@@ -60,8 +60,8 @@ lint: $(READY)
 reproduce: setup ## run everything and write reports/index.html
 	$(PY) -m nslib reproduce
 
-train: setup ## train trill-mini again, as data/models has it (an hour; it goes on where it was stopped)
-	$(PY) -m nslib train triplets
+train: setup ## train trill-mini again (an hour; goes on where it was stopped), or SIZE=paper DATA=DIR (days on a GPU)
+	$(PY) -m nslib train triplets $(if $(SIZE),--size $(SIZE)) $(if $(DATA),--clips "$(DATA)")
 
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m jupyterlab notebooks

@@ -28,7 +28,7 @@ from common import KEPT, Figure
 from nslib import config
 
 HERE = Path(__file__).parent
-NAMES = ("grid", "lda", "forest", "extract", "train", "intervals", "end_to_end", "estimates", "peers",
+NAMES = ("grid", "lda", "forest", "extract", "train", "gpu", "intervals", "end_to_end", "estimates", "peers",
          "faults")
 """Benchmarks in the order in which they are run."""
 
@@ -38,6 +38,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "forest": ("--only", "240x96x6", "--only", "2000x128x2"),
     "extract": ("--embedding", "trill-mini-top", "--clips", "120", "--rounds", "1"),
     "train": ("--pairs", "32", "--steps", "3"),
+    "gpu": ("--small", "--clips", "60", "--rounds", "1", "--steps", "6"),
     "intervals": ("--trials", "40", "--families", "10"),
     "end_to_end": ("--rounds", "1", "--small"),
     "estimates": ("--largest", "1000", "--most-classes", "40", "--longest", "1024"),

@@ -199,12 +199,16 @@ def reproduce(
     cell: Annotated[str | None, Argument(
         help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
-    smoke: Smoke = None, jobs: Jobs = None,
+    smoke: Smoke = None, jobs: Jobs = None, rehearse: Annotated[bool | None, Option(
+        "--rehearse", help="Of the paper profile: a few clips, all steps, and what the whole run will take.")] = None,
     protocol: Annotated[str | None, Option(help=f"Of a cell: {', '.join(protocols.PROTOCOLS)}.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
-    params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke,
+                         rehearse=rehearse)
+    if rehearse and (cell or not params.rehearse):
+        raise BadParameter("--rehearse is of the whole paper profile: leave the cell, and --profile quick, out.")
     if cell is None:
         if fresh or protocol:
             raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
@@ -524,22 +528,30 @@ def embeddings_devices() -> None:
     print(doctor.format_findings(doctor.examine_devices()))
 
 
+Size = Annotated[str, Option(help="mini: as trill-mini; paper: TRILL's own network and all that is known of its run.")]
+
+
 @train_app.command("settings")
-def train_settings() -> None:
-    """List every choice of a training run, its value for trill-mini, and what the paper is known to say."""
-    _print_table(settings.tabulate_settings(settings.make_training_settings(networks.read_settings("trill-mini"))))
+def train_settings(size: Size = "mini") -> None:
+    """List every choice of a training run, its value, and what the paper is known to say."""
+    _print_table(settings.tabulate_settings(settings.make_training_settings(settings.read_size(size))))
 
 
 @train_app.command("triplets")
-def train_triplets(changed: Settings = None, folder: Folder = None, clips: Clips = None,
-                   source: Sources = None) -> None:
+def train_triplets(
+    changed: Settings = None, folder: Folder = None, clips: Clips = None, source: Sources = None, size: Size = "mini",
+    price: Annotated[float, Option(help="Of the machine for an hour, in any currency.")] = 0.0,
+) -> None:
     """Train by triplets of windows. Without arguments: the run that made the kit's trill-mini, again."""
-    chosen = settings.make_training_settings(networks.read_settings("trill-mini") | _read_settings(changed))
+    chosen = settings.make_training_settings(settings.read_size(size) | _read_settings(changed))
     from nslib.training import trainer
 
     folder = folder or config.cache_dir("runs", chosen.loop.network)
     trainer.claim_folder(folder, chosen.json())
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
+    if size == "paper":
+        _print_table(settings.tabulate_settings(chosen))
+        print(trainer.foresee(learn, held_out, folder, chosen, price), flush=True)
     done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
     print(f"ended by {done.ended}; best at step {done.best_step}: {done.score:.4f} of held-out triplets right\n"

@@ -6,8 +6,9 @@ sets of NOSS; default ``TFDS_DATA_DIR``, else ``tfds`` in the cache; what must b
 are fetched), ``NSLIB_OPEN_SPEECH`` (a folder of tar files of open speech, which is then not fetched),
 ``NSLIB_GITHUB_URL`` (where it is fetched), ``NSLIB_REPORTS``, ``NSLIB_OFFLINE`` (1 forbids every download),
 ``NSLIB_THREADS`` (processor threads that embeddings use), ``JOBS`` (what is done side by side); ``PROFILE``,
-``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``, ``TRANSDUCTIVE`` (defaults of the parameters of the same
-name). What cannot be found out about the origin of a number is ``"unknown"``, never left empty.
+``CORPUS``, ``TASKS``, ``EMBEDDINGS``, ``SEED``, ``SMOKE``, ``REHEARSE``, ``TRANSDUCTIVE`` (defaults of the parameters
+of the same name). With ``REHEARSE=1`` reports have a folder of their own. What cannot be found out about the origin of
+a number is ``"unknown"``, never left empty.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Params:
     - ``tasks``, ``embeddings``: names to run; empty means all of the profile
     - ``seed`` of forests, bootstrap and every other draw
     - ``smoke``: a much smaller run of the same path, whose numbers mean nothing
-    - ``transductive``: whether the z-score by speaker, which needs all clips of a test speaker, is among the choices
+    - ``rehearse``: a smoke run of the paper profile only: few clips of few speakers, all five probes
+    - ``transductive``: whether the z-score by speaker, which needs all clips of a test speaker, is among the choices;
+      None: but where each speaker has one label, which it removes
     """
 
     profile: str = "quick"
@@ -69,17 +72,27 @@ class Params:
     embeddings: tuple[str, ...] = ()
     seed: int = 0
     smoke: bool = False
-    transductive: bool = True
+    rehearse: bool = False
+    transductive: bool | None = None
 
     def __post_init__(self) -> None:
         for field, allowed in CHOICES.items():
             if getattr(self, field) not in allowed:
                 raise UnknownName(field, getattr(self, field), allowed)
+        rehearse = self.rehearse and self.profile == "paper"  # notebooks ask for runs of the quick profile too
+        object.__setattr__(self, "rehearse", rehearse)
+        object.__setattr__(self, "smoke", self.smoke or rehearse)
 
     @property
     def clips_per_class(self) -> int | None:
         """Int or None: cap on clips of one label in one split; None is all of them."""
-        return 8 if self.smoke else None
+        return 4 if self.rehearse else 8 if self.smoke else None
+
+    @property
+    def caveat(self) -> str:
+        """Str: what stands above every page of a run whose numbers mean nothing."""
+        kind = "Rehearsal" if self.rehearse else "Smoke run"
+        return f"{kind}: the numbers mean nothing." if self.smoke else ""
 
 
 def load_params(given: Mapping[str, object] | None = None, **named: object) -> Params:
@@ -107,12 +120,14 @@ def load_params(given: Mapping[str, object] | None = None, **named: object) -> P
         refuse_unknown("parameter", name, fields)
         if value is not None:
             values[name] = value
+    if _parse_value("rehearse", values.get("rehearse", False), False):
+        values.setdefault("profile", "paper")
     return Params(**{n: _parse_value(n, v, fields[n].default) for n, v in values.items()})  # type: ignore[arg-type]
 
 
 def _parse_value(name: str, value: object, default: object) -> object:
     """Turn a value into the type of its default."""
-    if isinstance(default, bool):
+    if isinstance(default, bool | None):
         text = str(value).lower()
         if text not in _TRUE + _FALSE:
             raise BadParameter(f"parameter {name!r} is {value!r}; allowed: 1 or 0.")
@@ -145,7 +160,8 @@ def notebooks_dir() -> Path:
 
 def reports_dir() -> Path:
     """Path: where results, executed notebooks and ``index.html`` are written."""
-    return Path(os.environ.get("NSLIB_REPORTS") or root() / "reports").expanduser().resolve()
+    base = Path(os.environ.get("NSLIB_REPORTS") or root() / "reports").expanduser().resolve()
+    return base if os.environ.get("REHEARSE", "").lower() in _FALSE else base / "rehearsal"
 
 
 def tfds_dir() -> Path:
@@ -282,6 +298,18 @@ def lock(path: Path) -> Iterator[None]:
 
             fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def environment(**values: object) -> Iterator[None]:
+    """Have variables of the environment for a block, in child processes too."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: str(value) for name, value in values.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 @contextlib.contextmanager

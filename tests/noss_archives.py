@@ -117,6 +117,7 @@ def _speech_commands(manual: Path) -> None:
             test[f"./{word if label < 10 else '_unknown_'}/{word}{speaker:08x}_0.wav"] = main[f"./{name}"]
     for seed, noise in enumerate(("running_tap", "white_noise")):
         main[f"./_background_noise_/{noise}.wav"] = sound(3.1, 16_000, 0, seed, 9)
+    test["./README.md"] = b"no audio either"
     test["./_silence_/0.wav"] = sound(1.0, 16_000, 0, 9, 9)
     test["./yes/broken.wav"] = b"RIFF but no audio"  # the builder leaves out what cannot be decoded
     for which, names in lists.items():

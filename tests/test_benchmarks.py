@@ -65,6 +65,22 @@ def test_what_fails_is_shown_and_the_others_go_on_and_an_unknown_name_is_refused
     assert "no benchmark stroe; there are bad" in capsys.readouterr().err
 
 
+@pytest.mark.heavy  # a minute of processor time: networks of four kinds are built
+def test_what_a_gpu_gives_is_measured_in_miniature_and_written_as_a_table(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{FOLDER}:{config.root()}")
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--small", "--clips", "4", "--rounds", "1", "--steps", "3"])
+    gpu = importlib.import_module("gpu")
+    gpu.main()
+    table = (tmp_path / "benchmarks" / "gpu.md").read_text()
+    assert table.startswith("| no GPU, small networks: the figures mean nothing | figure | wanted |\n|---|---|---|\n")
+    for said in ("trill-mini, mixed_float16: extraction over the bare network | ", "mobilenetv3-small-0.25-512: mixed",
+                 "batch of 6 clips, larger calls before it fitted | 2 | at least 1 |", "by halving | ",
+                 "step of 8 pairs, float32 | ", "in its noise of a step | "):
+        assert said in table, table
+    assert all(row.count("|") == 4 for row in table.splitlines()) and "GPUs over one" not in table
+
+
 def test_a_process_is_measured_with_all_that_it_starts(run, tmp_path):
     work = "import subprocess, sys, time\nheld = b'x' * 80_000_000\nwhile time.process_time() < 0.6: 0\n"
     alone, pair = (importlib.import_module("common").run_process(

@@ -10,7 +10,7 @@ from nslib.datasets import debian, noss, synthetic, tasks
 from nslib.datasets.debian import ManifestRow
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.layouts import name_recordings
-from nslib.datasets.noss_sources import get_status
+from nslib.datasets.noss_sources import find_wait, get_status
 from nslib.datasets.table import Dataset, limit_clips
 from nslib.datasets.tasks import Task
 from nslib.errors import Unavailable
@@ -54,8 +54,11 @@ def _prepare_task(task: Task, params: Params, progress: bool) -> Unavailable | N
     if task.kind == "synthetic":
         return None
     if task.corpus == "noss":
-        by_hand = (status := get_status(task.name)).state == "manual"
-        return Unavailable(f"data set {task.name}", status.detail, status.remedy) if by_hand else None
+        if (status := get_status(task.name)).state == "manual":
+            return Unavailable(f"data set {task.name}", status.detail, status.remedy)
+        if params.rehearse and (wait := find_wait(task.name)):
+            return Unavailable(f"data set {task.name}", wait, f"python -m nslib data prepare {task.name}")
+        return None
     try:
         debian.fetch_packages(debian.list_unread_packages(task.corpus, _read_rows(task, params)), progress=progress)
     except Unavailable as error:

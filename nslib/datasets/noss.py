@@ -62,7 +62,8 @@ _UNUSABLE = "Compare it with the original recording; without it the numbers are 
 
 def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
     """Have the clips of a task of the paper profile; `Unavailable` says by which steps its data set can be had."""
-    source, limit = noss_sources.get_source(task.name), (params.clips_per_class, params.seed)
+    source = noss_sources.get_source(task.name)
+    limit = params.clips_per_class, params.seed, params.rehearse
     cache, data = ClipCache(source.clip_table.parent.name), _open_data(source)
     index = _read_index(cache, data.key if data else "")
     rows = None if index is None else _join_clips(cache, index, limit)
@@ -77,6 +78,13 @@ def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
     known = noss_sources.describe_facts(task.name, rows[usable]) if params.clips_per_class is None else []
     return make_dataset(rows[usable].to_dict("records"), problems,
                         [*rows.attrs["notes"], *_describe_clips(rows), *known])
+
+
+def list_clips(name: str) -> pd.DataFrame:
+    """List all clips (clip_id, label, speaker, split) of a data set of which some were loaded."""
+    index = _read_index(ClipCache(noss_sources.get_source(name).clip_table.parent.name), "")
+    assert index is not None
+    return index
 
 
 def _open_data(source: Source) -> _Prepared | _Folder | None:
@@ -94,7 +102,7 @@ def _open_data(source: Source) -> _Prepared | _Folder | None:
     return None
 
 
-def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | None, int],
+def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | None, int, bool],
                 progress: bool) -> pd.DataFrame:
     """List the clips of a data set, and make those that are asked for and not there."""
     from tqdm.std import tqdm
@@ -124,7 +132,7 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     return rows
 
 
-def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, int]) -> pd.DataFrame | None:
+def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, int, bool]) -> pd.DataFrame | None:
     """Rows of the clips that are asked for, with what became of each; None if one has not been made."""
     rows = limit_clips(index, *limit)
     clips = [clip for name in rows["clip_id"] if (clip := cache.get(name, index.attrs["key"]))]
@@ -427,6 +435,9 @@ def _run_builder(source: Source, progress: bool) -> list[str]:
                          "40 speakers of VoxCeleb1's test set never are): left out, as TensorFlow Datasets does.")
     if counts["decoded"]:
         notes.append(f"{counts['decoded']} clips were decoded by the kit's own decoders instead of FFmpeg's program.")
+    if counts["no sound"]:
+        notes.append(f"{counts['no sound']} files of the archives cannot be decoded: left out, as TensorFlow Datasets "
+                     "does.")
     if counts["other width"]:
         notes.append(f"{counts['other width']} clips have other widths than 16 bits, and TensorFlow Datasets does not "
                      "tell which: they are too faint, or left out as too loud, as they are for everyone who uses it.")
@@ -531,8 +542,12 @@ def _prepare(builder: Any, feature: str, rescale: bool = False) -> Counter[str]:
             sound = pydub.AudioSegment._from_safe_wav(file)
         except (PydubException, OSError, ValueError, KeyError, IndexError):
             file.seek(0)
+            try:
+                sound = _decode_segment(file.read(), format)
+            except PydubException:
+                counts["no sound"] += 1
+                raise
             counts["decoded"] += 1
-            sound = _decode_segment(file.read(), format)
         counts["other rate"] += sound.frame_rate != rate
         counts[f"rate {sound.frame_rate}"] += 1
         counts["other width"] += sound.sample_width != 2
@@ -591,12 +606,28 @@ def _refuse_download(url: str) -> str:
 
 def _check_room_to_prepare(source: Source, archives: int) -> None:
     """Refuse to prepare what will not fit; of archives (bytes, 0: not known) that are a part, a part is made."""
-    part = min(1.0, archives / (source.download_gb * 1e9)) if archives else 1.0
-    download = source.download_gb if not source.by_hand and not archives else 0.0
-    prepared, clips = (source.unpacked_gb + 1.1 * source.prepared_gb) * part + download, source.clips_gb * part
+    prepared, clips = _estimate_room(source, archives)
     one_disk = _find_existing(tfds_dir()).stat().st_dev == cache_dir().stat().st_dev
     _check_room(source.name, tfds_dir(), prepared + (clips if one_disk else 0))
     _check_room(source.name, cache_dir(), clips)
+
+
+def _estimate_room(source: Source, archives: int) -> tuple[float, float]:
+    """GB that are written in preparing archives (bytes, 0: not known), and for clips."""
+    part = min(1.0, archives / (source.download_gb * 1e9)) if archives else 1.0
+    download = source.download_gb if not source.by_hand and not archives else 0.0
+    return (source.unpacked_gb + 1.1 * source.prepared_gb) * part + download, source.clips_gb * part
+
+
+def find_room(name: str) -> tuple[float, float]:
+    """GB that are still to be written of a data set: by TensorFlow Datasets, and for clips."""
+    source = noss_sources.get_source(name)
+    if noss_sources.get_status(name).state in ("ready", "manual"):
+        return 0.0, 0.0
+    if data := _open_data(source):
+        return 0.0, data.clips_gb
+    manual = noss_sources.inspect_manual_files(name)
+    return _estimate_room(source, manual.size if manual.complete else 0)
 
 
 def _check_room(name: str, folder: Path, needed: float) -> None:
@@ -675,7 +706,7 @@ def list_tfds_clips(source: str, *, progress: bool = True) -> tuple[list[dict[st
         notes = _settle_rate(name, builder, roles)
         data = _Prepared(name, Path(builder.data_path), roles, tuple(sorted(builder.info.splits)))
         # 2: of the rules of scale, so that clips which older ones took for sound are made anew
-        rows = _make_clips(ClipCache(f"tfds2-{builder.name}"), data, (None, 0), progress)
+        rows = _make_clips(ClipCache(f"tfds2-{builder.name}"), data, (None, 0, False), progress)
     usable = rows["sha256"] != ""
     resampled = [(f"resampled {rate} -> {audio.SAMPLE_RATE} Hz",) * (rate != audio.SAMPLE_RATE)
                  for rate in rows["sample_rate"]]

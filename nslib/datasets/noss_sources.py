@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nslib import config
+from nslib.datasets.table import read_list
 from nslib.datasets.tasks import get_task
 from nslib.errors import refuse_unknown
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["compare_facts", "get_status"]
+
+REHEARSED_GB = 3.0  # of TensorFlow Datasets' files: what can be prepared, and read through, in two minutes
 
 DIFFERS = "It is not the data set as it is known:"
 _MOST_FACTS = 5  # named in a sentence
@@ -177,6 +180,25 @@ def get_status(name: str) -> Status:
     source = get_source(name)
     return Status(name, *_find_state(source), source.download_gb, round(source.disk_gb, 2), get_task(name).licence,
                   source.homepage)
+
+
+def find_wait(name: str) -> str:
+    """Say why a rehearsal would wait too long for the clips of a data set; empty if it would not."""
+    source, state = get_source(name), get_status(name).state
+    if state in ("ready", "manual"):
+        return ""
+    if state == "download":
+        return "it is not here; a rehearsal downloads no data set"
+    size = (sum(path.stat().st_size for path in source.prepared_dir.iterdir()) / 1e9 if state == "prepared" else
+            inspect_manual_files(name).size / 1e9 * source.prepared_gb / source.download_gb)
+    return f"its clips are not made yet, of {size:.0f} GB" if size > REHEARSED_GB else ""
+
+
+def order_labels(name: str, labels: Sequence[str]) -> list[str]:
+    """Order the labels of a task as TensorFlow Datasets and the authors number them; of another, as text."""
+    known = read_list(config.check_data(config.data_dir() / "noss_tasks.csv")).set_index("dataset")["label"]
+    listed = known.get(name, "").split("; ")
+    return listed if set(listed) == set(labels) else sorted(labels)
 
 
 def compare_facts(name: str, clips: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ COLUMNS = ("clip_id", "audio", "sha256", "seconds", "sample_rate", "label", "spe
 FOLD_COLUMNS = ("fold", "text")  # see `nslib.datasets.splits`; absent where they are empty in every row
 PROBLEM_COLUMNS = ("clip_id", "audio", "reason", "remedy")
 _TYPES = {"seconds": float, "sample_rate": int}
+FEW_LABELS, FEW_SPEAKERS = 8, 2  # of a rehearsal
 
 
 @dataclass(frozen=True)
@@ -57,22 +58,31 @@ def make_dataset(clips: Iterable[Mapping[str, object]], problems: Iterable[Mappi
     return Dataset(table.sort_values(**by_id), excluded.sort_values(**by_id), tuple(notes))
 
 
-def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0) -> pd.DataFrame:
+def limit_clips(clips: pd.DataFrame, per_class: int | None, seed: int = 0, few: bool = False) -> pd.DataFrame:
     """Keep at most `per_class` clips of each label in each split, or fold if there are any, spread over its speakers.
 
     None keeps all; `seed` decides which are kept, whatever the order of the rows (columns ``clip_id, label, speaker,
-    split``, perhaps ``fold``). The result is a subset of the rows, in their order.
+    split``, perhaps ``fold``). The result is a subset of the rows, in their order. `few` keeps `FEW_LABELS` labels, and
+    of each in a split the clips of `FEW_SPEAKERS` speakers, the same ones for all labels if these have them.
     """
     if per_class is None:
         return clips
-    draw = clips["clip_id"].map(lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
-    order = clips.assign(_draw=draw).sort_values("_draw")
+
+    def draw(names: Iterable[object]) -> dict[object, str]:
+        return {name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest() for name in names}
+
+    order = clips.assign(_draw=clips["clip_id"].map(draw(clips["clip_id"]))).sort_values("_draw")
+    if few:
+        labels, speakers = draw(clips["label"].unique()), draw(clips["speaker"].unique())
+        order = order[order["label"].isin(sorted(labels, key=labels.__getitem__)[:FEW_LABELS])]
+        turns = order.assign(_turn=order["speaker"].map(speakers)).groupby(["split", "label"])["_turn"]
+        order = order[turns.rank("dense") <= FEW_SPEAKERS]
     part = "fold" if "fold" in clips and clips["fold"].ne("").any() else "split"
     # first one clip of every speaker, then a second of every speaker, ...
     turn = order.groupby([part, "label", "speaker"]).cumcount()
     order = order.assign(_turn=turn).sort_values(["_turn", "_draw"])
     place = order.groupby([part, "label"]).cumcount()
-    return clips[place.reindex(clips.index) < per_class]
+    return clips[(place < per_class).reindex(clips.index, fill_value=False)]
 
 
 def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -40,6 +40,7 @@ class Task:
     also: tuple[str, ...] = ()  # metrics by which what was chosen is scored too
     profile: str = "quick"  # or "paper"
     optional: bool = False  # run only when asked for by name
+    speaker_has_label: bool = False  # nearly every speaker has one label, which a z-score by speaker removes
     within_speaker: bool = False  # also asked inside each speaker (the paper's personalised tasks)
     probes: tuple[str, ...] = ()  # names of `nslib.evaluation.PROBES`; empty: all five
 
@@ -79,7 +80,8 @@ _RIGHTS = {
                  "Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it); the KTuberling and KLettres authors (KDE); "
                  "Bill Kendrick and the Tux Paint volunteers")}
 _WHO = {"speaker": "the same", "speaker_is_label": True}
-_SOURCE = {"corpus": "language", "speaker": "source: package and language folder, a proxy for a speaker"}
+_SOURCE = {"corpus": "language", "speaker": "source: package and language folder, a proxy for a speaker",
+           "speaker_has_label": True}
 
 _LINEAR = ("LogisticRegression", "LogisticRegression_balanced", "LDA_LSQR_AUTO")
 """Probes of quick tasks in folds, where forests would take three quarters of the time."""
@@ -140,7 +142,7 @@ _NOSS_TASKS = (
           caution="The paper used a filtered subset of VoxCeleb; this is the whole development set, so its "
                   "numbers are not the paper's."),
     _noss("voxforge", "Which of six languages", "language", speaker="who uploaded the archive",
-          split=_SEVEN_ONE_TWO, licence="GPL-3.0", credit="VoxForge, http://www.voxforge.org",
+          split=_SEVEN_ONE_TWO, speaker_has_label=True, licence="GPL-3.0", credit="VoxForge, http://www.voxforge.org",
           caution="Everyone who uploaded without a name counts as one speaker, who falls into one split."),
     _noss("speech_commands", "Which of 12 commands", "command", speaker="not given",
           split="the official lists; the test is a separate archive", licence="CC-BY-4.0",
@@ -153,6 +155,7 @@ _NOSS_TASKS = (
           credit="Haq, Jackson: Surrey Audio-Visual Expressed Emotion (SAVEE), 2009",
           caution="The test is one man: nothing can be said about other speakers."),
     _noss("dementiabank", "Dementia or not", "diagnosis", speaker="participant", split=_SEVEN_ONE_TWO,
+          speaker_has_label=True,
           licence="members of DementiaBank only", credit="Becker et al.: Pitt corpus, DementiaBank, 1994",
           caution="Recordings of long interviews; the interviewer is heard too."),
     _noss("esc50-human", "Which of ten human sounds", "sound", speaker="not given", optional=True,
@@ -189,7 +192,9 @@ def choose_task_names(params: Params) -> tuple[str, ...]:
 def make_own_task(name: str, clips: pd.DataFrame, *, numbers: bool = False) -> Task:
     """Make a task of the clip table of somebody's own recordings, whose labels are classes or numbers."""
     same = not numbers and label_is_speaker(clips["label"], clips["speaker"])
+    labels = clips[clips["speaker"] != ""].groupby("speaker")["label"].nunique()
     return Task(
         name=name, title=f"numbers of {name}" if numbers else f"{clips['label'].nunique()} classes of {name}",
         kind="real", noss="", label="as given", speaker="as given", speaker_is_label=same,
+        speaker_has_label=bool((labels == 1).mean() >= 0.9),  # in DementiaBank and VoxForge not quite all have one
         split="as given or drawn: see the notes", corpus="folder", licence="your own", credit="")

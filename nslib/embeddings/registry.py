@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_info", "fingerprint", "get",
-           "list_backends", "names", "needs_extra"]
+           "list_backends", "name_output", "names", "needs_extra"]
 
 SIGN = "@"
 
@@ -123,6 +123,13 @@ def fingerprint(name: str) -> str:
 def needs_extra(name: str) -> bool:
     """Whether a built-in embedding, named as for `get`, is an extra that must be asked for because of its licence."""
     return bool(find_info(name).needs)
+
+
+def name_output(name: str) -> str:
+    """Name the output of its model that an embedding is, such as ``layer19``; empty of what has one, or is unknown."""
+    base = name.partition(SIGN)[0]
+    of = hub.ADAPTERS[base].output if base in hub.ADAPTERS else TRAINED_TAPS.get(base, ("", ""))[1]
+    return "" if of is None else str(getattr(of, "op", of))
 
 
 def list_backends(name: str) -> list[str]:

@@ -249,6 +249,14 @@ def list_devices() -> list[str]:
     return [name for name in names if name.startswith(("CPU:", "GPU:"))]
 
 
+def peak_gpu_gb() -> dict[str, float]:
+    """GB that this process had at most of the memory of each GPU."""
+    import tensorflow as tf
+
+    look = tf.config.experimental.get_memory_info
+    return {name: look(name)["peak"] / 1e9 for name in list_devices() if name.startswith("GPU:")}
+
+
 @contextlib.contextmanager
 def place_graphs(device: str) -> Iterator[None]:
     """Put the graphs that are made inside on a device, wherever they are called later."""

@@ -78,6 +78,7 @@ CONFIDENCE: Columns = {**results.PREDICTIONS, "confidence": "float", "brier": "f
 _CONFIDENCE = "confidence"
 
 _TRIAL_SECONDS = 20.0
+_TRIED: dict[str, float] = {}  # fingerprint to seconds of noise in a second
 _ITERATIONS, _TREES = 100, 100
 # of a tree, by clip, level and candidate dimension, on one core: 1.0 to 1.5e-8 at five sizes (benchmarks/estimates.py)
 _SECONDS_PER_SPLIT = 1.2e-8
@@ -430,8 +431,11 @@ def fit_grid(task: Task, out: Extraction, settings: Mapping[str, Any], title: st
 
 def probe_settings(task: Task, params: Params) -> dict[str, Any]:
     """Return the arguments of `nslib.evaluation.probe.grid` that change its answer, for a task."""
-    settings = {"probes": choose_probes(task, SMOKE_PROBES if params.smoke else ()), "metric": task.metric,
-                "speaker_norm": params.transductive and not task.speaker_is_label, "seed": params.seed}
+    few = SMOKE_PROBES if params.smoke and not params.rehearse else ()
+    settings = {"probes": choose_probes(task, few), "metric": task.metric,
+                "speaker_norm": params.transductive is not False and not task.speaker_is_label, "seed": params.seed}
+    if settings["speaker_norm"] and task.speaker_has_label and params.transductive is None:
+        settings["choose_speaker_norm"] = False
     return settings | ({"also": task.also} if task.also else {})
 
 
@@ -593,9 +597,10 @@ def check_memory(task: str, clips: int, train_clips: int, dim: int, probes: Sequ
     return min(runtime.count_jobs(), most)
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """What one embedding on one task still takes."""
 
+    task: str
     embedding: str
     audio_seconds: float
     disk_gb: float
@@ -609,35 +614,35 @@ def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSp
     audio = sum(float(corpus.clips["seconds"].sum()) for _, corpus in ready)
     if params.smoke or audio < LONG_SECONDS:
         return
-    work = [w for spec in specs for task, corpus in ready if (w := _estimate_pair(task, corpus, spec, params))]
+    work = [w for spec in specs for task, corpus in ready if (w := estimate_pair(task, corpus.clips, spec, params))]
     if sum(w.vectors_seconds + w.probes_seconds for w in work) > LONG_SECONDS:
-        print(f"nslib: {_describe_work(work)}", file=sys.stderr, flush=True)
+        print(f"nslib: {describe_work(work)}", file=sys.stderr, flush=True)
 
 
-def _estimate_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params) -> _Work | None:
-    """Estimate what is left to do; None if the result or the vectors are there, or the embedding cannot be loaded."""
-    clips = corpus.clips
-    key = results.make_key(**identify_pair(task, spec, clips), settings=probe_settings(task, params))
-    if spec.given or results.find_result(key) is not None:
+def estimate_pair(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, params: Params | None = None) -> Work | None:
+    """Estimate what is left to do, without `params` all of it; None if it is there, or the embedding cannot be had."""
+    if spec.given or (params and results.find_result(results.make_key(
+            **identify_pair(task, spec, clips), settings=probe_settings(task, params))) is not None):
         return None
     try:
         embedding = spec.load()
         whole, start = embedding.part or (embedding, 0)
-        speed = 1.0 if start else _times_real_time(whole.fingerprint, whole)
+        speed = 1.0 if start else _times_real_time(whole.fingerprint, whole, again=params is None)
     except NslibError:
         return None  # it is refused, with its reason, when its turn comes
-    first = clips.drop_duplicates("sha256")
-    # of several layers of one model, the first brings the vectors of all
-    new = first[first["sha256"].isin([] if start else VectorCache(whole).missing(first["sha256"]))]
+    new = clips[:0] if start else clips  # of several layers of one model, the first brings the vectors of all
+    if params:
+        first = new.drop_duplicates("sha256")
+        new = first[first["sha256"].isin(VectorCache(whole).missing(first["sha256"]))]
     numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
     parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
     audio = float(new["seconds"].sum())
-    return _Work(spec.name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
-                 audio / speed, fits)
+    return Work(task.name, spec.name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
+                audio / speed, fits)
 
 
-def _describe_work(work: Sequence[_Work]) -> str:
+def describe_work(work: Sequence[Work]) -> str:
     """A line of totals, and a line for each embedding that takes a tenth of the time or more."""
     total = sum(w.vectors_seconds + w.probes_seconds for w in work)
     lines = [f"estimate: {format_duration(total)} on this machine (within a factor of three); "
@@ -676,12 +681,15 @@ def _flops() -> float:
     return 5 * 2 * 700.0**3 / (time.perf_counter() - began)
 
 
-def _times_real_time(fingerprint: str, embedding: Embedding) -> float:
-    """Seconds of audio that an embedding takes in a second, from earlier runs or a trial on noise."""
+def _times_real_time(fingerprint: str, embedding: Embedding, again: bool = False) -> float:
+    """Seconds of audio that an embedding takes in a second, from earlier runs or (with `again`, too) noise."""
     known = extraction_cache.read_costs(fingerprint)
-    if known.audio_seconds > _TRIAL_SECONDS:
-        return known.audio_seconds / known.wall_seconds
-    return _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS))  # the first of two builds the graph
+    speed = known.audio_seconds / known.wall_seconds if known.audio_seconds > _TRIAL_SECONDS else 0.0
+    if speed and not again:
+        return speed
+    if not again or fingerprint not in _TRIED:  # few clips take longer than many would, for the graph is built first
+        _TRIED[fingerprint] = _TRIAL_SECONDS / min(devices.time_batches(embedding, _TRIAL_SECONDS))
+    return max(speed, _TRIED[fingerprint])
 
 
 def format_duration(seconds: float) -> str:

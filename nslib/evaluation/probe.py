@@ -51,6 +51,8 @@ __all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVecto
 PROBE_VERSION = 1
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
 
+KEPT_OUT = "kept out of the choice: each speaker has one label, which the z-score by speaker removes"
+
 Names = npt.NDArray[np.str_]
 Variant = tuple[bool, bool]  # whether to apply L2 normalisation, and the z-score by speaker
 
@@ -168,6 +170,7 @@ def grid(
     *,
     probes: Sequence[str] | None = None,
     speaker_norm: bool = True,
+    choose_speaker_norm: bool = True,
     metric: str = "accuracy",
     also: Sequence[str] = (),
     seed: int = 0,
@@ -186,6 +189,8 @@ def grid(
     speaker_norm : bool
         Whether to try the z-score for each speaker too. It is left out, with a note, where a speaker is unknown and
         where the speaker is the label: it would then use the answer.
+    choose_speaker_norm : bool
+        Whether it may be chosen, and is not just scored.
     metric : str
         A name in `nslib.statistics.scores.METRICS`, by which is chosen.
     also : sequence of str
@@ -215,14 +220,16 @@ def grid(
     splits = check_splits(train, validation, test)
     ordered, variants, settings, notes = _plan_fits(splits, probes, speaker_norm, metric, also, seed)
     fits = fit_probes(ordered, variants, splits, settings, jobs=jobs, progress=progress, mapper=mapper)
+    if not choose_speaker_norm:
+        fits = _keep_out(fits, notes)
     return score_fits(fits, splits, settings, notes)
 
 
 def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[Any]]], *,
                choices: Sequence[Mapping[str, npt.NDArray[Any]]] = (), probes: Sequence[str] | None = None,
-               speaker_norm: bool = True, metric: str = "accuracy", also: Sequence[str] = (), seed: int = 0,
-               jobs: int | None = None, progress: Callable[[], object] | None = None,
-               mapper: Mapper | None = None) -> Grid:
+               speaker_norm: bool = True, choose_speaker_norm: bool = True, metric: str = "accuracy",
+               also: Sequence[str] = (), seed: int = 0, jobs: int | None = None,
+               progress: Callable[[], object] | None = None, mapper: Mapper | None = None) -> Grid:
     """Fit every combination in every fold, choose in each fold on its validation clips, and score all clips together.
 
     `folds` has, for each fold, positions among the clips: train, validation, test, and left_out, which is counted in a
@@ -250,7 +257,10 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
         splits = _check_parts({name: clips.take(rows[name]) for name in parts}, parts[:1] if choices else parts,
                               f" of {'choice' if choices else 'fold'} {number}")
         fits.append(fit_probes(ordered, variants, splits, settings, **options))
-        values = [_score_answers(fit, "validation", splits["validation"], settings) for fit in fits[-1]]
+        if not choose_speaker_norm:
+            fits[-1] = _keep_out(fits[-1], notes)
+        values = [np.nan if KEPT_OUT in fit.reason else
+                  _score_answers(fit, "validation", splits["validation"], settings) for fit in fits[-1]]
         chosen.append(fits[-1][int(np.argmax(select_best(values, metric)))])
         if not choices:
             notes += [f"Fold {number}: {note}" for note in describe(splits)]
@@ -388,6 +398,14 @@ def _test_rows(x: npt.NDArray[Any], test: Callable[[npt.NDArray[Any]], Any]) -> 
 def _list_classes(splits: Mapping[str, LabelledVectors]) -> Names:
     """Return the labels of all splits, sorted."""
     return np.unique(np.concatenate([split.y for split in splits.values()]))
+
+
+def _keep_out(fits: Sequence[Fit], notes: list[str]) -> list[Fit]:
+    """Mark fits after a z-score by speaker as no choice, and note it once."""
+    note = f"The z-score by speaker is {KEPT_OUT} (--transductive lets it in)."
+    notes += [] if note in notes else [note]
+    return [replace(fit, reason="; ".join(filter(None, (KEPT_OUT, fit.reason)))) if fit.speaker_norm else fit
+            for fit in fits]
 
 
 def count_fits(clips: LabelledVectors, probes: Sequence[str], speaker_norm: bool) -> int:
@@ -638,6 +656,7 @@ def mark_best(rows: pd.DataFrame, flag: str) -> npt.NDArray[np.bool_]:
     """Mark, among all rows of a split, the ``selected`` (of folds the choice by fold) or the ``best_on_test`` one."""
     by_fold = rows["probe"].to_numpy() == CHOSEN_BY_FOLD
     excluded = by_fold.any() & (by_fold != (flag == "selected"))
+    excluded |= (flag == "selected") & rows["reason"].str.contains(KEPT_OUT, regex=False).to_numpy(bool)
     return select_best(np.where(excluded, np.nan, rows["value"]), str(rows["metric"].iloc[0]))
 
 

@@ -33,6 +33,7 @@ from nslib import audio, config
 from nslib.config import Params
 from nslib.datasets import loading
 from nslib.datasets import table as datasets_table
+from nslib.datasets.noss_sources import order_labels
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import REGISTRY
 from nslib.embeddings.base import SAMPLE_RATE, FloatArray
@@ -122,7 +123,7 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
             say(f"{task.name}: {lost} clips are left out, because they cannot be read or embedded")
         vectors = {name: out.vectors[out.clips["clip_id"].isin(common).to_numpy(bool)]
                    for name, out in extractions.items()}
-        labels = sorted(corpus.clips["label"].unique()) if numbers else None
+        labels = order_labels(task.name, corpus.clips["label"].unique()) if numbers else None
         written += write_tfrecords(folder / task.name, clips, vectors, label_numbers=labels, shards=shards)
     return written
 

@@ -319,7 +319,7 @@ class Cost:
 
     def log(self, folder: Path, wall_seconds: float) -> None:
         """Complete the cost of an extraction and append it to the cost log in the embedding's folder."""
-        self.wall_seconds, self.peak_memory_gb = wall_seconds, _peak_memory_gb()
+        self.wall_seconds, self.peak_memory_gb = wall_seconds, peak_memory_gb()
         self.watched_seconds = wall_seconds * max(1, len(self.devices))
         Ledger(folder / COST_LOG).append(vars(self))
 
@@ -348,7 +348,8 @@ def read_costs(fingerprint: str) -> Cost:
     return costs
 
 
-def _peak_memory_gb() -> float:
+def peak_memory_gb() -> float:
+    """GB of memory that this process had at most."""
     import psutil
 
     info = psutil.Process().memory_info()

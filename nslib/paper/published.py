@@ -23,6 +23,7 @@ import pandas as pd
 from nslib import config
 from nslib.datasets import tasks
 from nslib.datasets.table import read_list
+from nslib.embeddings.registry import name_output
 from nslib.errors import UnknownName, refuse_unknown
 from nslib.statistics.scores import select_scores
 
@@ -35,7 +36,7 @@ VERIFIED = (SEEN, QUOTED)
 REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE = "reproduced", "differs", "not run", "no verified published value"
 VERDICTS = (REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE)
 VERDICT_COLUMNS = ["task", "embedding", "verdict", "published", "ours", "why", "compared", "paper", "table", "row",
-                   "status", "note", "published_value", "value", "low", "high"]
+                   "status", "note", "protocol", "output", "published_value", "value", "low", "high"]
 TEST_TOLERANCE = 0.02  # share of the test clips that may be missing (undecodable, say) before it is another test set
 
 _ON = {"test": "ours is the best on test (optimistic), as the published number is",
@@ -154,7 +155,8 @@ def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, *, sm
     that the two are apart by more than ours, not that either is wrong. Nothing of a smoke run is held against anything.
 
     One row a published number of an embedding on a task, and one a result without any, columns `VERDICT_COLUMNS`:
-    published and ours are in words, compared says how each was chosen; for figures published_value is in percent (NaN
+    published and ours are in words, compared says how each was chosen, protocol (of `nslib.evaluation.PROTOCOLS`) who
+    chose ours, and output which one of its model it is; for figures published_value is in percent (NaN
     unless a number was compared), value, low and high are shares. Never fails on an unpleasant number.
     """
     ours, known = _our_rows(rows), load_numbers()
@@ -164,6 +166,7 @@ def judge_results(rows: pd.DataFrame, not_run: pd.DataFrame | None = None, *, sm
     verdicts = [_judge(number, ours, why, smoke) for number in known.to_dict("records")]
     named = set(zip(known["task"], known["embedding"], strict=True))
     verdicts += [{"task": task, "embedding": embedding, "verdict": NO_VALUE, "why": _NO_NUMBER,
+                  "protocol": "validation", "output": name_output(embedding),
                   "ours": _format_score(ours[task, embedding].get("chosen"))}
                  for task, embedding in ours if (task, embedding) not in named]
     turn = {name: i for i, name in enumerate(tasks.REGISTRY)}
@@ -192,8 +195,10 @@ def _our_rows(rows: pd.DataFrame) -> Ours:
 def _judge(number: dict[str, Any], ours: Ours, why: Mapping[tuple[str, str], str], smoke: bool) -> dict[str, Any]:
     """Verdict on one published number."""
     pair = (number["task"], number["embedding"])
-    row = ours.get(pair, {}).get("best" if number["selection"] == "test" else "chosen")
+    on_test = number["selection"] == "test"
+    row = ours.get(pair, {}).get("best" if on_test else "chosen")
     verdict = {"published": number["shown"], "ours": _format_score(row),
+               "protocol": "authors-2021" if on_test else "validation", "output": name_output(number["embedding"]),
                **{name: number[name] for name in ("task", "embedding", "paper", "table", "row", "status", "note")}}
     if obstacle := _UNVERIFIED.get(number["status"]) or number["why_not"]:
         return verdict | {"verdict": NO_VALUE, "why": obstacle}

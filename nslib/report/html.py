@@ -27,10 +27,11 @@ from nslib import figures as nslib_figures
 from nslib.config import Params, write_file
 from nslib.datasets import tasks
 from nslib.datasets.table import read_list
+from nslib.embeddings.registry import name_output
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
-from nslib.evaluation.results import Results, export_rows
+from nslib.evaluation.results import PROTOCOLS, Results, export_rows
 from nslib.figures import Figure
 from nslib.figures import scores as figures_scores
 from nslib.paper import claims, published
@@ -63,6 +64,7 @@ _ELSEWHERE = (("confusions, and how the probe is chosen", "05_benchmark"),
               ("map of an embedding by label and by speaker; recall of each class, calibration", "09_how_sure"))
 _TAGS = {"holds": "good", "reproduced": "good", "does not hold": "bad", "differs": "bad"}
 _MARKS = {"best": ("★", "best"), "tied": ("≈", "not separable from the best"), "": ("", "")}
+_MAY_LACK = ("Standing", "Group", "Output of the model", "Protocol", "Notes")
 _SETTING = ["task", "embedding", "seed"]
 _SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -240,7 +242,8 @@ def _describe_verdicts(verdicts: pd.DataFrame | None) -> dict[str, Any]:
     def describe(row: dict[str, Any]) -> dict[str, Any]:
         table = f", table {row['table']}" if row["table"].isdigit() else ""
         return row | {"where": f"{works.at[row['paper'], 'name']}{table}: {row['row']}" if row["paper"] else "–",
-                      "said": "; ".join(part for part in (row["compared"], row["note"]) if part),
+                      "said": "; ".join(filter(None, (row["compared"] and f"{row['compared']} ({row['protocol']})",
+                                                      row["output"] and f"output {row['output']}", row["note"]))),
                       "tag": _TAGS.get(row["verdict"], "")}
 
     shown, others = ([describe(row) for row in part.to_dict("records")] for part in (compared, rest))
@@ -271,7 +274,7 @@ def _write_banners(results: Results, table: dict[str, Any], params: Params) -> l
     """Say what must be known before any number is read: kind ("warn" or nothing), head and text."""
     banners = []
     if params.smoke:
-        banners.append(("warn", "Smoke run: the numbers mean nothing.",
+        banners.append(("warn", params.caveat,
                         f"It uses at most {params.clips_per_class} clips of each label in each split or fold "
                         "and only shows that every step works."))
     if params.profile == "paper":
@@ -405,8 +408,10 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
                        f"chance {format_score(cell['chance'], metric)}{unit}"),
         ("Interval", interval), ("Standing", cell["said"]),
         ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
+        ("Output of the model", name_output(str(cell["embedding"]))),
+        ("Protocol", "" if is_fine_tuned(cell) else f"validation: {PROTOCOLS['validation']}"),
         ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']}{unit}"),
-        ("Best on test", f"{cell['best_said']}{unit} (optimistic: chosen on the test set)"),
+        ("Best on test", f"{cell['best_said']}{unit} (authors-2021; optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
         ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
         ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
@@ -418,7 +423,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Notebook", "07_finetune" if is_fine_tuned(cell) else "05_benchmark"),
         ("Notes", str(cell["notes"])),
     ]
-    return [(name, words) for name, words in facts if words or name not in ("Standing", "Group", "Notes")]
+    return [(name, words) for name, words in facts if words or name not in _MAY_LACK]
 
 
 def format_rows(table: pd.DataFrame, columns: list[str] | None = None) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import shutil
 import sys
 import textwrap
 import time
@@ -12,15 +14,20 @@ from typing import NamedTuple
 
 from nslib import config, embeddings
 from nslib.config import Params
-from nslib.datasets import loading, noss_sources, tasks
+from nslib.datasets import loading, noss, noss_sources, tasks
+from nslib.datasets.clip_cache import Ledger
+from nslib.embeddings import runtime
 from nslib.errors import Unavailable
-from nslib.evaluation import protocols
-from nslib.evaluation.benchmark import benchmark, default_embeddings
+from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results, has_failures
+from nslib.extraction import cache
 from nslib.report.html import write_report
 from nslib.report.notebooks import Run, list_notebooks, run_notebooks
 
 __all__ = ["prepare_inputs", "reproduce_all"]
+
+_WITHIN = "within_speakers.jsonl"  # seconds, of a rehearsal
+_SPLITS = 5 / 2  # of all five splits within speakers a rehearsal has two
 
 
 class Outcome(NamedTuple):
@@ -36,20 +43,34 @@ def reproduce_all(settings: Params) -> Outcome:
 
     Not ok if a notebook or a measurement failed, or nothing at all could be measured; what is not available here is in
     the report with its reason and is no failure. Unknown tasks and embeddings are refused (UnknownName) before anything
-    is done.
+    is done. A rehearsal has reports of its own, below those of the run, and says what the whole run will take and what
+    of it would fail, which is not ok either; clips, vectors and models that it makes or fetches are those of the run.
     """
+    if not settings.rehearse:
+        return _reproduce(settings)
+    with config.environment(REHEARSE=1, PROFILE="paper"):  # which notebooks and their checks read too
+        return _reproduce(settings)
+
+
+def _reproduce(settings: Params) -> Outcome:
+    """Run all the steps."""
     began, say = time.perf_counter(), functools.partial(print, "nslib:", file=sys.stderr, flush=True)
     corpus = f"corpus {settings.corpus}, " if settings.profile == "quick" else ""
     say(f"profile {settings.profile}, {corpus}seed {settings.seed}"
-        + (", SMOKE: a tiny run whose numbers mean nothing" if settings.smoke else ""))
+        + (f". {settings.caveat}" if settings.smoke else ""))
     for name in tasks.choose_task_names(settings) if settings.profile == "paper" else ():
         if tasks.get_task(name).profile == "paper":
             status = noss_sources.get_status(name)
             size = f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
             say(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
     say("1/3 recordings, vectors and probes")
-    results = benchmark(params=settings)
-    personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
+    results = benchmark.benchmark(params=settings)
+    began_within = time.perf_counter()
+    try:
+        personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
+    finally:  # the rest is measured by the call that goes on
+        if settings.rehearse and len(results.rows):
+            Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began_within)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     say("2/3 notebooks")
@@ -63,7 +84,49 @@ def reproduce_all(settings: Params) -> Outcome:
     page = write_report(results, settings, runs=runs, clips=results.clips, protocol_answers=personal.answers)
     # without any data the paper profile is a list of what to fetch, which is no failure
     enough = (len(results.rows) > 0 or settings.profile == "paper") and not has_failures(results.not_run)
-    return Outcome(all(run.ok for run in runs) and enough, _summarise(results, runs, page, time.perf_counter() - began))
+    text = _summarise(results, runs, page, time.perf_counter() - began)
+    foreseen = _foresee(results, runs, settings) if settings.rehearse else Outcome(True, "")
+    return Outcome(all(run.ok for run in runs) and enough and foreseen.ok, f"{text}\n{foreseen.text}".rstrip())
+
+
+def _foresee(results: Results, runs: list[Run], settings: Params) -> Outcome:
+    """Say what the whole run takes, from what was measured in its rehearsal; not ok if something of it would fail."""
+    import psutil
+
+    work, within, free = list[benchmark.Work | None](), [0, 0], psutil.virtual_memory().available / 1e9
+    rehearsed = [name for name in results.clips["task"].unique() if tasks.get_task(name).profile == "paper"]
+    for name in rehearsed:
+        task, few = tasks.get_task(name), results.clips[results.clips["task"] == name]
+        clips = noss.list_clips(name).assign(seconds=few["seconds"].mean())
+        if task.within_speaker:
+            within = [within[0] + len(few), within[1] + len(clips)]
+        for embedding in results.rows.loc[results.rows["task"] == name, "embedding"].unique():
+            work.append(benchmark.estimate_pair(task, clips, benchmark.specify_embedding(embedding)))
+    if not (known := [one for one in work if one]):
+        return Outcome(True, "Nothing was rehearsed, so nothing is known of the whole run.")
+    duration, spent = benchmark.format_duration, sum(Ledger(config.reports_dir() / _WITHIN).read(float))
+    lines = [f"The whole run on {', '.join(rehearsed)}, from what was measured here:", benchmark.describe_work(known),
+             f"within speakers: {duration(spent * _SPLITS * within[1] / max(within[0], 1))} more; notebooks took "
+             f"{duration(sum(run.seconds for run in runs))} here, longer on all clips, which is not counted",
+             f"this process took at most {cache.peak_memory_gb():.1f} GB of memory, before the probes'"]
+    lines += [f"{name}: at most {used:.1f} GB of its memory, in batches as those of the whole run"
+              for name, used in runtime.peak_gpu_gb().items()] or ["no GPU took part"]
+    failing = [f"{one.task} x {one.embedding}: probes need {one.memory_gb:.0f} GB of memory, and {free:.0f} GB are free"
+               for one in known if one.memory_gb > free]
+    room = _list_room(settings, sum(one.disk_gb for one in known))
+    lines.append(f"disk: about {sum(room.values()):.1f} GB, with what is still to be prepared")
+    failing += [f"about {gb:.0f} GB are to be written to {folder}, and {free:.0f} GB are free" for folder, gb in
+                room.items() if gb > (free := shutil.disk_usage(folder).free / 1e9)]
+    return Outcome(not failing, "\n".join([*lines, *(f"would fail: {why}" for why in failing)]))
+
+
+def _list_room(settings: Params, vectors_gb: float) -> dict[Path, float]:
+    """List GB that are still to be written, by the disk on which: vectors, clips, and what is prepared of archives."""
+    cached, prepared = config.cache_dir(), config.tfds_dir()
+    prepared.mkdir(parents=True, exist_ok=True)
+    sets = [noss.find_room(name) for name in tasks.choose_task_names(settings) if name in noss_sources.SOURCES]
+    room = {cached: vectors_gb + sum(clips for _, clips in sets), prepared: sum(files for files, _ in sets)}
+    return {cached: sum(room.values())} if os.stat(cached).st_dev == os.stat(prepared).st_dev else room
 
 
 def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
@@ -79,7 +142,7 @@ def prepare_inputs(settings: Params, *, weights: bool = True) -> Outcome:
         lines.append(f"{task.name}: {len(corpus.clips)} clips ready, {len(corpus.problems)} left out")
         lines += [f"  left out {row.clip_id}: {row.reason}" for row in corpus.problems.itertuples()]
         lines += [f"  {note}" for note in corpus.notes]
-    for name in (settings.embeddings or default_embeddings(settings)) if weights else ():
+    for name in (settings.embeddings or benchmark.default_embeddings(settings)) if weights else ():
         try:
             embeddings.get(name)
             lines.append(f"{name}: ready")

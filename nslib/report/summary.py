@@ -241,7 +241,7 @@ def write_page(measured: Results, path: Path, params: config.Params, *, controls
         title=", ".join(task["label"] for task in table["shown"]) or "Nothing was measured",
         tied_how="by paired differences on the same clips", notes=html.group_notes(measured.notes, names),
         lede=f"{len(names)} embeddings on {len(clips):,} clips, {clips['seconds'].sum() / 3600:.2f} hours.",
-        warnings=["Smoke run: the numbers mean nothing."] * params.smoke + warnings,
+        warnings=[params.caveat] * params.smoke + warnings,
         sections=[(anchor, text) for anchor, text in _SECTIONS.items() if filled.get(anchor, True)],
         audits=[_describe_audit(str(name), part, name in numbers) for name, part in clips.groupby("task", sort=False)],
         not_run=html.group_not_run(measured.rows, measured.not_run), problem_columns=problems,

@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import io
 import math
-import os
 import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -369,7 +368,7 @@ def write_command(row: Mapping[str, Any], params: Params | None = None) -> str:
     words += ["--profile", "paper"] if task is not None and task.profile == "paper" else []
     words += ["--seed", str(row["seed"])] if int(row["seed"]) else []
     words += ["--smoke"] if params is not None and params.smoke else []
-    said = "TRANSDUCTIVE=0 " if params is not None and not params.transductive else ""
+    said = "" if params is None or params.transductive is None else f"TRANSDUCTIVE={int(params.transductive)} "
     return said + " ".join(["python -m nslib", *words])
 
 
@@ -391,21 +390,15 @@ def is_built_in(embedding: str) -> bool:
 def _use_empty_folders(fresh: bool) -> Iterator[None]:
     """Let results, and vectors if `fresh`, go to empty folders; the rest of the cache stays where it is."""
     with config.scratch_folder("again") as folder:
-        places, cache = {"NSLIB_REPORTS": str(folder / "reports")}, folder / "cache"
+        places, cache = {"NSLIB_REPORTS": folder / "reports"}, folder / "cache"
         if fresh:
-            places["NSLIB_CACHE"] = str(cache)
+            places["NSLIB_CACHE"] = cache
             cache.mkdir()
             for entry in config.cache_dir().iterdir():
                 if entry.name != "vectors":
                     (cache / entry.name).symlink_to(entry)
-        before = {name: os.environ[name] for name in places if name in os.environ}
-        os.environ.update(places)
-        try:
+        with config.environment(**places):
             yield
-        finally:
-            for name in places:
-                del os.environ[name]
-            os.environ.update(before)
 
 
 def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, fresh: bool,

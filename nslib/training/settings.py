@@ -254,6 +254,14 @@ class FinetuneSettings:
             raise BadParameter(f"l2 must not be negative, and learning rates must be above 0; got {self}.")
 
 
+def read_size(size: str) -> dict[str, Any]:
+    """Settings of a run by its size: trill-mini's, or TRILL's own, with steps and rates of ours, not tried."""
+    refuse_unknown("size", size, ("mini", "paper"))
+    return networks.read_settings("trill-mini") if size == "mini" else {
+        "network": "resnet50-trill", "batch": 256, "steps": 300_000, "learning_rate": 1e-4, "warmup": 1000,
+        "evaluate_every": 1000}
+
+
 def make_training_settings(values: Mapping[str, Any]) -> TrainingSettings:
     """Make settings of triplet training from fields of any group, or groups themselves, as ``settings.json`` has them.
 

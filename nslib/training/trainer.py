@@ -12,6 +12,7 @@ each mines negatives in its own part, and their gradients are averaged.
 from __future__ import annotations
 
 import math
+import timeit
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 HELD_OUT_SEED = 1_000_000
 """Added to the seed for held-out audio, so that it is drawn apart from the other."""
 
+_MEASURED = 4  # steps, before a long run
 PATIENCE_WITH_COLLAPSE = 5  # looks at collapsed vectors, after the warm-up, before a run is given up
 
 Figures = dict[str, Any]
@@ -59,7 +61,7 @@ class Learner(ABC):
         gpus = len(tf.config.list_physical_devices("GPU"))
         self.strategy = strategy or (tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy())
         policy = precision if precision != "auto" else "mixed_float16" if gpus else "float32"
-        with self.strategy.scope(), _use_precision(policy):
+        with self.strategy.scope(), use_precision(policy):
             self.model = self.build()
             self._adam = keras.optimizers.Adam(epsilon=epsilon)
             scaled = policy == "mixed_float16"
@@ -270,7 +272,8 @@ def use_deterministic_operations() -> None:
 
 
 @contextmanager
-def _use_precision(policy: str) -> Iterator[None]:
+def use_precision(policy: str) -> Iterator[None]:
+    """Let networks that are built in the block compute by a policy of keras."""
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
@@ -292,6 +295,23 @@ def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings
     use_deterministic_operations()
     run = Run(TripletLearner(learn, held_out, settings), folder)
     return run.finish(f"train {settings.loop.network}", progress)
+
+
+def foresee(learn: AudioBank, held_out: AudioBank, folder: Path, settings: TrainingSettings, price: float = 0.0) -> str:
+    """Say how long a run will take, or what is left of it, from steps that are measured now, and at a price an hour."""
+    use_deterministic_operations()
+    learner, loop = TripletLearner(learn, held_out, settings), settings.loop
+    steps = learner.steps(learner.batches(0, _MEASURED + 1))
+    # the first of each builds the graph
+    step = float(np.median(timeit.repeat(lambda: next(steps), number=1, repeat=_MEASURED + 1)[1:]))
+    look = timeit.repeat(learner.look, number=1, repeat=2)[1]
+    path = folder / "state.npz"
+    left = loop.steps - (networks.read_arrays(path)[1]["step"] if path.exists() else 0)
+    hours = left * (step + look / loop.evaluate_every) / 3600
+    cost = f"; at {price:g} an hour: {hours * price:,.0f}" if price else ""
+    return (f"{left:,} of {loop.steps:,} steps are left, {step:.2f} s each as measured now (devices: "
+            f"{learner.strategy.num_replicas_in_sync}): {hours:,.1f} h{cost}. The same command goes on where it was "
+            f"stopped; at most {loop.evaluate_every:,} steps are lost.")
 
 
 class TripletLearner(Learner):

@@ -186,7 +186,8 @@ def test_every_door_counts_what_was_left_out(folder, tmp_path, monkeypatch, call
 @pytest.mark.parametrize(("words", "said"), [
     ("doctor", ("memory", "locked packages", "apt-get", "speaker-queen", "speech-embedding", "opensmile-egemaps")),
     ("data status --profile paper", ("vox_dev_wav.zip",)), ("notebooks check", ("0 violations",)),
-    ("published list noss", ("unverified", "unknown")), ("train settings", ("unknown", "margin", "1500"))])
+    ("published list noss", ("unverified", "unknown")), ("train settings", ("unknown", "margin", "1500")),
+    ("train settings --size paper", ("resnet50-trill", "known", "believed", "300000"))])
 def test_verbs_that_list_and_check(folder, call, words, said):
     code, out, _ = call(*words.split())
     assert code == 0 and all(word in out for word in said), out
@@ -238,8 +239,10 @@ def test_train_on_a_folder_and_export_the_weights(tmp_path, call):
     recordings, run = tmp_path / "mine", tmp_path / "run"
     clip_table(recordings, [2.0] * 40)
     code, out, err = call("train", "triplets", "steps=2", "batch=2", "evaluate_every=1", "held_out=1", "warmup=0",
-                          "gap=0.2", "--clips", recordings, "--folder", run)
+                          "gap=0.2", "--clips", recordings, "--folder", run, "--size", "paper", "network=trill-mini",
+                          "--price", 3600)
     assert code == 0 and "held-out triplets right" in out and "0.02 h to learn from" in err
+    assert "2 of 2 steps are left" in out and " h; at 3600 an hour: " in out and "believed" in out
     assert call("train", "export", run / "best.npz", tmp_path / "model")[0] == 0
     exported = embeddings.from_saved_model(tmp_path / "model", key="embedding")
     waves, lengths = tone(1.5, 400)[None], np.array([24_000])

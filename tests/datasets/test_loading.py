@@ -85,6 +85,27 @@ def test_limit_is_a_cap_whatever_the_order(cap, seed, random):
     assert set(few["clip_id"]) != set(table.limit_clips(clips, cap, seed + 1)["clip_id"])
 
 
+def test_a_few_are_clips_of_the_same_two_speakers_of_eight_labels():
+    rows = [(f"c{i:04}", f"l{i % 20:02}", f"s{i // 20 % 6}-{i // 120 % 3}", SPLITS[i // 120 % 3]) for i in range(1800)]
+    clips = pd.DataFrame(rows, columns=["clip_id", "label", "speaker", "split"])
+    few = table.limit_clips(clips, 4, 0, few=True)
+    assert few["label"].nunique() == table.FEW_LABELS and few.groupby("split")["speaker"].nunique().eq(2).all()
+    assert few.groupby(["split", "label", "speaker"]).size().eq(2).all() and set(few.index) <= set(clips.index)
+    assert table.limit_clips(clips[::-1], 4, 0, few=True).index.tolist() == few.index.tolist()[::-1]
+    own = clips.assign(label=clips["speaker"].str[:2], speaker=clips["speaker"].str[:2])  # the speaker is the label
+    assert table.limit_clips(own, 4, 0, few=True).groupby(["split", "label"]).size().eq(4).all()
+
+
+def test_of_which_tasks_nearly_every_speaker_has_one_label():
+    said = {name for name, task in tasks.REGISTRY.items() if task.speaker_has_label}
+    listed = {name: pd.DataFrame(debian.read_manifest(debian.manifest_path(name))) for name in tasks.REGISTRY
+              if debian.manifest_path(name).is_file() and not tasks.get_task(name).speaker_is_label}
+    own = {name: tasks.make_own_task(name, clips) for name, clips in listed.items()}
+    assert {name for name, task in own.items() if task.speaker_has_label} == {"language-5", "languages-4"}
+    assert said == {"language-5", "languages-4", "voxforge", "dementiabank"}
+    assert not tasks.make_own_task("unknown", listed["language-5"].assign(speaker="")).speaker_has_label
+
+
 @pytest.mark.parametrize(("given", "names"), [
     ({}, "speaker-hedgewars speaker-queen phrases-hedgewars expression-hedgewars"),
     ({"tasks": "speaker-hedgewars,phrase-hedgewars,language-5,speaker-fillets,style-synthetic"},  # those of 0.1.0

@@ -16,7 +16,7 @@ import pytest
 from noss_archives import encode, fabricate, registered, sound, speech, zipped
 
 from nslib import audio, config
-from nslib.datasets import clip_cache, loading, noss_sources, table, tasks
+from nslib.datasets import clip_cache, loading, noss, noss_sources, table, tasks
 from nslib.datasets.card import audit_clips
 from nslib.datasets.noss_sources import SOURCES, get_source, get_status
 from nslib.datasets.splits import SPLITS, split_by_group
@@ -99,6 +99,7 @@ def test_every_set_is_a_whole_clip_table(world, here, tmp_path, name, order, cla
 def test_the_notes_say_what_was_done_and_dementiabank_is_decoded_from_mp3_here(here, world):
     for name, words in (("savee", "It is not the data set as it is known: train clips"),
                         ("voxceleb", "8 of the 40 recordings in iden_split.txt are not in the archive"),
+                        ("speech_commands", "2 files of the archives cannot be decoded: left out"),
                         ("savee", "resampled from 44100 to 16000 Hz"), ("dementiabank", "42 clips were decoded by")):
         assert words in " ".join(here[name].notes)
     clips, manual = here["dementiabank"].clips, world[0] / "DATA_DIR/downloads/manual"
@@ -155,6 +156,27 @@ def test_what_is_known_of_a_data_set_follows_from_its_rules_and_what_differs_is_
         noss_sources.compare_facts("cremad", savee())
 
 
+def test_the_official_test_of_speech_commands_has_its_twelve_labels_in_the_authors_order_and_count(world):
+    import tensorflow_datasets as tfds
+
+    for name in SOURCES.keys() - {"voxceleb", "esc50-human", "masked-speech"}:
+        numbered = tfds.builder_from_directory(world[0] / "DATA_DIR" / name / SOURCES[name].version)
+        labels = numbered.info.features["label"].names
+        assert noss_sources.order_labels(name, labels[::-1]) == labels, name
+    assert noss_sources.order_labels("savee", ["b", "a"]) == ["a", "b"]
+    words = ["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "_silence_", "_unknown_"]
+    facts = noss_sources.compare_facts("speech_commands", savee()).query("part == 'test' and of != ''")
+    assert facts["of"].tolist() == words == noss_sources.order_labels("speech_commands", sorted(words))
+    counts = facts["expected"].astype(int)
+    assert counts.sum() == 4890
+    clips = pd.DataFrame({"label": np.repeat(words, counts), "speaker": "", "split": "test", "sample_rate": 16_000,
+                          "seconds": 1.0})
+    assert noss_sources.describe_facts("speech_commands", clips) == [
+        "All 3 facts that are known of it agree with its clips."]
+    (lost,) = noss_sources.describe_facts("speech_commands", clips[1:].replace("_silence_", "_unknown_"))
+    assert "test clips 4889 instead of 4890" in lost and "test classes 11 instead of 12" in lost
+
+
 def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world):
     clips = here["esc50-human"].clips
     of_fold = clips["clip_id"].str.extract(r"/(\d)-")[0].map({"4": "validation", "5": "test"}).fillna("train")
@@ -188,6 +210,21 @@ def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare
         labels.write_text(good.replace(old, new))
         with pytest.raises(Unavailable, match=f"data set masked-speech is not available: {why}"):
             load("masked-speech")
+
+
+def test_a_rehearsal_leaves_what_takes_long_to_prepare_and_says_how_to(here, bare, monkeypatch):
+    rehearsal = config.load_params({"rehearse": True, "tasks": "savee,crema_d,dementiabank"})
+    fabricate(bare, ("savee",))
+    monkeypatch.setenv("NSLIB_OFFLINE", "0")
+    for most, ready in ((3.0, ["savee"]), (0.0, [])):
+        monkeypatch.setattr(noss_sources, "REHEARSED_GB", most)
+        plan = loading.resolve_tasks(rehearsal, progress=False)
+        assert [task.name for task in plan.tasks] == ready
+    refused = {name: str(error) for name, error in plan.not_run}
+    assert "its clips are not made yet" in refused["savee"] and "nslib data prepare savee" in refused["savee"]
+    assert "a rehearsal downloads no data set" in refused["crema_d"] and "Become a member" in refused["dementiabank"]
+    assert noss.find_room("savee")[0] < 0.01 < 1 < noss.find_room("crema_d")[0]
+    assert noss.find_room("dementiabank") == (0, 0)
 
 
 def test_a_finished_table_needs_neither_tensorflow_nor_the_data_set(here, monkeypatch, tmp_path):

@@ -176,6 +176,17 @@ def test_extras_are_never_run_unasked():
     assert set(benchmark.default_embeddings(SMOKE)) < set(chosen)
 
 
+@pytest.mark.parametrize(("task", "given", "normed", "kept_out"), [
+    ("crema_d", {}, True, False), ("dementiabank", {}, True, True),
+    ("dementiabank", {"transductive": True}, True, False),
+    ("voxforge", {"rehearse": True}, True, True), ("dementiabank", {"transductive": False}, False, False),
+    ("voxceleb", {}, False, False)])
+def test_the_z_score_is_kept_out_where_each_speaker_has_one_label_unless_asked_for(task, given, normed, kept_out):
+    asked = benchmark.probe_settings(tasks.get_task(task), config.load_params({"profile": "paper", **given}))
+    more = {"choose_speaker_norm": False} if kept_out else {}
+    assert asked == {"probes": probe.PROBES, "metric": "accuracy", "speaker_norm": normed, "seed": 0} | more
+
+
 def test_vectors_that_do_not_fit_are_refused_with_both_numbers(folder, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=16e9))
     needed = (148_642 * 12_288 * 16 + 134_000 * 12_288 * 16 + 100 * 2 * 2 * 0.64 * 134_000 * 16) / 1e9

@@ -177,6 +177,28 @@ def test_bad_splits_are_refused(change, error, message):
             probe.grid(*parts, probes=probes)
 
 
+def test_a_normalisation_that_is_kept_out_of_the_choice_is_scored_all_the_same():
+    parts = task()
+    free, kept = (probe.grid(*parts, probes=LINEAR, choose_speaker_norm=free) for free in (True, False))
+    values = ["probe", "l2", "speaker_norm", "split", "value", "low", "high", "best_on_test"]
+    assert kept.rows[values].equals(free.rows[values])
+    assert kept.notes[0].startswith("The z-score by speaker is kept out")
+    assert kept.rows["reason"].str.contains(probe.KEPT_OUT).equals(kept.rows["speaker_norm"].astype(bool))
+    plain = probe.grid(*parts, probes=LINEAR, speaker_norm=False)
+    chosen, alone = (grid.rows[grid.rows["selected"]] for grid in (kept, plain))
+    assert chosen["value"].tolist() == alone["value"].tolist() and not chosen["speaker_norm"].any()
+    assert kept.predictions.equals(plain.predictions)
+    both = replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts])
+                                for name in ("x", "y", "speaker", "clip_id")})
+    thirds, none = np.split(np.arange(180), 3), np.array([], int)
+    folds = [dict(zip(("train", "validation", "test", "left_out"), (thirds[k], thirds[k - 1], thirds[k - 2], none),
+                      strict=True)) for k in range(3)]
+    folded = probe.grid_folds(both, folds, probes=LINEAR, choose_speaker_norm=False)
+    without = probe.grid_folds(both, folds, probes=LINEAR, speaker_norm=False)
+    assert folded.predictions.equals(without.predictions) and not folded.predictions["speaker_norm"].any()
+    assert sum("kept out" in note for note in folded.notes) == 1
+
+
 def fitted(parts, probes, **options):
     settings = probe.FitSettings(np.unique(parts[0].y), "accuracy", 3)
     return probe.fit_probes(probes, VARIANTS, probe.check_splits(*parts), settings, **options)

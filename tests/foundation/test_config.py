@@ -25,6 +25,19 @@ def test_environment_is_read_and_arguments_win(monkeypatch):
     assert config.load_params(given) == config.Params(seed=1, tasks=("c",))
 
 
+def test_a_rehearsal_is_of_the_paper_profile_and_has_reports_of_its_own():
+    params, home = config.load_params(rehearse=True), config.reports_dir()
+    assert (params.profile, params.smoke, params.clips_per_class) == ("paper", True, 4)
+    assert params.caveat == "Rehearsal: the numbers mean nothing."
+    with config.environment(REHEARSE=1):
+        assert config.load_params() == params and config.reports_dir() == home / "rehearsal"
+        quick = config.load_params(profile="quick", smoke=True)  # as notebooks ask beside
+        assert (quick.rehearse, quick.clips_per_class) == (False, 8) and quick.caveat.startswith("Smoke run")
+    assert config.reports_dir() == home and not config.load_params().caveat
+    with config.environment(REHEARSE=0):
+        assert config.reports_dir() == home and config.load_params().transductive is None
+
+
 @pytest.mark.parametrize(("given", "error", "message"), [
     ({"sead": 1}, UnknownName, "Did you mean seed"), ({"profile": "quik"}, UnknownName, "Did you mean quick"),
     ({"seed": "one"}, BadParameter, "seed' is 'one'; give a whole number"),

@@ -119,9 +119,11 @@ def test_a_number_chosen_on_test_is_held_against_our_best_on_test():
     crema = one(verdicts, "crema_d", "trill-layer19", "frill-card")
     assert (crema["verdict"], crema["published"], crema["value"]) == ("reproduced", "65.9 %", 0.66)
     assert "best on test (optimistic)" in crema["compared"]
+    assert (crema["protocol"], crema["output"]) == ("authors-2021", "layer19")
     assert one(verdicts, "crema_d", "frill", "frill-card")["verdict"] == "differs"
     forge = one(verdicts, "voxforge", "trill-layer19", "noss")
     assert forge["verdict"] == "differs" and forge["value"] == 0.60 and "is not known" in forge["compared"]
+    assert (forge["protocol"], one(verdicts, "crema_d", "frill", "frill-card")["output"]) == ("validation", "embedding")
     assert forge["why"] == "88.1 lies above our interval, 55.0 to 65.0" and "quoted by COLA" in forge["published"]
 
 

@@ -16,6 +16,9 @@ def test_a_true_sentence_is_ticked_and_a_false_one_stops(capsys):
     with pytest.raises(CheckFailed, match="this does not hold: no speaker is in two splits") as caught:
         nslib.check(False, "no speaker is in two splits")
     assert capsys.readouterr().out == "" and isinstance(caught.value, NslibError | AssertionError)
+    with nslib.config.environment(REHEARSE=1):
+        nslib.check(False, "no speaker is in two splits")
+    assert capsys.readouterr().out.startswith("✗ not in this rehearsal, whose numbers mean nothing: no speaker")
 
 
 @pytest.mark.parametrize(("condition", "sentence", "said"), [

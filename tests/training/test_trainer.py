@@ -1,6 +1,7 @@
 """The training loop: it learns, stops, says what is wrong, and goes on exactly where it was killed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
     assert run(tmp_path).curve.equals(whole[1].curve) and (tmp_path / "state.npz").stat().st_mtime_ns == finished
     for name in ("state.npz", "best.npz", "curve.csv", "settings.json", "recordings.txt"):
         assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
+
+
+def test_hours_and_cost_of_what_is_left_are_foreseen_and_change_nothing(tmp_path):
+    settings = make_training_settings(CHOICES | {"steps": 360_012})
+    assert interrupt_run(lambda folder: run(folder, steps=360_012), tmp_path) == 12
+    before = (tmp_path / "state.npz").read_bytes()
+    said = trainer.foresee(tones(24, 1), tones(16, 2), tmp_path, settings, 3600.0)
+    left = r"360,000 of 360,012 steps are left, (.+) s each .* ([\d,.]+) h; at 3600 an hour: ([\d,]+)\."
+    found = re.match(left, said)
+    step, hours, cost = (float(text.replace(",", "")) for text in found.groups())
+    # to its digits, and with a look at held-out audio every six steps
+    assert hours > 100 * (step - 0.005) and cost == pytest.approx(3600 * hours, rel=0.1)
+    assert (tmp_path / "state.npz").read_bytes() == before
 
 
 def test_another_run_in_the_same_folder_and_a_damaged_state_are_refused(whole, tmp_path):
