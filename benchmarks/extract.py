@@ -14,13 +14,19 @@ fixed 5 s        a peer's recipe: every file cut or padded to 5 s, 32 at a time,
 The slow ways work on some of the clips, so that a round stays short; all are given as seconds of audio a second.
 Only networks on patches have the last four ways.
 
-Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K] [--seconds S]``
+With ``--library torch`` or ``onnx`` the product is held against the loop that one writes for a model of one's own,
+files read by soundfile and batches of 60 s, in processor time and on one thread, so that a busy machine hits both
+alike. The model is five convolutions of random weights, 0.1 thousand million multiply-adds a second of sound.
+
+Usage: ``python benchmarks/extract.py [--embedding NAME] [--clips N] [--rounds K] [--seconds S] [--library NAME]``
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -243,6 +249,90 @@ def show(embedding: Embedding, clips: pd.DataFrame, rounds: int) -> None:
     report([*figures(embedding, clips, rates), compared(embedding, clips)])
 
 
+# channels in and out, width and stride of each convolution
+LAYERS = ((1, 64, 400, 160), (64, 256, 5, 2), (256, 512, 5, 2), (512, 512, 5, 1), (512, 512, 3, 1))
+
+
+def torch_model(folder: Path) -> tuple[Embedding, Callable[[np.ndarray], np.ndarray]]:
+    """Make the convolutions as a torch module: as an embedding, and as one calls it, [clips, samples] to frames."""
+    import torch
+
+    torch.set_num_threads(1)
+    steps = [part for a, b, width, stride in LAYERS for part in (torch.nn.Conv1d(a, b, width, stride), torch.nn.ReLU())]
+
+    class Network(torch.nn.Module):
+        sampling_rate = SAMPLE_RATE
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = torch.nn.Sequential(*steps)
+
+        def forward(self, waves: Any, lengths: Any) -> Any:
+            for _, _, width, stride in LAYERS:
+                lengths = (lengths - width) // stride + 1
+            return self.steps(waves[:, None]).transpose(1, 2), lengths
+
+    model = Network().eval()
+
+    def bare(waves: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            lengths = torch.full([len(waves)], waves.shape[1])
+            return np.asarray(model(torch.as_tensor(waves), lengths)[0].numpy())
+
+    return nslib.embeddings.from_model(model, "torch", min_samples=8_000), bare
+
+
+def onnx_model(folder: Path) -> tuple[Embedding, Callable[[np.ndarray], np.ndarray]]:
+    """Make the convolutions as an ONNX file: as an embedding, and as one calls it, [clips, samples] to frames."""
+    import onnxruntime
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    import onnx_writer as onnx
+
+    rng, nodes, constants = np.random.default_rng(0), [onnx.node("Unsqueeze", ["x", "axis"], "h0")], []
+    constants.append(onnx.tensor("axis", np.array([1], np.int64)))
+    for k, (a, b, width, stride) in enumerate(LAYERS):
+        weights = rng.normal(0, (2 / (a * width)) ** 0.5, (b, a, width)).astype(np.float32)
+        constants.append(onnx.tensor(f"w{k}", weights))
+        nodes += [onnx.node("Conv", [f"h{k}", f"w{k}"], f"c{k}", kernel_shape=[width], strides=[stride]),
+                  onnx.node("Relu", [f"c{k}"], f"h{k + 1}")]
+    nodes.append(onnx.node("Transpose", [f"h{len(LAYERS)}"], "y", perm=[0, 2, 1]))
+    path = folder / "model.onnx"
+    path.write_bytes(onnx.model(nodes, constants, [onnx.value("x", onnx.FLOAT, ["clips", "samples"])],
+                                [onnx.value("y", onnx.FLOAT, ["clips", "frames", LAYERS[-1][1]])]))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return nslib.embeddings.from_file(path, min_samples=8_000), lambda waves: session.run(None, {"x": waves})[0]
+
+
+def compare_library(library: str, folder: Path, count: int, rounds: int) -> Figure:
+    """Hold the product against a loop of one's own, in processor time, in turns; clips have one length."""
+    import soundfile
+
+    os.environ["NSLIB_THREADS"] = "1"
+    embedding, bare = {"torch": torch_model, "onnx": onnx_model}[library](folder)
+    clips = make_clips(folder, count, 3.0)
+
+    def loop() -> np.ndarray:
+        rows = []
+        for start in range(0, len(clips), 20):
+            waves = np.stack([soundfile.read(path, dtype="float32")[0] for path in clips["audio"][start:start + 20]])
+            rows.append(bare(waves).mean(1))
+        return np.concatenate(rows)
+
+    apart = np.abs(loop() - product(clips, embedding).vectors).max()
+    assert apart < 1e-4, apart
+    ratios = []
+    for _ in range(rounds):
+        times = [time.process_time()]
+        for work in (loop, lambda: product(clips, embedding)):
+            work()
+            times.append(time.process_time())
+        ratios.append((times[1] - times[0]) / (times[2] - times[1]))
+    return Figure(f"{library}: product over a loop of one's own", statistics.median(ratios), at_least=TARGET_BARE)
+
+
 def main() -> None:
     """Print a table for each embedding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -250,7 +340,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="length of every clip (default: speech-like lengths)")
+    parser.add_argument("--library", action="append", choices=["torch", "onnx"], help="a model of one's own instead")
     given = parser.parse_args()
+    for library in given.library or ():
+        with tempfile.TemporaryDirectory() as folder:
+            report([compare_library(library, Path(folder), given.clips, given.rounds)])
+    if given.library:
+        return
     share, count = padding()
     report([Figure("padding in batches of the quick corpora", 100 * share, "%", at_most=TARGET_PADDING,
                    note=f"{count} recordings")])

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import warnings
@@ -279,7 +280,8 @@ def measure(
     heard = measure_controls(measured, given, params) if controls else None
     table = summary.describe_results(measured, params, heard)
     if report:
-        summary.write_page(measured, report, params, controls=heard, embeddings=given)
+        again = _write_command(params, embeddings, recordings, tasks=tasks, splits=splits, metric=metric, probes=probes)
+        summary.write_page(measured, report, params, controls=heard, embeddings=given, command=again)
     _print_results(measured, lambda: summary.format_table(table, shutil.get_terminal_size().columns), out,
                    summary.format_json(measured, table) if as_json else "",
                    summary.say_next(measured.rows, out, report, controls))
@@ -628,6 +630,9 @@ def train_classifier(
     facts = export.read_facts(folder)
     _print_notes(facts["notes"])
     left_out = _print_left_out(facts["left_out"])
+    test = facts["scores"]["test"]
+    print(f"{facts['probe']} on test: {facts['metric'].replace('_', ' ')} {test['value']:.2f} [{test['low']:.2f}, "
+          f"{test['high']:.2f}], chance {test['chance']:.2f}; {test['n']} clips, {test['n_speakers']} speakers")
     print(f"{folder}; {left_out} clips left out")
     _exit(not left_out)
 
@@ -826,6 +831,15 @@ def _name_columns(source: str | Path, **columns: str | None) -> str:
     asked = urlencode({role: name for role, name in columns.items() if name})
     _, known, words = str(source).rpartition("?")
     return f"{source}{'&' if known and '=' in words else '?'}{asked}" if asked else str(source)
+
+
+def _write_command(params: config.Params, embeddings: list[str], recordings: list[str], **asked: Any) -> str:
+    """Write the command that measures the same again, whatever part of it was set elsewhere."""
+    asked |= {"profile": params.profile, "corpus": params.corpus, "seed": params.seed}
+    options = [("dataset", path) for path in recordings] + [*asked.items()]
+    words = [word for name, value in options if value is not None for word in (f"--{name}", str(value))]
+    flags = ["--smoke"] * params.smoke + ["--no-transductive"] * (not params.transductive)
+    return shlex.join(["python", "-m", "nslib", "benchmark", *embeddings, *words, *flags])
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

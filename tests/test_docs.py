@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from nslib import cli, config
+from nslib import audio, cli, config
 from nslib.datasets import loading, tasks
 
 ROOT = Path(__file__).parents[1]
@@ -84,9 +84,12 @@ def scratch(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     clips = loading.load_clips(tasks.get_task("style-synthetic"), config.load_params(), progress=False).clips
     for row in clips.itertuples():
-        to = tmp_path / "my_recordings" / row.label / row.speaker.replace("/", "_")
-        to.mkdir(parents=True, exist_ok=True)
+        to, other = (tmp_path / name / row.label / row.speaker.replace("/", "_")
+                     for name in ("my_recordings", "other_recordings"))
+        for folder in (to, other):
+            folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(row.audio, to)
+        audio.write_wav(other / f"{row.sha256}.wav", audio.read(row.audio).wave[::-1])
     shutil.copy(clips["audio"].iloc[0], tmp_path / "new.wav")
     monkeypatch.chdir(tmp_path)
 

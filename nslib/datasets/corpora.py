@@ -87,6 +87,9 @@ def read_names(name: str, paths: Sequence[Path], label: str) -> tuple[list[tuple
             fault = "" if other == path else f"it is called as {other.as_posix()}, as if it were the same clip"
             found[cells["emotion"]] += not fault
         rows.append((cells.get(label, ""), cells.get("speaker", ""), fault))
+    if paths and not first:
+        raise BadParameter(f"none of {len(paths)} files is called as those of {recipe.title} ({recipe.example}); the "
+                           f"first is {paths[0]}. Leave the recipe out, or name another: {', '.join(RECIPES)}.")
     lacks = [f"{emotion} {found[emotion]} of {count}" for emotion, count in recipe.counts.values()
              if found[emotion] != count]
     whole = sum(count for _, count in recipe.counts.values())

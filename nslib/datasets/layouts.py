@@ -210,10 +210,10 @@ def explain_missing(path: Path, names: dict[Path, dict[str, str]]) -> tuple[str,
             "Check the path: in a list it starts at the folder of the list.")
 
 
-def list_names(names: Sequence[object]) -> str:
+def list_names(given: Iterable[object], most: int = _MOST_NAMES) -> str:
     """The first few of some names, and how many more."""
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(map(str, names[:_MOST_NAMES])) + (f" and {rest} more" if rest > 0 else "")
+    names = [*map(str, given)]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def read_folder(root: Path, asked: dict[str, str]) -> Listing:

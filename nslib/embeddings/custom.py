@@ -165,7 +165,7 @@ def call(function: Function, waves: FloatArray, name: str, dim: int | None = Non
                            "the size must not depend on the length of the clip.")
     if not np.isfinite(output).all():
         raise BadParameter(f"{asked} and returned NaN or infinite numbers; mind log(0) and division by 0.")
-    return output.reshape(len(waves), -1, output.shape[-1]).astype(np.float32)
+    return output.reshape(len(waves), -1, output.shape[-1]).astype(np.float32, copy=False)
 
 
 def agrees(alone: Embedding, together: EmbedFunction, samples: npt.NDArray[Any]) -> bool:

@@ -152,8 +152,11 @@ def _make_embedding(bound: _Bound, revision: str, min_samples: int, facts: dict[
         with _at_rest(bound.model):
             made, counts = bound.run(*stack_clips([resample(p, SAMPLE_RATE, bound.rate) for s in pieces for p in s]))
         layers, told = len(made), counts is not None
-        frames = np.concatenate([a[:, None] if a.ndim == 2 else a for a in map(to_array, made)], axis=2)
+        parts = [a[:, None] if a.ndim == 2 else a for a in map(to_array, made)]
+        frames = np.concatenate(parts, axis=2) if layers > 1 else parts[0]
         valid = np.minimum(to_array(counts).astype(int) if told else [frames.shape[1]] * len(frames), frames.shape[1])
+        if not (most or filling or single):  # nothing to leave out or to join: no copy is made
+            return frames, np.maximum(valid, 1)
         rows = (row[:max(1, n - _count_filling(row[:n], filling))] for row, n in zip(frames, valid, strict=True))
         clips = [np.concatenate(list(itertools.islice(rows, len(parts)))) for parts in pieces]
         clips = [clip.mean(0, keepdims=True) for clip in clips] if single else clips

@@ -104,6 +104,7 @@ def benchmark(
     builder, ask = ResultsBuilder(), Measure.of(metric, probes)
     ready = ask.apply(load_tasks(tasks, params, specs, builder, progress, splits, numbers=ask.numbers))
     usable = find_usable(specs, ready, builder)
+    builder.layers = {spec.name: spec.ledger for spec in usable if spec.ledger}
     if progress:
         _announce(ready, usable, params)
     with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
@@ -135,7 +136,7 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
         out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     table = out.clips.assign(vector=list(out.vectors))
     problems = pd.concat([corpus.problems, out.problems], ignore_index=True)
-    table.attrs |= {"problems": problems.to_dict("records"), "notes": list(corpus.notes)}
+    table.attrs |= {"problems": problems.to_dict("records"), "notes": [*corpus.notes, *out.notes]}
     return table
 
 
@@ -170,28 +171,16 @@ class EmbeddingSpec:
 def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSpec:
     """Make a specification (name, ``load()``, ``vectors(clips)``) of whatever can become an embedding.
 
-    Parameters
-    ----------
-    given : str, path, Embedding or callable
-        A built-in name; a SavedModel's folder, its address on TF Hub, a ``.tflite`` or ``.onnx`` file, maybe with
-        options of `nslib.embeddings.from_file` behind its name, ``model.tflite?window=0.96&hop=0.48``, so that a shell
-        can give them; ``transformers:NAME?layer=3``, or what `nslib.embeddings.from_model` takes; a file of vectors
-        (`nslib.extraction.precomputed`); a record; a function.
-    name : str, optional
-        How to call a file or a function in tables.
-
-    Raises
-    ------
-    UnknownName
-        For text that is neither a name nor a file.
-    BadParameter
-        For a file or function that is no embedding.
+    ``given`` is a built-in name; a model's folder, ``.tflite`` or ``.onnx`` file, or address on TF Hub, maybe with
+    options of `nslib.embeddings.from_file` behind (``model.tflite?window=0.96&hop=0.48``); what `from_model` takes, or
+    ``transformers:NAME?layer=3``; a file of vectors (`nslib.extraction.precomputed`); a record; a function. ``name`` is
+    how to call a file or a function in tables. UnknownName or BadParameter for anything else.
     """
     if find_interface(given):
         model, options = load_model(given) if isinstance(given, str) else (given, {})
         loaded = embeddings.from_model(model, name, **options)
         if isinstance(loaded, list):
-            raise BadParameter(f"{given} is {len(loaded)} embeddings; here one is wanted, as layer={len(loaded) - 1}.")
+            raise BadParameter(f"{given} is all {len(loaded)} layers; here one is wanted, as layer={len(loaded) - 1}.")
         return _specify_loaded(loaded)
     if isinstance(given, str | Path):
         return _specify_named(given, name)
@@ -265,10 +254,7 @@ def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
 
 
 def default_embeddings(params: Params) -> tuple[str, ...]:
-    """Return the embeddings of a run that names none: all of its profile whose licence allows any use.
-
-    A smoke run of the quick profile has fewer.
-    """
+    """Return the embeddings of a run that names none: all of its profile, few of a smoke run, of any free licence."""
     names = embeddings.names(params.profile)
     few = SMOKE_EMBEDDINGS if params.smoke and params.profile == "quick" else names
     return tuple(name for name in names if name in few and not embeddings.needs_extra(name))
@@ -349,8 +335,9 @@ class Measure:
 
 
 def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], builder: ResultsBuilder, progress: bool,
-               splits: str | Path | None = None, *, numbers: bool = False) -> list[tuple[Task, Dataset]]:
-    """Load the clips of tasks and of somebody's own recordings; `builder` is told what `specs` cannot be run on."""
+               splits: str | Path | None = None, *, numbers: bool = False,
+               taken: dict[str, Any] | None = None) -> list[tuple[Task, Dataset]]:
+    """Load tasks and somebody's own recordings, by names not `taken`; `builder` is told what `specs` cannot run on."""
     items = list_given(given, ())
     named = [t for t in items if isinstance(t, str) and t in datasets_tasks.REGISTRY]
     others = [t for t in items if not (isinstance(t, str) and t in datasets_tasks.REGISTRY)]
@@ -365,7 +352,7 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
                 builder.refuse(name, spec.name, error)
         others = [*plan.tasks, *others]
     ready: list[tuple[Task, Dataset]] = []
-    taken: dict[str, Any] = {}
+    taken = {} if taken is None else taken
     for item in others:
         try:
             if isinstance(item, Task):
@@ -412,7 +399,7 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
         options = {**settings, "mapper": engine.mapper, "jobs": jobs}
         grid = fit_grid(task, out, options, f"{task.name} x {spec.name}", progress)
         differs = [note for note in corpus.notes if note.startswith(noss_sources.DIFFERS)]  # which scores carry
-        grid = dataclasses.replace(grid, notes=(*differs, *grid.notes))
+        grid = dataclasses.replace(grid, notes=(*differs, *out.notes, *grid.notes))
         stored = results.add_origin(grid, key=key, corpus_kind=task.kind, **origin)
         results.save_result(*stored)
     return *stored, out.problems
@@ -498,23 +485,10 @@ def find_confidence(rows: pd.DataFrame, predictions: pd.DataFrame, params: Param
                     progress: bool = True, folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How sure the chosen probes of a benchmark were; what is stored is not computed again.
 
-    Parameters
-    ----------
-    rows, predictions : DataFrame
-        Of a benchmark. Vectors that are not stored are extracted.
-    params : Params, optional
-        Default: from the environment.
-    folder : Path, optional
-        Where results are kept. Default: ``results`` below the reports.
-
-    Returns
-    -------
-    answers : DataFrame
-        The columns of `nslib.evaluation.PREDICTIONS`, confidence (probability that the probe gave to its answer) and
-        brier (squared distance of its probabilities from the truth, summed over classes; 0 to 2); one row a task,
-        embedding and test clip.
-    left_out : DataFrame
-        Columns task, embedding, why: of which results nothing can be said.
+    Gives the answers, a row a task, embedding and test clip with the columns of `nslib.evaluation.PREDICTIONS`,
+    confidence (probability that the probe gave to its answer) and brier (squared distance of its probabilities from the
+    truth, summed over classes; 0 to 2); and of which results nothing can be said: task, embedding, why. Vectors that
+    are not stored are extracted; ``folder`` is where results are kept, by default ``results`` below the reports.
     """
     import pandas as pd
     from tqdm.std import tqdm

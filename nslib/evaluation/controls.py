@@ -93,11 +93,9 @@ OF_CLASSES = "controls are of labels that are classes; leave --controls out for 
 def measure_controls(measured: Results, embeddings: Embeddable | Iterable[Embeddable] | None = None,
                      params: config.Params | None = None, *, name: str | None = None,
                      progress: bool = True) -> pd.DataFrame:
-    """Measure the controls of every task of a benchmark; what is stored is not computed again.
+    """Measure the controls of every task of a benchmark, given ``embeddings``, ``params`` and ``name`` as it was.
 
-    ``embeddings``, ``params`` and ``name`` are as they were given there. No vector of them is computed again; only
-    pauses, level and length are heard anew. The table is of `CONTROLS`; a control that cannot be had is NaN, and
-    ``says`` why.
+    Only pauses, level and length are heard anew. The table is of `CONTROLS`; what cannot be had is NaN, ``says`` why.
 
     >>> measured = nslib.benchmark("logmel", "my_recordings/")    # doctest: +SKIP
     >>> measure_controls(measured, "logmel")[["task", "control", "value", "low", "high", "says"]]    # doctest: +SKIP

@@ -45,6 +45,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nslib.datasets import splits
+from nslib.datasets.layouts import list_names
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.tasks import Task
 from nslib.embeddings import runtime
@@ -67,7 +68,6 @@ COMBINATION = ["probe", "l2", "speaker_norm"]
 ANSWER = ["clip_id", "speaker", "y_true", "y_pred"]
 _SCORED = [*COMBINATION, "metric", "value", "chance", "low", "high", "interval_by", "selected", "best_on_test",
            "reason"]
-_MOST_NAMES = 8
 
 _ONE_CLASS, _NO_TEST = "their training part holds one class only", "nothing of them is left for the test"
 
@@ -78,18 +78,15 @@ Progress = Callable[[], object] | None
 
 @dataclass(frozen=True)
 class TaskVectors:
-    """Vectors of one embedding for the clips of one task, made by `make_task_vectors`.
-
-    Splits within speakers are drawn among all clips of the task, so that a clip for which an embedding has no vector
-    does not change the split of the others.
-    """
+    """Vectors of one embedding for the clips of one task, made by `make_task_vectors`."""
 
     task: Task
     embedding: str  # its name in tables
     fingerprint: str  # what its results are kept under
     clips: pd.DataFrame  # clip table, sorted by clip_id
     vectors: LabelledVectors  # row by row
-    listed: tuple[tuple[str, str], ...]  # clip_id and speaker of all clips of the task, sorted
+    listed: tuple[tuple[str, str], ...]  # clip_id and speaker of all clips of the task: splits are drawn among these
+    notes: tuple[str, ...] = ()  # what a reader of any score of them must know
 
     @property
     def numbers(self) -> bool:
@@ -147,13 +144,6 @@ def keep_known_speakers(given: TaskVectors, protocol: str) -> tuple[TaskVectors,
     unlabelled = set(given.vectors.clip_id[~labelled])
     return replace(given, clips=given.clips[kept].reset_index(drop=True), vectors=given.vectors.take(kept),
                    listed=tuple(pair for pair in given.listed if pair[1] and pair[0] not in unlabelled)), notes
-
-
-def join_names(names: Iterable[str]) -> str:
-    """Names in a sentence; of many the first few, and how many more."""
-    every = list(names)
-    more = f" and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else ""
-    return ", ".join(every[:_MOST_NAMES]) + more
 
 
 class Computed(NamedTuple):
@@ -260,7 +250,7 @@ def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequ
             renamed.get(f"{data.task.name}/{name}", renamed.get(name, name)) for name in plain]))
     both, notes = (set(tables[0]["label"]) & set(tables[1]["label"])) - {""}, []
     if len(both) < 2 and not given.numbers:
-        have = " and ".join(f"{join_names(sorted(set(table['label'])))} ({data.task.name})"
+        have = " and ".join(f"{list_names(sorted(set(table['label'])))} ({data.task.name})"
                             for table, data in zip(tables, (train, given), strict=True))
         raise Unavailable(f"the protocol {protocol} on {given.task.name}",
                           f"the corpora have {len(both)} labels in common: {have}",
@@ -271,7 +261,7 @@ def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequ
         if not mine.all():
             others = Counter(table["label"][~mine])
             notes.append(f"{(~mine).sum()} clips of {data.task.name} were left out for their labels: "
-                         f"{join_names(f'{name} ({n})' for name, n in sorted(others.items()))}.")
+                         f"{list_names(f'{name} ({n})' for name, n in sorted(others.items()))}.")
     heard, asked = tables
     twice = kept[0] & heard["sha256"].isin(asked["sha256"]).to_numpy()
     if twice.any():
@@ -283,7 +273,7 @@ def compute_cross_corpus(given: TaskVectors, *, train: TaskVectors, labels: Sequ
     use = validation | learning
     shared = sorted((set(heard["speaker"][use]) & set(asked["speaker"][kept[1]])) - {""})
     if shared:
-        notes.append(f"{len(shared)} names of speakers are in both corpora: {join_names(shared)}. If they are the same "
+        notes.append(f"{len(shared)} names of speakers are in both corpora: {list_names(shared)}. If they are the same "
                      "people, it is no test on others.")
     joined = pd.concat([heard[use].assign(clip_id="learnt/" + heard["clip_id"][use],
                                           split=np.where(validation, "validation", "train")[use]),
@@ -335,7 +325,7 @@ def compute_k_shot(given: TaskVectors, *, shots: Sequence[int], draws: int, **op
               for few in sorted(set(shots)) if few < most]
     scored.append(_score_divisions(given, K_SHOT, [("own", own)], 0, **options))
     larger = [few for few in shots if few >= most]
-    notes = [f"{K_SHOT}: {join_names(map(str, larger))} shots are all there are: no class has more than {most} "
+    notes = [f"{K_SHOT}: {list_names(map(str, larger))} shots are all there are: no class has more than {most} "
              "training clips."] if larger else []
     return _join(scored, [*notes, *_describe_short(own, label, [few for few in shots if few < most])])
 
@@ -347,7 +337,7 @@ def compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: Any
     train, validation, test = parts = [set(data.vectors.speaker[data.clips["split"] == name]) for name in SPLITS]
     shared = sorted((train & test) | (validation & test) | (train & validation))
     if shared or not all(parts):
-        why = f"its own split shares speakers between parts: {join_names(shared)}"
+        why = f"its own split shares speakers between parts: {list_names(shared)}"
         raise Unavailable(f"the protocol {SWITCH} on {data.task.name}", why if shared else "a part of it is empty",
                           "Give the task a split between speakers, e.g. by nslib.datasets.splits.split_by_group.")
     own, label = _read_own_split(data)
@@ -390,7 +380,7 @@ def _refuse_bad_shots(data: TaskVectors, protocol: str, shots: Sequence[int], dr
 def _describe_short(own: Mapping[str, str], label: Mapping[str, str], shots: Sequence[int]) -> list[str]:
     """Sentences on classes that have fewer training clips than are asked for."""
     counts = Counter(label[name] for name, split in own.items() if split == "train")
-    return [f"Fewer than {few} training clips, all of which were used: {join_names(short)}." for few in shots
+    return [f"Fewer than {few} training clips, all of which were used: {list_names(short)}." for few in shots
             if (short := [f"{name} ({n})" for name, n in sorted(counts.items()) if n < few])]
 
 
@@ -421,7 +411,7 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
         for name, mask in zip(SPLITS, masks, strict=True):
             missing = sorted(set(vectors.y) - set(vectors.y[mask]))
             if missing and not data.numbers:
-                noted.setdefault(f"{name} lacks {join_names(missing)}; scored all the same.", []).append(number)
+                noted.setdefault(f"{name} lacks {list_names(missing)}; scored all the same.", []).append(number)
         tested = set(vectors.speaker[test]) - {""}
         classes = 0 if data.numbers else len(set(vectors.y[train]))
         facts = {"protocol": protocol, "shots": shots, "split_number": number, "seed": options["seed"],
@@ -457,9 +447,9 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
         rows.append(sum_up(scored[scored["selected"] & (scored["metric"] == metric)], "selected", **facts))
     rows.append(sum_up(scored[scored["best_on_test"]], "best_on_test"))
     failed = [row["split_number"] for row in rows if row["reason"] and not row["probe"]]
-    notes = [f"{protocol}: {len(failed)} of {len(numbers)} splits could not be scored: {join_names(failed)}."]
+    notes = [f"{protocol}: {len(failed)} of {len(numbers)} splits could not be scored: {list_names(failed)}."]
     for note, where in noted.items():
-        some = f" (splits {join_names(where)} of {len(numbers)})" if len(where) < len(numbers) else ""
+        some = f" (splits {list_names(where)} of {len(numbers)})" if len(where) < len(numbers) else ""
         notes.append(f"{protocol}{some}: {note}")
     return Computed(pd.DataFrame(rows), every, notes[not failed:])
 
@@ -525,11 +515,11 @@ def _describe_speakers(data: TaskVectors, divided: Sequence[_SpeakerSplits]) -> 
     speaker, label = dict(data.listed), data.vectors.y
     few, everybody = splits.count_small_groups(speaker, speaker.values()), len(set(speaker.values()))
     notes = [f"{len(few)} of {everybody} speakers have fewer than {len(SPLITS)} clips and were left out: "
-             f"{join_names(few)}."] if few else []
+             f"{list_names(few)}."] if few else []
     for why in (_ONE_CLASS, _NO_TEST):
         times = Counter(who for split in divided for who, reason in split.unusable.items() if reason == why)
         if times:
-            whom = join_names(f"{who} (in {n})" for who, n in times.items())
+            whom = list_names(f"{who} (in {n})" for who, n in times.items())
             notes.append(f"{len(times)} of {everybody} speakers were left out of some of {len(divided)} splits, "
                          f"because {why}: {whom}.")
     unlearnt = np.concatenate([np.zeros(0, bool), *(~np.isin(label[part["test"]], label[part["train"]])

@@ -116,13 +116,14 @@ def run_protocol(protocol: str, embeddings: Embeddable | Iterable[Embeddable] | 
     runtime.count_jobs()  # what is wrong is said before any work
     settings, ask = _complete_settings(protocol, settings, params, metric)
     specs = benchmark.specify_embeddings(embeddings, params)
-    builder, pairs = ResultsBuilder(), []
+    builder, pairs, taken = ResultsBuilder(), [], dict[str, Any]()
     wanted = benchmark.list_given(tasks, [name for name in choose_task_names(params) if get_task(name).within_speaker])
     if not wanted:
         builder.notes.append("None of the tasks of this run is asked within speakers.")
 
     def load(given: Any, splits: str | Path | None = None) -> list[tuple[Task, Dataset]]:
-        return ask.apply(benchmark.load_tasks(given, params, specs, builder, progress, splits, numbers=ask.numbers))
+        return ask.apply(benchmark.load_tasks(given, params, specs, builder, progress, splits, numbers=ask.numbers,
+                                              taken=taken))
 
     ready = load(wanted, splits) if wanted else []
     if protocol in (LEAVE_ONE_SPEAKER_OUT, K_FOLD):  # they have no use for the split
@@ -209,8 +210,9 @@ def _have_vectors(task: Task, corpus: Dataset, spec: EmbeddingSpec, builder: Res
     """Vectors of a task, stored or computed."""
     out = spec.vectors(corpus.clips, progress=progress)
     builder.add_problems(task.name, spec.name, out.problems)
-    return make_task_vectors(task, out.clips, out.vectors, embedding=spec.name, fingerprint=spec.fingerprint,
+    made = make_task_vectors(task, out.clips, out.vectors, embedding=spec.name, fingerprint=spec.fingerprint,
                              listed=corpus.clips)
+    return dataclasses.replace(made, notes=out.notes)
 
 
 def _run_pair(protocol: str, task: Task, corpus: Dataset, spec: EmbeddingSpec, settings: dict[str, Any],
@@ -237,7 +239,8 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
         computed = _COMPUTE[protocol](data, **options, progress=bar.update)
     names = {"key": key, "task": task.name, "embedding": data.embedding}
     origin = {"corpus_kind": task.kind, "data_hash": splits.hash_data(clips), "split_hash": splits.hash_split(clips),
-              "weights_hash": data.fingerprint, "notes": "\n".join(computed.notes), **config.describe_origin()}
+              "weights_hash": data.fingerprint, **config.describe_origin(),
+              "notes": "\n".join((*data.notes, *computed.notes))}
     answers = check_table(computed.answers.assign(**names), PROTOCOL_ANSWERS)
     rows = check_table(computed.rows.assign(**names, **origin), PROTOCOL_ROWS)
     results.save_result(rows, answers, tables=PROTOCOL_TABLES)
@@ -332,11 +335,8 @@ def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
     return ProtocolResults(**tables, notes=list(dict.fromkeys(note for part in parts for note in part.notes)))
 
 
-def compare_protocols(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
-    """Make the table to read of several protocols: each score with its interval, chance, and size of train and test.
-
-    One row a task, protocol (with its shots) and metric, one column an embedding; sizes are means over splits.
-    """
+def compare_protocols(rows: pd.DataFrame) -> pd.DataFrame:
+    """Make the table of several protocols, a column an embedding, with sizes of train and test (means over splits)."""
     chosen = summarise(rows)
     named = [f"{name} {shots}" if shots and name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)
              else "k-shot all" if name == K_SHOT else name
@@ -344,7 +344,7 @@ def compare_protocols(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
     return results.spread_scores(chosen, {"task": chosen["task"], "protocol": named}, {
         "trained on": [f"{n} clips" for n in chosen["n_train"]],
         "tested on": [f"{n} clips, {who} speakers" for n, who in zip(chosen["n"], chosen["n_speakers"], strict=True)],
-    }, decimals)
+    })
 
 
 def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:

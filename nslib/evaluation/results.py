@@ -13,8 +13,11 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
+import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from nslib.embeddings import networks
 from nslib.errors import BadParameter, NslibError, refuse_unknown
 from nslib.evaluation.probe import Grid, probe_hash, select_best
 from nslib.extraction import cache
-from nslib.statistics.scores import get_metric, keep_newest, select_scores
+from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric, keep_newest, select_scores
 
 __all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Columns", "Results", "add_origin", "check_table", "export_rows",
            "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result",
@@ -129,10 +132,7 @@ def table_path(key: str, kind: str, folder: Path | None = None) -> Path:
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table in one step, as ``.csv`` in full precision, else as Parquet with checksums.
-
-    With a full disk (NslibError) what was there before stays.
-    """
+    """Write a table in one step or not at all (NslibError): ``.csv`` in full precision, else Parquet with checksums."""
     if path.suffix == ".csv":
         config.write_file(path, frame.to_csv(index=False, lineterminator="\n"))
         return
@@ -236,15 +236,47 @@ def export_rows(rows: pd.DataFrame, path: Path) -> None:
     write_table(path, check_table(rows, ROWS))
 
 
-def table(rows: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
-    """Make the table to read: tasks by embeddings, each score as ``"0.87 [0.80, 0.93]"``; what has none is "not run".
+class ScoreTable(pd.DataFrame):
+    """A table to read: whole where it is printed, in blocks as wide as the terminal, and in a notebook."""
 
-    The first columns are ``metric``, ``chance`` and ``interval over`` (speakers or clips).
+    def __repr__(self) -> str:
+        return self.to_string(line_width=shutil.get_terminal_size().columns)
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None, "display.max_columns", None):
+            return super()._repr_html_()
+
+
+def table(rows: pd.DataFrame, layers: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Make the table to read: tasks by embeddings, a cell as ``"0.87 [0.80, 0.93] LogisticRegression +z"``.
+
+    What has no score is "not run". Behind it stand probe and normalisation, and of `layers` (as of `choose_layers`) the
+    one that is best on validation. The first columns are ``metric``, ``chance`` and ``interval over``.
     """
-    chosen = select_scores(rows, every_metric=True)
+    chosen, best = select_scores(rows, every_metric=True), choose_layers(rows, layers or {})
     unmarked = (chosen["corpus_kind"] == "synthetic") & ~chosen["task"].str.contains("synthetic")
+    words = [name_choice(row, best) for row in chosen.to_dict("records")]
     return spread_scores(chosen, {"task": chosen["task"].where(~unmarked, chosen["task"] + " (synthetic)")},
-                         {"interval over": chosen["interval_by"] + "s"}, decimals)
+                         {"interval over": chosen["interval_by"] + "s"}, words)
+
+
+def choose_layers(rows: pd.DataFrame, layers: Mapping[str, str]) -> dict[tuple[str, str], bool]:
+    """Tell of each task and embedding that is a layer (name to model) whether validation chooses it of its model."""
+    own = rows[rows["selected"] & (rows["split"] == "validation") & rows["embedding"].isin([*layers])]
+    own = own.drop_duplicates(["task", "embedding"])  # of several metrics the first chooses
+    worth = own["value"] * [1 if get_metric(name).higher_is_better else -1 for name in own["metric"]]
+    best = {*worth.groupby([own["task"], own["embedding"].map(layers)]).idxmax()}
+    return {(row.task, row.embedding): row.Index in best for row in own.itertuples()}
+
+
+def name_choice(row: Mapping[str, Any], layers: Mapping[tuple[str, str], bool] | None = None) -> str:
+    """Name probe and normalisation in short, of folds in how many the z-score was chosen; and a layer that was."""
+    normed = [name for name, on in ((" +L2", row["l2"]), (" +z", row["speaker_norm"])) if on]
+    if row["probe"] == CHOSEN_BY_FOLD:
+        folds = sum(map(int, re.findall(r"speaker_norm True in (\d+) of", str(row["reason"]))))
+        normed = [f" (+z in {folds})"] if folds else []
+    of_layers = (layers or {}).get((row["task"], row["embedding"]))
+    return "".join([row["probe"], *normed, ", best layer by validation" if of_layers else ""])
 
 
 def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -267,17 +299,17 @@ def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def spread_scores(chosen: pd.DataFrame, index: Mapping[str, Any], facts: Mapping[str, Any],
-                  decimals: int = 2) -> pd.DataFrame:
-    """Set scores with intervals side by side, a column an embedding, a row for each of `index` and metric."""
-    texts = [f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
-             for row in chosen.itertuples()]
+                  words: Iterable[str] | None = None) -> pd.DataFrame:
+    """Set scores, intervals and words side by side, a column an embedding, a row for each of `index` and metric."""
+    texts = [f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}] {said}".rstrip()
+             for row, said in zip(chosen.itertuples(), words or [""] * len(chosen), strict=True)]
     table = chosen[["embedding"]].assign(
-        **index, metric=chosen["metric"].str.replace("_", " "), score=texts,
-        chance=[f"{value:.{decimals}f}" for value in chosen["chance"]], **facts)
+        **index, metric=[get_metric(name).words for name in chosen["metric"]], score=texts,
+        chance=[f"{value:.2f}" for value in chosen["chance"]], **facts)
     by, order = [*index, "metric"], list(dict.fromkeys(table["embedding"]))
     first = table.drop_duplicates(by).set_index(by)[["chance", *facts]]
     wide = table.set_index([*by, "embedding"])["score"].unstack("embedding").reindex(columns=order)
-    return first.join(wide).fillna("not run").reset_index("metric").rename_axis(columns=None)
+    return ScoreTable(first.join(wide).fillna("not run").reset_index("metric").rename_axis(columns=None))
 
 
 def has_failures(not_run: pd.DataFrame) -> bool:
@@ -296,6 +328,7 @@ class Results:
     - ``ledger``: cost of extraction on this machine, one row an embedding, columns `LEDGER`
     - ``notes``: sentences that a reader of the numbers must know
     - ``clips``: clip tables of all tasks, one below the other, with the columns task and corpus_kind
+    - ``layers``: names of embeddings that are layers of one model, to that model
     """
 
     rows: pd.DataFrame
@@ -305,10 +338,11 @@ class Results:
     ledger: pd.DataFrame
     notes: list[str]
     clips: pd.DataFrame
+    layers: dict[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """Return test scores with intervals, tasks by embeddings, as `nslib.evaluation.table` makes it."""
-        return table(self.rows)
+        return table(self.rows, layers=self.layers)
 
     def best(self, task: str) -> str:
         """Name the embedding that did best on validation on a task; empty, if none was run on it."""
@@ -316,8 +350,7 @@ class Results:
         if own.empty:
             return ""
         own = own[own["metric"] == own["metric"].iloc[0]]
-        higher = get_metric(own["metric"].iloc[0]).higher_is_better
-        return str(own.loc[own["value"].idxmax() if higher else own["value"].idxmin(), "embedding"])
+        return str(own["embedding"][select_best(own["value"], str(own["metric"].iloc[0]))].iloc[0])
 
     def with_fine_tuned(self, folder: Path | None = None) -> Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
@@ -344,6 +377,7 @@ class ResultsBuilder:
     """Results as they come together, task by task and embedding by embedding."""
 
     notes: list[str] = field(default_factory=list)
+    layers: dict[str, str] = field(default_factory=dict)
     _rows: list[pd.DataFrame] = field(default_factory=list)
     _predictions: list[pd.DataFrame] = field(default_factory=list)
     _not_run: list[dict[str, str]] = field(default_factory=list)
@@ -377,12 +411,16 @@ class ResultsBuilder:
     def results(self) -> Results:
         """Put everything together; each note is kept once."""
         problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]
+        rows, of = join_tables(self._rows, ROWS), Counter(self.layers.values())
+        chosen = [f"{task}: {name}: Validation chooses this layer of {of[self.layers[name]]}; take no other by its "
+                  "test score." for (task, name), best in choose_layers(rows, self.layers).items() if best]
         return Results(
-            rows=join_tables(self._rows, ROWS),
+            rows=rows,
             predictions=join_tables(self._predictions, PREDICTIONS),
             not_run=pd.DataFrame(self._not_run, columns=list(_NOT_RUN)),
             problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
             ledger=pd.DataFrame(list(self._costs.values()), columns=list(LEDGER)),
-            notes=list(dict.fromkeys(self.notes)),
+            notes=list(dict.fromkeys([*self.notes, *chosen])),
+            layers=self.layers,
             clips=pd.concat(self._clips or [pd.DataFrame(columns=clips)], ignore_index=True),
         )

@@ -327,6 +327,7 @@ class Extraction:
     clips: pd.DataFrame  # that have a vector, in the order given
     problems: pd.DataFrame  # clip_id, audio, reason, remedy of the clips without a vector
     cost: dict[str, Any]  # clips, from_store, and of what was computed now: `nslib.extraction.cache.Cost.summary`
+    notes: tuple[str, ...] = ()  # sentences that a reader of the vectors must know
 
 
 def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None,
@@ -358,15 +359,26 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
     if embedding.part is not None:
         whole, start = embedding.part
         out = extract_vectors(clips, whole, store=store, progress=progress, run=run, own=own)
-        return replace(out, vectors=out.vectors[:, start:start + embedding.dim])
+        vectors = out.vectors[:, start:start + embedding.dim]
+        return replace(out, vectors=vectors, notes=_describe_vectors(vectors, out.clips, embedding))
     cache = VectorCache(embedding) if store is None else store
     usable, problems, cost = fill_cache(clips, embedding, store=cache, progress=progress, run=run, own=own)
     mapped = 4 * len(usable) * cache.dim > _MEMORY_SHARE * psutil.virtual_memory().available
     try:
-        return Extraction(cache.read(usable["sha256"], mapped=mapped), usable, problems, cost)
+        vectors = cache.read(usable["sha256"], mapped=mapped)
+        return Extraction(vectors, usable, problems, cost, _describe_vectors(vectors, usable, embedding))
     except DamagedVectors as error:  # they are not in the cache any more
         warnings.warn(str(error), stacklevel=2)
     return extract_vectors(clips, embedding, store=cache, progress=progress, run=run, own=own)
+
+
+def _describe_vectors(vectors: FloatArray, clips: pd.DataFrame, embedding: Embedding) -> tuple[str, ...]:
+    """Say how many clips were padded, and if nothing can be told from the vectors because all are the same."""
+    least, count = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE)), len(clips)
+    short = int((np.rint(clips["seconds"] * SAMPLE_RATE) < least).sum())
+    said = {f"{short} of {count} clips are shorter than {least / SAMPLE_RATE:.3g} s: padded.": short,
+            f"All {count} vectors are the same.": count > 1 and all(np.array_equal(v, vectors[0]) for v in vectors)}
+    return tuple(f"{embedding.name}: {text}" for text, holds in said.items() if holds)
 
 
 def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache | None = None, progress: bool = True,

@@ -75,7 +75,7 @@ def label_tasks(scores: pd.DataFrame) -> dict[str, str]:
 def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Series:
     """Say of each score of `order_scores` whether it is "best" of its task, not separable from it ("tied"), or "".
 
-    Without the test answers of the same probes (``predictions``) intervals decide.
+    Without the test answers of the same probes (``predictions``) intervals decide. Of none above chance none is best.
     """
     standing = pd.Series("", index=scores.index)
     if scores.empty:
@@ -86,6 +86,8 @@ def mark_best(scores: pd.DataFrame, predictions: pd.DataFrame | None = None) -> 
                  for r in comparisons.compare_embeddings(scores, predictions).itertuples()}
     for _, part in scores.groupby(["task", "seed"], sort=False):
         higher = statistics_scores.get_metric(part["metric"].iloc[0]).higher_is_better
+        if (part["low"] <= part["chance"] if higher else part["high"] >= part["chance"]).all():
+            continue
         top = part.loc[part["value"].idxmax() if higher else part["value"].idxmin()]
         for at, row in part.iterrows():
             pair = str(row["task"]), frozenset((str(top["embedding"]), str(row["embedding"])))

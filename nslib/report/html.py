@@ -15,7 +15,7 @@ import os
 import platform
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -336,14 +336,16 @@ def _join_notes(same: list[tuple[str, str]]) -> str:
 
 
 def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = None,
-                       params: Params | None = None) -> dict[str, Any]:
-    """Arrange the chosen scores, recordings before synthetic tasks; a cell that was not run is None."""
+                       params: Params | None = None,
+                       layers: Mapping[tuple[str, str], bool] | None = None) -> dict[str, Any]:
+    """Arrange the chosen scores, recordings first; None is not run; of a model's layers only the chosen can be best."""
     if select_scores(rows).empty:
         return {"shown": [], "columns": [], "cells": [], "metric_words": "", "level": "", "has_letters": False,
                 "in_percent": True, "score": format_score}
     scores = figures_scores.order_scores(rows)
-    scores = scores.assign(standing=figures_scores.mark_best(scores, predictions),
-                           way=figures_scores.correct_for_chance(scores).clip(0, 1))
+    marked = [(layers or {}).get(pair, True) for pair in zip(scores["task"], scores["embedding"], strict=True)]
+    standing = figures_scores.mark_best(scores[marked], predictions).reindex(scores.index, fill_value="")
+    scores = scores.assign(standing=standing, way=figures_scores.correct_for_chance(scores).clip(0, 1))
     columns, labels, letters = figures_scores.order_embeddings(scores), figures_scores.label_tasks(scores), {}
     if predictions is not None and not predictions.empty:
         letters = {(row.task, row.embedding): row.letters for row in group_embeddings(rows, predictions).itertuples()}
@@ -359,7 +361,7 @@ def build_result_table(rows: pd.DataFrame, predictions: pd.DataFrame | None = No
     return {
         "shown": shown, "columns": columns, "cells": list(cells.values()), "has_letters": bool(letters),
         "in_percent": all(get_metric(name).is_share for name in scores["metric"].unique()), "score": format_score,
-        "metric_words": " or ".join(sorted(m.replace("_", " ") for m in scores["metric"].unique())),
+        "metric_words": " or ".join(sorted(get_metric(m).words for m in scores["metric"].unique())),
         "level": f"{100 * float(scores['level'].iloc[0]):.0f}"}
 
 

@@ -29,7 +29,7 @@ from nslib.datasets.splits import SPLIT_NAMES, count_folds, label_is_speaker
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, probe
-from nslib.evaluation.results import Results
+from nslib.evaluation.results import Results, choose_layers, name_choice
 from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
@@ -50,24 +50,27 @@ QUESTIONS = {
     "Known failures": "Where does it go wrong: noise, telephone, children, accents?",
     "Risks": "What could its vectors give away about a person?",
 }
-_SCORE = ("embedding", "standing", "value", "low", "high", "validation", "short", "probe", "l2", "speaker_norm")
+_SCORE = ("embedding", "standing", "value", "low", "high", "validation", "short", "probe", "l2", "speaker_norm",
+          "best_layer")
 
 
 def describe_results(measured: Results, params: config.Params, controls: pd.DataFrame | None = None) -> dict[str, Any]:
     """Arrange what is shown: tables of `nslib.report.html`, one a metric, each task with leak and controls."""
-    tables = []
+    tables, layers = [], choose_layers(measured.rows, measured.layers)
     for metric, rows in measured.rows.groupby("metric", sort=False):
-        tables.append(html.build_result_table(rows, measured.predictions, params))
+        tables.append(html.build_result_table(rows, measured.predictions, params, layers))
         for task in tables[-1]["shown"]:
             cells = [cell for cell in task["cells"] if cell]
             own = measured.clips["task"] == cells[0]["task"]
             task |= {"task": cells[0]["task"], "level": cells[0]["level"], "controls": []}
             task["warnings"] = describe_test(measured.clips[own]) if len(tables) == 1 else []
+            if not any(cell["mark"] for cell in cells):
+                task["warnings"].append("No score is told from chance, so none is marked as the best.")
             if controls is not None:
                 here = (controls["task"] == task["task"]) & (controls["metric"] == metric)
                 task["controls"] = controls[here].to_dict("records")
             for cell in cells:
-                cell |= _describe_choice(cell, rows[rows["key"] == cell["key"]])
+                cell |= _describe_choice(cell, rows[rows["key"] == cell["key"]], layers)
     return _join_tables(tables) if tables else html.build_result_table(measured.rows)
 
 
@@ -82,30 +85,23 @@ def _join_tables(tables: list[dict[str, Any]]) -> dict[str, Any]:
             cell["id"] += f"-{number}"
     if others:
         for task in (task for table in tables for task in table["shown"]):
-            task["label"] += f", {task['metric'].replace('_', ' ')}"
+            task["label"] += f", {get_metric(task['metric']).words}"
     return first | {
         **{name: [one for table in tables for one in table[name]] for name in ("shown", "cells")},
         "metric_words": " or ".join(table["metric_words"] for table in tables),
         "in_percent": all(table["in_percent"] for table in tables)}
 
 
-def _describe_choice(cell: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+def _describe_choice(cell: dict[str, Any], rows: pd.DataFrame, layers: dict[tuple[str, str], bool]) -> dict[str, Any]:
     """Name probe and normalisation of a score; if it is transductive, add what validation chooses ``without`` that."""
     validation, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("validation", "test"))
     plain = ~validation["speaker_norm"] & (cell["probe"] != CHOSEN_BY_FOLD)
     chosen, without = validation.loc[validation["selected"], "value"], None
     if cell["speaker_norm"] and plain.any():
         other = test[probe.select_best(validation["value"].where(plain), str(cell["metric"]))].iloc[0].to_dict()
-        without = {name: other[name] for name in ("value", "low", "high")} | {"short": _name_choice(other)}
-    return {"short": _name_choice(cell), "validation": float(chosen.iloc[0]), "without": without}
-
-
-def _name_choice(row: Mapping[str, Any]) -> str:
-    """Name probe and normalisation in short; of folds, in how many the z-score was chosen."""
-    if row["probe"] == CHOSEN_BY_FOLD:
-        normed = sum(map(int, re.findall(r"speaker_norm True in (\d+) of", str(row["reason"]))))
-        return f"{row['probe']}{f' (+z in {normed})' if normed else ''}"
-    return f"{row['probe']}{' +L2' if row['l2'] else ''}{' +z' if row['speaker_norm'] else ''}"
+        without = {name: other[name] for name in ("value", "low", "high")} | {"short": name_choice(other)}
+    return {"short": name_choice(cell, layers), "validation": float(chosen.iloc[0]), "without": without,
+            "best_layer": layers.get((cell["task"], cell["embedding"]))}
 
 
 def describe_test(clips: pd.DataFrame) -> list[str]:
@@ -144,7 +140,7 @@ def format_table(table: Mapping[str, Any], width: int = 80) -> str:
     lines = []
     for task in table["shown"]:
         who = f"{task['n_speakers']} speakers" if task["n_speakers"] else "speakers unknown"
-        words = task["metric"].replace("_", " ")
+        words = get_metric(task["metric"]).words
         head = task["label"] if task["label"].endswith(words) else f"{task['label']}: {words}"
         classes = f"{task['classes']} classes" if task["classes"] else "numbers"
         lines += textwrap.wrap(
@@ -224,12 +220,14 @@ def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: 
 
 
 def write_page(measured: Results, path: Path, params: config.Params, *, controls: pd.DataFrame | None = None,
-               embeddings: Iterable[benchmark.Embeddable] = ()) -> Path:
-    """Write all as one ``.html`` that fetches nothing; the best of `embeddings` on each task is drawn as a map."""
+               embeddings: Iterable[benchmark.Embeddable] = (), command: str = "") -> Path:
+    """Write one ``.html`` that fetches nothing, with a map of the best of `embeddings`; `command` makes it again."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise BadParameter(f"cannot write {str(path)!r} as a page: give a file name that ends in .html.")
     specs = {spec.name: spec for spec in benchmark.specify_embeddings(embeddings or None)}
     table, clips = describe_results(measured, params, controls), measured.clips
+    for cell in table["cells"] if command else ():
+        cell["command"] = command
     figures, undrawn = _draw_figures(measured, table, specs)
     names = {*measured.rows["embedding"], *measured.not_run["embedding"]}
     problems = ["task", "clip_id", "reason", "remedy"]

@@ -133,6 +133,11 @@ class Metric:
     function: Callable[..., float]  # (y_true, y_pred) or (y_true, scores, classes) to float
     is_share: bool = True  # from 0 to 1, and told in percent
 
+    @property
+    def words(self) -> str:
+        """Its name as people read it, and which way is better where that is not up."""
+        return self.name.replace("_", " ") + ("" if self.higher_is_better else " (less is better)")
+
 
 METRICS: dict[str, Metric] = {m.name: m for m in (
     Metric("accuracy", "labels", True, accuracy),

@@ -284,7 +284,8 @@ def fit_and_export(task: str | Path, embedding: str | Backbone, folder: str | Pa
         classifier = CLASSIFIERS[row["probe"]](len(codes), len(labels), params.seed).fit(x, codes)
         warnings = [text.splitlines()[0] for _, text in FIT_CONTEXT.take_warnings()]
     same = results.rows.query("probe == @row.probe and l2 == @row.l2 and not speaker_norm")
-    scores = {one["split"]: {key: float(one[key]) for key in ("value", "low", "high")} for _, one in same.iterrows()}
+    kept = ("value", "low", "high", "chance", "n", "n_speakers")
+    scores = {one["split"]: {key: one[key] for key in kept} for one in same.to_dict("records")}
     facts = {"task": str(row["task"]), "task_licence": record.licence, "probe": row["probe"], "seed": params.seed,
              "clips": len(train.y), "metric": row["metric"], "scores": scores, "warnings": warnings, "note": note,
              "notes": results.notes, "left_out": results.problems[list(PROBLEM_COLUMNS)].to_dict("records")}

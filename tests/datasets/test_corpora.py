@@ -14,7 +14,7 @@ import nslib
 from nslib import audio
 from nslib.datasets import corpora, layouts
 from nslib.datasets.folder import read_recordings
-from nslib.errors import Unavailable
+from nslib.errors import BadParameter, Unavailable
 
 EMODB = dict(zip("WLEAFTN", (127, 81, 46, 69, 71, 62, 79), strict=True))  # Burkhardt et al. (2005), its web page
 CREMA_D = {"ANG": 1271, "DIS": 1271, "FEA": 1271, "HAP": 1271, "NEU": 1087, "SAD": 1271}  # 7442 clips of 91 actors
@@ -66,6 +66,8 @@ def test_a_recipe_reads_a_complete_copy_and_says_what_an_incomplete_one_lacks(tm
     paths = [Path(name.replace(".wav", " (1).wav") if name == one else name) for name in names]
     rows, notes = corpora.read_names(recipe, paths, "emotion")
     assert [path for path, row in zip(paths, rows, strict=True) if row[2]] == [Path(one.replace(".wav", " (1).wav"))]
+    with pytest.raises(BadParameter, match=r"none of 2 files is called as those of .*first is a\.wav"):
+        corpora.read_names(recipe, [Path("a.wav"), Path("b.wav")], "emotion")
     count = dict(corpora.RECIPES[recipe].counts.values())[said[0]]
     assert f"not complete, {clips - 1} of {clips} clips ({said[0]} {count - 1} of {count})" in notes[0]
 

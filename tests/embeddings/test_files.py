@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from onnx_writer import DOUBLE, FLOAT, INT16, INT32, model, node, tensor, value
 from nslib import embeddings
 from nslib.embeddings import files
 from nslib.errors import BadParameter, Unavailable
+from nslib.evaluation.benchmark import specify_embedding
 from nslib.extraction import extract
 
 # frames of 25 ms every 10 ms, eight numbers each, and never below 0
@@ -195,15 +197,26 @@ def test_windows_of_a_fixed_length(file, root):
     assert frames_of(other, noise(1, 2903)).shape[1] == 1
 
 
-def test_a_tensor_inside_a_tflite_file_is_taken_by_its_name(root):
+def test_a_tensor_inside_a_tflite_file_of_the_shape_of_yamnet_is_taken_by_its_name(tmp_path):
+    import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    details = Interpreter(str(root / "scores.tflite")).get_tensor_details()
-    inner, = {d["name"] for d in details if tuple(d["shape"]) == (1, 8)}
-    mine, scores = (files.from_file(root / "scores.tflite", **WINDOW, **more) for more in ({"tensor": inner}, {}))
-    wave = noise(2, 4000)
-    np.testing.assert_allclose(frames_of(mine, wave)[:, 0], by_hand(wave).mean(1), atol=1e-5)
-    assert (mine.dim, scores.dim) == (8, 3) and mine.fingerprint != scores.fingerprint
+    many = np.random.default_rng(1).normal(0, 0.3, (8, 1024 + 521)).astype(np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([15_600], name="waveform")], autograph=False)
+    def score(wave):
+        mean = tf.reduce_mean(tf.nn.relu(tf.signal.frame(wave, 400, 160) @ KERNEL.T), 0, keepdims=True)
+        return {"scores": tf.nn.sigmoid(tf.nn.relu(mean @ many[:, :1024]) @ np.resize(many[:, 1024:], (1024, 521)))}
+
+    path = tmp_path / "yamnet.tflite"
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([score.get_concrete_function()], tf.Module())
+    path.write_bytes(converter.convert())
+    (inner,) = {d["name"] for d in Interpreter(str(path)).get_tensor_details() if tuple(d["shape"]) == (1, 1024)}
+    mine, scores = (specify_embedding(f"{path}?fixed=window{more}").load()
+                    for more in (f"&tensor={quote(inner)}", ""))
+    assert (mine.dim, scores.dim, mine.window) == (1024, 521, 0.975) and mine.fingerprint != scores.fingerprint
+    right = np.maximum(by_hand(noise(1, 15_600)).mean(1) @ many[:, :1024], 0)
+    np.testing.assert_allclose(frames_of(mine, noise(1, 15_600))[:, 0], right, atol=1e-4)
 
 
 def test_a_stated_window_sets_the_shortest_clip(root):

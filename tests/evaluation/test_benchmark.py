@@ -105,6 +105,14 @@ def test_a_function_is_an_embedding(folder):
     assert (row["embedding"], row["dim"], row["value"]) == ("of mine", 2, 1.0)
 
 
+def test_what_is_padded_and_what_is_the_same_for_every_clip_is_said_at_every_door(folder):
+    one = embeddings.from_callable(lambda waves: np.ones((len(waves), 2)), "flat", min_samples=16_000)
+    for _ in "12":  # what is stored says it too
+        done, asked = run(folder, one), protocols.run_protocol("k-fold", one, folder, SMOKE, progress=False)
+        for told in map(" ".join, [done.notes, asked.notes, benchmark.embed(folder, one).attrs["notes"]]):
+            assert "36 of 36 clips are shorter than 1 s: padded." in told and "All 36 vectors are the same." in told
+
+
 def test_two_of_one_name_are_two_rows_and_the_same_twice_is_one(folder, tmp_path):
     one, other = lambda waves: np.abs(waves).mean(1, keepdims=True), lambda waves: waves.std(1, keepdims=True)
     one.__name__ = other.__name__ = "mfcc"
@@ -116,6 +124,9 @@ def test_two_of_one_name_are_two_rows_and_the_same_twice_is_one(folder, tmp_path
         assert {*zip(rows["task"], rows["embedding"], strict=True)} == {
             (task, name) for task in ("pitches", "pitches-2") for name in ("mfcc", "mfcc-2", "mfcc-3")}
     assert done.rows.groupby("embedding")["dim"].first().tolist() == [120, 1, 1]
+    there = write_pitches(tmp_path / "c" / folder.name, takes=6)  # half of it is the same audio
+    crossed = protocols.run_protocol("cross-corpus", "mfcc", folder, SMOKE, train=there, probes="LDA_LSQR_AUTO").rows
+    assert (crossed["protocol"] == "cross-corpus from pitches-2").all() and (crossed["task"] == "pitches").all()
     assert {"mfcc-3: called mfcc too.", f"pitches-2: {less}, called pitches too."} <= {*done.notes} & {*asked.notes}
 
 

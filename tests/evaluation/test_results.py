@@ -160,7 +160,10 @@ def test_table_shows_value_interval_chance_and_what_was_not_run(make):
     shown = results.table(rows)
     assert shown.columns.tolist() == ["metric", "chance", "interval over", "mfcc", "logmel"]
     row = select_scores(rows).iloc[0]
-    cell = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    norms = " +L2" * int(row["l2"]) + " +z" * int(row["speaker_norm"])
+    cell = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] {row['probe']}{norms}"
+    assert norms and cell in shown._repr_html_() and "..." not in str(shown)
+    assert max(map(len, str(shown).splitlines())) <= 80 and str(shown).count(cell.split("] ")[1]) == 3
     assert shown.loc["words"].tolist() == ["accuracy", "0.50", "speakers", cell, cell]
     assert shown.loc["tones (synthetic)", "logmel"] == "not run"
 

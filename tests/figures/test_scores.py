@@ -65,9 +65,8 @@ def test_ties_are_told_by_paired_answers_where_these_are_known():
     other = ANSWERS.assign(clip_id=ANSWERS["embedding"] + ANSWERS["clip_id"])  # of other clips: not paired
     assert mark_best(SCORES, other).equals(alone)
     errors = SCORES.assign(metric="equal_error_rate", value=1 - SCORES["value"], low=1 - SCORES["high"],
-                           high=1 - SCORES["low"])
+                           high=1 - SCORES["low"], chance=1 - SCORES["chance"])
     assert mark_best(errors).equals(alone)  # the lowest error is the best
-    errors["chance"] = 1 - SCORES["chance"]
     assert np.allclose(correct_for_chance(errors), correct_for_chance(SCORES))
     assert order_embeddings(errors) == order_embeddings(SCORES)
 

@@ -66,6 +66,28 @@ def test_a_transductive_choice_stands_beside_what_validation_chooses_without_it(
     assert seen and "without +z" in summary.format_table(table)
 
 
+def test_of_the_layers_of_a_model_validation_alone_chooses_one_and_no_other_is_marked(measured):
+    model = dict.fromkeys(measured.rows["embedding"].unique(), "model")
+    wanted = measured.rows.query("selected and split == 'validation'").sort_values("value", kind="stable")
+    wanted = wanted.groupby("task")["embedding"].last().to_dict()
+    worse = measured.rows["split"].eq("test") & (measured.rows["embedding"] == measured.rows["task"].map(wanted))
+    for drop in (0.0, 0.05):  # of the test scores of the chosen, which must not matter
+        rows = measured.rows.assign(value=measured.rows["value"] - drop * worse)
+        layers = dataclasses.replace(measured, rows=rows, layers=model)
+        table = summary.describe_results(layers, PARAMS)
+        assert {cell["task"]: cell["embedding"] for cell in table["cells"] if cell["best_layer"]} == wanted
+        assert {cell["standing"] for cell in table["cells"] if not cell["best_layer"]} == {""}
+        text, read, words = summary.format_table(table, 120), layers.table(), "best layer by validation"
+        assert text.count(words) == len(wanted) == text.count("★") - 1
+        assert all(words in read.filter(like=task, axis=0)[name].item() for task, name in wanted.items())
+
+
+def test_where_nothing_is_told_from_chance_nothing_is_the_best(measured):
+    table = summary.describe_results(dataclasses.replace(measured, rows=measured.rows.assign(low=0.0)), PARAMS)
+    assert not any(cell["mark"] for cell in table["cells"])
+    assert all("told from chance" in task["warnings"][-1] for task in table["shown"])
+
+
 def make_clips(**changes):
     clips = pd.DataFrame({"task": "t", "clip_id": list("abcdef"), "audio": [f"/c/{name}.wav" for name in "abcdef"],
                           "label": list("xyxyxy"), "speaker": list("112233"), "source": "c", "sample_rate": 16_000,

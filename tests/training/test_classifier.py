@@ -154,7 +154,7 @@ def test_from_recordings_to_a_classifier_that_answers_as_the_benchmark(backbone,
     facts = loaded.facts
     assert loaded.labels == ("high", "low") and (facts["clips"], facts["task"]) == (8, "mine")
     right = [loaded(row.audio).label == row.label for row in clips[clips["split"] == "test"].itertuples()]
-    assert np.mean(right) == pytest.approx(facts["scores"]["test"]["value"])
+    assert np.mean(right) == pytest.approx(facts["scores"]["test"]["value"]) and facts["scores"]["test"]["n"] == 8
 
 
 def test_the_choice_leaves_out_what_cannot_be_exported_and_says_so():
