@@ -1,8 +1,9 @@
 """Your own recordings, in any of the layouts of `layouts`: cut, decoded once, and split.
 
 Splits are taken as given, by the layout or by a file of splits; without any, speakers are drawn into train, validation
-and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which. Where only
-validation or test lacks, a fifth of train is drawn for it. Clips without a label are in no split if others have one.
+and test (60, 20 and 20 %), or clips, parts of a recording together, where speakers are not known or are the label, and
+a note says which. Where only validation or test lacks, a fifth of train is drawn for it. Clips without a label are in
+no split if others have one.
 Every clip that was listed is one that can be used, or has a reason why not. Parts of
 longer recordings are cut once from the recording as the kit hears it (16 kHz, mono), so that a clip is the same
 wherever its neighbours end; times are in seconds, borders are rounded to a sample.
@@ -10,6 +11,7 @@ wherever its neighbours end; times are in seconds, borders are rounded to a samp
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -38,12 +40,13 @@ __all__ = ["read_recordings"]
 SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
 _LEARN = (0.8, 0.2)
 _WHOLE = 0.005  # seconds by which a part may differ from its whole recording: lengths are written with two digits
-_PEAK = re.compile(r"peak (\S+) is above full scale")
+_VARIED = re.compile(f"(peak \\S+ is above full scale|{'|'.join(audio.STANDSTILLS)}|its header promises)")
+_OVERLAP = 0.1  # of the shorter of two parts, from which on they hold the same sound
 _LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
 
 
 def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
-                    numbers: bool = False, progress: bool = True) -> Dataset:
+                    numbers: bool = False, draw: bool = True, progress: bool = True) -> Dataset:
     """Read somebody's own recordings.
 
     Parameters
@@ -58,6 +61,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         A split file (`splits`), which then counts, whatever the layout says.
     numbers : bool
         Whether labels are numbers to be predicted, not classes, each of which a split must hold.
+    draw : bool
+        Whether clips are drawn into splits that are not given.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         data set of TensorFlow Datasets that cannot be had.
     """
     listed, notes = list_clips(path, progress=progress)
-    listed, cut_notes = _cut_parts([_check_name(clip) for clip in listed], progress)
+    listed, cut_notes = _cut_parts(_mark_overlaps([_check_name(clip) for clip in listed]), progress)
     faulty, sound = [clip for clip in listed if clip.fault], [clip for clip in listed if not clip.fault]
     split_notes: list[str] = []
     if splits is not None:
@@ -79,7 +84,9 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     told = [(clip.clip_id, str(clip.audio), clip.fault, clip.remedy) for clip in faulty]
     problems = [dict(zip(PROBLEM_COLUMNS, map(_make_printable, texts), strict=True)) for texts in told]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
-    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed, numbers)
+    placed, draw_notes = [clip for clip, _ in pairs], list[str]()
+    if draw:
+        placed, draw_notes = _assign_splits(placed, seed, numbers)
     if not pairs:
         draw_notes = [f"None of {len(faulty)} clips can be used."]
     root = str(path) if os.fspath(path).startswith("tfds:") else str(split_source(path)[0])
@@ -87,7 +94,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
               "sample_rate": clip.sample_rate or known.sample_rate} for clip, (_, known) in
              zip(placed, pairs, strict=True)]
     counts = Counter(note for clip, known in pairs for note in dict.fromkeys((*clip.notes, *known.notes)))
-    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_peaks(counts).most_common()]
+    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_kinds(counts).most_common()]
     return make_dataset(clips, problems, [_make_printable(note) for note in (
         *notes, *cut_notes, *split_notes, *done, *draw_notes)])
 
@@ -108,12 +115,36 @@ def _make_printable(text: str) -> str:
         else repr(letter)[1:-1] for letter in text)
 
 
-def _join_peaks(counts: Counter[str]) -> Counter[str]:
-    """Count clips above full scale together, whatever their peaks, of which the highest is named."""
-    loud = {note: float(found[1]) for note in counts if (found := _PEAK.match(note))}
-    highest = max(loud, key=loud.__getitem__, default="")
-    return Counter({note: n for note, n in counts.items() if note not in loud}) + Counter(
-        {f"the highest {highest}": sum(counts[note] for note in loud)} if loud else {})
+def _join_kinds(counts: Counter[str]) -> Counter[str]:
+    """Count clips together whose notes differ in numbers only: of peaks the highest is named, of others the first."""
+    joined: Counter[str] = Counter()
+    kinds = dict[str, list[str]]()
+    for note in counts:
+        kinds.setdefault(re.sub(r"[\d.]+", "", note) if _VARIED.match(note) else note, []).append(note)
+    for those in kinds.values():
+        peaks = {note: float(note.split()[1]) for note in those if note.startswith("peak ")}
+        first = f"the highest {max(peaks, key=peaks.__getitem__)}" if peaks else those[0]
+        joined[first + " (the first of them)" * (len(those) > 1 and not peaks)] = sum(counts[note] for note in those)
+    return joined
+
+
+def _mark_overlaps(clips: list[ClipFile]) -> list[ClipFile]:
+    """Tell clips that hold the same part of a file."""
+    files: dict[tuple[Path, int | None], list[int]] = {}
+    for i, clip in enumerate(clips):
+        if not clip.fault:
+            files.setdefault((clip.audio, clip.channel), []).append(i)
+    marked = list(clips)
+    for members in (those for those in files.values() if len(those) > 1):
+        first, reach, chain = 0.0, 0.0, list[int]()
+        for i in sorted(members, key=lambda i: clips[i].start):
+            start, end = clips[i].start, math.inf if clips[i].end is None else clips[i].end
+            if not chain or min(end, reach) - start < _OVERLAP * min(end - start, reach - first):
+                first, reach, chain = start, end, []
+            reach, chain = max(reach, end), [*chain, i]
+            for k in chain[-2:] if len(chain) > 1 else ():
+                marked[k] = replace(clips[k], recording=clips[chain[0]].clip_id)
+    return marked
 
 
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
@@ -159,7 +190,8 @@ def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache
                     f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
     made = []
     for part, key in zip(parts, keys, strict=True):
-        clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)
+        whole = replace(part, start=0.0, end=None, channel=None, cut_from=str(path))
+        clip = cache.get(key, key) or CachedClip(key, key)
         made.append(whole if clip.status == "whole" else part.fail(clip.note) if clip.status else
                     replace(whole, audio=cache.path(key), sample_rate=clip.rate,
                             notes=tuple(filter(None, clip.note.split("; ")))))
@@ -201,7 +233,18 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
         more = [f"Speakers were drawn into the splits (60, 20 and 20 % of them, seed {seed})."]
         if not split_of:
             split_of, more = _draw_clips(labelled, sorted(set(labels)), seed)
+    splits_of: dict[str, set[str]] = {}
+    for clip in labelled:
+        splits_of.setdefault(_name_recording(clip), set()).add(split_of.get(clip.clip_id, ""))
+    if torn := [os.path.basename(name) for name, splits in splits_of.items() if len(splits - {""}) > 1]:
+        more.append(f"{len(torn)} recordings have parts in several splits, so that room and microphone can be "
+                    f"recognised: {list_names(torn)}.")
     return [replace(clip, split=split_of.get(clip.clip_id, "")) for clip in clips], notes + more
+
+
+def _name_recording(clip: ClipFile) -> str:
+    """The file that a clip is, or was cut out of."""
+    return clip.cut_from or str(clip.audio)
 
 
 def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[dict[str, str], list[str]]:
@@ -212,15 +255,17 @@ def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[d
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
     labels = [clip.label for clip in learn]
     by_speaker = all(speakers) and not label_is_speaker(labels, speakers) and len(set(speakers)) >= len(_LEARN)
-    groups, parts = speakers if by_speaker else names, ("train", missing[0])
+    whole = [_name_recording(clip) for clip in learn]
+    groups = speakers if by_speaker else whole if len(_LEARN) <= len(set(whole)) < len(whole) else names
+    parts = ("train", missing[0])
     place = split_speakers(labels, groups, _LEARN, seed, parts) or split_by_group(groups, groups, _LEARN, parts, seed)
     split_of = dict(zip(names, map(place.__getitem__, groups), strict=True))
-    return split_of, [f"There is no {missing[0]} part: a fifth of the {'speakers' if by_speaker else 'clips'} of train "
-                      f"was drawn for it (seed {seed})."]
+    what = "speakers" if by_speaker else "clips" if groups is names else "recordings, each with all its parts,"
+    return split_of, [f"There is no {missing[0]} part: a fifth of the {what} of train was drawn for it (seed {seed})."]
 
 
 def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tuple[dict[str, str], list[str]]:
-    """Draw the clips of each label."""
+    """Draw the clips of each label, or recordings that have several parts."""
     split_of: dict[str, str] = {}
     few = []
     for label in labels:
@@ -244,5 +289,10 @@ def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tupl
     else:
         why = ("no division of the speakers was found that has every label in every split: scores may tell speakers "
                "apart")
+    whole = [_name_recording(clip) for clip in clips]
+    if len(set(whole)) < len(whole) and (place := split_speakers([clip.label for clip in clips], whole, SHARES, seed)):
+        return ({clip.clip_id: place[name] for clip, name in zip(clips, whole, strict=True)},
+                ["Recordings were drawn into the splits, each with all its parts (60, 20 and 20 % of them, seed "
+                 f"{seed}), because {why}."])
     note = f"Clips were drawn into the splits (60, 20 and 20 % of each label, seed {seed}), because {why}."
     return split_of, [note + f" Labels with fewer than 3 clips are in no split: {list_names(few)}." if few else note]
