@@ -187,7 +187,7 @@ def decode_candidates(names: Iterable[str], choose: Chooser, seconds: tuple[floa
 def _decode(row: Candidate, data: bytes) -> Candidate | None:
     digest = hashlib.sha256(data).hexdigest()
     try:
-        clip = debian.decode_audio(data, PurePosixPath(row.member).suffix)
+        clip = audio.read(row.member, data)
     except BadAudio as error:
         report(f"  {row.clip_id} left out: {error.reason}")
         return None
@@ -502,7 +502,7 @@ def embed_voices(rows: list[Candidate]) -> npt.NDArray[np.float64]:
     place = {row.member: i for i, row in enumerate(rows)}
     vectors = np.empty((len(rows), network.dim))
     for member, data in debian.read_files(archive, place):
-        wave = debian.decode_audio(data, PurePosixPath(member).suffix).wave
+        wave = audio.read(member, data).wave
         wave = np.pad(wave, (0, max(0, network.min_samples - len(wave))))
         frames, counts = network.embed(wave[None].astype(np.float32), np.array([len(wave)]))
         vectors[place[member]] = average(frames[0, :counts[0]])

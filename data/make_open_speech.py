@@ -10,12 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from pathlib import PurePosixPath
 
 import pandas as pd
 
-from nslib import config
-from nslib.datasets import debian
+from nslib import audio, config
 from nslib.datasets.splits import split_by_group
 from nslib.embeddings.downloads import download_archive, walk_archive
 from nslib.errors import BadAudio
@@ -38,7 +36,7 @@ def list_set(name: str) -> pd.DataFrame:
         if entry.isfile() and (said := FILES[name].fullmatch(member)):
             content = archive.extractfile(entry).read()
             try:
-                clip = debian.decode_audio(content, PurePosixPath(member).suffix)
+                clip = audio.read(member, content)
             except BadAudio as error:
                 print(f"{name}: {member} is left out: {error.reason}")
                 return

@@ -75,8 +75,8 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read(path: str | os.PathLike[str]) -> Clip:
-    """Decode a file to float32, 16 kHz, mono.
+def read(path: str | os.PathLike[str], content: bytes | None = None) -> Clip:
+    """Decode a file, or the `content` of one in an archive, to float32, 16 kHz, mono.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read(path: str | os.PathLike[str]) -> Clip:
         The file is missing, empty, cut short, not audio, longer than an hour, at a sample rate outside `RATES`, or
         holds NaN or infinite samples. The error has a remedy.
     """
-    return _convert(decode(Path(path)), str(path))
+    return _convert(decode(Path(path), content), str(path))
 
 
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, name: str = "array") -> Clip:
@@ -229,14 +229,14 @@ def _describe(mono: FloatArray, rate: int, channels: int, name: str) -> list[str
     return notes
 
 
-def decode(path: Path) -> Decoded:
-    """Decode a file of any kind to the samples that it holds, unscaled; `BadAudio` as for `read`."""
+def decode(path: Path, content: bytes | None = None) -> Decoded:
+    """Decode a file of any kind to the samples that it holds, unscaled; `content` and `BadAudio` as for `read`."""
     try:
-        if not path.is_file():
+        if content is None and not path.is_file():
             if path.exists():
                 raise BadAudio(path, "this is not a file", f"Give an audio file, or those of a folder: {path}/*.wav.")
             raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.")
-        with path.open("rb") as file:
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
             head = file.read(_HEAD)
             if not head:
                 raise BadAudio(path, "the file is empty (0 bytes)", "Copy or download it again, or leave it out.")
@@ -244,11 +244,13 @@ def decode(path: Path) -> Decoded:
             if path.suffix.lower() in _RAW:
                 return _decode_by_ffmpeg(path, file, Promise())
             promise = _read_promise(path, file, head)
-            mended: Any = io.BytesIO(promise.mended) if promise.mended else None
+            source: BinaryIO = io.BytesIO(promise.mended) if promise.mended else file
+            source.seek(0)
             decoded = (_read_plain(path, file, *promise.plain) if promise.plain[0] else
-                       _decode_by_sndfile(path, mended or os.fsencode(path), promise))
+                       _decode_by_sndfile(path, os.fsencode(path) if source is file and content is None else source,
+                                          promise))
             if decoded is None:
-                decoded = _decode_by_ffmpeg(path, mended or file, promise)
+                decoded = _decode_by_ffmpeg(path, source, promise)
     except PermissionError as error:
         raise BadAudio(path, "permission to read it is missing", "Change its permissions (chmod +r).") from error
     except OSError as error:
@@ -305,7 +307,7 @@ def _decode_by_ffmpeg(path: Path, source: Any, promise: Promise) -> Decoded:
 
     form = _RAW.get(path.suffix.lower())
     if form == "gsm":
-        _check_gsm(path)
+        _check_gsm(path, source)
     source.seek(0)
     try:
         # tags may be in any encoding
@@ -444,7 +446,7 @@ def _compare_bytes(path: Path, file: BinaryIO, field: tuple[int, str, int], star
 
     The field (where it is, its type, what it counts beside the sound) is mended where it tells no length.
     """
-    there = os.fstat(file.fileno()).st_size - start
+    there = file.seek(0, os.SEEK_END) - start
     file.seek(start + min(max(promised, 0), there))
     rest = file.read(5)
     chunk = re.match(rb"\0?[ -~]{4}", rest)  # the name of another part, maybe after a byte of padding
@@ -471,8 +473,7 @@ def _cut_short(path: Path, promised: str, there: str) -> BadAudio:
 
 def _check_ogg(path: Path, file: BinaryIO) -> tuple[str, ...]:
     """Check that the last Ogg page is whole (RFC 3533); note if it is not marked as the end."""
-    size = path.stat().st_size
-    file.seek(max(0, size - 2 * _LARGEST_OGG_PAGE))
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 2 * _LARGEST_OGG_PAGE))
     tail = file.read()
     start = tail.rfind(b"OggS")
     page = tail[start:]
@@ -483,9 +484,10 @@ def _check_ogg(path: Path, file: BinaryIO) -> tuple[str, ...]:
     return () if page[5] & 4 else ("Ogg stream without an end mark: it may have been cut",)
 
 
-def _check_gsm(path: Path) -> None:
+def _check_gsm(path: Path, file: BinaryIO) -> None:
     """Check that a file without a header is made of whole GSM frames."""
-    data = path.read_bytes()
+    file.seek(0)
+    data = file.read()
     if any(byte >> 4 != 0xD for byte in data[::_GSM_FRAME]):
         raise BadAudio(path, "this is not raw GSM 06.10 audio", _NOT_AUDIO)
     if left := len(data) % _GSM_FRAME:

@@ -31,7 +31,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import zstandard
@@ -45,7 +45,7 @@ from nslib.errors import NETWORK, BadAudio, Unavailable, failed_download
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INNER_MARK", "MANIFEST_COLUMNS", "QUEEN", "SKY", "ManifestRow", "decode_audio", "fetch_packages",
+__all__ = ["INNER_MARK", "MANIFEST_COLUMNS", "QUEEN", "SKY", "ManifestRow", "fetch_packages",
            "list_files", "list_rows", "manifest_path", "read_files", "read_manifest"]
 
 LISTS_DAYS = 7  # apt's lists are fetched again when they are older
@@ -549,14 +549,6 @@ _SENTENCES = {
     "re-encoded": "{} came in other bytes than the manifest says and decoded to the same samples: used."}
 
 
-def decode_audio(data: bytes, suffix: str) -> audio.Clip:
-    """Decode the bytes of an audio file; its suffix (".gsm") is needed, as raw G.722 and GSM look like anything."""
-    with config.scratch_folder("clip") as folder:
-        path = folder / f"clip{suffix}"
-        path.write_bytes(data)
-        return audio.read(path)
-
-
 def load_packaged_clips(corpus: str, rows: Sequence[ManifestRow], also: Iterable[ManifestRow] = (), *,
                         progress: bool = True) -> Dataset:
     """Have every clip of a manifest as a 16 kHz WAV file, in the clip cache `corpus`."""
@@ -622,7 +614,7 @@ def _make_clip(cache: ClipCache, row: ManifestRow, data: bytes, archive: Path) -
     """Decode a clip, compare it with the manifest and put it into the cache."""
     same_file = hashlib.sha256(data).hexdigest() == row.file_sha256
     try:
-        clip = decode_audio(data, PurePosixPath(row.member).suffix)
+        clip = audio.read(row.member, data)
     except BadAudio as error:
         return _record_failure(cache, row, archive, "undecodable", error.reason)
     entry = cache.add(row.clip_id, row.key, clip.wave)

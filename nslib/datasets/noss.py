@@ -35,10 +35,9 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from nslib import audio
-from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, scratch_folder, tfds_dir, write_file
+from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, tfds_dir, write_file
 from nslib.datasets import noss_sources
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
-from nslib.datasets.debian import decode_audio
 from nslib.datasets.noss_sources import Source
 from nslib.datasets.splits import SPLITS
 from nslib.datasets.table import Dataset, limit_clips, make_dataset, read_parquet
@@ -349,7 +348,7 @@ class _Folder:
             data = (self._root / member).read_bytes()
         except _DAMAGE as error:
             raise BadAudio(member, "the list names it, and it is not there", "Unpack the original again.") from error
-        return decode_audio(data, Path(member).suffix)
+        return audio.read(member, data)
 
 
 _Members = Iterator[tuple[str, str, str, str]]  # name, file, label and split of each clip
@@ -555,10 +554,7 @@ def _decode_segment(data: bytes, suffix: str | None) -> Any:
     from pydub.exceptions import CouldntDecodeError
 
     try:
-        with scratch_folder("clip") as folder:
-            path = folder / f"clip.{suffix or 'audio'}"
-            path.write_bytes(data)
-            samples, rate = audio.decode(path)[:2]
+        samples, rate = audio.decode(Path(f"clip.{suffix or 'audio'}"), data)[:2]
     except BadAudio as error:
         raise CouldntDecodeError(error.reason) from error
     if samples.dtype != np.int16:  # of lossy formats, as pydub has them

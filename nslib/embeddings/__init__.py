@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+from nslib import config
 
 if TYPE_CHECKING:
     from nslib.embeddings.base import CheckReport, Embedding, check
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # TensorFlow greets with a page of notes about the machine; errors are raised anyway
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "ipykernel" in sys.modules:
+    config.quieten_tensorflow()
 
 __all__ = ["CheckReport", "Embedding", "check", "compare_backends", "describe", "fingerprint", "from_callable",
            "from_file", "from_model", "from_saved_model", "get", "names", "needs_extra"]

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +187,7 @@ def _read_packages(clips: pd.DataFrame, progress: bool) -> Waves:
 
 def _decode_member(row: debian.ManifestRow, content: bytes) -> npt.NDArray[np.float32] | BadAudio:
     try:
-        wave = debian.decode_audio(content, PurePosixPath(row.member).suffix).wave
+        wave = audio.read(row.member, content).wave
     except BadAudio as error:
         return BadAudio(row.member, error.reason, error.remedy)
     rounded = round_to_int16(wave).astype(np.float32) / np.float32(32767)

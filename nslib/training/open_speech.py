@@ -22,9 +22,8 @@ from typing import Any
 
 import pandas as pd
 
-from nslib import config
+from nslib import audio, config
 from nslib.audio import FloatArray
-from nslib.datasets import debian
 from nslib.datasets.table import read_list
 from nslib.embeddings.downloads import download_archive, walk_archive
 from nslib.errors import BadAudio, Unavailable, refuse_unknown
@@ -169,6 +168,6 @@ def _decode(row: Any, file: tuple[str, bytes]) -> FloatArray | BadAudio:
         why = "is another one than was listed" if name else "is missing"
         return BadAudio(row.member, f"the file in {_find_set(row.package)} {why}", _AGAIN)
     try:
-        return debian.decode_audio(content, PurePosixPath(name).suffix).wave
+        return audio.read(name, content).wave
     except BadAudio as error:
         return BadAudio(row.member, error.reason, error.remedy)
