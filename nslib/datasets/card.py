@@ -44,11 +44,10 @@ __all__ = ["Audit", "audit_clips", "make_data_card"]
 _NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
 _SAID = ("sample_rate", "audio", "recording")  # what is looked at too, if it is there
 _PART = re.compile(r"(fold|part|set|split|session|disc|cd)[ _-]?\d+")  # names of parts, not of classes
-_NEAR = 0.1  # seconds by which a lossy codec changes a length
-_POINTS, _BLOCK = 64, 256  # of an outline, and outlines that are compared at once
-# of outlines: 0.5 is chance among 3,000 noises, a codec leaves 0.8 or more; of waves: other takes have 0.7 at most,
-# copies in MP3 of the lowest quality 0.89
-_ALIKE, _SAME = 0.75, 0.8
+_POINTS, _BY_SECOND = 64, 5.0  # of an outline; what a difference of length counts among them
+# between outlines, up to which a codec is likely; correlation of waves: other takes have 0.7, copies in MP3 of low
+# quality 0.89
+_FAR, _SAME = 0.7, 0.8
 _FEW = 20  # clips, from which on equal lengths are no chance
 _MOST_CLASSES, _REPEATED = 20, 3  # of whole numbers as labels, and clips of each: more, or fewer, are quantities
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
@@ -257,13 +256,13 @@ def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
     group = clips["recording"].where(clips["recording"] != "", clips["sha256"])
     for one, other in _find_twins(clips) if listen and "audio" in clips else ():
         group = group.where(~group.isin(group[clips["sha256"] == other]), group[clips["sha256"] == one].iloc[0])
-    counts = clips.replace({"split": {"": None}}).groupby(group)[["label", "split", "sha256"]].nunique()
-    several, found, problems = counts > 1, counts["sha256"] > 1, list[str]()
+    several = clips.replace({"split": {"": None}}).groupby(group)[["label", "split", "sha256"]].nunique() > 1
+    problems = []
     for column, where in (("label", "under more than one label"), ("split", "in more than one split"),
                           ("sha256", "there more than once")):
-        alone = ~(several["label"] | several["split"]) if column == "sha256" else several[column]
-        if n := int((those := found & alone).sum()):
-            forms = clips[group.isin(those.index[those])].groupby(group)
+        found = several["sha256"] & (several[column] if column != "sha256" else ~several["label"] & ~several["split"])
+        if n := int(found.sum()):
+            forms = clips[group.isin(found.index[found])].groupby(group)
             names = [" = ".join(some.drop_duplicates(column)["clip_id"][:2]) for _, some in forms]
             problems.append(f"{_count(n, 'recording is', 'recordings are')} {where}, in copies that sound alike though "
                             f"their samples differ or in parts that overlap: {list_names(names)}.")
@@ -271,25 +270,19 @@ def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
 
 
 def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
-    """Hashes of clips that are of one length, but for the padding of codecs, and sound alike.
+    """Hashes of clips that sound alike though they differ, of each and the one whose outline is most like its own."""
+    from sklearn.neighbors import NearestNeighbors
 
-    Each is compared with the one that is most like it by its outline; whether it is the same is told by the waves.
-    """
-    clips = clips.drop_duplicates("sha256").sort_values("seconds")
-    seconds, paths, names = clips["seconds"].to_numpy(), clips["audio"].tolist(), clips["sha256"].tolist()
+    clips = clips.drop_duplicates("sha256")
+    if len(clips) < 2:
+        return []
     with ThreadPoolExecutor() as pool:
-        outlines = np.array(list(pool.map(_outline, paths)))
-    pairs = set[tuple[int, int]]()
-    for first in range(0, len(clips), _BLOCK):
-        block = np.arange(first, min(first + _BLOCK, len(clips)))
-        start, end = np.searchsorted(seconds, [seconds[block[0]] - _NEAR, seconds[block[-1]] + _NEAR])
-        alike = outlines[block] @ outlines[start:end].T
-        alike[np.abs(seconds[block, None] - seconds[start:end]) > _NEAR] = 0
-        alike[np.arange(len(block)), block - start] = 0
-        nearest = start + alike.argmax(1)
-        pairs |= {(min(pair), max(pair)) for pair in
-                  zip(block[alike.max(1) > _ALIKE].tolist(), nearest[alike.max(1) > _ALIKE].tolist(), strict=True)}
-    return [(names[one], names[other]) for one, other in sorted(pairs) if _sound_the_same(paths[one], paths[other])]
+        outlines = list(pool.map(lambda path: _outline(_hear_low(path)), clips["audio"]))
+    points = np.column_stack([outlines, _BY_SECOND * clips["seconds"]])
+    distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
+    pairs = {(min(i, j), max(i, j)) for i, j in enumerate(nearest[:, 0].tolist()) if distances[i, 0] < _FAR}
+    return [(clips["sha256"].iloc[i], clips["sha256"].iloc[j]) for i, j in sorted(pairs)
+            if _sound_alike(*map(_hear_low, clips["audio"].iloc[[i, j]]))]
 
 
 def _hear_low(path: str) -> npt.NDArray[np.float32]:
@@ -297,27 +290,26 @@ def _hear_low(path: str) -> npt.NDArray[np.float32]:
     try:
         wave = audio.read(path).wave
     except DECODE_ERRORS:
-        return np.zeros(0, np.float32)
+        wave = np.zeros(0, np.float32)
     return wave[:len(wave) // 4 * 4].reshape(-1, 4) @ np.full(4, 0.25, np.float32)
 
 
-def _outline(path: str) -> npt.NDArray[np.float32]:
+def _outline(low: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """How loudness and brightness of a clip change, whatever its level, as a vector of length one."""
-    low = _hear_low(path)
     if len(low) <= 2 * _POINTS or not low.any():
         return np.zeros(2 * _POINTS - 2, np.float32)
     starts = np.linspace(0, len(low) - 1, _POINTS, endpoint=False).astype(int)
     power, slope = (np.add.reduceat(values * values, starts) for values in (low[1:], np.diff(low)))
     floor = power.max() / 100
     changes = np.diff(np.log([power + floor, (slope + floor) / (power + floor)]))
-    return np.ravel(changes / np.linalg.norm(changes, axis=1, keepdims=True).clip(1e-9) / np.sqrt(2)).astype(np.float32)
+    return np.ravel(changes / np.linalg.norm(changes, axis=1, keepdims=True).clip(1e-9) / 2**0.5).astype(np.float32)
 
 
-def _sound_the_same(one: str, other: str) -> bool:
+def _sound_alike(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> bool:
     """Whether two clips are one wave, but for level, delay and what a codec changes."""
     from scipy.signal import correlate
 
-    x, y = (low - low.mean() for low in (_hear_low(one), _hear_low(other)))
+    x, y = x - x.mean(), y - y.mean()
     return bool(np.abs(correlate(x, y, method="fft")).max() > _SAME * np.linalg.norm(x) * np.linalg.norm(y))
 
 

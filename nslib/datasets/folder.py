@@ -40,9 +40,8 @@ __all__ = ["read_recordings"]
 SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
 _LEARN = (0.8, 0.2)
 _WHOLE = 0.005  # seconds by which a part may differ from its whole recording: lengths are written with two digits
-_VARIED = re.compile(f"(peak \\S+ is above full scale|{'|'.join(audio.STANDSTILLS)}|its header promises)")
-_OVERLAP = 0.1  # of the shorter of two parts, from which on they hold the same sound
-_LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
+_VARIED = re.compile("|".join(("peak", "its header promises", *audio.STANDSTILLS)))
+_LATE = 0.1  # seconds by which a part may end after its recording, or after the next begins: times are rounded
 
 
 def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
@@ -71,7 +70,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         data set of TensorFlow Datasets that cannot be had.
     """
     listed, notes = list_clips(path, progress=progress)
-    listed, cut_notes = _cut_parts(_mark_overlaps([_check_name(clip) for clip in listed]), progress)
+    listed, cut_notes = _cut_parts(_mark_parts([_check_name(clip) for clip in listed]), progress)
     faulty, sound = [clip for clip in listed if clip.fault], [clip for clip in listed if not clip.fault]
     split_notes: list[str] = []
     if splits is not None:
@@ -116,34 +115,28 @@ def _make_printable(text: str) -> str:
 
 
 def _join_kinds(counts: Counter[str]) -> Counter[str]:
-    """Count clips together whose notes differ in numbers only: of peaks the highest is named, of others the first."""
-    joined: Counter[str] = Counter()
-    kinds = dict[str, list[str]]()
-    for note in counts:
+    """Count clips together whose notes differ in numbers only; the one with the highest stands for them."""
+    kinds: dict[str, list[str]] = {}
+    for note in sorted(counts, key=lambda note: -float(re.findall(r"\d+\.?\d*|$", note)[0] or 0)):
         kinds.setdefault(re.sub(r"[\d.]+", "", note) if _VARIED.match(note) else note, []).append(note)
-    for those in kinds.values():
-        peaks = {note: float(note.split()[1]) for note in those if note.startswith("peak ")}
-        first = f"the highest {max(peaks, key=peaks.__getitem__)}" if peaks else those[0]
-        joined[first + " (the first of them)" * (len(those) > 1 and not peaks)] = sum(counts[note] for note in those)
-    return joined
+    return Counter({f"{'the highest ' if those[0].startswith('peak') else 'for example ' * (len(those) > 1)}{those[0]}":
+                    sum(map(counts.__getitem__, those)) for those in kinds.values()})
 
 
-def _mark_overlaps(clips: list[ClipFile]) -> list[ClipFile]:
-    """Tell clips that hold the same part of a file."""
+def _mark_parts(clips: list[ClipFile]) -> list[ClipFile]:
+    """Tell clips of one file from others, and which of them overlap."""
     files: dict[tuple[Path, int | None], list[int]] = {}
     for i, clip in enumerate(clips):
         if not clip.fault:
             files.setdefault((clip.audio, clip.channel), []).append(i)
-    marked = list(clips)
-    for members in (those for those in files.values() if len(those) > 1):
-        first, reach, chain = 0.0, 0.0, list[int]()
-        for i in sorted(members, key=lambda i: clips[i].start):
-            start, end = clips[i].start, math.inf if clips[i].end is None else clips[i].end
-            if not chain or min(end, reach) - start < _OVERLAP * min(end - start, reach - first):
-                first, reach, chain = start, end, []
-            reach, chain = max(reach, end), [*chain, i]
-            for k in chain[-2:] if len(chain) > 1 else ():
-                marked[k] = replace(clips[k], recording=clips[chain[0]].clip_id)
+    marked, name, reach = list(clips), "", 0.0
+    for (path, _), members in files.items():
+        for place, i in enumerate(sorted(members, key=lambda i: clips[i].start) if len(members) > 1 else ()):
+            if not place or clips[i].start > reach - _LATE:
+                name, reach = clips[i].clip_id, 0.0
+            end = clips[i].end
+            reach = math.inf if end is None else max(reach, end)
+            marked[i] = replace(clips[i], cut_from=str(path), recording=name)
     return marked
 
 
@@ -190,8 +183,7 @@ def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache
                     f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
     made = []
     for part, key in zip(parts, keys, strict=True):
-        whole = replace(part, start=0.0, end=None, channel=None, cut_from=str(path))
-        clip = cache.get(key, key) or CachedClip(key, key)
+        clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)
         made.append(whole if clip.status == "whole" else part.fail(clip.note) if clip.status else
                     replace(whole, audio=cache.path(key), sample_rate=clip.rate,
                             notes=tuple(filter(None, clip.note.split("; ")))))
@@ -233,18 +225,7 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
         more = [f"Speakers were drawn into the splits (60, 20 and 20 % of them, seed {seed})."]
         if not split_of:
             split_of, more = _draw_clips(labelled, sorted(set(labels)), seed)
-    splits_of: dict[str, set[str]] = {}
-    for clip in labelled:
-        splits_of.setdefault(_name_recording(clip), set()).add(split_of.get(clip.clip_id, ""))
-    if torn := [os.path.basename(name) for name, splits in splits_of.items() if len(splits - {""}) > 1]:
-        more.append(f"{len(torn)} recordings have parts in several splits, so that room and microphone can be "
-                    f"recognised: {list_names(torn)}.")
     return [replace(clip, split=split_of.get(clip.clip_id, "")) for clip in clips], notes + more
-
-
-def _name_recording(clip: ClipFile) -> str:
-    """The file that a clip is, or was cut out of."""
-    return clip.cut_from or str(clip.audio)
 
 
 def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[dict[str, str], list[str]]:
@@ -255,12 +236,12 @@ def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[d
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
     labels = [clip.label for clip in learn]
     by_speaker = all(speakers) and not label_is_speaker(labels, speakers) and len(set(speakers)) >= len(_LEARN)
-    whole = [_name_recording(clip) for clip in learn]
-    groups = speakers if by_speaker else whole if len(_LEARN) <= len(set(whole)) < len(whole) else names
+    whole = [clip.cut_from or clip.clip_id for clip in learn]
+    groups = speakers if by_speaker else whole if len(set(whole)) >= len(_LEARN) else names
     parts = ("train", missing[0])
     place = split_speakers(labels, groups, _LEARN, seed, parts) or split_by_group(groups, groups, _LEARN, parts, seed)
     split_of = dict(zip(names, map(place.__getitem__, groups), strict=True))
-    what = "speakers" if by_speaker else "clips" if groups is names else "recordings, each with all its parts,"
+    what = "speakers" if by_speaker else "clips" if len(set(groups)) == len(names) else "recordings, with all parts,"
     return split_of, [f"There is no {missing[0]} part: a fifth of the {what} of train was drawn for it (seed {seed})."]
 
 
@@ -289,10 +270,11 @@ def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tupl
     else:
         why = ("no division of the speakers was found that has every label in every split: scores may tell speakers "
                "apart")
-    whole = [_name_recording(clip) for clip in clips]
+    whole = [clip.cut_from or clip.clip_id for clip in clips]
     if len(set(whole)) < len(whole) and (place := split_speakers([clip.label for clip in clips], whole, SHARES, seed)):
         return ({clip.clip_id: place[name] for clip, name in zip(clips, whole, strict=True)},
                 ["Recordings were drawn into the splits, each with all its parts (60, 20 and 20 % of them, seed "
                  f"{seed}), because {why}."])
     note = f"Clips were drawn into the splits (60, 20 and 20 % of each label, seed {seed}), because {why}."
+    note += " Parts of one recording are in several splits." * (len(set(whole)) < len(whole))
     return split_of, [note + f" Labels with fewer than 3 clips are in no split: {list_names(few)}." if few else note]

@@ -81,8 +81,8 @@ class ClipFile:
     remedy: str = ""  # of the fault
     sample_rate: int = 0  # of the recording, Hz, where the file is a copy; else 0
     notes: tuple[str, ...] = ()  # what was done to the samples of such a copy
-    cut_from: str = ""  # the file that it was a part of
-    recording: str = ""  # the first clip with which it shares some of its file; empty: with none
+    cut_from: str = ""  # the file, if other clips are of it too
+    recording: str = ""  # the first of those that overlap in it
 
     def fail(self, fault: str, remedy: str = "Mend the row, or remove it.") -> ClipFile:
         """The clip, as one that cannot be used."""

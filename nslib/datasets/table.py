@@ -36,8 +36,7 @@ class Dataset:
     """Clips that can be used (`COLUMNS`), and clips that cannot (`PROBLEM_COLUMNS`).
 
     Of a clip, ``audio`` is an absolute path, ``sha256`` is of the decoded 16 kHz waveform, and ``sample_rate`` is the
-    original's. Empty text means unknown. Clips with the same ``recording``, a column that is there if any have one,
-    are parts of a file that overlap.
+    original's. Empty text means unknown. ``recording``, a column of parts of files only, is one where they overlap.
     """
 
     clips: pd.DataFrame
