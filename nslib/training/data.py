@@ -124,7 +124,7 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     parts.
     """
     recordings = folder.read_recordings(path, draw=False, progress=progress)
-    groups = [row.speaker or row.clip_id for row in recordings.clips.itertuples()]
+    groups = [row.speaker or getattr(row, "recording", "") or row.clip_id for row in recordings.clips.itertuples()]
     names = sorted(set(groups))
     if len(names) < 2:
         raise BadParameter(f"{path} has {len(names)} speakers (or clips, where none is named); two are needed, one to "
