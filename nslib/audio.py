@@ -42,8 +42,7 @@ MAX_SECONDS = 3600.0
 HIGHEST_PEAK = 32.0
 """Peaks that a recording in floating point can have; full scale is 1."""
 
-STANDSTILLS = ("digital silence from", "a single value")
-"""How notes begin on a third or more of a sound in which nothing changes."""
+STANDSTILLS = ("digital silence from", "a single value")  # how notes on a third or more without any change begin
 
 _RAW = {".g722": "g722", ".gsm": "gsm"}
 _GSM_FRAME = 33
@@ -201,11 +200,10 @@ def _find_standstill(mono: npt.NDArray[np.floating[Any]], rate: int) -> list[str
     last = len(mono) - 1
     for at in (0, last // 3, 2 * last // 3, last):  # one of which lies in it
         if mono[at] == mono[at + 1 if at < last else at - 1]:
-            others = np.flatnonzero(mono != mono[at])
-            place = int(np.searchsorted(others, at))
-            start, end = (int(k) for k in np.concatenate([[-1], others, [last + 1]])[place:place + 2])
-            start += 1
-            if 3 * (end - start) > last and 10 * (end - start) > rate and (len(others) or mono[at]):
+            borders = np.concatenate([[-1], np.flatnonzero(mono != mono[at]), [last + 1]])
+            place = np.searchsorted(borders, at)
+            start, end = borders[place - 1] + 1, borders[place]
+            if end - start > max(last / 3, rate / 10) and (mono[at] or end - start <= last):  # silence is said below
                 what = STANDSTILLS[0] if mono[at] == 0 else f"{STANDSTILLS[1]} ({mono[at]:.3g}) from"
                 return [f"{what} {start / rate:.2f} s to {'the end' if end > last else f'{end / rate:.2f} s'}"]
     return []

@@ -94,8 +94,8 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(_NEEDED)}.")
     folds = count_folds(clips)
     also = [name for name in _SAID if name in clips.columns]
-    clips = clips.loc[:, [*_NEEDED, *also]].fillna({"label": "", "speaker": "", "split": ""})
-    clips = clips.assign(recording=clips["recording"].fillna("") if "recording" in clips else "")
+    clips = clips.reindex(columns=[*_NEEDED, *also, *{"recording"}.difference(also)]).reset_index(drop=True)
+    clips = clips.fillna(dict.fromkeys(("label", "speaker", "split", "recording"), ""))
     everything, clips = clips, clips[clips["label"] != ""] if clips["label"].ne("").any() else clips
     known = clips[clips["speaker"] != ""]
     nameless, doubles = len(clips) - len(known), _list_duplicates(clips)
@@ -261,56 +261,48 @@ def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
     for column, where in (("label", "under more than one label"), ("split", "in more than one split"),
                           ("sha256", "there more than once")):
         found = several["sha256"] & (several[column] if column != "sha256" else ~several["label"] & ~several["split"])
-        if n := int(found.sum()):
-            forms = clips[group.isin(found.index[found])].groupby(group)
-            names = [" = ".join(some.drop_duplicates(column)["clip_id"][:2]) for _, some in forms]
-            problems.append(f"{_count(n, 'recording is', 'recordings are')} {where}, in copies that sound alike though "
-                            f"their samples differ or in parts that overlap: {list_names(names)}.")
+        names = [" = ".join(some.drop_duplicates(column)["clip_id"][:2]) for _, some in
+                 clips[group.isin(found.index[found])].groupby(group)]
+        problems += [f"{_count(len(names), 'recording is', 'recordings are')} {where}, in copies that sound alike "
+                     f"though their samples differ or in parts that overlap: {list_names(names)}."] if names else []
     return problems
 
 
 def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
     """Hashes of clips that sound alike though they differ, of each and the one whose outline is most like its own."""
+    from scipy.signal import correlate
     from sklearn.neighbors import NearestNeighbors
 
     clips = clips.drop_duplicates("sha256")
     if len(clips) < 2:
         return []
     with ThreadPoolExecutor() as pool:
-        outlines = list(pool.map(lambda path: _outline(_hear_low(path)), clips["audio"]))
+        outlines = list(pool.map(lambda path: _hear_low(path)[1], clips["audio"]))
     points = np.column_stack([outlines, _BY_SECOND * clips["seconds"]])
     distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
-    pairs = {(min(i, j), max(i, j)) for i, j in enumerate(nearest[:, 0].tolist()) if distances[i, 0] < _FAR}
-    return [(clips["sha256"].iloc[i], clips["sha256"].iloc[j]) for i, j in sorted(pairs)
-            if _sound_alike(*map(_hear_low, clips["audio"].iloc[[i, j]]))]
+    twins, near = [], np.flatnonzero(distances[:, 0] < _FAR)
+    for i, j in sorted({(min(pair), max(pair)) for pair in zip(near, nearest[near, 0], strict=True)}):
+        x, y = (_hear_low(path)[0] for path in clips["audio"].iloc[[i, j]])
+        if np.abs(correlate(x, y, method="fft")).max(initial=0) > _SAME * np.linalg.norm(x) * np.linalg.norm(y):
+            twins.append((clips["sha256"].iloc[i], clips["sha256"].iloc[j]))
+    return twins
 
 
-def _hear_low(path: str) -> npt.NDArray[np.float32]:
-    """What codecs and lower rates leave of a clip: below 2 kHz, at 4 kHz; nothing if it cannot be read."""
+def _hear_low(path: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """A clip below 2 kHz, which codecs and lower rates leave, and how its loudness and brightness change, of norm 1."""
     try:
         wave = audio.read(path).wave
     except DECODE_ERRORS:
         wave = np.zeros(0, np.float32)
-    return wave[:len(wave) // 4 * 4].reshape(-1, 4) @ np.full(4, 0.25, np.float32)
-
-
-def _outline(low: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """How loudness and brightness of a clip change, whatever its level, as a vector of length one."""
-    if len(low) <= 2 * _POINTS or not low.any():
-        return np.zeros(2 * _POINTS - 2, np.float32)
+    low = wave[:len(wave) // 4 * 4].reshape(-1, 4) @ np.full(4, 0.25, np.float32)
+    if len(low) <= 2 * _POINTS:
+        return low, np.zeros(2 * _POINTS - 2)
+    low -= low.mean()
     starts = np.linspace(0, len(low) - 1, _POINTS, endpoint=False).astype(int)
     power, slope = (np.add.reduceat(values * values, starts) for values in (low[1:], np.diff(low)))
-    floor = power.max() / 100
+    floor = power.max() / 100 + np.finfo(np.float32).tiny
     changes = np.diff(np.log([power + floor, (slope + floor) / (power + floor)]))
-    return np.ravel(changes / np.linalg.norm(changes, axis=1, keepdims=True).clip(1e-9) / 2**0.5).astype(np.float32)
-
-
-def _sound_alike(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> bool:
-    """Whether two clips are one wave, but for level, delay and what a codec changes."""
-    from scipy.signal import correlate
-
-    x, y = x - x.mean(), y - y.mean()
-    return bool(np.abs(correlate(x, y, method="fft")).max() > _SAME * np.linalg.norm(x) * np.linalg.norm(y))
+    return low, np.ravel(changes / np.linalg.norm(changes, axis=1, keepdims=True).clip(1e-9) / np.sqrt(2))
 
 
 def _confound_problems(known: pd.DataFrame) -> list[str]:

@@ -45,7 +45,7 @@ _LATE = 0.1  # seconds by which a part may end after its recording, or after the
 
 
 def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
-                    numbers: bool = False, draw: bool = True, progress: bool = True) -> Dataset:
+                    numbers: bool = False, progress: bool = True) -> Dataset:
     """Read somebody's own recordings.
 
     Parameters
@@ -60,8 +60,6 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         A split file (`splits`), which then counts, whatever the layout says.
     numbers : bool
         Whether labels are numbers to be predicted, not classes, each of which a split must hold.
-    draw : bool
-        Whether clips are drawn into splits that are not given.
 
     Raises
     ------
@@ -83,9 +81,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     told = [(clip.clip_id, str(clip.audio), clip.fault, clip.remedy) for clip in faulty]
     problems = [dict(zip(PROBLEM_COLUMNS, map(_make_printable, texts), strict=True)) for texts in told]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
-    placed, draw_notes = [clip for clip, _ in pairs], list[str]()
-    if draw:
-        placed, draw_notes = _assign_splits(placed, seed, numbers)
+    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed, numbers)
     if not pairs:
         draw_notes = [f"None of {len(faulty)} clips can be used."]
     root = str(path) if os.fspath(path).startswith("tfds:") else str(split_source(path)[0])
@@ -174,13 +170,13 @@ def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache
             last = len(wave) if part.end is None else round(part.end * audio.SAMPLE_RATE)
             if channel is None and first == 0 and abs(last - len(wave)) <= _WHOLE * audio.SAMPLE_RATE:
                 cache.record(CachedClip(key, key, "whole"))
-            elif first < len(wave) and last <= len(wave) + _LATE * audio.SAMPLE_RATE:
+            elif first < min(last, len(wave)) and last <= len(wave) + _LATE * audio.SAMPLE_RATE:
                 cache.add(key, key, np.ascontiguousarray(wave[first:last]), recording.notes, recording.source_rate)
             else:
                 end = "the end" if part.end is None else f"{part.end:g} s"
                 cache.record(CachedClip(key, key, "outside", note=(
                     f"it is to reach from {part.start:g} s to {end}, but {path.name} has "
-                    f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
+                    f"{len(wave) / audio.SAMPLE_RATE:.2f} s" + " and no sample between" * (first == last))))
     made = []
     for part, key in zip(parts, keys, strict=True):
         clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)

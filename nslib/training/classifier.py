@@ -215,10 +215,12 @@ class Classifier:
 
     def __call__(self, source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int | None = None) -> Answer:
         """Classify a file, or an array [samples] or [samples, channels] at a rate in Hz; errors as of `audio`."""
-        given = sample_rate is not None or isinstance(source, str | os.PathLike)
-        clip = audio.read(source) if isinstance(source, str | os.PathLike) else audio.from_array(
-            source, SAMPLE_RATE if sample_rate is None else sample_rate)
-        assumed = [] if given else [f"no sample rate was given with it: taken as {SAMPLE_RATE} Hz"]
+        assumed = list[str]()
+        if isinstance(source, str | os.PathLike):
+            clip = audio.read(source)
+        else:
+            assumed = [f"no sample rate was given with it: taken as {SAMPLE_RATE} Hz"] if sample_rate is None else []
+            clip = audio.from_array(source, SAMPLE_RATE if sample_rate is None else sample_rate)
         # the object's own call would be traced anew for every length
         outputs = self._module.signatures["serving_default"](samples=tf.constant(clip.wave[None]),
                                                              sample_rate=tf.constant(SAMPLE_RATE))

@@ -383,8 +383,8 @@ COPIES = {"a.mp3": {}, "a.ogg": {}, "a.opus": {"format": "OGG", "subtype": "OPUS
 def test_copies_are_found_by_their_sound_and_other_takes_and_equal_lengths_are_none(tmp_path, cache):
     t = np.arange(16_000) / 16_000
 
-    def take(seed, envelope=1.0):
-        return 0.1 * envelope * np.random.default_rng(seed).normal(size=16_000)
+    def take(seed):
+        return 0.1 * np.random.default_rng(seed).normal(size=16_000)
 
     def write(name, wave, samplerate=16_000, **form):
         (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -394,7 +394,7 @@ def test_copies_are_found_by_their_sound_and_other_takes_and_equal_lengths_are_n
     for k in range(12):
         for label in "xy":
             write(f"{label}/{k}.wav", take(k + 50 * (label == "y")))  # noise of one length
-        write(f"x/said{k}.wav", take(200 + k, np.exp(-3 * t)))  # the same contour, other takes
+        write(f"x/said{k}.wav", take(200 + k) * np.exp(-3 * t))  # the same contour, other takes
         write(f"y/tone{k}.wav", 0.2 * np.sin(2 * np.pi * (300 + 50 * k) * t) * np.hanning(16_000))
         write(f"y/none{k}.wav", 0.0 * t)
     for k, (name, form) in enumerate(COPIES.items()):
@@ -403,8 +403,6 @@ def test_copies_are_found_by_their_sound_and_other_takes_and_equal_lengths_are_n
     said = [problem for problem in card.audit.problems if "sound alike" in problem]
     assert said[0].startswith("7 recordings are under more than one label, in copies that sound alike")
     assert said[0].count("=") == 5 and all("said" not in problem and "tone" not in problem for problem in said)
-    (tmp_path / "d/y/copy-a.mp3").unlink()
-    assert "6 recordings are under" in " ".join(make_data_card(tmp_path / "d", progress=False).audit.problems)
 
 
 def test_parts_that_overlap_are_said_and_those_of_one_recording_are_drawn_together(tmp_path, cache):
@@ -421,7 +419,7 @@ def test_parts_that_overlap_are_said_and_those_of_one_recording_are_drawn_togeth
         lines(tmp_path / "few.csv", "audio,start,end,label", *few)).notes[-1]
     rows = [f"r{k}.wav,{start},{end},{label},{split}" for k, (start, end, label, split) in (
         (0, (0, 1, "x", "train")), (0, (0.5, 1.5, "y", "train")), (1, (0, 1, "x", "train")), (1, (0.8, 2, "x", "test")),
-        (2, (0, 1, "x", "train")), (2, (1, 2, "y", "test")), (3, ("", "", "y", "validation")), (3, (1.5, 2, "y", "test")))]
+        (2, (0, 1, "x", "train")), (2, (1, 2, "y", "test")), (3, ("", "", "y", "dev")), (3, (1.5, 2, "y", "test")))]
     problems = audit_clips(read(lines(tmp_path / "m.csv", "audio,start,end,label,split", *rows)).clips).problems
     assert [problem for problem in problems if "overlap" in problem] == [
         f"{count} {where}, in copies that sound alike though their samples differ or in parts that overlap: {names}."
