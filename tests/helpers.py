@@ -43,6 +43,12 @@ def frame_energy(waves: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np
     return np.stack([cut.mean(2), (cut**2).mean(2)], 2), lengths // 1600
 
 
+def hear(model: Embedding, wave: np.ndarray) -> np.ndarray:
+    """The frames of one clip, alone."""
+    frames, counts = model.embed(wave[None], np.array([len(wave)]))
+    return frames[0, : counts[0]]
+
+
 def check_company(embed: EmbedFunction, lengths: list[int], tolerance: float = 0.0) -> None:
     """Check that a clip has the frames that it has alone in a batch too, with other clips and noise behind it."""
     waves = np.random.default_rng(5).normal(0, 0.1, (len(lengths), max(lengths) + 50)).astype(np.float32)

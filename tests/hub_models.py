@@ -5,6 +5,7 @@ outputs of the true size that depend on the audio; only the networks are a few t
 are TensorFlow's own (`tf.signal`), so that nothing here is what it is to test.
 """
 
+import functools
 import itertools
 import os
 import shutil
@@ -48,10 +49,15 @@ def _draw(seed: int, *shape: int) -> tf.Variable:
     return tf.Variable(rng.normal(0, 1 / np.sqrt(np.prod(shape[:-1])), shape).astype(np.float32))
 
 
+@functools.cache
+def _mel_matrix(mels: int, dtype: tf.DType) -> np.ndarray:
+    with tf.init_scope():  # as a constant: its hundred operations need not be traced in every call of every model
+        return tf.signal.linear_to_mel_weight_matrix(mels, 257, 16000, 125.0, 7500.0, dtype).numpy()
+
+
 def _log_mel(wave: tf.Tensor, mels: int = 64, offset: float = 0.001, dtype: tf.DType = tf.float64) -> tf.Tensor:
     spectrum = tf.abs(tf.signal.stft(tf.cast(wave, dtype), 400, 160, 512))
-    matrix = tf.signal.linear_to_mel_weight_matrix(mels, 257, 16000, 125.0, 7500.0, dtype)
-    bands = tf.tensordot(spectrum, matrix, 1)
+    bands = tf.tensordot(spectrum, _mel_matrix(mels, dtype), 1)
     return tf.cast(tf.math.log(tf.maximum(bands, tf.constant(1e-12, dtype)) + tf.constant(offset, dtype)), tf.float32)
 
 

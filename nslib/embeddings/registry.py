@@ -17,6 +17,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from nslib import config
@@ -133,8 +134,6 @@ def list_backends(name: str) -> list[str]:
 
 def find_info(name: str) -> EmbeddingInfo:
     """Look up the record of an embedding, named as for `get`; UnknownName if there is none, or no such backend."""
-    from importlib.metadata import version
-
     base, sign, backend = name.partition(SIGN)
     known = list_backends(base)
     info = EMBEDDINGS[base]

@@ -20,9 +20,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from functools import cache
-from types import SimpleNamespace
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -84,7 +84,7 @@ def stream_threads(function: Callable[[_Given], _Made], items: Sequence[_Given])
     """Do what `map_threads` does, and yield the first results while the last are still computed."""
     # the matrix products here are small: with threads of its own, BLAS would mostly make them wait for
     # each other, and on a busy machine by a factor of ten
-    with _single_blas():
+    with _SINGLE_BLAS:
         if len(items) == 1:
             yield map(function, items)
             return
@@ -114,29 +114,39 @@ def describe_end(error: Exception) -> str:
     return f"ended with {codes[1]}" if codes else "was ended"
 
 
-# the limit of BLAS's threads, which is of the whole process, and how many use it now
-_blas = SimpleNamespace(lock=threading.Lock(), users=0, limiter=None, controller=None, modules=0)
+class SharedContext:
+    """A context of the whole process that any number may be in: the first to come enters it, the last to leave ends it.
+
+    Most such contexts put back what they found: of two that overlap, as those of threads do, the first to leave would
+    take from the second what it needs.
+    """
+
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]):
+        self._make, self._lock, self._users = make, threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._inner = self._make()
+                self._inner.__enter__()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._inner.__exit__(None, None, None)
 
 
-@contextlib.contextmanager
-def _single_blas() -> Iterator[None]:
-    """Keep BLAS to one thread: the first user sets the limit and the last one takes it away."""
+@lru_cache(maxsize=1)
+def _find_blas(modules: int) -> Any:
+    """Find the libraries of BLAS, which takes longer than a short clip's front end; new ones come with new modules."""
     import threadpoolctl
 
-    with _blas.lock:
-        if _blas.users == 0:
-            # to find the libraries takes longer than a short clip's front end; a new one comes with a new module only
-            if _blas.modules != len(sys.modules):
-                _blas.controller, _blas.modules = threadpoolctl.ThreadpoolController(), len(sys.modules)
-            _blas.limiter = _blas.controller.limit(limits=1, user_api="blas")
-        _blas.users += 1
-    try:
-        yield
-    finally:
-        with _blas.lock:
-            _blas.users -= 1
-            if _blas.users == 0:
-                _blas.limiter.restore_original_limits()
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+_SINGLE_BLAS = SharedContext(lambda: _find_blas(len(sys.modules)).limit(limits=1))
 
 
 class PatchNetwork(NamedTuple):

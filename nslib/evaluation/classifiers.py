@@ -145,15 +145,10 @@ def l2_normalise(x: npt.ArrayLike) -> Floats:
     return np.asarray(normalize(np.array(x, dtype=np.float64, order="C"), copy=False))
 
 
-def speaker_normalise(x: npt.ArrayLike, speaker: npt.ArrayLike) -> Floats:
-    """Z-score each dimension [clips, dim] over the clips of each speaker; one that does not vary becomes 0."""
+def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
+    """Z-score each dimension over the clips of each speaker, in place; one that does not vary becomes 0."""
     # Transductive: a test speaker's clips are normalised by all clips of that speaker in the test set, which a system
     # that hears one clip at a time does not have.
-    return _z_score(np.array(x, dtype=np.float64, order="C"), speaker)
-
-
-def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
-    """Z-score the rows of each speaker in place."""
     names = np.asarray(speaker, dtype=str)
     order = np.argsort(names, kind="stable")
     for rows in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
@@ -165,7 +160,7 @@ def _z_score(x: Floats, speaker: npt.ArrayLike) -> Floats:
 
 def normalise(x: npt.ArrayLike, speaker: npt.ArrayLike, *, l2: bool, speaker_norm: bool) -> Floats:
     """Scale vectors [clips, dim] to unit length, then z-score them by speaker, as wanted: float64, maybe `x` itself."""
-    if not l2:
-        return speaker_normalise(x, speaker) if speaker_norm else np.ascontiguousarray(x, dtype=np.float64)
-    unit = l2_normalise(x)
-    return _z_score(unit, speaker) if speaker_norm else unit
+    if not l2 and not speaker_norm:
+        return np.ascontiguousarray(x, dtype=np.float64)
+    made = l2_normalise(x) if l2 else np.array(x, dtype=np.float64, order="C")
+    return _z_score(made, speaker) if speaker_norm else made

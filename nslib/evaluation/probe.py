@@ -27,10 +27,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib import config
 from nslib.datasets.splits import SPLITS, label_is_speaker
@@ -41,9 +42,6 @@ from nslib.evaluation.forest import Ranked, rank
 from nslib.statistics import intervals
 from nslib.statistics import scores as statistics_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVectors", "check_splits", "grid",
            "grid_folds", "mark_best", "score_fits", "select_best"]
@@ -428,45 +426,32 @@ def _describe_oddities(splits: dict[str, LabelledVectors], numbers: bool, normed
     return notes
 
 
-class _FitContext:
-    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process.
-
-    ``warnings.catch_warnings`` and ``threadpool_limits`` put back what they found, and both are of the whole process.
-    Of two that overlap, as fits in threads do, the first to leave would take from the second what it needs. Here the
-    first to come sets both, and the last to leave puts both back.
-    """
+class _FitContext(runtime.SharedContext):
+    """One BLAS thread, and a list of the warnings of each thread, while any fit is under way in this process."""
 
     def __init__(self) -> None:
-        self._lock, self._users = threading.Lock(), 0
+        super().__init__(self._prepare)
         self._warnings: dict[int, list[tuple[type[Warning], str]]] = defaultdict(list)
 
-    def __enter__(self) -> None:
+    @contextlib.contextmanager
+    def _prepare(self) -> Iterator[None]:
         import sklearn.linear_model  # noqa: F401  brings SciPy's BLAS, which can only be limited once it is loaded
         from threadpoolctl import threadpool_limits
 
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._limits, self._caught = threadpool_limits(1), warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.simplefilter("always")
-                warnings.showwarning = self._note
+        def note(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+            self._warnings[threading.get_ident()].append((category, str(message)))
 
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self._caught.__exit__(None, None, None)
-                self._limits.restore_original_limits()
-
-    def _note(self, message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
-        self._warnings[threading.get_ident()].append((category, str(message)))
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = note
+            yield
 
     def take_warnings(self) -> list[tuple[type[Warning], str]]:
         """Return category and text of what this thread warned of since it was last asked."""
         return self._warnings.pop(threading.get_ident(), [])
 
 
+_LONE = "a class has one training clip, whose spread counts as none"  # of which scikit-learn says "reshape your data"
 FIT_CONTEXT = _FitContext()
 """A context of which any number may be open: ``with FIT_CONTEXT: model.fit(...)``."""
 
@@ -485,7 +470,9 @@ def fit_probes(probes: Sequence[str], variants: Sequence[Variant], splits: dict[
         done = iter(mapper(fit_probe, [ProbeTask(probe, v, splits, settings) for probe in needed for v in variants]))
     fits: list[Fit] = []
     for fit in done:
-        for one in (fit, *(_copy_fit(fit, name) for name, source in copies.items() if source == fit.probe)):
+        why = [*filter(None, [fit.reason]), f"the same fit as {fit.probe}: train has as many clips of every class"]
+        for one in (fit, *(replace(fit, probe=name, seconds=0.0, reason="; ".join(why))
+                           for name, source in copies.items() if source == fit.probe)):
             fits.append(one)
             if progress:
                 progress()
@@ -586,6 +573,7 @@ def _fit(probe: str, variant: Variant, splits: dict[str, LabelledVectors],
     raised = FIT_CONTEXT.take_warnings()
     converged = not why and not any(issubclass(kind, ConvergenceWarning) for kind, _ in raised)
     others = {text.strip().split("\n")[0] for kind, text in raised if not issubclass(kind, ConvergenceWarning)}
+    others = {_LONE if "Only one sample" in text else text for text in others}
     return Fit(probe, *variant, answers, labels, converged, seconds, "; ".join([why] * bool(why) + sorted(others)),
                scores)
 
@@ -598,20 +586,12 @@ def _score_classes(model: Any, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return distances if distances.ndim == 2 else np.column_stack([-distances, distances])
 
 
-def _copy_fit(fit: Fit, name: str) -> Fit:
-    """Return a fit under the name of another probe, with the reason."""
-    note = f"the same fit as {fit.probe}: train has as many clips of every class"
-    return replace(fit, probe=name, seconds=0.0, reason="; ".join([fit.reason] * bool(fit.reason) + [note]))
-
-
 def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings: FitSettings,
                notes: Sequence[str] = ()) -> Grid:
     """Score answers to the clips of `splits` (from `check_splits`), whatever gave them: a probe, a fine-tuned network.
 
     `notes` go before those on labels that train lacks and on vectors of zeros.
     """
-    import pandas as pd
-
     numbers = settings.needs("numbers")
     common = {"dim": splits["train"].x.shape[1], "seed": settings.seed, "level": intervals.LEVEL,
               "classes": 0 if numbers else len(set(splits["train"].y))}
@@ -630,9 +610,12 @@ def score_fits(fits: Sequence[Fit], splits: dict[str, LabelledVectors], settings
     for flag, name in (("selected", "validation"), ("best_on_test", "test")):
         rows[flag] = np.repeat(mark_best(rows[rows["split"] == name], flag), 2)
     chosen = rows["selected"].to_numpy()[::2]
-    predictions = _list_predictions(fits, chosen, splits["test"], settings.seed)
-    certain = pd.DataFrame(index=range(len(predictions)))
+    predictions, certain, test = pd.DataFrame(columns=_PREDICTED), pd.DataFrame(), splits["test"]
     for fit in (fit for fit, best in zip(fits, chosen, strict=True) if best):
+        predictions = pd.DataFrame({"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm,
+                                    "seed": settings.seed, "clip_id": test.clip_id, "speaker": test.speaker,
+                                    "y_true": test.y, "y_pred": fit.labels["test"]}, columns=_PREDICTED)
+        certain = pd.DataFrame(index=predictions.index)
         also = [{**row, **score(fit, str(row["split"]), metric), "best_on_test": False}
                 for metric in settings.also for row in rows[rows["selected"]].to_dict("records")]
         rows = pd.concat([rows, pd.DataFrame(also)], ignore_index=True) if also else rows
@@ -690,16 +673,3 @@ def _pick_answer(fit: Fit, name: str, settings: FitSettings) -> tuple[npt.NDArra
     if needs == "scores":
         return (fit.scores or fit.answers)[name], settings.classes  # a fine-tuned network has answers only
     return (fit.labels if needs == "labels" else fit.answers)[name], None
-
-
-def _list_predictions(fits: Sequence[Fit], chosen: npt.NDArray[np.bool_], test: LabelledVectors,
-                      seed: int) -> pd.DataFrame:
-    """List the answers of the chosen fit on test."""
-    import pandas as pd
-
-    if not chosen.any():
-        return pd.DataFrame(columns=_PREDICTED)
-    fit = fits[int(np.argmax(chosen))]
-    return pd.DataFrame({"probe": fit.probe, "l2": fit.l2, "speaker_norm": fit.speaker_norm, "seed": seed,
-                         "clip_id": test.clip_id, "speaker": test.speaker, "y_true": test.y,
-                         "y_pred": fit.labels["test"]}, columns=_PREDICTED)

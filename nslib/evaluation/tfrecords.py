@@ -18,7 +18,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from tqdm.std import tqdm
 
@@ -51,7 +49,6 @@ Paths = str | Path | Iterable[str | Path]
 
 _PREFIX, _SHAPE, _LABEL_LIST = "embedding/", "/shape", ".label_list.txt"
 _TEXTS = {"clip_id": "clip_id", "sha256": "sha256", "label": "label", "speaker": "speaker_id"}
-_NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
 _SHARD = re.compile(r"(?P<table>.+?)(@(\*|\d+))?-(?P<shard>\d{5})-of-(?P<count>\d{5})")
 _SPLIT = re.compile(rf"(?:^|\.)({'|'.join(SPLITS)})(?=[.@-]|$)")
 
@@ -130,30 +127,25 @@ def export_vectors(embeddings: Iterable[Embeddable], folder: Path, params: Param
     return written
 
 
-def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: Mapping[str, npt.ArrayLike], *,
+def write_tfrecords(prefix: Path, clips: pd.DataFrame, vectors: Mapping[str, FloatArray], *,
                     label_numbers: Sequence[str] | None = None, shards: int = 1) -> list[Path]:
-    """Write vectors as TFRecord files; the same clips and vectors give the same bytes.
-
-    Of an existing folder, or with a slash at the end, the prefix of the files is ``<folder>/vectors``; clips without a
-    split go into ``<prefix>-00000-of-00001``. Row ``i`` of each array [clips, dim] belongs to row ``i`` of `clips`.
-    With `label_numbers`, the names of all classes, labels are written as their places in it, and the list as
-    ``<prefix>.label_list.txt``. Other shards under this prefix are refused (BadParameter).
-    """
-    as_folder = str(folder_or_prefix).endswith(("/", os.sep)) or Path(folder_or_prefix).is_dir()
-    prefix = Path(folder_or_prefix) / "vectors" if as_folder else Path(folder_or_prefix)
-    matrices = _check_table(clips, vectors)
-    labels = _number_labels(clips["label"], label_numbers)
+    """Write vectors [clips, dim] as TFRecord files, the same bytes for the same clips; labels as places in a list."""
     if shards < 1:
         raise BadParameter(f"shards is {shards}; give 1 or more.")
+    if wrong := [name for name in vectors if "/" in name]:
+        raise BadParameter(f"{wrong[0]!r} cannot be the name of an embedding here; leave out '/'.")
+    if wrong := [name for name in label_numbers or () if "\n" in name]:
+        raise BadParameter(f"label {wrong[0]!r} cannot be numbered; leave out numbers, or give it a name on one line.")
     plan = _plan_shards(prefix, clips, shards)
     older = [path for path in _list_shards(prefix) if path not in plan]
     if older:
         raise BadParameter(f"{prefix.parent} has other shards of {prefix.name}, e.g. {older[0].name}, which would be "
                            "read together with the new ones. Delete them or choose another prefix.")
+    labels = [str(label) if label_numbers is None else str(label_numbers.index(label)) for label in clips["label"]]
     columns = {name: clips[name].to_numpy() for name in ("clip_id", "sha256", "seconds", "speaker")}
     for path, rows in plan.items():
         write_records(path, (_serialise({name: column[i] for name, column in columns.items()}, labels[i],
-                                         {name: matrix[i] for name, matrix in matrices.items()}) for i in rows))
+                                        {name: matrix[i] for name, matrix in vectors.items()}) for i in rows))
     if label_numbers is None:
         return list(plan)
     label_list = prefix.with_name(prefix.name + _LABEL_LIST)
@@ -161,50 +153,12 @@ def write_tfrecords(folder_or_prefix: str | Path, clips: pd.DataFrame, vectors: 
     return [*plan, label_list]
 
 
-def _check_table(clips: pd.DataFrame, vectors: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
-    missing = [name for name in _NEEDED if name not in clips]
-    if missing or not len(clips) or not vectors:
-        raise BadParameter(f"give clips with the columns {', '.join(_NEEDED)} and vectors by name; got {len(clips)} "
-                           f"clips, {len(vectors)} kinds of vectors, missing columns: {', '.join(missing) or 'none'}.")
-    repeated = clips["clip_id"][clips["clip_id"].duplicated()]
-    if len(repeated):
-        raise BadParameter(f"clip_id {repeated.iloc[0]!r} comes twice.")
-    strange = sorted(set(clips["split"]) - {"", *SPLITS})
-    if strange:
-        raise BadParameter(f"split is {strange[0]!r}; allowed: {', '.join(SPLITS)} or ''.")
-    matrices = {}
-    for name, values in vectors.items():
-        if not name or "/" in name:
-            raise BadParameter(f"{name!r} cannot be the name of an embedding here; leave out '/'.")
-        matrix = np.asarray(values, np.float32)
-        if matrix.ndim != 2 or len(matrix) != len(clips) or not matrix.shape[1]:
-            raise BadParameter(f"vectors of {name} have shape {list(matrix.shape)} for {len(clips)} clips; give "
-                               "[clips, dim], averaged over time.")
-        broken = ~np.isfinite(matrix).all(axis=1)
-        if broken.any():
-            raise BadParameter(f"{int(broken.sum())} vectors of {name} hold NaN or infinity, the first that of "
-                               f"{clips['clip_id'].iloc[int(np.argmax(broken))]}.")
-        matrices[name] = matrix
-    return matrices
-
-
-def _number_labels(labels: pd.Series[Any], classes: Sequence[str] | None) -> list[str]:
-    if classes is None:
-        return [str(label) for label in labels]
-    places = {name: str(place) for place, name in enumerate(classes)}
-    unknown = sorted(set(labels) - set(places))
-    if unknown or len(places) < len(classes) or any("\n" in name for name in places):
-        raise BadParameter("label_numbers must name every label once, each on one line; got "
-                           f"{len(classes)} names, without: {', '.join(unknown) or 'none'}.")
-    return [places[label] for label in labels]
-
-
 def _plan_shards(prefix: Path, clips: pd.DataFrame, count: int) -> dict[Path, list[int]]:
-    """Decide which rows go into which file, in the order of clip_id."""
+    """Decide which rows go into which file, in the order of clip_id; files of clips without a split have no middle."""
     order = np.argsort(clips["clip_id"].to_numpy(str), kind="stable")
     split = clips["split"].to_numpy(str)
     plan = {}
-    for name in ("", *SPLITS):
+    for name in dict.fromkeys(("", *SPLITS, *split)):
         rows = order[split[order] == name]
         for shard, part in enumerate(np.array_split(rows, count)) if len(rows) else ():
             middle = f".{name}" if name else ""
@@ -271,6 +225,9 @@ def _check_whole(found: list[Path], asked: int | None) -> None:
 
 class _UnusableError(Exception):
     """A record that cannot be used: ``(reason, remedy)``."""
+
+    def __init__(self, reason: str, remedy: str = "Give the output of the embedding pipeline."):
+        super().__init__(reason, remedy)
 
 
 def read_tfrecords(paths: Paths, names: Sequence[str] | None = None, *,
@@ -339,11 +296,11 @@ def _parse(record: bytes, names: Sequence[str], classes: list[str] | None,
     try:
         features = decode_example(record)
     except ValueError as error:
-        raise _UnusableError(f"it is no tf.Example ({error})", "Give the output of the embedding pipeline.") from error
+        raise _UnusableError(f"it is no tf.Example ({error})") from error
     present = sorted(f[len(_PREFIX):] for f in features if f.startswith(_PREFIX) and not f.endswith(_SHAPE))
     if not present or "label" not in features:
         raise _UnusableError(f"it has no field {'label' if present else _PREFIX + 'NAME'}; it has "
-                             f"{', '.join(sorted(features)) or 'none'}", "Give the output of the embedding pipeline.")
+                             f"{', '.join(sorted(features)) or 'none'}")
     seconds = features["seconds"][1] if "seconds" in features else []
     texts = {column: _get_text(features, name) for column, name in _TEXTS.items()}
     vectors = {name: _get_vector(features, name, present, notes) for name in names or present}
@@ -361,12 +318,11 @@ def _get_text(features: Any, name: str) -> str:
         return ""
     kind, values = features[name]
     if kind not in ("bytes_list", "int64_list") or len(values) != 1:
-        raise _UnusableError(f"its {name} is {len(values)} values of {kind or 'nothing'}, not one text or whole number",
-                             "Give the output of the embedding pipeline.")
+        raise _UnusableError(f"its {name} is {len(values)} values of {kind or 'nothing'}, not one text or whole number")
     try:
         return str(values[0]) if kind == "int64_list" else str(values[0].decode())
     except UnicodeDecodeError as error:
-        raise _UnusableError(f"its {name} is no UTF-8 text", "Give the output of the embedding pipeline.") from error
+        raise _UnusableError(f"its {name} is no UTF-8 text") from error
 
 
 def _get_vector(features: Any, name: str, present: list[str], notes: Counter[str]) -> FloatArray:

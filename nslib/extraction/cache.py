@@ -24,18 +24,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from nslib import config
 from nslib.datasets.clip_cache import Ledger
 from nslib.embeddings.base import Embedding, FloatArray, hash_facts
 from nslib.errors import NslibError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["Cost", "DamagedVectors", "VectorCache", "list_caches", "read_costs"]
 
@@ -77,8 +75,6 @@ class VectorCache:
 
     def _open(self, path: Path, dim: int) -> None:
         """Read the index of the shards."""
-        import pyarrow as pa
-
         self.path, self.dim, self._index = path, dim, _Index()
         self.damaged: list[Path] = []
         self._shards: dict[str, int] = {}
@@ -91,8 +87,6 @@ class VectorCache:
             self._index.add(keys, self._shards.setdefault(name, len(self._shards)))
 
     def _table(self, shard: Path) -> pa.Table:
-        import pyarrow as pa
-
         table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
         if self.dim not in (0, table["vector"].type.list_size):
             raise ValueError(f"vectors of {table['vector'].type.list_size}, expected {self.dim}")
@@ -101,7 +95,8 @@ class VectorCache:
     def _take(self, shard: Path) -> tuple[pa.Table, FloatArray]:
         """Read a shard and its vectors, which must be those that were written: ValueError."""
         table = self._table(shard)
-        vectors, said = _matrix(table), table.schema.metadata or {}
+        column, said = table["vector"].combine_chunks(), table.schema.metadata or {}  # no copy of a single piece
+        vectors = column.flatten().to_numpy().reshape(-1, column.type.list_size)
         made = sum_vectors(vectors) if _SUMS in said else hashlib.sha256(vectors.data).hexdigest().encode()
         if made != said.get(_SUMS, said.get(_CHECKSUM)):
             raise ValueError("vectors do not match their checksum")
@@ -171,8 +166,6 @@ class VectorCache:
         `unit` is its name; the same work unit always holds the same clips. Row ``i`` of the vectors, [clips, dim],
         belongs to waveform hash ``i`` of `keys`. Raises `NslibError` if the disk is full; what was stored stays.
         """
-        import pyarrow as pa
-
         flat = np.ascontiguousarray(vectors, np.float32)
         if flat.shape != (len(keys), self.dim):
             raise ValueError(f"{len(keys)} keys but vectors of shape {flat.shape}, dim is {self.dim}")
@@ -247,8 +240,6 @@ def sum_vectors(vectors: FloatArray) -> bytes:
 
 def _is_damage(error: Exception) -> bool:
     """Tell whether a file is to blame for an error of reading it, and not the system or its memory."""
-    import pyarrow as pa
-
     system = isinstance(error, MemoryError) or getattr(error, "errno", None)
     return isinstance(error, pa.ArrowException | OSError | KeyError | ValueError) and not system
 
@@ -286,13 +277,6 @@ class _Index:
         self._hashes, first = np.unique(np.concatenate(hashes)[::-1], return_index=True)
         self._places = np.concatenate(places)[::-1][first]
         self._new = []
-
-
-def _matrix(table: pa.Table) -> FloatArray:
-    """Give the vectors of a shard, float32 [clips, dim], without a copy where it is in one piece."""
-    dim = table["vector"].type.list_size
-    chunks = [c.flatten().to_numpy(zero_copy_only=True).reshape(-1, dim) for c in table["vector"].chunks]
-    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, dim), np.float32), *chunks])
 
 
 def _map_empty(clips: int, dim: int) -> FloatArray:

@@ -4,13 +4,10 @@
 >>> nslib.embed("my_recordings/", embedding="logmel", cluster="local:2")                # doctest: +SKIP
 >>> nslib.benchmark("logmel", cluster="tls://scheduler.example.org:8786")               # doctest: +SKIP
 
-``docs/clusters.md`` says how it works, how to set up a cluster, and how to close it to strangers: a dask scheduler runs
-whatever code it is sent. A task is one work unit of `nslib.extraction.extract`. A unit that ends worker after worker is
-put aside; when all others are done its clips are computed one by one in a process of this machine that may die, and a
-clip at which it does is a problem like one that cannot be decoded. The vectors of a grid of probes are sent once, to
-one worker, from which the others take them. If they die with the workers that hold them, they and the fits that were
-lost are sent again. A worker that shows no sign of life for `SILENT_SECONDS` is taken out, and its work goes to the
-others; if that is so of all of them, or of the scheduler, the cluster is given up.
+``docs/clusters.md`` says how it works, how to set up a cluster, and how to close it to strangers. A task is one work
+unit of `nslib.extraction.extract`, or one fit, whose vectors are sent once. What is lost with a worker is sent again; a
+unit that ends worker after worker is computed at the end, clip by clip, in a process of this machine that may die. A
+worker without a sign of life for `SILENT_SECONDS` is taken out; if all are, the cluster is given up.
 """
 
 from __future__ import annotations
@@ -323,7 +320,8 @@ def _compute(client: Client, watch: _Watch, function: Callable[[Any, Any], Any],
                 again = []
                 if new:
                     # in a list: of a dictionary dask would make one datum for each of its names
-                    there = there or watch.call(lambda: client.scatter([shared], hash=False)[0])
+                    there = there or watch.call(
+                        lambda: client.scatter([shared], hash=False, timeout=WORKERS_SECONDS)[0])
                     futures = client.map(function, [payload for _, payload in new], [there] * len(new),
                                          key=[(run, name, deaths[name]) for name, _ in new], pure=False,
                                          retries=_RETRIES)

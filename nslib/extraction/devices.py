@@ -157,10 +157,16 @@ class SmallerBatches:
                 parts.append(self._embed(self._copy(waves[start:stop]), self._copy(lengths[start:stop])))
                 start = stop
             except Exception as error:
-                if not _is_out_of_memory(error):
+                # TensorFlow cannot have raised anything where it was not imported
+                tf = sys.modules.get("tensorflow")
+                if not isinstance(error, (MemoryError, *([tf.errors.ResourceExhaustedError] if tf else []))):
                     raise
                 self._shrink(stop - start, samples, error)
-        return parts[0] if len(parts) == 1 else _join(parts)
+        if len(parts) == 1:
+            return parts[0]
+        longest = max(frames.shape[1] for frames, _ in parts)
+        padded = [np.pad(frames, ((0, 0), (0, longest - frames.shape[1]), (0, 0))) for frames, _ in parts]
+        return np.concatenate(padded), np.concatenate([counts for _, counts in parts])
 
     def _shrink(self, clips: int, samples: int, error: Exception) -> None:
         seconds = samples / SAMPLE_RATE
@@ -172,18 +178,6 @@ class SmallerBatches:
         if first:
             warnings.warn(f"a batch of {clips} clips of {seconds:.1f} s does not fit the memory of the device; going "
                           "on with smaller ones.", RuntimeWarning, stacklevel=3)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # TensorFlow cannot have raised anything where it was not imported
-    tf = sys.modules.get("tensorflow")
-    return isinstance(error, MemoryError) or (tf is not None and isinstance(error, tf.errors.ResourceExhaustedError))
-
-
-def _join(parts: list[tuple[FloatArray, IntArray]]) -> tuple[FloatArray, IntArray]:
-    longest = max(frames.shape[1] for frames, _ in parts)
-    padded = [np.pad(frames, ((0, 0), (0, longest - frames.shape[1]), (0, 0))) for frames, _ in parts]
-    return np.concatenate(padded), np.concatenate([counts for _, counts in parts])
 
 
 def get_batch_seconds(embedding: Embedding) -> float:

@@ -21,15 +21,18 @@ import itertools
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nslib import audio
 from nslib.datasets.clip_cache import forget_sound
@@ -39,11 +42,6 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, refuse_uns
 from nslib.errors import BadAudio, NslibError
 from nslib.extraction.cache import Cost, DamagedVectors, VectorCache
 from nslib.extraction.devices import SmallerBatches, get_batch_seconds, load_replicas, tune_batch_seconds
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    import pandas as pd
 
 __all__ = ["Extraction", "extract_frames", "extract_vectors", "fill_cache", "pad_clip"]
 
@@ -107,9 +105,6 @@ class WorkUnits(Sequence[list[Clip]]):
         rows = self._clips.iloc[self._rows[part]]
         columns = zip(rows["sha256"], rows["audio"], rows["clip_id"], self._samples[part], strict=True)
         return [Clip(key, path, clip_id, int(n)) for key, path, clip_id, n in columns]
-
-    def __iter__(self) -> Iterator[list[Clip]]:
-        return (self[i] for i in range(len(self)))
 
 
 def choose_unit_seconds(audio_seconds: float) -> float:
@@ -198,8 +193,6 @@ def _try_load(clip: Clip) -> FloatArray | Exception:
 def decode_ahead(units: Sequence[list[Clip]], lanes: int = 1) -> Generator[tuple[list[Clip], DecodeFunction]]:
     """Give each unit, the last one first, with `load_clip` for its clips, once each, while threads decode the next."""
     # `lanes` is how many units are worked on at a time; decoders, the resampler and the hash let other threads run
-    from concurrent.futures import ThreadPoolExecutor
-
     decoded: dict[str, tuple[Future[list[Any]], int]] = {}
     queue: deque[list[Clip]] = deque()
 
@@ -382,8 +375,6 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
 
     Parameters and errors are those of `extract_vectors`; what is returned are clips, problems and cost of `Extraction`.
     """
-    import pandas as pd
-
     cache = VectorCache(embedding) if store is None else store
     began = time.perf_counter()
     cost = Cost()
@@ -432,8 +423,6 @@ def extract_frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple
 def run_here(units: Sequence[list[Clip]], embedding: Embedding, store: VectorCache, cost: Cost,
              progress: bool) -> dict[str, BadAudio]:
     """Embed and store work units on every device of this machine at once (a `RunUnits`)."""
-    from concurrent.futures import ThreadPoolExecutor
-
     problems: dict[str, BadAudio] = {}
     if not units:
         return problems
@@ -478,27 +467,17 @@ def advance_bar(bar: Any, unit: list[Clip]) -> None:
 
 def _embed_units(units: Sequence[list[Clip]], copies: list[Embedding]) -> Generator[tuple[list[Clip], UnitResult]]:
     """Give work units with what they came to, as they are done."""
-    with closing(decode_ahead(units, len(copies))) as coming:
-        if len(copies) > 1:
-            yield from _embed_side_by_side(coming, copies)
-            return
-        for unit, decode in coming:  # in the caller's thread, where Ctrl-C and a user's own function are at home
-            yield unit, embed_unit(unit, decode, copies[0])
+    def work(copy: Embedding, task: tuple[list[Clip], DecodeFunction]) -> tuple[list[Clip], UnitResult]:
+        return task[0], embed_unit(*task, copy)
 
-
-def _embed_side_by_side(coming: Iterable[tuple[list[Clip], DecodeFunction]],
-                        copies: list[Embedding]) -> Generator[tuple[list[Clip], UnitResult]]:
-    """Do the same with several copies, each of which works on one unit at a time."""
-    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
-
-    def work_with(copy: Embedding) -> Callable[[tuple[list[Clip], DecodeFunction]], tuple[list[Clip], UnitResult]]:
-        return lambda task: (task[0], embed_unit(*task, copy))
-
-    work = runtime.share_workers([work_with(copy) for copy in copies])
     begun: set[Future[tuple[list[Clip], UnitResult]]] = set()
-    with ThreadPoolExecutor(len(copies), "device") as pool:
+    share = runtime.share_workers([partial(work, copy) for copy in copies])  # each works on one unit at a time
+    with closing(decode_ahead(units, len(copies))) as coming, ThreadPoolExecutor(len(copies), "device") as pool:
         for task in coming:
-            begun.add(pool.submit(work, task))
+            if len(copies) == 1:  # in the caller's thread, where Ctrl-C and a user's own function are at home
+                yield work(copies[0], task)
+                continue
+            begun.add(pool.submit(share, task))
             if len(begun) == len(copies):
                 done, begun = wait(begun, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)

@@ -20,9 +20,10 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nslib import audio
 from nslib.datasets.layouts import list_names
@@ -30,9 +31,6 @@ from nslib.datasets.table import COLUMNS, FOLD_COLUMNS, PROBLEM_COLUMNS, read_pa
 from nslib.embeddings.base import Embedding, FloatArray, IntArray
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.extraction.extract import Extraction
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["ENDINGS", "Precomputed", "is_vector_file", "read_vectors"]
 
@@ -68,8 +66,6 @@ class Precomputed:
 
         A score over the others would be of another test set than its neighbours in the results.
         """
-        import pandas as pd
-
         row_of = {key: row for row, key in enumerate(self.keys)}
         named = self.by in _PATHS
         column = clips["audio" if named else self.by]
@@ -184,8 +180,6 @@ def _read_columns(path: Path) -> dict[str, Any]:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    import pandas as pd
-
     if path.suffix.lower() == ".parquet":
         table = read_parquet(path)
     else:

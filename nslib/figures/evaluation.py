@@ -1,20 +1,26 @@
-"""Figures of evaluations: which probe was chosen, what choosing on test would add, what was confused; and protocols.
+"""Figures of evaluations: which probe was chosen, what choosing on test would add, confusions, protocols, curves.
 
 The rows of protocols are of `nslib.evaluation.protocols`; drawn is the score over all split numbers, with its interval.
+Learning curves are those of `nslib.training.trainer`: columns step, part (train, held-out), figure and value; a number
+of the part that is learnt from is the mean over the steps since the look before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from nslib.errors import refuse_unknown
 from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, RULE, Axes, Figure, palette, with_style
+from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, MUTED, RULE, Axes, Figure, palette, with_style
 from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_scores, sort_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
 
-__all__ = ["choice", "confusion", "learning", "optimism", "personalisation", "protocol_switch"]
+__all__ = ["choice", "confusion", "curve", "learning", "optimism", "personalisation", "protocol_switch"]
 
 _SETTINGS = ["probe", "l2", "speaker_norm", "seed"]
 _WITHIN = ["task", "corpus_kind", "embedding"]
@@ -234,3 +240,60 @@ def learning(rows: pd.DataFrame, *, name: str = "learning") -> Figure:
     axes[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), labelspacing=0.8)
     alt = f"Scores within speakers by the number of training clips of each speaker. {'. '.join(parts)}."
     return Figure(name, fig, alt, scores[_LEARNING_COLUMNS])
+
+
+THIS, FULL = "this run", "full run"
+PARTS = {"held-out": "s", "train": "o"}
+TITLES = {"loss": "loss", "accuracy": "triplets right", "active": "anchors with a loss",
+          "spread": "mean squared distance of clips", "positive": "squared distance to the positive",
+          "negative": "squared distance to the negative", "silent": "silent windows",
+          "without_negative": "anchors without a negative", "learning_rate": "learning rate"}
+_CURVE_COLUMNS = ["run", "part", "figure", "step", "value"]
+
+
+@with_style
+def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
+          figures: Sequence[str] = ("loss", "accuracy", "active", "spread"), *, name: str = "curve",
+          of: str = "pairs") -> Figure:
+    """Learning curve of a run, and behind it, in grey, that of a longer one.
+
+    ``figures`` are the numbers of the curve to draw, a panel each; UnknownName for one that it does not have. ``of``
+    says what it learns from: pairs, clips.
+    """
+    if curve is None or curve.empty:
+        return figure.draw_nothing(name, "there is no curve, as the run has not looked at anything yet", _CURVE_COLUMNS)
+    known = curve["figure"].unique().tolist()
+    refuse_unknown("figure of the curve", figures, known)
+    runs = [curve.assign(run=THIS)] + ([] if reference is None else [reference.assign(run=FULL)])
+    table = pd.concat(runs, ignore_index=True)
+    table = table.loc[table["figure"].isin(figures), _CURVE_COLUMNS].reset_index(drop=True)
+    titles = [TITLES.get(number, number) for number in figures]
+    fig, axes = figure.make_panels(titles, (4.4, 2.3), (0.0, 0.6), 2, sharex=True)
+    parts = []
+    for axis, number, title in zip(axes, figures, titles, strict=True):
+        own = table[table["figure"] == number].sort_values(["run", "part", "step"], ascending=[False, True, True])
+        lines = dict(list(own.groupby(["run", "part"], sort=False)))
+        _draw_lines(axis, lines, of)
+        ways = [f"{part} {line['value'].iloc[0]:.3g} to {line['value'].iloc[-1]:.3g} ({run})"
+                for (run, part), line in lines.items()]
+        parts.append(f"{title[0].upper()}{title[1:]}: {figure.join_words(ways)}")
+    for axis in axes[-min(2, len(axes)):]:
+        axis.set_xlabel("step")
+    handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=2)
+    last = table.groupby("run")["step"].max()
+    steps = figure.join_words([f"{run}, {int(last[run]):,} steps" for run in (THIS, FULL) if run in last])
+    return Figure(name, fig, f"Learning curves ({steps}). {'. '.join(parts)}.", table)
+
+
+def _draw_lines(axes: Axes, lines: dict[tuple[str, str], pd.DataFrame], of: str) -> None:
+    colours = dict(zip(PARTS, palette(len(PARTS)), strict=True))
+    dashes = dict(zip(PARTS, ("-", (0, (4, 2))), strict=True))
+    for (run, part), line in sorted(lines.items(), key=lambda item: item[0][0] == THIS):  # this run in front
+        look: dict[str, Any] = {"color": MUTED, "linestyle": dashes[part], "linewidth": 1.2}
+        if run == THIS:
+            look = {"color": colours[part], "marker": PARTS[part], "markersize": 5, "linewidth": 1.6}
+        label = f"{run}, {f'held-out {of}' if part == 'held-out' else f'{of} that it learns from'}"
+        axes.plot(line["step"], line["value"], label=label, **look)
+    axes.grid(color=RULE)
+    axes.margins(x=0.02)

@@ -86,17 +86,11 @@ class Figure:
         image = base64.b64encode(self.render("png")).decode()
         picture = (f'<img alt="{html.escape(self.alt)}" style="width:{self.width}px;max-width:100%;background:#fff" '
                    f'src="data:image/png;base64,{image}">')
-        return {"text/html": f'<figure style="margin:0">{picture}{_fold_table(self.table)}</figure>',
+        more = f" (first {_ROWS_SHOWN} of {len(self.table)} rows)" if len(self.table) > _ROWS_SHOWN else ""
+        rows = self.table.head(_ROWS_SHOWN).to_html(index=False, border=0, float_format=lambda v: f"{v:.4g}", na_rep="")
+        folded = f"<details><summary>the numbers in this figure{more}</summary>{rows}</details>"
+        return {"text/html": f'<figure style="margin:0">{picture}{folded if len(self.table) else ""}</figure>',
                 "text/plain": self.alt}
-
-
-def _fold_table(table: pd.DataFrame) -> str:
-    """The table as HTML that opens when it is clicked."""
-    if table.empty:
-        return ""
-    more = f" (first {_ROWS_SHOWN} of {len(table)} rows)" if len(table) > _ROWS_SHOWN else ""
-    rows = table.head(_ROWS_SHOWN).to_html(index=False, border=0, float_format=lambda v: f"{v:.4g}", na_rep="")
-    return f"<details><summary>the numbers in this figure{more}</summary>{rows}</details>"
 
 
 def palette(n: int) -> list[str]:

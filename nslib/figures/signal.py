@@ -55,7 +55,11 @@ def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, pat
         step = patches[1][0] - patches[0][0] if len(patches) > 1 else 0.0
         alt += f" {len(patches)} patches of {patches[0][1] - patches[0][0]:.3g} s"
         alt += f", one every {step:.3g} s." if step else "."
-    return Figure(name, fig, alt, _average_by_time(picture, hop))
+    starts = np.arange(0, len(picture), max(1, round(0.1 / hop)))
+    means = np.add.reduceat(picture, starts, axis=0) / np.diff(np.append(starts, len(picture)))[:, None]
+    table = pd.DataFrame({"second": starts * hop, "mean": means.mean(1), "loudest_band": means.argmax(1),
+                          "loudest": means.max(1)})
+    return Figure(name, fig, alt, table)
 
 
 def _draw_wave(axes: Axes, wave: Array) -> None:
@@ -66,13 +70,6 @@ def _draw_wave(axes: Axes, wave: Array) -> None:
     axes.set(ylabel="wave", yticks=[])
     axes.tick_params(axis="x", length=0)
     axes.spines[:].set_visible(False)
-
-
-def _average_by_time(picture: Array, hop: float) -> pd.DataFrame:
-    starts = np.arange(0, len(picture), max(1, round(0.1 / hop)))
-    means = np.add.reduceat(picture, starts, axis=0) / np.diff(np.append(starts, len(picture)))[:, None]
-    return pd.DataFrame({"second": starts * hop, "mean": means.mean(1), "loudest_band": means.argmax(1),
-                         "loudest": means.max(1)})
 
 
 @with_style

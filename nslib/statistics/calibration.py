@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nslib.errors import BadParameter
 from nslib.statistics import intervals
 from nslib.statistics.intervals import LEVEL, RESAMPLES, Interval, Units, UnitSums
 from nslib.statistics.scores import Floats
@@ -39,10 +38,10 @@ def reliability_table(answers: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
     """Tabulate how often each probe was right, by how sure it was, in at most so many bins of equal counts.
 
     One row a task, embedding and bin, the least sure first, columns `RELIABILITY`: bin counts from 1, n clips, by is
-    what was resampled. BadParameter for fewer than 2 bins.
+    what was resampled.
     """
     table = []
-    for names, part in _split_by_probe(answers, bins):
+    for names, part in _split_by_probe(answers):
         for number, clips in part.groupby(assign_bins(part["confidence"], bins)):
             bounds = intervals.interval(clips["y_true"], clips["y_pred"], clips["speaker"])
             table.append({**names, "bin": number + 1, "n": len(clips), "confidence": float(clips["confidence"].mean()),
@@ -57,7 +56,7 @@ def calibration_errors(answers: pd.DataFrame, bins: int = BINS, *, seed: int = 0
     (0 to 1), brier (over all classes, 0 to 2), each with low and high; by_chance (the ece that such a test set would
     show of a perfect probe), by (what was resampled).
     """
-    table = [names | _errors(part, bins, seed) for names, part in _split_by_probe(answers, bins)]
+    table = [names | _errors(part, bins, seed) for names, part in _split_by_probe(answers)]
     return pd.DataFrame(table, columns=CALIBRATION_ERRORS)
 
 
@@ -69,10 +68,8 @@ def assign_bins(confidence: npt.ArrayLike, bins: int = BINS) -> npt.NDArray[np.i
     return np.unique(np.searchsorted(np.unique(starts), sure, side="right"), return_inverse=True)[1].astype(np.int64)
 
 
-def _split_by_probe(answers: pd.DataFrame, bins: int) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _split_by_probe(answers: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Task, embedding and probe with their answers."""
-    if bins < 2:
-        raise BadParameter(f"bins {bins!r} must be 2 or more.")
     for names, part in answers.groupby(_PROBE, sort=False):
         yield dict(zip(_PROBE, names, strict=True)), part
 

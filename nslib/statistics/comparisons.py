@@ -222,53 +222,51 @@ class _Family:
     values: dict[str, float]
     pairs: dict[tuple[str, str], list[Paired]]
 
-    def compare(self, level: float) -> list[dict[str, Any]]:
+    def compare(self) -> list[dict[str, Any]]:
         """Rows of `compare_embeddings`."""
-        def at(parts: list[Paired], level: float) -> Difference:
+        def at(parts: list[Paired], level: float = LEVEL) -> Difference:
             differences = [part.at(level) for part in parts]
             return differences[0] if len(differences) == 1 else average_differences(differences)
 
         p = [p_value(partial(at, parts)) for parts in self.pairs.values()]
         rows = []
-        for (pair, parts), one, apart, adjusted in zip(self.pairs.items(), p, *holm(p, level), strict=True):
-            row = (self.task, *pair, *at(parts, level)[:3], one, float(adjusted), bool(apart))
+        for (pair, parts), one, apart, adjusted in zip(self.pairs.items(), p, *holm(p), strict=True):
+            row = (self.task, *pair, *at(parts)[:3], one, float(adjusted), bool(apart))
             rows.append(dict(zip(COMPARISONS, row, strict=True)))
         return rows
 
-    def group(self, level: float) -> list[dict[str, Any]]:
+    def group(self) -> list[dict[str, Any]]:
         """Rows of `group_embeddings`."""
-        apart = {(row["first"], row["second"]) for row in self.compare(level) if row["apart"]}
+        apart = {(row["first"], row["second"]) for row in self.compare() if row["apart"]}
         letters, best = assign_letters(self.values, apart), next(iter(self.values))
         return [{"task": self.task, "embedding": name, "value": value, "letters": letters[name],
                  "tied_with_best": (best, name) not in apart} for name, value in self.values.items()]
 
 
-def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+def compare_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Compare all pairs of embeddings of each task, and of the average over tasks.
 
     Over the pairs of a task, and over those of the average, Holm's procedure holds the chance of *any* wrong "apart" to
-    what the level leaves, however the pairs depend on each other. Rows and predictions are those of a benchmark, maybe
-    of several runs: the newest scores that validation chose count. BadParameter unless the level lies in (0, 1).
+    5 %, however the pairs depend on each other. Rows and predictions are those of a benchmark, maybe of several runs:
+    the newest scores that validation chose count.
 
     One row a task and pair, columns `COMPARISONS`: task (`AVERAGE`: over tasks), first and second (embeddings, the
     first with the higher score), difference with low and high (share of clips; the interval of this pair alone), p (of
-    this pair alone), p_adjusted (Holm), apart (whether p_adjusted is at most ``1 - level``). A pair without a clip that
+    this pair alone), p_adjusted (Holm), apart (whether p_adjusted is at most 0.05). A pair without a clip that
     both have answered has no row.
     """
-    intervals.check_level(level)
-    compared = [row for family in _families(rows, predictions) for row in family.compare(level)]
-    return pd.DataFrame(compared, columns=COMPARISONS)
+    return pd.DataFrame([row for family in _families(rows, predictions) for row in family.compare()],
+                        columns=COMPARISONS)
 
 
-def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+def group_embeddings(rows: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Group the embeddings that a task, or the average over tasks, does not tell apart; as `compare_embeddings`.
 
     That is no proof that they are alike, and it is not transitive: ``a``, ``ab``, ``b`` says that the first and the
     last differ and that the one between them differs from neither. One row a task and embedding, columns `GROUPS`, the
     highest accuracy of a task first: ``a`` is a group of the best, tied_with_best is also true for the best itself.
     """
-    intervals.check_level(level)
-    return pd.DataFrame([row for family in _families(rows, predictions) for row in family.group(level)], columns=GROUPS)
+    return pd.DataFrame([row for family in _families(rows, predictions) for row in family.group()], columns=GROUPS)
 
 
 def find_complete_block(rows: pd.DataFrame, predictions: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:

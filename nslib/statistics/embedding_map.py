@@ -77,11 +77,18 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
     vectors give the same map. UnknownName for another method; BadParameter if there is not one finite vector a clip,
     fewer than 20 clips, or more than `MOST_CLIPS`, because all pairs of clips are compared.
     """
+    from sklearn.manifold import TSNE as Neighbours
     from sklearn.manifold import trustworthiness
+    from threadpoolctl import threadpool_limits
 
     refuse_unknown("method", method, METHODS)
     x = _check(vectors, clips)
-    plane, variance = _principal(x) if method == PCA else (_tsne(x, seed), (float("nan"), float("nan")))
+    if method == PCA:
+        plane, variance = _principal(x)
+    else:
+        model, variance = Neighbours(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), random_state=seed), (np.nan, np.nan)
+        with threadpool_limits(1):  # the same map on any number of cores
+            plane = np.asarray(model.fit_transform(x), dtype=np.float64)
     names = {c: clips[c].fillna("").to_numpy(str) for c in ("clip_id", "label", "speaker")}
     rows = [row for space, where in ((VECTORS, x), (PLANE, plane))
             for row in _agreements(where, names["label"], names["speaker"], space, seed)]
@@ -132,16 +139,6 @@ def _principal(x: Floats) -> tuple[Floats, tuple[float, float]]:
     plane *= np.where(-plane.min(axis=0) > plane.max(axis=0), -1.0, 1.0)
     first, second = np.append(sizes, 0.0)[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
     return plane, (float(first), float(second))
-
-
-def _tsne(x: Floats, seed: int) -> Floats:
-    """t-SNE of vectors."""
-    from sklearn.manifold import TSNE as Neighbours
-    from threadpoolctl import threadpool_limits
-
-    model = Neighbours(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=seed)
-    with threadpool_limits(1):  # the same map on any number of cores
-        return np.asarray(model.fit_transform(x), dtype=np.float64)
 
 
 def _agreements(x: Floats, label: Names, speaker: Names, space: str, seed: int) -> Iterator[dict[str, Any]]:

@@ -285,8 +285,12 @@ class _Answers:
         return np.concatenate([_from_curves(self.metric, named, columns[:, 1:], self.names, part) for part in some])
 
     def worth(self) -> float | None:
-        """Size of the test, as `bounds` takes it."""
-        return None if scores.METRICS[self.metric].needs == "numbers" else _clips_worth(self.metric, self.true)
+        """Size of the test, as `bounds` takes it: clips in classes of equal size that a mean over classes varies as."""
+        if scores.METRICS[self.metric].needs == "numbers":
+            return None
+        counts = np.unique(self.true, return_counts=True)[1]
+        by_clip = self.metric in ("accuracy", "f1_weighted")
+        return float(counts.sum() if by_clip else len(counts) ** 2 / np.sum(1 / counts))
 
     def bounds(self, value: float, resampled: Floats, units: Units, size: float | None, level: float) -> Interval:
         """Interval of a value; d' has no bounds of its own, but rises with the area, whose interval is carried over."""
@@ -325,14 +329,6 @@ def _from_curves(metric: str, true: Names, table: Floats, names: Names, weights:
         return np.where(defined, areas, 0).sum(0) / defined.sum(0)
 
 
-def _clips_worth(metric: str, true: Names) -> float:
-    """Clips in classes of equal size that a mean over classes varies as."""
-    if metric in ("accuracy", "f1_weighted"):
-        return float(len(true))
-    counts = np.unique(true, return_counts=True)[1]
-    return float(len(counts) ** 2 / np.sum(1 / counts))
-
-
 @dataclass(frozen=True)
 class RepeatedTest:
     """Values of clips that were tested in one or several splits, and which mean of them counts.
@@ -350,8 +346,6 @@ class RepeatedTest:
     over: str  # what counts equally: "speakers" or "splits"
 
     def __post_init__(self) -> None:
-        if self.over not in ("speakers", "splits"):
-            raise BadParameter(f"over is {self.over!r}; allowed: speakers, splits.")
         for name in ("clips", "speakers", "splits"):
             column = np.asarray(getattr(self, name), dtype=str)
             if column.shape != self.values.shape or not len(column):

@@ -26,6 +26,7 @@ from nslib import audio, config, frontend
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.errors import BadAudio, BadParameter, refuse_unknown
 from nslib.evaluation.benchmark import load_embedding
+from nslib.evaluation.classifiers import l2_normalise
 from nslib.extraction.extract import embed_frames, extract_vectors, pad_clip
 from nslib.figures.figure import INK, MUTED, RULE, Figure, make_axes, palette, with_style
 
@@ -73,7 +74,8 @@ class Space:
 
     def place(self, wave: FloatArray) -> FloatArray:
         """Embed a waveform, float32 [samples] at 16 kHz, and scale its vector as the others: float32 [dim]."""
-        return _unit((embed_frames(wave, self.embedding).astype(np.float64).mean(0) - self.mean) / self.scale)
+        vector = embed_frames(wave, self.embedding).astype(np.float64).mean(0)
+        return l2_normalise([(vector - self.mean) / self.scale])[0].astype(np.float32)
 
     def pairs(self) -> tuple[FloatArray, FloatArray]:
         """Return similarities, float32 [pairs], of pairs of clips of one speaker and of two, if known and not equal."""
@@ -113,20 +115,14 @@ def build_space(clips: pd.DataFrame, embedding: str | Embedding, *, progress: bo
     mean, scale = vectors.mean(0), vectors.std(0)
     scale = np.where(scale > 0, scale, 1.0)
     about = done.clips[_COLUMNS].fillna({"label": "", "speaker": ""})
-    return Space(model, about, _unit((vectors - mean) / scale), mean.astype(np.float32), scale.astype(np.float32))
+    made = (x.astype(np.float32) for x in (l2_normalise((vectors - mean) / scale), mean, scale))
+    return Space(model, about, *made)
 
 
 def _decode(recording: Recording) -> FloatArray:
     if isinstance(recording, audio.Clip):
         return recording.wave
     return (audio.read(recording) if isinstance(recording, str | Path) else audio.from_array(recording)).wave
-
-
-def _unit(values: npt.ArrayLike) -> FloatArray:
-    """Scale vectors to length one; zeros stay."""
-    array = np.asarray(values, dtype=np.float64)
-    length = np.linalg.norm(array, axis=-1, keepdims=True)
-    return np.asarray(array / np.where(length > 0, length, 1.0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -214,7 +210,7 @@ def embed_over_time(recording: Recording, embedding: str | Embedding) -> Timelin
     vectors = embed_frames(wave, model)
     start = np.arange(len(vectors)) * model.hop
     end = start + (model.window if model.hop else len(pad_clip(wave, model)) / audio.SAMPLE_RATE)
-    unit = _unit(vectors)
+    unit = l2_normalise(vectors)
     table = pd.DataFrame({"frame": np.arange(len(vectors)), "start": start, "end": end,
                           "padding": np.maximum(0.0, end - np.maximum(len(wave) / audio.SAMPLE_RATE, start)),
                           "change": np.r_[np.nan, 1 - (unit[1:] * unit[:-1]).sum(1)].astype(np.float32)})

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -149,8 +150,6 @@ class _DistillLearner(trainer.Learner):
                                     + self.constants[0], autograph=False)
 
     def build(self) -> Any:
-        import keras
-
         self.network = build_student(self.settings.student, self.settings.seed)
         kernel = keras.initializers.GlorotUniform(self.settings.seed)
         head = keras.layers.Dense(self.teacher.dim, kernel_initializer=kernel, name="head")

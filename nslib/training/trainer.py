@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -51,8 +52,6 @@ class Learner(ABC):
 
     def __init__(self, learn: AudioBank, held_out: AudioBank, pairs: PairSettings, loop: LoopSettings | DistillSettings,
                  *, precision: str = "float32", epsilon: float = 1e-7, strategy: Any = None):
-        import keras
-
         self.loop = loop
         self.constants: Arrays = []  # kept with the state
         self.pairs = Pairs(learn, pairs, loop.seed)
@@ -272,8 +271,6 @@ def use_deterministic_operations() -> None:
 
 @contextmanager
 def _use_precision(policy: str) -> Iterator[None]:
-    import keras
-
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
@@ -283,18 +280,17 @@ def _use_precision(policy: str) -> Iterator[None]:
 
 
 def train_triplets(learn: AudioBank, held_out: AudioBank, folder: Path, settings: TrainingSettings | None = None, *,
-                   strategy: Any = None, progress: bool = True) -> Trained:
+                   progress: bool = True) -> Trained:
     """Train a network by triplets, or go on where a run in this folder was interrupted; the score is accuracy.
 
     BadParameter if the folder holds a run with other settings or recordings, if there are too few clips for a batch, or
     if the loss is no number any more; NslibError if the disk is full (the last checkpoint stays). TensorFlow's
-    operations stay deterministic afterwards. ``strategy`` says which devices learn: by default all GPUs, or the one
-    device there is.
+    operations stay deterministic afterwards. All GPUs learn, or the one device there is.
     """
     settings = settings or TrainingSettings()
     claim_folder(folder, settings.json(), learn, held_out)
     use_deterministic_operations()
-    run = Run(TripletLearner(learn, held_out, settings, strategy), folder)
+    run = Run(TripletLearner(learn, held_out, settings), folder)
     return run.finish(f"train {settings.loop.network}", progress)
 
 

@@ -99,17 +99,11 @@ def test_offline_names_files_folder_and_handles(hub, models, monkeypatch):
     assert hub.requests == []
 
 
-def test_folder_that_is_in_the_way(hub, models):
+def test_folder_that_is_in_the_way_and_what_the_doctor_tells_without_asking(hub, models, monkeypatch):
     write_model(models / "yamnet" / "1")
     refusal(r"Move what is in .*yamnet/1 to .*yamnet", "yamnet")
     write_model(models / "frill", {"readme": b"x"})
     refusal(r"should hold saved_model\.pb, but there is none", "frill")
-    assert hub.requests == []
-    (models / "frill" / "readme").unlink()
-    assert contents(fetch_model("frill")) == FILES
-
-
-def test_doctor_tells_what_is_here_without_asking(hub, models, monkeypatch):
     write_model(models / "trill")
     findings = {f.what: f for f in doctor.examine_embeddings()}
     assert findings["trill-layer19"].state == "ok" and str(models / "trill") in findings["trill-layer19"].detail
@@ -117,6 +111,9 @@ def test_doctor_tells_what_is_here_without_asking(hub, models, monkeypatch):
     monkeypatch.setenv("NSLIB_OFFLINE", "1")
     assert str(models / "frill") in {f.what: f for f in doctor.examine_embeddings()}["frill"].remedy
     assert hub.requests == []
+    monkeypatch.setenv("NSLIB_OFFLINE", "0")
+    (models / "frill" / "readme").unlink()
+    assert contents(fetch_model("frill")) == FILES
 
 
 def test_any_address_of_the_hub_is_fetched_once(hub, models):
@@ -191,15 +188,12 @@ def test_what_passes_is_tried_again_and_what_does_not_leaves_nothing(hub, models
     assert hub.fetched == tries + 1 and left_over(models) == ["frill", "frill.json"]
 
 
-def test_silent_server_is_left_for_a_while(hub, monkeypatch):
+def test_a_hub_that_is_silent_or_out_of_reach_is_left_for_a_while(hub, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.05)
     hub.faults = [lambda request, data: time.sleep(0.3)] * 4
     refusal("silent", "frill")
     refusal(r"model trill is not .*silent.* ago.*tfhub\.dev/.*/trill/3", "trill")
     assert hub.fetched == 4
-
-
-def test_unreachable_hub_is_remembered(models, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("NSLIB_HUB_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
@@ -209,19 +203,14 @@ def test_unreachable_hub_is_remembered(models, monkeypatch):
         assert " ago" not in refusal("no connection can be made", "frill")
 
 
-def test_redirects_do_not_lead_out_of_encryption(models, monkeypatch):
-    def follow(redirects):
-        redirects.redirect_request(Mock(full_url="https://hub.invalid/"), None, 302, "", {}, "http://storage/x")
-
-    monkeypatch.setattr(urllib.request, "build_opener", follow)
-    refusal("redirects to an address without encryption", "frill")
-
-
-def test_two_at_once_fetch_one(hub):
+def test_two_at_once_fetch_one_and_redirects_do_not_lead_out_of_encryption(hub, monkeypatch):
     hub.faults = [lambda request, data: (time.sleep(0.2), send(request, 200, data))]
     with ThreadPoolExecutor(3) as pool:
         folders = list(pool.map(fetch_model, ["trill"] * 3))
     assert len(set(folders)) == 1 and hub.fetched == 1
+    monkeypatch.setattr(urllib.request, "build_opener", lambda redirects: redirects.redirect_request(
+        Mock(full_url="https://hub.invalid/"), None, 302, "", {}, "http://storage/x"))
+    refusal("redirects to an address without encryption", "frill")
 
 
 GOOD = model_archive()
@@ -246,38 +235,26 @@ def test_bad_archive_leaves_nothing(hub, models, tmp_path, kind):
     assert contents(fetch_model("trill")) == FILES
 
 
-@pytest.mark.parametrize("limit", ["MAX_BYTES", "MAX_DOWNLOAD"])
-def test_archive_that_is_too_large(hub, models, monkeypatch, limit):
-    monkeypatch.setattr(downloads, limit, 50_000)
-    refusal("more than", "trill")
+def test_an_archive_that_is_too_large_a_disk_that_takes_nothing_and_leftovers_of_a_killed_run(hub, models, monkeypatch):
+    for limit in ("MAX_BYTES", "MAX_DOWNLOAD"):
+        with monkeypatch.context() as patch:
+            patch.setattr(downloads, limit, 50_000)
+            refusal("more than", "trill")
+    for code, words in ((errno.ENOSPC, "disk is full"), (errno.EACCES, "cannot be written")):
+        with monkeypatch.context() as patch:
+            patch.setattr(downloads, "_unpack", Mock(side_effect=OSError(code, os.strerror(code), "there")))
+            refusal(words, "trill")
     assert left_over(models) == []
-
-
-def test_leftovers_of_a_killed_run(hub, models):
     write_model(models / ".new-abc.trill", {"saved_model.pb": b"half"})
-    assert find_model("trill") is None
-    assert contents(fetch_model("trill")) == FILES
+    assert find_model("trill") is None and contents(fetch_model("trill")) == FILES
     assert left_over(models) == ["trill", "trill.json"]
 
 
-@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "cannot be written")])
-def test_disk_that_takes_nothing(hub, monkeypatch, code, words):
-    def fail(*_):
-        raise OSError(code, os.strerror(code), "there")
-
-    monkeypatch.setattr(downloads, "_unpack", fail)
-    refusal(words, "trill")
-
-
-def test_checksum_is_of_names_sizes_and_contents(tmp_path):
+def test_a_checksum_is_of_names_sizes_and_contents_and_a_changed_model_is_refused(models):
+    folder = write_model(models / "trill", {**FILES, "keras_metadata.pb": b"not hashed"})
     content = b"".join(f"{name}\0{len(FILES[name])}\0".encode() + FILES[name] for name in sorted(FILES))
-    folder = write_model(tmp_path, {**FILES, "keras_metadata.pb": b"not hashed"})
-    assert downloads.hash_model(folder) == hashlib.sha256(content).hexdigest()
-
-
-def test_changed_model_is_refused_and_says_what_to_do(models):
-    folder = write_model(models / "trill")
     first = verify("trill", folder)
+    assert first == hashlib.sha256(content).hexdigest()
     (folder / "variables" / "variables.index").write_bytes(b"other")
     for ask, name in ((lambda name: verify(name, folder), "trill"), (embeddings.fingerprint, "trill-top")):
         refusal(f"not the ones used before.*{downloads.hash_model(folder)[:16]}.*{first[:16]}.*was recorded on 20"
@@ -286,7 +263,7 @@ def test_changed_model_is_refused_and_says_what_to_do(models):
     assert verify("trill", folder) != first
 
 
-def test_same_size_and_time_is_trusted_until_it_is_loaded(models):
+def test_same_size_and_time_is_trusted_until_it_is_loaded_and_records_may_be_damaged_or_elsewhere(models, monkeypatch):
     folder = write_model(models / "trill")
     first, graph = verify("trill", folder), folder / "saved_model.pb"
     stat = graph.stat()
@@ -295,10 +272,6 @@ def test_same_size_and_time_is_trusted_until_it_is_loaded(models):
     assert verify("trill", folder) == first
     with pytest.raises(Unavailable, match="not the ones used before"):
         verify("trill", folder, fully=True)
-
-
-def test_records_that_cannot_be_read_or_written_beside_the_model(models, monkeypatch):
-    folder = write_model(models / "trill")
     (models / "trill.json").write_text("{")
     with pytest.raises(Unavailable, match="Delete that record"):
         verify("trill", folder)

@@ -19,15 +19,12 @@ from nslib.errors import NslibError
 RNG = np.random.default_rng(11)
 
 
-def test_mfcc_is_an_orthonormal_cosine_transform():
+def test_mfcc_is_an_orthonormal_cosine_transform_and_a_delta_the_slope():
     wave = tone(0.25)
     bands = handmade.logmel(wave)
     k, n = np.arange(20)[:, None], np.arange(64)[None]
     basis = np.cos(np.pi * k * (2 * n + 1) / 128) * np.where(k == 0, np.sqrt(1 / 64), np.sqrt(2 / 64))
     assert np.allclose(handmade.mfcc(wave)[:, :20], bands @ basis.T, atol=1e-10)
-
-
-def test_delta_is_the_slope():
     x = RNG.normal(size=(12, 1))
     assert handmade.delta(x)[5, 0] == pytest.approx(np.polyfit(np.arange(-2, 3), x[3:8, 0], 1)[0])
     assert not handmade.delta(np.ones((1, 3))).any()

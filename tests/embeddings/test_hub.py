@@ -8,10 +8,11 @@ import hub_server
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import tone
+from helpers import hear, tone
 
 from nslib import embeddings
 from nslib.embeddings import hub, registry
+from nslib.embeddings.base import stack_clips
 from nslib.embeddings.hub import ADAPTERS
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import BadParameter, NslibError, Unavailable
@@ -41,6 +42,8 @@ def replaced(tmp_path, monkeypatch, request):
         folder = tmp_path / EMBEDDINGS[name].hub
         if isinstance(model, tf.Module):
             tf.saved_model.save(model, str(folder))
+        elif isinstance(model, bytes):
+            hub_server.write_model(folder, {"saved_model.pb": model})
         else:
             hub_server.write_model(folder, {"saved_model.pb": request.node.name.encode()})
             monkeypatch.setattr(tf.saved_model, "load", lambda folder: model)
@@ -59,15 +62,7 @@ def module(models, name):
 def voices(*seconds):
     """Clips of unlike content, and a batch of them with zeros after the shorter ones."""
     waves = [tone(s, 150 + 90 * k, seed=k) for k, s in enumerate(seconds)]
-    batch = np.zeros((len(waves), max(map(len, waves))), np.float32)
-    for row, wave in zip(batch, waves, strict=True):
-        row[: len(wave)] = wave
-    return waves, batch, np.array([len(w) for w in waves])
-
-
-def alone(embedding, wave):
-    frames, counts = embedding.embed(wave[None], np.array([len(wave)]))
-    return frames[0, : counts[0]]
+    return waves, *stack_clips(waves)
 
 
 def layer10(published, wave):
@@ -105,16 +100,17 @@ def test_frames_are_those_of_the_documented_call_at_their_times(name, models):
     if name in ("trill-layer19", "frill", "trillsson1", "yamnet-layer10", "vggish-fc1"):  # one of every form
         report = embeddings.check(embedding)
         assert report.ok, str(report)
-        assert tuple(len(alone(embedding, tone(seconds))) for seconds in SECONDS) == counts
+        assert tuple(len(hear(embedding, tone(seconds))) for seconds in SECONDS) == counts
     for wave in voices(1.0, 2.1)[0]:
-        vectors, expected = alone(embedding, wave), np.asarray(documented(published, wave))
+        vectors, expected = hear(embedding, wave), np.asarray(documented(published, wave))
         assert vectors.shape == (len(expected), np.prod(expected.shape[1:]))
         assert np.abs(vectors - expected.reshape(vectors.shape)).max() <= 1e-5 * np.abs(expected).max()
     if name in ("yamnet-layer10", "vggish-fc1"):
         assert 0.1 < (vectors == 0).mean() < 0.9
 
 
-def test_long_clips_go_in_pieces_that_change_nothing(monkeypatch):
+def test_fingerprints_follow_the_files_and_the_output_and_long_clips_go_in_pieces(monkeypatch):
+    assert len({embeddings.fingerprint(name) for name in ADAPTERS}) == len(ADAPTERS)
     embedding = embeddings.get("frill")
     _, batch, lengths = voices(7.3, 12.0)
     whole, counts = embedding.embed(batch, lengths)
@@ -129,19 +125,17 @@ def test_trillsson_mirrors_short_clips_and_takes_one_length(models):
         wave = tone(seconds)
         mirrored = np.pad(wave, (0, 32000 - len(wave)), "symmetric")
         expected = np.asarray(module(models, "trillsson1")(mirrored[None])["embedding"])
-        assert np.abs(alone(embedding, wave) - expected).max() <= 1e-5 * np.abs(expected).max()
+        assert np.abs(hear(embedding, wave) - expected).max() <= 1e-5 * np.abs(expected).max()
     with pytest.raises(BadParameter, match="one length"):
         embedding.embed(*voices(1.0, 2.0)[1:])
 
 
-def test_fingerprints_follow_the_files_and_the_output():
-    assert len({embeddings.fingerprint(name) for name in ADAPTERS}) == len(ADAPTERS)
-
-
-def test_vggish_that_pads_inside(replaced):
-    """Of the exporter, versions with and without padding are public: which it is, is found out."""
+def test_vggish_that_pads_inside_and_trill_that_takes_one_clip_are_found_out(replaced):
+    """Of the exporter, versions with and without padding, and with and without batches, are public."""
     embedding = replaced("vggish-fc1", hub_models.Vggish(pads=True))
-    assert tuple(len(alone(embedding, tone(seconds))) for seconds in SECONDS) == VGGISH_PADDED_COUNTS
+    assert tuple(len(hear(embedding, tone(seconds))) for seconds in SECONDS) == VGGISH_PADDED_COUNTS
+    frames, counts = replaced("trill-top", hub_models.Trill(ranks=(1,))).embed(*voices(1.0, 2.1)[1:])
+    assert counts.tolist() == [1, 7] and frames.shape == (2, 7, 512)
 
 
 def test_model_that_gives_other_frames_for_some_clips_is_caught():
@@ -171,6 +165,7 @@ OTHERS = {
     "layer names": ("yamnet-layer10", lambda: hub_models.Yamnet(layer="block"),
                     r"layer10/pointwise_conv/relu/Relu was looked for, and none"),
     "rate": ("trill-top", lambda: hub_models.Trill(ranks=(1,), checks_rate=False), "takes 8000 Hz"),
+    "no model": ("frill", lambda: b"\xff" * 100, "TensorFlow cannot load"),
     "rank": ("trill-top", lambda: hub_models.Trill(ranks=()), r"float32 samples of rank \[\], not of 2 or 1"),
 }
 
@@ -180,18 +175,6 @@ def test_other_model_is_refused(name, make, words, replaced):
     with pytest.raises(Unavailable, match=words) as caught:
         replaced(name, make())
     assert EMBEDDINGS[name].hub in str(caught.value)
-
-
-def test_files_that_are_no_model(tmp_path, monkeypatch):
-    hub_server.write_model(tmp_path / "frill", {"saved_model.pb": b"\xff" * 100})
-    monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
-    with pytest.raises(Unavailable, match="TensorFlow cannot load"):
-        embeddings.get("frill")
-
-
-def test_trill_by_the_ranks_that_it_declares(replaced):
-    frames, counts = replaced("trill-top", hub_models.Trill(ranks=(1,))).embed(*voices(1.0, 2.1)[1:])
-    assert counts.tolist() == [1, 7] and frames.shape == (2, 7, 512)
 
 
 @pytest.mark.parametrize(("kind", "words"), [
@@ -233,7 +216,7 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
         embedding = embeddings.get("trillsson5")
     said = capsys.readouterr().err
     assert "google/nonsemantic-speech-benchmark/trillsson5/1" in said and "called as it is" not in said
-    assert alone(embedding, tone(2.0)).shape == (1, 1024)
+    assert hear(embedding, tone(2.0)).shape == (1, 1024)
     with (tmp_path / "trillsson5" / "variables" / "variables.index").open("ab") as file:
         file.write(b"x")
     with pytest.raises(Unavailable, match="not the ones used before"):
@@ -241,4 +224,4 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
     (tmp_path / "trillsson5.json").unlink()
     hub._open_shared.cache_clear()
     with pytest.raises(Unavailable, match="Start the program again"):
-        alone(embedding, tone(1.0))
+        hear(embedding, tone(1.0))

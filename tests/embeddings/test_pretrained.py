@@ -67,12 +67,9 @@ def checkpoint(tensors, extra=None):
     return file.getvalue()
 
 
-def test_checkpoint_is_read():
+def test_a_checkpoint_is_read_and_other_names_in_it_are_refused():
     tensors = {"a": noise(3, 4), "transposed": noise(5, 2).T, "scalar": noise(1).reshape(())}
     np.testing.assert_equal(pretrained.read_torch(checkpoint(tensors)), tensors)
-
-
-def test_other_names_in_a_checkpoint_are_refused():
     with pytest.raises(Unavailable, match=r"can be read safely: it names \w+\.mkdir"):
         pretrained.read_torch(checkpoint({"a": noise(2)}, extra=os.mkdir))
 
@@ -93,7 +90,7 @@ def test_lstm_agrees_with_keras():
     raw = np.maximum(0, np.asarray(x)[:, -1] @ tensors["linear.weight"].T + tensors["linear.bias"])
     encode = pretrained.build_encoder(pretrained.read_torch(checkpoint(tensors)))
     assert np.allclose(encode(mels), raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=5e-6)
-    check_company(runtime.make_embedder(pretrained.cut_mel_windows, encode, 4), [400, 30000, 60000], 1e-5)
+    check_company(runtime.make_embedder(pretrained.cut_mel_windows, encode, 4), [400, 30000, 50000], 1e-5)
 
 
 def triangles(corners, lines):

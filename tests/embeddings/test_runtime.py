@@ -99,7 +99,7 @@ def test_a_steady_network_sees_calls_of_two_sizes_only():
 
 @pytest.mark.parametrize("name", ["trill-mini-layer19", "untrained", "trill-mini-distilled"])
 def test_networks_of_the_kit_give_the_same_bits_alone_and_in_any_company(name):
-    check_company(embeddings.get(name).embed, [16000, 31234, 60000, 17000])
+    check_company(embeddings.get(name).embed, [16000, 40000, 17000])
 
 
 def test_long_clips_are_computed_in_blocks_with_the_same_result(monkeypatch):

@@ -73,12 +73,20 @@ def test_every_length_comes_back_as_long_and_a_file_is_read_as_it_was_listed(tmp
     assert audio.sha256(audio.read(path).wave) == audio.sha256(changed.wave)
 
 
-def test_a_gain_is_exact_and_clipped_samples_are_counted():
+def test_a_gain_is_exact_clipped_samples_are_counted_and_silence_has_no_ratio_and_no_spectrum():
     clip = np.array([0.4, 0.6, -0.4, -0.6, 0.0, 0.49], np.float32)
     loud, soft = (robustness.perturb(clip, GAIN, 20 * np.log10(factor), name="a") for factor in (2, 0.1))
     assert (loud.clipped, soft.clipped) == (2, 0)
     np.testing.assert_allclose(loud.wave, np.clip(2 * clip, -32768 / 32767, 1), atol=1e-4)
     np.testing.assert_allclose(soft.wave, clip / 10, atol=0.51 / 32767)
+    with pytest.raises(BadAudio, match="digital silence has no signal-to-noise ratio"):
+        robustness.perturb(np.zeros(100), WHITE, 10.0, name="a")
+    with pytest.raises(BadParameter, match="speech-shaped noise needs taps"):
+        robustness.perturb(SPEECH, SHAPED, 10.0, name="a")
+    with pytest.raises(NslibError, match="every training clip is silent"):
+        robustness.design_noise_filter([np.zeros(1000)])
+    several = robustness.design_noise_filter([np.zeros(1000), SPEECH, 5 * SPEECH])
+    np.testing.assert_allclose(several, robustness.design_noise_filter([SPEECH]), rtol=1e-6)
 
 
 def test_the_same_clip_gives_the_same_bytes_and_another_clip_others():
@@ -100,17 +108,6 @@ def test_conditions_that_are_refused_before_anything_is_computed(tmp_path, condi
         robustness.perturb(SPEECH, condition, level, name="a")
     with pytest.raises(error):
         robustness.measure_curves(tmp_path, ["mfcc"], conditions={condition: (level,)})
-
-
-def test_silence_has_no_ratio_and_no_spectrum():
-    with pytest.raises(BadAudio, match="digital silence has no signal-to-noise ratio"):
-        robustness.perturb(np.zeros(100), WHITE, 10.0, name="a")
-    with pytest.raises(BadParameter, match="speech-shaped noise needs taps"):
-        robustness.perturb(SPEECH, SHAPED, 10.0, name="a")
-    with pytest.raises(NslibError, match="every training clip is silent"):
-        robustness.design_noise_filter([np.zeros(1000)])
-    several = robustness.design_noise_filter([np.zeros(1000), SPEECH, 5 * SPEECH])
-    np.testing.assert_allclose(several, robustness.design_noise_filter([SPEECH]), rtol=1e-6)
 
 
 def test_copies_keep_who_and_what_and_a_silent_clip_is_named_and_left_out(tmp_path):

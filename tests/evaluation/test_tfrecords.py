@@ -89,25 +89,15 @@ def test_files_and_fields_are_those_of_the_authors(tmp_path):
     assert found["key"].bytes_list.value[0] == b"4a868bceaa9273a8ce0d7acd065fb83e"
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"vectors": {"x": numbers(5)}}, "shape [5, 4] for 6 clips"), ({"vectors": {"x/y": numbers(6)}}, "leave out '/'"),
-    ({"vectors": {"x": numbers(6) * np.inf}}, "NaN or infinity, the first that of clip000"),
-    ({"clips": clip_rows(6).drop(columns="speaker")}, "missing columns: speaker"),
-    ({"clips": clip_rows(6, clip_id=list("abcabd"))}, "'a' comes twice"),
-    ({"clips": clip_rows(6, split=["dev"] * 6)}, "split is 'dev'"), ({"label_numbers": ["happy"]}, "without: sad")])
-def test_what_cannot_be_written(change, words, tmp_path):
-    asked = {"clips": clip_rows(6), "vectors": {"x": numbers(6)}} | change
-    with pytest.raises(BadParameter, match=re.escape(words)):
-        write_tfrecords(tmp_path / "t", **asked)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_is_enough_and_shards_of_two_runs_are_not_mixed(tmp_path):
+def test_shards_of_two_runs_are_not_mixed_and_what_cannot_be_written_is_refused(tmp_path):
     clips, vectors = clip_rows(6), {"x": numbers(6)}
-    assert write_tfrecords(f"{tmp_path}/new/", clips, vectors)[0] == tmp_path / "new" / "vectors.train-00000-of-00001"
     write_tfrecords(tmp_path / "t", clips, vectors, shards=2)
-    with pytest.raises(BadParameter, match=r"other shards of t, e\.g\. t\.test-00000-of-00002"):
-        write_tfrecords(tmp_path / "t", clips, vectors)
+    for prefix, given, options, words in (
+            ("t", vectors, {}, r"other shards of t, e\.g\. t\.test-00000-of-00002"),
+            ("u", {"x/y": numbers(6)}, {}, "leave out '/'"), ("u", vectors, {"shards": 0}, "1 or more"),
+            ("u", vectors, {"label_numbers": ["happy", "s\nad"]}, "on one line")):
+        with pytest.raises(BadParameter, match=words):
+            write_tfrecords(tmp_path / prefix, clips, given, **options)
     write_tfrecords(tmp_path / "t2", clips, vectors)
     Path(tmp_path / "t2.test-00000-of-00001").rename(tmp_path / "t.test-00000-of-00001")
     with pytest.raises(BadParameter, match="shards of 1 and of 2 files"):
@@ -136,7 +126,7 @@ def authors_table(tmp_path_factory):
     return folder
 
 
-def test_an_authors_table_is_found_told_and_probed(authors_table):
+def test_an_authors_table_is_found_told_and_probed_and_what_lacks_a_part_is_not(authors_table, tmp_path):
     for paths in ("savee", "savee@*", "savee.*@*-00000-of-00001", "."):
         table = read_tfrecords(authors_table / paths, progress=False)
         assert table.vectors["trill"].shape == (120, 6)
@@ -145,6 +135,12 @@ def test_an_authors_table_is_found_told_and_probed(authors_table):
     grid = probe.grid(**split_for_probes(table), probes=["LDA_LSQR_AUTO"])
     chosen = grid.rows[grid.rows["selected"] & (grid.rows["split"] == "test")]
     assert chosen["value"].item() == 1.0 and chosen["n_speakers"].item() == 4
+    write_tfrecords(tmp_path / "t", clip_rows(4, splits=("train", "test")), {"x": numbers(4), "y": numbers(4)})
+    table = read_tfrecords(tmp_path / "t", progress=False)
+    for name, words in ((None, "has x, y; name one"), ("z", "unknown embedding"), ("y", "'validation': 0")):
+        with pytest.raises(BadParameter, match=words):
+            split_for_probes(table, name)
+    assert list(read_tfrecords(tmp_path / "t", ["y"], progress=False).vectors) == ["y"]
 
 
 def test_ids_do_not_depend_on_files_and_records_that_are_alike_are_numbered(tmp_path):
@@ -211,15 +207,6 @@ def test_what_is_no_table_is_told_with_the_record(tmp_path):
                                 ("t", "names", "record 1: its label is '2', which is no place in a list of 2 names")):
         with pytest.raises(NslibError, match=words):
             read_tfrecords(tmp_path / name, label_list=labels and tmp_path / labels, progress=False)
-
-
-def test_what_a_probe_needs(tmp_path):
-    write_tfrecords(tmp_path / "t", clip_rows(4, splits=("train", "test")), {"x": numbers(4), "y": numbers(4)})
-    table = read_tfrecords(tmp_path / "t", progress=False)
-    for name, words in ((None, "has x, y; name one"), ("z", "unknown embedding"), ("y", "'validation': 0")):
-        with pytest.raises(BadParameter, match=words):
-            split_for_probes(table, name)
-    assert list(read_tfrecords(tmp_path / "t", ["y"], progress=False).vectors) == ["y"]
 
 
 def test_clips_of_a_task_are_listed_without_labels_and_exported_with_their_vectors(tmp_path):

@@ -36,7 +36,7 @@ def test_gpus_are_listed_and_a_failure_is_told_in_the_tools_own_words(smi, tmp_p
     assert devices.list_gpus() == []
 
 
-def test_all_gpus_and_else_the_processor(monkeypatch):
+def test_all_gpus_and_else_the_processor_and_one_replica_is_the_embedding_itself(monkeypatch):
     monkeypatch.delenv(devices.DEVICES_VARIABLE, raising=False)
     assert choose_devices(PRESENT) == ["GPU:0", "GPU:1"]
     assert choose_devices(["CPU:0", "CPU:1"]) == ["CPU:0"]
@@ -47,9 +47,6 @@ def test_all_gpus_and_else_the_processor(monkeypatch):
         monkeypatch.setenv(devices.DEVICES_VARIABLE, asked)
         with pytest.raises(error, match=words):
             choose_devices(PRESENT)
-
-
-def test_one_replica_is_the_embedding_itself(monkeypatch):
     plain = embedding()
     monkeypatch.setenv(devices.DEVICES_VARIABLE, "GPU:0")  # not TensorFlow's affair
     assert load_replicas(plain) == [Replica("default", plain.embed)]
@@ -129,7 +126,7 @@ def test_halves_until_it_fits_and_changes_nothing(count, fits):
     assert len(told) == (count > fits)
 
 
-def test_out_of_memory_of_tensorflow(monkeypatch):
+def test_out_of_memory_of_tensorflow_parts_are_joined_and_one_clip_that_does_not_fit_is_an_error(monkeypatch):
     error = type("ResourceExhaustedError", (RuntimeError,), {})
     # as TensorFlow names it; to import it takes longer than all other tests here
     monkeypatch.setitem(sys.modules, "tensorflow", Mock(**{"errors.ResourceExhaustedError": error}))
@@ -142,8 +139,6 @@ def test_out_of_memory_of_tensorflow(monkeypatch):
     assert len(bounded(*make_waves(4, 1.0))[0]) == 4  # longer clips, one at a time
     assert [size // waves.shape[1] for size in small.sizes] == [8, 4, 2, 2, 2, 2, *[2] * 4]
 
-
-def test_frames_of_parts_are_joined_and_one_clip_that_does_not_fit_is_an_error():
     def embed(waves, lengths):
         if len(waves) > 1:
             raise MemoryError

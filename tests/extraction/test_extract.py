@@ -97,7 +97,7 @@ def test_look_ahead_is_bounded_in_seconds_of_audio_and_decoders_end_with_the_run
     assert threading.active_count() == before
 
 
-def test_vectors_are_means_over_valid_frames_in_the_order_given_of_every_clip_alone(tmp_path, cache):
+def test_vectors_are_means_over_valid_frames_in_the_order_given_and_frames_have_their_times(tmp_path, cache):
     clips = clip_table(tmp_path, [1.0, 0.35, 2.5, 0.8])
     out = extract_vectors(clips, embedding(), progress=False)
     assert out.problems.empty
@@ -107,6 +107,11 @@ def test_vectors_are_means_over_valid_frames_in_the_order_given_of_every_clip_al
         np.testing.assert_allclose(vector, [whole.mean(), (whole**2).mean()], rtol=1e-5, atol=1e-8)
     alone = extract_vectors(clips.iloc[[1]], embedding(revision="alone"), progress=False).vectors
     np.testing.assert_allclose(alone[0], out.vectors[1], atol=1e-6)  # whatever its company was
+    seconds, vectors = extract.extract_frames(clips, embedding())["clip000"]
+    np.testing.assert_allclose(seconds, np.arange(10) * 0.1, atol=1e-6)
+    assert vectors.shape == (10, 2)
+    with pytest.raises(BadAudio):
+        extract.extract_frames(clips.assign(audio="gone.wav"), embedding())
 
 
 def test_second_call_computes_nothing_and_costs_are_logged(tmp_path, cache):
@@ -175,15 +180,6 @@ def test_a_file_that_changed_or_went_is_a_problem_and_an_embedding_that_fails_on
     assert "not what it was" in out.problems["reason"][0]
 
 
-def test_frames_carry_their_start_times(tmp_path, cache):
-    clips = clip_table(tmp_path, [1.0])
-    seconds, vectors = extract.extract_frames(clips, embedding())["clip000"]
-    np.testing.assert_allclose(seconds, np.arange(10) * 0.1, atol=1e-6)
-    assert vectors.shape == (10, 2)
-    with pytest.raises(BadAudio):
-        extract.extract_frames(clips.assign(audio="gone.wav"), embedding())
-
-
 def test_filling_a_given_cache_leaves_the_vectors_there_only_and_what_is_large_is_mapped(tmp_path, cache, monkeypatch):
     clips, store = clip_table(tmp_path / "audio", [0.5, 0.6]), VectorCache(embedding(), tmp_path)
     _, problems, cost = extract.fill_cache(clips, embedding(), store=store, progress=False)
@@ -220,7 +216,7 @@ def test_an_interrupted_run_resumes_and_ends_in_the_same_bytes(tmp_path, cache, 
     assert read_shards(whole) == read_shards(store)
 
 
-def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache, monkeypatch):
+def test_several_devices_give_the_same_bytes_and_a_store_that_fails_ends_all_threads(tmp_path, cache, monkeypatch):
     clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(30)])
     monkeypatch.setattr(extract, "UNIT_SECONDS", 2.0)
     one, three = (VectorCache(embedding(), tmp_path / name) for name in ("one", "three"))
@@ -233,15 +229,11 @@ def test_several_devices_share_the_work_and_give_the_same_bytes(tmp_path, cache,
             meeting.wait()  # passes only if all three are at work at the same time
         return frame_energy(waves, lengths)
 
-    monkeypatch.setattr(extract, "load_replicas", lambda _: [Replica(f"CPU:{k}", embed) for k in range(3)])
-    out = extract_vectors(clips, embedding(), store=three, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "load_replicas", lambda _: [Replica(f"CPU:{k}", embed) for k in range(3)])
+        out = extract_vectors(clips, embedding(), store=three, progress=False)
     assert read_shards(one) == read_shards(three) and len(read_shards(one)) > 5
     assert out.cost["devices"] == "CPU:0, CPU:1, CPU:2"
-
-
-def test_a_store_that_fails_ends_the_run_and_its_threads(tmp_path, cache, monkeypatch):
-    clips = clip_table(tmp_path / "audio", [0.3 + 0.05 * i for i in range(10)])
-    monkeypatch.setattr(extract, "UNIT_SECONDS", 1.0)
     monkeypatch.setattr(VectorCache, "write", Mock(side_effect=NslibError("no space left")))
     before = threading.active_count()
     with pytest.raises(NslibError, match="no space left"):

@@ -134,11 +134,6 @@ def test_two_names_share_a_letter_exactly_if_they_are_not_told_apart(count, data
     assert all(letters.values()) and "a" in letters[names[0]]
 
 
-def test_letters_of_a_chain_and_of_many():
-    assert comparisons.assign_letters("xyz", [("z", "x")]) == {"x": "a", "y": "ab", "z": "b"}
-    assert comparisons.assign_letters(range(54), list(itertools.combinations(range(54), 2)))[53] == "b′"
-
-
 def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_same():
     compared, grouped = (make(ROWS, PREDICTIONS) for make in (comparisons.compare_embeddings,
                                                               comparisons.group_embeddings))
@@ -164,7 +159,9 @@ def test_comparisons_are_paired_differences_held_by_holm_and_letters_say_the_sam
     np.testing.assert_allclose(values[comparisons.AVERAGE], values[list(tasks)].mean(axis=1))
 
 
-def test_one_embedding_nothing_at_all_and_no_clip_in_common():
+def test_letters_of_a_chain_of_many_of_one_of_nothing_and_without_a_clip_in_common():
+    assert comparisons.assign_letters("xyz", [("z", "x")]) == {"x": "a", "y": "ab", "z": "b"}
+    assert comparisons.assign_letters(range(54), list(itertools.combinations(range(54), 2)))[53] == "b′"
     rows, answers = speakers.benchmark(*speakers.answers(np.random.default_rng(0), 6, 5, [0.8]))
     assert comparisons.group_embeddings(rows, answers)["letters"].tolist() == ["a"]
     assert comparisons.group_embeddings(rows[:0], answers[:0]).empty

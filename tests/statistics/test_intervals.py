@@ -171,5 +171,3 @@ def test_two_means_over_splits_by_hand_and_one_split_is_a_plain_test():
     right_80, who_80 = (np.random.default_rng(0).random(80) < 0.7).astype(float), np.arange(80) // 8
     once = intervals.RepeatedTest(right_80, np.arange(80), who_80, np.zeros(80), "splits").interval()
     assert once[:2] == pytest.approx(intervals.interval(np.ones(80), right_80, who_80)[:2])
-    with pytest.raises(BadParameter, match="over is 'clips'; allowed: speakers, splits"):
-        intervals.RepeatedTest(right, clips, who, split, "clips")

@@ -88,14 +88,11 @@ def test_metrics_of_numbers_are_their_definitions_and_take_text(rows):
     assert all(scores.chance(true, "mae") <= np.abs(true - guess).mean() + 1e-12 for guess in pred)
 
 
-def test_macro_f1_is_scikit_learns_and_short_names_are_the_fields():
+def test_macro_f1_is_scikit_learns_short_names_are_the_fields_and_chance_is_what_does_not_listen():
     true, pred = list("aabbc"), list("abbbd")
     assert scores.score(true, pred, "f1_macro") == pytest.approx(sk.f1_score(true, pred, average="macro"))
     assert {short: scores.get_metric(short).name for short in ("UAR", "EER", "AUC", "macro-F1")} == {
         "UAR": "unweighted_average_recall", "EER": "equal_error_rate", "AUC": "auc", "macro-F1": "f1_macro"}
-
-
-def test_chance_is_what_an_answer_scores_that_does_not_listen():
     true = ["a"] * 6 + ["b"] * 3 + ["c"]
     assert scores.chance(true, "accuracy") == pytest.approx(0.6)
     assert scores.chance(true, "balanced_accuracy") == pytest.approx(1 / 3)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 from ai_edge_litert.interpreter import Interpreter
-from helpers import tone
+from helpers import hear, tone
 from tiny_training import triplet_network
 
 from nslib import embeddings, frontend
@@ -18,12 +18,6 @@ from nslib.training import export
 
 SECONDS = (0.3, 1.37, 7.0)
 TAPS = ("embedding", "layer19")
-
-
-def hear(embedding, wave):
-    """The frames of one clip."""
-    vectors, counts = embedding.embed(wave[None], np.array([len(wave)]))
-    return vectors[0, :counts[0]]
 
 
 def frames_of(model):
@@ -44,9 +38,8 @@ def memory(tiny):
 
 @pytest.fixture(scope="module")
 def folder(tiny, tmp_path_factory):
-    place = tmp_path_factory.mktemp("exported") / "tiny"
-    assert export.export_saved_model(tiny, place, licence="CC0-1.0", trained_on="tones") == place
-    return place
+    return export.export_saved_model(tiny, tmp_path_factory.mktemp("exported") / "tiny", licence="CC0-1.0",
+                                     trained_on="tones")
 
 
 @pytest.fixture(scope="module")
