@@ -198,8 +198,9 @@ ROWS = [
     ("list", "`start_ms`, `channel_id` and such", "refused", "may change what a row is",
      {"l.csv": "audio,start_ms\na.wav,10\n"}, "l.csv", 0, 0),
     ("list", "several parts of each recording", "read",
-     "Recordings were drawn into the splits, each with all its parts", {f"{i}.wav": i for i in range(6)} | {"l.csv": "audio,start,end,label\n" + "".join(
-         f"{i}.wav,{start},{start + 0.1},{'xy'[i % 2]}\n" for i in range(6) for start in (0, 0.1))}, "l.csv", 12, 0),
+     "Recordings were drawn into the splits, each with all its parts", {f"{i}.wav": i for i in range(6)} | {
+         "l.csv": "audio,start,end,label\n" + "".join(f"{i}.wav,{start},{start + 0.1},{'xy'[i % 2]}\n"
+                                                      for i in range(6) for start in (0, 0.1))}, "l.csv", 12, 0),
     ("list", "`channel`, counted from 0", "read", "channel 1 of 2", {
         "s.wav": stereo, "l.csv": "audio,channel\ns.wav,0\ns.wav,1.0\n"}, "l.csv", 2, 0),
     ("list", "`channel`, counted from 1", "refused", "channels are counted from 0", {
