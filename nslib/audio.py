@@ -42,6 +42,8 @@ MAX_SECONDS = 3600.0
 HIGHEST_PEAK = 32.0
 """Peaks that a recording in floating point can have; full scale is 1."""
 
+STANDSTILLS = ("digital silence from", "a single value")  # how notes on a third or more without any change begin
+
 _RAW = {".g722": "g722", ".gsm": "gsm"}
 _GSM_FRAME = 33
 _LARGEST_OGG_PAGE = 65307
@@ -152,10 +154,12 @@ def _convert(decoded: Decoded, name: str) -> Clip:
     if samples.dtype.kind == "f":
         _check_finite(wave, name)
     mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
+    unchanged = _find_standstill(mono, rate)  # before resampling, which rings
     mono = resample(np.ascontiguousarray(mono, dtype=np.float32), rate)
     if not len(mono):
         raise BadAudio(name, f"{len(samples)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
-    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels, name)))
+    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE,
+                (*notes, *_describe(mono, rate, channels, name), *unchanged))
 
 
 def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
@@ -189,6 +193,20 @@ def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
     import soxr
 
     return wave if rate == to else np.asarray(soxr.resample(wave, rate, to, quality="HQ"), np.float32)
+
+
+def _find_standstill(mono: npt.NDArray[np.floating[Any]], rate: int) -> list[str]:
+    """Note a third or more without any change, as an interrupted copy or download leaves it that was given its size."""
+    last = len(mono) - 1
+    for at in (0, last // 3, 2 * last // 3, last):  # one of which lies in it
+        if mono[at] == mono[at + 1 if at < last else at - 1]:
+            borders = np.concatenate([[-1], np.flatnonzero(mono != mono[at]), [last + 1]])
+            place = np.searchsorted(borders, at)
+            start, end = borders[place - 1] + 1, borders[place]
+            if end - start > max(last / 3, rate / 10) and (mono[at] or end - start <= last):  # silence is said below
+                what = STANDSTILLS[0] if mono[at] == 0 else f"{STANDSTILLS[1]} ({mono[at]:.3g}) from"
+                return [f"{what} {start / rate:.2f} s to {'the end' if end > last else f'{end / rate:.2f} s'}"]
+    return []
 
 
 def _describe(mono: FloatArray, rate: int, channels: int, name: str) -> list[str]:

@@ -436,7 +436,8 @@ def data_card(
         config.write_file(out, card.markdown())
     else:
         print(card.markdown())
-    print(f"{clips} clips, {left_out} left out; {len(card.audit.problems)} things that can make a score wrong"
+    s = "s" * (len(card.audit.problems) != 1)
+    print(f"{clips} clips, {left_out} left out; {len(card.audit.problems)} thing{s} that can make a score wrong"
           f"{f' -> {out}' if out else ''}", file=sys.stdout if out else sys.stderr)
     _exit(not left_out)
 

@@ -1,8 +1,9 @@
 """The audit of any split, and the data card of somebody's own recordings: what can make a score on them wrong.
 
-An audit reads tables, never audio: equal ``sha256`` means equal decoded audio; an empty speaker or split means "not
-known". In a card, what only people know is left to be filled in, and says so. What a card should answer: Pushkarna,
-Zaldivar and Kjartansson, *Data Cards*, FAccT 2022.
+An audit reads tables: equal ``sha256`` means equal decoded audio; an empty speaker or split means "not known". To
+audio it listens only if asked to, for copies of one recording in other formats, at other rates or levels. In a card,
+what only people know is left to be filled in, and says so. What a card should answer: Pushkarna, Zaldivar and
+Kjartansson, *Data Cards*, FAccT 2022.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from nslib import audio
+from nslib.datasets.clip_cache import DECODE_ERRORS
 from nslib.datasets.layouts import list_names
 from nslib.datasets.loading import load_own_task
 from nslib.datasets.splits import (
@@ -37,9 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "audit_clips", "make_data_card"]
 
 _NEEDED = ("clip_id", "sha256", "seconds", "label", "speaker", "split")
-_SAID = ("sample_rate", "audio")  # what is looked at too, if it is there
+_SAID = ("sample_rate", "audio", "recording")  # what is looked at too, if it is there
 _PART = re.compile(r"(fold|part|set|split|session|disc|cd)[ _-]?\d+")  # names of parts, not of classes
-_NEAR = 0.1  # seconds by which a lossy codec changes a length
+_POINTS, _BY_SECOND = 64, 5.0  # of an outline; what a difference of length counts among them
+# between outlines, up to which a codec is likely; correlation of waves: other takes have 0.7, copies in MP3 of low
+# quality 0.89
+_FAR, _SAME = 0.7, 0.8
 _FEW = 20  # clips, from which on equal lengths are no chance
 _MOST_CLASSES, _REPEATED = 20, 3  # of whole numbers as labels, and clips of each: more, or fewer, are quantities
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
@@ -72,12 +80,13 @@ def are_numbers(labels: pd.Series) -> bool:
     return bool(describe_numbers(labels) and labels.value_counts().median() < _REPEATED)
 
 
-def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None) -> Audit:
+def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: bool = False) -> Audit:
     """Look for what makes a split unsound: leaks between splits, missing and confounded classes.
 
     Where every label has one speaker and every speaker one label (speaker identification), speakers must be shared
     between splits: that is then a note, not a problem. Of labels that are ``numbers`` to be predicted (None: if they
-    look like it) nothing is asked that is asked of classes. `BadParameter` if ``clip_id``, ``sha256``, ``seconds``,
+    look like it) nothing is asked that is asked of classes. With ``listen`` the files in the column ``audio`` are
+    compared too, so that copies with other samples are found. `BadParameter` if ``clip_id``, ``sha256``, ``seconds``,
     ``label``, ``speaker`` or ``split`` is missing.
     """
     missing = [name for name in _NEEDED if name not in clips.columns]
@@ -85,21 +94,23 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None) -> Audit:
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(_NEEDED)}.")
     folds = count_folds(clips)
     also = [name for name in _SAID if name in clips.columns]
-    clips = clips.loc[:, [*_NEEDED, *also]].fillna({"label": "", "speaker": "", "split": ""})
+    clips = clips.reindex(columns=[*_NEEDED, *also, *{"recording"}.difference(also)]).reset_index(drop=True)
+    clips = clips.fillna(dict.fromkeys(("label", "speaker", "split", "recording"), ""))
     everything, clips = clips, clips[clips["label"] != ""] if clips["label"].ne("").any() else clips
     known = clips[clips["speaker"] != ""]
-    nameless, doubles, twins = len(clips) - len(known), _list_duplicates(clips), _twin_problems(clips)
+    nameless, doubles = len(clips) - len(known), _list_duplicates(clips)
     notes = [f"The speaker of {_count(nameless, 'clip', 'clips')} is not known."] if nameless else []
     if numbers := are_numbers(clips["label"]) if numbers is None else numbers:
         what = describe_numbers(clips["label"]) or "numbers"
         notes.append(f"The labels are {what}, taken as numbers to be predicted (metric ccc or mae).")
         clips, known = clips.assign(label="(numbers)"), known.assign(label="(numbers)")
     classes, shared = _count_classes(clips, known), _list_shared_speakers(known)
-    problems = _size_problems(clips, folds) + _duplicate_problems(doubles) + twins
+    problems = _size_problems(clips, folds) + _duplicate_problems(doubles)
+    problems += _copy_problems(clips, listen)
     if not numbers:
         problems += _class_problems(classes) + _name_problems(clips["label"]) + _telltale_problems(clips)
-    if len(everything) > len(clips):
-        problems.append(f"{_count(len(everything) - len(clips), 'clip has', 'clips have')} no label.")
+    if odd := int(everything.drop(clips.index)["split"].ne("").sum()):
+        problems.append(f"{_count(odd, 'clip has', 'clips have')} a split and no label.")
     if len(clips) >= _FEW and clips["seconds"].nunique() == 1:
         notes.append(f"All clips are {clips['seconds'].iloc[0]:.3f} s long: they were cut or filled up to that, "
                      "perhaps in the middle of a word, or with silence.")
@@ -240,16 +251,58 @@ def _telltale_problems(clips: pd.DataFrame) -> list[str]:
     return problems
 
 
-def _twin_problems(clips: pd.DataFrame) -> list[str]:
-    """A sentence on files of one name and length in several formats, whose sound a lossy one changes."""
-    if "audio" not in clips:
+def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
+    """Sentences on recordings that are there in several forms: parts that overlap, and copies that sound alike."""
+    group = clips["recording"].where(clips["recording"] != "", clips["sha256"])
+    for one, other in _find_twins(clips) if listen and "audio" in clips else ():
+        group = group.where(~group.isin(group[clips["sha256"] == other]), group[clips["sha256"] == one].iloc[0])
+    several = clips.replace({"split": {"": None}}).groupby(group)[["label", "split", "sha256"]].nunique() > 1
+    problems = []
+    for column, where in (("label", "under more than one label"), ("split", "in more than one split"),
+                          ("sha256", "there more than once")):
+        found = several["sha256"] & (several[column] if column != "sha256" else ~several["label"] & ~several["split"])
+        names = [" = ".join(some.drop_duplicates(column)["clip_id"][:2]) for _, some in
+                 clips[group.isin(found.index[found])].groupby(group)]
+        problems += [f"{_count(len(names), 'recording is', 'recordings are')} {where}, in copies that sound alike "
+                     f"though their samples differ or in parts that overlap: {list_names(names)}."] if names else []
+    return problems
+
+
+def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
+    """Hashes of clips that sound alike though they differ, of each and the one whose outline is most like its own."""
+    from scipy.signal import correlate
+    from sklearn.neighbors import NearestNeighbors
+
+    clips = clips.drop_duplicates("sha256")
+    if len(clips) < 2:
         return []
-    names = clips["audio"].map(os.path.basename).str.rsplit(".", n=1)
-    files = clips.assign(name=names.str[0], ending=names.str[-1]).groupby("name")
-    apart = files["seconds"].transform("max") - files["seconds"].transform("min")
-    twins = clips[(files["ending"].transform("nunique") > 1) & (apart < _NEAR)] if len(clips) else clips
-    return [f"{len(twins)} clips of {twins['label'].nunique()} labels may be the same recordings in several formats: "
-            f"{list_names(twins['clip_id'].tolist())}."] if len(twins) else []
+    with ThreadPoolExecutor() as pool:
+        outlines = list(pool.map(lambda path: _hear_low(path)[1], clips["audio"]))
+    points = np.column_stack([outlines, _BY_SECOND * clips["seconds"]])
+    distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
+    twins, near = [], np.flatnonzero(distances[:, 0] < _FAR)
+    for i, j in sorted({(min(pair), max(pair)) for pair in zip(near, nearest[near, 0], strict=True)}):
+        x, y = (_hear_low(path)[0] for path in clips["audio"].iloc[[i, j]])
+        if np.abs(correlate(x, y, method="fft")).max(initial=0) > _SAME * np.linalg.norm(x) * np.linalg.norm(y):
+            twins.append((clips["sha256"].iloc[i], clips["sha256"].iloc[j]))
+    return twins
+
+
+def _hear_low(path: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """A clip below 2 kHz, which codecs and lower rates leave, and how its loudness and brightness change, of norm 1."""
+    try:
+        wave = audio.read(path).wave
+    except DECODE_ERRORS:
+        wave = np.zeros(0, np.float32)
+    low = wave[:len(wave) // 4 * 4].reshape(-1, 4) @ np.full(4, 0.25, np.float32)
+    if len(low) <= 2 * _POINTS:
+        return low, np.zeros(2 * _POINTS - 2)
+    low -= low.mean()
+    starts = np.linspace(0, len(low) - 1, _POINTS, endpoint=False).astype(int)
+    power, slope = (np.add.reduceat(values * values, starts) for values in (low[1:], np.diff(low)))
+    floor = power.max() / 100 + np.finfo(np.float32).tiny
+    changes = np.diff(np.log([power + floor, (slope + floor) / (power + floor)]))
+    return low, np.ravel(changes / np.linalg.norm(changes, axis=1, keepdims=True).clip(1e-9) / np.sqrt(2))
 
 
 def _confound_problems(known: pd.DataFrame) -> list[str]:
@@ -314,7 +367,7 @@ def make_data_card(source: str | os.PathLike[str], *, seed: int = 0, splits: str
     task, dataset = load_own_task(source, seed=seed, splits=splits, progress=progress)
     if are_numbers(dataset.clips["label"]):  # a split of numbers need not hold each
         task, dataset = load_own_task(source, seed=seed, splits=splits, numbers=True, progress=progress)
-    return DataCard(task.name, dataset, audit_clips(dataset.clips))
+    return DataCard(task.name, dataset, audit_clips(dataset.clips, listen=True))
 
 
 def _summarise(clips: pd.DataFrame, problems: int) -> str:

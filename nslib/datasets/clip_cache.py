@@ -85,7 +85,8 @@ class ClipCache:
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         served = write_clip(path, wave)
-        kept = [note for note in notes if "full scale" not in note]  # of a whole recording, as it was
+        # of a whole recording, as it was
+        kept = [note for note in notes if "full scale" not in note and not note.startswith(audio.STANDSTILLS)]
         note = "; ".join([*kept, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
         return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, *_stat_file(path),
                                       note, rate))
@@ -176,7 +177,7 @@ def _decode_facts(path: Path) -> AudioFacts:
 
 def _facts_key(path: Path) -> str:
     """Key of what decoding a file told; what an older decoder told of it is not believed."""
-    return file_key(path, "decoder 2")
+    return file_key(path, "decoder 3")
 
 
 def file_key(path: Path, *part: object) -> str:

@@ -1,8 +1,9 @@
 """Your own recordings, in any of the layouts of `layouts`: cut, decoded once, and split.
 
 Splits are taken as given, by the layout or by a file of splits; without any, speakers are drawn into train, validation
-and test (60, 20 and 20 %), or clips where speakers are not known or are the label, and a note says which. Where only
-validation or test lacks, a fifth of train is drawn for it. Clips without a label are in no split if others have one.
+and test (60, 20 and 20 %), or clips, parts of a recording together, where speakers are not known or are the label, and
+a note says which. Where only validation or test lacks, a fifth of train is drawn for it. Clips without a label are in
+no split if others have one.
 Every clip that was listed is one that can be used, or has a reason why not. Parts of
 longer recordings are cut once from the recording as the kit hears it (16 kHz, mono), so that a clip is the same
 wherever its neighbours end; times are in seconds, borders are rounded to a sample.
@@ -10,6 +11,7 @@ wherever its neighbours end; times are in seconds, borders are rounded to a samp
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -38,8 +40,8 @@ __all__ = ["read_recordings"]
 SHARES = (0.6, 0.2, 0.2)  # NOSS's for a corpus of few speakers (SAVEE): .7/.1/.2 of nine leave validation empty
 _LEARN = (0.8, 0.2)
 _WHOLE = 0.005  # seconds by which a part may differ from its whole recording: lengths are written with two digits
-_PEAK = re.compile(r"peak (\S+) is above full scale")
-_LATE = 0.1  # seconds by which a part may end after its recording: times are often rounded up
+_VARIED = re.compile("|".join(("peak", "its header promises", *audio.STANDSTILLS)))
+_LATE = 0.1  # seconds by which a part may end after its recording, or after the next begins: times are rounded
 
 
 def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
@@ -66,7 +68,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         data set of TensorFlow Datasets that cannot be had.
     """
     listed, notes = list_clips(path, progress=progress)
-    listed, cut_notes = _cut_parts([_check_name(clip) for clip in listed], progress)
+    listed, cut_notes = _cut_parts(_mark_parts([_check_name(clip) for clip in listed]), progress)
     faulty, sound = [clip for clip in listed if clip.fault], [clip for clip in listed if not clip.fault]
     split_notes: list[str] = []
     if splits is not None:
@@ -87,7 +89,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
               "sample_rate": clip.sample_rate or known.sample_rate} for clip, (_, known) in
              zip(placed, pairs, strict=True)]
     counts = Counter(note for clip, known in pairs for note in dict.fromkeys((*clip.notes, *known.notes)))
-    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_peaks(counts).most_common()]
+    done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_kinds(counts).most_common()]
     return make_dataset(clips, problems, [_make_printable(note) for note in (
         *notes, *cut_notes, *split_notes, *done, *draw_notes)])
 
@@ -108,12 +110,30 @@ def _make_printable(text: str) -> str:
         else repr(letter)[1:-1] for letter in text)
 
 
-def _join_peaks(counts: Counter[str]) -> Counter[str]:
-    """Count clips above full scale together, whatever their peaks, of which the highest is named."""
-    loud = {note: float(found[1]) for note in counts if (found := _PEAK.match(note))}
-    highest = max(loud, key=loud.__getitem__, default="")
-    return Counter({note: n for note, n in counts.items() if note not in loud}) + Counter(
-        {f"the highest {highest}": sum(counts[note] for note in loud)} if loud else {})
+def _join_kinds(counts: Counter[str]) -> Counter[str]:
+    """Count clips together whose notes differ in numbers only; the one with the highest stands for them."""
+    kinds: dict[str, list[str]] = {}
+    for note in sorted(counts, key=lambda note: -float(re.findall(r"\d+\.?\d*|$", note)[0] or 0)):
+        kinds.setdefault(re.sub(r"[\d.]+", "", note) if _VARIED.match(note) else note, []).append(note)
+    return Counter({f"{'the highest ' if those[0].startswith('peak') else 'for example ' * (len(those) > 1)}{those[0]}":
+                    sum(map(counts.__getitem__, those)) for those in kinds.values()})
+
+
+def _mark_parts(clips: list[ClipFile]) -> list[ClipFile]:
+    """Tell clips of one file from others, and which of them overlap."""
+    files: dict[tuple[Path, int | None], list[int]] = {}
+    for i, clip in enumerate(clips):
+        if not clip.fault:
+            files.setdefault((clip.audio, clip.channel), []).append(i)
+    marked, name, reach = list(clips), "", 0.0
+    for (path, _), members in files.items():
+        for place, i in enumerate(sorted(members, key=lambda i: clips[i].start) if len(members) > 1 else ()):
+            if not place or clips[i].start > reach - _LATE:
+                name, reach = clips[i].clip_id, 0.0
+            end = clips[i].end
+            reach = math.inf if end is None else max(reach, end)
+            marked[i] = replace(clips[i], cut_from=str(path), recording=name)
+    return marked
 
 
 def _cut_parts(clips: list[ClipFile], progress: bool) -> tuple[list[ClipFile], list[str]]:
@@ -150,13 +170,13 @@ def _cut_recording(path: Path, channel: int | None, parts: list[ClipFile], cache
             last = len(wave) if part.end is None else round(part.end * audio.SAMPLE_RATE)
             if channel is None and first == 0 and abs(last - len(wave)) <= _WHOLE * audio.SAMPLE_RATE:
                 cache.record(CachedClip(key, key, "whole"))
-            elif first < len(wave) and last <= len(wave) + _LATE * audio.SAMPLE_RATE:
+            elif first < min(last, len(wave)) and last <= len(wave) + _LATE * audio.SAMPLE_RATE:
                 cache.add(key, key, np.ascontiguousarray(wave[first:last]), recording.notes, recording.source_rate)
             else:
                 end = "the end" if part.end is None else f"{part.end:g} s"
                 cache.record(CachedClip(key, key, "outside", note=(
                     f"it is to reach from {part.start:g} s to {end}, but {path.name} has "
-                    f"{len(wave) / audio.SAMPLE_RATE:.2f} s")))
+                    f"{len(wave) / audio.SAMPLE_RATE:.2f} s" + " and no sample between" * (first == last))))
     made = []
     for part, key in zip(parts, keys, strict=True):
         clip, whole = cache.get(key, key) or CachedClip(key, key), replace(part, start=0.0, end=None, channel=None)
@@ -212,15 +232,17 @@ def _draw_missing(learn: list[ClipFile], splits: set[str], seed: int) -> tuple[d
     names, speakers = [clip.clip_id for clip in learn], [clip.speaker for clip in learn]
     labels = [clip.label for clip in learn]
     by_speaker = all(speakers) and not label_is_speaker(labels, speakers) and len(set(speakers)) >= len(_LEARN)
-    groups, parts = speakers if by_speaker else names, ("train", missing[0])
+    whole = [clip.cut_from or clip.clip_id for clip in learn]
+    groups = speakers if by_speaker else whole if len(set(whole)) >= len(_LEARN) else names
+    parts = ("train", missing[0])
     place = split_speakers(labels, groups, _LEARN, seed, parts) or split_by_group(groups, groups, _LEARN, parts, seed)
     split_of = dict(zip(names, map(place.__getitem__, groups), strict=True))
-    return split_of, [f"There is no {missing[0]} part: a fifth of the {'speakers' if by_speaker else 'clips'} of train "
-                      f"was drawn for it (seed {seed})."]
+    what = "speakers" if by_speaker else "clips" if len(set(groups)) == len(names) else "recordings, with all parts,"
+    return split_of, [f"There is no {missing[0]} part: a fifth of the {what} of train was drawn for it (seed {seed})."]
 
 
 def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tuple[dict[str, str], list[str]]:
-    """Draw the clips of each label."""
+    """Draw the clips of each label, or recordings that have several parts."""
     split_of: dict[str, str] = {}
     few = []
     for label in labels:
@@ -244,5 +266,11 @@ def _draw_clips(clips: list[ClipFile], labels: Sequence[str], seed: int) -> tupl
     else:
         why = ("no division of the speakers was found that has every label in every split: scores may tell speakers "
                "apart")
+    whole = [clip.cut_from or clip.clip_id for clip in clips]
+    if len(set(whole)) < len(whole) and (place := split_speakers([clip.label for clip in clips], whole, SHARES, seed)):
+        return ({clip.clip_id: place[name] for clip, name in zip(clips, whole, strict=True)},
+                ["Recordings were drawn into the splits, each with all its parts (60, 20 and 20 % of them, seed "
+                 f"{seed}), because {why}."])
     note = f"Clips were drawn into the splits (60, 20 and 20 % of each label, seed {seed}), because {why}."
+    note += " Parts of one recording are in several splits." * (len(set(whole)) < len(whole))
     return split_of, [note + f" Labels with fewer than 3 clips are in no split: {list_names(few)}." if few else note]

@@ -54,7 +54,8 @@ _USUAL = {"audio": ("file_name",), "speaker": ("speaker_id", "client_id")}  # in
 # columns that change what a row is, as they may be called in words of lower case
 _PARTS = {"start": ("start", "offset", "begin", "onset", "start_time"), "end": ("end", "stop", "end_time"),
           "duration": ("duration",), "channel": ("channel",)}
-_MARKS = "((start|begin|onset|offset|end|stop|duration|dur)(time|ms|s)?|[xt]_?(min|max)|ch|chan|channel(id|no)?)"
+_MARKS = ("((start|begin|onset|offset|end|stop|finish|until|duration|dur)(time|ms|s)?|[xt]_?(min|max)|t_?[01]"
+          "|(from|to|length|len)(?=_(m?s(ec)?s?(_|$)|second|sample|frame))|ch|chan|channel(id|no)?)")
 _UNITS = "t|time|stamp|(m?s|m?sec|(milli)?second|sample|frame|segment|seg)s?|audio|clip|id|index|no|number"
 _OTHER_PARTS = re.compile(f"(?=(.*_)?{_MARKS}(_|$))(({_MARKS}|{_UNITS})(_|$))+")
 _METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
@@ -81,6 +82,8 @@ class ClipFile:
     remedy: str = ""  # of the fault
     sample_rate: int = 0  # of the recording, Hz, where the file is a copy; else 0
     notes: tuple[str, ...] = ()  # what was done to the samples of such a copy
+    cut_from: str = ""  # the file, if other clips are of it too
+    recording: str = ""  # the first of those that overlap in it
 
     def fail(self, fault: str, remedy: str = "Mend the row, or remove it.") -> ClipFile:
         """The clip, as one that cannot be used."""
@@ -320,8 +323,9 @@ def _choose_columns(path: Path, names: list[str], asked: dict[str, str],
             raise BadParameter(f"{path.name} has the columns {' and '.join(given)}, which say the same; keep one.")
         columns |= dict.fromkeys((role,), *given) if given else {}
     unused = [name for name in names if name not in columns.values()]
+    ends = ("to", "till", "length", "len") if columns.keys() & {"start", "end", "duration"} == {"start"} else ()
     for name in unused:
-        if _OTHER_PARTS.fullmatch(_join_words(name)):
+        if _OTHER_PARTS.fullmatch(words := _join_words(name)) or words in ends:
             raise BadParameter(f"the column {name} of {path.name} may change what a row is, and is not read; give "
                                "start and end (or duration) in seconds, channel from 0, or rename it if it says "
                                "nothing of the kind.")

@@ -37,7 +37,7 @@ class Dataset:
     """Clips that can be used (`COLUMNS`), and clips that cannot (`PROBLEM_COLUMNS`).
 
     Of a clip, ``audio`` is an absolute path, ``sha256`` is of the decoded 16 kHz waveform, and ``sample_rate`` is the
-    original's. Empty text means unknown.
+    original's. Empty text means unknown. ``recording``, a column of parts of files only, is one where they overlap.
     """
 
     clips: pd.DataFrame
@@ -51,7 +51,7 @@ def make_dataset(clips: Iterable[Mapping[str, object]], problems: Iterable[Mappi
     import pandas as pd
 
     rows = list(clips)
-    columns = [*COLUMNS, *(name for name in FOLD_COLUMNS if any(row.get(name) for row in rows))]
+    columns = [*COLUMNS, *(name for name in (*FOLD_COLUMNS, "recording") if any(row.get(name) for row in rows))]
     table = pd.DataFrame(rows, columns=columns).astype({name: _TYPES.get(name, str) for name in columns})
     excluded = pd.DataFrame(list(problems), columns=list(PROBLEM_COLUMNS)).astype(str)
     by_id = {"by": "clip_id", "ignore_index": True}

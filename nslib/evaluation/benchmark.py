@@ -373,7 +373,7 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
         builder.notes += [f"{new}: {source}, called {task.name} too."] if new != task.name else []
         task = dataclasses.replace(task, name=new)
         if not isinstance(item, Task) and corpus.clips["label"].ne("").any():
-            audit = card.audit_clips(corpus.clips, numbers=numbers)
+            audit = card.audit_clips(corpus.clips, numbers=numbers, listen=True)
             builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
         builder.add_clips(task, corpus)
         ready.append((task, corpus))

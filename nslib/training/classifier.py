@@ -213,16 +213,21 @@ class Classifier:
     def __init__(self, module: Any, facts: dict[str, Any]):
         self.labels, self.facts, self._module = tuple(facts["labels"]), facts, module
 
-    def __call__(self, source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Answer:
-        """Classify a file, or an array [samples] or [samples, channels] at a rate in Hz; errors as of `nslib.audio`."""
-        clip = audio.read(source) if isinstance(source, str | os.PathLike) else audio.from_array(source, sample_rate)
+    def __call__(self, source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int | None = None) -> Answer:
+        """Classify a file, or an array [samples] or [samples, channels] at a rate in Hz; errors as of `audio`."""
+        assumed = list[str]()
+        if isinstance(source, str | os.PathLike):
+            clip = audio.read(source)
+        else:
+            assumed = [f"no sample rate was given with it: taken as {SAMPLE_RATE} Hz"] if sample_rate is None else []
+            clip = audio.from_array(source, SAMPLE_RATE if sample_rate is None else sample_rate)
         # the object's own call would be traced anew for every length
         outputs = self._module.signatures["serving_default"](samples=tf.constant(clip.wave[None]),
                                                              sample_rate=tf.constant(SAMPLE_RATE))
         shares = dict(zip(self.labels, np.asarray(outputs["probabilities"])[0].tolist(), strict=True))
         shortest = self.facts.get("shortest_seconds", 0.0)
         short = [f"padded with zeros to {shortest:.3g} s"] if clip.seconds < shortest else []
-        return Answer(self.labels[int(outputs["label_index"][0])], shares, (*clip.notes, *short))
+        return Answer(self.labels[int(outputs["label_index"][0])], shares, (*assumed, *clip.notes, *short))
 
 
 def load_classifier(folder: str | Path) -> Classifier:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -69,7 +70,7 @@ class AudioBank:
     ``samples`` are int16 at 16 kHz with full scale 32767, and ``frames`` float16 [frames, 64] the log-mel of all of
     them, both memory-mapped; ``starts`` (multiples of `nslib.frontend.HOP`) and ``lengths`` int64 [pieces], in samples;
     ``names`` has the clip_id of the first clip of each piece, ``sources`` its package; ``problems`` a line a clip that
-    cannot be read.
+    cannot be read, ``notes`` what was said where they were.
     """
 
     samples: Samples = field(repr=False)
@@ -79,6 +80,7 @@ class AudioBank:
     names: tuple[str, ...] = field(repr=False)
     sources: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def hours(self) -> float:
@@ -123,15 +125,16 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     parts.
     """
     recordings = folder.read_recordings(path, progress=progress)
-    groups = [row.speaker or row.clip_id for row in recordings.clips.itertuples()]
+    groups = [row.speaker or getattr(row, "recording", "") or row.clip_id for row in recordings.clips.itertuples()]
     names = sorted(set(groups))
     if len(names) < 2:
         raise BadParameter(f"{path} has {len(names)} speakers (or clips, where none is named); two are needed, one to "
                            "learn from and one to stop by.")
     part_of = split_by_group(names, names, (1 - _HELD_OUT, _HELD_OUT), PARTS)
     learn, held_out = _decode_parts(recordings.clips, [part_of[group] for group in groups], join, progress)
+    notes = tuple(note for note in recordings.notes if not re.search("split|label|part: a fifth", note, re.IGNORECASE))
     unread = (f"{row.clip_id}: {row.reason}. {row.remedy}" for row in recordings.problems.itertuples())
-    return replace(learn, problems=(*unread, *learn.problems)), held_out
+    return replace(learn, problems=(*unread, *learn.problems), notes=notes), held_out
 
 
 def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progress: bool) -> Iterator[AudioBank]:
@@ -324,7 +327,7 @@ class Pairs:
         """What was left out, and which clips could not be read."""
         left_out = [f"{count} of {len(self.bank.lengths)} pieces were left out: {why}."
                     for why, count in self.left_out.items() if count]
-        return [*left_out, *self.bank.problems]
+        return [*self.bank.notes, *left_out, *self.bank.problems]
 
     def draw(self, step: int) -> tuple[Samples, Ints, Ints]:
         """Draw windows int16 [pairs, 2, WINDOW_SAMPLES], their pieces [pairs], all different, and starts [pairs, 2].

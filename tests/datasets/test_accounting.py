@@ -193,8 +193,14 @@ ROWS = [
         "l.csv": "audio,start,end\ncall.wav,0:01,0:02\ncall.wav,.1,.05\nb.wav,,\n"}, "l.csv", 1, 2),
     ("list", "a part behind the end", "left out", "but call.wav has 0.20 s", CALL | {
         "l.csv": "audio,start,end\ncall.wav,1,2\nb.wav,,\n"}, "l.csv", 1, 1),
+    ("list", "a part without a sample", "left out", "and no sample between", CALL | {
+        "l.csv": "audio,start,end\ncall.wav,.1,.10001\nb.wav,,\n"}, "l.csv", 1, 1),
     ("list", "`start_ms`, `channel_id` and such", "refused", "may change what a row is",
      {"l.csv": "audio,start_ms\na.wav,10\n"}, "l.csv", 0, 0),
+    ("list", "several parts of each recording", "read",
+     "Recordings were drawn into the splits, each with all its parts", {f"{i}.wav": i for i in range(6)} | {
+         "l.csv": "audio,start,end,label\n" + "".join(f"{i}.wav,{start},{start + 0.1},{'xy'[i % 2]}\n"
+                                                      for i in range(6) for start in (0, 0.1))}, "l.csv", 12, 0),
     ("list", "`channel`, counted from 0", "read", "channel 1 of 2", {
         "s.wav": stereo, "l.csv": "audio,channel\ns.wav,0\ns.wav,1.0\n"}, "l.csv", 2, 0),
     ("list", "`channel`, counted from 1", "refused", "channels are counted from 0", {
@@ -367,9 +373,10 @@ def test_a_folder_that_cannot_be_opened_and_a_file_too_large_are_left_out(tmp_pa
 
 
 def test_columns_that_may_change_what_a_row_is_are_known_by_their_words(tmp_path, cache):
-    plain = ["end_date", "friend", "channels", "timestamp", "segment_id"]
-    for name in ("start (s)", "begin_time", "tMin", "x_max", "Onset (ms)", "segment_start", "channelID", "ch", *plain):
-        build(tmp_path, CALL | {"l.csv": f"audio,{name}\ncall.wav,1\n"})
+    plain = ["end_date", "friend", "channels", "timestamp", "segment_id", "to", "length", "length_class"]
+    for name in ("start (s)", "begin_time", "tMin", "x_max", "Onset (ms)", "segment_start", "channelID", "ch",
+                 "From (sec)", "to_ms", "finish", "t0", "len_frames", "start,to", "onset,length", *plain):
+        build(tmp_path, CALL | {"l.csv": f"audio,{name}\ncall.wav{',1' * (1 + name.count(','))}\n"})
         refused = name not in plain
         with pytest.raises(BadParameter, match="may change") if refused else contextlib.nullcontext():
             assert f"not read: {name}." in " ".join(read(tmp_path / "l.csv").notes)

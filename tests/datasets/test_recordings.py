@@ -11,7 +11,7 @@ from helpers import noise
 import nslib
 from nslib import audio, config
 from nslib.datasets import noss
-from nslib.datasets.card import make_data_card
+from nslib.datasets.card import audit_clips, make_data_card
 from nslib.datasets.folder import read_recordings
 from nslib.datasets.layouts import name_recordings, recordings_exist
 from nslib.datasets.loading import load_own_task
@@ -374,6 +374,58 @@ def test_a_data_set_of_every_width_has_the_rate_and_the_scale_of_its_files(tmp_p
     for bits, expected in (("", {"PCM_16"}), ("&bits=8", {"PCM_U8"}), ("&bits=32", wide)):
         dataset = read(f"tfds:others?label=label&rate=8000{bits}")
         assert compare(dataset) == expected and len(dataset.problems) == 4 - len(expected)
+
+
+COPIES = {"a.mp3": {}, "a.ogg": {}, "a.opus": {"format": "OGG", "subtype": "OPUS"}, "a.flac": {"subtype": "PCM_24"},
+          "ulaw.wav": {"samplerate": 8000, "subtype": "ULAW"}, "44.wav": {"samplerate": 44_100}, "faint.wav": {}}
+
+
+def test_copies_are_found_by_their_sound_and_other_takes_and_equal_lengths_are_none(tmp_path, cache):
+    t = np.arange(16_000) / 16_000
+
+    def take(seed):
+        return 0.1 * np.random.default_rng(seed).normal(size=16_000)
+
+    def write(name, wave, samplerate=16_000, **form):
+        (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "d" / name, audio.resample(wave.astype(np.float32), 16_000, samplerate), samplerate,
+                        **form)
+
+    for k in range(12):
+        for label in "xy":
+            write(f"{label}/{k}.wav", take(k + 50 * (label == "y")))  # noise of one length
+        write(f"x/said{k}.wav", take(200 + k) * np.exp(-3 * t))  # the same contour, other takes
+        write(f"y/tone{k}.wav", 0.2 * np.sin(2 * np.pi * (300 + 50 * k) * t) * np.hanning(16_000))
+        write(f"y/none{k}.wav", 0.0 * t)
+    for k, (name, form) in enumerate(COPIES.items()):
+        write(f"y/copy-{name}", take(k) * (0.2 if "faint" in name else 1), **form)
+    card = make_data_card(tmp_path / "d", progress=False)
+    said = [problem for problem in card.audit.problems if "sound alike" in problem]
+    assert said[0].startswith("7 recordings are under more than one label, in copies that sound alike")
+    assert said[0].count("=") == 5 and all("said" not in problem and "tone" not in problem for problem in said)
+
+
+def test_parts_that_overlap_are_said_and_those_of_one_recording_are_drawn_together(tmp_path, cache):
+    for k in range(9):
+        noise(tmp_path / f"r{k}.wav", k, 2)
+    rows = [f"r{k}.wav,{start},{start + 0.5},{'xy'[k % 2]}" for k in range(9) for start in (0, 0.5, 1, 1.5)]
+    dataset = read(lines(tmp_path / "l.csv", "audio,start,end,label", *rows))
+    assert dataset.clips.groupby(dataset.clips["clip_id"].str[:2])["split"].nunique().eq(1).all()
+    assert set(dataset.clips["split"]) == set(SPLITS)
+    assert "Recordings were drawn into the splits, each with all its parts" in dataset.notes[-1]
+    assert audit_clips(dataset.clips).problems == ()  # they touch, but do not overlap
+    few = [row for row in rows if row[:2] in ("r0", "r1")]
+    assert "Parts of one recording are in several splits." in read(
+        lines(tmp_path / "few.csv", "audio,start,end,label", *few)).notes[-1]
+    rows = [f"r{k}.wav,{start},{end},{label},{split}" for k, (start, end, label, split) in (
+        (0, (0, 1, "x", "train")), (0, (0.5, 1.5, "y", "train")), (1, (0, 1, "x", "train")), (1, (0.8, 2, "x", "test")),
+        (2, (0, 1, "x", "train")), (2, (1, 2, "y", "test")), (3, ("", "", "y", "dev")), (3, (1.5, 2, "y", "test")))]
+    problems = audit_clips(read(lines(tmp_path / "m.csv", "audio,start,end,label,split", *rows)).clips).problems
+    assert [problem for problem in problems if "overlap" in problem] == [
+        f"{count} {where}, in copies that sound alike though their samples differ or in parts that overlap: {names}."
+        for count, where, names in (
+            ("1 recording is", "under more than one label", "r0.wav 0 1 = r0.wav 0.5 1.5"),
+            ("2 recordings are", "in more than one split", "r1.wav 0 1 = r1.wav 0.8 2, r3.wav = r3.wav 1.5 2"))]
 
 
 def test_clips_above_full_scale_are_one_note_with_the_highest_peak(tmp_path, cache):

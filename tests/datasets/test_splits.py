@@ -211,8 +211,9 @@ def test_clips_of_folds_may_be_in_no_split():
     ({"seconds": {"yes": 2.0, "no": 2.5}}, "can be told by the length of the files: no (2.5 s), yes (2.0 s)."),
     ({"audio": {"yes": "/d/monday/1.wav", "no": "/d/friday/1.wav"}}, "by the folder of the files: no (friday), "
      "yes (monday)."),
-    ({"audio": {"yes": "/d/yes/1.wav", "no": "/d/no/1.mp3"}}, "18 clips of 2 labels may be the same recordings"),
-    ({"label": {"no": ""}}, "9 clips have no label.")])
+    ({"recording": {"yes": "a"}}, "1 recording is in more than one split, in copies that sound alike though their "
+     "samples differ or in parts that overlap: clip0 = clip6."),
+    ({"label": {"no": ""}}, "9 clips have a split and no label.")])
 def test_questions_that_a_person_would_ask_of_classes(changes, said):
     clips = pd.concat([sound()] * (4 if "clip0" in str(changes) else 1), ignore_index=True)
     for column, value_of in changes.items():

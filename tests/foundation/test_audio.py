@@ -196,6 +196,35 @@ def test_a_length_that_no_file_has_is_that_of_a_pipe(form, options, lead, tmp_pa
     assert np.array_equal(clip.wave, pcm / np.float32(32767)) and clip.notes[0].startswith("length unknown")
 
 
+@pytest.mark.parametrize(("first", "last", "rate", "said"), [
+    (8000, 16000, 16000, "from 0.50 s to the end"), (0, 8000, 16000, "from 0.00 s to 0.50 s"),
+    (5000, 11000, 8000, "from 0.62 s to 1.38 s"), (9000, 16000, 44100, "from 0.20 s to the end"),
+    (11000, 16000, 16000, ""), (0, 5000, 16000, "")])
+def test_a_third_without_change_is_noted(first, last, rate, said):
+    wave = RNG.normal(0, 0.1, 16000)
+    wave[first:last] = 0
+    for samples in (wave, np.stack([wave, wave], 1)):
+        notes = [note for note in audio.from_array(samples, rate).notes if "silence" in note]
+        assert notes == [f"digital silence {said}"] * bool(said)
+
+
+@pytest.mark.parametrize(("form", "codec", "value"), [
+    ("WAV", "PCM_U8", -1), ("WAV", "ULAW", -0.98), ("AIFF", "PCM_24", 0), ("CAF", "FLOAT", 0), ("AU", "ALAW", -0.168),
+    ("avi", "pcm_s16le", 0), ("tta", "tta", 0)])
+def test_what_was_given_its_size_and_never_filled_is_noted(form, codec, value, tmp_path):
+    if form.isupper():
+        soundfile.write(tmp_path / "a", sine(16000, 4), 16000, format=form, subtype=codec)
+    else:
+        encode(tmp_path / "a", form, codec, 16000, sine(16000, 4))
+    whole = (tmp_path / "a").read_bytes()
+    half = len(whole) // 2
+    (tmp_path / "a").write_bytes(whole[:half] + bytes(len(whole) - half))
+    note = audio.read(tmp_path / "a").notes[-1]
+    kind = "digital silence" if value == 0 else f"a single value ({value:.3g})"
+    assert note.startswith(f"{kind} from ") and note.endswith(" s to the end")
+    assert 1.7 < float(note.split()[-5]) < 2.3
+
+
 class Pipe(bytearray):
     """What cannot seek."""
 

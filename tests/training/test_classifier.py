@@ -68,7 +68,8 @@ def test_samples_of_another_scale_are_refused_by_the_classifier_and_by_the_graph
     module, *_, folder = exported
     ask, wave = room.load_classifier(folder), CLIPS[4]
     pcm = np.rint(wave * 32767).astype(np.int16)
-    assert ask(pcm).label == ask(wave).label
+    assert ask(pcm).label == ask(wave).label and ask(wave, sample_rate=16_000).notes == ()
+    assert ask(wave).notes == ("no sample rate was given with it: taken as 16000 Hz",)
     for wrong, why in ((wave * 32767, "full scale is 1"), (pcm.astype(np.int64), "samples of another width")):
         with pytest.raises(BadAudio, match=why):
             ask(wrong)
