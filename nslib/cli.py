@@ -635,7 +635,8 @@ def train_classifier(
     left_out = _print_left_out(facts["left_out"])
     test = facts["scores"]["test"]
     print(f"{facts['probe']} on test: {facts['metric'].replace('_', ' ')} {test['value']:.2f} [{test['low']:.2f}, "
-          f"{test['high']:.2f}], chance {test['chance']:.2f}; {test['n']} clips, {test['n_speakers']} speakers")
+          f"{test['high']:.2f}], chance {test['chance']:.2f}; {test['n']} clips, "
+          f"{results.count_speakers(test['n_speakers'])}")
     print(f"{folder}; {left_out} clips left out")
     _exit(not left_out)
 

@@ -279,6 +279,11 @@ def name_choice(row: Mapping[str, Any], layers: Mapping[tuple[str, str], bool] |
     return "".join([row["probe"], *normed, ", best layer by validation" if of_layers else ""])
 
 
+def count_speakers(number: int) -> str:
+    """Speakers of a test in words; none are known where there are 0."""
+    return f"{number} speakers" if number else "speakers unknown"
+
+
 def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Select the result of each embedding on each task, from the same fits, as one of `PROTOCOLS` chooses.
 
