@@ -553,9 +553,8 @@ def train_triplets(
     folder = folder or config.cache_dir("runs", chosen.loop.network)
     trainer.claim_folder(folder, chosen.json())
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
-    if size == "paper":
-        _print_table(settings.tabulate_settings(chosen))
     if size == "paper" or price:
+        _print_table(settings.tabulate_settings(chosen))
         print(trainer.foresee(learn, held_out, folder, chosen, price), flush=True)
     done = trainer.train_triplets(learn, held_out, folder, chosen)
     _print_notes(done.notes)
@@ -634,9 +633,9 @@ def train_classifier(
     _print_notes(facts["notes"])
     left_out = _print_left_out(facts["left_out"])
     test = facts["scores"]["test"]
-    print(f"{facts['probe']} on test: {facts['metric'].replace('_', ' ')} {test['value']:.2f} [{test['low']:.2f}, "
-          f"{test['high']:.2f}], chance {test['chance']:.2f}; {test['n']} clips, "
-          f"{results.count_speakers(test['n_speakers'])}")
+    print(f"{facts['probe']} on test: {facts['metric'].replace('_', ' ')} {test['value']:.2f} "
+          f"[{test['low']:.2f}, {test['high']:.2f}], chance {test['chance']:.2f}; "
+          f"{results.count_tested(test['n'], test['n_speakers'])}")
     print(f"{folder}; {left_out} clips left out")
     _exit(not left_out)
 

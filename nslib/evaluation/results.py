@@ -279,9 +279,9 @@ def name_choice(row: Mapping[str, Any], layers: Mapping[tuple[str, str], bool] |
     return "".join([row["probe"], *normed, ", best layer by validation" if of_layers else ""])
 
 
-def count_speakers(number: int) -> str:
-    """Speakers of a test in words; none are known where there are 0."""
-    return f"{number} speakers" if number else "speakers unknown"
+def count_tested(clips: int, speakers: int) -> str:
+    """Clips and speakers of a test in words; of 0 speakers none are known."""
+    return f"{clips} clips, {speakers} speakers" if speakers else f"{clips} clips, speakers unknown"
 
 
 def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:

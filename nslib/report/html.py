@@ -31,7 +31,7 @@ from nslib.embeddings.registry import name_output
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
-from nslib.evaluation.results import PROTOCOLS, Results, count_speakers, export_rows
+from nslib.evaluation.results import PROTOCOLS, Results, count_tested, export_rows
 from nslib.figures import Figure
 from nslib.figures import scores as figures_scores
 from nslib.paper import claims, published
@@ -415,8 +415,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']}{unit}"),
         ("Best on test", f"{cell['best_said']}{unit} (authors-2021; optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
-        ("Test set", f"{cell['n']} clips, {count_speakers(cell['n_speakers'])}, "
-                     + (f"{cell['classes']} classes" if cell["classes"] else "numbers")),
+        ("Test set", f"{count_tested(cell['n'], cell['n_speakers'])}, {cell['classes'] or 'no'} classes"),
         ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
         ("Data", f"{cell['data_hash']} ({'computer voices' if synthetic else 'recorded speech'})"),
         ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),

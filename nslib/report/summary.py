@@ -29,7 +29,7 @@ from nslib.datasets.splits import SPLIT_NAMES, count_folds, label_is_speaker
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, probe
-from nslib.evaluation.results import Results, choose_layers, count_speakers, name_choice
+from nslib.evaluation.results import Results, choose_layers, count_tested, name_choice
 from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
@@ -143,9 +143,9 @@ def format_table(table: Mapping[str, Any], width: int = 80) -> str:
         head = task["label"] if task["label"].endswith(words) else f"{task['label']}: {words}"
         classes = f"{task['classes']} classes" if task["classes"] else "numbers"
         lines += textwrap.wrap(
-            f"{head}, {classes}, chance {task['chance']:.2f}; test: {task['n']} clips, "
-            f"{count_speakers(task['n_speakers'])}; "
-            f"{100 * task['level']:.0f} % intervals over {task['interval_by']}s", width, subsequent_indent="  ")
+            f"{head}, {classes}, chance {task['chance']:.2f}; test: "
+            f"{count_tested(task['n'], task['n_speakers'])}; {100 * task['level']:.0f} % intervals over "
+            f"{task['interval_by']}s", width, subsequent_indent="  ")
         rows: list[tuple[str, str, Mapping[str, Any] | None, str]] = []
         pairs = zip(table["columns"], task["cells"], strict=True)
         sign = -1 if get_metric(task["metric"]).higher_is_better else 1

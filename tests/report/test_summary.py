@@ -93,7 +93,7 @@ def test_no_speakers_are_unknown_ones_and_no_classes_are_numbers(measured, tmp_p
     table = summary.describe_results(dataclasses.replace(measured, rows=rows), PARAMS)
     page = summary.write_page(dataclasses.replace(measured, rows=rows), tmp_path / "page.html", PARAMS).read_text()
     assert "clips, speakers unknown;" in " ".join(summary.format_table(table, 80).split())
-    for text in ("clips, speakers unknown, numbers", "/ unknown<", ">numbers; speakers<"):
+    for text in ("clips, speakers unknown, no classes", "/ unknown<", ">numbers; speakers<"):
         assert text in page
     assert "0 speakers" not in page and "0 classes" not in page
 
