@@ -372,7 +372,9 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
         builder.notes += [f"{new}: {source}, called {task.name} too."] if new != task.name else []
         task = dataclasses.replace(task, name=new)
         if not isinstance(item, Task) and corpus.clips["label"].ne("").any():
-            audit = card.audit_clips(corpus.clips, numbers=numbers, listen=True)
+            forms = corpus.clips["audio"].str.rsplit(".", n=1).str[-1] + corpus.clips["sample_rate"].astype(str)
+            # copies of one form are the same samples nearly always; a data card listens in any case
+            audit = card.audit_clips(corpus.clips, numbers=numbers, listen=forms.nunique() > 1)
             builder.notes += [f"{task.name}: {problem}" for problem in audit.problems]
         builder.add_clips(task, corpus)
         ready.append((task, corpus))

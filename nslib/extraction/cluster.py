@@ -60,9 +60,9 @@ _ALLOWED_FAILURES = 1
 _RETRIES = 2  # of a task that raises
 _AHEAD_PER_WORKER = 8
 _AHEAD_AT_LEAST = 64
-# A worker that dies takes the data that it held. Where workers die for other reasons than a clip, a unit may meet
-# several of them.
-_UNITS_SENT_AT_MOST = 10
+# A worker that dies takes the data that it held, and with them units that others were to compute: where workers die for
+# other reasons than a clip, a unit may be lost with several of them before it is suspected itself.
+_UNITS_SENT_AT_MOST = 6
 _FITS_SENT_AT_MOST = 3
 
 
@@ -298,10 +298,10 @@ class _Watch:
 # ------------------------------------------------------------------ many tasks through a scheduler
 
 def _compute(client: Client, watch: _Watch, function: Callable[[Any, Any], Any], tasks: Iterable[tuple[str, Any]],
-             shared: Any, *, lost: tuple[type[BaseException], ...], times: int, what: str) -> Iterator[tuple[Any, Any]]:
+             shared: Any, *, lost: tuple[type[BaseException], ...], times: int) -> Iterator[tuple[Any, Any]]:
     """Give payload and outcome of ``function(payload, shared)`` for each named task, in any order, few at a time."""
     # An outcome that is an exception was raised more often than a task is tried. A task whose outcome is of a `lost`
-    # kind is sent again, with `shared` anew, until it was lost so many `times`.
+    # kind is sent again, with `shared` anew, until it was lost so many `times`: then that is its outcome.
     from distributed import as_completed
 
     # one name and something behind it: so dask keeps tasks that no worker is free for at the scheduler, and a worker
@@ -335,12 +335,10 @@ def _compute(client: Client, watch: _Watch, function: Callable[[Any, Any], Any],
             for future in batch:
                 name, payload, _ = flying.pop(future.key)
                 outcome = _get_outcome(client, watch, future)
-                if not isinstance(outcome, lost):
+                deaths[name] += isinstance(outcome, lost)
+                if not isinstance(outcome, lost) or deaths[name] == times:
                     yield payload, outcome
                     continue
-                deaths[name] += 1
-                if deaths[name] == times:
-                    raise NslibError(f"workers died {times} times over {what}")
                 again.append((name, payload))
                 there = None
     finally:
@@ -402,11 +400,9 @@ def _make_run(client: Client, watch: _Watch, get_recipe: Callable[[], Recipe]) -
         tasks = ((extract.name_unit(unit), _pack(unit)) for unit in units)
         with extract.open_bar(f"embed {embedding.name} on the cluster", units, progress) as bar:
             for packed, outcome in _compute(
-                    client, watch, _embed_on_worker, tasks, job, lost=(CancelledError,), times=_UNITS_SENT_AT_MOST,
-                    what="a unit of clips. What was stored is kept. Give workers more memory, and run the same command "
-                         "again."):
+                    client, watch, _embed_on_worker, tasks, job, lost=(CancelledError,), times=_UNITS_SENT_AT_MOST):
                 unit = _unpack(packed)
-                if isinstance(outcome, KilledWorker):
+                if isinstance(outcome, KilledWorker | CancelledError):
                     suspects.append(unit)
                 elif isinstance(outcome, UnitResult):
                     accept(unit, outcome)
@@ -530,9 +526,11 @@ def _map_fits(client: Client, watch: _Watch, function: Callable[[Any], Any], tas
     calls = [(str(number), (function, task._replace(splits={}), id(task.splits))) for number, task in enumerate(todo)]
     # whoever waits at a worker that dies is suspected by dask: a fit that did nothing may be told that it kills
     for (_, task, _), outcome in _compute(
-            client, watch, _fit_on_worker, calls, splits, lost=(CancelledError, KilledWorker), times=_FITS_SENT_AT_MOST,
-            what="a fit. Give them more memory, or fit on this machine: leave the cluster out, the vectors are in the "
-                 "store."):
+            client, watch, _fit_on_worker, calls, splits, lost=(CancelledError, KilledWorker),
+            times=_FITS_SENT_AT_MOST):
+        if isinstance(outcome, CancelledError | KilledWorker):
+            raise NslibError(f"workers died {_FITS_SENT_AT_MOST} times over a fit. Give them more memory, or fit on "
+                             "this machine: leave the cluster out, the vectors are in the store.")
         if isinstance(outcome, BaseException):
             raise NslibError(f"a worker failed at {task.probe}: {type(outcome).__name__}: {outcome}") from outcome
         yield outcome

@@ -205,8 +205,8 @@ def test_fits_are_those_of_a_local_run_also_if_workers_die_and_errors_keep_their
 
 def test_what_got_lost_with_a_worker_is_not_sent_for_ever(client, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_get_outcome", lambda *_: CancelledError())
-    with pytest.raises(NslibError, match="workers died 10 times over a unit of clips"):
-        extract_there(client, clips, embedding(), tmp_path / "far")
+    _, store = extract_there(client, clips, embedding(), tmp_path / "far")
+    assert read_shards(store) == extract_here(clips, tmp_path / "here")
     with connect(client) as engine, pytest.raises(NslibError, match="workers died 3 times over a fit"):
         list(engine.mapper(fit, TASKS))
 
