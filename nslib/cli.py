@@ -280,7 +280,8 @@ def measure(
     heard = measure_controls(measured, given, params) if controls else None
     table = summary.describe_results(measured, params, heard)
     if report:
-        again = _write_command(params, embeddings, recordings, tasks=tasks, splits=splits, metric=metric, probes=probes)
+        named = None if recordings and not tasks else ",".join(params.tasks) or None
+        again = _write_command(params, embeddings, recordings, tasks=named, splits=splits, metric=metric, probes=probes)
         summary.write_page(measured, report, params, controls=heard, embeddings=given, command=again)
     _print_results(measured, lambda: summary.format_table(table, shutil.get_terminal_size().columns), out,
                    summary.format_json(measured, table) if as_json else "",
@@ -552,7 +553,7 @@ def train_triplets(
     folder = folder or config.cache_dir("runs", chosen.loop.network)
     trainer.claim_folder(folder, chosen.json())
     learn, held_out = _load_audio(clips, source, chosen.pairs.join, folder)
-    if size == "paper":
+    if size == "paper" or price:
         _print_table(settings.tabulate_settings(chosen))
         print(trainer.foresee(learn, held_out, folder, chosen, price), flush=True)
     done = trainer.train_triplets(learn, held_out, folder, chosen)
@@ -632,8 +633,9 @@ def train_classifier(
     _print_notes(facts["notes"])
     left_out = _print_left_out(facts["left_out"])
     test = facts["scores"]["test"]
-    print(f"{facts['probe']} on test: {facts['metric'].replace('_', ' ')} {test['value']:.2f} [{test['low']:.2f}, "
-          f"{test['high']:.2f}], chance {test['chance']:.2f}; {test['n']} clips, {test['n_speakers']} speakers")
+    print(f"{facts['probe']} on test: {facts['metric'].replace('_', ' ')} {test['value']:.2f} "
+          f"[{test['low']:.2f}, {test['high']:.2f}], chance {test['chance']:.2f}; "
+          f"{results.count_tested(test['n'], test['n_speakers'])}")
     print(f"{folder}; {left_out} clips left out")
     _exit(not left_out)
 
@@ -839,7 +841,8 @@ def _write_command(params: config.Params, embeddings: list[str], recordings: lis
     asked |= {"profile": params.profile, "corpus": params.corpus, "seed": params.seed}
     options = [("dataset", path) for path in recordings] + [*asked.items()]
     words = [word for name, value in options if value is not None for word in (f"--{name}", str(value))]
-    flags = ["--smoke"] * params.smoke + ["--no-transductive"] * (not params.transductive)
+    flags = ["--smoke"] * params.smoke
+    flags += [] if params.transductive is None else [f"--{'' if params.transductive else 'no-'}transductive"]
     return shlex.join(["python", "-m", "nslib", "benchmark", *embeddings, *words, *flags])
 
 

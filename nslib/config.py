@@ -63,7 +63,7 @@ class Params:
     - ``smoke``: a much smaller run of the same path, whose numbers mean nothing
     - ``rehearse``: a smoke run of the paper profile only: few clips of few speakers, all five probes
     - ``transductive``: whether the z-score by speaker, which needs all clips of a test speaker, is among the choices;
-      None: but where each speaker has one label, which it removes
+      None: but where nearly every speaker has one label, which it removes
     """
 
     profile: str = "quick"

@@ -253,9 +253,16 @@ def _telltale_problems(clips: pd.DataFrame) -> list[str]:
 
 def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
     """Sentences on recordings that are there in several forms: parts that overlap, and copies that sound alike."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     group = clips["recording"].where(clips["recording"] != "", clips["sha256"])
-    for one, other in _find_twins(clips) if listen and "audio" in clips else ():
-        group = group.where(~group.isin(group[clips["sha256"] == other]), group[clips["sha256"] == one].iloc[0])
+    if twins := _find_twins(clips) if listen and "audio" in clips else []:
+        heard = clips["sha256"].isin(np.ravel(twins))
+        ends = [*twins, *zip(group[heard], clips["sha256"][heard], strict=True)]
+        nodes, at = np.unique(ends, return_inverse=True)
+        parts = connected_components(coo_array((np.ones(len(ends)), at.reshape(-1, 2).T), shape=(len(nodes),) * 2))[1]
+        group = group.map(dict(zip(nodes, nodes[parts], strict=True))).fillna(group)
     several = clips.replace({"split": {"": None}}).groupby(group)[["label", "split", "sha256"]].nunique() > 1
     problems = []
     for column, where in (("label", "under more than one label"), ("split", "in more than one split"),

@@ -517,8 +517,7 @@ def _read_kaldi_directory(folder: Path, asked: dict[str, str]) -> Listing:
     return clips, notes
 
 
-def _read_utterances(folder: Path, paths: Iterable[str]) -> Iterator[tuple[str, str, float, float | None,
-                                                                           int | None]]:
+def _read_utterances(folder: Path, paths: Iterable[str]) -> Iterator[tuple[str, str, float, float | None, int | None]]:
     """Name, recording, start, end and channel of each utterance."""
     segments = folder / "segments"
     if not segments.is_file():

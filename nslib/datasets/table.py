@@ -130,8 +130,7 @@ def _read_cells(path: Path, _: str) -> _Columns:
     rows: dict[int, list[str]] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines, last = file.readlines(), 0
-    reader = csv.reader(lines, delimiter=separator, strict=True,
-                        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
+    reader = csv.reader(lines, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
     try:
         for cells in reader:
             number, last = last + 1, reader.line_num

@@ -126,8 +126,7 @@ def build_encoder(tensors: dict[str, FloatArray]) -> Callable[[FloatArray], Floa
         vectors = np.maximum(states[-1] @ dense + tensors["linear.bias"], 0)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
-    return lambda mels: np.concatenate(
-        map_threads(encode, [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]))
+    return lambda mels: np.concatenate(map_threads(encode, [mels[i:i + AT_ONCE] for i in range(0, len(mels), AT_ONCE)]))
 
 
 def cut_mel_windows(wave: FloatArray) -> FloatArray:

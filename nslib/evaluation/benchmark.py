@@ -178,10 +178,9 @@ def specify_embedding(given: Embeddable, name: str | None = None) -> EmbeddingSp
     """
     if find_interface(given):
         model, options = load_model(given) if isinstance(given, str) else (given, {})
-        loaded = embeddings.from_model(model, name, **options)
-        if isinstance(loaded, list):
-            raise BadParameter(f"{given} is all {len(loaded)} layers; here one is wanted, as layer={len(loaded) - 1}.")
-        return _specify_loaded(loaded)
+        given = embeddings.from_model(model, name, **options)
+    if isinstance(given, list):
+        raise BadParameter(f"these are {len(given)} embeddings, as of layer=all; here one is wanted, as layer=1.")
     if isinstance(given, str | Path):
         return _specify_named(given, name)
     name = name or str(getattr(given, "__name__", type(given).__name__))

@@ -51,7 +51,7 @@ __all__ = ["FIT_CONTEXT", "PROBES", "Fit", "FitSettings", "Grid", "LabelledVecto
 PROBE_VERSION = 1
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
 
-KEPT_OUT = "kept out of the choice: each speaker has one label, which the z-score by speaker removes"
+KEPT_OUT = "kept out of the choice"  # in reasons of stored rows, where it is read again
 
 Names = npt.NDArray[np.str_]
 Variant = tuple[bool, bool]  # whether to apply L2 normalisation, and the z-score by speaker
@@ -402,9 +402,10 @@ def _list_classes(splits: Mapping[str, LabelledVectors]) -> Names:
 
 def _keep_out(fits: Sequence[Fit], notes: list[str]) -> list[Fit]:
     """Mark fits after a z-score by speaker as no choice, and note it once."""
-    note = f"The z-score by speaker is {KEPT_OUT} (--transductive lets it in)."
+    why = f"{KEPT_OUT}: nearly every speaker has one label, which the z-score by speaker removes"
+    note = f"The z-score by speaker is {why} (--transductive lets it in)."
     notes += [] if note in notes else [note]
-    return [replace(fit, reason="; ".join(filter(None, (KEPT_OUT, fit.reason)))) if fit.speaker_norm else fit
+    return [replace(fit, reason="; ".join(filter(None, (why, fit.reason)))) if fit.speaker_norm else fit
             for fit in fits]
 
 

@@ -343,7 +343,7 @@ def compare_protocols(rows: pd.DataFrame) -> pd.DataFrame:
              for name, shots in zip(chosen["protocol"], chosen["shots"], strict=True)]
     return results.spread_scores(chosen, {"task": chosen["task"], "protocol": named}, {
         "trained on": [f"{n} clips" for n in chosen["n_train"]],
-        "tested on": [f"{n} clips, {who} speakers" for n, who in zip(chosen["n"], chosen["n_speakers"], strict=True)],
+        "tested on": [results.count_tested(*one) for one in zip(chosen["n"], chosen["n_speakers"], strict=True)],
     })
 
 

@@ -279,6 +279,11 @@ def name_choice(row: Mapping[str, Any], layers: Mapping[tuple[str, str], bool] |
     return "".join([row["probe"], *normed, ", best layer by validation" if of_layers else ""])
 
 
+def count_tested(clips: int, speakers: int) -> str:
+    """Clips and speakers of a test in words; of 0 speakers none are known."""
+    return f"{clips} clips, {speakers} speakers" if speakers else f"{clips} clips, speakers unknown"
+
+
 def select_by_protocol(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Select the result of each embedding on each task, from the same fits, as one of `PROTOCOLS` chooses.
 

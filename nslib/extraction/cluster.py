@@ -217,8 +217,7 @@ def _start_workers(address: str) -> Iterator[Any]:
     closed = {"host": _LOOPBACK, "dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"}
     kwargs = {**closed, "nthreads": 1, "memory_limit": 1 / count, "preload": [preload],
               "env": {"NSLIB_THREADS": str(max(1, runtime.count_threads() // count))}, "silence_logs": logging.CRITICAL}
-    scheduler = {"cls": distributed.Scheduler,
-                 "options": {**closed, "port": 0, "allowed_failures": _ALLOWED_FAILURES}}
+    scheduler = {"cls": distributed.Scheduler, "options": {**closed, "port": 0, "allowed_failures": _ALLOWED_FAILURES}}
     worker = {"cls": SubprocessWorker, "options": {"worker_kwargs": kwargs}}
     try:
         cluster = distributed.SpecCluster({i: worker for i in range(count)}, scheduler, worker, name="nslib",

@@ -373,11 +373,12 @@ def extract_vectors(clips: pd.DataFrame, embedding: Embedding, *, store: VectorC
 
 
 def _describe_vectors(vectors: FloatArray, clips: pd.DataFrame, embedding: Embedding) -> tuple[str, ...]:
-    """Say how many clips were padded, and if nothing can be told from the vectors because all are the same."""
+    """Say how many clips were padded, and if nothing can be told from vectors that are the same, to rounding."""
     least, count = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE)), len(clips)
     short = int((np.rint(clips["seconds"] * SAMPLE_RATE) < least).sum())
+    same = count > 1 and all(np.allclose(v, vectors[0], 1e-6, 0) for v in vectors)
     said = {f"{short} of {count} clips are shorter than {least / SAMPLE_RATE:.3g} s: padded.": short,
-            f"All {count} vectors are the same.": count > 1 and all(np.array_equal(v, vectors[0]) for v in vectors)}
+            f"All {count} vectors are the same.": same}
     return tuple(f"{embedding.name}: {text}" for text, holds in said.items() if holds)
 
 

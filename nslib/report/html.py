@@ -31,7 +31,7 @@ from nslib.embeddings.registry import name_output
 from nslib.errors import Unavailable
 from nslib.evaluation import robustness
 from nslib.evaluation.benchmark import load_confidence
-from nslib.evaluation.results import PROTOCOLS, Results, export_rows
+from nslib.evaluation.results import PROTOCOLS, Results, count_tested, export_rows
 from nslib.figures import Figure
 from nslib.figures import scores as figures_scores
 from nslib.paper import claims, published
@@ -406,7 +406,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
                     f"{RESAMPLES} resamples, seed {cell['seed']}")
     task, synthetic = tasks.REGISTRY.get(str(cell["task"])), cell["corpus_kind"] == figures_scores.SYNTHETIC
     facts = [
-        ("Test score", f"{format_score(cell['value'], metric)}{unit} {metric.replace('_', ' ')}, "
+        ("Test score", f"{format_score(cell['value'], metric)}{unit} {get_metric(metric).words}, "
                        f"chance {format_score(cell['chance'], metric)}{unit}"),
         ("Interval", interval), ("Standing", cell["said"]),
         ("Group", f"{cell['letters']}: embeddings that share a letter are not told apart" if cell["letters"] else ""),
@@ -415,7 +415,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Chosen probe", cell["setting"]), ("Validation score", f"{cell['validation_said']}{unit}"),
         ("Best on test", f"{cell['best_said']}{unit} (authors-2021; optimistic: chosen on the test set)"),
         ("Converged", "yes" if cell["converged"] else "no"),
-        ("Test set", f"{cell['n']} clips, {cell['n_speakers']} speakers, {cell['classes']} classes"),
+        ("Test set", f"{count_tested(cell['n'], cell['n_speakers'])}, {cell['classes'] or 'no'} classes"),
         ("Vector", f"{cell['dim']} numbers"), ("Result key", str(cell["key"])[:12]),
         ("Data", f"{cell['data_hash']} ({'computer voices' if synthetic else 'recorded speech'})"),
         ("Split", f"{cell['split_hash']} ({task.split if task else 'as given or drawn'})"),
@@ -452,7 +452,7 @@ def format_latex_results(table: dict[str, Any]) -> str:
         return ""
     head = ["", *(task["label"].translate(_SPECIAL) for task in shown)]
     about = [["chance", *(f"{100 * task['chance']:.1f}" for task in shown)],
-             ["clips / speakers", *(f"{task['n']} / {task['n_speakers']}" for task in shown)]]
+             ["clips / speakers", *(f"{task['n']} / {task['n_speakers'] or 'unknown'}" for task in shown)]]
     body = [[str(name).translate(_SPECIAL), *(_format_score(task["cells"][k]) for task in shown)]
             for k, name in enumerate(table["columns"])]
     caption = (f"Test score in percent ({table['metric_words']}) of the probe chosen on validation, with its "

@@ -29,7 +29,7 @@ from nslib.datasets.splits import SPLIT_NAMES, count_folds, label_is_speaker
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, probe
-from nslib.evaluation.results import Results, choose_layers, name_choice
+from nslib.evaluation.results import Results, choose_layers, count_tested, name_choice
 from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
@@ -65,7 +65,7 @@ def describe_results(measured: Results, params: config.Params, controls: pd.Data
             task |= {"task": cells[0]["task"], "level": cells[0]["level"], "controls": []}
             task["warnings"] = describe_test(measured.clips[own]) if len(tables) == 1 else []
             if not any(cell["mark"] for cell in cells):
-                task["warnings"].append("No score is told from chance, so none is marked as the best.")
+                task["warnings"].append("No score that can be the best is told from chance, so none is marked.")
             if controls is not None:
                 here = (controls["task"] == task["task"]) & (controls["metric"] == metric)
                 task["controls"] = controls[here].to_dict("records")
@@ -139,13 +139,13 @@ def format_table(table: Mapping[str, Any], width: int = 80) -> str:
     """Write a block a task: embeddings as rows, the best marked, no line longer than `width`."""
     lines = []
     for task in table["shown"]:
-        who = f"{task['n_speakers']} speakers" if task["n_speakers"] else "speakers unknown"
         words = get_metric(task["metric"]).words
         head = task["label"] if task["label"].endswith(words) else f"{task['label']}: {words}"
         classes = f"{task['classes']} classes" if task["classes"] else "numbers"
         lines += textwrap.wrap(
-            f"{head}, {classes}, chance {task['chance']:.2f}; test: {task['n']} clips, {who}; "
-            f"{100 * task['level']:.0f} % intervals over {task['interval_by']}s", width, subsequent_indent="  ")
+            f"{head}, {classes}, chance {task['chance']:.2f}; test: "
+            f"{count_tested(task['n'], task['n_speakers'])}; {100 * task['level']:.0f} % intervals over "
+            f"{task['interval_by']}s", width, subsequent_indent="  ")
         rows: list[tuple[str, str, Mapping[str, Any] | None, str]] = []
         pairs = zip(table["columns"], task["cells"], strict=True)
         sign = -1 if get_metric(task["metric"]).higher_is_better else 1

@@ -146,8 +146,7 @@ def _check(design: Floats, y: Floats, levels: dict[str, list[str]]) -> None:
     raise Unavailable("the effects regression", why, remedy)
 
 
-def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice,
-             counts: pd.Series) -> pd.DataFrame:
+def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice, counts: pd.Series) -> pd.DataFrame:
     """Effects of the levels of one kind."""
     contrasts = np.zeros((len(names), len(fit.params)))
     contrasts[:, place] = coding

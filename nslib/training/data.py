@@ -143,8 +143,7 @@ def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progre
     return (decode_clips(clips[clips["part"] == part], join, progress=progress) for part in PARTS)
 
 
-def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURCES,
-                 progress: bool = True) -> AudioBank:
+def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURCES, progress: bool = True) -> AudioBank:
     """Load "train" or "validation" of the kit's training audio (2 GB for both parts of everything, decoded once).
 
     Only what is named is downloaded. UnknownName for another part or source, Unavailable if one cannot be had; clips

@@ -137,12 +137,14 @@ def test_controls_a_page_and_json_come_with_own_data_and_a_sentence_says_where(f
     assert "data:image/png" in (tmp_path / "page.html").read_text() and str(tmp_path / "page.html") in err
     assert not any(score["speaker_norm"] for score in read["tasks"][0]["scores"])
     asked = ("--seed", "3", "--metric", "uar,accuracy", "--probes", "LogisticRegression", "--json")
-    first = json.loads(call(*small, *asked, "--report", tmp_path / "b.html")[1])
-    (again,) = set(re.findall("<code>python -m nslib (.*?)</code>", (tmp_path / "b.html").read_text()))
-    assert json.loads(call(*shlex.split(again), "--json")[1])["tasks"] == first["tasks"] != []
+    for flag in ([], ["--transductive"], ["--no-transductive"]):
+        first = json.loads(call(*small[:-1], *flag, *asked, "--report", tmp_path / "b.html")[1])
+        (again,) = set(re.findall("<code>python -m nslib (.*?)</code>", (tmp_path / "b.html").read_text()))
+        assert [word for word in shlex.split(again) if "transductive" in word] == flag
+        assert json.loads(call(*shlex.split(again), "--json")[1])["tasks"] == first["tasks"] != []
     code, out, err = call(*small)
     assert code == 0 and out.startswith("pitches: accuracy") and "logmel  1.00" in out and "Next: --controls" in err
-    assert "★ logmel" not in out and "! No score is told from chance" in out  # all of four clips is still luck
+    assert "★ logmel" not in out and "is told from chance, so none is marked" in " ".join(out.split())  # luck still
     code, _, err = call(*small, "--report", tmp_path / "page.pdf")
     assert code == 2 and "ends in .html" in err
 

@@ -202,6 +202,8 @@ def test_rows_of_all_layers_come_of_one_pass(torch, cache, tmp_path, monkeypatch
     monkeypatch.setattr(evaluation_benchmark, "LONG_SECONDS", 0.0)  # the estimate of a long run counts the pass once
     model = transformer()
     layers = embeddings.from_model((model, Extractor()), layer="all")
+    with pytest.raises(BadParameter, match="these are 3 embeddings"):
+        specify_embedding(layers)
     before = model._calls
     found = benchmark([*layers, HEAR], write_pitches(tmp_path / "pitches"), probes="LDA_LSQR_AUTO")
     assert {f"double-base-layer{k}" for k in range(3)} | {"hear_double"} <= {*found.table()}

@@ -106,7 +106,7 @@ def test_a_function_is_an_embedding(folder):
 
 
 def test_what_is_padded_and_what_is_the_same_for_every_clip_is_said_at_every_door(folder):
-    one = embeddings.from_callable(lambda waves: np.ones((len(waves), 2)), "flat", min_samples=16_000)
+    one = embeddings.from_callable(lambda x: 1 + 3e-7 * x.max(1, keepdims=True), "flat", min_samples=16_000)
     for _ in "12":  # what is stored says it too
         done, asked = run(folder, one), protocols.run_protocol("k-fold", one, folder, SMOKE, progress=False)
         for told in map(" ".join, [done.notes, asked.notes, benchmark.embed(folder, one).attrs["notes"]]):

@@ -88,6 +88,16 @@ def test_where_nothing_is_told_from_chance_nothing_is_the_best(measured):
     assert all("told from chance" in task["warnings"][-1] for task in table["shown"])
 
 
+def test_no_speakers_are_unknown_ones_and_no_classes_are_numbers(measured, tmp_path):
+    rows = measured.rows.assign(n_speakers=0, classes=0)
+    table = summary.describe_results(dataclasses.replace(measured, rows=rows), PARAMS)
+    page = summary.write_page(dataclasses.replace(measured, rows=rows), tmp_path / "page.html", PARAMS).read_text()
+    assert "clips, speakers unknown;" in " ".join(summary.format_table(table, 80).split())
+    for text in ("clips, speakers unknown, no classes", "/ unknown<", ">numbers; speakers<"):
+        assert text in page
+    assert "0 speakers" not in page and "0 classes" not in page
+
+
 def make_clips(**changes):
     clips = pd.DataFrame({"task": "t", "clip_id": list("abcdef"), "audio": [f"/c/{name}.wav" for name in "abcdef"],
                           "label": list("xyxyxy"), "speaker": list("112233"), "source": "c", "sample_rate": 16_000,
