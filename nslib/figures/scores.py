@@ -30,6 +30,7 @@ BOUNDS = ["value", "low", "high"]
 
 _SCORE_COLUMNS = ["task", "corpus_kind", "embedding", "metric", *BOUNDS, "chance", "n", "n_speakers", "interval_by",
                   "standing"]
+_NONE = "none above chance"
 _MOST_ACROSS = 9  # more embeddings than this would shrink a figure of the page's width beyond reading
 
 
@@ -132,7 +133,7 @@ def result_heatmap(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, 
     parts = [f"{labels[str(r.task)]}: {r.embedding} with {100 * r.value:.0f} % (interval {100 * r.low:.0f} to "
              f"{100 * r.high:.0f}, chance {100 * r.chance:.0f})" for r in best.itertuples()]
     alt = (f"Heat map of test scores, {len(tasks)} tasks by {len(columns)} embeddings. Best of each task: "
-           f"{'; '.join(parts)}.")
+           f"{'; '.join(parts) or _NONE}.")
     return Figure(name, fig, alt, scores[_SCORE_COLUMNS])
 
 
@@ -155,7 +156,7 @@ def accuracy_dots(rows: pd.DataFrame, predictions: pd.DataFrame | None = None, *
         axis.set_xlim(0, 100)
         highest = [str(e) for e in part[top].sort_values("value", ascending=False)["embedding"]]
         parts.append(f"{labels[str(task)]}, {100 * part['value'].min():.0f} to {100 * part['value'].max():.0f} % "
-                     f"(chance {chance:.0f}), highest: {figure.join_words(highest)}")
+                     f"(chance {chance:.0f}), highest: {figure.join_words(highest or [_NONE])}")
     fig.supxlabel("% correct on test, with its interval; dashed: chance; filled: best or not separable from it", size=9,
                   color=MUTED)
     panels = f"a panel for each of {len(parts)} tasks" if len(parts) > 1 else "one task"

@@ -78,6 +78,8 @@ def test_the_heat_map_and_the_dots_have_the_best_of_each_task():
         assert f"{top['embedding']} with {100 * top['value']:.0f} %" in heatmap.alt
         marked = panels.table[panels.table["task"] == task]
         assert dots(axis) == (pytest.approx((100 * part["value"]).tolist()), (marked["standing"] != "").tolist())
+    for drawn in (figures.result_heatmap, figures.accuracy_dots):
+        assert "none above chance" in drawn(ROWS.assign(chance=0.99)).alt
 
 
 def test_ties_draws_the_letters_of_its_table():
