@@ -377,7 +377,7 @@ def _describe_vectors(vectors: FloatArray, clips: pd.DataFrame, embedding: Embed
     least, count = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE)), len(clips)
     short = int((np.rint(clips["seconds"] * SAMPLE_RATE) < least).sum())
     same = count > 1 and all(np.allclose(v, vectors[0], 1e-6, 0) for v in vectors)
-    said = {f"{short} of {count} clips are shorter than {least / SAMPLE_RATE:.3g} s: padded.": short,
+    said = {f"{short} of {count} clips were padded to its window.": short,
             f"All {count} vectors are the same.": same}
     return tuple(f"{embedding.name}: {text}" for text, holds in said.items() if holds)
 

@@ -110,7 +110,7 @@ def test_what_is_padded_and_what_is_the_same_for_every_clip_is_said_at_every_doo
     for _ in "12":  # what is stored says it too
         done, asked = run(folder, one), protocols.run_protocol("k-fold", one, folder, SMOKE, progress=False)
         for told in map(" ".join, [done.notes, asked.notes, benchmark.embed(folder, one).attrs["notes"]]):
-            assert "36 of 36 clips are shorter than 1 s: padded." in told and "All 36 vectors are the same." in told
+            assert "36 of 36 clips were padded to its window." in told and "All 36 vectors are the same." in told
 
 
 def test_two_of_one_name_are_two_rows_and_the_same_twice_is_one(folder, tmp_path):
