@@ -217,7 +217,7 @@ def test_a_rehearsal_leaves_what_takes_long_to_prepare_and_says_how_to(here, bar
     rehearsal = config.load_params({"rehearse": True, "tasks": "savee,crema_d,dementiabank"})
     fabricate(bare, ("savee",))
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
-    with pytest.raises(BadParameter, match="into .*REHEARSE"):  # among results its numbers never are
+    with pytest.raises(BadParameter, match=r"into .*REHEARSE"):  # among results its numbers never are
         nslib.benchmark("logmel", params=rehearsal, progress=False)
     assert not (config.reports_dir() / "results").exists()
     for most, ready in ((3.0, ["savee"]), (0.0, [])):
