@@ -472,7 +472,7 @@ def crc16(data: bytes) -> int:
 def _crc16(data: Any) -> int:
     checksum = 0
     for byte in data:
-        checksum ^= np.int64(byte)
+        checksum ^= byte
         for _ in range(8):
             checksum = checksum >> 1 ^ (0xA001 if checksum & 1 else 0)
     return checksum
