@@ -397,10 +397,11 @@ def unpack_rnc(data: bytes) -> bytes:
         raise ValueError("no RNC file of method 1")
     size, packed, checksum = struct.unpack(">IIH", data[4:14])
     out, work = np.zeros(size, np.uint8), np.zeros((7, 35), np.int64)
-    config.compile_function(_unpack)(data[:_RNC_HEADER + packed] + bytes(4), out, work[0], work[1:4], work[4:])
-    if crc16(unpacked := out.tobytes()) != checksum:
+    source = np.frombuffer(data[:_RNC_HEADER + packed] + bytes(4), np.uint8)
+    config.compile_function(_unpack)(source, out, work[0], work[1:4], work[4:])
+    if config.compile_function(crc16)(out) != checksum:
         raise ValueError("its checksum is wrong")
-    return unpacked
+    return out.tobytes()
 
 
 def _unpack(data: Any, out: Any, at: Any, counts: Any, symbols: Any) -> None:
@@ -447,29 +448,21 @@ def _unpack(data: Any, out: Any, at: Any, counts: Any, symbols: Any) -> None:
                 counts[table, length] = place - before
         pairs = take(16)
         for pair in range(pairs):
-            plain, distance, length = take_number(0), 0, 0
-            start = at[0]
+            plain = take_number(0)
+            out[filled:filled + plain] = data[at[0]:at[0] + plain]  # which must be there
             at[0] += plain
-            if at[0] > len(data) or filled + plain > len(out):
-                raise ValueError("literals that do not fit")
-            for i in range(plain):
-                out[filled + i] = data[start + i]
             filled += plain
             if pair < pairs - 1:
                 distance, length = take_number(1) + 1, take_number(2) + 2
                 if distance > filled or filled + length > len(out):
                     raise ValueError("a copy from before the start, or beyond the end")
-                for i in range(length):  # it may overlap what it makes
-                    out[filled + i] = out[filled + i - distance]
+                for i in range(filled, filled + length):  # it may overlap what it makes
+                    out[i] = out[i - distance]
                 filled += length
 
 
-def crc16(data: bytes) -> int:
+def crc16(data: Any) -> int:
     """Checksum CRC-16/ARC."""
-    return int(config.compile_function(_crc16)(data))
-
-
-def _crc16(data: Any) -> int:
     checksum = 0
     for byte in data:
         checksum ^= byte

@@ -51,10 +51,10 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Change a variable by a gradient."""
         place, step = self._get_variable_index(variable), tf.cast(self.iterations.value + 1, tf.float32)
-        moments = {"m": self._momentums[place].value.handle, "v": self._velocities[place].value.handle}
         tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle, **moments, beta1_power=self.beta_1**step, beta2_power=self.beta_2**step,
-            lr=learning_rate, beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)
+            var=variable.handle, m=self._momentums[place].value.handle, v=self._velocities[place].value.handle,
+            beta1_power=self.beta_1**step, beta2_power=self.beta_2**step, lr=learning_rate, beta1=self.beta_1,
+            beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)
 
 
 class Learner(ABC):

@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 from nbformat import v4
 
-import nslib
 from nslib import config
-from nslib.evaluation import robustness
 from nslib.teaching import colab, notebook_rules
 
 NOTEBOOKS = sorted(config.notebooks_dir().glob("*.ipynb"))
@@ -26,6 +23,8 @@ def test_it_keeps_the_contract_its_links_lead_somewhere_and_it_begins_and_ends_a
     cells = nbformat.read(path, as_version=4)["cells"]
     ids = [cell["id"] for cell in cells]
     assert len(set(ids)) == len(ids) and all(re.fullmatch(rf"{path.stem.replace('_', '-')}-\d\d", i) for i in ids)
+    verdicts = [cell["source"] for cell in cells if re.search(r"check\(\w+\.empty or", cell["source"])]
+    assert all("if not params.smoke:" in source for source in verdicts), "a smoke run's numbers mean nothing"
     prose = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     assert all((path.parent / name).exists() for name in re.findall(r"\]\(([\w-]+\.ipynb)\)", prose))
     headings = [re.sub(r"^#+\s*[\d.]*\s*", "", line) for line in prose.splitlines() if line.startswith("#")]
@@ -38,21 +37,6 @@ def test_all_notebooks_are_there_their_first_cells_are_written_and_some_text_is_
     cells = [c for path in NOTEBOOKS for c in nbformat.read(path, as_version=4)["cells"]]
     promised = [c for c in cells if "nbval-check-output" in c["metadata"].get("tags", [])]
     assert len(promised) >= 40 and all(cell["outputs"] for cell in promised)
-
-
-@pytest.mark.parametrize(("stem", "code", "table"), [
-    ("08_what_matters", "twins.empty", {"embedding": ["untrained"], "low": 0.1, "chance": 0.2}),
-    ("09_how_sure", "drawn_by_speaker.empty", {"interval_by": ["speaker"], "times": 0.5}),
-    ("09_how_sure", "worst.empty", {"condition": [robustness.WHITE], "level": 0.0, "change": 0.1})])
-def test_verdicts_are_not_asked_of_numbers_that_mean_nothing(stem, code, table, capsys):
-    cells = nbformat.read(config.notebooks_dir() / f"{stem}.ipynb", as_version=4)["cells"]
-    source, frame = next(cell["source"] for cell in cells if code in cell["source"]), pd.DataFrame(table)
-    index = frame.set_index("interval_by") if "times" in table else frame
-    given = {"nslib": nslib, "robustness": robustness, "chosen": frame, "per_task": index, "curves": frame}
-    exec(source, given | {"params": config.Params(smoke=True)})
-    assert "✓" not in capsys.readouterr().out  # nor is it said that it holds
-    with pytest.raises(nslib.errors.NslibError, match="does not hold"):
-        exec(source, given | {"params": config.Params()})
 
 
 def write_drift(path: Path, digit: str) -> Path:
