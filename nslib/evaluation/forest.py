@@ -8,8 +8,6 @@ probabilities (held to scikit-learn node by node in tests/evaluation/test_forest
 - A drawn clip weighs as often as it was drawn, so that counts and their squares are whole numbers, which are exact in
   any order; the next candidate costs two additions of squares, however many classes there are.
 - A tree needs a feature, a threshold and a link a node. A leaf of one class, which nearly all are, is that class.
-
-Compiled by numba when first used; the result of compiling is kept on disk, and the interpreter lock is free meanwhile.
 """
 
 from __future__ import annotations

@@ -57,17 +57,6 @@ def test_it_learns_writes_what_it_saw_and_keeps_its_best_weights(whole):
     assert b"held-out/accuracy" in log.read_bytes() and b"scalars" in log.read_bytes()
 
 
-def test_its_adam_is_that_of_keras():
-    found = []
-    for kind in (trainer.keras.optimizers.Adam, trainer.Adam):
-        variable, optimiser = trainer.keras.Variable(np.ones(4, np.float32)), kind(0.01)
-        for gradient in tf.random.stateless_normal((9, 4), (1, 2)):
-            optimiser.apply_gradients([(gradient, variable)])
-        found.append(variable.numpy())
-    np.testing.assert_allclose(*found, atol=1e-6)
-    assert np.abs(found[1] - 1).min() > 1e-3
-
-
 def test_a_run_that_died_goes_on_to_the_same_bytes(whole, tmp_path):
     assert interrupt_run(run, tmp_path) == 12
     run(tmp_path)
