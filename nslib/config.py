@@ -300,6 +300,17 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
+@cache
+def compile_function(function: Any) -> Any:
+    """Make machine code of loops over arrays, which numba keeps on disk and which leaves the interpreter lock free."""
+    import numba
+
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder can be written
+        return numba.njit(nogil=True)(function)
+
+
 @contextlib.contextmanager
 def environment(**values: object) -> Iterator[None]:
     """Have variables of the environment for a block, in child processes too."""

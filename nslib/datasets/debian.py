@@ -30,10 +30,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import zstandard
 
 from nslib import audio, config
@@ -61,7 +62,6 @@ _SYNTHETIC_TOO = "Or choose the synthetic corpus (CORPUS=synthetic), which needs
 _BOOKWORM = "Use the package of Debian 12 (bookworm)"
 _DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, OSError, ValueError)
 
-_Codes = tuple[int, list[int], list[int]]
 _Readers = dict[str, Callable[[], bytes]]
 
 # --- packages from apt ---------------------------------------------------------------------------
@@ -332,6 +332,7 @@ def _read_entry(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> byt
 
 # --- recordings inside the resource files of two games -------------------------------------------
 
+@lru_cache(maxsize=1)  # what is learnt from and what is held out come one after the other from the same
 def _open_resource(path: Path, outer: str) -> _Readers:
     """Name of each recording of a package's resource file, and the function that reads it."""
     parts = dict(_read_members(path, _RESOURCES[outer]))
@@ -392,89 +393,81 @@ def _make_wav(read: Callable[[], bytes]) -> bytes:
 
 def unpack_rnc(data: bytes) -> bytes:
     """Unpack Rob Northen's method 1: literals and copies, with Huffman-coded counts; ValueError if it is another."""
-    # Magic, sizes and checksums (big-endian), two bits, then blocks: three code tables (counts of literals, distances,
-    # lengths of copies), the number of pairs, and the pairs. Bits come from little-endian 16-bit words, lowest first;
-    # literals lie between those words as plain bytes, so a word is fetched only when its first bit is needed.
     if not data.startswith(_RNC_MAGIC) or len(data) < _RNC_HEADER:
         raise ValueError("no RNC file of method 1")
     size, packed, checksum = struct.unpack(">IIH", data[4:14])
-    bits, out = _Bits(data[:_RNC_HEADER + packed], _RNC_HEADER), bytearray()
-    bits.take(2)
-    while len(out) < size:
-        tables = [bits.take_codes() for _ in range(3)]
-        for left in range(bits.take(16), 0, -1):
-            out += bits.copy(bits.take_number(tables[0]))
-            if left > 1:
-                distance, length = bits.take_number(tables[1]) + 1, bits.take_number(tables[2]) + 2
-                if distance > len(out):
-                    raise ValueError("a copy from before the start")
-                pattern = bytes(out[len(out) - distance:][:length])
-                out += (pattern * (length // len(pattern) + 1))[:length]  # it may overlap what it makes
-    if len(out) != size or crc16(bytes(out)) != checksum:
+    out, work = np.zeros(size, np.uint8), np.zeros((7, 35), np.int64)
+    source = np.frombuffer(data[:_RNC_HEADER + packed] + bytes(4), np.uint8)
+    config.compile_function(_unpack)(source, out, work[0], work[1:4], work[4:])
+    if config.compile_function(crc16)(out) != checksum:
         raise ValueError("its checksum is wrong")
-    return bytes(out)
+    return out.tobytes()
 
 
-class _Bits:
-    """Bits, numbers and literals of packed data; `ahead` are `count` bits of words that were fetched."""
-
-    def __init__(self, data: bytes, place: int):
-        self.data, self.place, self.ahead, self.count = data + bytes(4), place, 0, 0
-
-    def _next_word(self) -> int:
-        return self.data[self.place] | self.data[self.place + 1] << 8
-
-    def take(self, n: int) -> int:
-        """The next `n` bits."""
-        while self.count < n:
-            if self.place + 4 > len(self.data):
+def _unpack(data: Any, out: Any, at: Any, counts: Any, symbols: Any) -> None:
+    """Fill `out`; `at` holds the place, bits fetched from before it, their number, and code lengths of a table."""
+    # Magic, sizes and checksums (big-endian), two bits, then blocks: three code tables (counts of literals, distances,
+    # lengths of copies), the number of pairs, and the pairs. Bits come from little-endian 16-bit words, lowest first;
+    # literals lie between those words as plain bytes, so a word is fetched only when its first bit is needed.
+    def take(n: int) -> int:
+        while at[2] < n:
+            if at[0] + 4 > len(data):
                 raise ValueError("packed data end too early")
-            self.ahead |= self._next_word() << self.count
-            self.count, self.place = self.count + 16, self.place + 2
-        value = self.ahead & ((1 << n) - 1)
-        self.ahead, self.count = self.ahead >> n, self.count - n
+            at[1] |= (np.int64(data[at[0]]) | np.int64(data[at[0] + 1]) << 8) << at[2]
+            at[0] += 2
+            at[2] += 16
+        value = at[1] & ((1 << n) - 1)
+        at[1] >>= n
+        at[2] -= n
         return value
 
-    def take_number(self, codes: _Codes) -> int:
-        """A number: the code of its count of bits, then the bits below the first."""
-        mask, symbols, lengths = codes
-        # look without fetching: the next word is not ours before one of its bits is needed
-        code = (self.ahead | self._next_word() << self.count) & mask
-        if not lengths[code]:
-            raise ValueError("a code that is in no table")
-        symbol = symbols[code]
-        self.take(lengths[code])
-        return symbol if symbol < 2 else 1 << (symbol - 1) | self.take(symbol - 1)
+    def take_number(table: int) -> int:
+        # the code, from the first of its length on; then as many bits as its symbol says, below the highest
+        code, place, length = take(1), 0, 1
+        while code >= counts[table, length]:
+            shorter, length = counts[table, length], length + 1
+            code, place = 2 * (code - shorter) + take(1), place + shorter
+            if length > 15:
+                raise ValueError("a code that is in no table")
+        bits = symbols[table, place + code] - 1
+        return bits + 1 if bits < 1 else 1 << bits | take(bits)
 
-    def take_codes(self) -> _Codes:
-        """A table: code lengths of the symbols; codes count up, and are stored lowest bit first."""
-        sizes = [self.take(4) for _ in range(self.take(5))]
-        span = 1 << max(sizes, default=0)
-        symbols, lengths, code = [0] * span, [0] * span, 0
-        for length in range(1, 16):
-            for symbol, size in enumerate(sizes):
-                if size == length:
-                    low = int(f"{code:0{length}b}"[::-1], 2)
-                    for rest in range(low, span, 1 << length):
-                        symbols[rest], lengths[rest] = symbol, length
-                    code += 1
-            code <<= 1
-        return span - 1, symbols, lengths
+    at[0], filled = _RNC_HEADER, 0
+    take(2)
+    while filled < len(out):
+        for table in range(3):
+            known, place = take(5), 0
+            for symbol in range(known):
+                at[3 + symbol] = take(4)
+            for length in range(1, 16):
+                before = place
+                for symbol in range(known):
+                    if at[3 + symbol] == length:
+                        symbols[table, place] = symbol
+                        place += 1
+                counts[table, length] = place - before
+        pairs = take(16)
+        for pair in range(pairs):
+            plain = take_number(0)
+            out[filled:filled + plain] = data[at[0]:at[0] + plain]  # which must be there
+            at[0] += plain
+            filled += plain
+            if pair < pairs - 1:
+                distance, length = take_number(1) + 1, take_number(2) + 2
+                if distance > filled or filled + length > len(out):
+                    raise ValueError("a copy from before the start, or beyond the end")
+                for i in range(filled, filled + length):  # it may overlap what it makes
+                    out[i] = out[i - distance]
+                filled += length
 
-    def copy(self, n: int) -> bytes:
-        """The next `n` plain bytes."""
-        start, self.place = self.place, self.place + n
-        return self.data[start:start + n]
 
-
-def crc16(data: bytes) -> int:
+def crc16(data: Any) -> int:
     """Checksum CRC-16/ARC."""
-    table = list(range(256))
-    for _ in range(8):
-        table = [value >> 1 ^ (0xA001 if value & 1 else 0) for value in table]
     checksum = 0
     for byte in data:
-        checksum = checksum >> 8 ^ table[(checksum ^ byte) & 0xFF]
+        checksum ^= byte
+        for _ in range(8):
+            checksum = checksum >> 1 ^ (0xA001 if checksum & 1 else 0)
     return checksum
 
 

@@ -8,18 +8,16 @@ probabilities (held to scikit-learn node by node in tests/evaluation/test_forest
 - A drawn clip weighs as often as it was drawn, so that counts and their squares are whole numbers, which are exact in
   any order; the next candidate costs two additions of squares, however many classes there are.
 - A tree needs a feature, a threshold and a link a node. A leaf of one class, which nearly all are, is that class.
-
-Compiled by numba when first used; the result of compiling is kept on disk, and the interpreter lock is free meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from nslib import config
 
 __all__ = ["RandomForest", "Ranked", "rank"]
 
@@ -94,11 +92,10 @@ class RandomForest:
         feature, threshold, link = np.full(room, -1, np.int32), np.zeros(room), np.zeros(room, np.int32)
         mixed_at, stack = np.empty((room, 2), np.int64), np.empty((room + 2, 4), np.int64)
         stack[0] = 0, len(samples), -1, 0  # first sample, last, parent of a right child, dimensions known as constant
-        grow, _ = _compile()
-        nodes, mixed = grow(*ranked, codes, counts, samples, max(1, int(np.sqrt(dim))), start, feature,
-                            threshold, link, mixed_at, np.arange(dim), np.empty(dim, np.int64),
-                            np.zeros((3, classes), np.int64), np.empty((4, len(samples)), np.int64),
-                            np.empty(_DIGIT, np.int64), stack)
+        nodes, mixed = config.compile_function(_grow)(
+            *ranked, codes, counts, samples, max(1, int(np.sqrt(dim))), start, feature, threshold, link, mixed_at,
+            np.arange(dim), np.empty(dim, np.int64), np.zeros((3, classes), np.int64),
+            np.empty((4, len(samples)), np.int64), np.empty(_DIGIT, np.int64), stack)
         held = [samples[first:last] for first, last in mixed_at[:mixed]]
         shares = [np.bincount(codes[some], counts[some], classes) / counts[some].sum() for some in held]
         return _Tree(feature[:nodes].copy(), threshold[:nodes].copy(), link[:nodes].copy(),
@@ -110,7 +107,7 @@ class RandomForest:
 
         vectors = check_array(x, dtype=np.float32, order="C")
         total = np.zeros((len(vectors), len(self.classes_)))
-        _, ask = _compile()
+        ask = config.compile_function(_ask)
         for tree in self._trees:
             ask(vectors, *tree, total)
         return total / len(self._trees)
@@ -132,18 +129,6 @@ def rank(x: npt.ArrayLike) -> Ranked:
         known, row[:] = np.unique(column, return_inverse=True)
         value[: len(known)] = known
     return Ranked(ranks, values)
-
-
-@functools.cache
-def _compile() -> tuple[Any, Any]:
-    """Make machine code of what grows a tree and what asks it."""
-    import numba
-
-    for kept in (True, False):
-        with contextlib.suppress(RuntimeError):  # where no folder can be written, nothing is kept
-            grow, ask = (numba.njit(cache=kept, nogil=True)(function) for function in (_grow, _ask))
-            break
-    return grow, ask
 
 
 def _grow(ranks: Any, values: Any, codes: Any, counts: Any, samples: Any, most: int, state: int, feature: Any,

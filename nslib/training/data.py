@@ -103,13 +103,16 @@ class TrainingAudio:
     note: str
 
 
-def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, progress: bool = True) -> TrainingAudio:
-    """Load recorded speech, or computer voices if ``params.corpus`` asks for those or nothing else can be had."""
+def load_audio(params: Params, sources: Sequence[str], join: float = 0.0, *, every: int = 1,
+               progress: bool = True) -> TrainingAudio:
+    """Load recorded speech (to learn from: every n-th voice or scene), or computer voices."""
     why = "as was asked for"
     if params.corpus != "synthetic":
         try:
-            learn, held_out = (load_sources(part, join, sources=sources, progress=progress) for part in PARTS)
-            return TrainingAudio(learn, held_out, "real", f"recorded speech of {', '.join(sources)}")
+            learn, held_out = (load_sources(part, join, sources=sources, every=n, progress=progress)
+                               for part, n in zip(PARTS, (every, 1), strict=True))
+            share = f"1 in {every} of the named voices and scenes of " if every > 1 else ""
+            return TrainingAudio(learn, held_out, "real", f"recorded speech of {share}{', '.join(sources)}")
         except Unavailable as error:
             why = f"because there is no recorded speech here: {error}"
     clips = loading.load_clips(tasks.get_task(_VOICES), params, progress=progress).clips
@@ -143,7 +146,8 @@ def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progre
     return (decode_clips(clips[clips["part"] == part], join, progress=progress) for part in PARTS)
 
 
-def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURCES, progress: bool = True) -> AudioBank:
+def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURCES, every: int = 1,
+                 progress: bool = True) -> AudioBank:
     """Load "train" or "validation" of the kit's training audio (2 GB for both parts of everything, decoded once).
 
     Only what is named is downloaded. UnknownName for another part or source, Unavailable if one cannot be had; clips
@@ -154,6 +158,7 @@ def load_sources(part: str, join: float = 0.0, *, sources: Sequence[str] = SOURC
     refuse_unknown("source of training audio", sources, SOURCES)
     clips = read_manifest()
     clips = clips[(clips["split"] == part) & clips["package"].isin(sources)]
+    clips = clips[clips.groupby("package")["speaker"].transform(lambda of: of.factorize()[0]) % every == 0]
     voices = ["" if speaker.startswith("sky-") else speaker for speaker in clips["speaker"]]
     return decode_clips(clips.assign(speaker=voices), join, read=_read_sources, progress=progress)
 

@@ -23,6 +23,7 @@ def test_it_keeps_the_contract_its_links_lead_somewhere_and_it_begins_and_ends_a
     cells = nbformat.read(path, as_version=4)["cells"]
     ids = [cell["id"] for cell in cells]
     assert len(set(ids)) == len(ids) and all(re.fullmatch(rf"{path.stem.replace('_', '-')}-\d\d", i) for i in ids)
+    assert all("not params.smoke" in c["source"] for c in cells if re.search(r"check\(\w+\.empty or", c["source"]))
     prose = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     assert all((path.parent / name).exists() for name in re.findall(r"\]\(([\w-]+\.ipynb)\)", prose))
     headings = [re.sub(r"^#+\s*[\d.]*\s*", "", line) for line in prose.splitlines() if line.startswith("#")]

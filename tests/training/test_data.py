@@ -42,7 +42,7 @@ def test_decoded_once_and_found_again(tmp_path, cache, monkeypatch):
 def test_no_package_and_no_recording_is_in_a_task():
     recorded = [name for name, task in tasks.REGISTRY.items() if (task.kind, task.profile) == ("real", "quick")]
     heard = data.read_manifest()
-    assert len(recorded) == 8
+    assert len(recorded) == 9
     for task in recorded:
         other = debian.read_manifest(debian.manifest_path(task))
         for column in ("package", "sha256", "file_sha256", "speaker", "clip_id"):
@@ -55,14 +55,16 @@ def test_clips_come_from_packages_in_order_and_are_checked(cache, tmp_path, monk
     monkeypatch.setattr(debian, "fetch_packages", lambda names, progress: dict.fromkeys(names, path))
     waves = [audio.read(tmp_path / f"{name}.wav").wave for name in "ab"]
     rows = pd.DataFrame({"clip_id": list("abcd"), "member": [f"x/{name}.wav" for name in "abcd"],
-                         "sha256": [*map(audio.sha256, waves), "other", "other"]})
-    usual = {"seconds": 1.0, "sample_rate": 16_000, "label": "ru", "file_sha256": "", "speaker": "s", "licence": "x"}
+                         "sha256": [*map(audio.sha256, waves), "other", "other"], "speaker": "s"})
+    usual = {"seconds": 1.0, "sample_rate": 16_000, "label": "ru", "file_sha256": "", "licence": "x"}
     monkeypatch.setattr(data, "read_manifest", lambda: rows.assign(split="train", package="festvox-ru", **usual))
     made = data.load_sources("train", progress=False)
     assert made.names == ("a", "b") and np.array_equal(made.samples[:17_600], data.round_to_int16(waves[0]))
     assert "another one" in made.problems[0] and "no such file" in made.problems[1]
     assert data.load_sources("train", 5.0, progress=False).names == ("a",), "clips of a speaker are joined"
     assert data.load_sources("train", sources=["festvox-ru"], progress=False).names == made.names
+    rows["speaker"] = list("stst")
+    assert data.load_sources("train", every=2, progress=False).names == ("a",), "every other voice, of clips in order"
     with pytest.raises(BadParameter, match="none of 0 clips"):
         data.load_sources("train", sources=["beneath-a-steel-sky"], progress=False)
 
