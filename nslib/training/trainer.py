@@ -45,18 +45,6 @@ PATIENCE_WITH_COLLAPSE = 5  # looks at collapsed vectors, after the warm-up, bef
 Figures = dict[str, Any]
 
 
-class Adam(keras.optimizers.Adam):
-    """Keras' Adam, in one operation a variable: a graph of it is made, and run, in less time."""
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change a variable by a gradient."""
-        place, step = self._get_variable_index(variable), tf.cast(self.iterations.value + 1, tf.float32)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle, m=self._momentums[place].value.handle, v=self._velocities[place].value.handle,
-            beta1_power=self.beta_1**step, beta2_power=self.beta_2**step, lr=learning_rate, beta1=self.beta_1,
-            beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)
-
-
 class Learner(ABC):
     """What a run learns, on all devices, and how it is judged; the loop knows nothing of triplets and teachers."""
 
@@ -75,7 +63,7 @@ class Learner(ABC):
         policy = precision if precision != "auto" else "mixed_float16" if gpus else "float32"
         with self.strategy.scope(), use_precision(policy):
             self.model = self.build()
-            self._adam = Adam(epsilon=epsilon)
+            self._adam = keras.optimizers.Adam(epsilon=epsilon)
             scaled = policy == "mixed_float16"
             self._optimiser: Any = keras.mixed_precision.LossScaleOptimizer(self._adam) if scaled else self._adam
             self._optimiser.build(self.model.trainable_variables)
