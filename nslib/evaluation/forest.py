@@ -128,9 +128,13 @@ def rank(x: npt.ArrayLike) -> Ranked:
     clips, dim = vectors.shape
     ranks = np.empty((dim, clips), np.uint16 if clips <= 1 << 16 else np.uint32)
     values = np.zeros((dim, clips), np.float32)
-    for column, row, value in zip(vectors.T, ranks, values, strict=True):
-        known, row[:] = np.unique(column, return_inverse=True)
-        value[: len(known)] = known
+    new = np.zeros(clips, bool)
+    for column, row, value in zip(vectors.T, ranks, values, strict=True):  # np.unique takes twice as long
+        order = column.argsort()
+        known = column[order]
+        np.not_equal(known[1:], known[:-1], out=new[1:])
+        place = new.cumsum()
+        row[order], value[place] = place, known
     return Ranked(ranks, values)
 
 
