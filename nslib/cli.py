@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 
 from nslib import config
 from nslib import embeddings as models
-from nslib.config import load_params, quieten_tensorflow
+from nslib.config import load_params
 from nslib.datasets.card import make_data_card
 from nslib.datasets.corpora import RECIPES
 from nslib.datasets.splits import SPLITS
@@ -180,7 +180,6 @@ def main() -> None:
     if not sys.stderr.isatty():
         # In a log every update is a line of its own; a progress bar needs few of them.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
-    quieten_tensorflow()
     warnings.formatwarning = lambda message, *_, **__: f"nslib: {message}\n"  # where it was raised helps nobody here
     try:
         app()
