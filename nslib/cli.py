@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -102,6 +103,8 @@ Corpus = Annotated[str | None, Option(help="Of the quick profile: real or synthe
 Profile = Annotated[str | None, Option(help="quick, or paper: NOSS itself.")]
 Seed = Annotated[int | None, Option(help="Seed of every draw.")]
 Smoke = Annotated[bool | None, Option("--smoke/--no-smoke", help="A tiny run that checks the path.")]
+Rehearse = Annotated[bool | None, Option(
+    "--rehearse", help="Of the paper profile: a few clips, all steps, and what the whole run will take.")]
 Names = Annotated[str | None, Option("--embeddings", help="Embedding names, comma-separated.")]
 Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
@@ -199,16 +202,14 @@ def reproduce(
     cell: Annotated[str | None, Argument(
         help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
-    smoke: Smoke = None, jobs: Jobs = None, rehearse: Annotated[bool | None, Option(
-        "--rehearse", help="Of the paper profile: a few clips, all steps, and what the whole run will take.")] = None,
+    smoke: Smoke = None, jobs: Jobs = None, rehearse: Rehearse = None,
     protocol: Annotated[str | None, Option(help=f"Of a cell: {', '.join(protocols.PROTOCOLS)}.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke,
                          rehearse=rehearse)
-    if rehearse and (cell or not params.rehearse):
-        raise BadParameter("--rehearse is of the whole paper profile: leave the cell, and --profile quick, out.")
+    _check_rehearsal(rehearse, params, cell)
     if cell is None:
         if fresh or protocol:
             raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
@@ -258,9 +259,9 @@ def compare(
 def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
-    smoke: Smoke = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None, label: Label = None,
-    speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None, recipe: Recipe = None,
-    transductive: Annotated[bool | None, Option(
+    smoke: Smoke = None, rehearse: Rehearse = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None,
+    recipe: Recipe = None, transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
     report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.",
@@ -268,7 +269,9 @@ def measure(
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, rehearse=rehearse,
+                         transductive=transductive)
+    _check_rehearsal(rehearse, params)
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())
@@ -835,14 +838,21 @@ def _name_columns(source: str | Path, **columns: str | None) -> str:
     return f"{source}{'&' if known and '=' in words else '?'}{asked}" if asked else str(source)
 
 
+def _check_rehearsal(asked: bool | None, params: config.Params, cell: str | None = None) -> None:
+    """Refuse a rehearsal of what has none."""
+    if asked and (cell or not params.rehearse):
+        raise BadParameter("--rehearse is of the whole paper profile: leave the cell, and --profile quick, out.")
+
+
 def _write_command(params: config.Params, embeddings: list[str], recordings: list[str], **asked: Any) -> str:
     """Write the command that measures the same again, whatever part of it was set elsewhere."""
     asked |= {"profile": params.profile, "corpus": params.corpus, "seed": params.seed}
     options = [("dataset", path) for path in recordings] + [*asked.items()]
     words = [word for name, value in options if value is not None for word in (f"--{name}", str(value))]
-    flags = ["--smoke"] * params.smoke
+    flags = ["--rehearse"] if params.rehearse else ["--smoke"] * params.smoke
     flags += [] if params.transductive is None else [f"--{'' if params.transductive else 'no-'}transductive"]
-    return shlex.join(["python", "-m", "nslib", "benchmark", *embeddings, *words, *flags])
+    join = subprocess.list2cmdline if os.name == "nt" else shlex.join
+    return join(["python", "-m", "nslib", "benchmark", *embeddings, *words, *flags])
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:
