@@ -386,6 +386,18 @@ def test_a_curve_over_shots_has_the_size_of_training_and_ends_with_the_own_split
     assert few == more == set(data.clips["clip_id"][data.clips["split"] == "test"])
 
 
+def test_a_size_that_cannot_be_fitted_is_said_and_the_other_sizes_are_kept():
+    data = shared(9, noise=6.0)
+    outcome = run("k-shot", data, shots=(1, 2), draws=2)  # discriminant analysis needs more clips than classes
+    assert outcome.summary()["shots"].tolist() == [2, 0]
+    assert any("k-shot 1 was left out: none of 2 splits" in note and "samples" in note for note in outcome.notes)
+    pd.testing.assert_frame_equal(outcome.summary().drop(columns=["key", "when", "notes"]), run(
+        "k-shot", data, shots=(2,), draws=2).summary().drop(columns=["key", "when", "notes"]))
+    once = data.clips.drop_duplicates(["split", "label"]).index
+    with pytest.raises(NslibError, match="k-shot all was left out: none of 1 splits"):
+        run("k-shot", make(data.clips.loc[once].reset_index(drop=True), data.vectors.x[once]))
+
+
 def test_numbers_are_predicted_by_ridges_and_scored_by_concordance_and_error():
     data = shared(10)
     age = np.round(20 + 6 * data.vectors.x[:, 0] + np.random.default_rng(1).normal(size=len(data.vectors.y)), 1)
