@@ -507,7 +507,8 @@ _OTHER_KINDS = (
     ("MIDI, notes to be played", _LEAVE_OUT, rb"MThd"),
     ("a table or an array", "Read it with its library, and write WAV.", rb"\x93NUMPY|PAR1|\x89HDF|SQLite"),
     ("a note of macOS about a file", "Leave it out: the sound is where no ._ precedes.", rb"\x00\x05\x16\x07"),
-    ("text", _LEAVE_OUT, rb"(?!NIST|PVF1)[\t-\r -~\x80-\xff]+\s[\t-\r -~\x80-\xff]+\Z"))
+    ("text", _LEAVE_OUT,  # in UTF-8: any byte from 128 on would let codes of raw sound pass for text
+     rb"(?!NIST|PVF1)(?=.*\s.)([\t-\r -~]|[\xc2-\xf4][\x80-\xbf]{1,3})+[\xc2-\xf4]?\Z"))
 
 
 def refuse_stand_in(path: Path) -> None:
