@@ -209,7 +209,8 @@ def reproduce(
     """Fetch, embed, evaluate, run the notebooks and write the report; or compute one cell again."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, embeddings=embeddings, seed=seed, smoke=smoke,
                          rehearse=rehearse)
-    _check_rehearsal(rehearse, params, cell)
+    if rehearse and (cell or not params.rehearse):
+        raise BadParameter("--rehearse is of the whole paper profile: leave the cell, and --profile quick, out.")
     if cell is None:
         if fresh or protocol:
             raise BadParameter("--fresh and --protocol are of one cell: name it, as TASK/EMBEDDING.")
@@ -271,7 +272,8 @@ def measure(
     """Measure embeddings on tasks or on your data, and print the table."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, rehearse=rehearse,
                          transductive=transductive)
-    _check_rehearsal(rehearse, params)
+    if rehearse and not params.rehearse:
+        raise BadParameter("--rehearse is of the paper profile: leave --profile quick out.")
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())
@@ -836,12 +838,6 @@ def _name_columns(source: str | Path, **columns: str | None) -> str:
     asked = urlencode({role: name for role, name in columns.items() if name})
     _, known, words = str(source).rpartition("?")
     return f"{source}{'&' if known and '=' in words else '?'}{asked}" if asked else str(source)
-
-
-def _check_rehearsal(asked: bool | None, params: config.Params, cell: str | None = None) -> None:
-    """Refuse a rehearsal of what has none."""
-    if asked and (cell or not params.rehearse):
-        raise BadParameter("--rehearse is of the whole paper profile: leave the cell, and --profile quick, out.")
 
 
 def _write_command(params: config.Params, embeddings: list[str], recordings: list[str], **asked: Any) -> str:

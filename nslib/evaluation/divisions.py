@@ -323,7 +323,7 @@ def compute_k_shot(given: TaskVectors, *, shots: Sequence[int], draws: int, **op
     drawn = {few: [(str(draw), _cut_training(own, label, few, draw)) for draw in range(draws)]
              for few in sorted(set(shots)) if few < most}
     scored, lost = [], []
-    for few, divisions in {**drawn, 0: [("own", own)]}.items():
+    for few, divisions in (*drawn.items(), (0, [("own", own)])):
         try:
             scored.append(_score_divisions(given, K_SHOT, divisions, few, **options))
         except NslibError as error:

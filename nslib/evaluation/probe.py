@@ -278,7 +278,7 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
             return fits, [f"Fold {number}: {note}" for note in describe(splits)]
 
         tested, jobs = [], 1 if mapper else jobs or runtime.count_jobs()
-        at_once = min(jobs, _count_copies(jobs, ordered, clips.x.size))
+        at_once = min(jobs, max(1, -(-jobs // len(ordered)), _ROOM // (8 * clips.x.size)))  # as in a grid
         with FIT_CONTEXT, ThreadPoolExecutor(at_once) as pool:  # one fit a fold: side by side, no core waits
             for done, odd in pool.map(fit_fold, range(len(folds))):
                 tested, notes = tested + done, notes + odd
@@ -538,15 +538,10 @@ def refuse_other_answers(answers: pd.DataFrame, stored: pd.DataFrame) -> None:
 def _fit_in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
                     settings: FitSettings, jobs: int) -> Iterator[Fit]:
     """Fit in threads, with no more normalised copies at a time than keep all of them busy."""
-    at_once = _count_copies(jobs, probes, sum(split.x.size for split in splits.values()))
+    at_once = max(1, -(-jobs // len(probes)), _ROOM // sum(8 * split.x.size for split in splits.values()))
     with FIT_CONTEXT, ThreadPoolExecutor(jobs) as pool:
         for start in range(0, len(variants), at_once):
             yield from _fit_variants(pool, probes, variants[start : start + at_once], splits, settings)
-
-
-def _count_copies(jobs: int, probes: Sequence[str], numbers: int) -> int:
-    """How many normalised copies of so many numbers there are at a time: what `jobs` were counted on, or have room."""
-    return max(1, -(-jobs // len(probes)), _ROOM // (8 * numbers))
 
 
 def _fit_variants(pool: ThreadPoolExecutor, probes: Sequence[str], variants: Sequence[Variant],

@@ -306,8 +306,8 @@ class ProtocolResults:
             raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside "
                                "one.")
         chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
-        both = pd.concat([chosen.assign(split="test"), chosen.assign(split="validation", value=chosen["validation"])])
-        return results.table(both, self.layers) if len(chosen) else chosen[["metric", "chance"]]
+        asked = _take_validation(chosen).assign(task=chosen["task"])
+        return results.table(pd.concat([chosen.assign(split="test"), asked]), self.layers) if len(chosen) else chosen[["metric", "chance"]]
 
     def against(self, baselines: Sequence[str], *, shots: int = 0, seed: int = 0) -> pd.DataFrame:
         """Tell whether each other embedding beats the best of some baselines within speakers.
@@ -359,9 +359,8 @@ def _name_protocols(chosen: pd.DataFrame) -> list[str]:
 
 def _take_validation(chosen: pd.DataFrame) -> pd.DataFrame:
     """The same rows with their scores on validation, of tasks that are named with the protocol."""
-    return chosen.assign(split="validation", value=chosen["validation"],
-                         task=[f"{task}: {name}" for task, name in zip(chosen["task"], _name_protocols(chosen),
-                                                                       strict=True)])
+    names = [f"{task}: {name}" for task, name in zip(chosen["task"], _name_protocols(chosen), strict=True)]
+    return chosen.assign(split="validation", value=chosen["validation"], task=names)
 
 
 def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
