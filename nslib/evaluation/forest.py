@@ -213,9 +213,9 @@ def _grow(ranks: Any, values: Any, codes: Any, counts: Any, samples: Any, most: 
                         j -= 1
                     keys[j] = key
             else:
-                shift, bits, base, span = 32, 8, 0, _DIGIT
-                if highest - lowest < count + 2 * _DIGIT:  # few ranks: one digit holds them
-                    bits, base, span = 32, lowest, highest - lowest + 1
+                few = highest - lowest < count + 2 * _DIGIT  # one digit holds them
+                shift, bits, base = 32, 32 if few else 8, lowest if few else np.int64(0)
+                span = highest - lowest + 1 if few else np.int64(_DIGIT)
                 while highest >> (shift - 32):
                     for digit in range(span):
                         digits[digit] = 0

@@ -306,8 +306,8 @@ class ProtocolResults:
             raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside "
                                "one.")
         chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
-        asked = _take_validation(chosen).assign(task=chosen["task"])
-        return results.table(pd.concat([chosen.assign(split="test"), asked]), self.layers) if len(chosen) else chosen[["metric", "chance"]]
+        both = pd.concat([chosen.assign(split="test"), _take_validation(chosen).assign(task=chosen["task"])])
+        return results.table(both, self.layers) if len(chosen) else chosen[["metric", "chance"]]
 
     def against(self, baselines: Sequence[str], *, shots: int = 0, seed: int = 0) -> pd.DataFrame:
         """Tell whether each other embedding beats the best of some baselines within speakers.
