@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -30,7 +31,7 @@ from typer.core import TyperGroup
 
 from nslib import config
 from nslib import embeddings as models
-from nslib.config import load_params, quieten_tensorflow
+from nslib.config import load_params
 from nslib.datasets.card import make_data_card
 from nslib.datasets.corpora import RECIPES
 from nslib.datasets.splits import SPLITS
@@ -102,6 +103,8 @@ Corpus = Annotated[str | None, Option(help="Of the quick profile: real or synthe
 Profile = Annotated[str | None, Option(help="quick, or paper: NOSS itself.")]
 Seed = Annotated[int | None, Option(help="Seed of every draw.")]
 Smoke = Annotated[bool | None, Option("--smoke/--no-smoke", help="A tiny run that checks the path.")]
+Rehearse = Annotated[bool | None, Option(
+    "--rehearse", help="Of the paper profile: a few clips, all steps, and what the whole run will take.")]
 Names = Annotated[str | None, Option("--embeddings", help="Embedding names, comma-separated.")]
 Embeddings = Annotated[list[str], Argument(
     help="Names, files of models or of vectors, addresses on TF Hub, or your own as file.py:function.")]
@@ -180,7 +183,6 @@ def main() -> None:
     if not sys.stderr.isatty():
         # In a log every update is a line of its own; a progress bar needs few of them.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
-    quieten_tensorflow()
     warnings.formatwarning = lambda message, *_, **__: f"nslib: {message}\n"  # where it was raised helps nobody here
     try:
         app()
@@ -200,8 +202,7 @@ def reproduce(
     cell: Annotated[str | None, Argument(
         help="Just this cell, TASK/EMBEDDING or the beginning of a result's key, beside what is kept of it.")] = None,
     profile: Profile = None, corpus: Corpus = None, tasks: Tasks = None, embeddings: Names = None, seed: Seed = None,
-    smoke: Smoke = None, jobs: Jobs = None, rehearse: Annotated[bool | None, Option(
-        "--rehearse", help="Of the paper profile: a few clips, all steps, and what the whole run will take.")] = None,
+    smoke: Smoke = None, jobs: Jobs = None, rehearse: Rehearse = None,
     protocol: Annotated[str | None, Option(help=f"Of a cell: {', '.join(protocols.PROTOCOLS)}.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Of a cell: compute its vectors again too.")] = False,
 ) -> None:
@@ -259,9 +260,9 @@ def compare(
 def measure(
     embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
-    smoke: Smoke = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None, label: Label = None,
-    speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None, recipe: Recipe = None,
-    transductive: Annotated[bool | None, Option(
+    smoke: Smoke = None, rehearse: Rehearse = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None,
+    label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None,
+    recipe: Recipe = None, transductive: Annotated[bool | None, Option(
         "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
     report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.",
@@ -269,7 +270,10 @@ def measure(
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
-    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
+    params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, rehearse=rehearse,
+                         transductive=transductive)
+    if rehearse and not params.rehearse:
+        raise BadParameter("--rehearse is of the paper profile: leave --profile quick out.")
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())
@@ -841,9 +845,10 @@ def _write_command(params: config.Params, embeddings: list[str], recordings: lis
     asked |= {"profile": params.profile, "corpus": params.corpus, "seed": params.seed}
     options = [("dataset", path) for path in recordings] + [*asked.items()]
     words = [word for name, value in options if value is not None for word in (f"--{name}", str(value))]
-    flags = ["--smoke"] * params.smoke
+    flags = ["--rehearse"] if params.rehearse else ["--smoke"] * params.smoke
     flags += [] if params.transductive is None else [f"--{'' if params.transductive else 'no-'}transductive"]
-    return shlex.join(["python", "-m", "nslib", "benchmark", *embeddings, *words, *flags])
+    join = subprocess.list2cmdline if os.name == "nt" else shlex.join
+    return join(["python", "-m", "nslib", "benchmark", *embeddings, *words, *flags])
 
 
 def _write_table(table: pd.DataFrame, out: Path | None) -> None:

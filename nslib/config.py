@@ -383,7 +383,7 @@ class _QuietImport(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
         """Find TensorFlow as the other finders do; meanwhile, what is written to stderr is held back and sifted."""
-        if fullname != "tensorflow":
+        if fullname != "tensorflow" or sys.stderr is None:  # as in a program without a terminal
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
@@ -411,8 +411,9 @@ class _QuietImport(importlib.abc.MetaPathFinder):
 
 
 def quieten_tensorflow() -> None:
-    """Keep TensorFlow's notes about the machine off a terminal that is the command line's; errors are raised anyway."""
-    if "tensorflow" not in sys.modules:
+    """Keep TensorFlow's notes about the machine off the terminal when it is imported; errors are raised anyway."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules and not any(isinstance(one, _QuietImport) for one in sys.meta_path):
         sys.meta_path.insert(0, _QuietImport())
 
 

@@ -35,7 +35,7 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from nslib import audio
-from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, tfds_dir, write_file
+from nslib.config import Params, cache_dir, hash_file, manual_dir, offline, quieten_tensorflow, tfds_dir, write_file
 from nslib.datasets import noss_sources
 from nslib.datasets.clip_cache import LIMITED, CachedClip, ClipCache
 from nslib.datasets.noss_sources import Source
@@ -499,7 +499,7 @@ def _adopt_mirror(source: Source, checksums: Path, progress: bool) -> list[str]:
 @contextlib.contextmanager
 def _quieten(progress: bool) -> Iterator[None]:
     """Keep TensorFlow Datasets' warnings for its own developers off the terminal, and its messages on stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+    quieten_tensorflow()
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from absl import logging

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from nslib import config
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
 
 # without it TensorFlow takes all memory of every GPU at once; it is read when a GPU is first used
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-# TensorFlow greets with a page of notes about the machine; errors are raised anyway
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if "ipykernel" in sys.modules:
-    config.quieten_tensorflow()
+config.quieten_tensorflow()
 
 __all__ = ["CheckReport", "Embedding", "check", "compare_backends", "describe", "fingerprint", "from_callable",
            "from_file", "from_model", "from_saved_model", "get", "names", "needs_extra"]

@@ -104,7 +104,6 @@ def benchmark(
     builder, ask = ResultsBuilder(), Measure.of(metric, probes)
     ready = ask.apply(load_tasks(tasks, params, specs, builder, progress, splits, numbers=ask.numbers))
     usable = find_usable(specs, ready, builder)
-    builder.layers = {spec.name: spec.ledger for spec in usable if spec.ledger}
     if progress:
         _announce(ready, usable, params)
     with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
@@ -289,6 +288,7 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
         except NslibError as error:
             for task, _ in ready:
                 builder.refuse(task.name, spec.name, error)
+    builder.layers = {spec.name: spec.ledger for spec in usable if spec.ledger}
     return usable
 
 

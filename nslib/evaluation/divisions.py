@@ -320,14 +320,20 @@ def compute_k_shot(given: TaskVectors, *, shots: Sequence[int], draws: int, **op
         raise Unavailable(f"the protocol {K_SHOT} on {given.task.name}", "its own split leaves a part empty",
                           "Give it a split: see nslib.datasets.splits.")
     most = max(Counter(label[name] for name, split in own.items() if split == "train").values())
-    scored = [_score_divisions(given, K_SHOT, [(str(draw), _cut_training(own, label, few, draw))
-                                               for draw in range(draws)], few, **options)
-              for few in sorted(set(shots)) if few < most]
-    scored.append(_score_divisions(given, K_SHOT, [("own", own)], 0, **options))
+    drawn = {few: [(str(draw), _cut_training(own, label, few, draw)) for draw in range(draws)]
+             for few in sorted(set(shots)) if few < most}
+    scored, lost = [], []
+    for few, divisions in (*drawn.items(), (0, [("own", own)])):
+        try:
+            scored.append(_score_divisions(given, K_SHOT, divisions, few, **options))
+        except NslibError as error:
+            lost.append(f"{K_SHOT} {few or 'all'} was left out: {error}")
+    if not scored:
+        raise NslibError("; ".join(lost))
     larger = [few for few in shots if few >= most]
     notes = [f"{K_SHOT}: {list_names(map(str, larger))} shots are all there are: no class has more than {most} "
              "training clips."] if larger else []
-    return _join(scored, [*notes, *_describe_short(own, label, [few for few in shots if few < most])])
+    return _join(scored, [*lost, *notes, *_describe_short(own, label, [*drawn])])
 
 
 def compute_switch(given: TaskVectors, *, shots: int, draws: int, **options: Any) -> Computed:

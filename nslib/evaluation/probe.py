@@ -268,14 +268,22 @@ def grid_folds(clips: LabelledVectors, folds: Sequence[Mapping[str, npt.NDArray[
              for name, divisions in (("validation", choices or folds), ("test", folds))}
     tested = list(chosen)
     if choices:
-        tested = []
-        for number, rows in enumerate(folds):
+        def fit_fold(number: int) -> tuple[list[Fit], list[str]]:
+            rows = folds[number]
             of = next(fit for fit, choice in zip(chosen, choices, strict=True)
                       if np.isin(rows["test"], choice["test"]).all())
             splits = _check_parts({name: clips.take(rows[name]) for name in ("train", "test")}, ("train",),
                                   f" of fold {number}")
-            tested += fit_probes([of.probe], [(of.l2, of.speaker_norm)], splits, settings, **options)
-            notes += [f"Fold {number}: {note}" for note in describe(splits)]
+            fits = fit_probes([of.probe], [(of.l2, of.speaker_norm)], splits, settings, jobs=1, mapper=mapper)
+            return fits, [f"Fold {number}: {note}" for note in describe(splits)]
+
+        tested, jobs = [], 1 if mapper else jobs or runtime.count_jobs()
+        at_once = min(jobs, max(1, -(-jobs // len(ordered)), _ROOM // (8 * clips.x.size)))  # as in a grid
+        with FIT_CONTEXT, ThreadPoolExecutor(at_once) as pool:  # one fit a fold: side by side, no core waits
+            for done, odd in pool.map(fit_fold, range(len(folds))):
+                tested, notes = tested + done, notes + odd
+                if progress:
+                    progress()
     order = {name: np.argsort(names) for name, names in asked.items()}
     combinations = [] if choices else [tuple(same) for same in zip(*fits, strict=True)]
     last = _join_folds([*combinations, (*chosen, *tested) if choices else tuple(tested)], order)

@@ -272,9 +272,10 @@ def _make_results(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], builder: R
     for rows, _ in pairs:
         builder.notes += [f"{rows['task'].iloc[0]}: {note}" for note in rows["notes"].iloc[0].splitlines()]
     rows, answers = ([pair[i] for pair in pairs] for i in range(2))
-    rest = builder.results()
-    return ProtocolResults(results.join_tables(rows, PROTOCOL_ROWS), results.join_tables(answers, PROTOCOL_ANSWERS),
-                           rest.not_run, rest.problems, rest.notes)
+    rest, joined = builder.results(), results.join_tables(rows, PROTOCOL_ROWS)
+    notes = [*rest.notes, *results.describe_layers(_take_validation(summarise(joined)), rest.layers)]
+    return ProtocolResults(joined, results.join_tables(answers, PROTOCOL_ANSWERS), rest.not_run, rest.problems, notes,
+                           rest.layers)
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,7 @@ class ProtocolResults:
     not_run: pd.DataFrame  # task, embedding, why, remedy
     problems: pd.DataFrame  # clips that were left out: task, embedding, clip_id, audio, reason, remedy
     notes: list[str]  # sentences that a reader of the numbers must know
+    layers: dict[str, str] = dataclasses.field(default_factory=dict)  # names of layers of one model, to that model
 
     def summary(self, protocol: str | None = None, shots: int | None = None) -> pd.DataFrame:
         """Return one row a task, embedding and protocol: see `summarise`."""
@@ -293,7 +295,7 @@ class ProtocolResults:
 
     def compare(self) -> pd.DataFrame:
         """Set all protocols below each other, as `compare_protocols` does."""
-        return compare_protocols(self.rows)
+        return compare_protocols(self.rows, self.layers)
 
     def table(self, protocol: str = WITHIN_SPEAKER) -> pd.DataFrame:
         """Make the table to read, as `nslib.evaluation.results.table`; without rows if there are no results.
@@ -304,7 +306,8 @@ class ProtocolResults:
             raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside "
                                "one.")
         chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
-        return results.table(chosen.assign(split="test")) if len(chosen) else chosen[["metric", "chance"]]
+        both = pd.concat([chosen.assign(split="test"), _take_validation(chosen).assign(task=chosen["task"])])
+        return results.table(both, self.layers) if len(chosen) else chosen[["metric", "chance"]]
 
     def against(self, baselines: Sequence[str], *, shots: int = 0, seed: int = 0) -> pd.DataFrame:
         """Tell whether each other embedding beats the best of some baselines within speakers.
@@ -332,19 +335,32 @@ def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
     """Put the results of several protocols together."""
     tables = {name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
               for name in ("rows", "answers", "not_run", "problems")}
-    return ProtocolResults(**tables, notes=list(dict.fromkeys(note for part in parts for note in part.notes)))
+    return ProtocolResults(**tables, notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+                           layers={name: model for part in parts for name, model in part.layers.items()})
 
 
-def compare_protocols(rows: pd.DataFrame) -> pd.DataFrame:
+def compare_protocols(rows: pd.DataFrame, layers: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Make the table of several protocols, a column an embedding, with sizes of train and test (means over splits)."""
     chosen = summarise(rows)
-    named = [f"{name} {shots}" if shots and name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)
-             else "k-shot all" if name == K_SHOT else name
-             for name, shots in zip(chosen["protocol"], chosen["shots"], strict=True)]
-    return results.spread_scores(chosen, {"task": chosen["task"], "protocol": named}, {
+    asked = _take_validation(chosen)
+    best = results.choose_layers(asked, layers or {})
+    words = [results.BEST_LAYER if best.get(one) else "" for one in zip(asked["task"], asked["embedding"], strict=True)]
+    return results.spread_scores(chosen, {"task": chosen["task"], "protocol": _name_protocols(chosen)}, {
         "trained on": [f"{n} clips" for n in chosen["n_train"]],
         "tested on": [results.count_tested(*one) for one in zip(chosen["n"], chosen["n_speakers"], strict=True)],
-    })
+    }, words)
+
+
+def _name_protocols(chosen: pd.DataFrame) -> list[str]:
+    """Name the protocol of each row as a reader shall see it."""
+    return [f"{name} {shots or 'all'}" if name == K_SHOT else f"{name} (no result)" if name.startswith(BY_CLIP)
+            else name for name, shots in zip(chosen["protocol"], chosen["shots"], strict=True)]
+
+
+def _take_validation(chosen: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with their scores on validation, of tasks that are named with the protocol."""
+    names = [f"{task}: {name}" for task, name in zip(chosen["task"], _name_protocols(chosen), strict=True)]
+    return chosen.assign(split="validation", value=chosen["validation"], task=names)
 
 
 def load_protocols(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:

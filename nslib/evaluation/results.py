@@ -38,6 +38,8 @@ __all__ = ["FINE_TUNED", "PREDICTIONS", "ROWS", "Columns", "Results", "add_origi
            "find_result", "has_failures", "join_tables", "load_results", "make_key", "save_result",
            "select_by_protocol", "table", "write_table"]
 
+BEST_LAYER = "best layer by validation"
+
 FINE_TUNED = "trill-mini-finetuned"
 """Name of the kit's own network, fine-tuned, in the column ``embedding``."""
 
@@ -263,10 +265,17 @@ def table(rows: pd.DataFrame, layers: Mapping[str, str] | None = None) -> pd.Dat
 def choose_layers(rows: pd.DataFrame, layers: Mapping[str, str]) -> dict[tuple[str, str], bool]:
     """Tell of each task and embedding that is a layer (name to model) whether validation chooses it of its model."""
     own = rows[rows["selected"] & (rows["split"] == "validation") & rows["embedding"].isin([*layers])]
-    own = own.drop_duplicates(["task", "embedding"])  # of several metrics the first chooses
+    own = own[own["value"].notna()].drop_duplicates(["task", "embedding"])  # of several metrics the first chooses
     worth = own["value"] * [1 if get_metric(name).higher_is_better else -1 for name in own["metric"]]
     best = {*worth.groupby([own["task"], own["embedding"].map(layers)]).idxmax()}
     return {(row.task, row.embedding): row.Index in best for row in own.itertuples()}
+
+
+def describe_layers(rows: pd.DataFrame, layers: Mapping[str, str]) -> list[str]:
+    """Say of each task and model which of its layers validation chooses."""
+    of = Counter(layers.values())
+    return [f"{task}: {name}: Validation chooses this layer of {of[layers[name]]}; take no other by its test score."
+            for (task, name), best in choose_layers(rows, layers).items() if best]
 
 
 def name_choice(row: Mapping[str, Any], layers: Mapping[tuple[str, str], bool] | None = None) -> str:
@@ -276,7 +285,7 @@ def name_choice(row: Mapping[str, Any], layers: Mapping[tuple[str, str], bool] |
         folds = sum(map(int, re.findall(r"speaker_norm True in (\d+) of", str(row["reason"]))))
         normed = [f" (+z in {folds})"] if folds else []
     of_layers = (layers or {}).get((row["task"], row["embedding"]))
-    return "".join([row["probe"], *normed, ", best layer by validation" if of_layers else ""])
+    return "".join([row["probe"], *normed, f", {BEST_LAYER}" if of_layers else ""])
 
 
 def count_tested(clips: int, speakers: int) -> str:
@@ -416,16 +425,14 @@ class ResultsBuilder:
     def results(self) -> Results:
         """Put everything together; each note is kept once."""
         problems, clips = ["task", "embedding", *PROBLEM_COLUMNS], [*COLUMNS, "task", "corpus_kind"]
-        rows, of = join_tables(self._rows, ROWS), Counter(self.layers.values())
-        chosen = [f"{task}: {name}: Validation chooses this layer of {of[self.layers[name]]}; take no other by its "
-                  "test score." for (task, name), best in choose_layers(rows, self.layers).items() if best]
+        rows = join_tables(self._rows, ROWS)
         return Results(
             rows=rows,
             predictions=join_tables(self._predictions, PREDICTIONS),
             not_run=pd.DataFrame(self._not_run, columns=list(_NOT_RUN)),
             problems=pd.concat([pd.DataFrame(columns=problems), *self._problems], ignore_index=True)[problems],
             ledger=pd.DataFrame(list(self._costs.values()), columns=list(LEDGER)),
-            notes=list(dict.fromkeys([*self.notes, *chosen])),
+            notes=list(dict.fromkeys([*self.notes, *describe_layers(rows, self.layers)])),
             layers=self.layers,
             clips=pd.concat(self._clips or [pd.DataFrame(columns=clips)], ignore_index=True),
         )

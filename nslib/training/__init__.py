@@ -8,4 +8,8 @@ finetune    a whole network learns a task
 export      networks as SavedModel and LiteRT files; classifier: an embedding and a linear probe as one SavedModel
 """
 
+from nslib import config
+
 __all__: list[str] = []
+
+config.quieten_tensorflow()  # before a module of this room imports it

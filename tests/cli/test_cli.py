@@ -1,12 +1,15 @@
 """The command line does what it says and fails with a sentence and an exit code, never a traceback."""
 
+import html
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -129,7 +132,7 @@ def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path,
     assert code in (0, 1) and "silence" in out.lower() and (tmp_path / "card.md").read_text().startswith("# loud")
 
 
-def test_controls_a_page_and_json_come_with_own_data_and_a_sentence_says_where(folder, tmp_path, call):
+def test_controls_a_page_and_json_come_with_own_data_and_a_sentence_says_where(folder, tmp_path, call, monkeypatch):
     small = ("benchmark", "logmel", "--dataset", folder, "--smoke", "--no-transductive")
     code, out, err = call(*small, "--controls", "--report", tmp_path / "page.html", "--json")
     read = json.loads(out)
@@ -142,6 +145,16 @@ def test_controls_a_page_and_json_come_with_own_data_and_a_sentence_says_where(f
         (again,) = set(re.findall("<code>python -m nslib (.*?)</code>", (tmp_path / "b.html").read_text()))
         assert [word for word in shlex.split(again) if "transductive" in word] == flag
         assert json.loads(call(*shlex.split(again), "--json")[1])["tasks"] == first["tasks"] != []
+    monkeypatch.setenv("REHEARSE", "1")
+    place = shutil.copytree(folder, tmp_path / "my pitches")
+    for system, quoted in (("nt", f'"{place}"'), ("posix", f"'{place}'")):
+        monkeypatch.setattr(cli, "os", SimpleNamespace(**vars(os) | {"name": system}))
+        code = call("benchmark", "logmel", "--dataset", place, *asked[2:], "--report", tmp_path / "c.html")[0]
+        page = html.unescape((tmp_path / "c.html").read_text())
+        (again,) = set(re.findall("<code>python -m nslib (.*?)</code>", page))
+        assert code == 0 and quoted in again and again.endswith(" --rehearse")
+    monkeypatch.delenv("REHEARSE")
+    assert call(*shlex.split(again))[0] == 0 and call(*shlex.split(again), "--profile", "quick")[0] == 2
     code, out, err = call(*small)
     assert code == 0 and out.startswith("pitches: accuracy") and "logmel  1.00" in out and "Next: --controls" in err
     assert "★ logmel" not in out and "is told from chance, so none is marked" in " ".join(out.split())  # luck still

@@ -16,6 +16,7 @@ from nslib.embeddings.base import check
 from nslib.errors import BadParameter, Unavailable, UnknownName
 from nslib.evaluation import benchmark as evaluation_benchmark
 from nslib.evaluation.benchmark import specify_embedding
+from nslib.evaluation.protocols import run_protocol
 
 
 def windows(wave):
@@ -205,11 +206,17 @@ def test_rows_of_all_layers_come_of_one_pass(torch, cache, tmp_path, monkeypatch
     with pytest.raises(BadParameter, match="these are 3 embeddings"):
         specify_embedding(layers)
     before = model._calls
-    found = benchmark([*layers, HEAR], write_pitches(tmp_path / "pitches"), probes="LDA_LSQR_AUTO")
+    folder = write_pitches(tmp_path / "pitches")
+    found = benchmark([*layers, HEAR], folder, probes="LDA_LSQR_AUTO")
     assert {f"double-base-layer{k}" for k in range(3)} | {"hear_double"} <= {*found.table()}
     assert model._calls - before < 14  # one trial of the contract, one of speed, and one pass, not three of each
     assert (found.ledger.set_index("embedding")["computed"] > 0).all()
     assert any("layer 2, mean over frames" in note for note in found.notes)
+    asked = run_protocol("k-fold", [*layers, HEAR], folder, folds=3, probes="LDA_LSQR_AUTO", metric="uar,accuracy")
+    best = asked.summary().query("embedding != 'hear_double'").groupby("embedding", sort=False)["validation"].first()
+    for table in asked.compare(), asked.table("3-fold"):
+        assert [name for name in table if "best layer by" in str(table[name].iloc[0])] == [best.idxmax()]
+    assert f"pitches: 3-fold: {best.idxmax()}: Validation chooses this layer of 3" in "\n".join(asked.notes)
     np.testing.assert_allclose(layers[2].embed(noise(9_000)[None], np.array([9_000]))[0][0], 3 * windows(noise(9_000)))
 
 

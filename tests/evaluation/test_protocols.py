@@ -1,6 +1,7 @@
 """The protocols: planted data give what was planted, everything left out is named, nothing is computed twice."""
 
 import dataclasses
+import threading
 from functools import partial
 
 import numpy as np
@@ -385,6 +386,18 @@ def test_a_curve_over_shots_has_the_size_of_training_and_ends_with_the_own_split
     assert few == more == set(data.clips["clip_id"][data.clips["split"] == "test"])
 
 
+def test_a_size_that_cannot_be_fitted_is_said_and_the_other_sizes_are_kept():
+    data = shared(9, noise=6.0)
+    outcome = run("k-shot", data, shots=(1, 2), draws=2)  # discriminant analysis needs more clips than classes
+    assert outcome.summary()["shots"].tolist() == [2, 0]
+    assert any("k-shot 1 was left out: none of 2 splits" in note and "samples" in note for note in outcome.notes)
+    pd.testing.assert_frame_equal(outcome.summary().drop(columns=["key", "when", "notes"]), run(
+        "k-shot", data, shots=(2,), draws=2).summary().drop(columns=["key", "when", "notes"]))
+    once = data.clips.drop_duplicates(["split", "label"]).index
+    with pytest.raises(NslibError, match="k-shot all was left out: none of 1 splits"):
+        run("k-shot", make(data.clips.loc[once].reset_index(drop=True), data.vectors.x[once]))
+
+
 def test_numbers_are_predicted_by_ridges_and_scored_by_concordance_and_error():
     data = shared(10)
     age = np.round(20 + 6 * data.vectors.x[:, 0] + np.random.default_rng(1).normal(size=len(data.vectors.y)), 1)
@@ -400,11 +413,19 @@ def test_numbers_are_predicted_by_ridges_and_scored_by_concordance_and_error():
                "repeated")["value"] > 0.9
 
 
-def test_ten_folds_cost_about_three_times_what_one_split_does(monkeypatch):
-    data, seen = shared(10, takes=8), []
+def test_ten_folds_cost_about_three_times_what_one_split_does_and_are_fitted_side_by_side(monkeypatch):
+    data, seen, two = shared(10, takes=8), [], threading.Barrier(2, timeout=20)
     real, drawn = probe.make_probe, splits.split_by_group(data.clips["clip_id"], data.clips["speaker"], (.6, .2, .2))
-    monkeypatch.setattr(probe, "make_probe", lambda name, clips, *rest: seen.append(clips) or real(name, clips, *rest))
-    part = data.clips["clip_id"].map(drawn).to_numpy()
+    part, most = data.clips["clip_id"].map(drawn).to_numpy(), len(data.clips) * 9 // 10
+
+    def count(name, clips, *rest):
+        seen.append(clips)
+        if clips == most:  # a fold waits for another
+            two.wait()
+        return real(name, clips, *rest)
+
+    monkeypatch.setattr(probe, "make_probe", count)
+    monkeypatch.setenv("JOBS", "2")
     probe.grid(*(data.vectors.take(part == name) for name in splits.SPLITS))
     once, folded = sum(seen), len(seen)
     run("leave-one-speaker-out", data, probes=probe.PROBES)
