@@ -44,7 +44,7 @@ _VARIED = re.compile("|".join(("peak", "its header promises", *audio.STANDSTILLS
 _LATE = 0.1  # seconds by which a part may end after its recording, or after the next begins: times are rounded
 
 
-def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
+def read_recordings(path: str | os.PathLike[str], *, seed: int | None = 0, splits: str | os.PathLike[str] | None = None,
                     numbers: bool = False, progress: bool = True) -> Dataset:
     """Read somebody's own recordings.
 
@@ -54,8 +54,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         A folder, a list (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) or ``tfds:NAME``, perhaps with names of columns
         behind it (``list.csv?label=emotion``); see `layouts`. What cannot be used is in the `problems` of the result,
         with its reason. Without labels the clips have no split: they are embedded, not benchmarked.
-    seed : int
-        Of the split, if none is given.
+    seed : int or None
+        Of the split, if none is given; None draws none, and says nothing of splits and labels.
     splits : path-like, optional
         A split file (`splits`), which then counts, whatever the layout says.
     numbers : bool
@@ -81,7 +81,9 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     told = [(clip.clip_id, str(clip.audio), clip.fault, clip.remedy) for clip in faulty]
     problems = [dict(zip(PROBLEM_COLUMNS, map(_make_printable, texts), strict=True)) for texts in told]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
-    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed, numbers)
+    placed, draw_notes = [clip for clip, _ in pairs], list[str]()
+    if seed is not None:
+        placed, draw_notes = _assign_splits(placed, seed, numbers)
     if not pairs:
         draw_notes = [f"None of {len(faulty)} clips can be used."]
     root = str(path) if os.fspath(path).startswith("tfds:") else str(split_source(path)[0])
