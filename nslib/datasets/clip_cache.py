@@ -177,7 +177,7 @@ def _decode_facts(path: Path) -> AudioFacts:
 
 def _facts_key(path: Path) -> str:
     """Key of what decoding a file told; what an older decoder told of it is not believed."""
-    return file_key(path, "decoder 3")
+    return file_key(path, "decoder 4")
 
 
 def file_key(path: Path, *part: object) -> str:
