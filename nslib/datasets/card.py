@@ -8,6 +8,7 @@ Kjartansson, *Data Cards*, FAccT 2022.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio
-from nslib.datasets.clip_cache import DECODE_ERRORS
+from nslib import audio, config
+from nslib.datasets.clip_cache import DECODE_ERRORS, Ledger
 from nslib.datasets.layouts import list_names
 from nslib.datasets.loading import load_own_task
 from nslib.datasets.splits import (
@@ -48,6 +49,7 @@ _POINTS, _BY_SECOND = 64, 5.0  # of an outline; what a difference of length coun
 # between outlines, up to which a codec is likely; correlation of waves: other takes have 0.7, copies in MP3 of low
 # quality 0.89
 _FAR, _SAME = 0.7, 0.8
+_MOSTLY = 0.5  # share of a class's clips from which on it is said that they are silent
 _FEW = 20  # clips, from which on equal lengths are no chance
 _MOST_CLASSES, _REPEATED = 20, 3  # of whole numbers as labels, and clips of each: more, or fewer, are quantities
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
@@ -106,7 +108,7 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
         clips, known = clips.assign(label="(numbers)"), known.assign(label="(numbers)")
     classes, shared = _count_classes(clips, known), _list_shared_speakers(known)
     problems = _size_problems(clips, folds) + _duplicate_problems(doubles)
-    problems += _copy_problems(clips, listen)
+    problems += _copy_problems(clips, listen) + _silence_problems(clips)
     if not numbers:
         problems += _class_problems(classes) + _name_problems(clips["label"]) + _telltale_problems(clips)
     if odd := int(everything.drop(clips.index)["split"].ne("").sum()):
@@ -251,6 +253,21 @@ def _telltale_problems(clips: pd.DataFrame) -> list[str]:
     return problems
 
 
+def _silence_problems(clips: pd.DataFrame) -> list[str]:
+    """A sentence on classes that are silent for the most part, which the hashes of so many zeros tell."""
+    zeros, before, hashes = hashlib.sha256(), 0, set()
+    seconds = clips["seconds"].clip(0, audio.MAX_SECONDS).fillna(0)
+    for samples in np.unique(np.rint(seconds * audio.SAMPLE_RATE).astype(int)):
+        zeros.update(bytes(4 * int(samples - before)))
+        hashes.add(zeros.copy().hexdigest())
+        before = samples
+    silent = clips["sha256"].isin(hashes)
+    share = silent.groupby(clips["label"].replace("", "(no label)")).mean()
+    most = share.index[share > _MOSTLY].tolist()
+    return [f"{_count(int(silent.sum()), 'clip is', 'clips are')} digital silence, among them most of "
+            f"{list_names(most)}."] if most else []
+
+
 def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
     """Sentences on recordings that are there in several forms: parts that overlap, and copies that sound alike."""
     from scipy.sparse import coo_array
@@ -280,12 +297,10 @@ def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
     from scipy.signal import correlate
     from sklearn.neighbors import NearestNeighbors
 
-    clips = clips.drop_duplicates("sha256")
+    clips = clips[clips["sha256"].fillna("") != ""].drop_duplicates("sha256")
     if len(clips) < 2:
         return []
-    with ThreadPoolExecutor() as pool:
-        outlines = list(pool.map(lambda path: _hear_low(path)[1], clips["audio"]))
-    points = np.column_stack([outlines, _BY_SECOND * clips["seconds"]])
+    points = np.column_stack([_outline(clips), _BY_SECOND * clips["seconds"]])
     distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
     twins, near = [], np.flatnonzero(distances[:, 0] < _FAR)
     for i, j in sorted({(min(pair), max(pair)) for pair in zip(near, nearest[near, 0], strict=True)}):
@@ -293,6 +308,19 @@ def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
         if np.abs(correlate(x, y, method="fft")).max(initial=0) > _SAME * np.linalg.norm(x) * np.linalg.norm(y):
             twins.append((clips["sha256"].iloc[i], clips["sha256"].iloc[j]))
     return twins
+
+
+def _outline(clips: pd.DataFrame) -> list[npt.NDArray[np.float16]]:
+    """Outlines of clips, by `_hear_low`; a sound that was heard once is known by its hash."""
+    ledger = Ledger(config.cache_dir("corpora") / "outlines.jsonl")
+    known = dict(ledger.read(lambda line: (line[0], np.frombuffer(bytes.fromhex(line[1]), np.float16))))
+    new = clips[~clips["sha256"].isin(known)]
+    with ThreadPoolExecutor() as pool:
+        for name, heard in zip(new["sha256"], pool.map(lambda path: _hear_low(path)[1], new["audio"]), strict=True):
+            known[name] = heard.astype(np.float16)
+            if heard.any():  # else it may not have been read
+                ledger.append([name, known[name].tobytes().hex()])
+    return [known[name] for name in clips["sha256"]]
 
 
 def _hear_low(path: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
