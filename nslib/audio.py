@@ -44,10 +44,6 @@ HIGHEST_PEAK = 32.0
 
 STANDSTILLS = ("digital silence from", "a single value")  # how notes on a third or more without any change begin
 
-# Power of a channel as a share of the loudest one's, below which it is silent; of the mean, as a share of theirs, below
-# which they cancel each other: of 32 that have nothing in common 1/32 is left.
-_SILENT, _CANCELLED = 1e-5, 0.02
-_HEARD = 1 << 20  # samples that are enough to compare powers
 
 _RAW = {".g722": "g722", ".gsm": "gsm"}
 _GSM_FRAME = 33
@@ -202,12 +198,12 @@ def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
 
 def _compare_channels(wave: npt.NDArray[np.floating[Any]], mono: npt.NDArray[np.floating[Any]]) -> list[str]:
     """Note channels that are silent beside others, and those of which the mean leaves little."""
-    step = 1 + len(wave) // _HEARD
+    step = 1 + len(wave) // 2**20  # so many samples are enough
     power = wave[::step].var(axis=0, dtype=np.float64) if wave.shape[1] > 1 else np.zeros(1)
-    silent = int((power < _SILENT * power.max()).sum())
+    silent = int((power < 1e-5 * power.max()).sum())
     notes = [f"silent channels: {silent} of {len(power)}"] if silent else []
-    cancelled = mono[::step].var() < _CANCELLED * power.mean()
-    return [*notes, *["channels of opposite phase: they cancel each other in the mean"] * bool(cancelled)]
+    gone = mono[::step].var() < 0.02 * power.mean()  # of 32 that have nothing in common 1/32 is left
+    return [*notes, *["channels of opposite phase: they cancel each other in the mean"] * bool(gone)]
 
 
 def _find_standstill(mono: npt.NDArray[np.floating[Any]], rate: int) -> list[str]:

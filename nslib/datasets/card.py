@@ -21,18 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import audio, config
+from nslib.datasets import splits as divisions
 from nslib.datasets.clip_cache import DECODE_ERRORS, Ledger
 from nslib.datasets.layouts import list_names
 from nslib.datasets.loading import load_own_task
-from nslib.datasets.splits import (
-    SPLITS,
-    count_folds,
-    find_split,
-    hash_data,
-    hash_split,
-    label_is_speaker,
-    write_split_file,
-)
+from nslib.datasets.splits import SPLITS
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter
 from nslib.statistics.scores import parse_number
@@ -49,7 +42,6 @@ _POINTS, _BY_SECOND = 64, 5.0  # of an outline; what a difference of length coun
 # between outlines, up to which a codec is likely; correlation of waves: other takes have 0.7, copies in MP3 of low
 # quality 0.89
 _FAR, _SAME = 0.7, 0.8
-_MOSTLY = 0.5  # share of a class's clips from which on it is said that they are silent
 _FEW = 20  # clips, from which on equal lengths are no chance
 _MOST_CLASSES, _REPEATED = 20, 3  # of whole numbers as labels, and clips of each: more, or fewer, are quantities
 _DOMINANT = 0.9  # share of a class's clips from which one speaker counts as *being* the class
@@ -94,7 +86,7 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
     missing = [name for name in _NEEDED if name not in clips.columns]
     if missing:
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(_NEEDED)}.")
-    folds = count_folds(clips)
+    folds = divisions.count_folds(clips)
     also = [name for name in _SAID if name in clips.columns]
     clips = clips.reindex(columns=[*_NEEDED, *also, *{"recording"}.difference(also)]).reset_index(drop=True)
     clips = clips.fillna(dict.fromkeys(("label", "speaker", "split", "recording"), ""))
@@ -118,7 +110,7 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
                      "perhaps in the middle of a word, or with silence.")
     if folds:
         notes.append(f"Every clip is tested once, in {folds} folds; the splits are those of the first.")
-    if label_is_speaker(known["label"], known["speaker"]):
+    if divisions.label_is_speaker(known["label"], known["speaker"]):
         notes.append("The label is the speaker, so every speaker is meant to be in every split.")
     else:
         if len(shared):
@@ -219,7 +211,7 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
 def _name_problems(given: pd.Series) -> list[str]:
     """Sentences on classes whose names are not those of classes."""
     labels, numbers = sorted(given.unique()), describe_numbers(given)
-    parts = [label for label in labels if find_split(label) or _PART.fullmatch(label.lower())]
+    parts = [label for label in labels if divisions.find_split(label) or _PART.fullmatch(label.lower())]
     spelt: dict[str, list[str]] = {}
     for label in labels:
         spelt.setdefault(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", label).casefold()), []).append(label)
@@ -255,17 +247,14 @@ def _telltale_problems(clips: pd.DataFrame) -> list[str]:
 
 def _silence_problems(clips: pd.DataFrame) -> list[str]:
     """A sentence on classes that are silent for the most part, which the hashes of so many zeros tell."""
-    zeros, before, hashes = hashlib.sha256(), 0, set()
-    seconds = clips["seconds"].clip(0, audio.MAX_SECONDS).fillna(0)
-    for samples in np.unique(np.rint(seconds * audio.SAMPLE_RATE).astype(int)):
-        zeros.update(bytes(4 * int(samples - before)))
+    lengths = np.rint(clips["seconds"].clip(0, audio.MAX_SECONDS).fillna(0) * audio.SAMPLE_RATE).unique()
+    zeros, hashes = hashlib.sha256(), set()
+    for more in np.diff(np.sort(lengths), prepend=0):
+        zeros.update(bytes(4 * int(more)))
         hashes.add(zeros.copy().hexdigest())
-        before = samples
-    silent = clips["sha256"].isin(hashes)
-    share = silent.groupby(clips["label"].replace("", "(no label)")).mean()
-    most = share.index[share > _MOSTLY].tolist()
-    return [f"{_count(int(silent.sum()), 'clip is', 'clips are')} digital silence, among them most of "
-            f"{list_names(most)}."] if most else []
+    share = clips["sha256"].isin(hashes).groupby(clips["label"].replace("", "(no label)")).mean()
+    most = share.index[share > 0.5].tolist()
+    return [f"Most clips of these labels are digital silence: {list_names(most)}."] if most else []
 
 
 def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
@@ -300,19 +289,7 @@ def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
     clips = clips[clips["sha256"].fillna("") != ""].drop_duplicates("sha256")
     if len(clips) < 2:
         return []
-    points = np.column_stack([_outline(clips), _BY_SECOND * clips["seconds"]])
-    distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
-    twins, near = [], np.flatnonzero(distances[:, 0] < _FAR)
-    for i, j in sorted({(min(pair), max(pair)) for pair in zip(near, nearest[near, 0], strict=True)}):
-        x, y = (_hear_low(path)[0] for path in clips["audio"].iloc[[i, j]])
-        if np.abs(correlate(x, y, method="fft")).max(initial=0) > _SAME * np.linalg.norm(x) * np.linalg.norm(y):
-            twins.append((clips["sha256"].iloc[i], clips["sha256"].iloc[j]))
-    return twins
-
-
-def _outline(clips: pd.DataFrame) -> list[npt.NDArray[np.float16]]:
-    """Outlines of clips, by `_hear_low`; a sound that was heard once is known by its hash."""
-    ledger = Ledger(config.cache_dir("corpora") / "outlines.jsonl")
+    ledger = Ledger(config.cache_dir("corpora") / "outlines.jsonl")  # a sound is known by its hash
     known = dict(ledger.read(lambda line: (line[0], np.frombuffer(bytes.fromhex(line[1]), np.float16))))
     new = clips[~clips["sha256"].isin(known)]
     with ThreadPoolExecutor() as pool:
@@ -320,7 +297,14 @@ def _outline(clips: pd.DataFrame) -> list[npt.NDArray[np.float16]]:
             known[name] = heard.astype(np.float16)
             if heard.any():  # else it may not have been read
                 ledger.append([name, known[name].tobytes().hex()])
-    return [known[name] for name in clips["sha256"]]
+    points = np.column_stack([[known[name] for name in clips["sha256"]], _BY_SECOND * clips["seconds"]])
+    distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
+    twins, near = [], np.flatnonzero(distances[:, 0] < _FAR)
+    for i, j in sorted({(min(pair), max(pair)) for pair in zip(near, nearest[near, 0], strict=True)}):
+        x, y = (_hear_low(path)[0] for path in clips["audio"].iloc[[i, j]])
+        if np.abs(correlate(x, y, method="fft")).max(initial=0) > _SAME * np.linalg.norm(x) * np.linalg.norm(y):
+            twins.append((clips["sha256"].iloc[i], clips["sha256"].iloc[j]))
+    return twins
 
 
 def _hear_low(path: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
@@ -373,7 +357,7 @@ class DataCard:
 
     def save_splits(self, path: str | Path) -> Path:
         """Write the split to a ``.csv``, so that it can be given again (``splits=``) and to others."""
-        return write_split_file(self.corpus.clips, Path(path))
+        return divisions.write_split_file(self.corpus.clips, Path(path))
 
     def markdown(self) -> str:
         """The card as Markdown."""
@@ -390,7 +374,7 @@ class DataCard:
                  "\n".join(f"- {line}" for line in (*self.audit.notes, *self.corpus.notes)) or "Nothing.",
                  "## Splits", _format_table(self.audit.table), "## Classes", _format_table(self.audit.classes),
                  "## Sound", _format_table(_measure_sound(clips)), "## Left out", reasons, "## Identity",
-                 f"- data {hash_data(clips)}\n- split {hash_split(clips)}"]
+                 f"- data {divisions.hash_data(clips)}\n- split {divisions.hash_split(clips)}"]
         return "\n\n".join(parts) + "\n"
 
     __str__ = markdown

@@ -8,8 +8,7 @@ can be memory-mapped). A shard is written under a temporary name, flushed and re
 schema carries two checksums of its vectors: sha256, for `VectorCache.verify`, and that of `sum_vectors`, which costs so
 little that every read compares it. A shard that fails is renamed to ``.damaged``, and its clips are computed again.
 Shards are never changed, only added or removed. In memory is an index only; a shard is mapped while it is read.
-``costs.jsonl`` beside the shards has one line for each extraction that computed anything, so that a report can tell an
-embedding's speed also when every vector was cached.
+``costs.jsonl`` beside the shards has a line an extraction, for the speed to be known when every vector is cached.
 """
 
 from __future__ import annotations
@@ -174,8 +173,7 @@ class VectorCache:
             writer.write_table(table)
         shard = self.path / f"{unit}.arrow"
         config.write_file(shard, sink.getvalue())
-        if shard in self.damaged:
-            self.damaged.remove(shard)
+        self.damaged = [path for path in self.damaged if path != shard]
         self._index.add(keys, self._shards.setdefault(shard.name, len(self._shards)))
         return shard
 
@@ -289,10 +287,8 @@ def _map_empty(clips: int, dim: int) -> FloatArray:
     size, folder = 4 * clips * dim, config.cache_dir("large")
     place = folder / f"{size / 1e9:.1f} GB of vectors"
     with config.explain_failures(place), tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            os.truncate(file.fileno(), size)  # macOS has no such call; there a full disk shows late
+        # macOS has no such call; there a full disk shows late
+        getattr(os, "posix_fallocate", lambda number, _, size: os.truncate(number, size))(file.fileno(), 0, size)
         return np.memmap(file, np.float32, "r+", shape=(clips, dim))
 
 
@@ -317,10 +313,8 @@ class Cost:
         """Add another cost; of memory and batches the higher one counts."""
         for name, value in vars(other).items():
             old = getattr(self, name)
-            if name == "devices":
-                self.devices = list(dict.fromkeys([*old, *value]))
-            else:
-                setattr(self, name, max(old, value) if name in _MAXIMA else old + value)
+            both = max(old, value) if name in _MAXIMA else old + value
+            setattr(self, name, list(dict.fromkeys(both)) if name == "devices" else both)
 
     def log(self, folder: Path, wall_seconds: float) -> None:
         """Complete the cost of an extraction and append it to the cost log in the embedding's folder."""

@@ -304,11 +304,9 @@ class Pairs:
         self.frames = np.maximum(0, 1 + (bank.lengths - WINDOW) // HOP)  # of each piece
         room, least = self.frames - TRILL.patch, _SHORTEST - TRILL.patch if self.gap == 0 else self.gap
         self.pieces = np.flatnonzero(room >= least)
-        if self.gap:
-            self.left_out = {"shorter than a window": int((room < 0).sum()),
-                             "a single window": int(((room >= 0) & (room < self.gap)).sum())}
-        else:
-            self.left_out = {"shorter than 0.3 s": int((room < least).sum())}
+        those = ({"shorter than a window": room < 0, "a single window": (room >= 0) & (room < self.gap)} if self.gap
+                 else {"shorter than 0.3 s": room < least})
+        self.left_out = {why: int(some.sum()) for why, some in those.items()}
         self.batch = min(settings.batch, max(2, len(self.pieces))) if fewer else settings.batch
         if len(self.pieces) < self.batch:
             raise BadParameter(f"a batch needs {self.batch} different clips, and {len(self.pieces)} have two "

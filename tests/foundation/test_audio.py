@@ -97,9 +97,8 @@ def test_channels_are_averaged_and_loud_and_silent_clips_kept_and_noted():
     ((1, -1), "channels of opposite phase"), ((1, -0.9), "channels of opposite phase"), ((1, 0.1), ""), ((1, -0.5), ""),
     ((0, 0), "digital silence")])
 def test_channels_of_which_mixing_leaves_less_are_noted(gains, said):
-    for offset in (0, 0.1):  # a constant is no sound
-        _, *more = audio.from_array(sine(16000)[:, None] * gains + offset * np.sign(gains)).notes
-        assert any(note.startswith(said) for note in more) == bool(said) == bool(more)
+    _, *more = audio.from_array(sine(16000)[:, None] * gains + 0.1 * np.sign(gains)).notes  # a constant is no sound
+    assert any(note.startswith(said) for note in more) == bool(said) == bool(more)
 
 
 def encode(path, form, codec, rate, wave, **options):
