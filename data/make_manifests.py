@@ -256,10 +256,11 @@ def deal(names: Iterable[str], parts: int) -> dict[str, int]:
     return {name: place % parts for place, name in enumerate(shuffled)}
 
 
-def place_in_folds(rows: list[Candidate], fold_of: Callable[[Candidate], int]) -> list[Candidate]:
-    """Give clips their fold, and the split of fold 0."""
+def place_in_folds(rows: list[Candidate], fold_of: Callable[[Candidate], int], *,
+                   by_speaker: bool = True) -> list[Candidate]:
+    """Give clips their fold, and the split of fold 0; by speaker, unless that is what is asked for."""
     placed = [replace(row, fold=str(fold_of(row))) for row in rows]
-    parts = divide_fold(pd.DataFrame([vars(row) for row in placed]), 0)
+    parts = divide_fold(pd.DataFrame([vars(row) for row in placed]), 0, by_speaker=by_speaker)
     split_of = {place: name for name in SPLITS for place in parts[name]}
     return [replace(row, split=split_of.get(place, "")) for place, row in enumerate(placed)]
 
@@ -281,6 +282,13 @@ def speaker_hedgewars() -> list[Candidate]:
     rows = drop_repeats(decode_candidates([HEDGEWARS], choose, (0.3, 12)))
     splits = draw_splits((_text_of(row) for row in rows), (0.6, 0.2, 0.2))
     return [replace(row, split=splits[_text_of(row)]) for row in rows]
+
+
+def voices_hedgewars() -> list[Candidate]:
+    """Choose the clips of `speaker_hedgewars`; folds of phrases."""
+    rows = [replace(row, text=_text_of(row)) for row in speaker_hedgewars()]
+    group = deal((row.text for row in rows), PHRASE_FOLDS)
+    return place_in_folds(rows, lambda row: group[row.text], by_speaker=False)
 
 
 def phrase_hedgewars() -> list[Candidate]:
@@ -566,8 +574,9 @@ def _scene(row: Candidate) -> str:
     return f"{row.package} {stem}" if speaker == "festvox-ru" else speaker
 
 
-BUILDERS = {"speaker-hedgewars": speaker_hedgewars, "phrase-hedgewars": phrase_hedgewars, "language-5": language_5,
-            "speaker-fillets": speaker_fillets, "speaker-queen": speaker_queen, "phrases-hedgewars": phrases_hedgewars,
+BUILDERS = {"speaker-hedgewars": speaker_hedgewars, "voices-hedgewars": voices_hedgewars,
+            "phrase-hedgewars": phrase_hedgewars, "language-5": language_5, "speaker-fillets": speaker_fillets,
+            "speaker-queen": speaker_queen, "phrases-hedgewars": phrases_hedgewars,
             "expression-hedgewars": expression_hedgewars, "languages-4": languages_4, "train-speech": train_speech}
 
 

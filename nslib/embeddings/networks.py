@@ -382,7 +382,7 @@ class WeightFile(NamedTuple):
 
 WEIGHT_FILES = {
     "trill-mini": WeightFile("trill-mini", "weights.npz", "0e47948de1118530"),
-    "trill-mini-distilled": WeightFile("trill-mini-distilled", "weights.npz", "1ac9db32091271f9"),
+    "trill-mini-distilled": WeightFile("trill-mini-distilled", "weights.npz", "d88369812dde7e49"),
     "trill-mini-untrained": WeightFile("trill-mini", "untrained.npz", "18839216bf8d1263"),
 }
 

@@ -107,7 +107,7 @@ def test_of_which_tasks_nearly_every_speaker_has_one_label():
 
 
 @pytest.mark.parametrize(("given", "names"), [
-    ({}, "speaker-hedgewars speaker-queen phrases-hedgewars expression-hedgewars"),
+    ({}, "voices-hedgewars speaker-queen phrases-hedgewars expression-hedgewars"),
     ({"tasks": "speaker-hedgewars,phrase-hedgewars,language-5,speaker-fillets,style-synthetic"},  # those of 0.1.0
      "speaker-hedgewars phrase-hedgewars language-5 speaker-fillets style-synthetic"),
     ({"corpus": "synthetic"}, "speaker-synthetic word-synthetic style-synthetic language-synthetic"),

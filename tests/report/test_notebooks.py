@@ -188,7 +188,7 @@ def test_results_notebook_and_page_then_what_is_new_only(add):
 
 @pytest.mark.usefixtures("add")
 def test_recordings_and_embeddings_that_cannot_be_had_are_said_and_no_failure(monkeypatch):
-    for name in set(tasks.REGISTRY) - {"speaker-hedgewars", "word-synthetic"}:
+    for name in set(tasks.REGISTRY) - {"voices-hedgewars", "word-synthetic"}:
         monkeypatch.delitem(tasks.REGISTRY, name)
     settings = {"corpus": "real", "embeddings": "logmel,speech-embedding", "smoke": True}
     outcome = reproduce_all(config.load_params(settings))
