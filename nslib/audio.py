@@ -20,6 +20,7 @@ import os
 import re
 import struct
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -236,6 +237,12 @@ def _describe(mono: FloatArray, rate: int, channels: int, name: str) -> list[str
     if peak > 32768.5 / 32767:
         notes.append(f"peak {peak:.3g} is above full scale (1.0); kept as it is")
     return notes
+
+
+@cache
+def identify_decoders() -> str:
+    """What decides whether a file can be decoded: the decoders' versions, and the start of this module's hash."""
+    return " ".join([*map(config.installed_version, ("soundfile", "av")), config.hash_file(Path(__file__))[:8]])
 
 
 def decode(path: Path, content: bytes | None = None) -> Decoded:
@@ -518,7 +525,8 @@ _OTHER_KINDS = (
     ("MIDI, notes to be played", _LEAVE_OUT, rb"MThd"),
     ("a table or an array", "Read it with its library, and write WAV.", rb"\x93NUMPY|PAR1|\x89HDF|SQLite"),
     ("a note of macOS about a file", "Leave it out: the sound is where no ._ precedes.", rb"\x00\x05\x16\x07"),
-    ("text", _LEAVE_OUT, rb"(?!NIST|PVF1)[\t-\r -~\x80-\xff]+\s[\t-\r -~\x80-\xff]+\Z"))
+    ("text", _LEAVE_OUT,  # in UTF-8: any byte from 128 on would let codes of raw sound pass for text
+     rb"(?!NIST|PVF1)(?=.*\s.)([\t-\r -~]|[\xc2-\xf4][\x80-\xbf]{1,3})+[\xc2-\xf4]?\Z"))
 
 
 def refuse_stand_in(path: Path) -> None:

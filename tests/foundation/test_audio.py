@@ -287,6 +287,13 @@ def test_what_is_no_sound_is_named_as_what_it_is(content, words, tmp_path):
             audio.read(tmp_path / name)
 
 
+def test_codes_of_raw_sound_that_look_like_text_are_sound(tmp_path):
+    (tmp_path / "a.g722").write_bytes(bytes([0xfa, 0x20, 0x7e, 0xe5]) * 400)
+    assert audio.read(tmp_path / "a.g722").seconds == 0.2
+    (tmp_path / "a.g722").write_text(400 * "Für Elise ")
+    refuse(tmp_path / "a.g722", "it is text")
+
+
 def test_names_of_any_kind(tmp_path):
     name = os.fsdecode(b"caf\xe9.flac")
     soundfile.write(os.fsencode(tmp_path / name), sine(16000), 16000, format="FLAC")
