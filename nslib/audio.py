@@ -45,6 +45,7 @@ HIGHEST_PEAK = 32.0
 
 STANDSTILLS = ("digital silence from", "a single value")  # how notes on a third or more without any change begin
 
+
 _RAW = {".g722": "g722", ".gsm": "gsm"}
 _GSM_FRAME = 33
 _LARGEST_OGG_PAGE = 65307
@@ -155,12 +156,12 @@ def _convert(decoded: Decoded, name: str) -> Clip:
     if samples.dtype.kind == "f":
         _check_finite(wave, name)
     mono = wave[:, 0] if channels == 1 else wave.mean(axis=1, dtype=np.float64)
-    unchanged = _find_standstill(mono, rate)  # before resampling, which rings
+    more = _compare_channels(wave, mono) + _find_standstill(mono, rate)  # before resampling, which rings
     mono = resample(np.ascontiguousarray(mono, dtype=np.float32), rate)
     if not len(mono):
         raise BadAudio(name, f"{len(samples)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
     return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE,
-                (*notes, *_describe(mono, rate, channels, name), *unchanged))
+                (*notes, *_describe(mono, rate, channels, name), *more))
 
 
 def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
@@ -194,6 +195,16 @@ def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
     import soxr
 
     return wave if rate == to else np.asarray(soxr.resample(wave, rate, to, quality="HQ"), np.float32)
+
+
+def _compare_channels(wave: npt.NDArray[np.floating[Any]], mono: npt.NDArray[np.floating[Any]]) -> list[str]:
+    """Note channels that are silent beside others, and those of which the mean leaves little."""
+    step = 1 + len(wave) // 2**20  # so many samples are enough
+    power = wave[::step].var(axis=0, dtype=np.float64) if wave.shape[1] > 1 else np.zeros(1)
+    silent = int((power < 1e-5 * power.max()).sum())
+    notes = [f"silent channels: {silent} of {len(power)}"] if silent else []
+    gone = mono[::step].var() < 0.02 * power.mean()  # of 32 that have nothing in common 1/32 is left
+    return [*notes, *["channels of opposite phase: they cancel each other in the mean"] * bool(gone)]
 
 
 def _find_standstill(mono: npt.NDArray[np.floating[Any]], rate: int) -> list[str]:

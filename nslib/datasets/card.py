@@ -8,6 +8,7 @@ Kjartansson, *Data Cards*, FAccT 2022.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
@@ -19,19 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nslib import audio
-from nslib.datasets.clip_cache import DECODE_ERRORS
+from nslib import audio, config
+from nslib.datasets import splits as divisions
+from nslib.datasets.clip_cache import DECODE_ERRORS, Ledger
 from nslib.datasets.layouts import list_names
 from nslib.datasets.loading import load_own_task
-from nslib.datasets.splits import (
-    SPLITS,
-    count_folds,
-    find_split,
-    hash_data,
-    hash_split,
-    label_is_speaker,
-    write_split_file,
-)
+from nslib.datasets.splits import SPLITS
 from nslib.datasets.table import Dataset
 from nslib.errors import BadParameter
 from nslib.statistics.scores import parse_number
@@ -92,7 +86,7 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
     missing = [name for name in _NEEDED if name not in clips.columns]
     if missing:
         raise BadParameter(f"the clip table lacks {', '.join(missing)}; it needs {', '.join(_NEEDED)}.")
-    folds = count_folds(clips)
+    folds = divisions.count_folds(clips)
     also = [name for name in _SAID if name in clips.columns]
     clips = clips.reindex(columns=[*_NEEDED, *also, *{"recording"}.difference(also)]).reset_index(drop=True)
     clips = clips.fillna(dict.fromkeys(("label", "speaker", "split", "recording"), ""))
@@ -106,7 +100,7 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
         clips, known = clips.assign(label="(numbers)"), known.assign(label="(numbers)")
     classes, shared = _count_classes(clips, known), _list_shared_speakers(known)
     problems = _size_problems(clips, folds) + _duplicate_problems(doubles)
-    problems += _copy_problems(clips, listen)
+    problems += _copy_problems(clips, listen) + _silence_problems(clips)
     if not numbers:
         problems += _class_problems(classes) + _name_problems(clips["label"]) + _telltale_problems(clips)
     if odd := int(everything.drop(clips.index)["split"].ne("").sum()):
@@ -116,7 +110,7 @@ def audit_clips(clips: pd.DataFrame, *, numbers: bool | None = None, listen: boo
                      "perhaps in the middle of a word, or with silence.")
     if folds:
         notes.append(f"Every clip is tested once, in {folds} folds; the splits are those of the first.")
-    if label_is_speaker(known["label"], known["speaker"]):
+    if divisions.label_is_speaker(known["label"], known["speaker"]):
         notes.append("The label is the speaker, so every speaker is meant to be in every split.")
     else:
         if len(shared):
@@ -217,7 +211,7 @@ def _duplicate_problems(doubles: pd.DataFrame) -> list[str]:
 def _name_problems(given: pd.Series) -> list[str]:
     """Sentences on classes whose names are not those of classes."""
     labels, numbers = sorted(given.unique()), describe_numbers(given)
-    parts = [label for label in labels if find_split(label) or _PART.fullmatch(label.lower())]
+    parts = [label for label in labels if divisions.find_split(label) or _PART.fullmatch(label.lower())]
     spelt: dict[str, list[str]] = {}
     for label in labels:
         spelt.setdefault(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", label).casefold()), []).append(label)
@@ -251,6 +245,18 @@ def _telltale_problems(clips: pd.DataFrame) -> list[str]:
     return problems
 
 
+def _silence_problems(clips: pd.DataFrame) -> list[str]:
+    """A sentence on classes that are silent for the most part, which the hashes of so many zeros tell."""
+    lengths = np.rint(clips["seconds"].clip(0, audio.MAX_SECONDS).fillna(0) * audio.SAMPLE_RATE).unique()
+    zeros, hashes = hashlib.sha256(), set()
+    for more in np.diff(np.sort(lengths), prepend=0):
+        zeros.update(bytes(4 * int(more)))
+        hashes.add(zeros.copy().hexdigest())
+    share = clips["sha256"].isin(hashes).groupby(clips["label"].replace("", "(no label)")).mean()
+    most = share.index[share > 0.5].tolist()
+    return [f"Most clips of these labels are digital silence: {list_names(most)}."] if most else []
+
+
 def _copy_problems(clips: pd.DataFrame, listen: bool) -> list[str]:
     """Sentences on recordings that are there in several forms: parts that overlap, and copies that sound alike."""
     from scipy.sparse import coo_array
@@ -280,12 +286,18 @@ def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
     from scipy.signal import correlate
     from sklearn.neighbors import NearestNeighbors
 
-    clips = clips.drop_duplicates("sha256")
+    clips = clips[clips["sha256"].fillna("") != ""].drop_duplicates("sha256")
     if len(clips) < 2:
         return []
+    ledger = Ledger(config.cache_dir("corpora") / "outlines.jsonl")  # a sound is known by its hash
+    known = dict(ledger.read(lambda line: (line[0], np.frombuffer(bytes.fromhex(line[1]), np.float16))))
+    new = clips[~clips["sha256"].isin(known)]
     with ThreadPoolExecutor() as pool:
-        outlines = list(pool.map(lambda path: _hear_low(path)[1], clips["audio"]))
-    points = np.column_stack([outlines, _BY_SECOND * clips["seconds"]])
+        for name, heard in zip(new["sha256"], pool.map(lambda path: _hear_low(path)[1], new["audio"]), strict=True):
+            known[name] = heard.astype(np.float16)
+            if heard.any():  # else it may not have been read
+                ledger.append([name, known[name].tobytes().hex()])
+    points = np.column_stack([[known[name] for name in clips["sha256"]], _BY_SECOND * clips["seconds"]])
     distances, nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors()
     twins, near = [], np.flatnonzero(distances[:, 0] < _FAR)
     for i, j in sorted({(min(pair), max(pair)) for pair in zip(near, nearest[near, 0], strict=True)}):
@@ -345,7 +357,7 @@ class DataCard:
 
     def save_splits(self, path: str | Path) -> Path:
         """Write the split to a ``.csv``, so that it can be given again (``splits=``) and to others."""
-        return write_split_file(self.corpus.clips, Path(path))
+        return divisions.write_split_file(self.corpus.clips, Path(path))
 
     def markdown(self) -> str:
         """The card as Markdown."""
@@ -362,7 +374,7 @@ class DataCard:
                  "\n".join(f"- {line}" for line in (*self.audit.notes, *self.corpus.notes)) or "Nothing.",
                  "## Splits", _format_table(self.audit.table), "## Classes", _format_table(self.audit.classes),
                  "## Sound", _format_table(_measure_sound(clips)), "## Left out", reasons, "## Identity",
-                 f"- data {hash_data(clips)}\n- split {hash_split(clips)}"]
+                 f"- data {divisions.hash_data(clips)}\n- split {divisions.hash_split(clips)}"]
         return "\n\n".join(parts) + "\n"
 
     __str__ = markdown

@@ -68,15 +68,16 @@ class ClipCache:
         clip, path = self._clips.get(clip_id), self.path(clip_id)
         if clip is None or clip.key != key or not clip.size:
             return clip if clip and clip.key == key else None
-        size, time = _stat_file(path)
-        if (size, time) == (clip.size, clip.time):
+        if not os.path.exists(path):
+            return None
+        stat = path.stat()
+        if (stat.st_size, stat.st_mtime_ns) == (clip.size, clip.time):
             return clip
         # copied, or written by an older kit, or damaged: only its sound can tell
-        if size == clip.size and _decode_facts(path).sha256 == clip.sha256:
-            return self.record(dataclasses.replace(clip, time=time))
-        if size:
-            warnings.warn(f"{path} is not as it was written: it is made again from its source.", stacklevel=2)
-            self.forget(clip_id)
+        if stat.st_size == clip.size and _decode_facts(path).sha256 == clip.sha256:
+            return self.record(dataclasses.replace(clip, time=stat.st_mtime_ns))
+        warnings.warn(f"{path} is not as it was written: it is made again from its source.", stacklevel=2)
+        self.forget(clip_id)
         return None
 
     def add(self, clip_id: str, key: str, wave: npt.NDArray[np.float32], notes: Sequence[str] = (),
@@ -84,12 +85,12 @@ class ClipCache:
         """Write a clip (16 kHz, mono) and what it was made from; its hash is of what the file gives when it is read."""
         path = self.path(clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        served = write_clip(path, wave)
+        served, stat = write_clip(path, wave), path.stat()
         # of a whole recording, as it was
         kept = [note for note in notes if "full scale" not in note and not note.startswith(audio.STANDSTILLS)]
         note = "; ".join([*kept, *[LIMITED] * (float(np.abs(wave).max(initial=0.0)) > 1)])
-        return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, *_stat_file(path),
-                                      note, rate))
+        return self.record(CachedClip(clip_id, key, "", audio.sha256(served.wave), served.seconds, stat.st_size,
+                                      stat.st_mtime_ns, note, rate))
 
     def record(self, clip: CachedClip) -> CachedClip:
         """Write a line of the ledger."""
@@ -177,7 +178,7 @@ def _decode_facts(path: Path) -> AudioFacts:
 
 def _facts_key(path: Path) -> str:
     """Key of what decoding a file told; what an older decoder told of it is not believed."""
-    return file_key(path, "decoder 3")
+    return file_key(path, "decoder 4")
 
 
 def file_key(path: Path, *part: object) -> str:
@@ -188,15 +189,6 @@ def file_key(path: Path, *part: object) -> str:
         return ""
     made_of = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns, *part])
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _stat_file(path: Path) -> tuple[int, int]:
-    """Bytes of a file and when it was last changed, ns; zeros if it is not there."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
 
 
 class Ledger:

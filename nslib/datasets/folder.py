@@ -3,8 +3,7 @@
 Splits are taken as given, by the layout or by a file of splits; without any, speakers are drawn into train, validation
 and test (60, 20 and 20 %), or clips, parts of a recording together, where speakers are not known or are the label, and
 a note says which. Where only validation or test lacks, a fifth of train is drawn for it. Clips without a label are in
-no split if others have one.
-Every clip that was listed is one that can be used, or has a reason why not. Parts of
+no split if others have one. Every clip that was listed is one that can be used, or has a reason why not. Parts of
 longer recordings are cut once from the recording as the kit hears it (16 kHz, mono), so that a clip is the same
 wherever its neighbours end; times are in seconds, borders are rounded to a sample.
 """
@@ -22,14 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from nslib import audio
-from nslib.datasets.clip_cache import (
-    DECODE_ERRORS,
-    CachedClip,
-    ClipCache,
-    explain_failure,
-    file_key,
-    read_audio_facts,
-)
+from nslib.datasets.clip_cache import DECODE_ERRORS, CachedClip, ClipCache, explain_failure, file_key, read_audio_facts
 from nslib.datasets.layouts import ClipFile, explain_missing, list_clips, list_names, split_source
 from nslib.datasets.splits import SPLITS, apply_split_file, label_is_speaker, split_by_group, split_speakers
 from nslib.datasets.table import PROBLEM_COLUMNS, Dataset, make_dataset
@@ -44,7 +36,7 @@ _VARIED = re.compile("|".join(("peak", "its header promises", *audio.STANDSTILLS
 _LATE = 0.1  # seconds by which a part may end after its recording, or after the next begins: times are rounded
 
 
-def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str | os.PathLike[str] | None = None,
+def read_recordings(path: str | os.PathLike[str], *, seed: int | None = 0, splits: str | os.PathLike[str] | None = None,
                     numbers: bool = False, progress: bool = True) -> Dataset:
     """Read somebody's own recordings.
 
@@ -54,8 +46,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
         A folder, a list (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) or ``tfds:NAME``, perhaps with names of columns
         behind it (``list.csv?label=emotion``); see `layouts`. What cannot be used is in the `problems` of the result,
         with its reason. Without labels the clips have no split: they are embedded, not benchmarked.
-    seed : int
-        Of the split, if none is given.
+    seed : int or None
+        Of the split, if none is given; None draws none, and says nothing of splits and labels.
     splits : path-like, optional
         A split file (`splits`), which then counts, whatever the layout says.
     numbers : bool
@@ -70,9 +62,7 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     listed, notes = list_clips(path, progress=progress)
     listed, cut_notes = _cut_parts(_mark_parts([_check_name(clip) for clip in listed]), progress)
     faulty, sound = [clip for clip in listed if clip.fault], [clip for clip in listed if not clip.fault]
-    split_notes: list[str] = []
-    if splits is not None:
-        sound, split_notes = apply_split_file(sound, Path(splits).expanduser())
+    sound, split_notes = (sound, []) if splits is None else apply_split_file(sound, Path(splits).expanduser())
     facts = read_audio_facts([clip.audio for clip in sound], progress=progress)
     pairs = list(zip(sound, facts, strict=True))
     there: dict[Path, dict[str, str]] = {}
@@ -81,7 +71,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int = 0, splits: str 
     told = [(clip.clip_id, str(clip.audio), clip.fault, clip.remedy) for clip in faulty]
     problems = [dict(zip(PROBLEM_COLUMNS, map(_make_printable, texts), strict=True)) for texts in told]
     pairs = [(clip, known) for clip, known in pairs if not known.reason]
-    placed, draw_notes = _assign_splits([clip for clip, _ in pairs], seed, numbers)
+    usable = [clip for clip, _ in pairs]
+    placed, draw_notes = (usable, []) if seed is None else _assign_splits(usable, seed, numbers)
     if not pairs:
         draw_notes = [f"None of {len(faulty)} clips can be used."]
     root = str(path) if os.fspath(path).startswith("tfds:") else str(split_source(path)[0])

@@ -8,8 +8,7 @@ can be memory-mapped). A shard is written under a temporary name, flushed and re
 schema carries two checksums of its vectors: sha256, for `VectorCache.verify`, and that of `sum_vectors`, which costs so
 little that every read compares it. A shard that fails is renamed to ``.damaged``, and its clips are computed again.
 Shards are never changed, only added or removed. In memory is an index only; a shard is mapped while it is read.
-``costs.jsonl`` beside the shards has one line for each extraction that computed anything, so that a report can tell an
-embedding's speed also when every vector was cached.
+``costs.jsonl`` beside the shards has a line an extraction, for the speed to be known when every vector is cached.
 """
 
 from __future__ import annotations
@@ -93,14 +92,10 @@ class VectorCache:
         return table
 
     def _take(self, shard: Path) -> tuple[pa.Table, FloatArray]:
-        """Read a shard and its vectors, which must be those that were written: ValueError."""
+        """Read a shard and its vectors."""
         table = self._table(shard)
-        column, said = table["vector"].combine_chunks(), table.schema.metadata or {}  # no copy of a single piece
-        vectors = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        made = sum_vectors(vectors) if _SUMS in said else hashlib.sha256(vectors.data).hexdigest().encode()
-        if made != said.get(_SUMS, said.get(_CHECKSUM)):
-            raise ValueError("vectors do not match their checksum")
-        return table, vectors
+        column = table["vector"].combine_chunks()  # no copy of a single piece
+        return table, column.flatten().to_numpy().reshape(-1, column.type.list_size)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -134,17 +129,18 @@ class VectorCache:
             shard = self.path / names[shards[part[0]]]
             try:
                 table, vectors = self._take(shard)
+                # a whole shard, which is the rule, needs no copy of it
+                whole = len(part) == len(vectors) and rows[part[0]] == 0 and (np.diff(rows[part]) == 1).all()
+                out[part] = vectors if whole else vectors[rows[part]]
+                _compare_sums(table, vectors)  # after the copy, which has brought them into the processor's cache
             except Exception as error:
                 if not _is_damage(error):
                     raise
                 damaged.append(shard)
                 continue
-            # a whole shard, which is the rule, needs no copy of it
-            whole = len(part) == len(vectors) and rows[part[0]] == 0 and (np.diff(rows[part]) == 1).all()
             stored = (table["sha256"] if whole else table["sha256"].take(rows[part])).to_pylist()
             if stored != [keys[i] for i in part]:
                 raise KeyError(f"two keys of the store {self.path} have the same hash; run it again")
-            out[part] = vectors if whole else vectors[rows[part]]
         if damaged:
             self._set_aside(damaged)
         return out
@@ -170,16 +166,14 @@ class VectorCache:
         if flat.shape != (len(keys), self.dim):
             raise ValueError(f"{len(keys)} keys but vectors of shape {flat.shape}, dim is {self.dim}")
         column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), self.dim)
-        table = pa.table({"sha256": pa.array(list(keys), pa.string()), "vector": column})
-        checksums = {_CHECKSUM: hashlib.sha256(flat.data).hexdigest(), _SUMS: sum_vectors(flat)}
-        table = table.replace_schema_metadata(checksums)
+        table = pa.table({"sha256": pa.array(list(keys), pa.string()), "vector": column},
+                         metadata={_CHECKSUM: hashlib.sha256(flat.data).hexdigest(), _SUMS: sum_vectors(flat)})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         shard = self.path / f"{unit}.arrow"
         config.write_file(shard, sink.getvalue())
-        if shard in self.damaged:
-            self.damaged.remove(shard)
+        self.damaged = [path for path in self.damaged if path != shard]
         self._index.add(keys, self._shards.setdefault(shard.name, len(self._shards)))
         return shard
 
@@ -193,10 +187,9 @@ class VectorCache:
         for shard in sorted({*self.damaged, *map(self.path.joinpath, self._shards), *self.path.glob(f"*{_ASIDE}")}):
             try:
                 table, vectors = self._take(shard)
-                checksum = hashlib.sha256(vectors.data).hexdigest().encode()
-                if shard.suffix == _ASIDE or checksum != (table.schema.metadata or {}).get(_CHECKSUM):
-                    raise ValueError("vectors do not match their checksum")
-                table["sha256"]
+                _compare_sums(table, vectors, every=True)
+                if shard.suffix == _ASIDE or "sha256" not in table.column_names:
+                    raise ValueError("it was damaged when it was read")
             except Exception as error:
                 yield shard, f"cannot be used ({error})", _is_damage(error)
 
@@ -238,10 +231,20 @@ def sum_vectors(vectors: FloatArray) -> bytes:
     return digest.hexdigest().encode()
 
 
+def _compare_sums(table: pa.Table, vectors: FloatArray, *, every: bool = False) -> None:
+    """Hold vectors to the cheapest checksum of their shard, or to `every` one: ValueError."""
+    said = table.schema.metadata or {}
+    fine = _SUMS not in said or said[_SUMS] == sum_vectors(vectors)
+    if every or _SUMS not in said:  # as in the shards of older kits
+        fine = fine and said.get(_CHECKSUM) == hashlib.sha256(vectors.data).hexdigest().encode()
+    if not fine:
+        raise ValueError("vectors do not match their checksum")
+
+
 def _is_damage(error: Exception) -> bool:
     """Tell whether a file is to blame for an error of reading it, and not the system or its memory."""
     system = isinstance(error, MemoryError) or getattr(error, "errno", None)
-    return isinstance(error, pa.ArrowException | OSError | KeyError | ValueError) and not system
+    return isinstance(error, pa.ArrowException | OSError | LookupError | ValueError) and not system
 
 
 class _Index:
@@ -284,10 +287,8 @@ def _map_empty(clips: int, dim: int) -> FloatArray:
     size, folder = 4 * clips * dim, config.cache_dir("large")
     place = folder / f"{size / 1e9:.1f} GB of vectors"
     with config.explain_failures(place), tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            os.truncate(file.fileno(), size)  # macOS has no such call; there a full disk shows late
+        # macOS has no such call; there a full disk shows late
+        getattr(os, "posix_fallocate", lambda number, _, size: os.truncate(number, size))(file.fileno(), 0, size)
         return np.memmap(file, np.float32, "r+", shape=(clips, dim))
 
 
@@ -312,10 +313,8 @@ class Cost:
         """Add another cost; of memory and batches the higher one counts."""
         for name, value in vars(other).items():
             old = getattr(self, name)
-            if name == "devices":
-                self.devices = list(dict.fromkeys([*old, *value]))
-            else:
-                setattr(self, name, max(old, value) if name in _MAXIMA else old + value)
+            both = max(old, value) if name in _MAXIMA else old + value
+            setattr(self, name, list(dict.fromkeys(both)) if name == "devices" else both)
 
     def log(self, folder: Path, wall_seconds: float) -> None:
         """Complete the cost of an extraction and append it to the cost log in the embedding's folder."""
@@ -341,9 +340,8 @@ class Cost:
 
 def read_costs(fingerprint: str) -> Cost:
     """Sum up the cost log of an embedding: what all its vectors took that were ever computed here; maybe zeros."""
-    path = config.cache_dir("vectors") / fingerprint / COST_LOG
     costs = Cost()
-    for cost in Ledger(path).read(lambda line: Cost(**line)):
+    for cost in Ledger(config.cache_dir("vectors") / fingerprint / COST_LOG).read(lambda line: Cost(**line)):
         costs.add(cost)
     return costs
 

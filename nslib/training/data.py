@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -127,7 +126,7 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
     the second bank. Files that cannot be read are problems of the first. BadParameter if there is too little for two
     parts.
     """
-    recordings = folder.read_recordings(path, progress=progress)
+    recordings = folder.read_recordings(path, seed=None, progress=progress)
     groups = [row.speaker or getattr(row, "recording", "") or row.clip_id for row in recordings.clips.itertuples()]
     names = sorted(set(groups))
     if len(names) < 2:
@@ -135,9 +134,8 @@ def load_folder(path: Path, join: float = 0.0, *, progress: bool = True) -> tupl
                            "learn from and one to stop by.")
     part_of = split_by_group(names, names, (1 - _HELD_OUT, _HELD_OUT), PARTS)
     learn, held_out = _decode_parts(recordings.clips, [part_of[group] for group in groups], join, progress)
-    notes = tuple(note for note in recordings.notes if not re.search("split|label|part: a fifth", note, re.IGNORECASE))
     unread = (f"{row.clip_id}: {row.reason}. {row.remedy}" for row in recordings.problems.itertuples())
-    return replace(learn, problems=(*unread, *learn.problems), notes=notes), held_out
+    return replace(learn, problems=(*unread, *learn.problems), notes=recordings.notes), held_out
 
 
 def _decode_parts(clips: pd.DataFrame, parts: Sequence[str], join: float, progress: bool) -> Iterator[AudioBank]:
@@ -311,11 +309,9 @@ class Pairs:
         self.frames = np.maximum(0, 1 + (bank.lengths - WINDOW) // HOP)  # of each piece
         room, least = self.frames - TRILL.patch, _SHORTEST - TRILL.patch if self.gap == 0 else self.gap
         self.pieces = np.flatnonzero(room >= least)
-        if self.gap:
-            self.left_out = {"shorter than a window": int((room < 0).sum()),
-                             "a single window": int(((room >= 0) & (room < self.gap)).sum())}
-        else:
-            self.left_out = {"shorter than 0.3 s": int((room < least).sum())}
+        those = ({"shorter than a window": room < 0, "a single window": (room >= 0) & (room < self.gap)} if self.gap
+                 else {"shorter than 0.3 s": room < least})
+        self.left_out = {why: int(some.sum()) for why, some in those.items()}
         self.batch = min(settings.batch, max(2, len(self.pieces))) if fewer else settings.batch
         if len(self.pieces) < self.batch:
             raise BadParameter(f"a batch needs {self.batch} different clips, and {len(self.pieces)} have two "

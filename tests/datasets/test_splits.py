@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from nslib import audio
 from nslib.datasets import splits
 from nslib.datasets.card import audit_clips
 from nslib.datasets.splits import SPLITS
@@ -213,6 +214,7 @@ def test_clips_of_folds_may_be_in_no_split():
      "yes (monday)."),
     ({"recording": {"yes": "a"}}, "1 recording is in more than one split, in copies that sound alike though their "
      "samples differ or in parts that overlap: clip0 = clip6."),
+    ({"sha256": {"yes": audio.sha256(np.zeros(32_000))}}, "Most clips of these labels are digital silence: yes."),
     ({"label": {"no": ""}}, "9 clips have a split and no label.")])
 def test_questions_that_a_person_would_ask_of_classes(changes, said):
     clips = pd.concat([sound()] * (4 if "clip0" in str(changes) else 1), ignore_index=True)

@@ -92,6 +92,15 @@ def test_channels_are_averaged_and_loud_and_silent_clips_kept_and_noted():
     assert "silence" in audio.from_array(np.zeros(100)).notes[0]
 
 
+@pytest.mark.parametrize(("gains", "said"), [
+    ((1, 0), "silent channels: 1 of 2"), ((0, 1, 0), "silent channels: 2 of 3"), ((1, 1e-4), "silent channels: 1 of 2"),
+    ((1, -1), "channels of opposite phase"), ((1, -0.9), "channels of opposite phase"), ((1, 0.1), ""), ((1, -0.5), ""),
+    ((0, 0), "digital silence")])
+def test_channels_of_which_mixing_leaves_less_are_noted(gains, said):
+    _, *more = audio.from_array(sine(16000)[:, None] * gains + 0.1 * np.sign(gains)).notes  # a constant is no sound
+    assert any(note.startswith(said) for note in more) == bool(said) == bool(more)
+
+
 def encode(path, form, codec, rate, wave, **options):
     kind = {"aac": "fltp", "libmp3lame": "s16p", "wavpack": "s16p"}.get(codec, "s16")
     with av.open(path if hasattr(path, "write") else str(path), "w", format=form, options=options) as container:

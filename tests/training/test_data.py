@@ -89,13 +89,14 @@ def test_a_folder_or_a_list_of_your_own_has_no_speaker_on_both_sides(tmp_path):
     joined, _ = data.load_folder(tmp_path / "list.csv", join=5.0, progress=False)
     assert len(joined.names) == 9, "the clips of a speaker became one piece"
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    (tmp_path / "labels of the split.pdf").write_bytes(b"%PDF")
     (tmp_path / "mute.wav").write_bytes((tmp_path / "clip00.wav").read_bytes()[:9000] + bytes(7044))
     learn, held_out = data.load_folder(tmp_path, progress=False)
     notes = data.Pairs(dataclasses.replace(learn, lengths=9 * learn.lengths), PairSettings(batch=2)).notes
-    assert notes[0].startswith("1 files were not read") and set(learn.notes) < set(notes)
+    assert notes[0].endswith("labels of the split.pdf, list.csv.") and set(learn.notes) < set(notes)
     assert learn.notes[-1] == "1 of 41 clips: digital silence from 0.28 s to the end."
     assert (len(learn.names), len(held_out.names)) == (38, 3) and not set(learn.names) & set(held_out.names)
-    assert learn.problems[0].startswith("broken: ")
+    assert learn.problems[0].startswith("broken: ") and "no labels" not in str(notes)
     with pytest.raises(BadParameter, match="two are needed"):
         data.load_folder(noise(tmp_path / "alone" / "clip.wav").parent, progress=False)
 
