@@ -88,7 +88,7 @@ _LINEAR = ("LogisticRegression", "LogisticRegression_balanced", "LDA_LSQR_AUTO")
 
 _TASKS = (
     _recorded("voices-hedgewars", "Which of 14 voices", "voxceleb", "voice pack of a game",
-              "five folds of phrases: every clip is tested once, by a probe that has heard the voices say other phrases",
+              "five folds of phrases: every clip is tested once, by a probe that knows the voices by other phrases",
               "A voice pack stands for a speaker, but also for a microphone and, in five, a language.",
               probes=_LINEAR, **_WHO),
     _recorded("speaker-queen", "Which of 12 characters of one production", "voxceleb", "character of a game",
