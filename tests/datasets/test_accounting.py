@@ -142,6 +142,8 @@ ROWS = [
      0),
     ("folder", "`metadata.csv` without `file_name`", "noted", "no column file_name (filename?)",
      {"a.wav": 1, "metadata.csv": "filename,label\na.wav,x\n"}, ".", 1, 0),
+    ("folder", "a list whose columns are to be named", "noted", "/l.csv?audio=file&label=emotion)",
+     {"a.wav": 1, "l.csv": "file,emotion\na.wav,x\n"}, ".", 1, 0),
     ("folder", "a list, or `wav.scp`, deeper in it", "noted", "s/t/wav.scp was not read: a list is read if its folder",
      {"a.wav": 1, "s/t/wav.scp": "a a.wav\n"}, ".", 1, 0),
     ("folder", "a file that cannot be decoded", "left out", "the file is empty", {"x/a.wav": 1, "x/b.wav": b""}, ".", 1,
@@ -189,6 +191,14 @@ ROWS = [
         "l.csv": "audio,offset,duration\ncall.wav,.1,.1\nb.wav,,.2\n"}, "l.csv", 2, 0),
     ("list", "`Start Time` and `endTime`", "read", "cut out of", CALL | {
         "l.csv": "audio,Start Time,endTime\ncall.wav,0,.1\n"}, "l.csv", 1, 0),
+    ("list", "`end` alone", "read", "were cut out of", CALL | {"l.csv": "audio,end\ncall.wav,.1\n"}, "l.csv", 1, 0),
+    ("list", "`duration` without `start`", "noted", "how long a file is. 1 of 2 clips: the list tells another length",
+     CALL | {"l.csv": "audio,duration\ncall.wav,.1\nb.wav,.2\n"}, "l.csv", 2, 0),
+    ("list", "times as pandas writes them", "read", "1 clips were cut out of", CALL | {
+        "l.csv": "audio,start,end\ncall.wav,0 days 00:00:00.050000,0 days 00:00:00.1\nb.wav,,\n"}, "l.csv", 2, 0),
+    ("list", "`speaker_id`", "refused", "--speaker speaker_id", {"l.csv": "audio,speaker_id\na,b\n"}, "l.csv", 0, 0),
+    ("list", "`client_id`, `spk`", "noted", "(client_id, spk), say so: --speaker COLUMN", CALL | {
+        "l.csv": "audio,label,client_id,spk\nb.wav,x,1,2\n"}, "l.csv", 1, 0),
     ("list", "a time that is no number", "left out", "wanted are seconds", CALL | {
         "l.csv": "audio,start,end\ncall.wav,0:01,0:02\ncall.wav,.1,.05\nb.wav,,\n"}, "l.csv", 1, 2),
     ("list", "a part behind the end", "left out", "but call.wav has 0.20 s", CALL | {
@@ -228,6 +238,8 @@ ROWS = [
         audio=[[0.1, 0.2], None])}, "l.parquet", 0, 2),
     ("Parquet", "a file of several that is not there", "left out", "this file of the data set is not there", {
         "train-00001-of-00002.parquet": parquet(audio=[{"bytes": sound(), "path": "a.wav"}])}, ".", 1, 1),
+    ("Parquet", "a train part only", "read as splits", "only a train part, so it is divided. Clips were drawn into", {
+        "train-00000-of-00001.parquet": parquet(label=[*"xyxyxy"], audio=[*map(sound, range(6))])}, ".", 6, 0),
     ("Arrow", "a folder of `save_to_disk`", "read as splits", "no validation part", {
         f"{split}/data-00000-of-00001.arrow": arrow(label=["x", "y", "x"], audio=[
             {"bytes": sound(k + 3 * (split == "test")), "path": f"{k}.wav"} for k in range(3)])
@@ -240,6 +252,8 @@ ROWS = [
     ("audformat", "a table a split", "read as splits", "no validation part", database(
         mood_train="file,emotion\ncall.wav,sad\n0.wav,glad\n", mood_test="file,emotion\nb.wav,sad\n1.wav,glad\n")
      | {"0.wav": 1, "1.wav": 2}, ".", 4, 0),
+    ("audformat", "a test table beside one of all", "noted", "1 clips have no split and are not used", database(
+        mood="file,emotion\ncall.wav,sad\nb.wav,glad\n", mood_test="file,emotion\nb.wav,glad\n"), ".", 2, 0),
     ("audformat", "a file that is in no table", "left out", "no row in the metadata", database(
         mood="file,emotion\ncall.wav,sad\n"), ".", 1, 1),
     ("audformat", "tables that contradict each other", "refused", "?table=other", database(
@@ -252,6 +266,10 @@ ROWS = [
         "call.wav": {}, "b.wav": {}}, {"a": {"recording_id": "call.wav", "start": 0.05, "duration": 0.1,
                                              "custom": {"emotion": "sad"}},
                                        "b": {"recording_id": "b.wav", "duration": 0.1, "speaker": "p"}}), ".", 2, 0),
+    ("lhotse", "cuts, or a Shar folder", "refused", "cuts.decompose(FOLDER)", {
+        "cuts.000000.jsonl.gz": gzip.compress(b'{"id": "a", "supervisions": []}')}, ".", 0, 0),
+    ("lhotse", "a file alone", "refused", "not read alone", {"s.jsonl": '{"id": "", "recording_id": 1}'}, "s.jsonl", 0,
+     0),
     ("lhotse", "a recording without supervisions", "noted", "1 recordings are in no supervision", manifests(
         {"call.wav": {}, "b.wav": {}, "far.wav": {}}, {"a": {"recording_id": "b.wav"},
                                                        "c": {"recording_id": "call.wav"}}), ".", 2, 0),
@@ -289,6 +307,9 @@ ROWS = [
         "a.wav": 1, **{f"{split}/{i}.wav": i + len(split) for split in ("train", "valid") for i in range(3)},
         "metadata.csv": "file_name,label\n" + "".join(f"{split}/{i}.wav,{'xy'[i % 2]}\n" for split in ("train", "valid")
                                                       for i in range(3))}, ".", 6, 1),
+    ("audiofolder", "`train.csv`, `test.csv`, and `?audio=file`", "read as splits", "no validation part", {
+        f"{i}.wav": i for i in range(6)} | {"test.csv": "file,label\n5.wav,x\n", "train.csv": "file,label\n" + "".join(
+            f"{i}.wav,{'xy'[i % 2]}\n" for i in range(5))}, ".?audio=file", 6, 0),
     ("tfds", "audio without a rate", "refused", "has no sample rate", {
         "calls": lambda path: store_tfds(path, None, 9999)}, "tfds:calls", 0, 0),
     ("tfds", "samples of 8 bits", "left out", "are of 8 bits", {
@@ -373,7 +394,7 @@ def test_a_folder_that_cannot_be_opened_and_a_file_too_large_are_left_out(tmp_pa
 
 
 def test_columns_that_may_change_what_a_row_is_are_known_by_their_words(tmp_path, cache):
-    plain = ["end_date", "friend", "channels", "timestamp", "segment_id", "to", "length", "length_class"]
+    plain = ["end_date", "friend", "channels", "timestamp", "segment_id", "to", "length", "length_class", "dur_ms"]
     for name in ("start (s)", "begin_time", "tMin", "x_max", "Onset (ms)", "segment_start", "channelID", "ch",
                  "From (sec)", "to_ms", "finish", "t0", "len_frames", "start,to", "onset,length", *plain):
         build(tmp_path, CALL | {"l.csv": f"audio,{name}\ncall.wav{',1' * (1 + name.count(','))}\n"})
