@@ -258,7 +258,8 @@ def compare(
 
 @app.command("benchmark")
 def measure(
-    embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None, splits: SplitFile = None,
+    context: typer.Context, embeddings: Embeddings, tasks: Tasks = None, dataset: Dataset = None,
+    splits: SplitFile = None,
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
     smoke: Smoke = None, rehearse: Rehearse = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None,
@@ -274,6 +275,8 @@ def measure(
                          transductive=transductive)
     if rehearse and not params.rehearse:
         raise BadParameter("--rehearse is of the paper profile: leave --profile quick out.")
+    if rehearse:
+        context.with_resource(config.environment(REHEARSE=1))  # reports of its own
     if controls and benchmark.Measure.of(metric, probes).numbers:
         raise BadParameter(OF_CLASSES)
     given = benchmark.list_given([_find_embedding(name) for name in embeddings], ())

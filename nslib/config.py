@@ -163,6 +163,13 @@ def reports_dir() -> Path:
     return base if os.environ.get("REHEARSE", "").lower() in _FALSE else base / "rehearsal"
 
 
+def refuse_stray_rehearsal(params: Params) -> None:
+    """Refuse a rehearsal whose results would be among those of runs: `BadParameter`."""
+    if params.rehearse and os.environ.get("REHEARSE", "").lower() in _FALSE:
+        raise BadParameter(f"rehearse=True alone would put numbers that mean nothing into {reports_dir()}. Set "
+                           'os.environ["REHEARSE"] = "1", or run: nslib reproduce --rehearse')
+
+
 def tfds_dir() -> Path:
     """Path: what TensorFlow Datasets calls its data directory; it need not exist."""
     given = os.environ.get("NSLIB_DATA_DIR") or os.environ.get("TFDS_DATA_DIR")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from nslib import config
 from nslib.config import Params
 from nslib.datasets import debian, noss, synthetic, tasks
 from nslib.datasets.debian import ManifestRow
@@ -14,7 +13,7 @@ from nslib.datasets.layouts import name_recordings
 from nslib.datasets.noss_sources import find_wait, get_status
 from nslib.datasets.table import Dataset, limit_clips
 from nslib.datasets.tasks import Task
-from nslib.errors import BadParameter, Unavailable
+from nslib.errors import Unavailable
 
 __all__ = ["list_missing_packages", "load_clips", "load_own_task", "resolve_tasks"]
 
@@ -79,11 +78,8 @@ def load_clips(task: Task, params: Params, *, progress: bool = True) -> Dataset:
     """Have the clips of a task on disk, as 16 kHz mono WAV files.
 
     `Params.clips_per_class` caps the clips of a label in a split; only those are prepared. `Unavailable` tells why the
-    audio cannot be had, and what to do. BadParameter for a rehearsal that has no reports of its own.
+    audio cannot be had, and what to do.
     """
-    if params.rehearse and not config.load_params(profile="paper").rehearse:
-        raise BadParameter(f"rehearse=True alone would put numbers that mean nothing into {config.reports_dir()}. Set "
-                           'os.environ["REHEARSE"] = "1", or run: nslib reproduce --rehearse')
     if task.kind == "synthetic":
         return synthetic.speak_task(task.name, params.clips_per_class, params.seed, progress=progress)
     if task.corpus == "noss":

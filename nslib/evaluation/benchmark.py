@@ -337,6 +337,7 @@ def load_tasks(given: Any, params: Params, specs: Sequence[EmbeddingSpec], build
                splits: str | Path | None = None, *, numbers: bool = False,
                taken: dict[str, Any] | None = None) -> list[tuple[Task, Dataset]]:
     """Load tasks and somebody's own recordings, by names not `taken`; `builder` is told what `specs` cannot run on."""
+    config.refuse_stray_rehearsal(params)
     items = list_given(given, ())
     named = [t for t in items if isinstance(t, str) and t in datasets_tasks.REGISTRY]
     others = [t for t in items if not (isinstance(t, str) and t in datasets_tasks.REGISTRY)]

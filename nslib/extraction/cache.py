@@ -218,9 +218,9 @@ def _read_facts(path: Path) -> dict[str, Any]:
 
 
 def sum_vectors(vectors: FloatArray) -> bytes:
-    """Sum every 1021st eight bytes, as whole numbers, and these sums, each times a number of its own: tens of GB a second.
+    """Sum every 1021st eight bytes, as whole numbers, and these sums, each times a number of its own.
 
-    A change escapes only if others undo it in one of these sums: chance does not do that. 1021 is prime, so that vectors
+    A change escapes only if others undo it in one of the sums: chance does not do that. 1021 is prime, so that vectors
     of any usual size that change places change the sums; an odd factor keeps every change.
     """
     flat = vectors.reshape(-1).view(np.uint32)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm.std import tqdm
 
-from nslib import audio
+from nslib import audio, config
 from nslib.config import Params
 from nslib.datasets import loading, splits
 from nslib.datasets.splits import SPLITS
@@ -292,6 +292,7 @@ def benchmark_finetuned(task: Task, params: Params, settings: FinetuneSettings |
     it; ``done`` a run of these settings on that, which is scored and not made again. Unavailable if the task's data
     cannot be had; BadParameter if a split is empty, or for other clips or settings.
     """
+    config.refuse_stray_rehearsal(params)
     settings = settings or FinetuneSettings()
     clips = loading.load_clips(task, params, progress=progress).clips
     origin = {"task": task.name, "embedding": name_finetuned(settings), "data_hash": splits.hash_data(clips),

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from noss_archives import encode, fabricate, registered, sound, speech, zipped
 
+import nslib
 from nslib import audio, config
 from nslib.datasets import clip_cache, loading, noss, noss_sources, table, tasks
 from nslib.datasets.card import audit_clips
@@ -217,7 +218,7 @@ def test_a_rehearsal_leaves_what_takes_long_to_prepare_and_says_how_to(here, bar
     fabricate(bare, ("savee",))
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
     with pytest.raises(BadParameter, match=r"into .*REHEARSE"):  # among results its numbers never are
-        load("savee", rehearsal)
+        nslib.benchmark("mfcc", tasks=["savee"], params=rehearsal, progress=False)
     for most, ready in ((3.0, ["savee"]), (0.0, [])):
         monkeypatch.setattr(noss_sources, "REHEARSED_GB", most)
         plan = loading.resolve_tasks(rehearsal, progress=False)
