@@ -199,11 +199,13 @@ def resample(wave: FloatArray, rate: int, to: int = SAMPLE_RATE) -> FloatArray:
 
 def _compare_channels(wave: npt.NDArray[np.floating[Any]], mono: npt.NDArray[np.floating[Any]]) -> list[str]:
     """Note channels that are silent beside others, and those of which the mean leaves little."""
-    step = 1 + len(wave) // 2**20  # so many samples are enough
-    power = wave[::step].var(axis=0, dtype=np.float64) if wave.shape[1] > 1 else np.zeros(1)
+    if wave.shape[1] == 1:
+        return []
+    power, left = (sum(part[i:i + 2**20].var(axis=0, dtype=np.float64) for i in range(0, len(part), 2**20))
+                   for part in (wave, mono))  # by pieces, so that it needs little memory
     silent = int((power < 1e-5 * power.max()).sum())
     notes = [f"silent channels: {silent} of {len(power)}"] if silent else []
-    gone = mono[::step].var() < 0.02 * power.mean()  # of 32 that have nothing in common 1/32 is left
+    gone = left < 0.02 * power.mean()  # of 32 that have nothing in common 1/32 is left
     return [*notes, *["channels of opposite phase: they cancel each other in the mean"] * bool(gone)]
 
 
@@ -525,8 +527,8 @@ _OTHER_KINDS = (
     ("MIDI, notes to be played", _LEAVE_OUT, rb"MThd"),
     ("a table or an array", "Read it with its library, and write WAV.", rb"\x93NUMPY|PAR1|\x89HDF|SQLite"),
     ("a note of macOS about a file", "Leave it out: the sound is where no ._ precedes.", rb"\x00\x05\x16\x07"),
-    ("text", _LEAVE_OUT,  # in UTF-8: any byte from 128 on would let codes of raw sound pass for text
-     rb"(?!NIST|PVF1)(?=.*\s.)([\t-\r -~]|[\xc2-\xf4][\x80-\xbf]{1,3})+[\xc2-\xf4]?\Z"))
+    ("text", _LEAVE_OUT, rb"(?!NIST|PVF1)[\t-\r -~\x80-\xff]+\s[\t-\r -~\x80-\xff]+\Z"))
+_UTF8 = rb"([\t-\r -~]|[\xc2-\xf4][\x80-\xbf]{1,3})+[\xc2-\xf4]?\Z"  # codes of raw sound can look like Latin-1
 
 
 def refuse_stand_in(path: Path) -> None:
@@ -538,5 +540,6 @@ def refuse_stand_in(path: Path) -> None:
 def _refuse_other_kinds(path: Path, head: bytes, kinds: Any = _OTHER_KINDS, what: str = "the sound") -> None:
     """Refuse what is no sound, by what it is; `head` are its first bytes."""
     for kind, remedy, pattern in () if head[:4] in _CONTAINERS else kinds:
-        if re.match(pattern, head, re.DOTALL):
+        raw = kind == "text" and path.suffix.lower() in _RAW
+        if re.match(pattern, head, re.DOTALL) and (not raw or re.match(_UTF8, head)):
             raise BadAudio(path, f"it is {kind}, not {what}", remedy)

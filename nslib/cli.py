@@ -732,7 +732,7 @@ def workshop_check(
     chosen = workshop.choose_settings(load_params(corpus=corpus or "synthetic", seed=seed, smoke=smoke))
     for chapter in workshop.read_chapters(notebooks):
         for name in workshop.prove(chapter, workshop.notebook_environment(chosen)):
-            print(f"{chapter.name} {name}: passes; the empty cell is refused")
+            print(f"{chapter.path.name} {name}: passes; the empty cell is refused")
 
 
 def _exit(ok: bool, otherwise: int = 1) -> NoReturn:

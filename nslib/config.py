@@ -35,7 +35,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
+from nslib.errors import BadParameter, NslibError, refuse_unknown
 
 __all__ = ["CHOICES", "Params", "cache_dir", "check_data", "client_environment", "code_revision", "data_dir",
            "describe_origin", "explain_failure", "explain_failures", "hash_file", "hub_url", "load_params",
@@ -77,8 +77,7 @@ class Params:
 
     def __post_init__(self) -> None:
         for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise UnknownName(field, getattr(self, field), allowed)
+            refuse_unknown(field, getattr(self, field), allowed)
         rehearse = self.rehearse and self.profile == "paper"  # notebooks ask for runs of the quick profile too
         object.__setattr__(self, "rehearse", rehearse)
         object.__setattr__(self, "smoke", self.smoke or rehearse)

@@ -52,8 +52,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache for one test."""
+    """An empty cache for one test, and no reports."""
     monkeypatch.setenv("NSLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
     return tmp_path / "cache"
 
 

@@ -1,7 +1,9 @@
 """Small embeddings and clip tables that the tests make themselves."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import soundfile
@@ -69,6 +71,17 @@ def embedding(**changes: object) -> Embedding:
     facts = {"name": "energy", "revision": "test-1", "dim": 2, "embed": frame_energy, "window": 0.1, "hop": 0.1,
              "min_samples": 1600, "pads_safely": True}
     return Embedding(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def save_notebook(folder: Path, node: nbformat.NotebookNode, name: str = "one.ipynb") -> Path:
+    """Write a notebook and give its path."""
+    nbformat.write(node, folder / name)
+    return folder / name
+
+
+def change_cell(at: int, **fields: object) -> Callable[[nbformat.NotebookNode], None]:
+    """Make a function that changes a cell of a notebook."""
+    return lambda node: node.cells[at].update(fields)
 
 
 def write_pitches(home: Path, takes: int = 3) -> Path:

@@ -290,7 +290,8 @@ def _find_twins(clips: pd.DataFrame) -> list[tuple[str, str]]:
     if len(clips) < 2:
         return []
     ledger = Ledger(config.cache_dir("corpora") / "outlines.jsonl")  # a sound is known by its hash
-    known = dict(ledger.read(lambda line: (line[0], np.frombuffer(bytes.fromhex(line[1]), np.float16))))
+    known = dict(ledger.read(lambda line: (line[0], np.frombuffer(
+        bytes.fromhex(line[1]), np.float16).reshape(2 * _POINTS - 2))))
     new = clips[~clips["sha256"].isin(known)]
     with ThreadPoolExecutor() as pool:
         for name, heard in zip(new["sha256"], pool.map(lambda path: _hear_low(path)[1], new["audio"]), strict=True):

@@ -398,7 +398,10 @@ def unpack_rnc(data: bytes) -> bytes:
     size, packed, checksum = struct.unpack(">IIH", data[4:14])
     out, work = np.zeros(size, np.uint8), np.zeros((7, 35), np.int64)
     source = np.frombuffer(data[:_RNC_HEADER + packed] + bytes(4), np.uint8)
-    config.compile_function(_unpack)(source, out, work[0], work[1:4], work[4:])
+    try:
+        config.compile_function(_unpack)(source, out, work[0], work[1:4], work[4:])
+    except ValueError as error:
+        raise ValueError("packed data are damaged or end too early") from error
     if config.compile_function(crc16)(out) != checksum:
         raise ValueError("its checksum is wrong")
     return out.tobytes()

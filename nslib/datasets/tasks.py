@@ -95,7 +95,7 @@ _TASKS = (
               "by line: no line of a dialogue is in two splits (20, 20 and 60 % of the lines, the authors' algorithm); "
               "five clips of a character to learn from, five to choose by",
               "Characters were chosen by how alike their resemblyzer vectors are, which is good for it.", **_WHO),
-    _recorded("phrases-hedgewars", "Which of 46 spoken phrases", "speech_commands", "phrase (by its English name)",
+    _recorded("phrases-hedgewars", "Which of 45 spoken phrases", "speech_commands", "phrase (by its English name)",
               "five folds of nine English voices: every clip is tested once, by voices that are not learnt from",
               "Few clips a phrase, shouted and acted; packs vary the words of a phrase, so expect low scores.",
               probes=_LINEAR),

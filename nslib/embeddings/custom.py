@@ -226,7 +226,10 @@ class _Hasher:
         elif isinstance(thing, functools.partial):
             self._add_items([("func", thing.func), ("args", thing.args), ("keywords", thing.keywords)])
         elif isinstance(thing, type):
-            self._add_class(thing)
+            self._put("class", thing.__module__, thing.__qualname__)
+            if thing.__module__.split(".")[0] in ("__main__", "builtins") or _is_local(thing):
+                self._add_items((n, m) for n, m in sorted(vars(thing).items()) if isinstance(m, types.FunctionType)
+                                or (_is_plain(m) and n[0] != "_"))
         elif isinstance(thing, dict):
             self._add_items((repr(k), v) for k, v in thing.items())
         elif isinstance(thing, (list, tuple)):
@@ -258,12 +261,6 @@ class _Hasher:
                             for i in dis.get_instructions(code)))
         for inner in _inner_codes(code):
             self._add_code(inner)
-
-    def _add_class(self, kind: type) -> None:
-        self._put("class", kind.__module__, kind.__qualname__)
-        if kind.__module__.split(".")[0] in ("__main__", "builtins") or _is_local(kind):
-            self._add_items((n, m) for n, m in sorted(vars(kind).items()) if isinstance(m, types.FunctionType)
-                            or (_is_plain(m) and n[0] != "_"))
 
     def _add_object(self, name: str, thing: Any) -> None:
         self.add("type", type(thing))

@@ -99,14 +99,6 @@ def read_torch(data: bytes, entry: str = "model_state") -> dict[str, FloatArray]
     return {name: view(tensor) for name, tensor in checkpoint[entry].items() if isinstance(tensor, _Tensor)}
 
 
-class LSTMLayer(NamedTuple):
-    """One LSTM layer with its gates in the order input, forget, output, candidate; float32, gates side by side."""
-
-    inputs: FloatArray
-    recurrent: FloatArray
-    bias: FloatArray
-
-
 def build_encoder(tensors: dict[str, FloatArray]) -> Callable[[FloatArray], FloatArray]:
     """Build the network of a checkpoint: windows, float32 [windows, frames, 40], to [windows, dim] of length 1."""
     # PyTorch's order is input, forget, candidate, output; with the three sigmoids side by side, one call computes them
@@ -115,14 +107,14 @@ def build_encoder(tensors: dict[str, FloatArray]) -> Callable[[FloatArray], Floa
         return np.ascontiguousarray(np.concatenate([i, f, o, g]).T)
 
     count = sum(name.startswith("lstm.weight_ih_l") for name in tensors)
-    layers = [LSTMLayer(ordered("weight_ih", k), ordered("weight_hh", k), ordered("bias_ih", k) + ordered("bias_hh", k))
+    layers = [(ordered("weight_ih", k), ordered("weight_hh", k), ordered("bias_ih", k) + ordered("bias_hh", k))
               for k in range(count)]
     dense = np.ascontiguousarray(tensors["linear.weight"].T)
 
     def encode(part: FloatArray) -> FloatArray:
         states = np.ascontiguousarray(part.transpose(1, 0, 2))
         for layer in layers:
-            states = _run_lstm(states, layer)
+            states = _run_lstm(states, *layer)
         vectors = np.maximum(states[-1] @ dense + tensors["linear.bias"], 0)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
@@ -171,15 +163,15 @@ def _triangles(corners: npt.NDArray[Any], lines: npt.NDArray[Any]) -> npt.NDArra
     return np.asarray(np.maximum(0, slopes) * (2 / (high - low)))
 
 
-def _run_lstm(inputs: FloatArray, layer: LSTMLayer) -> FloatArray:
-    """Run one layer: float32 [frames, windows, input] to [frames, windows, units]."""
+def _run_lstm(inputs: FloatArray, weights: FloatArray, recurrent: FloatArray, bias: FloatArray) -> FloatArray:
+    """Run a layer, its gates side by side as above: float32 [frames, windows, input] to [frames, windows, units]."""
     steps, clips, width = inputs.shape
-    units = layer.recurrent.shape[0]
-    gates = (inputs.reshape(-1, width) @ layer.inputs + layer.bias).reshape(steps, clips, 4 * units)
+    units = recurrent.shape[0]
+    gates = (inputs.reshape(-1, width) @ weights + bias).reshape(steps, clips, 4 * units)
     outputs = np.empty((steps, clips, units), np.float32)
     state, cell = np.zeros((2, clips, units), np.float32)
     for gate, output in zip(gates, outputs, strict=True):
-        gate += state @ layer.recurrent
+        gate += state @ recurrent
         opening = gate[:, :3 * units]
         opening *= 0.5  # the logistic function is (1 + tanh(x / 2)) / 2, and one tanh does for all gates
         np.tanh(gate, out=gate)

@@ -26,7 +26,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, hash_fa
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
 from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
-from nslib.errors import BadParameter, Unavailable, UnknownName, refuse_unknown
+from nslib.errors import BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def names(profile: str | None = None) -> list[str]:
     UnknownName
         For another profile.
     """
-    if profile is not None and profile not in config.CHOICES["profile"]:
-        raise UnknownName("profile", profile, config.CHOICES["profile"])
+    refuse_unknown("profile", () if profile is None else profile, config.CHOICES["profile"])
     return [name for name, info in EMBEDDINGS.items() if profile is None or profile in info.profiles]
 
 
@@ -313,12 +312,10 @@ def _hub(name: str, dim: int, output: str) -> EmbeddingInfo:
 
 _HUB = (
     _hub("trill-layer19", 12288, "output layer19"),
-    _hub("trill-top", 512, "output embedding"),
-    _hub("trill-distilled", 2048, "output embedding"),
-    _hub("frill", 2048, "output embedding"),
+    *(_hub(name, dim, "output embedding") for name, dim in (("trill-top", 512), ("trill-distilled", 2048),
+                                                            ("frill", 2048))),
     *(_hub(f"trillsson{k}", 1024, "output embedding, averaged over time inside") for k in range(1, 6)),
-    _hub("yamnet-top", 1024, "second output"),
-    _hub("yamnet-scores", 521, "first output"),
+    _hub("yamnet-top", 1024, "second output"), _hub("yamnet-scores", 521, "first output"),
     _hub("yamnet-layer10", 12288, "tensor layer10 inside its graph after the last ReLU, 6 x 4 x 512 flattened"),
     _hub("vggish-top", 128, "its output, before any activation, without PCA or quantisation"),
     _hub("vggish-fc1", 4096, "tensor fc1_1 inside its graph after its ReLU"),

@@ -312,6 +312,10 @@ def _share_out(counts: Sequence[int]) -> tuple[float, ...]:
     return (*first, 1 - sum(first))
 
 
+class NothingScored(NslibError):
+    """No probe could be fitted in any split of a protocol."""
+
+
 def compute_k_shot(given: TaskVectors, *, shots: Sequence[int], draws: int, **options: Any) -> Computed:
     """Score the task's own split with so many training clips of each class, and with all."""
     _refuse_bad_shots(given, K_SHOT, shots, draws)
@@ -326,10 +330,10 @@ def compute_k_shot(given: TaskVectors, *, shots: Sequence[int], draws: int, **op
     for few, divisions in (*drawn.items(), (0, [("own", own)])):
         try:
             scored.append(_score_divisions(given, K_SHOT, divisions, few, **options))
-        except NslibError as error:
+        except NothingScored as error:
             lost.append(f"{K_SHOT} {few or 'all'} was left out: {error}")
     if not scored:
-        raise NslibError("; ".join(lost))
+        raise NothingScored("; ".join(lost))
     larger = [few for few in shots if few >= most]
     notes = [f"{K_SHOT}: {list_names(map(str, larger))} shots are all there are: no class has more than {most} "
              "training clips."] if larger else []
@@ -439,7 +443,7 @@ def _score_divisions(data: TaskVectors, protocol: str, divisions: Iterable[tuple
         certain.append(grid.scores)
     scored = pd.DataFrame([row for row in rows if np.isfinite(row["value"])])
     if scored.empty:
-        raise NslibError(f"none of {len(numbers)} splits of {protocol} could be scored: {rows[0]['reason']}")
+        raise NothingScored(f"none of {len(numbers)} splits of {protocol} could be scored: {rows[0]['reason']}")
     every = pd.concat(answers, ignore_index=True)
     given = pd.concat(certain, ignore_index=True).fillna(0.0)  # a class that a division lacks
     given = given[sorted(given)]

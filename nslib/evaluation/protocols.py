@@ -300,12 +300,13 @@ class ProtocolResults:
     def table(self, protocol: str = WITHIN_SPEAKER) -> pd.DataFrame:
         """Make the table to read, as `nslib.evaluation.results.table`; without rows if there are no results.
 
-        Of within-speaker are the results without a cap on training clips. BadParameter for by-clip, which is no result.
+        Of within-speaker and k-shot are the results without a cap on training clips. BadParameter for by-clip, which is
+        no result.
         """
         if protocol.startswith(BY_CLIP):
             raise BadParameter("a split by clip is no result: it is shown by nslib.figures.protocol_switch, beside "
                                "one.")
-        chosen = summarise(self.rows, protocol, 0 if protocol == WITHIN_SPEAKER else None)
+        chosen = summarise(self.rows, protocol, 0 if protocol in (WITHIN_SPEAKER, K_SHOT) else None)
         both = pd.concat([chosen.assign(split="test"), _take_validation(chosen).assign(task=chosen["task"])])
         return results.table(both, self.layers) if len(chosen) else chosen[["metric", "chance"]]
 

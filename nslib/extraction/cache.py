@@ -87,6 +87,7 @@ class VectorCache:
 
     def _table(self, shard: Path) -> pa.Table:
         table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+        table.validate(full=True)  # a damaged offset would lead outside of the file, which ends the process
         if self.dim not in (0, table["vector"].type.list_size):
             raise ValueError(f"vectors of {table['vector'].type.list_size}, expected {self.dim}")
         return table
@@ -244,7 +245,7 @@ def _compare_sums(table: pa.Table, vectors: FloatArray, *, every: bool = False) 
 def _is_damage(error: Exception) -> bool:
     """Tell whether a file is to blame for an error of reading it, and not the system or its memory."""
     system = isinstance(error, MemoryError) or getattr(error, "errno", None)
-    return isinstance(error, pa.ArrowException | OSError | LookupError | ValueError) and not system
+    return isinstance(error, pa.ArrowException | OSError | LookupError | ValueError | SystemError) and not system
 
 
 class _Index:

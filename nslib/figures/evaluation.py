@@ -16,7 +16,7 @@ import pandas as pd
 from nslib.errors import refuse_unknown
 from nslib.evaluation.protocols import summarise
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, MUTED, RULE, Axes, Figure, palette, with_style
+from nslib.figures.figure import DASHED, DOTTED, INK, MARKERS, MUTED, RULE, Figure, palette, with_style
 from nslib.figures.scores import BOUNDS, label_tasks, order_embeddings, order_scores, sort_scores
 from nslib.statistics.scores import CHOSEN_BY_FOLD
 
@@ -181,8 +181,20 @@ def protocol_switch(rows: pd.DataFrame, *, name: str = "protocol_switch") -> Fig
     every = every[every["protocol"].str.match("by-(speaker|clip)")]
     names, labels = order_embeddings(careful), label_tasks(careful)
     fig, axes = figure.make_panels(list(labels.values()), (3.6, 1.9 + 0.62 * len(names)), (2.6, 0.0), sharey=True)
+    honest, careless = palette(2)
     for axis, task in zip(axes, labels, strict=True):
-        _draw_protocols(axis, every[every["task"] == task], names)
+        part = every[every["task"] == task]
+        few, chance = int(part["shots"].max()), 100 * part.loc[part["protocol"] == "by-speaker", "chance"].mean()
+        looks = {("by-speaker", 0): (-0.27, "o", honest, "new speakers, all training clips"),
+                 ("by-speaker", few): (-0.09, "o", honest, f"new speakers, {few} clips a class"),
+                 ("by-clip", 0): (0.09, "D", careless, "careless: same speakers, as many clips"),
+                 ("by-clip", few): (0.27, "D", careless, f"careless: same speakers, {few} clips a class")}
+        for (protocol, shots), (offset, marker, colour, label) in looks.items():
+            scores = part[part["protocol"].str.startswith(protocol) & (part["shots"] == shots)]
+            figure.draw_intervals(axis, names, 100 * scores[BOUNDS], at=list(scores["embedding"]), filled=not shots,
+                                  offset=offset, marker=marker, colour=colour, label=label,
+                                  line=chance if protocol == "by-speaker" and not shots else None)
+        axis.set(**_AXIS)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     place = {e: i for i, e in enumerate(names)}
     table = every.assign(_e=every["embedding"].map(place)).sort_values(["task", "_e", "shots", "protocol"])
@@ -195,22 +207,6 @@ def protocol_switch(rows: pd.DataFrame, *, name: str = "protocol_switch") -> Fig
                      f"instead of by speaker changes {100 * (means['by-clip'] - means['by-speaker']):+.0f} points")
     alt = f"The same vectors by four protocols. {'. '.join(parts)}. Scores by clip are no results."
     return Figure(name, fig, alt, table)
-
-
-def _draw_protocols(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
-    honest, careless = palette(2)
-    few = int(part["shots"].max())
-    chance = 100 * part.loc[part["protocol"] == "by-speaker", "chance"].mean()
-    looks = {("by-speaker", 0): (-0.27, "o", honest, "new speakers, all training clips"),
-             ("by-speaker", few): (-0.09, "o", honest, f"new speakers, {few} clips a class"),
-             ("by-clip", 0): (0.09, "D", careless, "careless: same speakers, as many clips"),
-             ("by-clip", few): (0.27, "D", careless, f"careless: same speakers, {few} clips a class")}
-    for (protocol, shots), (offset, marker, colour, label) in looks.items():
-        scores = part[part["protocol"].str.startswith(protocol) & (part["shots"] == shots)]
-        figure.draw_intervals(axes, names, 100 * scores[BOUNDS], at=list(scores["embedding"]), filled=not shots,
-                              offset=offset, marker=marker, colour=colour, label=label,
-                              line=chance if protocol == "by-speaker" and not shots else None)
-    axes.set(**_AXIS)
 
 
 @with_style
@@ -269,11 +265,20 @@ def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
     table = table.loc[table["figure"].isin(figures), _CURVE_COLUMNS].reset_index(drop=True)
     titles = [TITLES.get(number, number) for number in figures]
     fig, axes = figure.make_panels(titles, (4.4, 2.3), (0.0, 0.6), 2, sharex=True)
+    colours = dict(zip(PARTS, palette(len(PARTS)), strict=True))
+    dashes = dict(zip(PARTS, ("-", (0, (4, 2))), strict=True))
     parts = []
     for axis, number, title in zip(axes, figures, titles, strict=True):
         own = table[table["figure"] == number].sort_values(["run", "part", "step"], ascending=[False, True, True])
         lines = dict(list(own.groupby(["run", "part"], sort=False)))
-        _draw_lines(axis, lines, of)
+        for (run, part), line in sorted(lines.items(), key=lambda item: item[0][0] == THIS):  # this run in front
+            look: dict[str, Any] = {"color": MUTED, "linestyle": dashes[part], "linewidth": 1.2}
+            if run == THIS:
+                look = {"color": colours[part], "marker": PARTS[part], "markersize": 5, "linewidth": 1.6}
+            label = f"{run}, {f'held-out {of}' if part == 'held-out' else f'{of} that it learns from'}"
+            axis.plot(line["step"], line["value"], label=label, **look)
+        axis.grid(color=RULE)
+        axis.margins(x=0.02)
         ways = [f"{part} {line['value'].iloc[0]:.3g} to {line['value'].iloc[-1]:.3g} ({run})"
                 for (run, part), line in lines.items()]
         parts.append(f"{title[0].upper()}{title[1:]}: {figure.join_words(ways)}")
@@ -284,16 +289,3 @@ def curve(curve: pd.DataFrame | None, reference: pd.DataFrame | None = None,
     last = table.groupby("run")["step"].max()
     steps = figure.join_words([f"{run}, {int(last[run]):,} steps" for run in (THIS, FULL) if run in last])
     return Figure(name, fig, f"Learning curves ({steps}). {'. '.join(parts)}.", table)
-
-
-def _draw_lines(axes: Axes, lines: dict[tuple[str, str], pd.DataFrame], of: str) -> None:
-    colours = dict(zip(PARTS, palette(len(PARTS)), strict=True))
-    dashes = dict(zip(PARTS, ("-", (0, (4, 2))), strict=True))
-    for (run, part), line in sorted(lines.items(), key=lambda item: item[0][0] == THIS):  # this run in front
-        look: dict[str, Any] = {"color": MUTED, "linestyle": dashes[part], "linewidth": 1.2}
-        if run == THIS:
-            look = {"color": colours[part], "marker": PARTS[part], "markersize": 5, "linewidth": 1.6}
-        label = f"{run}, {f'held-out {of}' if part == 'held-out' else f'{of} that it learns from'}"
-        axes.plot(line["step"], line["value"], label=label, **look)
-    axes.grid(color=RULE)
-    axes.margins(x=0.02)

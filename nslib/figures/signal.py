@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nslib.figures import figure
-from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Axes, Figure, palette, with_style
+from nslib.figures.figure import DASHED, HATCHES, INK, MUTED, RULE, Figure, palette, with_style
 
 __all__ = ["filterbank", "log_mel", "patch_times"]
 
@@ -35,7 +35,13 @@ def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, pat
     fig, axes = figure.make_axes(8, 0.7 + sum(heights), len(heights), 1, height_ratios=heights, sharex=True)
     seconds = len(picture) * hop
     if wave is not None:
-        _draw_wave(axes[0], wave)
+        every = max(1, len(wave) // 4000)
+        ends = np.arange(0, len(wave) - every + 1, every)
+        low, high = np.minimum.reduceat(wave, ends), np.maximum.reduceat(wave, ends)
+        axes[0].fill_between(ends / RATE, low, high, color=INK, linewidth=0.3)
+        axes[0].set(ylabel="wave", yticks=[])
+        axes[0].tick_params(axis="x", length=0)
+        axes[0].spines[:].set_visible(False)
     main = axes[int(wave is not None)]
     extent = (0, seconds, 0, picture.shape[1])
     image = main.imshow(picture.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
@@ -60,16 +66,6 @@ def log_mel(picture: Array, *, hop: float = 0.01, wave: Array | None = None, pat
     table = pd.DataFrame({"second": starts * hop, "mean": means.mean(1), "loudest_band": means.argmax(1),
                           "loudest": means.max(1)})
     return Figure(name, fig, alt, table)
-
-
-def _draw_wave(axes: Axes, wave: Array) -> None:
-    step = max(1, len(wave) // 4000)
-    ends = np.arange(0, len(wave) - step + 1, step)
-    low, high = np.minimum.reduceat(wave, ends), np.maximum.reduceat(wave, ends)
-    axes.fill_between(ends / RATE, low, high, color=INK, linewidth=0.3)
-    axes.set(ylabel="wave", yticks=[])
-    axes.tick_params(axis="x", length=0)
-    axes.spines[:].set_visible(False)
 
 
 @with_style

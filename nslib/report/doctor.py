@@ -80,8 +80,7 @@ def _examine_hardware() -> list[Finding]:
                 "" if room else "set NSLIB_CACHE to a directory on a larger disk"),
         Finding("machine", "cache", "ok" if writable else "no",
                 f"{cache}, {used:.2f} GB used (NSLIB_CACHE moves it; safe to delete)",
-                "" if writable else "it can only be read: point NSLIB_CACHE to a place that can be written"),
-    ]
+                "" if writable else "it can only be read: point NSLIB_CACHE to a place that can be written")]
 
 
 def examine_gpus() -> list[Finding]:
@@ -127,8 +126,7 @@ def _examine_software() -> list[Finding]:
         Finding("software", "apt-get", "no", "not on this system: recorded speech can't be fetched, the synthetic "
                 "corpus is used", "run on Debian, Ubuntu or Colab for recorded speech"),
         Finding("software", "network", "note", "forbidden by NSLIB_OFFLINE=1; only the cache is used"
-                if config.offline() else "used only to fetch packages that the cache does not hold"),
-    ]
+                if config.offline() else "used only to fetch packages that the cache does not hold")]
 
 
 def examine_data(settings: Params) -> list[Finding]:

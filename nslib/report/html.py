@@ -179,8 +179,7 @@ def _describe_run(results: Results, params: Params, runs: list[Run], folder: Pat
         "pages": pages, "runs": [vars(run) | {"page": run.notebook in pages} for run in runs],
         "provenance": describe_provenance(results, params), **_describe_tasks(results),
         "embeddings": format_rows(described[described["name"].isin(names)], ["name", *_EMBEDDING]),
-        "embedding_columns": _EMBEDDING, "numbers": ("dim", "window", "hop", "parameters"),
-    }
+        "embedding_columns": _EMBEDDING, "numbers": ("dim", "window", "hop", "parameters")}
 
 
 def _describe_tasks(results: Results) -> dict[str, Any]:
@@ -211,8 +210,7 @@ def describe_provenance(results: Results, params: Params) -> list[tuple[str, str
         ("Parameters", ", ".join(f"{k}={v!r}" for k, v in vars(params).items())),
         ("Code", codes), ("Lock file", locks), ("Python", f"{platform.python_version()}, {versions}"),
         ("Machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
-        ("Result rows", str(len(results.rows))),
-    ]
+        ("Result rows", str(len(results.rows)))]
 
 
 def _describe_claims(parts: pd.DataFrame, regression: Regression | None) -> dict[str, Any]:
@@ -423,8 +421,7 @@ def _describe_cell(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("Code", str(cell["code_revision"])), ("Seed", str(cell["seed"])),
         ("When", str(cell["when"]).replace("T", " ").replace("+00:00", " UTC")),
         ("Notebook", "07_finetune" if is_fine_tuned(cell) else "05_benchmark"),
-        ("Notes", str(cell["notes"])),
-    ]
+        ("Notes", str(cell["notes"]))]
     return [(name, words) for name, words in facts if words or name not in _MAY_LACK]
 
 

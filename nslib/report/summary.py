@@ -48,8 +48,7 @@ QUESTIONS = {
     "Intended use": "Which questions is it meant to answer, and which not?",
     "Training data": "Whose voices, which languages, how many hours, with whose consent?",
     "Known failures": "Where does it go wrong: noise, telephone, children, accents?",
-    "Risks": "What could its vectors give away about a person?",
-}
+    "Risks": "What could its vectors give away about a person?"}
 _SCORE = ("embedding", "standing", "value", "low", "high", "validation", "short", "probe", "l2", "speaker_norm",
           "best_layer")
 

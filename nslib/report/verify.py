@@ -379,11 +379,10 @@ def is_fine_tuned(row: Mapping[str, Any]) -> bool:
 
 def is_built_in(embedding: str) -> bool:
     """Tell whether the kit knows an embedding by this name, such as ``logmel`` or ``trill-mini-top@litert``."""
-    try:
+    with contextlib.suppress(NslibError):
         embeddings.needs_extra(embedding)
-    except NslibError:
-        return False
-    return True
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -125,20 +125,16 @@ class Paired:
             independent = (self.mean_square - self.mean**2) / clips
             if variance > 0 and independent > 0:
                 clips *= min(1.0, independent / variance)
-        lowest, highest = _bonett_price(self.mean, self.mean_square, clips * (z / t) ** 2, z)
-        return Difference(self.diff, min(low, lowest), max(high, highest), self.units.by)
+        worth = clips * (z / t) ** 2  # one win and one loss are added
+        centre = worth * self.mean / (worth + 2)
+        spread = (worth * self.mean_square + 2) / (worth + 2) - centre**2
+        half = z * math.sqrt(max(spread, 0.0) / (worth + 2))
+        return Difference(self.diff, min(low, max(centre - half, -1.0)), max(high, min(centre + half, 1.0)),
+                          self.units.by)
 
     @cached_property
     def _variance(self) -> float:
         return float(np.var(self.resampled))
-
-
-def _bonett_price(mean: float, mean_square: float, clips: float, z: float) -> tuple[float, float]:
-    """Interval of a mean of differences of clips, one win and one loss added."""
-    centre = clips * mean / (clips + 2)
-    spread = (clips * mean_square + 2) / (clips + 2) - centre**2
-    half = z * math.sqrt(max(spread, 0.0) / (clips + 2))
-    return max(centre - half, -1.0), min(centre + half, 1.0)
 
 
 def pair_matched(matched: pd.DataFrame, over: str = "clips", *, seed: int = 0) -> Paired:
@@ -287,20 +283,15 @@ def assign_letters(ordered: Collection[str], apart: Collection[tuple[str, str]])
         i, j = place[first], place[second]
         split = [part for group in groups for part in ((group - {i}, group - {j}) if {i, j} <= group else (group,))]
         groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
-    needed = sorted(_needed_groups(groups), key=sorted)
-    letters = [string.ascii_letters[g % 52] + "′" * (g // 52) for g in range(len(needed))]
-    return {name: "".join(letters[g] for g, group in enumerate(needed) if i in group) for name, i in place.items()}
-
-
-def _needed_groups(groups: Sequence[frozenset[int]]) -> list[frozenset[int]]:
-    """Leave out groups, small ones first, whose ties are all shown by others."""
     needed = sorted(groups, key=lambda group: (len(group), sorted(group)))
-    for group in list(needed):
+    for group in list(needed):  # those whose ties are all shown by others are left out, small ones first
         others = [other for other in needed if other != group]
         ties = itertools.combinations_with_replacement(sorted(group), 2)
         if all(any({i, j} <= other for other in others) for i, j in ties):
             needed = others
-    return needed
+    needed.sort(key=sorted)
+    letters = [string.ascii_letters[g % 52] + "′" * (g // 52) for g in range(len(needed))]
+    return {name: "".join(letters[g] for g, group in enumerate(needed) if i in group) for name, i in place.items()}
 
 
 def _find_block(rows: pd.DataFrame, answers: Answers) -> tuple[tuple[str, ...], tuple[str, ...]]:

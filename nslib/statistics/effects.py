@@ -98,7 +98,13 @@ def _regress(rows: pd.DataFrame, every_probe: bool) -> Regression:
         coding = _sum_coded(levels[kind])
         place = slice(first, first + coding.shape[1])
         first = place.stop
-        tables.append(_effects(fit, kind, levels[kind], coding, place, scores[kind].value_counts()))
+        contrasts = np.zeros((len(coding), len(fit.params)))
+        contrasts[:, place] = coding
+        test, counts = fit.t_test(contrasts), scores[kind].value_counts()
+        low, high = test.conf_int(alpha=1 - LEVEL).T
+        table = pd.DataFrame({"term": levels[kind], "kind": kind, "effect": test.effect, "low": low, "high": high,
+                              "n": [int(counts[name]) for name in levels[kind]]}, columns=EFFECTS)
+        tables.append(table.sort_values("effect", ascending=False, kind="stable"))
         terms.append(_term(fit, kind, place))
     return Regression(pd.concat(tables[::-1], ignore_index=True), pd.DataFrame(terms[::-1], columns=TERMS),
                       float(fit.params[0]), float(np.sqrt(fit.mse_resid)), len(y), speech, notes)
@@ -144,17 +150,6 @@ def _check(design: Floats, y: Floats, levels: dict[str, list[str]]) -> None:
         why = f"the scores of {counts} leave no residual at all to judge effects by"
         remedy = "Scores of real test sets do; look at the rows."
     raise Unavailable("the effects regression", why, remedy)
-
-
-def _effects(fit: Any, kind: str, names: list[str], coding: Floats, place: slice, counts: pd.Series) -> pd.DataFrame:
-    """Effects of the levels of one kind."""
-    contrasts = np.zeros((len(names), len(fit.params)))
-    contrasts[:, place] = coding
-    test = fit.t_test(contrasts)
-    low, high = test.conf_int(alpha=1 - LEVEL).T
-    table = pd.DataFrame({"term": names, "kind": kind, "effect": test.effect, "low": low, "high": high,
-                          "n": [int(counts[name]) for name in names]}, columns=EFFECTS)
-    return table.sort_values("effect", ascending=False, kind="stable")
 
 
 def _term(fit: Any, kind: str, place: slice) -> dict[str, Any]:

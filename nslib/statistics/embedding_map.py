@@ -84,7 +84,11 @@ def map_vectors(vectors: npt.ArrayLike, clips: pd.DataFrame, *, embedding: str, 
     refuse_unknown("method", method, METHODS)
     x = _check(vectors, clips)
     if method == PCA:
-        plane, variance = _principal(x)
+        left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+        plane = np.pad((left * sizes)[:, :2], ((0, 0), (0, 1)))[:, :2]  # vectors of one number have no second component
+        plane *= np.where(-plane.min(axis=0) > plane.max(axis=0), -1.0, 1.0)
+        first, second = np.append(sizes, 0.0)[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+        variance = float(first), float(second)
     else:
         model, variance = Neighbours(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), random_state=seed), (np.nan, np.nan)
         with threadpool_limits(1):  # the same map on any number of cores
@@ -130,15 +134,6 @@ def _check(vectors: npt.ArrayLike, clips: pd.DataFrame) -> Floats:
         raise BadParameter(f"{len(x)} clips are more than the {MOST_CLIPS} of which all pairs can be compared; take "
                            "some, for instance with nslib.datasets.table.limit_clips.")
     return x
-
-
-def _principal(x: Floats) -> tuple[Floats, tuple[float, float]]:
-    """First two principal components, and their shares of the variance."""
-    left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
-    plane = np.pad((left * sizes)[:, :2], ((0, 0), (0, 1)))[:, :2]  # vectors of one number have no second component
-    plane *= np.where(-plane.min(axis=0) > plane.max(axis=0), -1.0, 1.0)
-    first, second = np.append(sizes, 0.0)[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
-    return plane, (float(first), float(second))
 
 
 def _agreements(x: Floats, label: Names, speaker: Names, space: str, seed: int) -> Iterator[dict[str, Any]]:

@@ -426,9 +426,14 @@ def spread_over_splits(rows: pd.DataFrame) -> pd.DataFrame:
     and highest (of single splits), spread (standard deviation), standard_error (what intervals of single splits say it
     is), ratio (of the two) and held (share of single splits whose interval holds the mean).
     """
-    each = scores_of_splits(rows)
-    spreads = [_spread(row, each[(each["task"] == row["task"]) & (each["embedding"] == row["embedding"])])
-               for row in _over_all_splits(rows).to_dict("records")]
+    each, spreads = scores_of_splits(rows), []
+    for row in _over_all_splits(rows).to_dict("records"):
+        part = each[(each["task"] == row["task"]) & (each["embedding"] == row["embedding"])]
+        error = float((part["high"] - part["low"]).mean()) / (2 * quantiles(2, LEVEL)[0])
+        spread, inside = float(part["value"].std()), part["low"].le(row["value"]) & part["high"].ge(row["value"])
+        spreads.append({name: row[name] for name in ("task", "corpus_kind", "embedding", "value", "low", "high")} | {
+            "splits": len(part), "lowest": part["value"].min(), "highest": part["value"].max(), "spread": spread,
+            "standard_error": error, "ratio": spread / error if error else float("nan"), "held": inside.mean()})
     return pd.DataFrame(spreads, columns=SPREADS)
 
 
@@ -438,17 +443,6 @@ def _over_all_splits(rows: pd.DataFrame) -> pd.DataFrame:
     chosen = rows[whole & rows["selected"] & rows["value"].notna()]
     first = chosen.drop_duplicates(["key", "task", "embedding", "shots"])  # the metric of the choice, none beside it
     return keep_newest(first, ["task", "embedding", "shots"])
-
-
-def _spread(row: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
-    """Spread of the scores of single splits around the score over all."""
-    z = quantiles(2, LEVEL)[0]
-    error = float((part["high"] - part["low"]).mean()) / (2 * z)
-    spread = float(part["value"].std())
-    inside = (part["low"] <= row["value"]) & (row["value"] <= part["high"])
-    return {name: row[name] for name in ("task", "corpus_kind", "embedding", "value", "low", "high")} | {
-        "splits": len(part), "lowest": part["value"].min(), "highest": part["value"].max(), "spread": spread,
-        "standard_error": error, "ratio": spread / error if error else float("nan"), "held": inside.mean()}
 
 
 def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | None = None,
@@ -462,18 +456,15 @@ def recall_by_class(rows: pd.DataFrame, predictions: pd.DataFrame, task: str | N
     recalls: list[dict[str, Any]] = []
     for row in select_scores(rows).to_dict("records"):
         if task in (None, row["task"]) and embedding in (None, row["embedding"]):
-            answers = predictions[predictions["key"] == row["key"]]
-            classes = [_recall(str(label), part) for label, part in answers.groupby("y_true")]
-            classes.sort(key=lambda one: (-one["recall"], one["label"]))
-            recalls += [{"task": row["task"], "embedding": row["embedding"]} | one for one in classes]
+            classes: list[dict[str, Any]] = []
+            for label, part in predictions[predictions["key"] == row["key"]].groupby("y_true"):
+                right, speaker = part["y_true"] == part["y_pred"], part["speaker"]
+                wrong = part.loc[~right, "y_pred"].value_counts().sort_index()
+                wrong = wrong.sort_values(ascending=False, kind="stable")
+                taken_for, times = (str(wrong.index[0]), int(wrong.iloc[0])) if len(wrong) else ("", 0)
+                classes.append({"task": row["task"], "embedding": row["embedding"], "label": str(label),
+                                "n": len(part), "n_speakers": speaker[speaker != ""].nunique(),
+                                "recall": float(right.mean()), "taken_for": taken_for, "times": times,
+                                **interval(part["y_true"], part["y_pred"], speaker)._asdict()})
+            recalls += sorted(classes, key=lambda one: (-one["recall"], one["label"]))
     return pd.DataFrame(recalls, columns=RECALLS)
-
-
-def _recall(label: str, part: pd.DataFrame) -> dict[str, Any]:
-    """Recall of one class."""
-    right = part["y_true"] == part["y_pred"]
-    bounds_of_class = interval(part["y_true"], part["y_pred"], part["speaker"])
-    wrong = part.loc[~right, "y_pred"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    return {"label": label, "n": len(part), "n_speakers": part.loc[part["speaker"] != "", "speaker"].nunique(),
-            "recall": float(right.mean()), **bounds_of_class._asdict(),
-            "taken_for": str(wrong.index[0]) if len(wrong) else "", "times": int(wrong.iloc[0]) if len(wrong) else 0}

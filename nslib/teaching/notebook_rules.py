@@ -143,14 +143,6 @@ def _names_read(source: str) -> set[str]:
     return {n.id for n in _walk(source) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
-def _names_made(source: str) -> set[str]:
-    """Return the names that a cell assigns, without what lives only inside a comprehension."""
-    nodes = _walk(source)
-    made = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return made - {n.id for c in nodes if isinstance(c, ast.comprehension)
-                   for n in ast.walk(c.target) if isinstance(n, ast.Name)}
-
-
 def _literals(source: str) -> list[tuple[str, object, int]]:
     """List name, value and line of every statement; what is no ``name = literal`` has the value _NOT_LITERAL."""
     rows: list[tuple[str, object, int]] = []
@@ -268,7 +260,10 @@ def _in_threes(cells: list[Node]) -> Broken:
 
 def _solutions_stand_alone(cells: list[Node]) -> Broken:
     for at, cell in tagged(cells, EXERCISE_TAG):
-        made = _names_made(cell["source"])
+        nodes = _walk(cell["source"])
+        made = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        made -= {n.id for c in nodes if isinstance(c, ast.comprehension)  # what lives only inside one
+                 for n in ast.walk(c.target) if isinstance(n, ast.Name)}
         expected = answers_of(cells[at]["source"]) if at < len(cells) else ()
         if not expected:
             yield at, "its check does not say what is to be made", "Begin it with it.made(name=name)"

@@ -72,11 +72,6 @@ class Chapter:
     node: Any
 
     @property
-    def name(self) -> str:
-        """File name."""
-        return self.path.name
-
-    @property
     def exercises(self) -> dict[str, tuple[Any, Any, Any]]:
         """Letter to the three cells of an exercise: prose, solution, check."""
         cells = self.node["cells"]
@@ -218,8 +213,9 @@ def prove(chapter: Chapter, environment: Mapping[str, str] | None = None, *,
             tries[name] = [new_code_cell(source, metadata={"tags": [PASSES_TAG]}) for source in sources]
             cells += tries[name]
     node = new_notebook(cells=cells, metadata={"kernelspec": chapter.node["metadata"]["kernelspec"]})
-    execute(node, chapter.name, {**os.environ, **(environment or {})}, cwd or chapter.path.parent)
-    faults = [f"{chapter.name}, exercise {name}: {fault}" for name, four in tries.items() for fault in _faults(*four)]
+    execute(node, chapter.path.name, {**os.environ, **(environment or {})}, cwd or chapter.path.parent)
+    faults = [f"{chapter.path.name}, exercise {name}: {fault}" for name, four in tries.items()
+              for fault in _faults(*four)]
     if faults:
         raise Unproven("\n".join(faults))
     return {name: four[2]["outputs"] for name, four in tries.items()}
@@ -380,15 +376,15 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
         credits="\n".join(f"- `{task.name}`: {task.credit}. Licence: {task.licence}."
                           for task in map(tasks.get_task, settings.tasks))))
     collect_material(settings, home / "cache", progress=progress)
-    linked, outputs = [chapter.name for chapter in chapters], dict[str, list[Any]]()
+    linked, outputs = [chapter.path.name for chapter in chapters], dict[str, list[Any]]()
     (home / "notebooks").mkdir()
     for chapter in chapters:
-        say(f"{chapter.name}: running its {len(chapter.exercises)} exercises empty and solved")
+        say(f"{chapter.path.name}: running its {len(chapter.exercises)} exercises empty and solved")
         run = dataclasses.replace(chapter, node=make_edition(chapter.node, "reader", linked=linked))
         variables = notebook_environment(settings, home) | {"PYTHONDONTWRITEBYTECODE": "1"}
         shown = prove(run, variables, cwd=home / "notebooks")
         outputs |= {chapter.exercises[name][1]["id"]: put_out for name, put_out in shown.items()}
-    _write_editions(chapters, outputs, home, notes)
+    _write_editions(chapters, linked, outputs, home, notes)
     wheels = 0
     if offline:
         say("fetching the packages of the lock, about 1 GB")
@@ -400,17 +396,17 @@ def build(given: Params, out: Path, *, names: Iterable[str] | None = None, offli
     return Built(archive, for_instructor, archive.stat().st_size / 1e6, exercises, wheels)
 
 
-def _write_editions(chapters: Sequence[Chapter], outputs: dict[str, list[Any]], home: Path, notes: Path) -> None:
+def _write_editions(chapters: Sequence[Chapter], linked: list[str], outputs: dict[str, list[Any]], home: Path,
+                    notes: Path) -> None:
     """Write the editions into the folders of students and of the instructor, whose notes become a page."""
     import nbformat
 
     places = {"student": home / "notebooks", "reader": notes / "reader", "instructor": notes / "instructor"}
-    linked = [chapter.name for chapter in chapters]
     for audience, place in places.items():
         nodes = [make_edition(c.node, audience, linked=linked, outputs=outputs) for c in chapters]
         for chapter, node in zip(chapters, nodes, strict=True):
             nbformat.validate(node)
-            config.write_file(place / chapter.name, nbformat.writes(node) + "\n")
+            config.write_file(place / chapter.path.name, nbformat.writes(node) + "\n")
         if audience == "student":
             config.write_file(home / MERGED, nbformat.writes(merge(nodes)) + "\n")
     about = [f"### {_title(chapter.node)}, exercise {name}: {_heading(prose)['title']} "

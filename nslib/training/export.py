@@ -182,12 +182,20 @@ def export_litert(model: Any, path: str | Path, *, quantise: str = "none", **sta
     the front end stay in float32. (The converter's float16 is not offered: it rounds these too, and gave vectors of
     recordings that were up to a quarter away.) All else, and errors, as of `export_saved_model`.
     """
+    from ai_edge_litert.interpreter import Interpreter
+
     refuse_unknown("way to quantise", quantise, QUANTISE)
     path, facts = Path(path), _describe_network(model, stated)
     if path.exists():
         raise BadParameter(f"{path} exists and would be overwritten; remove it, or give another name.")
     content = _convert(model, quantise)
-    error = _measure_error(content, model)
+    run, error = Interpreter(model_content=content).get_signature_runner(), dict.fromkeys(sorted(model.output), 0.0)
+    for clip in _make_trial():
+        outputs, wanted = run(samples=clip), model(cut_patches(clip), training=False)
+        for tap, before in error.items():
+            true = np.asarray(wanted[tap])
+            away = np.linalg.norm(outputs[tap] - true, axis=1) / np.maximum(np.linalg.norm(true, axis=1), 1e-12)
+            error[tap] = max(before, float(away.max()))
     facts |= {"input": "samples: float32 [samples]", "quantise": quantise, "error": error}
     config.write_file(path.with_name(f"{path.name}.json"), json.dumps(facts, indent=1, ensure_ascii=False))
     config.write_file(path, content)
@@ -220,16 +228,3 @@ def _make_trial() -> Iterator[npt.NDArray[np.float32]]:
         voice = sum(np.sin(2 * np.pi * (110 + 45 * number) * k * t) / k**2 for k in range(1, 20))
         loudness = 0.3 * np.clip(np.sin(2 * np.pi * 1.5 * t), 0, 1)
         yield (loudness * voice + rng.normal(0, 1e-4, samples)).astype(np.float32)
-
-
-def _measure_error(content: bytes, model: Any) -> dict[str, float]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    run, error = Interpreter(model_content=content).get_signature_runner(), dict.fromkeys(sorted(model.output), 0.0)
-    for clip in _make_trial():
-        outputs, wanted = run(samples=clip), model(cut_patches(clip), training=False)
-        for tap, before in error.items():
-            true = np.asarray(wanted[tap])
-            away = np.linalg.norm(outputs[tap] - true, axis=1) / np.maximum(np.linalg.norm(true, axis=1), 1e-12)
-            error[tap] = max(before, float(away.max()))
-    return error

@@ -153,21 +153,17 @@ class FinetuneModel:
         rows = [np.asarray(self._frames(patches[i:i + _AT_ONCE])) for i in range(0, len(patches), _AT_ONCE)]
         return np.split(np.concatenate(rows), np.cumsum([len(clip) for clip in clips])[:-1])
 
-    def _compute_own_frames(self, patches: Any, counts: Any) -> Any:
-        """Frames of a batch; of short clips most of it is filling, which no pool looks at and which costs nothing."""
-        import tensorflow as tf
-
-        own = tf.sequence_mask(counts, tf.shape(patches)[1])
-        rows = self.network(tf.boolean_mask(patches, own), training=False)
-        shape = (*tf.unstack(tf.shape(own, tf.int64)), rows.shape[-1])
-        return tf.ensure_shape(tf.scatter_nd(tf.where(own), rows, shape), [None, None, rows.shape[-1]])
-
     def _learn(self, clips: Any, counts: Any, labels: Any, weight: Any) -> Any:
         """Make one step with clips [clips, patches, ...] of some weight; return the loss before it, with penalty."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            frames = clips if self.settings.frozen else self._compute_own_frames(clips, counts)
+            frames = clips
+            if not self.settings.frozen:  # of short clips most is filling, which no pool looks at: it costs nothing
+                own = tf.sequence_mask(counts, tf.shape(clips)[1])
+                rows = self.network(tf.boolean_mask(clips, own), training=False)
+                shape = (*tf.unstack(tf.shape(own, tf.int64)), rows.shape[-1])
+                frames = tf.ensure_shape(tf.scatter_nd(tf.where(own), rows, shape), [None, None, rows.shape[-1]])
             loss = self.loss(self.dense(self.pool(frames, counts)), labels, weight)
         gradients = tape.gradient(loss, [variables for variables, _ in self._learning])
         for (variables, optimiser), some in zip(self._learning, gradients, strict=True):
@@ -262,19 +258,14 @@ def _train_epoch(model: FinetuneModel, train: Material, classes: Any, epoch: int
         weight = np.zeros(settings.batch, np.float32)
         weight[:len(chosen)] = 1
         chosen = np.resize(chosen, settings.batch)  # the last batch is filled up with clips of weight 0
-        clips, counts = _crop_clips([train.patches[i] for i in chosen], settings.patches, rng)
-        losses.append(float(model.learn(clips, counts, labels[chosen], weight)))
+        clips = [train.patches[i] for i in chosen]
+        crops = np.zeros((len(clips), settings.patches, *clips[0].shape[1:]), np.float32)
+        counts = np.minimum([len(clip) for clip in clips], settings.patches).astype(np.int64)
+        for row, clip, count in zip(crops, clips, counts, strict=True):  # successive patches, zeros behind the last
+            begin = rng.integers(0, len(clip) - count + 1)
+            row[:count] = clip[begin:begin + count]
+        losses.append(float(model.learn(crops, counts, labels[chosen], weight)))
     return float(np.mean(losses))
-
-
-def _crop_clips(clips: list[Patches], size: int, rng: np.random.Generator) -> tuple[Patches, npt.NDArray[np.int64]]:
-    """Return some successive patches of each clip, zeros behind a short one's own, and their counts."""
-    out = np.zeros((len(clips), size, *clips[0].shape[1:]), np.float32)
-    counts = np.minimum([len(clip) for clip in clips], size)
-    for row, clip, count in zip(out, clips, counts, strict=True):
-        start = rng.integers(0, len(clip) - count + 1)
-        row[:count] = clip[start:start + count]
-    return out, counts.astype(np.int64)
 
 
 def name_finetuned(settings: FinetuneSettings) -> str:

@@ -119,23 +119,14 @@ class PairSettings:
 class _Schedule:
     """What triplets and distillation share: how many steps, at which rates, and when to look at held-out audio."""
 
-    steps: int
-    learning_rate: float
-    schedule: str
-    warmup: int
-    evaluate_every: int
-    held_out: int
-    patience: int
-    seed: int
-
-    def _check_schedule(self) -> None:
+    def _check_schedule(self: Any) -> None:
         refuse_unknown("schedule", self.schedule, ("constant", "cosine"))
         if min(self.steps, self.evaluate_every, self.held_out) < 1 or min(self.warmup, self.patience) < 0:
             raise BadParameter(f"steps, evaluate_every and held_out must be at least 1, and none negative; got {self}.")
         if not 0 < self.learning_rate < 1:
             raise BadParameter(f"learning_rate must be above 0 and below 1; got {self.learning_rate}.")
 
-    def rate(self, step: int) -> float:
+    def rate(self: Any, step: int) -> float:
         """Return the learning rate of a step: a straight rise in the warm-up; then constant, or half a cosine to 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup

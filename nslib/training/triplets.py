@@ -60,12 +60,10 @@ def compute_loss(vectors: tf.Tensor, clips: tf.Tensor,
     nearest = tf.reduce_min(tf.where(other, distances, _FAR), axis=1)
     return loss, {
         "positive": tf.reduce_mean(near), "negative": _masked_mean(far, mined),
-        "active": _masked_mean(tf.cast(pays, tf.float32), mined),
-        "spread": _masked_mean(distances, other),
+        "active": _masked_mean(tf.cast(pays, tf.float32), mined), "spread": _masked_mean(distances, other),
         "accuracy": _masked_mean(tf.cast(near[:, None] < distances, tf.float32), other),
         "nearest": tf.reduce_mean(tf.cast(near < nearest, tf.float32)),
-        "without_negative": 1 - tf.reduce_mean(tf.cast(tf.reduce_any(other, axis=1), tf.float32)),
-    }
+        "without_negative": 1 - tf.reduce_mean(tf.cast(tf.reduce_any(other, axis=1), tf.float32))}
 
 
 def _mine(distances: tf.Tensor, near: tf.Tensor, other: tf.Tensor, mining: str) -> tuple[tf.Tensor, tf.Tensor]:

@@ -79,11 +79,10 @@ def test_wrong_requests_get_one_sentence_and_exit_code_2(folder, call, words, sa
     "embed DIR.csv --embedding logmell", "embed DIR.csv --embedding none.onnx", "check logmel --card card.html",
     "protocol repeated logmel --out x.json", "report --verify --out checks", "compare a b --out a.txt",
     "data clips word-synthetic --out clips.npz", "data clips word-synthetic --wav FILE",
-    "data card DIR.csv --out c.txt",
-    "data card DIR.csv --save-splits s.parquet", "export-row logmel row.csv", "vectors export logmel --out FILE",
-    "protocol k-shot,switch logmel --set shots=[1,2]",
-    "reproduce --jobs two", "benchmark logmel --jobs 0", "protocol repeated logmel --jobs 1.5",
-    "vectors export logmel --shards 0", "train triplets --folder FILE", "train export trill-mini x --quantise dynamic",
+    "data card DIR.csv --out c.txt", "data card DIR.csv --save-splits s.parquet", "export-row logmel row.csv",
+    "vectors export logmel --out FILE", "protocol k-shot,switch logmel --set shots=[1,2]", "reproduce --jobs two",
+    "benchmark logmel --jobs 0", "protocol repeated logmel --jobs 1.5", "vectors export logmel --shards 0",
+    "train triplets --folder FILE", "train export trill-mini x --quantise dynamic",
     "train classifier word-synthetic trill-mini-top FILE", "workshop build --out FILE"])
 def test_options_are_checked_before_any_work(words, tmp_path, monkeypatch, call):
     file, folder = tmp_path / "file", tmp_path / "folder.csv"

@@ -87,10 +87,7 @@ def test_hashes_ignore_order_and_names_only():
         assert splits.hash_split(clips.assign(**{column: "other"})) != splits.hash_split(clips)
     one = clips[:1].assign(label="ab", speaker="c")
     assert splits.hash_split(one) != splits.hash_split(one.assign(label="a", speaker="bc"))
-
-
-def test_folds_and_texts_are_hashed_where_there_are_any():
-    clips = sound()
+    # folds and texts are hashed where there are any
     assert splits.hash_split(clips.assign(fold="", text=None)) == splits.hash_split(clips)
     folded = clips.assign(fold=[i % 3 for i in range(18)])
     hashes = {splits.hash_split(t) for t in (clips, folded, folded.assign(text="x"), clips.assign(text="x"))}
@@ -179,7 +176,7 @@ def test_class_of_one_speaker_is_found_unless_the_label_is_the_speaker():
     assert found.problems == () and "label is the speaker" in found.notes[0]
 
 
-def test_unknown_values_are_counted_and_an_empty_table_and_a_missing_column_are_said():
+def test_unknown_values_are_counted_an_empty_table_and_a_missing_column_said_and_of_folds_clips_may_be_in_no_split():
     found = audit_clips(sound().assign(speaker=None))
     assert found.problems == () and found.notes == ("The speaker of 18 clips is not known.",)
     clips = sound()
@@ -192,9 +189,6 @@ def test_unknown_values_are_counted_and_an_empty_table_and_a_missing_column_are_
     assert first == "The train split has no clips." and "nothing to tell apart" in last
     with pytest.raises(BadParameter, match="lacks label"):
         audit_clips(sound().drop(columns="label"))
-
-
-def test_clips_of_folds_may_be_in_no_split():
     clips = sound().assign(fold=[i // 2 % 3 for i in range(18)])
     clips.loc[clips.index[:2], "split"] = ""
     found = audit_clips(clips)

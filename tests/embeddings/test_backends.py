@@ -25,7 +25,13 @@ def convolve(patches):
     return tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(patches[..., None] / 4 + 1, WEIGHTS, 4, "VALID")), (1, 2))
 
 
-SMALL = PatchNetwork(cut_patches, convolve, (96, 64))
+def exponentiate(patches):
+    import tensorflow as tf
+
+    return tf.linalg.expm(patches[:, :4, :4])[:, 0]
+
+
+SMALL, ODD = (PatchNetwork(cut_patches, function, (96, 64)) for function in (convolve, exponentiate))
 
 
 @pytest.fixture
@@ -65,9 +71,10 @@ def test_conversion_is_silent_and_errors_are_heard_again_afterwards(model, capfd
     (lambda model: backends.convert_network(model, "int4"), UnknownName, "float32"),
     (lambda model: backends.convert_network(model, "int8"), BadParameter, "give patches="),
     (lambda model: backends.open_network(b"no file"), BadParameter, "no LiteRT file"),
+    (lambda model: backends.open_litert(ODD, "litert-int8", "odd"), Unavailable,
+     "LiteRT in the form int8.*its converter failed.*Use another backend"),
     (lambda model: embeddings.compare_backends("untrained", rounds=0), BadParameter, "at least 1; got 0"),
-    (lambda model: embeddings.compare_backends("untrained@litert"), UnknownName, "untrained"),
-])
+    (lambda model: embeddings.compare_backends("untrained@litert"), UnknownName, "untrained")])
 def test_what_cannot_be_is_refused(model, call, error, words):
     with pytest.raises(error, match=words):
         call(model)
@@ -98,16 +105,6 @@ def test_converted_once_and_again_where_the_file_is_damaged(cache, monkeypatch):
     (path,) = cache.rglob("*.tflite")
     path.write_bytes(path.read_bytes()[:-100] + bytes(100))
     assert np.array_equal(backends.open_litert(SMALL, "litert", "cached")(PATCHES), first) and convert.call_count == 2
-
-
-def test_network_that_cannot_be_converted():
-    def odd(patches):
-        import tensorflow as tf
-
-        return tf.linalg.expm(patches[:, :4, :4])[:, 0]
-
-    with pytest.raises(Unavailable, match=r"LiteRT in the form int8.*its converter failed.*Use another backend"):
-        backends.open_litert(PatchNetwork(cut_patches, odd, (96, 64)), "litert-int8", "odd")
 
 
 def test_table_of_backends(small, monkeypatch):

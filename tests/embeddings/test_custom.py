@@ -53,17 +53,13 @@ def test_whether_frames_pad_safely_is_found_out():
 
 
 @pytest.mark.parametrize(("function", "options", "words"), [
-    (lambda w: w.mean(), {}, "one clip; loop"),
-    (lambda w: w[:1], {}, "return \\[2, dim\\]"),
-    (lambda w: np.full((2, 4), np.nan), {}, "NaN"),
-    (lambda w: [["a"], ["b"]], {}, "floating point"),
+    (lambda w: w.mean(), {}, "one clip; loop"), (lambda w: w[:1], {}, "return \\[2, dim\\]"),
+    (lambda w: np.full((2, 4), np.nan), {}, "NaN"), (lambda w: [["a"], ["b"]], {}, "floating point"),
     (lambda w: 1 / 0, {}, "failed: ZeroDivisionError"), (lambda w: None, {}, "returned NoneType"),
     (lambda w: {}, {}, "returned dict; return floating"), (functools.partial, {}, "partial cannot be made without arg"),
     (bands, {"foo": 3}, "unknown option of wrong 'foo'. Known: citation, hop"),
-    (lambda w: w, {}, "must not depend on the length"),
-    (bands, {"pad": "left"}, "allowed: 'end' or 'centre'"),
-    (bands, {"min_samples": 0}, "min_samples must be at least 1, and window and hop at least 0"),
-])
+    (lambda w: w, {}, "must not depend on the length"), (bands, {"pad": "left"}, "allowed: 'end' or 'centre'"),
+    (bands, {"min_samples": 0}, "min_samples must be at least 1, and window and hop at least 0")])
 def test_what_is_wrong_is_explained(function, options, words):
     with pytest.raises(BadParameter, match=words):
         mine = embeddings.from_callable(function, name="wrong", **options)

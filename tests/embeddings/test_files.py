@@ -233,11 +233,9 @@ def through_8_khz(waves):
     ("integers", {}, lambda waves: by_hand(np.rint(waves.astype(float) * 32767) / 32767)),
     ("hub", {"signature": "serving_default", "key": "double"}, lambda waves: 2 * by_hand(waves)),
     ("batch.onnx", {"full_scale": 32768.0}, lambda waves: by_hand(waves * 32768)),
-    ("batch.onnx", {"fixed": "window"}, by_hand),
-    ("outputs.onnx", {"key": 1}, lambda waves: 2 * by_hand(waves)),
+    ("batch.onnx", {"fixed": "window"}, by_hand), ("outputs.onnx", {"key": 1}, lambda waves: 2 * by_hand(waves)),
     ("gain.onnx", {"rate_argument": True}, by_hand),
-    ("batch.tflite", {"sample_rate": 8000, "window": 0.05, "hop": 0.02}, through_8_khz),
-])
+    ("batch.tflite", {"sample_rate": 8000, "window": 0.05, "hop": 0.02}, through_8_khz)])
 def test_range_type_rank_rate_and_output(file, options, expected, root):
     mine, waves = files.from_file(root / file, **{**TIMES, **options}), noise(2, 8000)
     right = expected(waves)
@@ -316,10 +314,9 @@ def test_outputs_by_key_place_and_name_with_and_without_signatures(root, monkeyp
 @pytest.mark.parametrize(("name", "words"), [
     ("none", "does not exist"), ("a.keras", "model.export(folder)"), ("a.tar.gz", "unpack it first"),
     ("folder", "holds no saved_model.pb"), ("a.bin", "is no model that is understood"),
-    ("tf1", "is a module of TensorFlow 1"), 
-    ("a.py", "name its function: a.py:function"), ("bad.onnx", "cannot be opened as an ONNX file"),
-    ("bad.tflite", "cannot be opened as a TFLite file"), ("broken", "cannot be loaded as a SavedModel"),
-])
+    ("tf1", "is a module of TensorFlow 1"), ("a.py", "name its function: a.py:function"),
+    ("bad.onnx", "cannot be opened as an ONNX file"), ("bad.tflite", "cannot be opened as a TFLite file"),
+    ("broken", "cannot be loaded as a SavedModel")])
 def test_what_is_no_model(name, words, tmp_path):
     for folder in ("folder", "tf1", "broken"):
         (tmp_path / folder).mkdir()

@@ -87,9 +87,7 @@ FORMS = {
     "yamnet-top": (YAMNET_COUNTS, 0.48, lambda model, wave: model(wave)[1]),
     "yamnet-scores": (YAMNET_COUNTS, 0.48, lambda model, wave: model(wave)[0]),
     "yamnet-layer10": (YAMNET_COUNTS, 0.48, layer10),
-    "vggish-top": (VGGISH_COUNTS, 0.96, lambda model, wave: model(wave)),
-    "vggish-fc1": (VGGISH_COUNTS, 0.96, fc1),
-}
+    "vggish-top": (VGGISH_COUNTS, 0.96, lambda model, wave: model(wave)), "vggish-fc1": (VGGISH_COUNTS, 0.96, fc1)}
 
 
 @pytest.mark.parametrize("name", FORMS)

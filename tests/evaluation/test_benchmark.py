@@ -26,8 +26,7 @@ SMOKE = config.load_params({"smoke": True})
 
 
 @pytest.fixture
-def folder(tmp_path, cache, monkeypatch):
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
+def folder(tmp_path, cache):
     return write_pitches(tmp_path / "pitches")
 
 
@@ -39,7 +38,9 @@ def crossings(waves):
     return np.stack([waves.std(1), (np.diff(np.sign(waves), axis=1) != 0).mean(1)], 1).astype(np.float32)
 
 
-def test_own_folder_gives_a_row_in_the_same_table_and_a_second_run_reads_it(folder, monkeypatch):
+def test_own_folder_and_function_give_a_row_in_the_same_table_and_a_second_run_reads_it(folder, monkeypatch):
+    row = select_scores(run(folder, crossings, name="of mine").rows).iloc[0]
+    assert (row["embedding"], row["dim"], row["value"]) == ("of mine", 2, 1.0)
     first = run(folder)
     row = select_scores(first.rows).iloc[0]
     assert (row["task"], row["embedding"], row["value"], row["n_speakers"]) == ("pitches", "logmel", 1.0, 2)
@@ -98,11 +99,6 @@ def test_what_needs_a_decoder_is_decoded_once_for_all_as_memory_allows(folder, m
     monkeypatch.setattr(audio, "read", lambda path: (decoded.update([str(path)]), read(path))[1])
     assert select_scores(run(folder, ["logmel", "mfcc"]).rows)["value"].tolist() == [1.0, 1.0]
     assert max(decoded.values()) == times and not extract._shared.waves  # once is for the list
-
-
-def test_a_function_is_an_embedding(folder):
-    row = select_scores(run(folder, crossings, name="of mine").rows).iloc[0]
-    assert (row["embedding"], row["dim"], row["value"]) == ("of mine", 2, 1.0)
 
 
 def test_what_is_padded_and_what_is_the_same_for_every_clip_is_said_at_every_door(folder):
@@ -189,9 +185,8 @@ def test_extras_are_never_run_unasked():
 
 @pytest.mark.parametrize(("task", "given", "normed", "kept_out"), [
     ("crema_d", {}, True, False), ("dementiabank", {}, True, True),
-    ("dementiabank", {"transductive": True}, True, False),
-    ("voxforge", {"rehearse": True}, True, True), ("dementiabank", {"transductive": False}, False, False),
-    ("voxceleb", {}, False, False)])
+    ("dementiabank", {"transductive": True}, True, False), ("voxforge", {"rehearse": True}, True, True),
+    ("dementiabank", {"transductive": False}, False, False), ("voxceleb", {}, False, False)])
 def test_the_z_score_is_kept_out_where_each_speaker_has_one_label_unless_asked_for(task, given, normed, kept_out):
     asked = benchmark.probe_settings(tasks.get_task(task), config.load_params({"profile": "paper", **given}))
     more = {"choose_speaker_norm": False} if kept_out else {}

@@ -72,6 +72,13 @@ def test_the_z_score_is_scikit_learns_to_the_last_bit(clips, scale):
     assert (ours == StandardScaler().fit_transform(x)).all()
 
 
+def test_a_vote_between_equals_goes_to_the_nearest():
+    codes = np.arange(12) % 6
+    x = np.eye(8)[codes] + 0.05 * np.random.default_rng(0).normal(size=(12, 8))
+    for one in (6, 12):  # clips to learn from: one or two of a class
+        assert (OTHER_PROBES["kNN_5"](one, 6, 0).fit(x[:one], codes[:one]).predict(x) == codes).all()
+
+
 @pytest.mark.parametrize("name", OTHER_PROBES)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probes_of_other_benchmarks_learn_and_are_scored_by_any_metric_but_are_never_in_the_usual_choice(name, classes):

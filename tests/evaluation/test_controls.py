@@ -41,11 +41,6 @@ def write_corpus(home, *, noise=(1e-3, 1e-3), seconds=(0.4, 0.4), rate=(16_000, 
     return home / "clips.csv"
 
 
-@pytest.fixture
-def reports(tmp_path, cache, monkeypatch):
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
-
-
 def loudness(waves):
     return np.stack([waves.std(1), np.abs(waves).mean(1)], 1).astype(np.float32)
 
@@ -58,7 +53,7 @@ def run(source, which=loudness, params=SMOKE):
 @pytest.mark.parametrize(("differs", "told", "not_told"), [
     ({"noise": (1e-4, 1e-3)}, "silence", "recording"), ({"seconds": (0.4, 0.6)}, "recording", "silence"),
     ({"rate": (16_000, 8_000)}, "recording", ""), ({"pause": False}, "", "silence")])
-def test_a_corpus_that_is_told_apart_without_a_voice_is_said_to_be_so(tmp_path, reports, differs, told, not_told):
+def test_a_corpus_that_is_told_apart_without_a_voice_is_said_to_be_so(tmp_path, cache, differs, told, not_told):
     _, table = run(write_corpus(tmp_path / "corpus", **differs))
     for control, sentence in (("silence", "from the pauses alone"), ("recording", "rate, length and level")):
         if control == told:
@@ -68,7 +63,7 @@ def test_a_corpus_that_is_told_apart_without_a_voice_is_said_to_be_so(tmp_path, 
     assert ("48 of 48 clips have no pause." in table.at["silence", "says"]) == (not differs.get("pause", True))
 
 
-def test_chance_is_what_counting_gives_and_a_range_of_permutations(tmp_path, reports):
+def test_chance_is_what_counting_gives_and_a_range_of_permutations(tmp_path, cache):
     measured, table = run(write_corpus(tmp_path / "corpus"), params=config.load_params({"smoke": False}))
     majority, permuted = table.loc["majority"], table.loc["permuted-labels"]
     assert (majority["value"], majority["interval_by"], majority["n"]) == (0.5, "speaker", 24)
@@ -78,7 +73,7 @@ def test_chance_is_what_counting_gives_and_a_range_of_permutations(tmp_path, rep
     assert (permuted["probe"], permuted["l2"]) == (chosen["probe"], chosen["l2"])
 
 
-def test_controls_are_of_the_metric_that_was_asked_for_and_not_of_numbers(tmp_path, reports):
+def test_controls_are_of_the_metric_that_was_asked_for_and_not_of_numbers(tmp_path, cache):
     source = write_corpus(tmp_path / "corpus", noise=(1e-4, 1e-3))
     measured = benchmark.benchmark(loudness, source, params=SMOKE, metric="eer,uar", progress=False)
     table = measure_controls(measured, loudness, SMOKE, progress=False).set_index("control")
@@ -90,7 +85,7 @@ def test_controls_are_of_the_metric_that_was_asked_for_and_not_of_numbers(tmp_pa
 
 
 def test_where_only_voices_differ_nothing_is_said_or_embedded_twice_and_a_second_run_reads_what_is_stored(
-        tmp_path, reports, monkeypatch):
+        tmp_path, cache, monkeypatch):
     calls = []
 
     def counted(waves):
@@ -116,13 +111,13 @@ def test_where_only_voices_differ_nothing_is_said_or_embedded_twice_and_a_second
     pd.testing.assert_frame_equal(first, measure_controls(measured, own, SMOKE, progress=False))
 
 
-def test_a_split_that_shares_speakers_is_set_beside_one_by_speaker(tmp_path, reports):
+def test_a_split_that_shares_speakers_is_set_beside_one_by_speaker(tmp_path, cache):
     row = run(write_corpus(tmp_path / "corpus", leak=True))[1].loc["by-speaker"]
     assert "The split shares speakers" in row["says"] and 0 <= row["low"] < row["high"] <= 1
     assert set(protocols.load_protocols()[0]["protocol"]) == {"repeated"}
 
 
-def test_what_cannot_be_measured_says_why(tmp_path, reports, monkeypatch):
+def test_what_cannot_be_measured_says_why(tmp_path, cache, monkeypatch):
     def refuse(*_, **__):
         raise NslibError("no probe today.")
 
@@ -150,7 +145,7 @@ def test_labels_are_permuted_among_speakers_where_each_has_one(speaker, label, t
         assert all(sorted(d) == sorted(label) for d in drawn) and any(d[0] != d[1] for d in drawn)
 
 
-def test_in_folds_every_clip_is_answered_by_chance_too(monkeypatch, reports):
+def test_in_folds_every_clip_is_answered_by_chance_too(monkeypatch, cache):
     rng, n = np.random.default_rng(0), 120
     fold, label = np.arange(n) % 4, np.char.mod("c%d", np.arange(n) // 4 % 3)
     names = np.char.mod("clip%03d", np.arange(n))
@@ -167,7 +162,7 @@ def test_in_folds_every_clip_is_answered_by_chance_too(monkeypatch, reports):
     assert 0.2 < table.at["permuted-labels", "value"] < 0.5 and table.at["permuted-labels", "probe"] == "chosen-by-fold"
 
 
-def test_vectors_that_the_z_score_makes_zero_are_counted(tmp_path, reports):
+def test_vectors_that_the_z_score_makes_zero_are_counted(tmp_path, cache):
     source = write_corpus(tmp_path / "corpus")
     lines = source.read_text().splitlines()
     source.write_text("\n".join(line for line in lines if "-1.wav" not in line))  # one take of each speaker is left
@@ -179,7 +174,7 @@ def test_vectors_that_the_z_score_makes_zero_are_counted(tmp_path, reports):
 
 
 @pytest.mark.parametrize(("overlap", "said"), [("savee, clips", True), ("", False), ("other-clips", False)])
-def test_known_overlap_with_pre_training_is_said(tmp_path, reports, overlap, said):
+def test_known_overlap_with_pre_training_is_said(tmp_path, cache, overlap, said):
     own = embeddings.from_callable(loudness, name="mine", overlap=overlap)
     measured = benchmark.benchmark(own, write_corpus(tmp_path / "corpus"), params=SMOKE, progress=False)
     assert measured.rows["task"].iloc[0] == "clips"

@@ -155,9 +155,8 @@ def pitches(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(pitches, tmp_path, cache, monkeypatch):
+def folder(pitches, cache):
     """The recordings, with a cache and reports of the test's own."""
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
     return pitches
 
 

@@ -1,5 +1,6 @@
 """The vector cache keeps vectors whole, finds them by what was heard, and says when they are damaged."""
 
+import contextlib
 import errno
 import os
 import platform
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslib.errors import NslibError
-from nslib.extraction.cache import VectorCache, list_caches
+from nslib.extraction.cache import DamagedVectors, VectorCache, list_caches
 
 DEAD = f".tmp-{re.sub('[^A-Za-z0-9.]', '', platform.node())}-{2**22 + 1}-killed"  # no system has such a process
 
@@ -67,6 +68,16 @@ def test_unreadable_shard_is_ignored_reported_and_pruned_or_written_again(tmp_pa
     flipped[flipped.index(vectors.tobytes()) + 6] ^= 0x40
     shard.write_bytes(flipped)
     assert "checksum" in VectorCache(embedding(), tmp_path).verify()[0]
+
+
+def test_any_damaged_byte_costs_a_shard_at_most(tmp_path):
+    store, keys, vectors = fill(tmp_path)
+    whole = (store.path / "u0.arrow").read_bytes()
+    for place in range(len(whole)):
+        (store.path / "u0.arrow").write_bytes(whole[:place] + bytes([whole[place] ^ 0x81]) + whole[place + 1:])
+        damaged = VectorCache(embedding(), tmp_path)
+        with contextlib.suppress(DamagedVectors):
+            assert damaged.missing(keys) or (damaged.read(keys) == vectors).all()
 
 
 def test_full_disk_keeps_what_is_there_and_leaves_no_scrap(tmp_path, cache, monkeypatch):

@@ -50,8 +50,7 @@ def system(code, place="x"):
     (MemoryError(), "memory of this machine does not suffice.*NSLIB_BATCH_SECONDS"), (TimeoutError("slow"), "network"),
     (ConnectionResetError(104, "reset"), "cannot be reached.*connect"), (EOFError(), "cut short or damaged"),
     (zipfile.BadZipFile("no zip"), r"damaged \(no zip\)"), (zlib.error("bits"), r"damaged \(bits\)"),
-    (pa.ArrowNotImplementedError("what"), "damaged"), (NslibError("as it is."), "^as it is.$"),
-])
+    (pa.ArrowNotImplementedError("what"), "damaged"), (NslibError("as it is."), "^as it is.$")])
 def test_an_error_of_the_system_becomes_a_sentence_that_names_the_remedy(error, words):
     with pytest.raises(NslibError, match=words) as told, config.explain_failures():
         raise error
@@ -286,8 +285,7 @@ def stopped(waves): raise KeyboardInterrupt
     ("good", 0, ""), ("batch_mean", 2, "batch_mean breaks the contract.*among.*Nothing of it was stored"),
     ("random", 2, "random breaks the contract.*different vectors.*Nothing of it was stored"),
     ("bad", 2, "not run: pitches x bad: .*division by zero"), ("stopped", 130, "the same command goes on from there")])
-def test_the_exit_code_tells_what_was_not_measured(tmp_path, cache, monkeypatch, call, name, code, words):
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
+def test_the_exit_code_tells_what_was_not_measured(tmp_path, cache, call, name, code, words):
     (tmp_path / f"own_{name}.py").write_text(OWN)
     told = call("benchmark", tmp_path / f"own_{name}.py:{name}", "--dataset", write_pitches(tmp_path / "pitches"),
                 "--smoke")
@@ -296,8 +294,7 @@ def test_the_exit_code_tells_what_was_not_measured(tmp_path, cache, monkeypatch,
     assert bool(list(cache.glob("vectors/*/*.arrow"))) == (name == "good")
 
 
-def test_a_clip_that_is_left_out_is_in_the_exit_code(tmp_path, cache, monkeypatch, call):
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
+def test_a_clip_that_is_left_out_is_in_the_exit_code(tmp_path, cache, call):
     pitches = write_pitches(tmp_path / "pitches")
     (pitches / "low" / "s0" / "cut.wav").write_bytes(b"RIFF")
     code, out, told = call("benchmark", "logmel", "--dataset", pitches, "--smoke")

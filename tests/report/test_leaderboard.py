@@ -73,8 +73,7 @@ def test_a_score_follows_from_its_answers_where_it_arrives(answered, shared, tmp
     (lambda s: {"about": "x" * 501}, "'about' has 501 characters"),
     (lambda s: {"answers": json.dumps(dict.fromkeys(json.loads(s["answers"]), "x"))}, "value is"),
     (lambda s: {"answers": json.dumps({"nobody": "x"} | json.loads(s["answers"]))}, "0 lack one, 1 are of other"),
-    (lambda s: {"answers": '{"a": 1}'}, "not one text a clip"),
-])
+    (lambda s: {"answers": '{"a": 1}'}, "not one text a clip")])
 def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_path, change, said):
     frame = pd.read_parquet(shared)
     frame = frame.assign(**change(frame.iloc[0].to_dict()))
@@ -87,8 +86,7 @@ def test_whoever_edits_with_care_and_seals_again_is_found(answered, shared, tmp_
 @pytest.mark.parametrize(("change", "said"), [
     (lambda f: f.assign(measured_by="Bob"), "changed since"), (lambda f: f.assign(version=9), "version 9"),
     (lambda f: f.drop(columns="version"), "no row of this kit"), (lambda f: f[:0], "no row"),
-    (lambda f: f.drop(columns="level"), r"not formed as a row .*lack level"),
-])
+    (lambda f: f.drop(columns="level"), r"not formed as a row .*lack level")])
 def test_a_changed_file_is_refused(measured, tmp_path, change, said):
     path = export_scores(measured, "logmel", tmp_path / "a.parquet")
     change(pd.read_parquet(path)).to_parquet(path)

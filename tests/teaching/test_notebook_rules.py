@@ -2,6 +2,8 @@
 
 import nbformat
 import pytest
+from helpers import change_cell as edit
+from helpers import save_notebook as saved
 from nbformat import v4
 
 from nslib.errors import NslibError, UnknownName
@@ -33,15 +35,6 @@ def executed() -> nbformat.NotebookNode:
         cell.execution_count = count
     shows('<figure><img alt="two dots" src="data:image/png;base64,AA=="></figure>')(node)
     return node
-
-
-def saved(folder, node, name="x.ipynb"):
-    nbformat.write(node, folder / name)
-    return folder / name
-
-
-def edit(at, **fields):
-    return lambda node: node.cells[at].update(fields)
 
 
 def shows(html="", alt=None, **data):
@@ -84,7 +77,7 @@ def test_each_broken_rule_is_found_in_its_cell(changes, cell, rule, tmp_path):
         change(node)
     violations = notebook_rules.check_source(saved(tmp_path, node))
     hit = next(v for v in violations if rule in v.rule)
-    assert hit.cell == cell and all(v.remedy and v.notebook == "x.ipynb" for v in violations)
+    assert hit.cell == cell and all(v.remedy and v.notebook == "one.ipynb" for v in violations)
     assert hit.line == (node.cells[cell - 1].source.strip().partition("\n")[0][:80] if cell else "")
 
 

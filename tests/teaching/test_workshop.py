@@ -13,6 +13,8 @@ from unittest.mock import Mock
 
 import nbformat
 import pytest
+from helpers import change_cell as change
+from helpers import save_notebook as saved
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import v4
 
@@ -48,15 +50,6 @@ def small(exercises=((SOLUTION, CHECK),), letters="ABCDE"):
     return v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}, cells=cells)
 
 
-def saved(folder, node, name="one.ipynb"):
-    nbformat.write(node, folder / name)
-    return folder / name
-
-
-def change(at, **fields):
-    return lambda node: node.cells[at].update(fields)
-
-
 def about(**fields):
     return lambda node: node.cells[7]["metadata"]["workshop"].update(fields)
 
@@ -85,7 +78,7 @@ def test_notebooks_with_exercises_are_chapters(tmp_path):
     saved(tmp_path, small())
     saved(tmp_path, small(()), "two.ipynb")
     (chapter,) = workshop.read_chapters(folder=tmp_path)
-    assert (chapter.name, list(chapter.exercises)) == ("one.ipynb", ["A"])
+    assert (chapter.path.name, list(chapter.exercises)) == ("one.ipynb", ["A"])
     with pytest.raises(UnknownName, match="one"):
         workshop.read_chapters(["two"], tmp_path)
     chapter.node.cells[5]["source"] = "print("
@@ -244,7 +237,7 @@ def test_the_zip_holds_what_a_room_needs_and_no_answers(built):
     assert done.exercises >= 10 and done.megabytes < 60
     seen = "".join(p.read_text() for p in [*(home / "notebooks").glob("*.ipynb"), home / workshop.MERGED])
     for chapter in workshop.read_chapters():
-        assert {chapter.name} <= set(os.listdir(home / "reader")) & set(os.listdir(home / "instructor"))
+        assert {chapter.path.name} <= set(os.listdir(home / "reader")) & set(os.listdir(home / "instructor"))
         for _, solution, _ in chapter.exercises.values():
             note = solution["metadata"]["workshop"]["notes"].splitlines()[0]
             assert note not in seen and note in (home / "INSTRUCTOR.md").read_text()

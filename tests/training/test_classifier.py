@@ -112,8 +112,7 @@ class Blunt(LogisticRegression):
     (LogisticRegression, 0, {}, BadParameter, "LogisticRegression is not fitted"),
     (LogisticRegression, 40, {}, BadParameter, "fitted on vectors of 40 numbers"),
     (LogisticRegression, 48, {"speaker_norm": True}, BadParameter, "other clips of the same speaker"),
-    (LogisticRegression, 48, {"labels": ["x", "x"]}, BadParameter, "2 different labels"),
-])
+    (LogisticRegression, 48, {"labels": ["x", "x"]}, BadParameter, "2 different labels")])
 def test_what_cannot_be_exported_is_refused(backbone, tmp_path, made, dim, more, error, why):
     rng, y = np.random.default_rng(0), np.arange(90) % 2
     fitted = made().fit(rng.normal(size=(90, dim)) + y[:, None], y) if dim else made()

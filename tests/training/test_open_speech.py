@@ -152,9 +152,8 @@ def test_files_that_are_missing_or_others_are_named_and_the_rest_is_kept(github,
 
 @pytest.mark.parametrize(("data", "words"), [
     (archive({**FILES["librispeech-subset"], "../../evil": b"x"}), "unsafe name"),
-    (archive(FILES["librispeech-subset"], "/"), "unsafe name"),
-    (GOOD[:-4], "cut short or damaged.*Run again"), (GOOD[:9000], "cut short or damaged.*Run again"),
-    (archive({}), "has none of its 4 files.*NSLIB_OPEN_SPEECH")])
+    (archive(FILES["librispeech-subset"], "/"), "unsafe name"), (GOOD[:-4], "cut short or damaged.*Run again"),
+    (GOOD[:9000], "cut short or damaged.*Run again"), (archive({}), "has none of its 4 files.*NSLIB_OPEN_SPEECH")])
 def test_archive_that_is_hostile_damaged_or_another_leaves_nothing(github, cache, tmp_path, data, words):
     github.archives["librispeech-subset"] = data
     with pytest.raises(Unavailable, match=words):

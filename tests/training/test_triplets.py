@@ -44,8 +44,7 @@ def test_loss_and_mining_are_those_of_a_loop_over_all_triplets(batch, mining, bo
     vectors, clips = batch
     loss, figures = triplets.compute_loss(vectors, clips, TripletSettings(margin, mining, both_ways=both_ways))
     expected = brute_force(vectors.astype(float), clips, margin, mining, both_ways)
-    computed = [loss, figures["negative"], figures["accuracy"], figures["active"],
-                figures["nearest"]]
+    computed = [loss, figures["negative"], figures["accuracy"], figures["active"], figures["nearest"]]
     np.testing.assert_allclose([float(value) for value in computed], expected, atol=1e-4, rtol=1e-5)
 
 
