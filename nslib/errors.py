@@ -94,9 +94,9 @@ class Unavailable(NslibError):
 
 
 NETWORK = re.compile(
-    r"Could not (resolve|connect)|Unable to connect|Temporary failure|Failed to fetch|Connection failed|timed out"
-    r"|NewConnectionError|ConnectionError|NameResolution|ProxyError|getaddrinfo|unreachable|Max retries exceeded", re.I)
-"""What apt and pip print when there is no network."""
+    r"Could(n't| not) (resolve|connect)|Unable to connect|Temporary failure|Failed to fetch|Connection failed|timed out"
+    r"|(URL|Connect(ion)?)Error|Name(Resol| or serv)|ProxyError|getaddrinfo|unreachable|Max retries|LocalEntry", re.I)
+"""What apt, pip and libraries of models print when there is no network."""
 
 _FULL = re.compile(r"No space left|enough free space|Disk quota", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S+://\S+")

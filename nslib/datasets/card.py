@@ -415,14 +415,10 @@ def _format_table(table: pd.DataFrame, most: int = _MOST_ROWS) -> str:
     """A table in Markdown, its index first; a long one is cut, which is said."""
     head = [table.index.name or "", *map(str, table.columns)]
     shown = table[:most]
-    rows = [[str(key), *map(_format_value, row)] for key, row in zip(shown.index, shown.to_numpy(), strict=True)]
+    rows = [[str(key), *(f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+                         for value in row)] for key, row in zip(shown.index, shown.to_numpy(), strict=True)]
     lines = ["| " + " | ".join(" ".join(word.replace("|", "\\|").split()) for word in row) + " |"
              for row in [head, *rows]]
     lines.insert(1, "|" + "---|" * len(head))
     more = f"\n\n{len(table) - most} more rows." if len(table) > most else ""
     return "\n".join(lines) + more
-
-
-def _format_value(value: object) -> str:
-    """A number without needless digits."""
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

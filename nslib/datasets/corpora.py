@@ -21,7 +21,7 @@ from typing import Any
 from nslib import config
 from nslib.datasets.clip_cache import file_key
 from nslib.datasets.splits import find_split
-from nslib.datasets.table import read_list
+from nslib.datasets.table import read_list, read_seconds
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 
 __all__ = ["RECIPES"]
@@ -156,15 +156,13 @@ def read_audformat(root: Path, asked: dict[str, str]) -> tuple[list[Row], list[s
 
 def _read_table(root: Path, name: str) -> Iterator[tuple[tuple[str, str, str], dict[str, str]]]:
     """Rows of a table: file, start and end (seconds; empty: those of the file), and cells."""
-    import pandas as pd
-
     path = next((path for ending in (".parquet", ".csv") if (path := root / f"db.{name}{ending}").is_file()), None)
     if path is None:
         raise BadParameter(f"the table {name} of {root} is not there as Parquet or CSV (a pickle is not read: it "
                            "may run code); save it anew: Database.save(root, storage_format='parquet').")
     try:
         for row in read_list(path).to_dict("records"):
-            start, end = (pd.Timedelta(row.pop(role, "") or "NaT").total_seconds() for role in ("start", "end"))
+            start, end = (read_seconds(row.pop(role, "")) for role in ("start", "end"))
             until = f"{end:.9g}" if end == end else ""
             yield (row.pop("file"), f"{max(0.0, start):.9g}" if until or start > 0 else "", until), row
     except (KeyError, ValueError) as error:
@@ -175,6 +173,16 @@ def find_manifests(root: Path) -> list[Path]:
     """Manifests of recordings in a folder, as lhotse writes them; other lists may be called so too."""
     return sorted(path for path in root.glob("*recordings*") if path.name.endswith((".jsonl", ".jsonl.gz"))
                   and re.match(rb"\s*\{.*\"sources\"", _read_start(path), re.DOTALL))
+
+
+def refuse_lhotse(path: Path) -> None:
+    """Refuse a file of lhotse, or a folder that has one, which is not read by itself."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.jsonl*"))
+    what = rb'\{"id": (?!.*"audio":).*"(sources|recording_id|supervisions|tracks)":'
+    if found := next((file for file in files if ".jsonl" in file.name and re.match(what, _read_start(file))), None):
+        raise BadParameter(f"{found} has cuts, supervisions or recordings of lhotse, which are not read alone. Write "
+                           "recordings and supervisions into one folder, cuts.decompose(FOLDER), or export the audio "
+                           "(of Shar), cuts.save_audios(FOLDER), and give that folder.")
 
 
 def is_audformat(root: Path) -> bool:

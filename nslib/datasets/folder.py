@@ -80,6 +80,8 @@ def read_recordings(path: str | os.PathLike[str], *, seed: int | None = 0, split
               "sample_rate": clip.sample_rate or known.sample_rate} for clip, (_, known) in
              zip(placed, pairs, strict=True)]
     counts = Counter(note for clip, known in pairs for note in dict.fromkeys((*clip.notes, *known.notes)))
+    counts += Counter("the list tells another length, by more than half a second or a tenth" for clip, known in pairs
+                      if abs(clip.told - known.seconds) > min(0.5, known.seconds / 10))
     done = [f"{count} of {len(pairs)} clips: {note}." for note, count in _join_kinds(counts).most_common()]
     return make_dataset(clips, problems, [_make_printable(note) for note in (
         *notes, *cut_notes, *split_notes, *done, *draw_notes)])
@@ -198,14 +200,18 @@ def _assign_splits(clips: list[ClipFile], seed: int, numbers: bool) -> tuple[lis
     if not labelled:
         return clips, ["There are no labels, so the clips can be embedded but not benchmarked."]
     notes = [f"{count} clips have no label and are in no split."] if (count := len(clips) - len(labelled)) else []
-    if any(clip.split for clip in labelled):
-        without = sum(not clip.split for clip in labelled)
-        notes += [f"{without} clips have no split and are not used for training or testing."] if without else []
+    given = {clip.split for clip in labelled} - {""}
+    if given and ((without := sum(not clip.split for clip in labelled)) or "train" not in given):
+        notes.append(f"{without} clips have no split and are not used for training or testing. To place them, change "
+                     "what data card --save-splits FILE.csv writes, and give it: --splits FILE.csv.")
+    if given - {"train"}:
         split_of = {clip.clip_id: clip.split for clip in labelled}
         learnt = [clip for clip in labelled if clip.split == "train"]
         missing, more = _draw_missing(learnt, set(split_of.values()), seed)
         split_of |= missing
     else:
+        labelled = [clip for clip in labelled if clip.split or not given]
+        notes += ["There is only a train part, so it is divided."] if given else []
         speakers, labels = [clip.speaker for clip in labelled], [clip.label for clip in labelled]
         place = split_speakers(labels, speakers, SHARES, seed) if all(speakers) else {}
         split_of = {clip.clip_id: place[clip.speaker] for clip in labelled if place}

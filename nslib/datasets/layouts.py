@@ -3,12 +3,12 @@
 - ``tfds:NAME``: see `noss.list_tfds_clips`; ``audb:NAME``, ``hf:OWNER/NAME``: a folder that is fetched first
 - list: CSV, TSV, JSON Lines or Parquet with the column ``audio`` (a path from the list, in Parquet perhaps the
   recording itself) and perhaps ``label, speaker, split, clip_id``; ``start`` (``offset``) and ``end`` or ``duration``,
-  seconds, make a row a part of its file, ``channel`` (from 0) one of its channels
+  seconds, make a row a part of its file (no ``duration`` alone), ``channel`` (from 0) one of its channels
 - Kaldi's: ``wav.scp`` (``RECORDING PATH``, or ``x.ark:17``) and perhaps ``segments`` (``UTTERANCE RECORDING START END
   [CHANNEL]``, END -1 for the end), ``utt2spk`` and the first there is of `KALDI_LABELS`; or a folder a split
 - audformat (``db.yaml``) and lhotse (``*recordings*.jsonl[.gz]``, ``*supervisions*``): see `corpora`
 - audiofolder: ``metadata.csv`` (``.tsv``, ``.jsonl``, ``.parquet``), or one a split, with ``file_name``, a path from
-  there; or lists called ``train-00000-of-00002.parquet`` (``.arrow``) and so on, as the package datasets writes them
+  there; or ``train-00000-of-00002.parquet`` (``.arrow``), as datasets writes; ``train.csv`` with ``?audio=COLUMN``
 - folder: ``label/clip.wav`` or ``label/speaker/clip.wav``, perhaps with a level of folders called as splits are;
   ``clip.wav`` alone can only be embedded; with ``?recipe=ravdess`` the names of files tell
 
@@ -36,8 +36,9 @@ from urllib.parse import parse_qsl
 from nslib.datasets import corpora
 from nslib.datasets.noss import list_tfds_clips
 from nslib.datasets.splits import SPLITS, find_split
-from nslib.datasets.table import read_list
+from nslib.datasets.table import read_list, read_seconds
 from nslib.errors import BadParameter, UnknownName
+from nslib.statistics.scores import parse_number
 
 __all__ = ["recordings_exist"]
 
@@ -51,6 +52,9 @@ _LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 _COLUMNS = ("audio", "label", "speaker", "split", "clip_id")
 _WORDS = (*_COLUMNS, "recipe", "table")  # that may stand behind a path
 _USUAL = {"audio": ("file_name",), "speaker": ("speaker_id", "client_id")}  # in the metadata of an audiofolder
+# what may be meant, and is not taken unasked
+_LIKELY = {"audio": ("audio", "file", "path", "filename", "filepath", "audio_filepath", "wav"),
+           "speaker": ("speaker_id", "client_id", "spk", "spk_id", "speaker_name")}
 # columns that change what a row is, as they may be called in words of lower case
 _PARTS = {"start": ("start", "offset", "begin", "onset", "start_time"), "end": ("end", "stop", "end_time"),
           "duration": ("duration",), "channel": ("channel",)}
@@ -63,6 +67,7 @@ _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # a file of several, as the packa
 _TFDS = "tfds:"
 _COLLECTIONS = ("audb:", "hf:", _TFDS)
 _NEAR = 0.1  # seconds by which an end and a duration may differ
+_MANY = 51  # values, from which on a column is hardly the label
 _MOST_NAMES = 5  # in a sentence; the others are counted
 
 
@@ -84,6 +89,7 @@ class ClipFile:
     notes: tuple[str, ...] = ()  # what was done to the samples of such a copy
     cut_from: str = ""  # the file, if other clips are of it too
     recording: str = ""  # the first of those that overlap in it
+    told: float = math.nan  # seconds that a list says its file has
 
     def fail(self, fault: str, remedy: str = "Mend the row, or remove it.") -> ClipFile:
         """The clip, as one that cannot be used."""
@@ -132,6 +138,8 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
         near = difflib.get_close_matches(path.name, siblings, n=1)
         raise BadParameter(f"there is no {path}{f' (did you mean {near[0]}?)' if near else ''}; a relative path starts "
                            f"at {Path.cwd()}.")
+    if path.is_file() and "audio" not in asked:
+        corpora.refuse_lhotse(path)
     if path.is_dir():
         clips, notes = next(reader for holds, reader in _FOLDERS if holds(path, asked))(path, asked)
     elif "recipe" in asked:
@@ -142,6 +150,7 @@ def list_clips(source: str | os.PathLike[str], *, progress: bool = True) -> List
         raise BadParameter(f"{path} is neither a folder nor a list ({', '.join(_LISTS)}); for one audio file, "
                            "give the folder that it is in.")
     if not clips:
+        corpora.refuse_lhotse(path)
         read = (f"audio; endings that are read: {' '.join(sorted(AUDIO_ENDINGS))}" if path.is_dir() else
                 "row below the names of its columns")
         raise BadParameter(" ".join([f"{path} holds no {read}.", *notes]))
@@ -250,10 +259,12 @@ def read_folder(root: Path, asked: dict[str, str]) -> Listing:
     if any(len(path.parts) > 2 for path in audio) and len({path.parts[0] for path in audio}) == 1:
         notes.append(f"All clips lie in {audio[0].parts[0]}, which so is their label; if it is none, read that folder.")
     for path in lists:
-        near = difflib.get_close_matches("file_name", _read_header(root / path), n=1)
+        near = difflib.get_close_matches("file_name", header := _read_header(root / path), n=1)
         lacks = f"it has no column file_name{f' ({near[0]}?)' if near else ''}; " if str(path) in _METADATA else ""
-        how = "its folder is" if path.suffix == ".scp" else "it (?audio=COLUMN of its paths) is"
-        notes.append(f"{path} was not read: {lacks}a list is read if {how} given.")
+        column = next((name for name in header if name in _LIKELY["audio"]), "COLUMN")
+        label = "&label=emotion" if "emotion" in header and "label" not in header else ""
+        how = "its folder is given" if path.suffix == ".scp" else f"it is given ({root / path}?audio={column}{label})"
+        notes.append(f"{path} was not read: {lacks}a list is read if {how}.")
     return clips + lost, notes
 
 
@@ -278,9 +289,12 @@ def _read_rows(path: Path, asked: dict[str, str], usual: dict[str, tuple[str, ..
         raise BadParameter(f"channels are counted from 0, and no row of {path.name} is of channel 0; subtract 1 in the "
                            "column channel, or write each channel to a file.")
     notes = [f"Columns that were not read: {', '.join(name or '(no name)' for name in unused)}."] if unused else []
-    if "label" not in columns and unused:
-        notes.append("There is no column label; if one of these is it, say so: --label COLUMN (?label=COLUMN behind "
-                     "the path).")
+    if "length" in columns:
+        notes.append(f"Nothing is cut by the column {columns['length']}: without a start it tells how long a file is.")
+    likely = {"speaker": [name for name in unused if name in _LIKELY["speaker"]], "label": [
+        name for name in unused if 1 < len({cell for cell in table[name] if isinstance(cell, str)}) < _MANY] or unused}
+    notes += [f"There is no column {role}; if one of these is it ({list_names(names)}), say so: --{role} COLUMN "
+              f"(?{role}=COLUMN behind the path)." for role, names in likely.items() if names and role not in columns]
     return clips, notes
 
 
@@ -322,16 +336,19 @@ def _choose_columns(path: Path, names: list[str], asked: dict[str, str],
         if len(given) > 1:
             raise BadParameter(f"{path.name} has the columns {' and '.join(given)}, which say the same; keep one.")
         columns |= dict.fromkeys((role,), *given) if given else {}
+    if whole := not columns.keys() & {"start", "end"}:  # a length that stands alone is a fact, often rounded
+        columns |= {"length": columns.pop("duration")} if "duration" in columns else {}
     unused = [name for name in names if name not in columns.values()]
     ends = ("to", "till", "length", "len") if columns.keys() & {"start", "end", "duration"} == {"start"} else ()
     for name in unused:
-        if _OTHER_PARTS.fullmatch(words := _join_words(name)) or words in ends:
+        if (words := _join_words(name)) in ends or (_OTHER_PARTS.fullmatch(words) and not (whole and "dur" in words)):
             raise BadParameter(f"the column {name} of {path.name} may change what a row is, and is not read; give "
                                "start and end (or duration) in seconds, channel from 0, or rename it if it says "
                                "nothing of the kind.")
         near = difflib.get_close_matches(name.lower(), _COLUMNS, n=1, cutoff=0.8)
         if near and near[0] not in columns:
-            raise UnknownName(f"column in {path.name}", name, _COLUMNS)
+            how = f"--{near[0].replace('_', '-')} {name}, or ?{near[0]}={name} behind the path, says what it is"
+            raise UnknownName(f"column in {path.name} ({how})", name, _COLUMNS)
     return columns, unused
 
 
@@ -358,16 +375,17 @@ def _read_row(path: Path, number: int, row: dict[str, str]) -> ClipFile:
         fault = fault or str(error)
     clip_id = row.get("clip_id") or " ".join([name or f"row-{number}", *parts.values()])
     return ClipFile(audio, clip_id, row.get("label", ""), row.get("speaker", ""), find_split(given) if given else "",
-                    fault=fault, remedy="Mend the row, or remove it." if fault else "", **where)
+                    fault=fault, remedy="Mend the row, or remove it." if fault else "",
+                    told=parse_number(row.get("length", "")), **where)
 
 
 def _read_part(cells: dict[str, str]) -> dict[str, Any]:
     """Start, end and channel; `ValueError` says what is wrong."""
     try:
         # a column of pandas with an empty cell holds 1.0
-        start, channel = float(cells.get("start", 0)), int(re.sub(r"\.0$", "", cells.get("channel", "-1")))
-        ends = [float(cells["end"])] if "end" in cells else []
-        ends += [start + float(cells["duration"])] if "duration" in cells else []
+        start, channel = read_seconds(cells.get("start", "0")), int(re.sub(r"\.0$", "", cells.get("channel", "-1")))
+        ends = [read_seconds(cells["end"])] if "end" in cells else []
+        ends += [start + read_seconds(cells["duration"])] if "duration" in cells else []
     except ValueError:
         start, ends, channel = math.nan, [], -1
     if not 0 <= start < min(ends, default=math.inf) or math.inf in ends or (channel < 0 and "channel" in cells):
@@ -379,7 +397,7 @@ def _read_part(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:
-    """A folder with metadata, with folders of a split each that have some, or with Parquet files called by a split."""
+    """A folder with metadata, with folders of a split each that have some, or with lists called by a split."""
     clips: list[ClipFile] = []
     notes: list[str] = []
     found = _find_metadata(root, asked)
@@ -387,7 +405,7 @@ def read_audiofolder(root: Path, asked: dict[str, str]) -> Listing:
     shards: set[Path] = set()
     for path in read:
         shard = _SHARD.fullmatch(path.stem)
-        place = path.stem if shard else "" if path.parent == root else path.parent.name
+        place = path.stem if shard or path.name not in _METADATA else "" if path.parent == root else path.parent.name
         if shard and path.parent != root and (not find_split(place) or len({other.parent for other in read}) > 1):
             place = f"{path.parent.name}/{place}"
         part, more = _read_rows(path, asked, {} if shard else _USUAL)
@@ -431,7 +449,9 @@ def _find_metadata(root: Path, asked: dict[str, str]) -> list[Path]:
     return sorted(path for name in (*_METADATA, "*.parquet", "*.arrow") for path in (*root.glob(name),
                                                                                      *root.glob(f"*/{name}"))
                   if path.is_file() and (column in _read_header(path) if name in _METADATA else
-                                         _SHARD.fullmatch(path.stem)))
+                                         _SHARD.fullmatch(path.stem))) or [
+        path for path in sorted(root.iterdir()) if "audio" in asked and path.suffix.lower() in _LISTS
+        and find_split(path.stem) and column in _read_header(path)]
 
 
 def _read_header(path: Path) -> list[str]:

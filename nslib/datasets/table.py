@@ -218,6 +218,13 @@ def _store_recording(cell: object, row: int) -> tuple[str, object]:
     return name or f"row-{row}", str(path)
 
 
+def read_seconds(cell: str) -> float:
+    """Seconds of a cell: a number, or a time as pandas writes it (``0 days 00:00:01.42``); `ValueError` for others."""
+    import pandas as pd
+
+    return float(pd.Timedelta(cell).total_seconds() if ":" in cell else cell or "nan")
+
+
 def _write_cell(value: object) -> object:
     """A scalar as text, nothing as empty text."""
     if value is None or value != value:

@@ -28,7 +28,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding, FloatArray, IntArray, 
 from nslib.embeddings.custom import to_array
 from nslib.embeddings.files import choose, parse_options
 from nslib.embeddings.runtime import make_noise, mark_ragged
-from nslib.errors import BadParameter, Unavailable, UnknownName, refuse_unknown
+from nslib.errors import NETWORK, BadParameter, Unavailable, UnknownName, failed_download, refuse_unknown
 
 __all__ = ["find_interface", "from_model", "load_model"]
 
@@ -139,6 +139,8 @@ def load_model(text: str) -> tuple[Any, dict[str, Any]]:
     except ImportError as error:
         raise Unavailable(path, str(error), f"Type: python -m pip install {_PACKAGES[library]}") from error
     except Exception as error:  # anybody's code; that a name is not there is told in many ways
+        if NETWORK.search(f"{type(error).__name__}: {error}"):
+            raise failed_download(path, library, str(error), "NSLIB_OFFLINE=1 is set." * config.offline()) from error
         raise BadParameter(f"{path} cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
 
 

@@ -112,7 +112,8 @@ def benchmark(
                 try:
                     with config.explain_failures():
                         rows, predictions, problems = _run_pair(task, corpus, spec, params, engine, progress)
-                except NslibError as error:
+                except NslibError as error:  # notes that name an option tell what can be done
+                    error.args = (" ".join([str(error), *(note for note in corpus.notes if " --" in note)]),)
                     builder.refuse(task.name, spec.name, error)
                     continue
                 builder.add_problems(task.name, spec.name, problems)

@@ -98,12 +98,15 @@ def test_options_are_checked_before_any_work(words, tmp_path, monkeypatch, call)
     assert (code, out) == (2, "") and err.strip() and "Traceback" not in err and not file.read_bytes()
 
 
-def test_what_cannot_be_imported_is_one_sentence_and_what_cannot_be_had_exit_code_3_with_the_steps(tmp_path, call):
+def test_what_cannot_be_imported_is_one_sentence_and_what_cannot_be_had_exit_code_3(tmp_path, monkeypatch, call):
     (tmp_path / "mine.py").write_text("import nothing_of_this_name\n")
     code, _, err = call("check", f"{tmp_path / 'mine.py'}:f")
     assert code == 2 and "cannot import" in err and "nothing_of_this_name" in err and "Traceback" not in err
-    code, _, err = call("check", "speech-embedding")
-    assert code == 3 and "NSLIB_OFFLINE" in err
+    (tmp_path / "far.py").write_text("def load_model():\n    raise OSError(\"We couldn't connect to 'https://h.co'\")\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("speech-embedding", "hear:far"):
+        code, _, err = call("check", name)
+        assert code == 3 and "NSLIB_OFFLINE" in err
     code, out, _ = call("data", "prepare", "savee")
     assert code == 3 and "AudioData.zip" in out
 
@@ -199,7 +202,8 @@ def test_every_door_counts_what_was_left_out(folder, tmp_path, monkeypatch, call
             assert last.format(count) in out + err or code == 2 or (code == 0 and verb.startswith("bench"))
             assert ".. " not in err
     assert "gone.wav | there is no such file" in Path("c.md").read_text()
-    assert call("benchmark", "logmel", "--dataset", "good.csv", "--audio", "path", "--smoke")[0] == 2  # no labels
+    code, _, err = call("benchmark", "logmel", "--dataset", "good.csv", "--audio", "path", "--smoke")
+    assert code == 2 and "is it (pitch, who), say so: --label COLUMN" in err.partition("not run: ")[2]
     assert "--label COLUMN" in call("embed", "good.csv", "--audio", "path")[2]
     assert call("benchmark", "speech-embedding", "--dataset", "d", "--smoke")[0] == 3
 

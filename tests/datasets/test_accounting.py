@@ -141,6 +141,8 @@ ROWS = [
     ("folder", "hidden files and folders", "noted", "hidden files or folders", {"x/a.wav": 1, ".x/b.wav": 2}, 1),
     ("folder", "`metadata.csv` without `file_name`", "noted", "no column file_name (filename?)",
      {"a.wav": 1, "metadata.csv": "filename,label\na.wav,x\n"}, 1),
+    ("folder", "a list whose columns are to be named", "noted", "/l.csv?audio=file&label=emotion)",
+     {"a.wav": 1, "l.csv": "file,emotion\na.wav,x\n"}, 1, 0, "."),
     ("folder", "a list, or `wav.scp`, deeper in it", "noted", "s/t/wav.scp was not read: a list is read if its folder",
      {"a.wav": 1, "s/t/wav.scp": "a a.wav\n"}, 1),
     ("folder", "a file that cannot be decoded", "left out", "the file is empty", {"x/a.wav": 1, "x/b.wav": b""}, 1, 1),
@@ -182,6 +184,14 @@ ROWS = [
      CALL | {"l.csv": "audio,offset,duration\ncall.wav,.1,.1\nb.wav,,.2\n"}, 2),
     ("list", "`Start Time` and `endTime`", "read", "cut out of",
      CALL | {"l.csv": "audio,Start Time,endTime\ncall.wav,0,.1\n"}, 1),
+    ("list", "`end` alone", "read", "were cut out of", CALL | {"l.csv": "audio,end\ncall.wav,.1\n"}, 1),
+    ("list", "`duration` without `start`", "noted", "how long a file is. 1 of 2 clips: the list tells another length",
+     CALL | {"l.csv": "audio,duration\ncall.wav,.1\nb.wav,.2\n"}, 2),
+    ("list", "times as pandas writes them", "read", "1 clips were cut out of", CALL | {
+        "l.csv": "audio,start,end\ncall.wav,0 days 00:00:00.050000,0 days 00:00:00.1\nb.wav,,\n"}, 2),
+    ("list", "`speaker_id`", "refused", "--speaker speaker_id", {"l.csv": "audio,speaker_id\na,b\n"}),
+    ("list", "`client_id`, `spk`", "noted", "(client_id, spk), say so: --speaker COLUMN", CALL | {
+        "l.csv": "audio,label,client_id,spk\nb.wav,x,1,2\n"}, 1),
     ("list", "a time that is no number", "left out", "wanted are seconds",
      CALL | {"l.csv": "audio,start,end\ncall.wav,0:01,0:02\ncall.wav,.1,.05\nb.wav,,\n"}, 1, 2),
     ("list", "a part behind the end", "left out", "but call.wav has 0.20 s",
@@ -221,6 +231,8 @@ ROWS = [
      {"b.wav": 2, "l.parquet": parquet(audio=[[0.1, 0.2], None])}, 0, 2),
     ("Parquet", "a file of several that is not there", "left out", "this file of the data set is not there",
      {"train-00001-of-00002.parquet": parquet(audio=[{"bytes": sound(), "path": "a.wav"}])}, 1, 1),
+    ("Parquet", "a train part only", "read as splits", "only a train part, so it is divided. Clips were drawn into", {
+        "train-00000-of-00001.parquet": parquet(label=[*"xyxyxy"], audio=[*map(sound, range(6))])}, 6),
     ("Arrow", "a folder of `save_to_disk`", "read as splits", "no validation part", {
         f"{split}/data-00000-of-00001.arrow": arrow(label=["x", "y", "x"], audio=[
             {"bytes": sound(k + 3 * (split == "test")), "path": f"{k}.wav"} for k in range(3)])
@@ -233,6 +245,8 @@ ROWS = [
     ("audformat", "a table a split", "read as splits", "no validation part", database(
         mood_train="file,emotion\ncall.wav,sad\n0.wav,glad\n", mood_test="file,emotion\nb.wav,sad\n1.wav,glad\n")
      | {"0.wav": 1, "1.wav": 2}, 4),
+    ("audformat", "a test table beside one of all", "noted", "1 clips have no split and are not used", database(
+        mood="file,emotion\ncall.wav,sad\nb.wav,glad\n", mood_test="file,emotion\nb.wav,glad\n"), 2),
     ("audformat", "a file that is in no table", "left out", "no row in the metadata",
      database(mood="file,emotion\ncall.wav,sad\n"), 1, 1),
     ("audformat", "tables that contradict each other", "refused", "?table=other",
@@ -245,6 +259,9 @@ ROWS = [
         "call.wav": {}, "b.wav": {}}, {"a": {"recording_id": "call.wav", "start": 0.05, "duration": 0.1,
                                              "custom": {"emotion": "sad"}},
                                        "b": {"recording_id": "b.wav", "duration": 0.1, "speaker": "p"}}), 2),
+    ("lhotse", "cuts, or a Shar folder", "refused", "cuts.decompose(FOLDER)", {
+        "cuts.000000.jsonl.gz": gzip.compress(b'{"id": "a", "supervisions": []}')}),
+    ("lhotse", "a file alone", "refused", "not read alone", {"l.jsonl": '{"id": "", "recording_id": 1}'}),
     ("lhotse", "a recording without supervisions", "noted", "1 recordings are in no supervision", manifests(
         {"call.wav": {}, "b.wav": {}, "far.wav": {}}, {"a": {"recording_id": "b.wav"},
                                                        "c": {"recording_id": "call.wav"}}), 2),
@@ -282,6 +299,9 @@ ROWS = [
         "a.wav": 1, **{f"{split}/{i}.wav": i + len(split) for split in ("train", "valid") for i in range(3)},
         "metadata.csv": "file_name,label\n" + "".join(f"{split}/{i}.wav,{'xy'[i % 2]}\n" for split in ("train", "valid")
                                                       for i in range(3))}, 6, 1),
+    ("audiofolder", "`train.csv`, `test.csv`, and `?audio=file`", "read as splits", "no validation part", {
+        f"{i}.wav": i for i in range(6)} | {"test.csv": "file,label\n5.wav,x\n", "train.csv": "file,label\n" + "".join(
+            f"{i}.wav,{'xy'[i % 2]}\n" for i in range(5))}, 6, 0, ".?audio=file"),
     ("tfds", "audio without a rate", "refused", "has no sample rate",
      {"calls": lambda path: store_tfds(path, None, 9999)}, 0, 0, "tfds:calls"),
     ("tfds", "samples of 8 bits", "left out", "are of 8 bits", {"faint": lambda path: store_tfds(path, 16000, 99)}, 0,
@@ -368,7 +388,7 @@ def test_a_folder_that_cannot_be_opened_and_a_file_too_large_are_left_out(tmp_pa
 
 
 def test_columns_that_may_change_what_a_row_is_are_known_by_their_words(tmp_path, cache):
-    plain = ["end_date", "friend", "channels", "timestamp", "segment_id", "to", "length", "length_class"]
+    plain = ["end_date", "friend", "channels", "timestamp", "segment_id", "to", "length", "length_class", "dur_ms"]
     for name in ("start (s)", "begin_time", "tMin", "x_max", "Onset (ms)", "segment_start", "channelID", "ch",
                  "From (sec)", "to_ms", "finish", "t0", "len_frames", "start,to", "onset,length", *plain):
         build(tmp_path, CALL | {"l.csv": f"audio,{name}\ncall.wav{',1' * (1 + name.count(','))}\n"})
