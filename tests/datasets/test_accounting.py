@@ -447,7 +447,9 @@ def hold_law(layout, files, cells, unlisted):
             build(home, archive(*(path.read_bytes() for path in paths if path.exists())))
             expected = sum(path.exists() for path in paths)
         elif layout == "kaldi":
-            (home / "wav.scp").write_text("".join(f"u{i} {path}\n" for i, path in enumerate(paths)), encoding="utf-8")
+            text = "".join(f"u{i} {path}\n" for i, path in enumerate(paths))
+            expected = sum(map(bool, map(str.strip, text.split("\n"))))  # a name may be two lines
+            (home / "wav.scp").write_text(text, encoding="utf-8")
         try:
             dataset = read(source)
         except NslibError:
