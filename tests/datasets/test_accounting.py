@@ -417,7 +417,8 @@ def hold_law(layout, files, cells, unlisted):
             path, content = home / f"{name}{number}.wav", KINDS[kind]
             with contextlib.suppress(OSError):  # a name that is too long
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to("nowhere") if content is None else path.write_bytes(content)
+                # of two links to one file that is not there one counts
+                path.symlink_to(f"nowhere-{number}") if content is None else path.write_bytes(content)
                 paths.append(path)
         cells = [(cells * len(paths))[i] for i in range(len(paths))]
         names = [str(path.relative_to(home)) for path in paths]
