@@ -66,7 +66,7 @@ def load_noss(task: Task, params: Params, progress: bool = True) -> Dataset:
     limit = params.clips_per_class, params.seed, params.rehearse
     cache, data = ClipCache(source.clip_table.parent.name), _open_data(source)
     index = _read_index(cache, data.key if data else "")
-    rows = None if index is None else _join_clips(cache, index, limit)
+    rows = None if index is None else _join_clips(cache, index, limit, again=data is not None)
     if rows is None:
         with _quieten(progress) if source.version else contextlib.nullcontext():
             rows = _make_clips(cache, data or _fetch_data(source, progress), limit, progress)
@@ -116,14 +116,14 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
         index.attrs = {"key": data.key, "notes": list(data.notes)}
         write_file(listed, index.to_parquet(index=False, write_page_checksum=True))
     wanted = limit_clips(index, *limit)["clip_id"]
-    if missing := {name for name in wanted if cache.get(name, data.key) is None}:
+    if missing := {name for name in wanted if _find_clip(cache, name, data.key) is None}:
         _check_room(data.name, cache_dir(), data.clips_gb * len(missing) / len(index))
         with tqdm(total=len(missing), desc=f"clips of {data.name}", unit="clip", disable=not progress) as bar:
             for clip_id, decode in data.read_clips(missing):
                 try:
                     cache.add(clip_id, data.key, (clip := decode()).wave, clip.notes)
                 except BadAudio as error:
-                    cache.record(CachedClip(clip_id, data.key, "unusable", note=error.reason))
+                    cache.record(CachedClip(clip_id, data.key, audio.identify_decoders(), note=error.reason))
                 bar.update()
     rows = _join_clips(cache, index, limit)
     if rows is None:
@@ -132,10 +132,17 @@ def _make_clips(cache: ClipCache, data: _Prepared | _Folder, limit: tuple[int | 
     return rows
 
 
-def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, int, bool]) -> pd.DataFrame | None:
+def _find_clip(cache: ClipCache, name: str, key: str, again: bool = True) -> CachedClip | None:
+    """A clip that was made, or its failure; not, if it can be tried again, that of other decoders."""
+    clip = cache.get(name, key)
+    return None if clip and again and not clip.size and clip.status != audio.identify_decoders() else clip
+
+
+def _join_clips(cache: ClipCache, index: pd.DataFrame, limit: tuple[int | None, int, bool], *,
+                again: bool = True) -> pd.DataFrame | None:
     """Rows of the clips that are asked for, with what became of each; None if one has not been made."""
     rows = limit_clips(index, *limit)
-    clips = [clip for name in rows["clip_id"] if (clip := cache.get(name, index.attrs["key"]))]
+    clips = [clip for name in rows["clip_id"] if (clip := _find_clip(cache, name, index.attrs["key"], again))]
     if len(clips) < len(rows):
         return None
     return rows.assign(audio=[str(cache.path(clip.clip_id)) for clip in clips], note=[clip.note for clip in clips],

@@ -192,7 +192,7 @@ def test_esc50_is_split_by_fold_and_the_same_from_the_archive(here, bare, world)
         load("esc50-human")
 
 
-def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare):
+def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare, monkeypatch):
     fabricate(bare, ("masked-speech",))
     root, labels = bare / "masked-speech", bare / "masked-speech" / "lab" / "labels.csv"
     train = (root / "wav").rename(root / "train")  # folders train, devel and test instead of wav
@@ -203,6 +203,11 @@ def test_masked_speech_is_read_as_released_and_bad_clips_and_lists_are_said(bare
     assert dataset.problems["clip_id"].tolist() == ["masked-speech/train_00000", "masked-speech/train_00001"]
     assert dataset.clips.set_index("clip_id").loc["masked-speech/train_00002", "sample_rate"] == 44_100
     assert any("2 of 12 clips cannot be used" in note for note in dataset.notes)
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "read", lambda *_: audio.from_array(np.full(8_000, 0.1), 16_000))
+        assert len(load("masked-speech").problems) == 2  # failures are remembered, until they are others' who decode
+        patch.setattr(audio, "identify_decoders", lambda: "newer ones")
+        assert load("masked-speech").problems["clip_id"].tolist() == ["masked-speech/train_00000"]
     (train / "train_00001.wav").write_bytes(sound(0.5, 16_000, 0, 0, 0))
     assert len(load("masked-speech").clips) == 11  # a clip that was repaired is read again
     good = labels.read_text()
