@@ -90,8 +90,9 @@ def examine_gpus() -> list[Finding]:
     except Unavailable as error:
         return [Finding("machine", "GPU", "no", error.why, error.remedy)]
     if not present:
-        return [Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")]
-    state, why, remedy = "ok", "CUDA is installed, extraction uses it", ""
+        return [Finding("machine", "GPU", "note", "none found by nvidia-smi, which comes with NVIDIA's driver; "
+                        "everything in the quick profile runs without one")]
+    state, why, remedy = "ok", "CUDA is installed (python -m nslib embeddings devices: what TensorFlow uses)", ""
     if not devices.is_cuda_supported():
         state, why = "note", "TensorFlow has no CUDA on this system"
     elif missing := lock_differences(devices.GPU_LOCK):

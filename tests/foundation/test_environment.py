@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from nslib import config
+from nslib.extraction.devices import is_cuda_supported
 
 ROOT = config.root()
 
@@ -62,6 +63,14 @@ def test_gpu_lock_has_what_tensorflow_needs_for_cuda_and_nothing_of_the_core():
     assert all(Version(str(locked[canonicalize_name(need.name)].specifier)[2:]) in need.specifier for need in needed)
     for pin in locked.values():
         assert pin.marker.evaluate(system) and not pin.marker.evaluate({**system, "sys_platform": "darwin"})
+
+
+def test_make_links_the_one_cuda_library_that_tensorflow_does_not_look_for():
+    links = re.findall(r"cusparse/lib .*ln -sf \.\./\.\./(\w+)/lib/lib\1\.so", (ROOT / "Makefile").read_text())
+    home = importlib.metadata.distribution("tensorflow").locate_file("tensorflow")
+    looks = b"".join(path.read_bytes() for path in home.glob("libtensorflow_framework.so.*") if is_cuda_supported())
+    needs = ("cuda_runtime", "cublas", "cufft", "cusolver", "cusparse", "cudnn") if looks else ("cusolver",)
+    assert links == [name for name in needs if f"nvidia/{name}/lib".encode() not in looks]
 
 
 def test_conda_environment_installs_the_lock():
