@@ -22,13 +22,7 @@ from nslib.statistics import intervals
 TASK = dataclasses.replace(tasks.get_task("style-synthetic"), name="planted", caution="")
 QUICK = config.load_params({"seed": 0})
 LDA, LOGISTIC = ("LDA_LSQR_AUTO",), ("LogisticRegression",)
-
-
-@pytest.fixture(autouse=True)
-def reports(tmp_path, monkeypatch):
-    """Results of a test are its own."""
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
-    return tmp_path / "reports" / "results"
+pytestmark = pytest.mark.usefixtures("cache")  # results of a test are its own
 
 
 def clip_rows(cells):
@@ -69,9 +63,9 @@ def blur(data, noise, name):
     return make(data.clips, data.vectors.x + np.random.default_rng(3).normal(0, noise, data.vectors.x.shape), name)
 
 
-def run(protocol, data, **settings):
+def run(protocol, data, params=QUICK, **settings):
     usual = {"within-speaker": {"split_numbers": (666,)}, "switch": {"draws": 1}}.get(protocol, {})
-    return protocols.run_one(protocol, data, params=QUICK, progress=False, **{"probes": LDA} | usual | settings)
+    return protocols.run_one(protocol, data, params=params, progress=False, **{"probes": LDA} | usual | settings)
 
 
 run_within, run_repeated, run_switch = (partial(run, name) for name in ("within-speaker", "repeated", "switch"))
@@ -371,6 +365,31 @@ def test_another_corpus_is_learnt_from_under_common_labels_and_what_is_left_out_
         run("cross-corpus", here, train=other)
 
 
+@pytest.mark.parametrize(("protocol", "given", "where"), [
+    ("leave-one-speaker-out", {}, "here"), ("k-fold", {"folds": 4}, "here"), ("k-shot", {"shots": (2,)}, "here"),
+    ("repeated", {"seeds": (0, 1)}, "here"), ("cross-corpus", {}, "far"), ("cross-corpus", {}, "here")])
+def test_a_z_score_that_removes_the_label_is_chosen_only_where_it_was_asked_for(protocol, given, where):
+    voices = 40 * np.random.default_rng(5).normal(size=(8, 12)).repeat(12, axis=0)  # so that the z-score is best
+
+    def ask(flag, transductive=None, **settings):
+        data, far = (make(table, x, task=dataclasses.replace(TASK, name=name, speaker_has_label=flag and name == where))
+                     for name, table, x in corpora)
+        settings |= given | ({"train": far} if protocol == "cross-corpus" else {})
+        outcome = run(protocol, data, dataclasses.replace(QUICK, transductive=transductive), **settings)
+        return outcome, outcome.summary()["key"].iloc[0]
+
+    corpora = [(name, it.clips.assign(sha256=name + it.clips["sha256"]), it.vectors.x + voices)
+               for name, it in (("here", shared(8, seed=1)), ("far", shared(8, seed=2)))]
+    (free, key), (kept, other), (asked, same), (plain, without) = (
+        ask(False), ask(True), ask(True, True), ask(True, False))
+    assert key == same == ask(False, True)[1] and without == ask(False, False)[1] and len({key, other, without}) == 3
+    assert free.answers.equals(asked.answers) and not free.answers["y_pred"].equals(kept.answers["y_pred"])
+    assert kept.answers["y_pred"].equals(plain.answers["y_pred"]) and not plain.rows["speaker_norm"].any()
+    assert [any("kept out of the choice" in n for n in o.notes) for o in (free, kept, asked, plain)] == [0, 1, 0, 0]
+    if protocol != "repeated":  # which has no such setting
+        assert ask(True, False, speaker_norm=True)[1] == key and ask(True, True, speaker_norm=False)[1] == without
+
+
 def test_a_curve_over_shots_has_the_size_of_training_and_ends_with_the_own_split():
     data = shared(9, takes=6, noise=6.0)
     outcome = run("k-shot", data, shots=(2, 8, 500), draws=3, probes=LOGISTIC, metric="uar,accuracy")
@@ -432,10 +451,10 @@ def test_ten_folds_cost_about_three_times_what_one_split_does_and_are_fitted_sid
     assert len(seen) - folded == 3 * folded + 10 and sum(seen) - once <= 3 * once  # clips that were fitted
 
 
-def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports):
+def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, cache):
     first = run_within(mine)
     assert list(results.PROTOCOL_ROWS) == list(first.rows.columns)
-    path = next(reports.glob("*.protocol.parquet"))
+    path = next(cache.parent.glob("reports/results/*.protocol.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="computed again"):
         first = run_within(mine)
@@ -490,7 +509,7 @@ def test_a_baseline_is_chosen_on_validation_and_every_other_embedding_gets_a_ver
     assert together.against(["nobody"]).empty
 
 
-def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(tmp_path, cache):
+def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(tmp_path):
     def broken(waves):
         return np.full((len(waves), 3), np.nan if waves.std() > 0.2 else 1.0, np.float32)
 
