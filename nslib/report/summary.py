@@ -29,21 +29,23 @@ from nslib.datasets.splits import SPLIT_NAMES, count_folds, label_is_speaker
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, probe
+from nslib.evaluation.protocols import ProtocolResults
 from nslib.evaluation.results import Results, choose_layers, count_tested, name_choice
 from nslib.report import html
 from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric, select_scores
 
-__all__ = ["describe_results", "format_json", "format_notes", "format_table", "make_model_card", "say_next",
-           "write_page"]
+__all__ = ["describe_protocols", "describe_results", "format_json", "format_notes", "format_table", "make_model_card",
+           "say_next", "write_page"]
 
 LEGEND = ("★ best, ≈ not separable from it. +L2: vectors of unit length. +z: z-scored over all clips of a speaker, "
           "also of the test (transductive; --no-transductive leaves it out of the choice).")
 _LONGEST_NOTE = 600
 _SECTIONS = {"results": "Results", "controls": "Controls", "figures": "Figures", "audit": "Audit",
              "not-run": "Not run", "made": "How made"}
-_TASK = ("task", "metric", "classes", "chance", "n", "n_speakers", "interval_by", "level", "warnings")
+_TASK = ("task", "protocol", "shots", "metric", "classes", "chance", "n", "n_train", "n_speakers", "interval_by",
+         "level", "warnings")
 QUESTIONS = {
     "Intended use": "Which questions is it meant to answer, and which not?",
     "Training data": "Whose voices, which languages, how many hours, with whose consent?",
@@ -71,6 +73,17 @@ def describe_results(measured: Results, params: config.Params, controls: pd.Data
             for cell in cells:
                 cell |= _describe_choice(cell, rows[rows["key"] == cell["key"]], layers)
     return _join_tables(tables) if tables else html.build_result_table(measured.rows)
+
+
+def describe_protocols(measured: ProtocolResults) -> dict[str, Any]:
+    """Arrange what `format_json` writes of protocols, as of a benchmark: a block a task, protocol, shots and metric."""
+    shown: dict[Any, dict[str, Any]] = {}
+    for key, own in measured.summary().groupby(["task", "protocol", "shots"], sort=False):
+        layers = choose_layers(own.assign(split="validation", value=own["validation"]), measured.layers)
+        for row in own.to_dict("records"):
+            row |= {"short": name_choice(row, layers), "best_layer": layers.get((row["task"], row["embedding"]))}
+            shown.setdefault((key, row["metric"]), row | {"cells": []})["cells"].append(row)
+    return {"shown": [*shown.values()]}
 
 
 def _join_tables(tables: list[dict[str, Any]]) -> dict[str, Any]:
@@ -190,21 +203,15 @@ def format_notes(notes: Iterable[str], names: Collection[str], width: int = 80) 
     return "\n".join(lines)
 
 
-def format_json(measured: Results, table: Mapping[str, Any]) -> str:
+def format_json(measured: Results | ProtocolResults, table: Mapping[str, Any]) -> str:
     """Write everything that is shown for programs; a number that is not there is null."""
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {str(key): clean(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [clean(one) for one in value]
-        return None if isinstance(value, float) and not abs(value) < float("inf") else value
-
-    tasks = [{key: task[key] for key in _TASK} | {
-        "scores": [{key: cell[key] for key in (*_SCORE, "without", "key")} for cell in task["cells"] if cell],
-        "controls": task["controls"]} for task in table["shown"]]
-    return json.dumps(clean({
+    tasks = [{key: task[key] for key in _TASK if key in task} | {
+        "scores": [{key: cell.get(key) for key in (*_SCORE, "without", "key")} for cell in task["cells"] if cell],
+        "controls": task.get("controls", [])} for task in table["shown"]]
+    text = json.dumps({
         "tasks": tasks, "notes": list(measured.notes), "not_run": measured.not_run.to_dict("records"),
-        "left_out": measured.problems.to_dict("records")}), indent=2, ensure_ascii=False, allow_nan=False)
+        "left_out": measured.problems.to_dict("records")})
+    return json.dumps(json.loads(text, parse_constant=lambda name: None), indent=2, ensure_ascii=False)
 
 
 def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: bool) -> str:
