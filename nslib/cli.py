@@ -266,11 +266,10 @@ def measure(
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
     smoke: Smoke = None, rehearse: Rehearse = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None,
-    recipe: Recipe = None, transductive: Transductive = None,
+    recipe: Recipe = None, transductive: Transductive = None, as_json: Json = False,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
     report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.",
                                           callback=_check_place(".html", ".htm"))] = None,
-    as_json: Json = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, rehearse=rehearse,
@@ -353,8 +352,7 @@ def protocol(
     picked = {one: protocols.pick_settings(one, settings, names) for one in names}  # all are checked before any runs
     measured = protocols.join_protocols([protocols.run_protocol(
         one, chosen, given, params, splits=splits, metric=metric, **own) for one, own in picked.items()])
-    _print_results(measured, measured.compare, out,
-                   summary.format_json(measured, summary.describe_protocols(measured)) if as_json else "")
+    _print_results(measured, measured.compare, out, summary.format_json(measured) if as_json else "")
 
 
 @app.command("export-row")

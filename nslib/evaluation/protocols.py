@@ -1,8 +1,8 @@
 """Protocols beyond the plain one: the same vectors, probes and columns, other ways to divide the clips.
 
 They are defined in `nslib.evaluation.divisions`. All take the kit's tasks and recordings of your own, whose vectors are
-computed once. Where nearly every speaker of a task, of cross-corpus of either corpus, has one label, none chooses the
-z-score by speaker, which removes it, unless asked to; whether it is asked for, ``params.transductive`` says first.
+computed once. As in a benchmark, ``params.transductive`` decides where the z-score by speaker may be chosen: unless it
+is asked for, not where nearly every speaker, of cross-corpus of either corpus, has one label, which it removes.
 
 Rows (`nslib.evaluation.results.PROTOCOL_ROWS`) are of a split and all its speakers (one a probe and normalisation, the
 choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``),
@@ -253,11 +253,11 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
 
 def _fit_to_task(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with what depends on the tasks where nobody asked: the usual probes, the z-score by speaker."""
-    fitted, tasks = {**settings}, [task, *([settings["train"].task] if "train" in settings else [])]
-    if isinstance(settings["probes"], _Usual):
-        fitted["probes"] = benchmark.choose_probes(task, settings["probes"])
-    if not any(one.speaker_has_label and not one.speaker_is_label for one in tasks):
-        fitted.pop("choose_speaker_norm", None)
+    tasks = [task, *([settings["train"].task] if "train" in settings else [])]
+    removed = any(one.speaker_has_label and not one.speaker_is_label for one in tasks)
+    fitted = {name: value for name, value in settings.items() if removed or name != "choose_speaker_norm"}
+    if isinstance(fitted["probes"], _Usual):
+        fitted["probes"] = benchmark.choose_probes(task, fitted["probes"])
     return fitted
 
 
@@ -306,11 +306,10 @@ class ProtocolResults:
         chosen = self.summary()
         asked = _take_validation(chosen)
         best = results.choose_layers(asked, self.layers)
-        pairs = zip(asked["task"], asked["embedding"], strict=True)
         return results.spread_scores(chosen, {"task": chosen["task"], "protocol": _name_protocols(chosen)}, {
             "trained on": [f"{n} clips" for n in chosen["n_train"]],
             "tested on": [results.count_tested(*one) for one in zip(chosen["n"], chosen["n_speakers"], strict=True)],
-        }, [results.BEST_LAYER if best.get(pair) else "" for pair in pairs])
+        }, [results.BEST_LAYER if best.get(one) else "" for one in zip(asked["task"], asked["embedding"], strict=True)])
 
     def table(self, protocol: str = WITHIN_SPEAKER) -> pd.DataFrame:
         """Make the table to read, as `nslib.evaluation.results.table`; without rows if there are no results.

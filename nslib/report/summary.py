@@ -36,8 +36,8 @@ from nslib.report.notebooks import render
 from nslib.statistics.embedding_map import map_vectors
 from nslib.statistics.scores import CHOSEN_BY_FOLD, get_metric, select_scores
 
-__all__ = ["describe_protocols", "describe_results", "format_json", "format_notes", "format_table", "make_model_card",
-           "say_next", "write_page"]
+__all__ = ["describe_results", "format_json", "format_notes", "format_table", "make_model_card", "say_next",
+           "write_page"]
 
 LEGEND = ("★ best, ≈ not separable from it. +L2: vectors of unit length. +z: z-scored over all clips of a speaker, "
           "also of the test (transductive; --no-transductive leaves it out of the choice).")
@@ -75,15 +75,15 @@ def describe_results(measured: Results, params: config.Params, controls: pd.Data
     return _join_tables(tables) if tables else html.build_result_table(measured.rows)
 
 
-def describe_protocols(measured: ProtocolResults) -> dict[str, Any]:
-    """Arrange what `format_json` writes of protocols, as of a benchmark: a block a task, protocol, shots and metric."""
+def _describe_protocols(measured: Any) -> list[dict[str, Any]]:
+    """Arrange the scores of protocols as those of a benchmark are: a block a task, protocol, shots and metric."""
     shown: dict[Any, dict[str, Any]] = {}
     for key, own in measured.summary().groupby(["task", "protocol", "shots"], sort=False):
         layers = choose_layers(own.assign(split="validation", value=own["validation"]), measured.layers)
         for row in own.to_dict("records"):
             row |= {"short": name_choice(row, layers), "best_layer": layers.get((row["task"], row["embedding"]))}
             shown.setdefault((key, row["metric"]), row | {"cells": []})["cells"].append(row)
-    return {"shown": [*shown.values()]}
+    return [*shown.values()]
 
 
 def _join_tables(tables: list[dict[str, Any]]) -> dict[str, Any]:
@@ -203,11 +203,11 @@ def format_notes(notes: Iterable[str], names: Collection[str], width: int = 80) 
     return "\n".join(lines)
 
 
-def format_json(measured: Results | ProtocolResults, table: Mapping[str, Any]) -> str:
-    """Write everything that is shown for programs; a number that is not there is null."""
+def format_json(measured: Results | ProtocolResults, table: Mapping[str, Any] | None = None) -> str:
+    """Write everything that is shown for programs (of protocols without a table); what is no number is null."""
     tasks = [{key: task[key] for key in _TASK if key in task} | {
         "scores": [{key: cell.get(key) for key in (*_SCORE, "without", "key")} for cell in task["cells"] if cell],
-        "controls": task.get("controls", [])} for task in table["shown"]]
+        "controls": task.get("controls", [])} for task in (table["shown"] if table else _describe_protocols(measured))]
     text = json.dumps({
         "tasks": tasks, "notes": list(measured.notes), "not_run": measured.not_run.to_dict("records"),
         "left_out": measured.problems.to_dict("records")})
@@ -297,8 +297,7 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
              "Parameters": f"{embedding.parameters:,}" if embedding.parameters else "not stated, or none",
              "Trained on": embedding.trained_on, "Heard of the tasks": embedding.overlap or "none, as far as stated",
              "Licence": embedding.licence, "Source": embedding.source, "Fingerprint": embedding.fingerprint}
-    facts |= {"Output": embedding.output} if embedding.output else {}
-    facts |= {"Cite": embedding.citation} if embedding.citation else {}
+    facts |= {what: text for what, text in (("Output", embedding.output), ("Cite", embedding.citation)) if text}
     table = "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
     questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
     parts = [f"# {embedding.name}", table, "## To be filled in by its author", questions,

@@ -63,6 +63,7 @@ def test_what_takes_seconds_to_import_is_left_to_the_verbs_that_need_it():
     (f"reproduce {reported.CELL} --tasks language-5", "leave --tasks"), ("report", "--verify"),
     ("report nowhere --verify", "holds no results"), ("report --verify --level al", "Did you mean all"),
     ("compare nowhere nowhere", "no folder nowhere"), ("embed no/such/folder", "no/such/folder"),
+    ("protocol k-shot,switch logmel --set folds=3", "unknown setting of k-shot 'folds'"),
     (f"protocol repeatd logmel {SMALL}", "Did you mean repeated"), ("check nowhere.py:embed", "no file"),
     ("check json:lods", "Did you mean loads"), ("check json:__name__", "no function"),
     ("check .:x", "cannot import"), ("train triplets stepps=3", "Did you mean steps"),
@@ -133,8 +134,6 @@ def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path,
     for wrong in ("foo=2", "window=1&foo=2"):
         code, _, err = call("check", f"{where}?{wrong}")
         assert code == 2 and "unknown option of loud 'foo'. Known: citation, hop" in err
-    code, _, err = call("protocol", "k-shot,switch", where, "--dataset", folder, "--set", "folds=3")
-    assert code == 2 and "unknown setting of k-shot 'folds'" in err
     code, out, _ = call("check", where, "--card", tmp_path / "card.md")
     assert code in (0, 1) and "silence" in out.lower() and (tmp_path / "card.md").read_text().startswith("# loud")
 

@@ -7,7 +7,7 @@ TWO = "0, NVIDIA A100-SXM4-40GB, 40960, 40444, 550.54.15\n1, Tesla T4, [N/A], [N
 
 
 def test_doctor_says_what_gpus_there_are_and_how_to_use_them(smi, monkeypatch):
-    for says, code, state, detail in (("", 0, "note", "by nvidia-smi"), ("no driver\n", 9, "no", "no driver")):
+    for says, code, state, detail in (("", 0, "note", "none found"), ("no driver\n", 9, "no", "no driver")):
         smi(says, code)
         (gpu,) = doctor.examine_gpus()
         assert gpu.state == state and detail in gpu.detail
