@@ -30,9 +30,11 @@ endif
 ifdef KAGGLE
 	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-kaggle.lock
 endif
-ifdef GPU
+ifdef GPU # TensorFlow 2.21 does not look for cuSOLVER where its wheel puts it, and uses no GPU without it
 	@echo "installing NVIDIA's libraries into .venv (several GB) ..."
 	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-gpu.lock
+	@cd .venv/lib/python3*/site-packages/nvidia/cusparse/lib 2>/dev/null && ln -sf ../../cusolver/lib/libcusolver.so.* . \
+	  || echo "There is no CUDA for this system: nothing was installed."
 endif
 
 # uv installs the same hashed lock about three times faster than pip; where uv has no build, pip does it.

@@ -123,7 +123,10 @@ ClipId = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the 
 Audio = Annotated[str | None, Option(metavar="COLUMN", help="Of your list: the column of the file's path.")]
 Recipe = Annotated[str | None, Option(help=f"Of a folder: whose file names tell the label: {', '.join(RECIPES)}.")]
 SplitFile = Annotated[Path | None, Option("--splits", help="A file of splits for your data.")]
+Transductive = Annotated[bool | None, Option(
+    "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")]
 Rows = Annotated[Path | None, Option("--out", help="Write all rows here (.csv or .parquet).", **_TABLE)]
+Json = Annotated[bool, Option("--json", help="Print everything as JSON.")]
 Table = Annotated[Path, Option("--out", help="Table to write: .parquet or .csv.", **_TABLE)]
 Cluster = Annotated[str | None, Option(
     help="Where to work: address of a dask scheduler (tcp://host:8786), or local:N for N processes here.",
@@ -263,12 +266,10 @@ def measure(
     metric: Metric = None, probes: Probes = None, corpus: Corpus = None, profile: Profile = None, seed: Seed = None,
     smoke: Smoke = None, rehearse: Rehearse = None, jobs: Jobs = None, out: Rows = None, cluster: Cluster = None,
     label: Label = None, speaker: Speaker = None, split: Split = None, clip_id: ClipId = None, audio: Audio = None,
-    recipe: Recipe = None, transductive: Annotated[bool | None, Option(
-        "--transductive/--no-transductive", help="Whether the z-score by speaker is among the choices.")] = None,
+    recipe: Recipe = None, transductive: Transductive = None, as_json: Json = False,
     controls: Annotated[bool, Option("--controls", help="Measure chance, silence and a random split too.")] = False,
     report: Annotated[Path | None, Option(help="Write a page (.html) with table, confusion, map and audit.",
                                           callback=_check_place(".html", ".htm"))] = None,
-    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure embeddings on tasks or on your data, and print the table."""
     params = load_params(profile=profile, corpus=corpus, tasks=tasks, seed=seed, smoke=smoke, rehearse=rehearse,
@@ -340,10 +341,10 @@ def protocol(
         "--set", help="A setting as name=value in JSON, such as shots=[1,8], folds=10 or "
                       "'labels={\"angry\": \"anger\"}'; once for each.")] = None,
     corpus: Corpus = None, profile: Profile = None, seed: Seed = None, smoke: Smoke = None, jobs: Jobs = None,
-    out: Rows = None,
+    out: Rows = None, transductive: Transductive = None, as_json: Json = False,
 ) -> None:
     """Ask another question of the same vectors, of tasks or of your data: other divisions, corpora, sizes."""
-    params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke)
+    params = load_params(corpus=corpus, profile=profile, tasks=tasks, seed=seed, smoke=smoke, transductive=transductive)
     given = [*(params.tasks if tasks or not dataset else ()), *map(str, dataset or ())] or None
     chosen = [_find_embedding(e) for e in embeddings]
     settings = {"train": train, "probes": probes} | _read_settings(changed)
@@ -351,7 +352,7 @@ def protocol(
     picked = {one: protocols.pick_settings(one, settings, names) for one in names}  # all are checked before any runs
     measured = protocols.join_protocols([protocols.run_protocol(
         one, chosen, given, params, splits=splits, metric=metric, **own) for one, own in picked.items()])
-    _print_results(measured, measured.compare, out)
+    _print_results(measured, measured.compare, out, summary.format_json(measured) if as_json else "")
 
 
 @app.command("export-row")

@@ -21,6 +21,7 @@ import importlib.abc
 import importlib.metadata
 import importlib.util
 import os
+import pickle
 import platform
 import re
 import shutil
@@ -311,10 +312,14 @@ def compile_function(function: Any) -> Any:
     """Make machine code of loops over arrays, which numba keeps on disk and which leaves the interpreter lock free."""
     import numba
 
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder can be written
-        return numba.njit(nogil=True)(function)
+    make = cache(lambda keep: numba.njit(cache=keep, nogil=True)(function))
+
+    def run(*given: Any) -> Any:
+        try:
+            return make(True)(*given)
+        except (RuntimeError, EOFError, pickle.PickleError):  # no folder can be written, or what it keeps is damaged
+            return make(False)(*given)
+    return run
 
 
 @contextlib.contextmanager

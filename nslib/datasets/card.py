@@ -127,7 +127,7 @@ def _split_order(clips: pd.DataFrame) -> list[str]:
 
 def _measure_splits(clips: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Clips, minutes, speakers and classes of each split."""
-    counts = clips.groupby(["split", "label"]).size().groupby("split")
+    counts = clips[clips["label"] != ""].groupby(["split", "label"]).size().groupby("split")
     table = clips.groupby("split").agg(clips=("clip_id", "size"), minutes=("seconds", "sum"))
     table["minutes"] /= 60
     table["speakers"] = known.groupby("split")["speaker"].nunique()
@@ -182,7 +182,7 @@ _ABSENT = {"train": "cannot be learnt", "validation": "does not count when the c
 
 def _class_problems(classes: pd.DataFrame) -> list[str]:
     """Sentences on classes that a split lacks."""
-    number = _count(len(classes), "class", "classes")
+    number = _count(len(classes), "class", "classes") if any(classes.index) else "no labels"
     problems = [f"There is nothing to tell apart: {number}."] if len(classes) < 2 else []
     for name in (n for n in SPLITS if classes[n].any()):
         if absent := classes.index[classes[name] == 0].tolist():
@@ -398,7 +398,7 @@ def _summarise(clips: pd.DataFrame, problems: int) -> str:
     rest = f" {unused} clips are in no split." if (unused := int((~clips["split"].isin(SPLITS)).sum())) else ""
     rest += f" {problems} more were left out." if problems else ""
     labels = clips.loc[clips["label"] != "", "label"].unique()
-    what = "numbers as labels" if "(numbers)" in labels else f"{len(labels)} classes"
+    what = "numbers as labels" if "(numbers)" in labels else f"{len(labels)} classes" if len(labels) else "no labels"
     return f"{len(clips)} clips, {clips['seconds'].sum() / 3600:.2f} hours, {what}, {who}.{rest}"
 
 

@@ -93,6 +93,8 @@ def from_model(model: Any, name: str | None = None, *, layer: int | str | None =
     weights = sum(math.prod(weight.shape) for weight in getattr(bound.model, "parameters", list)())
     facts = {"source": f"{interface} ({type(main).__name__})", "parameters": weights, **facts}
     whole, layers = _make_embedding(bound, revision or custom.make_revision(made_of, name), min_samples, facts)
+    if interface == "X-ARES" and layer is None and main.output_dim != whole.dim:
+        raise BadParameter(f"{name} has output_dim {main.output_dim}, and vectors of {whole.dim} numbers: correct it.")
     return _cut_layers(whole, layers) if layer == ALL else whole
 
 

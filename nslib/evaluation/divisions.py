@@ -301,7 +301,7 @@ def compute_repeated(given: TaskVectors, *, seeds: Sequence[int], probabilities:
                           "Give the shares of train, validation and test as probabilities.")
     shares = probabilities or _share_out([counts[name] for name in SPLITS])
     divisions = ((str(number), splits.split_by_group(clips, speakers, shares, seed=number)) for number in seeds)
-    scored = _score_divisions(data, REPEATED, divisions, 0, speaker_norm=True, **options)
+    scored = _score_divisions(data, REPEATED, divisions, 0, **options)
     return scored._replace(notes=[*notes, *scored.notes])
 
 

@@ -412,7 +412,7 @@ def _keep_out(fits: Sequence[Fit], notes: list[str]) -> list[Fit]:
     """Mark fits after a z-score by speaker as no choice, and note it once."""
     why = f"{KEPT_OUT}: nearly every speaker has one label, which the z-score by speaker removes"
     note = f"The z-score by speaker is {why} (--transductive lets it in)."
-    notes += [] if note in notes else [note]
+    notes += [note] * (note not in notes and any(fit.speaker_norm for fit in fits))
     return [replace(fit, reason="; ".join(filter(None, (why, fit.reason)))) if fit.speaker_norm else fit
             for fit in fits]
 

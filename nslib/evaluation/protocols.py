@@ -1,7 +1,8 @@
 """Protocols beyond the plain one: the same vectors, probes and columns, other ways to divide the clips.
 
 They are defined in `nslib.evaluation.divisions`. All take the kit's tasks and recordings of your own, whose vectors are
-computed once.
+computed once. As in a benchmark, ``params.transductive`` decides where the z-score by speaker may be chosen: unless it
+is asked for, not where nearly every speaker, of cross-corpus of either corpus, has one label, which it removes.
 
 Rows (`nslib.evaluation.results.PROTOCOL_ROWS`) are of a split and all its speakers (one a probe and normalisation, the
 choice marked ``selected``), of a split and one speaker, and over all splits (empty ``split_number`` and ``speaker``),
@@ -198,6 +199,9 @@ def _complete_settings(protocol: str, given: dict[str, Any], params: config.Para
     if settings.get("train", "") is None:
         raise BadParameter(f"{protocol} needs train, the task or recordings to learn from.")
     settings["probes"] = Measure.of(metric, given["probes"]).probes if "probes" in given else _Usual(settings["probes"])
+    if protocol not in (WITHIN_SPEAKER, SWITCH):  # which try no z-score by speaker
+        asked = given.get("speaker_norm", params.transductive)
+        settings |= {None: {"choose_speaker_norm": False}, False: {"speaker_norm": False}, True: {}}[asked]
     return settings, Measure.of(metric, None)
 
 
@@ -230,7 +234,7 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
     key = _make_key(protocol, task, data.embedding, clips, data.fingerprint, settings, data.listed)
     if (stored := results.find_result(key, tables=PROTOCOL_TABLES)) is not None:
         return stored
-    options = settings | {"probes": _choose_probes(task, settings)}
+    options = _fit_to_task(task, settings)
     if protocol != WITHIN_SPEAKER:
         options |= {"metric": task.metric, "also": task.also}
     if "speaker_norm" in options:
@@ -247,18 +251,22 @@ def _run_vectors(protocol: str, data: TaskVectors, settings: dict[str, Any],
     return rows, answers
 
 
-def _choose_probes(task: Task, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Probes that were asked for, else the usual ones."""
-    given: tuple[str, ...] = settings["probes"]
-    return benchmark.choose_probes(task, given) if isinstance(given, _Usual) else given
+def _fit_to_task(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with what depends on the tasks where nobody asked: the usual probes, the z-score by speaker."""
+    tasks = [task, *([settings["train"].task] if "train" in settings else [])]
+    removed = any(one.speaker_has_label and not one.speaker_is_label for one in tasks)
+    fitted = {name: value for name, value in settings.items() if removed or name != "choose_speaker_norm"}
+    if isinstance(fitted["probes"], _Usual):
+        fitted["probes"] = benchmark.choose_probes(task, fitted["probes"])
+    return fitted
 
 
 def _make_key(protocol: str, task: Task, embedding: str, clips: pd.DataFrame, fingerprint: str,
               settings: Mapping[str, Any], listed: Sequence[tuple[str, str]] | None = None) -> str:
     """Key of a result. The names of clips count, because splits are drawn among them; the order of rows does not."""
     recordings = sorted(zip(clips["clip_id"].astype(str), clips["sha256"].astype(str), strict=True))
-    decides = {**settings, "protocol": protocol, "version": PROTOCOLS_VERSION, "recordings": recordings,
-               "listed": listed or divisions.list_clips(clips), "probes": _choose_probes(task, settings)}
+    decides = {**_fit_to_task(task, settings), "protocol": protocol, "version": PROTOCOLS_VERSION,
+               "recordings": recordings, "listed": listed or divisions.list_clips(clips)}
     if "train" in settings:
         decides["train"] = settings["train"].describe()
     if (metrics := (task.metric, *task.also)) != ("accuracy",):
@@ -294,8 +302,14 @@ class ProtocolResults:
         return summarise(self.rows, protocol, shots)
 
     def compare(self) -> pd.DataFrame:
-        """Set all protocols below each other, as `compare_protocols` does."""
-        return compare_protocols(self.rows, self.layers)
+        """Set all protocols below each other, a column an embedding, with sizes of train and test (means of splits)."""
+        chosen = self.summary()
+        asked = _take_validation(chosen)
+        best = results.choose_layers(asked, self.layers)
+        return results.spread_scores(chosen, {"task": chosen["task"], "protocol": _name_protocols(chosen)}, {
+            "trained on": [f"{n} clips" for n in chosen["n_train"]],
+            "tested on": [results.count_tested(*one) for one in zip(chosen["n"], chosen["n_speakers"], strict=True)],
+        }, [results.BEST_LAYER if best.get(one) else "" for one in zip(asked["task"], asked["embedding"], strict=True)])
 
     def table(self, protocol: str = WITHIN_SPEAKER) -> pd.DataFrame:
         """Make the table to read, as `nslib.evaluation.results.table`; without rows if there are no results.
@@ -338,18 +352,6 @@ def join_protocols(parts: Sequence[ProtocolResults]) -> ProtocolResults:
               for name in ("rows", "answers", "not_run", "problems")}
     return ProtocolResults(**tables, notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
                            layers={name: model for part in parts for name, model in part.layers.items()})
-
-
-def compare_protocols(rows: pd.DataFrame, layers: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Make the table of several protocols, a column an embedding, with sizes of train and test (means over splits)."""
-    chosen = summarise(rows)
-    asked = _take_validation(chosen)
-    best = results.choose_layers(asked, layers or {})
-    words = [results.BEST_LAYER if best.get(one) else "" for one in zip(asked["task"], asked["embedding"], strict=True)]
-    return results.spread_scores(chosen, {"task": chosen["task"], "protocol": _name_protocols(chosen)}, {
-        "trained on": [f"{n} clips" for n in chosen["n_train"]],
-        "tested on": [results.count_tested(*one) for one in zip(chosen["n"], chosen["n_speakers"], strict=True)],
-    }, words)
 
 
 def _name_protocols(chosen: pd.DataFrame) -> list[str]:

@@ -90,8 +90,8 @@ def examine_gpus() -> list[Finding]:
     except Unavailable as error:
         return [Finding("machine", "GPU", "no", error.why, error.remedy)]
     if not present:
-        return [Finding("machine", "GPU", "note", "none found; everything in the quick profile runs without one")]
-    state, why, remedy = "ok", "CUDA is installed, extraction uses it", ""
+        return [Finding("machine", "GPU", "note", "none found by NVIDIA's nvidia-smi; the quick profile needs none")]
+    state, why, remedy = "ok", "CUDA is installed (python -m nslib embeddings devices: what TensorFlow uses)", ""
     if not devices.is_cuda_supported():
         state, why = "note", "TensorFlow has no CUDA on this system"
     elif missing := lock_differences(devices.GPU_LOCK):
@@ -177,5 +177,4 @@ def _examine_embedding(card: EmbeddingInfo) -> tuple[str, str, str]:
     if weights is None:
         return "ok", detail, ""
     there = downloads.find_wheel(weights.package, weights.version)
-    to_fetch = "" if there else f" ({weights.megabytes:.0f} MB to fetch)"
-    return "ok", f"{detail}; weights: {card.licence}{to_fetch}", ""
+    return "ok", f"{detail}; weights: {card.licence}{'' if there else f' ({weights.megabytes:.0f} MB to fetch)'}", ""

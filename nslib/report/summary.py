@@ -29,6 +29,7 @@ from nslib.datasets.splits import SPLIT_NAMES, count_folds, label_is_speaker
 from nslib.embeddings.base import SAMPLE_RATE, CheckReport, Embedding
 from nslib.errors import BadParameter, NslibError
 from nslib.evaluation import benchmark, probe
+from nslib.evaluation.protocols import ProtocolResults
 from nslib.evaluation.results import Results, choose_layers, count_tested, name_choice
 from nslib.report import html
 from nslib.report.notebooks import render
@@ -43,7 +44,8 @@ LEGEND = ("★ best, ≈ not separable from it. +L2: vectors of unit length. +z:
 _LONGEST_NOTE = 600
 _SECTIONS = {"results": "Results", "controls": "Controls", "figures": "Figures", "audit": "Audit",
              "not-run": "Not run", "made": "How made"}
-_TASK = ("task", "metric", "classes", "chance", "n", "n_speakers", "interval_by", "level", "warnings")
+_TASK = ("task", "protocol", "shots", "metric", "classes", "chance", "n", "n_train", "n_speakers", "interval_by",
+         "level", "warnings")
 QUESTIONS = {
     "Intended use": "Which questions is it meant to answer, and which not?",
     "Training data": "Whose voices, which languages, how many hours, with whose consent?",
@@ -71,6 +73,17 @@ def describe_results(measured: Results, params: config.Params, controls: pd.Data
             for cell in cells:
                 cell |= _describe_choice(cell, rows[rows["key"] == cell["key"]], layers)
     return _join_tables(tables) if tables else html.build_result_table(measured.rows)
+
+
+def _describe_protocols(measured: Any) -> list[dict[str, Any]]:
+    """Arrange the scores of protocols as those of a benchmark are: a block a task, protocol, shots and metric."""
+    shown: dict[Any, dict[str, Any]] = {}
+    for key, own in measured.summary().groupby(["task", "protocol", "shots"], sort=False):
+        layers = choose_layers(own.assign(split="validation", value=own["validation"]), measured.layers)
+        for row in own.to_dict("records"):
+            row |= {"short": name_choice(row, layers), "best_layer": layers.get((row["task"], row["embedding"]))}
+            shown.setdefault((key, row["metric"]), row | {"cells": []})["cells"].append(row)
+    return [*shown.values()]
 
 
 def _join_tables(tables: list[dict[str, Any]]) -> dict[str, Any]:
@@ -190,21 +203,15 @@ def format_notes(notes: Iterable[str], names: Collection[str], width: int = 80) 
     return "\n".join(lines)
 
 
-def format_json(measured: Results, table: Mapping[str, Any]) -> str:
-    """Write everything that is shown for programs; a number that is not there is null."""
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {str(key): clean(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [clean(one) for one in value]
-        return None if isinstance(value, float) and not abs(value) < float("inf") else value
-
-    tasks = [{key: task[key] for key in _TASK} | {
-        "scores": [{key: cell[key] for key in (*_SCORE, "without", "key")} for cell in task["cells"] if cell],
-        "controls": task["controls"]} for task in table["shown"]]
-    return json.dumps(clean({
+def format_json(measured: Results | ProtocolResults, table: Mapping[str, Any] | None = None) -> str:
+    """Write everything that is shown for programs (of protocols without a table); what is no number is null."""
+    tasks = [{key: task[key] for key in _TASK if key in task} | {
+        "scores": [{key: cell.get(key) for key in (*_SCORE, "without", "key")} for cell in task["cells"] if cell],
+        "controls": task.get("controls", [])} for task in (table["shown"] if table else _describe_protocols(measured))]
+    text = json.dumps({
         "tasks": tasks, "notes": list(measured.notes), "not_run": measured.not_run.to_dict("records"),
-        "left_out": measured.problems.to_dict("records")}), indent=2, ensure_ascii=False, allow_nan=False)
+        "left_out": measured.problems.to_dict("records")})
+    return json.dumps(json.loads(text, parse_constant=lambda name: None), indent=2, ensure_ascii=False)
 
 
 def say_next(rows: pd.DataFrame, out: Path | None, page: Path | None, controls: bool) -> str:
@@ -290,8 +297,7 @@ def make_model_card(embedding: Embedding, report: CheckReport, rows: pd.DataFram
              "Parameters": f"{embedding.parameters:,}" if embedding.parameters else "not stated, or none",
              "Trained on": embedding.trained_on, "Heard of the tasks": embedding.overlap or "none, as far as stated",
              "Licence": embedding.licence, "Source": embedding.source, "Fingerprint": embedding.fingerprint}
-    facts |= {"Output": embedding.output} if embedding.output else {}
-    facts |= {"Cite": embedding.citation} if embedding.citation else {}
+    facts |= {what: text for what, text in (("Output", embedding.output), ("Cite", embedding.citation)) if text}
     table = "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in facts.items())])
     questions = "\n".join(f"- **{what}**: {question}" for what, question in QUESTIONS.items())
     parts = [f"# {embedding.name}", table, "## To be filled in by its author", questions,

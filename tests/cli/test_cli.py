@@ -63,6 +63,7 @@ def test_what_takes_seconds_to_import_is_left_to_the_verbs_that_need_it():
     (f"reproduce {reported.CELL} --tasks language-5", "leave --tasks"), ("report", "--verify"),
     ("report nowhere --verify", "holds no results"), ("report --verify --level al", "Did you mean all"),
     ("compare nowhere nowhere", "no folder nowhere"), ("embed no/such/folder", "no/such/folder"),
+    ("protocol k-shot,switch logmel --set folds=3", "unknown setting of k-shot 'folds'"),
     (f"protocol repeatd logmel {SMALL}", "Did you mean repeated"), ("check nowhere.py:embed", "no file"),
     ("check json:lods", "Did you mean loads"), ("check json:__name__", "no function"),
     ("check .:x", "cannot import"), ("train triplets stepps=3", "Did you mean steps"),
@@ -119,17 +120,20 @@ def test_own_function_beside_a_built_in_gives_a_table_and_rows(folder, tmp_path,
     assert code == 0 and "pitches" in out and "logmel" in out and "loud" in out
     assert set(pd.read_csv(tmp_path / "rows.csv")["embedding"]) == {"logmel", "loud"}
     code, out, err = call("protocol", "leave-one-speaker-out,k-shot", where, "--dataset", folder, "--smoke", "--set",
-                          "shots=1", "--metric", "uar,accuracy", "--probes", "LogisticRegression")
-    assert code == 0 and "k-shot 1" in out and "12 clips, 6 speakers" in out and "10 clips" in out
+                          "shots=1", "--metric", "uar,accuracy", "--probes", "LogisticRegression", "--no-transductive",
+                          "--out", tmp_path / "p.csv")
+    assert not code and not pd.read_csv(tmp_path / "p.csv")["speaker_norm"].any()
+    assert "k-shot 1" in out and "12 clips, 6 speakers" in out and "10 clips" in out
     assert "were drawn into the splits" in " ".join(err.split())
     code, out, err = call("protocol", "k-fold", where.replace("loud", "Loud"), "--dataset", folder, "--smoke", "--set",
-                          "folds=3")
-    assert code == 0 and "Loud" in out and "drawn into" not in err and "3 folds: 8 clips" in " ".join(err.split())
+                          "folds=3", "--metric", "uar,accuracy", "--json", "--out", tmp_path / "k.csv")
+    assert code == 0 and "drawn into" not in err and "3 folds: 8 clips" in " ".join(err.split())
+    rows = pd.read_csv(tmp_path / "k.csv").query("selected and split_number.isna()")
+    read = [(t["protocol"], t["metric"], t["n_train"], t["scores"][0]["value"]) for t in json.loads(out)["tasks"]]
+    assert len(read) == 2 and read == [("3-fold", row.metric, 8, row.value) for row in rows.itertuples()]
     for wrong in ("foo=2", "window=1&foo=2"):
         code, _, err = call("check", f"{where}?{wrong}")
         assert code == 2 and "unknown option of loud 'foo'. Known: citation, hop" in err
-    code, _, err = call("protocol", "k-shot,switch", where, "--dataset", folder, "--set", "folds=3")
-    assert code == 2 and "unknown setting of k-shot 'folds'" in err
     code, out, _ = call("check", where, "--card", tmp_path / "card.md")
     assert code in (0, 1) and "silence" in out.lower() and (tmp_path / "card.md").read_text().startswith("# loud")
 

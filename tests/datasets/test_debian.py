@@ -124,12 +124,18 @@ UNPACKED = b"hello worldrldrldrl" + b"d" * 41 + (bytes(range(200, 240)) + b"d" *
     b"d" * 13 + b"!"
 
 
-def test_packed_lines_are_unpacked_and_damage_is_noticed_by_the_published_checksum():
+def test_packed_lines_are_unpacked_and_damage_is_noticed_by_the_published_checksum(tmp_path, monkeypatch):
     assert debian.unpack_rnc(PACKED + b"what follows") == UNPACKED
     for bad in (PACKED[:25], b"RNC\x02" + PACKED[4:], PACKED[:-3] + b"xyz"):
         with pytest.raises(ValueError):
             debian.unpack_rnc(bad)
-    assert debian.crc16(b"123456789") == 0xBB3D
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    for cut in (None, 40, 0):  # of the machine code on disk, the rest of which is lost
+        for path in tmp_path.glob("*/*.nb?"):
+            path.write_bytes(path.read_bytes()[:cut])
+        config.compile_function.cache_clear()
+        assert config.compile_function(debian.crc16)(np.frombuffer(b"123456789", np.uint8)) == 0xBB3D
+    assert len([*tmp_path.glob("*/*.nb?")]) == 2
 
 
 def queen(files: dict[str, bytes]) -> bytes:

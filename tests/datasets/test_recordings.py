@@ -132,6 +132,7 @@ def test_audio_without_labels_can_be_read_and_names_stay_apart(tmp_path, cache):
     dataset = read(tmp_path)
     assert dataset.clips["clip_id"].tolist() == ["one.flac", "one.wav", "two"] and "benchmarked" in dataset.notes[0]
     assert set(dataset.clips["label"]) == set(dataset.clips["split"]) == {""}
+    assert make_data_card(tmp_path, progress=False).markdown().count("no labels") == 3
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])

@@ -191,6 +191,7 @@ def test_name_and_output_are_told_and_weights_settings_and_layer_are_in_the_revi
     ((transformer(), Extractor()), {"layer": 3}, UnknownName, "layer of .*Known: 0, 1, 2"),
     ((transformer(), Extractor()), {"key": "pooled"}, UnknownName, "Known: last_hidden_state, pooler_output"),
     ((transformer(), Extractor(nan_below=1_700)), {}, BadParameter, "features of 1600 samples are NaN"),
+    (Module(**vars(XARES) | {"output_dim": 3}), {}, BadParameter, "has output_dim 3, and vectors of 2 numbers"),
     (XARES, {"layer": "outer"}, UnknownName, "outer.*Known: inner"), (7, {}, BadParameter, "int has the shape"),
     (XARES, {"foo": 3}, UnknownName, "unknown option of .* 'foo'. Known: citation, key, layer"),
     (HEAR, {"key": "mean"}, UnknownName, "Known: scene, timestamps"), (HEAR, {"layer": 1}, UnknownName, "of HEAR")])

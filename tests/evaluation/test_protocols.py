@@ -22,13 +22,7 @@ from nslib.statistics import intervals
 TASK = dataclasses.replace(tasks.get_task("style-synthetic"), name="planted", caution="")
 QUICK = config.load_params({"seed": 0})
 LDA, LOGISTIC = ("LDA_LSQR_AUTO",), ("LogisticRegression",)
-
-
-@pytest.fixture(autouse=True)
-def reports(tmp_path, monkeypatch):
-    """Results of a test are its own."""
-    monkeypatch.setenv("NSLIB_REPORTS", str(tmp_path / "reports"))
-    return tmp_path / "reports" / "results"
+pytestmark = pytest.mark.usefixtures("cache")  # results of a test are its own
 
 
 def clip_rows(cells):
@@ -69,9 +63,9 @@ def blur(data, noise, name):
     return make(data.clips, data.vectors.x + np.random.default_rng(3).normal(0, noise, data.vectors.x.shape), name)
 
 
-def run(protocol, data, **settings):
+def run(protocol, data, params=QUICK, **settings):
     usual = {"within-speaker": {"split_numbers": (666,)}, "switch": {"draws": 1}}.get(protocol, {})
-    return protocols.run_one(protocol, data, params=QUICK, progress=False, **{"probes": LDA} | usual | settings)
+    return protocols.run_one(protocol, data, params=params, progress=False, **{"probes": LDA} | usual | settings)
 
 
 run_within, run_repeated, run_switch = (partial(run, name) for name in ("within-speaker", "repeated", "switch"))
@@ -190,13 +184,16 @@ def test_tasks_and_vectors_for_which_a_protocol_is_not_defined(protocol, mine):
             protocol(data)
 
 
-def test_vectors_that_are_not_one_a_clip_are_refused(mine):
+def test_vectors_that_are_not_one_a_clip_and_calls_that_cannot_be_meant_are_refused(mine):
     clips, x = mine.clips, mine.vectors.x
     holed = np.where(np.arange(len(x)) == 3, np.nan, x.T).T
     for given, matrix, words in ((clips, x[1:], "one vector a clip"), (clips.assign(clip_id="x"), x, "come twice"),
                                  (clips, holed, clips["clip_id"][3])):
         with pytest.raises(NslibError, match=words):
             make(given, matrix)
+    for call, words in ((("logmel",), "give a task"), ((mine, "style-synthetic"), "bring their own task")):
+        with pytest.raises(BadParameter, match=words):
+            protocols.run_one("within-speaker", *call)
 
 
 def test_repeated_draws_as_many_speakers_as_the_own_split_and_averages(mine):
@@ -258,12 +255,12 @@ def test_whole_tasks_that_cannot_be_divided_are_refused(mine):
 
 # ------------------------------------------------------------------ folds, other corpora, few shots, numbers
 
-def shared(speakers=7, takes=4, classes=3, noise=2.0, seed=0):
+def shared(speakers=7, takes=4, classes=3, noise=2.0, seed=0, voice=1):
     """Everybody says the classes in the same directions, in a voice of their own."""
     rng, split = np.random.default_rng(seed), split_speakers(speakers)
     cells = [(who, f"c{k}", split[who]) for who in split for k in range(classes) for _ in range(takes)]
     label = np.array([int(cell[1][1]) for cell in cells])
-    x = 3 * np.random.default_rng(9).normal(size=(classes, 12))[label] + rng.normal(
+    x = 3 * np.random.default_rng(9).normal(size=(classes, 12))[label] + voice * rng.normal(
         size=(speakers, 12)).repeat(classes * takes, axis=0)
     return make(clip_rows(cells), x + noise * rng.normal(size=x.shape))
 
@@ -371,6 +368,27 @@ def test_another_corpus_is_learnt_from_under_common_labels_and_what_is_left_out_
         run("cross-corpus", here, train=other)
 
 
+@pytest.mark.parametrize(("protocol", "where"), [*((name, "here") for name in (
+    "leave-one-speaker-out", "k-fold", "k-shot", "repeated", "cross-corpus")), ("cross-corpus", "far")])
+def test_a_z_score_that_removes_the_label_is_chosen_only_where_it_was_asked_for(protocol, where):
+    corpora = [(name, it.clips.assign(sha256=name + it.clips["sha256"]), it.vectors.x) for name, it in (
+        ("here", shared(8, seed=1, voice=40)), ("far", shared(8, seed=2, voice=40)))]  # so that the z-score is best
+
+    def ask(flag, transductive=None, **settings):
+        data, far = (make(table, x, task=dataclasses.replace(TASK, name=name, speaker_has_label=flag and name == where))
+                     for name, table, x in corpora)
+        settings |= {"train": far} if protocol == "cross-corpus" else {}
+        outcome = run(protocol, data, dataclasses.replace(QUICK, smoke=True, transductive=transductive), **settings)
+        return outcome, outcome.summary()["key"].iloc[0]
+    asked = [(False, None), (True, None), (True, True), (True, False), (False, True), (False, False)]
+    (free, kept, same, plain, *_), keys = zip(*(ask(*one) for one in asked), strict=True)
+    assert [keys.index(key) for key in keys] == [0, 1, 0, 3, 0, 3]
+    assert free.answers.equals(same.answers) and not free.answers["y_pred"].equals(kept.answers["y_pred"])
+    assert kept.answers["y_pred"].equals(plain.answers["y_pred"]) and not plain.rows["speaker_norm"].any()
+    assert [any("kept out of the choice" in n for n in o.notes) for o in (free, kept, same, plain)] == [0, 1, 0, 0]
+    assert protocol == "repeated" or ask(True, False, speaker_norm=True)[1] == keys[0]  # which has no such setting
+
+
 def test_a_curve_over_shots_has_the_size_of_training_and_ends_with_the_own_split():
     data = shared(9, takes=6, noise=6.0)
     outcome = run("k-shot", data, shots=(2, 8, 500), draws=3, probes=LOGISTIC, metric="uar,accuracy")
@@ -432,10 +450,10 @@ def test_ten_folds_cost_about_three_times_what_one_split_does_and_are_fitted_sid
     assert len(seen) - folded == 3 * folded + 10 and sum(seen) - once <= 3 * once  # clips that were fitted
 
 
-def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, reports):
+def test_a_second_call_reads_what_the_first_one_wrote(mine, monkeypatch, cache):
     first = run_within(mine)
     assert list(results.PROTOCOL_ROWS) == list(first.rows.columns)
-    path = next(reports.glob("*.protocol.parquet"))
+    path = next(cache.parent.glob("reports/results/*.protocol.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="computed again"):
         first = run_within(mine)
@@ -490,7 +508,7 @@ def test_a_baseline_is_chosen_on_validation_and_every_other_embedding_gets_a_ver
     assert together.against(["nobody"]).empty
 
 
-def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(tmp_path, cache):
+def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_running(tmp_path):
     def broken(waves):
         return np.full((len(waves), 3), np.nan if waves.std() > 0.2 else 1.0, np.float32)
 
@@ -501,12 +519,6 @@ def test_from_a_folder_to_a_table_and_a_pair_that_cannot_run_leaves_the_others_r
     assert "no vector" in outcome.not_run["why"][0]
     with pytest.raises(Unavailable, match="within-speaker of broken on pitches"):
         protocols.run_one("within-speaker", broken, folder, params=QUICK, probes=LDA, progress=False)
-
-
-def test_calls_that_cannot_be_meant(mine):
-    for given, words in ((("logmel",), "give a task"), ((mine, "style-synthetic"), "bring their own task")):
-        with pytest.raises(BadParameter, match=words):
-            protocols.run_one("within-speaker", *given)
 
 
 @pytest.mark.parametrize(("given", "asked"), [
