@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 import timeit
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from nslib import embeddings
-from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
+from nslib.embeddings.networks import TRAINED_TAPS, count_cost, cut_at_tap, load_network
 from nslib.embeddings.registry import EMBEDDINGS
 from nslib.errors import Unavailable
 from nslib.frontend import SAMPLE_RATE
@@ -27,6 +28,8 @@ from nslib.statistics.intervals import Difference
 from nslib.statistics.scores import select_scores
 
 __all__ = ["compare_costs", "count_size", "time_call"]
+
+_load_shared = cache(load_network)  # to be counted only, tap by tap
 
 
 def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -70,7 +73,8 @@ def count_size(name: str) -> tuple[float, float]:
     Networks of the kit are counted, of others the card's number is taken.
     """
     if name in TRAINED_TAPS:
-        counted = count_tap_cost(*TRAINED_TAPS[name])
+        network, tap = TRAINED_TAPS[name]
+        counted = count_cost(cut_at_tap(_load_shared(network), tap))
         return float(counted.parameters), float(counted.multiply_adds)
     stated = EMBEDDINGS[name].parameters if name in EMBEDDINGS else 0
     return float(stated or math.nan), math.nan
