@@ -147,8 +147,7 @@ class EmbeddingSpec:
     """An embedding that takes part, loaded only when a vector must be computed."""
 
     name: str  # as shown in tables
-    identify: Callable[[], str]  # gives its fingerprint; a published model is fetched for it
-    load: Callable[[], Embedding]  # of a built-in one, the network is loaded when it is first used
+    load: Callable[[], Embedding]  # a published model is fetched for it; a built-in network loads when it is first used
     recipe: Callable[[], extraction_cluster.Recipe]  # gives how a worker of a cluster loads it
     given: Precomputed | None = None  # its vectors, if they come from a file
     own: bool = True  # somebody's, and not the kit's
@@ -159,7 +158,7 @@ class EmbeddingSpec:
     @property
     def fingerprint(self) -> str:
         """As of `nslib.embeddings.base.Embedding.fingerprint`."""
-        return self.identify()
+        return self.load().fingerprint
 
     def vectors(self, clips: pd.DataFrame, **options: Any) -> Extraction:
         """Return one vector a clip: read from its file, or of `extract_vectors`, with its options."""
@@ -210,8 +209,7 @@ def _specify_loaded(loaded: Embedding, recipe: extraction_cluster.Recipe | None 
                     given: Precomputed | None = None) -> EmbeddingSpec:
     """Specify an embedding that is loaded."""
     whole = loaded.part[0] if loaded.part else loaded
-    return EmbeddingSpec(loaded.name, lambda: loaded.fingerprint, lambda: loaded,
-                         lambda: recipe or extraction_cluster.make_recipe(whole), given,
+    return EmbeddingSpec(loaded.name, lambda: loaded, lambda: recipe or extraction_cluster.make_recipe(whole), given,
                          overlap=loaded.overlap, output=loaded.output,
                          ledger=whole.fingerprint if loaded.part else "")
 
@@ -227,9 +225,8 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
         if path not in embeddings.names() and (isinstance(given, Path) or file.suffix or len(file.parts) > 1):
             raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
-        return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: outline(built_in),
-                             lambda: extraction_cluster.BuiltInModel(built_in), own=False,
-                             overlap=find_info(built_in).overlap)
+        return EmbeddingSpec(built_in, lambda: outline(built_in), lambda: extraction_cluster.BuiltInModel(built_in),
+                             own=False, overlap=find_info(built_in).overlap)
     if precomputed.is_vector_file(file):
         stored = precomputed.read_vectors(file, name, **options)
         return _specify_loaded(stored.embedding, given=stored)  # no worker ever computes its vectors
@@ -249,9 +246,7 @@ def _explain_missing(file: Path) -> BadParameter:
 
 def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
     """Make an embedding of whatever `specify_embedding` takes, its network loaded."""
-    embedding = specify_embedding(given, name).load()
-    runtime.load_function(embedding.embed)
-    return embedding
+    return runtime.load_now(specify_embedding(given, name).load())
 
 
 def default_embeddings(params: Params) -> tuple[str, ...]:
@@ -285,7 +280,7 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
     usable = []
     for spec in specs if ready else ():
         try:
-            spec.identify()
+            spec.load()
             usable.append(spec)
             builder.notes += [f"{spec.name}: {spec.output}."] if spec.output else []
         except NslibError as error:

@@ -19,17 +19,15 @@ import numpy as np
 import pandas as pd
 
 from nslib import embeddings
-from nslib.embeddings.networks import TRAINED_TAPS, count_cost, cut_at_tap, load_network
+from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
 from nslib.embeddings.registry import EMBEDDINGS
-from nslib.errors import Unavailable
+from nslib.errors import Unavailable, UnknownName
 from nslib.frontend import SAMPLE_RATE
 from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
 from nslib.statistics.scores import select_scores
 
 __all__ = ["compare_costs", "count_size", "time_call"]
-
-_load_shared = cache(load_network)  # to be counted only, tap by tap
 
 
 def average_scores(rows: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -67,14 +65,14 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
                            latency_ms=[measure_latency(name, seconds) for name in averages["name"]])
 
 
+@cache
 def count_size(name: str) -> tuple[float, float]:
     """Count parameters, and multiply-adds for one patch, of an embedding; NaN what is not known.
 
     Networks of the kit are counted, of others the card's number is taken.
     """
     if name in TRAINED_TAPS:
-        network, tap = TRAINED_TAPS[name]
-        counted = count_cost(cut_at_tap(_load_shared(network), tap))
+        counted = count_tap_cost(*TRAINED_TAPS[name])
         return float(counted.parameters), float(counted.multiply_adds)
     stated = EMBEDDINGS[name].parameters if name in EMBEDDINGS else 0
     return float(stated or math.nan), math.nan
@@ -82,11 +80,9 @@ def count_size(name: str) -> tuple[float, float]:
 
 def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
     """Median milliseconds from a clip of noise, alone in its batch, to its vector; NaN if it cannot be had here."""
-    if name not in embeddings.names():
-        return math.nan
     try:
         embedding = embeddings.get(name)
-    except Unavailable:
+    except (Unavailable, UnknownName):
         return math.nan
     samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
