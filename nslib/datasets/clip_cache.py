@@ -32,6 +32,7 @@ from nslib.errors import BadAudio, NslibError
 __all__: list[str] = []
 
 Item = TypeVar("Item")
+_TOLD_AT_ONCE = 64  # clips, which are decoded again if a run is killed before they are written down
 _NO_MEMORY = "decoding it takes more memory than there is"
 LIMITED = "limited to full scale"  # note of a clip whose peak was above it
 
@@ -128,13 +129,23 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
 
     ledger = Ledger(config.cache_dir("corpora") / "decoded.jsonl")
     stored = dict(ledger.read(lambda line: (line[0], AudioFacts(**{**line[1], "notes": tuple(line[1]["notes"])}))))
-    facts = [None if (known := stored.get(_facts_key(path))) and known.reason else known for path in paths]
+    keys, told = [_facts_key(path) for path in paths], list[object]()
+    facts = [None if (known := stored.get(key)) and known.reason else known for key in keys]
     todo = [i for i, known in enumerate(facts) if known is None]
-    with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+
+    def note() -> None:
+        if told:
+            ledger.append(*told)
+            told.clear()
+
+    with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, contextlib.ExitStack() as last,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
+        last.callback(note)
         for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
             if not made.reason:
-                ledger.append([_facts_key(paths[i]), dataclasses.asdict(made)])
+                told.append([keys[i], dataclasses.asdict(made)])
+            if len(told) == _TOLD_AT_ONCE:  # opening the file takes as long as decoding a clip
+                note()
             facts[i] = made
             bar.update()
     for i in todo:
@@ -211,11 +222,11 @@ class Ledger:
             with contextlib.suppress(ValueError, TypeError, LookupError):
                 yield make(json.loads(line.partition(b"\t")[0]))
 
-    def append(self, value: object) -> None:
-        """Write a line, whole or not at all; `NslibError` says why if it cannot be written."""
-        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    def append(self, *values: object) -> None:
+        """Write a line each, whole or not at all; `NslibError` says why if they cannot be written."""
+        texts = [json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") for value in values]
         with config.explain_failures(self._path), self._lock, self._path.open("ab") as file:
-            file.write(b"%s\t%08x\n" % (text, zlib.crc32(text)))
+            file.write(b"".join(b"%s\t%08x\n" % (text, zlib.crc32(text)) for text in texts))
 
 
 def _is_whole(line: bytes) -> bool:

@@ -36,7 +36,7 @@ from nslib.frontend import TRILL
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMS", "convert_network", "format_backends", "open_network", "take_embedding"]
+__all__ = ["FORMS", "convert_network", "format_backends", "freeze_patch", "open_network", "take_embedding"]
 
 FORMS = ("float32", "dynamic", "int8")
 BACKEND_FORMS = {"litert": "float32", "litert-dynamic": "dynamic", "litert-int8": "int8"}
@@ -48,12 +48,18 @@ COLUMNS = ("backend", "available", "time_ratio", "ms_per_patch", "largest_error"
 Patches = npt.NDArray[Any]
 
 
+def freeze_patch(model: Any, shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> Any:
+    """Freeze the graph of a keras.Model for one patch, float32 [1, *shape] to [1, dim]; it may give a dict of taps."""
+    return freeze_graph(lambda log_mel: take_embedding(model(log_mel, training=False)), [1, *shape])
+
+
 def convert_network(model: Any, form: str = "float32", patches: Patches | None = None, *,
                     shape: Sequence[int] = (TRILL.patch, TRILL.mels)) -> bytes:
-    """Convert a keras.Model to the content of a ``.tflite`` file of one patch, [1, dim] float32.
+    """Convert a keras.Model, or what `freeze_patch` gave, to the content of a ``.tflite`` file of one patch.
 
-    It takes float32 [patches, *shape] to a tensor, or to a dict with ``embedding``. "int8" needs `patches`, float32
-    [patches, *shape]: log-mel of real audio, some hundred are enough. UnknownName or BadParameter for what cannot be.
+    A model takes float32 [patches, *shape] to a tensor, or to a dict with ``embedding``; the file takes [1, *shape] to
+    [1, dim] float32. "int8" needs `patches`, float32 [patches, *shape]: log-mel of real audio, some hundred are enough.
+    UnknownName or BadParameter for what cannot be.
     """
     import tensorflow as tf
 
@@ -61,9 +67,9 @@ def convert_network(model: Any, form: str = "float32", patches: Patches | None =
     known = np.empty((0, *shape)) if patches is None else patches
     if form == "int8" and not len(known):
         raise BadParameter("int8 is set by the ranges of real patches; give patches=, some hundred of them.")
-    # frozen before: ranges cannot be found in a graph that still reads variables
-    graph = freeze_graph(lambda log_mel: take_embedding(model(log_mel, training=False)), [1, *shape])
     with _quiet_output(), warnings.catch_warnings():
+        # frozen before: ranges cannot be found in a graph that still reads variables
+        graph = model if isinstance(model, tf.types.experimental.ConcreteFunction) else freeze_patch(model, shape)
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs")  # they are float on purpose
         converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], tf.Module())
         if form != "float32":

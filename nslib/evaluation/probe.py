@@ -60,7 +60,7 @@ _PREDICTED = ["probe", "l2", "speaker_norm", "seed", "clip_id", "speaker", "y_tr
 # Order of fits. Trees grow without Python's lock, which regression holds most of the time: side by side neither waits.
 _TURNS = ("Forest_balanced_100", "LogisticRegression", "Forest_unbalanced_100", "LogisticRegression_balanced",
           "LDA_LSQR_AUTO")
-_ROOM = 1 << 28  # bytes of normalised copies that are not worth waiting for: with more at a time, jobs end together
+_ROOM = 1 << 28  # bytes of a second normalised copy that is not worth waiting for: with it, jobs end together
 _BLOCK = 1 << 23  # numbers that are looked at together
 
 
@@ -538,7 +538,7 @@ def refuse_other_answers(answers: pd.DataFrame, stored: pd.DataFrame) -> None:
 def _fit_in_threads(probes: Sequence[str], variants: Sequence[Variant], splits: dict[str, LabelledVectors],
                     settings: FitSettings, jobs: int) -> Iterator[Fit]:
     """Fit in threads, with no more normalised copies at a time than keep all of them busy."""
-    at_once = max(1, -(-jobs // len(probes)), _ROOM // sum(8 * split.x.size for split in splits.values()))
+    at_once = max(1, -(-jobs // len(probes)), min(2, _ROOM // sum(8 * split.x.size for split in splits.values())))
     with FIT_CONTEXT, ThreadPoolExecutor(jobs) as pool:
         for start in range(0, len(variants), at_once):
             yield from _fit_variants(pool, probes, variants[start : start + at_once], splits, settings)

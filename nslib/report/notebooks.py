@@ -45,6 +45,7 @@ __all__: list[str] = []
 START_SECONDS = 120
 _KERNEL_GB = 2.0  # memory of a notebook that trains
 _TRAINING = ("03_train_trill", "04_distill", "07_finetune")  # keep all threads: on their number a sum's bits depend
+_NEED_NO_RESULT = ("03_train_trill", "04_distill")
 _LAST = "08_what_matters"  # shows what was fine-tuned and times embeddings, so it runs alone
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -73,53 +74,87 @@ class Run:
         return self.status != FAILED
 
 
-def run_notebooks(params: Params, names: Iterable[str] | None = None, *, inputs: str = "",
-                  progress: bool = True) -> list[Run]:
-    """Execute notebooks by name (default: all), with the parameters that each declares; a failure stops no other."""
-    import psutil
+class NotebookPool:
+    """Executes notebooks side by side, with the parameters that each declares; a failure stops no other.
 
-    by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
-    wanted = list(by_name) if names is None else [Path(name).stem for name in names]
-    refuse_unknown("notebook", wanted, by_name)
-    paths, stopped = [path for name, path in by_name.items() if name in wanted], threading.Event()
-    jobs = max(1, min(len(paths), runtime.count_jobs(_KERNEL_GB)))
-    threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
-    others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
-    share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
-    begun: dict[str, Future[Run]] = {}
-    _hash_surroundings()  # once, not in every thread
+    ``with NotebookPool(params, names) as pool:`` ends kernels if the block ends by an error or Ctrl-C. Names are of all
+    notebooks, or of some.
+    """
 
-    def run(path: Path) -> Run:
-        if path.stem == _LAST:
-            wait([other for name, other in begun.items() if name != _LAST])
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        bar.set_postfix_str(path.stem)
-        return _run_if_changed(path, params, inputs, {} if path.stem in (*_TRAINING, _LAST) else share, stopped)
+    def __init__(self, params: Params, names: Iterable[str] | None = None):
+        by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
+        wanted = list(by_name) if names is None else [Path(name).stem for name in names]
+        refuse_unknown("notebook", wanted, by_name)
+        self.paths = {name: path for name, path in by_name.items() if name in wanted}
+        self.jobs = max(1, min(len(self.paths), runtime.count_jobs(_KERNEL_GB)))
+        threads, fits = (str(max(1, count() // self.jobs)) for count in (runtime.count_threads, runtime.count_jobs))
+        others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+        self._share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
+        self._params, self._stopped, self._lock = params, threading.Event(), threading.Lock()
+        self._begun: dict[str, Future[Run]] = {}
+        self._finishing = False
 
-    with (tqdm(total=len(paths), desc="notebooks", unit="notebook", disable=not progress) as bar,
-          ThreadPoolExecutor(jobs) as pool):
-        try:
-            for path in sorted(paths, key=lambda path: (path.stem == _LAST, path.stem not in _TRAINING)):
-                begun[path.stem] = pool.submit(run, path)
-            for done in as_completed(begun.values()):
-                done.result()
+    def __enter__(self) -> NotebookPool:
+        self._pool = ThreadPoolExecutor(self.jobs)
+        _hash_surroundings()  # once, not in every thread
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        import psutil
+
+        if kind is None:
+            self._pool.shutdown()
+            return
+        self._stopped.set()  # Ctrl-C does not reach kernels, which are sessions of their own
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while not all(one.done() for one in [*self._begun.values()]):  # some may be about to start a kernel
+            for kernel in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):  # it has ended by itself
+                    if "ipykernel_launcher" in kernel.cmdline():
+                        kernel.kill()
+            wait([*self._begun.values()], 0.2)
+
+    def begin_training(self, inputs: str = "") -> None:
+        """Begin those that need no result, one after the other, if there are jobs for it beside other work."""
+        with self._lock:
+            left = [name for name in _NEED_NO_RESULT if name in self.paths and name not in self._begun]
+            if left and self.jobs > 1 and not self._finishing and not self._stopped.is_set():
+                self._submit(left[0], inputs).add_done_callback(lambda _: self.begin_training(inputs))
+
+    def finish(self, inputs: str = "", training_inputs: str = "", *, progress: bool = True) -> list[Run]:
+        """Execute what has not begun, what takes long first, and return all runs in the order of names."""
+        with self._lock:
+            self._finishing = True
+            for name in sorted(self.paths, key=lambda name: (name == _LAST, name not in _TRAINING)):
+                if name not in self._begun:
+                    self._submit(name, training_inputs if name in _NEED_NO_RESULT else inputs)
+        with tqdm(total=len(self.paths), desc="notebooks", unit="notebook", disable=not progress) as bar:
+            for done in as_completed(self._begun.values()):
+                bar.set_postfix_str(done.result().notebook)
                 bar.update()
-        except BaseException:  # Ctrl-C does not reach kernels, which are sessions of their own
-            stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            while not all(one.done() for one in begun.values()):  # some may be about to start a kernel
-                for kernel in psutil.Process().children():
-                    with contextlib.suppress(psutil.Error):  # it has ended by itself
-                        if "ipykernel_launcher" in kernel.cmdline():
-                            kernel.kill()
-                wait(begun.values(), 0.2)
-            raise
-    runs = [begun[path.stem].result() for path in paths]
-    unchanged = [run.notebook for run in runs if run.status == UNCHANGED]
-    if progress and unchanged:
-        tqdm.write(f"unchanged, not run: {', '.join(unchanged)}", sys.stderr)
-    return runs
+        runs = [self._begun[name].result() for name in self.paths]
+        unchanged = [run.notebook for run in runs if run.status == UNCHANGED]
+        if progress and unchanged:
+            tqdm.write(f"unchanged, not run: {', '.join(unchanged)}", sys.stderr)
+        return runs
+
+    def _submit(self, name: str, inputs: str) -> Future[Run]:
+        self._begun[name] = self._pool.submit(self._run, name, inputs)
+        return self._begun[name]
+
+    def _run(self, name: str, inputs: str) -> Run:
+        if name == _LAST:
+            wait([other for beside, other in [*self._begun.items()] if beside != _LAST])
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+        env = {} if name in (*_TRAINING, _LAST) else self._share
+        return _run_if_changed(self.paths[name], self._params, inputs, env, self._stopped)
+
+
+def run_notebooks(params: Params, names: Iterable[str] | None = None, *, progress: bool = True) -> list[Run]:
+    """Execute notebooks by name (default: all), as a `NotebookPool` does."""
+    with NotebookPool(params, names) as pool:
+        return pool.finish(progress=progress)
 
 
 def read_last_runs(folder: Path | None = None) -> list[Run]:

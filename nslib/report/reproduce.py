@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results, has_failures
 from nslib.extraction import cache
 from nslib.report.html import write_report
-from nslib.report.notebooks import Run, list_notebooks, run_notebooks
+from nslib.report.notebooks import NotebookPool, Run, list_notebooks
 
 __all__ = ["prepare_inputs", "reproduce_all"]
 
@@ -63,22 +64,25 @@ def _reproduce(settings: Params) -> Outcome:
             status = noss_sources.get_status(name)
             size = f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
             say(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
-    say("1/3 recordings, vectors and probes")
-    results = benchmark.benchmark(params=settings)
-    began_within = time.perf_counter()
-    try:
-        personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
-    finally:  # the rest is measured by the call that goes on
-        if settings.rehearse and len(results.rows):
-            Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began_within)
-    if len(personal.rows):
-        results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
-    say("2/3 notebooks")
-    # equal inputs mean that the notebooks would show the same
-    inputs = [*results.rows["key"].unique(), *personal.rows["key"].unique(), *results.not_run["why"],
-              *results.problems["clip_id"], *results.notes]
-    runs = run_notebooks(settings, list_notebooks(settings),
-                         inputs=hashlib.sha256("\n".join(map(str, inputs)).encode()).hexdigest())
+    names, plan = list_notebooks(settings), loading.resolve_tasks(settings)
+    heard = _hash_words([*(task.name for task in plan.tasks), *plan.notes])
+    with NotebookPool(settings, names) as pool:
+        pool.begin_training(heard)  # while clips are unpacked and small probes fitted, processors would idle
+        say("1/3 recordings, vectors and probes")
+        results = benchmark.benchmark(params=settings)
+        began_within = time.perf_counter()
+        try:
+            personal = protocols.run_protocol(protocols.WITHIN_SPEAKER, params=settings)
+        finally:  # the rest is measured by the call that goes on
+            if settings.rehearse and len(results.rows):
+                Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began_within)
+        if len(personal.rows):
+            results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
+        say("2/3 notebooks")
+        # equal inputs mean that the notebooks would show the same
+        inputs = _hash_words([*results.rows["key"].unique(), *personal.rows["key"].unique(), *results.not_run["why"],
+                              *results.problems["clip_id"], *results.notes])
+        runs = pool.finish(inputs, heard)
     say("3/3 report")
     results = results.with_fine_tuned()  # notebook 7 has made them in the meantime
     page = write_report(results, settings, runs=runs, clips=results.clips, protocol_answers=personal.answers)
@@ -87,6 +91,11 @@ def _reproduce(settings: Params) -> Outcome:
     text = _summarise(results, runs, page, time.perf_counter() - began)
     foreseen = _foresee(results, runs, settings) if settings.rehearse else Outcome(True, "")
     return Outcome(all(run.ok for run in runs) and enough and foreseen.ok, f"{text}\n{foreseen.text}".rstrip())
+
+
+def _hash_words(words: Iterable[object]) -> str:
+    """Hash words, a line each."""
+    return hashlib.sha256("\n".join(map(str, words)).encode()).hexdigest()
 
 
 def _foresee(results: Results, runs: list[Run], settings: Params) -> Outcome:

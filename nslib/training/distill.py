@@ -11,6 +11,7 @@ says the same, 1 one that says what the teacher says. It says how well a student
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ import tensorflow as tf
 
 from nslib import embeddings
 from nslib.embeddings import networks, runtime
-from nslib.embeddings.backends import FORMS, convert_network, open_network, take_embedding
+from nslib.embeddings.backends import FORMS, convert_network, freeze_patch, open_network, take_embedding
 from nslib.embeddings.base import Embedding, FloatArray
 from nslib.embeddings.networks import LAYER19_TAP, TRAINED_TAPS, count_cost, cut_at_tap
 from nslib.embeddings.networks import build_network as build_student
@@ -145,9 +146,12 @@ class _DistillLearner(trainer.Learner):
         # epsilon as in the authors' later code; Keras would take 1e-7
         super().__init__(learn, held_out, settings.pairs, settings.distill, epsilon=1e-8,
                          strategy=tf.distribute.get_strategy())
-        self._test = list(draw_targets(self.held_out, teacher, 0, self.loop.held_out, augment=False))
         self._predict = tf.function(lambda patches: self.model(patches, training=False) * self.constants[1]
                                     + self.constants[0], autograph=False)
+
+    @functools.cached_property
+    def _test(self) -> list[Any]:
+        return list(draw_targets(self.held_out, self.teacher, 0, self.loop.held_out, augment=False))
 
     def build(self) -> Any:
         self.network = build_student(self.settings.student, self.settings.seed)
@@ -264,11 +268,16 @@ def compare_forms(model: Any, patches: Array, *, forms: Sequence[str] = FORMS, c
     if calls < 1:
         raise BadParameter(f"calls must be at least 1; got {calls}.")
     known, fresh = np.array_split(patches.astype(np.float32), 2)
-    whole = runtime.freeze_network(lambda rows: take_embedding(model(rows, training=False)), (TRILL.patch, TRILL.mels))
+    graph = freeze_patch(model)  # takes longer than most of what follows, so it is made once
+    one = runtime.make_runner(graph)
+
+    def whole(rows: Array) -> Array:
+        return np.concatenate([one(row[None]) for row in rows])
+
     true = whole(fresh)
     networks_of_forms: list[tuple[str, float, Any]] = [("tensorflow", math.nan, whole)]
     for form in forms:
-        content = convert_network(model, form, known)
+        content = convert_network(graph, form, known)
         networks_of_forms.append((form, len(content), open_network(content)))
     patch = np.random.default_rng(0).normal(-4, 2.5, (1, TRILL.patch, TRILL.mels)).astype(np.float32)
     return pd.DataFrame([{"form": form, "bytes": size, "latency_ms": time_call(partial(run, patch), calls, _WARM_UP),

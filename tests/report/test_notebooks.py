@@ -137,11 +137,42 @@ def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, m
     assert shares == {"01_a": share, "02_b": share, "07_finetune": {}, "08_what_matters": {}} and together[-1] == 1
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_needs_no_result_is_trained_while_others_are_measured_and_never_for_their_sake(add, monkeypatch, jobs):
+    names, begun, trained = ["03_train_trill", "04_distill", "05_benchmark"], [], threading.Event()
+    for name in names:
+        add(GOOD, name=name)
+    monkeypatch.setenv("JOBS", jobs)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e12))
+
+    def execute(path, output, **_):
+        begun.append(path.stem)
+        shutil.copy(path, output)
+        if path.stem == "04_distill":
+            trained.set()
+
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
+
+    def run(scores):
+        with notebooks.NotebookPool(config.load_params()) as pool:
+            pool.begin_training("voices")
+            assert jobs == "1" or trained.wait(60)
+            assert begun[:2] == names[:2] if jobs == "2" else begun == []
+            return [run.status for run in pool.finish(scores, "voices", progress=False)]
+
+    assert run("these scores") == ["ran"] * 3 and begun == names
+    if jobs == "2":
+        assert run("other scores") == ["unchanged", "unchanged", "ran"]
+
+
 def test_what_trains_begins_first_and_what_shows_the_fine_tuned_is_the_last():
     sources = {path.stem: path.read_text() for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
     assert [name for name, text in sources.items() if "with_fine_tuned" in text] == [notebooks._LAST]
     trains = ("train_triplets(", "distill.", "benchmark_finetuned(")
     assert [name for name, text in sources.items() if any(word in text for word in trains)] == [*notebooks._TRAINING]
+    results = ("nslib.benchmark(", "load_results(", "run_protocol(", "find_confidence(", "benchmark_finetuned(")
+    assert not [name for name in notebooks._NEED_NO_RESULT if any(word in sources[name] for word in results)]
 
 
 def test_ctrl_c_ends_the_kernels_and_records_nothing(add):
