@@ -160,8 +160,7 @@ def _convert(decoded: Decoded, name: str) -> Clip:
     mono = resample(np.ascontiguousarray(mono, dtype=np.float32), rate)
     if not len(mono):
         raise BadAudio(name, f"{len(samples)} samples at {rate} Hz are nothing at 16 kHz", "Leave it out.")
-    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE,
-                (*notes, *_describe(mono, rate, channels, name), *more))
+    return Clip(mono, rate, channels, len(mono) / SAMPLE_RATE, (*notes, *_describe(mono, rate, channels, name), *more))
 
 
 def _check_finite(samples: npt.NDArray[Any], name: str) -> None:

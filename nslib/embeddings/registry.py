@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from nslib import config
 from nslib.embeddings import backends, handmade, hub, networks, pretrained
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, hash_facts
+from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
-from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
+from nslib.embeddings.runtime import PatchNetwork, freeze_network, load_now, make_embedder, place_graphs
 from nslib.errors import BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_info", "fingerprint", "get",
-           "list_backends", "name_output", "names", "needs_extra"]
+           "list_backends", "name_output", "names", "needs_extra", "outline"]
 
 SIGN = "@"
 
@@ -103,7 +103,13 @@ def get(name: str) -> Embedding:
     Unavailable
         If its weights, its backend or its library cannot be had; the error says what would help.
     """
-    return _load(_pin_revision(find_info(name)))
+    return load_now(outline(name))
+
+
+def outline(name: str) -> Embedding:
+    """Make what `get` gives, but its function is loaded when it is first used; a published model is fetched now."""
+    info = find_info(name)
+    return _load(replace(info, revision=hub.read_revision(info)) if info.hub else info)
 
 
 def fingerprint(name: str) -> str:
@@ -116,7 +122,7 @@ def fingerprint(name: str) -> str:
     UnknownName, Unavailable
         For another name; if the files of a published model cannot be had, or are not those of its first use.
     """
-    return hash_facts(_pin_revision(find_info(name)))
+    return outline(name).fingerprint
 
 
 def needs_extra(name: str) -> bool:
@@ -161,31 +167,30 @@ def _build_backend(info: EmbeddingInfo) -> EmbedFunction:
     return make_embedder(network.cut, backends.open_litert(network, backend, info.revision))
 
 
-def _pin_revision(info: EmbeddingInfo) -> EmbeddingInfo:
-    """Give a published model the revision of the files that are here."""
-    return replace(info, revision=hub.read_revision(info)) if info.hub else info
-
-
 @cache
 def _load(info: EmbeddingInfo) -> Embedding:
-    """Load an embedding, once a process."""
-    if info.needs and importlib.util.find_spec(info.needs) is None:
-        remedy = f"It is an extra, because of its licence ({info.licence}): make setup {info.needs.upper()}=1"
-        raise Unavailable(info.name, f"the package {info.needs} is not installed", remedy)
-
+    """Make an embedding, once a process."""
     def load() -> EmbedFunction:
+        if info.needs and importlib.util.find_spec(info.needs) is None:
+            remedy = f"It is an extra, because of its licence ({info.licence}): make setup {info.needs.upper()}=1"
+            raise Unavailable(info.name, f"the package {info.needs} is not installed", remedy)
         built = info.build(info)
         if not isinstance(built, PatchNetwork):
             return built
         return make_embedder(built.cut, freeze_network(built.function, built.shape), steady=True)
 
+    deferred = cache(load)  # what an embedding is can be known, and its stored vectors used, without its network
+
+    def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        return deferred()(waves, lengths)
+
     def replica(device: str) -> EmbedFunction:
         with place_graphs(device):
             return load()
 
-    shared = {fact.name for fact in fields(info)} & {fact.name for fact in fields(Embedding)}
-    return Embedding(embed=load(), replica=replica if info.engine == "tensorflow" else None,
-                     **{name: getattr(info, name) for name in shared})
+    embed.__dict__["deferred"] = deferred
+    return Embedding(embed=embed, replica=replica if info.engine == "tensorflow" else None,
+                     **{fact.name: getattr(info, fact.name) for fact in fields(Embedding) if hasattr(info, fact.name)})
 
 
 def describe() -> pd.DataFrame:

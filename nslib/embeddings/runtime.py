@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings.base import EmbedFunction, FloatArray, IntArray, stack_clips
+from nslib.embeddings.base import Embedding, EmbedFunction, FloatArray, IntArray, stack_clips
 from nslib.errors import BadParameter
 
 __all__ = ["count_threads", "freeze_network", "group_by_clip", "is_ragged", "list_devices"]
@@ -115,12 +115,9 @@ def describe_end(error: Exception) -> str:
 
 
 class SharedContext:
-    """A context of the whole process that any number may be in: the first to come enters it, the last to leave ends it.
+    """A context of the whole process for any number at a time: the first enters it, the last to leave ends it."""
 
-    Most such contexts put back what they found: of two that overlap, as those of threads do, the first to leave would
-    take from the second what it needs.
-    """
-
+    # most such contexts put back what they found: of two that overlap, the first to leave would take it from the other
     def __init__(self, make: Callable[[], AbstractContextManager[Any]]):
         self._make, self._lock, self._users = make, threading.Lock(), 0
 
@@ -205,8 +202,14 @@ def mark_ragged(embed: EmbedFunction) -> EmbedFunction:
 
 
 def is_ragged(embed: EmbedFunction) -> bool:
-    """Whether an embed function, or the one that it wraps, is marked by `mark_ragged`."""
-    return bool(getattr(embed, "ragged", False))
+    """Whether an embed function, the one that it wraps, or its ``deferred()``, is marked by `mark_ragged`."""
+    return bool(getattr(getattr(embed, "deferred", lambda: embed)(), "ragged", False))
+
+
+def load_now(embedding: Embedding) -> Embedding:
+    """Load the function of an embedding, if that is deferred; raises what `nslib.embeddings.get` raises."""
+    is_ragged(embedding.embed)  # which asks the function itself
+    return embedding
 
 
 def _cut_pieces(cuts: Iterable[Array], counts: list[int], size: int) -> Iterator[Array]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import timeit
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import pandas as pd
 from nslib import embeddings
 from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
 from nslib.embeddings.registry import EMBEDDINGS
-from nslib.errors import Unavailable
+from nslib.errors import Unavailable, UnknownName
 from nslib.frontend import SAMPLE_RATE
 from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
@@ -64,6 +65,7 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
                            latency_ms=[measure_latency(name, seconds) for name in averages["name"]])
 
 
+@cache
 def count_size(name: str) -> tuple[float, float]:
     """Count parameters, and multiply-adds for one patch, of an embedding; NaN what is not known.
 
@@ -78,11 +80,9 @@ def count_size(name: str) -> tuple[float, float]:
 
 def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
     """Median milliseconds from a clip of noise, alone in its batch, to its vector; NaN if it cannot be had here."""
-    if name not in embeddings.names():
-        return math.nan
     try:
         embedding = embeddings.get(name)
-    except Unavailable:
+    except (Unavailable, UnknownName):
         return math.nan
     samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)

@@ -377,8 +377,7 @@ def _describe_vectors(vectors: FloatArray, clips: pd.DataFrame, embedding: Embed
     least, count = max(embedding.min_samples, round(embedding.window * SAMPLE_RATE)), len(clips)
     short = int((np.rint(clips["seconds"] * SAMPLE_RATE) < least).sum())
     same = count > 1 and all(np.allclose(v, vectors[0], 1e-6, 0) for v in vectors)
-    said = {f"{short} of {count} clips were padded to its window.": short,
-            f"All {count} vectors are the same.": same}
+    said = {f"{short} of {count} clips were padded to its window.": short, f"All {count} vectors are the same.": same}
     return tuple(f"{embedding.name}: {text}" for text, holds in said.items() if holds)
 
 
@@ -396,8 +395,8 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
     if units and cache.damaged:
         warnings.warn(f"{len(cache.damaged)} files of stored vectors cannot be read, {cache.damaged[0]} for one: their "
                       "clips are computed again.", stacklevel=2)
-    if units and own:
-        refuse_unsteady(embedding)
+    if units:
+        (refuse_unsteady if own else runtime.load_now)(embedding)  # what is wrong with it is not a clip's problem
     problems = (run or run_here)(units, embedding, cache, cost, progress)
     have = cache.holds(clips["sha256"])
     if problems and not have.any():

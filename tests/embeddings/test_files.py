@@ -212,8 +212,7 @@ def test_a_tensor_inside_a_tflite_file_of_the_shape_of_yamnet_is_taken_by_its_na
     converter = tf.lite.TFLiteConverter.from_concrete_functions([score.get_concrete_function()], tf.Module())
     path.write_bytes(converter.convert())
     (inner,) = {d["name"] for d in Interpreter(str(path)).get_tensor_details() if tuple(d["shape"]) == (1, 1024)}
-    mine, scores = (specify_embedding(f"{path}?fixed=window{more}").load()
-                    for more in (f"&tensor={quote(inner)}", ""))
+    mine, scores = (specify_embedding(f"{path}?fixed=window{more}").load() for more in (f"&tensor={quote(inner)}", ""))
     assert (mine.dim, scores.dim, mine.window) == (1024, 521, 0.975) and mine.fingerprint != scores.fingerprint
     right = np.maximum(by_hand(noise(1, 15_600)).mean(1) @ many[:, :1024], 0)
     np.testing.assert_allclose(frames_of(mine, noise(1, 15_600))[:, 0], right, atol=1e-4)

@@ -10,7 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 import soundfile
-from helpers import tone, write_pitches
+from helpers import clip_table, tone, write_pitches
 
 from nslib import audio, config, embeddings
 from nslib.datasets import card, tasks
@@ -36,6 +36,16 @@ def run(folder, which="logmel", **given):
 
 def crossings(waves):
     return np.stack([waves.std(1), (np.diff(np.sign(waves), axis=1) != 0).mean(1)], 1).astype(np.float32)
+
+
+def test_stored_vectors_need_no_library_and_others_say_how_to_get_it(tmp_path, cache, monkeypatch):
+    spec, clips = benchmark.specify_embedding("opensmile-egemaps"), clip_table(tmp_path / "a", [1.0, 1.1])
+    VectorCache(spec.load()).write("unit", clips["sha256"][:1], np.ones((1, 88), np.float32))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert (spec.vectors(clips[:1], progress=False).vectors == 1).all()
+    for ask in (embeddings.get, benchmark.load_embedding, lambda _: spec.vectors(clips, progress=False)):
+        with pytest.raises(Unavailable, match="make setup OPENSMILE=1"):
+            ask(spec.name)
 
 
 def test_own_folder_and_function_give_a_row_in_the_same_table_and_a_second_run_reads_it(folder, monkeypatch):

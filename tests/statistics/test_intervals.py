@@ -43,8 +43,7 @@ def test_resampled_values_are_the_metric_on_resampled_clips(name, by, monkeypatc
         member = np.arange(len(first))
     for weights, value in zip(seen["weights"], seen["resampled"], strict=True):
         drawn = np.repeat(first, weights[member].astype(int))
-        again = scores.score(true[drawn], answer[drawn], name,
-                             classes=None if answer.ndim == 1 else np.unique(true))
+        again = scores.score(true[drawn], answer[drawn], name, classes=None if answer.ndim == 1 else np.unique(true))
         expected = scores.area_of_dprime(again) if name.startswith("dprime") else again
         assert value == pytest.approx(expected, abs=1e-9)
 
