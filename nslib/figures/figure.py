@@ -33,8 +33,6 @@ MplFigure = Any
 INK, MUTED, RULE, PAPER = "#1d2433", "#5d6675", "#d9dde4", "#ffffff"
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "++", "oo", "--")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "*")
-_HUES = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-_STYLED = ("axes", "font", "grid", "legend", "lines", "patch", "xtick", "ytick")  # nothing of it is left to the caller
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
 NOT_EVALUATED = "there is no selected test score among these rows: nothing was evaluated"
 NO_PREDICTIONS = "there are no predictions, as nothing was evaluated"
@@ -97,24 +95,23 @@ class Figure:
 
 def palette(n: int) -> list[str]:
     """`n` hexadecimal colours that differ for colour-blind readers; they repeat after ten, markers do not."""
-    return [_HUES[i % len(_HUES)] for i in range(n)]
+    import seaborn as sns
+
+    return [str(c) for c in sns.color_palette("colorblind", n).as_hex()]
 
 
 def style() -> dict[str, Any]:
     """Matplotlib settings shared by every figure, for ``matplotlib.rc_context``."""
-    from matplotlib import rcParamsDefault
+    import seaborn as sns
 
-    ticks = {"major.width": 1.25, "minor.width": 1, "major.size": 6, "minor.size": 4, "labelsize": 9.35}
-    plain = {name: value for name, value in rcParamsDefault.items() if name.split(".")[0] in _STYLED}
-    return plain | {f"{axis}tick.{name}": value for axis in "xy" for name, value in ticks.items()} | {
+    own = {
         "font.family": ["DejaVu Sans"], "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED,
         "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-        "font.size": 10.2, "axes.labelsize": 10.2, "legend.title_fontsize": 10.2, "legend.fontsize": 9.35,
-        "lines.solid_capstyle": "round", "patch.edgecolor": "w", "patch.force_edgecolor": True, "axes.axisbelow": True,
         "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 10.5, "axes.titlepad": 8,
         "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "grid.color": RULE,
         "grid.linewidth": 0.8, "hatch.linewidth": 0.7, "legend.frameon": False, "figure.facecolor": PAPER,
         "savefig.facecolor": PAPER, "svg.fonttype": "path", "svg.hashsalt": "nslib", "path.simplify": True}
+    return sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | own
 
 
 def with_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
