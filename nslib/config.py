@@ -434,6 +434,7 @@ def run_client(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
                           stdin=subprocess.DEVNULL)
 
 
+@cache
 def installed_version(package: str) -> str:
     """Version of a package, read without importing it; empty if it is not installed."""
     try:

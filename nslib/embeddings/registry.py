@@ -25,7 +25,14 @@ from nslib.embeddings import backends, handmade, hub, networks, pretrained
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, hash_facts
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
-from nslib.embeddings.runtime import PatchNetwork, freeze_network, make_embedder, place_graphs
+from nslib.embeddings.runtime import (
+    DeferredFunction,
+    PatchNetwork,
+    freeze_network,
+    load_function,
+    make_embedder,
+    place_graphs,
+)
 from nslib.errors import BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_info", "fingerprint", "get",
-           "list_backends", "name_output", "names", "needs_extra"]
+           "list_backends", "name_output", "names", "needs_extra", "outline"]
 
 SIGN = "@"
 
@@ -103,6 +110,13 @@ def get(name: str) -> Embedding:
     Unavailable
         If its weights, its backend or its library cannot be had; the error says what would help.
     """
+    embedding = outline(name)
+    load_function(embedding.embed)
+    return embedding
+
+
+def outline(name: str) -> Embedding:
+    """Make what `get` gives, of which the function is loaded, and its weights are fetched, when it is first used."""
     return _load(_pin_revision(find_info(name)))
 
 
@@ -168,7 +182,7 @@ def _pin_revision(info: EmbeddingInfo) -> EmbeddingInfo:
 
 @cache
 def _load(info: EmbeddingInfo) -> Embedding:
-    """Load an embedding, once a process."""
+    """Make an embedding, once a process."""
     if info.needs and importlib.util.find_spec(info.needs) is None:
         remedy = f"It is an extra, because of its licence ({info.licence}): make setup {info.needs.upper()}=1"
         raise Unavailable(info.name, f"the package {info.needs} is not installed", remedy)
@@ -184,7 +198,7 @@ def _load(info: EmbeddingInfo) -> Embedding:
             return load()
 
     shared = {fact.name for fact in fields(info)} & {fact.name for fact in fields(Embedding)}
-    return Embedding(embed=load(), replica=replica if info.engine == "tensorflow" else None,
+    return Embedding(embed=DeferredFunction(load), replica=replica if info.engine == "tensorflow" else None,
                      **{name: getattr(info, name) for name in shared})
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache, update_wrapper
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -206,7 +206,30 @@ def mark_ragged(embed: EmbedFunction) -> EmbedFunction:
 
 def is_ragged(embed: EmbedFunction) -> bool:
     """Whether an embed function, or the one that it wraps, is marked by `mark_ragged`."""
+    load_function(embed)
     return bool(getattr(embed, "ragged", False))
+
+
+class DeferredFunction:
+    """An embed function that is loaded when it is first used, so that an embedding is known without its network."""
+
+    def __init__(self, load: Callable[[], EmbedFunction]):
+        self._load = load
+
+    def __call__(self, waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+        return self.function(waves, lengths)
+
+    @cached_property
+    def function(self) -> EmbedFunction:
+        """The function, loaded by now."""
+        function = self._load()
+        update_wrapper(self, function)  # what is marked on it
+        return function
+
+
+def load_function(embed: EmbedFunction) -> EmbedFunction:
+    """Load an embed function now, if it is a `DeferredFunction`: errors are those of `nslib.embeddings.get`."""
+    return embed.function if isinstance(embed, DeferredFunction) else embed
 
 
 def _cut_pieces(cuts: Iterable[Array], counts: list[int], size: int) -> Iterator[Array]:

@@ -43,7 +43,7 @@ from nslib.embeddings.base import Embedding
 from nslib.embeddings.downloads import fetch_address
 from nslib.embeddings.files import parse_options
 from nslib.embeddings.interfaces import find_interface, load_model
-from nslib.embeddings.registry import find_info
+from nslib.embeddings.registry import find_info, outline
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.classifiers import CLASSIFIERS
@@ -144,11 +144,11 @@ def embed(source: str | Path, embedding: Embeddable = "logmel", *, progress: boo
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """An embedding that takes part, loaded only when a vector is really needed."""
+    """An embedding that takes part, loaded only when a vector must be computed."""
 
     name: str  # as shown in tables
     identify: Callable[[], str]  # gives its fingerprint; a published model is fetched for it
-    load: Callable[[], Embedding]
+    load: Callable[[], Embedding]  # of a built-in one, the network is loaded when it is first used
     recipe: Callable[[], extraction_cluster.Recipe]  # gives how a worker of a cluster loads it
     given: Precomputed | None = None  # its vectors, if they come from a file
     own: bool = True  # somebody's, and not the kit's
@@ -227,7 +227,7 @@ def _specify_named(given: str | Path, name: str | None) -> EmbeddingSpec:
         if path not in embeddings.names() and (isinstance(given, Path) or file.suffix or len(file.parts) > 1):
             raise _explain_missing(file)
         embeddings.needs_extra(built_in)  # an unknown name is told before anything is computed
-        return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: embeddings.get(built_in),
+        return EmbeddingSpec(built_in, lambda: embeddings.fingerprint(built_in), lambda: outline(built_in),
                              lambda: extraction_cluster.BuiltInModel(built_in), own=False,
                              overlap=find_info(built_in).overlap)
     if precomputed.is_vector_file(file):
@@ -248,8 +248,10 @@ def _explain_missing(file: Path) -> BadParameter:
 
 
 def load_embedding(given: Embeddable, name: str | None = None) -> Embedding:
-    """Make an embedding of whatever `specify_embedding` takes."""
-    return specify_embedding(given, name).load()
+    """Make an embedding of whatever `specify_embedding` takes, its network loaded."""
+    embedding = specify_embedding(given, name).load()
+    runtime.load_function(embedding.embed)
+    return embedding
 
 
 def default_embeddings(params: Params) -> tuple[str, ...]:
@@ -598,8 +600,8 @@ def _announce(ready: Sequence[tuple[Task, Dataset]], specs: Sequence[EmbeddingSp
 
 def estimate_pair(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, params: Params | None = None) -> Work | None:
     """Estimate what is left to do, without `params` all of it; None if it is there, or the embedding cannot be had."""
-    if spec.given or (params and results.find_result(results.make_key(
-            **identify_pair(task, spec, clips), settings=probe_settings(task, params))) is not None):
+    if spec.given or (params and results.table_path(results.make_key(
+            **identify_pair(task, spec, clips), settings=probe_settings(task, params)), "rows").exists()):
         return None
     try:
         embedding = spec.load()

@@ -114,7 +114,7 @@ def check_table(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
                            "origin.")
     for name, dtype in columns.items() if len(frame) else ():
         values = frame[name]
-        text = dtype == "str" and all(isinstance(value, str) for value in values)
+        text = dtype == "str" and pd.api.types.infer_dtype(values.astype(object), skipna=False) == "string"
         if not text and values.dtype.kind not in _KINDS.get(dtype, ""):
             raise BadParameter(f"results column {name!r} must be {dtype}; got {values.dtype}.")
     return frame[list(columns)].astype({name: _DTYPES[dtype] for name, dtype in columns.items()})

@@ -396,8 +396,10 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
     if units and cache.damaged:
         warnings.warn(f"{len(cache.damaged)} files of stored vectors cannot be read, {cache.damaged[0]} for one: their "
                       "clips are computed again.", stacklevel=2)
-    if units and own:
-        refuse_unsteady(embedding)
+    if units:
+        runtime.load_function(embedding.embed)  # what is wrong with it is not a clip's problem
+        if own:
+            refuse_unsteady(embedding)
     problems = (run or run_here)(units, embedding, cache, cost, progress)
     have = cache.holds(clips["sha256"])
     if problems and not have.any():

@@ -29,7 +29,7 @@ from nslib.datasets import loading, tasks
 from nslib.datasets.table import read_parquet
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 from nslib.evaluation import protocols
-from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, specify_embedding
+from nslib.evaluation.benchmark import SMOKE_PROBES, benchmark, load_embedding, specify_embedding
 from nslib.evaluation.probe import mark_best, name_combination
 from nslib.evaluation.results import FINE_TUNED, ROWS, check_table, load_results
 from nslib.report import notebooks
@@ -412,7 +412,7 @@ def _run_pair(task: str, embedding: str, params: Params, protocol: str | None, f
             return finetune.benchmark_finetuned(tasks.get_task(task), params, settings, progress=progress)
     if fresh:  # recordings and weights go to the cache that stays
         loading.load_clips(tasks.get_task(task), params, progress=progress)
-        specify_embedding(embedding).load()
+        load_embedding(embedding)
     with _use_empty_folders(fresh):
         if protocol is None:
             plain = benchmark(embedding, task, params=params, progress=progress)
