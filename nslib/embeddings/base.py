@@ -113,6 +113,9 @@ def stack_clips(waves: Sequence[FloatArray]) -> tuple[FloatArray, IntArray]:
     return batch, lengths
 
 
+JOIN = "+"
+"""Between the names of outputs of one model that are computed in one pass, their vectors side by side."""
+
 TOLERANCE = 1e-5
 _UNSTEADY = 1e-3  # of the largest number: no rounding of a device is that coarse
 

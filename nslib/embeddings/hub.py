@@ -22,9 +22,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.base import JOIN, SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import fetch_model, find_source, read_record, verify_checksum
-from nslib.embeddings.runtime import bind_device, current_device, freeze_graph, group_by_clip, make_noise, make_runner
+from nslib.embeddings.runtime import (
+    bind_device,
+    current_device,
+    freeze_graph,
+    group_by_clip,
+    join_outputs,
+    make_noise,
+    make_runner,
+)
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, pad, patch_count, patch_seconds
 
@@ -62,7 +70,8 @@ class Adapter:
     """How one embedding is got out of a published model, a key of `nslib.embeddings.downloads.SOURCES`."""
 
     model: str
-    output: str | int | InnerLayer | None  # key of the dict, place in the tuple, inside the graph, or the bare tensor
+    # key of the dict, place in the tuple, inside the graph, or the bare tensor; keys or places of several side by side
+    output: str | int | InnerLayer | tuple[str | int, ...] | None
     # of the samples that the call takes, the preferred one first. Of several, the model's own declared signatures
     # decide: the 2-D form of TRILL is optional in the authors' exporter
     ranks: tuple[int, ...]
@@ -84,6 +93,13 @@ ADAPTERS: dict[str, Adapter] = {
     "vggish-top": Adapter("vggish", None, (1,), VGGISH),
     "vggish-fc1": Adapter("vggish", InnerLayer("vggish/fc1/fc1_1/Relu", (4096,)), (1,), VGGISH),
 }
+
+
+def find_adapter(name: str) -> Adapter:
+    """Find the adapter of an embedding, or of several outputs of one model that are joined."""
+    first, *others = (ADAPTERS[one] for one in name.split(JOIN))
+    keys = (one.output for one in (first, *others))
+    return replace(first, output=tuple(key for key in keys if isinstance(key, str | int))) if others else first
 
 
 def choose_rank(module: Any, adapter: Adapter) -> int:
@@ -113,6 +129,8 @@ def _invoke(module: Any, adapter: Adapter, samples: Any, rate: int = SAMPLE_RATE
 
     samples = tf.convert_to_tensor(samples)
     given = module(samples=samples, sample_rate=tf.constant(rate, tf.int32)) if adapter.rate else module(samples)
+    if isinstance(adapter.output, tuple):
+        return [given[key] for key in adapter.output]
     return given if adapter.output is None else given[adapter.output]
 
 
@@ -142,7 +160,7 @@ def freeze_call(tensors: Callable[[Any], Any], rank: int, model: str) -> Call:
     """Freeze a call, float32 samples of a rank to a tensor, if that changes nothing; else return it as it is."""
     from tqdm.std import tqdm
 
-    plain = bind_device(lambda samples: np.asarray(tensors(samples)))
+    plain = bind_device(lambda samples: join_outputs(tensors(samples)))
     try:
         # samples of any length, so it is traced once
         frozen = bind_device(make_runner(freeze_graph(tensors, [None] * rank)))
@@ -240,7 +258,7 @@ _LENGTHS = (16_000, 64_000)
 
 def _test_model(module: Any, info: EmbeddingInfo) -> EmbedFunction:
     """Try a loaded model on noise and make its embed function; raises Unavailable if it is not what the card says."""
-    adapter = ADAPTERS[info.name]
+    adapter = find_adapter(info.name)
     try:
         rank = choose_rank(module, adapter)
         call = make_call(module, adapter, rank)
@@ -324,7 +342,7 @@ OPEN = 2
 
 def read_revision(info: EmbeddingInfo, *, fully: bool = False) -> str:
     """Return an embedding's revision: checksum of the model's files, fetched if need be, and which output is read."""
-    output = ADAPTERS[info.name].output
+    output = find_adapter(info.name).output
     sha256 = verify_checksum(info.hub, fetch_model(info.hub), fully=fully)
     return f"{sha256[:16]} {output.op if isinstance(output, InnerLayer) else output}"
 

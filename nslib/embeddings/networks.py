@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib import config
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
+from nslib.embeddings.base import JOIN, SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.runtime import PatchNetwork, bind_device, freeze_network, make_embedder
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName, refuse_unknown
 from nslib.frontend import HOP, TRILL, log_mel, pad, patch_seconds
@@ -446,9 +446,13 @@ def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
     return to_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)
 
 
-def _tap_network(model: Any, tap: str) -> PatchNetwork:
-    """Put one tap of a network, a key of its outputs, behind TRILL's front end; of its own weights, not of a copy."""
-    return PatchNetwork(cut_patches, lambda patch: model(patch, training=False)[tap], (TRILL.patch, TRILL.mels))
+def _tap_network(model: Any, *taps: str) -> PatchNetwork:
+    """Put taps of a network, keys of its outputs, side by side behind TRILL's front end; of its own weights."""
+    def run(patch: Any) -> Any:
+        outputs = model(patch, training=False)
+        return [outputs[tap] for tap in taps]
+
+    return PatchNetwork(cut_patches, run, (TRILL.patch, TRILL.mels))
 
 
 def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
@@ -471,10 +475,10 @@ def make_embedding(model: Any, tap: str, name: str, **facts: Any) -> Embedding:
 
 
 def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
-    """Load ``untrained`` or an embedding of `TRAINED_TAPS`: its network behind its front end."""
-    if info.name in TRAINED_TAPS:
-        network, tap = TRAINED_TAPS[info.name]
-        return _tap_network(load_network(network), tap)
+    """Load ``untrained`` or one or several of `TRAINED_TAPS`: their network behind its front end."""
+    taps = [TRAINED_TAPS[name] for name in info.name.split(JOIN) if name in TRAINED_TAPS]
+    if taps:
+        return _tap_network(load_network(taps[0][0]), *(tap for _, tap in taps))
     layers = draw_untrained()
     if (drawn := hash_untrained(layers)) != info.revision:
         raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "

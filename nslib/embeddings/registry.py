@@ -8,13 +8,15 @@ an embedding of its own, which `names` and `describe` do not list. Its fingerpri
 the converter, so vectors never mix. What an embedding is without ``@`` is its first backend, and that name with ``@``
 is the same embedding. Only networks on patches behind a front end in NumPy, which stays as it is, have others; a
 published model is a graph from the waveform on, and has none.
+
+``name+name`` is several outputs of one model side by side, which one pass gives: ``trill-layer19+trill-top``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import version
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from nslib import config
 from nslib.embeddings import backends, handmade, hub, networks, pretrained
-from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
+from nslib.embeddings.base import JOIN, SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
 from nslib.embeddings.runtime import PatchNetwork, freeze_network, load_now, make_embedder, place_graphs
@@ -32,8 +34,8 @@ from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_info", "fingerprint", "get",
-           "list_backends", "name_output", "names", "needs_extra", "outline"]
+__all__ = ["EMBEDDINGS", "EmbeddingInfo", "compare_backends", "describe", "find_info", "find_model", "fingerprint",
+           "get", "list_backends", "name_output", "names", "needs_extra", "outline"]
 
 SIGN = "@"
 
@@ -146,6 +148,8 @@ def list_backends(name: str) -> list[str]:
 
 def find_info(name: str) -> EmbeddingInfo:
     """Look up the record of an embedding, named as for `get`; UnknownName if there is none, or no such backend."""
+    if JOIN in name:
+        return _join(name.split(JOIN))
     base, sign, backend = name.partition(SIGN)
     known = list_backends(base)
     info = EMBEDDINGS[base]
@@ -157,6 +161,24 @@ def find_info(name: str) -> EmbeddingInfo:
     sounds = f" sounds {backends.SOUNDS_VERSION} {backends.CALIBRATION}" if backend == "litert-int8" else ""
     return replace(info, name=name, build=_build_backend, engine=backend,
                    revision=f"{info.revision} {backend} {made_by}{sounds}")
+
+
+def find_model(name: str) -> str:
+    """Name the model of which a built-in embedding is one of the outputs of a call; empty where there is none."""
+    if name in hub.ADAPTERS:
+        return hub.ADAPTERS[name].model if isinstance(hub.ADAPTERS[name].output, str | int) else ""
+    # with another tap beside it, TensorFlow folds the zeros of the untrained one otherwise, which moves a last bit
+    return TRAINED_TAPS[name][0] if name in TRAINED_TAPS and EMBEDDINGS[name].kind == "trained" else ""
+
+
+def _join(names: Sequence[str]) -> EmbeddingInfo:
+    """Describe several outputs of one model, side by side."""
+    infos = [find_info(name) for name in names]
+    models = {find_model(name) for name in names}
+    if len(models) > 1 or models == {""} or len(set(names)) < len(names):
+        raise BadParameter(f"{JOIN.join(names)} are not different outputs of one model; give them apart.")
+    return replace(infos[0], name=JOIN.join(names), dim=sum(info.dim for info in infos),
+                   revision=JOIN.join(info.revision for info in infos))
 
 
 def _build_backend(info: EmbeddingInfo) -> EmbedFunction:

@@ -310,11 +310,16 @@ def freeze_graph(function: Callable[[Any], Any], shape: Sequence[int | None]) ->
 
 
 def make_runner(graph: Any) -> Network:
-    """Make a function of arrays of a ConcreteFunction with one output."""
+    """Make a function of arrays of a ConcreteFunction; of several outputs, side by side."""
     import tensorflow as tf
 
     def run(given: Array) -> Array:
-        out = graph(tf.constant(given, tf.float32))
-        return np.asarray(out[0] if isinstance(out, (list, tuple)) else out)
+        return join_outputs(graph(tf.constant(given, tf.float32)))
 
     return run
+
+
+def join_outputs(given: Any) -> Array:
+    """Put tensors side by side in an array; joined in the graph, they would be other bits than each by itself."""
+    outputs = [*map(np.asarray, given)] if isinstance(given, (list, tuple)) else [np.asarray(given)]
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)

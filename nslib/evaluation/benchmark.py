@@ -17,6 +17,7 @@ of other code or other vectors: nothing is said of it. Tables are kept beside th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -39,11 +40,11 @@ from nslib.datasets import splits as datasets_splits
 from nslib.datasets import tasks as datasets_tasks
 from nslib.datasets.tasks import Task
 from nslib.embeddings import runtime
-from nslib.embeddings.base import Embedding
+from nslib.embeddings.base import JOIN, Embedding
 from nslib.embeddings.downloads import fetch_address
 from nslib.embeddings.files import parse_options
 from nslib.embeddings.interfaces import find_interface, load_model
-from nslib.embeddings.registry import find_info, outline
+from nslib.embeddings.registry import find_info, find_model, outline
 from nslib.errors import BadParameter, NslibError, Unavailable, UnknownName
 from nslib.evaluation import probe, results
 from nslib.evaluation.classifiers import CLASSIFIERS
@@ -103,7 +104,7 @@ def benchmark(
     specs = specify_embeddings(embeddings, params, name)
     builder, ask = ResultsBuilder(), Measure.of(metric, probes)
     ready = ask.apply(load_tasks(tasks, params, specs, builder, progress, splits, numbers=ask.numbers))
-    usable = find_usable(specs, ready, builder)
+    usable = join_outputs(find_usable(specs, ready, builder))
     if progress:
         _announce(ready, usable, params)
     with extraction_cluster.connect(cluster) as engine, extract.share_decoded():
@@ -153,6 +154,7 @@ class EmbeddingSpec:
     own: bool = True  # somebody's, and not the kit's
     overlap: str = ""  # as of `nslib.embeddings.base.Embedding`, as is the next
     output: str = ""
+    joined: str = ""  # the built-in name of all outputs of its model that take part, if there are several
     ledger: str = ""  # of a layer: the fingerprint of the model that gives all of them, under which costs are noted
 
     @property
@@ -290,6 +292,14 @@ def find_usable(specs: Sequence[EmbeddingSpec], ready: Sequence[tuple[Task, Data
     return usable
 
 
+def join_outputs(specs: Sequence[EmbeddingSpec]) -> list[EmbeddingSpec]:
+    """Note for built-in embeddings which outputs of their model take part too: one pass gives the vectors of all."""
+    models = {spec.name: "" if spec.own else find_model(spec.name) for spec in specs}
+    beside = {model: [name for name, of in models.items() if of == model] for model in set(models.values()) - {""}}
+    return [dataclasses.replace(spec, joined=JOIN.join(names)) if len(names := beside.get(models[spec.name], ())) > 1
+            else spec for spec in specs]
+
+
 # ------------------------------------------------------------------ tasks
 
 @dataclass(frozen=True)
@@ -389,6 +399,10 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     stored = results.find_result(results.make_key(**identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
         return *stored, corpus.problems[:0]
+    with contextlib.suppress(NslibError):  # each by itself can do without the others, or says what is wrong
+        if spec.joined:
+            extract.fill_caches(corpus.clips, [outline(name) for name in spec.joined.split(JOIN)], outline(spec.joined),
+                                progress, run=engine.run(lambda: extraction_cluster.BuiltInModel(spec.joined)))
     out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     origin = identify_pair(task, spec, out.clips)  # clips may have been lost
     key = results.make_key(**origin, settings=settings)
@@ -601,13 +615,16 @@ def estimate_pair(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, params: 
     try:
         embedding = spec.load()
         whole, start = embedding.part or (embedding, 0)
-        speed = 1.0 if start else _times_real_time(whole.fingerprint, whole, again=params is None)
+        known = whole  # under whose fingerprint costs and vectors are
+        if spec.joined:
+            whole, start = outline(spec.joined), spec.joined.split(JOIN).index(spec.name)
+        speed = 1.0 if start else _times_real_time(known.fingerprint, whole, again=params is None)
     except NslibError:
         return None  # it is refused, with its reason, when its turn comes
     new = clips[:0] if start else clips  # of several layers of one model, the first brings the vectors of all
     if params:
         first = new.drop_duplicates("sha256")
-        new = first[first["sha256"].isin(VectorCache(whole).missing(first["sha256"]))]
+        new = first[first["sha256"].isin(VectorCache(known).missing(first["sha256"]))]
     numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
     parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)

@@ -117,6 +117,18 @@ def test_fingerprints_follow_the_files_and_the_output_and_long_clips_go_in_piece
     assert np.array_equal(counts, same) and np.abs(whole - pieces).max() <= 1e-5 * np.abs(whole).max()
 
 
+@pytest.mark.parametrize("name", ["trill-layer19+trill-top", "yamnet-scores+yamnet-top"])
+def test_outputs_of_one_model_come_side_by_side_of_one_pass(name):
+    (joined, counts), *apart = (embeddings.get(one).embed(*voices(1.0, 2.1)[1:]) for one in (name, *name.split("+")))
+    assert all(np.array_equal(counts, same) for _, same in apart)
+    expected = np.concatenate([frames for frames, _ in apart], axis=-1)
+    assert embeddings.get(name).dim == expected.shape[2]
+    assert np.abs(joined - expected).max() <= 1e-5 * np.abs(expected).max()
+    for other in ("trill-top+yamnet-top", "yamnet-top+yamnet-layer10", "trill-top+trill-top", "trill-top+logmel"):
+        with pytest.raises(BadParameter, match="not different outputs of one model"):
+            embeddings.get(other)
+
+
 def test_trillsson_mirrors_short_clips_and_takes_one_length(models):
     embedding = embeddings.get("trillsson1")
     for seconds in (0.1, 1.4):

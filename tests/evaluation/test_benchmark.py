@@ -61,6 +61,25 @@ def test_own_folder_and_function_give_a_row_in_the_same_table_and_a_second_run_r
     assert first.notes == second.notes
 
 
+def test_two_outputs_of_a_model_take_one_pass_and_have_the_vectors_of_each_alone(folder, cache, monkeypatch):
+    ran, names = Counter(), ["trill-mini-top", "trill-mini-layer19"]
+    fill = extract.run_here
+
+    def run_here(units, embedding, *rest):
+        ran[embedding.name] += sum(map(len, units))
+        return fill(units, embedding, *rest)
+
+    monkeypatch.setattr(extract, "run_here", run_here)
+    both = run(folder, names)
+    assert +ran == Counter({"trill-mini-top+trill-mini-layer19": len(both.clips)})
+    assert (both.ledger["computed"] == len(both.clips)).all() and (both.ledger["wall_seconds"] > 0).all()
+    vectors = [extract.extract_vectors(both.clips, embeddings.get(name)).vectors for name in names]
+    shutil.rmtree(config.cache_dir("vectors"))
+    for name, expected in zip(names, vectors, strict=True):
+        alone = extract.extract_vectors(both.clips, embeddings.get(name))
+        assert ran[name] == len(both.clips) and np.array_equal(alone.vectors, expected)
+
+
 def test_metrics_and_probes_by_name_are_shown_together_and_what_was_kept_still_follows_from_the_answers(folder):
     done = run(folder, metric="UAR,accuracy,auc", probes="SVM_linear, kNN_5")
     chosen, table = select_scores(done.rows, every_metric=True), done.table()
