@@ -24,15 +24,7 @@ import numpy.typing as npt
 
 from nslib.embeddings.base import JOIN, SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import fetch_model, find_source, read_record, verify_checksum
-from nslib.embeddings.runtime import (
-    bind_device,
-    current_device,
-    freeze_graph,
-    group_by_clip,
-    join_outputs,
-    make_noise,
-    make_runner,
-)
+from nslib.embeddings.runtime import bind_device, current_device, freeze_graph, group_by_clip, make_noise, make_runner
 from nslib.errors import BadParameter, NslibError, Unavailable
 from nslib.frontend import HOP, TRILL, TRILLSSON, VGGISH, YAMNET, Frontend, pad, patch_count, patch_seconds
 
@@ -160,7 +152,7 @@ def freeze_call(tensors: Callable[[Any], Any], rank: int, model: str) -> Call:
     """Freeze a call, float32 samples of a rank to a tensor, if that changes nothing; else return it as it is."""
     from tqdm.std import tqdm
 
-    plain = bind_device(lambda samples: join_outputs(tensors(samples)))
+    plain = bind_device(make_runner(tensors))
     try:
         # samples of any length, so it is traced once
         frozen = bind_device(make_runner(freeze_graph(tensors, [None] * rank)))

@@ -310,16 +310,12 @@ def freeze_graph(function: Callable[[Any], Any], shape: Sequence[int | None]) ->
 
 
 def make_runner(graph: Any) -> Network:
-    """Make a function of arrays of a ConcreteFunction; of several outputs, side by side."""
+    """Make a function of arrays of a function of a tensor, such as a ConcreteFunction; outputs come side by side."""
     import tensorflow as tf
 
     def run(given: Array) -> Array:
-        return join_outputs(graph(tf.constant(given, tf.float32)))
+        made = graph(tf.constant(given, tf.float32))
+        outputs = [*map(np.asarray, made)] if isinstance(made, (list, tuple)) else [np.asarray(made)]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
 
     return run
-
-
-def join_outputs(given: Any) -> Array:
-    """Put tensors side by side in an array; joined in the graph, they would be other bits than each by itself."""
-    outputs = [*map(np.asarray, given)] if isinstance(given, (list, tuple)) else [np.asarray(given)]
-    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)

@@ -35,7 +35,7 @@ from nslib.embeddings import runtime
 from nslib.embeddings.base import Embedding
 from nslib.errors import BadAudio, BadParameter, NslibError, Unavailable
 from nslib.extraction import extract
-from nslib.extraction.cache import Cost
+from nslib.extraction.cache import Cost, VectorCache
 from nslib.extraction.devices import SmallerBatches
 from nslib.extraction.extract import Clip, RunUnits, UnitResult
 
@@ -373,7 +373,7 @@ _LOADED: dict[Recipe, Embedding] = {}
 def _make_run(client: Client, watch: _Watch, get_recipe: Callable[[], Recipe]) -> RunUnits:
     from distributed.scheduler import KilledWorker
 
-    def run(units: Sequence[list[Clip]], embedding: Embedding, store: extract.Store, cost: Cost,
+    def run(units: Sequence[list[Clip]], embedding: Embedding, store: VectorCache, cost: Cost,
             progress: bool) -> dict[str, BadAudio]:
         problems: dict[str, BadAudio] = {}
         if not units:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -314,16 +314,9 @@ def _average_frames(waves: list[FloatArray], embedding: Embedding, cost: Cost) -
     return means
 
 
-class Store(Protocol):
-    """Where vectors of work units are written, such as a `VectorCache`."""
-
-    def write(self, unit: str, keys: Sequence[str], vectors: FloatArray) -> object:
-        """Write the vectors, [clips, dim], of waveform hashes, under the name of their work unit."""
-
-
 # Computes work units and stores their vectors; adds to the cost; gives the clips without a vector by their hash, and
 # why. The last argument is whether to show a progress bar.
-RunUnits = Callable[[Sequence[list[Clip]], Embedding, Store, Cost, bool], dict[str, BadAudio]]
+RunUnits = Callable[[Sequence[list[Clip]], Embedding, VectorCache, Cost, bool], dict[str, BadAudio]]
 
 
 @dataclass(frozen=True)
@@ -418,26 +411,23 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
             {"clips": len(clips), "from_store": int(known.sum()), **cost.summary()})
 
 
-class _SideBySide:
-    """Caches of several embeddings, into which the vectors of all are written that one pass gave side by side."""
-
-    def __init__(self, caches: Sequence[VectorCache]):
-        self.caches, self._ends = caches, np.cumsum([cache.dim for cache in caches])[:-1]
+class _SideBySide(list[VectorCache]):
+    """Caches of several embeddings, into each of which its part is written of the vectors that one pass gave."""
 
     def write(self, unit: str, keys: Sequence[str], vectors: FloatArray) -> None:
         """Write a shard of each."""
-        for cache, some in zip(self.caches, np.split(vectors, self._ends, axis=1), strict=True):
+        for cache, some in zip(self, np.split(vectors, np.cumsum([cache.dim for cache in self])[:-1], 1), strict=True):
             cache.write(unit, keys, some)
 
 
 def fill_caches(clips: pd.DataFrame, embeddings: Sequence[Embedding], joined: Embedding, progress: bool,
                 run: RunUnits) -> None:
     """Compute what no cache of some embeddings has, by one that gives the vectors of all, side by side."""
-    began, cost, store = time.perf_counter(), Cost(), _SideBySide([VectorCache(one) for one in embeddings])
-    known = np.logical_or.reduce([cache.holds(clips["sha256"]) for cache in store.caches])
+    began, cost, caches = time.perf_counter(), Cost(), _SideBySide(map(VectorCache, embeddings))
+    known = np.logical_or.reduce([cache.holds(clips["sha256"]) for cache in caches])
     units = WorkUnits(clips, choose_unit_seconds(float(clips["seconds"].sum())), ~known)
-    run(units, joined, store, cost, progress)
-    for cache in store.caches if cost.computed else ():
+    run(units, joined, cast(VectorCache, caches), cost, progress)  # of which only the writing is used
+    for cache in caches if cost.computed else ():
         cost.log(cache.path, time.perf_counter() - began)
 
 
@@ -462,7 +452,7 @@ def extract_frames(clips: pd.DataFrame, embedding: Embedding) -> dict[str, tuple
     return frames_of
 
 
-def run_here(units: Sequence[list[Clip]], embedding: Embedding, store: Store, cost: Cost,
+def run_here(units: Sequence[list[Clip]], embedding: Embedding, store: VectorCache, cost: Cost,
              progress: bool) -> dict[str, BadAudio]:
     """Embed and store work units on every device of this machine at once (a `RunUnits`)."""
     problems: dict[str, BadAudio] = {}
@@ -487,7 +477,7 @@ def run_here(units: Sequence[list[Clip]], embedding: Embedding, store: Store, co
     return problems
 
 
-def store_result(store: Store, unit: list[Clip], result: UnitResult) -> None:
+def store_result(store: VectorCache, unit: list[Clip], result: UnitResult) -> None:
     """Write the shard of a work unit, unless none of its clips has a vector."""
     if result.clips:
         store.write(name_unit(unit), [clip.key for clip in result.clips], np.stack(result.vectors))

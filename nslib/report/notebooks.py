@@ -85,19 +85,23 @@ class NotebookPool:
         by_name = {path.stem: path for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
         wanted = list(by_name) if names is None else [Path(name).stem for name in names]
         refuse_unknown("notebook", wanted, by_name)
-        self.paths = {name: path for name, path in by_name.items() if name in wanted}
-        self.jobs = max(1, min(len(self.paths), runtime.count_jobs(_KERNEL_GB)))
-        threads, fits = (str(max(1, count() // self.jobs)) for count in (runtime.count_threads, runtime.count_jobs))
-        others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
-        self._share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
-        self._params, self._stopped, self._lock = params, threading.Event(), threading.Lock()
+        self._paths = {name: path for name, path in by_name.items() if name in wanted}
+        self._params, self._stopped, self._lock = params, threading.Event(), threading.RLock()
         self._begun: dict[str, Future[Run]] = {}
         self._finishing = False
 
     def __enter__(self) -> NotebookPool:
-        self._pool = ThreadPoolExecutor(self.jobs)
         _hash_surroundings()  # once, not in every thread
         return self
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """As many threads as the memory holds kernels, when the first begins; their share of the processors."""
+        jobs = max(1, min(len(self._paths), runtime.count_jobs(_KERNEL_GB)))
+        threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
+        others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+        self._share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
+        return ThreadPoolExecutor(jobs)
 
     def __exit__(self, kind: object, *_: object) -> None:
         import psutil
@@ -115,24 +119,25 @@ class NotebookPool:
             wait([*self._begun.values()], 0.2)
 
     def begin_training(self, inputs: str = "") -> None:
-        """Begin those that need no result, one after the other, if there are jobs for it beside other work."""
+        """Begin those that need no result, one after the other, where jobs and memory allow it beside other work."""
         with self._lock:
-            left = [name for name in _NEED_NO_RESULT if name in self.paths and name not in self._begun]
-            if left and self.jobs > 1 and not self._finishing and not self._stopped.is_set():
+            left = [name for name in _NEED_NO_RESULT if name in self._paths and name not in self._begun]
+            room = bool(self._begun) or runtime.count_jobs(2 * _KERNEL_GB) > 1  # that of this process is yet to grow
+            if left and room and not self._finishing and not self._stopped.is_set():
                 self._submit(left[0], inputs).add_done_callback(lambda _: self.begin_training(inputs))
 
     def finish(self, inputs: str = "", training_inputs: str = "", *, progress: bool = True) -> list[Run]:
         """Execute what has not begun, what takes long first, and return all runs in the order of names."""
         with self._lock:
             self._finishing = True
-            for name in sorted(self.paths, key=lambda name: (name == _LAST, name not in _TRAINING)):
+            for name in sorted(self._paths, key=lambda name: (name == _LAST, name not in _TRAINING)):
                 if name not in self._begun:
                     self._submit(name, training_inputs if name in _NEED_NO_RESULT else inputs)
-        with tqdm(total=len(self.paths), desc="notebooks", unit="notebook", disable=not progress) as bar:
+        with tqdm(total=len(self._paths), desc="notebooks", unit="notebook", disable=not progress) as bar:
             for done in as_completed(self._begun.values()):
                 bar.set_postfix_str(done.result().notebook)
                 bar.update()
-        runs = [self._begun[name].result() for name in self.paths]
+        runs = [self._begun[name].result() for name in self._paths]
         unchanged = [run.notebook for run in runs if run.status == UNCHANGED]
         if progress and unchanged:
             tqdm.write(f"unchanged, not run: {', '.join(unchanged)}", sys.stderr)
@@ -148,13 +153,7 @@ class NotebookPool:
         if self._stopped.is_set():
             raise KeyboardInterrupt
         env = {} if name in (*_TRAINING, _LAST) else self._share
-        return _run_if_changed(self.paths[name], self._params, inputs, env, self._stopped)
-
-
-def run_notebooks(params: Params, names: Iterable[str] | None = None, *, progress: bool = True) -> list[Run]:
-    """Execute notebooks by name (default: all), as a `NotebookPool` does."""
-    with NotebookPool(params, names) as pool:
-        return pool.finish(progress=progress)
+        return _run_if_changed(self._paths[name], self._params, inputs, env, self._stopped)
 
 
 def read_last_runs(folder: Path | None = None) -> list[Run]:

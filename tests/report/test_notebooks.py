@@ -40,6 +40,11 @@ def add(tmp_path, monkeypatch):
     return lambda *sources, name="a": nbformat.write(make_notebook(*sources), tmp_path / f"{name}.ipynb")
 
 
+def run(names=None):
+    with notebooks.NotebookPool(config.load_params(), names) as pool:
+        return pool.finish(progress=False)
+
+
 def test_what_changes_a_stamp_and_what_does_not(add, tmp_path, monkeypatch):
     def stamp(given=1, inputs="clips 1"):
         notebooks._hash_surroundings.cache_clear()
@@ -67,8 +72,8 @@ def test_what_changes_a_stamp_and_what_does_not(add, tmp_path, monkeypatch):
 def test_a_notebook_that_breaks_the_contract_is_not_started(add, monkeypatch):
     add(GOOD + "\n!ls")
     monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
-    (run,) = notebooks.run_notebooks(config.load_params(), progress=False)
-    assert run.status == "failed" and "shell or magic line" in run.why
+    (one,) = run()
+    assert one.status == "failed" and "shell or magic line" in one.why
 
 
 def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
@@ -82,12 +87,12 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
 
     monkeypatch.setattr("papermill.execute_notebook", killed)
     with pytest.raises(KeyboardInterrupt):
-        notebooks.run_notebooks(config.load_params(), progress=False)
+        run()
     assert [path.read_text() for path in out.iterdir()] == ["the last good one"]
     (out / "a.json").write_text("{half")
     assert notebooks.read_last_runs() == []  # a damaged record means: run again
     with pytest.raises(UnknownName, match="notebook 'b'"):
-        notebooks.run_notebooks(config.load_params(), ["b.ipynb"], progress=False)
+        run(["b.ipynb"])
 
 
 def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, monkeypatch):
@@ -96,16 +101,13 @@ def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, mo
     monkeypatch.setattr("papermill.execute_notebook", lambda path, output, **_: runs.append(shutil.copy(path, output)))
     monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
 
-    def run():
-        return notebooks.run_notebooks(config.load_params(), progress=False)[0].status
-
-    assert [run(), run()] == ["ran", "unchanged"] and len(runs) == 1
+    assert [run()[0].status, run()[0].status] == ["ran", "unchanged"] and len(runs) == 1
     for name, harm in (("a.html", lambda path: path.write_text(path.read_text()[:3000])), ("a.ipynb", Path.unlink),
                        ("a.ipynb", lambda path: path.write_text(path.read_text().replace("cells", "cellz")))):
         harm(out / name)
         with pytest.warns(UserWarning, match=f"{name} in .*not as the run"):
-            assert run() == "ran"
-        assert run() == "unchanged"
+            assert run()[0].status == "ran"
+        assert run()[0].status == "unchanged"
 
 
 @pytest.mark.parametrize(("jobs", "free", "most"), [("3", 1e12, 3), ("1", 1e12, 1), ("3", 1e9, 1)])
@@ -129,7 +131,7 @@ def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, m
 
     monkeypatch.setattr("papermill.execute_notebook", execute)
     monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
-    runs = notebooks.run_notebooks(config.load_params(), progress=False)
+    runs = run()
     assert [(run.notebook, run.status) for run in runs] == [(name, "ran") for name in names]
     assert max(together) == most and "07_finetune" in begun[:most] and begun[-1] == "08_what_matters"
     threads = dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(6 // most))
@@ -154,16 +156,16 @@ def test_what_needs_no_result_is_trained_while_others_are_measured_and_never_for
     monkeypatch.setattr("papermill.execute_notebook", execute)
     monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
 
-    def run(scores):
+    def train(scores):
         with notebooks.NotebookPool(config.load_params()) as pool:
             pool.begin_training("voices")
             assert jobs == "1" or trained.wait(60)
             assert begun[:2] == names[:2] if jobs == "2" else begun == []
             return [run.status for run in pool.finish(scores, "voices", progress=False)]
 
-    assert run("these scores") == ["ran"] * 3 and begun == names
+    assert train("these scores") == ["ran"] * 3 and begun == names
     if jobs == "2":
-        assert run("other scores") == ["unchanged", "unchanged", "ran"]
+        assert train("other scores") == ["unchanged", "unchanged", "ran"]
 
 
 def test_what_trains_begins_first_and_what_shows_the_fine_tuned_is_the_last():
@@ -180,7 +182,7 @@ def test_ctrl_c_ends_the_kernels_and_records_nothing(add):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs in the background ignores it
     try:
         with pytest.raises(KeyboardInterrupt):
-            notebooks.run_notebooks(config.load_params(), progress=False)
+            run()
     finally:
         signal.signal(signal.SIGINT, before)
     assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
