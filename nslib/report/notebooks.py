@@ -45,6 +45,7 @@ __all__: list[str] = []
 START_SECONDS = 120
 _KERNEL_GB = 2.0  # memory of a notebook that trains
 _TRAINING = ("03_train_trill", "04_distill", "07_finetune")  # keep all threads: on their number a sum's bits depend
+_LONG = (*_TRAINING, "09_how_sure", "06_personalisation", "80_your_dataset")  # begin first, so that none is left alone
 _NEED_NO_RESULT = ("03_train_trill", "04_distill")
 _LAST = "08_what_matters"  # shows what was fine-tuned and times embeddings, so it runs alone
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
@@ -130,7 +131,7 @@ class NotebookPool:
         """Execute what has not begun, what takes long first, and return all runs in the order of names."""
         with self._lock:
             self._finishing = True
-            for name in sorted(self._paths, key=lambda name: (name == _LAST, name not in _TRAINING)):
+            for name in sorted(self._paths, key=lambda name: (name == _LAST, [*_LONG, name].index(name))):
                 if name not in self._begun:
                     self._submit(name, training_inputs if name in _NEED_NO_RESULT else inputs)
         with tqdm(total=len(self._paths), desc="notebooks", unit="notebook", disable=not progress) as bar:

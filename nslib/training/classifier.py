@@ -31,7 +31,7 @@ from nslib.embeddings.base import SAMPLE_RATE, Embedding
 from nslib.embeddings.downloads import fetch_model
 from nslib.embeddings.hub import ADAPTERS, Adapter, InnerLayer, choose_rank
 from nslib.embeddings.networks import TRAINED_TAPS
-from nslib.embeddings.registry import EMBEDDINGS
+from nslib.embeddings.registry import EMBEDDINGS, outline
 from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 from nslib.evaluation.benchmark import benchmark, label_vectors
 from nslib.evaluation.classifiers import CLASSIFIERS, normalise
@@ -80,7 +80,7 @@ def take_built_in(name: str) -> Backbone:
     if name not in TRAINED_TAPS:
         return _load_in_graph(embeddings.get(name), fetch_model(EMBEDDINGS[name].hub), ADAPTERS[name])
     network, tap = TRAINED_TAPS[name]
-    return _put_in_graph(embeddings.get(name), networks.load_network(network), tap)
+    return _put_in_graph(outline(name), networks.load_network(network), tap)
 
 
 def take_saved_model(folder: str | Path, key: str, name: str | None = None) -> Backbone:
