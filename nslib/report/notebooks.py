@@ -160,7 +160,7 @@ class NotebookPool:
 def read_last_runs(folder: Path | None = None) -> list[Run]:
     """Read what the last run of each notebook gave, from ``reports/notebooks`` or another folder."""
     paths = sorted((folder or config.reports_dir() / "notebooks").glob("*.json"))
-    return [run for path in paths if (run := _read_last_run(path))]
+    return [run for path in paths if (run := read_run(path))]
 
 
 def list_notebooks(params: Params) -> list[str]:
@@ -196,7 +196,7 @@ def _run_if_changed(path: Path, params: Params, inputs: str, env: Mapping[str, s
     try:
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(params).items()}
         given = {name: values[name] for name in notebook_rules.read_parameters(path) if name in values}
-        stamp, last = make_stamp(path, given, inputs), _read_last_run(target.with_suffix(".json"))
+        stamp, last = make_stamp(path, given, inputs), read_run(target.with_suffix(".json"))
         if last and last.ok and last.stamp == stamp and last.made:
             changed = [name for name, was, now in compare_files(target.parent, last) if was != now]
             if not changed:
@@ -252,7 +252,12 @@ def _record(target: Path, run: Run) -> Run:
         config.write_file(target.with_suffix(".html"), render_notebook(target, run))
         made = {path.name: config.hash_file(path) for path in (target, target.with_suffix(".html"))}
         run = dataclasses.replace(run, made=made)
-    config.write_file(target.with_suffix(".json"), json.dumps(dataclasses.asdict(run), indent=1).encode())
+    return write_run(target.with_suffix(".json"), run)
+
+
+def write_run(path: Path, run: Run) -> Run:
+    """Write a record, and return it."""
+    config.write_file(path, json.dumps(dataclasses.asdict(run), indent=1).encode())
     return run
 
 
@@ -262,7 +267,7 @@ def compare_files(folder: Path, run: Run) -> list[tuple[str, str, str]]:
             for name, digest in run.made.items()]
 
 
-def _read_last_run(path: Path) -> Run | None:
+def read_run(path: Path) -> Run | None:
     """Read a record; one that is damaged counts as none, so that the notebook is run again."""
     try:
         return Run(**json.loads(path.read_text()))

@@ -9,7 +9,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results, has_failures
 from nslib.extraction import cache
 from nslib.report.html import write_report
-from nslib.report.notebooks import NotebookPool, Run, list_notebooks
+from nslib.report.notebooks import RAN, NotebookPool, Run, compare_files, list_notebooks, read_run, write_run
 
 __all__ = ["prepare_inputs", "reproduce_all"]
 
@@ -87,12 +87,32 @@ def _reproduce(settings: Params) -> Outcome:
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     say("3/3 report")
     results = results.with_fine_tuned()  # notebook 7 has made them in the meantime
-    page = write_report(results, settings, runs=runs, clips=results.clips, protocol_answers=personal.answers)
+    page = _write_changed(results, personal, settings, runs, inputs, say)
     # without any data the paper profile is a list of what to fetch, which is no failure
     enough = (len(results.rows) > 0 or settings.profile == "paper") and not has_failures(results.not_run)
     text = _summarise(results, runs, page, time.perf_counter() - began)
     foreseen = _foresee(results, runs, settings) if settings.rehearse else Outcome(True, "")
     return Outcome(all(run.ok for run in runs) and enough and foreseen.ok, f"{text}\n{foreseen.text}".rstrip())
+
+
+def _write_changed(results: Results, personal: protocols.ProtocolResults, settings: Params, runs: list[Run],
+                   inputs: str, say: Callable[[str], object]) -> Path:
+    """Write the report, unless nothing that it shows has changed since it was written, nor what was written."""
+    folder = config.reports_dir()
+    stored = (path for kind in ("results", "rows") for path in sorted((folder / kind).glob("*")))
+    stamp = _hash_words([settings, inputs, *personal.rows["key"].unique(), *results.rows["key"].unique(),
+                         *results.notes, results.ledger.to_csv(), *(f"{run.stamp} {run.when} {run.why}" for run in runs),
+                         *(f"{path} {path.stat().st_mtime_ns}" for path in stored)])
+    last = read_run(folder / "report.json")
+    if last and last.stamp == stamp and all(was == now for _, was, now in compare_files(folder, last)):
+        say("unchanged, not written again: the report")
+        return folder / "index.html"
+    page = write_report(results, settings, runs=runs, clips=results.clips, protocol_answers=personal.answers)
+    files = [path for place in (folder, folder / "figures", folder / "tables") for path in place.glob("*.*")
+             if path.is_file() and path.suffix not in (".json", ".jsonl")]
+    made = {str(path.relative_to(folder)): config.hash_file(path) for path in files}
+    write_run(folder / "report.json", Run("report", "", RAN, 0.0, "", stamp, made=made))
+    return page
 
 
 def _hash_words(words: Iterable[object]) -> str:

@@ -202,12 +202,17 @@ def test_a_page_has_no_script_and_links_to_pages(tmp_path):
     assert "UserWarning: &lt;b&gt;" in text and "clip/s" not in text
 
 
-def test_results_notebook_and_page_then_what_is_new_only(add):
+def test_results_notebook_and_page_then_what_is_new_only(add, capsys):
     add("import sys\nprint(corpus, sys.executable)", name="01_good")
     outcome = reproduce_all(config.load_params(SETTINGS))
     assert outcome.ok and "1 results, 1 of 1 notebooks run now" in outcome.text
-    page = (config.reports_dir() / "index.html").read_text()
+    path = config.reports_dir() / "index.html"
+    page, written = path.read_text(), path.stat().st_mtime_ns
     assert all(word in page for word in ("word-synthetic", "numbers mean nothing", "01_good"))
+    assert reproduce_all(config.load_params(SETTINGS)).ok and "not written again: the report" in capsys.readouterr().err
+    assert path.stat().st_mtime_ns == written
+    (path.parent / "summary.md").unlink()
+    assert reproduce_all(config.load_params(SETTINGS)).ok and (path.parent / "summary.md").exists()
     executed = nbformat.read(config.reports_dir() / "notebooks" / "01_good.ipynb", 4).cells[-3].outputs[0].text
     assert executed == f"synthetic {sys.executable}\n"  # the parameter was given, and the kernel is of this Python
     add("print(corpus, 1 / 0)\nprint()", name="02_bad")
