@@ -370,6 +370,12 @@ class Results:
         """Add stored results of the fine-tuned trill-mini, of its present weights, on the clips of this run."""
         return self.with_stored([FINE_TUNED], networks.WEIGHT_FILES["trill-mini"].sha256, folder)
 
+    def with_costs(self) -> Results:
+        """Tell what vectors have taken by now: others than `nslib.benchmark` compute some too."""
+        weights = {**dict(zip(self.rows["embedding"], self.rows["weights_hash"], strict=True)), **self.layers}
+        costs = [{"embedding": name, **cache.read_costs(weights[name]).summary()} for name in self.ledger["embedding"]]
+        return dataclasses.replace(self, ledger=pd.DataFrame(costs, columns=list(LEDGER)))
+
     def with_stored(self, names: Sequence[str], weights: str = "", folder: Path | None = None) -> Results:
         """Add stored results of embeddings that have no rows here yet, the newest of each task.
 

@@ -86,7 +86,7 @@ def _reproduce(settings: Params) -> Outcome:
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     say("3/3 report")
-    results = results.with_fine_tuned()  # notebook 7 has made them in the meantime
+    results = results.with_fine_tuned().with_costs()  # of what notebooks have made in the meantime
     page = _write_changed(results, personal, settings, runs, inputs, say)
     # without any data the paper profile is a list of what to fetch, which is no failure
     enough = (len(results.rows) > 0 or settings.profile == "paper") and not has_failures(results.not_run)
@@ -99,10 +99,10 @@ def _write_changed(results: Results, personal: protocols.ProtocolResults, settin
                    inputs: str, say: Callable[[str], object]) -> Path:
     """Write the report, unless nothing that it shows has changed since it was written, nor what was written."""
     folder = config.reports_dir()
-    stored = (path for kind in ("results", "rows") for path in sorted((folder / kind).glob("*")))
+    stored = [path for kind in ("results", "rows") for path in sorted((folder / kind).glob("*"))]
     stamp = _hash_words([settings, inputs, *personal.rows["key"].unique(), *results.rows["key"].unique(),
-                         *results.notes, results.ledger.to_csv(), *(f"{run.stamp} {run.when} {run.why}" for run in runs),
-                         *(f"{path} {path.stat().st_mtime_ns}" for path in stored)])
+                         *results.notes, results.ledger.to_csv(), *stored, *(path.stat().st_mtime_ns for path in stored),
+                         *(f"{run.stamp} {run.when} {run.why}" for run in runs)])
     last = read_run(folder / "report.json")
     if last and last.stamp == stamp and all(was == now for _, was, now in compare_files(folder, last)):
         say("unchanged, not written again: the report")
