@@ -101,7 +101,7 @@ def _write_changed(results: Results, personal: protocols.ProtocolResults, settin
     folder = config.reports_dir()
     stored = [path for kind in ("results", "rows") for path in sorted((folder / kind).glob("*"))]
     stamp = _hash_words([settings, inputs, *personal.rows["key"].unique(), *results.rows["key"].unique(),
-                         *results.notes, results.ledger.to_csv(), *stored, *(path.stat().st_mtime_ns for path in stored),
+                         *results.notes, results.ledger.to_csv(), *stored, *(one.stat().st_mtime_ns for one in stored),
                          *(f"{run.stamp} {run.when} {run.why}" for run in runs)])
     last = read_run(folder / "report.json")
     if last and last.stamp == stamp and all(was == now for _, was, now in compare_files(folder, last)):
