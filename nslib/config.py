@@ -317,7 +317,8 @@ def compile_function(function: Any) -> Any:
     def run(*given: Any) -> Any:
         try:
             return make(True)(*given)
-        except (RuntimeError, EOFError, pickle.PickleError):  # no folder can be written, or what it keeps is damaged
+        # no folder can be written, or what it keeps is damaged: anything may be read there
+        except (RuntimeError, EOFError, pickle.PickleError, ValueError, ImportError, AttributeError, TypeError):
             return make(False)(*given)
     return run
 

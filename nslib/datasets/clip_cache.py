@@ -142,7 +142,7 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
         last.callback(note)
         for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
-            if not made.reason:
+            if keys[i] and not made.reason:
                 told.append([keys[i], dataclasses.asdict(made)])
             if len(told) == _TOLD_AT_ONCE:  # opening the file takes as long as decoding a clip
                 note()

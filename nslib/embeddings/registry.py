@@ -18,7 +18,7 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -190,25 +190,29 @@ def _build_backend(info: EmbeddingInfo) -> EmbedFunction:
 
 
 @cache
+def _load_function(info: EmbeddingInfo) -> EmbedFunction:
+    """Load the function of an embedding, once a process."""
+    if info.needs and importlib.util.find_spec(info.needs) is None:
+        remedy = f"It is an extra, because of its licence ({info.licence}): make setup {info.needs.upper()}=1"
+        raise Unavailable(info.name, f"the package {info.needs} is not installed", remedy)
+    built = info.build(info)
+    if not isinstance(built, PatchNetwork):
+        return built
+    return make_embedder(built.cut, freeze_network(built.function, built.shape), steady=True)
+
+
+@cache
 def _load(info: EmbeddingInfo) -> Embedding:
     """Make an embedding, once a process."""
-    def load() -> EmbedFunction:
-        if info.needs and importlib.util.find_spec(info.needs) is None:
-            remedy = f"It is an extra, because of its licence ({info.licence}): make setup {info.needs.upper()}=1"
-            raise Unavailable(info.name, f"the package {info.needs} is not installed", remedy)
-        built = info.build(info)
-        if not isinstance(built, PatchNetwork):
-            return built
-        return make_embedder(built.cut, freeze_network(built.function, built.shape), steady=True)
-
-    deferred = cache(load)  # what an embedding is can be known, and its stored vectors used, without its network
+    # what it is can be known, and its stored vectors used, without its network; by a name that a worker has too
+    deferred = partial(_load_function, info)
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         return deferred()(waves, lengths)
 
     def replica(device: str) -> EmbedFunction:
         with place_graphs(device):
-            return load()
+            return _load_function.__wrapped__(info)
 
     embed.__dict__["deferred"] = deferred
     return Embedding(embed=embed, replica=replica if info.engine == "tensorflow" else None,

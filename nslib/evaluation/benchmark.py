@@ -399,7 +399,8 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     stored = results.find_result(results.make_key(**identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
         return *stored, corpus.problems[:0]
-    with contextlib.suppress(NslibError):  # each by itself can do without the others, or says what is wrong
+    # each by itself can do without the others, or says what is wrong
+    with contextlib.suppress(NslibError), config.explain_failures():
         if spec.joined:
             extract.fill_caches(corpus.clips, [outline(name) for name in spec.joined.split(JOIN)], outline(spec.joined),
                                 progress, run=engine.run(lambda: extraction_cluster.BuiltInModel(spec.joined)))
@@ -615,20 +616,18 @@ def estimate_pair(task: Task, clips: pd.DataFrame, spec: EmbeddingSpec, params: 
     try:
         embedding = spec.load()
         whole, start = embedding.part or (embedding, 0)
-        known = whole  # under whose fingerprint costs and vectors are
-        if spec.joined:
-            whole, start = outline(spec.joined), spec.joined.split(JOIN).index(spec.name)
-        speed = 1.0 if start else _times_real_time(known.fingerprint, whole, again=params is None)
+        tried = outline(spec.joined) if spec.joined else whole
+        speed = 1.0 if start else _times_real_time(whole.fingerprint, tried, again=params is None)
     except NslibError:
         return None  # it is refused, with its reason, when its turn comes
     new = clips[:0] if start else clips  # of several layers of one model, the first brings the vectors of all
     if params:
         first = new.drop_duplicates("sha256")
-        new = first[first["sha256"].isin(VectorCache(known).missing(first["sha256"]))]
+        new = first[first["sha256"].isin(VectorCache(whole).missing(first["sha256"]))]
     numbers = scores.get_metric(task.metric).needs == "numbers"  # which cost as one class does
     parts = [(len(one), embedding.dim, 1 if numbers else one["label"].nunique()) for one in _list_training(task, clips)]
     fits = sum(estimate_probes_seconds(*part, 2 if task.speaker_is_label else 4) for part in parts)
-    audio = float(new["seconds"].sum())
+    audio = float(new["seconds"].sum()) / (1 + spec.joined.count(JOIN))  # one pass is for all outputs
     return Work(task.name, spec.name, audio, len(new) * whole.dim * 4 / 1e9, memory_gb(len(clips), *max(parts)[:2]),
                 audio / speed, fits)
 

@@ -21,7 +21,7 @@ import pandas as pd
 from nslib import embeddings
 from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
 from nslib.embeddings.registry import EMBEDDINGS
-from nslib.errors import Unavailable, UnknownName
+from nslib.errors import NslibError, Unavailable
 from nslib.frontend import SAMPLE_RATE
 from nslib.statistics.comparisons import average_differences
 from nslib.statistics.intervals import Difference
@@ -82,7 +82,7 @@ def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
     """Median milliseconds from a clip of noise, alone in its batch, to its vector; NaN if it cannot be had here."""
     try:
         embedding = embeddings.get(name)
-    except (Unavailable, UnknownName):
+    except NslibError:
         return math.nan
     samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)

@@ -388,15 +388,13 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
     Parameters and errors are those of `extract_vectors`; what is returned are clips, problems and cost of `Extraction`.
     """
     cache = VectorCache(embedding) if store is None else store
-    began = time.perf_counter()
     cost = Cost()
     known = cache.holds(clips["sha256"])
     units = WorkUnits(clips, choose_unit_seconds(float(clips["seconds"].sum())), ~known)
-    if units and cache.damaged:
-        warnings.warn(f"{len(cache.damaged)} files of stored vectors cannot be read, {cache.damaged[0]} for one: their "
-                      "clips are computed again.", stacklevel=2)
     if units:
+        _tell_damage(cache)
         (refuse_unsteady if own else runtime.load_now)(embedding)  # what is wrong with it is not a clip's problem
+    began = time.perf_counter()
     problems = (run or run_here)(units, embedding, cache, cost, progress)
     have = cache.holds(clips["sha256"])
     if problems and not have.any():
@@ -411,6 +409,13 @@ def fill_cache(clips: pd.DataFrame, embedding: Embedding, *, store: VectorCache 
             {"clips": len(clips), "from_store": int(known.sum()), **cost.summary()})
 
 
+def _tell_damage(cache: VectorCache) -> None:
+    """Warn of stored vectors that cannot be read."""
+    if cache.damaged:
+        warnings.warn(f"{len(cache.damaged)} files of stored vectors cannot be read, {cache.damaged[0]} for one: their "
+                      "clips are computed again.", stacklevel=3)
+
+
 class _SideBySide(list[VectorCache]):
     """Caches of several embeddings, into each of which its part is written of the vectors that one pass gave."""
 
@@ -423,9 +428,13 @@ class _SideBySide(list[VectorCache]):
 def fill_caches(clips: pd.DataFrame, embeddings: Sequence[Embedding], joined: Embedding, progress: bool,
                 run: RunUnits) -> None:
     """Compute what no cache of some embeddings has, by one that gives the vectors of all, side by side."""
-    began, cost, caches = time.perf_counter(), Cost(), _SideBySide(map(VectorCache, embeddings))
+    cost, caches = Cost(), _SideBySide(map(VectorCache, embeddings))
     known = np.logical_or.reduce([cache.holds(clips["sha256"]) for cache in caches])
     units = WorkUnits(clips, choose_unit_seconds(float(clips["seconds"].sum())), ~known)
+    for cache in caches if units else ():
+        _tell_damage(cache)
+        runtime.load_now(joined)
+    began = time.perf_counter()
     run(units, joined, cast(VectorCache, caches), cost, progress)  # of which only the writing is used
     for cache in caches if cost.computed else ():
         cost.log(cache.path, time.perf_counter() - began)

@@ -25,7 +25,6 @@ import re
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
@@ -45,7 +44,8 @@ __all__: list[str] = []
 START_SECONDS = 120
 _KERNEL_GB = 2.0  # memory of a notebook that trains
 _TRAINING = ("03_train_trill", "04_distill", "07_finetune")  # keep all threads: on their number a sum's bits depend
-_LONG = (*_TRAINING, "09_how_sure", "06_personalisation", "80_your_dataset")  # begin first, so that none is left alone
+SHOWS_SPEAKERS = "06_personalisation"
+_LONG = (*_TRAINING, "09_how_sure", SHOWS_SPEAKERS, "80_your_dataset")  # begin first, so that none is left alone
 _NEED_NO_RESULT = ("03_train_trill", "04_distill")
 _LAST = "08_what_matters"  # shows what was fine-tuned and times embeddings, so it runs alone
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
@@ -98,7 +98,8 @@ class NotebookPool:
     @functools.cached_property
     def _pool(self) -> ThreadPoolExecutor:
         """As many threads as the memory holds kernels, when the first begins; their share of the processors."""
-        jobs = max(1, min(len(self._paths), runtime.count_jobs(_KERNEL_GB)))
+        size = _KERNEL_GB if self._finishing else 1.25 * _KERNEL_GB  # begun early, this process is yet to grow
+        jobs = max(1, min(len(self._paths), runtime.count_jobs(size)))
         threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
         others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
         self._share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
@@ -201,8 +202,8 @@ def _run_if_changed(path: Path, params: Params, inputs: str, env: Mapping[str, s
             changed = [name for name, was, now in compare_files(target.parent, last) if was != now]
             if not changed:
                 return dataclasses.replace(last, status=UNCHANGED)
-            warnings.warn(f"{' and '.join(changed)} in {target.parent}: not as the run of the notebook wrote it, which "
-                          "is run again.", stacklevel=2)
+            tqdm.write(f"{' and '.join(changed)} in {target.parent}: not as the run of the notebook wrote it, which is "
+                       "run again.", sys.stderr)  # a warning would go to fits that are under way
         if broken := notebook_rules.check_source(path, given):
             raise notebook_rules.ContractBroken(broken)
     except NslibError as error:

@@ -23,7 +23,16 @@ from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results, has_failures
 from nslib.extraction import cache
 from nslib.report.html import write_report
-from nslib.report.notebooks import RAN, NotebookPool, Run, compare_files, list_notebooks, read_run, write_run
+from nslib.report.notebooks import (
+    RAN,
+    SHOWS_SPEAKERS,
+    NotebookPool,
+    Run,
+    compare_files,
+    list_notebooks,
+    read_run,
+    write_run,
+)
 
 __all__ = ["prepare_inputs", "reproduce_all"]
 
@@ -64,6 +73,7 @@ def _reproduce(settings: Params) -> Outcome:
             status = noss_sources.get_status(name)
             size = f" ({status.download_gb:g} GB to download, {status.disk_gb:g} GB on disk)"
             say(f"  {name}: {status.detail}{size if status.state == 'download' else ''}")
+    benchmark.specify_embeddings(None, settings)  # an unknown name is told before anything is done
     names, plan = list_notebooks(settings), loading.resolve_tasks(settings)
     heard = _hash_words([*(task.name for task in plan.tasks), *plan.notes])
     with NotebookPool(settings, names) as pool:
@@ -79,10 +89,13 @@ def _reproduce(settings: Params) -> Outcome:
                 Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began_within)
         say("2/3 notebooks")
         # equal inputs mean that the notebooks would show the same: those within speakers follow from them
-        inputs = _hash_words([*results.rows["key"].unique(), *results.not_run["why"], *results.problems["clip_id"],
+        keys = [*results.rows["key"].unique(), *(personal.rows["key"].unique() if personal else ())]
+        inputs = _hash_words([*keys, *results.not_run["why"], *results.problems["clip_id"], *results.problems["reason"],
                               *results.notes])
         runs = pool.finish(inputs, heard)
     personal = personal or run_within()
+    if len(personal.not_run):  # it may be run the next time, and so is the notebook that says it is not
+        (config.reports_dir() / "notebooks" / f"{SHOWS_SPEAKERS}.json").unlink(missing_ok=True)
     if len(personal.rows):
         results.notes += [f"within speakers: {note}" for note in personal.notes if note not in results.notes]
     say("3/3 report")
@@ -101,7 +114,8 @@ def _write_changed(results: Results, personal: protocols.ProtocolResults, settin
     folder = config.reports_dir()
     stored = [path for kind in ("results", "rows") for path in sorted((folder / kind).glob("*"))]
     stamp = _hash_words([settings, inputs, *personal.rows["key"].unique(), *results.rows["key"].unique(),
-                         *results.notes, results.ledger.to_csv(), *stored, *(one.stat().st_mtime_ns for one in stored),
+                         *results.notes, *(one.to_csv() for one in (results.ledger, results.problems, results.not_run)),
+                         *stored, *(one.stat().st_mtime_ns for one in stored),
                          *(f"{run.stamp} {run.when} {run.why}" for run in runs)])
     last = read_run(folder / "report.json")
     if last and last.stamp == stamp and all(was == now for _, was, now in compare_files(folder, last)):
@@ -131,8 +145,9 @@ def _foresee(results: Results, runs: list[Run], settings: Params) -> Outcome:
         clips = noss.list_clips(name).assign(seconds=few["seconds"].mean())
         if task.within_speaker:
             within = [within[0] + len(few), within[1] + len(clips)]
-        for embedding in results.rows.loc[results.rows["task"] == name, "embedding"].unique():
-            work.append(benchmark.estimate_pair(task, clips, benchmark.specify_embedding(embedding)))
+        measured = results.rows.loc[results.rows["task"] == name, "embedding"].unique()
+        for spec in benchmark.join_outputs([benchmark.specify_embedding(embedding) for embedding in measured]):
+            work.append(benchmark.estimate_pair(task, clips, spec))
     if not (known := [one for one in work if one]):
         return Outcome(True, "Nothing was rehearsed, so nothing is known of the whole run.")
     duration, spent = benchmark.format_duration, sum(Ledger(config.reports_dir() / _WITHIN).read(float))

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import cloudpickle
+import numpy as np
 import pytest
 
 from nslib import embeddings
@@ -25,6 +27,12 @@ def test_names():
         embeddings.names("papers")
     with pytest.raises(AttributeError, match="no attribute 'gets'"):
         _ = embeddings.gets
+
+
+def test_what_is_built_in_can_be_sent_to_a_worker_also_within_a_function_of_somebody():
+    sent = cloudpickle.loads(cloudpickle.dumps(embeddings.get("logmel")))
+    waves, lengths = np.ones((1, 16_000), np.float32), np.array([16_000])
+    assert np.array_equal(sent.embed(waves, lengths)[0], embeddings.get("logmel").embed(waves, lengths)[0])
 
 
 def test_importing_and_describing_is_light():

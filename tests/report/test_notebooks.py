@@ -4,10 +4,12 @@ import shutil
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import pandas as pd
 import psutil
 import pytest
 from nbformat import v4
@@ -15,6 +17,7 @@ from nbformat import v4
 from nslib import config
 from nslib.datasets import tasks
 from nslib.errors import UnknownName
+from nslib.evaluation import benchmark, protocols
 from nslib.report import notebooks
 from nslib.report.reproduce import reproduce_all
 
@@ -95,18 +98,16 @@ def test_a_run_that_is_killed_leaves_the_last_good_copy(add, monkeypatch):
         run(["b.ipynb"])
 
 
-def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, monkeypatch):
+def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, monkeypatch, capsys):
     add(GOOD)
     runs, out = [], config.reports_dir() / "notebooks"
     monkeypatch.setattr("papermill.execute_notebook", lambda path, output, **_: runs.append(shutil.copy(path, output)))
     monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
-
     assert [run()[0].status, run()[0].status] == ["ran", "unchanged"] and len(runs) == 1
     for name, harm in (("a.html", lambda path: path.write_text(path.read_text()[:3000])), ("a.ipynb", Path.unlink),
                        ("a.ipynb", lambda path: path.write_text(path.read_text().replace("cells", "cellz")))):
         harm(out / name)
-        with pytest.warns(UserWarning, match=f"{name} in .*not as the run"):
-            assert run()[0].status == "ran"
+        assert run()[0].status == "ran" and f"{name} in {out}: not as the run" in capsys.readouterr().err
         assert run()[0].status == "unchanged"
 
 
@@ -222,6 +223,24 @@ def test_results_notebook_and_page_then_what_is_new_only(add, capsys):
     assert "02_bad failed: cell [3] ('print(corpus, 1 / 0)') failed: ZeroDivisionError" in again.text
     assert "ZeroDivisionError" in (config.reports_dir() / "notebooks" / "02_bad.html").read_text()
     assert [run.status for run in notebooks.read_last_runs()] == ["ran", "failed", "ran"]
+
+
+def test_what_could_not_be_run_and_why_is_shown_as_it_is_now(add, monkeypatch):
+    add(GOOD, name="06_personalisation")
+    monkeypatch.setattr("papermill.execute_notebook", lambda path, output, **_: shutil.copy(path, output))
+    monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
+    settings, measure, within = SETTINGS | {"tasks": "style-synthetic"}, benchmark.benchmark, protocols.run_protocol
+    for why in ("it is silence", "it is no sound"):
+        columns = ["task", "embedding", "clip_id", "remedy", "reason", "why"]
+        lost = pd.DataFrame([["style-synthetic", "logmel", "x", "", why, why]], columns=columns)
+        monkeypatch.setattr(benchmark, "benchmark", lambda lost=lost, **given: replace(measure(**given), problems=lost))
+        monkeypatch.setattr(protocols, "run_protocol",
+                            lambda *given, lost=lost, **also: replace(within(*given, **also), not_run=lost))
+        assert "1 of 1 notebooks run now" in reproduce_all(config.load_params(settings)).text
+        assert why in (config.reports_dir() / "index.html").read_text()
+    monkeypatch.setattr(protocols, "run_protocol", within)
+    assert "1 of 1 notebooks run now" in reproduce_all(config.load_params(settings)).text
+    assert "0 of 1 notebooks run now" in reproduce_all(config.load_params(settings)).text
 
 
 @pytest.mark.usefixtures("add")
