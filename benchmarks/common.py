@@ -116,9 +116,10 @@ def run_process(command: Sequence[str | Path], folder: Path, environment: Mappin
 
 
 def _watch_memory(pid: int, peaks: list[float], ended: threading.Event) -> None:
-    """Note the memory of a process and its descendants ten times a second, pages that they share counted once."""
-    while not ended.wait(0.1):
-        total = 0.0
+    """Note the memory of a process and its descendants ten times a second or less, shared pages counted once."""
+    took = 0.0  # at most a twentieth of a processor goes to looking: with gigabytes a look takes a tenth of a second
+    while not ended.wait(max(0.1, 20 * took)):
+        total, began = 0.0, time.perf_counter()
         try:
             parent = psutil.Process(pid)
             for process in (parent, *parent.children(recursive=True)):
@@ -126,7 +127,7 @@ def _watch_memory(pid: int, peaks: list[float], ended: threading.Event) -> None:
                 total += getattr(memory, "pss", memory.rss) / 1e6
         except psutil.Error:  # one of them has just ended: the next look counts
             continue
-        peaks[0] = max(peaks[0], total)
+        peaks[0], took = max(peaks[0], total), time.perf_counter() - began
 
 
 def write_clips(folder: Path, clips: int, classes: int, speakers: int) -> list[tuple[Path, str, str]]:
