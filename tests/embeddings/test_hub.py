@@ -220,7 +220,7 @@ def test_fetched_announced_run_and_refused_once_its_files_change(models, tmp_pat
     monkeypatch.setenv("NSLIB_MODELS", str(tmp_path))
     monkeypatch.setenv("NSLIB_OFFLINE", "0")
     hub._open_shared.cache_clear()
-    registry._load.cache_clear()
+    registry._load_function.cache_clear()
     with hub_server.serving(models) as url:
         monkeypatch.setenv("NSLIB_HUB_URL", url)
         embedding = embeddings.get("trillsson5")
