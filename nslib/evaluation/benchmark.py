@@ -17,13 +17,13 @@ of other code or other vectors: nothing is said of it. Tables are kept beside th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -399,11 +399,12 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     stored = results.find_result(results.make_key(**identify_pair(task, spec, corpus.clips), settings=settings))
     if stored is not None:
         return *stored, corpus.problems[:0]
-    # each by itself can do without the others, or says what is wrong
-    with contextlib.suppress(NslibError), config.explain_failures():
+    try:
         if spec.joined:
             extract.fill_caches(corpus.clips, [outline(name) for name in spec.joined.split(JOIN)], outline(spec.joined),
-                                progress, run=engine.run(lambda: extraction_cluster.BuiltInModel(spec.joined)))
+                                progress, engine.run(lambda: extraction_cluster.BuiltInModel(spec.joined)))
+    except (NslibError, MemoryError, OSError) as error:  # each may do without the others, or says why not
+        warnings.warn(f"{spec.joined}: not computed in one pass, but each by itself: {error}", stacklevel=2)
     out = spec.vectors(corpus.clips, progress=progress, run=engine.run(spec.recipe))
     origin = identify_pair(task, spec, out.clips)  # clips may have been lost
     key = results.make_key(**origin, settings=settings)

@@ -431,9 +431,10 @@ def fill_caches(clips: pd.DataFrame, embeddings: Sequence[Embedding], joined: Em
     cost, caches = Cost(), _SideBySide(map(VectorCache, embeddings))
     known = np.logical_or.reduce([cache.holds(clips["sha256"]) for cache in caches])
     units = WorkUnits(clips, choose_unit_seconds(float(clips["seconds"].sum())), ~known)
-    for cache in caches if units else ():
-        _tell_damage(cache)
+    if units:
         runtime.load_now(joined)
+        for cache in caches:
+            _tell_damage(cache)
     began = time.perf_counter()
     run(units, joined, cast(VectorCache, caches), cost, progress)  # of which only the writing is used
     for cache in caches if cost.computed else ():

@@ -78,8 +78,7 @@ class Run:
 class NotebookPool:
     """Executes notebooks side by side, with the parameters that each declares; a failure stops no other.
 
-    ``with NotebookPool(params, names) as pool:`` ends kernels if the block ends by an error or Ctrl-C. Names are of all
-    notebooks, or of some.
+    Kernels end with its block if that ends by an error or Ctrl-C; `names` are of some notebooks, by default all.
     """
 
     def __init__(self, params: Params, names: Iterable[str] | None = None):
@@ -87,9 +86,8 @@ class NotebookPool:
         wanted = list(by_name) if names is None else [Path(name).stem for name in names]
         refuse_unknown("notebook", wanted, by_name)
         self._paths = {name: path for name, path in by_name.items() if name in wanted}
-        self._params, self._stopped, self._lock = params, threading.Event(), threading.RLock()
+        self._params, self._finishing, self._stopped, self._lock = params, False, threading.Event(), threading.RLock()
         self._begun: dict[str, Future[Run]] = {}
-        self._finishing = False
 
     def __enter__(self) -> NotebookPool:
         _hash_surroundings()  # once, not in every thread
