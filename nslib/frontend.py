@@ -147,15 +147,15 @@ def padded_samples(samples: int, frontend: Frontend = TRILL) -> int:
 
 
 def pad(wave: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
-    """Pad a clip [samples] as the model does, maybe by nothing; BadParameter if it is empty."""
+    """Pad clips [..., samples] as the model does, maybe by nothing; BadParameter if they are empty."""
     signal = np.asarray(wave)
     if not signal.shape[-1]:
         raise BadParameter("an empty clip cannot be padded; give at least one sample.")
-    extra = padded_samples(len(signal), frontend) - len(signal)
+    extra = padded_samples(signal.shape[-1], frontend) - signal.shape[-1]
     if not extra or frontend.pad == "none":
         return signal
     mode: Any = "constant" if frontend.pad == "zeros" else "symmetric"
-    return np.pad(signal, (0, extra), mode=mode)
+    return np.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(0, extra)], mode=mode)
 
 
 def patch_count(samples: int, frontend: Frontend = TRILL) -> int:
@@ -166,15 +166,15 @@ def patch_count(samples: int, frontend: Frontend = TRILL) -> int:
 
 
 def patches(spectrogram: npt.ArrayLike, frontend: Frontend = TRILL) -> FloatArray:
-    """Cut the spectrogram [frames, mels] of a padded clip into the overlapping patches that a network sees.
+    """Cut the spectrogram [..., frames, mels] of padded clips into the overlapping patches that a network sees.
 
-    Given are [patches, frames, mels]; frames after the last whole patch are dropped, as the models do.
+    Given are [..., patches, frames, mels]; frames after the last whole patch are dropped, as the models do.
     """
     values = np.asarray(spectrogram)
-    if len(values) < frontend.patch:
-        return np.empty((0, frontend.patch, values.shape[1]), values.dtype)
-    view = np.lib.stride_tricks.sliding_window_view(values, frontend.patch, axis=0)
-    return np.ascontiguousarray(view[:: frontend.patch_hop].transpose(0, 2, 1))
+    if values.shape[-2] < frontend.patch:
+        return np.empty((*values.shape[:-2], 0, frontend.patch, values.shape[-1]), values.dtype)
+    view = np.lib.stride_tricks.sliding_window_view(values, frontend.patch, axis=-2)
+    return np.ascontiguousarray(view[..., :: frontend.patch_hop, :, :].swapaxes(-2, -1))
 
 
 def patch_starts(count: int, frontend: Frontend = TRILL) -> npt.NDArray[np.float64]:

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,10 +139,14 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
             ledger.append(*told)
             told.clear()
 
-    with (ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, contextlib.ExitStack() as last,
+    workers = min(8, os.cpu_count() or 1)  # who are given some files at a time: that takes as long as to read a short one
+    size = min(8, max(1, len(todo) // (8 * workers)))
+    given = [todo[k:k + size] for k in range(0, len(todo), size)]
+    with (ThreadPoolExecutor(workers) as pool, contextlib.ExitStack() as last,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):
         last.callback(note)
-        for i, made in zip(todo, pool.map(lambda i: _decode_facts(paths[i]), todo), strict=True):
+        read = pool.map(lambda some: [_decode_facts(paths[i]) for i in some], given)
+        for i, made in zip(todo, chain.from_iterable(read), strict=True):
             if keys[i] and not made.reason:
                 told.append([keys[i], dataclasses.asdict(made)])
             if len(told) == _TOLD_AT_ONCE:  # opening the file takes as long as decoding a clip

@@ -139,7 +139,7 @@ def open_litert(network: PatchNetwork, backend: str, key: str) -> Network:
     if not content:
         form, made = BACKEND_FORMS[backend], None
         if form == "int8":
-            made = np.concatenate([network.cut(wave) for wave in make_extreme_sounds(CALIBRATION)])
+            made = np.concatenate([network.cut(wave[None])[0] for wave in make_extreme_sounds(CALIBRATION)])
         try:
             content = convert_network(lambda patch, training: network.function(patch), form, made, shape=network.shape)
         except Exception as error:  # the converter raises whatever its parts raise

@@ -32,7 +32,7 @@ from nslib.embeddings.backends import open_interpreter
 from nslib.embeddings.base import SAMPLE_RATE, Embedding, EmbedFunction, FloatArray
 from nslib.embeddings.custom import embed_one_by_one, wrap_function
 from nslib.embeddings.pretrained import open_onnx
-from nslib.embeddings.runtime import count_threads, make_embedder
+from nslib.embeddings.runtime import count_threads, each_clip, make_embedder
 from nslib.errors import BadParameter, NslibError, UnknownName, refuse_unknown
 
 __all__ = ["choose", "from_file", "from_saved_model", "parse_options"]
@@ -360,7 +360,7 @@ def _embed_windows(model: _Model, length: int) -> EmbedFunction:
                                "fixed='window' needs one. Give a shorter window, or average inside the model.")
         return vectors.reshape(len(vectors), -1)
 
-    return make_embedder(cut, network)
+    return make_embedder(each_clip(cut), network)
 
 
 def _convert_samples(model: _Model, samples: Array) -> Array:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
-from nslib.embeddings.runtime import count_threads, describe_end, map_threads, mark_ragged
+from nslib.embeddings.runtime import count_threads, describe_end, group_lengths, map_threads, mark_ragged
 from nslib.errors import NslibError
 from nslib.frontend import TRILL, log_mel
 
@@ -51,42 +51,43 @@ def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
 
 
 def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
-    """Make the embed function of a clip's features: mean and standard deviation over time."""
+    """Make the embed function of features of clips of one length: mean and standard deviation over time."""
 
-    def summarise(wave: FloatArray) -> Features:
-        values = features(wave)
-        return np.concatenate([values.mean(0), values.std(0)])
+    def summarise(clips: FloatArray) -> Features:
+        values = features(clips)
+        return np.concatenate([values.mean(-2), values.std(-2)], axis=-1)
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
-        rows = map_threads(summarise, [wave[:length] for wave, length in zip(waves, lengths, strict=True)])
-        return np.stack(rows)[:, None].astype(np.float32), np.ones(len(rows), np.int64)
+        rows = np.concatenate(map_threads(summarise, group_lengths(waves, lengths)))
+        return rows[:, None].astype(np.float32), np.ones(len(rows), np.int64)
 
     return mark_ragged(embed)
 
 
 def logmel(wave: FloatArray) -> Features:
-    """Compute the log-mel bands of TRILL's front end, float64 [frames, 64], of at least 400 samples."""
+    """Compute the log-mel bands of TRILL's front end, float64 [..., frames, 64], of [..., samples], at least 400."""
     return log_mel(wave, TRILL, dtype=np.float64)
 
 
 def mfcc(wave: FloatArray) -> Features:
-    """Compute MFCC 0 to 19 of these bands, with first and second differences, float64 [frames, 60]."""
+    """Compute MFCC 0 to 19 of these bands, with first and second differences, float64 [..., frames, 60]."""
     from scipy import fft
 
-    cepstra = fft.dct(logmel(wave), type=2, norm="ortho", axis=-1)[:, :COEFFICIENTS]
+    cepstra = fft.dct(logmel(wave), type=2, norm="ortho", axis=-1)[..., :COEFFICIENTS]
     first = delta(cepstra)
-    return np.concatenate([cepstra, first, delta(first)], axis=1)
+    return np.concatenate([cepstra, first, delta(first)], axis=-1)
 
 
 def delta(features: Features) -> Features:
-    """Compute the slope over time, per frame: the least-squares line through each frame and its neighbours."""
+    """Compute the slope over time [..., frames, numbers], per frame: the least-squares line through each frame and its neighbours."""
     steps = range(1, DELTA_REACH + 1)
     # the first and the last frame are repeated beyond the ends
-    padded = np.pad(features, ((DELTA_REACH, DELTA_REACH), (0, 0)), mode="edge")
+    padded = np.pad(features, [(0, 0)] * (features.ndim - 2) + [(DELTA_REACH, DELTA_REACH), (0, 0)], mode="edge")
+    count = features.shape[-2]
     total = np.zeros_like(features)
     for k in steps:
-        later = padded[DELTA_REACH + k:DELTA_REACH + k + len(features)]
-        total += k * (later - padded[DELTA_REACH - k:DELTA_REACH - k + len(features)])
+        later = padded[..., DELTA_REACH + k:DELTA_REACH + k + count, :]
+        total += k * (later - padded[..., DELTA_REACH - k:DELTA_REACH - k + count, :])
     return total / (2 * sum(k * k for k in steps))
 
 

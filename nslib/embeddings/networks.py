@@ -442,7 +442,7 @@ def read_settings(name: str) -> dict[str, Any]:
 # ---- networks as embeddings --------------------------------------------------------------------------
 
 def cut_patches(wave: FloatArray) -> npt.NDArray[Any]:
-    """Cut a clip, float32 [samples], padded with zeros to a second, into log-mel patches, float32 [patches, 96, 64]."""
+    """Cut clips, float32 [..., samples], padded with zeros to a second, into log-mel patches [..., patches, 96, 64]."""
     return to_patches(log_mel(pad(wave, TRILL), TRILL), TRILL)
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from nslib.embeddings.base import SAMPLE_RATE, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import read_weights
-from nslib.embeddings.runtime import PatchNetwork, count_threads, make_embedder, map_threads
+from nslib.embeddings.runtime import PatchNetwork, count_threads, each_clip, make_embedder, map_threads
 from nslib.errors import Unavailable
 from nslib.frontend import FFT, HOP, WINDOW, frames, hann, mel, spectra
 
@@ -35,7 +35,7 @@ def load_builtin(info: EmbeddingInfo) -> EmbedFunction | PatchNetwork:
     assert info.weights is not None
     data = read_weights(info.weights)
     if info.name == "resemblyzer":
-        return make_embedder(cut_mel_windows, build_encoder(read_torch(data)), AT_ONCE * count_threads())
+        return make_embedder(each_clip(cut_mel_windows), build_encoder(read_torch(data)), AT_ONCE * count_threads())
     return embed_windows(open_onnx(data)) if info.name == "speech-embedding" else build_ina(data)
 
 
@@ -226,7 +226,8 @@ def build_ina(data: bytes) -> PatchNetwork:
             group = file["model_weights"].get(options["name"])
             names = group.attrs["weight_names"] if layer.weights and group is not None else ()
             layer.set_weights([np.asarray(group[name], np.float32) for name in names])
-    return PatchNetwork(lambda wave: cut_normalised(wave, int(shape[1])), _fold(model.layers), shape)
+    cut = each_clip(lambda wave: cut_normalised(wave, int(shape[1])))
+    return PatchNetwork(cut, _fold(model.layers), shape)
 
 
 def _fold(layers: list[Any]) -> Any:

@@ -40,6 +40,7 @@ _Made = TypeVar("_Made")
 
 AT_ONCE = 64
 FEW = 16
+_TOGETHER = 64_000  # samples of clips that are cut in one call: short calls would wait for each other's interpreter
 # a second call fills the gaps that the first leaves on the processors: a fifth faster on two of them
 _CALLS = 2
 
@@ -149,7 +150,7 @@ _SINGLE_BLAS = SharedContext(lambda: _find_blas(len(sys.modules)).limit(limits=1
 class PatchNetwork(NamedTuple):
     """A network on patches, and how clips become patches: what every way to compute it is made of."""
 
-    cut: Callable[[FloatArray], Array]  # a clip, [samples], to its patches, float32 [patches, *shape], at least one
+    cut: Callable[[FloatArray], Array]  # clips of one length, [clips, samples], to float32 [clips, patches, *shape]
     function: Callable[[Any], Any]  # TensorFlow operations: a tensor of patches to a tensor [patches, dim]
     shape: Sequence[int]  # of one patch
 
@@ -166,7 +167,7 @@ def make_embedder(cut: Callable[[FloatArray], Array], network: Network, at_once:
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         counts: list[int] = []
-        with stream_threads(cut, [wave[:length] for wave, length in zip(waves, lengths, strict=True)]) as cuts:
+        with stream_threads(cut, group_lengths(waves, lengths)) as cuts:
             pieces = _cut_pieces(cuts, counts, at_once)
             if not steady:
                 rows = [network(piece) for piece in pieces]
@@ -177,6 +178,21 @@ def make_embedder(cut: Callable[[FloatArray], Array], network: Network, at_once:
         return group_by_clip(np.concatenate(rows), counts)
 
     return mark_ragged(embed)
+
+
+def group_lengths(waves: FloatArray, lengths: IntArray) -> list[FloatArray]:
+    """Group clips, a row each, with neighbours of the same length, [clips, samples] without padding, some seconds."""
+    groups = []
+    for rows in np.split(np.arange(len(waves)), np.flatnonzero(np.diff(lengths)) + 1):
+        length = int(lengths[rows[0]])
+        size = max(1, _TOGETHER // max(length, 1))
+        groups += [waves[rows[0] + k:rows[0] + min(k + size, len(rows)), :length] for k in range(0, len(rows), size)]
+    return groups
+
+
+def each_clip(cut: Callable[[FloatArray], Array]) -> Callable[[FloatArray], Array]:
+    """Make a function of one clip, [samples], one of clips of one length, as `PatchNetwork.cut` is."""
+    return lambda waves: np.stack([cut(wave) for wave in waves])
 
 
 def find_steady_sizes(network: Network, shape: Sequence[int], at_once: int = AT_ONCE) -> tuple[int, ...]:
@@ -216,8 +232,8 @@ def _cut_pieces(cuts: Iterable[Array], counts: list[int], size: int) -> Iterator
     """Cut the row of all patches into pieces of a size, the last one smaller; note each clip's count on the way."""
     waiting: list[Array] = []
     for patches in cuts:
-        counts.append(len(patches))
-        waiting.append(patches)
+        counts += len(patches) * [patches.shape[1]]
+        waiting.append(patches.reshape(-1, *patches.shape[2:]))
         if sum(map(len, waiting)) >= size:
             row = np.concatenate(waiting)
             whole = len(row) // size * size

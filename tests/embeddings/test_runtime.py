@@ -70,7 +70,7 @@ def test_each_clip_gets_the_frames_of_its_own_patches(steady, counts, at_once):
         sizes.append(len(patches))
         return patches[:, :3] * 2
 
-    embed = runtime.make_embedder(cut, network, at_once, steady=steady)
+    embed = runtime.make_embedder(runtime.each_clip(cut), network, at_once, steady=steady)
     waves, lengths = batch([10 * count + 5 for count in counts])
     frames, found = embed(waves, lengths)
     assert found.tolist() == counts and runtime.is_ragged(embed)
@@ -80,6 +80,17 @@ def test_each_clip_gets_the_frames_of_its_own_patches(steady, counts, at_once):
     assert max(sizes) <= at_once and (steady or sum(sizes) == sum(counts))
 
 
+@pytest.mark.parametrize("name", ["logmel", "mfcc", "trill-mini-top"])
+def test_neighbours_of_one_length_are_cut_together_and_give_the_bits_that_each_gives_alone(name):
+    waves, lengths = batch([16_000] * 5 + [9_000, 9_000, 70_000, 70_000, 16_000])
+    shapes = [group.shape for group in runtime.group_lengths(waves, lengths)]
+    assert shapes == [(4, 16_000), (1, 16_000), (2, 9_000), (1, 70_000), (1, 70_000), (1, 16_000)]
+    embed = embeddings.get(name).embed
+    frames, counts = embed(waves, lengths)
+    for wave, n, row, count in zip(waves, lengths, frames, counts, strict=True):
+        np.testing.assert_array_equal(row[:count], embed(wave[None, :n], np.array([n]))[0][0])
+
+
 def test_a_steady_network_sees_calls_of_two_sizes_only():
     sizes = []
 
@@ -87,7 +98,7 @@ def test_a_steady_network_sees_calls_of_two_sizes_only():
         sizes.append(len(patches))
         return patches[:, :2]
 
-    embed = runtime.make_embedder(cut, network, steady=True)
+    embed = runtime.make_embedder(runtime.each_clip(cut), network, steady=True)
     embed(*batch([705, 99, 320]))
     assert set(sizes) == {runtime.AT_ONCE, runtime.FEW}
 
