@@ -139,8 +139,8 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
             ledger.append(*told)
             told.clear()
 
-    workers = min(8, os.cpu_count() or 1)  # who are given some files at a time: that takes as long as to read a short one
-    size = min(8, max(1, len(todo) // (8 * workers)))
+    workers = min(8, os.cpu_count() or 1)
+    size = min(8, max(1, len(todo) // (8 * workers)))  # to give a thread a file takes as long as to read a short one
     given = [todo[k:k + size] for k in range(0, len(todo), size)]
     with (ThreadPoolExecutor(workers) as pool, contextlib.ExitStack() as last,
           tqdm(total=len(todo), desc="reading audio", unit="clip", disable=not (progress and todo)) as bar):

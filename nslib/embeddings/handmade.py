@@ -45,17 +45,17 @@ Features = npt.NDArray[np.floating[Any]]
 def load_builtin(info: EmbeddingInfo) -> EmbedFunction:
     """Load ``logmel``, ``mfcc`` or an embedding of `FEATURE_SETS`, whose licence is printed on stderr."""
     if info.name not in FEATURE_SETS:
-        return compute_statistics({"logmel": logmel, "mfcc": mfcc}[info.name])
+        return compute_statistics({"logmel": logmel, "mfcc": mfcc}[info.name], together=True)
     print(f"{info.name}: {info.licence}", file=sys.stderr)
     return embed_with_opensmile(FEATURE_SETS[info.name], info.dim)
 
 
-def compute_statistics(features: Callable[[FloatArray], Features]) -> EmbedFunction:
-    """Make the embed function of features of clips of one length: mean and standard deviation over time."""
+def compute_statistics(features: Callable[[FloatArray], Features], together: bool = False) -> EmbedFunction:
+    """Make the embed function of a clip's features, or of clips of one length `together`: their mean and deviation."""
 
     def summarise(clips: FloatArray) -> Features:
-        values = features(clips)
-        return np.concatenate([values.mean(-2), values.std(-2)], axis=-1)
+        made = [features(clips)] if together else [features(clip)[None] for clip in clips]
+        return np.concatenate([np.concatenate([values.mean(-2), values.std(-2)], axis=-1) for values in made])
 
     def embed(waves: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
         rows = np.concatenate(map_threads(summarise, group_lengths(waves, lengths)))
@@ -79,7 +79,7 @@ def mfcc(wave: FloatArray) -> Features:
 
 
 def delta(features: Features) -> Features:
-    """Compute the slope over time [..., frames, numbers], per frame: the least-squares line through each frame and its neighbours."""
+    """Compute the slope over time, [..., frames, numbers]: the least-squares line through a frame and neighbours."""
     steps = range(1, DELTA_REACH + 1)
     # the first and the last frame are repeated beyond the ends
     padded = np.pad(features, [(0, 0)] * (features.ndim - 2) + [(DELTA_REACH, DELTA_REACH), (0, 0)], mode="edge")

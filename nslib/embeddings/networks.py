@@ -18,6 +18,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -281,7 +282,7 @@ def count_cost(model: Any) -> NetworkCost:
 
 def count_tap_cost(network: str, tap: str) -> NetworkCost:
     """Count a network of `list_trained` up to one of its taps: the layers behind it are not run for it."""
-    return count_cost(cut_at_tap(load_network(network), tap))
+    return count_cost(cut_at_tap(_share_network(network), tap))
 
 
 def cut_at_tap(model: Any, tap: str) -> Any:
@@ -419,6 +420,12 @@ def load_network(name: str) -> Any:
     return load_network_file(path)
 
 
+@cache
+def _share_network(name: str) -> Any:
+    """Load a network of `list_trained` once a process, for those who change nothing of it."""
+    return load_network(name)
+
+
 def load_network_file(path: Path) -> Any:
     """Build the network of a file of weights, which names it: ``best.npz`` of a run; Unavailable, or UnknownName."""
     _, meta = read_arrays(path)
@@ -478,7 +485,7 @@ def load_builtin(info: EmbeddingInfo) -> PatchNetwork:
     """Load ``untrained`` or one or several of `TRAINED_TAPS`: their network behind its front end."""
     taps = [TRAINED_TAPS[name] for name in info.name.split(JOIN) if name in TRAINED_TAPS]
     if taps:
-        return _tap_network(load_network(taps[0][0]), *(tap for _, tap in taps))
+        return _tap_network(_share_network(taps[0][0]), *(tap for _, tap in taps))
     layers = draw_untrained()
     if (drawn := hash_untrained(layers)) != info.revision:
         raise NslibError(f"{info.name}: this machine draws weights {drawn}, not {info.revision}. "

@@ -27,7 +27,7 @@ from nslib.embeddings import backends, handmade, hub, networks, pretrained
 from nslib.embeddings.base import JOIN, SAMPLE_RATE, Embedding, EmbedFunction, FloatArray, IntArray
 from nslib.embeddings.downloads import SOURCES, WheelFile
 from nslib.embeddings.networks import TRAINED_TAPS, WEIGHT_FILES
-from nslib.embeddings.runtime import PatchNetwork, freeze_network, load_now, make_embedder, place_graphs
+from nslib.embeddings.runtime import PatchNetwork, freeze_network, load_now, make_embedder, place_graphs, release_memory
 from nslib.errors import BadParameter, Unavailable, refuse_unknown
 from nslib.frontend import HOP, TRILL, TRILLSSON, YAMNET, patch_seconds
 
@@ -199,6 +199,12 @@ def _load_function(info: EmbeddingInfo) -> EmbedFunction:
     if not isinstance(built, PatchNetwork):
         return built
     return make_embedder(built.cut, freeze_network(built.function, built.shape), steady=True)
+
+
+def unload_functions() -> None:
+    """Let go of the networks of all embeddings; one that is asked again is loaded again."""
+    _load_function.cache_clear()
+    release_memory()
 
 
 @cache

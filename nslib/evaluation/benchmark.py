@@ -410,6 +410,7 @@ def _run_pair(task: Task, corpus: Dataset, spec: EmbeddingSpec, params: Params, 
     key = results.make_key(**origin, settings=settings)
     stored = results.find_result(key)
     if stored is None:
+        runtime.release_memory()  # of decoding and embedding: fits need more of it at a time
         train = max(_list_training(task, out.clips), key=len)
         jobs = check_memory(task.name, len(out.clips), len(train), out.vectors.shape[1], settings["probes"])
         options = {**settings, "mapper": engine.mapper, "jobs": jobs}

@@ -17,7 +17,7 @@ from nslib import config, embeddings
 from nslib.config import Params
 from nslib.datasets import loading, noss, noss_sources, tasks
 from nslib.datasets.clip_cache import Ledger
-from nslib.embeddings import runtime
+from nslib.embeddings import registry, runtime
 from nslib.errors import Unavailable
 from nslib.evaluation import benchmark, protocols
 from nslib.evaluation.results import Results, has_failures
@@ -87,6 +87,7 @@ def _reproduce(settings: Params) -> Outcome:
         finally:  # the rest is measured by the call that goes on
             if settings.rehearse and len(results.rows):
                 Ledger(config.reports_dir() / _WITHIN).append(time.perf_counter() - began_within)
+        registry.unload_functions()  # notebooks need the memory
         say("2/3 notebooks")
         # equal inputs mean that the notebooks would show the same: those within speakers follow from them
         keys = [*results.rows["key"].unique(), *(personal.rows["key"].unique() if personal else ())]

@@ -90,7 +90,8 @@ def test_lstm_agrees_with_keras():
     raw = np.maximum(0, np.asarray(x)[:, -1] @ tensors["linear.weight"].T + tensors["linear.bias"])
     encode = pretrained.build_encoder(pretrained.read_torch(checkpoint(tensors)))
     assert np.allclose(encode(mels), raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=5e-6)
-    check_company(runtime.make_embedder(runtime.each_clip(pretrained.cut_mel_windows), encode, 4), [400, 30000, 50000], 1e-5)
+    cut = runtime.each_clip(pretrained.cut_mel_windows)
+    check_company(runtime.make_embedder(cut, encode, 4), [400, 30000, 50000], 1e-5)
 
 
 def triangles(corners, lines):
