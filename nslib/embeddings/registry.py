@@ -202,7 +202,7 @@ def _load_function(info: EmbeddingInfo) -> EmbedFunction:
 
 
 def unload_functions() -> None:
-    """Let go of the networks of all embeddings; one that is asked again is loaded again."""
+    """Let go of the functions of all embeddings; one that is asked again is loaded again."""
     _load_function.cache_clear()
     release_memory()
 

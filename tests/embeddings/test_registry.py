@@ -97,3 +97,10 @@ def test_names_that_do_not_fit(name, words):
     for ask in (embeddings.get, embeddings.fingerprint, embeddings.needs_extra):
         with pytest.raises(UnknownName, match=words):
             ask(name)
+
+
+def test_a_function_that_was_let_go_is_loaded_again_and_gives_the_same():
+    embedding, clip = embeddings.get("mfcc"), (np.ones((1, 16_000), np.float32), np.array([16_000]))
+    before = embedding.embed(*clip)[0]
+    registry.unload_functions()
+    np.testing.assert_array_equal(embedding.embed(*clip)[0], before)
